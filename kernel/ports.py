@@ -1,0 +1,383 @@
+"""Ports: what the kernel asks of a store, and with which guarantees.
+
+A store keeps four kinds of things: the event log (facts), projections (rows derived
+from events, disposable), operational rows (admissions, approvals, leases: not derived
+and never rebuilt) and blobs (large values, by content). Who writes which row, and
+when, is decided by the kernel; a store knows nothing of sessions beyond these rows.
+
+Guarantees that every store gives (the contract suite in ``testing`` checks them):
+
+1. ``transact`` runs one synchronous function, alone, in a transaction that sees all
+   earlier commits. Either everything it wrote is durable when the call returns, or
+   nothing exists. Functions run in the order they were handed over.
+2. A function that raises takes only its own writes with it, never a neighbour's, and
+   the exception reaches its caller unchanged.
+3. ``on_commit`` runs in the event-loop thread, after the commit is on disk, in commit
+   order, before the caller goes on, also when the caller was cancelled meanwhile.
+4. ``(session_id, seq)`` is unique, and a head never goes back.
+5. Failures of the medium are ``StoreError`` with a stable code, never the driver's.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol, TypeVar
+
+from attrs import frozen
+
+from .values.prompt import Delivery, InputState
+
+T = TypeVar("T")
+
+
+# --- rows -------------------------------------------------------------------------
+
+
+@frozen
+class EventRecord:
+    """One event as it is stored."""
+
+    session_id: str
+    seq: int
+    kind: str
+    version: int
+    created: int
+    data: bytes
+    """JSON of the event's own fields; empty once retention removed it."""
+    hash: bytes
+    """32 bytes: see ``values.events.chain_hash``."""
+    digest: bytes | None = None
+    """SHA-256 of the removed data; None while the data is there."""
+    position: int = -1
+    """The place in the commit order of the whole store; given by the store."""
+
+
+@frozen
+class Head:
+    """Where a session's log ends."""
+
+    seq: int
+    hash: bytes
+    owner: str | None = None
+    """Who may replay into this log; None for a log that is written here."""
+
+
+@frozen
+class SessionRow:
+    """Projection: one session. Totals are of all settled Steps."""
+
+    id: str
+    directory: str
+    workspace: str | None
+    title: str | None
+    agent: str | None
+    model: str | None
+    parent: str | None
+    created: int
+    updated: int
+    status: str = "idle"
+    """``running`` between execution.started and execution.ended, else ``idle``."""
+    outcome: str | None = None
+    """The status of the last execution.ended."""
+    reason_code: str | None = None
+    reason_message: str | None = None
+    steps: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    position: int = -1
+    """Creation order over the whole store; given by the store, kept by a rebuild."""
+
+
+@frozen
+class InputRow:
+    """Projection: one admitted input. Its prompt is in the event at ``seq``."""
+
+    session_id: str
+    id: str
+    seq: int
+    delivery: Delivery
+    state: InputState
+    settled_seq: int | None
+    """Where it was promoted or withdrawn."""
+    created: int
+    key: str | None
+
+
+@frozen
+class MessageRow:
+    """Projection: where one message is in the log. Its content is in the events.
+
+    The message's own events lie between ``body_seq`` and ``end_seq``; a row is written
+    when the message appears and once more when it ends, never per part.
+    """
+
+    session_id: str
+    seq: int
+    """The event that made it visible."""
+    id: str
+    type: str
+    body_seq: int
+    end_seq: int | None
+    """None while the Step of an assistant message runs."""
+
+
+@frozen
+class PermissionRow:
+    """Projection: one permission request. Its content is in the event at ``seq``."""
+
+    session_id: str
+    id: str
+    seq: int
+    directory: str
+    answered_seq: int | None
+
+
+@frozen
+class EpochRow:
+    """Projection: the current Context Epoch of a session."""
+
+    session_id: str
+    seq: int
+    """The event that holds the Baseline."""
+    updated_seq: int
+    """The last event that changed what the model was told."""
+
+
+@frozen
+class AdmissionRow:
+    """Operational: one keyed admission, for ever (laws inbox.3 and storage.3)."""
+
+    session_id: str
+    key: str
+    digest: str
+    """Of the encoded prompt."""
+    delivery: Delivery
+    receipt: bytes
+    """JSON of the AdmittedPrompt as it was first returned."""
+
+
+@frozen
+class ApprovalRow:
+    """Operational: one saved approval (law access.4)."""
+
+    id: str
+    directory: str
+    workspace: str | None
+    agent: str
+    action: str
+    kind: Literal["exact", "glob"]
+    pattern: str
+    author: str
+    created: int
+    expires: int | None
+
+
+@frozen
+class LeaseRow:
+    """Operational: who executes a session. The fence only grows (law execution.2)."""
+
+    session_id: str
+    owner: str | None
+    fence: int
+    expires: int
+    """Milliseconds since 1970, by the clock of whoever took it."""
+
+
+# --- reading ----------------------------------------------------------------------
+
+
+class Reader(Protocol):
+    """A consistent view of the store. Methods are synchronous and never wait."""
+
+    def head(self, session_id: str) -> Head | None:
+        """Return where the log ends, or None when there is no such session."""
+        ...
+
+    def events(
+        self,
+        session_id: str,
+        after: int = -1,
+        limit: int = 512,
+        upto: int | None = None,
+    ) -> Sequence[EventRecord]:
+        """Return events with ``after < seq <= upto`` in order, at most ``limit``."""
+        ...
+
+    def all_events(self, after: int = -1, limit: int = 512) -> Sequence[EventRecord]:
+        """Return events of all sessions with ``position > after`` in commit order."""
+        ...
+
+    def session(self, session_id: str) -> SessionRow | None: ...
+
+    def sessions(
+        self,
+        *,
+        directory: str | None = None,
+        search: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> Sequence[SessionRow]:
+        """Return sessions, newest first by position, older than ``before``.
+
+        ``search`` is plain text looked for in titles without regard to case.
+        """
+        ...
+
+    def sessions_with_work(self) -> Sequence[str]:
+        """Return ids of sessions with pending input or an unended execution."""
+        ...
+
+    def input(self, session_id: str, input_id: str) -> InputRow | None: ...
+
+    def pending_inputs(
+        self, session_id: str, delivery: Delivery | None = None
+    ) -> Sequence[InputRow]:
+        """Return pending inputs in admission order."""
+        ...
+
+    def admission(self, session_id: str, key: str) -> AdmissionRow | None: ...
+
+    def message(self, session_id: str, message_id: str) -> MessageRow | None: ...
+
+    def messages(
+        self,
+        session_id: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        newest_first: bool = False,
+        limit: int = 50,
+    ) -> Sequence[MessageRow]:
+        """Return messages with ``after < seq < before``, ordered by seq."""
+        ...
+
+    def open_messages(self, session_id: str) -> Sequence[MessageRow]:
+        """Return messages whose Step is not settled, in order."""
+        ...
+
+    def permission(self, request_id: str) -> PermissionRow | None: ...
+
+    def pending_permissions(
+        self, *, directory: str | None = None, session_id: str | None = None
+    ) -> Sequence[PermissionRow]:
+        """Return unanswered requests, oldest first."""
+        ...
+
+    def epoch(self, session_id: str) -> EpochRow | None: ...
+
+    def approvals(self, directory: str) -> Sequence[ApprovalRow]:
+        """Return the saved approvals of a directory in the order they were saved."""
+        ...
+
+    def lease(self, session_id: str) -> LeaseRow | None: ...
+
+    def blob(self, digest: str) -> bytes | None:
+        """Return a large value by the SHA-256 (hex) of its bytes."""
+        ...
+
+
+# --- writing ----------------------------------------------------------------------
+
+
+class Transaction(Reader, Protocol):
+    """A Reader that also sees and makes this transaction's own writes."""
+
+    def append(self, records: Sequence[EventRecord]) -> None:
+        """Add events of one session after its head, and move the head."""
+        ...
+
+    def set_owner(self, session_id: str, owner: str | None) -> None:
+        """Record who may replay into this session's log."""
+        ...
+
+    def put_session(self, row: SessionRow) -> None:
+        """Insert or replace; the position that the store gave is kept."""
+        ...
+
+    def put_input(self, row: InputRow) -> None:
+        """Insert or replace."""
+        ...
+
+    def put_message(self, row: MessageRow) -> None:
+        """Insert or replace."""
+        ...
+
+    def put_permission(self, row: PermissionRow) -> None:
+        """Insert or replace."""
+        ...
+
+    def put_epoch(self, row: EpochRow) -> None:
+        """Insert or replace."""
+        ...
+
+    def clear_projections(self, session_id: str) -> None:
+        """Delete every projection row of the session, and nothing else."""
+        ...
+
+    def put_admission(self, row: AdmissionRow) -> None:
+        """Insert; there is no update and no delete."""
+        ...
+
+    def put_approval(self, row: ApprovalRow) -> None:
+        """Insert or replace by id."""
+        ...
+
+    def delete_approval(self, approval_id: str) -> bool:
+        """Delete, and say whether it was there."""
+        ...
+
+    def put_lease(self, row: LeaseRow) -> None:
+        """Insert or replace.
+
+        Raises:
+            ValueError: the fence would go down.
+        """
+        ...
+
+    def put_blob(self, data: bytes) -> str:
+        """Keep the bytes once and return their SHA-256 in hexadecimal."""
+        ...
+
+
+class Store(Protocol):
+    """A durable store. Opened by a plugin's ``dovetail_open_store``."""
+
+    @property
+    def name(self) -> str:
+        """The URL or path for messages, without credentials."""
+        ...
+
+    async def transact(
+        self,
+        work: Callable[[Transaction], T],
+        on_commit: Callable[[T], None] | None = None,
+    ) -> T:
+        """Run ``work`` in a transaction and return its result once that is durable.
+
+        ``work`` runs on another thread; it must not wait, and must not keep the
+        transaction. It may run more than once when the medium asks for a repeat, so it
+        must be free of effects outside the store. Cancelling the caller does not undo
+        a transaction that was handed over: the call ends when its fate is known.
+
+        Raises:
+            StoreError: the medium failed; see its subclasses. Nothing was written.
+        """
+        ...
+
+    async def read(self, work: Callable[[Reader], T]) -> T:
+        """Run ``work`` on a consistent view and return its result.
+
+        It sees everything that was confirmed to any caller before it was called, and
+        does not wait for writers.
+        """
+        ...
+
+    def watch(self, notify: Callable[[], None]) -> Callable[[], None]:
+        """Call ``notify`` in the event-loop thread, within a second, after another
+        process committed. Returns a function that ends the watch."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what was handed over, then close. Closing twice is harmless."""
+        ...

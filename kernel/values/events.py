@@ -1,0 +1,446 @@
+"""Session events: the durable facts, their kinds and versions, and the live deltas.
+
+Owns every kind that the kernel records, how each is encoded, and the hash that chains
+them. Knows nothing of stores. A kind, once released, keeps its meaning; a change is a
+new version with an upcaster from the one before (law events.6).
+
+Content events name the message they belong to. A Step's beginning is durable and
+small, deltas are live only, and each part is durable once, whole, when it is complete.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, TypeVar
+
+from attrs import evolve, field, frozen
+
+from .codec import converter, dumps, from_json, loads, unstructure_without_defaults
+from .errors import EventDamagedError, EventKindError, EventVersionError
+from .ids import MessageId, RequestId, SessionId
+from .messages import Usage
+from .prompt import Delivery, Prompt
+from .tool import Content, EffectClass, Failure, Json
+
+Retention = Literal["forever", "transcript", "trace"]
+"""What may ever be removed. ``forever``: nothing. ``transcript``: the content, when the
+person deletes it. ``trace``: the content, once its session is idle."""
+
+NO_HASH = bytes(32)
+"""The predecessor hash of an aggregate's first event."""
+
+
+@frozen(kw_only=True)
+class Event:
+    """One durable fact of one session.
+
+    ``seq`` is -1 until the event is committed; then it is its place in the session's
+    log, gap-free from 0 (law events.1).
+    """
+
+    kind: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    retention: ClassVar[Retention] = "forever"
+
+    session_id: SessionId
+    seq: int = -1
+    created: int = 0
+    """Milliseconds since 1970, for people; order is ``seq``."""
+
+
+E_ = TypeVar("E_", bound=type[Event])
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+
+_KINDS: dict[str, type[Event]] = {}
+_UPCASTERS: dict[tuple[str, int], Upcaster] = {}
+_UNSTRUCTURE: dict[type[Event], Callable[[Event], dict[str, Any]]] = {}
+
+ENVELOPE = ("session_id", "seq", "created")
+
+
+def event(
+    kind: str, *, version: int = 1, retention: Retention = "forever"
+) -> Callable[[E_], E_]:
+    """Declare a class as the current version of a kind."""
+
+    def declare(declared: E_) -> E_:
+        made = frozen(kw_only=True)(declared)
+        made.kind, made.version, made.retention = kind, version, retention
+        if kind in _KINDS:
+            raise ValueError(f"event kind {kind!r} is declared twice")
+        _KINDS[kind] = made
+        return made
+
+    return declare
+
+
+def upcaster(kind: str, version: int) -> Callable[[Upcaster], Upcaster]:
+    """Declare a pure function from the data of this version to the next one's."""
+
+    def declare(function: Upcaster) -> Upcaster:
+        _UPCASTERS[kind, version] = function
+        return function
+
+    return declare
+
+
+def kinds() -> Mapping[str, type[Event]]:
+    """Return every kind with its current class."""
+    return dict(_KINDS)
+
+
+# --- the session ------------------------------------------------------------------
+
+
+@event("session.created")
+class SessionCreated(Event):
+    """A session exists. Always the first event."""
+
+    directory: str
+    workspace: str | None = None
+    title: str | None = None
+    agent: str | None = None
+    model: str | None = None
+    parent: str | None = None
+    """The session this one was forked from."""
+
+
+@event("session.model_switched")
+class ModelSwitched(Event):
+    """The session's model changed; Steps use it from the next boundary on."""
+
+    model: str | None
+
+
+@event("session.agent_switched")
+class AgentSwitched(Event):
+    """The session's agent changed; Steps use it from the next boundary on."""
+
+    agent: str | None
+
+
+@event("session.titled")
+class SessionTitled(Event):
+    """The session has a new title."""
+
+    title: str
+
+
+# --- the inbox --------------------------------------------------------------------
+
+
+@event("prompt.admitted", retention="transcript")
+class PromptAdmitted(Event):
+    """A prompt was accepted. It is not visible to the model yet."""
+
+    input_id: MessageId
+    prompt: Prompt
+    delivery: Delivery
+    key: str | None = None
+
+
+@event("prompt.promoted")
+class PromptPromoted(Event):
+    """The admitted prompt is a user message now, under the id of its input."""
+
+    input_id: MessageId
+
+
+@event("prompt.withdrawn")
+class PromptWithdrawn(Event):
+    """The caller took a pending prompt back."""
+
+    input_id: MessageId
+
+
+@event("prompt.redelivered")
+class PromptRedelivered(Event):
+    """The caller changed how a pending prompt is delivered."""
+
+    input_id: MessageId
+    delivery: Delivery
+
+
+# --- execution --------------------------------------------------------------------
+
+OutcomeStatus = Literal["succeeded", "failed", "interrupted", "paused"]
+
+
+@event("execution.started")
+class ExecutionStarted(Event):
+    """A worker began to work on the session."""
+
+    owner: str
+    """Which worker: opaque, different for every opened runtime."""
+
+
+@event("execution.ended")
+class ExecutionEnded(Event):
+    """The worker stopped, and why (law execution.7)."""
+
+    status: OutcomeStatus
+    reason: Failure | None = None
+
+
+@event("context.epoch_started", retention="transcript")
+class EpochStarted(Event):
+    """A rendered Baseline is the prefix of every request from here on."""
+
+    baseline: str
+    sources: Mapping[str, str]
+    """The digest of each source's value, by key."""
+    cause: str = "first"
+
+
+@event("context.updated", retention="transcript")
+class ContextUpdated(Event):
+    """The model is told, between other messages, what is newly true."""
+
+    message_id: MessageId
+    text: str
+    sources: Mapping[str, str | None]
+    """The new digests by key; None for a source that was removed."""
+
+
+@event("notice.added", retention="transcript")
+class NoticeAdded(Event):
+    """The runtime tells the model something, such as that a run was interrupted."""
+
+    message_id: MessageId
+    text: str
+
+
+@event("step.started")
+class StepStarted(Event):
+    """A request is about to be sent; its answer is this message."""
+
+    message_id: MessageId
+    agent: str
+    model: str
+
+
+@event("step.ended")
+class StepEnded(Event):
+    """The Step is settled: its answer is whole and all its calls have results."""
+
+    message_id: MessageId
+    finish: str
+    usage: Usage = field(factory=Usage)
+
+
+@event("step.failed")
+class StepFailed(Event):
+    """The Step is settled without a whole answer; what had come is kept."""
+
+    message_id: MessageId
+    failure: Failure
+    usage: Usage = field(factory=Usage)
+
+
+@event("text.ended", retention="transcript")
+class TextEnded(Event):
+    """A text part, whole."""
+
+    message_id: MessageId
+    text: str
+
+
+@event("reasoning.ended", retention="transcript")
+class ReasoningEnded(Event):
+    """A reasoning part, whole."""
+
+    message_id: MessageId
+    text: str
+    metadata: Mapping[str, Json] = field(factory=dict)
+
+
+@event("tool.called", retention="transcript")
+class ToolCalled(Event):
+    """A complete call, durable before anything of it starts (law tools.1)."""
+
+    message_id: MessageId
+    call_id: str
+    tool: str
+    arguments: str
+    """The JSON text that the model wrote, unchanged."""
+    effect: EffectClass | None = None
+    """The effect class of the advertised tool; None when no such tool was offered."""
+    metadata: Mapping[str, Json] = field(factory=dict)
+
+
+@event("tool.started")
+class ToolStarted(Event):
+    """The executor may have run from here on (law recovery.3)."""
+
+    message_id: MessageId
+    call_id: str
+
+
+@event("tool.succeeded", retention="transcript")
+class ToolSucceeded(Event):
+    """The call's one settlement: what the model is shown."""
+
+    message_id: MessageId
+    call_id: str
+    content: tuple[Content, ...]
+    data: Json = None
+    """The structured output, where it says more than the content."""
+    managed: str | None = None
+    """The key of the complete output, when the content was cut."""
+
+
+@event("tool.failed", retention="transcript")
+class ToolFailed(Event):
+    """The call's one settlement: why there is no result."""
+
+    message_id: MessageId
+    call_id: str
+    failure: Failure
+    managed: str | None = None
+
+
+# --- access -----------------------------------------------------------------------
+
+PermissionReply = Literal["once", "always", "reject"]
+
+
+@event("permission.asked")
+class PermissionAsked(Event):
+    """A tool call waits for a person to allow it."""
+
+    request_id: RequestId
+    action: str
+    resources: tuple[str, ...]
+    save: tuple[str, ...] = ()
+    """What ``always`` would remember."""
+    message_id: MessageId | None = None
+    call_id: str | None = None
+    metadata: Mapping[str, Json] = field(factory=dict)
+
+
+@event("permission.replied")
+class PermissionReplied(Event):
+    """The request was answered, exactly once (law access.5)."""
+
+    request_id: RequestId
+    reply: PermissionReply
+    by: str
+    """Who answered: ``person``, ``policy``, ``interrupt``, or the id of the request
+    whose ``always`` covered this one too."""
+    message: str | None = None
+
+
+@event("plugin.disabled")
+class PluginDisabled(Event):
+    """A plugin failed too often in this Location and is not called any more."""
+
+    plugin: str
+    failure: Failure
+
+
+# --- live only --------------------------------------------------------------------
+
+
+@frozen
+class LiveDelta:
+    """Something that is shown while it happens and never stored (law events.8).
+
+    ``what`` says what ``text`` is more of: ``text``, ``reasoning``, ``tool_input`` or
+    ``progress``; ``part`` tells the parts of one message apart.
+    """
+
+    session_id: SessionId
+    message_id: MessageId
+    what: Literal["text", "reasoning", "tool_input", "progress"]
+    part: str
+    text: str
+    kind: ClassVar[str] = "live.delta"
+
+
+LiveEvent = Event | LiveDelta
+
+
+# --- encoding ---------------------------------------------------------------------
+
+
+def encode_event(item: Event) -> bytes:
+    """Return the event's own fields as JSON; the envelope is stored beside them."""
+    declared = type(item)
+    unstructure = _UNSTRUCTURE.get(declared)
+    if unstructure is None:
+        unstructure = unstructure_without_defaults(declared, *ENVELOPE)
+        _UNSTRUCTURE[declared] = unstructure
+    return dumps(unstructure(item))
+
+
+def decode_event(
+    kind: str, version: int, data: bytes, session_id: str, seq: int, created: int
+) -> Event:
+    """Return a stored event, brought to its kind's current version.
+
+    Raises:
+        EventKindError: the kind is unknown.
+        EventVersionError: the version is unknown, or newer than this release.
+        EventDamagedError: the data does not decode.
+    """
+    declared = _KINDS.get(kind)
+    if declared is None:
+        raise EventKindError(session_id, seq, f"unknown kind {kind!r}")
+    try:
+        fields = loads(data)
+        while version != declared.version:
+            lift = _UPCASTERS.get((kind, version))
+            if lift is None:
+                raise EventVersionError(
+                    session_id, seq, f"unknown version {version} of kind {kind!r}"
+                )
+            fields, version = lift(fields), version + 1
+        fields["session_id"], fields["seq"] = session_id, seq
+        fields["created"] = created
+        return from_json(fields, declared, kind)
+    except (EventVersionError, EventKindError):
+        raise
+    except Exception as error:
+        raise EventDamagedError(session_id, seq, str(error)) from error
+
+
+def stamped(item: Event, seq: int, created: int) -> Event:
+    """Return the event as it was committed."""
+    return evolve(item, seq=seq, created=created)
+
+
+def event_to_json(item: LiveEvent) -> dict[str, Json]:
+    """Return an event as every door shows it: the envelope, then its own fields."""
+    own = converter.unstructure(item)
+    shown = {"kind": item.kind, **own}
+    if isinstance(item, Event):
+        shown = {
+            "seq": item.seq,
+            "kind": item.kind,
+            "version": item.version,
+            **own,
+        }
+    return shown
+
+
+def chain_hash(
+    previous: bytes,
+    session_id: str,
+    seq: int,
+    kind: str,
+    version: int,
+    created: int,
+    payload: bytes,
+) -> bytes:
+    """Return the hash of an event, which carries its predecessor's (law events.9).
+
+    ``payload`` is the SHA-256 of the data, not the data: the chain still verifies
+    after retention replaced the data by its digest.
+    """
+    header = f"{session_id}\0{seq}\0{kind}\0{version}\0{created}\0".encode()
+    return hashlib.sha256(previous + header + payload).digest()
+
+
+def payload_digest(data: bytes) -> bytes:
+    """Return the digest of an event's data that the chain covers."""
+    return hashlib.sha256(data).digest()

@@ -1,0 +1,122 @@
+"""Prompt: what a caller says, and the receipt for its admission."""
+
+import hashlib
+import re
+from typing import Literal
+
+from attrs import field, frozen
+
+from .errors import KeyInvalidError, PromptInvalidError
+from .ids import MessageId, SessionId
+
+Delivery = Literal["steer", "queue"]
+"""``steer`` joins the running work at the next Safe Step Boundary; ``queue`` waits
+until the session would be idle, first in, first out."""
+
+InputState = Literal["pending", "promoted", "withdrawn"]
+
+MAX_PROMPT_BYTES = 1_048_576
+MAX_KEY_LENGTH = 255
+_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")
+
+
+@frozen
+class PromptFile:
+    """A file that the caller attaches, by content."""
+
+    name: str
+    mime: str
+    data: str
+    """The bytes in base64."""
+
+
+@frozen
+class Prompt:
+    """What a caller says: text and attached files."""
+
+    text: str
+    files: tuple[PromptFile, ...] = ()
+
+    @classmethod
+    def of(cls, prompt: "str | Prompt") -> "Prompt":
+        """Return the prompt, checked.
+
+        Raises:
+            PromptInvalidError: it says nothing, is over 1 MiB of UTF-8 (attached
+                files included), or holds lone surrogates, which no provider takes.
+        """
+        made = prompt if isinstance(prompt, Prompt) else cls(prompt)
+        if not isinstance(made.text, str):
+            raise PromptInvalidError("prompt", made.text, "it must be text")
+        try:
+            size = len(made.text.encode())
+        except UnicodeEncodeError as error:
+            raise PromptInvalidError(
+                "prompt", made.text, f"lone surrogate at character {error.start}"
+            ) from error
+        if not made.text.strip() and not made.files:
+            raise PromptInvalidError("prompt", made.text, "it says nothing")
+        size += sum(len(file.data) for file in made.files)
+        if size > MAX_PROMPT_BYTES:
+            raise PromptInvalidError(
+                "prompt", made.text, f"{size} bytes are over {MAX_PROMPT_BYTES}"
+            )
+        return made
+
+
+@frozen
+class AdmittedPrompt:
+    """The receipt of one admission: the prompt is durable (law inbox.1).
+
+    The same key and content always give the same receipt (law inbox.3).
+    """
+
+    id: MessageId
+    """Names the input now, and the user message once it is promoted."""
+    session_id: SessionId
+    key: str | None
+    delivery: Delivery
+    cursor: int
+    """The sequence number of the admission; ``events(after=cursor)`` shows the rest."""
+    created: int
+    """Milliseconds since 1970."""
+
+
+@frozen
+class Input:
+    """One admitted input and its state. It is in exactly one state (law inbox.2)."""
+
+    id: MessageId
+    session_id: SessionId
+    prompt: Prompt
+    delivery: Delivery
+    state: InputState
+    seq: int
+    """The sequence number of the admission, which is also the order of promotion."""
+    created: int
+    key: str | None = field(default=None)
+
+
+def check_key(key: str) -> str:
+    """Return an idempotency key, or refuse it.
+
+    Raises:
+        KeyInvalidError: empty, over 255 characters, or other than printable ASCII
+            without spaces at its ends.
+    """
+    if not isinstance(key, str) or not key:
+        raise KeyInvalidError("idempotency key", key, "it must not be empty")
+    if len(key) > MAX_KEY_LENGTH:
+        raise KeyInvalidError(
+            "idempotency key", key, f"at most {MAX_KEY_LENGTH} characters"
+        )
+    if not _KEY.match(key):
+        raise KeyInvalidError(
+            "idempotency key", key, "printable ASCII, no space at either end"
+        )
+    return key
+
+
+def prompt_digest(encoded: bytes) -> str:
+    """Return the digest that tells whether two encoded prompts are the same."""
+    return hashlib.sha256(encoded).hexdigest()

@@ -1,0 +1,145 @@
+"""What is asked of a model and what it streams back, in no provider's words."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol
+
+from attrs import field, frozen
+
+from .messages import Message, Usage
+from .tool import Json, ToolDefinition
+
+FinishReason = Literal[
+    "stop", "length", "tool_calls", "content_filter", "error", "unknown"
+]
+
+
+@frozen
+class ModelInfo:
+    """What is known of one model. None means unknown, which is not zero."""
+
+    name: str
+    """``provider/model``."""
+    context: int | None = None
+    """Tokens that fit, input and output together."""
+    output: int | None = None
+    """Tokens that it can write at most."""
+
+
+class RequestHistory(Protocol):
+    """The Session History of one request.
+
+    It grows from request to request by whole messages at its end. What a route makes
+    of a message is made once and kept with it, so that the cost of a request does not
+    grow with the session, and the bytes of one request begin with those of the one
+    before (law context.1).
+    """
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """The messages in transcript order; every call in them has its result."""
+        ...
+
+    def encoded(self, dialect: str, encode: Callable[[Message], bytes]) -> list[bytes]:
+        """Return ``encode(message)`` of each message, each made only once.
+
+        ``dialect`` names everything that the result depends on besides the message:
+        the protocol, the model, options. ``encode`` must be a pure function of both.
+        """
+        ...
+
+
+@frozen
+class ModelRequest:
+    """One request: everything a route needs to make a Physical Attempt."""
+
+    model: str
+    """The model's name at its provider, without the provider's prefix."""
+    system: tuple[str, ...]
+    """The Baseline and the agent's instructions, in order."""
+    history: RequestHistory
+    tools: tuple[ToolDefinition, ...] = ()
+    """In name order, so that the same set always gives the same bytes."""
+    max_output: int | None = None
+    options: Mapping[str, Json] = field(factory=dict)
+    """Settings in the words of the provider, added to the body as they are."""
+
+
+# --- what streams back ------------------------------------------------------------
+
+
+@frozen
+class TextDelta:
+    """More of a text part. The first delta of a ``part`` begins it."""
+
+    part: str
+    text: str
+
+
+@frozen
+class TextEnd:
+    """A text part is complete. Optional: parts also end with the stream."""
+
+    part: str
+
+
+@frozen
+class ReasoningDelta:
+    """More of a reasoning part."""
+
+    part: str
+    text: str
+
+
+@frozen
+class ReasoningEnd:
+    """A reasoning part is complete.
+
+    ``metadata`` is what the provider wants back with it (a signature, encrypted
+    content); it is only ever sent to the model that wrote it.
+    """
+
+    part: str
+    metadata: Mapping[str, Json] = field(factory=dict)
+
+
+@frozen
+class ToolInputDelta:
+    """More of a call's arguments, as text. For watchers only."""
+
+    call_id: str
+    tool: str
+    text: str
+
+
+@frozen
+class ToolCall:
+    """A complete call.
+
+    ``arguments`` is the text that the model wrote, parsed by nobody yet. ``cut`` says
+    that the model ran out of output inside it: such a call is recorded and never run.
+    """
+
+    call_id: str
+    tool: str
+    arguments: str
+    metadata: Mapping[str, Json] = field(factory=dict)
+    cut: bool = False
+
+
+@frozen
+class Finish:
+    """The response is complete. Exactly one, and the last event of a stream."""
+
+    reason: FinishReason
+    usage: Usage = field(factory=Usage)
+
+
+ModelEvent = (
+    TextDelta
+    | TextEnd
+    | ReasoningDelta
+    | ReasoningEnd
+    | ToolInputDelta
+    | ToolCall
+    | Finish
+)

@@ -1,0 +1,74 @@
+"""The words around tool calls: effect classes, content, definitions, failures."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import frozen
+
+Json = Any
+"""A JSON value: None, bool, int, float, str, list or dict of the same."""
+
+EffectClass = Literal["pure", "idempotent", "reconcilable", "unsafe"]
+"""What a repeat of a call would do.
+
+``pure``: nothing, it only observes. ``idempotent``: the same again, harmless with the
+same effect token. ``reconcilable``: unknown, but the outside world can be asked.
+``unsafe``: the effect twice; such a call is never repeated by itself.
+"""
+
+CallState = Literal["called", "started", "succeeded", "failed"]
+
+TOOL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
+
+
+@frozen
+class Failure:
+    """A durable record of what went wrong: a stable code and a text."""
+
+    code: str
+    message: str
+
+
+@frozen
+class TextContent:
+    """Text that a tool shows to the model."""
+
+    text: str
+    type: Literal["text"] = "text"
+
+
+@frozen
+class FileContent:
+    """A file, such as an image, that a tool shows to the model."""
+
+    mime: str
+    data: str
+    """The bytes in base64."""
+    name: str | None = None
+    type: Literal["file"] = "file"
+
+
+Content = TextContent | FileContent
+
+
+@frozen
+class ToolDefinition:
+    """A tool as a model is told about it."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Json]
+    """The JSON Schema (2020-12) of the input: always of type ``object``."""
+
+
+def effect_token(session_id: str, message_id: str, call_id: str) -> str:
+    """Return the token that every execution of this call gets, ever (law recovery.2).
+
+    A pure function of the call's identity, so that it needs no storage to survive.
+    """
+    identity = "\0".join((session_id, message_id, call_id)).encode(
+        "utf-8", "surrogatepass"
+    )
+    return f"eff_{hashlib.sha256(identity).hexdigest()[:32]}"
