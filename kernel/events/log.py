@@ -1,0 +1,306 @@
+"""The event log: the one place where facts become durable.
+
+Owns the commit: stamp, hash, store, project, then tell. Knows the store only by its
+port and sessions only by their events. Neighbours: ``projector`` below, ``tail`` and
+``live`` beside, every room that records something above.
+
+A decision is a synchronous function. It runs on the store's writer inside the
+transaction that its events will be part of, so what it read is still true when its
+events are written; if it raises, no sequence number is consumed and nobody is told
+(law events.2).
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
+from weakref import WeakSet
+
+from attrs import frozen
+
+from ..ports import EventRecord, Head, Reader, SessionRow, Store, Transaction
+from ..values.clock import Clock
+from ..values.errors import (
+    EventDamagedError,
+    EventKindError,
+    EventLogError,
+    EventVersionError,
+    SessionNotFoundError,
+)
+from ..values.events import (
+    NO_HASH,
+    Event,
+    chain_hash,
+    decode_event,
+    encode_event,
+    payload_digest,
+    stamped,
+)
+from ..values.tool import Failure
+from .bell import Bell
+from .live import LiveFeed
+from .projector import Projection
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+PAGE = 512
+"""Events read at once: bounds memory and the time that a read view is held."""
+
+
+@frozen(kw_only=True)
+class UnreadableEvent(Event):
+    """Stands for a stored event that this release cannot read (law events.6)."""
+
+    kind = "event.unreadable"
+
+    stored_kind: str
+    stored_version: int
+    failure: Failure
+
+
+@frozen
+class _Committed(Generic[T]):
+    result: T
+    events: tuple[Event, ...]
+
+
+class LogTransaction:
+    """What a decision may use: rows to read, operational rows to write, ``append``."""
+
+    def __init__(self, rows: Transaction, clock: Clock) -> None:
+        self.rows = rows
+        self.now = clock.now()
+        self._heads: dict[str, Head] = {}
+        self._projection = Projection(rows)
+        self.appended: list[Event] = []
+
+    def session(self, session_id: str) -> SessionRow:
+        """Return the session's row as it is now, within this transaction.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+        """
+        return self._projection.session(session_id)
+
+    def append(self, *events: Event) -> list[Event]:
+        """Append events of one session, in this order, and return them stamped."""
+        if not events:
+            return []
+        session_id = events[0].session_id
+        head = self._heads.get(session_id) or self.rows.head(session_id)
+        seq, previous = (head.seq, head.hash) if head else (-1, NO_HASH)
+        made: list[Event] = []
+        records: list[EventRecord] = []
+        for event in events:
+            assert event.session_id == session_id, "one append is of one session"
+            seq += 1
+            data = encode_event(event)
+            previous = chain_hash(
+                previous,
+                session_id,
+                seq,
+                event.kind,
+                event.version,
+                self.now,
+                payload_digest(data),
+            )
+            made.append(stamped(event, seq, self.now))
+            records.append(
+                EventRecord(
+                    session_id,
+                    seq,
+                    event.kind,
+                    event.version,
+                    self.now,
+                    data,
+                    previous,
+                )
+            )
+        self.rows.append(records)
+        self._heads[session_id] = Head(seq, previous)
+        for event in made:
+            self._projection.apply(event)
+        self.appended += made
+        return made
+
+    def finish(self) -> None:
+        """Write what was kept back until the end of the transaction."""
+        self._projection.flush()
+
+
+class EventLog:
+    """Commits decisions and tells readers, in the order of the log."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self.live = LiveFeed()
+        self._bells: dict[str, WeakSet[Bell]] = {}
+        self._all_bells: WeakSet[Bell] = WeakSet()
+        self._observers: list[Callable[[Event], None]] = []
+        self._end_watch: Callable[[], None] | None = None
+
+    async def commit(self, decide: Callable[[LogTransaction], T]) -> T:
+        """Run a decision and return its result once its events are durable.
+
+        Commits are handed to the store in the order of the calls. Readers are told
+        after the commit and before this returns (law events.3). A caller that is
+        cancelled meanwhile learns the outcome first.
+
+        Raises:
+            StoreError: nothing was written.
+            Exception: whatever the decision raised; nothing was written.
+        """
+
+        def work(rows: Transaction) -> _Committed[T]:
+            tx = LogTransaction(rows, self.clock)
+            result = decide(tx)
+            tx.finish()
+            return _Committed(result, tuple(tx.appended))
+
+        done = await self.store.transact(work, self._tell)
+        return done.result
+
+    async def append(self, *events: Event) -> list[Event]:
+        """Commit events whose truth depends on nothing that may change meanwhile."""
+        return await self.commit(lambda tx: tx.append(*events))
+
+    async def read(self, work: Callable[[Reader], T]) -> T:
+        """Run a function on a consistent view of the store."""
+        return await self.store.read(work)
+
+    # --- telling ------------------------------------------------------------------
+
+    def _tell(self, done: _Committed[T]) -> None:
+        for event in done.events:
+            self.live.publish(event)
+            for observe in self._observers:
+                observe(event)
+        for session_id in {event.session_id for event in done.events}:
+            for bell in tuple(self._bells.get(session_id, ())):
+                bell.ring()
+        if done.events:
+            for bell in tuple(self._all_bells):
+                bell.ring()
+
+    def observe(self, observer: Callable[[Event], None]) -> Callable[[], None]:
+        """Call a function with every committed event of this process, in log order.
+
+        It must be quick and must not raise. Returns a function that ends it.
+        """
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+    def bell(self, session_id: str | None) -> Bell:
+        """Return a bell that rings after commits to a session, or to any session.
+
+        It is forgotten when nobody holds it any more. While there is one, commits by
+        other processes ring it too.
+        """
+        bell = Bell()
+        if session_id is None:
+            self._all_bells.add(bell)
+        else:
+            self._bells.setdefault(session_id, WeakSet()).add(bell)
+        if self._end_watch is None:
+            self._end_watch = self.store.watch(self._somebody_committed)
+        return bell
+
+    def hush(self, session_id: str | None, bell: Bell) -> None:
+        """Forget a bell now."""
+        if session_id is None:
+            self._all_bells.discard(bell)
+        elif session_id in self._bells:
+            self._bells[session_id].discard(bell)
+            if not self._bells[session_id]:
+                del self._bells[session_id]
+        if self._end_watch and not self._bells and not self._all_bells:
+            self._end_watch()
+            self._end_watch = None
+
+    def _somebody_committed(self) -> None:
+        # Who committed what is not known: every reader looks once.
+        for session_id in tuple(self._bells):
+            bells = tuple(self._bells[session_id])
+            if not bells:
+                del self._bells[session_id]
+            for bell in bells:
+                bell.ring()
+        for bell in tuple(self._all_bells):
+            bell.ring()
+
+    def close(self) -> None:
+        """Stop telling. The store is closed by whoever opened it."""
+        if self._end_watch:
+            self._end_watch()
+            self._end_watch = None
+        self.live.close()
+        for bells in (*self._bells.values(), self._all_bells):
+            for bell in tuple(bells):
+                bell.close()
+
+
+# --- reading ----------------------------------------------------------------------
+
+
+def event_of(record: EventRecord) -> Event:
+    """Return the event of a record, or what stands for one that cannot be read."""
+    try:
+        return decode_event(
+            record.kind,
+            record.version,
+            record.data,
+            record.session_id,
+            record.seq,
+            record.created,
+        )
+    except (EventKindError, EventVersionError, EventDamagedError) as error:
+        logger.warning("%s", error)
+        return UnreadableEvent(
+            session_id=record.session_id,  # type: ignore[arg-type]
+            seq=record.seq,
+            created=record.created,
+            stored_kind=record.kind,
+            stored_version=record.version,
+            failure=Failure(error.code, str(error)),
+        )
+
+
+def event_at(rows: Reader, session_id: str, seq: int) -> Event:
+    """Return one stored event.
+
+    Raises:
+        EventLogError: there is none at this place.
+    """
+    found = rows.events(session_id, after=seq - 1, limit=1, upto=seq)
+    if not found:
+        raise EventLogError(session_id, seq, "there is no such event")
+    return event_of(found[0])
+
+
+def events_between(
+    rows: Reader, session_id: str, after: int, upto: int | None = None
+) -> Iterator[Event]:
+    """Yield the events with ``after < seq <= upto`` in order, page by page."""
+    while True:
+        page: Sequence[EventRecord] = rows.events(
+            session_id, after=after, limit=PAGE, upto=upto
+        )
+        for record in page:
+            yield event_of(record)
+        if len(page) < PAGE:
+            return
+        after = page[-1].seq
+
+
+def existing_session(rows: Reader, session_id: str) -> SessionRow:
+    """Return a session's row.
+
+    Raises:
+        SessionNotFoundError: there is no such session.
+    """
+    row = rows.session(session_id)
+    if row is None:
+        raise SessionNotFoundError(session_id)
+    return row

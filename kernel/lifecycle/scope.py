@@ -1,0 +1,154 @@
+"""Scope: an owner of tasks and resources.
+
+Owns what was entered and started in it; closes tasks first, then resources in reverse
+order. Knows nothing of what they are. A scope runs in a task of its own, because what
+a resource opens (a task group, a cancel scope) must be closed by the task that opened
+it, and a Location is opened by whoever needs it first and closed by somebody else.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from ..values.errors import RuntimeClosedError
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 10.0
+"""How long everything in one scope may take to close before it is abandoned."""
+
+
+class _Entering:
+    """One resource on its way in, and the caller who waits for it."""
+
+    __slots__ = ("done", "error", "manager", "value")
+
+    def __init__(self, manager: AbstractAsyncContextManager[Any]) -> None:
+        self.manager = manager
+        self.done = anyio.Event()
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+class Scope:
+    """Owns resources and tasks under one name, in one task of ``parent``."""
+
+    def __init__(
+        self, name: str, parent: TaskGroup, *, close_seconds: float = CLOSE_SECONDS
+    ) -> None:
+        self.name = name
+        self.failure: BaseException | None = None
+        """What ended the scope early: a resource's background task that broke."""
+        self._parent = parent
+        self._close_seconds = close_seconds
+        self._queue: list[_Entering] = []
+        self._wake = anyio.Event()
+        self._closing = False
+        self._tasks: TaskGroup | None = None
+        self._outer = anyio.CancelScope()
+        self.closed = anyio.Event()
+
+    async def open(self) -> "Scope":
+        """Start the scope's task. Call once."""
+        await self._parent.start(self._run, name=f"scope {self.name}")
+        return self
+
+    async def enter(self, manager: AbstractAsyncContextManager[T]) -> T:
+        """Enter a resource and return what it yields; it is left with the scope.
+
+        Raises:
+            RuntimeClosedError: the scope is closing.
+            Exception: whatever entering raised.
+        """
+        if self._closing or self.closed.is_set():
+            raise RuntimeClosedError
+        entering = _Entering(manager)
+        self._queue.append(entering)
+        self._wake.set()
+        await entering.done.wait()
+        if entering.error is not None:
+            raise entering.error
+        value: T = entering.value
+        return value
+
+    def spawn(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Start a task that is cancelled when the scope closes.
+
+        A task that raises is logged and ends alone.
+        """
+        if self._tasks is None or self._closing:
+            raise RuntimeClosedError
+        self._tasks.start_soon(self._guard, work, *arguments)
+
+    async def _guard(
+        self, work: Callable[..., Awaitable[None]], *arguments: object
+    ) -> None:
+        try:
+            await work(*arguments)
+        except Exception:
+            logger.exception("a task of scope %s failed", self.name)
+
+    async def aclose(self) -> None:
+        """Close everything, at the latest after the bound. Closing twice is harmless.
+
+        Cancelling the caller does not stop the closing.
+        """
+        self._closing = True
+        self._wake.set()
+        with anyio.CancelScope(shield=True):
+            await self.closed.wait()
+
+    async def _run(self, *, task_status: TaskStatus[None]) -> None:
+        try:
+            with self._outer:
+                async with AsyncExitStack() as stack:
+                    try:
+                        async with anyio.create_task_group() as tasks:
+                            self._tasks = tasks
+                            task_status.started()
+                            await self._serve(stack)
+                            tasks.cancel_scope.cancel()
+                    finally:
+                        # From here on only the bound ends the closing: a cancelled
+                        # runtime still lets go of what it holds.
+                        self._closing = True
+                        self._outer.shield = True
+                        self._outer.deadline = (
+                            anyio.current_time() + self._close_seconds
+                        )
+            if self._outer.cancelled_caught:
+                logger.error(
+                    "scope %s did not close within %g s; what was left is abandoned",
+                    self.name,
+                    self._close_seconds,
+                )
+        except Exception as error:
+            self.failure = error
+            logger.exception("scope %s failed", self.name)
+        finally:
+            self._closing = True
+            self.closed.set()
+            for entering in self._queue:
+                entering.error = RuntimeClosedError()
+                entering.done.set()
+
+    async def _serve(self, stack: AsyncExitStack) -> None:
+        while not self._closing:
+            while self._queue:
+                entering = self._queue[0]
+                try:
+                    entering.value = await stack.enter_async_context(entering.manager)
+                except Exception as error:
+                    entering.error = error
+                self._queue.pop(0)
+                entering.done.set()
+            if not self._closing:
+                self._wake = anyio.Event()
+                if not self._queue and not self._closing:
+                    await self._wake.wait()
