@@ -220,6 +220,8 @@ class Skill:
     """Where its files are; None for a skill that is not a folder."""
     files: tuple[str, ...] = ()
     """Some of the files beside it, relative to ``directory``, sorted."""
+    offered: bool = True
+    """Whether models are told of it. False for a skill that only a person names."""
 
 
 @frozen

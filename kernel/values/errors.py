@@ -87,12 +87,18 @@ class InvalidValueError(DovetailError):
     code = "value.invalid"
 
     def __init__(self, what: str, value: object, rule: str) -> None:
-        shown = repr(value)
-        if len(shown) > 80:
-            shown = f"{shown[:77]}..."
+        shown = _shown(value)
         super().__init__(f"{what} {shown} is refused: {rule}")
         self.what = what
         self.rule = rule
+
+
+def _shown(value: object) -> str:
+    try:
+        shown = repr(value[:80] if isinstance(value, str | bytes) else value)
+    except Exception:  # another object's repr, or an integer of 5,000 digits
+        return f"of type {type(value).__name__}"
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."
 
 
 class PromptInvalidError(InvalidValueError):
@@ -595,6 +601,7 @@ class ContextUnavailableError(DovetailError):
     def __init__(self, key: str, problem: str) -> None:
         super().__init__(f"context source {key!r} cannot be observed: {problem}")
         self.key = key
+        self.problem = problem
 
 
 # --- the store --------------------------------------------------------------------
