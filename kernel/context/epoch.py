@@ -1,0 +1,114 @@
+"""The Context Epoch: the span in which one Baseline is the prefix of every request.
+
+Owns the decision, at a Safe Step Boundary, whether an epoch begins, goes on, or goes
+on with an update, and the fold from events to the current epoch. Knows nothing of
+stores and never waits: the runner observes, asks here, and commits what is returned.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from attrs import frozen
+
+from ..values.errors import ContextUnavailableError
+from ..values.events import ContextUpdated, EpochStarted, Event
+from ..values.ids import MessageId, SessionId
+from .algebra import Snapshot, changes, digests, render_baseline, told
+
+
+@frozen
+class CurrentEpoch:
+    """What the model was told in this epoch so far."""
+
+    baseline: str
+    """The stored text, sent byte for byte in every request (law context.1)."""
+    sources: Mapping[str, str]
+    """The digest of what was last told of each source, by key."""
+
+
+@frozen
+class InitialiseEpoch:
+    """An epoch begins: store this before the request is sent."""
+
+    baseline: str
+    sources: Mapping[str, str]
+    cause: str
+
+    def event(self, session_id: SessionId) -> EpochStarted:
+        """Return the event to commit."""
+        return EpochStarted(
+            session_id=session_id,
+            baseline=self.baseline,
+            sources=self.sources,
+            cause=self.cause,
+        )
+
+
+@frozen
+class NoChange:
+    """The model knows everything already."""
+
+
+@frozen
+class UpdateEpoch:
+    """Something is newly true: store this before it is sent (law context.3)."""
+
+    text: str
+    sources: Mapping[str, str | None]
+
+    def event(self, session_id: SessionId, message_id: MessageId) -> ContextUpdated:
+        """Return the event to commit."""
+        return ContextUpdated(
+            session_id=session_id,
+            message_id=message_id,
+            text=self.text,
+            sources=self.sources,
+        )
+
+
+Decision = InitialiseEpoch | NoChange | UpdateEpoch
+
+
+def decide(
+    epoch: CurrentEpoch | None, snapshot: Snapshot, *, cause: str = "first"
+) -> Decision:
+    """Return what must be stored before the next request.
+
+    Without an epoch one begins, with ``cause`` as its reason; pass None also to
+    replace an epoch. Within an epoch the Baseline stands, and what changed becomes an
+    update.
+
+    Raises:
+        ContextUnavailableError: an epoch must begin and a source is unavailable. Its
+            first request is never sent with an incomplete Baseline, and no input may
+            be promoted for it (law context.4). It names the first such source.
+    """
+    if epoch is None:
+        _require_complete(snapshot)
+        return InitialiseEpoch(render_baseline(snapshot), digests(snapshot), cause)
+    update = changes(epoch.sources, snapshot)
+    return UpdateEpoch(update.text, update.sources) if update else NoChange()
+
+
+def _require_complete(snapshot: Snapshot) -> None:
+    missing = snapshot.unavailable
+    if not missing:
+        return
+    (key, first), *others = missing.items()
+    problem = first.reason
+    if others:
+        problem += "; also unavailable: " + ", ".join(other for other, _ in others)
+    raise ContextUnavailableError(key, problem) from first.error
+
+
+def current_epoch(events: Iterable[Event]) -> CurrentEpoch | None:
+    """Return the epoch that these events of one session, in order, lead to.
+
+    Only the last EpochStarted and what follows it counts; other kinds are passed over.
+    """
+    epoch: CurrentEpoch | None = None
+    for event in events:
+        if isinstance(event, EpochStarted):
+            epoch = CurrentEpoch(event.baseline, event.sources)
+        elif isinstance(event, ContextUpdated) and epoch is not None:
+            epoch = CurrentEpoch(epoch.baseline, told(epoch.sources, event.sources))
+    return epoch

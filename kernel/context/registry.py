@@ -1,0 +1,66 @@
+"""The registry of Context Sources: which sources a Location has, under which keys.
+
+Owns the rules for keys. Knows nothing of what the sources say (see ``algebra``) nor of
+what a session was told (see ``epoch``).
+"""
+
+import re
+
+from ..contracts import ContextSource
+from ..lifecycle.registrations import Registration, Registrations
+from ..values.errors import ConflictError, InvalidValueError
+
+MAX_KEY_LENGTH = 128
+_KEY = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9._-]+)+\Z")
+
+
+def check_source_key(what: str, key: str) -> str:
+    """Return the key of a source, or refuse it.
+
+    Raises:
+        InvalidValueError: it is not ``namespace/name`` in lower case letters, digits
+            and ``. _ -`` with more ``/`` allowed in the name, or is too long.
+    """
+    if not isinstance(key, str) or not _KEY.match(key):
+        rule = "write namespace/name in lower case letters, digits and . _ -"
+        raise InvalidValueError(what, key, rule)
+    if len(key) > MAX_KEY_LENGTH:
+        raise InvalidValueError(what, key, f"at most {MAX_KEY_LENGTH} characters")
+    return key
+
+
+class ContextRegistry:
+    """The Context Sources of one Location, each key offered once."""
+
+    def __init__(self, registrations: Registrations[ContextSource]) -> None:
+        self._registrations = registrations
+
+    def register(
+        self, source: ContextSource, owner: str, rank: int = 0
+    ) -> Registration[ContextSource]:
+        """Offer a source until the registration is closed.
+
+        Raises:
+            InvalidValueError: it is not a ContextSource, or its key breaks the rule.
+            ConflictError: the key is offered already. Two sources under one key would
+                hide each other from the model, so none is chosen.
+        """
+        if not isinstance(source, ContextSource):
+            raise InvalidValueError("context source", source, "give a ContextSource")
+        key = check_source_key("context source key", source.key)
+        holder = self.owner(key)
+        if holder is not None:
+            raise ConflictError(
+                f"context source {key!r} of plugin {owner!r} is refused: plugin "
+                f"{holder!r} offers this key already; choose another key"
+            )
+        return self._registrations.add(owner, key, source, rank)
+
+    def sources(self) -> tuple[ContextSource, ...]:
+        """Return the sources in key order, whoever offers them (law context.5)."""
+        return tuple(one.item for one in self._registrations.offer().values())
+
+    def owner(self, key: str) -> str | None:
+        """Return the name of the plugin that offers a key, to name a culprit."""
+        found = self._registrations.offer().get(key)
+        return found.owner if found else None
