@@ -7,8 +7,8 @@ floats) and lone surrogates (no UTF-8 exists for them).
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, get_args, get_origin
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_args
 
 import attrs
 import cattrs
@@ -16,17 +16,67 @@ import orjson
 from cattrs.gen import make_dict_unstructure_fn
 
 from .errors import UndecodableError
+from .shapes import (
+    SCALARS,
+    allowed,
+    described,
+    is_attrs,
+    is_enum,
+    is_literal,
+    is_mapping,
+    is_sequence,
+    is_set,
+    is_union,
+    origin,
+    union_shape,
+)
 from .tool import Json
 
 T = TypeVar("T")
 
+Structure = Callable[[Any, Any], Any]
+
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 
+MAX_DEPTH = 200
+"""How deep JSON from outside may nest: orjson writes 254 levels, an event adds some."""
 
-def _exact(wanted: type[Any], *refused: type[Any]) -> Callable[[Any, Any], Any]:
+
+def make_converter() -> cattrs.Converter:
+    """Return a strict converter: no coercion, unknown fields refused."""
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for kind in (str, int, bool):
+        converter.register_structure_hook(kind, _exact(kind))
+    converter.register_structure_hook(float, _float)
+    for applies, factory in (
+        (is_sequence, _sequence),
+        (is_mapping, _mapping),
+        (is_attrs, _object),
+        (is_literal, _choice),
+        (is_enum, _choice),
+        (is_union, _union),
+        (is_set, _no_set),
+    ):
+        converter.register_structure_hook_factory(applies)(factory)
+    # A tuple becomes a list already here, so that what `to_json` returns compares
+    # equal to what was read back.
+    converter.register_unstructure_hook_factory(lambda kind: origin(kind) is tuple)(
+        lambda kind: lambda value: [converter.unstructure(item) for item in value]
+    )
+    return converter
+
+
+def _unlike(wanted: str, value: object) -> TypeError:
+    return TypeError(f"expected {wanted}, got {described(value)}")
+
+
+def _exact(wanted: type[Any]) -> Structure:
     def structure(value: Any, _: Any) -> Any:
-        if not isinstance(value, wanted) or isinstance(value, refused):
-            raise TypeError(f"expected {wanted.__name__}, got {type(value).__name__}")
+        if type(value) is wanted:
+            return value
+        # True and False are integers to Python, and not to anybody else.
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise _unlike(SCALARS[wanted], value)
         return value
 
     return structure
@@ -34,100 +84,141 @@ def _exact(wanted: type[Any], *refused: type[Any]) -> Callable[[Any, Any], Any]:
 
 def _float(value: Any, _: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"expected float, got {type(value).__name__}")
+        raise _unlike("a number", value)
     return float(value)
 
 
-def _origin(kind: Any) -> Any:
-    return get_origin(kind) or kind
+def _sequence(kind: Any, converter: cattrs.Converter) -> Structure:
+    arguments = get_args(kind)
+    fixed = origin(kind) is tuple and arguments[1:] != (...,) and kind is not tuple
+    made = tuple if origin(kind) is tuple else list
+    item_kind = arguments[0] if arguments else Any
+
+    def structure(value: Any, _: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise _unlike("an array", value)
+        if not fixed:
+            if item_kind is Any:
+                return made(value)
+            return made(_each(converter, enumerate(value), [item_kind] * len(value)))
+        if len(value) != len(arguments):
+            raise TypeError(f"expected {len(arguments)} items, got {len(value)}")
+        return tuple(_each(converter, enumerate(value), arguments))
+
+    return structure
 
 
-def _is_sequence(kind: Any) -> bool:
-    return get_origin(kind) in (list, tuple, Sequence) or kind in (list, tuple)
+def _mapping(kind: Any, converter: cattrs.Converter) -> Structure:
+    name_kind, item_kind = get_args(kind) or (Any, Any)
+
+    def structure(value: Any, _: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise _unlike("an object", value)
+        if item_kind is Any:
+            items = list(value.values())
+        else:
+            items = _each(converter, value.items(), [item_kind] * len(value))
+        if name_kind is Any:
+            return dict(zip(value, items, strict=True))
+        names = _each(
+            converter, zip(value, value, strict=True), [name_kind] * len(value)
+        )
+        return dict(zip(names, items, strict=True))
+
+    return structure
 
 
-def _is_mapping(kind: Any) -> bool:
-    origin = _origin(kind)
-    return isinstance(origin, type) and issubclass(origin, Mapping)
-
-
-def make_converter() -> cattrs.Converter:
-    """Return a strict converter: no coercion, unknown fields refused."""
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    converter.register_structure_hook(str, _exact(str))
-    converter.register_structure_hook(int, _exact(int, bool))
-    converter.register_structure_hook(bool, _exact(bool))
-    converter.register_structure_hook(float, _float)
-
-    def strict_sequence(kind: Any, plain: cattrs.Converter) -> Callable[..., Any]:
-        inner = original_sequence(kind, plain)
-
-        def structure(value: Any, wanted: Any) -> Any:
-            if not isinstance(value, list | tuple):
-                raise TypeError(f"expected an array, got {type(value).__name__}")
-            return inner(value, wanted)
-
-        return structure
-
-    def original_sequence(kind: Any, plain: cattrs.Converter) -> Callable[..., Any]:
-        if _origin(kind) is tuple:
-            arguments = get_args(kind)
-            if len(arguments) == 2 and arguments[1] is Ellipsis:
-                return lambda value, _: tuple(_each(plain, value, arguments[0]))
-            if not arguments:
-                return lambda value, _: tuple(value)
-
-            def fixed(value: Any, _: Any) -> Any:
-                if len(value) != len(arguments):
-                    raise TypeError(
-                        f"expected {len(arguments)} items, got {len(value)}"
-                    )
-                return tuple(
-                    plain.structure(item, argument)
-                    for item, argument in zip(value, arguments, strict=True)
-                )
-
-            return fixed
-        arguments = get_args(kind) or (Any,)
-        return lambda value, _: _each(plain, value, arguments[0])
-
-    def strict_mapping(kind: Any, plain: cattrs.Converter) -> Callable[..., Any]:
-        arguments = get_args(kind) or (Any, Any)
-
-        def structure(value: Any, _: Any) -> Any:
-            if not isinstance(value, Mapping):
-                raise TypeError(f"expected an object, got {type(value).__name__}")
-            return {
-                plain.structure(name, arguments[0]): plain.structure(item, arguments[1])
-                for name, item in value.items()
-            }
-
-        return structure
-
-    converter.register_structure_hook_factory(_is_sequence)(strict_sequence)
-    converter.register_structure_hook_factory(_is_mapping)(strict_mapping)
-    # A tuple becomes a list already here, so that what `to_json` returns compares
-    # equal to what was read back.
-    converter.register_unstructure_hook_factory(lambda kind: _origin(kind) is tuple)(
-        lambda kind: lambda value: [converter.unstructure(item) for item in value]
-    )
-    return converter
-
-
-def _each(converter: cattrs.Converter, value: Any, kind: Any) -> list[Any]:
-    if kind is Any:
-        return list(value)
+def _each(converter: cattrs.Converter, places: Any, kinds: Any) -> list[Any]:
+    """Return every item structured as its kind; all that do not fit are reported."""
     items: list[Any] = []
     failures: list[Exception] = []
-    for index, item in enumerate(value):
+    for (place, item), kind in zip(places, kinds, strict=True):
         try:
             items.append(converter.structure(item, kind))
         except Exception as error:
-            error.add_note(f"at item {index}")
+            error.add_note(_Place(place))
             failures.append(error)
     if failures:
         raise cattrs.IterableValidationError("invalid items", failures, list)
     return items
+
+
+class _Place(str):
+    """The note on an item's error: where in its array or object it is."""
+
+    place: int | str
+
+    def __new__(cls, place: int | str) -> "_Place":
+        made = super().__new__(cls, f"at item {place!r}")
+        made.place = place
+        return made
+
+
+def _object(kind: Any, converter: cattrs.Converter) -> Structure:
+    inner = converter.gen_structure_attrs_fromdict(kind)
+
+    def structure(value: Any, wanted: Any) -> Any:
+        if type(value) is not dict and not isinstance(value, Mapping):
+            raise _unlike("an object", value)
+        return inner(value, wanted)
+
+    return structure
+
+
+def _choice(kind: Any) -> Structure:
+    values = allowed(kind)
+    made = {(type(value), value): value for value in values}
+    if is_enum(kind):
+        made = {(type(member.value), member.value): member for member in kind}
+    wanted = "one of " + ", ".join(_shown(value) for value in values)
+
+    def structure(value: Any, _: Any) -> Any:
+        # With its type, because 1 == True == 1.0.
+        if isinstance(value, list | dict) or (type(value), value) not in made:
+            raise TypeError(f"expected {wanted}, got {_shown(value)}")
+        return made[type(value), value]
+
+    return structure
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return repr(value if len(value) <= 40 else f"{value[:39]}…")
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, int) and abs(value) < 10**18:
+        return str(value)
+    return described(value)
+
+
+def _union(kind: Any, converter: cattrs.Converter) -> Structure:
+    shape = union_shape(kind)
+    tags = "one of " + ", ".join(_shown(value) for value in shape.tagged)
+
+    def structure(value: Any, _: Any) -> Any:
+        json_type = type(value)
+        if json_type not in shape.members:
+            json_type = dict if isinstance(value, Mapping) else json_type
+            json_type = list if isinstance(value, tuple) else json_type
+            if json_type not in shape.members:
+                raise _unlike(shape.expected(), value)
+        if value is None:
+            return None
+        if json_type is not dict or shape.tag is None:
+            return converter.structure(value, shape.members[json_type])
+        if shape.tag not in value:
+            raise TypeError(f"{shape.tag!r} is missing: it must be {tags}")
+        tag = value[shape.tag]
+        member = shape.tagged.get(tag) if isinstance(tag, str) else None
+        if member is None:
+            raise TypeError(f"{shape.tag!r} must be {tags}, got {_shown(tag)}")
+        return converter.structure(value, member)
+
+    return structure
+
+
+def _no_set(kind: Any) -> Structure:
+    raise TypeError("a set has no JSON form; use a list or a tuple")
 
 
 converter = make_converter()
@@ -157,53 +248,60 @@ def problems(error: BaseException) -> list[str]:
 
 
 def _walk(error: BaseException, path: str) -> list[tuple[str, str]]:
-    if isinstance(error, cattrs.ClassValidationError):
+    if isinstance(error, cattrs.BaseValidationError):
         found: list[tuple[str, str]] = []
         for inner in error.exceptions:
-            note = next(
-                (
-                    text
-                    for text in getattr(inner, "__notes__", ())
-                    if isinstance(text, cattrs.AttributeValidationNote)
-                ),
-                None,
-            )
-            found += _walk(inner, f"{path}.{note.name}" if note else path)
-        return found
-    if isinstance(error, cattrs.IterableValidationError):
-        found = []
-        for inner in error.exceptions:
-            index = next(
-                (
-                    text.removeprefix("at item ")
-                    for text in getattr(inner, "__notes__", ())
-                    if text.startswith("at item ")
-                ),
-                "?",
-            )
-            found += _walk(inner, f"{path}[{index}]")
+            found += _walk(inner, path + _step(inner))
         return found
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        names = ", ".join(sorted(repr(name) for name in error.extra_fields))
+        names = ", ".join(sorted(_shown(name) for name in error.extra_fields))
         return [(path, f"unknown field {names}")]
     if isinstance(error, KeyError):
         return [(path, "required field is missing")]
-    if isinstance(error, AttributeError) or str(error).endswith("is not iterable"):
-        return [(path, "expected an object")]
+    if isinstance(error, RecursionError):
+        return [(path, "it nests too deeply")]
     return [(path, str(error) or type(error).__name__)]
+
+
+def _step(error: BaseException) -> str:
+    """Return the part of the path that an error's own notes tell."""
+    for note in getattr(error, "__notes__", ()):
+        if isinstance(note, cattrs.AttributeValidationNote):
+            return f".{note.name}"
+        if isinstance(note, _Place):
+            if isinstance(note.place, int):
+                return f"[{note.place}]"
+            return f"[{_shown(note.place)}]"
+    return ""
+
+
+_NOT_OURS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
 def dumps(value: Json) -> bytes:
     """Return JSON data as compact UTF-8.
 
     Raises:
-        UndecodableError: it holds an integer over 64 bits, a lone surrogate, or
-            something that is not JSON. Use ``sanitised`` on data from outside.
+        UndecodableError: it holds an integer over 64 bits, a lone surrogate, a number
+            that JSON lacks, or something that is not JSON. Use ``sanitised`` on data
+            from outside.
     """
     try:
-        return orjson.dumps(value)
+        text = orjson.dumps(value, option=_NOT_OURS)
     except TypeError as error:
         raise UndecodableError("JSON data", [str(error)]) from error
+    # orjson writes NaN and the infinities as null, which is another value.
+    if b"null" in text and _has_no_number(value):
+        raise UndecodableError("JSON data", ["NaN and infinities are not JSON"])
+    return text
+
+
+def _has_no_number(value: Json) -> bool:
+    if isinstance(value, float):
+        return value - value != 0
+    if isinstance(value, dict):
+        return any(_has_no_number(item) for item in value.values())
+    return isinstance(value, list | tuple) and any(map(_has_no_number, value))
 
 
 def loads(data: bytes | str) -> Json:
@@ -221,23 +319,52 @@ def loads(data: bytes | str) -> Json:
 def loads_exact(text: str) -> Json:
     """Return the value of JSON text from outside, with integers of any size exact.
 
-    Refuses what is not JSON, also where Python's own reader is lenient: ``NaN``,
-    ``Infinity``. Lone surrogates become U+FFFD.
+    Refuses what is not JSON, also where Python's own reader is lenient (``NaN``,
+    ``Infinity``), and what Python could only guess: a number that is too large for a
+    float. Lone surrogates become U+FFFD. Of equal names in an object the last counts.
 
     Raises:
-        UndecodableError: it is not JSON, or nests too deeply.
+        UndecodableError: it is not JSON, holds such a number, an integer of over 4,300
+            digits, or nests deeper than 200 levels.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        # Every level has a bracket, so that short and flat texts need no second look.
+        if text.count("[") + text.count("{") > MAX_DEPTH and _too_deep(value):
+            raise RecursionError
     except RecursionError as error:
         raise UndecodableError("JSON text", ["it nests too deeply"]) from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise UndecodableError("JSON text", [str(error)]) from error
+    except ValueError as error:
+        problem = str(error)
+        if "integer string conversion" in problem:
+            problem = "an integer has too many digits"
+        raise UndecodableError("JSON text", [problem]) from error
     return _without_surrogates(value) if "\\u" in text or not _clean(text) else value
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value - value != 0:
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
+
+
+def _too_deep(value: Json) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return any(isinstance(item, dict | list) for item in level)
 
 
 def _clean(text: str) -> bool:
@@ -272,21 +399,40 @@ def sanitised(value: Json) -> Json:
     """Return JSON data that can be stored and read back unchanged.
 
     Lone surrogates become U+FFFD; integers over 64 bits and numbers that JSON lacks
-    become their text, because a wrong number would be worse than a string.
+    become their text, because a wrong number would be worse than a string (integers of
+    over 4,300 digits in hexadecimal). Below 200 levels a text says that it goes on.
     """
+    return _sanitised(value, MAX_DEPTH)
+
+
+def _sanitised(value: Any, depth: int) -> Json:
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
-        return value if _INT_MIN <= value <= _INT_MAX else str(value)
+        return value if _INT_MIN <= value <= _INT_MAX else _digits(value)
     if isinstance(value, float):
         return value if value - value == 0 else str(value)
     if isinstance(value, Mapping):
-        return {clean_text(str(name)): sanitised(item) for name, item in value.items()}
+        if not depth:
+            return "(nested too deeply)"
+        return {
+            clean_text(str(name)): _sanitised(item, depth - 1)
+            for name, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [sanitised(item) for item in value]
+        if not depth:
+            return "(nested too deeply)"
+        return [_sanitised(item, depth - 1) for item in value]
     return clean_text(str(value))
+
+
+def _digits(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python limits how long a decimal it writes
+        return hex(value)
 
 
 def unstructure_without_defaults(kind: type[Any], *omitted: str) -> Any:

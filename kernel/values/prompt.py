@@ -1,10 +1,12 @@
 """Prompt: what a caller says, and the receipt for its admission."""
 
+import base64
+import binascii
 import hashlib
 import re
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .errors import KeyInvalidError, PromptInvalidError
 from .ids import MessageId, SessionId
@@ -43,7 +45,8 @@ class Prompt:
 
         Raises:
             PromptInvalidError: it says nothing, is over 1 MiB of UTF-8 (attached
-                files included), or holds lone surrogates, which no provider takes.
+                files included), holds lone surrogates, which no provider takes, or
+                attaches a file whose data is not base64.
         """
         made = prompt if isinstance(prompt, Prompt) else cls(prompt)
         if not isinstance(made.text, str):
@@ -56,12 +59,23 @@ class Prompt:
             ) from error
         if not made.text.strip() and not made.files:
             raise PromptInvalidError("prompt", made.text, "it says nothing")
-        size += sum(len(file.data) for file in made.files)
+        size += sum(_file_size(file) for file in made.files)
         if size > MAX_PROMPT_BYTES:
             raise PromptInvalidError(
                 "prompt", made.text, f"{size} bytes are over {MAX_PROMPT_BYTES}"
             )
-        return made
+        return evolve(made, files=tuple(made.files))
+
+
+def _file_size(file: PromptFile) -> int:
+    try:
+        size = len(f"{file.name}{file.mime}".encode()) + len(file.data)
+        base64.b64decode(file.data, validate=True)
+    except (UnicodeEncodeError, binascii.Error, ValueError, TypeError) as error:
+        raise PromptInvalidError(
+            "attached file", file.name, "its name must be text and its data base64"
+        ) from error
+    return size
 
 
 @frozen
