@@ -77,6 +77,16 @@ class ToolContext(Protocol):
         """
         ...
 
+    async def skill(self, name: str) -> "Skill":
+        """Return the skill that the Location offers now under that name.
+
+        Asks for no permission: that is the caller's to do first.
+
+        Raises:
+            SkillNotFoundError: there is none; the text lists the names there are.
+        """
+        ...
+
     def progress(self, text: str) -> None:
         """Show a line to whoever watches now. Never stored, never waits."""
         ...
