@@ -50,7 +50,8 @@ class Scope:
         self._queue: list[_Entering] = []
         self._wake = anyio.Event()
         self._closing = False
-        self._tasks: TaskGroup | None = None
+        self._tasks: set[anyio.CancelScope] = set()
+        self._idle = anyio.Event()
         self._outer = anyio.CancelScope()
         self.closed = anyio.Event()
 
@@ -82,17 +83,29 @@ class Scope:
 
         A task that raises is logged and ends alone.
         """
-        if self._tasks is None or self._closing:
+        if self._closing or self.closed.is_set():
             raise RuntimeClosedError
-        self._tasks.start_soon(self._guard, work, *arguments)
+        # The task lives in the parent's group and only its cancelling is ours: a
+        # group of our own would have to close after the resources, not before.
+        scope = anyio.CancelScope()
+        self._tasks.add(scope)
+        self._parent.start_soon(self._guard, scope, work, *arguments)
 
     async def _guard(
-        self, work: Callable[..., Awaitable[None]], *arguments: object
+        self,
+        scope: anyio.CancelScope,
+        work: Callable[..., Awaitable[None]],
+        *arguments: object,
     ) -> None:
         try:
-            await work(*arguments)
+            with scope:
+                await work(*arguments)
         except Exception:
             logger.exception("a task of scope %s failed", self.name)
+        finally:
+            self._tasks.discard(scope)
+            if not self._tasks:
+                self._idle.set()
 
     async def aclose(self) -> None:
         """Close everything, at the latest after the bound. Closing twice is harmless.
@@ -109,11 +122,8 @@ class Scope:
             with self._outer:
                 async with AsyncExitStack() as stack:
                     try:
-                        async with anyio.create_task_group() as tasks:
-                            self._tasks = tasks
-                            task_status.started()
-                            await self._serve(stack)
-                            tasks.cancel_scope.cancel()
+                        task_status.started()
+                        await self._serve(stack)
                     finally:
                         # From here on only the bound ends the closing: a cancelled
                         # runtime still lets go of what it holds.
@@ -122,6 +132,7 @@ class Scope:
                         self._outer.deadline = (
                             anyio.current_time() + self._close_seconds
                         )
+                        await self._end_tasks()
             if self._outer.cancelled_caught:
                 logger.error(
                     "scope %s did not close within %g s; what was left is abandoned",
@@ -137,6 +148,13 @@ class Scope:
             for entering in self._queue:
                 entering.error = RuntimeClosedError()
                 entering.done.set()
+
+    async def _end_tasks(self) -> None:
+        for scope in tuple(self._tasks):
+            scope.cancel()
+        if self._tasks:
+            self._idle = anyio.Event()
+            await self._idle.wait()
 
     async def _serve(self, stack: AsyncExitStack) -> None:
         while not self._closing:

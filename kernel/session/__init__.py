@@ -1,0 +1,1 @@
+"""Sessions: admission, the inbox, Steps, drains, and the public face of them all."""

@@ -64,12 +64,12 @@ def event(
     """Declare a class as the current version of a kind."""
 
     def declare(declared: E_) -> E_:
-        made = frozen(kw_only=True)(declared)
-        made.kind, made.version, made.retention = kind, version, retention
         if kind in _KINDS:
             raise ValueError(f"event kind {kind!r} is declared twice")
-        _KINDS[kind] = made
-        return made
+        declared.kind = kind
+        declared.version, declared.retention = version, retention
+        _KINDS[kind] = declared
+        return declared
 
     return declare
 
@@ -93,6 +93,7 @@ def kinds() -> Mapping[str, type[Event]]:
 
 
 @event("session.created")
+@frozen(kw_only=True)
 class SessionCreated(Event):
     """A session exists. Always the first event."""
 
@@ -106,6 +107,7 @@ class SessionCreated(Event):
 
 
 @event("session.model_switched")
+@frozen(kw_only=True)
 class ModelSwitched(Event):
     """The session's model changed; Steps use it from the next boundary on."""
 
@@ -113,6 +115,7 @@ class ModelSwitched(Event):
 
 
 @event("session.agent_switched")
+@frozen(kw_only=True)
 class AgentSwitched(Event):
     """The session's agent changed; Steps use it from the next boundary on."""
 
@@ -120,6 +123,7 @@ class AgentSwitched(Event):
 
 
 @event("session.titled")
+@frozen(kw_only=True)
 class SessionTitled(Event):
     """The session has a new title."""
 
@@ -130,6 +134,7 @@ class SessionTitled(Event):
 
 
 @event("prompt.admitted", retention="transcript")
+@frozen(kw_only=True)
 class PromptAdmitted(Event):
     """A prompt was accepted. It is not visible to the model yet."""
 
@@ -140,6 +145,7 @@ class PromptAdmitted(Event):
 
 
 @event("prompt.promoted")
+@frozen(kw_only=True)
 class PromptPromoted(Event):
     """The admitted prompt is a user message now, under the id of its input."""
 
@@ -147,6 +153,7 @@ class PromptPromoted(Event):
 
 
 @event("prompt.withdrawn")
+@frozen(kw_only=True)
 class PromptWithdrawn(Event):
     """The caller took a pending prompt back."""
 
@@ -154,6 +161,7 @@ class PromptWithdrawn(Event):
 
 
 @event("prompt.redelivered")
+@frozen(kw_only=True)
 class PromptRedelivered(Event):
     """The caller changed how a pending prompt is delivered."""
 
@@ -167,6 +175,7 @@ OutcomeStatus = Literal["succeeded", "failed", "interrupted", "paused"]
 
 
 @event("execution.started")
+@frozen(kw_only=True)
 class ExecutionStarted(Event):
     """A worker began to work on the session."""
 
@@ -175,6 +184,7 @@ class ExecutionStarted(Event):
 
 
 @event("execution.ended")
+@frozen(kw_only=True)
 class ExecutionEnded(Event):
     """The worker stopped, and why (law execution.7)."""
 
@@ -183,6 +193,7 @@ class ExecutionEnded(Event):
 
 
 @event("context.epoch_started", retention="transcript")
+@frozen(kw_only=True)
 class EpochStarted(Event):
     """A rendered Baseline is the prefix of every request from here on."""
 
@@ -193,6 +204,7 @@ class EpochStarted(Event):
 
 
 @event("context.updated", retention="transcript")
+@frozen(kw_only=True)
 class ContextUpdated(Event):
     """The model is told, between other messages, what is newly true."""
 
@@ -203,6 +215,7 @@ class ContextUpdated(Event):
 
 
 @event("notice.added", retention="transcript")
+@frozen(kw_only=True)
 class NoticeAdded(Event):
     """The runtime tells the model something, such as that a run was interrupted."""
 
@@ -211,6 +224,7 @@ class NoticeAdded(Event):
 
 
 @event("step.started")
+@frozen(kw_only=True)
 class StepStarted(Event):
     """A request is about to be sent; its answer is this message."""
 
@@ -220,6 +234,7 @@ class StepStarted(Event):
 
 
 @event("step.ended")
+@frozen(kw_only=True)
 class StepEnded(Event):
     """The Step is settled: its answer is whole and all its calls have results."""
 
@@ -229,6 +244,7 @@ class StepEnded(Event):
 
 
 @event("step.failed")
+@frozen(kw_only=True)
 class StepFailed(Event):
     """The Step is settled without a whole answer; what had come is kept."""
 
@@ -238,6 +254,7 @@ class StepFailed(Event):
 
 
 @event("text.ended", retention="transcript")
+@frozen(kw_only=True)
 class TextEnded(Event):
     """A text part, whole."""
 
@@ -246,6 +263,7 @@ class TextEnded(Event):
 
 
 @event("reasoning.ended", retention="transcript")
+@frozen(kw_only=True)
 class ReasoningEnded(Event):
     """A reasoning part, whole."""
 
@@ -255,6 +273,7 @@ class ReasoningEnded(Event):
 
 
 @event("tool.called", retention="transcript")
+@frozen(kw_only=True)
 class ToolCalled(Event):
     """A complete call, durable before anything of it starts (law tools.1)."""
 
@@ -269,6 +288,7 @@ class ToolCalled(Event):
 
 
 @event("tool.started")
+@frozen(kw_only=True)
 class ToolStarted(Event):
     """The executor may have run from here on (law recovery.3)."""
 
@@ -277,6 +297,7 @@ class ToolStarted(Event):
 
 
 @event("tool.succeeded", retention="transcript")
+@frozen(kw_only=True)
 class ToolSucceeded(Event):
     """The call's one settlement: what the model is shown."""
 
@@ -290,6 +311,7 @@ class ToolSucceeded(Event):
 
 
 @event("tool.failed", retention="transcript")
+@frozen(kw_only=True)
 class ToolFailed(Event):
     """The call's one settlement: why there is no result."""
 
@@ -305,6 +327,7 @@ PermissionReply = Literal["once", "always", "reject"]
 
 
 @event("permission.asked")
+@frozen(kw_only=True)
 class PermissionAsked(Event):
     """A tool call waits for a person to allow it."""
 
@@ -319,6 +342,7 @@ class PermissionAsked(Event):
 
 
 @event("permission.replied")
+@frozen(kw_only=True)
 class PermissionReplied(Event):
     """The request was answered, exactly once (law access.5)."""
 
@@ -331,6 +355,7 @@ class PermissionReplied(Event):
 
 
 @event("plugin.disabled")
+@frozen(kw_only=True)
 class PluginDisabled(Event):
     """A plugin failed too often in this Location and is not called any more."""
 

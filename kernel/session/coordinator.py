@@ -1,0 +1,168 @@
+"""The coordinator: one doorbell per session, one task that answers it.
+
+Owns which sessions of this process run, who waits for them, and how they are stopped.
+Knows nothing of what a drain does. Every transition is a synchronous method: state is
+never changed on both sides of an ``await`` (law execution.1 within the process).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import frozen
+
+from ..values.errors import RuntimeClosedError
+from ..values.events import OutcomeStatus
+from ..values.tool import Failure
+
+StopReason = Literal["user", "shutdown"]
+
+
+@frozen
+class Outcome:
+    """How an execution ended. ``idle``: the session never executed."""
+
+    status: OutcomeStatus | Literal["idle"]
+    reason: Failure | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the model finished what it was asked."""
+        return self.status == "succeeded"
+
+
+class DrainControl:
+    """What the coordinator and one running drain tell each other."""
+
+    def __init__(self, *, force: bool) -> None:
+        self.force = force
+        """Whether at least one request must be made."""
+        self.reason: StopReason | None = None
+        """Why the drain is being cancelled."""
+        self.text: str | None = None
+        self.outcome: Outcome | None = None
+        """How the execution ended, set by the drain once that is durable."""
+        self.scope = anyio.CancelScope()
+
+
+Drain = Callable[[str, DrainControl], Awaitable[None]]
+"""Promote and run Steps until nothing must continue. Does nothing when there is
+nothing to do. Records its own end durably, also when it is cancelled."""
+
+
+class _Busy:
+    """One busy period of one session."""
+
+    def __init__(self, *, force: bool) -> None:
+        self.rung = True
+        self.force = force
+        self.control = DrainControl(force=force)
+        self.outcome: Outcome | None = None
+        self.error: BaseException | None = None
+        self.idle = anyio.Event()
+
+
+class Coordinator:
+    """Runs drains in the runtime's task group, at most one per session."""
+
+    def __init__(self, tasks: TaskGroup, drain: Drain) -> None:
+        self._tasks = tasks
+        self._drain = drain
+        self._busy: dict[str, _Busy] = {}
+        self._closed = False
+
+    def wake(self, session_id: str) -> None:
+        """Say that durable work may exist. Coalesces; never waits.
+
+        A wake that finds nothing to do makes no request (law execution.4).
+        """
+        self._ring(session_id, force=False)
+
+    async def run(self, session_id: str) -> Outcome:
+        """Make at least one Step, or join the running work, and return its outcome.
+
+        Cancelling the caller does not stop the work (law execution.3).
+        """
+        return await self._joined(self._ring(session_id, force=True))
+
+    async def wait(self, session_id: str) -> Outcome | None:
+        """Return the outcome of the running work once the session is idle, or None
+        when nothing runs in this process."""
+        outcome = None
+        while (busy := self._busy.get(session_id)) is not None:
+            outcome = await self._joined(busy)
+        return outcome
+
+    def busy(self, session_id: str) -> bool:
+        """Whether the session runs in this process."""
+        return session_id in self._busy
+
+    def running(self) -> tuple[str, ...]:
+        """Return the sessions that run in this process."""
+        return tuple(self._busy)
+
+    def interrupt(
+        self,
+        session_id: str,
+        reason: StopReason = "user",
+        text: str | None = None,
+    ) -> bool:
+        """Stop the running work, and say whether there was any.
+
+        Accepted at once; what runs is settled in the background. Rings that came
+        before are forgotten, so nothing starts by itself (law execution.5).
+        """
+        busy = self._busy.get(session_id)
+        if busy is None:
+            return False
+        busy.rung = busy.force = False
+        if busy.control.reason is None:
+            busy.control.reason, busy.control.text = reason, text
+            busy.control.scope.cancel()
+        return True
+
+    async def aclose(self) -> None:
+        """Stop everything and return when all of it is settled."""
+        self._closed = True
+        for session_id in tuple(self._busy):
+            self.interrupt(session_id, "shutdown")
+        for busy in tuple(self._busy.values()):
+            await busy.idle.wait()
+
+    async def _joined(self, busy: _Busy) -> Outcome:
+        await busy.idle.wait()
+        if busy.error is not None:
+            raise busy.error
+        return busy.outcome or Outcome("idle")
+
+    def _ring(self, session_id: str, *, force: bool) -> _Busy:
+        if self._closed:
+            raise RuntimeClosedError
+        busy = self._busy.get(session_id)
+        if busy is not None:
+            busy.rung = True
+            busy.force = busy.force or force
+            return busy
+        busy = self._busy[session_id] = _Busy(force=force)
+        self._tasks.start_soon(self._work, session_id, busy, name=f"drain {session_id}")
+        return busy
+
+    async def _work(self, session_id: str, busy: _Busy) -> None:
+        try:
+            while busy.rung:
+                # A ring after an interruption finds the bell cleared and a new
+                # control: somebody wants more than what was stopped.
+                control = busy.control = DrainControl(force=busy.force)
+                busy.rung = busy.force = False
+                with control.scope:
+                    await self._drain(session_id, control)
+                busy.outcome = control.outcome or busy.outcome
+        except Exception as error:
+            busy.error = error
+        except BaseException:
+            busy.error = RuntimeClosedError()
+            raise
+        finally:
+            del self._busy[session_id]
+            busy.idle.set()

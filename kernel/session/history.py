@@ -1,0 +1,236 @@
+"""Session History: the transcript decoded, as a fold of events.
+
+Owns the one function from events to messages; the transcript that readers page
+through and the history that a model is sent are both made by it, so they cannot
+disagree. A running session keeps its History and extends it by sequence number: no
+Step reads the session again, whatever its length.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from attrs import evolve
+
+from ..events.log import event_at, events_between
+from ..ports import MessageRow, Reader
+from ..values import events as e
+from ..values.errors import EventDamagedError
+from ..values.messages import (
+    AssistantMessage,
+    Message,
+    NoticeMessage,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolPart,
+    UserMessage,
+)
+
+
+class _Open:
+    """An assistant message while its events come."""
+
+    def __init__(self, event: e.StepStarted) -> None:
+        self.message = AssistantMessage(
+            id=event.message_id,
+            session_id=event.session_id,
+            seq=event.seq,
+            created=event.created,
+            agent=event.agent,
+            model=event.model,
+        )
+        self.parts: list[Part] = []
+        self._calls: dict[str, int] = {}
+
+    def apply(self, event: e.Event) -> None:
+        """Take in one event of this message."""
+        if isinstance(event, e.TextEnded):
+            self.parts.append(TextPart(event.text))
+        elif isinstance(event, e.ReasoningEnded):
+            self.parts.append(ReasoningPart(event.text, event.metadata))
+        elif isinstance(event, e.ToolCalled):
+            self._calls[event.call_id] = len(self.parts)
+            self.parts.append(
+                ToolPart(
+                    event.call_id, event.tool, event.arguments, metadata=event.metadata
+                )
+            )
+        elif isinstance(event, e.ToolStarted):
+            self._change(event.call_id, state="started")
+        elif isinstance(event, e.ToolSucceeded):
+            self._change(event.call_id, state="succeeded", content=event.content)
+        elif isinstance(event, e.ToolFailed):
+            self._change(event.call_id, state="failed", failure=event.failure)
+        elif isinstance(event, e.StepEnded):
+            self.message = evolve(
+                self.message,
+                finish=event.finish,
+                usage=event.usage,
+                ended=event.created,
+            )
+        elif isinstance(event, e.StepFailed):
+            self.message = evolve(
+                self.message,
+                failure=event.failure,
+                usage=event.usage,
+                ended=event.created,
+            )
+
+    def _change(self, call_id: str, **changes: Any) -> None:
+        index = self._calls[call_id]
+        part = self.parts[index]
+        assert isinstance(part, ToolPart)
+        self.parts[index] = evolve(part, **changes)
+
+    def build(self) -> AssistantMessage:
+        """Return the message as far as it has come."""
+        return evolve(self.message, parts=tuple(self.parts))
+
+
+class History:
+    """The messages of one session, extended by its events in order."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        self.seq = -1
+        """The last event that was taken in."""
+        self.baseline: str | None = None
+        """The rendered Baseline of the current Context Epoch."""
+        self._settled: list[Message] = []
+        self._open: _Open | None = None
+        self._prompts: dict[str, e.PromptAdmitted] = {}
+        self._encoded: dict[str, list[bytes]] = {}
+
+    def extend(self, events: Iterable[e.Event]) -> None:
+        """Take in events in order; those taken in before are passed over."""
+        for event in events:
+            if event.seq > self.seq:
+                self._apply(event)
+                self.seq = event.seq
+
+    def catch_up(self, rows: Reader) -> None:
+        """Take in everything that is in the log."""
+        self.extend(events_between(rows, self.session_id, self.seq))
+
+    def _apply(self, event: e.Event) -> None:
+        if isinstance(event, e.PromptAdmitted):
+            self._prompts[event.input_id] = event
+        elif isinstance(event, e.PromptPromoted):
+            self._settled.append(
+                _user_message(self._prompts.pop(event.input_id), event.seq)
+            )
+        elif isinstance(event, e.PromptWithdrawn):
+            self._prompts.pop(event.input_id, None)
+        elif isinstance(event, e.NoticeAdded | e.ContextUpdated):
+            self._settled.append(_notice(event))
+        elif isinstance(event, e.EpochStarted):
+            self.baseline = event.baseline
+        elif isinstance(event, e.StepStarted):
+            self._open = _Open(event)
+        elif self._open is not None and self._open.message.id == getattr(
+            event, "message_id", None
+        ):
+            self._open.apply(event)
+            if isinstance(event, e.StepEnded | e.StepFailed):
+                self._settled.append(self._open.build())
+                self._open = None
+
+    @property
+    def open(self) -> AssistantMessage | None:
+        """The message of the Step that is not settled, as far as it has come."""
+        return self._open.build() if self._open else None
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """The settled messages. Every call in them has its result."""
+        return tuple(self._settled)
+
+    @property
+    def last(self) -> Message | None:
+        """The last settled message."""
+        return self._settled[-1] if self._settled else None
+
+    @property
+    def wants_step(self) -> bool:
+        """Whether the model has not answered what it was told last.
+
+        This is the decision after every Step, taken from durable facts alone.
+        """
+        for message in reversed(self._settled):
+            if isinstance(message, UserMessage):
+                return True
+            if isinstance(message, AssistantMessage):
+                return message.failure is None and bool(message.calls)
+            # A notice alone asks for nothing.
+        return False
+
+    def snapshot(self) -> "HistorySnapshot":
+        """Return the settled messages as they are now, for one request."""
+        return HistorySnapshot(self, len(self._settled))
+
+    def encoded(
+        self, dialect: str, encode: Callable[[Message], bytes], count: int
+    ) -> list[bytes]:
+        """Return what ``encode`` makes of the first ``count`` messages, made once."""
+        made = self._encoded.setdefault(dialect, [])
+        for message in self._settled[len(made) : count]:
+            made.append(encode(message))
+        return made[:count]
+
+
+class HistorySnapshot:
+    """The history of one request: a ``RequestHistory``."""
+
+    def __init__(self, history: History, count: int) -> None:
+        self._history = history
+        self._count = count
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        return self._history.messages[: self._count]
+
+    def encoded(self, dialect: str, encode: Callable[[Message], bytes]) -> list[bytes]:
+        return self._history.encoded(dialect, encode, self._count)
+
+
+def message_of(rows: Reader, row: MessageRow) -> Message:
+    """Return one message of the transcript, read from its own events.
+
+    Raises:
+        EventDamagedError: an event that the message is made of cannot be read.
+    """
+    first = event_at(rows, row.session_id, row.body_seq)
+    if isinstance(first, e.PromptAdmitted):
+        return _user_message(first, row.seq)
+    if isinstance(first, e.NoticeAdded | e.ContextUpdated):
+        return _notice(first)
+    if not isinstance(first, e.StepStarted):
+        raise EventDamagedError(
+            row.session_id, row.body_seq, f"message {row.id!r} does not begin here"
+        )
+    opened = _Open(first)
+    for event in events_between(rows, row.session_id, row.body_seq, row.end_seq):
+        if getattr(event, "message_id", None) == row.id:
+            opened.apply(event)
+    return opened.build()
+
+
+def _user_message(event: e.PromptAdmitted, seq: int) -> UserMessage:
+    return UserMessage(
+        id=event.input_id,
+        session_id=event.session_id,
+        seq=seq,
+        created=event.created,
+        text=event.prompt.text,
+        files=event.prompt.files,
+    )
+
+
+def _notice(event: e.NoticeAdded | e.ContextUpdated) -> NoticeMessage:
+    return NoticeMessage(
+        id=event.message_id,
+        session_id=event.session_id,
+        seq=event.seq,
+        created=event.created,
+        text=event.text,
+    )
