@@ -32,7 +32,6 @@
     |   +-- LiveOverflowError        live.overflow
     +-- OwnerFencedError             owner.fenced
     +-- ExecutionInterruptedError    execution.interrupted
-    +-- StepLimitError               execution.step_limit
     +-- ModelError
     |   +-- ModelNotSelectedError    model.not_selected
     |   +-- ModelUnknownError        model.unknown
@@ -352,16 +351,6 @@ class ExecutionInterruptedError(DovetailError):
     def __init__(self, reason: str = "interrupted") -> None:
         super().__init__(f"the execution was interrupted ({reason})")
         self.reason = reason
-
-
-class StepLimitError(DovetailError):
-    """The agent used all its Steps. A new prompt or ``resume()`` gives it new ones."""
-
-    code = "execution.step_limit"
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"the agent used all of its {limit} Steps; prompt it to go on")
-        self.limit = limit
 
 
 # --- models and providers ---------------------------------------------------------

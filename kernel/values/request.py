@@ -59,6 +59,9 @@ class ModelRequest:
     history: RequestHistory
     tools: tuple[ToolDefinition, ...] = ()
     """In name order, so that the same set always gives the same bytes."""
+    tool_choice: Literal["auto", "none"] = "auto"
+    """``none``: the tools stay in the request, because earlier calls refer to them,
+    and the model must answer without calling any."""
     max_output: int | None = None
     options: Mapping[str, Json] = field(factory=dict)
     """Settings in the words of the provider, added to the body as they are."""
