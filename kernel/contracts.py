@@ -176,6 +176,9 @@ class Rule:
     action: str
     resource: str
     effect: RuleEffect
+    tightens: bool = False
+    """Such a rule only ever makes the answer stricter, wherever it stands in the list.
+    Rules out of a file that nobody vouched for are of this kind."""
 
 
 @frozen(eq=False)

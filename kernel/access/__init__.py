@@ -1,0 +1,1 @@
+"""Access: rules, permission requests, saved approvals."""

@@ -1,0 +1,128 @@
+"""Rules: what may be done without asking, as a pure function.
+
+Owns how a pattern matches, how a list of rules decides, and the rules that an agent
+has when nobody says otherwise. Knows nothing of requests, stores or people: those are
+``permissions``, above.
+
+A pattern is the whole text: ``*`` stands for any characters, ``/`` and line ends
+included, ``?`` for exactly one, everything else for itself, in its own case. A pattern
+that ends in a space and ``*`` also matches without them, so that ``ls *`` matches
+``ls`` and ``ls -la`` and not ``lsof``. A backslash is a backslash: it means something
+in a command, and whoever names a path as a resource names it with ``/``.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+
+from ..contracts import Rule, RuleEffect
+from ..ports import ApprovalRow
+
+DEFAULT_RULES: Sequence[Rule] = (
+    Rule("read", "*", "allow"),
+    Rule("read", "*.env", "ask"),
+    Rule("read", "*.env.*", "ask"),
+    Rule("read", "*.env.example", "allow"),
+    Rule("glob", "*", "allow"),
+    Rule("grep", "*", "allow"),
+    Rule("skill", "*", "allow"),
+)
+"""The rights of the built-in agent: it may look around, and asks for everything else.
+
+There is deliberately no rule for ``edit``, ``write``, ``bash`` and
+``external_directory``. No rule means ask, too, but an explicit ``ask`` could never be
+answered with ``always`` (law access.3).
+"""
+
+_STRICTNESS: dict[RuleEffect, int] = {"allow": 0, "ask": 1, "deny": 2}
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Return whether the pattern matches the whole text. Linear in the text."""
+    return _compiled(pattern)(text) is not None
+
+
+@lru_cache(maxsize=2048)
+def _compiled(pattern: str) -> Callable[[str], re.Match[str] | None]:
+    expression = _expression(pattern)
+    if pattern.endswith(" *"):
+        expression = f"(?:{expression}|{_expression(pattern[:-2])})"
+    return re.compile(expression, re.DOTALL).fullmatch
+
+
+def _expression(pattern: str) -> str:
+    first, *rest = (
+        "".join("." if sign == "?" else re.escape(sign) for sign in piece)
+        for piece in re.split(r"\*+", pattern)
+    )
+    if not rest:
+        return first
+    # The leftmost place of each middle piece is as good as any other. The atomic group
+    # says so to the engine, which would otherwise try all of them, for ever.
+    middle = "".join(f"(?>.*?{piece})" for piece in rest[:-1])
+    return f"{first}{middle}.*{rest[-1]}"
+
+
+def deciding_rule(action: str, resource: str, rules: Iterable[Rule]) -> Rule | None:
+    """Return the rule that decides about one resource, or None when none matches.
+
+    The last rule that matches wins (law access.3). Rules that only tighten are a list
+    of their own, decided in the same way, and count where they are stricter.
+    """
+    decided: Rule | None = None
+    tightened: Rule | None = None
+    for rule in rules:
+        if matches(rule.action, action) and matches(rule.resource, resource):
+            if rule.tightens:
+                tightened = rule
+            else:
+                decided = rule
+    if tightened is None:
+        return decided
+    if decided is None:
+        # Nothing allows it, so at least a person is asked: an `allow` adds nothing.
+        return None if tightened.effect == "allow" else tightened
+    return max(decided, tightened, key=lambda rule: _STRICTNESS[rule.effect])
+
+
+def covers(approval: ApprovalRow, action: str, resource: str) -> bool:
+    """Return whether an approval is for this action on this resource (law access.4).
+
+    An ``exact`` approval means its very text: ``*`` in an approved command is a star.
+    """
+    if approval.action != action:
+        return False
+    if approval.kind == "exact":
+        return approval.pattern == resource
+    return matches(approval.pattern, resource)
+
+
+def decide(
+    action: str,
+    resources: Sequence[str],
+    rules: Sequence[Rule],
+    approvals: Sequence[ApprovalRow] = (),
+) -> RuleEffect:
+    """Return what is to be done about an action on all these resources.
+
+    Any denied resource denies, any undecided one asks. Approvals only count where no
+    rule matches: a configured ``ask`` or ``deny`` stands (law access.3). Nothing named
+    means ask, because nobody can have allowed it.
+    """
+    if not resources:
+        return "ask"
+    effects = [_effect(action, each, rules, approvals) for each in resources]
+    return max(effects, key=_STRICTNESS.__getitem__)
+
+
+def _effect(
+    action: str,
+    resource: str,
+    rules: Sequence[Rule],
+    approvals: Sequence[ApprovalRow],
+) -> RuleEffect:
+    rule = deciding_rule(action, resource, rules)
+    if rule is not None:
+        return rule.effect
+    approved = any(covers(approval, action, resource) for approval in approvals)
+    return "allow" if approved else "ask"
