@@ -9,6 +9,7 @@
     |   +-- CursorInvalidError       cursor.invalid
     |   +-- UndecodableError         value.undecodable
     |   +-- ConfigurationError       config.invalid
+    |       +-- ConfigurationUntrustedError  config.untrusted
     +-- NotFoundError
     |   +-- SessionNotFoundError     session.not_found
     |   +-- MessageNotFoundError     message.not_found
@@ -139,6 +140,16 @@ class ConfigurationError(InvalidValueError):
         DovetailError.__init__(self, f"{where}: {problem}")
         self.what = where
         self.rule = problem
+
+
+class ConfigurationUntrustedError(ConfigurationError):
+    """A Location's own file asks for what only a trusted one may ask for.
+
+    Add the directory to ``trusted`` in the user's configuration file, or take the
+    setting out of the Location's file.
+    """
+
+    code = "config.untrusted"
 
 
 # --- things that are not there ----------------------------------------------------

@@ -332,6 +332,8 @@ class PermissionAsked(Event):
     """A tool call waits for a person to allow it."""
 
     request_id: RequestId
+    agent: str
+    """Whose call it is: an ``always`` holds for this agent only."""
     action: str
     resources: tuple[str, ...]
     save: tuple[str, ...] = ()
