@@ -94,14 +94,21 @@ def _verdict(text: str, failures: bool) -> Verdict:
     return "unknown"
 
 
+def _blocks(opening: re.Pattern[str], text: str) -> list[tuple[re.Match[str], str]]:
+    """Return each match with the text up to the next one."""
+    marks = list(opening.finditer(text))
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    return [
+        (mark, text[mark.end() : end]) for mark, end in zip(marks, ends, strict=False)
+    ]
+
+
 # --- unittest ---------------------------------------------------------------------
 
 
 def _unittest_failures(text: str) -> list[Failed]:
     found = []
-    marks = list(_BLOCK.finditer(text))
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
-        block = text[mark.end() : following.start() if following else len(text)]
+    for mark, block in _blocks(_BLOCK, text):
         frames = tuple(_frame(match) for match in _FRAME.finditer(block))
         # The exception is the first line at the margin after the last frame.
         after = list(_FRAME.finditer(block))[-1].end() if frames else 0
@@ -123,9 +130,7 @@ def _frame(match: re.Match[str]) -> Frame:
 
 def _pytest_failures(text: str) -> list[Failed]:
     found = []
-    marks = list(_PYTEST_BLOCK.finditer(text))
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
-        block = text[mark.end() : following.start() if following else len(text)]
+    for mark, block in _blocks(_PYTEST_BLOCK, text):
         places = list(_PYTEST_FRAME.finditer(block))
         sources = [match[1].strip() for match in _PYTEST_SOURCE.finditer(block)]
         problem = _PYTEST_PROBLEM.search(block)

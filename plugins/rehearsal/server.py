@@ -230,8 +230,15 @@ async def rehearsal_server(
         OSError: the port is taken.
     """
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
+    failure: Exception | None = None
     async with listener, anyio.create_task_group() as connections:
         server = RehearsalServer(listener.extra(SocketAttribute.local_port), pace)
         connections.start_soon(listener.serve, server.converse)
-        yield server
+        try:
+            yield server
+        except Exception as error:
+            # Raised below, as it is: not in the group of a task group.
+            failure = error
         connections.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
