@@ -6,7 +6,7 @@ disagree. A running session keeps its History and extends it by sequence number:
 Step reads the session again, whatever its length.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -96,21 +96,27 @@ class History:
         """The last event that was taken in."""
         self.baseline: str | None = None
         """The rendered Baseline of the current Context Epoch."""
+        self.behind = True
+        """Whether there may be events that were not taken in: at first, and when
+        another process committed in between."""
         self._settled: list[Message] = []
         self._open: _Open | None = None
         self._prompts: dict[str, e.PromptAdmitted] = {}
         self._encoded: dict[str, list[bytes]] = {}
 
-    def extend(self, events: Iterable[e.Event]) -> None:
-        """Take in events in order; those taken in before are passed over."""
-        for event in events:
-            if event.seq > self.seq:
-                self._apply(event)
-                self.seq = event.seq
+    def offer(self, event: e.Event) -> None:
+        """Take in the next event; one that is not the next leaves a gap to catch up."""
+        if event.seq == self.seq + 1:
+            self._apply(event)
+            self.seq = event.seq
+        elif event.seq > self.seq:
+            self.behind = True
 
     def catch_up(self, rows: Reader) -> None:
         """Take in everything that is in the log."""
-        self.extend(events_between(rows, self.session_id, self.seq))
+        self.behind = False
+        for event in events_between(rows, self.session_id, self.seq):
+            self.offer(event)
 
     def _apply(self, event: e.Event) -> None:
         if isinstance(event, e.PromptAdmitted):

@@ -1,0 +1,488 @@
+"""One Step: prepare, request, stream, settle.
+
+Owns the order of one Step, which is where most laws meet:
+
+1. Everything that enters history does so in one transaction, just before the request
+   is assembled: the Safe Step Boundary (law inbox.6).
+2. Exactly one request is streamed.
+3. A complete call is durable before anything of it starts (law tools.1), and starts
+   as soon as it is, while the stream goes on; calls run concurrently.
+4. Every call is settled durably, then the Step itself, and in the same transaction
+   the next decision is taken if it is to stop.
+
+Knows nothing of who woke the session, nor of what happens after it.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import define, frozen
+
+from ..context.algebra import observe
+from ..context.epoch import InitialiseEpoch, decide
+from ..contracts import AgentProfile
+from ..events.log import EventLog, LogTransaction
+from ..models.catalog import ResolvedModel
+from ..ports import InputRow
+from ..tools.registry import AdvertisedTools
+from ..tools.settlement import Failed, Runnable, Succeeded, prepare
+from ..values.errors import (
+    DovetailError,
+    ModelNotSelectedError,
+    ProviderError,
+    problem_of,
+)
+from ..values.events import (
+    Event,
+    ExecutionEnded,
+    ExecutionStarted,
+    NoticeAdded,
+    StepEnded,
+    StepFailed,
+    StepStarted,
+    ToolCalled,
+    ToolStarted,
+)
+from ..values.ids import MessageId, SessionId, new_id
+from ..values.messages import Usage
+from ..values.request import Finish, ModelRequest, ToolCall
+from ..values.tool import Failure
+from . import inbox
+from .calls import CallContext, record, report_defect
+from .coordinator import Outcome
+from .history import History
+from .publisher import Publisher
+from .recovery import settle_open
+from .services import LocationServices
+
+logger = logging.getLogger(__name__)
+
+LAST_STEP = (
+    "This is the last Step of this run and tools cannot be called any more. Say what "
+    "was done, what is left, and how to go on."
+)
+NO_STEPS_LEFT = "execution.step_limit"
+REPEATABLE = ("pure", "idempotent")
+
+
+@define(eq=False)
+class Execution:
+    """One busy period: what its Steps share."""
+
+    session_id: SessionId
+    log: EventLog
+    history: History
+    owner: str
+    force: bool
+    started: bool = False
+    """Whether execution.started is durable."""
+    steps_used: int = 0
+    """Steps since the last new input."""
+    outcome: Outcome | None = None
+    """How it ended, once that is durable."""
+
+    def opening(self) -> list[Event]:
+        """Return what must be recorded before anything else of this execution."""
+        if self.started:
+            return []
+        events: list[Event] = [
+            ExecutionStarted(session_id=self.session_id, owner=self.owner)
+        ]
+        if (left := self.history.open) is not None:
+            events += settle_open(left, "the process that ran it ended")
+        return events
+
+    async def commit(self, decide: Callable[[LogTransaction], Outcome | None]) -> None:
+        """Commit a decision; what it returns is the outcome of the execution."""
+
+        def deciding(tx: LogTransaction) -> tuple[Outcome | None, bool]:
+            return decide(tx), bool(tx.appended)
+
+        outcome, appended = await self.log.commit(deciding)
+        self.started = self.started or appended
+        self.outcome = outcome or self.outcome
+        await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Take in events that another process committed in between."""
+        if self.history.behind:
+            await self.log.read(self.history.catch_up)
+
+    async def end(self, outcome: Outcome, *before: Event) -> None:
+        """Record how the execution ended (law execution.7)."""
+
+        def ending(tx: LogTransaction) -> Outcome:
+            tx.append(*self.opening(), *before, self.ended(outcome))
+            return outcome
+
+        await self.commit(ending)
+
+    def ended(self, outcome: Outcome) -> ExecutionEnded:
+        """Return the event that ends it."""
+        assert outcome.status != "idle"
+        return ExecutionEnded(
+            session_id=self.session_id, status=outcome.status, reason=outcome.reason
+        )
+
+
+@frozen
+class _Prepared:
+    """What is known before the boundary."""
+
+    profile: AgentProfile
+    model: ResolvedModel
+    epoch: InitialiseEpoch | None
+    wanted: tuple[str | None, str | None]
+    """The session's agent and model that this was prepared for."""
+
+
+class Step:
+    """Runs one Step of an execution."""
+
+    def __init__(self, execution: Execution, services: LocationServices) -> None:
+        self._execution = execution
+        self._services = services
+        self._log = execution.log
+        self._session_id = execution.session_id
+        self._message_id = MessageId(new_id("msg", execution.log.clock))
+        # What is complete and not yet committed: it goes with the next commit.
+        self._held: list[Event] = []
+        self._open: dict[str, ToolCall] = {}
+        self._called = False
+        self._promoted = 0
+        self._last = False
+        self._rejected: Failure | None = None
+        self._settlement: StepEnded | StepFailed | None = None
+        self._advertised = services.tools.advertise()
+
+    async def run(self) -> bool:
+        """Make one Step, and say whether the execution goes on.
+
+        When it does not, its end is recorded. Cancelled, it settles what it left
+        open and records nothing of the execution.
+
+        Raises:
+            DovetailError: nothing of the Step was recorded, and why.
+        """
+        execution = self._execution
+        prepared = await self._boundary()
+        if prepared is None:
+            return False
+        self._profile = prepared.profile
+        self._last = execution.steps_used >= prepared.profile.steps
+        publisher = Publisher(
+            self._session_id,
+            self._message_id,
+            prepared.model.provider.name,
+            self._log.live,
+        )
+        try:
+            await self._attempt(prepared, publisher)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._settle_cancelled(publisher)
+            raise
+        return execution.outcome is None
+
+    # --- 1. the boundary ----------------------------------------------------------
+
+    async def _boundary(self) -> _Prepared | None:
+        """Promote what is due and begin the Step; None when there is nothing to do."""
+        execution = self._execution
+        while True:
+            row = await self._log.read(lambda rows: rows.session(self._session_id))
+            assert row is not None
+            wanted = (row.agent, row.model)
+            wants_step = execution.history.wants_step
+            if not (wants_step or execution.force) and not await self._log.read(
+                lambda rows: rows.pending_inputs(self._session_id)
+            ):
+                if not execution.started:
+                    return None
+                await self._finish_if_idle()
+                if execution.outcome is not None:
+                    return None
+                continue
+            prepared = await self._prepare(*wanted)
+            if await self._begin(prepared, wants_step=wants_step):
+                return prepared
+            if execution.outcome is not None:
+                return None
+
+    async def _finish_if_idle(self) -> None:
+        await self._execution.commit(
+            lambda tx: self._ending(tx, Outcome("succeeded"), [])
+        )
+
+    def _ending(
+        self, tx: LogTransaction, outcome: Outcome, events: Sequence[Event]
+    ) -> Outcome | None:
+        """Append events, and the end of the execution unless input is waiting."""
+        execution = self._execution
+        waiting = tx.rows.pending_inputs(self._session_id)
+        # New input brings new Steps: only a failure or a stop leaves it waiting.
+        ends = outcome.status in ("failed", "interrupted") or not waiting
+        ending = [execution.ended(outcome)] if ends else []
+        tx.append(*execution.opening(), *events, *ending)
+        return outcome if ends else None
+
+    async def _prepare(self, agent: str | None, model: str | None) -> _Prepared:
+        services = self._services
+        profile = services.agent(agent)
+        name = model or profile.model or services.configuration.model
+        if name is None:
+            raise ModelNotSelectedError
+        resolved = services.catalog.resolve(name)
+        self._advertised: AdvertisedTools = services.tools.advertise(profile.tools)
+        epoch = None
+        if self._execution.history.baseline is None:
+            snapshot = await observe(services.context.sources())
+            decision = decide(None, snapshot)
+            assert isinstance(decision, InitialiseEpoch)
+            epoch = decision
+        return _Prepared(profile, resolved, epoch, (agent, model))
+
+    async def _begin(self, prepared: _Prepared, *, wants_step: bool) -> bool:
+        """Commit the boundary, unless the session's agent or model moved meanwhile."""
+        execution = self._execution
+        begun = False
+
+        def boundary(tx: LogTransaction) -> Outcome | None:
+            nonlocal begun
+            begun = False
+            row = tx.session(self._session_id)
+            if (row.agent, row.model) != prepared.wanted:
+                return None
+            due = inbox.due(tx.rows, self._session_id, idle=not wants_step)
+            if not due and not wants_step and not execution.force:
+                return self._ending(tx, Outcome("succeeded"), [])
+            begun = True
+            tx.append(
+                *execution.opening(),
+                *inbox.promotions(self._session_id, due),
+                *self._entering(prepared, due),
+                StepStarted(
+                    session_id=self._session_id,
+                    message_id=self._message_id,
+                    agent=prepared.profile.name,
+                    model=prepared.model.name,
+                ),
+            )
+            self._promoted = len(due)
+            return None
+
+        await execution.commit(boundary)
+        if begun:
+            execution.force = False
+            execution.steps_used = 1 if self._promoted else execution.steps_used + 1
+        return begun
+
+    def _entering(self, prepared: _Prepared, due: Sequence[InputRow]) -> list[Event]:
+        """Return what the model is told at this boundary besides new input."""
+        events: list[Event] = []
+        if prepared.epoch is not None:
+            events.append(prepared.epoch.event(self._session_id))
+        used = 1 if due else self._execution.steps_used + 1
+        if used >= prepared.profile.steps:
+            events.append(
+                NoticeAdded(
+                    session_id=self._session_id,
+                    message_id=MessageId(new_id("msg", self._log.clock)),
+                    text=LAST_STEP,
+                )
+            )
+        return events
+
+    # --- 2. the request -----------------------------------------------------------
+
+    def _request(self, prepared: _Prepared) -> ModelRequest:
+        history = self._execution.history
+        system = (history.baseline or "", prepared.profile.instructions)
+        request = ModelRequest(
+            model=prepared.model.model,
+            system=tuple(text for text in system if text),
+            history=history.snapshot(),
+            tools=self._advertised.definitions,
+            tool_choice="none" if self._last else "auto",
+        )
+        return self._services.prepare(request)
+
+    async def _attempt(self, prepared: _Prepared, publisher: Publisher) -> None:
+        failure: Failure | None = None
+        try:
+            async with anyio.create_task_group() as calls:
+                try:
+                    request = self._request(prepared)
+                    async with prepared.model.route.stream(request) as stream:
+                        async for event in stream:
+                            self._held += publisher.take(event)
+                            if isinstance(event, ToolCall):
+                                await self._call(event, calls)
+                    if publisher.finish is None:
+                        raise ProviderError(
+                            "provider.stream_broken",
+                            prepared.model.provider.name,
+                            "the stream ended before the response was complete",
+                            retryable=True,
+                        )
+                except DovetailError as error:
+                    failure = _recorded(error)
+                except Exception as error:
+                    # Boundary: a provider plugin is a stranger's code.
+                    logger.exception("provider %r broke", prepared.model.provider.name)
+                    failure = Failure("provider.failed", type(error).__name__)
+                await self._streamed(publisher, failure)
+        except BaseExceptionGroup as group:
+            raise _only(group) from group
+
+    async def _streamed(self, publisher: Publisher, failure: Failure | None) -> None:
+        """Record the rest of the answer, and the Step when no call is open."""
+        held = self._release(publisher)
+        finish = publisher.finish or Finish("error", Usage())
+        if failure is None and finish.reason == "content_filter":
+            failure = Failure("provider.content_refused", "the provider refused")
+        if failure is not None:
+            self._settlement = StepFailed(
+                session_id=self._session_id,
+                message_id=self._message_id,
+                failure=failure,
+                usage=finish.usage,
+            )
+        else:
+            self._settlement = StepEnded(
+                session_id=self._session_id,
+                message_id=self._message_id,
+                finish=finish.reason,
+                usage=finish.usage,
+            )
+        if held or not self._open:
+            await self._record(lambda _: held)
+
+    def _release(self, publisher: Publisher) -> list[Event]:
+        held, self._held = [*self._held, *publisher.flush()], []
+        return held
+
+    # --- 3. the calls -------------------------------------------------------------
+
+    async def _call(self, call: ToolCall, calls: TaskGroup) -> None:
+        """Record a complete call, then start it."""
+        self._called = True
+        before, self._held = self._held, []
+        if self._last:
+            plan: Runnable | Failed = Failed(Failure(NO_STEPS_LEFT, LAST_STEP))
+        else:
+            plan = prepare(call, self._advertised)
+        effect = plan.tool.effect if isinstance(plan, Runnable) else None
+        events = [
+            *before,
+            ToolCalled(
+                session_id=self._session_id,
+                message_id=self._message_id,
+                call_id=call.call_id,
+                tool=call.tool,
+                arguments=call.arguments,
+                effect=effect,
+                metadata=call.metadata,
+            ),
+        ]
+        if isinstance(plan, Failed):
+            failed = plan
+            report_defect(self._services, call, failed)
+            await self._record(
+                lambda tx: [
+                    *events,
+                    record(tx, self._session_id, self._message_id, call, failed),
+                ]
+            )
+            return
+        self._open[call.call_id] = call
+        if effect in REPEATABLE:
+            # A repeat is harmless, so nothing is lost by recording the start at once.
+            events.append(self._start_of(call))
+        await self._record(lambda _: events)
+        calls.start_soon(self._execute, call, plan)
+
+    def _start_of(self, call: ToolCall) -> ToolStarted:
+        return ToolStarted(
+            session_id=self._session_id,
+            message_id=self._message_id,
+            call_id=call.call_id,
+        )
+
+    async def _execute(self, call: ToolCall, plan: Runnable) -> None:
+        if plan.tool.effect not in REPEATABLE:
+            await self._record(lambda _: [self._start_of(call)])
+        context = CallContext(
+            self._services,
+            self._log.live,
+            self._session_id,
+            self._profile.name,
+            self._message_id,
+            call.call_id,
+        )
+        settled: Succeeded | Failed = await plan.run(context)
+        if isinstance(settled, Failed):
+            report_defect(self._services, call, settled)
+            if context.rejected:
+                self._rejected = settled.failure
+        # Between here and handing the commit over there is no await: whoever finds
+        # no open call left records the Step's end in the same transaction.
+        del self._open[call.call_id]
+        await self._record(
+            lambda tx: [record(tx, self._session_id, self._message_id, call, settled)]
+        )
+
+    # --- 4. the settlement --------------------------------------------------------
+
+    async def _record(self, make: Callable[[LogTransaction], list[Event]]) -> None:
+        """Commit events, and with the last of them the Step and perhaps the end."""
+        settlement = self._settlement if not self._open else None
+        if settlement is not None:
+            self._settlement = None
+        verdict = self._verdict(settlement) if settlement else None
+
+        def recording(tx: LogTransaction) -> Outcome | None:
+            events = make(tx)
+            if settlement is None:
+                tx.append(*events)
+                return None
+            events.append(settlement)
+            if verdict is None:
+                tx.append(*events)
+                return None
+            return self._ending(tx, verdict, events)
+
+        await self._execution.commit(recording)
+
+    def _verdict(self, settlement: StepEnded | StepFailed) -> Outcome | None:
+        """Return how the execution ends with this Step; None when it goes on."""
+        if isinstance(settlement, StepFailed):
+            return Outcome("failed", settlement.failure)
+        if self._rejected is not None:
+            return Outcome("interrupted", self._rejected)
+        if not self._called:
+            return Outcome("succeeded")
+        if self._last:
+            return Outcome("paused", Failure(NO_STEPS_LEFT, "no Steps are left"))
+        return None
+
+    async def _settle_cancelled(self, publisher: Publisher) -> None:
+        """Leave a valid transcript behind (law execution.5)."""
+        await self._log.append(*self._release(publisher))
+        await self._execution.catch_up()
+        if (left := self._execution.history.open) is not None:
+            await self._log.append(*settle_open(left, "it was interrupted"))
+
+
+def _recorded(error: DovetailError) -> Failure:
+    return Failure(**problem_of(error))
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first exception of a group that is not a cancellation."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
