@@ -1,0 +1,40 @@
+"""The plugin ``skills``: finds skills in the folders where people keep them.
+
+The search, and the YAML reader with it, is loaded at the first use, in a worker thread.
+"""
+
+from collections.abc import Sequence
+
+from anyio import to_thread
+from dovetail.kernel import (
+    Place,
+    Register,
+    Skill,
+    SkillProblem,
+    SkillSource,
+    hookimpl,
+)
+
+
+class SkillsPlugin:
+    """Offers one source to every Location: its folders, the user's, the configured."""
+
+    @hookimpl
+    def dovetail_register_skills(
+        self, register: Register[SkillSource], place: Place
+    ) -> None:
+        """Offer the source ``core/folders``."""
+
+        def search() -> Sequence[Skill | SkillProblem]:
+            # Here and not above: a Location without use for skills pays nothing.
+            from .folders import find_skills, skill_folders
+
+            return find_skills(skill_folders(place.location.path, place.skill_folders))
+
+        async def find() -> Sequence[Skill | SkillProblem]:
+            return await to_thread.run_sync(search, abandon_on_cancel=True)
+
+        register(SkillSource("core/folders", find))
+
+
+plugin = SkillsPlugin()

@@ -1,0 +1,165 @@
+"""Skill folders: where skills are looked for, and the search in them.
+
+Reads the file system; call it in a thread. In each folder every ``SKILL.md`` (in any
+case) below it is a skill, and every ``*.md`` directly in it. The trees are other
+people's data: links in circles, links out of the Location, pipes and endless trees are
+expected, and each thing that is passed over is told once, by name.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import platformdirs
+from attrs import define, field, frozen
+from dovetail.kernel import Skill, SkillProblem
+
+from .skill_file import is_skill_name, read_skill
+
+IN_LOCATION = (".claude/skills", ".agents/skills", ".dovetail/skills")
+MAX_DEPTH = 12
+"""Folders below a skill folder."""
+MAX_ENTRIES = 50_000
+"""Files and folders looked at below one skill folder."""
+MAX_SKILLS = 2_000
+PASSED_OVER = frozenset((".git", ".hg", ".svn", ".venv", "__pycache__", "node_modules"))
+"""Folders that nobody keeps skills in, and that are large."""
+
+
+_Allowed = tuple[Path, ...] | None
+"""The real folders that links may lead into; None means anywhere."""
+
+
+@frozen
+class SkillFolder:
+    """A folder to look for skills in."""
+
+    path: Path
+    allowed: tuple[Path, ...] | None = ()
+    """Where links in it may lead, besides the folder itself; None means anywhere."""
+    expected: bool = False
+    """Whether its absence is worth telling: somebody configured it."""
+
+
+def skill_folders(
+    location: Path, configured: Sequence[str], user: Path | None = None
+) -> list[SkillFolder]:
+    """Return the folders of a Location, the ones that win over others last.
+
+    The user's own folder comes first, then the Location's, then the configured ones,
+    which are relative to the Location and may begin with ``~``.
+    """
+    own = user or platformdirs.user_config_path("dovetail", appauthor=False) / "skills"
+    chosen = [location / os.path.expanduser(one) for one in configured]
+    # What is configured may also be linked to: it was named on purpose.
+    inside = (location, *chosen)
+    return [
+        # The person's own folder: they may link to whatever they like.
+        SkillFolder(own, allowed=None),
+        *(SkillFolder(location / one, inside) for one in IN_LOCATION),
+        *(SkillFolder(one, (one, *inside), expected=True) for one in chosen),
+    ]
+
+
+def find_skills(folders: Sequence[SkillFolder]) -> list[Skill | SkillProblem]:
+    """Search the folders in order; of equal names the later skill wins.
+
+    Returns the skills, in the order they were found, then one problem for each file or
+    folder that was passed over. Each real file counts once, whatever links lead there.
+    """
+    search = _Search()
+    for folder in folders:
+        search.run(folder)
+    return [*(skill for _, skill in search.skills.values()), *search.problems]
+
+
+@define
+class _Search:
+    skills: dict[str, tuple[Path, Skill]] = field(factory=dict)
+    problems: list[SkillProblem] = field(factory=list)
+    _visited: set[Path] = field(factory=set)
+    """Real folders and files that were seen."""
+
+    def run(self, folder: SkillFolder) -> None:
+        if not os.path.isdir(folder.path):
+            if folder.expected or os.path.lexists(folder.path):
+                self._problem(folder.path, "there is no such folder")
+            return
+        allowed = _real_paths(folder.allowed)
+        for path, is_top in self._walk(folder.path, allowed):
+            if not (is_skill_name(path.name) or is_top):
+                continue
+            if len(self.skills) >= MAX_SKILLS:
+                self._problem(path, f"the search ended after {MAX_SKILLS} skills")
+                return
+            real = self._admitted(path, allowed)
+            if real is not None:
+                self._add(path, read_skill(path, real))
+
+    def _walk(self, top: Path, allowed: _Allowed) -> Iterator[tuple[Path, bool]]:
+        """Yield Markdown files in order, and whether each is directly in ``top``."""
+        entries = 0
+        waiting = [(top, 0)]
+        while waiting:
+            current, depth = waiting.pop()
+            real = self._admitted(current, allowed)
+            if real is None:
+                continue
+            if depth > MAX_DEPTH:
+                self._problem(current, f"it is more than {MAX_DEPTH} folders deep")
+                continue
+            try:
+                names = sorted(os.listdir(real))
+            except OSError as error:
+                self._problem(current, f"it cannot be listed: {error.strerror}")
+                continue
+            entries += len(names)
+            if entries > MAX_ENTRIES:
+                self._problem(current, f"the search ended after {MAX_ENTRIES} entries")
+                return
+            below = []
+            for name in names:
+                path = current / name
+                if os.path.isdir(path):
+                    if name not in PASSED_OVER:
+                        below.append((path, depth + 1))
+                elif name.lower().endswith(".md"):
+                    yield path, depth == 0
+            waiting.extend(reversed(below))
+
+    def _add(self, path: Path, found: Skill | SkillProblem) -> None:
+        if isinstance(found, SkillProblem):
+            self.problems.append(found)
+            return
+        if found.name in self.skills:
+            hidden, _ = self.skills.pop(found.name)
+            self._problem(hidden, f"hidden: {path} has the same name {found.name!r}")
+        self.skills[found.name] = (path, found)
+
+    def _admitted(self, path: Path, allowed: _Allowed) -> Path | None:
+        """Return where a path leads, if it may be read and was not read yet."""
+        try:
+            str(path).encode()
+            real = path.resolve(strict=True)
+        except UnicodeEncodeError:
+            self._problem(path, "its path is not UTF-8")
+            return None
+        except (OSError, RuntimeError):
+            self._problem(path, "it leads to nothing")
+            return None
+        if real in self._visited:
+            return None
+        if allowed is not None and not any(map(real.is_relative_to, allowed)):
+            self._problem(path, "it leads outside the Location")
+            return None
+        self._visited.add(real)
+        return real
+
+    def _problem(self, path: Path, problem: str) -> None:
+        self.problems.append(SkillProblem(str(path), problem))
+
+
+def _real_paths(paths: Sequence[Path] | None) -> _Allowed:
+    if paths is None:
+        return None
+    return tuple(path.resolve() for path in paths if os.path.isdir(path))

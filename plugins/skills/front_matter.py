@@ -1,0 +1,138 @@
+"""Front matter: the header of a Markdown file between two ``---`` lines.
+
+Owns the split and a lenient reading of the header. Knows nothing of what the keys mean.
+
+Every scalar is read as text: ``version: 1.10`` stays ``1.10`` and ``name: no`` stays
+``no``. YAML comes first. Where it gives up, mostly over an unquoted colon in a
+description, the header is read key by key, so that one bad line costs one key.
+"""
+
+import re
+from collections.abc import Iterator
+
+import yaml
+from attrs import frozen
+
+MAX_HEADER = 131_072
+"""Characters. A longer header is nobody's header, and slow to read."""
+
+_KEY = re.compile(
+    r"(?P<key>[A-Za-z0-9_][A-Za-z0-9_.-]*)[ \t]*:(?:[ \t]+(?P<value>.*))?\Z"
+)
+_WORD = re.compile(r"[A-Za-z0-9_.-]+\s*\Z")
+_CLOSERS = {'"': '"', "'": "'", "[": "]", "{": "}"}
+
+
+@frozen
+class Unreadable:
+    """Stands for the value of a key whose line is broken beyond guessing."""
+
+    problem: str
+
+
+class FrontMatterError(Exception):
+    """The file has no header that can be read. The text says what is wrong."""
+
+
+def read_front_matter(text: str) -> tuple[dict[str, object], str]:
+    """Return the header's values by key, and the body.
+
+    Values are texts, lists and dicts of these, or Unreadable. A byte order mark and
+    Windows line endings are accepted; the body has ``\\n`` only.
+
+    Raises:
+        FrontMatterError: there is no header, it does not end, or it is not a list of
+            keys and values.
+    """
+    header, body = _split(text)
+    if len(header) > MAX_HEADER:
+        raise FrontMatterError(f"its front matter is over {MAX_HEADER} characters")
+    try:
+        values = _yaml(header)
+    except yaml.YAMLError as error:
+        values = _key_by_key(header, error)
+    if values is None or values == "":
+        values = {}
+    if not isinstance(values, dict):
+        raise FrontMatterError("its front matter is not a list of keys and values")
+    return {str(key): value for key, value in values.items()}, body
+
+
+def _split(text: str) -> tuple[str, str]:
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").lstrip("\n")
+    first, _, rest = text.partition("\n")
+    if first.rstrip() != "---":
+        raise FrontMatterError("it has no front matter: its first line must be ---")
+    lines = rest.split("\n")
+    for number, line in enumerate(lines):
+        if line.rstrip() == "---":
+            body = "\n".join(lines[number + 1 :]).strip("\n")
+            return "".join(f"{one}\n" for one in lines[:number]), body
+    raise FrontMatterError("its front matter has no end: a second --- line is missing")
+
+
+def _yaml(header: str) -> object:
+    # The base loader makes texts, lists and dicts and nothing else, whatever tags say.
+    # The one in Python: the one in C overflows the stack on deep nesting.
+    try:
+        return yaml.load(header, yaml.BaseLoader)
+    except RecursionError as error:
+        raise yaml.YAMLError("it nests too deeply") from error
+    except ValueError as error:  # such as a number that is no character
+        raise yaml.YAMLError(str(error)) from error
+
+
+def _key_by_key(header: str, error: yaml.YAMLError) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for lines in _blocks(header, error):
+        match = _KEY.match(lines[0].rstrip())
+        try:
+            value = _yaml("".join(f"{line}\n" for line in lines))
+        except yaml.YAMLError as broken:
+            if match is not None:
+                text = _as_text(match["value"] or "", lines[1:])
+                values[match["key"]] = text or Unreadable(_why(broken))
+            continue
+        if isinstance(value, dict):
+            values.update(value)
+    return values
+
+
+def _blocks(header: str, error: yaml.YAMLError) -> Iterator[list[str]]:
+    """Yield the lines of each key of the outermost level.
+
+    Raises:
+        FrontMatterError: a line belongs to no key. It is text then rather than a
+            header, and guessing would go too far.
+    """
+    block: list[str] = []
+    for line in header.split("\n"):
+        if not line.strip() or line[0] in " \t#-":
+            block.append(line)
+        elif _KEY.match(line.rstrip()) or _WORD.match(line):
+            if block:
+                yield block
+            block = [line]
+        else:
+            raise FrontMatterError(
+                f"its front matter is not YAML: {_why(error)}; {line[:40]!r} is not "
+                "part of a key"
+            ) from error
+    if block:
+        yield block
+
+
+def _as_text(value: str, more: list[str]) -> str | None:
+    """Return a value that YAML refuses as the plain text that it was meant to be."""
+    if not value or value[0] in "|>&*!":
+        return None
+    closer = _CLOSERS.get(value[0])
+    if closer is not None and value.find(closer, 1) in (-1, len(value) - 1):
+        # Quotes or brackets around the whole, or never closed: not plain text.
+        return None
+    indented = (line.strip() for line in more if line.startswith((" ", "\t")))
+    return " ".join([value.strip(), *filter(None, indented)])
+
+
+def _why(error: yaml.YAMLError) -> str:
+    return getattr(error, "problem", None) or str(error).partition("\n")[0]
