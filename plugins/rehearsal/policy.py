@@ -308,7 +308,7 @@ def _pursue(failed: Failed, notes: _Notes, desk: _Desk) -> Reply | None:
     for name in names:
         pattern = rf"def {name}\b"
         if desk.offers("search") and pattern not in notes.searched:
-            said = f"{failed.told}.\n\nIt calls `{name}`: where is that defined?"
+            said = f"{failed.told}.\n\nIt runs `{name}`: where is that defined?"
             call = desk.call("search", pattern=pattern, include="*.py")
             return Reply(said, (call,))
         for path in _homes(pattern, notes):
@@ -416,8 +416,10 @@ def _take_back(change: _Change, desk: _Desk) -> Reply:
 
 
 def _reason(failed: Failed, one: Repair, notes: _Notes) -> str:
-    begin = "Still failing. Next" if notes.worse else f"{failed.told}. Perhaps"
-    return f"{begin}: `{one.before.strip()}` should be `{one.after.strip()}`."
+    begin = f"{failed.told}."
+    if notes.tried:
+        begin = "Still failing." if notes.worse else "Then something else."
+    return f"{begin} Perhaps `{one.before.strip()}` should be `{one.after.strip()}`."
 
 
 def _finished(notes: _Notes) -> str:

@@ -50,7 +50,8 @@ class Repair:
     before: str
     after: str
     kind: str
-    """``bound``, ``operator``, ``comparison``, ``logic``, ``constant`` or ``name``."""
+    """``bound``, ``start``, ``slice``, ``operator``, ``comparison``, ``logic``,
+    ``constant`` or ``name``."""
     grows: int = 0
     """1 when the result would get larger or longer, -1 smaller, 0 unknown."""
     weight: int = 0
@@ -103,8 +104,12 @@ def repairs(text: str, function: str, failed: Failed) -> list[Repair]:
             found.append(evolve(one, weight=weight))
         called = "\n".join(lines[node.lineno : node.end_lineno])
         asked += names_called(called)
-    unique = {(one.line, one.after): one for one in reversed(found)}
-    return sorted(unique.values(), key=lambda one: (one.weight, one.line, one.after))
+    found.sort(key=lambda one: (one.weight, one.line, one.after))
+    # A change that was found twice keeps its better place.
+    best: dict[tuple[int, str], Repair] = {}
+    for one in found:
+        best.setdefault((one.line, one.after), one)
+    return list(best.values())
 
 
 def repaired(text: str, one: Repair) -> str | None:
@@ -145,14 +150,18 @@ def _changes(function: ast.AST, lines: Sequence[str]) -> Iterator[Repair]:
                     yield from _swap(lines, "logic", left, joined, right)
             case ast.UnaryOp(ast.Not() | ast.USub(), operand):
                 yield from _replace(lines, node, _source(lines, operand), "logic")
-            case ast.Call(ast.Name("range"), [*_, last]):
-                yield from _shifted(lines, last)
+            case ast.Call(ast.Name("range"), [stop]):
+                yield from _shifted(lines, stop, "bound")
+            case ast.Call(ast.Name("range"), [start, stop, *_]):
+                yield from _shifted(lines, stop, "bound")
+                yield from _shifted(lines, start, "start")
             case ast.Call(ast.Name(name) | ast.Attribute(attr=name)) if name in _TWINS:
                 yield from _renamed(lines, node, name)
             case ast.Subscript(_, ast.Slice(lower, upper)):
-                for bound in (lower, upper):
-                    if bound is not None:
-                        yield from _shifted(lines, bound)
+                if lower is not None:
+                    yield from _shifted(lines, lower, "slice")
+                if upper is not None:
+                    yield from _shifted(lines, upper, "slice")
             case ast.Constant(bool() as value):
                 yield from _replace(lines, node, str(not value), "logic")
             case ast.Constant(int() as value):
@@ -161,22 +170,30 @@ def _changes(function: ast.AST, lines: Sequence[str]) -> Iterator[Repair]:
                     yield from _replace(lines, node, other, "constant", step)
 
 
-def _shifted(lines: Sequence[str], bound: ast.expr) -> Iterator[Repair]:
+def _shifted(lines: Sequence[str], bound: ast.expr, kind: str) -> Iterator[Repair]:
     """Move a bound by one: the classic mistake."""
     source = _source(lines, bound)
     if source is None:
         return
-    for step, tail in ((1, "+ 1"), (-1, "- 1")):
-        back = "- 1" if step == 1 else "+ 1"
-        if source.endswith(f" {back}"):
-            moved = source.removesuffix(f" {back}")
-        elif isinstance(bound, ast.Constant):
-            continue  # the constant itself is changed
-        elif isinstance(bound, ast.Name | ast.Call | ast.Attribute | ast.BinOp):
-            moved = f"{source} {tail}"
-        else:
-            moved = f"({source}) {tail}"
-        yield from _replace(lines, bound, moved, "bound", step)
+    for step in (1, -1):
+        # A later start makes less.
+        grows = -step if kind == "start" else step
+        yield from _replace(lines, bound, _moved(bound, source, step), kind, grows)
+
+
+def _moved(bound: ast.expr, source: str, step: int) -> str:
+    match bound:
+        case ast.Constant(int() as value):
+            return str(value + step)
+        case ast.BinOp(_, ast.Add() | ast.Sub(), ast.Constant(int())):
+            last = re.search(r"\s*([+-])\s*(\d+)$", source)
+            if last:
+                value = int(last[1] + last[2]) + step
+                tail = f" {'+' if value > 0 else '-'} {abs(value)}" if value else ""
+                return source[: last.start()] + tail
+        case ast.Name() | ast.Call() | ast.Attribute() | ast.BinOp():
+            return f"{source} {'+' if step > 0 else '-'} 1"
+    return f"({source}) {'+' if step > 0 else '-'} 1"
 
 
 def _swap(
@@ -238,19 +255,20 @@ def _column(line: str, offset: int) -> int:
 
 # --- what is tried first ----------------------------------------------------------
 
-_FIRST: dict[str, Sequence[str]] = {
-    "length": ("bound", "comparison", "constant", "operator", "logic", "name"),
-    "one": ("bound", "constant", "comparison", "operator", "name", "logic"),
-    "number": ("operator", "name", "constant", "bound", "comparison", "logic"),
-    "truth": ("comparison", "logic", "name", "constant", "operator", "bound"),
-    "index": ("bound", "constant", "comparison", "operator", "logic", "name"),
-    "other": ("operator", "comparison", "bound", "name", "constant", "logic"),
+_FIRST = {
+    "length": "bound start comparison slice constant operator logic name",
+    "one": "bound constant comparison start slice operator name logic",
+    "number": "operator name slice constant bound start comparison logic",
+    "truth": "comparison logic name constant operator bound start slice",
+    "index": "bound constant slice start comparison operator logic name",
+    "other": "operator comparison bound start name slice constant logic",
 }
+"""The kinds of change by what the failure suggests, the likeliest first."""
 
 
 def _weight(one: Repair, failed: Failed) -> int:
     order, direction = _suggested(failed)
-    weight = 10 * _FIRST[order].index(one.kind)
+    weight = 10 * _FIRST[order].split().index(one.kind)
     if direction and one.grows:
         weight += -5 if one.grows == direction else 5
     # The line where it broke, when the failure names it.

@@ -60,7 +60,7 @@ class Failed:
     def told(self) -> str:
         """One line for people."""
         tail = f": {self.problem}" if self.problem else ""
-        return f"{self.test} ended in {self.exception}{tail}"
+        return f"{self.test.partition(' ')[0]} ended in {self.exception}{tail}"
 
 
 @frozen
@@ -157,7 +157,7 @@ def _failed(
     got: Any = UNSET
     sides = _compared(frames[0].source) if frames else None
     if sides and exception == "AssertionError":
-        shown = re.search(r"(?:^|: )(.*) (?:!=|==) (.*)$", problem)
+        shown = re.match(r"(?:\w+ differ: )?(.*) (?:!=|==) (.*)$", problem)
         for place, side in enumerate(sides):
             value = _literal(side)
             if value is not UNSET:

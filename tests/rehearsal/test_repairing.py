@@ -12,7 +12,6 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-
 from dovetail.plugins.rehearsal import copy_sample, rehearsal_server, sample_prompt
 
 TOOLS = {
@@ -174,6 +173,8 @@ async def test_the_sample_is_repaired_with_every_tool(tmp_path: Path) -> None:
     assert "rehearsal" in messages[2]["content"]
     assert "no model is involved" in messages[2]["content"]
     assert "pass now" in messages[-1]["content"]
+    # The first guess is wrong, which it only learns from the tests.
+    assert [tool for tool, _, _ in hands.calls].count("edit") == 2
     tests = tmp_path / "tests"
     copy_sample(tmp_path / "again")
     for file in tests.glob("*.py"):
