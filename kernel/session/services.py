@@ -10,8 +10,8 @@ from typing import Any
 from attrs import define
 
 from ..access.permissions import Permissions
-from ..contracts import AgentProfile, Place, Rule, Skill, SkillProblem
 from ..context.registry import ContextRegistry
+from ..contracts import AgentProfile, Place, Rule, Skill, SkillProblem
 from ..lifecycle.configuration import Configuration
 from ..lifecycle.plugin_loader import PluginSet
 from ..lifecycle.registrations import Registrations
