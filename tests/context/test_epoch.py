@@ -1,0 +1,116 @@
+"""The Context Epoch: when one begins, when it goes on, and the fold from events."""
+
+import pytest
+from dovetail.kernel import (
+    ContextUnavailableError,
+    ContextUpdated,
+    EpochStarted,
+    MessageId,
+    Observation,
+    SessionId,
+    SessionTitled,
+)
+from dovetail.kernel.context.algebra import (
+    Absent,
+    Observed,
+    Snapshot,
+    Unavailable,
+    digests,
+)
+from dovetail.kernel.context.epoch import (
+    CurrentEpoch,
+    InitialiseEpoch,
+    NoChange,
+    UpdateEpoch,
+    current_epoch,
+    decide,
+)
+
+SESSION = SessionId("ses_1")
+FULL = Snapshot({"t/a": Observed(Observation("A")), "t/b": Observed(Observation("B"))})
+
+
+def test_the_first_step_stores_the_whole_baseline() -> None:
+    decision = decide(None, FULL)
+    assert decision == InitialiseEpoch("A\n\nB", digests(FULL), "first")
+    assert decision.event(SESSION) == EpochStarted(
+        session_id=SESSION, baseline="A\n\nB", sources=digests(FULL), cause="first"
+    )
+
+
+def test_without_anything_to_say_an_epoch_has_an_empty_baseline() -> None:
+    assert decide(None, Snapshot({})) == InitialiseEpoch("", {}, "first")
+
+
+@pytest.mark.law("context.4")
+@pytest.mark.parametrize("cause", ["first", "compaction"])
+def test_no_epoch_begins_with_an_incomplete_baseline(cause: str) -> None:
+    defect = OSError("disk")
+    taken = Snapshot(
+        {
+            **FULL.results,
+            "t/c": Unavailable("the disk is gone", error=defect),
+            "t/d": Unavailable("so is this"),
+        }
+    )
+    with pytest.raises(ContextUnavailableError) as caught:
+        decide(None, taken, cause=cause)
+    assert caught.value.code == "context.unavailable"
+    assert caught.value.key == "t/c"
+    assert "the disk is gone" in str(caught.value)
+    assert "t/d" in str(caught.value)
+    assert caught.value.__cause__ is defect
+
+
+@pytest.mark.law("context.1")
+def test_within_an_epoch_nothing_changes_while_the_sources_say_the_same() -> None:
+    epoch = CurrentEpoch("the stored text", digests(FULL))
+    assert decide(epoch, FULL) == NoChange()
+
+
+@pytest.mark.law("context.2")
+def test_within_an_epoch_an_unavailable_source_changes_nothing() -> None:
+    epoch = CurrentEpoch("the stored text", digests(FULL))
+    away = Snapshot({**FULL.results, "t/a": Unavailable("away")})
+    assert decide(epoch, away) == NoChange()
+
+
+def test_a_change_becomes_an_update_that_says_what_is_newly_true() -> None:
+    epoch = CurrentEpoch("A\n\nB", digests(FULL))
+    after = Snapshot({"t/a": Observed(Observation("A2", "now A2")), "t/b": Absent()})
+    decision = decide(epoch, after)
+    assert isinstance(decision, UpdateEpoch)
+    assert decision.text.startswith("now A2\n\n")
+    assert decision.sources == {"t/a": digests(after)["t/a"], "t/b": None}
+    event = decision.event(SESSION, MessageId("msg_1"))
+    assert event == ContextUpdated(
+        session_id=SESSION,
+        message_id=MessageId("msg_1"),
+        text=decision.text,
+        sources=decision.sources,
+    )
+
+
+@pytest.mark.law("context.1")
+def test_the_fold_keeps_the_baseline_and_follows_the_digests() -> None:
+    first = decide(None, FULL)
+    assert isinstance(first, InitialiseEpoch)
+    after = Snapshot(
+        {"t/b": Observed(Observation("B2")), "t/c": Observed(Observation("C"))}
+    )
+    events = [first.event(SESSION), SessionTitled(session_id=SESSION, title="x")]
+    update = decide(current_epoch(events), after)
+    assert isinstance(update, UpdateEpoch)
+    events.append(update.event(SESSION, MessageId("msg_1")))
+    epoch = current_epoch(events)
+    assert epoch == CurrentEpoch("A\n\nB", digests(after))
+    assert decide(epoch, after) == NoChange()
+
+
+def test_a_new_epoch_forgets_what_the_one_before_told() -> None:
+    events = [
+        EpochStarted(session_id=SESSION, baseline="old", sources={"t/a": "1"}),
+        EpochStarted(session_id=SESSION, baseline="new", sources={"t/b": "2"}),
+    ]
+    assert current_epoch(events) == CurrentEpoch("new", {"t/b": "2"})
+    assert current_epoch([]) is None
