@@ -1,0 +1,1 @@
+"""Tools: what a Location offers, how a call is settled, what the model is shown."""

@@ -269,10 +269,13 @@ def _step(error: BaseException) -> str:
         if isinstance(note, cattrs.AttributeValidationNote):
             return f".{note.name}"
         if isinstance(note, _Place):
-            if isinstance(note.place, int):
-                return f"[{note.place}]"
-            return f"[{_shown(note.place)}]"
+            return place(note.place)
     return ""
+
+
+def place(where: int | str) -> str:
+    """Return the part of a path that names an item of an array or an object."""
+    return f"[{where}]" if isinstance(where, int) else f"[{_shown(where)}]"
 
 
 _NOT_OURS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME

@@ -196,7 +196,7 @@ def union_shape(kind: Any) -> UnionShape:
         if is_attrs(bare(member)):
             objects.append(member)
             continue
-        for json_type in sorted(_json_types(member), key=lambda one: one.__name__):
+        for json_type in sorted(json_types(member), key=lambda one: one.__name__):
             if json_type in members:
                 raise TypeError(
                     f"two members of {kind} both take {described_type(json_type)}"
@@ -220,8 +220,13 @@ def described_type(json_type: type) -> str:
     return SCALARS.get(json_type) or ("an array" if json_type is list else "an object")
 
 
-def _json_types(member: Any) -> frozenset[type]:
-    kind = bare(member)
+def json_types(kind: Any) -> frozenset[type]:
+    """Return the JSON types that a type takes, each as its Python type.
+
+    Raises:
+        TypeError: it has no JSON form, or an ambiguous one.
+    """
+    kind = bare(kind)
     if kind is Any:
         return _EVERYTHING
     if kind in SCALARS:
@@ -230,8 +235,10 @@ def _json_types(member: Any) -> frozenset[type]:
         return frozenset(type(value) for value in allowed(kind))
     if is_sequence(kind):
         return frozenset({list})
-    if is_mapping(kind):
+    if is_mapping(kind) or is_attrs(kind):
         return frozenset({dict})
+    if is_union(kind):
+        return frozenset(union_shape(kind).members)
     raise TypeError(f"{getattr(kind, '__name__', kind)} has no JSON form")
 
 

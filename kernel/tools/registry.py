@@ -1,0 +1,171 @@
+"""Registry: the tools that a Location offers now, and what one request advertised.
+
+Owns the checks at registration and the snapshot that a request captures. Knows nothing
+of permissions, sessions or execution: ``settlement`` runs what is kept here.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, get_args
+
+from attrs import field, frozen
+
+from ..contracts import Tool
+from ..lifecycle.registrations import Registration, Registrations
+from ..values.codec import clean_text
+from ..values.errors import ToolDefinitionError
+from ..values.shapes import is_attrs
+from ..values.tool import TOOL_NAME, EffectClass, Json, ToolDefinition
+from .schema import input_decoder, input_schema
+
+
+@frozen(eq=False)
+class RegisteredTool:
+    """A tool that passed every check, with what its calls need compiled once."""
+
+    tool: Tool[Any, Any]
+    definition: ToolDefinition
+    decode: Callable[[Json], Any]
+    """Makes arguments an instance of the input type; raises UndecodableError."""
+    check: Callable[[Json], Any]
+    """Proves that encoded output fits the output type; raises UndecodableError."""
+
+
+@frozen(eq=False)
+class AdvertisedTools:
+    """The tools of one request, in name order. It never changes.
+
+    A call of that request runs the very object that is kept here, or fails as stale
+    (law tools.3).
+    """
+
+    definitions: tuple[ToolDefinition, ...] = ()
+    """The same object for as long as the definitions are the same."""
+    _entries: Mapping[str, Registration[RegisteredTool]] = field(factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the tools, sorted."""
+        return tuple(self._entries)
+
+    def get(self, name: str) -> Registration[RegisteredTool] | None:
+        """Return the registration that was advertised; stale when not ``active``."""
+        return self._entries.get(name)
+
+    def effect(self, name: str) -> EffectClass | None:
+        """Return the effect class of a tool, or None when it was not advertised."""
+        entry = self._entries.get(name)
+        return entry.item.tool.effect if entry else None
+
+
+class ToolRegistry:
+    """What a Location offers as tools: a fold of registrations by name."""
+
+    def __init__(
+        self, registrations: Registrations[RegisteredTool] | None = None
+    ) -> None:
+        self._registrations = (
+            Registrations[RegisteredTool]() if registrations is None else registrations
+        )
+        # By the names asked for: the generation it was taken in, and the snapshot.
+        self._taken: dict[tuple[str, ...] | None, tuple[int, AdvertisedTools]] = {}
+
+    def register(
+        self, tool: Tool[Any, Any], owner: str, rank: int = 0
+    ) -> Registration[RegisteredTool]:
+        """Offer a tool until the registration is closed.
+
+        Of equal names the last owner's counts; closing reveals what it shadowed.
+
+        Raises:
+            ToolDefinitionError: its name, its description, one of its types or one of
+                its settings cannot be used. Nothing was registered.
+        """
+        registered = compiled(tool)
+        return self._registrations.add(owner, tool.name, registered, rank)
+
+    def advertise(self, names: Sequence[str] | None = None) -> AdvertisedTools:
+        """Return what is offered now, for one request.
+
+        ``names`` restricts it; names that are not offered are left out. While nothing
+        changed for these names, the same snapshot is returned, and while their
+        definitions are equal, the same ``definitions``.
+        """
+        key = None if names is None else tuple(sorted(set(names)))
+        generation = self._registrations.generation
+        taken = self._taken.get(key)
+        if taken is not None and taken[0] == generation:
+            return taken[1]
+        snapshot = self._capture(key, taken[1] if taken else AdvertisedTools())
+        self._taken[key] = generation, snapshot
+        return snapshot
+
+    def _capture(
+        self, names: tuple[str, ...] | None, last: AdvertisedTools
+    ) -> AdvertisedTools:
+        offer = self._registrations.offer()
+        entries = {
+            name: entry
+            for name, entry in offer.items()
+            if names is None or name in names
+        }
+        if list(entries.values()) == list(map(last.get, last.names)):
+            return last  # registrations compare by identity
+        definitions = tuple(entry.item.definition for entry in entries.values())
+        if definitions == last.definitions:
+            definitions = last.definitions
+        return AdvertisedTools(definitions, entries)
+
+
+def compiled(tool: Tool[Any, Any]) -> RegisteredTool:
+    """Return a tool with its schema and decoders, checked.
+
+    Raises:
+        ToolDefinitionError: something about it cannot be used.
+    """
+    if not isinstance(tool, Tool):
+        raise ToolDefinitionError(_name_of(tool), "it is not a Tool")
+    name = tool.name
+    if not isinstance(name, str) or not TOOL_NAME.match(name):
+        raise ToolDefinitionError(
+            _name_of(tool),
+            "a name is 1 to 64 ASCII letters, digits, '_' and '-', letter first",
+        )
+    words = tool.description
+    if not isinstance(words, str) or not words.strip():
+        raise ToolDefinitionError(name, "its description says nothing to the model")
+    if clean_text(words) != words:
+        raise ToolDefinitionError(name, "its description holds a lone surrogate")
+    for setting, choices in (
+        ("effect", get_args(EffectClass)),
+        ("bound", ("middle", "end")),
+    ):
+        if getattr(tool, setting) not in choices:
+            raise ToolDefinitionError(name, f"{setting} must be one of {choices}")
+    if not callable(tool.execute) or inspect.isgeneratorfunction(tool.execute):
+        raise ToolDefinitionError(name, "execute must be an async function")
+    if tool.render is not None and (
+        not callable(tool.render) or inspect.iscoroutinefunction(tool.render)
+    ):
+        raise ToolDefinitionError(name, "render must be a plain function")
+    schema = input_schema(tool.input, name)
+    if tool.output is not str:
+        if not is_attrs(tool.output):
+            raise ToolDefinitionError(name, "its output must be str or an attrs class")
+        # The schema is not shown to anyone: this proves that the type has a JSON form.
+        input_schema(tool.output, name)
+    return RegisteredTool(
+        tool,
+        ToolDefinition(name, words, schema),
+        input_decoder(tool.input),
+        _any if tool.output is str else input_decoder(tool.output),
+    )
+
+
+def _any(data: Json) -> None:
+    """Accept everything: a text is checked where it is rendered."""
+
+
+def _name_of(tool: object) -> str:
+    name = getattr(tool, "name", None)
+    return name[:64] if isinstance(name, str) else repr(tool)[:64]

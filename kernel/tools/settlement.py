@@ -1,0 +1,289 @@
+"""Settlement: from the call that a model made to its one outcome.
+
+Owns the order of things: find what was advertised, decode, check that it is not stale,
+execute, prove the output, render, bound. It decides and runs; it records nothing. The
+caller records the call before ``Runnable.run`` and the outcome after it (law tools.1).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from ..contracts import ToolContext
+from ..lifecycle.registrations import Registration
+from ..values.codec import (
+    clean_text,
+    converter,
+    dumps,
+    loads_exact,
+    problems,
+    sanitised,
+)
+from ..values.errors import (
+    DovetailError,
+    InvalidValueError,
+    ToolInputError,
+    ToolOutputError,
+    ToolStaleError,
+    ToolUnknownError,
+    UndecodableError,
+)
+from ..values.request import ToolCall
+from ..values.tool import Content, Failure, FileContent, Json, TextContent
+from .output import Bounded, OutputLimits, bound
+from .registry import AdvertisedTools, RegisteredTool
+
+_JSON_SPACE = " \t\n\r"
+_SHOWN_PROBLEMS = 20
+_PROBLEM_LENGTH = 300
+_NAME_LENGTH = 64
+
+
+@frozen
+class Succeeded:
+    """The call succeeded. ``content`` is the bounded Model Output."""
+
+    content: tuple[Content, ...]
+    data: Json = None
+    """The structured output, when the output type is not a text. None when it is over
+    ``OutputLimits.data``; ``full`` then has it as JSON, unless the content was cut."""
+    full: str | None = None
+    """What should be kept as Managed Output: the complete text behind the content."""
+    _bounded: Bounded | None = field(default=None, repr=False, eq=False)
+
+    def kept_as(self, key: str) -> "Succeeded":
+        """Return the same, telling the model under which key ``full`` is kept.
+
+        Without this, the model is told that what was cut is lost.
+        """
+        if self._bounded is None:
+            return self
+        bounded = self._bounded.kept_as(key)
+        return evolve(self, content=bounded.content, bounded=bounded)
+
+
+@frozen
+class Failed:
+    """The call failed; the failure's message is what the model is told.
+
+    ``defect`` is the exception behind it when a tool broke its promises. It is for the
+    operator only: its message may hold anything (law tools.5).
+    """
+
+    failure: Failure
+    defect: Exception | None = None
+    full: str | None = None
+    """The complete message, when it was cut."""
+    _bounded: Bounded | None = field(default=None, repr=False, eq=False)
+
+    def kept_as(self, key: str) -> "Failed":
+        """Return the same, telling the model under which key ``full`` is kept."""
+        if self._bounded is None:
+            return self
+        bounded = self._bounded.kept_as(key)
+        failure = Failure(self.failure.code, _only_text(bounded))
+        return evolve(self, failure=failure, bounded=bounded)
+
+
+Settled = Succeeded | Failed
+
+
+@frozen(eq=False)
+class Runnable:
+    """A call whose input is proven. ``run`` executes it, once."""
+
+    call: ToolCall
+    input: Any
+    _entry: Registration[RegisteredTool]
+    _limits: OutputLimits
+
+    async def run(self, context: ToolContext) -> Settled:
+        """Execute the call and return its outcome.
+
+        Every exception of the tool becomes a ``Failed``. Cancellation is no outcome:
+        it passes through untouched, as everything does that is not an Exception.
+        """
+        if not self._entry.active:
+            return failed(ToolStaleError(self.call.tool), limits=self._limits)
+        registered = self._entry.item
+        try:
+            output = await registered.tool.execute(self.input, context)
+        except Exception as error:  # the boundary of tool execution
+            return _told(self.call.tool, error, self._limits)
+        return _shown(registered, output, self._limits)
+
+
+def prepare(
+    call: ToolCall, advertised: AdvertisedTools, limits: OutputLimits | None = None
+) -> Runnable | Failed:
+    """Return the call ready to run, or why it cannot; nothing of the tool runs here.
+
+    A call of a tool that was not advertised, a call that was cut off, and arguments
+    that are not JSON or do not fit the input type fail (law tools.4). Arguments of
+    nothing but whitespace mean no arguments.
+    """
+    limits = limits or OutputLimits()
+    entry = advertised.get(call.tool)
+    if entry is None:
+        name = call.tool[:_NAME_LENGTH]
+        return failed(ToolUnknownError(name, advertised.names), limits=limits)
+    try:
+        return Runnable(call, _decoded(call, entry.item), entry, limits)
+    except UndecodableError as error:
+        shown = [problem[:_PROBLEM_LENGTH] for problem in error.problems]
+        if len(shown) > _SHOWN_PROBLEMS:
+            more = len(shown) - _SHOWN_PROBLEMS
+            shown[_SHOWN_PROBLEMS:] = [f"and {more} more"]
+        return failed(ToolInputError(call.tool, shown), limits=limits)
+
+
+async def settle(
+    call: ToolCall,
+    advertised: AdvertisedTools,
+    context: ToolContext,
+    limits: OutputLimits | None = None,
+) -> Settled:
+    """Prepare and run a call in one go."""
+    plan = prepare(call, advertised, limits)
+    return plan if isinstance(plan, Failed) else await plan.run(context)
+
+
+def failed(
+    error: DovetailError,
+    *,
+    defect: Exception | None = None,
+    limits: OutputLimits | None = None,
+) -> Failed:
+    """Return an error as an outcome; its message is cleaned and bounded."""
+    text = clean_text(str(error)) or "the tool failed"
+    return _bounded_failure(error.code, text, defect, limits or OutputLimits())
+
+
+def _bounded_failure(
+    code: str, text: str, defect: Exception | None, limits: OutputLimits
+) -> Failed:
+    bounded = bound([TextContent(text)], "end", limits)
+    if bounded.cut is None:
+        return Failed(Failure(code, text), defect)
+    failure = Failure(code, _only_text(bounded))
+    return Failed(failure, defect, bounded.full_text, bounded)
+
+
+def _only_text(bounded: Bounded) -> str:
+    return "".join(one.text for one in bounded.content if isinstance(one, TextContent))
+
+
+def _decoded(call: ToolCall, registered: RegisteredTool) -> Any:
+    if call.cut:
+        raise UndecodableError(
+            "arguments", ["the arguments were cut off before they were complete"]
+        )
+    nothing = not call.arguments.strip(_JSON_SPACE)
+    return registered.decode({} if nothing else loads_exact(call.arguments))
+
+
+def _told(name: str, error: Exception, limits: OutputLimits) -> Failed:
+    """Return an exception of a tool as what the model is told about it."""
+    # A task group wraps even a single exception.
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, ToolOutputError):
+        return failed(error, defect=error, limits=limits)
+    if isinstance(error, DovetailError):
+        return failed(error, limits=limits)
+    return _broke(name, error, limits)
+
+
+def _broke(name: str, error: Exception, limits: OutputLimits) -> Failed:
+    # Not the exception's own text: nobody wrote it for the model, and it may hold
+    # secrets.
+    text = f"tool {name!r} broke ({type(error).__name__})"
+    return _bounded_failure("internal", clean_text(text), error, limits)
+
+
+def _shown(registered: RegisteredTool, output: object, limits: OutputLimits) -> Settled:
+    """Return what a tool returned as an outcome: proven, rendered, bounded."""
+    tool = registered.tool
+    try:
+        data, text = _encoded(registered, output)
+    except ToolOutputError as error:
+        return failed(error, defect=error, limits=limits)
+    try:
+        rendered = text if tool.render is None else tool.render(output)
+    except Exception as error:  # render is a part of the tool
+        return _told(tool.name, error, limits)
+    try:
+        bounded = bound(_contents(tool.name, rendered), tool.bound, limits)
+    except InvalidValueError as error:
+        problem = ToolOutputError(tool.name, str(error))
+        problem.__cause__ = error
+        return failed(problem, defect=problem, limits=limits)
+    except ToolOutputError as error:
+        return failed(error, defect=error, limits=limits)
+    full = bounded.full_text
+    if data is not None and len(text.encode()) > limits.data:
+        data = None
+        full = text if full is None else full
+    if bounded.cut is None:
+        return Succeeded(bounded.content, data, full)
+    return Succeeded(bounded.content, data, full, bounded)
+
+
+def _encoded(registered: RegisteredTool, output: object) -> tuple[Json, str]:
+    """Return an output as data (None for a text) and as text.
+
+    Raises:
+        ToolOutputError: it is not of the output type, through and through.
+    """
+    tool = registered.tool
+    wanted = tool.output
+    if wanted is str:
+        if not isinstance(output, str):
+            raise ToolOutputError(tool.name, f"expected a text, got {_kind(output)}")
+        return None, clean_text(output)
+    if not isinstance(output, getattr(wanted, "__origin__", wanted)):
+        name = getattr(wanted, "__name__", wanted)
+        raise ToolOutputError(tool.name, f"expected {name}, got {_kind(output)}")
+    try:
+        data = converter.unstructure(output, wanted)
+        # attrs checks no types: without this, a text in place of a number would pass.
+        registered.check(data)
+        data = sanitised(data)
+        return data, dumps(data).decode()
+    except UndecodableError as error:
+        raise ToolOutputError(tool.name, "; ".join(error.problems)) from error
+    except Exception as error:  # what a foreign value raises while it is read
+        raise ToolOutputError(tool.name, "; ".join(problems(error))) from error
+
+
+def _contents(name: str, rendered: object) -> Sequence[Content]:
+    """Return what was rendered as content, proven.
+
+    Raises:
+        ToolOutputError: it is neither a text nor a sequence of content.
+    """
+    if isinstance(rendered, str):
+        return [TextContent(rendered)]
+    if not isinstance(rendered, Sequence) or isinstance(rendered, bytes | Mapping):
+        raise ToolOutputError(
+            name, f"render gave {_kind(rendered)}, not a text or contents"
+        )
+    for one in rendered:
+        if isinstance(one, TextContent):
+            sound = isinstance(one.text, str)
+        elif isinstance(one, FileContent):
+            sound = (
+                isinstance(one.mime, str)
+                and isinstance(one.data, str)
+                and isinstance(one.name, str | None)
+            )
+        else:
+            sound = False
+        if not sound:
+            raise ToolOutputError(name, f"render gave {_kind(one)} as a content")
+    return rendered
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
