@@ -292,8 +292,8 @@ R = TypeVar("R", contravariant=True)
 class Register(Protocol[R]):
     """Hands one item over; it is removed when the plugin's scope closes.
 
-    Raises:
-        DovetailError: the item is refused, and only this one.
+    An item that is wrong is refused alone: the refusal is recorded and logged under
+    the plugin's name, the call returns, and what comes after it is taken.
     """
 
     def __call__(self, item: R) -> None: ...
