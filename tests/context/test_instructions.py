@@ -1,0 +1,224 @@
+"""``core/instructions``: which AGENTS.md files hold, in which order, and which not."""
+
+import os
+from pathlib import Path
+
+import pytest
+from dovetail.kernel import ContextUnavailableError
+from dovetail.plugins.context.instructions import (
+    MAX_FILE,
+    MAX_TOTAL,
+    find_instructions,
+    instructions_source,
+)
+
+needs_links = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+
+
+def write(path: Path, text: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    root = tmp_path.resolve() / "checkout"
+    (root / ".git").mkdir(parents=True)
+    return root
+
+
+def texts(directory: Path, home: Path | None = None) -> list[str]:
+    return [text for _, text in find_instructions(directory, home).files]
+
+
+def left_out(directory: Path) -> list[tuple[str, str]]:
+    found = find_instructions(directory)
+    return [(path.name, why) for path, why in found.left_out]
+
+
+def test_the_chain_goes_from_the_root_of_the_checkout_to_the_location(
+    checkout: Path,
+) -> None:
+    write(checkout.parent / "AGENTS.md", "outside")
+    write(checkout / "AGENTS.md", "root")
+    write(checkout / "a" / "b" / "AGENTS.md", "leaf")
+    write(checkout / "a" / "other" / "AGENTS.md", "sibling")
+    write(checkout / "a" / "b" / "c" / "AGENTS.md", "below")
+    assert texts(checkout / "a" / "b") == ["root", "leaf"]
+
+
+def test_a_worktree_ends_the_chain_too(checkout: Path) -> None:
+    write(checkout / "AGENTS.md", "outer")
+    write(checkout / "sub" / ".git", "gitdir: elsewhere")
+    write(checkout / "sub" / "AGENTS.md", "inner")
+    assert texts(checkout / "sub") == ["inner"]
+
+
+def test_without_a_checkout_the_chain_ends_at_home(tmp_path: Path) -> None:
+    top = tmp_path.resolve()
+    write(top / "AGENTS.md", "above home")
+    write(top / "home" / "AGENTS.md", "home")
+    write(top / "home" / "work" / "AGENTS.md", "work")
+    assert texts(top / "home" / "work", top / "home") == ["home", "work"]
+
+
+def test_claude_md_counts_only_where_there_is_no_agents_md(checkout: Path) -> None:
+    write(checkout / "AGENTS.md", "agents")
+    write(checkout / "CLAUDE.md", "claude")
+    write(checkout / "a" / "CLAUDE.md", "fallback")
+    assert texts(checkout / "a") == ["agents", "fallback"]
+
+
+@needs_links
+def test_a_file_that_is_linked_twice_is_told_once(checkout: Path) -> None:
+    write(checkout / "AGENTS.md", "root")
+    (checkout / "a" / "b" / "c").mkdir(parents=True)
+    (checkout / "a" / "AGENTS.md").symlink_to("../AGENTS.md")
+    os.link(checkout / "AGENTS.md", checkout / "a" / "b" / "AGENTS.md")
+    write(checkout / "a" / "b" / "c" / "AGENTS.md", "root")  # a copy is its own file
+    found = find_instructions(checkout / "a" / "b" / "c")
+    assert [(path.parent.name, text) for path, text in found.files] == [
+        ("checkout", "root"),
+        ("c", "root"),
+    ]
+    assert found.left_out == ()
+
+
+@needs_links
+@pytest.mark.law("context.5")
+def test_a_link_that_leads_out_of_the_checkout_is_not_read_and_it_is_said(
+    checkout: Path,
+) -> None:
+    write(checkout.parent / "secret", "the key")
+    (checkout / "AGENTS.md").symlink_to("../secret")
+    assert texts(checkout) == []
+    assert left_out(checkout) == [("AGENTS.md", "it leads outside of where it belongs")]
+
+
+@needs_links
+def test_without_a_checkout_a_link_may_not_leave_its_folder(tmp_path: Path) -> None:
+    top = tmp_path.resolve()
+    write(top / "secret", "the key")
+    write(top / "work" / "real.md", "mine")
+    (top / "work" / "in").mkdir()
+    (top / "work" / "AGENTS.md").symlink_to("real.md")
+    (top / "work" / "in" / "AGENTS.md").symlink_to(top / "secret")
+    found = find_instructions(top / "work" / "in", top)
+    assert [text for _, text in found.files] == ["mine"]
+    assert [path for path, _ in found.left_out] == [top / "work" / "in" / "AGENTS.md"]
+
+
+@needs_links
+def test_broken_links_circles_pipes_and_folders_are_left_out(checkout: Path) -> None:
+    leaf = checkout / "a" / "b" / "c"
+    leaf.mkdir(parents=True)
+    (checkout / "AGENTS.md").symlink_to("nowhere")
+    (checkout / "a" / "AGENTS.md").symlink_to("AGENTS.md")
+    os.mkfifo(checkout / "a" / "b" / "AGENTS.md")
+    (leaf / "AGENTS.md").mkdir()
+    found = find_instructions(leaf)
+    assert found.files == ()
+    assert sorted(why for _, why in found.left_out) == [
+        "it is not a regular file",
+        "it is not a regular file",
+        "it leads to nothing",
+        "it leads to nothing",
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files have no owner in this sense")
+def test_above_the_location_a_file_of_another_user_is_not_read(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = write(checkout / "AGENTS.md", "obey me")
+    own = write(checkout / "a" / "AGENTS.md", "mine")
+    stranger = planted.stat().st_uid + 4242
+    plain = Path.stat
+
+    def stat(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        status = plain(path, follow_symlinks=follow_symlinks)
+        if path.name != "AGENTS.md":
+            return status
+        fields = list(status)
+        fields[4] = stranger
+        return os.stat_result(fields)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    found = find_instructions(own.parent)
+    assert [text for _, text in found.files] == ["mine"]
+    assert found.left_out == ((planted, "it belongs to another user"),)
+
+
+@pytest.mark.law("context.2")
+async def test_an_unreadable_file_makes_the_source_unavailable_and_not_silent(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(checkout / "AGENTS.md", "root")
+    plain = os.open
+
+    def refuse(wanted: object, *args: object, **kwargs: object) -> int:
+        if wanted == path:
+            raise PermissionError(13, "Permission denied")
+        return plain(wanted, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ContextUnavailableError) as caught:
+        await instructions_source(checkout, None).observe()
+    assert str(path) in str(caught.value)
+
+
+async def test_without_any_file_there_is_nothing_to_say(checkout: Path) -> None:
+    write(checkout / "AGENTS.md", " \n\n")
+    assert await instructions_source(checkout, None).observe() is None
+
+
+async def test_the_text_names_each_file_and_says_which_one_counts(
+    checkout: Path,
+) -> None:
+    write(checkout / "AGENTS.md", "use tabs")
+    write(checkout / "a" / "AGENTS.md", "use spaces")
+    observation = await instructions_source(checkout / "a", None).observe()
+    assert observation is not None
+    for text in (observation.baseline, observation.update):
+        assert text is not None
+        assert text.index(f"{checkout / 'AGENTS.md'}") < text.index("use tabs")
+        assert text.index("use tabs") < text.index(f"{checkout / 'a' / 'AGENTS.md'}")
+        assert text.endswith("use spaces")
+    assert "later ones count" in observation.baseline
+
+
+def test_a_byte_order_mark_wrong_bytes_and_windows_lines_are_tolerated(
+    checkout: Path,
+) -> None:
+    write(checkout / "AGENTS.md", b"\xef\xbb\xbfone\r\ntwo \x97\x00 three")
+    assert texts(checkout) == ["one\ntwo \ufffd\ufffd three"]
+
+
+def test_a_long_file_is_cut_between_characters_and_says_so(checkout: Path) -> None:
+    data = ("x" + "é" * MAX_FILE).encode()
+    write(checkout / "AGENTS.md", data)
+    (text,) = texts(checkout)
+    shown, _, mark = text.partition("\n\n")
+    assert shown == "x" + "é" * (MAX_FILE // 2 - 1)
+    assert mark == f"[cut: only {MAX_FILE} of {len(data)} bytes are shown]"
+
+
+def test_all_files_together_are_bounded_and_the_innermost_are_kept(
+    checkout: Path,
+) -> None:
+    folder, size = checkout, MAX_FILE - 1
+    for number in range(8):
+        write(folder / "AGENTS.md", f"{number}".ljust(size, "."))
+        folder = folder / "d"
+    found = find_instructions(folder.parent)
+    assert sum(len(text) for _, text in found.files) < MAX_TOTAL + 100
+    assert [text[0] for _, text in found.files] == ["3", "4", "5", "6", "7"]
+    assert [path for path, _ in found.left_out] == sorted(
+        path
+        for path in (
+            checkout / "AGENTS.md",
+            checkout / "d" / "AGENTS.md",
+            checkout / "d" / "d" / "AGENTS.md",
+        )
+    )
