@@ -1,0 +1,86 @@
+"""The catalog: which models a Location offers, and the route to each.
+
+Owns the way from a model's name, ``provider/model``, to a route. Knows no provider and
+no protocol: it reads what plugins registered, at the moment it is asked.
+"""
+
+from attrs import frozen
+
+from ..contracts import Provider, ProviderRoute
+from ..lifecycle.registrations import Registrations
+from ..values.errors import ModelUnknownError
+from ..values.request import ModelInfo
+
+
+@frozen
+class ResolvedModel:
+    """A model that can be asked now."""
+
+    name: str
+    """``provider/model``."""
+    provider: str
+    model: str
+    """Its name at the provider."""
+    info: ModelInfo | None
+    """What is known of it, if anything."""
+    route: ProviderRoute
+
+
+class ModelCatalog:
+    """Finds models in a Location's providers.
+
+    A route is made once per model and kept until the offer changes, so that a provider
+    that was replaced or removed is never asked through an old route.
+    """
+
+    def __init__(self, registrations: Registrations[Provider]) -> None:
+        self._registrations = registrations
+        self._resolved: dict[str, ResolvedModel] = {}
+        self._generation = registrations.generation
+
+    def models(self) -> list[ModelInfo]:
+        """Return the models that are known by name, in name order."""
+        known = {
+            info.name: info
+            for one in self._registrations.offer().values()
+            for info in one.item.models
+        }
+        return [known[name] for name in sorted(known)]
+
+    def resolve(self, name: str) -> ResolvedModel:
+        """Return the model of this name with its route.
+
+        Raises:
+            ModelUnknownError: the name is not ``provider/model``, no such provider is
+                offered, or it serves only listed models and this is none of them.
+            ProviderError: ``provider.key_missing``; the provider has no key.
+        """
+        if self._generation != self._registrations.generation:
+            self._resolved.clear()
+            self._generation = self._registrations.generation
+        found = self._resolved.get(name)
+        if found is None:
+            found = self._resolved[name] = self._resolve(name)
+        return found
+
+    def _resolve(self, name: str) -> ResolvedModel:
+        # A model's own name may have slashes too: the first one ends the provider's.
+        provider_name, _, model = name.partition("/")
+        provider = self._registrations.get(provider_name) if model.strip() else None
+        if provider is None:
+            raise ModelUnknownError(name, self._offered())
+        info = next((one for one in provider.models if one.name == name), None)
+        if info is None and not provider.open:
+            raise ModelUnknownError(name, [one.name for one in provider.models])
+        return ResolvedModel(name, provider_name, model, info, provider.route(model))
+
+    def _offered(self) -> list[str]:
+        """Return names to show someone who asked for what is not there."""
+        return [
+            *(one.name for one in self.models()),
+            *(
+                f"{name}/..."
+                for name, one in self._registrations.offer().items()
+                if one.item.open
+            ),
+        ]

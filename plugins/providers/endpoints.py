@@ -1,0 +1,385 @@
+"""Endpoints: where a provider is, what opens it, and what is known of its models.
+
+Owns the reading of ``[providers.NAME]`` tables and of the usual environment variables
+into one checked value. Reaches no network. No message made here holds a key, a header
+value or the text of a URL that could hold either.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from attrs import field, frozen
+from dovetail.kernel import (
+    ConfigurationError,
+    Json,
+    ModelInfo,
+    Place,
+    Provider,
+    ProviderError,
+    ProviderRoute,
+    Register,
+)
+
+from .faults import Redactor
+
+CONNECT_TIMEOUT = 15.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*\Z")
+_SECRET_NAME = re.compile(r"key|token|secret|auth|cookie|password|signature", re.I)
+_FIELDS = frozenset(
+    (
+        "protocol",
+        "base_url",
+        "api_key",
+        "api_key_env",
+        "headers",
+        "models",
+        "open",
+        "options",
+        "connect_timeout",
+        "read_timeout",
+        "stream_usage",
+        "send_reasoning",
+    )
+)
+_MODEL_FIELDS = frozenset(("name", "context", "output"))
+
+
+@frozen
+class Endpoint:
+    """One provider's address and how to be let in."""
+
+    provider: str
+    base_url: str = field(repr=False)
+    """Without a slash at the end; it may have a query."""
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    """The configured ones; the key is not among them."""
+    key: str | None = field(default=None, repr=False)
+    missing: str | None = None
+    """The variable that should hold the key and does not, when one is needed."""
+    options: Mapping[str, Json] = field(factory=dict, repr=False)
+    models: tuple[ModelInfo, ...] = ()
+    open: bool = True
+    connect_timeout: float = CONNECT_TIMEOUT
+    read_timeout: float | None = None
+    """Seconds of silence that are borne. None: any; models may think for long."""
+    stream_usage: bool = True
+    """Whether the usage is asked for; some old servers refuse the question."""
+    send_reasoning: bool = True
+    """Whether reasoning goes back to the model that wrote it."""
+
+    @property
+    def host(self) -> str:
+        """The host, which is safe to show."""
+        return urlsplit(self.base_url).hostname or ""
+
+    def url(self, path: str) -> str:
+        """Return the address of a path below the base, before its query."""
+        parts = urlsplit(self.base_url)
+        return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
+
+    def known(self, model: str) -> ModelInfo | None:
+        """Return what is known of a model by its own name."""
+        name = f"{self.provider}/{model}"
+        return next((one for one in self.models if one.name == name), None)
+
+    def usable_key(self) -> str | None:
+        """Return the key, or None for an endpoint that needs none.
+
+        Raises:
+            ProviderError: ``provider.key_missing``; the message names the variable.
+        """
+        if self.key is None and self.missing is not None:
+            raise ProviderError(
+                "provider.key_missing",
+                self.provider,
+                f"no key is configured: set the environment variable {self.missing}, "
+                f"or api_key_env of [providers.{self.provider}]",
+            )
+        return self.key
+
+    def redactor(self) -> Redactor:
+        """Return what takes this endpoint's secrets out of any text."""
+        secrets = [self.key] if self.key else []
+        for name, value in self.headers.items():
+            if _SECRET_NAME.search(name):
+                secrets += [value, value.rpartition(" ")[2]]
+        for _, value in parse_qsl(urlsplit(self.base_url).query):
+            secrets.append(value)
+        return Redactor(secrets)
+
+
+@frozen
+class Defaults:
+    """What one protocol's own provider is called and where it is found."""
+
+    provider: str
+    protocol: str
+    base_url: str
+    key_variable: str
+    url_variable: str
+    models: Mapping[str, tuple[int, int]] = field(factory=dict)
+    """Context and output limits, in tokens, by model."""
+
+
+def register_endpoints(
+    register: Register[Provider],
+    place: Place,
+    defaults: Defaults,
+    route: Callable[[Endpoint, str], ProviderRoute],
+) -> None:
+    """Register the protocol's own provider and every configured one that speaks it.
+
+    Each stands alone: a table that cannot be used leaves the others registered.
+
+    Raises:
+        ConfigurationError: after the good ones were registered; names all bad ones.
+    """
+    refused: list[str] = []
+    for name in sorted({defaults.provider, *place.providers}):
+        table = place.providers.get(name, {})
+        try:
+            if not _is_ours(name, table, defaults):
+                continue
+            endpoint = read_endpoint(name, table, place.environment, defaults)
+        except ConfigurationError as error:
+            refused.append(str(error))
+            continue
+        register(
+            Provider(
+                name=name,
+                route=_opener(route, endpoint),
+                models=endpoint.models,
+                open=endpoint.open,
+            )
+        )
+    if refused:
+        raise ConfigurationError("providers", "; ".join(refused))
+
+
+def _opener(
+    route: Callable[[Endpoint, str], ProviderRoute], endpoint: Endpoint
+) -> Callable[[str], ProviderRoute]:
+    return lambda model: route(endpoint, model)
+
+
+def _is_ours(name: str, table: Any, defaults: Defaults) -> bool:
+    """Whether this protocol is the one to read the table.
+
+    A table without a protocol speaks that of the provider it is named after, and
+    OpenAI's Chat otherwise, which nearly everyone offers. A protocol of another
+    family is for another plugin to read.
+    """
+    where = f"[providers.{name}]"
+    if not isinstance(table, Mapping):
+        if name == defaults.provider or defaults.provider == "openai":
+            raise ConfigurationError(where, "it must be a table")
+        return False
+    protocol = table.get("protocol")
+    if protocol is None:
+        home = name if name in ("openai", "anthropic") else "openai"
+        return home == defaults.provider
+    if protocol == defaults.protocol:
+        return True
+    if not isinstance(protocol, str):
+        if defaults.provider == "openai":
+            raise ConfigurationError(where, "protocol must be a text")
+        return False
+    if protocol.startswith(defaults.provider):
+        raise ConfigurationError(
+            where, f"protocol {protocol[:40]!r} is unknown; use {defaults.protocol!r}"
+        )
+    return False
+
+
+def read_endpoint(
+    name: str,
+    table: Mapping[str, Any],
+    environment: Mapping[str, str],
+    defaults: Defaults,
+) -> Endpoint:
+    """Return the endpoint of one table, checked.
+
+    Raises:
+        ConfigurationError: the table or a variable cannot be used.
+    """
+    read = _Table(f"[providers.{name}]", table)
+    if not _NAME.match(name):
+        raise ConfigurationError(
+            "[providers]", f"name {name[:80]!r} must be letters, digits, '.', '_', '-'"
+        )
+    read.refuse_unknown(_FIELDS)
+    own = name == defaults.provider
+    base_url = read.text("base_url")
+    where = f"base_url of {read.where}"
+    if base_url is None and own:
+        base_url = environment.get(defaults.url_variable, "").strip() or None
+        where = f"environment variable {defaults.url_variable}"
+    official = base_url is None and own
+    if official:
+        base_url = defaults.base_url
+    if base_url is None:
+        raise ConfigurationError(read.where, "base_url is missing")
+    key, missing = _key(read, environment, defaults if own else None, official)
+    headers = read.headers("headers")
+    return Endpoint(
+        provider=name,
+        base_url=_checked_url(base_url, where),
+        headers=headers,
+        key=key,
+        missing=missing,
+        options=read.table("options"),
+        models=_models(read, name, defaults.models if official else {}),
+        open=read.flag("open", True),
+        connect_timeout=read.seconds("connect_timeout") or CONNECT_TIMEOUT,
+        read_timeout=read.seconds("read_timeout"),
+        stream_usage=read.flag("stream_usage", True),
+        send_reasoning=read.flag("send_reasoning", True),
+    )
+
+
+def _key(
+    read: "_Table",
+    environment: Mapping[str, str],
+    defaults: Defaults | None,
+    official: bool,
+) -> tuple[str | None, str | None]:
+    """Return the key, and the variable that is missing where a key is needed."""
+    where, key = f"api_key of {read.where}", read.text("api_key")
+    missing = None
+    if key is None:
+        variable = read.text("api_key_env")
+        needed = variable is not None or official
+        if variable is None and defaults is not None:
+            variable = defaults.key_variable
+        if variable is not None:
+            where = f"environment variable {variable}"
+            # A line end often comes along when a key is read from a file.
+            key = environment.get(variable, "").strip() or None
+            missing = variable if needed and key is None else None
+    if key is not None and (not _HEADER_VALUE.match(key) or "\t" in key):
+        raise ConfigurationError(where, "a key must be printable ASCII")
+    return key, missing
+
+
+def _checked_url(url: str, where: str) -> str:
+    """Return a base URL that is safe to use and to name the host of."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - it raises for a port that is no number
+        credentials = "@" in parts.netloc
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        raise ConfigurationError(where, "it is not a URL") from None
+    if not re.fullmatch(r"[\x21-\x7e]+", url):
+        raise ConfigurationError(where, "it must be ASCII without spaces")
+    if credentials:
+        raise ConfigurationError(
+            where, "a URL must not hold credentials; use api_key_env or headers"
+        )
+    if not usable or parts.fragment:
+        raise ConfigurationError(where, "it must be an http or https URL with a host")
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/")))
+
+
+def _models(
+    read: "_Table", provider: str, known: Mapping[str, tuple[int, int]]
+) -> tuple[ModelInfo, ...]:
+    found = {
+        name: ModelInfo(f"{provider}/{name}", context, output)
+        for name, (context, output) in known.items()
+    }
+    for index, item in enumerate(read.array("models")):
+        where = f"models[{index}] of {read.where}"
+        entry = {"name": item} if isinstance(item, str) else item
+        if not isinstance(entry, Mapping):
+            raise ConfigurationError(where, "it must be a name or a table")
+        inner = _Table(where, entry)
+        inner.refuse_unknown(_MODEL_FIELDS)
+        name = inner.text("name")
+        if not name:
+            raise ConfigurationError(where, "name is missing")
+        found[name] = ModelInfo(
+            f"{provider}/{name}", inner.tokens("context"), inner.tokens("output")
+        )
+    return tuple(found[name] for name in sorted(found))
+
+
+class _Table:
+    """Reads typed fields of a table; what does not fit is refused by name."""
+
+    def __init__(self, where: str, data: Mapping[str, Any]) -> None:
+        self.where = where
+        self._data = data
+
+    def _refuse(self, name: str, rule: str) -> ConfigurationError:
+        return ConfigurationError(self.where, f"{name} must be {rule}")
+
+    def refuse_unknown(self, known: frozenset[str]) -> None:
+        unknown = sorted(str(name)[:40] for name in self._data if name not in known)
+        if unknown:
+            raise ConfigurationError(
+                self.where,
+                f"unknown field {', '.join(map(repr, unknown))}; known are "
+                f"{', '.join(sorted(known))}",
+            )
+
+    def text(self, name: str) -> str | None:
+        value = self._data.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value.strip():
+            raise self._refuse(name, "a text")
+        return value.strip()
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self._data.get(name, default)
+        if not isinstance(value, bool):
+            raise self._refuse(name, "true or false")
+        return value
+
+    def seconds(self, name: str) -> float | None:
+        value = self._data.get(name)
+        if value is None:
+            return None
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 < value <= 86_400:
+            raise self._refuse(name, "a number of seconds, at most a day")
+        return float(value)
+
+    def tokens(self, name: str) -> int | None:
+        value = self._data.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self._refuse(name, "a positive whole number of tokens")
+        return value
+
+    def table(self, name: str) -> Mapping[str, Json]:
+        value = self._data.get(name, {})
+        if not isinstance(value, Mapping):
+            raise self._refuse(name, "a table")
+        return dict(value)
+
+    def array(self, name: str) -> list[Any]:
+        value = self._data.get(name, [])
+        if not isinstance(value, list | tuple):
+            raise self._refuse(name, "an array")
+        return list(value)
+
+    def headers(self, name: str) -> Mapping[str, str]:
+        checked: dict[str, str] = {}
+        for header, value in self.table(name).items():
+            if not isinstance(header, str) or not _HEADER_NAME.match(header):
+                raise ConfigurationError(
+                    self.where, f"{name} has a name that is no header name"
+                )
+            if not isinstance(value, str) or not _HEADER_VALUE.match(value):
+                raise ConfigurationError(
+                    self.where, f"header {header!r} must be printable ASCII"
+                )
+            checked[header.lower()] = value
+        return checked

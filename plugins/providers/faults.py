@@ -1,0 +1,324 @@
+"""Faults: what an answer that is no success means, and what may be said of it.
+
+Owns the way from a status, headers and a body, or from an error object inside a
+stream, to a ProviderError; and the Redactor, which everything that is said passes
+through. Decides from status and structured codes first; words of the text count only
+where providers give nothing better (too much input, no more credit).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from dovetail.kernel import ProviderError, ProviderFault, clean_text
+
+MAX_BODY_CHARS = 16_384
+MAX_PROBLEM_CHARS = 2_000
+_REDACTED = "[redacted]"
+_MIN_SECRET = 4
+
+_OVERFLOW = re.compile(
+    r"prompt is too long"
+    r"|request_too_large"
+    r"|input is too long for requested model"
+    r"|exceeds the context window"
+    r"|context_length_exceeded"
+    r"|input token count.{0,60}exceeds the maximum"
+    r"|maximum prompt length is \d"
+    r"|reduce the length of the messages"
+    r"|maximum context length is [\d,]+"
+    r"|exceeds the limit of [\d,]+"
+    r"|exceeds the available context size"
+    r"|greater than the context length"
+    r"|context window exceeds limit"
+    r"|exceeded model token limit"
+    r"|too large for model with [\d,]+ maximum context length",
+    re.IGNORECASE | re.DOTALL,
+)
+_THROTTLED = re.compile(
+    r"rate.?limit|too many requests|throttl|tokens per minute", re.IGNORECASE
+)
+_NO_CREDIT = re.compile(
+    r"insufficient_quota|exceeded your current quota|\bquota\b|billing"
+    r"|credit balance|insufficient (?:balance|credits?|funds)|payment required",
+    re.IGNORECASE,
+)
+# A limit per minute is waited out, whatever word the provider has for it.
+_PER_TIME = re.compile(r"RetryInfo|PerMinute|per.minute", re.IGNORECASE)
+_REFUSED_CODES = frozenset(
+    ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
+)
+_STATUS_OF_TYPE: Mapping[str, int] = {
+    "invalid_request_error": 400,
+    "invalid_request": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "billing_error": 402,
+    "insufficient_quota": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+
+class Redactor:
+    """Takes secrets out of text: whole, percent-encoded, or half masked."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        known = sorted({one for one in secrets if len(one) >= _MIN_SECRET})
+        self._known = known
+        forms = {form for one in known for form in (one, quote(one, safe=""))}
+        # Longest first: a secret may contain another one.
+        ordered = sorted(forms, key=len, reverse=True)
+        self._exact = re.compile("|".join(map(re.escape, ordered))) if forms else None
+
+    def __repr__(self) -> str:
+        return f"Redactor({len(self._known)} secrets)"
+
+    def __call__(self, text: str) -> str:
+        """Return the text without any secret in it."""
+        if self._exact is None:
+            return text
+        text = self._exact.sub(_REDACTED, text)
+        return _MASKED.sub(self._masked, text) if "**" in text else text
+
+    def _masked(self, match: re.Match[str]) -> str:
+        """Providers echo keys as ``sk-ab***yz``; what they leave is still a part."""
+        head, tail = match["head"], match["tail"]
+        for one in self._known:
+            if (head and one.startswith(head)) or (tail and one.endswith(tail)):
+                return _REDACTED
+        return match[0]
+
+
+_MASKED = re.compile(
+    r"(?<![\w.-])(?P<head>[\w.-]*)\*{2,}[\w*.-]*?(?P<tail>[\w-]*)(?![\w*-])"
+)
+
+
+def fault_of_answer(
+    provider: str,
+    status: int,
+    headers: Mapping[str, str],
+    body: str,
+    redact: Redactor,
+) -> ProviderError:
+    """Return the error for an answer that is not the stream that was asked for.
+
+    ``body`` may be longer than is kept: a secret that the cut would halve must be seen
+    whole first.
+    """
+    body = redact(body)[:MAX_BODY_CHARS]
+    found = _ErrorObject.of(_parsed(body))
+    text = found.message if found else _plain(body)
+    if 300 <= status < 400:
+        text = "it answered with a redirect, which is not followed; check base_url"
+    evidence = body if found else text
+    fault = _fault(provider, status, evidence, found.codes if found else ())
+    retryable = fault in ("provider.rate_limited", "provider.unavailable")
+    advice = headers.get("x-should-retry", "").lower()
+    if advice in ("true", "false"):
+        retryable = advice == "true"
+    return ProviderError(
+        fault,
+        provider,
+        _said(text, redact) or "it gave no reason",
+        status=status,
+        retryable=retryable,
+        retry_after=retry_after(headers, body),
+    )
+
+
+def fault_in_stream(provider: str, error: Any, redact: Redactor) -> ProviderError:
+    """Return the error for an error object that came inside a stream."""
+    found = _ErrorObject.of({"error": error}) or _ErrorObject("it gave no reason")
+    status = found.status
+    if status is None:
+        known = (_STATUS_OF_TYPE.get(code) for code in found.codes)
+        status = next((one for one in known if one is not None), None)
+    evidence = orjson.dumps(error, default=str).decode()
+    fault = _fault(provider, status or 0, evidence, found.codes)
+    return ProviderError(
+        fault,
+        provider,
+        _said(found.message, redact),
+        status=status,
+        retryable=fault in ("provider.rate_limited", "provider.unavailable"),
+        retry_after=_delay_in(evidence),
+    )
+
+
+def _fault(
+    provider: str, status: int, evidence: str, codes: tuple[str, ...]
+) -> ProviderFault:
+    if _REFUSED_CODES.intersection(codes):
+        return "provider.content_refused"
+    if status in (401, 403):
+        return "provider.authentication"
+    if status == 402:
+        return "provider.quota"
+    if status == 429:
+        spent = _NO_CREDIT.search(evidence) and not _PER_TIME.search(evidence)
+        return "provider.quota" if spent else "provider.rate_limited"
+    # Cerebras refuses too much input without a word.
+    wordless = status == 400 and not evidence and "cerebras" in provider.lower()
+    if status == 413 or wordless:
+        return "provider.context_overflow"
+    if _OVERFLOW.search(evidence) and not _THROTTLED.search(evidence):
+        return "provider.context_overflow"
+    if status == 408 or status >= 500:
+        return "provider.unavailable"
+    if 400 <= status < 500:
+        # Anthropic says so with a 400.
+        if "credit balance is too low" in evidence.lower():
+            return "provider.quota"
+        return "provider.invalid_request"
+    return "provider.failed"
+
+
+def retry_after(headers: Mapping[str, str], body: str = "") -> float | None:
+    """Return the provider's own advice in seconds, or None."""
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after", "").strip()
+    seconds = _number(value)
+    if seconds is not None:
+        return seconds
+    when = _date(value)
+    if when is not None:
+        # The provider's own clock, when it tells it, is the one that it means.
+        now = _date(headers.get("date", "")) or datetime.now(UTC)
+        return max(0.0, (when - now).total_seconds())
+    return _delay_in(body)
+
+
+def _delay_in(body: str) -> float | None:
+    """Gemini tells the delay in the body: ``"retryDelay": "34.07s"``."""
+    match = re.search(r'"retryDelay"\s*:\s*"(\d{1,6}(?:\.\d+)?)s"', body)
+    return float(match[1]) if match else None
+
+
+def _number(text: str) -> float | None:
+    found = re.fullmatch(r"\s*(\d{1,12}(?:\.\d{1,9})?)\s*", text)
+    return float(found[1]) if found else None
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+class _ErrorObject:
+    """What providers put into an error, in one shape."""
+
+    def __init__(
+        self, message: str, codes: tuple[str, ...] = (), status: int | None = None
+    ) -> None:
+        self.message = message
+        self.codes = codes
+        self.status = status
+
+    @classmethod
+    def of(cls, data: Any) -> "_ErrorObject | None":
+        """Return the error in a decoded body, or None when there is none to see."""
+        if isinstance(data, list) and data:
+            data = data[0]
+        if not isinstance(data, dict):
+            return None
+        inner = data.get("error")
+        if isinstance(inner, str):
+            return cls(inner, _codes(data))
+        if isinstance(inner, dict):
+            data = inner
+        errors = data.get("errors")
+        if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+            data = errors[0]
+        message = _first_text(data, "message", "error_message", "msg", "Message")
+        if message is None:
+            message = _detail(data.get("detail"))
+        if message is None and inner is None:
+            return None
+        return cls(
+            _with_cause(message or "it gave no reason", data),
+            _codes(data),
+            _status(data),
+        )
+
+
+def _first_text(data: Mapping[str, Any], *names: str) -> str | None:
+    for name in names:
+        if isinstance(data.get(name), str) and data[name].strip():
+            return str(data[name])
+    return None
+
+
+def _detail(detail: Any) -> str | None:
+    """FastAPI's servers: a text, or a list of what is wrong where."""
+    if isinstance(detail, str):
+        return detail
+    if isinstance(detail, list):
+        told = [one["msg"] for one in detail if isinstance(one, dict) and "msg" in one]
+        return "; ".join(str(one) for one in told) or None
+    return None
+
+
+def _with_cause(message: str, data: Mapping[str, Any]) -> str:
+    """OpenRouter says who failed, and in which words, beside its own message."""
+    metadata = data.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    return f"{message}: {raw}" if isinstance(raw, str) and raw.strip() else message
+
+
+def _codes(data: Mapping[str, Any]) -> tuple[str, ...]:
+    named = [data.get("code"), data.get("type"), data.get("status")]
+    inner = data.get("innererror")
+    if isinstance(inner, dict):
+        named.append(inner.get("code"))
+    return tuple(one for one in named if isinstance(one, str))
+
+
+def _status(data: Mapping[str, Any]) -> int | None:
+    for name in ("status_code", "code", "status"):
+        value = data.get(name)
+        if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value):
+            value = int(value)
+        if isinstance(value, int) and 400 <= value < 600:
+            return value
+    return None
+
+
+def _parsed(body: str) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _plain(body: str) -> str:
+    """The words of a body that is no JSON, such as a proxy's HTML page."""
+    if "<" in body:
+        body = re.sub(r"<(script|style)\b.*?(</\1>|\Z)", " ", body, flags=re.S | re.I)
+        body = re.sub(r"<[^<>]*>", " ", body)
+    return " ".join(body.split())[:500]
+
+
+def _said(text: str, redact: Redactor) -> str:
+    said = redact(clean_text(text)).strip()
+    if len(said) > MAX_PROBLEM_CHARS:
+        return f"{said[: MAX_PROBLEM_CHARS - 3]}..."
+    return said

@@ -1,0 +1,249 @@
+"""Transport: one HTTP client for all routes of a plugin in a Location.
+
+Owns connections and timeouts, and turns whatever goes wrong below into ProviderError.
+The only module that knows httpx, and it loads it on the first request. Knows nothing
+of protocols: it sends bytes and hands back bytes.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+from attrs import field, frozen
+from dovetail.kernel import ProviderError, ProviderFault
+
+from .faults import MAX_BODY_CHARS, Redactor, fault_of_answer
+
+if TYPE_CHECKING:
+    import httpx
+
+WRITE_TIMEOUT = 120.0
+"""Seconds in which a part of the request must be taken off our hands."""
+CLOSE_TIMEOUT = 5.0
+DRAIN_TIMEOUT = 0.1
+"""Seconds in which the end of a finished response must come for its connection to be
+kept; a new one costs about as much."""
+# UTF-8 has at most four bytes a character; the rest lets a secret at the cut be whole.
+_MAX_BODY_BYTES = 4 * MAX_BODY_CHARS + 4096
+_MAX_KEPT_CONNECTIONS = 32
+_KEPT_FOR = 60.0
+
+
+@frozen
+class Target:
+    """Where a route sends its requests, prepared once."""
+
+    provider: str
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    redact: Redactor
+    connect_timeout: float
+    read_timeout: float | None
+
+
+class ByteStream(Protocol):
+    """The body of an answer, piece by piece."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def __anext__(self) -> bytes: ...
+
+    async def drain(self) -> None:
+        """Read what is left, briefly, so that the connection can be used again."""
+        ...
+
+
+class Transport:
+    """Sends requests and streams answers. Opens nothing until the first one."""
+
+    def __init__(self) -> None:
+        self._client: httpx.AsyncClient | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open" if self._client else "unused"
+        return f"<Transport {state}>"
+
+    @asynccontextmanager
+    async def post(
+        self, target: Target, body: bytes
+    ) -> AsyncGenerator[ByteStream, None]:
+        """Send one request; give the body of its answer once that began well.
+
+        There is no total timeout, and no limit on silence unless the target has one.
+        Nothing is repeated and no redirect is followed. Leaving before the end closes
+        the connection.
+
+        Raises:
+            ProviderError: on entering, and while the body is read.
+        """
+        import httpx
+
+        client = self._opened(target)
+        request = httpx.Request(
+            "POST",
+            target.url,
+            headers=target.headers,
+            content=body,
+            extensions={
+                "timeout": {
+                    "connect": target.connect_timeout,
+                    "read": target.read_timeout,
+                    "write": WRITE_TIMEOUT,
+                    "pool": target.connect_timeout,
+                }
+            },
+        )
+        try:
+            response = await client.send(request, stream=True, follow_redirects=False)
+        except httpx.HTTPError as error:
+            raise _fault_of(error, target) from error
+        chunks = _Chunks(response, target)
+        try:
+            await _check(response, chunks, target)
+            yield chunks
+        finally:
+            # Also when cancelled: the connection must go back or go away.
+            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                await response.aclose()
+
+    def _opened(self, target: Target) -> "httpx.AsyncClient":
+        import httpx
+
+        if self._closed:
+            raise ProviderError(
+                "provider.unreachable", target.provider, "its Location was closed"
+            )
+        if self._client is None:
+            # No limit on connections: sessions must not wait for each other's model.
+            self._client = httpx.AsyncClient(
+                limits=httpx.Limits(
+                    max_connections=None,
+                    max_keepalive_connections=_MAX_KEPT_CONNECTIONS,
+                    keepalive_expiry=_KEPT_FOR,
+                )
+            )
+        return self._client
+
+    async def aclose(self) -> None:
+        """Close all connections. Closing twice is harmless."""
+        self._closed = True
+        client, self._client = self._client, None
+        if client is not None:
+            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                await client.aclose()
+
+
+@asynccontextmanager
+async def open_transport() -> AsyncGenerator[Transport, None]:
+    """Give a transport that is closed on leaving."""
+    transport = Transport()
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
+
+
+class _Chunks:
+    """The bytes of one response, with httpx's errors in our words."""
+
+    def __init__(self, response: "httpx.Response", target: Target) -> None:
+        self._bytes = response.aiter_bytes()
+        self._target = target
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        import httpx
+
+        try:
+            return await anext(self._bytes)
+        except httpx.HTTPError as error:
+            raise _fault_of(error, self._target, began=True) from error
+
+    async def drain(self) -> None:
+        with anyio.move_on_after(DRAIN_TIMEOUT):
+            try:
+                async for _ in self:
+                    pass
+            except ProviderError:
+                # The answer is complete; only its connection is lost.
+                return
+
+
+async def _check(response: "httpx.Response", chunks: _Chunks, target: Target) -> None:
+    """Return when the answer is a stream, or at least does not deny it."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if response.status_code == 200 and kind not in _NO_STREAM:
+        return
+    body = await _bounded(chunks)
+    headers: Mapping[str, str] = response.headers
+    fault = fault_of_answer(
+        target.provider, response.status_code, headers, body, target.redact
+    )
+    if 200 <= response.status_code < 300 and fault.code == "provider.failed":
+        fault = ProviderError(
+            "provider.invalid_output",
+            target.provider,
+            f"it sent {kind or 'nothing'} instead of an event stream; check base_url: "
+            f"{fault.problem}",
+            status=response.status_code,
+        )
+    raise fault
+
+
+_NO_STREAM = frozenset(
+    ("application/json", "application/x-ndjson", "text/html", "application/xml")
+)
+
+
+async def _bounded(chunks: _Chunks) -> str:
+    """Return as much of a body as an error needs, and what came if it breaks off."""
+    read = bytearray()
+    try:
+        async for chunk in chunks:
+            read += chunk
+            if len(read) >= _MAX_BODY_BYTES:
+                break
+    except ProviderError:
+        # The status says more than the loss of its explanation.
+        pass
+    return bytes(read[:_MAX_BODY_BYTES]).decode("utf-8", "replace")
+
+
+def _fault_of(
+    error: "httpx.HTTPError", target: Target, *, began: bool = False
+) -> ProviderError:
+    """Return what an error of the connection means."""
+    import httpx
+
+    fault: ProviderFault
+    retryable = True
+    told = target.redact(str(error)) or type(error).__name__
+    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+        fault, problem = (
+            "provider.unreachable",
+            f"no connection within {target.connect_timeout:g} seconds",
+        )
+    elif isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        fault, problem = "provider.unreachable", f"no connection: {told}"
+    elif isinstance(error, httpx.ReadTimeout):
+        fault, problem = (
+            "provider.stream_broken",
+            f"it was silent for {target.read_timeout:g} seconds",
+        )
+    elif isinstance(error, httpx.DecodingError):
+        fault, problem = "provider.invalid_output", f"its body is damaged: {told}"
+    elif isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+        fault, problem = "provider.invalid_request", f"it cannot be asked: {told}"
+        retryable = False
+    elif began:
+        fault, problem = "provider.stream_broken", f"the stream broke off: {told}"
+    else:
+        fault, problem = (
+            "provider.stream_broken",
+            f"the connection broke before an answer came: {told}",
+        )
+    return ProviderError(fault, target.provider, problem, retryable=retryable)

@@ -1,0 +1,207 @@
+"""Wording: what the parts of a transcript are on the wire, the same for all protocols.
+
+Owns text and JSON that any provider accepts: no lone surrogates, no names or ids that
+an endpoint would refuse for ever after, no call without its result. Pure functions.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import orjson
+from dovetail.kernel import (
+    AssistantMessage,
+    Content,
+    FileContent,
+    Json,
+    PromptFile,
+    ProviderError,
+    TextContent,
+    ToolDefinition,
+    ToolPart,
+    UndecodableError,
+    clean_text,
+    loads_exact,
+    sanitised,
+)
+
+IMAGES = frozenset(("image/png", "image/jpeg", "image/gif", "image/webp"))
+_TEXT_KINDS = re.compile(
+    r"text/|application/(json|xml|yaml|toml|javascript|x-sh)\b|.*\+(json|xml)\b"
+)
+_CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,40}\Z")
+_UPDATE_TAG = re.compile(r"<(?=\s*/?\s*system-update)", re.IGNORECASE)
+
+
+def notice(text: str) -> str:
+    """Return a notice of the runtime as user text that cannot close its own tag."""
+    escaped = _UPDATE_TAG.sub("&lt;", clean_text(text))
+    return f"<system-update>\n{escaped}\n</system-update>"
+
+
+def arguments_of(part: ToolPart) -> str:
+    """Return a call's arguments as JSON text of an object.
+
+    What is no object was never run, and its failed result says why; providers refuse
+    a history that repeats it.
+    """
+    try:
+        value = loads_exact(part.arguments)
+        if isinstance(value, dict):
+            clean = clean_text(part.arguments)
+            # An escaped lone surrogate is text that no provider reads back.
+            return clean if "\\u" not in clean else _dumped(value)
+    except (UndecodableError, ValueError, RecursionError):
+        pass
+    return "{}"
+
+
+def _dumped(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def call_id_of(message: AssistantMessage, part: ToolPart, native: bool) -> str:
+    """Return a call's id. One from another model must fit anyone's rules."""
+    if native or _CALL_ID.match(part.call_id):
+        return clean_text(part.call_id)
+    return made_call_id(message.id, part.call_id)
+
+
+def made_call_id(*facts: str) -> str:
+    """Return an id that follows from the facts, for calls that came without one."""
+    digest = hashlib.sha256("\0".join(facts).encode("utf-8", "surrogatepass"))
+    return f"call_{digest.hexdigest()[:24]}"
+
+
+def tool_name(name: str) -> str:
+    """Return a name that providers accept, also for a tool that never existed."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "unnamed"
+
+
+def result_of(part: ToolPart, provider: str) -> tuple[str, list[FileContent]]:
+    """Return the text and the files of a settled call's result.
+
+    Raises:
+        ProviderError: ``provider.invalid_request``: the call has no result.
+    """
+    if not part.settled:
+        raise ProviderError(
+            "provider.invalid_request",
+            provider,
+            f"call {part.call_id!r} of tool {part.tool!r} has no result; a request "
+            "must not hold an open call",
+        )
+    text, files = split_content(part.content)
+    if part.failure is not None and not text:
+        text = clean_text(part.failure.message)
+    return text, files
+
+
+def split_content(content: Sequence[Content]) -> tuple[str, list[FileContent]]:
+    """Return text, with a note for each file that cannot be shown, and the images."""
+    texts: list[str] = []
+    images: list[FileContent] = []
+    for one in content:
+        if isinstance(one, TextContent):
+            texts.append(clean_text(one.text))
+        elif one.mime in IMAGES:
+            images.append(one)
+        else:
+            texts.append(file_text(one.name or "file", one.mime, one.data))
+    return "\n".join(texts), images
+
+
+def file_text(name: str, mime: str, data: str) -> str:
+    """Return a file that is no image as text: its content where it is text, or a
+    note that it is there."""
+    name, mime = (clean_text(re.sub(r'[\r\n"<>]', "_", one)) for one in (name, mime))
+    if _TEXT_KINDS.match(mime):
+        try:
+            text = base64.b64decode(data, validate=True).decode()
+        except ValueError:
+            pass
+        else:
+            return f'<file name="{name}" type="{mime}">\n{text}\n</file>'
+    return f"[file {name} ({mime}) is attached but cannot be shown to this model]"
+
+
+def prompt_parts(
+    text: str, files: Iterable[PromptFile]
+) -> tuple[list[str], list[PromptFile]]:
+    """Return the texts and the images of a prompt."""
+    texts = [clean_text(text)] if text.strip() else []
+    images: list[PromptFile] = []
+    for file in files:
+        if file.mime in IMAGES:
+            images.append(file)
+        else:
+            texts.append(file_text(file.name, file.mime, file.data))
+    return texts, images
+
+
+def merged_options(
+    provider: str, body: dict[str, Json], options: Iterable[Mapping[str, Json]]
+) -> dict[str, Json]:
+    """Return the body with options added, later ones winning; None removes a field.
+
+    Raises:
+        ProviderError: ``provider.invalid_request``: an option would replace what the
+            runtime alone decides.
+    """
+    for more in options:
+        taken = sorted(OWN_FIELDS.intersection(more))
+        if taken:
+            raise ProviderError(
+                "provider.invalid_request",
+                provider,
+                f"option {taken[0]!r} is not for options: the runtime decides it",
+            )
+        body.update(more)
+    return {name: value for name, value in body.items() if value is not None}
+
+
+OWN_FIELDS = frozenset(("model", "messages", "system", "tools", "stream"))
+
+
+def encoded_body(
+    provider: str, head: dict[str, Json], messages: Sequence[bytes]
+) -> bytes:
+    """Return a request's body with the messages at its end.
+
+    So the body of one request, up to the end of its messages, begins the next one.
+
+    Raises:
+        ProviderError: ``provider.invalid_request``: an option is not JSON data.
+    """
+    try:
+        start = orjson.dumps(head)
+    except TypeError as error:
+        raise ProviderError(
+            "provider.invalid_request", provider, f"an option is not JSON: {error}"
+        ) from error
+    joined = b",".join([one for one in messages if one])
+    return b'%b,"messages":[%b]}' % (start[:-1], joined)
+
+
+class ToolList:
+    """The tools of a request, encoded again only when they are others."""
+
+    def __init__(
+        self, shapes: Callable[[Sequence[ToolDefinition]], list[dict[str, Json]]]
+    ) -> None:
+        self._shapes = shapes
+        self._tools: Sequence[ToolDefinition] = ()
+        self._encoded = orjson.Fragment(b"[]")
+
+    def encoded(self, tools: Sequence[ToolDefinition]) -> orjson.Fragment | None:
+        """Return the array of tools, or None when there are none."""
+        if not tools:
+            return None
+        # Comparing tuples of the same objects is cheap: identity is looked at first.
+        if tools != self._tools:
+            shaped = sanitised(self._shapes(tools))
+            self._encoded = orjson.Fragment(orjson.dumps(shaped))
+            self._tools = tools
+        return self._encoded
