@@ -19,6 +19,7 @@
     |   +-- ApprovalNotFoundError    approval.not_found
     |   +-- AgentNotFoundError       agent.not_found
     |   +-- SkillNotFoundError       skill.not_found
+    |   +-- PluginNotFoundError      plugin.not_found
     +-- ConflictError
     |   +-- PromptConflictError      prompt.conflict
     |   +-- InputNotPendingError     input.not_pending
@@ -30,7 +31,7 @@
     |   +-- EventKindError           event.unknown_kind
     |   +-- EventVersionError        event.unknown_version
     |   +-- EventDamagedError        event.damaged
-    |   +-- LiveOverflowError        live.overflow
+    +-- LiveOverflowError            live.overflow
     +-- OwnerFencedError             owner.fenced
     +-- ExecutionInterruptedError    execution.interrupted
     +-- ModelError
@@ -49,7 +50,6 @@
     +-- PluginError                  plugin.failed
     |   +-- PluginImportError        plugin.import_failed
     |   +-- PluginInvalidError       plugin.invalid
-    |   +-- PluginNotFoundError      plugin.not_found
     +-- ContextUnavailableError      context.unavailable
     +-- StoreError                   store.failed
     |   +-- StoreUnknownError        store.unknown_url

@@ -1,0 +1,60 @@
+"""What importing loads: one copy of each module, and little of it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("kernel", "storage", "builtin_tools", "plugins")
+
+
+def loaded_after(code: str, cwd: Path) -> set[str]:
+    """Return the modules that a fresh interpreter has loaded after some code."""
+    program = f"{code}\nimport sys, json; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout))
+
+
+def test_no_test_has_loaded_a_folder_under_its_bare_name() -> None:
+    assert not set(FOLDERS) & set(sys.modules)
+
+
+def test_importing_everything_loads_no_folder_under_its_bare_name() -> None:
+    # From the checkout: there the bare names could be imported by mistake.
+    modules = [
+        ".".join(("dovetail", *path.relative_to(ROOT).with_suffix("").parts))
+        for folder in FOLDERS
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if path.name != "__main__.py" and "testing" not in path.parts
+    ]
+    code = "\n".join(f"import {name.removesuffix('.__init__')}" for name in modules)
+    loaded = loaded_after(code, ROOT)
+    assert not set(FOLDERS) & loaded
+    assert "dovetail.kernel.values.ids" in loaded
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        (
+            "import dovetail.kernel",
+            "anyio attr attrs cattrs click httpx orjson peewee pluggy yaml",
+        ),
+        (
+            "from dovetail.kernel import DovetailError",
+            "anyio attr attrs cattrs click httpx orjson peewee pluggy yaml",
+        ),
+        ("from dovetail.kernel import Tool, hookimpl", "click httpx peewee"),
+        ("from dovetail.kernel import open_runtime", "click httpx peewee trio"),
+    ],
+)
+def test_importing_the_kernel_stays_light(
+    code: str, absent: str, tmp_path: Path
+) -> None:
+    assert not set(absent.split()) & loaded_after(code, tmp_path)
