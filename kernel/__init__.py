@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .access.permissions import (
+        PermissionRequest as PermissionRequest,
+    )
     from .contracts import (
         AgentProfile as AgentProfile,
         Command as Command,
@@ -26,13 +29,19 @@ if TYPE_CHECKING:
         Tool as Tool,
         ToolContext as ToolContext,
     )
+    from .events.live import (
+        LiveSubscription as LiveSubscription,
+    )
+    from .events.log import (
+        UnreadableEvent as UnreadableEvent,
+    )
+    from .events.tail import (
+        Tail as Tail,
+    )
     from .hookspecs import (
         PROJECT as PROJECT,
         Hooks as Hooks,
         hookimpl as hookimpl,
-    )
-    from .lifecycle.location_map import (
-        LocationHandle as LocationHandle,
     )
     from .ports import (
         Reader as Reader,
@@ -43,8 +52,14 @@ if TYPE_CHECKING:
         Runtime as Runtime,
         open_runtime as open_runtime,
     )
-    from .session.sessions import (
+    from .session.coordinator import (
         Outcome as Outcome,
+    )
+    from .session.services import (
+        LocationHandle as LocationHandle,
+        PermissionsHandle as PermissionsHandle,
+    )
+    from .session.sessions import (
         Page as Page,
         Session as Session,
         SessionInfo as SessionInfo,
@@ -212,6 +227,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "access.permissions": ("PermissionRequest",),
     "contracts": (
         "AgentProfile",
         "Command",
@@ -229,12 +245,14 @@ _HOMES = {
         "Tool",
         "ToolContext",
     ),
+    "events.live": ("LiveSubscription",),
+    "events.log": ("UnreadableEvent",),
+    "events.tail": ("Tail",),
     "hookspecs": (
         "Hooks",
         "PROJECT",
         "hookimpl",
     ),
-    "lifecycle.location_map": ("LocationHandle",),
     "ports": (
         "Reader",
         "Store",
@@ -244,8 +262,12 @@ _HOMES = {
         "Runtime",
         "open_runtime",
     ),
+    "session.coordinator": ("Outcome",),
+    "session.services": (
+        "LocationHandle",
+        "PermissionsHandle",
+    ),
     "session.sessions": (
-        "Outcome",
         "Page",
         "Session",
         "SessionInfo",

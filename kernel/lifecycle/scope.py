@@ -51,6 +51,7 @@ class Scope:
         self._wake = anyio.Event()
         self._closing = False
         self._tasks: set[anyio.CancelScope] = set()
+        self._callbacks: list[Callable[[], None]] = []
         self._idle = anyio.Event()
         self._outer = anyio.CancelScope()
         self.closed = anyio.Event()
@@ -107,6 +108,11 @@ class Scope:
             if not self._tasks:
                 self._idle.set()
 
+    def defer(self, callback: Callable[[], None]) -> None:
+        """Call a function when the scope closes, whatever closes it; last in, first
+        out, before the resources close."""
+        self._callbacks.append(callback)
+
     async def aclose(self) -> None:
         """Close everything, at the latest after the bound. Closing twice is harmless.
 
@@ -132,7 +138,7 @@ class Scope:
                         self._outer.deadline = (
                             anyio.current_time() + self._close_seconds
                         )
-                        await self._end_tasks()
+                        await self._let_go()
             if self._outer.cancelled_caught:
                 logger.error(
                     "scope %s did not close within %g s; what was left is abandoned",
@@ -149,7 +155,9 @@ class Scope:
                 entering.error = RuntimeClosedError()
                 entering.done.set()
 
-    async def _end_tasks(self) -> None:
+    async def _let_go(self) -> None:
+        while self._callbacks:
+            self._callbacks.pop()()
         for scope in tuple(self._tasks):
             scope.cancel()
         if self._tasks:

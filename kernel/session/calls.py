@@ -117,16 +117,18 @@ def record(
     settled: Succeeded | Failed,
 ) -> Event:
     """Return the settlement of a call as an event, and keep its complete output."""
+    managed = None
+    if settled.full is not None:
+        managed = tx.rows.put_blob(settled.full.encode())
+        settled = settled.kept_as(managed)
     if isinstance(settled, Failed):
         return ToolFailed(
             session_id=session_id,
             message_id=message_id,
             call_id=call.call_id,
             failure=settled.failure,
+            managed=managed,
         )
-    managed = None
-    if settled.full is not None:
-        managed = tx.rows.put_blob(settled.full.encode())
     return ToolSucceeded(
         session_id=session_id,
         message_id=message_id,

@@ -4,27 +4,33 @@ Owns nothing of its own: it is the bundle that ``runtime`` puts together when a
 Location opens, and the handle through which an application looks at it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any
 
-from attrs import define
+from attrs import define, field
 
-from ..access.permissions import Permissions
+from ..access.permissions import PermissionRequest, Permissions
 from ..context.registry import ContextRegistry
-from ..contracts import AgentProfile, Place, Rule, Skill, SkillProblem
+from ..contracts import AgentProfile, Place, Provider, Rule, Skill, SkillProblem
 from ..lifecycle.configuration import Configuration
 from ..lifecycle.plugin_loader import PluginSet
-from ..lifecycle.registrations import Registrations
+from ..lifecycle.registrations import Registration, Registrations
 from ..lifecycle.scope import Scope
 from ..models.catalog import ModelCatalog
+from ..ports import ApprovalRow
 from ..skills import SkillRegistry
 from ..tools.registry import ToolRegistry
-from ..values.errors import AgentNotFoundError
+from ..values.errors import AgentNotFoundError, InvalidValueError
+from ..values.events import PermissionReply
 from ..values.location import Location
 from ..values.request import ModelInfo, ModelRequest
 from ..values.tool import ToolDefinition
 
 DEFAULT_AGENT = "build"
+PREPARE = "dovetail_prepare_request"
+
+Add = Callable[[Any, str, int], Registration[Any]]
+"""``add(item, owner, rank)``."""
 
 
 @define(eq=False)
@@ -41,8 +47,47 @@ class LocationServices:
     agents: Registrations[AgentProfile]
     permissions: Permissions
     plugins: PluginSet
-    places: dict[str, Place]
-    """By plugin name: what its hooks are told about where they are called."""
+    providers: Registrations[Provider]
+    places: dict[str, Place] = field(factory=dict)
+    """By plugin name, in plugin order: what its hooks are told about this place."""
+
+    def rules(self, agent: str) -> Sequence[Rule]:
+        """Return an agent's rules: the profile's, then the configuration's, which
+        win."""
+        profile = self.agents.get(agent)
+        return (*(profile.rules if profile else ()), *self.configuration.rules)
+
+    def registering(self) -> Sequence[tuple[str, "Add"]]:
+        """Return each registering hook with what takes its items."""
+        return (
+            ("dovetail_register_tools", self.tools.register),
+            ("dovetail_register_providers", self._add_provider),
+            ("dovetail_register_context", self.context.register),
+            ("dovetail_register_skills", self.skills.register),
+            ("dovetail_register_agents", self._add_agent),
+        )
+
+    def _add_provider(
+        self, provider: Provider, owner: str, rank: int
+    ) -> Registration[Provider]:
+        if not isinstance(provider, Provider):
+            raise InvalidValueError("provider", provider, "give a Provider")
+        if not provider.name or "/" in provider.name:
+            raise InvalidValueError(
+                "provider name", provider.name, "not empty, and without '/'"
+            )
+        return self.providers.add(owner, provider.name, provider, rank)
+
+    def _add_agent(
+        self, profile: AgentProfile, owner: str, rank: int
+    ) -> Registration[AgentProfile]:
+        if not isinstance(profile, AgentProfile):
+            raise InvalidValueError("agent profile", profile, "give an AgentProfile")
+        if not profile.name or profile.steps < 1:
+            raise InvalidValueError(
+                "agent profile", profile.name, "a name, and at least one Step"
+            )
+        return self.agents.add(owner, profile.name, profile, rank)
 
     def agent(self, name: str | None) -> AgentProfile:
         """Return the agent profile of a session.
@@ -63,30 +108,14 @@ class LocationServices:
         Raises:
             PluginError: a plugin broke; the request must not be sent (law plugins.6).
         """
-        for plugin in self.plugins.implementing("dovetail_prepare_request"):
-            changed = self.plugins.call(
-                plugin,
-                "dovetail_prepare_request",
-                request=request,
-                place=self.places[plugin],
-            )
-            if changed is not None:
-                request = changed
+        for plugin, place in self.places.items():
+            if self.plugins.implements(plugin, PREPARE):
+                changed = self.plugins.call(
+                    plugin, PREPARE, request=request, place=place
+                )
+                if changed is not None:
+                    request = changed
         return request
-
-
-def rules_of(
-    services: Callable[[], LocationServices],
-) -> Callable[[str], Sequence[Rule]]:
-    """Return a function from an agent's name to its rules: the profile's, then the
-    configuration's, which win."""
-
-    def rules(agent: str) -> Sequence[Rule]:
-        found = services()
-        profile = found.agents.get(agent)
-        return (*(profile.rules if profile else ()), *found.configuration.rules)
-
-    return rules
 
 
 class LocationHandle:
@@ -103,7 +132,7 @@ class LocationHandle:
     def __repr__(self) -> str:
         return f"LocationHandle({self.location.directory!r})"
 
-    def __await__(self) -> Any:
+    def __await__(self) -> Generator[Any, None, "LocationHandle"]:
         return self._opened().__await__()
 
     async def _opened(self) -> "LocationHandle":
@@ -111,8 +140,7 @@ class LocationHandle:
         return self
 
     async def _services(self) -> LocationServices:
-        services: LocationServices = await self._acquire(self.location)
-        return services
+        return await self._acquire(self.location)
 
     async def tools(self) -> Sequence[ToolDefinition]:
         """Return the tools that models are offered, in name order."""
@@ -146,9 +174,38 @@ class LocationHandle:
 class PermissionsHandle:
     """The permissions of a Location as an application sees them."""
 
-    def __init__(self, services: Callable[[], Any]) -> None:
+    def __init__(self, services: Callable[[], Awaitable[LocationServices]]) -> None:
         self._services = services
 
-    async def _permissions(self) -> Permissions:
-        services: LocationServices = await self._services()
-        return services.permissions
+    async def pending(
+        self, session_id: str | None = None
+    ) -> Sequence[PermissionRequest]:
+        """Return the unanswered requests, the oldest first, also those of an earlier
+        process (law access.5)."""
+        return await (await self._services()).permissions.pending(session_id)
+
+    async def reply(
+        self, request_id: str, reply: PermissionReply, message: str | None = None
+    ) -> None:
+        """Answer a request, exactly once.
+
+        ``always`` also remembers what the request offered to save. ``reject`` with a
+        message tells the model what to do instead; without one the run stops.
+
+        Raises:
+            PermissionNotFoundError: it is unknown here, or answered already.
+        """
+        services = await self._services()
+        await services.permissions.reply(request_id, reply, message)
+
+    async def saved(self) -> Sequence[ApprovalRow]:
+        """Return the saved approvals of this Location."""
+        return await (await self._services()).permissions.saved()
+
+    async def revoke(self, approval_id: str) -> None:
+        """Forget a saved approval.
+
+        Raises:
+            ApprovalNotFoundError: there is none of this id here.
+        """
+        await (await self._services()).permissions.revoke(approval_id)

@@ -155,7 +155,7 @@ class Step:
         self._last = False
         self._rejected: Failure | None = None
         self._settlement: StepEnded | StepFailed | None = None
-        self._advertised = services.tools.advertise()
+        self._advertised = AdvertisedTools()
 
     async def run(self) -> bool:
         """Make one Step, and say whether the execution goes on.
@@ -175,7 +175,7 @@ class Step:
         publisher = Publisher(
             self._session_id,
             self._message_id,
-            prepared.model.provider.name,
+            prepared.model.provider,
             self._log.live,
         )
         try:
@@ -235,7 +235,7 @@ class Step:
         if name is None:
             raise ModelNotSelectedError
         resolved = services.catalog.resolve(name)
-        self._advertised: AdvertisedTools = services.tools.advertise(profile.tools)
+        self._advertised = services.tools.advertise(profile.tools)
         epoch = None
         if self._execution.history.baseline is None:
             snapshot = await observe(services.context.sources())
@@ -323,7 +323,7 @@ class Step:
                     if publisher.finish is None:
                         raise ProviderError(
                             "provider.stream_broken",
-                            prepared.model.provider.name,
+                            prepared.model.provider,
                             "the stream ended before the response was complete",
                             retryable=True,
                         )
@@ -331,7 +331,7 @@ class Step:
                     failure = _recorded(error)
                 except Exception as error:
                     # Boundary: a provider plugin is a stranger's code.
-                    logger.exception("provider %r broke", prepared.model.provider.name)
+                    logger.exception("provider %r broke", prepared.model.provider)
                     failure = Failure("provider.failed", type(error).__name__)
                 await self._streamed(publisher, failure)
         except BaseExceptionGroup as group:
@@ -374,7 +374,7 @@ class Step:
             plan: Runnable | Failed = Failed(Failure(NO_STEPS_LEFT, LAST_STEP))
         else:
             plan = prepare(call, self._advertised)
-        effect = plan.tool.effect if isinstance(plan, Runnable) else None
+        effect = self._advertised.effect(call.tool)
         events = [
             *before,
             ToolCalled(
@@ -412,7 +412,7 @@ class Step:
         )
 
     async def _execute(self, call: ToolCall, plan: Runnable) -> None:
-        if plan.tool.effect not in REPEATABLE:
+        if self._advertised.effect(call.tool) not in REPEATABLE:
             await self._record(lambda _: [self._start_of(call)])
         context = CallContext(
             self._services,

@@ -1,0 +1,374 @@
+"""The runtime: the running whole, and the only place where the rooms meet.
+
+Owns the order in which things open and close: plugins, store, log, coordinator,
+Locations; and in reverse. Every other module receives its collaborators from here.
+"""
+
+import logging
+import os
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Any, Literal
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+from attrs import evolve
+
+from .access.permissions import Permissions
+from .access.rules import DEFAULT_RULES
+from .context.registry import ContextRegistry
+from .contracts import AgentProfile, ContextSource, Place, Provider, Rule, SkillSource
+from .events.live import LiveSubscription
+from .events.log import EventLog
+from .lifecycle.clock import SystemClock
+from .lifecycle.configuration import Configuration
+from .lifecycle.location_map import LocationMap
+from .lifecycle.plugin_loader import PluginSet, load_plugins
+from .lifecycle.registrations import Registration, Registrations
+from .lifecycle.scope import Scope
+from .models.catalog import ModelCatalog
+from .ports import Store
+from .session.coordinator import Coordinator
+from .session.observers import Observers
+from .session.runner import Runner
+from .session.services import DEFAULT_AGENT, LocationHandle, LocationServices
+from .session.sessions import Sessions
+from .skills import SkillRegistry, skills_source
+from .tools.registry import ToolRegistry
+from .values.clock import Clock
+from .values.errors import (
+    DovetailError,
+    InvalidValueError,
+    PluginError,
+    RuntimeClosedError,
+    StoreUnknownError,
+)
+from .values.ids import new_id
+from .values.location import Location
+
+logger = logging.getLogger(__name__)
+
+OnPermission = Literal["ask", "allow", "deny"]
+Resume = Literal["report", "clean", "always"]
+
+INSTRUCTIONS = (
+    "You are a careful software agent working in the directory described above. Use "
+    "the tools to look before you change something, make the smallest change that does "
+    "what was asked, and check it by running what can be run. Say plainly what you did "
+    "and what you could not do."
+)
+
+# The order of contributions: ours, then plugins in their order (see PluginSet.rank),
+# then the configuration. Later ones hide earlier ones of the same name.
+OURS, CONFIGURED = -1, 9
+
+
+def open_runtime(
+    url: str,
+    *,
+    plugins: Sequence[object] = (),
+    load_entry_points: bool = True,
+    allow_plugins: Collection[str] | None = None,
+    deny_plugins: Collection[str] = (),
+    on_permission: OnPermission = "ask",
+    resume: Resume = "report",
+    clock: Clock | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> "Runtime":
+    """Open a runtime on a store: ``async with open_runtime(url) as runtime``.
+
+    ``url`` says which: ``sqlite:///agents.db``, ``sqlite://`` (in memory), or whatever
+    a plugin opens.
+
+    ``plugins`` are objects given in code, after those found by entry point (which
+    ``load_entry_points=False`` leaves out; ``allow_plugins`` and ``deny_plugins``
+    narrow by name). ``on_permission`` says what happens where no rule decides: ask a
+    person and wait, allow, or deny. ``resume`` says what happens with work that an
+    earlier process left: ``report`` leaves it until ``resume()`` or a new prompt,
+    ``always`` goes on with it at once. ``environment`` stands for ``os.environ``.
+
+    Leaving it interrupts what runs, settles it durably, and closes everything.
+
+    Raises (on entering):
+        StoreUnknownError: no plugin opens this kind of URL.
+        StoreError: the store cannot be opened; see its subclasses.
+        InvalidValueError: an option is none of the above.
+    """
+    for what, value, choices in (
+        ("on_permission", on_permission, ("ask", "allow", "deny")),
+        ("resume", resume, ("report", "clean", "always")),
+    ):
+        if value not in choices:
+            raise InvalidValueError(what, value, f"one of {', '.join(choices)}")
+    environment = dict(os.environ if environment is None else environment)
+    return Runtime(
+        url,
+        load_plugins(
+            plugins,
+            entry_points=load_entry_points,
+            allow=allow_plugins,
+            deny=deny_plugins,
+            environment=environment,
+        ),
+        on_permission,
+        resume,
+        clock or SystemClock(),
+        environment,
+    )
+
+
+class Runtime:
+    """One store, one plugin set, many Locations and sessions. See ``open_runtime``."""
+
+    def __init__(
+        self,
+        url: str,
+        plugins: PluginSet,
+        on_permission: OnPermission,
+        resume: Resume,
+        clock: Clock,
+        environment: Mapping[str, str],
+    ) -> None:
+        self.plugins = plugins
+        """What was found, what was loaded, and what is wrong with the rest."""
+        self._url = url
+        self._on_permission = on_permission
+        self._resume = resume
+        self._clock = clock
+        self._environment = environment
+        self._tasks: TaskGroup | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open" if self._tasks else "new"
+        return f"<Runtime {state}>"
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions of the store."""
+        self._check_open()
+        return self._sessions
+
+    def location(self, path: "str | os.PathLike[str] | Location") -> LocationHandle:
+        """Return a Location to look at and to answer questions of.
+
+        Raises:
+            LocationNotFoundError: there is no such directory.
+        """
+        self._check_open()
+        return LocationHandle(Location.at(path), self._locations.acquire)
+
+    def live(self, *, session_id: str | None = None) -> LiveSubscription:
+        """Return every event as it happens from now on, deltas included.
+
+        Nothing of the past, and no promise to a reader that falls behind: it is
+        dropped with ``live.overflow`` and reads on with ``session.events(after=...)``.
+        """
+        self._check_open()
+        return self._log.live.subscribe(session_id=session_id)
+
+    def _check_open(self) -> None:
+        if self._tasks is None or self._closed:
+            raise RuntimeClosedError
+
+    # --- opening and closing ------------------------------------------------------
+
+    async def __aenter__(self) -> "Runtime":
+        if self._tasks is not None:
+            raise RuntimeClosedError
+        self._opened_store = self._store_manager()
+        self._store = await self._opened_store.__aenter__()
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._log = EventLog(self._store, self._clock)
+        self._locations = LocationMap(self._tasks, self._open_location)
+        self._runner = Runner(
+            self._log, self._locations.acquire, new_id("own", self._clock)
+        )
+        self._coordinator = Coordinator(self._tasks, self._runner.drain)
+        self._sessions = Sessions(self._log, self._coordinator)
+        if self._resume == "always":
+            for session_id in await self._log.read(
+                lambda rows: rows.sessions_with_work()
+            ):
+                self._coordinator.wake(session_id)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._tasks is not None
+        self._closed = True
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._coordinator.aclose()
+                await self._locations.aclose()
+                self._runner.close()
+                self._log.close()
+            self._tasks.cancel_scope.cancel()
+            # The body's own error goes on as it is, not wrapped in a group.
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._opened_store.__aexit__(None, None, None)
+
+    def _store_manager(self) -> AbstractAsyncContextManager[Store]:
+        found = self.plugins.first("dovetail_open_store", url=self._url)
+        if found is None:
+            kind = self._url.partition(":")[0]
+            raise StoreUnknownError(
+                f"{kind}:...", "no plugin opens this kind of URL; try sqlite:///FILE"
+            )
+        manager: AbstractAsyncContextManager[Store] = found
+        return manager
+
+    # --- one Location -------------------------------------------------------------
+
+    async def _open_location(
+        self, location: Location, scope: Scope
+    ) -> LocationServices:
+        Location.at(location.directory)
+        configuration = await to_thread.run_sync(
+            Configuration.load, location, self._environment
+        )
+        for notice in configuration.notices:
+            logger.warning("%s", notice)
+        agents = Registrations[AgentProfile]()
+        providers = Registrations[Provider]()
+        context = ContextRegistry(Registrations[ContextSource]())
+        skills = SkillRegistry(Registrations[SkillSource]())
+
+        def rules(agent: str) -> Sequence[Rule]:
+            return services.rules(agent)
+
+        services: LocationServices = LocationServices(
+            location=location,
+            scope=scope,
+            configuration=configuration,
+            tools=ToolRegistry(),
+            providers=providers,
+            catalog=ModelCatalog(providers),
+            context=context,
+            skills=skills,
+            agents=agents,
+            permissions=Permissions(
+                location,
+                self._log,
+                rules,
+                self._on_permission,
+            ),
+            plugins=self.plugins,
+        )
+        agents.add(
+            "dovetail",
+            DEFAULT_AGENT,
+            AgentProfile(
+                DEFAULT_AGENT,
+                description="Reads, changes and runs things, with permission",
+                instructions=INSTRUCTIONS,
+                rules=DEFAULT_RULES,
+            ),
+            OURS,
+        )
+        context.register(skills_source(skills), "dovetail", OURS)
+        for plugin in self.plugins.loaded():
+            if plugin in configuration.disabled_plugins:
+                continue
+            await self._open_plugin(plugin, services)
+        for name in configuration.agents:
+            base = agents.get(name) or AgentProfile(name, rules=DEFAULT_RULES)
+            agents.add("configuration", name, configuration.profile(base), CONFIGURED)
+        observers = Observers(services, self._log)
+        if observers.needed:
+            await scope.enter(observers.running())
+        return services
+
+    async def _open_plugin(self, plugin: str, services: LocationServices) -> None:
+        """Open one plugin in a Location; its failures stay its own (law plugins.1)."""
+        directory = services.location.directory
+        place = Place(
+            location=services.location,
+            settings=services.configuration.plugins.get(plugin, {}),
+            environment=self._environment,
+            providers=services.configuration.providers,
+            skill_folders=services.configuration.skill_folders,
+        )
+        assert self._tasks is not None
+        scope = Scope(f"plugin {plugin} at {directory}", self._tasks)
+        await services.scope.enter(_opened(scope))
+        try:
+            if self.plugins.implements(plugin, "dovetail_open_location"):
+                manager = self.plugins.call(
+                    plugin, "dovetail_open_location", place=place
+                )
+                if manager is not None:
+                    resource = await scope.enter(manager)
+                    place = evolve(place, resource=resource)
+        except Exception as error:
+            # Boundary: what a plugin opens is a stranger's code.
+            self.plugins.record(
+                PluginError(
+                    plugin,
+                    f"{type(error).__name__}: {error}",
+                    hook="dovetail_open_location",
+                    location=directory,
+                )
+            )
+            await scope.aclose()
+            return
+        services.places[plugin] = place
+        scope.defer(lambda: _forget(services.places, plugin))
+        for hook, add in services.registering():
+            if self.plugins.implements(plugin, hook):
+                register = _Registering(self.plugins, plugin, hook, scope, add)
+                try:
+                    self.plugins.call(plugin, hook, register=register, place=place)
+                except PluginError:
+                    # Recorded by the caller; what was registered before it stays.
+                    logger.debug("%s of %s ended early", hook, plugin)
+
+
+def _forget(places: dict[str, Place], plugin: str) -> None:
+    places.pop(plugin, None)
+
+
+@asynccontextmanager
+async def _opened(scope: Scope) -> AsyncIterator[Scope]:
+    await scope.open()
+    try:
+        yield scope
+    finally:
+        await scope.aclose()
+
+
+class _Registering:
+    """The ``register`` that one hook of one plugin is handed."""
+
+    def __init__(
+        self,
+        plugins: PluginSet,
+        plugin: str,
+        hook: str,
+        scope: Scope,
+        add: Any,
+    ) -> None:
+        self._plugins = plugins
+        self._plugin = plugin
+        self._hook = hook
+        self._scope = scope
+        self._add = add
+
+    def __call__(self, item: Any) -> None:
+        try:
+            made: Registration[Any] = self._add(
+                item, self._plugin, self._plugins.rank(self._plugin)
+            )
+        except DovetailError as error:
+            self._plugins.record(PluginError(self._plugin, str(error), hook=self._hook))
+            return
+        self._scope.defer(made.close)
