@@ -1,0 +1,124 @@
+"""Migrations: the numbered steps from an empty file to the current schema.
+
+Owns the list of steps and the journal of those that a file has had. Steps go forward
+only and are frozen once released: a change of the schema is a new step. Knows nothing
+of locks or files; see ``opening``.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from attrs import frozen
+from dovetail.kernel.values.errors import (
+    StoreError,
+    StoreMigrationError,
+    StoreNewerError,
+)
+
+from ..database import APPLICATION_ID, Medium
+from . import m0001_initial
+
+JOURNAL = (
+    "CREATE TABLE IF NOT EXISTS migration"
+    " (number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)"
+)
+
+
+@frozen
+class Migration:
+    """One step. ``apply`` runs inside the transaction of the whole migration."""
+
+    name: str
+    apply: Callable[[sqlite3.Connection], None]
+
+
+STEPS: tuple[Migration, ...] = (
+    Migration(name="0001_initial", apply=m0001_initial.apply),
+)
+"""In order; the number of a step is its place, from 1."""
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """Return the number of the last step that the file has had, or 0."""
+    journal = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'migration'"
+    if connection.execute(journal).fetchone() is None:
+        return 0
+    found = connection.execute("SELECT max(number) FROM migration").fetchone()
+    return int(found[0] or 0)
+
+
+def pending(
+    connection: sqlite3.Connection, medium: Medium, steps: Sequence[Migration]
+) -> Sequence[Migration]:
+    """Return the steps that the file still needs.
+
+    Raises:
+        StoreNewerError: it has had steps that this release does not know.
+    """
+    done = version(connection)
+    if done > len(steps):
+        raise StoreNewerError(
+            medium.name,
+            f"its schema is {done}, this release knows {len(steps)}; "
+            "use the release that wrote it, or a newer one",
+        )
+    return steps[done:]
+
+
+def migrate(
+    connection: sqlite3.Connection, medium: Medium, steps: Sequence[Migration]
+) -> None:
+    """Bring the file to the current schema, in one transaction.
+
+    Raises:
+        StoreMigrationError: a step failed; the file is as it was.
+        StoreError: the medium failed before or after the steps; the same holds.
+    """
+    # Steps may rebuild a table that others refer to; `foreign_keys` cannot be changed
+    # inside a transaction.
+    connection.execute("PRAGMA foreign_keys = OFF")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _apply(connection, medium, steps)
+            connection.execute("COMMIT")
+        except BaseException:
+            # Nothing to undo where SQLite has rolled back by itself.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    except sqlite3.Error as error:
+        raise medium.failure(error) from error
+    finally:
+        connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _apply(
+    connection: sqlite3.Connection, medium: Medium, steps: Sequence[Migration]
+) -> None:
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(JOURNAL)
+    number = version(connection)
+    for step in pending(connection, medium, steps):
+        number += 1
+        try:
+            step.apply(connection)
+            broken = connection.execute("PRAGMA foreign_key_check").fetchone()
+        except Exception as error:
+            raise _failed(medium, step, error) from error
+        if broken is not None:
+            raise StoreMigrationError(
+                medium.name, step.name, f"rows of {broken[0]!r} refer to nothing"
+            )
+        connection.execute(
+            "INSERT INTO migration (number, name) VALUES (?, ?)", (number, step.name)
+        )
+
+
+def _failed(medium: Medium, step: Migration, error: Exception) -> StoreError:
+    """Name the step, except where the medium failed: then that is what to mend."""
+    if isinstance(error, sqlite3.Error):
+        meant = medium.failure(error)
+        if type(meant) is not StoreError:
+            return meant
+    return StoreMigrationError(medium.name, step.name, str(error))

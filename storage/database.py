@@ -1,0 +1,259 @@
+"""The database file: opening connections to it, and what its failures mean.
+
+Owns the settings of a connection, the translation of the driver's errors, and ``View``,
+through which every statement runs. Knows nothing of rows or threads.
+"""
+
+import errno
+import os
+import sqlite3
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dovetail.kernel.values.errors import (
+    DovetailError,
+    InvalidValueError,
+    StoreClosedError,
+    StoreDamagedError,
+    StoreError,
+    StoreForeignError,
+    StoreFullError,
+    StoreLockedError,
+    StoreReadOnlyError,
+)
+
+APPLICATION_ID = 0x64766574
+"""Marks our files: ``dvet``, in the header at byte 68."""
+
+MAX_INTEGER = 2**63 - 1
+
+Parameters = Sequence[Any]
+
+E = TypeVar("E", bound=DovetailError)
+
+
+class Medium:
+    """Where a database is, and what an error of the driver says about it.
+
+    ``name`` is for messages, ``path`` is None for a database in memory, and ``wait`` is
+    how many seconds a lock of another process is waited for.
+    """
+
+    def __init__(self, name: str, path: Path | None, wait: float) -> None:
+        self.name = name
+        # Absolute, because the working directory may change while it is open.
+        self.path = None if path is None else path.absolute()
+        self.wait = wait
+        self._identity: tuple[int, int] | None = None
+
+    def connect(self, *, wait: float | None = None) -> sqlite3.Connection:
+        """Return a configured connection. Use it from one thread at a time.
+
+        Raises:
+            StoreError: it cannot be opened; the subclass says why.
+        """
+        # mode=rw: creating the file is a step of its own, see `opening`.
+        target = ":memory:" if self.path is None else f"{self.path.as_uri()}?mode=rw"
+        try:
+            connection = sqlite3.connect(
+                target,
+                uri=self.path is not None,
+                timeout=self.wait if wait is None else wait,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+        except sqlite3.Error as error:
+            raise self.failure(error) from error
+        try:
+            # FULL: a commit is on disk when it returns, also after a power failure.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            # The file may come from anywhere: nothing in its schema may run code.
+            connection.execute("PRAGMA trusted_schema = OFF")
+            # A log that grew large in a busy moment gives its space back. Memory
+            # mapping stays off: a file truncated underneath would kill the process.
+            connection.execute(f"PRAGMA journal_size_limit = {64 * 1024 * 1024}")
+        except sqlite3.Error as error:
+            connection.close()
+            raise self.failure(error) from error
+        return connection
+
+    def remember(self) -> None:
+        """Take the file that is there now as ours."""
+        self._identity = self._find()
+
+    def loss(self) -> str | None:
+        """Return what became of the file when it is no longer the one that was opened.
+
+        A removed file goes on working for whoever has it open, and all that is written
+        to it is lost with the last connection; SQLite does not notice.
+        """
+        if self._identity is None or self._find() == self._identity:
+            return None
+        return (
+            "the file was removed or replaced while it was open; what is written to it "
+            "now is lost"
+        )
+
+    def _find(self) -> tuple[int, int] | None:
+        if self.path is None:
+            return None
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return (-1, -1)
+        return (found.st_dev, found.st_ino)
+
+    def failure(self, error: sqlite3.Error) -> StoreError:
+        """Return what an error of the driver means for a caller."""
+        extended = getattr(error, "sqlite_errorcode", None) or 0
+        text = str(error)
+        match extended & 0xFF:
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return StoreLockedError(self.name, self.wait)
+            case sqlite3.SQLITE_FULL:
+                return StoreFullError(self.name, "the disk is full")
+            case sqlite3.SQLITE_IOERR if extended in _NO_ROOM:
+                return StoreFullError(self.name, f"the disk is full ({text})")
+            case sqlite3.SQLITE_READONLY:
+                return StoreReadOnlyError(
+                    self.name, f"the file or its folder cannot be written ({text})"
+                )
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+                return StoreDamagedError(self.name, text)
+            case sqlite3.SQLITE_ERROR if text.startswith(
+                ("no such table", "no such c")
+            ):
+                return StoreDamagedError(self.name, f"the schema is incomplete: {text}")
+        return StoreError(self.name, text)
+
+    def system_failure(self, error: OSError) -> StoreError:
+        """Return what an error of the operating system means for a caller."""
+        text = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return StoreFullError(self.name, text)
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            return StoreReadOnlyError(
+                self.name, f"the file or its folder cannot be written ({text})"
+            )
+        return StoreError(self.name, text)
+
+
+# Growing the shared memory of the log fails like this when there is no room for it.
+_NO_ROOM = (sqlite3.SQLITE_IOERR_SHMSIZE,)
+
+
+def look(medium: Medium) -> bool:
+    """Return whether the file is one of ours; False where it is absent or empty.
+
+    Only reads, and without SQLite, which might recover or lock what is not ours.
+
+    Raises:
+        StoreForeignError: it belongs to another program; it was not touched.
+        StoreError: it cannot be read, or is not a regular file.
+    """
+    assert medium.path is not None
+    try:
+        # First the kind of file: opening a pipe would wait for its other end.
+        if not stat.S_ISREG(medium.path.stat().st_mode):
+            raise StoreError(medium.name, "it is not a regular file")
+        with medium.path.open("rb") as file:
+            header = file.read(100)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise medium.system_failure(error) from error
+    if not header:
+        return False
+    if not header.startswith(b"SQLite format 3\0"):
+        raise StoreForeignError(
+            medium.name, "it is not an SQLite database; it was not touched"
+        )
+    if int.from_bytes(header[68:72]) != APPLICATION_ID:
+        raise StoreForeignError(
+            medium.name, "it is a database of another program; it was not touched"
+        )
+    return True
+
+
+class View:
+    """One transaction's statements on one connection.
+
+    The first statement that fails ends it: SQLite may have rolled back by itself then,
+    and a later statement would commit alone. ``failure`` keeps the error, so that the
+    transaction fails also when its function caught it and went on.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, medium: Medium) -> None:
+        self._connection = connection
+        self._medium = medium
+        self._refusal: DovetailError | None = None
+        self.failure: DovetailError | None = None
+
+    def end(self) -> None:
+        """Refuse every later statement: the transaction is over."""
+        self._refusal = StoreClosedError(f"{self._medium.name} (a past transaction)")
+
+    def spoil(self, error: E) -> E:
+        """Make the transaction fail with this error, and return it to be raised."""
+        self.failure = self._refusal = error
+        return error
+
+    def one(self, sql: str, parameters: Parameters) -> tuple[Any, ...] | None:
+        """Return the first row, or None."""
+        if self._refusal is not None:
+            raise self._refusal
+        try:
+            found: tuple[Any, ...] | None
+            found = self._connection.execute(sql, parameters).fetchone()
+        except sqlite3.Error as error:
+            raise self.spoil(self._medium.failure(error)) from error
+        except UnicodeEncodeError:
+            return None  # a lone surrogate: no stored text can be equal to it
+        return found
+
+    def all(self, sql: str, parameters: Parameters) -> list[tuple[Any, ...]]:
+        """Return every row."""
+        if self._refusal is not None:
+            raise self._refusal
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise self.spoil(self._medium.failure(error)) from error
+        except UnicodeEncodeError:
+            return []
+
+    def write(self, sql: str, parameters: Parameters) -> sqlite3.Cursor:
+        """Run a statement that changes rows.
+
+        Raises:
+            InvalidValueError: text with a lone surrogate, or an integer over 64 bits.
+            sqlite3.IntegrityError: a row is in the way; for the caller to explain.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        try:
+            return self._connection.execute(sql, parameters)
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise self.spoil(self._medium.failure(error)) from error
+        except UnicodeEncodeError as error:
+            rule = "a lone surrogate cannot be stored"
+            raise self.spoil(InvalidValueError("text", error.object, rule)) from error
+        except OverflowError as error:
+            large = next(one for one in parameters if _is_large(one))
+            rule = "over 64 bits cannot be stored"
+            raise self.spoil(InvalidValueError("number", large, rule)) from error
+
+
+def bounded(number: int) -> int:
+    """Return a position or limit as the nearest one that SQLite can hold."""
+    return max(-1, min(number, MAX_INTEGER))
+
+
+def _is_large(value: object) -> bool:
+    return isinstance(value, int) and not -MAX_INTEGER - 1 <= value <= MAX_INTEGER

@@ -1,0 +1,28 @@
+"""The current Context Epoch of each session: the projection ``epoch``."""
+
+from dovetail.kernel.ports import EpochRow
+
+from .event_store import AGGREGATE_OF, EventReads, EventWrites
+from .tables import Epoch, render, upsert
+
+_EPOCH = render(
+    Epoch.select(Epoch.seq, Epoch.updated_seq).where(Epoch.aggregate == AGGREGATE_OF),
+    "session_id",
+)
+_PUT_EPOCH = upsert(Epoch, "aggregate")
+
+
+class EpochReads(EventReads):
+    """Reading epochs."""
+
+    def epoch(self, session_id: str) -> EpochRow | None:
+        found = self.one(_EPOCH, (session_id,))
+        return EpochRow(session_id, *found) if found else None
+
+
+class EpochWrites(EventWrites, EpochReads):
+    """Writing epochs."""
+
+    def put_epoch(self, row: EpochRow) -> None:
+        values = (self.aggregate(row.session_id), row.seq, row.updated_seq)
+        self.write(_PUT_EPOCH, values)

@@ -1,0 +1,195 @@
+"""The event log and the heads of the aggregates in it.
+
+Owns the tables ``aggregate`` and ``event``: appending, reading in order, who may
+replay. Knows nothing of what an event says.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+
+from dovetail.kernel.ports import EventRecord, Head
+from dovetail.kernel.values.errors import (
+    EventAggregateError,
+    EventDivergedError,
+    EventGapError,
+)
+from dovetail.kernel.values.events import NO_HASH
+
+from .database import MAX_INTEGER, View, bounded
+from .tables import Aggregate, Event, insertion, render, slot
+
+AGGREGATE_OF = Aggregate.select(Aggregate.id).where(
+    Aggregate.session_id == slot("session_id")
+)
+"""For other modules: the key of a session, as a part of a larger query."""
+
+_CONTENT = (
+    Event.seq,
+    Event.kind,
+    Event.version,
+    Event.created,
+    Event.data,
+    Event.hash,
+    Event.digest,
+    Event.position,
+)
+
+_KEY = render(AGGREGATE_OF, "session_id")
+_HEAD = render(
+    Aggregate.select(Aggregate.seq, Aggregate.hash, Aggregate.owner).where(
+        Aggregate.session_id == slot("session_id")
+    ),
+    "session_id",
+)
+_END = render(
+    Aggregate.select(Aggregate.id, Aggregate.seq).where(
+        Aggregate.session_id == slot("session_id")
+    ),
+    "session_id",
+)
+_EVENTS = render(
+    Event.select(*_CONTENT)
+    .where(
+        Event.aggregate == AGGREGATE_OF,
+        Event.seq > slot("after"),
+        Event.seq <= slot("upto"),
+    )
+    .order_by(Event.seq)
+    .limit(slot("limit")),
+    "session_id",
+    "after",
+    "upto",
+    "limit",
+)
+_ALL_EVENTS = render(
+    Event.select(Aggregate.session_id, *_CONTENT)
+    .join(Aggregate, on=(Event.aggregate == Aggregate.id))
+    .where(Event.position > slot("after"))
+    .order_by(Event.position)
+    .limit(slot("limit")),
+    "after",
+    "limit",
+)
+_ADD_AGGREGATE = insertion(Aggregate, "id")
+_ADD_EVENT = insertion(Event, "position")
+_MOVE_HEAD = render(
+    Aggregate.update({Aggregate.seq: slot("seq"), Aggregate.hash: slot("hash")}).where(
+        Aggregate.id == slot("id")
+    ),
+    "seq",
+    "hash",
+    "id",
+)
+_SET_OWNER = render(
+    Aggregate.update({Aggregate.owner: slot("owner")}).where(
+        Aggregate.id == slot("id")
+    ),
+    "owner",
+    "id",
+)
+
+
+class EventReads(View):
+    """Reading the log."""
+
+    def head(self, session_id: str) -> Head | None:
+        found = self.one(_HEAD, (session_id,))
+        if found is None:
+            return None
+        made = Head(*found)
+        # A row without events and without an owner only keeps the session's place.
+        return None if made.seq < 0 and made.owner is None else made
+
+    def events(
+        self,
+        session_id: str,
+        after: int = -1,
+        limit: int = 512,
+        upto: int | None = None,
+    ) -> Sequence[EventRecord]:
+        last = MAX_INTEGER if upto is None else bounded(upto)
+        values = (session_id, bounded(after), last, max(0, bounded(limit)))
+        return [EventRecord(session_id, *row) for row in self.all(_EVENTS, values)]
+
+    def all_events(self, after: int = -1, limit: int = 512) -> Sequence[EventRecord]:
+        values = (bounded(after), max(0, bounded(limit)))
+        return [EventRecord(*row) for row in self.all(_ALL_EVENTS, values)]
+
+
+class EventWrites(EventReads):
+    """Appending to the log, and the key of a session for all other writes."""
+
+    def append(self, records: Sequence[EventRecord]) -> None:
+        """See ``Transaction.append``.
+
+        Raises:
+            EventGapError: the records do not follow the head, one by one.
+            EventAggregateError: they are of more than one session.
+            EventDivergedError: the log goes on after its head: it was changed from
+                outside.
+        """
+        if not records:
+            return
+        session_id = records[0].session_id
+        found = self.one(_END, (session_id,))
+        aggregate, head = found or (None, -1)
+        for number, record in enumerate(records, head + 1):
+            if record.session_id != session_id:
+                raise EventAggregateError(
+                    record.session_id, record.seq, f"appended with {session_id!r}"
+                )
+            if record.seq != number:
+                raise EventGapError(
+                    session_id, record.seq, f"the next event is {number}"
+                )
+        last = records[-1]
+        if aggregate is None:
+            row = (session_id, last.seq, last.hash, None)
+            aggregate = self.write(_ADD_AGGREGATE, row).lastrowid
+        else:
+            self.write(_MOVE_HEAD, (last.seq, last.hash, aggregate))
+        for record in records:
+            self._add(aggregate, record)
+
+    def set_owner(self, session_id: str, owner: str | None) -> None:
+        """See ``Transaction.set_owner``. A log can be claimed while it is empty."""
+        if owner is None and self.known(session_id) is None:
+            return
+        self.write(_SET_OWNER, (owner, self.aggregate(session_id)))
+
+    def known(self, session_id: str) -> int | None:
+        """Return the key of a session, or None where it has none yet."""
+        found = self.one(_KEY, (session_id,))
+        return None if found is None else int(found[0])
+
+    def aggregate(self, session_id: str) -> int:
+        """Return the key of a session, giving it one where it has none yet."""
+        found = self.known(session_id)
+        if found is not None:
+            return found
+        made = self.write(_ADD_AGGREGATE, (session_id, -1, NO_HASH, None)).lastrowid
+        assert made is not None
+        return made
+
+    def _add(self, aggregate: int | None, record: EventRecord) -> None:
+        values = (
+            aggregate,
+            record.seq,
+            record.kind,
+            record.version,
+            record.created,
+            record.data,
+            record.hash,
+            record.digest,
+        )
+        try:
+            self.write(_ADD_EVENT, values)
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+                raise
+            # Part of this append may be written: the transaction must not go on.
+            raise self.spoil(
+                EventDivergedError(
+                    record.session_id, record.seq, "it is stored already, past the head"
+                )
+            ) from error

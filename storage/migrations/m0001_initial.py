@@ -1,0 +1,169 @@
+"""Step 1: the first schema. Frozen: a later change is a step of its own."""
+
+import sqlite3
+
+STATEMENTS = (
+    """
+    CREATE TABLE "aggregate" (
+        "id" INTEGER NOT NULL PRIMARY KEY,
+        "session_id" TEXT NOT NULL,
+        "seq" INTEGER NOT NULL,
+        "hash" BLOB NOT NULL,
+        "owner" TEXT
+    )
+    """,
+    'CREATE UNIQUE INDEX "aggregate_session_id" ON "aggregate" ("session_id")',
+    """
+    CREATE TABLE "event" (
+        "position" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+        "aggregate" INTEGER NOT NULL,
+        "seq" INTEGER NOT NULL,
+        "kind" TEXT NOT NULL,
+        "version" INTEGER NOT NULL,
+        "created" INTEGER NOT NULL,
+        "data" BLOB NOT NULL,
+        "hash" BLOB NOT NULL,
+        "digest" BLOB,
+        FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
+    )
+    """,
+    'CREATE UNIQUE INDEX "event_aggregate_seq" ON "event" ("aggregate", "seq")',
+    """
+    CREATE TABLE "blob" (
+        "digest" BLOB NOT NULL PRIMARY KEY,
+        "data" BLOB NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE "session" (
+        "aggregate" INTEGER NOT NULL PRIMARY KEY,
+        "directory" TEXT NOT NULL,
+        "workspace" TEXT,
+        "title" TEXT,
+        "agent" TEXT,
+        "model" TEXT,
+        "parent" TEXT,
+        "created" INTEGER NOT NULL,
+        "updated" INTEGER NOT NULL,
+        "status" TEXT NOT NULL,
+        "outcome" TEXT,
+        "reason_code" TEXT,
+        "reason_message" TEXT,
+        "steps" INTEGER NOT NULL,
+        "input_tokens" INTEGER NOT NULL,
+        "output_tokens" INTEGER NOT NULL,
+        "reasoning_tokens" INTEGER NOT NULL,
+        "cache_read_tokens" INTEGER NOT NULL,
+        "cache_write_tokens" INTEGER NOT NULL,
+        "folded" TEXT,
+        FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
+    )
+    """,
+    'CREATE INDEX "session_directory" ON "session" ("directory")',
+    """
+    CREATE INDEX "session_running"
+        ON "session" ("aggregate") WHERE ("status" = 'running')
+    """,
+    """
+    CREATE TABLE "input" (
+        "aggregate" INTEGER NOT NULL,
+        "id" TEXT NOT NULL,
+        "seq" INTEGER NOT NULL,
+        "delivery" TEXT NOT NULL,
+        "state" TEXT NOT NULL,
+        "settled_seq" INTEGER,
+        "created" INTEGER NOT NULL,
+        "key" TEXT,
+        PRIMARY KEY ("aggregate", "id"),
+        FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE INDEX "input_pending"
+        ON "input" ("aggregate", "seq") WHERE ("state" = 'pending')
+    """,
+    """
+    CREATE TABLE "message" (
+        "aggregate" INTEGER NOT NULL,
+        "seq" INTEGER NOT NULL,
+        "id" TEXT NOT NULL,
+        "type" TEXT NOT NULL,
+        "body_seq" INTEGER NOT NULL,
+        "end_seq" INTEGER,
+        PRIMARY KEY ("aggregate", "seq"),
+        FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
+    ) WITHOUT ROWID
+    """,
+    'CREATE UNIQUE INDEX "message_aggregate_id" ON "message" ("aggregate", "id")',
+    """
+    CREATE INDEX "message_open"
+        ON "message" ("aggregate", "seq") WHERE ("end_seq" IS NULL)
+    """,
+    """
+    CREATE TABLE "permission" (
+        "id" TEXT NOT NULL,
+        "aggregate" INTEGER NOT NULL,
+        "seq" INTEGER NOT NULL,
+        "directory" TEXT NOT NULL,
+        "answered_seq" INTEGER,
+        PRIMARY KEY ("id", "aggregate"),
+        FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE INDEX "permission_pending_directory"
+        ON "permission" ("directory") WHERE ("answered_seq" IS NULL)
+    """,
+    'CREATE INDEX "permission_aggregate" ON "permission" ("aggregate")',
+    """
+    CREATE TABLE "epoch" (
+        "aggregate" INTEGER NOT NULL PRIMARY KEY,
+        "seq" INTEGER NOT NULL,
+        "updated_seq" INTEGER NOT NULL,
+        FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
+    )
+    """,
+    """
+    CREATE TABLE "admission" (
+        "aggregate" INTEGER NOT NULL,
+        "key" TEXT NOT NULL,
+        "digest" TEXT NOT NULL,
+        "delivery" TEXT NOT NULL,
+        "receipt" BLOB NOT NULL,
+        PRIMARY KEY ("aggregate", "key"),
+        FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE "approval" (
+        "number" INTEGER NOT NULL PRIMARY KEY,
+        "id" TEXT NOT NULL,
+        "directory" TEXT NOT NULL,
+        "workspace" TEXT,
+        "agent" TEXT NOT NULL,
+        "action" TEXT NOT NULL,
+        "kind" TEXT NOT NULL,
+        "pattern" TEXT NOT NULL,
+        "author" TEXT NOT NULL,
+        "created" INTEGER NOT NULL,
+        "expires" INTEGER
+    )
+    """,
+    'CREATE UNIQUE INDEX "approval_id" ON "approval" ("id")',
+    'CREATE INDEX "approval_directory" ON "approval" ("directory")',
+    """
+    CREATE TABLE "lease" (
+        "aggregate" INTEGER NOT NULL PRIMARY KEY,
+        "owner" TEXT,
+        "fence" INTEGER NOT NULL,
+        "expires" INTEGER NOT NULL,
+        FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
+    )
+    """,
+)
+
+
+def apply(connection: sqlite3.Connection) -> None:
+    """Create every table and index."""
+    for statement in STATEMENTS:
+        connection.execute(statement)

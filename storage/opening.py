@@ -1,0 +1,132 @@
+"""Opening the file: finding it, creating it, and bringing it to the current schema.
+
+Owns the order of these steps and the lock around them. Synchronous: it is run on a
+worker thread. Knows nothing of what the tables hold.
+"""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+
+from dovetail.kernel.values.errors import (
+    StoreError,
+    StoreLockedError,
+    StoreReadOnlyError,
+)
+from filelock import FileLock, Timeout
+
+from .database import Medium, look
+from .migrations import Migration, migrate, pending
+
+
+def open_writer(medium: Medium, steps: Sequence[Migration]) -> sqlite3.Connection:
+    """Return a connection to the database at the current schema, created if absent.
+
+    Processes that open one file at once run each step once (law storage.2). The lock is
+    a file of its own beside the database, held only while something is created or
+    migrated.
+
+    Raises:
+        StoreForeignError: the file belongs to another program; it was not touched.
+        StoreNewerError: a newer release wrote it.
+        StoreMigrationError: a step failed; the file is as it was.
+        StoreReadOnlyError: the file or its folder cannot be written.
+        StoreLockedError: another process kept it locked for too long.
+        StoreDamagedError, StoreFullError, StoreError: as their names say.
+    """
+    if medium.path is None:
+        connection = medium.connect()
+        return _finished(connection, medium, steps)
+    if look(medium):
+        _check_writable(medium)
+        connection = medium.connect()
+        if _is_current(connection, medium, steps):
+            medium.remember()
+            return connection
+        connection.close()
+    return _open_locked(medium, steps)
+
+
+def _is_current(
+    connection: sqlite3.Connection, medium: Medium, steps: Sequence[Migration]
+) -> bool:
+    try:
+        if pending(connection, medium, steps):
+            return False
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    except sqlite3.Error as error:
+        connection.close()
+        raise medium.failure(error) from error
+    except StoreError:
+        connection.close()
+        raise
+    return bool(mode == "wal")
+
+
+def _open_locked(medium: Medium, steps: Sequence[Migration]) -> sqlite3.Connection:
+    path = medium.path
+    assert path is not None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", timeout=medium.wait):
+            # Again: another process may have been here while this one waited.
+            created = not look(medium) and _create(medium)
+            try:
+                _check_writable(medium)
+                connection = _finished(medium.connect(), medium, steps)
+            except BaseException:
+                if created:
+                    path.unlink(missing_ok=True)
+                raise
+            medium.remember()
+            return connection
+    except Timeout as error:
+        raise StoreLockedError(medium.name, medium.wait) from error
+    except OSError as error:
+        raise medium.system_failure(error) from error
+
+
+def _create(medium: Medium) -> bool:
+    """Create the file and say whether it was absent.
+
+    What it will hold is private, so only its owner may read it; SQLite gives the files
+    beside it the same permissions.
+    """
+    assert medium.path is not None
+    try:
+        descriptor = os.open(medium.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return False
+    os.close(descriptor)
+    return True
+
+
+def _check_writable(medium: Medium) -> None:
+    """Raise when nothing can be written, before SQLite answers with riddles."""
+    path = medium.path
+    assert path is not None
+    for place, what in ((path, "the file"), (path.parent, "its folder")):
+        if not os.access(place, os.W_OK):
+            raise StoreReadOnlyError(medium.name, f"{what} cannot be written")
+
+
+def _finished(
+    connection: sqlite3.Connection, medium: Medium, steps: Sequence[Migration]
+) -> sqlite3.Connection:
+    """Migrate, and only then change to the write-ahead log, which outlives a rollback:
+    a file whose first migration failed stays empty."""
+    try:
+        migrate(connection, medium, steps)
+        if medium.path is not None:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            if mode != "wal":
+                raise StoreError(
+                    medium.name, "this file system cannot keep a write-ahead log"
+                )
+    except sqlite3.Error as error:
+        connection.close()
+        raise medium.failure(error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,128 @@
+"""The SQLite store: the rooms of this folder put together as the kernel's ``Store``.
+
+Owns nothing but their order: open the file, then write and read, then close. Start
+reading at ``tables`` for the rows, at ``writer`` for how a commit happens.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from anyio import CancelScope, to_thread
+from dovetail.kernel.ports import Reader, Store, Transaction
+from dovetail.kernel.values.errors import StoreError
+
+from .blobs import BlobReads, BlobWrites
+from .database import Medium
+from .epochs import EpochReads, EpochWrites
+from .grants import GrantReads, GrantWrites
+from .inbox import InboxReads, InboxWrites
+from .leases import LeaseReads, LeaseWrites
+from .migrations import STEPS, Migration
+from .opening import open_writer
+from .projections import ProjectionReads, ProjectionWrites
+from .readers import Readers
+from .writer import Writer
+
+T = TypeVar("T")
+
+
+class SqliteReader(
+    ProjectionReads, InboxReads, EpochReads, GrantReads, LeaseReads, BlobReads, Reader
+):
+    """A consistent view: see ``ports.Reader``."""
+
+
+class SqliteTransaction(
+    ProjectionWrites,
+    InboxWrites,
+    EpochWrites,
+    GrantWrites,
+    LeaseWrites,
+    BlobWrites,
+    Transaction,
+):
+    """A transaction: see ``ports.Transaction``."""
+
+    def read(self, work: Callable[[Reader], T]) -> T:
+        """Run a read inside this transaction, without the means to write."""
+        reader = SqliteReader(self._connection, self._medium)
+        try:
+            return work(reader)
+        finally:
+            reader.end()
+
+
+class SqliteStore(Store):
+    """A store in one SQLite file, or in memory; see ``ports.Store``."""
+
+    def __init__(self, medium: Medium, writer: Writer, readers: Readers | None) -> None:
+        self._name = medium.name
+        self._writer = writer
+        self._readers = readers
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def __repr__(self) -> str:
+        return f"<SqliteStore {self.name}>"
+
+    async def transact(
+        self,
+        work: Callable[[Transaction], T],
+        on_commit: Callable[[T], None] | None = None,
+    ) -> T:
+        return await self._writer.transact(work, on_commit)
+
+    async def read(self, work: Callable[[Reader], T]) -> T:
+        if self._readers is not None:
+            return await self._readers.read(work)
+        # A database in memory has one connection, and commits that take no time: the
+        # read goes between two of them.
+        return await self._writer.transact(lambda transaction: transaction.read(work))
+
+    def watch(self, notify: Callable[[], None]) -> Callable[[], None]:
+        return self._writer.watch(notify)
+
+    async def aclose(self) -> None:
+        # The writer last: whoever closes the last connection folds the log into the
+        # file and removes it, and only the writer may write.
+        if self._readers is not None:
+            await self._readers.aclose()
+        await self._writer.aclose()
+
+
+@asynccontextmanager
+async def open_sqlite(
+    path: str | Path | None,
+    *,
+    busy_timeout: float = 5.0,
+    steps: Sequence[Migration] = STEPS,
+) -> AsyncIterator[SqliteStore]:
+    """Open the store in this file, created if absent; None for one in memory.
+
+    ``busy_timeout`` is how many seconds a lock of another process is waited for.
+    ``steps`` are the migrations that bring the file to the schema.
+
+    Raises:
+        StoreError: it cannot be opened; see ``opening.open_writer``.
+    """
+    medium = Medium(
+        name="sqlite://" if path is None else str(path),
+        path=None if path is None else Path(path),
+        wait=busy_timeout,
+    )
+    connection = await to_thread.run_sync(open_writer, medium, steps)
+    try:
+        readers = None if path is None else Readers(medium, SqliteReader)
+    except StoreError:
+        connection.close()
+        raise
+    store = SqliteStore(medium, Writer(connection, medium, SqliteTransaction), readers)
+    try:
+        yield store
+    finally:
+        with CancelScope(shield=True):
+            await store.aclose()

@@ -1,0 +1,330 @@
+"""The tables, as peewee models: the only place that says what the schema is.
+
+Owns columns, keys and indexes, and the rendering of statements from them. Knows
+nothing of connections or transactions. The frozen steps in ``migrations`` lead to this
+schema; a test compares the two.
+
+Statements are rendered once, when their module is imported, and run on the driver's
+connection: building a query costs about 110 us, running it 5 to 20.
+
+A session is one row of ``aggregate``, whose small integer id is its key in every other
+table and, because rows are never deleted, also its place in the creation order.
+"""
+
+from typing import Any, cast
+
+from peewee import (
+    SQL,
+    AutoField,
+    BlobField,
+    CompositeKey,
+    Field,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    Query,
+    SqliteDatabase,
+    TextField,
+    Value,
+)
+
+dialect = SqliteDatabase(None)
+"""How SQL is written. Never connected: the stores open their own connections."""
+
+
+class Table(Model):
+    """What all tables share."""
+
+    class Meta:
+        database = dialect
+        legacy_table_names = False
+
+
+# --- facts ------------------------------------------------------------------------
+
+
+class Aggregate(Table):
+    """One session's log: where it ends and who may replay into it."""
+
+    id = AutoField()
+    session_id = TextField(unique=True)
+    seq = IntegerField()
+    """The last event's, or -1."""
+    hash = BlobField()
+    owner = TextField(null=True)
+
+
+class Event(Table):
+    """One event. ``position`` is the commit order and is never given out twice."""
+
+    position = IntegerField(primary_key=True, constraints=[SQL("AUTOINCREMENT")])
+    aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
+    seq = IntegerField()
+    kind = TextField()
+    version = IntegerField()
+    created = IntegerField()
+    data = BlobField()
+    hash = BlobField()
+    digest = BlobField(null=True)
+
+    class Meta:
+        indexes = ((("aggregate", "seq"), True),)
+
+
+class Blob(Table):
+    """A large value, kept once under the SHA-256 of its bytes."""
+
+    digest = BlobField(primary_key=True)
+    data = BlobField()
+
+
+# --- projections: derived from events, disposable ---------------------------------
+
+
+class Session(Table):
+    """One session as it is now."""
+
+    aggregate = ForeignKeyField(
+        Aggregate, column_name="aggregate", primary_key=True, index=False
+    )
+    directory = TextField(index=True)
+    workspace = TextField(null=True)
+    title = TextField(null=True)
+    agent = TextField(null=True)
+    model = TextField(null=True)
+    parent = TextField(null=True)
+    created = IntegerField()
+    updated = IntegerField()
+    status = TextField()
+    outcome = TextField(null=True)
+    reason_code = TextField(null=True)
+    reason_message = TextField(null=True)
+    steps = IntegerField()
+    input_tokens = IntegerField()
+    output_tokens = IntegerField()
+    reasoning_tokens = IntegerField()
+    cache_read_tokens = IntegerField()
+    cache_write_tokens = IntegerField()
+    folded = TextField(null=True)
+    """The title with case folded, because SQLite itself folds ASCII only."""
+
+
+Session.add_index(
+    Session.index(
+        Session.aggregate,
+        where=(Session.status == SQL("'running'")),
+        name="session_running",
+    )
+)
+
+
+class Input(Table):
+    """One admitted input and its state."""
+
+    aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
+    id = TextField()
+    seq = IntegerField()
+    delivery = TextField()
+    state = TextField()
+    settled_seq = IntegerField(null=True)
+    created = IntegerField()
+    key = TextField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("aggregate", "id")
+        without_rowid = True
+
+
+Input.add_index(
+    Input.index(
+        Input.aggregate,
+        Input.seq,
+        where=(Input.state == SQL("'pending'")),
+        name="input_pending",
+    )
+)
+
+
+class Message(Table):
+    """Where one message is in the log; laid out in transcript order."""
+
+    aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
+    seq = IntegerField()
+    id = TextField()
+    type = TextField()
+    body_seq = IntegerField()
+    end_seq = IntegerField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("aggregate", "seq")
+        without_rowid = True
+        indexes = ((("aggregate", "id"), True),)
+
+
+Message.add_index(
+    Message.index(
+        Message.aggregate,
+        Message.seq,
+        where=Message.end_seq.is_null(),
+        name="message_open",
+    )
+)
+
+
+class Permission(Table):
+    """One permission request."""
+
+    id = TextField()
+    aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
+    seq = IntegerField()
+    directory = TextField()
+    answered_seq = IntegerField(null=True)
+
+    class Meta:
+        # The id first: a request is looked up without its session.
+        primary_key = CompositeKey("id", "aggregate")
+        without_rowid = True
+
+
+Permission.add_index(
+    Permission.index(
+        Permission.directory,
+        where=Permission.answered_seq.is_null(),
+        name="permission_pending_directory",
+    )
+)
+Permission.add_index(
+    Permission.index(Permission.aggregate, name="permission_aggregate")
+)
+
+
+class Epoch(Table):
+    """The current Context Epoch of a session."""
+
+    aggregate = ForeignKeyField(
+        Aggregate, column_name="aggregate", primary_key=True, index=False
+    )
+    seq = IntegerField()
+    updated_seq = IntegerField()
+
+
+# --- operational rows: neither derived nor replayed -------------------------------
+
+
+class Admission(Table):
+    """One keyed admission, for ever."""
+
+    aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
+    key = TextField()
+    digest = TextField()
+    delivery = TextField()
+    receipt = BlobField()
+
+    class Meta:
+        primary_key = CompositeKey("aggregate", "key")
+        without_rowid = True
+
+
+class Approval(Table):
+    """One saved approval; ``number`` is the order they were saved in."""
+
+    number = AutoField()
+    id = TextField(unique=True)
+    directory = TextField(index=True)
+    workspace = TextField(null=True)
+    agent = TextField()
+    action = TextField()
+    kind = TextField()
+    pattern = TextField()
+    author = TextField()
+    created = IntegerField()
+    expires = IntegerField(null=True)
+
+
+class Lease(Table):
+    """Who executes a session."""
+
+    aggregate = ForeignKeyField(
+        Aggregate, column_name="aggregate", primary_key=True, index=False
+    )
+    owner = TextField(null=True)
+    fence = IntegerField()
+    expires = IntegerField()
+
+
+TABLES: tuple[type[Table], ...] = (
+    Aggregate,
+    Event,
+    Blob,
+    Session,
+    Input,
+    Message,
+    Permission,
+    Epoch,
+    Admission,
+    Approval,
+    Lease,
+)
+PROJECTIONS: tuple[type[Table], ...] = (Session, Input, Message, Permission, Epoch)
+
+
+def schema() -> list[str]:
+    """Return the statements that make the whole schema in an empty database."""
+    made: list[str] = []
+    for table in TABLES:
+        manager = cast("Any", table)._schema  # the stubs leave it out
+        made.append(_text(manager._create_table(safe=False)))
+        made += [_text(index) for index in manager._create_indexes(safe=False)]
+    return made
+
+
+def _text(context: Any) -> str:
+    sql, parameters = context.query()
+    assert not parameters, sql
+    return str(sql)
+
+
+# --- rendering --------------------------------------------------------------------
+
+
+def slot(name: str) -> Any:
+    """Return a place in a statement that a value is bound to when it runs."""
+    return Value(name, converter=False)
+
+
+def slots(table: type[Table], *omitted: str) -> dict[Field, Any]:
+    """Return a slot for every column, in the order of their declaration."""
+    fields: list[Field] = table._meta.sorted_fields
+    return {one: slot(one.name) for one in fields if one.name not in omitted}
+
+
+def render(query: Query, *names: str) -> str:
+    """Return a query's SQL, having checked that its slots are these, in this order."""
+    sql, parameters = query.sql()
+    assert list(parameters) == list(names), (sql, parameters, names)
+    return str(sql)
+
+
+def insertion(table: type[Table], *omitted: str) -> str:
+    """Return the statement that inserts a row."""
+    values = slots(table, *omitted)
+    return render(table.insert(values), *[one.name for one in values])
+
+
+def replacement(table: type[Table]) -> str:
+    """Return the statement that inserts a row in place of all it conflicts with."""
+    values = slots(table)
+    return render(
+        table.insert(values).on_conflict("REPLACE"), *[one.name for one in values]
+    )
+
+
+def upsert(table: type[Table], *key: str, omit: str = "") -> str:
+    """Return the statement that inserts a row or, where its key exists, replaces it."""
+    # By name: `==` on a peewee field makes an expression, so `in` would find anything.
+    values = slots(table, omit)
+    query = table.insert(values).on_conflict(
+        conflict_target=[one for one in values if one.name in key],
+        preserve=[one for one in values if one.name not in key],
+    )
+    return render(query, *[one.name for one in values])

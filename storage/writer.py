@@ -1,0 +1,330 @@
+"""The writer: one thread that owns the write connection, and group commit.
+
+Owns the order of transactions, what shares a commit, who is told what when it is on
+disk, and noticing commits of other processes. Knows nothing of rows: a transaction is
+a function of whatever ``begin`` makes of the connection.
+
+A commit costs a flush of the disk, however much is in it. So whatever waits when the
+writer comes round shares one commit, each transaction in a savepoint of its own, and
+everyone is told by one callback in the event loop.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+import anyio
+from anyio.lowlevel import checkpoint_if_cancelled, current_token
+from dovetail.kernel.values.errors import StoreClosedError, StoreDamagedError
+
+from .database import Medium, View
+
+T = TypeVar("T")
+
+LARGEST_GROUP = 256
+"""Transactions in one commit: enough to share a flush, few enough to answer soon."""
+
+WATCH_INTERVAL = 0.25
+"""Seconds between looks for commits of other processes, while somebody watches."""
+
+_log = logging.getLogger("dovetail.storage")
+
+
+class Operation:
+    """One transaction on its way: what to run, its fate, and who waits for it."""
+
+    __slots__ = ("done", "error", "handed", "on_commit", "result", "work")
+
+    def __init__(
+        self, work: Callable[[Any], Any], on_commit: Callable[[Any], None] | None
+    ) -> None:
+        self.work = work
+        self.on_commit = on_commit
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.done = anyio.Event()
+        self.handed = time.monotonic()
+
+
+class Poke:
+    """Asks the writer to look at its own state again."""
+
+
+class Writer:
+    """Runs transactions one after another, and answers in the event loop.
+
+    Made in the event loop that it answers in. ``begin`` makes what a transaction's
+    function is handed.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        medium: Medium,
+        begin: Callable[[sqlite3.Connection, Medium], View],
+    ) -> None:
+        self._connection = connection
+        self._medium = medium
+        self._begin = begin
+        self._queue: SimpleQueue[Operation | Poke] = SimpleQueue()
+        self._watchers: dict[object, Callable[[], None]] = {}
+        # Since opening, so that a watch misses nothing from its first instant on.
+        self._seen = self._version()
+        self._next_look = 0.0
+        self._closing = False
+        self._closed = anyio.Event()
+        native = current_token().native_token
+        # asyncio's loop and trio's token say the same thing in two words.
+        self._call_in_loop: Callable[..., object] = getattr(
+            native, "run_sync_soon", None
+        ) or getattr(native, "call_soon_threadsafe")  # noqa: B009 - untyped either way
+        # A daemon: a runtime that was never closed must not keep the process alive.
+        # What it confirmed is on disk by then.
+        self._thread = threading.Thread(
+            target=self._run, name=f"dovetail-writer {medium.name}", daemon=True
+        )
+        self._thread.start()
+
+    # --- in the event loop --------------------------------------------------------
+
+    async def transact(
+        self, work: Callable[[Any], T], on_commit: Callable[[T], None] | None = None
+    ) -> T:
+        """See ``Store.transact``."""
+        await checkpoint_if_cancelled()
+        if self._closing:
+            raise StoreClosedError(self._medium.name)
+        operation = Operation(work, on_commit)
+        self._queue.put(operation)
+        await _outlast(operation.done)
+        if operation.error is not None:
+            try:
+                raise operation.error
+            finally:
+                del operation  # else the error and this frame would hold each other
+        result: T = operation.result
+        return result
+
+    def watch(self, notify: Callable[[], None]) -> Callable[[], None]:
+        """See ``Store.watch``."""
+        key = object()
+        if self._medium.path is not None:  # nobody else can reach one in memory
+            self._watchers[key] = notify
+        self._queue.put(Poke())
+
+        def end() -> None:
+            self._watchers.pop(key, None)
+
+        return end
+
+    async def aclose(self) -> None:
+        """Finish what was handed over, then close the connection and the thread."""
+        if not self._closing:
+            self._closing = True
+            self._watchers.clear()
+            self._queue.put(Poke())
+        with anyio.CancelScope(shield=True):
+            await self._closed.wait()
+        # It says so as its last act, so this waits for no more than a return.
+        self._thread.join()
+
+    def _deliver(self, group: list[Operation]) -> None:
+        for operation in group:
+            if operation.error is None and operation.on_commit is not None:
+                try:
+                    operation.on_commit(operation.result)
+                except BaseException as error:
+                    # Its own caller is told; the neighbours and the loop go on.
+                    error.add_note("raised by on_commit; the transaction is durable")
+                    operation.error = error
+        for operation in group:
+            operation.done.set()
+
+    def _notify(self) -> None:
+        for notify in list(self._watchers.values()):
+            try:
+                notify()
+            except Exception:
+                _log.exception("a watcher of %s failed", self._medium.name)
+
+    # --- in the thread ------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while self._serve():
+                pass
+        finally:
+            self._connection.close()
+            self._tell(self._closed.set)
+
+    def _serve(self) -> bool:
+        """Commit one group of what waits; return whether to go on."""
+        group = [one for one in self._take() if isinstance(one, Operation)]
+        if group:
+            try:
+                self._settle(group)
+            except BaseException as error:
+                # A defect of the writer itself must not leave anybody waiting.
+                for operation in group:
+                    operation.error = operation.error or error
+            self._tell(self._deliver, group)
+        if self._watchers and time.monotonic() >= self._next_look:
+            self._look()
+        return not (self._closing and self._queue.empty())
+
+    def _take(self) -> list[Operation | Poke]:
+        """Wait for something to do, and return all of it, up to the largest group."""
+        wait = None
+        if self._watchers:
+            wait = max(0.0, self._next_look - time.monotonic())
+        try:
+            taken = [self._queue.get(timeout=wait)]
+        except Empty:
+            return []
+        with contextlib.suppress(Empty):
+            while len(taken) < LARGEST_GROUP:
+                taken.append(self._queue.get_nowait())
+        return taken
+
+    def _settle(self, group: list[Operation]) -> None:
+        """Give every operation its fate."""
+        if not self._commit(group):
+            # The medium refused the group as a whole. One of them may be to blame, by
+            # its size: each gets its own chance, so that none falls with a neighbour.
+            for operation in group:
+                self._commit([operation])
+
+    def _commit(self, group: list[Operation]) -> bool:
+        """Run a group in one commit. False: it was lost, and more than one was in it.
+
+        Nothing escapes from here but through the operations.
+        """
+        connection = self._connection
+        alone = len(group) == 1
+        try:
+            self._begin_immediate(group)
+        except sqlite3.Error as error:
+            # Nobody's fault in particular; a second try would double a long wait.
+            self._fail(group, error)
+            return True
+        try:
+            for operation in group:
+                if not alone:
+                    connection.execute("SAVEPOINT one")
+                self._perform(operation)
+                if not connection.in_transaction:
+                    # SQLite gave up the whole transaction: the disk is full, say.
+                    return alone
+                if operation.error is not None and not alone:
+                    connection.execute("ROLLBACK TO one")
+                if not alone:
+                    connection.execute("RELEASE one")
+            if alone and group[0].error is not None:
+                connection.execute("ROLLBACK")
+                return True
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            self._fail(group, error)
+            return alone
+        lost = self._medium.loss()
+        if lost is not None:
+            for operation in group:
+                operation.error = StoreDamagedError(self._medium.name, lost)
+        return True
+
+    def _begin_immediate(self, group: list[Operation]) -> None:
+        """Begin, waiting for other processes no longer than the newest caller may.
+
+        What stands behind a group that waited in vain has waited too: nobody waits for
+        a lock more than twice the limit, however long the queue is.
+        """
+        waited = time.monotonic() - group[-1].handed
+        if waited < self._medium.wait / 10:
+            self._connection.execute("BEGIN IMMEDIATE")
+            return
+        try:
+            self._wait_for(max(0.0, self._medium.wait - waited))
+            self._connection.execute("BEGIN IMMEDIATE")
+        finally:
+            self._wait_for(self._medium.wait)
+
+    def _wait_for(self, seconds: float) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
+    def _fail(self, group: list[Operation], error: sqlite3.Error) -> None:
+        for operation in group:
+            # One each: an exception carries the traceback of whoever raises it.
+            operation.error = self._medium.failure(error)
+            operation.error.__cause__ = error
+
+    def _perform(self, operation: Operation) -> None:
+        operation.result = operation.error = None
+        view = self._begin(self._connection, self._medium)
+        try:
+            operation.result = operation.work(view)
+        except sqlite3.Error as error:
+            operation.error = view.failure or self._medium.failure(error)
+            operation.error.__cause__ = error
+        except BaseException as error:
+            operation.error = error
+        else:
+            operation.error = view.failure
+        finally:
+            view.end()
+
+    def _roll_back(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            # The failure before it is the one to tell. If the transaction is still
+            # open, the next BEGIN fails and says so.
+            _log.exception("rolling back %s failed", self._medium.name)
+
+    def _look(self) -> None:
+        """Tell the watchers when another connection committed since the last look."""
+        self._next_look = time.monotonic() + WATCH_INTERVAL
+        seen = self._version()
+        if seen != self._seen:
+            self._seen = seen
+            self._tell(self._notify)
+
+    def _version(self) -> int | None:
+        """Return a number that changes by commits of other connections only, and all
+        commits of this store are made on this one."""
+        try:
+            found = self._connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            # The watchers are told, they read, and the read says what is wrong.
+            return None
+        return int(found[0])
+
+    def _tell(self, callback: Callable[..., object], *arguments: Any) -> None:
+        # RuntimeError: the loop is gone, and with it everyone who could be told.
+        with contextlib.suppress(RuntimeError):
+            self._call_in_loop(callback, *arguments)
+
+
+async def _outlast(done: anyio.Event) -> None:
+    """Wait for the event whatever cancellation comes; it arrives at the next wait."""
+    cancelled = False
+    with anyio.CancelScope(shield=True):
+        while not done.is_set():
+            try:
+                await done.wait()
+            except asyncio.CancelledError:
+                # Task.cancel() of asyncio itself, which no shield of anyio holds off.
+                cancelled = True
+    if cancelled:
+        task = asyncio.current_task()
+        assert task is not None
+        # Once more, but counted once: `asyncio.timeout` compares the counts.
+        task.cancel()
+        task.uncancel()
