@@ -12,11 +12,11 @@ from itertools import accumulate
 import anyio
 from attrs import evolve, field, frozen
 
-from .context.registry import check_source_key
 from .contracts import ContextSource, Observation, Skill, SkillProblem, SkillSource
 from .lifecycle.registrations import Registration, Registrations
 from .values.codec import clean_text
 from .values.errors import InvalidValueError, SkillNotFoundError
+from .values.ids import check_source_key
 
 TIME_LIMIT = 10.0
 """Seconds that one source may take to find its skills."""

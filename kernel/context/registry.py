@@ -1,32 +1,13 @@
 """The registry of Context Sources: which sources a Location has, under which keys.
 
-Owns the rules for keys. Knows nothing of what the sources say (see ``algebra``) nor of
-what a session was told (see ``epoch``).
+Owns the rule that a key is offered once. Knows nothing of what the sources say (see
+``algebra``) nor of what a session was told (see ``epoch``).
 """
-
-import re
 
 from ..contracts import ContextSource
 from ..lifecycle.registrations import Registration, Registrations
 from ..values.errors import ConflictError, InvalidValueError
-
-MAX_KEY_LENGTH = 128
-_KEY = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9._-]+)+\Z")
-
-
-def check_source_key(what: str, key: str) -> str:
-    """Return the key of a source, or refuse it.
-
-    Raises:
-        InvalidValueError: it is not ``namespace/name`` in lower case letters, digits
-            and ``. _ -`` with more ``/`` allowed in the name, or is too long.
-    """
-    if not isinstance(key, str) or not _KEY.match(key):
-        rule = "write namespace/name in lower case letters, digits and . _ -"
-        raise InvalidValueError(what, key, rule)
-    if len(key) > MAX_KEY_LENGTH:
-        raise InvalidValueError(what, key, f"at most {MAX_KEY_LENGTH} characters")
-    return key
+from ..values.ids import check_source_key
 
 
 class ContextRegistry:

@@ -19,6 +19,7 @@ RequestId = NewType("RequestId", str)
 
 MAX_ID_LENGTH = 128
 _CALLER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*\Z")
+_SOURCE_KEY = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9._-]+)+\Z")
 
 
 def new_id(prefix: str, clock: Clock) -> str:
@@ -39,4 +40,19 @@ def check_caller_id(what: str, value: str) -> str:
         raise InvalidValueError(
             what, value, "ASCII letters, digits and _ . : - only, starting with one"
         )
+    return value
+
+
+def check_source_key(what: str, value: str) -> str:
+    """Return the key of a source that a plugin offers, or refuse it.
+
+    Raises:
+        InvalidValueError: it is not ``namespace/name`` in lower case letters, digits
+            and ``. _ -`` with more ``/`` allowed in the name, or is too long.
+    """
+    if not isinstance(value, str) or not _SOURCE_KEY.match(value):
+        rule = "write namespace/name in lower case letters, digits and . _ -"
+        raise InvalidValueError(what, value, rule)
+    if len(value) > MAX_ID_LENGTH:
+        raise InvalidValueError(what, value, f"at most {MAX_ID_LENGTH} characters")
     return value

@@ -64,8 +64,8 @@ def skill_folders(
 def find_skills(folders: Sequence[SkillFolder]) -> list[Skill | SkillProblem]:
     """Search the folders in order; of equal names the later skill wins.
 
-    Returns the skills, in the order they were found, then one problem for each file or
-    folder that was passed over. Each real file counts once, whatever links lead there.
+    Returns the skills, then one problem for each file or folder that was passed over.
+    Each real file counts once, whatever links lead there.
     """
     search = _Search()
     for folder in folders:
@@ -132,7 +132,7 @@ class _Search:
             self.problems.append(found)
             return
         if found.name in self.skills:
-            hidden, _ = self.skills.pop(found.name)
+            hidden, _ = self.skills[found.name]
             self._problem(hidden, f"hidden: {path} has the same name {found.name!r}")
         self.skills[found.name] = (path, found)
 

@@ -86,7 +86,6 @@ def test_a_file_that_is_linked_twice_is_told_once(checkout: Path) -> None:
 
 
 @needs_links
-@pytest.mark.law("context.5")
 def test_a_link_that_leads_out_of_the_checkout_is_not_read_and_it_is_said(
     checkout: Path,
 ) -> None:

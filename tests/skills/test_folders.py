@@ -170,7 +170,6 @@ def test_links_in_circles_end_and_each_skill_counts_once(location: Path) -> None
 
 
 @needs_links
-@pytest.mark.law("access.1")
 def test_links_out_of_the_location_are_not_followed_and_are_told(
     location: Path,
 ) -> None:

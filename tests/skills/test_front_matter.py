@@ -33,6 +33,10 @@ def test_byte_order_marks_windows_lines_and_trailing_blanks_are_accepted(
     assert read_front_matter(text) == ({"name": "a"}, "one\ntwo")
 
 
+def test_blank_lines_before_the_header_are_accepted() -> None:
+    assert read_front_matter("\n\r\n---\nname: a\n---\n") == ({"name": "a"}, "")
+
+
 def test_an_empty_header_has_no_values() -> None:
     assert read_front_matter("---\n---\n\nContent\n") == ({}, "Content")
 
@@ -69,6 +73,15 @@ def test_a_value_that_yaml_refuses_is_read_as_the_text_it_was_meant_to_be(
     assert values == {"name": "a", "description": value, "license": "MIT"}
 
 
+@pytest.mark.parametrize(
+    "value", ["[x", "[a, {b]", '"never closed', "'nor this", "*nowhere", "{a: {b}"]
+)
+def test_what_may_be_no_plain_text_is_not_guessed(value: str) -> None:
+    values = header(f"name: a\ndescription: {value}")
+    assert isinstance(values["description"], Unreadable)
+    assert values["name"] == "a"
+
+
 def test_a_refused_value_over_several_lines_is_joined() -> None:
     values = header("description: One: two\n  three: four\n\n  five\n# note\nname: a")
     assert values == {"description": "One: two three: four five", "name": "a"}
@@ -88,6 +101,7 @@ def test_one_broken_key_does_not_cost_the_others() -> None:
         ("", "no front matter"),
         ("# Title\n", "no front matter"),
         ("--- name: a ---\n", "no front matter"),
+        (" ---\nname: a\n---\n", "no front matter"),
         ("---\nname: a\n", "no end"),
         ("---\njust some prose: here\nand more of it\n---\n", "not YAML"),
         ("---\n- a\n- b\n---\n", "not a list of keys"),
