@@ -18,8 +18,9 @@ from .values.codec import clean_text
 from .values.errors import InvalidValueError, SkillNotFoundError
 from .values.ids import check_source_key
 
-TIME_LIMIT = 10.0
-"""Seconds that one source may take to find its skills."""
+TIME_LIMIT = 4.0
+"""Seconds that one source may take to find its skills. Less than a Context Source may
+take, so that a source that hangs costs its own skills and not the whole listing."""
 MAX_NAME = 128
 MAX_DESCRIPTION = 1024
 """Characters of a description that a model is told."""

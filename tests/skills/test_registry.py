@@ -10,7 +10,9 @@ from dovetail.kernel import (
     SkillNotFoundError,
     SkillProblem,
     SkillSource,
+    skills,
 )
+from dovetail.kernel.context import algebra
 from dovetail.kernel.lifecycle.registrations import Registrations
 from dovetail.kernel.skills import (
     CUT,
@@ -116,6 +118,11 @@ async def test_a_hanging_source_is_named_and_the_others_go_on() -> None:
     with anyio.fail_after(5):
         assert [one.name for one in await registry.skills()] == ["a"]
     assert [one.path for one in registry.problems()] == ["t/bad"]
+
+
+@pytest.mark.law("plugins.1")
+def test_a_hanging_source_is_given_up_before_the_listing_is() -> None:
+    assert skills.TIME_LIMIT < algebra.TIME_LIMIT
 
 
 @pytest.mark.law("context.2")
