@@ -174,12 +174,12 @@ class Configuration:
             )
         return said.configuration(sources, trusted=trusted)
 
-    def profile(self, base: AgentProfile) -> AgentProfile:
-        """Return an agent profile with the ``[agents.NAME]`` settings of its name.
+    def profile(self, name: str, base: AgentProfile) -> AgentProfile:
+        """Return an agent profile with the ``[agents.NAME]`` settings on top.
 
         Its rules do not yet hold ``rules``, which are for all agents.
         """
-        for settings in self.agents.get(base.name, ()):
+        for settings in self.agents.get(name, ()):
             base = settings.applied_to(base)
         return base
 

@@ -115,13 +115,16 @@ def test_everything_is_read(files: Files) -> None:
     assert found.skill_folders == (str(files.home / "mine"), "/opt/skills")
     assert found.sources == (str(files.user_path),)
     base = AgentProfile("reviewer", rules=[Rule("read", "*", "allow")])
-    profile = found.profile(base)
+    profile = found.profile("reviewer", base)
     assert profile.description == "Reviews"
     assert profile.instructions == "Change nothing."
     assert (profile.model, profile.steps) == ("openai/o9", 7)
     assert list(profile.tools or ()) == ["read"]
     assert [rule.effect for rule in profile.rules] == ["allow", "deny"]
-    assert found.profile(AgentProfile("other")).steps == AgentProfile("other").steps
+    assert (
+        found.profile("other", AgentProfile("other")).steps
+        == AgentProfile("other").steps
+    )
 
 
 def test_a_trusted_location_is_laid_over_the_user_file(files: Files) -> None:
@@ -164,7 +167,7 @@ def test_a_trusted_location_is_laid_over_the_user_file(files: Files) -> None:
     assert found.providers["acme"]["timeout"] == 3
     assert found.plugins["p"] == {"a": 1, "b": 2}
     assert found.skill_folders == (str(files.place.parent / "shared"),)
-    profile = found.profile(AgentProfile("build"))
+    profile = found.profile("build", AgentProfile("build"))
     assert profile.steps == 3
     assert list(profile.tools or ()) == ["read", "bash"]
     assert found.sources == (str(files.user_path), str(files.place_path))
@@ -406,12 +409,12 @@ def test_an_untrusted_agent_table_cannot_widen_an_agent(files: Files) -> None:
         """
     )
     found = files.load()
-    profile = found.profile(AgentProfile("reviewer"))
+    profile = found.profile("reviewer", AgentProfile("reviewer"))
     assert profile.instructions == "Be brief."
     assert list(profile.tools or ()) == ["read"]
     assert decide("edit", ["a"], profile.rules) == "deny"
     assert decide("bash", ["a"], profile.rules) == "ask"
-    own = found.profile(AgentProfile("own"))
+    own = found.profile("own", AgentProfile("own"))
     assert decide("bash", ["a"], own.rules) == "ask"
     assert len(found.notices) == 2
 
