@@ -282,7 +282,9 @@ class Runtime:
             await self._open_plugin(plugin, services)
         for name in configuration.agents:
             base = agents.get(name) or AgentProfile(name, rules=DEFAULT_RULES)
-            agents.add("configuration", name, configuration.profile(base), CONFIGURED)
+            agents.add(
+                "configuration", name, configuration.profile(name, base), CONFIGURED
+            )
         observers = Observers(services, self._log)
         if observers.needed:
             await scope.enter(observers.running())

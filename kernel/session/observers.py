@@ -5,14 +5,18 @@ Location. The session never waits for it; an observer that breaks is recorded an
 others are told all the same (law plugins.6: observers fail open).
 """
 
+import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ..events.bell import Bell
 from ..events.log import EventLog
+from ..values.errors import PluginError
 from ..values.events import Event, SessionCreated
 from .services import LocationServices
+
+logger = logging.getLogger(__name__)
 
 HOOK = "dovetail_observe_event"
 
@@ -71,4 +75,8 @@ class Observers:
         services = self._services
         for name, place in services.places.items():
             if services.plugins.implements(name, HOOK):
-                services.plugins.try_call(name, HOOK, event=event, place=place)
+                try:
+                    services.plugins.call(name, HOOK, event=event, place=place)
+                except PluginError as error:
+                    # Recorded where it was called; the others are told all the same.
+                    logger.debug("an observer failed: %s", error)

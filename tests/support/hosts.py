@@ -1,0 +1,52 @@
+"""Small real runtimes for tests: a store in a file, a scripted model, given tools."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from dovetail.kernel import Place, Register, Runtime, Tool, hookimpl, open_runtime
+from dovetail.kernel.testing.scripted import ScriptedProvider
+from dovetail.storage.plugin import plugin as sqlite
+
+
+class Tools:
+    """A plugin that offers the given tools."""
+
+    def __init__(self, *tools: Tool[Any, Any], name: str = "test-tools") -> None:
+        self.name = name
+        self.tools = tools
+
+    @hookimpl
+    def dovetail_register_tools(
+        self, register: Register[Tool[Any, Any]], place: Place
+    ) -> None:
+        for tool in self.tools:
+            register(tool)
+
+
+@asynccontextmanager
+async def host(
+    folder: Path,
+    provider: ScriptedProvider,
+    *tools: Tool[Any, Any],
+    plugins: Sequence[object] = (),
+    **options: Any,
+) -> AsyncIterator[Runtime]:
+    """Open a runtime on ``folder/test.db`` with nothing installed."""
+    given = [sqlite, provider, *plugins]
+    if tools:
+        given.append(Tools(*tools))
+    async with open_runtime(
+        f"sqlite:///{folder / 'test.db'}",
+        plugins=given,
+        load_entry_points=False,
+        environment={"DOVETAIL_CONFIG": ""},
+        **options,
+    ) as runtime:
+        yield runtime
+
+
+async def kinds_of(session: Any) -> list[str]:
+    """Return the kinds of a session's durable events, in order."""
+    return [event.kind async for event in session.events()]
