@@ -1,0 +1,45 @@
+"""The built-in tools: read, write, edit, glob, grep, bash, skill.
+
+One file per tool; the files with an underscore are their shared parts. They use only
+public names of ``dovetail.kernel`` and arrive through the same entry point as a
+stranger's tools.
+"""
+
+from typing import Any
+
+from dovetail.kernel import Place, Register, Tool, hookimpl
+
+from ._files import Files
+from ._search import Search
+from .bash import bash_tool
+from .edit import edit_tool
+from .glob import glob_tool
+from .grep import grep_tool
+from .read import read_tool
+from .skill import skill_tool
+from .write import write_tool
+
+
+class BuiltinTools:
+    """The plugin that offers the built-in tools in every Location."""
+
+    def __init__(self) -> None:
+        # Shared by all Locations, because Locations may lie in one another.
+        self._files = Files()
+
+    @hookimpl
+    def dovetail_register_tools(
+        self, register: Register[Tool[Any, Any]], place: Place
+    ) -> None:
+        """Offer the seven tools."""
+        search = Search(place.environment)
+        register(read_tool(self._files))
+        register(write_tool(self._files))
+        register(edit_tool(self._files))
+        register(glob_tool(search))
+        register(grep_tool(search, self._files))
+        register(bash_tool(place.environment, place.providers))
+        register(skill_tool())
+
+
+plugin = BuiltinTools()

@@ -1,0 +1,246 @@
+"""Approved files: opening one for reading, replacing one whole.
+
+Owns the order of writers of one file in this process, and the memory of which object
+took which one's place by our own hand. Knows nothing of permissions or text.
+Everything here is synchronous and runs in worker threads.
+"""
+
+import os
+import secrets
+import stat
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from attrs import define, field, frozen
+
+from ._paths import Identity, Target, check_kind, failure, moved, open_anchor, reason
+
+_REMEMBERED = 1024
+"""How many replaced files are remembered; forgetting one costs a call again."""
+
+
+@frozen
+class Written:
+    """What a replacement did."""
+
+    created: bool
+    size: int
+
+
+@define
+class _Lock:
+    lock: threading.Lock = field(factory=threading.Lock)
+    users: int = 0
+
+
+class Files:
+    """Opens and replaces approved files. One per plugin, shared by its tools.
+
+    Locks are thread locks, not tasks' locks, because the work is done in worker
+    threads and because two runtimes on two event loops may share one plugin. They are
+    held for one read-compare-replace and never while anybody is asked.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._locks: dict[str, _Lock] = {}
+        self._successors: OrderedDict[
+            str, tuple[Identity, frozenset[Identity | None]]
+        ] = OrderedDict()
+
+    @contextmanager
+    def alone(self, target: Target) -> Iterator[None]:
+        """Keep other writers of this file in this process out."""
+        key = target.canonical
+        with self._guard:
+            entry = self._locks.setdefault(key, _Lock())
+            entry.users += 1
+        try:
+            with entry.lock:
+                yield
+        finally:
+            with self._guard:
+                entry.users -= 1
+                if not entry.users:
+                    del self._locks[key]
+
+    @contextmanager
+    def open(self, target: Target, verb: str) -> Iterator[int]:
+        """Yield a descriptor of an approved regular file, verified by identity.
+
+        Raises:
+            ToolFailure: it is missing, not a file, not readable, or not the file that
+                was approved.
+        """
+        check_kind(target, verb, "file")
+        with open_anchor(target, verb) as anchor:
+            # NONBLOCK: should a fifo have taken its place, opening must not hang.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            try:
+                descriptor = os.open(target.name, flags, dir_fd=anchor)
+            except PermissionError as error:
+                raise failure(verb, target.given, reason(error)) from error
+            except OSError as error:
+                raise moved(target, verb) from error
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise moved(target, verb)
+            self._check(target, Identity.of(status), verb)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def replace(
+        self,
+        target: Target,
+        data: bytes,
+        verb: str,
+        expected: bytes | None = None,
+    ) -> Written:
+        """Make ``data`` the content of an approved file, whole or not at all.
+
+        The new content is written beside it, flushed to the disk and renamed into
+        place, so that no reader ever sees a part of it; missing folders are made. The
+        mode is kept, and the owner where the system allows it. A further hard link
+        keeps the old content. With ``expected`` the file must still hold exactly
+        that. Call it within ``alone``.
+
+        Raises:
+            ToolFailure: the file, or a folder on the way, is not what was approved,
+                or its content changed, or the system refuses. Nothing was changed
+                then, except folders made on the way.
+        """
+        if target.kind != "missing":
+            check_kind(target, verb, "file")
+        with open_anchor(target, verb) as anchor:
+            try:
+                with _folders(target, anchor) as folder:
+                    return self._replace(target, folder, data, verb, expected)
+            except OSError as error:
+                raise failure(verb, target.given, reason(error)) from error
+
+    def _replace(
+        self,
+        target: Target,
+        folder: int,
+        data: bytes,
+        verb: str,
+        expected: bytes | None,
+    ) -> Written:
+        before = self._status(target, folder, verb)
+        temporary = f".dovetail-{secrets.token_hex(8)}.tmp"
+        # A new file gets what the umask allows; a secret one stays closed throughout.
+        mode = 0o666 if before is None else 0o600
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, mode, dir_fd=folder)
+        try:
+            try:
+                _write_all(descriptor, data)
+                if before is not None:
+                    _take_over(descriptor, before)
+                os.fsync(descriptor)
+                made = Identity.of(os.fstat(descriptor))
+            finally:
+                os.close(descriptor)
+            # Once more, as late as can be: the file must still be the approved one.
+            now = self._status(target, folder, verb)
+            if (now is None) != (before is None):
+                raise moved(target, verb)
+            if expected is not None and _content(target, folder) != expected:
+                raise failure(
+                    verb,
+                    target.given,
+                    "its content changed meanwhile",
+                    "nothing was written; read it again",
+                )
+            os.replace(temporary, target.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=folder)
+            raise
+        self._remember(target, made, Identity.of(now) if now else None)
+        return Written(before is None, len(data))
+
+    def _status(self, target: Target, folder: int, verb: str) -> os.stat_result | None:
+        """Return the status of what is there now, if it is what was approved."""
+        try:
+            status = os.stat(target.name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            if target.identity is not None:
+                raise moved(target, verb) from None
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            raise moved(target, verb)
+        self._check(target, Identity.of(status), verb)
+        if not os.access(target.name, os.W_OK, dir_fd=folder):
+            # Renaming would get around the file's own protection.
+            raise failure(verb, target.given, "the file is read-only")
+        return status
+
+    def _check(self, target: Target, found: Identity, verb: str) -> None:
+        """Refuse an object that is neither the approved one nor our own successor.
+
+        Replacing a file gives it a new identity. Two calls of one Step on one file
+        are approved on the first identity; the second one finds the first one's work,
+        which is no stranger's.
+        """
+        if found == target.identity:
+            return
+        with self._guard:
+            known = self._successors.get(target.canonical)
+        if known is None or known[0] != found or target.identity not in known[1]:
+            raise moved(target, verb)
+
+    def _remember(
+        self, target: Target, made: Identity, replaced: Identity | None
+    ) -> None:
+        with self._guard:
+            known = self._successors.pop(target.canonical, None)
+            before: frozenset[Identity | None] = frozenset({replaced})
+            if known is not None and known[0] == replaced:
+                before |= known[1]
+            self._successors[target.canonical] = (made, before - {made})
+            while len(self._successors) > _REMEMBERED:
+                self._successors.popitem(last=False)
+
+
+@contextmanager
+def _folders(target: Target, anchor: int) -> Iterator[int]:
+    """Yield a descriptor of the file's folder, making the missing ones."""
+    current = os.dup(anchor)
+    try:
+        for name in target.missing_folders:
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=current)
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            below = os.open(name, flags, dir_fd=current)
+            os.close(current)
+            current = below
+        yield current
+    finally:
+        os.close(current)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _take_over(descriptor: int, before: os.stat_result) -> None:
+    made = os.fstat(descriptor)
+    if (made.st_uid, made.st_gid) != (before.st_uid, before.st_gid):
+        # Only root may give files away; then the new one is ours, as with any editor.
+        with suppress(PermissionError):
+            os.fchown(descriptor, before.st_uid, before.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+
+
+def _content(target: Target, folder: int) -> bytes:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(target.name, flags, dir_fd=folder)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()

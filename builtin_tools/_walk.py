@@ -1,0 +1,371 @@
+"""Searching files without ripgrep: which are visible, which match, which lines.
+
+Owns the rules of visibility (hidden files, ``.gitignore``, ``.ignore``,
+``.rgignore``), file patterns, and a program that lists or searches. Knows nothing of
+tools or permissions.
+
+This file is also that program: it is run as a script by ``_search``, in a process of
+its own, because a regular expression of Python can run for years and only a process
+can be ended. So it imports nothing of dovetail. What it prints has the form that
+ripgrep prints with ``--null``: ``path NUL line : text`` or ``path NUL``.
+"""
+
+import codecs
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import translate
+from typing import IO, Any
+
+from pathspec import GitIgnoreSpec
+
+IGNORE_FILES = (".rgignore", ".ignore", ".gitignore")
+"""In order of precedence: a rule of the first kind beats one of the second, wherever
+it stands; of one kind the nearest file wins, and in a file the last rule."""
+
+_MAX_IGNORE_FILE = 1_048_576
+_MAX_LINE = 1_048_576
+_MAX_SHOWN = 2001
+_HEAD = 65_536
+_MAX_ALTERNATIVES = 256
+
+
+# --- file patterns ----------------------------------------------------------------
+
+
+class PatternError(ValueError):
+    """A file pattern cannot be used."""
+
+
+class FilePattern:
+    """A file pattern: ``*``, ``?``, ``[...]``, ``{a,b}`` and ``**`` for any folders.
+
+    Without a slash it is matched against the name at any depth, otherwise against the
+    whole path below the root. ``!`` in front turns it around. Every ``*`` is matched
+    without going back, so that no pattern is slow.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        text = pattern[1:] if pattern.startswith("!") else pattern
+        self.negated = pattern.startswith("!")
+        if not text.strip("/"):
+            raise PatternError("the pattern is empty")
+        self._alternatives: list[list[Callable[[str], Any] | None]] = []
+        for one in _alternatives(text):
+            parts = [part for part in one.split("/") if part not in ("", ".")]
+            if ".." in parts:
+                raise PatternError("'..' cannot be part of a pattern; use path")
+            if "/" not in one.rstrip("/"):
+                parts.insert(0, "**")
+            if one.endswith("/"):
+                parts.append("**")
+            try:
+                self._alternatives.append([_segment(part) for part in parts])
+            except re.error as error:
+                raise PatternError(str(error)) from error
+
+    def matches(self, path: str) -> bool:
+        """Tell whether a path below the root, with ``/``, matches."""
+        parts = path.split("/")
+        return self.negated != any(
+            _matches(alternative, parts) for alternative in self._alternatives
+        )
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """Return the patterns without braces that a pattern with braces stands for."""
+    done: list[str] = []
+    todo = [pattern]
+    while todo:
+        text = todo.pop()
+        group = _first_group(text)
+        if group is None:
+            done.append(text)
+        else:
+            start, end, choices = group
+            todo += [text[:start] + one + text[end:] for one in reversed(choices)]
+        if len(todo) + len(done) > _MAX_ALTERNATIVES:
+            raise PatternError(f"braces give more than {_MAX_ALTERNATIVES} patterns")
+    return done
+
+
+def _first_group(text: str) -> tuple[int, int, list[str]] | None:
+    depth, start, begin, escaped = 0, -1, -1, False
+    choices: list[str] = []
+    for index, char in enumerate(text):
+        if escaped:
+            escaped = False
+        elif char == "\\":
+            escaped = True
+        elif char == "{":
+            depth += 1
+            if depth == 1:
+                start = begin = index
+                begin += 1
+        elif depth and char == "," and depth == 1:
+            choices.append(text[begin:index])
+            begin = index + 1
+        elif depth and char == "}":
+            depth -= 1
+            if not depth:
+                return start, index + 1, [*choices, text[begin:index]]
+    if depth:
+        raise PatternError("a brace is not closed")
+    return None
+
+
+def _segment(part: str) -> Callable[[str], Any] | None:
+    if part == "**":
+        return None
+    # `translate` knows no escapes: a class of one character says the same; and it
+    # knows only one of the two signs that turn a class around.
+    plain = re.sub(
+        r"\\(.)", lambda found: f"[{found[1]}]" if found[1] in "*?[" else found[1], part
+    ).replace("[^", "[!")
+    return re.compile(translate(plain)).match
+
+
+def _matches(
+    pattern: Sequence[Callable[[str], Any] | None], parts: Sequence[str]
+) -> bool:
+    """Match segment by segment: the set of reachable places, never back."""
+    reached = {0}
+    for index, part in enumerate(parts):
+        after: set[int] = set()
+        for at in _through(pattern, reached):
+            if at == len(pattern):
+                continue
+            segment = pattern[at]
+            if segment is None:
+                # The last `**` takes at least one part, which it does here.
+                after.add(at)
+                if at == len(pattern) - 1 and index == len(parts) - 1:
+                    return True
+            elif segment(part):
+                after.add(at + 1)
+        reached = after
+    return len(pattern) in reached
+
+
+def _through(
+    pattern: Sequence[Callable[[str], Any] | None], reached: set[int]
+) -> set[int]:
+    """Add the places that are reached because ``**`` may stand for nothing."""
+    found = set(reached)
+    for at in sorted(reached):
+        while at < len(pattern) - 1 and pattern[at] is None:
+            at += 1
+            found.add(at)
+    return found
+
+
+# --- visibility -------------------------------------------------------------------
+
+
+class IgnoreRules:
+    """The ignore files of one folder, and of those above it."""
+
+    def __init__(
+        self, folder: str, above: "IgnoreRules | None", place: str | None = None
+    ) -> None:
+        """``folder`` is the absolute name; ``place`` where to read, if not there."""
+        self._folder = folder
+        self._above = above
+        where = folder if place is None else place
+        self.is_repository = os.path.lexists(os.path.join(where, ".git"))
+        specs = ((name, _spec(os.path.join(where, name))) for name in IGNORE_FILES)
+        self._specs = {name: spec for name, spec in specs if spec is not None}
+
+    def decide(self, path: str, *, is_folder: bool) -> bool | None:
+        """Return True for an ignored path, False for one that a rule brings back,
+        None when no rule speaks of it. The folders above it are not looked at."""
+        for name in IGNORE_FILES:
+            rules: IgnoreRules | None = self
+            while rules is not None:
+                spec = rules._specs.get(name)
+                if spec is not None:
+                    below = os.path.relpath(path, rules._folder)
+                    found = spec.check_file(f"{below}/" if is_folder else below)
+                    if found.include is not None:
+                        return bool(found.include)
+                # What lies above a repository does not speak for it.
+                if name == ".gitignore" and rules.is_repository:
+                    break
+                rules = rules._above
+        return None
+
+
+def _spec(path: str) -> GitIgnoreSpec | None:
+    """Return the rules of an ignore file, or None when there are none to read."""
+    try:
+        # A link is not followed, as in git; a fifo must not hang the search.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path, flags)
+        with os.fdopen(descriptor, "rb") as file:
+            text = file.read(_MAX_IGNORE_FILE).decode("utf-8-sig", "replace")
+    except OSError:
+        return None
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    try:
+        return GitIgnoreSpec.from_lines(lines)
+    except ValueError:
+        # git passes over a pattern that it cannot use; only that one is lost.
+        return GitIgnoreSpec.from_lines(line for line in lines if _usable(line))
+
+
+def _usable(line: str) -> bool:
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except ValueError:
+        return False
+    return True
+
+
+def rules_above(root: str) -> IgnoreRules | None:
+    """Return the rules of the folders above the root of a search.
+
+    None when they ignore the root itself: a folder that is asked for by its name is
+    searched, and then only the rules inside it count.
+    """
+    rules: IgnoreRules | None = None
+    ignored = False
+    path = "/"
+    for part in [one for one in root.split("/") if one]:
+        rules = IgnoreRules(path, rules)
+        ignored = ignored and not rules.is_repository
+        path = os.path.join(path, part)
+        ignored = rules.decide(path, is_folder=True) is True or ignored
+    if ignored and not os.path.lexists(os.path.join(root, ".git")):
+        return None
+    return rules
+
+
+def is_visible(path: str, root: str, above: IgnoreRules | None) -> bool:
+    """Tell whether one path below the root is visible, with all that is above it."""
+    rules = IgnoreRules(root, above)
+    parts = path.split("/")
+    here = root
+    for index, part in enumerate(parts):
+        here = os.path.join(here, part)
+        is_folder = index < len(parts) - 1
+        if not _shown(part, rules.decide(here, is_folder=is_folder)):
+            return False
+        if is_folder:
+            rules = IgnoreRules(here, rules)
+    return True
+
+
+def _shown(name: str, decided: bool | None) -> bool:
+    if name == ".git" or decided:
+        return False
+    # A rule such as `!.github` brings a hidden name back.
+    return decided is False or not name.startswith(".")
+
+
+_Entries = Iterator[tuple[str, bool, IgnoreRules]]
+
+
+def visible_files(root: str, above: IgnoreRules | None) -> Iterator[str]:
+    """Yield the visible files below the working directory, in the order of their parts.
+
+    ``root`` is the working directory's absolute name. Symbolic links are neither
+    followed nor listed.
+    """
+    # A stack of what is still to come, so that a deep tree costs no calls.
+    stack: list[_Entries] = [_entries(root, "", above)]
+    while stack:
+        entry = next(stack[-1], None)
+        if entry is None:
+            stack.pop()
+        elif entry[1]:
+            stack.append(_entries(root, entry[0], entry[2]))
+        else:
+            yield entry[0]
+
+
+def _entries(root: str, folder: str, above: IgnoreRules | None) -> _Entries:
+    try:
+        with os.scandir(folder or ".") as scan:
+            entries = sorted(scan, key=lambda one: os.fsencode(one.name))
+    except OSError:
+        return  # gone, or not ours to read: nothing is visible in it
+    absolute = os.path.join(root, folder) if folder else root
+    rules = IgnoreRules(absolute, above, folder or ".")
+    for entry in entries:
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if not is_folder and not entry.is_file(follow_symlinks=False):
+            continue
+        path = os.path.join(absolute, entry.name)
+        if _shown(entry.name, rules.decide(path, is_folder=is_folder)):
+            yield f"{folder}/{entry.name}" if folder else entry.name, is_folder, rules
+
+
+# --- the program ------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str]) -> int:
+    """List or search, as one JSON argument says; exit 2 with a text on bad input."""
+    request = json.loads(arguments[0])
+    out = sys.stdout.buffer
+    expression: re.Pattern[str] | None = None
+    try:
+        if request["pattern"] is not None:
+            expression = re.compile(request["pattern"])
+        wanted = FilePattern(request["include"]) if request["include"] else None
+    except (re.error, PatternError, RecursionError, OverflowError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    if expression is not None and request["stdin"]:
+        _search(sys.stdin.buffer, b"-", expression, out)
+        return 0
+    root = os.getcwd()
+    for path in visible_files(root, rules_above(root)):
+        if wanted is not None and not wanted.matches(path):
+            continue
+        name = os.fsencode(path)
+        if expression is None:
+            out.write(name + b"\0")
+            continue
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            with os.fdopen(os.open(name, flags), "rb") as file:
+                _search(file, name, expression, out)
+        except OSError:
+            continue  # gone, or not ours to read
+    return 0
+
+
+def _search(
+    file: IO[bytes], name: bytes, expression: re.Pattern[str], out: IO[bytes]
+) -> None:
+    """Print the matching lines of one file; binary files have none.
+
+    Of a line over 1 MiB only the beginning is searched.
+    """
+    reader = io.BufferedReader(file, _HEAD) if isinstance(file, io.RawIOBase) else file
+    head = reader.peek(_HEAD)[:_HEAD] if isinstance(reader, io.BufferedReader) else b""
+    encoding = "utf-8-sig"
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif b"\0" in head:
+        return
+    text = io.TextIOWrapper(reader, encoding, "replace", newline="\n")
+    number, complete = 0, True
+    while line := text.readline(_MAX_LINE):
+        fresh, complete = complete, line.endswith("\n")
+        if not fresh:
+            continue  # the rest of a line that is too long
+        number += 1
+        if "\0" in line:
+            break
+        line = line.removesuffix("\n").removesuffix("\r")
+        if expression.search(line):
+            shown = line[:_MAX_SHOWN].encode()
+            out.write(b"%b\0%d:%b\n" % (name, number, shown))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,143 @@
+"""The tool ``grep``: find lines by a regular expression.
+
+Two permissions guard it. ``grep`` on the expression comes before anything is touched.
+``read`` on files comes before a line of them is shown: before the search for a file
+that is named, after it for the files that matched, so that a file whose reading a rule
+denies is not read by another name.
+"""
+
+import os
+from functools import partial
+
+import anyio.to_thread
+from attrs import frozen
+from dovetail.kernel import Tool, ToolContext, ToolFailure
+
+from . import _fields as fields
+from ._files import Files
+from ._paths import Target, approve, resolve, shown_path, start_in
+from ._search import MAX_RESULTS, Found, Search, file_pattern
+from ._text import plural
+
+DESCRIPTION = """\
+Find lines that match a regular expression (without look-around and back-references), \
+shown as path:line:text and sorted by path. Each line is searched by itself. Hidden, \
+binary and ignored files (.gitignore, .ignore) are left out. include limits the files \
+by a pattern such as "*.py" or "src/**/*.{ts,tsx}"; "!*.lock" leaves some out."""
+
+
+@frozen
+class GrepInput:
+    pattern: str = fields.text("The regular expression to look for.", min_length=1)
+    path: str = fields.text(
+        "The folder or file to search; the working directory if left out.", default="."
+    )
+    include: str | None = fields.text(
+        "A pattern of the files to search.", default=None, min_length=1
+    )
+    limit: int = fields.number(
+        "How many lines to return.",
+        minimum=1,
+        maximum=MAX_RESULTS,
+        default=MAX_RESULTS,
+    )
+
+
+@frozen
+class GrepMatch:
+    path: str
+    """Relative to the Location, or absolute outside it."""
+    line: int
+    text: str
+    """At most 2000 characters."""
+
+
+@frozen
+class GrepOutput:
+    matches: tuple[GrepMatch, ...]
+    truncated: bool
+    """There are more."""
+    timed_out: bool
+
+
+def grep_tool(search: Search, files: Files) -> Tool[GrepInput, GrepOutput]:
+    """Return the tool ``grep``."""
+    return Tool(
+        name="grep",
+        description=DESCRIPTION,
+        input=GrepInput,
+        output=GrepOutput,
+        effect="pure",
+        execute=partial(_execute, search, files),
+        render=_render,
+        bound="end",
+    )
+
+
+async def _execute(
+    search: Search, files: Files, input: GrepInput, context: ToolContext
+) -> GrepOutput:
+    if "\0" in input.pattern:
+        raise ToolFailure("cannot search: the expression contains NUL")
+    if input.include is not None:
+        file_pattern(input.include)
+    target = await resolve(context.location, input.path, "search")
+    metadata: dict[str, object] = {"path": target.resource, "limit": input.limit}
+    if input.include is not None:
+        metadata["include"] = input.include
+    await approve(target, context, "grep", (input.pattern,), metadata)
+    if target.kind == "file":
+        await context.ask("read", (target.resource,), save=(target.resource,))
+        found = await _one_file(search, files, target, input)
+        paths = {"-": target.resource}
+    else:
+        async with start_in(target, "search") as cwd:
+            found = await search.lines(
+                cwd, target.canonical, input.pattern, input.include, input.limit
+            )
+        paths = {match.path: target.below(match.path) for match in found.matches}
+        if paths:
+            shown = tuple(paths.values())
+            await context.ask("read", shown, save=shown)
+    return GrepOutput(
+        tuple(
+            GrepMatch(paths[match.path], match.line, match.text)
+            for match in found.matches
+        ),
+        found.truncated,
+        found.timed_out,
+    )
+
+
+async def _one_file(
+    search: Search, files: Files, target: Target, input: GrepInput
+) -> Found:
+    def opened() -> int:
+        with files.open(target, "search") as descriptor:
+            return os.dup(descriptor)
+
+    # The child gets the verified file itself, not its name.
+    descriptor = await anyio.to_thread.run_sync(opened)
+    try:
+        return await search.lines(
+            "/", target.anchor, input.pattern, None, input.limit, stdin=descriptor
+        )
+    finally:
+        os.close(descriptor)
+
+
+def _render(output: GrepOutput) -> str:
+    lines = [
+        f"{shown_path(match.path)}:{match.line}:{match.text}"
+        for match in output.matches
+    ]
+    if output.truncated:
+        lines.append(
+            f"\n(only the first {plural(len(output.matches), 'line')}; there are more: "
+            "use a narrower expression, path or include)"
+        )
+    if output.timed_out:
+        lines.append("\n(the time was over before everything was searched)")
+    return (
+        "\n".join(lines) or "(no line matches; hidden and ignored files are left out)"
+    )

@@ -1,0 +1,65 @@
+"""The tool ``skill``: load the instructions of a skill by its name."""
+
+from attrs import frozen
+from dovetail.kernel import SkillNotFoundError, Tool, ToolContext, ToolFailure
+
+from . import _fields as fields
+
+DESCRIPTION = """\
+Load a skill: instructions for a kind of task, with the folder its files are in. The \
+skills that exist are listed in the system text; load one as soon as it fits the \
+task."""
+
+_SAMPLED = 10
+
+
+@frozen
+class SkillInput:
+    name: str = fields.text("The name of the skill, as it is listed.", min_length=1)
+
+
+@frozen
+class SkillOutput:
+    name: str
+    body: str
+    directory: str | None
+    """Where its files are; None for a skill that is not a folder."""
+    files: tuple[str, ...]
+    """Up to ten of them, relative to ``directory``."""
+
+
+def skill_tool() -> Tool[SkillInput, SkillOutput]:
+    """Return the tool ``skill``."""
+    return Tool(
+        name="skill",
+        description=DESCRIPTION,
+        input=SkillInput,
+        output=SkillOutput,
+        effect="pure",
+        execute=_execute,
+        render=_render,
+        bound="end",
+    )
+
+
+async def _execute(input: SkillInput, context: ToolContext) -> SkillOutput:
+    await context.ask("skill", (input.name,), save=(input.name,))
+    try:
+        skill = await context.skill(input.name)
+    except SkillNotFoundError as error:
+        raise ToolFailure(f"cannot load skill {input.name!r}: {error}") from error
+    return SkillOutput(
+        skill.name, skill.body, skill.directory, tuple(skill.files[:_SAMPLED])
+    )
+
+
+def _render(output: SkillOutput) -> str:
+    parts = [f"# Skill: {output.name}", output.body.strip("\n")]
+    if output.directory is not None:
+        lines = [f"Base directory of this skill: {output.directory}"]
+        lines.append("Relative paths in it start there.")
+        if output.files:
+            lines.append("Some of its files:")
+            lines += [f"- {name}" for name in output.files]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
