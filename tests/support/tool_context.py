@@ -1,0 +1,70 @@
+"""A ToolContext for tests of tools: records what is asked and decides by a function."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dovetail.kernel import (
+    Location,
+    PermissionDeniedError,
+    Skill,
+    SkillNotFoundError,
+)
+
+Decide = Callable[[str, Sequence[str]], Awaitable[None] | None]
+
+
+class FakeToolContext:
+    """Allows everything unless ``deny`` names the action or ``decide`` raises.
+
+    ``asked`` lists (action, resources) in the order they came.
+    """
+
+    session_id = "ses_test"
+    agent = "build"
+    message_id = "msg_test"
+    call_id = "call_test"
+    effect_token = "eff_test"
+
+    def __init__(
+        self,
+        directory: Path | str,
+        *,
+        deny: Sequence[str] = (),
+        decide: Decide | None = None,
+        skills: Sequence[Skill] = (),
+    ) -> None:
+        self.location = Location.at(directory)
+        self.deny = tuple(deny)
+        self.decide = decide
+        self.skills = {skill.name: skill for skill in skills}
+        self.asked: list[tuple[str, tuple[str, ...]]] = []
+        self.saves: list[tuple[str, ...]] = []
+        self.metadata: list[Mapping[str, Any]] = []
+        self.lines: list[str] = []
+
+    async def ask(
+        self,
+        action: str,
+        resources: Sequence[str],
+        *,
+        save: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.asked.append((action, tuple(resources)))
+        self.saves.append(tuple(save))
+        self.metadata.append(metadata or {})
+        if action in self.deny:
+            raise PermissionDeniedError(action, resources)
+        if self.decide is not None:
+            answer = self.decide(action, resources)
+            if answer is not None:
+                await answer
+
+    def progress(self, text: str) -> None:
+        self.lines.append(text)
+
+    async def skill(self, name: str) -> Skill:
+        if name not in self.skills:
+            raise SkillNotFoundError(name, f"offered: {', '.join(self.skills)}")
+        return self.skills[name]
