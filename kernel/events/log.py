@@ -24,6 +24,7 @@ from ..values.errors import (
     EventKindError,
     EventLogError,
     EventVersionError,
+    RuntimeClosedError,
     SessionNotFoundError,
 )
 from ..values.events import (
@@ -140,6 +141,7 @@ class EventLog:
         self._all_bells: WeakSet[Bell] = WeakSet()
         self._observers: list[Callable[[Event], None]] = []
         self._end_watch: Callable[[], None] | None = None
+        self._closed = False
 
     async def commit(self, decide: Callable[[LogTransaction], T]) -> T:
         """Run a decision and return its result once its events are durable.
@@ -149,9 +151,13 @@ class EventLog:
         cancelled meanwhile learns the outcome first.
 
         Raises:
+            RuntimeClosedError: the runtime was closed.
             StoreError: nothing was written.
             Exception: whatever the decision raised; nothing was written.
         """
+
+        if self._closed:
+            raise RuntimeClosedError
 
         def work(rows: Transaction) -> _Committed[T]:
             tx = LogTransaction(rows, self.clock)
@@ -167,7 +173,13 @@ class EventLog:
         return await self.commit(lambda tx: tx.append(*events))
 
     async def read(self, work: Callable[[Reader], T]) -> T:
-        """Run a function on a consistent view of the store."""
+        """Run a function on a consistent view of the store.
+
+        Raises:
+            RuntimeClosedError: the runtime was closed.
+        """
+        if self._closed:
+            raise RuntimeClosedError
         return await self.store.read(work)
 
     # --- telling ------------------------------------------------------------------
@@ -231,7 +243,8 @@ class EventLog:
             bell.ring()
 
     def close(self) -> None:
-        """Stop telling. The store is closed by whoever opened it."""
+        """Refuse commits and stop telling. The store is closed by whoever opened it."""
+        self._closed = True
         if self._end_watch:
             self._end_watch()
             self._end_watch = None

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import define, field
 
-from ..access.permissions import PermissionRequest, Permissions
+from ..access.permissions import PermissionRequest, Permissions, SavedApproval
 from ..context.registry import ContextRegistry
 from ..contracts import AgentProfile, Place, Provider, Rule, Skill, SkillProblem
 from ..lifecycle.configuration import Configuration
@@ -17,7 +17,6 @@ from ..lifecycle.plugin_loader import PluginSet
 from ..lifecycle.registrations import Registration, Registrations
 from ..lifecycle.scope import Scope
 from ..models.catalog import ModelCatalog
-from ..ports import ApprovalRow
 from ..skills import SkillRegistry
 from ..tools.registry import ToolRegistry
 from ..values.errors import AgentNotFoundError, InvalidValueError
@@ -198,7 +197,7 @@ class PermissionsHandle:
         services = await self._services()
         await services.permissions.reply(request_id, reply, message)
 
-    async def saved(self) -> Sequence[ApprovalRow]:
+    async def saved(self) -> Sequence[SavedApproval]:
         """Return the saved approvals of this Location."""
         return await (await self._services()).permissions.saved()
 

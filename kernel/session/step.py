@@ -454,7 +454,9 @@ class Step:
                 return None
             return self._ending(tx, verdict, events)
 
-        await self._execution.commit(recording)
+        # What was taken out of memory must reach the log, also when this is cancelled.
+        with anyio.CancelScope(shield=True):
+            await self._execution.commit(recording)
 
     def _verdict(self, settlement: StepEnded | StepFailed) -> Outcome | None:
         """Return how the execution ends with this Step; None when it goes on."""
