@@ -70,9 +70,7 @@ class Readers:
         try:
             return await to_thread.run_sync(self._far, work, limiter=self._limiter)
         finally:
-            self._running -= 1
-            if self._closing and not self._running:
-                self._idle.set()
+            self._leave()
 
     async def aclose(self) -> None:
         """Wait for the reads that run, then close the connections."""
@@ -85,6 +83,11 @@ class Readers:
         with self._lock:
             while self._spare:
                 self._spare.pop().close()
+
+    def _leave(self) -> None:
+        self._running -= 1
+        if self._closing and not self._running:
+            self._idle.set()
 
     def _start(self) -> None:
         self._looks = 0
