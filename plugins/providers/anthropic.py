@@ -358,7 +358,8 @@ class MessagesDecoder:
         try:
             body = orjson.loads(data)
         except orjson.JSONDecodeError as error:
-            raise self._broken(f"an event is not JSON ({error})") from error
+            # The cause holds the event, and with it whatever the server echoes.
+            raise self._broken(f"an event is not JSON ({error})") from None
         if not isinstance(body, dict):
             raise self._broken("an event is not an object")
         kind = body.get("type") or event.event

@@ -140,6 +140,26 @@ def fault_of_answer(
     )
 
 
+def fault_of_no_stream(
+    provider: str, kind: str, body: str, redact: Redactor
+) -> ProviderError:
+    """Return the error for an answer that says 200 and is no event stream.
+
+    Some servers put an error there; otherwise the address is likely another's.
+    """
+    body = redact(body)[:MAX_BODY_CHARS]
+    data = _parsed(body)
+    if isinstance(data, dict) and data.get("error"):
+        return fault_in_stream(provider, data["error"], redact)
+    text = _said(_plain(body), redact)
+    return ProviderError(
+        "provider.invalid_output",
+        provider,
+        f"it sent {kind} instead of an event stream; check base_url: {text}",
+        status=200,
+    )
+
+
 def fault_in_stream(provider: str, error: Any, redact: Redactor) -> ProviderError:
     """Return the error for an error object that came inside a stream."""
     found = _ErrorObject.of({"error": error}) or _ErrorObject("it gave no reason")

@@ -338,7 +338,8 @@ class ChatDecoder:
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError as error:
-            raise self._broken(f"an event is not JSON ({error})") from error
+            # The cause holds the event, and with it whatever the server echoes.
+            raise self._broken(f"an event is not JSON ({error})") from None
         if not isinstance(chunk, dict):
             raise self._broken("an event is not an object")
         self._check_error(chunk, event.event)

@@ -13,7 +13,12 @@ import anyio
 from attrs import field, frozen
 from dovetail.kernel import ProviderError, ProviderFault
 
-from .faults import MAX_BODY_CHARS, Redactor, fault_of_answer
+from .faults import (
+    MAX_BODY_CHARS,
+    Redactor,
+    fault_of_answer,
+    fault_of_no_stream,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -106,7 +111,7 @@ class Transport:
         finally:
             # Also when cancelled: the connection must go back or go away.
             with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                await response.aclose()
+                await chunks.aclose()
 
     def _opened(self, target: Target) -> "httpx.AsyncClient":
         import httpx
@@ -149,8 +154,10 @@ class _Chunks:
     """The bytes of one response, with httpx's errors in our words."""
 
     def __init__(self, response: "httpx.Response", target: Target) -> None:
-        self._bytes = response.aiter_bytes()
+        self._response = response
+        self._bytes = response.aiter_raw()
         self._target = target
+        self._begun = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -158,6 +165,7 @@ class _Chunks:
     async def __anext__(self) -> bytes:
         import httpx
 
+        self._begun = True
         try:
             return await anext(self._bytes)
         except httpx.HTTPError as error:
@@ -172,26 +180,37 @@ class _Chunks:
                 # The answer is complete; only its connection is lost.
                 return
 
+    async def aclose(self) -> None:
+        """Give the connection back, or close it when more would come."""
+        await self._response.aclose()
+        if not self._begun:
+            return
+        # Below are generators within generators, each of which must end: reading on
+        # from what is closed ends them all, from the inside out.
+        try:
+            async for _ in self:
+                pass
+        except ProviderError:
+            return
+
 
 async def _check(response: "httpx.Response", chunks: _Chunks, target: Target) -> None:
     """Return when the answer is a stream, or at least does not deny it."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if response.status_code == 200 and kind not in _NO_STREAM:
+    packed = response.headers.get("content-encoding", "").strip().lower()
+    if packed in ("", "identity"):
+        packed = ""
+    if response.status_code == 200 and kind not in _NO_STREAM and not packed:
         return
-    body = await _bounded(chunks)
     headers: Mapping[str, str] = response.headers
-    fault = fault_of_answer(
-        target.provider, response.status_code, headers, body, target.redact
-    )
-    if 200 <= response.status_code < 300 and fault.code == "provider.failed":
-        fault = ProviderError(
-            "provider.invalid_output",
-            target.provider,
-            f"it sent {kind or 'nothing'} instead of an event stream; check base_url: "
-            f"{fault.problem}",
-            status=response.status_code,
+    body = "" if packed else await _bounded(chunks)
+    if response.status_code != 200:
+        raise fault_of_answer(
+            target.provider, response.status_code, headers, body, target.redact
         )
-    raise fault
+    raise fault_of_no_stream(
+        target.provider, f"packed as {packed}" if packed else kind, body, target.redact
+    )
 
 
 _NO_STREAM = frozenset(
@@ -234,8 +253,6 @@ def _fault_of(
             "provider.stream_broken",
             f"it was silent for {target.read_timeout:g} seconds",
         )
-    elif isinstance(error, httpx.DecodingError):
-        fault, problem = "provider.invalid_output", f"its body is damaged: {told}"
     elif isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
         fault, problem = "provider.invalid_request", f"it cannot be asked: {told}"
         retryable = False
