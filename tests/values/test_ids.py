@@ -30,7 +30,6 @@ def test_a_fresh_id_has_its_prefix_and_one_length(now: int) -> None:
     assert check_caller_id("session id", made) == made
 
 
-@pytest.mark.law("events.10")
 def test_ids_are_unique_also_when_the_clock_stands_still() -> None:
     clock = StoppedClock(5)
 
@@ -65,7 +64,6 @@ def test_an_unsound_id_of_a_caller_is_refused(given_id: Any) -> None:
         check_caller_id("session id", given_id)
 
 
-@pytest.mark.law("recovery.2")
 def test_a_call_has_the_same_effect_token_for_ever() -> None:
     """Pinned: a token that changed with a release would repeat an effect."""
     assert effect_token("ses_1", "msg_1", "call_1") == (
