@@ -43,7 +43,7 @@ _TOOLS = {
     "edit": ("edit", "edit_file"),
 }
 
-_DENIED = re.compile(r"permission\b.*\b(?:denied|rejected)\b", re.I)
+_DENIED = re.compile(r"\s*permission to \w+ .{0,4000}? is denied\b", re.I | re.S)
 _WRONG = re.compile(
     r"^\s*(?:<?error|failed|failure|invalid|cannot|could not|there is no|no match|"
     r"the (?:old|text)|old_string|tool\b.*\b(?:failed|broke)|the tool)",
@@ -183,7 +183,7 @@ class _Notes:
         """Take in one call and its result."""
         for role, names in _TOOLS.items():
             if call.tool in names:
-                if _DENIED.search(result[:400]) and role in ("run", "edit"):
+                if _DENIED.match(result) and role in ("run", "edit"):
                     self.denied = result.strip().split("\n")[0]
                 getattr(self, f"_add_{role}")(call, result)
 
@@ -194,7 +194,7 @@ class _Notes:
         self.searched[_argument(call, "pattern")] = _paths(result)
 
     def _add_read(self, call: Call, result: str) -> None:
-        refused = _DENIED.search(result[:400]) or _WRONG.match(result)
+        refused = _DENIED.match(result) or _WRONG.match(result)
         self.files[_argument(call, "path")] = None if refused else _content(result)
 
     def _add_run(self, call: Call, result: str) -> None:
@@ -221,7 +221,7 @@ class _Notes:
         back = change.old == change.new
         if not back:
             self.tried.append(change)
-        if _WRONG.match(result) or _DENIED.search(result[:400]):
+        if _WRONG.match(result) or _DENIED.match(result):
             # Whatever is in the file now, it is not what was thought: look again.
             self.files.pop(path, None)
             self.attempt = None
