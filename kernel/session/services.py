@@ -139,7 +139,8 @@ class LocationHandle:
         return self
 
     async def _services(self) -> LocationServices:
-        return await self._acquire(self.location)
+        services: LocationServices = await self._acquire(self.location)
+        return services
 
     async def tools(self) -> Sequence[ToolDefinition]:
         """Return the tools that models are offered, in name order."""

@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from .ids import MessageId, SessionId
 from .prompt import PromptFile
-from .tool import CallState, Content, Failure, Json
+from .tool import CallState, Content, Failure, Json, TextContent
 
 
 @frozen
@@ -62,6 +62,15 @@ class ToolPart:
     def settled(self) -> bool:
         """Whether the call has its terminal outcome."""
         return self.state in ("succeeded", "failed")
+
+    @property
+    def text(self) -> str:
+        """What the model was told: the result's text, or why there is none."""
+        if self.failure is not None:
+            return self.failure.message
+        return "\n".join(
+            one.text for one in self.content if isinstance(one, TextContent)
+        )
 
 
 Part = TextPart | ReasoningPart | ToolPart
