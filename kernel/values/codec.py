@@ -38,6 +38,10 @@ Structure = Callable[[Any, Any], Any]
 
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 
+_MAX_FAILURES = 20
+"""How many items of one array or object are reported: exceptions are slow to make, and
+whoever sends 100,000 wrong ones must not hold up everybody else."""
+
 MAX_DEPTH = 200
 """How deep JSON from outside may nest: orjson writes 254 levels, an event adds some."""
 
@@ -129,7 +133,7 @@ def _mapping(kind: Any, converter: cattrs.Converter) -> Structure:
 
 
 def _each(converter: cattrs.Converter, places: Any, kinds: Any) -> list[Any]:
-    """Return every item structured as its kind; all that do not fit are reported."""
+    """Return every item structured as its kind; the first that do not are reported."""
     items: list[Any] = []
     failures: list[Exception] = []
     for (place, item), kind in zip(places, kinds, strict=True):
@@ -138,6 +142,9 @@ def _each(converter: cattrs.Converter, places: Any, kinds: Any) -> list[Any]:
         except Exception as error:
             error.add_note(_Place(place))
             failures.append(error)
+            if len(failures) == _MAX_FAILURES:
+                failures.append(TypeError("further items were not looked at"))
+                break
     if failures:
         raise cattrs.IterableValidationError("invalid items", failures, list)
     return items

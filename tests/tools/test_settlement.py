@@ -310,6 +310,7 @@ async def test_a_failure_in_a_task_group_is_the_failure_itself() -> None:
     async def execute(given: Input, context: Any) -> str:
         async with anyio.create_task_group():
             raise ToolFailure("within")
+        return "never"
 
     settled = await settle(call(), offering(execute), CONTEXT)
 

@@ -129,8 +129,17 @@ def test_all_problems_are_told_at_once() -> None:
     ]
 
 
+def test_a_flood_of_problems_is_told_by_its_first_ones() -> None:
+    found = problems({"leaf": {}, "words": [1] * 100_000})
+
+    assert len(found) == 21
+    assert found[19].startswith("$.words[19]: expected a string")
+    assert found[20] == "$.words: further items were not looked at"
+
+
 def test_what_is_no_object_at_all_is_refused() -> None:
-    for data in (None, [], "text", 3, True):
+    nothing: list[Any] = [None, [], "text", 3, True]
+    for data in nothing:
         [problem] = problems(data)
         assert problem.startswith("$: expected an object, got")
 
@@ -147,6 +156,11 @@ def test_a_type_without_json_is_refused_and_never_guessed() -> None:
         it: list[int] | tuple[str, ...]
 
     assert "both take an array" in problems({"it": ["abc"]}, Ambiguous)[0]
+
+
+@dataclass
+class Point:
+    x: int
 
 
 leaves = st.builds(
@@ -247,7 +261,7 @@ def test_deep_data_is_read_or_refused_and_never_crashes(depth: int) -> None:
         Path("a"),
         datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC),
         TextContent("a"),
-        dataclass(type("Point", (), {"__annotations__": {"x": int}}))(1),
+        Point(1),
     ],
     ids=repr,
 )
