@@ -313,10 +313,12 @@ class PluginSet:
         if hook is None:
             return None
         try:
-            answer = hook.function(
-                *[arguments[each] for each in hook.positional],
-                **{each: arguments[each] for each in hook.named},
-            )
+            taken = [arguments[each] for each in hook.positional]
+            if hook.named:
+                named = {each: arguments[each] for each in hook.named}
+                answer = hook.function(*taken, **named)
+            else:
+                answer = hook.function(*taken)
         except Exception as error:
             # Boundary: a hook is a stranger's code.
             made = self._error(plugin, name, arguments, _told(error))
