@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from attrs import frozen
-from dovetail.kernel.hookspecs import hookimpl
+from dovetail.kernel import hookimpl
 from dovetail.kernel.ports import Store
 from dovetail.kernel.values.errors import InvalidValueError
 
