@@ -47,7 +47,8 @@ class Readers:
         self._closing = False
         self._lock = threading.Lock()
         self._spare: list[sqlite3.Connection] = []
-        self._looks = 0
+        self._looks_left = -1
+        self._broken_off = False
         # Zero: a lock is waited for on a worker thread.
         self._near = _read_only(medium, wait=0)
         self._near.set_progress_handler(self._is_over, STEP)
@@ -57,14 +58,13 @@ class Readers:
         await checkpoint()
         if self._closing:
             raise StoreClosedError(self._medium.name)
-        self._start()
+        self._broken_off = False
         view = self._begin(self._near, self._medium)
         try:
-            return self._run(self._near, view, work)
+            return self._run(self._near, view, self._limited(work))
         except Exception:
             # Whatever the function made of it: it was broken off, or met a lock.
-            over = self._looks >= LIMIT and view.failure is not None
-            if not over and not isinstance(view.failure, StoreLockedError):
+            if not self._broken_off and not isinstance(view.failure, StoreLockedError):
                 raise
         self._running += 1
         try:
@@ -89,12 +89,22 @@ class Readers:
         if self._closing and not self._running:
             self._idle.set()
 
-    def _start(self) -> None:
-        self._looks = 0
+    def _limited(self, work: Callable[..., T]) -> Callable[..., T]:
+        def limited(view: View) -> T:
+            self._looks_left = LIMIT
+            try:
+                return work(view)
+            finally:
+                # Not the end of the transaction, which would then stay open.
+                self._looks_left = -1
+
+        return limited
 
     def _is_over(self) -> bool:
-        self._looks += 1
-        return self._looks >= LIMIT
+        if self._looks_left > 0:
+            self._looks_left -= 1
+            self._broken_off = self._looks_left == 0
+        return self._looks_left == 0
 
     def _far(self, work: Callable[..., T]) -> T:
         with self._lock:

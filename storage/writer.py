@@ -9,7 +9,6 @@ writer comes round shares one commit, each transaction in a savepoint of its own
 everyone is told by one callback in the event loop.
 """
 
-import asyncio
 import contextlib
 import logging
 import sqlite3
@@ -20,10 +19,11 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import anyio
-from anyio.lowlevel import checkpoint_if_cancelled, current_token
+from anyio.lowlevel import checkpoint_if_cancelled
 from dovetail.kernel.values.errors import StoreClosedError, StoreDamagedError
 
 from .database import Medium, View
+from .fate import Fate, loop_words
 
 T = TypeVar("T")
 
@@ -39,16 +39,19 @@ _log = logging.getLogger("dovetail.storage")
 class Operation:
     """One transaction on its way: what to run, its fate, and who waits for it."""
 
-    __slots__ = ("done", "error", "handed", "on_commit", "result", "work")
+    __slots__ = ("error", "fate", "handed", "on_commit", "result", "work")
 
     def __init__(
-        self, work: Callable[[Any], Any], on_commit: Callable[[Any], None] | None
+        self,
+        work: Callable[[Any], Any],
+        on_commit: Callable[[Any], None] | None,
+        fate: Fate,
     ) -> None:
         self.work = work
         self.on_commit = on_commit
         self.result: Any = None
         self.error: BaseException | None = None
-        self.done = anyio.Event()
+        self.fate = fate
         self.handed = time.monotonic()
 
 
@@ -79,11 +82,7 @@ class Writer:
         self._next_look = 0.0
         self._closing = False
         self._closed = anyio.Event()
-        native = current_token().native_token
-        # asyncio's loop and trio's token say the same thing in two words.
-        self._call_in_loop: Callable[..., object] = getattr(
-            native, "run_sync_soon", None
-        ) or getattr(native, "call_soon_threadsafe")  # noqa: B009 - untyped either way
+        self._new_fate, self._call_in_loop = loop_words()
         # A daemon: a runtime that was never closed must not keep the process alive.
         # What it confirmed is on disk by then.
         self._thread = threading.Thread(
@@ -100,9 +99,9 @@ class Writer:
         await checkpoint_if_cancelled()
         if self._closing:
             raise StoreClosedError(self._medium.name)
-        operation = Operation(work, on_commit)
+        operation = Operation(work, on_commit, self._new_fate())
         self._queue.put(operation)
-        await _outlast(operation.done)
+        await operation.fate.outlast()
         if operation.error is not None:
             try:
                 raise operation.error
@@ -144,7 +143,7 @@ class Writer:
                     error.add_note("raised by on_commit; the transaction is durable")
                     operation.error = error
         for operation in group:
-            operation.done.set()
+            operation.fate.settle()
 
     def _notify(self) -> None:
         for notify in list(self._watchers.values()):
@@ -310,21 +309,3 @@ class Writer:
         # RuntimeError: the loop is gone, and with it everyone who could be told.
         with contextlib.suppress(RuntimeError):
             self._call_in_loop(callback, *arguments)
-
-
-async def _outlast(done: anyio.Event) -> None:
-    """Wait for the event whatever cancellation comes; it arrives at the next wait."""
-    cancelled = False
-    with anyio.CancelScope(shield=True):
-        while not done.is_set():
-            try:
-                await done.wait()
-            except asyncio.CancelledError:
-                # Task.cancel() of asyncio itself, which no shield of anyio holds off.
-                cancelled = True
-    if cancelled:
-        task = asyncio.current_task()
-        assert task is not None
-        # Once more, but counted once: `asyncio.timeout` compares the counts.
-        task.cancel()
-        task.uncancel()

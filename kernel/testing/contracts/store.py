@@ -467,9 +467,7 @@ class StoreContract:
                 pages: list[EventRecord] = []
                 while len(pages) < 5000:
                     after = len(pages) - 1
-                    pages += await store.read(
-                        lambda reader, after=after: reader.events("a", after, 100)
-                    )
+                    pages += await store.read(_page(after))
         assert list(whole) == pages
         assert [attrs.evolve(one, position=-1) for one in pages] == written
 
@@ -575,11 +573,7 @@ class StoreContract:
             for name in ("a", "b", "c", "d"):
                 place = "/other" if name == "c" else "/work"
                 await store.transact(appending(record(name, 0)))
-                await store.transact(
-                    lambda tx, name=name, place=place: tx.put_session(
-                        session_row(name, directory=place)
-                    )
-                )
+                await store.transact(_putting(session_row(name, directory=place)))
             before = await store.read(lambda reader: reader.sessions())
 
             def rebuild(transaction: Transaction) -> None:
@@ -638,9 +632,7 @@ class StoreContract:
                 "zzz": set(),
                 "": {0, 1, 2, 3, 4},
             }.items():
-                found = await store.read(
-                    lambda reader, search=search: reader.sessions(search=search)
-                )
+                found = await store.read(_search(search))
                 assert {int(row.id) for row in found} == expected, search
             both = await store.read(
                 lambda reader: reader.sessions(search="t", directory="/0")
@@ -849,8 +841,8 @@ class StoreContract:
 
     async def test_a_fence_only_grows(self) -> None:
         async with self.open_store() as store:
-            for row in (LeaseRow("a", "w1", 3, 10), LeaseRow("a", None, 3, 11)):
-                await store.transact(lambda tx, row=row: tx.put_lease(row))
+            await store.transact(lambda tx: tx.put_lease(LeaseRow("a", "w1", 3, 10)))
+            await store.transact(lambda tx: tx.put_lease(LeaseRow("a", None, 3, 11)))
             with raises(ValueError):
                 await store.transact(lambda tx: tx.put_lease(LeaseRow("a", "w0", 2, 9)))
             found = await store.read(lambda reader: reader.lease("a"))
@@ -872,10 +864,7 @@ class StoreContract:
                 ("no digest", None),
                 ("\ud800", None),
             ):
-                found = await store.read(
-                    lambda reader, digest=digest: reader.blob(digest)
-                )
-                assert found == expected
+                assert await store.read(_blob(digest)) == expected
 
     # --- opening, closing, other processes ----------------------------------------
 
@@ -954,6 +943,22 @@ class StoreContract:
                 await told.wait()
         assert ended == []
         assert own == []
+
+
+def _page(after: int) -> Callable[[Reader], Sequence[EventRecord]]:
+    return lambda reader: reader.events("a", after, 100)
+
+
+def _putting(row: SessionRow) -> Callable[[Transaction], None]:
+    return lambda transaction: transaction.put_session(row)
+
+
+def _search(text: str) -> Callable[[Reader], Sequence[SessionRow]]:
+    return lambda reader: reader.sessions(search=text)
+
+
+def _blob(digest: str) -> Callable[[Reader], bytes | None]:
+    return lambda reader: reader.blob(digest)
 
 
 def _furnish(transaction: Transaction) -> None:
