@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .access.permissions import (
         PermissionRequest as PermissionRequest,
+        SavedApproval as SavedApproval,
     )
     from .contracts import (
         AgentProfile as AgentProfile,
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
         PROJECT as PROJECT,
         Hooks as Hooks,
         hookimpl as hookimpl,
+    )
+    from .lifecycle.plugin_loader import (
+        PluginSet as PluginSet,
+        PluginState as PluginState,
+        load_plugins as load_plugins,
     )
     from .ports import (
         Reader as Reader,
@@ -227,7 +233,10 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "access.permissions": ("PermissionRequest",),
+    "access.permissions": (
+        "PermissionRequest",
+        "SavedApproval",
+    ),
     "contracts": (
         "AgentProfile",
         "Command",
@@ -252,6 +261,11 @@ _HOMES = {
         "Hooks",
         "PROJECT",
         "hookimpl",
+    ),
+    "lifecycle.plugin_loader": (
+        "PluginSet",
+        "PluginState",
+        "load_plugins",
     ),
     "ports": (
         "Reader",
