@@ -13,6 +13,9 @@ if TYPE_CHECKING:
         PermissionRequest as PermissionRequest,
         SavedApproval as SavedApproval,
     )
+    from .access.rules import (
+        deciding_rule as deciding_rule,
+    )
     from .contracts import (
         AgentProfile as AgentProfile,
         Command as Command,
@@ -44,6 +47,9 @@ if TYPE_CHECKING:
         Hooks as Hooks,
         hookimpl as hookimpl,
     )
+    from .lifecycle.configuration import (
+        Configuration as Configuration,
+    )
     from .lifecycle.plugin_loader import (
         PluginSet as PluginSet,
         PluginState as PluginState,
@@ -62,6 +68,7 @@ if TYPE_CHECKING:
         Outcome as Outcome,
     )
     from .session.services import (
+        DEFAULT_AGENT as DEFAULT_AGENT,
         LocationHandle as LocationHandle,
         PermissionsHandle as PermissionsHandle,
     )
@@ -237,6 +244,7 @@ _HOMES = {
         "PermissionRequest",
         "SavedApproval",
     ),
+    "access.rules": ("deciding_rule",),
     "contracts": (
         "AgentProfile",
         "Command",
@@ -262,6 +270,7 @@ _HOMES = {
         "PROJECT",
         "hookimpl",
     ),
+    "lifecycle.configuration": ("Configuration",),
     "lifecycle.plugin_loader": (
         "PluginSet",
         "PluginState",
@@ -278,6 +287,7 @@ _HOMES = {
     ),
     "session.coordinator": ("Outcome",),
     "session.services": (
+        "DEFAULT_AGENT",
         "LocationHandle",
         "PermissionsHandle",
     ),
