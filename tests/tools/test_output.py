@@ -97,6 +97,38 @@ def test_the_marker_names_the_place_of_the_complete_output() -> None:
     assert kept.full_text == text
 
 
+@pytest.mark.parametrize("mode", ["middle", "end"])
+@pytest.mark.parametrize("lines", [3, 4, 5, 6])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_one_huge_line_among_as_many_as_are_allowed(
+    lines: int, mode: str, end: str
+) -> None:
+    """The cut breaks it in two and adds the marker: still no line too many."""
+    for huge in range(lines):
+        rows = [str(number) for number in range(lines)]
+        rows[huge] = "x" * 5000
+        text = "\n".join(rows) + end
+        small = OutputLimits(lines=lines, bytes=1024)
+
+        bounded = bound([TextContent(text)], mode, small)  # type: ignore[arg-type]
+
+        assert within(bounded, small)
+        assert bounded.full_text == text
+        if mode == "middle" and huge != lines - 1:
+            assert texts(bounded)[0].endswith(rows[-1] + end)
+        if huge != 0:
+            assert texts(bounded)[0].startswith("0\n")
+
+
+def test_there_is_always_room_for_the_longest_key() -> None:
+    bounded = bound([TextContent("x" * 10**7)], "middle", OutputLimits(bytes=1024))
+
+    kept = bounded.kept_as("k" * 160)
+
+    assert within(kept, OutputLimits(bytes=1024))
+    assert len(texts(kept)[0]) > 900
+
+
 def test_a_key_that_could_break_the_bounds_is_refused() -> None:
     bounded = bound([TextContent("x\n" * 100)], "middle", SMALL)
 
