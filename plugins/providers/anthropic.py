@@ -339,7 +339,7 @@ class MessagesDecoder:
         self._provider = provider
         self._redact = redact or Redactor()
         self._message_id: str | None = None
-        self._blocks: dict[Any, _Block] = {}
+        self._blocks: dict[int | None, _Block] = {}
         self._held: _Block | None = None
         self._count = 0
         self._taken: set[str] = set()
@@ -470,7 +470,7 @@ class MessagesDecoder:
         events: list[ModelEvent] = []
         self._release(events, stopped=False)
         content = _table(body.get("content_block"))
-        index = body.get("index")
+        index = _index(body)
         before = self._blocks.get(index)
         if before is not None and not before.stopped:
             raise self._cut_off("a block began before the one in its place had ended")
@@ -499,7 +499,7 @@ class MessagesDecoder:
         return events
 
     def _delta(self, body: Mapping[str, Any]) -> list[ModelEvent]:
-        block = self._blocks.get(body.get("index"))
+        block = self._blocks.get(_index(body))
         delta = _table(body.get("delta"))
         kind = delta.get("type")
         if block is None or block.stopped:
@@ -519,7 +519,7 @@ class MessagesDecoder:
         return events
 
     def _stop(self, body: Mapping[str, Any]) -> list[ModelEvent]:
-        block = self._blocks.get(body.get("index"))
+        block = self._blocks.get(_index(body))
         if block is None or block.stopped:
             return []
         events: list[ModelEvent] = []
@@ -572,6 +572,11 @@ _COUNTERS = (
     "cache_read_input_tokens",
     "cache_creation_input_tokens",
 )
+
+
+def _index(body: Mapping[str, Any]) -> int | None:
+    index = body.get("index")
+    return index if isinstance(index, int) else None
 
 
 def _table(value: Any) -> Mapping[str, Any]:

@@ -256,8 +256,10 @@ async def test_many_streams_run_at_once() -> None:
 
 
 async def test_a_route_of_a_closed_location_refuses_to_send() -> None:
-    async with serve() as server, opened(openai, **local(server)) as providers:
-        route = providers["test"].route("m")
+    async with serve() as server:
+        async with opened(openai, **local(server)) as providers:
+            route = providers["test"].route("m")
+        assert server.connections == 0
         with pytest.raises(ProviderError) as caught:
             await ask(route, request())
     assert caught.value.code == "provider.unreachable"

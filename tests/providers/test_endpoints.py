@@ -1,0 +1,212 @@
+"""Endpoints come from tables and the environment, checked, and without leaks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from dovetail.kernel import (
+    ConfigurationError,
+    Location,
+    ModelInfo,
+    Place,
+    Provider,
+    ProviderError,
+)
+from dovetail.plugins.providers.anthropic import plugin as anthropic
+from dovetail.plugins.providers.endpoints import read_endpoint
+from dovetail.plugins.providers.openai import DEFAULTS, plugin as openai
+from dovetail.plugins.providers.transport import Transport
+from support.replay import Answer, serve, sse
+from support.requests import ask, opened, providers_of, request
+
+SECRET = "sk-secret-0123456789"
+STOP = sse(
+    {"id": "r", "choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}
+)
+
+
+def offered(
+    plugin: Any, tables: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> dict[str, Provider]:
+    place = Place(
+        Location("/"),
+        environment=environment or {},
+        resource=Transport(),
+        providers=tables,
+    )
+    return providers_of(plugin, place)
+
+
+def test_each_plugin_takes_the_tables_of_its_protocol() -> None:
+    tables = {
+        "ollama": {"base_url": "http://localhost:11434/v1"},
+        "glm": {"base_url": "https://x.example", "protocol": "anthropic-messages"},
+        "local": {"base_url": "http://localhost/v1", "protocol": "openai-chat"},
+        "gem": {"protocol": "gemini"},
+    }
+    assert sorted(offered(openai, tables)) == ["local", "ollama", "openai"]
+    assert sorted(offered(anthropic, tables)) == ["anthropic", "glm"]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "name", "variable"),
+    [
+        (openai, "openai", "OPENAI_API_KEY"),
+        (anthropic, "anthropic", "ANTHROPIC_API_KEY"),
+    ],
+)
+def test_a_missing_key_is_told_when_a_route_is_made(
+    plugin: Any, name: str, variable: str
+) -> None:
+    for environment in ({}, {variable: " \n"}):
+        provider = offered(plugin, {}, environment)[name]
+        with pytest.raises(ProviderError, match=variable) as caught:
+            provider.route("m")
+        assert caught.value.code == "provider.key_missing"
+    assert offered(plugin, {}, {variable: "k"})[name].route("m")
+
+
+def test_an_endpoint_of_ones_own_needs_no_key_unless_it_names_one() -> None:
+    own = {"base_url": "http://localhost/v1"}
+    assert offered(openai, {"own": own})["own"].route("m")
+    assert offered(openai, {}, {"OPENAI_BASE_URL": "http://localhost/v1"})[
+        "openai"
+    ].route("m")
+    keyed = offered(openai, {"own": {**own, "api_key_env": "MY_KEY"}})["own"]
+    with pytest.raises(ProviderError, match="MY_KEY"):
+        keyed.route("m")
+
+
+async def test_the_environment_names_endpoint_and_key() -> None:
+    async with serve(Answer(STOP)) as server:
+        environment = {"OPENAI_BASE_URL": f"{server.url}/v1/", "OPENAI_API_KEY": "k\n"}
+        async with opened(openai, environment=environment) as providers:
+            await ask(providers["openai"].route("m"), request())
+    (sent,) = server.requests
+    assert sent.target == "/v1/chat/completions"
+    assert sent.headers["authorization"] == "Bearer k"
+
+
+async def test_an_endpoint_without_a_key_sends_none() -> None:
+    async with serve(Answer(STOP)) as server:
+        tables = {"own": {"base_url": server.url}}
+        async with opened(
+            openai, environment={"OPENAI_API_KEY": SECRET}, providers=tables
+        ) as providers:
+            await ask(providers["own"].route("m"), request())
+    (sent,) = server.requests
+    assert SECRET not in str(sent.headers)
+    assert "authorization" not in sent.headers
+
+
+async def test_a_table_sets_headers_options_and_the_query_of_its_address() -> None:
+    async with serve(Answer(STOP)) as server:
+        table = {
+            "base_url": f"{server.url}/deployments/x?api-version=7",
+            "headers": {"Api-Key": "abc", "Authorization": "Basic xyz"},
+            "options": {"temperature": 0},
+        }
+        async with opened(openai, providers={"own": table}) as providers:
+            await ask(providers["own"].route("m"), request())
+    (sent,) = server.requests
+    assert sent.target == "/deployments/x/chat/completions?api-version=7"
+    assert sent.headers["api-key"] == "abc"
+    assert sent.headers["authorization"] == "Basic xyz"
+    assert sent.json()["temperature"] == 0
+
+
+@pytest.mark.parametrize("base", ["", "/", "/v1", "/v1/", "/proxy", "/proxy/v1"])
+async def test_messages_are_found_below_any_base(base: str) -> None:
+    body = sse(
+        {"type": "message_start", "message": {"id": "m"}}, {"type": "message_stop"}
+    )
+    async with serve(Answer(body)) as server:
+        environment = {"ANTHROPIC_BASE_URL": server.url + base}
+        async with opened(anthropic, environment=environment) as providers:
+            await ask(providers["anthropic"].route("m"), request())
+    root = base.rstrip("/").removesuffix("/v1")
+    assert server.requests[0].target == f"{root}/v1/messages"
+
+
+def test_models_are_names_or_tables() -> None:
+    table = {
+        "base_url": "http://x/v1",
+        "models": ["b", {"name": "a/c", "context": 10, "output": 5}],
+        "open": False,
+    }
+    own = offered(openai, {"own": table})["own"]
+    assert own.models == (ModelInfo("own/a/c", 10, 5), ModelInfo("own/b"))
+    assert own.open is False
+    assert offered(openai, {})["openai"].models
+    assert offered(openai, {})["openai"].open is True
+    # What OpenAI serves is not what another endpoint under its name serves.
+    proxied = offered(openai, {"openai": {"base_url": "http://x/v1"}})["openai"]
+    assert proxied.models == ()
+
+
+BAD = {
+    "no url": {},
+    "not http": {"base_url": "ftp://x"},
+    "no host": {"base_url": "http:///v1"},
+    "no url at all": {"base_url": "localhost:8000"},
+    "bad port": {"base_url": "http://x:port/v1"},
+    "credentials": {"base_url": f"https://user:{SECRET}@x/v1"},
+    "spaces": {"base_url": "http://x/a b"},
+    "line end": {"base_url": "http://x/\r\nhost: y"},
+    "fragment": {"base_url": "http://x/#a"},
+    "unknown field": {"base_url": "http://x", "apikey": SECRET},
+    "key with a line end": {"base_url": "http://x", "api_key": f"{SECRET}\n{SECRET}"},
+    "key beyond ASCII": {"base_url": "http://x", "api_key": f"{SECRET}\u20ac"},
+    "header name": {"base_url": "http://x", "headers": {"a b": SECRET}},
+    "header value": {"base_url": "http://x", "headers": {"a": f"{SECRET}\r\nb: c"}},
+    "header number": {"base_url": "http://x", "headers": {"a": 1}},
+    "models": {"base_url": "http://x", "models": "m"},
+    "model": {"base_url": "http://x", "models": [1]},
+    "nameless model": {"base_url": "http://x", "models": [{"context": 1}]},
+    "context": {"base_url": "http://x", "models": [{"name": "m", "context": -1}]},
+    "options": {"base_url": "http://x", "options": []},
+    "open": {"base_url": "http://x", "open": "yes"},
+    "timeout": {"base_url": "http://x", "read_timeout": 0},
+    "protocol": {"base_url": "http://x", "protocol": "openai-chatt"},
+    "protocol type": {"base_url": "http://x", "protocol": 1},
+    "no table": "http://x",
+}
+
+
+@pytest.mark.parametrize("table", BAD.values(), ids=BAD)
+def test_a_bad_table_is_named_and_leaves_the_others_alone(table: Any) -> None:
+    tables = {"bad": table, "good": {"base_url": "http://x/v1"}}
+    got: list[str] = []
+
+    def register(one: Provider) -> None:
+        got.append(one.name)
+
+    place = Place(Location("/"), resource=Transport(), providers=tables)
+    with pytest.raises(ConfigurationError, match="bad") as caught:
+        openai.dovetail_register_providers(register=register, place=place)
+    assert got == ["good", "openai"]
+    assert SECRET not in str(caught.value)
+
+
+def test_all_bad_tables_are_named_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        offered(
+            openai,
+            {"one": {}, "two": {"base_url": "x"}, "a/b": {"base_url": "http://x"}},
+        )
+    for name in ("one", "two", "a/b"):
+        assert name in str(caught.value)
+
+
+@pytest.mark.law("access.6")
+def test_no_secret_is_in_the_repr_of_an_endpoint() -> None:
+    table = {
+        "base_url": f"http://x/v1?key={SECRET}",
+        "api_key": SECRET,
+        "headers": {"x-token": SECRET},
+        "options": {"secret": SECRET},
+    }
+    endpoint = read_endpoint("own", table, {}, DEFAULTS)
+    assert endpoint.key == SECRET
+    assert SECRET not in repr(endpoint) + repr(endpoint.redactor())
+    assert endpoint.redactor()(f"a {SECRET} b") == "a [redacted] b"

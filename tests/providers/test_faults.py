@@ -1,0 +1,176 @@
+"""What a refusal means, and that no secret is told."""
+
+import json
+from typing import Any
+
+import pytest
+from dovetail.plugins.providers.faults import (
+    Redactor,
+    fault_of_answer,
+    retry_after,
+)
+from hypothesis import given, strategies as st
+
+KEY = "sk-proj-abcdefghijklmnop"
+
+
+def fault(status: int, body: Any = "", **headers: str) -> Any:
+    text = body if isinstance(body, str) else json.dumps(body)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return fault_of_answer("test", status, named, text, Redactor([KEY]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "Input is too long for requested model.",
+        "Your input exceeds the context window of this model.",
+        "The input token count (1196265) exceeds the maximum number of tokens allowed",
+        "This model's maximum prompt length is 131072 but the request has 537812",
+        "Please reduce the length of the messages or completion.",
+        "This endpoint's maximum context length is 128,000 tokens.",
+        "prompt token count of 140000 exceeds the limit of 128000",
+        "the request exceeds the available context size, try increasing it",
+        "The number of tokens to keep is greater than the context length",
+        "invalid params, context window exceeds limit",
+        "Your request exceeded model token limit: 131072",
+        "Prompt is too large for model with 131072 maximum context length",
+    ],
+)
+def test_too_much_input_is_recognised_in_every_providers_words(text: str) -> None:
+    for status in (400, 422, 500):
+        error = fault(status, {"error": {"message": text}})
+        assert error.code == "provider.context_overflow"
+        assert error.retryable is False
+    # The same words about a rate are about a rate.
+    slow = fault(429, {"error": {"message": f"rate limit: {text}"}})
+    assert slow.code == "provider.rate_limited"
+    slow = fault(400, {"error": {"message": f"Throttling: {text}"}})
+    assert slow.code == "provider.invalid_request"
+
+
+def test_codes_decide_before_words() -> None:
+    body = {"error": {"code": "context_length_exceeded", "message": "no"}}
+    assert fault(400, body).code == "provider.context_overflow"
+    body = {"error": {"code": "content_filter", "message": "no"}}
+    assert fault(400, body).code == "provider.content_refused"
+    # A word alone never turns an outage into a refusal.
+    assert fault(500, "our safety systems are down").code == "provider.unavailable"
+    assert fault(429, "content policy").code == "provider.rate_limited"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"error": {"code": "insufficient_quota", "message": "x"}}, "quota"),
+        ({"error": {"message": "You exceeded your current quota"}}, "quota"),
+        ({"error": {"message": "Rate limit reached for gpt"}}, "rate_limited"),
+        (
+            [
+                {
+                    "error": {
+                        "message": "You exceeded your current quota",
+                        "details": [{"@type": "RetryInfo", "retryDelay": "34.07s"}],
+                    }
+                }
+            ],
+            "rate_limited",
+        ),
+    ],
+)
+def test_no_more_credit_is_told_from_too_fast(body: Any, code: str) -> None:
+    assert fault(429, body).code == f"provider.{code}"
+
+
+def test_anthropic_says_no_credit_with_a_400() -> None:
+    body = {"error": {"message": "Your credit balance is too low to access the API."}}
+    assert fault(400, body).code == "provider.quota"
+
+
+def test_a_wordless_refusal_is_too_much_input_only_where_that_is_known() -> None:
+    refused = fault_of_answer("cerebras", 400, {}, "", Redactor())
+    assert refused.code == "provider.context_overflow"
+    assert fault(413).code == "provider.context_overflow"
+    assert fault(400).code == "provider.invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"error": {"message": "a"}}, "a"),
+        ({"error": "a"}, "a"),
+        ({"message": "a"}, "a"),
+        ({"detail": "a"}, "a"),
+        ({"detail": [{"msg": "a"}, {"msg": "b"}]}, "a; b"),
+        ({"errors": [{"message": "a"}]}, "a"),
+        ([{"error": {"message": "a"}}], "a"),
+        ({"error": {"message": "a", "metadata": {"raw": "b"}}}, "a: b"),
+        ("<html><style>x</style><h1>Bad</h1>\n<p>gateway</p></html>", "Bad gateway"),
+        ("plain  text\n", "plain text"),
+        ("", "it gave no reason"),
+        ({}, "{}"),
+        ([], "[]"),
+        ("7", "7"),
+        ({"error": None}, '{"error": null}'),
+        ({"error": {}}, "it gave no reason"),
+    ],
+)
+def test_the_message_is_found_in_every_shape(body: Any, said: str) -> None:
+    assert fault(400, body).problem == said
+
+
+def test_a_providers_advice_on_when_to_come_back_is_kept() -> None:
+    assert retry_after({"retry-after-ms": "1500", "retry-after": "9"}) == 1.5
+    assert retry_after({"retry-after": " 2.5 "}) == 2.5
+    date = "Wed, 21 Oct 2026 07:28:30 GMT"
+    now = "Wed, 21 Oct 2026 07:28:00 GMT"
+    assert retry_after({"retry-after": date, "date": now}) == 30
+    assert retry_after({"retry-after": now, "date": date}) == 0
+    assert retry_after({"retry-after": "soon"}) is None
+    assert retry_after({"retry-after": "-1"}) is None
+    assert retry_after({"retry-after": "inf"}) is None
+    assert retry_after({}, '"retryDelay": "34.07s"') == 34.07
+    assert fault(429, "", retry_after="7").retry_after == 7
+
+
+def test_a_provider_may_say_itself_whether_to_retry() -> None:
+    assert fault(500, "", x_should_retry="false").retryable is False
+    assert fault(409, "", x_should_retry="true").retryable is True
+
+
+@pytest.mark.law("access.6")
+@pytest.mark.parametrize(
+    "echo",
+    [
+        KEY,
+        f"Bearer {KEY}",
+        f"'{KEY}'",
+        "sk-proj-ab*********mnop",
+        "sk-pr**************nop.",
+        "sk%2Bkey%2F",
+    ],
+)
+def test_every_echo_of_a_key_is_taken_out(echo: str) -> None:
+    redact = Redactor([KEY, "sk+key/"])
+    shown = redact(f"Incorrect API key provided: {echo}. See our page.")
+    for part in ("proj", "mnop", "nop", "key%", "%2F"):
+        assert part not in shown
+    assert shown.startswith("Incorrect API key provided: ")
+
+
+def test_what_is_no_secret_stays() -> None:
+    redact = Redactor([KEY, "abc"])
+    assert redact("**bold** abc a***b") == "**bold** abc a***b"
+    assert Redactor()("anything **at** all") == "anything **at** all"
+
+
+@pytest.mark.law("access.6")
+@given(st.text(max_size=30), st.text(max_size=30), st.integers(0, 20_000))
+def test_a_key_anywhere_in_a_body_is_not_told(a: str, b: str, pad: int) -> None:
+    for body in (
+        a + " " * (pad % 40) + KEY + b,
+        "x" * pad + KEY,
+        json.dumps({"error": {"message": "x" * pad + KEY + b}}),
+    ):
+        assert KEY[:8] not in str(fault(401, body))
