@@ -64,6 +64,11 @@ class AskRequest:
     metadata: Mapping[str, Json] = field(factory=dict)
     message_id: MessageId | None = None
     call_id: str | None = None
+    guard: Callable[[LogTransaction], None] | None = field(
+        default=None, eq=False, repr=False
+    )
+    """Raises where whoever asks may not write any more; runs in each transaction that
+    is made for the call."""
 
 
 @frozen
@@ -318,9 +323,9 @@ class Permissions:
         if reply not in get_args(PermissionReply):
             raise InvalidValueError("reply", reply, '"once", "always" or "reject"')
         advice = _advice(message)
-        rules: dict[str, Sequence[Rule]] = {}
+        rules: Sequence[Rule] = ()
 
-        def answer(tx: LogTransaction) -> set[str]:
+        def answer(tx: LogTransaction) -> None:
             row = self._row(tx.rows, request_id)
             if row is None:
                 raise PermissionNotFoundError(request_id)
@@ -328,29 +333,18 @@ class Permissions:
             if reply == "reject" and by not in (INTERRUPT, POLICY):
                 for other in tx.rows.pending_permissions(session_id=row.session_id):
                     tx.append(_replied(other, "reject", request_id, advice))
-            if reply != "always":
-                return set()
-            asked = _question_of(tx.rows, row)
-            if asked is None or not asked.save:
-                return set()
-            self._save(tx, asked, by, expires)
-            return self._release(tx, rules, request_id)
+            asked = _question_of(tx.rows, row) if reply == "always" else None
+            if asked is not None and asked.save:
+                self._save(tx, asked, by, expires)
+                self._release(tx, asked, rules)
 
         with anyio.CancelScope(shield=True):
             if reply == "always":
-                self._learn(rules, {each.agent for each in await self.pending()})
-            missing = await self._log.commit(answer)
-            # Agents that began to ask in between; what they asked since then has
-            # seen the approvals.
-            while missing:
-                self._learn(rules, missing)
-                missing = await self._log.commit(
-                    lambda tx: self._release(tx, rules, request_id)
-                )
-
-    def _learn(self, rules: dict[str, Sequence[Rule]], agents: set[str]) -> None:
-        # In the event-loop thread: what the rules come from is not for other threads.
-        rules.update({agent: tuple(self._rules_for(agent)) for agent in sorted(agents)})
+                # In the event-loop thread: what rules come from is not for others.
+                waiting = await self.pending()
+                agents = [each.agent for each in waiting if each.id == request_id]
+                rules = tuple(self._rules_for(agents[0])) if agents else ()
+            await self._log.commit(answer)
 
     def _save(
         self,
@@ -383,25 +377,16 @@ class Permissions:
             )
 
     def _release(
-        self,
-        tx: LogTransaction,
-        rules: Mapping[str, Sequence[Rule]],
-        request_id: str,
-    ) -> set[str]:
-        """Allow what is fully allowed now; return agents whose rules are not known."""
-        missing: set[str] = set()
+        self, tx: LogTransaction, answered: PermissionAsked, rules: Sequence[Rule]
+    ) -> None:
+        """Allow what its agent waits for elsewhere and is fully allowed now."""
+        approvals = self._approvals(tx.rows, answered.agent, tx.now)
         for row in self._pending_rows(tx.rows):
             asked = _question_of(tx.rows, row)
-            if asked is None:
+            if asked is None or asked.agent != answered.agent:
                 continue
-            if asked.agent not in rules:
-                missing.add(asked.agent)
-                continue
-            approvals = self._approvals(tx.rows, asked.agent, tx.now)
-            own = rules[asked.agent]
-            if decide(asked.action, asked.resources, own, approvals) == "allow":
-                tx.append(_replied(row, "once", request_id))
-        return missing
+            if decide(asked.action, asked.resources, rules, approvals) == "allow":
+                tx.append(_replied(row, "once", answered.request_id))
 
     # --- saved approvals ----------------------------------------------------------
 

@@ -462,6 +462,34 @@ async def test_always_releases_what_is_now_allowed(process: Process) -> None:
     assert (replied.reply, replied.by) == ("once", mine.id)
 
 
+async def test_an_approval_that_comes_just_in_time_saves_the_question(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Asker(process.permissions, want(save=["a.py"]))
+    late = Asker(process.permissions, want(call="call_2"))
+    looked, go = anyio.Event(), anyio.Event()
+    commit = process.log.commit
+
+    async def slow_commit(decide: Any) -> Any:
+        looked.set()
+        await go.wait()
+        return await commit(decide)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(first)
+            (pending,) = await process.until_asked(1)
+            monkeypatch.setattr(process.log, "commit", slow_commit)
+            tasks.start_soon(late)
+            await looked.wait()
+            monkeypatch.setattr(process.log, "commit", commit)
+            await process.permissions.reply(pending.id, "always")
+            go.set()
+            assert await late.ended() == "allowed"
+    asked = [e for e in await process.events() if isinstance(e, PermissionAsked)]
+    assert len(asked) == 1
+
+
 @pytest.mark.law("access.3")
 async def test_an_approval_does_not_override_a_configured_ask(
     process: Process,
@@ -673,6 +701,36 @@ async def test_a_policy_answers_a_question_of_before(opened: Callable[[], Any]) 
     async with died_asking(opened, want()) as process:
         await process.at(Location(HERE), policy="allow").ask(want())
         assert list(await process.permissions.pending()) == []
+
+
+@pytest.mark.parametrize("policy", ["allow", "deny"])
+async def test_a_persons_answer_of_before_beats_the_policy(
+    opened: Callable[[], Any], policy: Any
+) -> None:
+    async with died_asking(opened, want()) as process:
+        (pending,) = await process.permissions.pending()
+        reply: Any = "reject" if policy == "allow" else "once"
+        await process.permissions.reply(pending.id, reply, "not that")
+        permissions = process.at(Location(HERE), policy=policy)
+        if reply == "once":
+            await permissions.ask(want())
+        else:
+            with pytest.raises(PermissionRejectedError, match="not that"):
+                await permissions.ask(want())
+
+
+async def test_what_an_earlier_process_interrupted_is_asked_again(
+    opened: Callable[[], Any],
+) -> None:
+    async with opened() as first:
+        await first.session(ONE)
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(Asker(first.permissions, want()))
+                await first.until_asked(1)
+                tasks.cancel_scope.cancel()
+    async with opened() as second:
+        assert await answered(second, want(), "once") == "allowed"
 
 
 @pytest.mark.law("access.5")
