@@ -7,7 +7,7 @@ stranger's tools.
 
 from typing import Any
 
-from dovetail.kernel import Place, Register, Tool, hookimpl
+from dovetail.kernel import ConfigurationError, Place, Register, Tool, hookimpl
 
 from ._files import Files
 from ._search import Search
@@ -21,7 +21,12 @@ from .write import write_tool
 
 
 class BuiltinTools:
-    """The plugin that offers the built-in tools in every Location."""
+    """The plugin that offers the built-in tools in every Location.
+
+    Setting ``ripgrep = false`` makes ``glob`` and ``grep`` use the search of this
+    package even where ripgrep is installed. It cannot name a program: settings may come
+    from a file of the Location, and that must not choose what is run.
+    """
 
     def __init__(self) -> None:
         # Shared by all Locations, because Locations may lie in one another.
@@ -32,7 +37,10 @@ class BuiltinTools:
         self, register: Register[Tool[Any, Any]], place: Place
     ) -> None:
         """Offer the seven tools."""
-        search = Search(place.environment)
+        ripgrep = place.settings.get("ripgrep", True)
+        if not isinstance(ripgrep, bool):
+            raise ConfigurationError("plugins.tools.ripgrep", "must be true or false")
+        search = Search(place.environment, ripgrep=ripgrep)
         register(read_tool(self._files))
         register(write_tool(self._files))
         register(edit_tool(self._files))

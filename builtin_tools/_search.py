@@ -61,16 +61,21 @@ def find_ripgrep(environment: Mapping[str, str]) -> str | None:
 
 
 class Search:
-    """Runs searches. ``ripgrep`` is asked before each for the program to use."""
+    """Runs searches; without ``ripgrep`` only by our own program."""
 
     def __init__(
         self,
         environment: Mapping[str, str],
-        ripgrep: Callable[[], str | None] | None = None,
+        *,
+        ripgrep: bool = True,
         seconds: float = SECONDS,
     ) -> None:
-        self._ripgrep = ripgrep or (lambda: find_ripgrep(environment))
+        self._environment = environment
+        self._use_ripgrep = ripgrep
         self._seconds = seconds
+
+    def _ripgrep(self) -> str | None:
+        return find_ripgrep(self._environment) if self._use_ripgrep else None
 
     async def files(self, cwd: str, root: str, pattern: str, limit: int) -> Found:
         """Return the visible files below a folder whose path matches.

@@ -208,18 +208,27 @@ def _spec(path: str) -> GitIgnoreSpec | None:
             text = file.read(_MAX_IGNORE_FILE).decode("utf-8-sig", "replace")
     except OSError:
         return None
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = [_inside(line.removesuffix("\r")) for line in text.split("\n")]
     try:
         return GitIgnoreSpec.from_lines(lines)
-    except ValueError:
+    except (ValueError, re.error):
         # git passes over a pattern that it cannot use; only that one is lost.
         return GitIgnoreSpec.from_lines(line for line in lines if _usable(line))
+
+
+def _inside(line: str) -> str:
+    """Say ``a/**`` in other words: it names all that is in ``a``, and not ``a``.
+
+    To pathspec it also names the folder ``a/``, so that a later rule could not bring
+    back a file in it.
+    """
+    return f"{line.rstrip(' ')}/*" if line.rstrip(" ").endswith("/**") else line
 
 
 def _usable(line: str) -> bool:
     try:
         GitIgnoreSpec.from_lines([line])
-    except ValueError:
+    except (ValueError, re.error):
         return False
     return True
 

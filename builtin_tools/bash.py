@@ -84,16 +84,24 @@ class BashInput:
 
 @frozen
 class BashOutput:
+    """What is recorded of a command beside what the model is shown."""
+
     exit_code: int | None
     """``-n`` when signal ``n`` ended the shell; None when the time was over."""
-    stdout: str
-    stderr: str
     timed_out: bool
     stdout_dropped: int
     """Bytes that were not kept, between the beginning and the end."""
     stderr_dropped: int
     still_running: bool
     """Something that the command started still held its output open."""
+
+
+@frozen
+class BashResult(BashOutput):
+    """The whole result. What is shown is recorded as content, so not once more here."""
+
+    stdout: str
+    stderr: str
 
 
 def bash_tool(
@@ -134,7 +142,7 @@ def command_environment(
 
 async def _execute(
     environment: Mapping[str, str], input: BashInput, context: ToolContext
-) -> BashOutput:
+) -> BashResult:
     _check(input)
     target = await resolve(context.location, input.workdir, "run in")
     metadata: dict[str, object] = {"workdir": target.resource}
@@ -157,7 +165,7 @@ async def _execute(
         except OSError as error:
             why = (error.strerror or type(error).__name__).lower()
             raise ToolFailure(f"cannot run the command: {why}") from error
-    return BashOutput(
+    return BashResult(
         exit_code=None if ended.timed_out else ended.code,
         stdout=stdout.text(),
         stderr=stderr.text(),
@@ -201,6 +209,7 @@ class _Watched:
 
 
 def _render(output: BashOutput) -> str:
+    assert isinstance(output, BashResult)
     parts: list[str] = []
     if output.stdout.strip("\n"):
         parts.append(output.stdout.strip("\n"))

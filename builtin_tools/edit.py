@@ -207,7 +207,8 @@ def _side(sign: str, lines: list[str]) -> list[str]:
 def _hint(text: str, old: str, ending: str) -> str:
     """Return what may be wrong with a text that was not found. Bounded work."""
     wanted = old.splitlines()[:200]
-    if wanted and all(_NUMBERED.match(line) for line in wanted if line.strip()):
+    spoken = [line for line in wanted if line.strip()]
+    if spoken and all(_NUMBERED.match(line) for line in spoken):
         return "leave out the line numbers that read adds"
     lines = text.split("\n")[:20_000]
     # 1. The same words with other whitespace.

@@ -54,10 +54,19 @@ class GrepMatch:
 
 @frozen
 class GrepOutput:
-    matches: tuple[GrepMatch, ...]
+    """What is recorded of a search beside what the model is shown."""
+
+    lines: int
     truncated: bool
     """There are more."""
     timed_out: bool
+
+
+@frozen
+class GrepResult(GrepOutput):
+    """The whole result. What is shown is recorded as content, so not once more here."""
+
+    matches: tuple[GrepMatch, ...]
 
 
 def grep_tool(search: Search, files: Files) -> Tool[GrepInput, GrepOutput]:
@@ -76,7 +85,7 @@ def grep_tool(search: Search, files: Files) -> Tool[GrepInput, GrepOutput]:
 
 async def _execute(
     search: Search, files: Files, input: GrepInput, context: ToolContext
-) -> GrepOutput:
+) -> GrepResult:
     if "\0" in input.pattern:
         raise ToolFailure("cannot search: the expression contains NUL")
     if input.include is not None:
@@ -99,13 +108,14 @@ async def _execute(
         if paths:
             shown = tuple(paths.values())
             await context.ask("read", shown, save=shown)
-    return GrepOutput(
+    return GrepResult(
+        len(found.matches),
+        found.truncated,
+        found.timed_out,
         tuple(
             GrepMatch(paths[match.path], match.line, match.text)
             for match in found.matches
         ),
-        found.truncated,
-        found.timed_out,
     )
 
 
@@ -127,6 +137,7 @@ async def _one_file(
 
 
 def _render(output: GrepOutput) -> str:
+    assert isinstance(output, GrepResult)
     lines = [
         f"{shown_path(match.path)}:{match.line}:{match.text}"
         for match in output.matches

@@ -82,13 +82,21 @@ class ReadInput:
 
 @frozen
 class ReadOutput:
+    """What is recorded of a read beside what the model is shown."""
+
     kind: Literal["text", "folder", "image"]
     path: str
     """Relative to the Location, or absolute outside it."""
-    text: str = ""
-    """What is shown: numbered lines, entries, or what the image is."""
     next: int | None = None
     """The ``offset`` that goes on after this page."""
+
+
+@frozen
+class ReadPage(ReadOutput):
+    """The whole result. What is shown is recorded as content, so not once more here."""
+
+    text: str = ""
+    """Numbered lines, entries, or what the image is."""
     file: FileContent | None = None
 
 
@@ -106,7 +114,7 @@ def read_tool(files: Files) -> Tool[ReadInput, ReadOutput]:
     )
 
 
-async def _execute(files: Files, input: ReadInput, context: ToolContext) -> ReadOutput:
+async def _execute(files: Files, input: ReadInput, context: ToolContext) -> ReadPage:
     target = await resolve(context.location, input.path, "read")
     await approve(target, context, "read", (target.resource,))
     # The thread asks between chunks whether the call was cancelled.
@@ -114,13 +122,14 @@ async def _execute(files: Files, input: ReadInput, context: ToolContext) -> Read
 
 
 def _render(output: ReadOutput) -> Sequence[Content]:
+    assert isinstance(output, ReadPage)
     shown: list[Content] = [TextContent(output.text)]
     if output.file is not None:
         shown.append(output.file)
     return shown
 
 
-def _read(files: Files, target: Target, input: ReadInput) -> ReadOutput:
+def _read(files: Files, target: Target, input: ReadInput) -> ReadPage:
     if target.kind == "directory":
         return _folder(target, input)
     if target.kind == "missing":
@@ -133,7 +142,7 @@ def _read(files: Files, target: Target, input: ReadInput) -> ReadOutput:
             raise failure("read", target.given, reason(error)) from error
 
 
-def _file(target: Target, descriptor: int, input: ReadInput) -> ReadOutput:
+def _file(target: Target, descriptor: int, input: ReadInput) -> ReadPage:
     size = os.fstat(descriptor).st_size
     head = os.pread(descriptor, 4096, 0)
     mime = image_type(head)
@@ -157,7 +166,7 @@ def _file(target: Target, descriptor: int, input: ReadInput) -> ReadOutput:
     )
 
 
-def _text(target: Target, page: TextPage, input: ReadInput, size: int) -> ReadOutput:
+def _text(target: Target, page: TextPage, input: ReadInput, size: int) -> ReadPage:
     if not page.lines and (page.total or input.offset > 1):
         raise failure(
             "read",
@@ -173,7 +182,7 @@ def _text(target: Target, page: TextPage, input: ReadInput, size: int) -> ReadOu
     text = "\n".join(f"{line.number}\t{line.text}" for line in page.lines)
     if notes:
         text = "\n\n".join(part for part in (text, f"({'; '.join(notes)})") if part)
-    return ReadOutput("text", target.resource, text, page.next)
+    return ReadPage("text", target.resource, page.next, text)
 
 
 def _notes(page: TextPage, size: int) -> list[str]:
@@ -212,7 +221,7 @@ def _lines(lines: Sequence[Line]) -> str:
     return f"line{'s' if len(lines) > 1 else ''} {shown}{more}"
 
 
-def _image(target: Target, descriptor: int, mime: str, size: int) -> ReadOutput:
+def _image(target: Target, descriptor: int, mime: str, size: int) -> ReadPage:
     if size > MAX_IMAGE:
         raise failure(
             "read",
@@ -226,15 +235,15 @@ def _image(target: Target, descriptor: int, mime: str, size: int) -> ReadOutput:
     if len(data) > MAX_IMAGE:
         raise failure("read", target.given, "it grew while it was read")
     encoded = base64.b64encode(data).decode()
-    return ReadOutput(
+    return ReadPage(
         "image",
         target.resource,
-        f"{target.resource} is an image ({mime}, {plural(len(data), 'byte')})",
+        text=f"{target.resource} is an image ({mime}, {plural(len(data), 'byte')})",
         file=FileContent(mime, encoded, target.name),
     )
 
 
-def _folder(target: Target, input: ReadInput) -> ReadOutput:
+def _folder(target: Target, input: ReadInput) -> ReadPage:
     last = input.offset + input.limit - 1
     try:
         with open_directory(target, "read") as descriptor:
@@ -270,9 +279,7 @@ def _folder(target: Target, input: ReadInput) -> ReadOutput:
     text = "\n".join(shown)
     if notes:
         text = "\n\n".join(part for part in (text, f"({'; '.join(notes)})") if part)
-    return ReadOutput(
-        "folder", target.resource, text, after if after <= count else None
-    )
+    return ReadPage("folder", target.resource, after if after <= count else None, text)
 
 
 def _smallest(descriptor: int, limit: int) -> tuple[list[str], int]:

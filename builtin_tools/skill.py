@@ -20,12 +20,20 @@ class SkillInput:
 
 @frozen
 class SkillOutput:
+    """What is recorded of a skill beside what the model is shown."""
+
     name: str
-    body: str
     directory: str | None
     """Where its files are; None for a skill that is not a folder."""
     files: tuple[str, ...]
     """Up to ten of them, relative to ``directory``."""
+
+
+@frozen
+class LoadedSkill(SkillOutput):
+    """The whole result. What is shown is recorded as content, so not once more here."""
+
+    body: str
 
 
 def skill_tool() -> Tool[SkillInput, SkillOutput]:
@@ -42,18 +50,19 @@ def skill_tool() -> Tool[SkillInput, SkillOutput]:
     )
 
 
-async def _execute(input: SkillInput, context: ToolContext) -> SkillOutput:
+async def _execute(input: SkillInput, context: ToolContext) -> LoadedSkill:
     await context.ask("skill", (input.name,), save=(input.name,))
     try:
         skill = await context.skill(input.name)
     except SkillNotFoundError as error:
         raise ToolFailure(f"cannot load skill {input.name!r}: {error}") from error
-    return SkillOutput(
-        skill.name, skill.body, skill.directory, tuple(skill.files[:_SAMPLED])
+    return LoadedSkill(
+        skill.name, skill.directory, tuple(skill.files[:_SAMPLED]), skill.body
     )
 
 
 def _render(output: SkillOutput) -> str:
+    assert isinstance(output, LoadedSkill)
     parts = [f"# Skill: {output.name}", output.body.strip("\n")]
     if output.directory is not None:
         lines = [f"Base directory of this skill: {output.directory}"]

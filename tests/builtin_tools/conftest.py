@@ -1,12 +1,13 @@
 """What tests of the built-in tools share: a Location, its context, the tools."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dovetail.builtin_tools import BuiltinTools
+from dovetail.builtin_tools._search import find_ripgrep
 from dovetail.kernel import Content, FileContent, Place, Tool
 from support.tool_context import FakeToolContext
 
@@ -14,11 +15,18 @@ from support.tool_context import FakeToolContext
 class Toolbox:
     """The tools of one Location, called by name with plain data."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.directory = directory
         self.context = FakeToolContext(directory)
         self.tools: dict[str, Tool[Any, Any]] = {}
-        place = Place(self.context.location, environment=environment)
+        place = Place(
+            self.context.location, settings=settings or {}, environment=environment
+        )
         BuiltinTools().dovetail_register_tools(self._register, place)
 
     def _register(self, tool: Tool[Any, Any]) -> None:
@@ -57,3 +65,26 @@ def place(tmp_path: Path) -> Path:
 @pytest.fixture
 def tools(place: Path) -> Toolbox:
     return Toolbox(place, os.environ)
+
+
+@pytest.fixture(params=["ripgrep", "own"])
+def searching(request: pytest.FixtureRequest, place: Path) -> Toolbox:
+    """The tools, once for each way to search."""
+    own = request.param == "own"
+    if not own and find_ripgrep(os.environ) is None:
+        pytest.skip("ripgrep is not installed")
+    return Toolbox(place, os.environ, {"ripgrep": not own})
+
+
+@pytest.fixture
+def fill(place: Path) -> Callable[..., None]:
+    """Return a function that writes files, given as path and text or bytes."""
+
+    def fill(files: Mapping[str, str | bytes]) -> None:
+        for name, content in files.items():
+            path = place / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            data = content.encode() if isinstance(content, str) else content
+            path.write_bytes(data)
+
+    return fill

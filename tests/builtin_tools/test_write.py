@@ -1,0 +1,158 @@
+"""The tool write: whole files, atomically."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from dovetail.kernel import ToolFailure
+
+
+async def test_a_new_file_is_created_with_its_folders(tools: Any, place: Path) -> None:
+    shown = await tools.text("write", path="a/b/c.txt", content="héllo\n")
+    assert shown == "Created a/b/c.txt (7 bytes)"
+    assert (place / "a/b/c.txt").read_bytes() == "héllo\n".encode()
+    assert tools.context.asked == [("edit", ("a/b/c.txt",))]
+    assert tools.context.saves == [("a/b/c.txt",)]
+
+
+async def test_an_existing_file_is_replaced_and_keeps_its_mode(
+    tools: Any, place: Path, fill: Any
+) -> None:
+    fill({"run.sh": "old"})
+    (place / "run.sh").chmod(0o750)
+    assert await tools.text("write", path="run.sh", content="new") == (
+        "Replaced run.sh (3 bytes)"
+    )
+    assert (place / "run.sh").read_text() == "new"
+    assert (place / "run.sh").stat().st_mode & 0o7777 == 0o750
+
+
+async def test_a_new_file_gets_the_mode_that_the_umask_allows(
+    tools: Any, place: Path
+) -> None:
+    (place / "plain").touch()
+    await tools.call("write", path="made", content="x")
+    assert (place / "made").stat().st_mode == (place / "plain").stat().st_mode
+
+
+async def test_a_byte_order_mark_is_kept_and_is_never_two(
+    tools: Any, place: Path, fill: Any
+) -> None:
+    fill({"a.txt": "\ufeffold", "b.txt": "old"})
+    for path, content, mark in (
+        ("a.txt", "new", True),
+        ("a.txt", "\ufeffnew", True),
+        ("b.txt", "\ufeffnew", True),
+        ("c.txt", "\ufeffnew", True),
+        ("d.txt", "new", False),
+    ):
+        await tools.call("write", path=path, content=content)
+        expected = b"\xef\xbb\xbfnew" if mark else b"new"
+        assert (place / path).read_bytes() == expected
+
+
+async def test_contents_arrive_byte_for_byte(
+    tools: Any, place: Path, corpus: Any
+) -> None:
+    strings = [*corpus("naughty-strings").json("blns.json"), "a\r\nb\rc\n", "a\0b"]
+    for text in strings:
+        await tools.call("write", path="a.txt", content=text)
+        assert (place / "a.txt").read_bytes() == text.encode()
+        (place / "a.txt").unlink()
+
+
+async def test_a_lone_surrogate_is_refused_before_anything_is_asked(
+    tools: Any, place: Path
+) -> None:
+    with pytest.raises(ToolFailure, match="lone surrogate at character 1"):
+        await tools.call("write", path="a.txt", content="a\ud800")
+    assert tools.context.asked == []
+    assert os.listdir(place) == []
+
+
+async def test_a_folder_and_a_path_like_one_are_refused(
+    tools: Any, place: Path
+) -> None:
+    (place / "folder").mkdir()
+    with pytest.raises(ToolFailure, match="it is a folder"):
+        await tools.call("write", path="folder", content="x")
+    with pytest.raises(ToolFailure, match="does not end in '/'"):
+        await tools.call("write", path="new/", content="x")
+    assert not (place / "new").exists()
+
+
+async def test_a_read_only_file_is_not_replaced_behind_its_back(
+    tools: Any, place: Path, fill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill({"a.txt": "old"})
+    monkeypatch.setattr(os, "access", lambda *args, **kwargs: False)
+    with pytest.raises(ToolFailure, match="read-only"):
+        await tools.call("write", path="a.txt", content="new")
+    assert (place / "a.txt").read_text() == "old"
+
+
+async def test_a_failing_disk_leaves_the_old_file_and_no_debris(
+    tools: Any, place: Path, fill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill({"a.txt": "old"})
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ToolFailure, match="no space left on device"):
+        await tools.call("write", path="a.txt", content="new")
+    assert os.listdir(place) == ["a.txt"]
+    assert (place / "a.txt").read_text() == "old"
+
+
+async def test_writers_of_one_file_in_one_step_all_come_through(
+    tools: Any, place: Path
+) -> None:
+    """Each is approved on what it saw; what it finds is the work of its siblings."""
+    entered = 0
+    everybody = anyio.Event()
+
+    async def wait_for_all() -> None:
+        nonlocal entered
+        entered += 1
+        if entered == 8:
+            everybody.set()
+        await everybody.wait()
+
+    tools.context.decide = lambda *_: wait_for_all()
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for number in range(8):
+                group.start_soon(
+                    lambda number=number: tools.call(
+                        "write", path="a.txt", content=f"{number}" * 1000
+                    )
+                )
+    content = (place / "a.txt").read_text()
+    assert content == content[0] * 1000
+    assert os.listdir(place) == ["a.txt"]
+
+
+async def test_a_hard_link_elsewhere_keeps_the_old_content(
+    tools: Any, place: Path, fill: Any
+) -> None:
+    fill({"a.txt": "old"})
+    os.link(place / "a.txt", place.parent / "twin")
+    await tools.call("write", path="a.txt", content="new")
+    assert (place.parent / "twin").read_text() == "old"
+
+
+def test_its_effect_is_never_called_harmless_to_repeat(tools: Any) -> None:
+    effects = {name: tool.effect for name, tool in tools.tools.items()}
+    assert effects == {
+        "read": "pure",
+        "glob": "pure",
+        "grep": "pure",
+        "skill": "pure",
+        "write": "reconcilable",
+        "edit": "unsafe",
+        "bash": "unsafe",
+    }
