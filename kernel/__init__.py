@@ -40,6 +40,8 @@ if TYPE_CHECKING:
         UnreadableEvent as UnreadableEvent,
     )
     from .events.tail import (
+        Placed as Placed,
+        RuntimeTail as RuntimeTail,
         Tail as Tail,
     )
     from .hookspecs import (
@@ -264,7 +266,7 @@ _HOMES = {
     ),
     "events.live": ("LiveSubscription",),
     "events.log": ("UnreadableEvent",),
-    "events.tail": ("Tail",),
+    "events.tail": ("Placed", "RuntimeTail", "Tail"),
     "hookspecs": (
         "Hooks",
         "PROJECT",

@@ -22,6 +22,7 @@ from .context.registry import ContextRegistry
 from .contracts import AgentProfile, ContextSource, Place, Provider, Rule, SkillSource
 from .events.live import LiveSubscription
 from .events.log import EventLog
+from .events.tail import RuntimeTail
 from .lifecycle.clock import SystemClock
 from .lifecycle.configuration import Configuration
 from .lifecycle.location_map import LocationMap
@@ -168,6 +169,19 @@ class Runtime:
         """
         self._check_open()
         return self._log.live.subscribe(session_id=session_id)
+
+    def events(self, after: int | None = None, follow: bool = False) -> RuntimeTail:
+        """Return the durable events of all sessions after a cursor, in commit order.
+
+        Each comes once, with the cursor to go on after it; None means from the
+        beginning. With ``follow`` it goes on with what is committed later, by whatever
+        process, until it is closed or the runtime closes.
+
+        Raises:
+            CursorInvalidError: the cursor is not one that an event came with.
+        """
+        self._check_open()
+        return RuntimeTail(self._log, after, follow=follow)
 
     def _check_open(self) -> None:
         if self._tasks is None or self._closed:

@@ -28,8 +28,16 @@ class Bell:
         self._closed = True
         self.ring()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was rung for the last time."""
+        return self._closed
+
     async def wait(self) -> bool:
-        """Return True once rung since the last wait, or False when closed."""
+        """Return True once rung since the last wait, or False when closed.
+
+        A cancelled wait takes no ring with it.
+        """
         if not self._rung:
             self._event = anyio.Event()
             try:

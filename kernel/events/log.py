@@ -11,9 +11,10 @@ events are written; if it raises, no sequence number is consumed and nobody is t
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from attrs import frozen
 
@@ -23,6 +24,7 @@ from ..values.errors import (
     EventDamagedError,
     EventKindError,
     EventLogError,
+    EventOwnerError,
     EventVersionError,
     RuntimeClosedError,
     SessionNotFoundError,
@@ -45,7 +47,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-PAGE = 512
+PAGE = 256
 """Events read at once: bounds memory and the time that a read view is held."""
 
 
@@ -74,6 +76,7 @@ class LogTransaction:
         self.now = clock.now()
         self._heads: dict[str, Head] = {}
         self._projection = Projection(rows)
+        self._failure: BaseException | None = None
         self.appended: list[Event] = []
 
     def session(self, session_id: str) -> SessionRow:
@@ -85,12 +88,25 @@ class LogTransaction:
         return self._projection.session(session_id)
 
     def append(self, *events: Event) -> list[Event]:
-        """Append events of one session, in this order, and return them stamped."""
+        """Append events of one session, in this order, and return them stamped.
+
+        Raises:
+            EventOwnerError: the log is a replica that somebody else writes.
+            EventLogError: a projector refused one; the whole transaction is lost then,
+                also when the decision goes on.
+        """
         if not events:
             return []
         session_id = events[0].session_id
-        head = self._heads.get(session_id) or self.rows.head(session_id)
-        seq, previous = (head.seq, head.hash) if head else (-1, NO_HASH)
+        head = self.head(session_id)
+        if head.owner is not None:
+            raise EventOwnerError(
+                session_id,
+                head.seq + 1,
+                f"the log is replayed from {head.owner!r} and is not written here; "
+                "release it first",
+            )
+        seq, previous = head.seq, head.hash
         made: list[Event] = []
         records: list[EventRecord] = []
         for event in events:
@@ -118,15 +134,37 @@ class LogTransaction:
                     previous,
                 )
             )
-        self.rows.append(records)
-        self._heads[session_id] = Head(seq, previous)
-        for event in made:
-            self._projection.apply(event)
-        self.appended += made
+        self.accept(records, made)
         return made
+
+    def accept(self, records: Sequence[EventRecord], events: Sequence[Event]) -> None:
+        """Append records that are stamped and chained already, and project them.
+
+        ``events`` are what the records say. Whoever calls this answers for both.
+        """
+        try:
+            self.rows.append(records)
+            for event in events:
+                self._projection.apply(event)
+        except BaseException as error:
+            # An event without its projection must never be committed (law events.2),
+            # even when the decision caught this and went on.
+            self._failure = error
+            raise
+        last = records[-1]
+        owner = self.head(last.session_id).owner
+        self._heads[last.session_id] = Head(last.seq, last.hash, owner)
+        self.appended += events
+
+    def head(self, session_id: str) -> Head:
+        """Return where the session's log ends by now; at -1 when there is none."""
+        known = self._heads.get(session_id) or self.rows.head(session_id)
+        return known or Head(-1, NO_HASH)
 
     def finish(self) -> None:
         """Write what was kept back until the end of the transaction."""
+        if self._failure is not None:
+            raise self._failure
         self._projection.flush()
 
 
@@ -137,11 +175,22 @@ class EventLog:
         self.store = store
         self.clock = clock
         self.live = LiveFeed()
-        self._bells: dict[str, WeakSet[Bell]] = {}
-        self._all_bells: WeakSet[Bell] = WeakSet()
+        # By session; those of all sessions are under None.
+        self._bells: dict[str | None, WeakSet[Bell]] = {}
+        # Whose bells were collected, by whatever thread collected them.
+        self._dropped: deque[str | None] = deque()
         self._observers: list[Callable[[Event], None]] = []
         self._end_watch: Callable[[], None] | None = None
         self._closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<EventLog {state}: {self.readers} readers>"
+
+    @property
+    def readers(self) -> int:
+        """How many bells are held by somebody."""
+        return sum(len(bells) for bells in self._bells.values())
 
     async def commit(self, decide: Callable[[LogTransaction], T]) -> T:
         """Run a decision and return its result once its events are durable.
@@ -185,16 +234,21 @@ class EventLog:
     # --- telling ------------------------------------------------------------------
 
     def _tell(self, done: _Committed[T]) -> None:
+        # Bells first: they only mark their readers, who run after this.
+        for session_id in {event.session_id for event in done.events}:
+            self._ring(session_id)
+        if done.events:
+            self._ring(None)
         for event in done.events:
             self.live.publish(event)
-            for observe in self._observers:
-                observe(event)
-        for session_id in {event.session_id for event in done.events}:
-            for bell in tuple(self._bells.get(session_id, ())):
-                bell.ring()
-        if done.events:
-            for bell in tuple(self._all_bells):
-                bell.ring()
+            for observe in tuple(self._observers):
+                try:
+                    observe(event)
+                except Exception:
+                    # Boundary: the event is durable, so its committer must not be
+                    # told otherwise, and the other observers are told all the same.
+                    logger.exception("an observer of the log failed at %r", event)
+        self._sweep()
 
     def observe(self, observer: Callable[[Event], None]) -> Callable[[], None]:
         """Call a function with every committed event of this process, in log order.
@@ -209,38 +263,48 @@ class EventLog:
 
         It is forgotten when nobody holds it any more. While there is one, commits by
         other processes ring it too.
+
+        Raises:
+            RuntimeClosedError: the runtime was closed.
         """
+        if self._closed:
+            raise RuntimeClosedError
+        self._sweep()
         bell = Bell()
-        if session_id is None:
-            self._all_bells.add(bell)
-        else:
-            self._bells.setdefault(session_id, WeakSet()).add(bell)
+        self._bells.setdefault(session_id, WeakSet()).add(bell)
+        finalize(bell, self._dropped.append, session_id).atexit = False
         if self._end_watch is None:
             self._end_watch = self.store.watch(self._somebody_committed)
         return bell
 
     def hush(self, session_id: str | None, bell: Bell) -> None:
-        """Forget a bell now."""
-        if session_id is None:
-            self._all_bells.discard(bell)
-        elif session_id in self._bells:
-            self._bells[session_id].discard(bell)
-            if not self._bells[session_id]:
+        """Forget a bell now. Twice is once."""
+        self._bells.get(session_id, WeakSet()).discard(bell)
+        self._dropped.append(session_id)
+        self._sweep()
+
+    def _ring(self, session_id: str | None) -> None:
+        for bell in tuple(self._bells.get(session_id, ())):
+            bell.ring()
+
+    def _sweep(self) -> None:
+        """Forget where no bell is left, and stop watching when there is none at all.
+
+        Here and not where a bell is collected, which may be in any thread.
+        """
+        while self._dropped:
+            session_id = self._dropped.popleft()
+            if not self._bells.get(session_id, True):
                 del self._bells[session_id]
-        if self._end_watch and not self._bells and not self._all_bells:
+        if self._end_watch and not self._bells:
             self._end_watch()
             self._end_watch = None
 
     def _somebody_committed(self) -> None:
         # Who committed what is not known: every reader looks once.
         for session_id in tuple(self._bells):
-            bells = tuple(self._bells[session_id])
-            if not bells:
-                del self._bells[session_id]
-            for bell in bells:
-                bell.ring()
-        for bell in tuple(self._all_bells):
-            bell.ring()
+            self._ring(session_id)
+        self._sweep()
 
     def close(self) -> None:
         """Refuse commits and stop telling. The store is closed by whoever opened it."""
@@ -249,9 +313,10 @@ class EventLog:
             self._end_watch()
             self._end_watch = None
         self.live.close()
-        for bells in (*self._bells.values(), self._all_bells):
+        for bells in tuple(self._bells.values()):
             for bell in tuple(bells):
                 bell.close()
+        self._bells.clear()
 
 
 # --- reading ----------------------------------------------------------------------

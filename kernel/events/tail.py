@@ -1,85 +1,135 @@
-"""Tail: replay from a cursor, then follow, with no gap and no repeat (law events.5).
+"""Tails: replay from a cursor, then follow, with no gap and no repeat (law events.5).
 
 Owns the hand-off: subscribe first, read then, and read again after every ring. A
 commit that lands between the two is in the next read, so it arrives exactly once.
-Pages bound the memory of a reader, however far behind it is.
+Pages bound the memory of a reader, however far behind it is. There are two: of one
+session in the order of its log, and of the whole store in commit order.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import anyio
+from attrs import frozen
 
 from ..ports import EventRecord, Reader
-from ..values.errors import CursorInvalidError
+from ..values.errors import (
+    CursorInvalidError,
+    RuntimeClosedError,
+    SessionNotFoundError,
+    StoreClosedError,
+)
 from ..values.events import Event
 from .bell import Bell
-from .log import PAGE, EventLog, event_of, existing_session
+from .log import PAGE, EventLog, event_of
+
+T = TypeVar("T")
 
 
-class Tail:
-    """Durable events of one session after a cursor: an async iterator.
+def check_cursor(after: int | None) -> int:
+    """Return the position to continue after; -1 is before everything.
+
+    Raises:
+        CursorInvalidError: it is no position.
+    """
+    if after is None:
+        return -1
+    if not isinstance(after, int) or isinstance(after, bool) or after < -1:
+        raise CursorInvalidError("cursor", after, "the number of an event, or -1")
+    return after
+
+
+class _Tail(ABC, Generic[T]):
+    """What both tails are: an async iterator with one reader.
 
     Closing it, leaving ``async with``, or dropping it ends it and leaves nothing
-    behind. One reader per tail; any number of tails per session.
+    behind. A cancelled ``anext`` loses nothing: the next one goes on.
     """
 
     def __init__(
-        self, log: EventLog, session_id: str, after: int | None, *, follow: bool
+        self, log: EventLog, topic: str | None, after: int | None, *, follow: bool
     ) -> None:
-        if after is not None and (not isinstance(after, int) or after < -1):
-            raise CursorInvalidError("cursor", after, "a sequence number, or -1")
+        self._cursor = check_cursor(after)
         self._log = log
-        self._session_id = session_id
-        self._cursor = -1 if after is None else after
+        self._topic = topic
         self._follow = follow
         self._page: deque[EventRecord] = deque()
         self._bell: Bell | None = None
-        self._more = True
+        # Whether there may be something to read: at first, after a ring, and as long
+        # as pages come full.
+        self._dirty = True
         self._done = False
+        self._one_reader = anyio.ResourceGuard("reading from")
 
     @property
     def cursor(self) -> int:
-        """The sequence number of the last event that was delivered."""
+        """Where it is: give it to another tail as ``after`` to go on from here."""
         return self._cursor
 
-    def __aiter__(self) -> AsyncIterator[Event]:
+    def __aiter__(self) -> AsyncIterator[T]:
         return self
 
-    async def __anext__(self) -> Event:
-        while not self._page:
-            if self._done:
+    async def __anext__(self) -> T:
+        if not self._page:
+            with self._one_reader:
+                await self._turn()
+            if not self._page:
                 raise StopAsyncIteration
-            if self._bell is None:
-                # Subscribe before the first read: this closes the hand-off window.
-                self._bell = self._log.bell(self._session_id)
-            elif not self._more and not (self._follow and await self._bell.wait()):
-                self.close()
-                raise StopAsyncIteration
-            page = await self._log.read(self._read)
-            self._more = len(page) == PAGE
-            self._page.extend(page)
         record = self._page.popleft()
-        self._cursor = record.seq
-        return event_of(record)
+        self._cursor = self._place(record)
+        return self._shown(record)
 
-    def _read(self, rows: Reader) -> list[EventRecord]:
-        page = list(rows.events(self._session_id, after=self._cursor, limit=PAGE))
-        if not page:
-            existing_session(rows, self._session_id)
-        return page
+    async def _turn(self) -> None:
+        """Fetch the next page; none is left when the tail is at its end."""
+        if self._follow and self._bell is None and not self._done:
+            # Subscribe before the first read: this closes the hand-off window.
+            self._bell = self._log.bell(self._topic)
+        while not self._page and not self._done:
+            if not self._dirty:
+                if self._bell is None or not await self._bell.wait():
+                    self.close()
+                    return
+                # Until a read is done, or a ring would be lost with a cancelled one.
+                self._dirty = True
+            try:
+                page = await self._log.read(self._read)
+            except (RuntimeClosedError, StoreClosedError):
+                if self._bell is None or not self._bell.closed:
+                    raise
+                self.close()
+                return
+            if not self._done:
+                self._dirty = len(page) == PAGE
+                self._page.extend(page)
+
+    @abstractmethod
+    def _read(self, rows: Reader) -> Sequence[EventRecord]:
+        """Return the next page after the cursor."""
+
+    @abstractmethod
+    def _place(self, record: EventRecord) -> int:
+        """Return the cursor after a record."""
+
+    @abstractmethod
+    def _shown(self, record: EventRecord) -> T:
+        """Return what is delivered."""
 
     def close(self) -> None:
-        """End the tail. Closing twice is harmless."""
+        """End the tail, also for a reader that waits. Closing twice is harmless."""
         self._done = True
         self._page.clear()
         if self._bell is not None:
-            self._log.hush(self._session_id, self._bell)
+            self._log.hush(self._topic, self._bell)
+            self._bell.close()
 
     async def aclose(self) -> None:
         """End the tail."""
         self.close()
 
-    async def __aenter__(self) -> "Tail":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -89,3 +139,67 @@ class Tail:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Tail(_Tail[Event]):
+    """Durable events of one session after a cursor, which is a sequence number.
+
+    Any number of tails per session; what one reader is slow at costs nobody else.
+
+    Raises (while iterating):
+        SessionNotFoundError: there is no such session.
+        RuntimeClosedError: the runtime was closed; a tail that follows ends instead.
+        StoreError: the store cannot be read. The next ``anext`` tries again.
+    """
+
+    def __init__(
+        self, log: EventLog, session_id: str, after: int | None, *, follow: bool
+    ) -> None:
+        super().__init__(log, session_id, after, follow=follow)
+        self._session_id = session_id
+
+    def __repr__(self) -> str:
+        return f"<Tail of {self._session_id!r} after {self._cursor}>"
+
+    def _read(self, rows: Reader) -> Sequence[EventRecord]:
+        page = rows.events(self._session_id, after=self._cursor, limit=PAGE)
+        if not page and rows.head(self._session_id) is None:
+            raise SessionNotFoundError(self._session_id)
+        return page
+
+    def _place(self, record: EventRecord) -> int:
+        return record.seq
+
+    def _shown(self, record: EventRecord) -> Event:
+        return event_of(record)
+
+
+@frozen
+class Placed:
+    """An event and its place in the commit order of the whole store."""
+
+    cursor: int
+    """Opaque: only good as ``after`` of ``runtime.events`` on the same store."""
+    event: Event
+
+
+class RuntimeTail(_Tail[Placed]):
+    """Durable events of all sessions, in commit order, after a cursor.
+
+    Raises (while iterating): as ``Tail``, without the session.
+    """
+
+    def __init__(self, log: EventLog, after: int | None, *, follow: bool) -> None:
+        super().__init__(log, None, after, follow=follow)
+
+    def __repr__(self) -> str:
+        return f"<RuntimeTail after {self._cursor}>"
+
+    def _read(self, rows: Reader) -> Sequence[EventRecord]:
+        return rows.all_events(after=self._cursor, limit=PAGE)
+
+    def _place(self, record: EventRecord) -> int:
+        return record.position
+
+    def _shown(self, record: EventRecord) -> Placed:
+        return Placed(record.position, event_of(record))
