@@ -33,6 +33,7 @@ from .models.catalog import ModelCatalog
 from .ports import Store
 from .session.coordinator import Coordinator
 from .session.observers import Observers
+from .session.ownership import DEFAULT_LEASE_SECONDS
 from .session.runner import Runner
 from .session.services import DEFAULT_AGENT, LocationHandle, LocationServices
 from .session.sessions import Sessions
@@ -75,6 +76,7 @@ def open_runtime(
     deny_plugins: Collection[str] = (),
     on_permission: OnPermission = "ask",
     resume: Resume = "report",
+    lease_seconds: float = DEFAULT_LEASE_SECONDS,
     clock: Clock | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> "Runtime":
@@ -88,7 +90,9 @@ def open_runtime(
     narrow by name). ``on_permission`` says what happens where no rule decides: ask a
     person and wait, allow, or deny. ``resume`` says what happens with work that an
     earlier process left: ``report`` leaves it until ``resume()`` or a new prompt,
-    ``always`` goes on with it at once. ``environment`` stands for ``os.environ``.
+    ``always`` goes on with it at once. ``lease_seconds`` is how long another process
+    waits before it takes over the sessions of one that died. ``environment`` stands
+    for ``os.environ``.
 
     Leaving it interrupts what runs, settles it durably, and closes everything.
 
@@ -103,6 +107,8 @@ def open_runtime(
     ):
         if value not in choices:
             raise InvalidValueError(what, value, f"one of {', '.join(choices)}")
+    if not 0.1 <= lease_seconds <= 3600:
+        raise InvalidValueError("lease_seconds", lease_seconds, "from 0.1 to 3600")
     environment = dict(os.environ if environment is None else environment)
     return Runtime(
         url,
@@ -115,6 +121,7 @@ def open_runtime(
         ),
         on_permission,
         resume,
+        lease_seconds,
         clock or SystemClock(),
         environment,
     )
@@ -129,6 +136,7 @@ class Runtime:
         plugins: PluginSet,
         on_permission: OnPermission,
         resume: Resume,
+        lease_seconds: float,
         clock: Clock,
         environment: Mapping[str, str],
     ) -> None:
@@ -137,6 +145,7 @@ class Runtime:
         self._url = url
         self._on_permission = on_permission
         self._resume = resume
+        self._lease_seconds = lease_seconds
         self._clock = clock
         self._environment = environment
         self._tasks: TaskGroup | None = None
@@ -199,8 +208,12 @@ class Runtime:
         self._log = EventLog(self._store, self._clock)
         self._locations = LocationMap(self._tasks, self._open_location)
         self._runner = Runner(
-            self._log, self._locations.acquire, new_id("own", self._clock)
+            self._log,
+            self._locations.acquire,
+            new_id("own", self._clock),
+            self._lease_seconds,
         )
+        self._tasks.start_soon(self._runner.keep_leases)
         self._coordinator = Coordinator(self._tasks, self._runner.drain)
         self._sessions = Sessions(self._log, self._coordinator)
         if self._resume == "always":

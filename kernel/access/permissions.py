@@ -28,6 +28,7 @@ from ..values.codec import clean_text, sanitised
 from ..values.errors import (
     ApprovalNotFoundError,
     InvalidValueError,
+    OwnerFencedError,
     PermissionDeniedError,
     PermissionNotFoundError,
     PermissionRejectedError,
@@ -234,6 +235,8 @@ class Permissions:
         """Make the request durable and return its reply; None where none is needed."""
 
         def put(tx: LogTransaction) -> bool:
+            if request.guard is not None:
+                request.guard(tx)
             if tx.rows.permission(request_id) is not None:
                 return True
             # An approval may have been saved since the request was looked at.
@@ -257,24 +260,30 @@ class Permissions:
         except anyio.get_cancelled_exc_class():
             # As long as one commit takes; the store bounds that.
             with anyio.CancelScope(shield=True):
-                await self._withdraw(request_id)
+                await self._withdraw(request, request_id)
             raise
         finally:
             self._log.hush(request.session_id, bell)
 
-    async def _withdraw(self, request_id: RequestId) -> None:
+    async def _withdraw(self, request: AskRequest, request_id: RequestId) -> None:
         try:
-            await self._settle(request_id, "reject", INTERRUPT)
-        except (StoreError, RuntimeClosedError) as error:
+            await self._settle(request_id, "reject", INTERRUPT, request.guard)
+        except (OwnerFencedError, StoreError, RuntimeClosedError) as error:
             # It stays listed, and is found again when the call is continued.
             logger.warning("request %s was not withdrawn: %s", request_id, error)
 
     async def _settle(
-        self, request_id: RequestId, reply: PermissionReply, by: str
+        self,
+        request_id: RequestId,
+        reply: PermissionReply,
+        by: str,
+        guard: Callable[[LogTransaction], None] | None = None,
     ) -> None:
         """Answer one request, if it still waits, without any consequence for others."""
 
         def settle(tx: LogTransaction) -> None:
+            if guard is not None:
+                guard(tx)
             row = tx.rows.permission(request_id)
             if row is not None and row.answered_seq is None:
                 tx.append(_replied(row, reply, by))

@@ -5,7 +5,7 @@ before started, settled before the next request) is the Step's.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..access.permissions import AskRequest
 from ..contracts import Skill, ToolContext
@@ -31,6 +31,7 @@ class CallContext(ToolContext):
         self,
         services: LocationServices,
         live: LiveFeed,
+        guard: Callable[[LogTransaction], None],
         session_id: SessionId,
         agent: str,
         message_id: MessageId,
@@ -38,6 +39,7 @@ class CallContext(ToolContext):
     ) -> None:
         self._services = services
         self._live = live
+        self._guard = guard
         self._session_id = session_id
         self._agent = agent
         self._message_id = message_id
@@ -86,6 +88,7 @@ class CallContext(ToolContext):
             metadata=metadata or {},
             message_id=self._message_id,
             call_id=self._call_id,
+            guard=self._guard,
         )
         try:
             await self._services.permissions.ask(request)

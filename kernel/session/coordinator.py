@@ -43,6 +43,8 @@ class DrainControl:
         self.text: str | None = None
         self.outcome: Outcome | None = None
         """How the execution ended, set by the drain once that is durable."""
+        self.again = False
+        """Set when the drain lost the session to another worker: look once more."""
         self.scope = anyio.CancelScope()
 
 
@@ -158,6 +160,7 @@ class Coordinator:
                 with control.scope:
                     await self._drain(session_id, control)
                 busy.outcome = control.outcome or busy.outcome
+                busy.rung = busy.rung or control.again
         except Exception as error:
             busy.error = error
         except BaseException:

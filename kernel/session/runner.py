@@ -2,8 +2,9 @@
 
 Owns the drain: which History a session runs with, that its execution has a durable
 beginning and a durable end whatever happens, and the loop around ``Step``. There is no
-other agent loop and no decision that is not taken from durable state. Knows nothing of
-who waits (the coordinator does).
+other agent loop and no decision that is not taken from durable state. Where another
+worker owns the session, the drain stands by and takes over when that one lets go or
+its lease ends. Knows nothing of who waits (the coordinator does).
 """
 
 import logging
@@ -11,25 +12,45 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 import anyio
+from attrs import frozen
 
-from ..events.log import EventLog, existing_session
+from ..events.bell import Bell
+from ..events.log import EventLog, LogTransaction, existing_session
 from ..ports import Reader, SessionRow
-from ..values.errors import DovetailError, StoreError, problem_of
+from ..values.errors import (
+    DovetailError,
+    OwnerFencedError,
+    RuntimeClosedError,
+    StoreError,
+    problem_of,
+)
 from ..values.events import Event
 from ..values.ids import SessionId
 from ..values.location import Location
 from ..values.tool import Failure
+from . import ownership
 from .coordinator import DrainControl, Outcome
+from .execution import Execution
 from .history import History
+from .ownership import LeaseHeldError
 from .recovery import settle_open
 from .services import LocationServices
-from .step import Execution, Step
+from .step import Step
 
 logger = logging.getLogger(__name__)
 
 KEPT_HISTORIES = 64
 """Idle sessions whose decoded history is kept. The others are read again when they
 run again; a bound keeps the memory of a runtime with many sessions flat."""
+
+
+@frozen
+class _Look:
+    """What a drain finds before it does anything."""
+
+    row: SessionRow
+    pending: bool
+    held_until: int | None
 
 
 class Runner:
@@ -40,16 +61,21 @@ class Runner:
         log: EventLog,
         acquire: Callable[[Location], Awaitable[LocationServices]],
         owner: str,
+        lease_seconds: float,
     ) -> None:
         self._log = log
         self._acquire = acquire
         self._owner = owner
+        self._lease_ms = int(lease_seconds * 1000)
         self._histories: OrderedDict[str, History] = OrderedDict()
+        self._running: dict[str, tuple[Execution, DrainControl]] = {}
         self._end_observing = log.observe(self._observe)
 
     def close(self) -> None:
         """Stop following the log."""
         self._end_observing()
+
+    # --- history ------------------------------------------------------------------
 
     def _observe(self, event: Event) -> None:
         history = self._histories.get(event.session_id)
@@ -65,6 +91,83 @@ class Runner:
         self._histories.move_to_end(session_id)
         return history
 
+    # --- the lease ----------------------------------------------------------------
+
+    async def keep_leases(self) -> None:
+        """Renew the leases of what runs here, for as long as the runtime is open.
+
+        An execution that lost its lease is stopped; what it wanted to write since was
+        refused anyway.
+        """
+        while True:
+            await self._log.clock.sleep(self._lease_ms / 3000)
+            for session_id in tuple(self._running):
+                await self._renew(session_id)
+
+    async def _renew(self, session_id: str) -> None:
+        execution, control = self._running[session_id]
+        fence = execution.fence
+        if fence is None or execution.outcome is not None:
+            return
+
+        def renewing(tx: LogTransaction) -> None:
+            # Its end may have been handed over before this.
+            if (row := tx.rows.lease(session_id)) is not None and row.owner is not None:
+                ownership.renew(tx.rows, fence, tx.now, self._lease_ms)
+
+        try:
+            await self._log.commit(renewing)
+        except OwnerFencedError as error:
+            logger.warning("%s", error)
+            control.again = True
+            control.scope.cancel()
+        except StoreError as error:
+            # The next append finds out; until then the lease may just run out.
+            logger.warning("the lease of %s was not renewed: %s", session_id, error)
+
+    async def _look(self, session_id: str) -> _Look:
+        now = self._log.clock.now()
+
+        def look(rows: Reader) -> _Look:
+            return _Look(
+                existing_session(rows, session_id),
+                bool(rows.pending_inputs(session_id)),
+                ownership.held_until(rows, session_id, self._owner, now),
+            )
+
+        return await self._log.read(look)
+
+    async def _stand_by(self, session_id: str, control: DrainControl) -> _Look:
+        """Return how things are once no other worker owns the session."""
+        look = await self._look(session_id)
+        if look.held_until is None:
+            return look
+        bell = self._log.bell(session_id)
+        try:
+            while True:
+                look = await self._look(session_id)
+                if look.held_until is None:
+                    control.force = control.force and look.row.status == "running"
+                    return look
+                seconds = (look.held_until - self._log.clock.now()) / 1000
+                await self._rung_or_later(bell, seconds)
+        finally:
+            self._log.hush(session_id, bell)
+
+    async def _rung_or_later(self, bell: Bell, seconds: float) -> None:
+        async with anyio.create_task_group() as tasks:
+
+            async def later() -> None:
+                await self._log.clock.sleep(seconds)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(later)
+            if not await bell.wait():
+                raise RuntimeClosedError
+            tasks.cancel_scope.cancel()
+
+    # --- the drain ----------------------------------------------------------------
+
     async def drain(self, session_id: str, control: DrainControl) -> None:
         """Promote what is due and run Steps until nothing must continue.
 
@@ -76,28 +179,48 @@ class Runner:
             SessionNotFoundError: there is no such session.
             StoreError: the store failed, so the end could not be recorded.
         """
-
-        def look(rows: Reader) -> tuple[SessionRow, bool]:
-            row = existing_session(rows, session_id)
-            return row, bool(rows.pending_inputs(session_id))
-
-        row, pending = await self._log.read(look)
-        if not pending and not control.force:
+        while True:
+            look = await self._stand_by(session_id, control)
+            if not look.pending and not control.force:
+                return
+            try:
+                await self._execute(session_id, look.row, control)
+            except LeaseHeldError:
+                continue
+            except OwnerFencedError as error:
+                # Stopped past its lease, and somebody else went on: nothing was
+                # written, and what is known here is not the truth any more.
+                logger.warning("%s", error)
+                self._histories.pop(session_id, None)
+                control.force = False
+                continue
             return
+
+    async def _execute(
+        self, session_id: str, row: SessionRow, control: DrainControl
+    ) -> None:
         history = self._history(session_id)
         if history.behind:
             await self._log.read(history.catch_up)
         execution = Execution(
-            SessionId(session_id), self._log, history, self._owner, control.force
+            SessionId(session_id),
+            self._log,
+            history,
+            self._owner,
+            self._lease_ms,
+            control.force,
         )
+        self._running[session_id] = (execution, control)
         try:
             services = await self._acquire(Location(row.directory, row.workspace))
             while await Step(execution, services).run():
                 pass
-        except StoreError:
+        except (StoreError, OwnerFencedError):
             raise
         except DovetailError as error:
             await execution.end(Outcome("failed", Failure(**problem_of(error))))
+        except LeaseHeldError:
+            raise
         except Exception as error:
             # A defect of ours or of a plugin: the operator reads the log, the session
             # keeps a durable record, and whoever waits is told.
@@ -109,12 +232,15 @@ class Runner:
                     await self._interrupted(execution, control)
             raise
         finally:
+            del self._running[session_id]
             control.outcome = execution.outcome
 
     async def _interrupted(self, execution: Execution, control: DrainControl) -> None:
-        if not execution.started and control.reason != "user":
+        if control.reason is None or (
+            not execution.started and control.reason != "user"
+        ):
             return
-        why = control.text or control.reason or "shutdown"
+        why = control.text or control.reason
         left = execution.history.open if execution.started else None
         events = settle_open(left, "it was interrupted") if left else []
         await execution.end(

@@ -18,16 +18,17 @@ from collections.abc import Callable, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import define, frozen
+from attrs import evolve, frozen
 
 from ..context.algebra import observe
 from ..context.epoch import InitialiseEpoch, decide
 from ..contracts import AgentProfile
-from ..events.log import EventLog, LogTransaction
+from ..events.log import LogTransaction
 from ..models.catalog import ResolvedModel
 from ..ports import InputRow
 from ..tools.registry import AdvertisedTools
 from ..tools.settlement import Failed, Runnable, Succeeded, prepare
+from ..values.codec import clean_text, sanitised
 from ..values.errors import (
     DovetailError,
     ModelNotSelectedError,
@@ -36,8 +37,6 @@ from ..values.errors import (
 )
 from ..values.events import (
     Event,
-    ExecutionEnded,
-    ExecutionStarted,
     NoticeAdded,
     StepEnded,
     StepFailed,
@@ -45,14 +44,14 @@ from ..values.events import (
     ToolCalled,
     ToolStarted,
 )
-from ..values.ids import MessageId, SessionId, new_id
+from ..values.ids import MessageId, new_id
 from ..values.messages import Usage
 from ..values.request import Finish, ModelRequest, ToolCall
 from ..values.tool import Failure
 from . import inbox
 from .calls import CallContext, record, report_defect
 from .coordinator import Outcome
-from .history import History
+from .execution import Execution
 from .publisher import Publisher
 from .recovery import settle_open
 from .services import LocationServices
@@ -65,66 +64,6 @@ LAST_STEP = (
 )
 NO_STEPS_LEFT = "execution.step_limit"
 REPEATABLE = ("pure", "idempotent")
-
-
-@define(eq=False)
-class Execution:
-    """One busy period: what its Steps share."""
-
-    session_id: SessionId
-    log: EventLog
-    history: History
-    owner: str
-    force: bool
-    started: bool = False
-    """Whether execution.started is durable."""
-    steps_used: int = 0
-    """Steps since the last new input."""
-    outcome: Outcome | None = None
-    """How it ended, once that is durable."""
-
-    def opening(self) -> list[Event]:
-        """Return what must be recorded before anything else of this execution."""
-        if self.started:
-            return []
-        events: list[Event] = [
-            ExecutionStarted(session_id=self.session_id, owner=self.owner)
-        ]
-        if (left := self.history.open) is not None:
-            events += settle_open(left, "the process that ran it ended")
-        return events
-
-    async def commit(self, decide: Callable[[LogTransaction], Outcome | None]) -> None:
-        """Commit a decision; what it returns is the outcome of the execution."""
-
-        def deciding(tx: LogTransaction) -> tuple[Outcome | None, bool]:
-            return decide(tx), bool(tx.appended)
-
-        outcome, appended = await self.log.commit(deciding)
-        self.started = self.started or appended
-        self.outcome = outcome or self.outcome
-        await self.catch_up()
-
-    async def catch_up(self) -> None:
-        """Take in events that another process committed in between."""
-        if self.history.behind:
-            await self.log.read(self.history.catch_up)
-
-    async def end(self, outcome: Outcome, *before: Event) -> None:
-        """Record how the execution ended (law execution.7)."""
-
-        def ending(tx: LogTransaction) -> Outcome:
-            tx.append(*self.opening(), *before, self.ended(outcome))
-            return outcome
-
-        await self.commit(ending)
-
-    def ended(self, outcome: Outcome) -> ExecutionEnded:
-        """Return the event that ends it."""
-        assert outcome.status != "idle"
-        return ExecutionEnded(
-            session_id=self.session_id, status=outcome.status, reason=outcome.reason
-        )
 
 
 @frozen
@@ -369,6 +308,7 @@ class Step:
     async def _call(self, call: ToolCall, calls: TaskGroup) -> None:
         """Record a complete call, then start it."""
         self._called = True
+        call = _clean(call)
         before, self._held = self._held, []
         if self._last:
             plan: Runnable | Failed = Failed(Failure(NO_STEPS_LEFT, LAST_STEP))
@@ -417,6 +357,7 @@ class Step:
         context = CallContext(
             self._services,
             self._log.live,
+            self._execution.guard,
             self._session_id,
             self._profile.name,
             self._message_id,
@@ -472,10 +413,29 @@ class Step:
 
     async def _settle_cancelled(self, publisher: Publisher) -> None:
         """Leave a valid transcript behind (law execution.5)."""
-        await self._log.append(*self._release(publisher))
-        await self._execution.catch_up()
-        if (left := self._execution.history.open) is not None:
-            await self._log.append(*settle_open(left, "it was interrupted"))
+        execution = self._execution
+
+        def settling(events: list[Event]) -> Callable[[LogTransaction], None]:
+            return lambda tx: _append(tx, events)
+
+        await execution.commit(settling(self._release(publisher)))
+        if (left := execution.history.open) is not None:
+            await execution.commit(settling(settle_open(left, "it was interrupted")))
+
+
+def _append(tx: LogTransaction, events: list[Event]) -> None:
+    tx.append(*events)
+
+
+def _clean(call: ToolCall) -> ToolCall:
+    """Return the call with text that can be stored: models cut surrogates in two."""
+    return evolve(
+        call,
+        call_id=clean_text(call.call_id),
+        tool=clean_text(call.tool),
+        arguments=clean_text(call.arguments),
+        metadata=sanitised(call.metadata),
+    )
 
 
 def _recorded(error: DovetailError) -> Failure:

@@ -1,0 +1,113 @@
+"""Execution: one busy period of a session, from its durable beginning to its end.
+
+Owns what the Steps of one drain share: the right to append (a fence), the History, the
+allowance, and the outcome. Everything an execution records goes through ``commit``,
+which checks the fence inside the same transaction (law execution.2).
+"""
+
+from collections.abc import Callable
+
+from attrs import define
+
+from ..events.log import EventLog, LogTransaction
+from ..values.events import Event, ExecutionEnded, ExecutionStarted
+from ..values.ids import SessionId
+from . import ownership
+from .coordinator import Outcome
+from .history import History
+from .ownership import Fence
+from .recovery import settle_open
+
+
+@define(eq=False)
+class Execution:
+    """One busy period: what its Steps share."""
+
+    session_id: SessionId
+    log: EventLog
+    history: History
+    owner: str
+    lease_ms: int
+    force: bool
+    """Whether at least one request must be made."""
+    fence: Fence | None = None
+    """Set once execution.started is durable."""
+    steps_used: int = 0
+    """Steps since the last new input."""
+    outcome: Outcome | None = None
+    """How it ended, once that is durable."""
+
+    @property
+    def started(self) -> bool:
+        """Whether execution.started is durable."""
+        return self.fence is not None
+
+    async def commit(self, decide: Callable[[LogTransaction], Outcome | None]) -> None:
+        """Commit a decision of this execution; what it returns is how that ends.
+
+        The first commit takes the lease and records the beginning, the one that ends
+        the execution gives the lease back. A decision that appends nothing begins
+        nothing.
+
+        Raises:
+            OwnerFencedError: another worker owns the session now. Nothing was written.
+            LeaseHeldError: another worker owns it still. Nothing was written.
+        """
+
+        def deciding(tx: LogTransaction) -> tuple[Outcome | None, Fence | None]:
+            fence = self.fence
+            if fence is not None:
+                ownership.check(tx.rows, fence)
+            outcome = decide(tx)
+            if fence is None and tx.appended:
+                fence = ownership.take(
+                    tx.rows, self.session_id, self.owner, tx.now, self.lease_ms
+                )
+            if fence is not None and outcome is not None:
+                ownership.release(tx.rows, fence)
+            return outcome, fence
+
+        outcome, self.fence = await self.log.commit(deciding)
+        self.outcome = outcome or self.outcome
+        await self.catch_up()
+
+    def guard(self, tx: LogTransaction) -> None:
+        """Refuse a transaction that others make on behalf of this execution.
+
+        Raises:
+            OwnerFencedError: another worker owns the session now.
+        """
+        assert self.fence is not None
+        ownership.check(tx.rows, self.fence)
+
+    def opening(self) -> list[Event]:
+        """Return what must be recorded before anything else of this execution."""
+        if self.started:
+            return []
+        events: list[Event] = [
+            ExecutionStarted(session_id=self.session_id, owner=self.owner)
+        ]
+        if (left := self.history.open) is not None:
+            events += settle_open(left, "the process that ran it ended")
+        return events
+
+    async def catch_up(self) -> None:
+        """Take in events that another process committed in between."""
+        if self.history.behind:
+            await self.log.read(self.history.catch_up)
+
+    async def end(self, outcome: Outcome, *before: Event) -> None:
+        """Record how the execution ended (law execution.7)."""
+
+        def ending(tx: LogTransaction) -> Outcome:
+            tx.append(*self.opening(), *before, self.ended(outcome))
+            return outcome
+
+        await self.commit(ending)
+
+    def ended(self, outcome: Outcome) -> ExecutionEnded:
+        """Return the event that ends it."""
+        assert outcome.status != "idle"
+        return ExecutionEnded(
+            session_id=self.session_id, status=outcome.status, reason=outcome.reason
+        )

@@ -1,0 +1,89 @@
+"""Ownership: who executes a session, across tasks, processes and hosts.
+
+Owns the lease of a session's execution and its fencing number. Every function runs
+inside a transaction: a lease is taken, checked, renewed and given back in the very
+transaction that it protects (law execution.2). A worker that was stopped past its
+lease and comes back holds an old number, and nothing it wants to write is written.
+"""
+
+from attrs import evolve, frozen
+
+from ..ports import LeaseRow, Reader, Transaction
+from ..values.errors import OwnerFencedError
+
+DEFAULT_LEASE_SECONDS = 15.0
+
+
+@frozen
+class Fence:
+    """The right to append to one session's execution."""
+
+    session_id: str
+    owner: str
+    number: int
+
+
+class LeaseHeldError(Exception):
+    """Another worker holds the lease until ``expires``. Never leaves the runner."""
+
+    def __init__(self, expires: int) -> None:
+        super().__init__(f"held until {expires}")
+        self.expires = expires
+
+
+def held_until(rows: Reader, session_id: str, owner: str, now: int) -> int | None:
+    """Return when the lease of another worker ends, or None when it can be taken."""
+    row = rows.lease(session_id)
+    if row is None or row.owner in (None, owner) or row.expires <= now:
+        return None
+    return row.expires
+
+
+def take(
+    rows: Transaction, session_id: str, owner: str, now: int, lease_ms: int
+) -> Fence:
+    """Take the lease with the next fencing number.
+
+    Raises:
+        LeaseHeldError: another worker holds it.
+    """
+    expires = held_until(rows, session_id, owner, now)
+    if expires is not None:
+        raise LeaseHeldError(expires)
+    row = rows.lease(session_id)
+    number = row.fence + 1 if row else 1
+    rows.put_lease(LeaseRow(session_id, owner, number, now + lease_ms))
+    return Fence(session_id, owner, number)
+
+
+def check(rows: Reader, fence: Fence) -> LeaseRow:
+    """Return the lease, if it is still this one.
+
+    An expired lease that nobody took is still this one: the number decides, the time
+    only says when somebody else may take it.
+
+    Raises:
+        OwnerFencedError: somebody else took it.
+    """
+    row = rows.lease(fence.session_id)
+    if row is None or row.fence != fence.number or row.owner != fence.owner:
+        raise OwnerFencedError(fence.session_id, fence.number, row.fence if row else 0)
+    return row
+
+
+def renew(rows: Transaction, fence: Fence, now: int, lease_ms: int) -> None:
+    """Hold the lease for longer.
+
+    Raises:
+        OwnerFencedError: somebody else took it.
+    """
+    rows.put_lease(evolve(check(rows, fence), expires=now + lease_ms))
+
+
+def release(rows: Transaction, fence: Fence) -> None:
+    """Give the lease back; the number stays, so that it only grows.
+
+    Raises:
+        OwnerFencedError: somebody else took it.
+    """
+    rows.put_lease(evolve(check(rows, fence), owner=None, expires=0))
