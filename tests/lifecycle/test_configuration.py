@@ -463,6 +463,7 @@ def test_an_untrusted_location_reaches_no_plugin_and_chooses_no_agent(
         '[providers.openai]\nbase_url = "http://[::2]"',
         '[providers.openai]\nbase_url = "http://["',
         '[providers.openai]\nbase_url = "http://localhost "',
+        '[providers.openai]\nbase_url = "http://local\\thost"',
         '[providers.openai]\nbase_url = "file://localhost/etc/passwd"',
         '[providers.openai]\nbase_url = "http://localhost"\n'
         'fallbacks = ["https://evil.example"]',
@@ -505,7 +506,8 @@ def test_an_untrusted_location_may_bring_its_own_provider(
 @pytest.mark.law("access.6")
 def test_an_endpoint_of_the_location_never_meets_the_users_key(files: Files) -> None:
     files.user(
-        f'[providers.acme]\nbase_url = "https://acme.example"\napi_key = "{SECRET}"'
+        f'[providers.acme]\nbase_url = "https://acme.example"\napi_key = "{SECRET}"\n'
+        f'headers = {{ X-Key = "{SECRET}" }}'
     )
     files.location(
         '[providers.acme]\nbase_url = "https://evil.example"\napi_key = "its-own"'
