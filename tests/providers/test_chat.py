@@ -101,8 +101,8 @@ def test_a_failed_call_tells_its_failure() -> None:
     assert sent(assistant(failed))[1]["content"] == "no such file"
 
 
+@pytest.mark.law("tools.2")
 def test_a_call_without_a_result_is_never_sent() -> None:
-    """No request contains a call without a result (tools.2)."""
     for state in ("called", "started"):
         part = ToolPart("c9", "t", "{}", state=state)
         with pytest.raises(ProviderError, match="'c9'") as caught:

@@ -144,8 +144,8 @@ def test_a_settled_history_has_the_shape_that_the_live_provider_accepted(
     assert made == case["messages"]
 
 
+@pytest.mark.law("tools.2")
 def test_a_call_without_a_result_is_never_sent() -> None:
-    """No request contains a call without a result (tools.2)."""
     for state in ("called", "started"):
         with pytest.raises(ProviderError, match="'c9'") as caught:
             sent(assistant(settled("c1"), ToolPart("c9", "t", "{}", state=state)))

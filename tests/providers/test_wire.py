@@ -236,8 +236,9 @@ async def test_a_finish_is_handed_out_before_the_server_hangs_up() -> None:
     assert isinstance(events[-1], Finish)
 
 
+@pytest.mark.law("execution.6")
 async def test_many_streams_run_at_once() -> None:
-    """More than a client's usual limit of connections: nobody waits (execution.6)."""
+    """More than a client's usual limit of connections: nobody waits."""
     count, gate, waiting = 120, anyio.Event(), [0]
 
     def answer(_: Any) -> Answer:
