@@ -1,0 +1,161 @@
+"""Asking: how a permission request becomes an answer.
+
+Owns the patterns of ``--allow`` and the conversation with the person at the terminal.
+Everything that is shown is other people's text: it is shown whole, as far as a person
+can read it, and with nothing in it hidden.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+import anyio
+import click
+from attrs import frozen
+from dovetail.kernel import (
+    PermissionAsked,
+    PermissionReply,
+    Rule,
+    deciding_rule,
+)
+
+from .terminal import Terminal, typeable, visible
+
+_ACTION = re.compile(r"[A-Za-z0-9_.*?-]{1,64}\Z")
+MAX_SHOWN = 4_000
+"""Characters of one resource that are shown; nobody reads more."""
+MAX_ANSWER = 8_000
+
+
+def read_patterns(
+    context: click.Context, parameter: click.Parameter, values: Sequence[str]
+) -> tuple[Rule, ...]:
+    """Return ``ACTION`` and ``ACTION:RESOURCE`` as rules that allow.
+
+    Raises:
+        BadParameter: one of them is neither.
+    """
+    return tuple(_read_pattern(value) for value in values)
+
+
+def _read_pattern(value: str) -> Rule:
+    action, colon, resource = value.partition(":")
+    if not _ACTION.match(action):
+        raise click.BadParameter(
+            f"{value!r} does not begin with an action such as edit or bash"
+        )
+    if colon and not resource:
+        raise click.BadParameter(
+            f"{value!r} names no resource after the colon; write {action!r} alone "
+            "for all of them"
+        )
+    return Rule(action, resource or "*", "allow")
+
+
+def allowed(request: PermissionAsked, patterns: Sequence[Rule]) -> bool:
+    """Return whether the patterns cover everything that is asked for."""
+    return bool(request.resources) and all(
+        deciding_rule(request.action, resource, patterns) is not None
+        for resource in request.resources
+    )
+
+
+def allow_options(request: PermissionAsked) -> list[str]:
+    """Return the options of ``run`` that would answer this request."""
+    # What cannot be typed is any one character of a pattern.
+    return [
+        part
+        for resource in request.resources
+        for part in ("--allow", f"{request.action}:{typeable(resource)}")
+    ]
+
+
+def request_lines(request: PermissionAsked) -> list[str]:
+    """Return a request on as many lines as it needs, with nothing hidden."""
+    lines: list[str] = []
+    for resource in request.resources:
+        shown = resource
+        if len(resource) > MAX_SHOWN:
+            left_out = len(resource) - MAX_SHOWN
+            head, tail = resource[: MAX_SHOWN // 2], resource[-MAX_SHOWN // 2 :]
+            shown = f"{head}\n[{left_out} characters are not shown here]\n{tail}"
+        lines += [visible(line) for line in shown.split("\n")]
+    action = visible(request.action)
+    if len(lines) == 1:
+        return [f"{action}: {lines[0]}"]
+    return [f"{action}:", *(f"  | {line}" for line in lines)]
+
+
+@frozen
+class Answer:
+    """What a person answered."""
+
+    reply: PermissionReply
+    advice: str | None = None
+
+
+class Person:
+    """The person at the terminal.
+
+    Reading waits for the terminal, not in it: whoever stops waiting leaves nothing
+    behind that would take the next line.
+    """
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._typed = b""
+
+    @property
+    def there(self) -> bool:
+        """Whether anybody can answer."""
+        return sys.stdin is not None and sys.stdin.isatty()
+
+    async def ask(self, request: PermissionAsked) -> Answer | None:
+        """Ask until there is an answer; None when the person leaves."""
+        tell, style = self._terminal.tell, self._terminal.error_style
+        self._forget_typed()
+        first, *more = request_lines(request)
+        tell(f"{style.strong('?')} allow {first}")
+        for further in more:
+            tell(further)
+        always = bool(request.save)
+        if always and tuple(request.save) != tuple(request.resources):
+            tell("  (always remembers: " + visible(", ".join(request.save)) + ")")
+        choices = f"once (o), {'always (a) ' if always else ''}or reject (r)"
+        while True:
+            tell(f"  {choices}? ", end="")
+            line = await self._line()
+            if line is None:
+                return None
+            answer = line.strip().lower()
+            if answer in ("o", "once", "y", "yes"):
+                return Answer("once")
+            if answer in ("a", "always") and always:
+                return Answer("always")
+            if answer in ("r", "reject", "n", "no"):
+                tell("  what to do instead (Enter alone stops the run)? ", end="")
+                advice = (await self._line() or "").strip()
+                return Answer("reject", advice[:MAX_ANSWER] or None)
+
+    async def _line(self) -> str | None:
+        """Return the next line, or None at the end of input."""
+        fd = sys.stdin.fileno()
+        while b"\n" not in self._typed:
+            await anyio.wait_readable(fd)
+            data = os.read(fd, 4096)
+            if not data:
+                self._terminal.tell("")
+                return None
+            self._typed += data
+        line, _, self._typed = self._typed.partition(b"\n")
+        return line.decode(sys.stdin.encoding or "utf-8", "replace")
+
+    def _forget_typed(self) -> None:
+        """Drop what was typed before the question was there to be read."""
+        self._typed = b""
+        try:
+            import termios
+        except ImportError:
+            return
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)

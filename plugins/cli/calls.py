@@ -1,0 +1,63 @@
+"""Tool calls in a few words: what is called, and how it ended."""
+
+import json
+
+from dovetail.kernel import Failure, Json
+
+from .terminal import first_line, short
+
+MAX_SUBJECT = 72
+MAX_REASON = 160
+
+# What a call is about, the most telling first.
+_TELLING = (
+    "command",
+    "path",
+    "file_path",
+    "pattern",
+    "query",
+    "url",
+    "name",
+)
+
+
+def call_title(tool: str, arguments: str) -> str:
+    """Return a call on one line: the tool and what it is about."""
+    return f"{short(tool, 40)} {_subject(arguments)}".rstrip()
+
+
+def _subject(arguments: str) -> str:
+    try:
+        data = json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        # The model wrote something else; that is what was called.
+        return short(arguments, MAX_SUBJECT)
+    if not isinstance(data, dict):
+        return short(arguments, MAX_SUBJECT)
+    texts = {name: text for name, text in data.items() if isinstance(text, str)}
+    for name in (*_TELLING, *texts):
+        if texts.get(name, "").strip():
+            return short(texts[name], MAX_SUBJECT)
+    return ""
+
+
+def failure_text(failure: Failure) -> str:
+    """Return why a call failed, in one line."""
+    return short(first_line(failure.message) or failure.code, MAX_REASON)
+
+
+def success_text(data: Json) -> str:
+    """Return how a call that has a result ended: a command may have failed itself."""
+    code = data.get("exit_code", 0) if isinstance(data, dict) else 0
+    return "ok" if code == 0 else f"exit code {short(str(code), 20)}"
+
+
+def duration_text(milliseconds: int) -> str:
+    """Return a duration for people."""
+    if milliseconds < 1000:
+        return f"{max(milliseconds, 0)} ms"
+    seconds = milliseconds / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"

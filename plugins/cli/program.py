@@ -1,0 +1,253 @@
+"""The program: collects commands, runs one, and turns every error into one line.
+
+Owns the group of all commands, where problems of plugins are told, and the exit code.
+Knows no command by name.
+"""
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from attrs import frozen
+from dovetail.kernel import (
+    Command,
+    DovetailError,
+    PluginError,
+    PluginSet,
+    load_plugins,
+)
+
+from .exits import FAILED, INTERRUPTED, SUCCEEDED, USAGE, code_of_error
+from .terminal import Style, Terminal, visible
+
+HOOK = "dovetail_register_commands"
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
+
+logger = logging.getLogger(__name__)
+
+
+def run_program(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Never raises."""
+    _prepare_streams()
+    terminal = Terminal()
+    told = _Told(terminal)
+    log = logging.getLogger("dovetail")
+    log.addHandler(told)
+    propagate, log.propagate = log.propagate, False
+    try:
+        return _run(list(arguments), terminal)
+    except BrokenPipeError:
+        _let_go_of_output()
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        # Boundary: a command may be a stranger's, and a person reads no tracebacks.
+        logger.debug("the command broke", exc_info=error)
+        tell_error(terminal, f"{type(error).__name__}: {error}", "internal")
+        return FAILED
+    finally:
+        log.removeHandler(told)
+        log.propagate = propagate
+
+
+def _run(arguments: list[str], terminal: Terminal) -> int:
+    if {"-v", "--verbose"} & set(arguments[:1]):
+        # Before the plugins are loaded, because that is what one wants to hear about.
+        logging.getLogger("dovetail").setLevel(logging.DEBUG)
+    try:
+        plugins = load_plugins(environment=os.environ)
+        program = CommandLine(collect(plugins), plugins)
+        answer = program.main(arguments, prog_name="dovetail", standalone_mode=False)
+        terminal.write("")
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return USAGE
+    except click.ClickException as error:
+        tell_error(terminal, _usage(error), "usage")
+        return USAGE if isinstance(error, click.UsageError) else FAILED
+    except click.Abort:
+        return INTERRUPTED
+    except DovetailError as error:
+        tell_error(terminal, str(error), error.code)
+        return code_of_error(error)
+    return answer if isinstance(answer, int) else SUCCEEDED
+
+
+def _usage(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if context is None:
+        return message
+    return f"{message.rstrip('.')}; see {context.command_path} --help"
+
+
+def tell_error(terminal: Terminal, message: str, code: str) -> None:
+    """Tell an error on one line."""
+    style = terminal.error_style
+    terminal.tell(f"{style.bad('error:')} {visible(message)} [{code}]")
+
+
+def _prepare_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            # A terminal that lacks a character shows another one.
+            reconfigure(errors="replace")
+
+
+def _let_go_of_output() -> None:
+    """Make the interpreter's last flush go nowhere, without a word."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+# --- the commands -----------------------------------------------------------------
+
+
+@frozen
+class Offered:
+    """A command and the plugin that added it."""
+
+    plugin: str
+    command: Command
+
+
+def collect(plugins: PluginSet) -> dict[str, Offered]:
+    """Return the commands of all plugins by name.
+
+    One that is wrong, or whose name is taken, is refused alone.
+    """
+    found: dict[str, Offered] = {}
+
+    for plugin in plugins.implementing(HOOK):
+
+        def register(command: Command, plugin: str = plugin) -> None:
+            problem = _problem(command)
+            if problem is None and command.name in found:
+                problem = (
+                    f"command {command.name!r} is taken by plugin "
+                    f"{found[command.name].plugin!r}"
+                )
+            if problem is not None:
+                plugins.record(PluginError(plugin, problem, hook=HOOK))
+                return
+            found[command.name] = Offered(plugin, command)
+
+        try:
+            plugins.call(plugin, HOOK, register=register)
+        except PluginError:
+            # Recorded by the caller. Half of its commands are none of them.
+            for name in [name for name, one in found.items() if one.plugin == plugin]:
+                del found[name]
+    return found
+
+
+def _problem(command: object) -> str | None:
+    if not isinstance(command, Command):
+        return f"a command is a Command, not a {type(command).__name__}"
+    # A stranger's: what is declared need not be so.
+    name: Any = command.name
+    told: Any = command.help
+    load: Any = command.load
+    if not isinstance(name, str) or not _NAME.match(name):
+        return f"command name {name!r}: lower case letters, digits and -"
+    if not isinstance(told, str) or not callable(load):
+        return f"command {name!r} needs a help text and a function to load it"
+    return None
+
+
+def _verbose(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        logging.getLogger("dovetail").setLevel(logging.DEBUG)
+
+
+class CommandLine(click.Group):
+    """The group of all commands. Each is loaded when it is run or its help shown."""
+
+    def __init__(self, offered: dict[str, Offered], plugins: PluginSet) -> None:
+        super().__init__(
+            "dovetail",
+            help="Durable sessions for AI agents.",
+            params=[
+                click.Option(
+                    ["-v", "--verbose"],
+                    is_flag=True,
+                    expose_value=False,
+                    callback=_verbose,
+                    help="Tell more of what goes wrong.",
+                ),
+            ],
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+        click.version_option(package_name="dovetail")(self)
+        self.offered = offered
+        self.plugins = plugins
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self.offered)
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        rows = [(name, one.command.help) for name, one in sorted(self.offered.items())]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, visible(text)) for name, text in rows])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        one = self.offered.get(cmd_name)
+        if one is None:
+            return None
+        try:
+            command: Any = one.command.load()
+        except Exception as error:
+            # Boundary: loading imports a stranger's code.
+            raise self._broken(one, f"{type(error).__name__}: {error}") from error
+        if not isinstance(command, click.Command):
+            raise self._broken(one, "it does not load a click command")
+        return command
+
+    def _broken(self, one: Offered, problem: str) -> PluginError:
+        return PluginError(
+            one.plugin, f"command {one.command.name!r}: {problem}", hook=HOOK
+        )
+
+
+# --- problems of plugins ----------------------------------------------------------
+
+
+class _Told(logging.Handler):
+    """Tells warnings on standard error, one line each, and each once.
+
+    Plugins are loaded for the command line and again for a runtime, so the same
+    problem comes twice.
+    """
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__()
+        self._terminal = terminal
+        self._seen: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        verbose = logging.getLogger("dovetail").isEnabledFor(logging.DEBUG)
+        if record.levelno < logging.WARNING and not verbose:
+            return
+        style: Style = self._terminal.error_style
+        name = record.levelname.lower()
+        line = f"{style.dim(f'{name}:')} {visible(record.getMessage())}"
+        if line in self._seen:
+            return
+        self._seen.add(line)
+        self._terminal.tell(line)
+        if verbose and record.exc_info:
+            for text in traceback.format_exception(*record.exc_info):
+                for part in text.rstrip("\n").split("\n"):
+                    self._terminal.tell(f"  {visible(part)}")

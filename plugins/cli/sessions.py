@@ -1,0 +1,70 @@
+"""The command ``sessions``: list sessions."""
+
+import anyio
+import click
+from dovetail.kernel import Page, SessionInfo, open_runtime, to_json
+
+from .listing import table, when
+from .options import (
+    command_text,
+    database_option,
+    database_url,
+    json_line,
+    json_option,
+)
+from .terminal import Terminal, short, visible
+
+HEADS = ("id", "updated", "outcome", "title", "location")
+MAX_TITLE = 40
+
+
+@click.command("sessions")
+@click.option("--location", metavar="DIR", help="Only those of this directory.")
+@click.option("--search", metavar="TEXT", help="Only those with this in their title.")
+@click.option(
+    "--limit", type=click.IntRange(1, 200), default=50, show_default=True, metavar="N"
+)
+@click.option("--cursor", help="Go on where an earlier page ended.")
+@database_option
+@json_option("one session")
+def sessions_command(
+    location: str | None,
+    search: str | None,
+    limit: int,
+    cursor: str | None,
+    db: str | None,
+    as_json: bool,
+) -> None:
+    """List sessions, the newest first."""
+
+    async def read() -> Page[SessionInfo]:
+        async with open_runtime(database_url(db)) as runtime:
+            return await runtime.sessions.list(location, search, limit, cursor)
+
+    terminal = Terminal()
+    page = anyio.run(read)
+    if as_json:
+        terminal.write("".join(json_line(to_json(info)) for info in page))
+    elif page.items:
+        rows = [_row(info) for info in page]
+        terminal.write(table(HEADS, rows, terminal.width, terminal.style))
+    else:
+        terminal.tell("no sessions")
+    if page.cursor is not None:
+        again = ["sessions", "--cursor", page.cursor, "--limit", str(limit)]
+        if location is not None:
+            again += ["--location", location]
+        if search is not None:
+            again += ["--search", search]
+        terminal.tell(f"more: {visible(command_text(*again, db=db))}")
+
+
+def _row(info: SessionInfo) -> tuple[str, ...]:
+    outcome = "running" if info.status == "running" else info.outcome.status
+    return (
+        info.id,
+        when(info.updated),
+        outcome,
+        short(info.title or "-", MAX_TITLE),
+        info.location.directory,
+    )

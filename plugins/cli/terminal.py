@@ -1,0 +1,140 @@
+"""The terminal: where text goes, how it is styled, and what may never reach it.
+
+Owns standard output and error of one command, styles, and the cleaning of other
+people's text: a model, a tool or a file must not move the cursor, hide a part of a
+command, or change what is on the screen already.
+"""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from anyio import to_thread
+from attrs import frozen
+from dovetail.kernel import clean_text
+
+# Controls except newline and tab, and what reorders the text around it.
+_HOSTILE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Besides those: what takes no room, or would begin a line of its own.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\U000e0000-\U000e007f]"
+)
+_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def plain(text: str) -> str:
+    """Return text of any origin without what a terminal would obey.
+
+    Newlines and tabs stay. Removing is done character by character, so text may be
+    cleaned in whatever pieces it comes.
+    """
+    return _HOSTILE.sub("", clean_text(text))
+
+
+def visible(text: str) -> str:
+    """Return text on one line, in which everything that is there can be seen."""
+    return _UNSEEN.sub(_escaped, clean_text(text))
+
+
+def typeable(text: str) -> str:
+    """Return text as a pattern: ``?`` for each character that a person cannot type."""
+    return _UNSEEN.sub("?", clean_text(text))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    sign = match.group()
+    code = ord(sign)
+    if sign in _SHORT:
+        return _SHORT[sign]
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def short(text: str, limit: int) -> str:
+    """Return text on one line of at most ``limit`` characters."""
+    # Cut first: what is far behind the limit is not worth looking at.
+    shown = visible(text[: limit + 1])
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def first_line(text: str) -> str:
+    """Return the first line that says something."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+@frozen
+class Style:
+    """How things look. All of it is plain when ``on`` is False."""
+
+    on: bool = False
+
+    def dim(self, text: str) -> str:
+        """For what is beside the point."""
+        return self._sgr("2", text)
+
+    def strong(self, text: str) -> str:
+        """For what is asked."""
+        return self._sgr("1", text)
+
+    def good(self, text: str) -> str:
+        """For what succeeded."""
+        return self._sgr("32", text)
+
+    def bad(self, text: str) -> str:
+        """For what failed."""
+        return self._sgr("31", text)
+
+    def _sgr(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.on and text else text
+
+
+class Terminal:
+    """Standard output and error of this process."""
+
+    def __init__(
+        self,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self._environment = os.environ if environment is None else environment
+        self.interactive = self._out.isatty()
+        """Whether a person sees the output as it comes."""
+        self.style = Style(self._coloured(self._out))
+        self.error_style = Style(self._coloured(self._err))
+
+    def _coloured(self, stream: TextIO) -> bool:
+        return (
+            stream.isatty()
+            and not self._environment.get("NO_COLOR")
+            and self._environment.get("TERM") != "dumb"
+        )
+
+    @property
+    def width(self) -> int:
+        """Columns to fill; where nobody looks, as many as anybody wants."""
+        return shutil.get_terminal_size().columns if self.interactive else 1000
+
+    def write(self, text: str) -> None:
+        """Write to standard output, at once. The text is clean already."""
+        if text:
+            self._out.write(text)
+            self._out.flush()
+
+    async def show(self, text: str) -> None:
+        """Write to standard output without holding anybody up.
+
+        A pager or a pipe takes as long as it likes; sessions go on meanwhile.
+        """
+        if text:
+            await to_thread.run_sync(self.write, text)
+
+    def tell(self, text: str, end: str = "\n") -> None:
+        """Write a line to standard error. The text is clean already."""
+        self._err.write(text + end)
+        self._err.flush()

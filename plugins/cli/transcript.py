@@ -1,0 +1,200 @@
+"""The transcript as text: events in, lines for a person out.
+
+A state machine without I/O. Text is shown as it streams and completed from the event
+that ends its part, so what was shown in the end is what is durable. A tool call is one
+line, whose outcome is added when it is settled.
+"""
+
+from attrs import define, field, frozen
+from dovetail.kernel import (
+    Event,
+    LiveDelta,
+    LiveEvent,
+    NoticeAdded,
+    PluginDisabled,
+    ReasoningEnded,
+    StepStarted,
+    TextEnded,
+    ToolCalled,
+    ToolFailed,
+    ToolStarted,
+    ToolSucceeded,
+    clean_text,
+)
+
+from .calls import call_title, duration_text, failure_text, success_text
+from .terminal import Style, first_line, plain, short
+
+
+@define(eq=False)
+class _Part:
+    """A text or reasoning part that streams."""
+
+    what: str
+    shown: list[str] = field(factory=list)
+    """What of it was shown, as it came."""
+    whole: bool = True
+    """False when a piece was kept back, because another part was being shown."""
+
+
+@frozen
+class _Call:
+    title: str
+    since: int
+
+
+class Transcript:
+    """Writes down one session. ``take`` returns what is to be shown now.
+
+    ``reasoning`` says whether reasoning is shown: only a terminal can tell it apart
+    from the answer.
+    """
+
+    def __init__(self, style: Style, *, reasoning: bool) -> None:
+        self._style = style
+        self._reasoning = reasoning
+        # The parts of the current message, in the order they began.
+        self._parts: dict[tuple[str, str], _Part] = {}
+        self._front: _Part | None = None
+        """The part that is being shown, if the cursor is at its end."""
+        self._calls: dict[tuple[str, str], _Call] = {}
+        self._open_call: tuple[str, str] | None = None
+        """The call whose line waits for its outcome."""
+        self._at_start = True
+        self._after_call = False
+
+    def take(self, event: LiveEvent) -> str:
+        """Return what an event adds."""
+        if isinstance(event, LiveDelta):
+            return self._delta(event)
+        return self._durable(event)
+
+    def break_line(self) -> str:
+        """Return what brings the cursor to the start of a line."""
+        self._front = self._open_call = None
+        return self._newline()
+
+    def _durable(self, event: Event) -> str:
+        match event:
+            case StepStarted():
+                self._parts.clear()
+                self._front = None
+            case TextEnded():
+                return self._ended("text", event.text)
+            case ReasoningEnded():
+                return self._ended("reasoning", event.text)
+            case ToolCalled():
+                return self._called(event)
+            case ToolStarted():
+                key = (event.message_id, event.call_id)
+                if key in self._calls:
+                    title = self._calls[key].title
+                    self._calls[key] = _Call(title, event.created)
+            case ToolSucceeded():
+                outcome = success_text(event.data)
+                colour = self._style.good if outcome == "ok" else self._style.bad
+                return self._settled(event, colour(outcome))
+            case ToolFailed():
+                reason = f"failed: {failure_text(event.failure)}"
+                return self._settled(event, self._style.bad(reason))
+            case NoticeAdded():
+                return self._aside(first_line(event.text))
+            case PluginDisabled():
+                return self._aside(
+                    f"plugin {event.plugin} is not called any more: "
+                    f"{first_line(event.failure.message)}"
+                )
+        return ""
+
+    # --- text ---------------------------------------------------------------------
+
+    def _delta(self, delta: LiveDelta) -> str:
+        if delta.what not in ("text", "reasoning"):
+            return ""
+        key = (delta.what, delta.part)
+        part = self._parts.get(key)
+        if part is None:
+            part = self._parts[key] = _Part(delta.what)
+            out = self._begin(part)
+        elif part is self._front:
+            out = ""
+        else:
+            part.whole = False
+            return ""
+        part.shown.append(delta.text)
+        return out + self._piece(part.what, delta.text)
+
+    def _ended(self, what: str, text: str) -> str:
+        """Return what is missing of a part that is complete now."""
+        key = next((key for key, one in self._parts.items() if key[0] == what), None)
+        part = self._parts.pop(key) if key is not None else _Part(what)
+        shown = clean_text("".join(part.shown))
+        if text == shown or not text:
+            rest = out = ""
+        elif part.whole and part is self._front and text.startswith(shown):
+            rest, out = text[len(shown) :], ""
+        else:
+            # Something of it was lost on the way, so it is said again, whole.
+            rest, out = text, self._begin(part)
+        out += self._piece(what, rest)
+        if part is self._front:
+            self._front = None
+            out += self._newline()
+        return out
+
+    def _begin(self, part: _Part) -> str:
+        if not self._shows(part.what):
+            return ""
+        out = self.break_line()
+        if self._after_call:
+            out += "\n"
+            self._after_call = False
+        self._front = part
+        if part.what == "reasoning" and not self._style.on:
+            out += "(thinking) "
+            self._at_start = False
+        return out
+
+    def _piece(self, what: str, text: str) -> str:
+        shown = plain(text) if self._shows(what) else ""
+        if not shown:
+            return ""
+        self._at_start = shown.endswith("\n")
+        return self._style.dim(shown) if what == "reasoning" else shown
+
+    def _shows(self, what: str) -> bool:
+        return what == "text" or self._reasoning
+
+    def _newline(self) -> str:
+        out = "" if self._at_start else "\n"
+        self._at_start = True
+        return out
+
+    # --- calls --------------------------------------------------------------------
+
+    def _called(self, event: ToolCalled) -> str:
+        key = (event.message_id, event.call_id)
+        call = _Call(call_title(event.tool, event.arguments), event.created)
+        self._calls[key] = call
+        out = self.break_line()
+        self._open_call = key
+        self._at_start, self._after_call = False, True
+        return f"{out}* {call.title}"
+
+    def _settled(self, event: ToolSucceeded | ToolFailed, outcome: str) -> str:
+        key = (event.message_id, event.call_id)
+        call = self._calls.pop(key, None)
+        took = duration_text(event.created - call.since) if call else ""
+        tail = f"{outcome}{self._style.dim(f', {took}') if took else ''}"
+        if self._open_call == key:
+            out = f" - {tail}\n"
+        else:
+            # Something else was shown meanwhile: say again whose outcome it is.
+            title = call.title if call else short(event.call_id, 40)
+            out = f"{self.break_line()}* {title} - {tail}\n"
+        self._open_call = None
+        self._at_start = self._after_call = True
+        return out
+
+    def _aside(self, text: str) -> str:
+        return f"{self.break_line()}{self._style.dim(f'({short(text, 200)})')}\n"
