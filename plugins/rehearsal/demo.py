@@ -1,0 +1,190 @@
+"""The command ``demo``: a real session on the sample project, in a folder of its own.
+
+Owns the folder, the rehearsal server beside it, and the check at the end. The session
+itself is run by the command ``run``, found by its name in the command line that we are
+part of and given the arguments that a person would type: no plugin imports another.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import anyio
+import click
+from anyio.from_thread import start_blocking_portal
+from dovetail.kernel import open_runtime
+
+from .sample import copy_sample, sample_command, sample_prompt
+from .server import rehearsal_server
+
+PACE = 0.01
+"""Seconds between two pieces of the stream: quick, and still seen to be a stream."""
+TEST_SECONDS = 60
+LOOPBACK = "127.0.0.1,localhost"
+
+
+@click.command("demo")
+@click.option(
+    "--model", metavar="M", help="Do it with this model instead of the rehearsal."
+)
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Work in this folder, new or empty. [default: a temporary one; also kept]",
+)
+@click.pass_context
+def demo_command(context: click.Context, model: str | None, keep: Path | None) -> int:
+    """Let a session fix a failing test in a sample project, with the real tools.
+
+    Without --model it needs no key and no network: the model's part is played by a
+    rehearsal, a small program on this machine.
+
+    Exits with 0 when the tests pass at the end.
+    """
+    folder = _folder(keep)
+    project = folder / "project"
+    try:
+        copy_sample(project)
+    except (OSError, FileExistsError) as error:
+        raise click.ClickException(f"the sample project: {error}") from error
+    url = f"sqlite:///{quote((folder / 'sessions.db').as_posix())}"
+    _introduce(project, model)
+    if model is not None:
+        code = _run(context, project, url, ["--model", model])
+    else:
+        with _rehearsal(project):
+            code = _run(context, project, url, [])
+    return _conclude(project, url, code)
+
+
+def _folder(keep: Path | None) -> Path:
+    if keep is None:
+        return Path(tempfile.mkdtemp(prefix="dovetail-demo-"))
+    folder = keep.expanduser().absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        empty = not any(folder.iterdir())
+    except OSError as error:
+        raise click.UsageError(f"--keep {folder}: {error.strerror}") from error
+    if not empty:
+        raise click.UsageError(f"--keep {folder}: it is not empty")
+    return folder
+
+
+def _introduce(project: Path, model: str | None) -> None:
+    if model is None:
+        click.echo("This is a rehearsal: no model and no network is used. A small")
+        click.echo("program on this machine plays the model's part; it decides from")
+        click.echo("what the tools answer. Everything else is real.")
+    else:
+        click.echo(f"The model is {model}.")
+    click.echo(f"\nThe sample project is {project}")
+    click.echo("There, edits and the test command are allowed without asking:")
+    click.echo(f"  {shlex.join(_allowing())}\n")
+    click.echo(f"> {sample_prompt()}\n")
+
+
+def _allowing() -> list[str]:
+    return ["--allow", "edit", "--allow", f"bash:{sample_command()}"]
+
+
+def _run(
+    context: click.Context, project: Path, url: str, options: Sequence[str]
+) -> int:
+    """Do ``dovetail run`` in the project and return its exit code."""
+    program = context.find_root().command
+    command = (
+        program.get_command(context, "run")
+        if isinstance(program, click.Group)
+        else None
+    )
+    if command is None:
+        raise click.ClickException("the command `run` is not there to do it with")
+    arguments = ["--location", str(project), "--db", url, *_allowing(), *options]
+    arguments += ["--", sample_prompt()]
+    # Not the context's invoke: the arguments of `run` are documented, its code is not.
+    with command.make_context("run", arguments, parent=context) as inner:
+        code = command.invoke(inner)
+    return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _rehearsal(project: Path) -> Iterator[None]:
+    """Serve the rehearsal, in a thread of its own, and configure the project for it."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(rehearsal_server(pace=PACE)) as server,
+    ):
+        (project / "dovetail.toml").write_text(
+            f'model = "rehearsal/{server.model}"\n\n'
+            "[providers.rehearsal]\n"
+            'protocol = "openai-chat"\n'
+            f'base_url = "{server.base_url}"\n',
+            encoding="utf-8",
+        )
+        # The person's own settings are for models; and a proxy has no loopback.
+        around = {
+            "DOVETAIL_CONFIG": "",
+            "NO_PROXY": LOOPBACK,
+            "no_proxy": LOOPBACK,
+        }
+        with _environment(around):
+            yield
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _conclude(project: Path, url: str, code: int) -> int:
+    """Say how it ended and what to look at, and return the exit code."""
+    passed = _tests_pass(project)
+    click.echo("\nThe tests pass now." if passed else "\nThe tests fail still.")
+    click.echo(f"\nThe database is {url}. Look at the session with")
+    click.echo(f"  {shlex.join(['dovetail', 'sessions', '--db', url])}")
+    session_id = anyio.run(_newest, url)
+    if session_id is not None:
+        for command in ("show", "log"):
+            line = shlex.join(["dovetail", command, session_id, "--db", url])
+            click.echo(f"  {line}")
+    if code != 0:
+        return code
+    return 0 if passed else 1
+
+
+def _tests_pass(project: Path) -> bool:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-B", "-m", "unittest"],
+            cwd=project,
+            capture_output=True,
+            timeout=TEST_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+async def _newest(url: str) -> str | None:
+    async with open_runtime(url) as runtime:
+        for info in await runtime.sessions.list(limit=1):
+            return info.id
+    return None
