@@ -46,6 +46,8 @@ class Medium:
         # Absolute, because the working directory may change while it is open.
         self.path = None if path is None else path.absolute()
         self.wait = wait
+        self.gone = False
+        """Whether the file was removed or replaced since it was opened."""
         self._identity: tuple[int, int] | None = None
 
     def connect(self, *, wait: float | None = None) -> sqlite3.Connection:
@@ -85,17 +87,20 @@ class Medium:
         """Take the file that is there now as ours."""
         self._identity = self._find()
 
-    def loss(self) -> str | None:
-        """Return what became of the file when it is no longer the one that was opened.
+    def is_in_place(self) -> bool:
+        """Say whether the file is still the one that was opened; else, be ``gone``.
 
         A removed file goes on working for whoever has it open, and all that is written
         to it is lost with the last connection; SQLite does not notice.
         """
-        if self._identity is None or self._find() == self._identity:
-            return None
-        return (
-            "the file was removed or replaced while it was open; what is written to it "
-            "now is lost"
+        if self._identity is not None and self._find() != self._identity:
+            self.gone = True
+        return not self.gone
+
+    def refuse(self) -> StoreDamagedError:
+        """Return what to tell those who come to a file that is gone."""
+        return StoreDamagedError(
+            self.name, "the file was removed or replaced while it was open"
         )
 
     def _find(self) -> tuple[int, int] | None:

@@ -58,6 +58,9 @@ class Readers:
         await checkpoint()
         if self._closing:
             raise StoreClosedError(self._medium.name)
+        if self._medium.gone:
+            # What is left holds writes that nobody was told of.
+            raise self._medium.refuse()
         self._broken_off = False
         view = self._begin(self._near, self._medium)
         try:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
-from dovetail.kernel.values.errors import StoreClosedError, StoreDamagedError
+from dovetail.kernel.values.errors import StoreClosedError
 
 from .database import Medium, View
 from .fate import Fate, loop_words
@@ -206,6 +206,9 @@ class Writer:
         """
         connection = self._connection
         alone = len(group) == 1
+        if self._medium.gone:
+            self._refuse(group)
+            return True
         try:
             self._begin_immediate(group)
         except sqlite3.Error as error:
@@ -232,10 +235,9 @@ class Writer:
             self._roll_back()
             self._fail(group, error)
             return alone
-        lost = self._medium.loss()
-        if lost is not None:
-            for operation in group:
-                operation.error = StoreDamagedError(self._medium.name, lost)
+        # After the commit, so that whatever is confirmed is in the file of that name.
+        if not self._medium.is_in_place():
+            self._refuse(group)
         return True
 
     def _begin_immediate(self, group: list[Operation]) -> None:
@@ -256,6 +258,10 @@ class Writer:
 
     def _wait_for(self, seconds: float) -> None:
         self._connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
+    def _refuse(self, group: list[Operation]) -> None:
+        for operation in group:
+            operation.error = self._medium.refuse()
 
     def _fail(self, group: list[Operation], error: sqlite3.Error) -> None:
         for operation in group:

@@ -1,0 +1,86 @@
+"""No statement that runs while a session works reads a whole table."""
+
+import inspect
+import re
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+from dovetail.storage import (
+    blobs,
+    epochs,
+    event_store,
+    grants,
+    inbox,
+    leases,
+    projections,
+    tables,
+)
+
+MODULES = (blobs, epochs, event_store, grants, inbox, leases, projections)
+
+PARTIAL = ("input_pending", "session_running", "permission_pending_directory")
+"""Indexes of only what waits or runs: going through all of one is the purpose."""
+
+
+def statements() -> Iterator[tuple[str, str]]:
+    """Yield every statement of the store, by where it is written."""
+    for module in MODULES:
+        for name, value in inspect.getmembers(module):
+            if not re.fullmatch(r"_[A-Z_]+", name):
+                continue
+            many = value if isinstance(value, (tuple, dict)) else (value,)
+            texts = many.values() if isinstance(many, dict) else many
+            for number, text in enumerate(texts):
+                if isinstance(text, str):
+                    label = f"{module.__name__.rpartition('.')[2]}{name}[{number}]"
+                    yield label, text
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    for statement in tables.schema():
+        connection.execute(statement)
+    yield connection
+    connection.close()
+
+
+def plan(connection: sqlite3.Connection, sql: str) -> list[str]:
+    parameters = [1] * sql.count("?")
+    rows = connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
+    return [row[3] for row in rows]
+
+
+ALL = dict(statements())
+
+
+def test_every_statement_is_looked_at() -> None:
+    assert len(ALL) > 40
+    assert {"SELECT", "INSERT", "UPDATE", "DELETE"} == {
+        text.split()[0] for text in ALL.values()
+    }
+
+
+@pytest.mark.parametrize("label", sorted(ALL))
+def test_no_statement_scans_a_table(label: str, database: sqlite3.Connection) -> None:
+    steps = plan(database, ALL[label])
+    scans = [
+        step
+        for step in steps
+        if step.startswith("SCAN") and not any(name in step for name in PARTIAL)
+    ]
+    assert scans == [], steps
+
+
+# Few rows: what waits for an answer, by the place of its event; what has work.
+SORTED = ("PENDINGS", "PERMISSION", "WITH_WORK")
+
+
+@pytest.mark.parametrize(
+    "label", [one for one in sorted(ALL) if not any(few in one for few in SORTED)]
+)
+def test_no_statement_sorts_what_an_index_could_give_in_order(
+    label: str, database: sqlite3.Connection
+) -> None:
+    assert not [one for one in plan(database, ALL[label]) if "TEMP B-TREE" in one]
