@@ -32,7 +32,7 @@ class Toolbox:
     def _register(self, tool: Tool[Any, Any]) -> None:
         self.tools[tool.name] = tool
 
-    async def call(self, name: str, **given: Any) -> Any:
+    async def call(self, name: str, /, **given: Any) -> Any:
         """Call a tool and return its output value."""
         tool = self.tools[name]
         return await tool.execute(tool.input(**given), self.context)
@@ -45,7 +45,7 @@ class Toolbox:
             return shown
         return "\n".join(_text(one) for one in shown)
 
-    async def text(self, name: str, **given: Any) -> str:
+    async def text(self, name: str, /, **given: Any) -> str:
         """Call a tool and return the text that a model is shown."""
         return self.show(name, await self.call(name, **given))
 

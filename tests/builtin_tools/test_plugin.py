@@ -1,0 +1,164 @@
+"""The plugin: what it offers, and that the kernel can use every bit of it."""
+
+import json
+import os
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dovetail.builtin_tools import BuiltinTools, plugin
+from dovetail.kernel import ConfigurationError, Location, Place, Tool
+from dovetail.kernel.tools.registry import ToolRegistry
+from dovetail.kernel.tools.settlement import Failed, Succeeded, settle
+from dovetail.kernel.values.request import ToolCall
+
+
+def test_the_tools_come_through_the_entry_point() -> None:
+    (found,) = entry_points(group="dovetail", name="tools")
+    assert found.load() is plugin
+
+
+def test_a_setting_that_is_not_known_how_to_use_is_refused(place: Path) -> None:
+    """A file of the Location must not choose the program that is run."""
+    with pytest.raises(ConfigurationError, match="must be true or false"):
+        BuiltinTools().dovetail_register_tools(
+            lambda tool: None, Place(Location.at(place), settings={"ripgrep": "./evil"})
+        )
+
+
+async def settled(tools: Any, name: str, arguments: Any) -> Any:
+    registry = ToolRegistry()
+    for tool in tools.tools.values():
+        registry.register(tool, "tools")
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    call = ToolCall("call_1", name, text)
+    return await settle(call, registry.advertise(), tools.context)
+
+
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("read", {"path": "a.txt"}),
+    ("read", {"path": "."}),
+    ("read", {"path": "a.gif"}),
+    ("write", {"path": "b.txt", "content": "x"}),
+    ("edit", {"path": "a.txt", "old_string": "needle", "new_string": "thread"}),
+    ("glob", {"pattern": "*.txt"}),
+    ("grep", {"pattern": "needle"}),
+    ("bash", {"command": "echo needle"}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), CALLS)
+async def test_every_tool_settles_through_the_kernel(
+    tools: Any, fill: Any, name: str, arguments: dict[str, Any]
+) -> None:
+    fill({"a.txt": "needle\n", "a.gif": b"GIF89a..."})
+    outcome = await settled(tools, name, arguments)
+    assert isinstance(outcome, Succeeded), outcome
+    assert outcome.content
+    assert isinstance(outcome.data, dict)
+
+
+async def test_what_is_shown_is_not_recorded_a_second_time(
+    tools: Any, fill: Any
+) -> None:
+    fill({"a.txt": "needle\n" * 1000, "a.gif": b"GIF89a" + b"x" * 1_000_000})
+    for name, arguments in (
+        ("read", {"path": "a.txt"}),
+        ("read", {"path": "a.gif"}),
+        ("grep", {"pattern": "needle"}),
+        ("bash", {"command": "cat a.txt"}),
+    ):
+        outcome = await settled(tools, name, arguments)
+        assert len(json.dumps(outcome.data)) < 300
+        assert outcome.full is None
+
+
+async def test_a_page_of_a_large_file_is_never_cut_again(tools: Any, fill: Any) -> None:
+    fill(
+        {
+            "short.txt": "x\n" * 5000,
+            "exact.txt": "x\n" * 2000,
+            "wide.txt": "é" * 40 + "\n" + ("y" * 45 + "\r\n") * 5000,
+        }
+    )
+    for name in ("short.txt", "exact.txt", "wide.txt"):
+        outcome = await settled(tools, "read", {"path": name})
+        assert outcome.full is None
+    (content,) = outcome.content
+    assert "go on with offset=" in content.text
+
+
+@pytest.mark.law("tools.4")
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("read", {}),
+        ("read", {"path": 1}),
+        ("read", {"path": ""}),
+        ("read", {"path": "a", "offset": 0}),
+        ("read", {"path": "a", "limit": 2001}),
+        ("read", {"path": "a", "limit": "10"}),
+        ("read", {"path": "a", "file": "b"}),
+        ("edit", {"path": "a", "old_string": "", "new_string": "b"}),
+        ("grep", {"pattern": "x", "limit": 101}),
+        ("bash", {"command": "true", "timeout_ms": 600_001}),
+        ("bash", {"command": ["true"]}),
+        ("skill", {"name": ""}),
+    ],
+)
+async def test_input_that_does_not_fit_never_reaches_a_tool(
+    tools: Any, name: str, arguments: dict[str, Any]
+) -> None:
+    outcome = await settled(tools, name, arguments)
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.code == "tool.input_invalid"
+    assert tools.context.asked == []
+
+
+async def test_naughty_arguments_end_in_a_result_or_an_expected_failure(
+    tools: Any, fill: Any, corpus: Any
+) -> None:
+    """Never in a defect, and never outside the Location."""
+    fill({"a.txt": "needle\n"})
+    tools.context.deny = ("external_directory", "bash")
+    for text in corpus("naughty-strings").json("blns.json"):
+        for name, arguments in (
+            ("read", {"path": text}),
+            ("glob", {"pattern": text}),
+            ("grep", {"pattern": "needle", "include": text}),
+            ("edit", {"path": "a.txt", "old_string": text, "new_string": "x"}),
+            ("bash", {"command": text, "workdir": text}),
+        ):
+            outcome = await settled(tools, name, arguments)
+            if isinstance(outcome, Failed):
+                assert outcome.defect is None, (name, text)
+                assert outcome.failure.code in (
+                    "tool.failed",
+                    "tool.input_invalid",
+                    "permission.denied",
+                )
+
+
+async def test_naughty_expressions_are_searched_or_refused(
+    searching: Any, fill: Any, corpus: Any
+) -> None:
+    fill({"a.txt": "needle\n"})
+    strings = [one for one in corpus("naughty-strings").json("blns.json") if one]
+    # Each starts a process, of which an interpreter is the slow kind: some will do.
+    for text in strings[::8]:
+        outcome = await settled(searching, "grep", {"pattern": text})
+        if isinstance(outcome, Failed):
+            assert outcome.failure.code == "tool.failed"
+            assert outcome.defect is None
+
+
+def test_tools_of_nested_locations_share_their_locks(tmp_path: Path) -> None:
+    made: list[Tool[Any, Any]] = []
+    one = BuiltinTools()
+    for name in ("a", "a/b"):
+        (tmp_path / name).mkdir()
+        place = Place(Location.at(tmp_path / name), environment=dict(os.environ))
+        one.dovetail_register_tools(made.append, place)
+    writers = [tool.execute.args[0] for tool in made if tool.name == "write"]  # type: ignore[attr-defined]
+    assert writers[0] is writers[1]
