@@ -216,6 +216,10 @@ class _Child:
         self._gone = True
 
     def _wait(self) -> None:
+        if not hasattr(os, "waitid"):
+            # macOS before Python 3.13: there is no way to wait without reaping.
+            self._process.wait()
+            return
         try:
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         except ChildProcessError:

@@ -40,6 +40,16 @@ async def test_output_error_output_and_exit_code_come_back(tools: Any) -> None:
     assert tools.context.saves[0] == ("echo out; echo err >&2; exit 3",)
 
 
+async def test_a_system_that_cannot_wait_without_reaping_will_do(
+    tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "waitid")
+    with anyio.fail_after(5):
+        assert (await tools.call("bash", command="exit 7")).exit_code == 7
+        output = await tools.call("bash", command="sleep 100", timeout_ms=100)
+    assert output.timed_out
+
+
 async def test_it_runs_in_the_location_or_the_named_folder(
     tools: Any, place: Path
 ) -> None:

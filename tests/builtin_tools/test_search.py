@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
 import pytest
+from dovetail.builtin_tools import _walk
 from dovetail.builtin_tools._search import Search, find_ripgrep
 from dovetail.builtin_tools._walk import (
     FilePattern,
@@ -18,7 +21,7 @@ from dovetail.builtin_tools._walk import (
     is_visible,
 )
 from dovetail.kernel import PermissionDeniedError, ToolFailure
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 TREE = {
     ".gitignore": "*.log\nbuild/\n/only-here.txt\n!keep.log\n!.shown\n",
@@ -456,6 +459,51 @@ def test_what_ignore_files_hide_is_what_git_hides(tmp_path: Path, corpus: Any) -
     assert differing == []
 
 
+LINES = ["a", "/a", "a/", "!a", "*.x", "!b.x", "b/*", "!b/a", "a/b", "**/b", "b/**"]
+NAMES = ["a", "b", "a.x", "b.x"]
+PLACES = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4).map("/".join)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sets(PLACES, min_size=1, max_size=12),
+    st.dictionaries(
+        st.sampled_from(["", "a/", "b/", "a/b/"]),
+        st.lists(st.sampled_from(LINES), min_size=1, max_size=4),
+        max_size=3,
+    ),
+)
+def test_nested_ignore_files_hide_what_git_and_ripgrep_hide(
+    paths: set[str], rules: dict[str, list[str]]
+) -> None:
+    if not _has_git():
+        pytest.skip("git is not installed")
+    with TemporaryDirectory() as name:
+        root = Path(name).resolve()
+        git(root, "init", "-q")
+        for path in sorted(paths):
+            with suppress(FileExistsError, NotADirectoryError):
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).touch(exist_ok=False)
+        for folder, lines in rules.items():
+            if (root / folder).is_dir():
+                (root / folder / ".gitignore").write_text("\n".join(lines))
+        listed = git(root, "ls-files", "-z", "--others", "--exclude-standard")
+        expected = {path for path in listed.decode().split("\0") if path}
+        expected = {path for path in expected if not path.endswith(".gitignore")}
+        request = json.dumps({"pattern": None, "include": None, "stdin": False})
+        found = in_folder(root, sys.executable, "-I", _walk.__file__, request)
+        assert found == expected
+        ripgrep = find_ripgrep(os.environ)
+        if ripgrep is not None:
+            assert in_folder(root, ripgrep, "--files", "--null") == expected
+
+
+def in_folder(root: Path, *command: str) -> set[str]:
+    done = subprocess.run(command, cwd=root, capture_output=True)
+    return {path for path in done.stdout.decode().split("\0") if path}
+
+
 def _has_git() -> bool:
     try:
         subprocess.run(["git", "--version"], capture_output=True, check=True)
@@ -527,8 +575,6 @@ def test_any_pattern_is_usable_or_refused(text: str) -> None:
 
 def test_the_search_program_needs_nothing_of_dovetail(tmp_path: Path) -> None:
     """It starts quickly, and a broken installation cannot break it."""
-    from dovetail.builtin_tools import _walk
-
     (tmp_path / "a.txt").write_text("needle\n")
     request = json.dumps({"pattern": "needle", "include": None, "stdin": False})
     code = (
