@@ -69,6 +69,7 @@ class Medium:
             )
         except sqlite3.Error as error:
             raise self.failure(error) from error
+        connection.text_factory = _text
         try:
             # FULL: a commit is on disk when it returns, also after a power failure.
             connection.execute("PRAGMA synchronous = FULL")
@@ -253,6 +254,12 @@ class View:
             large = next(one for one in parameters if _is_large(one))
             rule = "over 64 bits cannot be stored"
             raise self.spoil(InvalidValueError("number", large, rule)) from error
+
+
+def _text(stored: bytes) -> str:
+    """Return stored text. What is not UTF-8 was damaged, and must not make the rows
+    beside it unreadable."""
+    return stored.decode(errors="replace")
 
 
 def bounded(number: int) -> int:
