@@ -48,7 +48,7 @@ def event_line(event: Event, terminal: Terminal) -> str:
     """Return an event on one line."""
     shown = event_to_json(event)
     own = {name: value for name, value in shown.items() if name not in _ENVELOPE}
-    line = f"{event.seq:>5}  {visible(event.kind):<20} {_fields(own, terminal.style)}"
+    line = f"{event.seq:>5}  {visible(event.kind):<22} {_fields(own, terminal.style)}"
     return line.rstrip() + "\n"
 
 

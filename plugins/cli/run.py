@@ -156,7 +156,13 @@ class _Run:
         self._options = options
         self._terminal = terminal
         self._person = Person(terminal)
-        self._transcript = Transcript(terminal.style, reasoning=terminal.interactive)
+        self._transcript = Transcript(
+            terminal.style,
+            # Only a terminal can tell reasoning apart from the answer.
+            reasoning=terminal.interactive,
+            watched=terminal.interactive,
+            failures=False,
+        )
         self._session: Session | None = None
         """Set while there is something to interrupt."""
         self._unanswered: PermissionAsked | None = None
@@ -253,6 +259,7 @@ class _Run:
         try:
             receipt = await session.prompt(self._options.prompt)
             self._session = session
+            self._transcript.known(receipt.id)
             # A new session is shown from its beginning, another from the prompt on.
             feed.begin(-1 if new else receipt.cursor - 1)
             async with anyio.create_task_group() as tasks:

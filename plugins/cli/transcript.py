@@ -12,18 +12,23 @@ from dovetail.kernel import (
     LiveEvent,
     NoticeAdded,
     PluginDisabled,
+    Prompt,
+    PromptAdmitted,
+    PromptPromoted,
     ReasoningEnded,
+    StepFailed,
     StepStarted,
     TextEnded,
     ToolCalled,
     ToolFailed,
     ToolStarted,
     ToolSucceeded,
+    UnreadableEvent,
     clean_text,
 )
 
 from .calls import call_title, duration_text, failure_text, success_text
-from .terminal import Style, first_line, plain, short
+from .terminal import Style, first_line, plain, short, visible
 
 
 @define(eq=False)
@@ -46,13 +51,21 @@ class _Call:
 class Transcript:
     """Writes down one session. ``take`` returns what is to be shown now.
 
-    ``reasoning`` says whether reasoning is shown: only a terminal can tell it apart
-    from the answer.
+    ``reasoning`` says whether reasoning is shown. ``watched`` says that a person sees
+    it happen, so that a call is shown when it begins, and not only its outcome.
+    ``failures`` says whether it is told why a Step failed.
     """
 
-    def __init__(self, style: Style, *, reasoning: bool) -> None:
+    def __init__(
+        self, style: Style, *, reasoning: bool, watched: bool, failures: bool
+    ) -> None:
         self._style = style
         self._reasoning = reasoning
+        self._watched = watched
+        self._failures = failures
+        self._prompts: dict[str, Prompt] = {}
+        """Prompts that were admitted and not promoted yet."""
+        self._known: set[str] = set()
         # The parts of the current message, in the order they began.
         self._parts: dict[tuple[str, str], _Part] = {}
         self._front: _Part | None = None
@@ -61,13 +74,17 @@ class Transcript:
         self._open_call: tuple[str, str] | None = None
         """The call whose line waits for its outcome."""
         self._at_start = True
-        self._after_call = False
+        self._after_block = False
 
     def take(self, event: LiveEvent) -> str:
         """Return what an event adds."""
         if isinstance(event, LiveDelta):
             return self._delta(event)
         return self._durable(event)
+
+    def known(self, input_id: str) -> None:
+        """Say that whoever looks knows this prompt; it is not shown."""
+        self._known.add(input_id)
 
     def break_line(self) -> str:
         """Return what brings the cursor to the start of a line."""
@@ -76,9 +93,21 @@ class Transcript:
 
     def _durable(self, event: Event) -> str:
         match event:
+            case PromptAdmitted():
+                self._prompts[event.input_id] = event.prompt
+            case PromptPromoted():
+                return self._promoted(event.input_id)
             case StepStarted():
                 self._parts.clear()
                 self._front = None
+            case StepFailed() if self._failures:
+                why = f"{event.failure.message} [{event.failure.code}]"
+                failed = self._style.bad("failed:")
+                return f"{self.break_line()}{failed} {visible(why)}\n"
+            case UnreadableEvent():
+                return self._aside(
+                    f"event {event.seq} cannot be read: {event.failure.message}"
+                )
             case TextEnded():
                 return self._ended("text", event.text)
             case ReasoningEnded():
@@ -105,6 +134,20 @@ class Transcript:
                     f"{first_line(event.failure.message)}"
                 )
         return ""
+
+    def _promoted(self, input_id: str) -> str:
+        prompt = self._prompts.pop(input_id, None)
+        if prompt is None or input_id in self._known:
+            return ""
+        files = [f"[file {short(file.name, 60)}]" for file in prompt.files]
+        mark = self._style.strong(">")
+        lines = [
+            f"{mark} {line}".rstrip() + "\n"
+            for line in [*plain(prompt.text).split("\n"), *files]
+        ]
+        out = self.break_line() + ("\n" if self._after_block else "")
+        self._after_block = True
+        return out + "".join(lines)
 
     # --- text ---------------------------------------------------------------------
 
@@ -146,9 +189,9 @@ class Transcript:
         if not self._shows(part.what):
             return ""
         out = self.break_line()
-        if self._after_call:
+        if self._after_block:
             out += "\n"
-            self._after_call = False
+            self._after_block = False
         self._front = part
         if part.what == "reasoning" and not self._style.on:
             out += "(thinking) "
@@ -176,9 +219,11 @@ class Transcript:
         key = (event.message_id, event.call_id)
         call = _Call(call_title(event.tool, event.arguments), event.created)
         self._calls[key] = call
+        if not self._watched:
+            return ""
         out = self.break_line()
         self._open_call = key
-        self._at_start, self._after_call = False, True
+        self._at_start, self._after_block = False, True
         return f"{out}* {call.title}"
 
     def _settled(self, event: ToolSucceeded | ToolFailed, outcome: str) -> str:
@@ -193,7 +238,7 @@ class Transcript:
             title = call.title if call else short(event.call_id, 40)
             out = f"{self.break_line()}* {title} - {tail}\n"
         self._open_call = None
-        self._at_start = self._after_call = True
+        self._at_start = self._after_block = True
         return out
 
     def _aside(self, text: str) -> str:
