@@ -45,8 +45,8 @@ if TYPE_CHECKING:
         Tail as Tail,
     )
     from .hookspecs import (
-        PROJECT as PROJECT,
         Hooks as Hooks,
+        PROJECT as PROJECT,
         hookimpl as hookimpl,
     )
     from .lifecycle.configuration import (
@@ -65,6 +65,11 @@ if TYPE_CHECKING:
     from .runtime import (
         Runtime as Runtime,
         open_runtime as open_runtime,
+    )
+    from .session.continuation import (
+        ContinuationReport as ContinuationReport,
+        Moved as Moved,
+        OpenCall as OpenCall,
     )
     from .session.coordinator import (
         Outcome as Outcome,
@@ -97,6 +102,7 @@ if TYPE_CHECKING:
         ConfigurationUntrustedError as ConfigurationUntrustedError,
         ConflictError as ConflictError,
         ContextUnavailableError as ContextUnavailableError,
+        ContinuationChangedError as ContinuationChangedError,
         CursorInvalidError as CursorInvalidError,
         DovetailError as DovetailError,
         EventAggregateError as EventAggregateError,
@@ -156,10 +162,13 @@ if TYPE_CHECKING:
     from .values.events import (
         AgentSwitched as AgentSwitched,
         ContextUpdated as ContextUpdated,
+        ContinuationAccepted as ContinuationAccepted,
+        ContinuationReported as ContinuationReported,
         EpochStarted as EpochStarted,
         Event as Event,
         ExecutionEnded as ExecutionEnded,
         ExecutionStarted as ExecutionStarted,
+        FactsRecorded as FactsRecorded,
         LiveDelta as LiveDelta,
         LiveEvent as LiveEvent,
         ModelSwitched as ModelSwitched,
@@ -175,6 +184,7 @@ if TYPE_CHECKING:
         PromptWithdrawn as PromptWithdrawn,
         ReasoningEnded as ReasoningEnded,
         Retention as Retention,
+        RetryScheduled as RetryScheduled,
         SessionCreated as SessionCreated,
         SessionTitled as SessionTitled,
         StepEnded as StepEnded,
@@ -266,7 +276,11 @@ _HOMES = {
     ),
     "events.live": ("LiveSubscription",),
     "events.log": ("UnreadableEvent",),
-    "events.tail": ("Placed", "RuntimeTail", "Tail"),
+    "events.tail": (
+        "Placed",
+        "RuntimeTail",
+        "Tail",
+    ),
     "hookspecs": (
         "Hooks",
         "PROJECT",
@@ -286,6 +300,11 @@ _HOMES = {
     "runtime": (
         "Runtime",
         "open_runtime",
+    ),
+    "session.continuation": (
+        "ContinuationReport",
+        "Moved",
+        "OpenCall",
     ),
     "session.coordinator": ("Outcome",),
     "session.services": (
@@ -314,6 +333,7 @@ _HOMES = {
         "ConfigurationUntrustedError",
         "ConflictError",
         "ContextUnavailableError",
+        "ContinuationChangedError",
         "CursorInvalidError",
         "DovetailError",
         "EventAggregateError",
@@ -373,10 +393,13 @@ _HOMES = {
     "values.events": (
         "AgentSwitched",
         "ContextUpdated",
+        "ContinuationAccepted",
+        "ContinuationReported",
         "EpochStarted",
         "Event",
         "ExecutionEnded",
         "ExecutionStarted",
+        "FactsRecorded",
         "LiveDelta",
         "LiveEvent",
         "ModelSwitched",
@@ -392,6 +415,7 @@ _HOMES = {
         "PromptWithdrawn",
         "ReasoningEnded",
         "Retention",
+        "RetryScheduled",
         "SessionCreated",
         "SessionTitled",
         "StepEnded",

@@ -87,6 +87,16 @@ class ToolContext(Protocol):
         """
         ...
 
+    def saw(self, path: str, digest: str | None) -> None:
+        """Say that this call read or wrote a file, and what it held afterwards.
+
+        ``path`` is absolute; ``digest`` is the SHA-256 of the content in hexadecimal,
+        None when the file is gone. Before a session goes on in another process, files
+        that changed since are reported (law recovery.5). Counts when the call
+        succeeds.
+        """
+        ...
+
     def progress(self, text: str) -> None:
         """Show a line to whoever watches now. Never stored, never waits."""
         ...
@@ -118,6 +128,11 @@ class Tool(Generic[I, O]):
     """What the model is shown. None: a text as it is, anything else as JSON."""
     bound: Literal["middle", "end"] = "middle"
     """Which part of an over-long output is cut."""
+    check: Callable[[I, ToolContext], Awaitable[O | None]] | None = None
+    """For ``reconcilable`` tools, and required of them: asks the outside world whether
+    the effect of a call whose outcome is unknown took place. Returns the output when
+    it did and None when it did not; raising means that it cannot be told, and the call
+    is not repeated. It must have no effect itself."""
 
 
 # --- providers --------------------------------------------------------------------

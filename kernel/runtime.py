@@ -90,9 +90,10 @@ def open_runtime(
     narrow by name). ``on_permission`` says what happens where no rule decides: ask a
     person and wait, allow, or deny. ``resume`` says what happens with work that an
     earlier process left: ``report`` leaves it until ``resume()`` or a new prompt,
-    ``always`` goes on with it at once. ``lease_seconds`` is how long another process
-    waits before it takes over the sessions of one that died. ``environment`` stands
-    for ``os.environ``.
+    ``clean`` goes on at once where nothing is unknown and nothing moved, ``always``
+    goes on in any case, having recorded the Continuation Report. ``lease_seconds`` is
+    how long another process waits before it takes over the sessions of one that died.
+    ``environment`` stands for ``os.environ``.
 
     Leaving it interrupts what runs, settles it durably, and closes everything.
 
@@ -212,11 +213,12 @@ class Runtime:
             self._locations.acquire,
             new_id("own", self._clock),
             self._lease_seconds,
+            self._resume,
         )
         self._tasks.start_soon(self._runner.keep_leases)
         self._coordinator = Coordinator(self._tasks, self._runner.drain)
-        self._sessions = Sessions(self._log, self._coordinator)
-        if self._resume == "always":
+        self._sessions = Sessions(self._log, self._coordinator, self._runner)
+        if self._resume != "report":
             for session_id in await self._log.read(
                 lambda rows: rows.sessions_with_work()
             ):

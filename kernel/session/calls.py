@@ -46,6 +46,8 @@ class CallContext(ToolContext):
         self._call_id = call_id
         self.rejected = False
         """Whether the person said no and nothing else: the run stops then."""
+        self.files: dict[str, str | None] = {}
+        """What the call said of the files that it read or wrote."""
 
     @property
     def session_id(self) -> SessionId:
@@ -99,6 +101,9 @@ class CallContext(ToolContext):
     async def skill(self, name: str) -> Skill:
         return await self._services.skills.get(name)
 
+    def saw(self, path: str, digest: str | None) -> None:
+        self.files[clean_text(path)] = digest
+
     def progress(self, text: str) -> None:
         if self._live.watched:
             self._live.publish(
@@ -118,6 +123,7 @@ def record(
     message_id: MessageId,
     call: ToolCall,
     settled: Succeeded | Failed,
+    files: Mapping[str, str | None],
 ) -> Event:
     """Return the settlement of a call as an event, and keep its complete output."""
     managed = None
@@ -139,6 +145,7 @@ def record(
         content=settled.content,
         data=settled.data,
         managed=managed,
+        files=dict(files),
     )
 
 

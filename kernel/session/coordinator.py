@@ -35,9 +35,12 @@ class Outcome:
 class DrainControl:
     """What the coordinator and one running drain tell each other."""
 
-    def __init__(self, *, force: bool) -> None:
+    def __init__(self, *, force: bool, accept: str | None = None) -> None:
         self.force = force
         """Whether at least one request must be made."""
+        self.accept = accept
+        """What a caller accepts: the digest of a Continuation Report, or ``prompt``
+        for whatever is found, or None."""
         self.reason: StopReason | None = None
         """Why the drain is being cancelled."""
         self.text: str | None = None
@@ -56,10 +59,11 @@ nothing to do. Records its own end durably, also when it is cancelled."""
 class _Busy:
     """One busy period of one session."""
 
-    def __init__(self, *, force: bool) -> None:
+    def __init__(self, *, force: bool, accept: str | None) -> None:
         self.rung = True
         self.force = force
-        self.control = DrainControl(force=force)
+        self.accept = accept
+        self.control = DrainControl(force=force, accept=accept)
         self.outcome: Outcome | None = None
         self.error: BaseException | None = None
         self.idle = anyio.Event()
@@ -74,19 +78,19 @@ class Coordinator:
         self._busy: dict[str, _Busy] = {}
         self._closed = False
 
-    def wake(self, session_id: str) -> None:
+    def wake(self, session_id: str, *, accept: str | None = None) -> None:
         """Say that durable work may exist. Coalesces; never waits.
 
         A wake that finds nothing to do makes no request (law execution.4).
         """
-        self._ring(session_id, force=False)
+        self._ring(session_id, force=False, accept=accept)
 
-    async def run(self, session_id: str) -> Outcome:
+    async def run(self, session_id: str, *, accept: str | None = None) -> Outcome:
         """Make at least one Step, or join the running work, and return its outcome.
 
         Cancelling the caller does not stop the work (law execution.3).
         """
-        return await self._joined(self._ring(session_id, force=True))
+        return await self._joined(self._ring(session_id, force=True, accept=accept))
 
     async def wait(self, session_id: str) -> Outcome | None:
         """Return the outcome of the running work once the session is idle, or None
@@ -138,15 +142,16 @@ class Coordinator:
             raise busy.error
         return busy.outcome or Outcome("idle")
 
-    def _ring(self, session_id: str, *, force: bool) -> _Busy:
+    def _ring(self, session_id: str, *, force: bool, accept: str | None) -> _Busy:
         if self._closed:
             raise RuntimeClosedError
         busy = self._busy.get(session_id)
         if busy is not None:
             busy.rung = True
             busy.force = busy.force or force
+            busy.accept = accept or busy.accept
             return busy
-        busy = self._busy[session_id] = _Busy(force=force)
+        busy = self._busy[session_id] = _Busy(force=force, accept=accept)
         self._tasks.start_soon(self._work, session_id, busy, name=f"drain {session_id}")
         return busy
 
@@ -155,8 +160,11 @@ class Coordinator:
             while busy.rung:
                 # A ring after an interruption finds the bell cleared and a new
                 # control: somebody wants more than what was stopped.
-                control = busy.control = DrainControl(force=busy.force)
+                control = busy.control = DrainControl(
+                    force=busy.force, accept=busy.accept
+                )
                 busy.rung = busy.force = False
+                busy.accept = None
                 with control.scope:
                     await self._drain(session_id, control)
                 busy.outcome = control.outcome or busy.outcome

@@ -16,7 +16,6 @@ from . import ownership
 from .coordinator import Outcome
 from .history import History
 from .ownership import Fence
-from .recovery import settle_open
 
 
 @define(eq=False)
@@ -84,12 +83,7 @@ class Execution:
         """Return what must be recorded before anything else of this execution."""
         if self.started:
             return []
-        events: list[Event] = [
-            ExecutionStarted(session_id=self.session_id, owner=self.owner)
-        ]
-        if (left := self.history.open) is not None:
-            events += settle_open(left, "the process that ran it ended")
-        return events
+        return [ExecutionStarted(session_id=self.session_id, owner=self.owner)]
 
     async def catch_up(self) -> None:
         """Take in events that another process committed in between."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import evolve
 
+from ..context.algebra import told
 from ..events.log import event_at, events_between
 from ..ports import MessageRow, Reader
 from ..values import events as e
@@ -52,7 +53,11 @@ class _Open:
             self._calls[event.call_id] = len(self.parts)
             self.parts.append(
                 ToolPart(
-                    event.call_id, event.tool, event.arguments, metadata=event.metadata
+                    event.call_id,
+                    event.tool,
+                    event.arguments,
+                    effect=event.effect,
+                    metadata=event.metadata,
                 )
             )
         elif isinstance(event, e.ToolStarted):
@@ -87,6 +92,69 @@ class _Open:
         return evolve(self.message, parts=tuple(self.parts))
 
 
+class Left:
+    """What an execution has done, as far as whoever takes it over must know."""
+
+    def __init__(self) -> None:
+        self.owner: str | None = None
+        """Who ran it last."""
+        self.running = False
+        """Whether it has no durable end."""
+        self.unaccepted = False
+        """Whether its end was a report that nobody has accepted yet."""
+        self.since = 0
+        """The sequence number of its beginning."""
+        self.trusted = -1
+        """The last event before anything that was only said about it."""
+        self.promoted: list[str] = []
+        self.withdrawn: list[str] = []
+        self.reported: str | None = None
+        """The digest of the last report."""
+        self.attempts = 0
+        """How often it was continued by itself since a Step last ended."""
+
+    def apply(self, event: e.Event) -> None:
+        """Take in one event."""
+        if isinstance(event, e.ContinuationReported):
+            self.reported = event.digest
+            return
+        if isinstance(event, e.ContinuationAccepted):
+            self.unaccepted = False
+            self.attempts = event.attempt
+            return
+        if isinstance(event, e.ExecutionEnded):
+            self.running = False
+            if event.reason is not None and event.reason.code == UNACCEPTED:
+                self.unaccepted = True
+                return
+        elif isinstance(event, e.ExecutionStarted):
+            self.owner, self.running, self.since = event.owner, True, event.seq
+            self.promoted, self.withdrawn = [], []
+        elif isinstance(event, e.PromptPromoted):
+            self.promoted.append(event.input_id)
+        elif isinstance(event, e.PromptWithdrawn):
+            self.withdrawn.append(event.input_id)
+        elif isinstance(event, e.StepEnded):
+            self.attempts = 0
+        if not isinstance(event, _SAID):
+            self.trusted = event.seq
+
+
+UNACCEPTED = "continuation.unaccepted"
+"""The reason of an execution that stopped to show its Continuation Report."""
+
+# What callers say about a session is no part of what its execution did.
+_SAID = (
+    e.PromptAdmitted,
+    e.PromptWithdrawn,
+    e.PromptRedelivered,
+    e.PermissionReplied,
+    e.SessionTitled,
+    e.ModelSwitched,
+    e.AgentSwitched,
+)
+
+
 class History:
     """The messages of one session, extended by its events in order."""
 
@@ -99,6 +167,15 @@ class History:
         self.behind = True
         """Whether there may be events that were not taken in: at first, and when
         another process committed in between."""
+        self.left = Left()
+        """What the execution that is running, or was lost, has done so far."""
+        self.asked: list[e.PermissionAsked] = []
+        """The permission requests of the open Step."""
+        self.facts: e.FactsRecorded | None = None
+        self.sources: dict[str, str] = {}
+        """What the model was told of each Context Source, by digest."""
+        self.files: dict[str, str | None] = {}
+        """What each file held when a call last read or wrote it, by digest."""
         self._settled: list[Message] = []
         self._open: _Open | None = None
         self._prompts: dict[str, e.PromptAdmitted] = {}
@@ -119,6 +196,7 @@ class History:
             self.offer(event)
 
     def _apply(self, event: e.Event) -> None:
+        self.left.apply(event)
         if isinstance(event, e.PromptAdmitted):
             self._prompts[event.input_id] = event
         elif isinstance(event, e.PromptPromoted):
@@ -127,16 +205,27 @@ class History:
             )
         elif isinstance(event, e.PromptWithdrawn):
             self._prompts.pop(event.input_id, None)
-        elif isinstance(event, e.NoticeAdded | e.ContextUpdated):
+        elif isinstance(event, e.NoticeAdded):
             self._settled.append(_notice(event))
+        elif isinstance(event, e.ContextUpdated):
+            self._settled.append(_notice(event))
+            self.sources = told(self.sources, event.sources)
         elif isinstance(event, e.EpochStarted):
             self.baseline = event.baseline
+            self.sources = dict(event.sources)
+        elif isinstance(event, e.FactsRecorded):
+            self.facts = event
+        elif isinstance(event, e.PermissionAsked):
+            self.asked.append(event)
         elif isinstance(event, e.StepStarted):
             self._open = _Open(event)
+            self.asked = []
         elif self._open is not None and self._open.message.id == getattr(
             event, "message_id", None
         ):
             self._open.apply(event)
+            if isinstance(event, e.ToolSucceeded):
+                self.files.update(event.files)
             if isinstance(event, e.StepEnded | e.StepFailed):
                 self._settled.append(self._open.build())
                 self._open = None

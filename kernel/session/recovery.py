@@ -1,15 +1,122 @@
-"""Recovery: what to do with a Step that nobody is running any more.
+"""Recovery: going on with what another worker left, once that was accepted.
 
-Owns the settlement of what a killed or interrupted process left open. An open call is
-never run again: whether it took effect is not known, and the model is told just that.
+Owns the gate: before the first effect after a takeover there is a Continuation Report,
+and execution goes on only after it was accepted, which is an event (law recovery.4).
+Owns also how an open message is settled when nobody will go on with it.
 """
 
-from ..values.events import Event, StepFailed, ToolFailed
+from typing import Literal
+
+from ..events.log import LogTransaction
+from ..values.codec import to_json
+from ..values.events import (
+    ContinuationAccepted,
+    ContinuationReported,
+    Event,
+    ExecutionStarted,
+    StepFailed,
+    ToolFailed,
+)
 from ..values.messages import AssistantMessage, ToolPart
 from ..values.tool import Failure
+from .continuation import ContinuationReport, report_of
+from .coordinator import DrainControl, Outcome
+from .execution import Execution
+from .history import UNACCEPTED
+from .services import LocationServices
 
+Policy = Literal["report", "clean", "always"]
+
+LOST = "the process that ran it ended"
 INTERRUPTED = "tool.interrupted"
 NOT_STARTED = "tool.not_started"
+
+MAX_ATTEMPTS = 10
+"""How often a session goes on by itself without one Step that ends (law recovery.6):
+what kills the process every time must not do so for ever."""
+
+
+async def admit(
+    execution: Execution,
+    services: LocationServices,
+    control: DrainControl,
+    policy: Policy,
+) -> ContinuationReport | None:
+    """Return the accepted report of what was left, or None: the execution is paused.
+
+    Acceptance, report and the new beginning are one commit. Without acceptance the
+    report is recorded, and the execution ends as paused.
+    """
+    report = await report_of(execution.log, services, execution.history)
+    left = execution.history.left
+    events: list[Event] = []
+    if left.reported != report.digest:
+        events.append(
+            ContinuationReported(
+                session_id=execution.session_id,
+                digest=report.digest,
+                report=to_json(report),
+            )
+        )
+    by = _acceptance(report, control, policy, left.attempts)
+    if by is None:
+        paused = Outcome("paused", _why(report, left.attempts))
+        await execution.commit(lambda tx: _pause(tx, execution, events, paused))
+        return None
+    events += [
+        ContinuationAccepted(
+            session_id=execution.session_id,
+            digest=report.digest,
+            by=by,
+            attempt=left.attempts + 1 if by in ("policy", "clean") else 0,
+        ),
+        ExecutionStarted(session_id=execution.session_id, owner=execution.owner),
+    ]
+    await execution.commit(lambda tx: _begin(tx, events))
+    return report
+
+
+def _acceptance(
+    report: ContinuationReport, control: DrainControl, policy: Policy, attempts: int
+) -> str | None:
+    if control.accept == report.digest:
+        return "person"
+    if control.accept == "prompt":
+        return "prompt"
+    if attempts >= MAX_ATTEMPTS:
+        return None
+    if report.clean:
+        return "clean"
+    return "policy" if policy == "always" else None
+
+
+def _why(report: ContinuationReport, attempts: int) -> Failure:
+    if attempts >= MAX_ATTEMPTS:
+        return Failure(
+            UNACCEPTED,
+            f"it went on by itself {attempts} times without finishing a Step; look at "
+            f"it, then accept report {report.digest}",
+        )
+    unknown = sum(call.known == "unknown" for call in report.calls)
+    return Failure(
+        UNACCEPTED,
+        f"{unknown} calls have an unknown outcome and {len(report.moved)} facts moved; "
+        f"accept report {report.digest}, or prompt it, to go on",
+    )
+
+
+def _pause(
+    tx: LogTransaction, execution: Execution, events: list[Event], outcome: Outcome
+) -> Outcome:
+    tx.append(*events, execution.ended(outcome))
+    return outcome
+
+
+def _begin(tx: LogTransaction, events: list[Event]) -> None:
+    tx.append(*events)
+
+
+# --- settling ---------------------------------------------------------------------
 
 
 def settle_open(message: AssistantMessage, why: str) -> list[Event]:
@@ -18,23 +125,29 @@ def settle_open(message: AssistantMessage, why: str) -> list[Event]:
     The transcript that results has a result for every call (law tools.2).
     """
     events: list[Event] = [
-        ToolFailed(
-            session_id=message.session_id,
-            message_id=message.id,
-            call_id=part.call_id,
-            failure=_call_failure(part, why),
-        )
-        for part in message.calls
-        if not part.settled
+        settled_call(message, part, why) for part in message.calls if not part.settled
     ]
-    events.append(
-        StepFailed(
-            session_id=message.session_id,
-            message_id=message.id,
-            failure=Failure("execution.interrupted", why),
-        )
-    )
+    events.append(cut_step(message, why))
     return events
+
+
+def settled_call(message: AssistantMessage, part: ToolPart, why: str) -> ToolFailed:
+    """Return the settlement of a call that will not be repeated."""
+    return ToolFailed(
+        session_id=message.session_id,
+        message_id=message.id,
+        call_id=part.call_id,
+        failure=_call_failure(part, why),
+    )
+
+
+def cut_step(message: AssistantMessage, why: str) -> StepFailed:
+    """Return the settlement of a Step that was cut off."""
+    return StepFailed(
+        session_id=message.session_id,
+        message_id=message.id,
+        failure=Failure("execution.interrupted", why),
+    )
 
 
 def _call_failure(part: ToolPart, why: str) -> Failure:

@@ -28,7 +28,8 @@ from ..values.events import Event
 from ..values.ids import SessionId
 from ..values.location import Location
 from ..values.tool import Failure
-from . import ownership
+from . import ownership, recovery
+from .continuation import ContinuationReport, report_of
 from .coordinator import DrainControl, Outcome
 from .execution import Execution
 from .history import History
@@ -62,11 +63,13 @@ class Runner:
         acquire: Callable[[Location], Awaitable[LocationServices]],
         owner: str,
         lease_seconds: float,
+        policy: recovery.Policy,
     ) -> None:
         self._log = log
         self._acquire = acquire
         self._owner = owner
         self._lease_ms = int(lease_seconds * 1000)
+        self._policy = policy
         self._histories: OrderedDict[str, History] = OrderedDict()
         self._running: dict[str, tuple[Execution, DrainControl]] = {}
         self._end_observing = log.observe(self._observe)
@@ -142,6 +145,8 @@ class Runner:
         look = await self._look(session_id)
         if look.held_until is None:
             return look
+        # Whatever was accepted was not what that worker may leave behind.
+        control.accept = None
         bell = self._log.bell(session_id)
         try:
             while True:
@@ -181,7 +186,8 @@ class Runner:
         """
         while True:
             look = await self._stand_by(session_id, control)
-            if not look.pending and not control.force:
+            # Work that was lost is found by any wake (law inbox.7).
+            if not (look.pending or control.force or look.row.status == "running"):
                 return
             try:
                 await self._execute(session_id, look.row, control)
@@ -213,8 +219,9 @@ class Runner:
         self._running[session_id] = (execution, control)
         try:
             services = await self._acquire(Location(row.directory, row.workspace))
-            while await Step(execution, services).run():
-                pass
+            if await self._admitted(execution, services, control):
+                while await Step(execution, services).run():
+                    pass
         except (StoreError, OwnerFencedError):
             raise
         except DovetailError as error:
@@ -234,6 +241,43 @@ class Runner:
         finally:
             del self._running[session_id]
             control.outcome = execution.outcome
+
+    async def _admitted(
+        self,
+        execution: Execution,
+        services: LocationServices,
+        control: DrainControl,
+    ) -> bool:
+        """Go on with what another worker left, if that may be; say if to run Steps."""
+        history = execution.history
+        left = history.left
+        if not (left.running or left.unaccepted or history.open):
+            return True
+        report = await recovery.admit(execution, services, control, self._policy)
+        if report is None:
+            return False
+        if history.open is not None:
+            await Step(execution, services).go_on_with(history.open, report.calls)
+            # What was cut off is answered by another Step, whatever it had brought.
+            execution.force = True
+        return True
+
+    async def continuation(self, session_id: str) -> ContinuationReport:
+        """Return the Continuation Report of a session as things are now.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+        """
+        history = History(session_id)
+
+        def read(rows: Reader) -> SessionRow:
+            row = existing_session(rows, session_id)
+            history.catch_up(rows)
+            return row
+
+        row = await self._log.read(read)
+        services = await self._acquire(Location(row.directory, row.workspace))
+        return await report_of(self._log, services, history)
 
     async def _interrupted(self, execution: Execution, control: DrainControl) -> None:
         if control.reason is None or (

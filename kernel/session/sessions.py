@@ -15,7 +15,12 @@ from attrs import field, frozen
 from ..events.log import EventLog, LogTransaction, existing_session
 from ..events.tail import Tail
 from ..ports import MessageRow, Reader, SessionRow
-from ..values.errors import CursorInvalidError, InvalidValueError, MessageNotFoundError
+from ..values.errors import (
+    ContinuationChangedError,
+    CursorInvalidError,
+    InvalidValueError,
+    MessageNotFoundError,
+)
 from ..values.events import (
     AgentSwitched,
     ModelSwitched,
@@ -28,8 +33,10 @@ from ..values.messages import Message, Usage
 from ..values.prompt import AdmittedPrompt, Delivery, Input, Prompt, check_key
 from ..values.tool import Failure
 from . import inbox
+from .continuation import ContinuationReport
 from .coordinator import Coordinator, Outcome
 from .history import History, message_of
+from .runner import Runner
 
 T = TypeVar("T")
 
@@ -77,9 +84,10 @@ class Page(Generic[T]):
 class Sessions:
     """The sessions of one store. ``runtime.sessions``."""
 
-    def __init__(self, log: EventLog, coordinator: Coordinator) -> None:
+    def __init__(self, log: EventLog, coordinator: Coordinator, runner: Runner) -> None:
         self._log = log
         self._coordinator = coordinator
+        self._runner = runner
 
     async def create(
         self,
@@ -121,7 +129,7 @@ class Sessions:
                 )
 
         await self._log.commit(creating)
-        return Session(session_id, self._log, self._coordinator)
+        return Session(session_id, self._log, self._coordinator, self._runner)
 
     async def get(self, id: str) -> "Session":
         """Return a session.
@@ -130,7 +138,7 @@ class Sessions:
             SessionNotFoundError: this store has none of this id.
         """
         await self._log.read(lambda rows: existing_session(rows, id))
-        return Session(SessionId(id), self._log, self._coordinator)
+        return Session(SessionId(id), self._log, self._coordinator, self._runner)
 
     async def list(
         self,
@@ -164,10 +172,17 @@ class Sessions:
 class Session:
     """One durable conversation. Cheap to make; holds nothing that must be closed."""
 
-    def __init__(self, id: SessionId, log: EventLog, coordinator: Coordinator) -> None:
+    def __init__(
+        self,
+        id: SessionId,
+        log: EventLog,
+        coordinator: Coordinator,
+        runner: Runner,
+    ) -> None:
         self.id = id
         self._log = log
         self._coordinator = coordinator
+        self._runner = runner
 
     def __repr__(self) -> str:
         return f"Session({self.id!r})"
@@ -203,7 +218,8 @@ class Session:
             lambda tx: inbox.admit(tx, self._log.clock, self.id, checked, delivery, key)
         )
         if resume:
-            self._coordinator.wake(self.id)
+            # Whatever an earlier process left: who prompts wants it to go on.
+            self._coordinator.wake(self.id, accept="prompt")
         return receipt
 
     async def pending(self) -> Sequence[Input]:
@@ -248,13 +264,33 @@ class Session:
             return outcome
         return (await self.info()).outcome
 
-    async def resume(self) -> Outcome:
+    async def resume(self, accept: str | None = None) -> Outcome:
         """Go on: make at least one Step (law execution.4), and return the outcome.
 
-        Joins the running work when there is any.
+        Joins the running work when there is any. Where an earlier process left work
+        and something is unknown or has moved since, the outcome is ``paused`` until
+        the report is accepted: ``resume(accept=(await session.continuation()).digest)``
+        (law recovery.4).
+
+        Raises:
+            ContinuationChangedError: the accepted report is not the present one.
         """
-        await self._log.read(lambda rows: existing_session(rows, self.id))
-        return await self._coordinator.run(self.id)
+        if accept is not None:
+            current = await self.continuation()
+            if current.digest != accept:
+                raise ContinuationChangedError(self.id, accept, current.digest)
+        else:
+            await self._log.read(lambda rows: existing_session(rows, self.id))
+        return await self._coordinator.run(self.id, accept=accept)
+
+    async def continuation(self) -> ContinuationReport:
+        """Return what is trusted of this session now, and what must be re-checked.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+            LocationNotFoundError: its directory is gone.
+        """
+        return await self._runner.continuation(self.id)
 
     async def interrupt(self, reason: str | None = None) -> bool:
         """Stop the running work, and say whether there was any.

@@ -14,7 +14,7 @@ Knows nothing of who woke the session, nor of what happens after it.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -33,6 +33,8 @@ from ..values.errors import (
     DovetailError,
     ModelNotSelectedError,
     ProviderError,
+    ToolError,
+    ToolStaleError,
     problem_of,
 )
 from ..values.events import (
@@ -42,18 +44,21 @@ from ..values.events import (
     StepFailed,
     StepStarted,
     ToolCalled,
+    ToolFailed,
     ToolStarted,
 )
 from ..values.ids import MessageId, new_id
-from ..values.messages import Usage
+from ..values.messages import AssistantMessage, ToolPart, Usage
 from ..values.request import Finish, ModelRequest, ToolCall
 from ..values.tool import Failure
 from . import inbox
 from .calls import CallContext, record, report_defect
+from .continuation import OpenCall
 from .coordinator import Outcome
 from .execution import Execution
+from .facts import facts_now, tool_digests
 from .publisher import Publisher
-from .recovery import settle_open
+from .recovery import LOST, cut_step, settle_open, settled_call
 from .services import LocationServices
 
 logger = logging.getLogger(__name__)
@@ -62,6 +67,7 @@ LAST_STEP = (
     "This is the last Step of this run and tools cannot be called any more. Say what "
     "was done, what is left, and how to go on."
 )
+CUT_OFF = "Your last answer was cut off. Go on from where it stopped."
 NO_STEPS_LEFT = "execution.step_limit"
 REPEATABLE = ("pure", "idempotent")
 
@@ -92,6 +98,7 @@ class Step:
         self._called = False
         self._promoted = 0
         self._last = False
+        self._going_on = False
         self._rejected: Failure | None = None
         self._settlement: StepEnded | StepFailed | None = None
         self._advertised = AdvertisedTools()
@@ -121,9 +128,105 @@ class Step:
             await self._attempt(prepared, publisher)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
-                await self._settle_cancelled(publisher)
+                await self._settle_cancelled(self._release(publisher))
             raise
         return execution.outcome is None
+
+    async def go_on_with(
+        self, message: AssistantMessage, calls: Sequence[OpenCall]
+    ) -> None:
+        """Settle the message that another worker left open, as its report says.
+
+        Calls that may run again do so with the effect token they had; the others are
+        settled with what is not known about them (law recovery.2).
+        """
+        row = await self._log.read(lambda rows: rows.session(self._session_id))
+        assert row is not None
+        self._profile = self._services.agent(row.agent)
+        self._advertised = self._services.tools.advertise(self._profile.tools)
+        self._message_id = message.id
+        self._going_on = True
+        parts = {part.call_id: part for part in message.calls}
+        self._settlement = cut_step(message, LOST)
+        plans = {call.call_id: self._plan_again(message, parts, call) for call in calls}
+        done: list[Event] = []
+        for call_id, plan in plans.items():
+            if isinstance(plan, Runnable):
+                self._open[call_id] = plan.call
+            elif plan is not None:
+                done.append(plan)
+        try:
+            async with anyio.create_task_group() as tasks:
+                if done or not self._open:
+                    await self._record(lambda _: done)
+                for call in calls:
+                    plan = plans[call.call_id]
+                    if isinstance(plan, Runnable):
+                        again = self._reconcile if call.action == "check" else None
+                        tasks.start_soon(again or self._execute, plan.call, plan)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._settle_cancelled([])
+            raise
+        except BaseExceptionGroup as group:
+            raise _only(group) from group
+
+    def _plan_again(
+        self,
+        message: AssistantMessage,
+        parts: Mapping[str, ToolPart],
+        call: OpenCall,
+    ) -> Runnable | ToolFailed | None:
+        """Return the call ready to run, its settlement, or None: it has one."""
+        part = parts[call.call_id]
+        if call.action == "none":
+            return None
+        if call.action == "settle":
+            return settled_call(message, part, LOST)
+        facts = self._execution.history.facts
+        known = facts.tools.get(call.tool) if facts else None
+        if tool_digests(self._advertised).get(call.tool) != known:
+            # Not the tool that was advertised (law tools.3).
+            if call.known == "unknown":
+                return settled_call(message, part, LOST)
+            stale: DovetailError = ToolStaleError(call.tool)
+            return ToolFailed(
+                session_id=self._session_id,
+                message_id=message.id,
+                call_id=call.call_id,
+                failure=_recorded(stale),
+            )
+        plan = prepare(
+            ToolCall(part.call_id, part.tool, part.arguments, part.metadata),
+            self._advertised,
+        )
+        if isinstance(plan, Failed):
+            return ToolFailed(
+                session_id=self._session_id,
+                message_id=message.id,
+                call_id=call.call_id,
+                failure=plan.failure,
+            )
+        return plan
+
+    async def _reconcile(self, call: ToolCall, plan: Runnable) -> None:
+        """Ask the tool what became of a call before deciding about it."""
+        context = self._context(call)
+        settled: Succeeded | Failed
+        try:
+            found = await plan.check(context)
+        except ToolError as error:
+            logger.warning("%s", error)
+            message = self._execution.history.open
+            assert message is not None
+            [part] = [one for one in message.calls if one.call_id == call.call_id]
+            settled = Failed(settled_call(message, part, LOST).failure)
+        else:
+            if found is None:
+                await self._execute(call, plan)
+                return
+            settled = found
+        await self._settle(call, settled, context)
 
     # --- 1. the boundary ----------------------------------------------------------
 
@@ -201,7 +304,7 @@ class Step:
             tx.append(
                 *execution.opening(),
                 *inbox.promotions(self._session_id, due),
-                *self._entering(prepared, due),
+                *self._entering(tx, prepared, due),
                 StepStarted(
                     session_id=self._session_id,
                     message_id=self._message_id,
@@ -218,21 +321,40 @@ class Step:
             execution.steps_used = 1 if self._promoted else execution.steps_used + 1
         return begun
 
-    def _entering(self, prepared: _Prepared, due: Sequence[InputRow]) -> list[Event]:
-        """Return what the model is told at this boundary besides new input."""
+    def _entering(
+        self, tx: LogTransaction, prepared: _Prepared, due: Sequence[InputRow]
+    ) -> list[Event]:
+        """Return what enters history at this boundary besides new input."""
+        execution = self._execution
         events: list[Event] = []
         if prepared.epoch is not None:
             events.append(prepared.epoch.event(self._session_id))
-        used = 1 if due else self._execution.steps_used + 1
+        facts = facts_now(
+            self._session_id,
+            self._services,
+            prepared.profile.name,
+            prepared.model.name,
+            tx.rows.approvals(self._services.location.directory),
+            self._advertised,
+        )
+        known = execution.history.facts
+        if known is None or evolve(known, seq=-1, created=0) != facts:
+            events.append(facts)
+        used = 1 if due else execution.steps_used + 1
+        last = execution.history.last
         if used >= prepared.profile.steps:
-            events.append(
-                NoticeAdded(
-                    session_id=self._session_id,
-                    message_id=MessageId(new_id("msg", self._log.clock)),
-                    text=LAST_STEP,
-                )
-            )
+            events.append(self._notice(LAST_STEP))
+        elif not due and isinstance(last, AssistantMessage) and not last.calls:
+            # Some models refuse a request that ends with their own words.
+            events.append(self._notice(CUT_OFF))
         return events
+
+    def _notice(self, text: str) -> NoticeAdded:
+        return NoticeAdded(
+            session_id=self._session_id,
+            message_id=MessageId(new_id("msg", self._log.clock)),
+            text=text,
+        )
 
     # --- 2. the request -----------------------------------------------------------
 
@@ -333,7 +455,7 @@ class Step:
             await self._record(
                 lambda tx: [
                     *events,
-                    record(tx, self._session_id, self._message_id, call, failed),
+                    record(tx, self._session_id, self._message_id, call, failed, {}),
                 ]
             )
             return
@@ -352,9 +474,13 @@ class Step:
         )
 
     async def _execute(self, call: ToolCall, plan: Runnable) -> None:
-        if self._advertised.effect(call.tool) not in REPEATABLE:
+        if self._going_on or self._advertised.effect(call.tool) not in REPEATABLE:
             await self._record(lambda _: [self._start_of(call)])
-        context = CallContext(
+        context = self._context(call)
+        await self._settle(call, await plan.run(context), context)
+
+    def _context(self, call: ToolCall) -> CallContext:
+        return CallContext(
             self._services,
             self._log.live,
             self._execution.guard,
@@ -363,7 +489,10 @@ class Step:
             self._message_id,
             call.call_id,
         )
-        settled: Succeeded | Failed = await plan.run(context)
+
+    async def _settle(
+        self, call: ToolCall, settled: Succeeded | Failed, context: CallContext
+    ) -> None:
         if isinstance(settled, Failed):
             report_defect(self._services, call, settled)
             if context.rejected:
@@ -372,7 +501,11 @@ class Step:
         # no open call left records the Step's end in the same transaction.
         del self._open[call.call_id]
         await self._record(
-            lambda tx: [record(tx, self._session_id, self._message_id, call, settled)]
+            lambda tx: [
+                record(
+                    tx, self._session_id, self._message_id, call, settled, context.files
+                )
+            ]
         )
 
     # --- 4. the settlement --------------------------------------------------------
@@ -401,6 +534,8 @@ class Step:
 
     def _verdict(self, settlement: StepEnded | StepFailed) -> Outcome | None:
         """Return how the execution ends with this Step; None when it goes on."""
+        if self._going_on:
+            return None
         if isinstance(settlement, StepFailed):
             return Outcome("failed", settlement.failure)
         if self._rejected is not None:
@@ -411,14 +546,14 @@ class Step:
             return Outcome("paused", Failure(NO_STEPS_LEFT, "no Steps are left"))
         return None
 
-    async def _settle_cancelled(self, publisher: Publisher) -> None:
+    async def _settle_cancelled(self, held: list[Event]) -> None:
         """Leave a valid transcript behind (law execution.5)."""
         execution = self._execution
 
         def settling(events: list[Event]) -> Callable[[LogTransaction], None]:
             return lambda tx: _append(tx, events)
 
-        await execution.commit(settling(self._release(publisher)))
+        await execution.commit(settling(held))
         if (left := execution.history.open) is not None:
             await execution.commit(settling(settle_open(left, "it was interrupted")))
 

@@ -23,6 +23,7 @@ from ..values.codec import (
 from ..values.errors import (
     DovetailError,
     InvalidValueError,
+    ToolError,
     ToolInputError,
     ToolOutputError,
     ToolStaleError,
@@ -112,6 +113,24 @@ class Runnable:
         except Exception as error:  # the boundary of tool execution
             return _told(self.call.tool, error, self._limits)
         return _shown(registered, output, self._limits)
+
+    async def check(self, context: ToolContext) -> Settled | None:
+        """Ask the tool whether an earlier execution had its effect.
+
+        Returns its outcome, or None when there was no effect, so that it may run.
+
+        Raises:
+            ToolError: it cannot be told.
+        """
+        registered = self._entry.item
+        ask = registered.tool.check
+        if ask is None or not self._entry.active:
+            raise ToolStaleError(self.call.tool)
+        try:
+            output = await ask(self.input, context)
+        except Exception as error:  # the boundary of tool execution
+            raise ToolError(f"{self.call.tool} cannot tell") from error
+        return None if output is None else _shown(registered, output, self._limits)
 
 
 def prepare(

@@ -23,6 +23,7 @@
     +-- ConflictError
     |   +-- PromptConflictError      prompt.conflict
     |   +-- InputNotPendingError     input.not_pending
+    |   +-- ContinuationChangedError continuation.changed
     +-- EventLogError
     |   +-- EventGapError            event.gap
     |   +-- EventDivergedError       event.diverged
@@ -261,6 +262,21 @@ class InputNotPendingError(ConflictError):
         super().__init__(f"input {input_id!r} is {state}, not pending")
         self.input_id = input_id
         self.state = state
+
+
+class ContinuationChangedError(ConflictError):
+    """The accepted Continuation Report is not the present one. Look again."""
+
+    code = "continuation.changed"
+
+    def __init__(self, session_id: str, accepted: str, current: str) -> None:
+        super().__init__(
+            f"the report {accepted!r} of session {session_id!r} is not the present "
+            f"one, {current!r}; look at it again before accepting"
+        )
+        self.session_id = session_id
+        self.accepted = accepted
+        self.current = current
 
 
 # --- the event log ----------------------------------------------------------------

@@ -192,6 +192,50 @@ class ExecutionEnded(Event):
     reason: Failure | None = None
 
 
+@event("facts.recorded")
+@frozen(kw_only=True)
+class FactsRecorded(Event):
+    """What the Steps from here on rest on. Recorded when any of it changed.
+
+    Compared one by one when another process takes over (law recovery.5).
+    """
+
+    agent: str
+    model: str
+    tools: Mapping[str, str]
+    """The digest of each advertised definition, by name."""
+    rules: str
+    """The digest of the agent's permission rules."""
+    approvals: tuple[str, ...] = ()
+    """The ids of the saved approvals."""
+    plugins: Mapping[str, str] = field(factory=dict)
+    """The version of each plugin of the Location, by name."""
+
+
+@event("continuation.reported")
+@frozen(kw_only=True)
+class ContinuationReported(Event):
+    """What was trusted and what had moved when a worker took the session over."""
+
+    digest: str
+    report: Json
+    """A ContinuationReport as JSON."""
+
+
+@event("continuation.accepted")
+@frozen(kw_only=True)
+class ContinuationAccepted(Event):
+    """Execution may continue from this report (law recovery.4)."""
+
+    digest: str
+    by: str
+    """``person``: the report was accepted by its digest. ``prompt``: by a new prompt.
+    ``clean``: nothing was unknown and nothing had moved. ``policy``: by
+    ``resume="always"``."""
+    attempt: int = 0
+    """How many times in a row it went on by itself, this one included."""
+
+
 @event("context.epoch_started", retention="transcript")
 @frozen(kw_only=True)
 class EpochStarted(Event):
@@ -231,6 +275,18 @@ class StepStarted(Event):
     message_id: MessageId
     agent: str
     model: str
+
+
+@event("retry.scheduled", retention="trace")
+@frozen(kw_only=True)
+class RetryScheduled(Event):
+    """The request failed before it brought anything and will be sent again."""
+
+    message_id: MessageId
+    attempt: int
+    """The number of the attempt that comes, from 2."""
+    delay_ms: int
+    failure: Failure
 
 
 @event("step.ended")
@@ -308,6 +364,9 @@ class ToolSucceeded(Event):
     """The structured output, where it says more than the content."""
     managed: str | None = None
     """The key of the complete output, when the content was cut."""
+    files: Mapping[str, str | None] = field(factory=dict)
+    """The files that the call read or wrote, by path, with the digest of what they
+    held afterwards; None for a file that is gone."""
 
 
 @event("tool.failed", retention="transcript")

@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from .ids import MessageId, SessionId
 from .prompt import PromptFile
-from .tool import CallState, Content, Failure, Json, TextContent
+from .tool import CallState, Content, EffectClass, Failure, Json, TextContent
 
 
 @frozen
@@ -55,6 +55,8 @@ class ToolPart:
     content: tuple[Content, ...] = ()
     """What the model is shown: the bounded Model Output."""
     failure: Failure | None = None
+    effect: EffectClass | None = None
+    """What a repeat would do, as the advertised tool declared it."""
     metadata: Mapping[str, Json] = field(factory=dict)
     type: Literal["tool"] = "tool"
 

@@ -62,6 +62,7 @@ async def test_a_prompt_is_answered_and_the_transcript_is_durable(
             "execution.started",
             "prompt.promoted",
             "context.epoch_started",
+            "facts.recorded",
             "step.started",
             "text.ended",
             "step.ended",

@@ -9,6 +9,8 @@ import pytest
 from dovetail.kernel import (
     AgentSwitched,
     ContextUpdated,
+    ContinuationAccepted,
+    ContinuationReported,
     EpochStarted,
     Event,
     EventDamagedError,
@@ -16,6 +18,7 @@ from dovetail.kernel import (
     EventVersionError,
     ExecutionEnded,
     ExecutionStarted,
+    FactsRecorded,
     Failure,
     FileContent,
     LiveDelta,
@@ -33,6 +36,7 @@ from dovetail.kernel import (
     PromptWithdrawn,
     ReasoningEnded,
     RequestId,
+    RetryScheduled,
     SessionCreated,
     SessionId,
     SessionTitled,
@@ -98,6 +102,20 @@ SAMPLES: list[Event] = [
     ExecutionEnded(status="failed", reason=FAILURE, **ENVELOPE),
     EpochStarted(
         baseline="You are\n…", sources={"core/date": "d1"}, cause="first", **ENVELOPE
+    ),
+    FactsRecorded(
+        agent="build",
+        model="openai/gpt",
+        tools={"read": "0123456789abcdef"},
+        rules="fedcba9876543210",
+        approvals=("apr_1",),
+        plugins={"tools": "0.1.0"},
+        **ENVELOPE,
+    ),
+    ContinuationReported(digest="abc", report={"calls": [], "moved": []}, **ENVELOPE),
+    ContinuationAccepted(digest="abc", by="policy", attempt=2, **ENVELOPE),
+    RetryScheduled(
+        message_id=MESSAGE, attempt=2, delay_ms=2000, failure=FAILURE, **ENVELOPE
     ),
     ContextUpdated(
         message_id=MESSAGE,

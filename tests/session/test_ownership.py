@@ -1,0 +1,110 @@
+"""Two processes and one session: exactly one executes it, whatever happens to it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from dovetail.kernel import AssistantMessage
+from dovetail.kernel.testing import ScriptedProvider
+from support.hosts import host, kinds_of
+
+WORKER = Path(__file__).with_name("two_owners.py")
+
+
+@contextmanager
+def worker(folder: Path, name: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, str(WORKER), str(folder), name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def heard(process: subprocess.Popen[str], words: str) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == words
+
+
+def say(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("open\n")
+    process.stdin.flush()
+
+
+@pytest.mark.law("execution.1")
+def test_of_two_processes_exactly_one_executes_and_both_learn_the_outcome(
+    tmp_path: Path,
+) -> None:
+    with worker(tmp_path, "a") as first:
+        heard(first, "a prompted")
+        heard(first, "a holds")
+        with worker(tmp_path, "b") as second:
+            heard(second, "b prompted")
+            say(first)
+            heard(first, "a succeeded")
+            heard(second, "b succeeded")
+    assert _executions(tmp_path) == 1
+
+
+@pytest.mark.law("execution.1")
+def test_when_the_owner_is_killed_the_other_takes_over(tmp_path: Path) -> None:
+    with worker(tmp_path, "a") as first:
+        heard(first, "a prompted")
+        heard(first, "a holds")
+        with worker(tmp_path, "b") as second:
+            heard(second, "b prompted")
+            first.kill()
+            heard(second, "b holds")
+            say(second)
+            heard(second, "b succeeded")
+    assert _executions(tmp_path) == 2
+
+
+@pytest.mark.law("execution.2")
+def test_an_owner_that_slept_past_its_lease_is_refused_and_stops(
+    tmp_path: Path,
+) -> None:
+    with worker(tmp_path, "a") as first:
+        heard(first, "a prompted")
+        heard(first, "a holds")
+        with worker(tmp_path, "b") as second:
+            heard(second, "b prompted")
+            os.kill(first.pid, signal.SIGSTOP)
+            heard(second, "b holds")
+            os.kill(first.pid, signal.SIGCONT)
+            say(first)
+            say(second)
+            heard(second, "b succeeded")
+            heard(first, "a succeeded")
+    anyio.run(_check_that_only_b_settled, tmp_path)
+
+
+async def _check_that_only_b_settled(folder: Path) -> None:
+    async with host(folder, ScriptedProvider()) as runtime:
+        session = await runtime.sessions.get("shared")
+        asked = [m for m in await session.history() if isinstance(m, AssistantMessage)]
+        results = [part.text for message in asked for part in message.calls]
+        assert "held by a" not in results
+        assert "held by b" in results
+        assert asked[-1].text == "done by b"
+
+
+def _executions(folder: Path) -> int:
+    async def count() -> int:
+        async with host(folder, ScriptedProvider()) as runtime:
+            session = await runtime.sessions.get("shared")
+            return (await kinds_of(session)).count("execution.started")
+
+    return anyio.run(count)
