@@ -11,7 +11,7 @@ from types import TracebackType
 
 import anyio
 
-from ..values.errors import LiveOverflowError
+from ..values.errors import InvalidValueError, LiveOverflowError
 from ..values.events import LiveEvent
 
 # Enough for the deltas of several busy sessions while a reader waits for a terminal
@@ -42,7 +42,15 @@ class LiveFeed:
         session_id: str | None = None,
         capacity: int = DEFAULT_CAPACITY,
     ) -> "LiveSubscription":
-        """Return a subscription that begins now; ``session_id`` narrows it to one."""
+        """Return a subscription that begins now; ``session_id`` narrows it to one.
+
+        ``capacity`` is how many events it may fall behind before it is dropped.
+
+        Raises:
+            InvalidValueError: the capacity is not at least 1.
+        """
+        if capacity < 1:
+            raise InvalidValueError("capacity", capacity, "at least 1")
         made = LiveSubscription(session_id, capacity, self._drop)
         self._subscribers[made] = None
         return made

@@ -1,0 +1,67 @@
+"""The bell: any number of rings before a wait are one."""
+
+import anyio
+from dovetail.kernel.events.bell import Bell
+
+
+async def test_rings_coalesce_into_one() -> None:
+    bell = Bell()
+    for _ in range(5):
+        bell.ring()
+
+    with anyio.fail_after(5):
+        assert await bell.wait()
+    with anyio.move_on_after(0) as scope:
+        await bell.wait()
+    assert scope.cancelled_caught
+
+
+async def test_a_ring_wakes_who_waits_and_a_later_one_is_kept() -> None:
+    bell = Bell()
+    woken: list[bool] = []
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+
+            async def wait() -> None:
+                woken.append(await bell.wait())
+                woken.append(await bell.wait())
+
+            group.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            bell.ring()
+            await anyio.wait_all_tasks_blocked()
+            assert woken == [True]
+            bell.ring()
+
+    assert woken == [True, True]
+
+
+async def test_a_ring_is_taken_by_a_wait_that_returns_or_is_kept() -> None:
+    """Whoever is cancelled at the very moment of the ring has it, or left it."""
+    for cancelled_first in (False, True):
+        bell = Bell()
+        woken: list[bool] = []
+        async with anyio.create_task_group() as group:
+
+            async def wait(bell: Bell = bell, woken: list[bool] = woken) -> None:
+                woken.append(await bell.wait())
+
+            group.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            for act in (group.cancel_scope.cancel, bell.ring)[
+                :: 1 if cancelled_first else -1
+            ]:
+                act()
+
+        with anyio.move_on_after(0 if woken else 5):
+            woken.append(await bell.wait())
+        assert woken == [True]
+
+
+async def test_closing_is_the_last_ring() -> None:
+    bell = Bell()
+    bell.close()
+
+    with anyio.fail_after(5):
+        assert not await bell.wait()
+    assert bell.closed
