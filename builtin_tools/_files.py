@@ -5,12 +5,13 @@ took which one's place by our own hand. Knows nothing of permissions or text.
 Everything here is synchronous and runs in worker threads.
 """
 
+import hashlib
 import os
 import secrets
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from attrs import define, field, frozen
@@ -21,12 +22,32 @@ _REMEMBERED = 1024
 """How many replaced files are remembered; forgetting one costs a call again."""
 
 
+_MAX_DIGEST = 64 * 1024 * 1024
+
+
 @frozen
 class Written:
     """What a replacement did."""
 
     created: bool
     size: int
+    digest: str
+    """The SHA-256 of the new content."""
+
+
+def digest_of(descriptor: int, alive: Callable[[], None]) -> str | None:
+    """Return the SHA-256 of an open file's content, or None for more than 64 MiB.
+
+    ``alive`` is called between chunks and may raise.
+    """
+    digest, offset = hashlib.sha256(), 0
+    while chunk := os.pread(descriptor, 1_048_576, offset):
+        alive()
+        digest.update(chunk)
+        offset += len(chunk)
+        if offset > _MAX_DIGEST:
+            return None
+    return digest.hexdigest()
 
 
 @define
@@ -162,7 +183,7 @@ class Files:
                 os.unlink(temporary, dir_fd=folder)
             raise
         self._remember(target, made, Identity.of(now) if now else None)
-        return Written(before is None, len(data))
+        return Written(before is None, len(data), hashlib.sha256(data).hexdigest())
 
     def _status(self, target: Target, folder: int, verb: str) -> os.stat_result | None:
         """Return the status of what is there now, if it is what was approved."""

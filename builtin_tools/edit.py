@@ -14,7 +14,7 @@ from attrs import frozen
 from dovetail.kernel import Tool, ToolContext
 
 from . import _fields as fields
-from ._files import Files
+from ._files import Files, Written
 from ._paths import Target, approve, check_kind, failure, resolve
 from ._text import BOM_BYTES, cut, line_ending, plural, with_ending
 
@@ -90,7 +90,9 @@ async def _execute(files: Files, input: EditInput, context: ToolContext) -> Edit
         },
     )
     # Not cancellable: once begun, a replacement is finished, and it is short.
-    return await anyio.to_thread.run_sync(_edit, files, target, input)
+    output, done = await anyio.to_thread.run_sync(_edit, files, target, input)
+    context.saw(target.canonical, done.digest)
+    return output
 
 
 def _render(output: EditOutput) -> str:
@@ -98,7 +100,7 @@ def _render(output: EditOutput) -> str:
     return f"Edited {output.path} ({count})\n{output.preview}"
 
 
-def _edit(files: Files, target: Target, input: EditInput) -> EditOutput:
+def _edit(files: Files, target: Target, input: EditInput) -> tuple[EditOutput, Written]:
     check_kind(target, "edit", "file")
     with files.alone(target):
         with files.open(target, "edit") as descriptor:
@@ -136,8 +138,9 @@ def _edit(files: Files, target: Target, input: EditInput) -> EditOutput:
             )
         after = text.replace(old, new)
         data = before[: len(before) - len(body)] + after.encode()
-        files.replace(target, data, "edit", expected=before)
-    return EditOutput(target.resource, count, _preview(text, places, count, old, new))
+        done = files.replace(target, data, "edit", expected=before)
+    preview = _preview(text, places, count, old, new)
+    return EditOutput(target.resource, count, preview), done
 
 
 def _read(target: Target, descriptor: int) -> bytes:

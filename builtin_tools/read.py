@@ -27,11 +27,10 @@ from dovetail.kernel import (
 )
 
 from . import _fields as fields
-from ._files import Files
+from ._files import Files, digest_of
 from ._paths import (
     Target,
     approve,
-    check_kind,
     failure,
     open_anchor,
     open_directory,
@@ -118,7 +117,10 @@ async def _execute(files: Files, input: ReadInput, context: ToolContext) -> Read
     target = await resolve(context.location, input.path, "read")
     await approve(target, context, "read", (target.resource,))
     # The thread asks between chunks whether the call was cancelled.
-    return await anyio.to_thread.run_sync(_read, files, target, input)
+    page, digest = await anyio.to_thread.run_sync(_read, files, target, input)
+    if digest is not None:
+        context.saw(target.canonical, digest)
+    return page
 
 
 def _render(output: ReadOutput) -> Sequence[Content]:
@@ -129,15 +131,18 @@ def _render(output: ReadOutput) -> Sequence[Content]:
     return shown
 
 
-def _read(files: Files, target: Target, input: ReadInput) -> ReadPage:
+def _read(
+    files: Files, target: Target, input: ReadInput
+) -> tuple[ReadPage, str | None]:
+    """Return the page, and the digest of the whole file."""
     if target.kind == "directory":
-        return _folder(target, input)
+        return _folder(target, input), None
     if target.kind == "missing":
         raise _missing(target)
-    check_kind(target, "read", "file")
     with files.open(target, "read") as descriptor:
         try:
-            return _file(target, descriptor, input)
+            page = _file(target, descriptor, input)
+            return page, digest_of(descriptor, anyio.from_thread.check_cancelled)
         except OSError as error:
             raise failure("read", target.given, reason(error)) from error
 

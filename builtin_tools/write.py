@@ -72,6 +72,7 @@ async def _execute(
     marked = input.content.startswith(BOM)
     # Not cancellable: once begun, a replacement is finished, and it is short.
     done = await anyio.to_thread.run_sync(_write, files, target, data, marked)
+    context.saw(target.canonical, done.digest)
     return WriteOutput(target.resource, done.created, done.size)
 
 

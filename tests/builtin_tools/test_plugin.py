@@ -1,5 +1,6 @@
 """The plugin: what it offers, and that the kernel can use every bit of it."""
 
+import hashlib
 import json
 import os
 from importlib.metadata import entry_points
@@ -162,3 +163,20 @@ def test_tools_of_nested_locations_share_their_locks(tmp_path: Path) -> None:
         one.dovetail_register_tools(made.append, place)
     writers = [tool.execute.args[0] for tool in made if tool.name == "write"]  # type: ignore[attr-defined]
     assert writers[0] is writers[1]
+
+
+@pytest.mark.law("recovery.5")
+async def test_tools_tell_what_the_files_they_touched_hold_afterwards(
+    tools: Any, place: Path, fill: Any
+) -> None:
+    """The whole file counts, whatever part of it was shown."""
+    fill({"a.txt": "needle\n" * 9000, "b.txt": "\ufeffneedle\r\n", "c.txt": "old"})
+    await tools.call("read", path="a.txt", offset=10, limit=1)
+    await tools.call("edit", path="b.txt", old_string="needle\n", new_string="x\n")
+    await tools.call("write", path="c.txt", content="new")
+    await tools.call("write", path="d/e.txt", content="new")
+    await tools.call("read", path=".")
+    assert tools.context.files == {
+        str(place / name): hashlib.sha256((place / name).read_bytes()).hexdigest()
+        for name in ("a.txt", "b.txt", "c.txt", "d/e.txt")
+    }

@@ -42,6 +42,7 @@ class FakeToolContext:
         self.saves: list[tuple[str, ...]] = []
         self.metadata: list[Mapping[str, Any]] = []
         self.lines: list[str] = []
+        self.files: dict[str, str | None] = {}
 
     async def ask(
         self,
@@ -60,6 +61,9 @@ class FakeToolContext:
             answer = self.decide(action, resources)
             if answer is not None:
                 await answer
+
+    def saw(self, path: str, digest: str | None) -> None:
+        self.files[path] = digest
 
     def progress(self, text: str) -> None:
         self.lines.append(text)
