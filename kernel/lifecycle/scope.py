@@ -49,7 +49,9 @@ class Scope:
         self._close_seconds = close_seconds
         self._queue: list[_Entering] = []
         self._wake = anyio.Event()
+        self._opened = False
         self._closing = False
+        self._let_go_of = False
         self._tasks: set[anyio.CancelScope] = set()
         self._callbacks: list[Callable[[], None]] = []
         self._idle = anyio.Event()
@@ -58,7 +60,14 @@ class Scope:
 
     async def open(self) -> "Scope":
         """Start the scope's task. Call once."""
-        await self._parent.start(self._run, name=f"scope {self.name}")
+        self._opened = True
+        try:
+            await self._parent.start(self._run, name=f"scope {self.name}")
+        except BaseException:
+            # It never ran, or ended before it could say so: nobody must wait for it.
+            self._closing = True
+            self.closed.set()
+            raise
         return self
 
     async def enter(self, manager: AbstractAsyncContextManager[T]) -> T:
@@ -110,8 +119,11 @@ class Scope:
 
     def defer(self, callback: Callable[[], None]) -> None:
         """Call a function when the scope closes, whatever closes it; last in, first
-        out, before the resources close."""
-        self._callbacks.append(callback)
+        out, before the resources close. At once when that is past."""
+        if self._let_go_of:
+            callback()
+        else:
+            self._callbacks.append(callback)
 
     async def aclose(self) -> None:
         """Close everything, at the latest after the bound. Closing twice is harmless.
@@ -120,6 +132,8 @@ class Scope:
         """
         self._closing = True
         self._wake.set()
+        if not self._opened:
+            self.closed.set()
         with anyio.CancelScope(shield=True):
             await self.closed.wait()
 
@@ -157,7 +171,12 @@ class Scope:
 
     async def _let_go(self) -> None:
         while self._callbacks:
-            self._callbacks.pop()()
+            try:
+                self._callbacks.pop()()
+            except Exception:
+                # One that breaks must not keep the others from letting go.
+                logger.exception("closing scope %s: a callback failed", self.name)
+        self._let_go_of = True
         for scope in tuple(self._tasks):
             scope.cancel()
         if self._tasks:
