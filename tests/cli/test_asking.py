@@ -1,0 +1,189 @@
+"""Permission questions at a terminal, and how things look there."""
+
+import json
+import os
+
+import pytest
+from dovetail.kernel import PermissionAsked, RequestId, SessionId
+from dovetail.plugins.cli.asking import allow_options, read_patterns, request_lines
+from support.commands import MODEL, Home, calling, text
+from support.replay import Answer, serve
+
+
+def running(*commands: str) -> Answer:
+    return calling(*(("bash", {"command": command}) for command in commands))
+
+
+async def test_once_allows_this_time_only(home: Home) -> None:
+    async with serve(running("touch a"), running("touch a"), text("Ok.")) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            for _ in range(2):
+                await person.until("allow bash: touch a\n")
+                await person.until("once (o), always (a) or reject (r)? ")
+                await person.type("o\n")
+            await person.until("Ok.")
+            assert await person.end() == 0
+    assert (home.work / "a").exists()
+
+
+async def test_always_is_remembered_for_later_runs(home: Home) -> None:
+    async with serve(
+        running("touch a"), text("Ok."), running("touch a"), text("Ok.")
+    ) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("reject (r)? ")
+            await person.type("always\n")
+            assert await person.end() == 0
+        (home.work / "a").unlink()
+        done = await home.do("run", "again", "--model", MODEL)
+    assert done.code == 0
+    assert (home.work / "a").exists()
+
+
+async def test_a_word_of_advice_goes_to_the_model(home: Home) -> None:
+    async with serve(running("touch a"), text("As you say.")) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("reject (r)? ")
+            await person.type("r\n")
+            await person.until("what to do instead")
+            await person.type("call it b, please\n")
+            await person.until("As you say.")
+            assert await person.end() == 0
+    assert not (home.work / "a").exists()
+    assert "call it b, please" in json.dumps(server.requests[1].json()["messages"])
+
+
+async def test_a_rejection_without_advice_stops_the_run(home: Home) -> None:
+    async with serve(running("touch a")) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("reject (r)? ")
+            await person.type("r\n")
+            await person.until("what to do instead")
+            await person.type("\n")
+            await person.until("to go on: dovetail run --session ")
+            assert await person.end() == 130
+    assert not (home.work / "a").exists()
+
+
+async def test_an_answer_that_is_none_is_asked_again(home: Home) -> None:
+    async with serve(running("touch a"), text("Ok.")) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("reject (r)? ")
+            await person.type("perhaps\n")
+            await person.until("reject (r)? ")
+            await person.type("once\n")
+            assert await person.end() == 0
+
+
+async def test_two_questions_are_asked_one_after_the_other(home: Home) -> None:
+    async with serve(running("touch a", "touch b"), text("Ok.")) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("allow bash: touch a\n")
+            await person.until("reject (r)? ")
+            assert "touch b\n  once" not in person.shown
+            await person.type("o\n")
+            await person.until("allow bash: touch b\n")
+            await person.until("reject (r)? ")
+            await person.type("o\n")
+            assert await person.end() == 0
+    assert sorted(os.listdir(home.work)) == ["a", "b"]
+
+
+async def test_leaving_the_terminal_pauses_the_run(home: Home) -> None:
+    async with serve(running("touch a")) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("reject (r)? ")
+            await person.type("\x04")
+            await person.until("paused: this needs a permission: bash: touch a\n")
+            assert await person.end() == 3
+
+
+async def test_an_interrupt_ends_a_question(home: Home) -> None:
+    async with serve(running("touch a")) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("reject (r)? ")
+            person.process.terminate()
+            await person.until("to go on: ")
+            assert await person.end() == 130
+    assert not (home.work / "a").exists()
+
+
+async def test_a_question_hides_nothing_of_what_is_asked(home: Home) -> None:
+    hidden = "echo a \x1b[8m; touch a\x1b[0m\r# \u202e\ntouch b"
+    async with serve(running(hidden)) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until(
+                "allow bash:\n"
+                "  | echo a \\x1b[8m; touch a\\x1b[0m\\r# \\u202e\n"
+                "  | touch b\n"
+            )
+            await person.until("reject (r)? ")
+            await person.type("\x04")
+            assert await person.end() == 3
+
+
+@pytest.mark.parametrize("plain", [True, False])
+async def test_colours_are_for_those_who_want_them(home: Home, plain: bool) -> None:
+    (home.work / "a.txt").write_text("A\n")
+    environment = {"NO_COLOR": "1"} if plain else {}
+    async with serve(calling(("read", {"path": "a.txt"})), text("Ok.")) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal(
+            "run", "do it", "--model", MODEL, environment=environment
+        ) as person:
+            assert await person.end() == 0
+    assert ("\x1b[32mok\x1b[0m" in person.shown) != plain
+    assert ("\x1b" in person.shown) != plain
+    assert "* read a.txt - " in person.shown
+
+
+async def test_a_terminal_is_asked_for_a_prompt_on_the_command_line(home: Home) -> None:
+    async with home.at_terminal("run", "--model", MODEL) as person:
+        assert await person.end() == 2
+    assert "say what to do" in person.shown
+
+
+# --- without a terminal -----------------------------------------------------------
+
+
+def asked(*resources: str) -> PermissionAsked:
+    return PermissionAsked(
+        session_id=SessionId("s"),
+        request_id=RequestId("p"),
+        agent="build",
+        action="bash",
+        resources=resources,
+    )
+
+
+def test_the_offered_options_allow_what_was_asked() -> None:
+    from dovetail.plugins.cli.asking import allowed
+
+    for resource in ("git status", "a *b?", "line\nline", "tab\t\x1b[0m", "a:b"):
+        request = asked(resource)
+        options = allow_options(request)
+        assert options[0] == "--allow"
+        patterns = read_patterns(None, None, options[1:])  # type: ignore[arg-type]
+        assert allowed(request, patterns)
+        assert not allowed(asked(resource, "rm -rf /"), patterns)
+
+
+def test_a_request_for_nothing_is_not_allowed_by_a_pattern() -> None:
+    from dovetail.plugins.cli.asking import allowed
+
+    assert not allowed(asked(), read_patterns(None, None, ["*"]))  # type: ignore[arg-type]
+
+
+def test_a_request_that_is_too_long_to_read_says_so() -> None:
+    lines = request_lines(asked("a" * 5000 + "; rm -rf /"))
+    assert "[1010 characters are not shown here]" in "\n".join(lines)
+    assert lines[-1].endswith("; rm -rf /")

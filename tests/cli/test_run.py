@@ -1,0 +1,376 @@
+"""``dovetail run``: what is said, what is recorded, and the exit code."""
+
+import json
+import signal
+import stat
+from collections.abc import Callable
+
+import anyio
+import pytest
+from support.commands import MODEL, Done, Home, calling, chunk, saying, text
+from support.replay import JSON, Answer, serve, sse
+
+
+async def sessions(home: Home) -> list[dict[str, object]]:
+    return (await home.do("sessions", "--json")).lines()
+
+
+# --- a run that succeeds ----------------------------------------------------------
+
+
+async def test_the_text_of_the_model_is_what_is_printed(home: Home) -> None:
+    async with serve(text("Hel", "lo ", "there.\n", "\nBye.")) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "hi", "--model", MODEL)
+    assert (done.code, done.out) == (0, "Hello there.\n\nBye.\n")
+    assert done.err == ""
+
+
+async def test_a_call_is_one_line_with_its_outcome(home: Home) -> None:
+    (home.work / "notes.txt").write_text("Remember the milk.\n")
+    calls = calling(
+        ("read", {"path": "notes.txt"}),
+        ("read", {"path": "absent.txt"}),
+        said="I look.",
+    )
+    async with serve(calls, text("Milk.")) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "what is in my notes?", "--model", MODEL)
+    assert done.code == 0
+    first, *lines, blank, last = done.out.splitlines()
+    assert (first, blank, last) == ("I look.", "", "Milk.")
+    good, bad = sorted(lines, key=lambda line: "absent" in line)
+    assert good.startswith("* read notes.txt - ok, ")
+    assert bad.startswith("* read absent.txt - failed: ")
+
+
+async def test_hostile_characters_do_not_reach_the_terminal(home: Home) -> None:
+    nasty = "a\x1b[2Jb\x9bc\x07d\re\u202ef\x00\ttab"
+    prompt = nasty.replace("\x00", "")
+    calls = calling((f"t\x1b[31m{nasty}", {"path": nasty}), said=nasty)
+    async with serve(calls, text(nasty)) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", prompt, "--model", MODEL)
+        shown = await home.do("show", (await sessions(home))[0]["id"])  # type: ignore[arg-type]
+    assert "a[2Jbcdef\ttab" in done.out
+    assert "\\x1b[2Jb" in done.out
+    for out in (done.out, done.err, shown.out):
+        assert not set(out) & set("\x1b\x9b\x07\r\u202e\x00")
+
+
+async def test_json_is_the_log_of_the_session_without_a_gap(home: Home) -> None:
+    (home.work / "a.txt").write_text("A\n")
+    calls = calling(("read", {"path": "a.txt"}))
+    async with serve(calls, text("Done."), text("Again.")) as server:
+        home.serve_from(server.url)
+        first = await home.do("run", "go", "--model", MODEL, "--json")
+        id = first.lines()[0]["session_id"]
+        second = await home.do("run", "more", "--session", id, "--json")
+        log = await home.do("log", id, "--json")
+    assert first.code == second.code == 0
+    assert [event["seq"] for event in first.lines()] == list(range(len(first.lines())))
+    assert [event["kind"] for event in first.lines()][:2] == [
+        "session.created",
+        "prompt.admitted",
+    ]
+    assert second.lines()[0]["kind"] == "prompt.admitted"
+    assert first.lines() + second.lines() == log.lines()
+    assert log.lines()[-1]["kind"] == "execution.ended"
+
+
+async def test_the_prompt_may_come_from_standard_input(home: Home) -> None:
+    async with serve(text("One."), text("Two.")) as server:
+        home.serve_from(server.url)
+        await home.do("run", "--model", MODEL, input="Grüße\nzwei".encode())
+        await home.do("run", "-", "--model", MODEL, input=b"dash")
+    said = [request.json()["messages"][-1]["content"] for request in server.requests]
+    assert ["Grüße\nzwei" in str(said[0]), "dash" in str(said[1])] == [True, True]
+
+
+async def test_a_new_session_is_named_after_its_first_line(home: Home) -> None:
+    async with serve(text("Yes.")) as server:
+        home.serve_from(server.url)
+        await home.do("run", f"\n  {'wide ' * 20}\nmore", "--model", MODEL)
+    title = str((await sessions(home))[0]["title"])
+    assert len(title) == 60
+    assert title.startswith("wide wide wide")
+
+
+async def test_continue_takes_the_newest_session_of_the_directory(home: Home) -> None:
+    elsewhere = home.path / "elsewhere"
+    elsewhere.mkdir()
+    async with serve(*(text("Yes.") for _ in range(4))) as server:
+        home.serve_from(server.url)
+        await home.do("run", "first", "--model", MODEL)
+        await home.do("run", "second", "--model", MODEL)
+        await home.do("run", "third", "--model", MODEL, "--location", str(elsewhere))
+        done = await home.do("run", "fourth", "--continue")
+    assert done.code == 0
+    said = json.dumps(server.requests[-1].json()["messages"])
+    assert ["second" in said, "first" in said, "third" in said] == [True, False, False]
+
+
+async def test_the_model_may_be_configured_and_changed(home: Home) -> None:
+    (home.work / "dovetail.toml").write_text('model = "openai/configured"\n')
+    async with serve(text("One."), text("Two."), text("Three.")) as server:
+        home.serve_from(server.url)
+        await home.do("run", "hi")
+        await home.do("run", "hi", "--continue", "--model", "openai/other")
+        await home.do("run", "hi", "--continue")
+    models = [request.json()["model"] for request in server.requests]
+    assert models == ["configured", "other", "other"]
+
+
+async def test_the_default_database_is_a_private_file_of_the_person(home: Home) -> None:
+    data = home.path / "data"
+    nobody_said = {"DOVETAIL_DB": None, "XDG_DATA_HOME": str(data)}
+    done = await home.do("sessions", "--json", environment=nobody_said)
+    assert (done.code, done.out) == (0, "")
+    folder = data / "dovetail"
+    assert (folder / "dovetail.db").is_file()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+# --- what cannot be done ----------------------------------------------------------
+
+
+async def test_without_a_model_it_says_how_to_name_one_and_leaves_nothing(
+    home: Home,
+) -> None:
+    done = await home.do("run", "hi")
+    assert (done.code, done.out) == (2, "")
+    key, toml, demo = done.err.splitlines()
+    assert "OPENAI_API_KEY" in key
+    assert "--model" in key
+    assert "dovetail.toml" in toml
+    assert "dovetail demo" in demo
+    assert await sessions(home) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["run", "hi", "--session", "ses_no", "--model", MODEL], "session.not_found"),
+        (["run", "hi", "--model", "nonsense"], "value.invalid"),
+        (["run", "hi", "--agent", "nobody", "--model", MODEL], "agent.not_found"),
+        (["run", "hi", "--location", "/no/such", "--model", MODEL], "location."),
+        (["run", " ", "--model", MODEL], "prompt.invalid"),
+        (["run", "hi", "--continue", "--model", MODEL], "usage"),
+        (["run", "hi", "--session", "x", "--continue"], "usage"),
+        (["run", "hi", "--session", "x", "--location", "."], "usage"),
+        (["run", "hi", "--allow", ""], "usage"),
+        (["run", "hi", "--allow", "bash:"], "usage"),
+        (["run", "hi", "--allow", "ba sh:x"], "usage"),
+        (["run", "hi", "--yes", "--allow", "bash"], "usage"),
+        (["run", "hi", "--frobnicate"], "usage"),
+        (["run", "hi", "--db", "nonsense:///x", "--model", MODEL], "store.unknown_url"),
+        (["frobnicate"], "usage"),
+        (["show", "ses_no"], "session.not_found"),
+        (["log", "ses_no"], "session.not_found"),
+        (["log", "ses_no", "--after", "-2"], "usage"),
+        (["sessions", "--cursor", "nonsense"], "cursor.invalid"),
+        (["sessions", "--limit", "0"], "usage"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(
+    do: Callable[..., Done], arguments: list[str], code: str
+) -> None:
+    done = do(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("error: ")
+    assert f"[{code}" in done.err
+    assert do("sessions", "--json").out == ""
+
+
+async def test_an_empty_input_is_refused(home: Home) -> None:
+    done = await home.do("run", "--model", MODEL)
+    assert done.code == 2
+    assert "[prompt.invalid]" in done.err
+
+
+async def test_a_prompt_that_is_not_text_is_refused(home: Home) -> None:
+    done = await home.do("run", "--model", MODEL, input=b"\xff\xfe")
+    assert done.code == 2
+    assert "not UTF-8" in done.err
+
+
+def test_a_broken_configuration_is_one_line(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    (home.work / "dovetail.toml").write_text("model = [\n")
+    done = do("run", "hi", "--model", MODEL)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "[config.invalid]" in done.err
+
+
+def test_a_file_that_is_no_database_is_one_line(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    (home.path / "sessions.db").write_bytes(b"This is a poem, not a database.\n" * 40)
+    done = do("sessions")
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "[store." in done.err
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Answer(b'{"error":{"message":"no"}}', 401, JSON), "provider.authentication"),
+        (Answer(sse(*saying("Half")), end="cut"), "provider.stream_broken"),
+    ],
+)
+async def test_a_run_that_fails_says_why_and_how_to_go_on(
+    home: Home, answer: Answer, code: str
+) -> None:
+    async with serve(answer, text("Better.")) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "hi", "--model", MODEL)
+        assert done.code == 1
+        error, hint = done.err.splitlines()
+        assert error.startswith("error: ")
+        assert error.endswith(f"[{code}]")
+        id = str((await sessions(home))[0]["id"])
+        assert hint == f'to go on: dovetail run --session {id} "..."'
+        again = await home.do("run", "again", "--session", id)
+    assert (again.code, again.out) == (0, "Better.\n")
+    assert "sk-test" not in done.err
+
+
+async def test_a_reader_who_leaves_is_no_error(home: Home) -> None:
+    released = anyio.Event()
+    slow = Answer(sse(*saying("first\n")), end="silent", released=released)
+    async with serve(slow) as server:
+        home.serve_from(server.url)
+        async with home.started("run", "hi", "--model", MODEL) as child:
+            await child.until("first")
+            assert child.process.stdout is not None
+            await child.process.stdout.aclose()
+            child.send(signal.SIGINT)
+            assert child.process.stderr is not None
+            told = b"".join([data async for data in child.process.stderr]).decode()
+            await child.process.wait()
+    assert "Traceback" not in told
+    assert "BrokenPipe" not in told
+
+
+# --- interruption -----------------------------------------------------------------
+
+
+@pytest.mark.law("execution.5")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_an_interrupted_session_is_whole_and_goes_on(
+    home: Home, number: signal.Signals
+) -> None:
+    held = Answer(sse(*saying("Half a ")), end="silent", released=anyio.Event())
+    async with serve(held, text("The rest.")) as server:
+        home.serve_from(server.url)
+        async with home.started("run", "tell me", "--model", MODEL) as child:
+            await child.until("Half a ")
+            child.send(number)
+            done = await child.end()
+        assert done.code == 130
+        assert done.out == "Half a \n"
+        [info] = await sessions(home)
+        assert f'dovetail run --session {info["id"]} "..."' in done.err
+        assert info["outcome"]["status"] == "interrupted"  # type: ignore[index]
+        again = await home.do("run", "go on", "--session", str(info["id"]))
+    assert (again.code, again.out) == (0, "The rest.\n")
+    roles = [one["role"] for one in server.requests[1].json()["messages"]]
+    assert roles[0] == "system"
+    assert roles.count("user") >= 2
+
+
+async def test_a_second_interrupt_ends_it_and_loses_nothing(home: Home) -> None:
+    held = Answer(sse(*saying("Half a ")), end="silent", released=anyio.Event())
+    async with serve(held, text("The rest.")) as server:
+        home.serve_from(server.url)
+        async with home.started("run", "tell me", "--model", MODEL) as child:
+            await child.until("Half a ")
+            child.send(signal.SIGINT)
+            child.send(signal.SIGINT)
+            done = await child.end()
+        assert done.code == 130
+        [info] = await sessions(home)
+        again = await home.do("run", "go on", "--session", str(info["id"]))
+    assert again.code == 0
+    said = json.dumps(server.requests[1].json()["messages"])
+    assert "tell me" in said
+    assert "go on" in said
+
+
+# --- permissions without a person -------------------------------------------------
+
+
+def touching(name: str) -> Answer:
+    return calling(("bash", {"command": f"touch {name}"}))
+
+
+async def test_a_permission_that_nobody_can_give_pauses_the_run(home: Home) -> None:
+    async with serve(touching("made"), touching("made"), text("Made.")) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "make it", "--model", MODEL)
+        assert done.code == 3
+        assert not (home.work / "made").exists()
+        [info] = await sessions(home)
+        which, hint = done.err.splitlines()
+        assert which.endswith("bash: touch made")
+        allow = "--allow 'bash:touch made'"
+        id = info["id"]
+        assert hint == f'to allow it: dovetail run --session {id} {allow} "..."'
+        again = await home.do(
+            "run", "go on", "--session", str(id), "--allow", "bash:touch made"
+        )
+    assert again.code == 0
+    assert (home.work / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "made"),
+    [
+        ("bash", True),
+        ("bash:touch *", True),
+        ("bash:tou?h made", True),
+        ("*:touch made", True),
+        ("bash:touch", False),
+        ("bash:rm *", False),
+        ("edit", False),
+    ],
+)
+async def test_allow_answers_what_its_pattern_covers(
+    home: Home, pattern: str, made: bool
+) -> None:
+    async with serve(touching("made"), text("Made."), strict=made) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "make", "--model", MODEL, "--allow", pattern)
+    assert (done.code, (home.work / "made").exists()) == (0 if made else 3, made)
+
+
+async def test_yes_allows_what_no_rule_denies(home: Home) -> None:
+    (home.work / "dovetail.toml").write_text(
+        "[permissions]\nrules = [{ action = 'bash', resource = 'touch denied', "
+        "effect = 'deny' }]\n"
+    )
+    calls = calling(
+        ("bash", {"command": "touch denied"}), ("bash", {"command": "touch made"})
+    )
+    async with serve(calls, text("Done.")) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "make them", "--model", MODEL, "--yes")
+    assert done.code == 0
+    assert sorted(path.name for path in home.work.iterdir()) == [
+        "dovetail.toml",
+        "made",
+    ]
+
+
+async def test_other_text_in_the_same_stream_is_kept_apart(home: Home) -> None:
+    """Reasoning goes to a terminal only: elsewhere nothing tells it apart."""
+    thinking = chunk({"role": "assistant", "reasoning_content": "Hmm."})
+    answer = Answer(sse(thinking, *saying("Yes."), chunk({}, "stop"), "[DONE]"))
+    async with serve(answer) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "hi", "--model", MODEL)
+        shown = await home.do("show", str((await sessions(home))[0]["id"]))
+    assert done.out == "Yes.\n"
+    assert "(thinking) Hmm.\n" in shown.out
