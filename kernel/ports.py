@@ -370,6 +370,8 @@ class Store(Protocol):
 
         It sees everything that was confirmed to any caller before it was called, and
         does not wait for writers.
+        ``work`` may run on another thread, and more than once, so it must be free of
+        effects; it must not wait, and must not keep the view.
         """
         ...
 

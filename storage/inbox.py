@@ -20,7 +20,7 @@ _INPUTS = Input.select(*slots(Input, "aggregate")).where(
     Input.aggregate == AGGREGATE_OF
 )
 _INPUT = render(_INPUTS.where(Input.id == slot("id")), "session_id", "id")
-_WAITING = _INPUTS.where(Input.state == SQL("'pending'")).order_by(Input.seq)
+_WAITING = _INPUTS.where(Input.state == SQL("'pending'")).order_by(Input.seq, Input.id)
 _PENDING = render(_WAITING, "session_id")
 _PENDING_OF = render(
     _WAITING.where(Input.delivery == slot("delivery")), "session_id", "delivery"

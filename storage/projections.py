@@ -140,7 +140,7 @@ _PENDING = (
         on=(Event.aggregate == Permission.aggregate) & (Event.seq == Permission.seq),
     )
     .where(Permission.answered_seq.is_null())
-    .order_by(Event.position, Permission.aggregate, Permission.seq)
+    .order_by(Event.position, Permission.aggregate, Permission.seq, Permission.id)
 )
 _PENDINGS = {
     (False, False): render(_PENDING),

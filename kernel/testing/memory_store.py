@@ -152,7 +152,7 @@ class MemoryReader(Reader):
             and row.state == "pending"
             and delivery in (None, row.delivery)
         ]
-        return sorted(found, key=lambda row: row.seq)
+        return sorted(found, key=lambda row: (row.seq, row.id))
 
     def admission(self, session_id: str, key: str) -> AdmissionRow | None:
         return self._now().admissions.get((session_id, key))
@@ -203,11 +203,11 @@ class MemoryReader(Reader):
     ) -> Sequence[PermissionRow]:
         state = self._now()
 
-        def asked(row: PermissionRow) -> tuple[int, int, int]:
+        def asked(row: PermissionRow) -> tuple[int, int, int, str]:
             log = state.events.get(row.session_id, [])
             known = 0 <= row.seq < len(log)
             position = log[row.seq].position if known else -1
-            return (position, state.positions[row.session_id], row.seq)
+            return (position, state.positions[row.session_id], row.seq, row.id)
 
         found = [
             row
