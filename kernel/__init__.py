@@ -45,8 +45,8 @@ if TYPE_CHECKING:
         Tail as Tail,
     )
     from .hookspecs import (
-        Hooks as Hooks,
         PROJECT as PROJECT,
+        Hooks as Hooks,
         hookimpl as hookimpl,
     )
     from .lifecycle.configuration import (
@@ -56,6 +56,9 @@ if TYPE_CHECKING:
         PluginSet as PluginSet,
         PluginState as PluginState,
         load_plugins as load_plugins,
+    )
+    from .models.retry import (
+        RetryPolicy as RetryPolicy,
     )
     from .ports import (
         Reader as Reader,
@@ -185,6 +188,7 @@ if TYPE_CHECKING:
         ReasoningEnded as ReasoningEnded,
         Retention as Retention,
         RetryScheduled as RetryScheduled,
+        SessionBudgeted as SessionBudgeted,
         SessionCreated as SessionCreated,
         SessionTitled as SessionTitled,
         StepEnded as StepEnded,
@@ -219,6 +223,7 @@ if TYPE_CHECKING:
     )
     from .values.prompt import (
         AdmittedPrompt as AdmittedPrompt,
+        Budget as Budget,
         Delivery as Delivery,
         Input as Input,
         InputState as InputState,
@@ -231,6 +236,7 @@ if TYPE_CHECKING:
         ModelEvent as ModelEvent,
         ModelInfo as ModelInfo,
         ModelRequest as ModelRequest,
+        Price as Price,
         ReasoningDelta as ReasoningDelta,
         ReasoningEnd as ReasoningEnd,
         RequestHistory as RequestHistory,
@@ -292,6 +298,7 @@ _HOMES = {
         "PluginState",
         "load_plugins",
     ),
+    "models.retry": ("RetryPolicy",),
     "ports": (
         "Reader",
         "Store",
@@ -416,6 +423,7 @@ _HOMES = {
         "ReasoningEnded",
         "Retention",
         "RetryScheduled",
+        "SessionBudgeted",
         "SessionCreated",
         "SessionTitled",
         "StepEnded",
@@ -448,6 +456,7 @@ _HOMES = {
     ),
     "values.prompt": (
         "AdmittedPrompt",
+        "Budget",
         "Delivery",
         "Input",
         "InputState",
@@ -460,6 +469,7 @@ _HOMES = {
         "ModelEvent",
         "ModelInfo",
         "ModelRequest",
+        "Price",
         "ReasoningDelta",
         "ReasoningEnd",
         "RequestHistory",

@@ -30,8 +30,10 @@ from .lifecycle.plugin_loader import PluginSet, load_plugins
 from .lifecycle.registrations import Registration, Registrations
 from .lifecycle.scope import Scope
 from .models.catalog import ModelCatalog
+from .models.retry import RetryPolicy
 from .ports import Store
 from .session.coordinator import Coordinator
+from .session.execution import ExecutionSettings
 from .session.observers import Observers
 from .session.ownership import DEFAULT_LEASE_SECONDS
 from .session.runner import Runner
@@ -77,6 +79,8 @@ def open_runtime(
     on_permission: OnPermission = "ask",
     resume: Resume = "report",
     lease_seconds: float = DEFAULT_LEASE_SECONDS,
+    retry: RetryPolicy | None = None,
+    stream_silence: float | None = None,
     clock: Clock | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> "Runtime":
@@ -93,7 +97,9 @@ def open_runtime(
     ``clean`` goes on at once where nothing is unknown and nothing moved, ``always``
     goes on in any case, having recorded the Continuation Report. ``lease_seconds`` is
     how long another process waits before it takes over the sessions of one that died.
-    ``environment`` stands for ``os.environ``.
+    ``retry`` says how failed requests are sent again, ``stream_silence`` after how many
+    seconds without a sign a stream counts as broken (None: never). ``environment``
+    stands for ``os.environ``.
 
     Leaving it interrupts what runs, settles it durably, and closes everything.
 
@@ -122,7 +128,7 @@ def open_runtime(
         ),
         on_permission,
         resume,
-        lease_seconds,
+        ExecutionSettings(lease_seconds, retry or RetryPolicy(), stream_silence),
         clock or SystemClock(),
         environment,
     )
@@ -137,7 +143,7 @@ class Runtime:
         plugins: PluginSet,
         on_permission: OnPermission,
         resume: Resume,
-        lease_seconds: float,
+        settings: ExecutionSettings,
         clock: Clock,
         environment: Mapping[str, str],
     ) -> None:
@@ -146,7 +152,7 @@ class Runtime:
         self._url = url
         self._on_permission = on_permission
         self._resume = resume
-        self._lease_seconds = lease_seconds
+        self._settings = settings
         self._clock = clock
         self._environment = environment
         self._tasks: TaskGroup | None = None
@@ -212,8 +218,8 @@ class Runtime:
             self._log,
             self._locations.acquire,
             new_id("own", self._clock),
-            self._lease_seconds,
             self._resume,
+            self._settings,
         )
         self._tasks.start_soon(self._runner.keep_leases)
         self._coordinator = Coordinator(self._tasks, self._runner.drain)

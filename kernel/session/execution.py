@@ -7,15 +7,33 @@ which checks the fence inside the same transaction (law execution.2).
 
 from collections.abc import Callable
 
-from attrs import define
+from attrs import define, field, frozen
 
 from ..events.log import EventLog, LogTransaction
+from ..models.retry import RetryPolicy
 from ..values.events import Event, ExecutionEnded, ExecutionStarted
 from ..values.ids import SessionId
+from ..values.prompt import Budget
+from ..values.tool import Failure
 from . import ownership
 from .coordinator import Outcome
-from .history import History
-from .ownership import Fence
+from .history import History, Spent
+from .ownership import DEFAULT_LEASE_SECONDS, Fence
+
+
+@frozen
+class ExecutionSettings:
+    """How a runtime executes its sessions."""
+
+    lease_seconds: float = DEFAULT_LEASE_SECONDS
+    retry: RetryPolicy = field(factory=RetryPolicy)
+    silence: float | None = None
+    """Seconds without any event after which a stream counts as broken; None: never."""
+
+    @property
+    def lease_ms(self) -> int:
+        """The lease in milliseconds."""
+        return int(self.lease_seconds * 1000)
 
 
 @define(eq=False)
@@ -26,13 +44,17 @@ class Execution:
     log: EventLog
     history: History
     owner: str
-    lease_ms: int
     force: bool
     """Whether at least one request must be made."""
-    fence: Fence | None = None
-    """Set once execution.started is durable."""
+    settings: "ExecutionSettings"
+    began: float
+    """When it was taken up, by the monotonic clock."""
     steps_used: int = 0
     """Steps since the last new input."""
+    broken: int = 0
+    """Answers that broke off in a row."""
+    fence: Fence | None = None
+    """Set once execution.started is durable."""
     outcome: Outcome | None = None
     """How it ended, once that is durable."""
 
@@ -60,7 +82,7 @@ class Execution:
             outcome = decide(tx)
             if fence is None and tx.appended:
                 fence = ownership.take(
-                    tx.rows, self.session_id, self.owner, tx.now, self.lease_ms
+                    tx.rows, self.session_id, self.owner, tx.now, self.settings.lease_ms
                 )
             if fence is not None and outcome is not None:
                 ownership.release(tx.rows, fence)
@@ -98,6 +120,17 @@ class Execution:
             return outcome
 
         await self.commit(ending)
+
+    def exceeded(self, fresh: Budget | None, *, priced: bool) -> Failure | None:
+        """Return the limit of a budget that is reached, or None.
+
+        ``fresh`` is the budget of input that is about to be promoted.
+        """
+        seconds = self.log.clock.monotonic() - self.began
+        activity = Spent(fresh) if fresh is not None else self.history.activity
+        return activity.exceeded(
+            seconds, priced=priced
+        ) or self.history.session.exceeded(seconds, priced=priced)
 
     def ended(self, outcome: Outcome) -> ExecutionEnded:
         """Return the event that ends it."""

@@ -26,6 +26,8 @@ from ..values.messages import (
     ToolPart,
     UserMessage,
 )
+from ..values.prompt import Budget
+from ..values.tool import Failure
 
 
 class _Open:
@@ -90,6 +92,47 @@ class _Open:
     def build(self) -> AssistantMessage:
         """Return the message as far as it has come."""
         return evolve(self.message, parts=tuple(self.parts))
+
+
+class Spent:
+    """What work has used of its budget."""
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = budget
+        self.steps = 0
+        self.tokens = 0
+        self.cost = 0.0
+
+    def add(self, event: e.StepEnded | e.StepFailed) -> None:
+        """Count one Step."""
+        self.steps += 1
+        self.tokens += (event.usage.input or 0) + (event.usage.output or 0)
+        if isinstance(event, e.StepEnded):
+            self.cost += event.cost or 0.0
+
+    def exceeded(self, seconds: float, *, priced: bool) -> Failure | None:
+        """Return which limit is reached, or None.
+
+        ``seconds`` is the age of the execution; ``priced`` whether the model's price
+        is known: without it a limit of money cannot be kept, so it counts as reached.
+        """
+        budget = self.budget
+        if budget is None:
+            return None
+        if budget.steps is not None and self.steps >= budget.steps:
+            return Failure("budget.steps", f"all {budget.steps} Steps are used")
+        if budget.tokens is not None and self.tokens >= budget.tokens:
+            return Failure(
+                "budget.tokens", f"{self.tokens} of {budget.tokens} tokens are used"
+            )
+        if budget.cost is not None and (not priced or self.cost >= budget.cost):
+            why = f"{self.cost:.4f} of {budget.cost:g} dollars are used"
+            return Failure(
+                "budget.cost", why if priced else "the model's price is not known"
+            )
+        if budget.seconds is not None and seconds >= budget.seconds:
+            return Failure("budget.seconds", f"{budget.seconds:g} seconds are over")
+        return None
 
 
 class Left:
@@ -169,6 +212,9 @@ class History:
         another process committed in between."""
         self.left = Left()
         """What the execution that is running, or was lost, has done so far."""
+        self.session = Spent()
+        self.activity = Spent()
+        """Since the last promoted input that came with a budget."""
         self.asked: list[e.PermissionAsked] = []
         """The permission requests of the open Step."""
         self.facts: e.FactsRecorded | None = None
@@ -200,9 +246,10 @@ class History:
         if isinstance(event, e.PromptAdmitted):
             self._prompts[event.input_id] = event
         elif isinstance(event, e.PromptPromoted):
-            self._settled.append(
-                _user_message(self._prompts.pop(event.input_id), event.seq)
-            )
+            admitted = self._prompts.pop(event.input_id)
+            self._settled.append(_user_message(admitted, event.seq))
+            if admitted.budget is not None:
+                self.activity = Spent(admitted.budget)
         elif isinstance(event, e.PromptWithdrawn):
             self._prompts.pop(event.input_id, None)
         elif isinstance(event, e.NoticeAdded):
@@ -215,6 +262,8 @@ class History:
             self.sources = dict(event.sources)
         elif isinstance(event, e.FactsRecorded):
             self.facts = event
+        elif isinstance(event, e.SessionCreated | e.SessionBudgeted):
+            self.session.budget = event.budget
         elif isinstance(event, e.PermissionAsked):
             self.asked.append(event)
         elif isinstance(event, e.StepStarted):
@@ -227,6 +276,8 @@ class History:
             if isinstance(event, e.ToolSucceeded):
                 self.files.update(event.files)
             if isinstance(event, e.StepEnded | e.StepFailed):
+                self.session.add(event)
+                self.activity.add(event)
                 self._settled.append(self._open.build())
                 self._open = None
 

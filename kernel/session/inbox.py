@@ -25,7 +25,14 @@ from ..values.events import (
     PromptWithdrawn,
 )
 from ..values.ids import MessageId, SessionId, new_id
-from ..values.prompt import AdmittedPrompt, Delivery, Input, Prompt, prompt_digest
+from ..values.prompt import (
+    AdmittedPrompt,
+    Budget,
+    Delivery,
+    Input,
+    Prompt,
+    prompt_digest,
+)
 
 
 def admit(
@@ -35,6 +42,7 @@ def admit(
     prompt: Prompt,
     delivery: Delivery,
     key: str | None,
+    budget: Budget | None = None,
 ) -> AdmittedPrompt:
     """Accept a prompt and return its receipt (laws inbox.1, inbox.3, inbox.4).
 
@@ -60,6 +68,7 @@ def admit(
             prompt=prompt,
             delivery=delivery,
             key=key,
+            budget=budget,
         )
     )
     receipt = AdmittedPrompt(

@@ -57,6 +57,8 @@ class Publisher:
         self._parts: dict[tuple[str, str], _Part] = {}
         self._call_ids: set[str] = set()
         self.finish: Finish | None = None
+        self.brought = False
+        """Whether anything came that a watcher may have seen or a log may hold."""
 
     def take(self, event: ModelEvent) -> list[Event]:
         """Take in one event and return what became durable-to-be by it.
@@ -70,6 +72,7 @@ class Publisher:
         """
         if self.finish is not None:
             raise self._invalid("it went on after its end")
+        self.brought = True
         if isinstance(event, TextDelta):
             self._delta("text", event.part, event.text)
         elif isinstance(event, ReasoningDelta):

@@ -31,7 +31,7 @@ from ..values.tool import Failure
 from . import ownership, recovery
 from .continuation import ContinuationReport, report_of
 from .coordinator import DrainControl, Outcome
-from .execution import Execution
+from .execution import Execution, ExecutionSettings
 from .history import History
 from .ownership import LeaseHeldError
 from .recovery import settle_open
@@ -62,13 +62,13 @@ class Runner:
         log: EventLog,
         acquire: Callable[[Location], Awaitable[LocationServices]],
         owner: str,
-        lease_seconds: float,
         policy: recovery.Policy,
+        settings: ExecutionSettings,
     ) -> None:
         self._log = log
         self._acquire = acquire
         self._owner = owner
-        self._lease_ms = int(lease_seconds * 1000)
+        self._settings = settings
         self._policy = policy
         self._histories: OrderedDict[str, History] = OrderedDict()
         self._running: dict[str, tuple[Execution, DrainControl]] = {}
@@ -103,7 +103,7 @@ class Runner:
         refused anyway.
         """
         while True:
-            await self._log.clock.sleep(self._lease_ms / 3000)
+            await self._log.clock.sleep(self._settings.lease_ms / 3000)
             for session_id in tuple(self._running):
                 await self._renew(session_id)
 
@@ -116,7 +116,7 @@ class Runner:
         def renewing(tx: LogTransaction) -> None:
             # Its end may have been handed over before this.
             if (row := tx.rows.lease(session_id)) is not None and row.owner is not None:
-                ownership.renew(tx.rows, fence, tx.now, self._lease_ms)
+                ownership.renew(tx.rows, fence, tx.now, self._settings.lease_ms)
 
         try:
             await self._log.commit(renewing)
@@ -213,8 +213,9 @@ class Runner:
             self._log,
             history,
             self._owner,
-            self._lease_ms,
             control.force,
+            self._settings,
+            self._log.clock.monotonic(),
         )
         self._running[session_id] = (execution, control)
         try:

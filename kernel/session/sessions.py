@@ -24,13 +24,14 @@ from ..values.errors import (
 from ..values.events import (
     AgentSwitched,
     ModelSwitched,
+    SessionBudgeted,
     SessionCreated,
     SessionTitled,
 )
 from ..values.ids import SessionId, check_caller_id, new_id
 from ..values.location import Location
 from ..values.messages import Message, Usage
-from ..values.prompt import AdmittedPrompt, Delivery, Input, Prompt, check_key
+from ..values.prompt import AdmittedPrompt, Budget, Delivery, Input, Prompt, check_key
 from ..values.tool import Failure
 from . import inbox
 from .continuation import ContinuationReport
@@ -96,6 +97,7 @@ class Sessions:
         model: str | None = None,
         agent: str | None = None,
         title: str | None = None,
+        budget: Budget | None = None,
     ) -> "Session":
         """Create a session in a directory; it is durable when this returns.
 
@@ -125,6 +127,7 @@ class Sessions:
                         title=title,
                         agent=agent,
                         model=model,
+                        budget=budget,
                     )
                 )
 
@@ -196,13 +199,15 @@ class Session:
         key: str | None = None,
         delivery: Delivery = "steer",
         resume: bool = True,
+        budget: Budget | None = None,
     ) -> AdmittedPrompt:
         """Admit a prompt; it is durable when this returns (law inbox.1).
 
         Never waits for a model, a plugin or a tool. With a ``key``, the same call
         gives the same receipt at any time, and wakes the session again (law inbox.3).
         ``resume=False`` only admits: the prompt waits for ``resume()`` or the next
-        prompt.
+        prompt. ``budget`` limits the work that this prompt begins: where a limit is
+        reached, the outcome is ``paused``.
 
         Raises:
             PromptInvalidError: it says nothing, is too long, or is not text.
@@ -215,7 +220,9 @@ class Session:
             check_key(key)
         _check_delivery(delivery)
         receipt = await self._log.commit(
-            lambda tx: inbox.admit(tx, self._log.clock, self.id, checked, delivery, key)
+            lambda tx: inbox.admit(
+                tx, self._log.clock, self.id, checked, delivery, key, budget
+            )
         )
         if resume:
             # Whatever an earlier process left: who prompts wants it to go on.
@@ -405,6 +412,10 @@ class Session:
 
         await self._log.commit(switching)
 
+    async def set_budget(self, budget: Budget | None) -> None:
+        """Limit all the work of the session; what was used before counts."""
+        await self._log.commit(lambda tx: _budgeted(tx, self.id, budget))
+
     async def rename(self, title: str) -> None:
         """Give the session a title of at most 200 characters."""
         _check_title(title)
@@ -417,6 +428,11 @@ class Session:
 
 
 # --- helpers in the order they are needed -----------------------------------------
+
+
+def _budgeted(tx: LogTransaction, session_id: SessionId, budget: Budget | None) -> None:
+    tx.session(session_id)
+    tx.append(SessionBudgeted(session_id=session_id, budget=budget))
 
 
 def _check_model(model: str | None) -> None:

@@ -14,7 +14,9 @@ Knows nothing of who woke the session, nor of what happens after it.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from random import random
 
 import anyio
 from anyio.abc import TaskGroup
@@ -23,7 +25,7 @@ from attrs import evolve, frozen
 from ..context.algebra import observe
 from ..context.epoch import InitialiseEpoch, decide
 from ..contracts import AgentProfile
-from ..events.log import LogTransaction
+from ..events.log import LogTransaction, event_at
 from ..models.catalog import ResolvedModel
 from ..ports import InputRow
 from ..tools.registry import AdvertisedTools
@@ -40,6 +42,8 @@ from ..values.errors import (
 from ..values.events import (
     Event,
     NoticeAdded,
+    PromptAdmitted,
+    RetryScheduled,
     StepEnded,
     StepFailed,
     StepStarted,
@@ -49,6 +53,7 @@ from ..values.events import (
 )
 from ..values.ids import MessageId, new_id
 from ..values.messages import AssistantMessage, ToolPart, Usage
+from ..values.prompt import Budget
 from ..values.request import Finish, ModelRequest, ToolCall
 from ..values.tool import Failure
 from . import inbox
@@ -99,6 +104,7 @@ class Step:
         self._promoted = 0
         self._last = False
         self._going_on = False
+        self._again: float | None = None
         self._rejected: Failure | None = None
         self._settlement: StepEnded | StepFailed | None = None
         self._advertised = AdvertisedTools()
@@ -117,19 +123,18 @@ class Step:
         if prepared is None:
             return False
         self._profile = prepared.profile
+        info = prepared.model.info
+        self._price = info.price if info else None
         self._last = execution.steps_used >= prepared.profile.steps
-        publisher = Publisher(
-            self._session_id,
-            self._message_id,
-            prepared.model.provider,
-            self._log.live,
-        )
         try:
-            await self._attempt(prepared, publisher)
+            await self._attempt(prepared)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
-                await self._settle_cancelled(self._release(publisher))
+                await self._settle_cancelled(self._release())
             raise
+        if execution.outcome is None and self._again is not None:
+            await self._log.clock.sleep(self._again)
+            execution.force = True
         return execution.outcome is None
 
     async def go_on_with(
@@ -270,6 +275,12 @@ class Step:
         tx.append(*execution.opening(), *events, *ending)
         return outcome if ends else None
 
+    def _stop(self, tx: LogTransaction, outcome: Outcome) -> Outcome:
+        """Append the end of the execution, whatever is waiting."""
+        execution = self._execution
+        tx.append(*execution.opening(), execution.ended(outcome))
+        return outcome
+
     async def _prepare(self, agent: str | None, model: str | None) -> _Prepared:
         services = self._services
         profile = services.agent(agent)
@@ -300,6 +311,11 @@ class Step:
             due = inbox.due(tx.rows, self._session_id, idle=not wants_step)
             if not due and not wants_step and not execution.force:
                 return self._ending(tx, Outcome("succeeded"), [])
+            info = prepared.model.info
+            priced = info is not None and info.price is not None
+            reached = execution.exceeded(_new_budget(tx, due), priced=priced)
+            if reached is not None:
+                return self._stop(tx, Outcome("paused", reached))
             begun = True
             tx.append(
                 *execution.opening(),
@@ -370,38 +386,126 @@ class Step:
         )
         return self._services.prepare(request)
 
-    async def _attempt(self, prepared: _Prepared, publisher: Publisher) -> None:
-        failure: Failure | None = None
+    async def _attempt(self, prepared: _Prepared) -> None:
+        """Stream the request, again where that is allowed, and settle the Step."""
         try:
             async with anyio.create_task_group() as calls:
-                try:
-                    request = self._request(prepared)
-                    async with prepared.model.route.stream(request) as stream:
-                        async for event in stream:
-                            self._held += publisher.take(event)
-                            if isinstance(event, ToolCall):
-                                await self._call(event, calls)
-                    if publisher.finish is None:
-                        raise ProviderError(
-                            "provider.stream_broken",
-                            prepared.model.provider,
-                            "the stream ended before the response was complete",
-                            retryable=True,
-                        )
-                except DovetailError as error:
-                    failure = _recorded(error)
-                except Exception as error:
-                    # Boundary: a provider plugin is a stranger's code.
-                    logger.exception("provider %r broke", prepared.model.provider)
-                    failure = Failure("provider.failed", type(error).__name__)
-                await self._streamed(publisher, failure)
+                attempt = 1
+                while True:
+                    error = await self._stream(prepared, calls)
+                    delay = self._delay(error, attempt)
+                    if delay is None or self._publisher.brought:
+                        break
+                    # Nothing came of it that anybody could have relied on
+                    # (law execution.8).
+                    attempt += 1
+                    await self._wait_to_retry(error, attempt, delay)
+                await self._streamed(error)
         except BaseExceptionGroup as group:
             raise _only(group) from group
 
-    async def _streamed(self, publisher: Publisher, failure: Failure | None) -> None:
+    async def _stream(
+        self, prepared: _Prepared, calls: TaskGroup
+    ) -> DovetailError | None:
+        """Make one Physical Attempt; return why it failed, or None."""
+        model = prepared.model
+        self._publisher = publisher = Publisher(
+            self._session_id, self._message_id, model.provider, self._log.live
+        )
+        try:
+            request = self._request(prepared)
+            async with (
+                self._watched(model.provider) as heard,
+                model.route.stream(request) as stream,
+            ):
+                async for event in stream:
+                    heard()
+                    self._held += publisher.take(event)
+                    if isinstance(event, ToolCall):
+                        await self._call(event, calls)
+            if publisher.finish is None:
+                raise ProviderError(
+                    "provider.stream_broken",
+                    model.provider,
+                    "the stream ended before the response was complete",
+                    retryable=True,
+                )
+        except DovetailError as error:
+            return error
+        except Exception as error:
+            # Boundary: a provider plugin is a stranger's code.
+            logger.exception("provider %r broke", model.provider)
+            return ProviderError("provider.failed", model.provider, _kind_of(error))
+        return None
+
+    @asynccontextmanager
+    async def _watched(self, provider: str) -> AsyncIterator[Callable[[], None]]:
+        """Give up on a stream that is silent for too long.
+
+        Raises:
+            ProviderError: it was.
+        """
+        silence = self._execution.settings.silence
+        if silence is None:
+            yield _nothing
+            return
+        clock = self._log.clock
+        last = clock.monotonic()
+
+        def heard() -> None:
+            nonlocal last
+            last = clock.monotonic()
+
+        async def watch(scope: anyio.CancelScope) -> None:
+            while (rest := last + silence - clock.monotonic()) > 0:
+                await clock.sleep(rest)
+            scope.cancel()
+
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(watch, scope)
+                yield heard
+                tasks.cancel_scope.cancel()
+        if scope.cancelled_caught:
+            raise ProviderError(
+                "provider.stream_broken",
+                provider,
+                f"nothing came for {silence:g} seconds",
+                retryable=True,
+            )
+
+    def _delay(self, error: DovetailError | None, attempt: int) -> float | None:
+        """Return how long to wait before going on after a failure; None: do not."""
+        if not isinstance(error, ProviderError) or not error.retryable:
+            return None
+        return self._execution.settings.retry.delay(
+            attempt, error.retry_after, random()
+        )
+
+    async def _wait_to_retry(
+        self, error: DovetailError | None, attempt: int, delay: float
+    ) -> None:
+        assert error is not None
+        scheduled = RetryScheduled(
+            session_id=self._session_id,
+            message_id=self._message_id,
+            attempt=attempt,
+            delay_ms=int(delay * 1000),
+            failure=_recorded(error),
+        )
+        await self._execution.commit(lambda tx: _append(tx, [scheduled]))
+        await self._log.clock.sleep(delay)
+
+    async def _streamed(self, error: DovetailError | None) -> None:
         """Record the rest of the answer, and the Step when no call is open."""
-        held = self._release(publisher)
-        finish = publisher.finish or Finish("error", Usage())
+        execution = self._execution
+        held = self._release()
+        finish = self._publisher.finish or Finish("error", Usage())
+        failure = None if error is None else _recorded(error)
+        execution.broken = 0 if failure is None else execution.broken + 1
+        if self._publisher.brought:
+            # What broke off is kept, and another message goes on from there.
+            self._again = self._delay(error, execution.broken)
         if failure is None and finish.reason == "content_filter":
             failure = Failure("provider.content_refused", "the provider refused")
         if failure is not None:
@@ -417,12 +521,13 @@ class Step:
                 message_id=self._message_id,
                 finish=finish.reason,
                 usage=finish.usage,
+                cost=self._price.of(finish.usage) if self._price else None,
             )
         if held or not self._open:
             await self._record(lambda _: held)
 
-    def _release(self, publisher: Publisher) -> list[Event]:
-        held, self._held = [*self._held, *publisher.flush()], []
+    def _release(self) -> list[Event]:
+        held, self._held = [*self._held, *self._publisher.flush()], []
         return held
 
     # --- 3. the calls -------------------------------------------------------------
@@ -536,6 +641,8 @@ class Step:
         """Return how the execution ends with this Step; None when it goes on."""
         if self._going_on:
             return None
+        if isinstance(settlement, StepFailed) and self._again is not None:
+            return None
         if isinstance(settlement, StepFailed):
             return Outcome("failed", settlement.failure)
         if self._rejected is not None:
@@ -556,6 +663,23 @@ class Step:
         await execution.commit(settling(held))
         if (left := execution.history.open) is not None:
             await execution.commit(settling(settle_open(left, "it was interrupted")))
+
+
+def _new_budget(tx: LogTransaction, due: Sequence[InputRow]) -> Budget | None:
+    """Return the budget that the last of these inputs with one came with."""
+    for row in reversed(due):
+        admitted = event_at(tx.rows, row.session_id, row.seq)
+        if isinstance(admitted, PromptAdmitted) and admitted.budget is not None:
+            return admitted.budget
+    return None
+
+
+def _nothing() -> None:
+    return None
+
+
+def _kind_of(error: Exception) -> str:
+    return type(error).__name__
 
 
 def _append(tx: LogTransaction, events: list[Event]) -> None:

@@ -18,7 +18,7 @@ from .codec import converter, dumps, from_json, loads, unstructure_without_defau
 from .errors import EventDamagedError, EventKindError, EventVersionError
 from .ids import MessageId, RequestId, SessionId
 from .messages import Usage
-from .prompt import Delivery, Prompt
+from .prompt import Budget, Delivery, Prompt
 from .tool import Content, EffectClass, Failure, Json
 
 Retention = Literal["forever", "transcript", "trace"]
@@ -104,6 +104,8 @@ class SessionCreated(Event):
     model: str | None = None
     parent: str | None = None
     """The session this one was forked from."""
+    budget: Budget | None = None
+    """For all the work of the session."""
 
 
 @event("session.model_switched")
@@ -130,6 +132,14 @@ class SessionTitled(Event):
     title: str
 
 
+@event("session.budgeted")
+@frozen(kw_only=True)
+class SessionBudgeted(Event):
+    """The session has another budget; what was used before counts."""
+
+    budget: Budget | None
+
+
 # --- the inbox --------------------------------------------------------------------
 
 
@@ -142,6 +152,8 @@ class PromptAdmitted(Event):
     prompt: Prompt
     delivery: Delivery
     key: str | None = None
+    budget: Budget | None = None
+    """For the work that it begins, until other input with a budget comes."""
 
 
 @event("prompt.promoted")
@@ -297,6 +309,8 @@ class StepEnded(Event):
     message_id: MessageId
     finish: str
     usage: Usage = field(factory=Usage)
+    cost: float | None = None
+    """US dollars; None when no price is known."""
 
 
 @event("step.failed")

@@ -79,6 +79,22 @@ def _file_size(file: PromptFile) -> int:
 
 
 @frozen
+class Budget:
+    """What work may use before it is paused. None means no limit.
+
+    Looked at before every Step: one that runs is not cut off.
+    """
+
+    steps: int | None = None
+    tokens: int | None = None
+    """Input and output together, as the provider counts."""
+    cost: float | None = None
+    """US dollars, by the prices that are known of the model."""
+    seconds: float | None = None
+    """Wall time of one execution."""
+
+
+@frozen
 class AdmittedPrompt:
     """The receipt of one admission: the prompt is durable (law inbox.1).
 

@@ -23,6 +23,27 @@ class ModelInfo:
     """Tokens that fit, input and output together."""
     output: int | None = None
     """Tokens that it can write at most."""
+    price: "Price | None" = None
+
+
+@frozen
+class Price:
+    """US dollars for a million tokens."""
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    """None: as much as input."""
+    cache_write: float | None = None
+
+    def of(self, usage: Usage) -> float:
+        """Return what a request cost."""
+        read, write = usage.cache_read or 0, usage.cache_write or 0
+        plain = max(0, (usage.input or 0) - read - write)
+        per_read = self.input if self.cache_read is None else self.cache_read
+        per_write = self.input if self.cache_write is None else self.cache_write
+        total = plain * self.input + read * per_read + write * per_write
+        return (total + (usage.output or 0) * self.output) / 1_000_000
 
 
 class RequestHistory(Protocol):

@@ -133,20 +133,22 @@ async def test_closing_the_runtime_settles_what_runs_and_whoever_waits(
     gate = Gate()
     outcomes = []
     provider = ScriptedProvider(calls(call("hold")))
-    async with anyio.create_task_group() as tasks:
-        async with host(tmp_path, provider, _holding(gate)) as runtime:
-            session = await runtime.sessions.create(
-                location=tmp_path, model=provider.model, id="mine"
-            )
+    async with (
+        anyio.create_task_group() as tasks,
+        host(tmp_path, provider, _holding(gate)) as runtime,
+    ):
+        session = await runtime.sessions.create(
+            location=tmp_path, model=provider.model, id="mine"
+        )
 
-            async def wait() -> None:
-                outcomes.append(await session.wait())
+        async def wait() -> None:
+            outcomes.append(await session.wait())
 
-            await session.prompt("go")
-            with anyio.fail_after(5):
-                await gate.reached()
-            tasks.start_soon(wait)
-            await anyio.wait_all_tasks_blocked()
+        await session.prompt("go")
+        with anyio.fail_after(5):
+            await gate.reached()
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
     assert [outcome.status for outcome in outcomes] == ["interrupted"]
     with pytest.raises(RuntimeClosedError):
         await session.prompt("too late")

@@ -15,7 +15,7 @@ from dovetail.kernel.testing import ScriptedProvider, call, calls, text
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support.hosts import host  # noqa: E402
+from support.hosts import host
 
 
 @frozen
@@ -33,7 +33,9 @@ async def main(folder: Path, name: str) -> None:
         calls(call("hold", id=f"call-{name}")), text(f"done by {name}")
     )
     tool = Tool("hold", "Hold.", Nothing, hold)
-    async with host(folder, provider, tool, lease_seconds=1.0, resume="always") as runtime:
+    async with host(
+        folder, provider, tool, lease_seconds=1.0, resume="always"
+    ) as runtime:
         session = await runtime.sessions.create(
             id="shared", location=folder, model=provider.model
         )

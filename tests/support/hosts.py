@@ -5,7 +5,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from dovetail.kernel import Place, Register, Runtime, Tool, hookimpl, open_runtime
+from dovetail.kernel import (
+    Place,
+    Register,
+    RetryPolicy,
+    Runtime,
+    Tool,
+    hookimpl,
+    open_runtime,
+)
 from dovetail.kernel.testing.scripted import ScriptedProvider
 from dovetail.storage.plugin import plugin as sqlite
 
@@ -33,7 +41,8 @@ async def host(
     plugins: Sequence[object] = (),
     **options: Any,
 ) -> AsyncIterator[Runtime]:
-    """Open a runtime on ``folder/test.db`` with nothing installed."""
+    """Open a runtime on ``folder/test.db`` with nothing installed and no retries."""
+    options.setdefault("retry", RetryPolicy(retries=0))
     given = [sqlite, provider, *plugins]
     if tools:
         given.append(Tools(*tools))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from dovetail.kernel import (
     AgentSwitched,
+    Budget,
     ContextUpdated,
     ContinuationAccepted,
     ContinuationReported,
@@ -37,6 +38,7 @@ from dovetail.kernel import (
     ReasoningEnded,
     RequestId,
     RetryScheduled,
+    SessionBudgeted,
     SessionCreated,
     SessionId,
     SessionTitled,
@@ -102,6 +104,9 @@ SAMPLES: list[Event] = [
     ExecutionEnded(status="failed", reason=FAILURE, **ENVELOPE),
     EpochStarted(
         baseline="You are\n…", sources={"core/date": "d1"}, cause="first", **ENVELOPE
+    ),
+    SessionBudgeted(
+        budget=Budget(steps=3, tokens=9, cost=0.5, seconds=60.0), **ENVELOPE
     ),
     FactsRecorded(
         agent="build",
@@ -476,6 +481,7 @@ def test_doors_show_the_envelope_first_and_the_same_names() -> None:
         },
         "delivery": "queue",
         "key": "ticket-42",
+        "budget": None,
     }
 
 

@@ -1,0 +1,254 @@
+"""Retries, silent streams and budgets: what bounds a run, and what it leaves behind."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from attrs import frozen
+from dovetail.kernel import (
+    AssistantMessage,
+    Budget,
+    ProviderError,
+    RetryPolicy,
+    TextDelta,
+    Tool,
+    ToolContext,
+    Usage,
+)
+from dovetail.kernel.testing import (
+    Gate,
+    ManualClock,
+    ScriptedProvider,
+    call,
+    calls,
+    finish,
+    text,
+)
+from hypothesis import given, strategies as st
+from support.hosts import host, kinds_of
+
+
+def _unavailable(advice: float | None = None) -> ProviderError:
+    return ProviderError(
+        "provider.unavailable",
+        "scripted",
+        "down",
+        status=503,
+        retryable=True,
+        retry_after=advice,
+    )
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await anyio.wait_all_tasks_blocked()
+
+
+async def _advance(clock: ManualClock, session: Any) -> None:
+    """Move the time on whenever somebody waits for a retry, until the run ends."""
+    async with anyio.create_task_group() as tasks:
+
+        async def move() -> None:
+            while True:
+                await anyio.wait_all_tasks_blocked()
+                # The keeper of leases always waits.
+                if clock.sleeping > 1:
+                    clock.advance(1)
+                else:
+                    await anyio.lowlevel.checkpoint()
+
+        tasks.start_soon(move)
+        await session.wait()
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.law("execution.8")
+async def test_a_request_that_failed_before_any_output_is_sent_again_visibly(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    provider = ScriptedProvider(
+        [_unavailable()], [_unavailable(advice=7.0)], text("better")
+    )
+    async with host(tmp_path, provider, retry=RetryPolicy(), clock=clock) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("go")
+        with anyio.fail_after(5):
+            await _advance(clock, session)
+        assert (await session.info()).outcome.succeeded
+        scheduled = [
+            event async for event in session.events() if event.kind == "retry.scheduled"
+        ]
+        assert [one.attempt for one in scheduled] == [2, 3]  # type: ignore[attr-defined]
+        assert scheduled[0].delay_ms >= 2000  # type: ignore[attr-defined]
+        assert scheduled[1].delay_ms >= 7000  # type: ignore[attr-defined]
+        _, answer = await session.history()
+        assert isinstance(answer, AssistantMessage)
+        assert (answer.text, answer.failure) == ("better", None)
+
+
+@pytest.mark.law("execution.8")
+async def test_an_answer_that_broke_off_is_kept_and_another_goes_on_from_it(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    broken = ProviderError("provider.stream_broken", "scripted", "cut", retryable=True)
+    provider = ScriptedProvider([TextDelta("0", "one and "), broken], text("two"))
+    async with host(tmp_path, provider, retry=RetryPolicy(), clock=clock) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("count")
+        with anyio.fail_after(5):
+            await _advance(clock, session)
+        assert (await session.info()).outcome.succeeded
+        _, first, notice, second = await session.history()
+        assert isinstance(first, AssistantMessage)
+        assert isinstance(second, AssistantMessage)
+        assert (first.text, second.text) == ("one and ", "two")
+        assert first.failure is not None
+        assert notice.type == "notice"
+        assert "retry.scheduled" not in await kinds_of(session)
+
+
+async def test_retries_end_and_a_long_advice_is_not_waited_for(tmp_path: Path) -> None:
+    clock = ManualClock()
+    provider = ScriptedProvider(
+        *[[_unavailable()]] * 3, [_unavailable(advice=10_000.0)]
+    )
+    policy = RetryPolicy(retries=2)
+    async with host(tmp_path, provider, retry=policy, clock=clock) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("go")
+        with anyio.fail_after(5):
+            await _advance(clock, session)
+            assert (await session.info()).outcome.status == "failed"
+            assert len(provider.requests) == 3
+            outcome = await session.resume()
+        assert outcome.status == "failed"
+        assert provider.unused == 0
+
+
+async def test_an_interrupt_ends_the_waiting_for_a_retry(tmp_path: Path) -> None:
+    clock = ManualClock()
+    provider = ScriptedProvider([_unavailable()], text("better"))
+    async with host(tmp_path, provider, retry=RetryPolicy(), clock=clock) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("go")
+        with anyio.fail_after(5):
+            await _until(lambda: clock.sleeping == 2)
+            await session.interrupt()
+            assert (await session.wait()).status == "interrupted"
+        assert len(provider.requests) == 1
+
+
+async def test_a_silent_stream_is_given_up_when_that_was_asked_for(
+    tmp_path: Path,
+) -> None:
+    clock, gate = ManualClock(), Gate()
+    provider = ScriptedProvider([TextDelta("0", "a"), gate, finish()])
+    async with host(tmp_path, provider, stream_silence=30.0, clock=clock) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("go")
+        with anyio.fail_after(5):
+            await gate.reached()
+            await _until(lambda: clock.sleeping == 2)
+            clock.advance(31)
+            outcome = await session.wait()
+        assert outcome.reason is not None
+        assert outcome.reason.code == "provider.stream_broken"
+        assert "30 seconds" in outcome.reason.message
+
+
+@given(
+    attempt=st.integers(1, 10),
+    advice=st.none() | st.floats(0, 900),
+    chance=st.floats(0, 0.999),
+)
+def test_a_delay_honours_the_advice_and_stays_bounded(
+    attempt: int, advice: float | None, chance: float
+) -> None:
+    policy = RetryPolicy(retries=5)
+    delay = policy.delay(attempt, advice, chance)
+    if attempt > 5:
+        assert delay is None
+    else:
+        assert delay is not None
+        assert max(advice or 0, 2.0) <= delay <= max(advice or 0, 60.0) * 1.2
+
+
+@frozen
+class Nothing:
+    pass
+
+
+async def _nothing(input: Nothing, context: ToolContext) -> str:
+    return "ok"
+
+
+NOTHING = Tool("nothing", "Do nothing.", Nothing, _nothing, effect="pure")
+
+
+@pytest.mark.law("execution.7")
+@pytest.mark.parametrize(
+    ("budget", "code", "requests"),
+    [
+        (Budget(steps=2), "budget.steps", 2),
+        (Budget(tokens=25), "budget.tokens", 3),
+        (Budget(cost=1.0), "budget.cost", 0),
+    ],
+)
+async def test_a_reached_budget_pauses_with_a_durable_reason(
+    tmp_path: Path, budget: Budget, code: str, requests: int
+) -> None:
+    usage = Usage(input=5, output=5)
+    provider = ScriptedProvider(*[calls(call("nothing"), usage=usage)] * 3, text("x"))
+    async with host(tmp_path, provider, NOTHING) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("go", budget=budget)
+        with anyio.fail_after(5):
+            outcome = await session.wait()
+        assert outcome.status == "paused"
+        assert outcome.reason is not None
+        assert outcome.reason.code == code
+        assert len(provider.requests) == requests
+        assert (await session.info()).outcome == outcome
+
+
+async def test_wall_time_is_a_budget_too(tmp_path: Path) -> None:
+    clock = ManualClock()
+
+    async def slow(input: Nothing, context: ToolContext) -> str:
+        clock.advance(61)
+        return "ok"
+
+    provider = ScriptedProvider(calls(call("slow")))
+    async with host(
+        tmp_path, provider, Tool("slow", "Be slow.", Nothing, slow), clock=clock
+    ) as runtime:
+        session = await runtime.sessions.create(
+            location=tmp_path, model=provider.model, budget=Budget(seconds=60)
+        )
+        await session.prompt("go")
+        with anyio.fail_after(5):
+            outcome = await session.wait()
+        assert outcome.reason is not None
+        assert outcome.reason.code == "budget.seconds"
+
+
+async def test_a_session_budget_counts_over_prompts_and_can_be_raised(
+    tmp_path: Path,
+) -> None:
+    provider = ScriptedProvider(text("one"), text("two"))
+    async with host(tmp_path, provider) as runtime:
+        session = await runtime.sessions.create(
+            location=tmp_path, model=provider.model, budget=Budget(steps=1)
+        )
+        for prompt, status in (("one", "succeeded"), ("two", "paused")):
+            await session.prompt(prompt)
+            with anyio.fail_after(5):
+                assert (await session.wait()).status == status
+        assert [one.prompt.text for one in await session.pending()] == ["two"]
+        await session.set_budget(Budget(steps=2))
+        with anyio.fail_after(5):
+            assert (await session.resume()).succeeded
