@@ -14,8 +14,8 @@ import anyio
 import click
 from attrs import frozen
 from dovetail.kernel import (
-    PermissionAsked,
     PermissionReply,
+    PermissionRequest,
     Rule,
     deciding_rule,
 )
@@ -53,7 +53,7 @@ def _read_pattern(value: str) -> Rule:
     return Rule(action, resource or "*", "allow")
 
 
-def allowed(request: PermissionAsked, patterns: Sequence[Rule]) -> bool:
+def allowed(request: PermissionRequest, patterns: Sequence[Rule]) -> bool:
     """Return whether the patterns cover everything that is asked for."""
     return bool(request.resources) and all(
         deciding_rule(request.action, resource, patterns) is not None
@@ -61,7 +61,7 @@ def allowed(request: PermissionAsked, patterns: Sequence[Rule]) -> bool:
     )
 
 
-def allow_options(request: PermissionAsked) -> list[str]:
+def allow_options(request: PermissionRequest) -> list[str]:
     """Return the options of ``run`` that would answer this request."""
     # What cannot be typed is any one character of a pattern.
     return [
@@ -71,7 +71,7 @@ def allow_options(request: PermissionAsked) -> list[str]:
     ]
 
 
-def request_lines(request: PermissionAsked) -> list[str]:
+def request_lines(request: PermissionRequest) -> list[str]:
     """Return a request on as many lines as it needs, with nothing hidden."""
     lines: list[str] = []
     for resource in request.resources:
@@ -111,7 +111,7 @@ class Person:
         """Whether anybody can answer."""
         return sys.stdin is not None and sys.stdin.isatty()
 
-    async def ask(self, request: PermissionAsked) -> Answer | None:
+    async def ask(self, request: PermissionRequest) -> Answer | None:
         """Ask until there is an answer; None when the person leaves."""
         tell, style = self._terminal.tell, self._terminal.error_style
         self._forget_typed()

@@ -2,7 +2,8 @@
 
 Joins the live events of this process with the log: live events are quick and bring
 deltas, the log is complete. Whatever live did not bring, because this reader fell
-behind or because another process committed it, is read from the log.
+behind or because another process committed it, is read from the log. While another
+process works on the session, the log is all there is to follow.
 """
 
 from collections import deque
@@ -13,9 +14,11 @@ from dovetail.kernel import (
     LiveDelta,
     LiveEvent,
     LiveOverflowError,
+    LiveSubscription,
     Runtime,
     Session,
     StepStarted,
+    Tail,
 )
 
 
@@ -24,12 +27,20 @@ class Feed:
 
     Durable events come gap-free and once. Deltas come between them; when some were
     lost, none come until the next Step, and the end event of their part has the text.
+    ``elsewhere`` says that another process may be the one that works; then no deltas
+    come.
     """
 
-    def __init__(self, runtime: Runtime, session: Session) -> None:
+    def __init__(
+        self, runtime: Runtime, session: Session, *, elsewhere: bool = False
+    ) -> None:
         self._runtime = runtime
         self._session = session
-        self._live = runtime.live(session_id=session.id)
+        self._source: LiveSubscription | Tail = (
+            session.events(follow=True)
+            if elsewhere
+            else runtime.live(session_id=session.id)
+        )
         self._read: deque[Event] = deque()
         self._cursor = -1
         self._whole = True
@@ -40,11 +51,14 @@ class Feed:
     def begin(self, after: int) -> None:
         """Say where to begin. What was committed since then is not lost."""
         self._cursor = after
+        if isinstance(self._source, Tail):
+            self._source.close()
+            self._source = self._session.events(after, follow=True)
 
     def end(self) -> None:
         """End it after everything that is durable by now."""
         self._ended = True
-        self._live.close()
+        self._source.close()
 
     def close(self) -> None:
         """End it at once."""
@@ -77,14 +91,14 @@ class Feed:
     async def _next_live(self) -> LiveEvent | None:
         """Return what happens next; None after reading what could not be seen."""
         try:
-            return await anext(self._live)
+            return await anext(self._source)
         except LiveOverflowError:
             self._whole = False
             if self._ended:
                 self._drained = True
             else:
                 # Before the log is read: what is committed meanwhile comes live.
-                self._live = self._runtime.live(session_id=self._session.id)
+                self._source = self._runtime.live(session_id=self._session.id)
         except StopAsyncIteration:
             self._drained = True
         await self._catch_up(None)

@@ -26,6 +26,8 @@ from dovetail.kernel import (
     Outcome,
     PermissionAsked,
     PermissionNotFoundError,
+    PermissionRequest,
+    PermissionsHandle,
     Prompt,
     Rule,
     Runtime,
@@ -34,7 +36,14 @@ from dovetail.kernel import (
     open_runtime,
 )
 
-from .asking import Person, allow_options, allowed, read_patterns, request_lines
+from .asking import (
+    Answer,
+    Person,
+    allow_options,
+    allowed,
+    read_patterns,
+    request_lines,
+)
 from .exits import INTERRUPTED, PAUSED, USAGE, code_of_outcome
 from .feed import Feed
 from .options import (
@@ -165,7 +174,7 @@ class _Run:
         )
         self._session: Session | None = None
         """Set while there is something to interrupt."""
-        self._unanswered: PermissionAsked | None = None
+        self._unanswered: PermissionRequest | None = None
         self._signalled = False
         self._asking: anyio.CancelScope | None = None
 
@@ -192,10 +201,13 @@ class _Run:
             session = await self._find(runtime)
             location = await self._location(session)
             model, agent = options.model, options.agent
+            elsewhere = False
             if session is not None:
                 info = await session.info()
                 model, agent = model or info.model, agent or info.agent
+                elsewhere = info.status == "running"
             await self._check(runtime, location, model, agent)
+            permissions = runtime.location(location).permissions
             if session is None:
                 session = await runtime.sessions.create(
                     location=location,
@@ -203,12 +215,18 @@ class _Run:
                     agent=options.agent,
                     title=title_of(options.prompt.text),
                 )
-                return await self._prompt(runtime, session, new=True)
+                return await self._prompt(runtime, permissions, session, -1)
+            if not await self._answer_left(permissions, session.id):
+                return self._tell_unanswered(session)
             if options.model is not None:
                 await session.switch_model(options.model)
             if options.agent is not None:
                 await session.switch_agent(options.agent)
-            return await self._prompt(runtime, session, new=False)
+            if elsewhere:
+                self._terminal.tell("another process works on it, or did until now")
+            return await self._prompt(
+                runtime, permissions, session, elsewhere=elsewhere
+            )
 
     # --- before the prompt --------------------------------------------------------
 
@@ -254,16 +272,24 @@ class _Run:
 
     # --- the run ------------------------------------------------------------------
 
-    async def _prompt(self, runtime: Runtime, session: Session, *, new: bool) -> int:
-        feed = Feed(runtime, session)
+    async def _prompt(
+        self,
+        runtime: Runtime,
+        permissions: PermissionsHandle,
+        session: Session,
+        after: int | None = None,
+        *,
+        elsewhere: bool = False,
+    ) -> int:
+        """Prompt and show what happens after a cursor: None is the prompt's own."""
+        feed = Feed(runtime, session, elsewhere=elsewhere)
         try:
             receipt = await session.prompt(self._options.prompt)
             self._session = session
             self._transcript.known(receipt.id)
-            # A new session is shown from its beginning, another from the prompt on.
-            feed.begin(-1 if new else receipt.cursor - 1)
+            feed.begin(receipt.cursor - 1 if after is None else after)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._follow, runtime, session, feed)
+                tasks.start_soon(self._follow, permissions, session, feed)
                 outcome = await session.wait()
                 self._session = None
                 if self._asking is not None:
@@ -274,11 +300,13 @@ class _Run:
         await self._show(self._transcript.break_line())
         return self._conclude(session, outcome)
 
-    async def _follow(self, runtime: Runtime, session: Session, feed: Feed) -> None:
+    async def _follow(
+        self, permissions: PermissionsHandle, session: Session, feed: Feed
+    ) -> None:
         async for event in feed:
             await self._show_event(event)
             if isinstance(event, PermissionAsked):
-                await self._answer(runtime, session, event)
+                await self._answer_asked(permissions, session, event)
 
     async def _show_event(self, event: LiveEvent) -> None:
         if not self._options.as_json:
@@ -294,14 +322,7 @@ class _Run:
         tell = self._terminal.tell
         go_on = visible(next_prompt_text(session.id, db=self._options.db))
         if self._unanswered is not None:
-            first, *more = request_lines(self._unanswered)
-            tell(f"paused: this needs a permission: {first}")
-            for line in more:
-                tell(line)
-            options = allow_options(self._unanswered)
-            text = next_prompt_text(session.id, *options, db=self._options.db)
-            tell(f"to allow it: {visible(text)}")
-            return PAUSED
+            return self._tell_unanswered(session)
         style = self._terminal.error_style
         reason = outcome.reason
         if outcome.status == "failed" and reason is not None:
@@ -313,39 +334,70 @@ class _Run:
             tell(f"to go on: {go_on}")
         elif self._terminal.interactive:
             tell(style.dim(f"session {session.id}"))
+        if self._signalled and not outcome.succeeded:
+            # Interrupted before there was anything to record of it.
+            return INTERRUPTED
         return code_of_outcome(outcome)
+
+    def _tell_unanswered(self, session: Session) -> int:
+        assert self._unanswered is not None
+        first, *more = request_lines(self._unanswered)
+        for line in (f"paused: this needs a permission: {first}", *more):
+            self._terminal.tell(line)
+        options = allow_options(self._unanswered)
+        text = next_prompt_text(session.id, *options, db=self._options.db)
+        self._terminal.tell(f"to allow it: {visible(text)}")
+        return PAUSED
 
     # --- permissions --------------------------------------------------------------
 
-    async def _answer(
-        self, runtime: Runtime, session: Session, request: PermissionAsked
+    async def _answer_left(self, permissions: PermissionsHandle, id: str) -> bool:
+        """Answer what an earlier process asked; say whether all of it was answered.
+
+        A call that goes on waits for the request that it left, which is not asked
+        again.
+        """
+        for request in await permissions.pending(id):
+            if not await self._answer(permissions, request):
+                return False
+        return True
+
+    async def _answer_asked(
+        self, permissions: PermissionsHandle, session: Session, event: PermissionAsked
     ) -> None:
-        info = await session.info()
-        permissions = runtime.location(info.location).permissions
-        waiting = {one.id for one in await permissions.pending(session.id)}
-        if request.request_id not in waiting or self._unanswered is not None:
-            return
-        try:
-            if allowed(request, self._options.allow):
-                await permissions.reply(request.request_id, "once")
-                return
-            answer = None
-            if self._person.there:
-                await self._show(self._transcript.break_line())
-                with anyio.CancelScope() as self._asking:
-                    answer = await self._person.ask(request)
-                asked, self._asking = self._asking, None
-                if asked.cancelled_caught:
-                    # The run ended meanwhile, and the question with it.
-                    self._terminal.tell("")
-                    return
-            if answer is None:
-                self._unanswered = request
+        for request in await permissions.pending(session.id):
+            if (
+                request.id == event.request_id
+                and self._unanswered is None
+                and not await self._answer(permissions, request)
+            ):
                 await session.interrupt("a permission is needed")
-                return
-            await permissions.reply(request.request_id, answer.reply, answer.advice)
+
+    async def _answer(
+        self, permissions: PermissionsHandle, request: PermissionRequest
+    ) -> bool:
+        """Answer one request; False when there is nobody to answer it."""
+        answer: Answer | None = None
+        if allowed(request, self._options.allow):
+            answer = Answer("once")
+        elif self._person.there:
+            await self._show(self._transcript.break_line())
+            with anyio.CancelScope() as asking:
+                self._asking = asking
+                answer = await self._person.ask(request)
+            self._asking = None
+            if asking.cancelled_caught:
+                # The run ended meanwhile, and the question with it.
+                self._terminal.tell("")
+                return True
+        if answer is None:
+            self._unanswered = request
+            return False
+        try:
+            await permissions.reply(request.id, answer.reply, answer.advice)
         except PermissionNotFoundError:
             self._terminal.tell("  it was answered already")
+        return True
 
     # --- signals ------------------------------------------------------------------
 

@@ -4,8 +4,13 @@ import json
 import os
 
 import pytest
-from dovetail.kernel import PermissionAsked, RequestId, SessionId
-from dovetail.plugins.cli.asking import allow_options, read_patterns, request_lines
+from dovetail.kernel import PermissionRequest, RequestId, SessionId
+from dovetail.plugins.cli.asking import (
+    allow_options,
+    allowed,
+    read_patterns,
+    request_lines,
+)
 from support.commands import MODEL, Home, calling, text
 from support.replay import Answer, serve
 
@@ -146,6 +151,32 @@ async def test_colours_are_for_those_who_want_them(home: Home, plain: bool) -> N
     assert "* read a.txt - " in person.shown
 
 
+@pytest.mark.law("access.5")
+async def test_a_question_of_a_process_that_died_is_asked_first(home: Home) -> None:
+    (home.work / ".env").write_text("TOKEN=1\n")
+    async with serve(calling(("read", {"path": ".env"}))) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("allow read: .env\n")
+            await person.until("reject (r)? ")
+            person.process.kill()
+        done = await home.do("run", "go on", "--continue")
+        assert done.code == 3
+        assert "read: .env" in done.err
+        async with home.at_terminal("run", "go on", "--continue") as person:
+            await person.until("allow read: .env\n")
+            await person.until("reject (r)? ")
+            await person.type("o\n")
+            # The dead process still has its lease, so this one waits.
+            await person.until("another process works on it, or did until now")
+            person.process.terminate()
+            assert await person.end() == 130
+    [info] = (await home.do("sessions", "--json")).lines()
+    log = (await home.do("log", info["id"], "--json")).lines()
+    [replied] = [event for event in log if event["kind"] == "permission.replied"]
+    assert (replied["reply"], replied["by"]) == ("once", "person")
+
+
 async def test_a_terminal_is_asked_for_a_prompt_on_the_command_line(home: Home) -> None:
     async with home.at_terminal("run", "--model", MODEL) as person:
         assert await person.end() == 2
@@ -155,19 +186,22 @@ async def test_a_terminal_is_asked_for_a_prompt_on_the_command_line(home: Home) 
 # --- without a terminal -----------------------------------------------------------
 
 
-def asked(*resources: str) -> PermissionAsked:
-    return PermissionAsked(
+def asked(*resources: str) -> PermissionRequest:
+    return PermissionRequest(
+        id=RequestId("p"),
         session_id=SessionId("s"),
-        request_id=RequestId("p"),
         agent="build",
         action="bash",
         resources=resources,
+        save=(),
+        message_id=None,
+        call_id=None,
+        metadata={},
+        created=0,
     )
 
 
 def test_the_offered_options_allow_what_was_asked() -> None:
-    from dovetail.plugins.cli.asking import allowed
-
     for resource in ("git status", "a *b?", "line\nline", "tab\t\x1b[0m", "a:b"):
         request = asked(resource)
         options = allow_options(request)
@@ -178,8 +212,6 @@ def test_the_offered_options_allow_what_was_asked() -> None:
 
 
 def test_a_request_for_nothing_is_not_allowed_by_a_pattern() -> None:
-    from dovetail.plugins.cli.asking import allowed
-
     assert not allowed(asked(), read_patterns(None, None, ["*"]))  # type: ignore[arg-type]
 
 

@@ -180,7 +180,10 @@ class AtTerminal:
     async def until(self, text: str) -> None:
         """Wait until a text is shown, after what was waited for before."""
         while (at := self.shown.find(text, self._seen)) < 0:
-            await self._read()
+            try:
+                await self._read()
+            except OSError:
+                raise AssertionError(f"it ended, showing {self.shown}") from None
         self._seen = at + len(text)
 
     async def _read(self) -> None:
