@@ -109,8 +109,7 @@ class Execution:
 
     async def catch_up(self) -> None:
         """Take in events that another process committed in between."""
-        if self.history.behind:
-            await self.log.read(self.history.catch_up)
+        await self.history.follow_up(self.log)
 
     async def end(self, outcome: Outcome, *before: Event) -> None:
         """Record how the execution ended (law execution.7)."""

@@ -7,12 +7,13 @@ Step reads the session again, whatever its length.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import evolve
 
 from ..context.algebra import told
-from ..events.log import event_at, events_between
+from ..events.log import EventLog, event_at, events_between
 from ..ports import MessageRow, Reader
 from ..values import events as e
 from ..values.errors import EventDamagedError
@@ -241,6 +242,17 @@ class History:
         for event in events_between(rows, self.session_id, self.seq):
             self.offer(event)
 
+    async def follow_up(self, log: EventLog) -> None:
+        """Take in what is missing, while other events may be offered.
+
+        The log is read on whatever thread the store likes; events are taken in on
+        this one only, so that the two never meet.
+        """
+        while self.behind:
+            self.behind = False
+            for event in await log.read(partial(_missing, self.session_id, self.seq)):
+                self.offer(event)
+
     def _apply(self, event: e.Event) -> None:
         self.left.apply(event)
         if isinstance(event, e.PromptAdmitted):
@@ -322,6 +334,10 @@ class History:
         for message in self._settled[len(made) : count]:
             made.append(encode(message))
         return made[:count]
+
+
+def _missing(session_id: str, after: int, rows: Reader) -> list[e.Event]:
+    return list(events_between(rows, session_id, after))
 
 
 class HistorySnapshot:

@@ -206,8 +206,7 @@ class Runner:
         self, session_id: str, row: SessionRow, control: DrainControl
     ) -> None:
         history = self._history(session_id)
-        if history.behind:
-            await self._log.read(history.catch_up)
+        await history.follow_up(self._log)
         execution = Execution(
             SessionId(session_id),
             self._log,
