@@ -219,14 +219,18 @@ class Session:
         if key is not None:
             check_key(key)
         _check_delivery(delivery)
-        receipt = await self._log.commit(
-            lambda tx: inbox.admit(
+
+        def admitting(tx: LogTransaction) -> tuple[AdmittedPrompt, bool]:
+            receipt = inbox.admit(
                 tx, self._log.clock, self.id, checked, delivery, key, budget
             )
-        )
+            return receipt, bool(tx.appended)
+
+        receipt, fresh = await self._log.commit(admitting)
         if resume:
-            # Whatever an earlier process left: who prompts wants it to go on.
-            self._coordinator.wake(self.id, accept="prompt")
+            # Who says something new wants the session to go on, whatever an earlier
+            # process left; who only repeats a call does not say so.
+            self._coordinator.wake(self.id, accept="prompt" if fresh else None)
         return receipt
 
     async def pending(self) -> Sequence[Input]:
