@@ -224,12 +224,18 @@ class Runtime:
         self._tasks.start_soon(self._runner.keep_leases)
         self._coordinator = Coordinator(self._tasks, self._runner.drain)
         self._sessions = Sessions(self._log, self._coordinator, self._runner)
-        if self._resume != "report":
-            for session_id in await self._log.read(
-                lambda rows: rows.sessions_with_work()
-            ):
-                self._coordinator.wake(session_id)
+        try:
+            if self._resume != "report":
+                await self._wake_all()
+        except BaseException as error:
+            # What is half open is closed again, and the store with it.
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
         return self
+
+    async def _wake_all(self) -> None:
+        for session_id in await self._log.read(lambda rows: rows.sessions_with_work()):
+            self._coordinator.wake(session_id)
 
     async def __aexit__(
         self,
