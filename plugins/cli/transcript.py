@@ -74,13 +74,20 @@ class Transcript:
         self._open_call: tuple[str, str] | None = None
         """The call whose line waits for its outcome."""
         self._at_start = True
+        self._begun = False
+        """Whether anything was shown."""
         self._after_block = False
+        """Whether a text must be set off from what is above it."""
 
     def take(self, event: LiveEvent) -> str:
         """Return what an event adds."""
-        if isinstance(event, LiveDelta):
-            return self._delta(event)
-        return self._durable(event)
+        text = (
+            self._delta(event)
+            if isinstance(event, LiveDelta)
+            else self._durable(event)
+        )
+        self._begun = self._begun or bool(text)
+        return text
 
     def known(self, input_id: str) -> None:
         """Say that whoever looks knows this prompt; it is not shown."""
@@ -145,7 +152,7 @@ class Transcript:
             f"{mark} {line}".rstrip() + "\n"
             for line in [*plain(prompt.text).split("\n"), *files]
         ]
-        out = self.break_line() + ("\n" if self._after_block else "")
+        out = self.break_line() + ("\n" if self._begun else "")
         self._after_block = True
         return out + "".join(lines)
 

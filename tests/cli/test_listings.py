@@ -1,0 +1,205 @@
+"""``sessions``, ``show``, ``log`` and ``plugins``: what is recorded, for people and
+programs."""
+
+import json
+import shlex
+import signal
+from collections.abc import Callable
+
+import anyio
+import pytest
+from dovetail.kernel import DovetailError, open_runtime
+from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
+from support.commands import MODEL, Done, Home, saying, text as answer
+from support.replay import Answer, serve, sse
+
+
+def record(home: Home, *prompts: str, provider: ScriptedProvider | None = None) -> str:
+    """Record a session in which these prompts were answered; return its id."""
+    played = provider or ScriptedProvider(*(text(f"{each}!") for each in prompts))
+
+    async def run() -> str:
+        async with open_runtime(home.url, plugins=[played]) as runtime:
+            session = await runtime.sessions.create(
+                location=home.work, model=played.model, title=prompts[0]
+            )
+            for prompt in prompts:
+                await session.prompt(prompt)
+                await session.wait()
+            return session.id
+
+    return anyio.run(run)
+
+
+# --- sessions ---------------------------------------------------------------------
+
+
+def test_sessions_are_listed_newest_first(home: Home, do: Callable[..., Done]) -> None:
+    ids = [record(home, title) for title in ("first", "second")]
+    head, *rows = do("sessions").out.splitlines()
+    assert head.split() == ["id", "updated", "outcome", "title", "location"]
+    assert [row.split()[0] for row in rows] == ids[::-1]
+    assert [row.split()[3:] for row in rows] == [
+        ["succeeded", "second", str(home.work)],
+        ["succeeded", "first", str(home.work)],
+    ]
+
+
+def test_a_listing_can_be_narrowed_and_continued(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    ids = [record(home, f"title {number}") for number in range(3)]
+    assert [one["id"] for one in do("sessions", "--json").lines()] == ids[::-1]
+    found = do("sessions", "--json", "--search", "title 1").lines()
+    assert [one["title"] for one in found] == ["title 1"]
+    elsewhere = do("sessions", "--json", "--location", str(home.path)).lines()
+    assert elsewhere == []
+
+    page = do("sessions", "--json", "--limit", "2")
+    assert [one["id"] for one in page.lines()] == ids[:0:-1]
+    # What it says to type for more is the rest.
+    command = shlex.split(page.err.removeprefix("more: "))
+    rest = do(*command[1:], "--json")
+    assert [one["id"] for one in rest.lines()] == ids[:1]
+    assert rest.err == ""
+
+
+def test_no_sessions_is_no_error(do: Callable[..., Done]) -> None:
+    done = do("sessions")
+    assert (done.code, done.out, done.err) == (0, "", "no sessions\n")
+
+
+# --- show -------------------------------------------------------------------------
+
+
+def test_a_session_is_shown_with_its_transcript(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    (home.work / "a.txt").write_text("A\n")
+    provider = ScriptedProvider(
+        calls(call("read", {"path": "a.txt"})), text("It says A."), text("Bye!")
+    )
+    id = record(home, "what\nis it?", "bye", provider=provider)
+    shown = do("show", id).out
+    heading, _, transcript = shown.partition("\n\n")
+    fields = dict(line.split(maxsplit=1) for line in heading.splitlines())
+    assert fields["session"] == id
+    assert fields["location"] == str(home.work)
+    assert fields["model"] == "scripted/model"
+    assert fields["title"] == "what\\nis it?"
+    assert (fields["status"], fields["outcome"]) == ("idle", "succeeded")
+    assert (fields["steps"], fields["tokens"]) == ("3", "3 in, 3 out")
+    first, second, call_line, *rest = transcript.splitlines()
+    assert (first, second) == ("> what", "> is it?")
+    assert call_line.startswith("* read a.txt - ok, ")
+    assert rest == ["", "It says A.", "", "> bye", "", "Bye!"]
+
+
+def test_a_failed_step_is_shown_with_its_reason(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    id = record(home, "hi", provider=ScriptedProvider())
+    shown = do("show", id).out
+    assert "outcome   failed: " in shown
+    assert "\nfailed: " in shown
+    assert shown.endswith("[provider.invalid_request]\n")
+
+
+# --- log --------------------------------------------------------------------------
+
+
+def test_the_log_is_one_line_an_event(home: Home, do: Callable[..., Done]) -> None:
+    id = record(home, "hi")
+    events = do("log", id, "--json").lines()
+    lines = do("log", id).out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        [str(event["seq"]), event["kind"]] for event in events
+    ]
+    assert "text=hi!" in "\n".join(lines)
+    after = do("log", id, "--after", str(events[-3]["seq"]), "--json").lines()
+    assert after == events[-2:]
+
+
+async def test_following_shows_what_other_processes_record(home: Home) -> None:
+    released = anyio.Event()
+    held = Answer(sse(*saying("Half.")), end="silent", released=released)
+    async with serve(held, answer("Whole."), strict=False) as server:
+        home.serve_from(server.url)
+        async with home.started("run", "first", "--model", MODEL) as running:
+            await running.until("Half.")
+            [info] = (await home.do("sessions", "--json")).lines()
+            assert info["status"] == "running"
+            async with home.started("log", info["id"], "--follow", "--json") as log:
+                await log.until("step.started")
+                assert "execution.ended" not in log.out
+                running.send(signal.SIGINT)
+                assert (await running.end()).code == 130
+                await log.until("execution.ended")
+                await home.do("run", "second", "--session", info["id"])
+                await log.until('"succeeded"')
+                log.send(signal.SIGINT)
+                done = await log.end()
+    assert (done.code, done.err.strip()) == (130, "")
+    assert [event["seq"] for event in done.lines()] == list(range(len(done.lines())))
+
+
+# --- plugins ----------------------------------------------------------------------
+
+
+def test_plugins_are_listed_with_what_they_offer(do: Callable[..., Done]) -> None:
+    listed = {one["name"]: one for one in do("plugins", "list", "--json").lines()}
+    assert listed["cli"]["state"] == "loaded"
+    assert listed["cli"]["hooks"] == ["dovetail_register_commands"]
+    assert listed["sqlite"]["hooks"] == ["dovetail_open_store"]
+    shown = do("plugins", "list").out
+    assert "sqlite" in shown
+    assert "open_store" in shown
+
+
+def test_a_plugin_that_is_left_out_is_listed_with_the_reason(
+    do: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOVETAIL_DISABLE_PLUGINS", "skills")
+    listed = {one["name"]: one for one in do("plugins", "list", "--json").lines()}
+    assert listed["skills"]["state"] == "disabled"
+    assert "skills: DOVETAIL_DISABLE_PLUGINS names it" in do("plugins", "list").out
+
+
+# --- errors of a strange kind -----------------------------------------------------
+
+
+def test_events_that_cannot_be_read_are_shown_as_such(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    import sqlite3
+
+    id = record(home, "hi")
+    before = do("log", id, "--json").lines()
+    with sqlite3.connect(home.path / "sessions.db") as database:
+        changed = database.execute(
+            "UPDATE event SET kind = 'of.the_future' WHERE kind = 'text.ended'"
+        )
+        assert changed.rowcount == 1
+    database.close()
+    after = do("log", id, "--json").lines()
+    assert len(after) == len(before)
+    [unreadable] = [one for one in after if one["kind"] == "event.unreadable"]
+    assert unreadable["stored_kind"] == "of.the_future"
+    assert f"(event {unreadable['seq']} cannot be read: " in do("show", id).out
+
+
+def test_json_is_json_whatever_was_said(home: Home, do: Callable[..., Done]) -> None:
+    nasty = '\x1b[2J\x9b\u2028\u202e\U0001f600 "quoted" \\ \n'
+    id = record(home, nasty)
+    done = do("log", id, "--json")
+    assert done.out.isascii()
+    assert "\x1b" not in done.out
+    [admitted] = [one for one in done.lines() if one["kind"] == "prompt.admitted"]
+    assert admitted["prompt"]["text"] == nasty
+    assert json.loads(do("sessions", "--json").out)["title"] == nasty
+
+
+def test_every_kind_of_error_has_an_exit_code() -> None:
+    from dovetail.plugins.cli.exits import code_of_error
+
+    assert code_of_error(DovetailError("x")) == 1
