@@ -41,11 +41,12 @@ class EventRecord:
     version: int
     created: int
     data: bytes
-    """JSON of the event's own fields; empty once retention removed it."""
+    """JSON of the event's own fields, or what retention left of it."""
     hash: bytes
     """32 bytes: see ``values.events.chain_hash``."""
     digest: bytes | None = None
-    """SHA-256 of the removed data; None while the data is there."""
+    """None while the data is whole; else SHA-256 of the removed data, then of what is
+    left."""
     position: int = -1
     """The place in the commit order of the whole store; given by the store."""
 
@@ -208,6 +209,17 @@ class Reader(Protocol):
         """Return events of all sessions with ``position > after`` in commit order."""
         ...
 
+    def events_set_aside(self, session_id: str) -> Sequence[EventRecord]:
+        """Return what ``set_aside`` took out of the log, in the order it was taken."""
+        ...
+
+    def logs(self, after: int = -1, limit: int = 512) -> Sequence[tuple[int, str]]:
+        """Return places and ids of all sessions that rows were ever written for.
+
+        In creation order, from those after a place on. Projections do not matter.
+        """
+        ...
+
     def session(self, session_id: str) -> SessionRow | None: ...
 
     def sessions(
@@ -289,6 +301,20 @@ class Transaction(Reader, Protocol):
 
     def set_owner(self, session_id: str, owner: str | None) -> None:
         """Record who may replay into this session's log."""
+        ...
+
+    def remove_data(self, records: Sequence[EventRecord]) -> None:
+        """Write the ``data`` and ``digest`` of stored events; nothing else of them
+        changes."""
+        ...
+
+    def set_aside(self, records: Sequence[EventRecord]) -> None:
+        """Take the events of a session from the first record's number on out of the
+        log, keep them elsewhere as they are, and put these records in their place.
+
+        Raises:
+            EventGapError: they are not numbered one by one from there.
+        """
         ...
 
     def put_session(self, row: SessionRow) -> None:

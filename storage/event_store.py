@@ -1,7 +1,7 @@
 """The event log and the heads of the aggregates in it.
 
-Owns the tables ``aggregate`` and ``event``: appending, reading in order, who may
-replay. Knows nothing of what an event says.
+Owns the tables ``aggregate``, ``event`` and ``set_aside``: appending, reading in order,
+who may replay, what was taken out. Knows nothing of what an event says.
 """
 
 import sqlite3
@@ -14,9 +14,10 @@ from dovetail.kernel.values.errors import (
     EventGapError,
 )
 from dovetail.kernel.values.events import NO_HASH
+from peewee import SQL, fn
 
 from .database import MAX_INTEGER, View, bounded
-from .tables import Aggregate, Event, insertion, render, slot
+from .tables import Aggregate, Event, SetAside, insertion, render, slot
 
 AGGREGATE_OF = Aggregate.select(Aggregate.id).where(
     Aggregate.session_id == slot("session_id")
@@ -70,6 +71,68 @@ _ALL_EVENTS = render(
     "after",
     "limit",
 )
+_LOGS = render(
+    Aggregate.select(Aggregate.id, Aggregate.session_id)
+    .where(Aggregate.id > slot("after"))
+    .order_by(Aggregate.id)
+    .limit(slot("limit")),
+    "after",
+    "limit",
+)
+_SET_ASIDE = render(
+    SetAside.select(
+        SetAside.seq,
+        SetAside.kind,
+        SetAside.version,
+        SetAside.created,
+        SetAside.data,
+        SetAside.hash,
+        SetAside.digest,
+        SetAside.position,
+    )
+    .where(SetAside.aggregate == AGGREGATE_OF)
+    .order_by(SetAside.number),
+    "session_id",
+)
+# A number below 0 is damage too: it is in nobody's way, and belongs to what is moved.
+_DAMAGED = (Event.aggregate == slot("aggregate")) & (
+    (Event.seq >= slot("first")) | (Event.seq < SQL("0"))
+)
+_KEEP_ASIDE = render(
+    SetAside.insert_from(
+        Event.select(Event.aggregate, *_CONTENT).where(_DAMAGED).order_by(Event.seq),
+        (
+            SetAside.aggregate,
+            SetAside.seq,
+            SetAside.kind,
+            SetAside.version,
+            SetAside.created,
+            SetAside.data,
+            SetAside.hash,
+            SetAside.digest,
+            SetAside.position,
+        ),
+    ),
+    "aggregate",
+    "first",
+)
+_TAKE_OUT = render(Event.delete().where(_DAMAGED), "aggregate", "first")
+_LAST_BEFORE = render(
+    Event.select(fn.MAX(Event.seq)).where(
+        Event.aggregate == slot("aggregate"), Event.seq < slot("first")
+    ),
+    "aggregate",
+    "first",
+)
+_REMOVE_DATA = render(
+    Event.update({Event.data: slot("data"), Event.digest: slot("digest")}).where(
+        Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
+    ),
+    "data",
+    "digest",
+    "aggregate",
+    "seq",
+)
 _ADD_AGGREGATE = insertion(Aggregate, "id")
 _ADD_EVENT = insertion(Event, "position")
 _MOVE_HEAD = render(
@@ -115,6 +178,14 @@ class EventReads(View):
         values = (bounded(after), max(0, bounded(limit)))
         return [EventRecord(*row) for row in self.all(_ALL_EVENTS, values)]
 
+    def events_set_aside(self, session_id: str) -> Sequence[EventRecord]:
+        found = self.all(_SET_ASIDE, (session_id,))
+        return [EventRecord(session_id, *row) for row in found]
+
+    def logs(self, after: int = -1, limit: int = 512) -> Sequence[tuple[int, str]]:
+        found = self.all(_LOGS, (bounded(after), max(0, bounded(limit))))
+        return [(place, session_id) for place, session_id in found]
+
 
 class EventWrites(EventReads):
     """Appending to the log, and the key of a session for all other writes."""
@@ -133,15 +204,7 @@ class EventWrites(EventReads):
         session_id = records[0].session_id
         found = self.one(_END, (session_id,))
         aggregate, head = found or (None, -1)
-        for number, record in enumerate(records, head + 1):
-            if record.session_id != session_id:
-                raise EventAggregateError(
-                    record.session_id, record.seq, f"appended with {session_id!r}"
-                )
-            if record.seq != number:
-                raise EventGapError(
-                    session_id, record.seq, f"the next event is {number}"
-                )
+        _check_numbers(records, session_id, head + 1)
         last = records[-1]
         if aggregate is None:
             row = (session_id, last.seq, last.hash, None)
@@ -156,6 +219,31 @@ class EventWrites(EventReads):
         if owner is None and self.known(session_id) is None:
             return
         self.write(_SET_OWNER, (owner, self.aggregate(session_id)))
+
+    def remove_data(self, records: Sequence[EventRecord]) -> None:
+        """See ``Transaction.remove_data``."""
+        for record in records:
+            aggregate = self.known(record.session_id)
+            values = (record.data, record.digest, aggregate, record.seq)
+            self.write(_REMOVE_DATA, values)
+
+    def set_aside(self, records: Sequence[EventRecord]) -> None:
+        """See ``Transaction.set_aside``."""
+        if not records:
+            return
+        session_id, first = records[0].session_id, records[0].seq
+        _check_numbers(records, session_id, first)
+        aggregate = self.known(session_id)
+        before = self.one(_LAST_BEFORE, (aggregate, first))
+        count = -1 if before is None or before[0] is None else before[0]
+        if aggregate is None or count + 1 != first:
+            raise EventGapError(session_id, first, f"the log has {count + 1} events")
+        self.write(_KEEP_ASIDE, (aggregate, first))
+        self.write(_TAKE_OUT, (aggregate, first))
+        for record in records:
+            self._add(aggregate, record)
+        last = records[-1]
+        self.write(_MOVE_HEAD, (last.seq, last.hash, aggregate))
 
     def known(self, session_id: str) -> int | None:
         """Return the key of a session, or None where it has none yet."""
@@ -193,3 +281,13 @@ class EventWrites(EventReads):
                     record.session_id, record.seq, "it is stored already, past the head"
                 )
             ) from error
+
+
+def _check_numbers(records: Sequence[EventRecord], session_id: str, first: int) -> None:
+    for number, record in enumerate(records, first):
+        if record.session_id != session_id:
+            raise EventAggregateError(
+                record.session_id, record.seq, f"appended with {session_id!r}"
+            )
+        if record.seq != number:
+            raise EventGapError(session_id, record.seq, f"the next event is {number}")

@@ -71,6 +71,21 @@ class Event(Table):
         indexes = ((("aggregate", "seq"), True),)
 
 
+class SetAside(Table):
+    """One event that was taken out of a damaged log, as it was found there."""
+
+    number = AutoField()
+    aggregate = ForeignKeyField(Aggregate, column_name="aggregate")
+    seq = IntegerField()
+    kind = TextField()
+    version = IntegerField()
+    created = IntegerField()
+    data = BlobField()
+    hash = BlobField()
+    digest = BlobField(null=True)
+    position = IntegerField()
+
+
 class Blob(Table):
     """A large value, kept once under the SHA-256 of its bytes."""
 
@@ -255,6 +270,7 @@ class Lease(Table):
 TABLES: tuple[type[Table], ...] = (
     Aggregate,
     Event,
+    SetAside,
     Blob,
     Session,
     Input,

@@ -7,6 +7,7 @@ processes would on one file. Not for production: nothing survives the process.
 """
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
@@ -57,6 +58,7 @@ class MemoryState:
         self.log: list[EventRecord] = []
         """In commit order."""
         self.events: dict[str, list[EventRecord]] = {}
+        self.aside: dict[str, list[EventRecord]] = {}
         self.sessions: dict[str, SessionRow] = {}
         self.inputs: dict[Pair, InputRow] = {}
         self.messages: dict[Pair, MessageRow] = {}
@@ -67,6 +69,8 @@ class MemoryState:
         self.leases: dict[str, LeaseRow] = {}
         self.blobs: dict[str, bytes] = {}
         self.positions: dict[str, int] = {}
+        self.placed = 0
+        """The last place in the commit order that was given out; never given again."""
         self.watchers: dict[object, tuple[object, Callable[[], None]]] = {}
 
 
@@ -106,9 +110,21 @@ class MemoryReader(Reader):
         return log[first : max(0, min(last, first + max(limit, 0)))]
 
     def all_events(self, after: int = -1, limit: int = 512) -> Sequence[EventRecord]:
-        # Positions start at 1, so the one after position n is at index n.
-        first = max(after, 0)
-        return self._now().log[first : first + max(limit, 0)]
+        log = self._now().log
+        first = bisect_right(log, after, key=_position)
+        return log[first : first + max(limit, 0)]
+
+    def events_set_aside(self, session_id: str) -> Sequence[EventRecord]:
+        return list(self._now().aside.get(session_id, []))
+
+    def logs(self, after: int = -1, limit: int = 512) -> Sequence[tuple[int, str]]:
+        state = self._now()
+        found = sorted(
+            (place, session_id)
+            for session_id, place in state.positions.items()
+            if place > after
+        )
+        return found[: max(limit, 0)]
 
     def session(self, session_id: str) -> SessionRow | None:
         return self._now().sessions.get(session_id)
@@ -256,28 +272,22 @@ class MemoryTransaction(MemoryReader, Transaction):
             return
         session_id = records[0].session_id
         held = state.heads.get(session_id)
-        number = held.seq if held else -1
-        for record in records:
-            number += 1
-            if record.session_id != session_id:
-                raise EventAggregateError(
-                    record.session_id, record.seq, f"appended with {session_id!r}"
-                )
-            if record.seq != number:
-                raise EventGapError(
-                    session_id, record.seq, f"the next event is {number}"
-                )
+        _check_numbers(records, session_id, held.seq + 1 if held else 0)
         for record in records:
             self._check(record)
         self._enter(session_id)
         for record in records:
             self._record(record)
-        head = attrs.evolve(state.heads[session_id], seq=number, hash=records[-1].hash)
+        last = records[-1]
+        head = attrs.evolve(state.heads[session_id], seq=last.seq, hash=last.hash)
         self._put(state.heads, session_id, head)
 
     def _record(self, record: EventRecord) -> None:
         state = self._state
-        placed = attrs.evolve(record, position=len(state.log) + 1)
+        before = state.placed
+        self._undo.append(lambda: setattr(state, "placed", before))
+        state.placed += 1
+        placed = attrs.evolve(record, position=state.placed)
         mine = state.events.setdefault(record.session_id, [])
         for log in (state.log, mine):
             log.append(placed)
@@ -291,6 +301,51 @@ class MemoryTransaction(MemoryReader, Transaction):
         self._enter(session_id)
         head = attrs.evolve(heads[session_id], owner=owner)
         self._put(heads, session_id, head)
+
+    def remove_data(self, records: Sequence[EventRecord]) -> None:
+        state = self._now()
+        for record in records:
+            self._check(record)
+            mine = state.events.get(record.session_id, [])
+            if 0 <= record.seq < len(mine):
+                stored = mine[record.seq]
+                changed = attrs.evolve(stored, data=record.data, digest=record.digest)
+                place = bisect_left(state.log, stored.position, key=_position)
+                self._exchange(mine, record.seq, changed)
+                self._exchange(state.log, place, changed)
+
+    def _exchange(
+        self, log: list[EventRecord], index: int, record: EventRecord
+    ) -> None:
+        before = log[index]
+        self._undo.append(lambda: log.__setitem__(index, before))
+        log[index] = record
+
+    def set_aside(self, records: Sequence[EventRecord]) -> None:
+        state = self._now()
+        if not records:
+            return
+        session_id, first = records[0].session_id, records[0].seq
+        mine = state.events.get(session_id, [])
+        _check_numbers(records, session_id, first)
+        if not 0 <= first <= len(mine):
+            raise EventGapError(session_id, first, f"the log has {len(mine)} events")
+        for record in records:
+            self._check(record)
+        self._enter(session_id)
+        taken = mine[first:]
+        places = {record.position for record in taken}
+        kept = [record for record in state.log if record.position not in places]
+        everything, state.log[:] = list(state.log), kept
+        self._undo.append(lambda: state.log.__setitem__(slice(None), everything))
+        self._put(state.events, session_id, mine[:first])
+        aside = [*state.aside.get(session_id, []), *taken]
+        self._put(state.aside, session_id, aside)
+        for record in records:
+            self._record(record)
+        last = records[-1]
+        head = attrs.evolve(state.heads[session_id], seq=last.seq, hash=last.hash)
+        self._put(state.heads, session_id, head)
 
     def put_session(self, row: SessionRow) -> None:
         state = self._now()
@@ -416,6 +471,20 @@ class MemoryTransaction(MemoryReader, Transaction):
                 except InvalidValueError as error:
                     self.failure = self._refusal = error
                     raise
+
+
+def _check_numbers(records: Sequence[EventRecord], session_id: str, first: int) -> None:
+    for number, record in enumerate(records, first):
+        if record.session_id != session_id:
+            raise EventAggregateError(
+                record.session_id, record.seq, f"appended with {session_id!r}"
+            )
+        if record.seq != number:
+            raise EventGapError(session_id, record.seq, f"the next event is {number}")
+
+
+def _position(record: EventRecord) -> int:
+    return record.position
 
 
 def _storable(value: object) -> None:

@@ -24,6 +24,7 @@
     |   +-- PromptConflictError      prompt.conflict
     |   +-- InputNotPendingError     input.not_pending
     |   +-- ContinuationChangedError continuation.changed
+    |   +-- SessionBusyError         session.busy
     +-- EventLogError
     |   +-- EventGapError            event.gap
     |   +-- EventDivergedError       event.diverged
@@ -277,6 +278,18 @@ class ContinuationChangedError(ConflictError):
         self.session_id = session_id
         self.accepted = accepted
         self.current = current
+
+
+class SessionBusyError(ConflictError):
+    """The session is running, and this may only be done to an idle one."""
+
+    code = "session.busy"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"session {session_id!r} is running; interrupt it or wait until it is idle"
+        )
+        self.session_id = session_id
 
 
 # --- the event log ----------------------------------------------------------------

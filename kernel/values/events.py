@@ -140,6 +140,34 @@ class SessionBudgeted(Event):
     budget: Budget | None
 
 
+@event("session.pruned")
+@frozen(kw_only=True)
+class SessionPruned(Event):
+    """Content of earlier events was removed; what is left of them says so."""
+
+    classes: tuple[Retention, ...]
+    events: int
+    bytes: int
+
+
+@event("session.repaired")
+@frozen(kw_only=True)
+class SessionRepaired(Event):
+    """The log was damaged from ``first`` on. What was stored there was set aside, and
+    the session went on from the last sound event."""
+
+    first: int
+    last: int
+    failure: Failure
+
+
+@event("event.set_aside")
+@frozen(kw_only=True)
+class EventSetAside(Event):
+    """Stands for one event that was set aside, so that no sequence number is ever
+    given out twice (law storage.3)."""
+
+
 # --- the inbox --------------------------------------------------------------------
 
 

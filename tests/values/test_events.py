@@ -16,6 +16,7 @@ from dovetail.kernel import (
     Event,
     EventDamagedError,
     EventKindError,
+    EventSetAside,
     EventVersionError,
     ExecutionEnded,
     ExecutionStarted,
@@ -41,6 +42,8 @@ from dovetail.kernel import (
     SessionBudgeted,
     SessionCreated,
     SessionId,
+    SessionPruned,
+    SessionRepaired,
     SessionTitled,
     StepEnded,
     StepFailed,
@@ -172,6 +175,9 @@ SAMPLES: list[Event] = [
         request_id=REQUEST, reply="always", by="person", message="fine", **ENVELOPE
     ),
     PluginDisabled(plugin="weather", failure=FAILURE, **ENVELOPE),
+    SessionPruned(classes=("trace", "transcript"), events=3, bytes=4096, **ENVELOPE),
+    SessionRepaired(first=3, last=6, failure=FAILURE, **ENVELOPE),
+    EventSetAside(**ENVELOPE),
 ]
 
 

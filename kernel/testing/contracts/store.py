@@ -231,6 +231,103 @@ class StoreContract:
             freed = await store.read(lambda reader: reader.head("a"))
             assert freed == Head(0, record("a", 0).hash)
 
+    async def test_logs_are_listed_in_creation_order_without_their_projections(
+        self,
+    ) -> None:
+        async with self.open_store() as store:
+            for name in ("b", "a", "c"):
+                await store.transact(appending(record(name, 0)))
+            await store.transact(lambda tx: tx.put_session(session_row("a")))
+            found = await store.read(lambda reader: reader.logs())
+            assert [name for _, name in found] == ["b", "a", "c"]
+            places = [place for place, _ in found]
+            assert places == sorted(set(places))
+            row = await store.read(lambda reader: reader.session("a"))
+            assert row is not None
+            assert row.position == places[1]
+
+            def page(reader: Reader) -> list[str]:
+                return [name for _, name in reader.logs(after=places[0], limit=1)]
+
+            assert await store.read(page) == ["a"]
+
+    async def test_removing_data_changes_data_and_digest_and_nothing_else(self) -> None:
+        async with self.open_store() as store:
+            await store.transact(
+                appending(*[record("a", n, b"large") for n in range(4)])
+            )
+            await store.transact(appending(record("b", 0, b"large")))
+            before = await store.read(lambda reader: reader.all_events())
+            rests = [
+                attrs.evolve(record("a", n, b"{}"), kind="other", digest=b"d" * 64)
+                for n in (1, 3)
+            ]
+            await store.transact(lambda tx: tx.remove_data(rests))
+            found = await store.read(lambda reader: reader.all_events())
+            assert found == [
+                attrs.evolve(one, data=b"{}", digest=b"d" * 64)
+                if (one.session_id, one.seq) in (("a", 1), ("a", 3))
+                else one
+                for one in before
+            ]
+
+    async def test_what_is_set_aside_is_kept_and_its_numbers_are_filled(self) -> None:
+        async with self.open_store() as store:
+            await store.transact(appending(*[record("a", n) for n in range(5)]))
+            await store.transact(appending(record("b", 0)))
+            await store.transact(lambda tx: tx.set_owner("a", "importer"))
+            before = await store.read(lambda reader: reader.all_events())
+            instead = [record("a", n, b"instead") for n in range(2, 7)]
+            await store.transact(lambda tx: tx.set_aside(instead))
+
+            found = await store.read(lambda reader: reader.events("a"))
+            assert seqs(found) == list(range(7))
+            assert found[:2] == before[:2]
+            assert {one.data for one in found[2:]} == {b"instead"}
+            # They are new in the commit order, so that who follows it learns of them.
+            everything = await store.read(lambda reader: reader.all_events())
+            assert everything == [*before[:2], before[5], *found[2:]]
+            assert found[2].position > before[5].position
+            head = await store.read(lambda reader: reader.head("a"))
+            assert head == Head(6, instead[-1].hash, "importer")
+            aside = await store.read(lambda reader: reader.events_set_aside("a"))
+            assert list(aside) == before[2:5]
+            await store.transact(appending(record("a", 7)))
+
+            await store.transact(lambda tx: tx.set_aside([record("a", 7)]))
+            aside = await store.read(lambda reader: reader.events_set_aside("a"))
+            assert seqs(aside) == [2, 3, 4, 7]
+            assert await store.read(lambda reader: reader.events_set_aside("b")) == []
+
+    async def test_setting_aside_leaves_no_gap_and_nothing_half_done(self) -> None:
+        failure = LookupError("mine")
+
+        def failing(transaction: Transaction) -> None:
+            transaction.set_aside([record("a", 1, b"instead"), record("a", 2)])
+            transaction.remove_data([attrs.evolve(record("a", 0, b""), digest=b"d")])
+            raise failure
+
+        async with self.open_store() as store:
+            await store.transact(appending(record("a", 0), record("a", 1)))
+            before = await store.read(lambda reader: reader.all_events())
+            for wrong in (
+                [record("a", 3)],
+                [record("a", 1), record("a", 3)],
+                [record("nobody", 1)],
+            ):
+                with raises(EventGapError):
+                    await store.transact(lambda tx, wrong=wrong: tx.set_aside(wrong))  # type: ignore[misc]
+            with raises(EventAggregateError):
+                await store.transact(
+                    lambda tx: tx.set_aside([record("a", 1), record("b", 2)])
+                )
+            with raises(LookupError):
+                await store.transact(failing)
+            assert await store.read(lambda reader: reader.all_events()) == before
+            assert await store.read(lambda reader: reader.events_set_aside("a")) == []
+            head = await store.read(lambda reader: reader.head("a"))
+            assert head == Head(1, record("a", 1).hash)
+
     # --- transactions -------------------------------------------------------------
 
     async def test_a_transaction_sees_its_own_writes(self) -> None:
