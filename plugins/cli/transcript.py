@@ -16,6 +16,7 @@ from dovetail.kernel import (
     PromptAdmitted,
     PromptPromoted,
     ReasoningEnded,
+    RetryScheduled,
     StepFailed,
     StepStarted,
     TextEnded,
@@ -82,9 +83,7 @@ class Transcript:
     def take(self, event: LiveEvent) -> str:
         """Return what an event adds."""
         text = (
-            self._delta(event)
-            if isinstance(event, LiveDelta)
-            else self._durable(event)
+            self._delta(event) if isinstance(event, LiveDelta) else self._durable(event)
         )
         self._begun = self._begun or bool(text)
         return text
@@ -135,6 +134,12 @@ class Transcript:
                 return self._settled(event, self._style.bad(reason))
             case NoticeAdded():
                 return self._aside(first_line(event.text))
+            case RetryScheduled():
+                self._parts.clear()
+                return self._aside(
+                    f"trying again in {duration_text(event.delay_ms)}: "
+                    f"{first_line(event.failure.message)}"
+                )
             case PluginDisabled():
                 return self._aside(
                     f"plugin {event.plugin} is not called any more: "

@@ -217,7 +217,7 @@ def test_a_file_that_is_no_database_is_one_line(
     ("answer", "code"),
     [
         (Answer(b'{"error":{"message":"no"}}', 401, JSON), "provider.authentication"),
-        (Answer(sse(*saying("Half")), end="cut"), "provider.stream_broken"),
+        (Answer(b'{"error":{"message":"x"}}', 400, JSON), "provider.invalid_request"),
     ],
 )
 async def test_a_run_that_fails_says_why_and_how_to_go_on(

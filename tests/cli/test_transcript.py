@@ -10,6 +10,7 @@ from dovetail.kernel import (
     MessageId,
     NoticeAdded,
     ReasoningEnded,
+    RetryScheduled,
     SessionId,
     StepStarted,
     TextEnded,
@@ -196,6 +197,19 @@ def test_a_settlement_without_its_call_is_shown_by_its_id() -> None:
 def test_a_notice_is_an_aside() -> None:
     notice = NoticeAdded(session_id=S, message_id=M, text="it was\ninterrupted")
     assert written(delta("Half"), notice) == "Half\n(it was)\n"
+
+
+def test_a_retry_is_told() -> None:
+    retry = RetryScheduled(
+        session_id=S,
+        message_id=M,
+        attempt=2,
+        delay_ms=2100,
+        failure=Failure("provider.rate_limited", "slow down\nplease"),
+    )
+    assert written(started(), retry, delta("Yes."), ended("Yes.")) == (
+        "(trying again in 2.1 s: slow down)\nYes.\n"
+    )
 
 
 # --- words ------------------------------------------------------------------------
