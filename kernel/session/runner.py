@@ -260,7 +260,7 @@ class Runner:
             await Step(execution, services).go_on_with(history.open, report.calls)
             # What was cut off is answered by another Step, whatever it had brought.
             execution.force = True
-        return True
+        return execution.outcome is None
 
     async def continuation(self, session_id: str) -> ContinuationReport:
         """Return the Continuation Report of a session as things are now.

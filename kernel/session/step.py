@@ -73,6 +73,7 @@ LAST_STEP = (
     "was done, what is left, and how to go on."
 )
 CUT_OFF = "Your last answer was cut off. Go on from where it stopped."
+GO_ON = "Go on."
 NO_STEPS_LEFT = "execution.step_limit"
 REPEATABLE = ("pure", "idempotent")
 
@@ -362,7 +363,7 @@ class Step:
             events.append(self._notice(LAST_STEP))
         elif not due and isinstance(last, AssistantMessage) and not last.calls:
             # Some models refuse a request that ends with their own words.
-            events.append(self._notice(CUT_OFF))
+            events.append(self._notice(CUT_OFF if last.failure else GO_ON))
         return events
 
     def _notice(self, text: str) -> NoticeAdded:
@@ -640,7 +641,7 @@ class Step:
     def _verdict(self, settlement: StepEnded | StepFailed) -> Outcome | None:
         """Return how the execution ends with this Step; None when it goes on."""
         if self._going_on:
-            return None
+            return Outcome("interrupted", self._rejected) if self._rejected else None
         if isinstance(settlement, StepFailed) and self._again is not None:
             return None
         if isinstance(settlement, StepFailed):
