@@ -10,6 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .clock import ManualClock as ManualClock
+    from .crash.driver import (
+        CrashFailure as CrashFailure,
+        CrashReport as CrashReport,
+        crash_storm as crash_storm,
+        crash_test as crash_test,
+    )
+    from .crash.model import (
+        Attempts as Attempts,
+    )
+    from .crash.points import (
+        FaultPoint as FaultPoint,
+    )
+    from .crash.scenario import (
+        CrashEnd as CrashEnd,
+        CrashRun as CrashRun,
+        CrashScenario as CrashScenario,
+    )
+    from .crash.world import (
+        CrashWorld as CrashWorld,
+    )
     from .memory_store import (
         MemoryStore as MemoryStore,
         MemoryStorePlugin as MemoryStorePlugin,
@@ -27,6 +47,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "clock": ("ManualClock",),
+    "crash.driver": ("CrashFailure", "CrashReport", "crash_storm", "crash_test"),
+    "crash.model": ("Attempts",),
+    "crash.points": ("FaultPoint",),
+    "crash.scenario": ("CrashEnd", "CrashRun", "CrashScenario"),
+    "crash.world": ("CrashWorld",),
     "memory_store": ("MemoryStore", "MemoryStorePlugin", "open_memory_store"),
     "scripted": (
         "Gate",

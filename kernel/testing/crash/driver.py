@@ -1,0 +1,358 @@
+"""The driver: finds every fault point of a scenario, and dies at each of them.
+
+Owns the plan: one run without a crash to find the points, one run for each of them,
+then runs that die a second time where only a recovery comes to, and a report that says
+how many were found and how many were exercised. Knows nothing of what a run is; the
+zygotes do.
+"""
+
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from queue import SimpleQueue
+
+from attrs import evolve, frozen
+
+from ...values.codec import dumps, from_json, loads, to_json
+from ...values.errors import InvalidValueError
+from .points import FaultPoint
+from .scenario import CrashScenario
+from .world import CrashWorld
+from .zygote import Answer, Factory, Order, Source
+
+Kills = tuple[FaultPoint, ...]
+"""Where the processes of one run die, one after another."""
+
+TRIES = 5
+"""How often a point is tried to be reached: what runs side by side may happen in
+another order, so that a name counts differently."""
+
+
+@frozen
+class CrashFailure:
+    """One run after which something did not hold."""
+
+    kills: tuple[str, ...]
+    """Where its processes died, one after another."""
+    policy: str
+    """What it was reopened with."""
+    problems: tuple[str, ...]
+
+    def __str__(self) -> str:
+        died = ", then ".join(self.kills) or "without a crash"
+        return "\n  ".join([f"{died} (resume={self.policy!r})", *self.problems])
+
+
+@frozen
+class CrashReport:
+    """What crashing a scenario came to. Print it: it says what was done."""
+
+    scenario: str
+    found: tuple[Kills, ...]
+    """Every fault point, and every further one that only a recovery comes to."""
+    exercised: tuple[Kills, ...]
+    failures: tuple[CrashFailure, ...]
+    kills: int
+    """How many processes were killed, in all."""
+    runs: int
+    seconds: float
+
+    @property
+    def sound(self) -> bool:
+        """Whether everything held, wherever it was killed, and nothing was left out."""
+        return not self.failures and set(self.found) == set(self.exercised)
+
+    def __str__(self) -> str:
+        missed = sorted(set(self.found) - set(self.exercised))
+        lines = [
+            f"{self.scenario}: {len(self.found)} fault points found, "
+            f"{len(self.exercised)} exercised, {self.kills} processes killed in "
+            f"{self.runs} runs, {len(self.failures)} failures, {self.seconds:.1f} s",
+            *(f"not exercised: {', then '.join(map(str, one))}" for one in missed),
+            *map(str, self.failures),
+        ]
+        return "\n".join(lines)
+
+
+def crash_test(
+    scenario: Callable[[CrashWorld], CrashScenario],
+    *,
+    depth: int = 2,
+    workers: int = 2,
+    limit: float = 30.0,
+    folder: Path | None = None,
+) -> CrashReport:
+    """Kill a scenario at every fault point and check what is left each time.
+
+    ``scenario`` is a function of a module, because other processes have to find it.
+    ``depth`` is how often one run is killed at most: 1 leaves out dying in a recovery.
+    ``workers`` is how many processes run at the same time, ``limit`` how many seconds
+    one of them may take. Everything of each run stays in ``folder``, where one is
+    given.
+
+    Raises:
+        InvalidValueError: the scenario is not a function of a module.
+        RuntimeError: a process could not be started, or died without being told to.
+    """
+    began = time.monotonic()
+    with _place(folder) as place, _Zygotes(scenario, place, workers) as zygotes:
+        first = zygotes.perform(Order("", limit=limit))
+        found: dict[Kills, None] = {}
+        failures = []
+        if first.problems:
+            failures.append(CrashFailure((), "always", first.problems))
+        else:
+            found = dict.fromkeys((point,) for point in first.lives[0])
+        exercised: list[Kills] = []
+        seen: set[FaultPoint] = set()
+        wave = list(found)
+        runs, killed = 1, 0
+        for level in range(depth):
+            orders = [zygotes.order(kills, limit) for kills in wave]
+            answers = zygotes.perform_all(orders)
+            further: list[Kills] = []
+            for kills, (order, answer, tries) in zip(wave, answers, strict=True):
+                runs, killed = runs + tries, killed + answer.killed
+                if answer.killed == len(kills):
+                    exercised.append(kills)
+                if answer.problems:
+                    failures.append(_failure(order, answer))
+                elif level + 1 < depth and answer.killed == len(kills):
+                    for point in _recovery(answer.lives[-1]):
+                        if point not in seen:
+                            seen.add(point)
+                            further.append((*kills, point))
+            found |= dict.fromkeys(further)
+            wave = further
+    return CrashReport(
+        scenario.__name__,
+        tuple(found),
+        tuple(exercised),
+        tuple(failures),
+        killed,
+        runs,
+        time.monotonic() - began,
+    )
+
+
+def crash_storm(
+    scenario: Callable[[CrashWorld], CrashScenario],
+    *,
+    kills: int = 20,
+    deaths: int = 4,
+    seed: int = 0,
+    seconds: float = 60.0,
+    workers: int = 2,
+    limit: float = 30.0,
+    folder: Path | None = None,
+) -> CrashReport:
+    """Kill a scenario at random instants and check what is left each time.
+
+    Runs until ``kills`` processes were killed or ``seconds`` are over. A run dies up
+    to ``deaths`` times before it is let finish. The instants come from ``seed``;
+    what a process has come to by then does not.
+
+    Raises:
+        InvalidValueError: the scenario is not a function of a module.
+        RuntimeError: a process could not be started, or died without being told to.
+    """
+    began = time.monotonic()
+    chance = random.Random(seed)
+    failures: list[CrashFailure] = []
+    with _place(folder) as place, _Zygotes(scenario, place, workers) as zygotes:
+        first = zygotes.perform(Order("", limit=limit))
+        if first.problems:
+            failures.append(CrashFailure((), "always", first.problems))
+        runs, killed = 1, 0
+        while not failures and killed < kills and time.monotonic() - began < seconds:
+            orders = [
+                evolve(
+                    zygotes.order((), limit),
+                    delays=tuple(
+                        chance.uniform(0, first.seconds) for _ in range(deaths)
+                    ),
+                )
+                for _ in range(workers)
+            ]
+            for order, answer, _ in zygotes.perform_all(orders):
+                runs, killed = runs + 1, killed + answer.killed
+                if answer.problems:
+                    failures.append(_failure(order, answer))
+    return CrashReport(
+        scenario.__name__,
+        (),
+        (),
+        tuple(failures),
+        killed,
+        runs,
+        time.monotonic() - began,
+    )
+
+
+def _failure(order: Order, answer: Answer) -> CrashFailure:
+    died = [str(point) for point in order.kills]
+    died += [f"after {delay:.3f} s" for delay in order.delays]
+    return CrashFailure(tuple(died[: answer.killed]), order.policy, answer.problems)
+
+
+def _recovery(life: Sequence[FaultPoint]) -> Iterator[FaultPoint]:
+    """Yield what a process came to before it asked a model again."""
+    for point in life:
+        if point.name == "request":
+            return
+        yield point
+
+
+@contextmanager
+def _place(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="dovetail-crash-") as made:
+        yield Path(made)
+
+
+# --- talking to zygotes -----------------------------------------------------------
+
+
+class _Zygotes:
+    """Some zygotes, and which of them is free."""
+
+    def __init__(self, factory: Factory, place: Path, workers: int) -> None:
+        if workers < 1:
+            raise InvalidValueError("workers", workers, "at least 1")
+        self._source = _source(factory)
+        self._place = place
+        self._numbers = count()
+        self._workers = workers
+        self._free: SimpleQueue[_Zygote] = SimpleQueue()
+        self._stack = ExitStack()
+        self._lock = threading.Lock()
+        self.scenario = factory(CrashWorld(place / "unused"))
+
+    def __enter__(self) -> "_Zygotes":
+        with ExitStack() as stack:
+            started = [
+                stack.enter_context(_Zygote(self._source)) for _ in range(self._workers)
+            ]
+            for one in started:
+                one.ready()
+                self._free.put(one)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def order(self, kills: Kills, limit: float) -> Order:
+        """Return the order of a run; policies and event loops take turns."""
+        number = next(self._numbers)
+        policies, loops = self.scenario.resume, self.scenario.backends
+        return Order(
+            folder="",
+            kills=kills,
+            policy=policies[number % len(policies)],
+            backend=loops[number // len(policies) % len(loops)],
+            limit=limit,
+        )
+
+    def perform(self, order: Order) -> Answer:
+        """Have one run done, in a new folder."""
+        with self._lock:
+            number = next(self._numbers)
+        zygote = self._free.get()
+        try:
+            folder = self._place / f"run-{number}"
+            folder.mkdir(parents=True)
+            return zygote.perform(evolve(order, folder=str(folder)))
+        finally:
+            self._free.put(zygote)
+
+    def perform_all(
+        self, orders: Sequence[Order]
+    ) -> Sequence[tuple[Order, Answer, int]]:
+        """Have runs done side by side; each is tried until it died as ordered."""
+
+        def one(order: Order) -> tuple[Order, Answer, int]:
+            tries = 0
+            while True:
+                answer = self.perform(order)
+                tries += 1
+                if answer.problems or answer.killed == len(order.kills):
+                    return order, answer, tries
+                if order.delays or tries == TRIES:
+                    return order, answer, tries
+
+        with ThreadPoolExecutor(self._workers) as pool:
+            return list(pool.map(one, orders))
+
+
+class _Zygote:
+    """One zygote process, as the driver sees it."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __enter__(self) -> "_Zygote":
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__.rpartition(".")[0] + ".zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._send(dumps(to_json(self._source)))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def ready(self) -> None:
+        """Wait until it has imported everything."""
+        self._receive()
+
+    def perform(self, order: Order) -> Answer:
+        """Have one run done."""
+        self._send(dumps(to_json(order)))
+        return from_json(loads(self._receive()), Answer)
+
+    def _send(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._dead() from error
+
+    def _receive(self) -> bytes:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise self._dead()
+        return line
+
+    def _dead(self) -> RuntimeError:
+        return RuntimeError(
+            f"the process that was to crash {self._source.name} ended with "
+            f"{self._process.wait()}; what it wrote to standard error says why"
+        )
+
+
+def _source(factory: Factory) -> Source:
+    name = getattr(factory, "__qualname__", "")
+    module = sys.modules.get(getattr(factory, "__module__", ""))
+    file = getattr(module, "__file__", None)
+    if not name or "<" in name or module is None or file is None:
+        raise InvalidValueError(
+            "scenario",
+            factory,
+            "a function at the top of a module, so that other processes find it",
+        )
+    return Source(module.__name__, str(Path(file).resolve()), name, tuple(sys.path))
