@@ -123,8 +123,6 @@ def run_command(
         raise click.UsageError("--session and --continue exclude each other")
     if session is not None and location is not None:
         raise click.UsageError("a session keeps its location; leave out --location")
-    if allow and yes:
-        raise click.UsageError("--yes allows more than any --allow; give one of them")
     options = RunOptions(
         Prompt.of(_read_prompt(prompt)),
         session,
