@@ -89,11 +89,14 @@ class Home:
         return {name: value for name, value in merged.items() if value is not None}
 
     @asynccontextmanager
-    async def started(self, *arguments: str) -> AsyncGenerator["Child", None]:
+    async def started(
+        self, *arguments: str, stdout: int = subprocess.PIPE
+    ) -> AsyncGenerator["Child", None]:
         """Run a command and watch it; it is killed on leaving if it still runs."""
         process = await anyio.open_process(
             self._command(arguments),
             stdin=subprocess.DEVNULL,
+            stdout=stdout,
             cwd=self.work,
             env=self.environment,
         )
