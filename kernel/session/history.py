@@ -196,7 +196,13 @@ _SAID = (
     e.SessionTitled,
     e.ModelSwitched,
     e.AgentSwitched,
+    e.SessionPruned,
+    e.SessionRepaired,
+    e.EventSetAside,
 )
+
+# From here on the events before are not what they were.
+_REWRITES = (e.SessionPruned, e.SessionRepaired)
 
 
 class History:
@@ -204,6 +210,11 @@ class History:
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
+        self._rewritten = -1
+        """The last event that changed the ones before it, which were read since."""
+        self._begin()
+
+    def _begin(self) -> None:
         self.seq = -1
         """The last event that was taken in."""
         self.baseline: str | None = None
@@ -225,12 +236,18 @@ class History:
         """What each file held when a call last read or wrote it, by digest."""
         self._settled: list[Message] = []
         self._open: _Open | None = None
+        # Whether the last Step failed in an execution that goes on: a stream that
+        # broke off, or a Step that another worker left.
+        self._cut = False
         self._prompts: dict[str, e.PromptAdmitted] = {}
         self._encoded: dict[str, list[bytes]] = {}
 
     def offer(self, event: e.Event) -> None:
         """Take in the next event; one that is not the next leaves a gap to catch up."""
-        if event.seq == self.seq + 1:
+        if isinstance(event, _REWRITES) and event.seq > self._rewritten:
+            self._rewritten = event.seq
+            self._begin()
+        elif event.seq == self.seq + 1:
             self._apply(event)
             self.seq = event.seq
         elif event.seq > self.seq:
@@ -238,9 +255,11 @@ class History:
 
     def catch_up(self, rows: Reader) -> None:
         """Take in everything that is in the log."""
-        self.behind = False
-        for event in events_between(rows, self.session_id, self.seq):
-            self.offer(event)
+        self.behind = True
+        while self.behind:
+            self.behind = False
+            for event in events_between(rows, self.session_id, self.seq):
+                self.offer(event)
 
     async def follow_up(self, log: EventLog) -> None:
         """Take in what is missing, while other events may be offered.
@@ -292,6 +311,9 @@ class History:
                 self.activity.add(event)
                 self._settled.append(self._open.build())
                 self._open = None
+                self._cut = isinstance(event, e.StepFailed)
+        elif isinstance(event, e.ExecutionEnded):
+            self._cut = self._cut and self.left.unaccepted
 
     @property
     def open(self) -> AssistantMessage | None:
@@ -318,7 +340,9 @@ class History:
             if isinstance(message, UserMessage):
                 return True
             if isinstance(message, AssistantMessage):
-                return message.failure is None and bool(message.calls)
+                if message.failure is not None:
+                    return self._cut
+                return bool(message.calls)
             # A notice alone asks for nothing.
         return False
 

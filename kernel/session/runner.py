@@ -258,8 +258,6 @@ class Runner:
             return False
         if history.open is not None:
             await Step(execution, services).go_on_with(history.open, report.calls)
-            # What was cut off is answered by another Step, whatever it had brought.
-            execution.force = True
         return execution.outcome is None
 
     async def continuation(self, session_id: str) -> ContinuationReport:

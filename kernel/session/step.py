@@ -135,7 +135,6 @@ class Step:
             raise
         if execution.outcome is None and self._again is not None:
             await self._log.clock.sleep(self._again)
-            execution.force = True
         return execution.outcome is None
 
     async def go_on_with(
