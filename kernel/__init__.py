@@ -53,8 +53,6 @@ if TYPE_CHECKING:
         Configuration as Configuration,
     )
     from .lifecycle.plugin_loader import (
-        PluginSet as PluginSet,
-        PluginState as PluginState,
         load_plugins as load_plugins,
     )
     from .models.retry import (
@@ -68,6 +66,13 @@ if TYPE_CHECKING:
     from .runtime import (
         Runtime as Runtime,
         open_runtime as open_runtime,
+        missing_requirements as missing_requirements,
+    )
+    from .lifecycle.plugin_object import (
+        PluginState as PluginState,
+    )
+    from .lifecycle.plugin_set import (
+        PluginSet as PluginSet,
     )
     from .session.continuation import (
         ContinuationReport as ContinuationReport,
@@ -298,8 +303,6 @@ _HOMES = {
     ),
     "lifecycle.configuration": ("Configuration",),
     "lifecycle.plugin_loader": (
-        "PluginSet",
-        "PluginState",
         "load_plugins",
     ),
     "models.retry": ("RetryPolicy",),
@@ -314,7 +317,10 @@ _HOMES = {
     ),
     "session.continuation": (
         "ContinuationReport",
+        "missing_requirements",
         "Moved",
+    "lifecycle.plugin_object": ("PluginState",),
+    "lifecycle.plugin_set": ("PluginSet",),
         "OpenCall",
     ),
     "session.coordinator": ("Outcome",),

@@ -26,7 +26,8 @@ from .events.tail import RuntimeTail
 from .lifecycle.clock import SystemClock
 from .lifecycle.configuration import Configuration
 from .lifecycle.location_map import LocationMap
-from .lifecycle.plugin_loader import PluginSet, load_plugins
+from .lifecycle.plugin_loader import load_plugins
+from .lifecycle.plugin_set import PluginSet
 from .lifecycle.registrations import Registration, Registrations
 from .lifecycle.scope import Scope
 from .models.catalog import ModelCatalog

@@ -13,7 +13,7 @@ import anyio
 from attrs import evolve, field, frozen
 
 from .contracts import ContextSource, Observation, Skill, SkillProblem, SkillSource
-from .lifecycle.registrations import Registration, Registrations
+from .lifecycle.registrations import Rank, Registration, Registrations
 from .values.codec import clean_text
 from .values.errors import InvalidValueError, SkillNotFoundError
 from .values.ids import check_source_key
@@ -59,7 +59,7 @@ class SkillRegistry:
         self._found: dict[SkillSource, Sequence[Skill | SkillProblem]] = {}
 
     def register(
-        self, source: SkillSource, owner: str, rank: int = 0
+        self, source: SkillSource, owner: str, rank: Rank = 0
     ) -> Registration[SkillSource]:
         """Offer a source until the registration is closed. It hides an earlier one
         under the same key.
@@ -72,6 +72,10 @@ class SkillRegistry:
             raise InvalidValueError("skill source", source, "give a SkillSource")
         key = check_source_key("skill source key", source.key)
         return self._registrations.add(owner, key, source, rank)
+
+    def sources(self) -> tuple[SkillSource, ...]:
+        """Return the sources that are offered now, in key order."""
+        return tuple(one.item for one in self._registrations.offer().values())
 
     async def skills(self) -> list[Skill]:
         """Return the skills in name order; of equal names the later source's."""

@@ -5,7 +5,7 @@ Owns the rule that a key is offered once. Knows nothing of what the sources say 
 """
 
 from ..contracts import ContextSource
-from ..lifecycle.registrations import Registration, Registrations
+from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.errors import ConflictError, InvalidValueError
 from ..values.ids import check_source_key
 
@@ -17,7 +17,7 @@ class ContextRegistry:
         self._registrations = registrations
 
     def register(
-        self, source: ContextSource, owner: str, rank: int = 0
+        self, source: ContextSource, owner: str, rank: Rank = 0
     ) -> Registration[ContextSource]:
         """Offer a source until the registration is closed.
 

@@ -5,12 +5,16 @@ are. Closing a registration removes exactly that one and reveals what it shadowe
 construction: the offer is computed anew from the registrations that are left.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from attrs import define, field
 
 T = TypeVar("T")
+
+Rank = int | tuple[int, tuple[str, ...]]
+"""An owner's place in the order of owners: a level, and on one level a path of names.
+A number alone is the level of an owner that goes by its own name."""
 
 
 @define(eq=False)
@@ -20,19 +24,32 @@ class Registration(Generic[T]):
     owner: str
     key: str
     item: T
-    rank: int
+    rank: Rank
     """The owner's place in the order of owners."""
     active: bool = True
     """False once it was closed; whoever still holds it then holds something stale."""
-    _removed: Callable[["Registration[T]"], None] = field(
-        default=lambda _: None, repr=False, kw_only=True
-    )
+    _home: "Registrations[T] | None" = field(default=None, repr=False, kw_only=True)
 
     def close(self) -> None:
         """Take the contribution back. Closing twice is harmless."""
         if self.active:
             self.active = False
-            self._removed(self)
+            if self._home is not None:
+                self._home.drop(self)
+
+    def suspend(self) -> None:
+        """Take it out of the offer without making it stale, until ``resume``.
+
+        For trying out what would take its place: both belong in one piece of
+        synchronous code, so that nobody ever sees the gap.
+        """
+        if self.active and self._home is not None:
+            self._home.drop(self)
+
+    def resume(self) -> None:
+        """Put it back after ``suspend``; whoever holds it never held it in vain."""
+        if self.active and self._home is not None:
+            self._home.put_back(self)
 
 
 class Registrations(Generic[T]):
@@ -47,14 +64,20 @@ class Registrations(Generic[T]):
         self._offer: dict[str, Registration[T]] | None = None
         self.generation = 0
 
-    def add(self, owner: str, key: str, item: T, rank: int = 0) -> Registration[T]:
+    def add(self, owner: str, key: str, item: T, rank: Rank = 0) -> Registration[T]:
         """Add one contribution; it counts until its ``close``."""
-        made = Registration(owner, key, item, rank, removed=self._drop)
-        self._all.append(made)
-        # Stable: of one owner's equal keys the later one wins.
-        self._all.sort(key=lambda one: (one.rank, one.owner))
-        self._changed()
+        made = Registration(owner, key, item, rank, home=self)
+        self.put_back(made)
         return made
+
+    def put_back(self, one: Registration[T]) -> None:
+        """Count a registration of this collection again; see ``Registration``."""
+        if one in self._all:
+            return
+        self._all.append(one)
+        # Stable: of one owner's equal keys the later one wins.
+        self._all.sort(key=_place)
+        self._changed()
 
     def offer(self) -> Mapping[str, Registration[T]]:
         """Return what is offered now, in key order. Never changed afterwards."""
@@ -72,10 +95,16 @@ class Registrations(Generic[T]):
         """Return every active registration in order, shadowed ones included."""
         return tuple(self._all)
 
-    def _drop(self, one: Registration[T]) -> None:
-        self._all.remove(one)
-        self._changed()
+    def drop(self, one: Registration[T]) -> None:
+        """Count a registration no more; see ``Registration.close``."""
+        if one in self._all:
+            self._all.remove(one)
+            self._changed()
 
     def _changed(self) -> None:
         self._offer = None
         self.generation += 1
+
+
+def _place(one: Registration[T]) -> tuple[int, tuple[str, ...]]:
+    return (one.rank, (one.owner,)) if isinstance(one.rank, int) else one.rank

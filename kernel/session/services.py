@@ -13,7 +13,7 @@ from ..access.permissions import PermissionRequest, Permissions, SavedApproval
 from ..context.registry import ContextRegistry
 from ..contracts import AgentProfile, Place, Provider, Rule, Skill, SkillProblem
 from ..lifecycle.configuration import Configuration
-from ..lifecycle.plugin_loader import PluginSet
+from ..lifecycle.plugin_set import PluginSet
 from ..lifecycle.registrations import Registration, Registrations
 from ..lifecycle.scope import Scope
 from ..models.catalog import ModelCatalog

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from attrs import field, frozen
 
 from ..contracts import Tool
-from ..lifecycle.registrations import Registration, Registrations
+from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.codec import clean_text
 from ..values.errors import ToolDefinitionError
 from ..values.shapes import is_attrs
@@ -71,7 +71,7 @@ class ToolRegistry:
         self._taken: dict[tuple[str, ...] | None, tuple[int, AdvertisedTools]] = {}
 
     def register(
-        self, tool: Tool[Any, Any], owner: str, rank: int = 0
+        self, tool: Tool[Any, Any], owner: str, rank: Rank = 0
     ) -> Registration[RegisteredTool]:
         """Offer a tool until the registration is closed.
 

@@ -22,7 +22,7 @@ from dovetail.kernel import (
     hookimpl,
     load_plugins,
 )
-from dovetail.kernel.lifecycle.plugin_loader import SPECIFICATIONS
+from dovetail.kernel.lifecycle.plugin_object import HOOKS
 
 PLACE = Place(Location("/place"))
 
@@ -691,11 +691,11 @@ def test_what_others_find_wrong_is_recorded_too() -> None:
 
 
 def test_every_hook_can_be_called() -> None:
-    assert set(SPECIFICATIONS) == {
+    assert set(HOOKS.specs) == {
         name for name in vars(Hooks) if name.startswith("dovetail_")
     }
     plugins = load(Store("a"))
-    for name, spec in SPECIFICATIONS.items():
+    for name, spec in HOOKS.specs.items():
         arguments = dict.fromkeys(spec.arguments, "x")
         assert plugins.call("a", name, **arguments) in (None, "a:x")
 

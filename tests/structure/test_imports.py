@@ -53,6 +53,15 @@ KERNEL_LIBRARIES = {
     "ports": {"attrs"},
     "contracts": {"attrs"},
     "hookspecs": {"pluggy"},
+    "lifecycle": {
+        "anyio",
+        "attr",
+        "attrs",
+        "cattrs",
+        "packaging",
+        "platformdirs",
+        "pluggy",
+    },
     "testing": {"anyio", "attrs", "pytest", "hypothesis"},
 }
 """Where nothing is said: these."""
