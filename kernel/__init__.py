@@ -54,6 +54,13 @@ if TYPE_CHECKING:
     )
     from .lifecycle.plugin_loader import (
         load_plugins as load_plugins,
+        missing_requirements as missing_requirements,
+    )
+    from .lifecycle.plugin_object import (
+        PluginState as PluginState,
+    )
+    from .lifecycle.plugin_set import (
+        PluginSet as PluginSet,
     )
     from .models.retry import (
         RetryPolicy as RetryPolicy,
@@ -66,13 +73,6 @@ if TYPE_CHECKING:
     from .runtime import (
         Runtime as Runtime,
         open_runtime as open_runtime,
-        missing_requirements as missing_requirements,
-    )
-    from .lifecycle.plugin_object import (
-        PluginState as PluginState,
-    )
-    from .lifecycle.plugin_set import (
-        PluginSet as PluginSet,
     )
     from .session.continuation import (
         ContinuationReport as ContinuationReport,
@@ -304,7 +304,10 @@ _HOMES = {
     "lifecycle.configuration": ("Configuration",),
     "lifecycle.plugin_loader": (
         "load_plugins",
+        "missing_requirements",
     ),
+    "lifecycle.plugin_object": ("PluginState",),
+    "lifecycle.plugin_set": ("PluginSet",),
     "models.retry": ("RetryPolicy",),
     "ports": (
         "Reader",
@@ -317,10 +320,7 @@ _HOMES = {
     ),
     "session.continuation": (
         "ContinuationReport",
-        "missing_requirements",
         "Moved",
-    "lifecycle.plugin_object": ("PluginState",),
-    "lifecycle.plugin_set": ("PluginSet",),
         "OpenCall",
     ),
     "session.coordinator": ("Outcome",),
