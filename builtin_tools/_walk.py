@@ -17,10 +17,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from fnmatch import translate
-from typing import IO, Any
-
-from pathspec import GitIgnoreSpec
+from contextlib import suppress
+from typing import IO
 
 IGNORE_FILES = (".rgignore", ".ignore", ".gitignore")
 """In order of precedence: a rule of the first kind beats one of the second, wherever
@@ -53,7 +51,7 @@ class FilePattern:
         self.negated = pattern.startswith("!")
         if not text.strip("/"):
             raise PatternError("the pattern is empty")
-        self._alternatives: list[list[Callable[[str], Any] | None]] = []
+        self._alternatives: list[list[_Segment]] = []
         for one in _alternatives(text):
             parts = [part for part in one.split("/") if part not in ("", ".")]
             if ".." in parts:
@@ -62,10 +60,7 @@ class FilePattern:
                 parts.insert(0, "**")
             if one.endswith("/"):
                 parts.append("**")
-            try:
-                self._alternatives.append([_segment(part) for part in parts])
-            except re.error as error:
-                raise PatternError(str(error)) from error
+            self._alternatives.append([_segment(part) for part in parts])
 
     def matches(self, path: str) -> bool:
         """Tell whether a path below the root, with ``/``, matches."""
@@ -117,20 +112,102 @@ def _first_group(text: str) -> tuple[int, int, list[str]] | None:
     return None
 
 
-def _segment(part: str) -> Callable[[str], Any] | None:
-    if part == "**":
-        return None
-    # `translate` knows no escapes: a class of one character says the same; and it
-    # knows only one of the two signs that turn a class around.
-    plain = re.sub(
-        r"\\(.)", lambda found: f"[{found[1]}]" if found[1] in "*?[" else found[1], part
-    ).replace("[^", "[!")
-    return re.compile(translate(plain)).match
+_Segment = Callable[[str], object] | None
+"""What matches one part of a path; None stands for ``**``, any number of parts."""
 
 
-def _matches(
-    pattern: Sequence[Callable[[str], Any] | None], parts: Sequence[str]
-) -> bool:
+def _segment(part: str) -> _Segment:
+    return None if part == "**" else _glob(part)
+
+
+def _glob(text: str) -> Callable[[str], object]:
+    """Return what matches a whole name, as git's own matcher does.
+
+    Raises:
+        PatternError: a bracket is not closed, or a backslash has nothing behind it.
+    """
+    pieces: list[list[str]] = [[]]
+    at = 0
+    while at < len(text):
+        char, at = text[at], at + 1
+        if char == "*":
+            pieces.append([])
+        elif char == "?":
+            pieces[-1].append(".")
+        elif char == "[":
+            one, at = _bracket(text, at)
+            pieces[-1].append(one)
+        else:
+            if char == "\\":
+                char, at = text[at : at + 1], at + 1
+                if not char:
+                    raise PatternError("it ends in a backslash")
+            pieces[-1].append(re.escape(char))
+    first, *rest = ("".join(piece) for piece in pieces)
+    if not rest:
+        return re.compile(first, re.DOTALL).fullmatch
+    # Between two stars the first place that fits is as good as any other. The atomic
+    # groups say so: otherwise `*a*a*a*a*b` takes ages to find out that nothing fits.
+    inner = "".join(f"(?>.*?{piece})" for piece in rest[:-1] if piece)
+    return re.compile(f"{first}{inner}.*{rest[-1]}", re.DOTALL).fullmatch
+
+
+_CLASSES = {
+    "alnum": "0-9A-Za-z",
+    "alpha": "A-Za-z",
+    "blank": r" \t",
+    "cntrl": r"\x00-\x1f\x7f",
+    "digit": "0-9",
+    "graph": r"\x21-\x7e",
+    "lower": "a-z",
+    "print": r"\x20-\x7e",
+    "punct": r"\x21-\x2f\x3a-\x40\x5b-\x60\x7b-\x7e",
+    "space": r" \t-\r",
+    "upper": "A-Z",
+    "xdigit": "0-9A-Fa-f",
+}
+
+
+def _bracket(text: str, at: int) -> tuple[str, int]:
+    """Return the expression for a bracket, and where it ends.
+
+    ``at`` is just behind the opening. A bracket that comes first is one of the
+    characters, a backslash takes what follows literally.
+    """
+    negated = text[at : at + 1] in ("!", "^")
+    at += negated
+    first, before = at, ""
+    inside = ""
+    while True:
+        char, at = text[at : at + 1], at + 1
+        if char == "]" and at - 1 > first:
+            break
+        ranged = char == "-" and before and text[at : at + 1] not in ("", "]")
+        if ranged:
+            char, at = text[at], at + 1
+        if char == "[" and not ranged and text[at : at + 1] == ":":
+            name, closed, _ = text[at + 1 :].partition("]")
+            if closed and name.endswith(":"):
+                if name[:-1] not in _CLASSES:
+                    raise PatternError(f"there is no class [:{name}]")
+                inside += _CLASSES[name[:-1]]
+                at, before = at + 1 + len(name) + 1, ""
+                continue
+        elif char == "\\":
+            char, at = text[at : at + 1], at + 1
+        if not char:
+            raise PatternError(r"a bracket is not closed; '\[' is the character itself")
+        if not ranged:
+            inside += re.escape(char)
+        elif before < char:
+            inside += f"{re.escape(before)}-{re.escape(char)}"
+        before = "" if ranged else char
+    if not inside:
+        return ("." if negated else "(?!)"), at
+    return f"[{'^' if negated else ''}{inside}]", at
+
+
+def _matches(pattern: Sequence[_Segment], parts: Sequence[str]) -> bool:
     """Match segment by segment: the set of reachable places, never back."""
     reached = {0}
     for index, part in enumerate(parts):
@@ -150,9 +227,7 @@ def _matches(
     return len(pattern) in reached
 
 
-def _through(
-    pattern: Sequence[Callable[[str], Any] | None], reached: set[int]
-) -> set[int]:
+def _through(pattern: Sequence[_Segment], reached: set[int]) -> set[int]:
     """Add the places that are reached because ``**`` may stand for nothing."""
     found = set(reached)
     for at in sorted(reached):
@@ -176,21 +251,27 @@ class IgnoreRules:
         self._above = above
         where = folder if place is None else place
         self.is_repository = os.path.lexists(os.path.join(where, ".git"))
-        specs = ((name, _spec(os.path.join(where, name))) for name in IGNORE_FILES)
-        self._specs = {name: spec for name, spec in specs if spec is not None}
+        read = (
+            (name, _ignore_file(os.path.join(where, name))) for name in IGNORE_FILES
+        )
+        self._files = {name: patterns for name, patterns in read if patterns}
 
     def decide(self, path: str, *, is_folder: bool) -> bool | None:
         """Return True for an ignored path, False for one that a rule brings back,
-        None when no rule speaks of it. The folders above it are not looked at."""
+        None when no rule speaks of it.
+
+        A rule speaks of what it names and not of what lies below that: the folders
+        above the path are decided on their own.
+        """
         for name in IGNORE_FILES:
             rules: IgnoreRules | None = self
             while rules is not None:
-                spec = rules._specs.get(name)
-                if spec is not None:
-                    below = os.path.relpath(path, rules._folder)
-                    found = spec.check_file(f"{below}/" if is_folder else below)
-                    if found.include is not None:
-                        return bool(found.include)
+                patterns = rules._files.get(name)
+                if patterns is not None:
+                    parts = os.path.relpath(path, rules._folder).split("/")
+                    for pattern in patterns:
+                        if pattern.names(parts, is_folder=is_folder):
+                            return not pattern.negated
                 # What lies above a repository does not speak for it.
                 if name == ".gitignore" and rules.is_repository:
                     break
@@ -198,39 +279,60 @@ class IgnoreRules:
         return None
 
 
-def _spec(path: str) -> GitIgnoreSpec | None:
-    """Return the rules of an ignore file, or None when there are none to read."""
+class _IgnorePattern:
+    """One line of an ignore file."""
+
+    def __init__(self, line: str) -> None:
+        """Read a line that is neither empty nor a comment.
+
+        Raises:
+            PatternError: it names nothing.
+        """
+        self.negated = line.startswith("!")
+        text = line.removeprefix("!")
+        self._only_folders = text.endswith("/")
+        text = text.removesuffix("/")
+        # Without a slash it is about names, wherever they are.
+        self._name = None if "/" in text else _glob(text)
+        parts = text.removeprefix("/").split("/")
+        if "" in parts:
+            raise PatternError("a part is empty")
+        self._segments = [] if self._name else [_segment(part) for part in parts]
+
+    def names(self, parts: Sequence[str], *, is_folder: bool) -> bool:
+        """Tell whether this is about the path itself."""
+        if self._only_folders and not is_folder:
+            return False
+        if self._name is not None:
+            return bool(self._name(parts[-1]))
+        return _matches(self._segments, parts)
+
+
+def _ignore_file(path: str) -> list[_IgnorePattern]:
+    """Return the patterns of an ignore file, the one that counts most first."""
     try:
         # A link is not followed, as in git; a fifo must not hang the search.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(path, flags)
         with os.fdopen(descriptor, "rb") as file:
-            text = file.read(_MAX_IGNORE_FILE).decode("utf-8-sig", "replace")
+            text = file.read(_MAX_IGNORE_FILE).decode("utf-8-sig", "surrogateescape")
     except OSError:
-        return None
-    lines = [_inside(line.removesuffix("\r")) for line in text.split("\n")]
-    try:
-        return GitIgnoreSpec.from_lines(lines)
-    except (ValueError, re.error):
-        # git passes over a pattern that it cannot use; only that one is lost.
-        return GitIgnoreSpec.from_lines(line for line in lines if _usable(line))
+        return []
+    found: list[_IgnorePattern] = []
+    for line in text.split("\n"):
+        line = _trimmed(line.removesuffix("\r").partition("\0")[0])
+        if line and not line.startswith("#"):
+            # git passes over a pattern that it cannot use; only that one is lost.
+            with suppress(PatternError):
+                found.append(_IgnorePattern(line))
+    return found[::-1]
 
 
-def _inside(line: str) -> str:
-    """Say ``a/**`` in other words: it names all that is in ``a``, and not ``a``.
-
-    To pathspec it also names the folder ``a/``, so that a later rule could not bring
-    back a file in it.
-    """
-    return f"{line.rstrip(' ')}/*" if line.rstrip(" ").endswith("/**") else line
-
-
-def _usable(line: str) -> bool:
-    try:
-        GitIgnoreSpec.from_lines([line])
-    except (ValueError, re.error):
-        return False
-    return True
+def _trimmed(line: str) -> str:
+    """Return a line without the spaces at its end; one behind a backslash stays."""
+    bare = line.rstrip(" ")
+    escaped = (len(bare) - len(bare.rstrip("\\"))) % 2
+    return line[: len(bare) + escaped]
 
 
 def rules_above(root: str) -> IgnoreRules | None:

@@ -21,7 +21,7 @@ from dovetail.builtin_tools._walk import (
     is_visible,
 )
 from dovetail.kernel import PermissionDeniedError, ToolFailure
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 TREE = {
     ".gitignore": "*.log\nbuild/\n/only-here.txt\n!keep.log\n!.shown\n",
@@ -460,19 +460,38 @@ def test_what_ignore_files_hide_is_what_git_hides(tmp_path: Path, corpus: Any) -
 
 
 LINES = ["a", "/a", "a/", "!a", "*.x", "!b.x", "b/*", "!b/a", "a/b", "**/b", "b/**"]
+LINES += ["!*/", "a/**/", "!a/**/b", "[!a]", "\\a"]
 NAMES = ["a", "b", "a.x", "b.x"]
 PLACES = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4).map("/".join)
+FOLDERS = st.sampled_from(["", "a/", "b/", "a/b/"])
+RULES = st.lists(st.sampled_from(LINES), min_size=1, max_size=4)
+
+
+def plant(root: Path, paths: set[str], rules: dict[str, list[str]]) -> None:
+    """Make a repository of empty files, with ignore files where folders exist."""
+    git(root, "init", "-q")
+    for path in sorted(paths):
+        with suppress(FileExistsError, NotADirectoryError):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).touch(exist_ok=False)
+    for file, lines in rules.items():
+        if (root / file).parent.is_dir():
+            (root / file).write_text("\n".join(lines))
+
+
+def seen(root: Path) -> set[str]:
+    request = json.dumps({"pattern": None, "include": None, "stdin": False})
+    return in_folder(root, sys.executable, "-I", _walk.__file__, request)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     st.sets(PLACES, min_size=1, max_size=12),
-    st.dictionaries(
-        st.sampled_from(["", "a/", "b/", "a/b/"]),
-        st.lists(st.sampled_from(LINES), min_size=1, max_size=4),
-        max_size=3,
-    ),
+    st.dictionaries(FOLDERS.map("{}.gitignore".format), RULES, max_size=3),
 )
+# Bringing back a folder brings back no hidden name in it, and nothing else in it.
+@example(paths={"a/a"}, rules={".gitignore": ["!a"], "a/.gitignore": ["a"]})
+@example(paths={"a/b/b.x"}, rules={".gitignore": ["*.x"], "a/.gitignore": ["!b"]})
 def test_nested_ignore_files_hide_what_git_and_ripgrep_hide(
     paths: set[str], rules: dict[str, list[str]]
 ) -> None:
@@ -480,23 +499,77 @@ def test_nested_ignore_files_hide_what_git_and_ripgrep_hide(
         pytest.skip("git is not installed")
     with TemporaryDirectory() as name:
         root = Path(name).resolve()
-        git(root, "init", "-q")
-        for path in sorted(paths):
-            with suppress(FileExistsError, NotADirectoryError):
-                (root / path).parent.mkdir(parents=True, exist_ok=True)
-                (root / path).touch(exist_ok=False)
-        for folder, lines in rules.items():
-            if (root / folder).is_dir():
-                (root / folder / ".gitignore").write_text("\n".join(lines))
+        plant(root, paths, rules)
         listed = git(root, "ls-files", "-z", "--others", "--exclude-standard")
         expected = {path for path in listed.decode().split("\0") if path}
+        # Hidden names are no matter of git's; here only ignore files have some.
         expected = {path for path in expected if not path.endswith(".gitignore")}
-        request = json.dumps({"pattern": None, "include": None, "stdin": False})
-        found = in_folder(root, sys.executable, "-I", _walk.__file__, request)
-        assert found == expected
+        assert seen(root) == expected
         ripgrep = find_ripgrep(os.environ)
         if ripgrep is not None:
-            assert in_folder(root, ripgrep, "--files", "--null") == expected
+            assert (
+                in_folder(root, ripgrep, "--files", "--glob=!.git", "--null")
+                == expected
+            )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sets(
+        st.lists(st.sampled_from([*NAMES, ".h"]), min_size=1, max_size=4).map("/".join),
+        min_size=1,
+        max_size=12,
+    ),
+    st.dictionaries(
+        st.builds("{}{}".format, FOLDERS, st.sampled_from(sorted(_walk.IGNORE_FILES))),
+        st.lists(st.sampled_from([*LINES, ".h", "!.h"]), min_size=1, max_size=4),
+        max_size=4,
+    ),
+)
+@example(paths={"b/a.x"}, rules={".ignore": ["!b"], ".gitignore": ["*.x"]})
+@example(paths={"a/a"}, rules={".ignore": ["!a"], ".gitignore": ["a"]})
+def test_kinds_of_ignore_files_and_hidden_names_weigh_as_with_ripgrep(
+    paths: set[str], rules: dict[str, list[str]]
+) -> None:
+    ripgrep = find_ripgrep(os.environ)
+    if ripgrep is None or not _has_git():
+        pytest.skip("ripgrep or git is not installed")
+    with TemporaryDirectory() as name:
+        root = Path(name).resolve()
+        plant(root, paths, rules)
+        assert seen(root) == in_folder(
+            root, ripgrep, "--files", "--glob=!.git", "--null"
+        )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.text(st.sampled_from("ab-*?[]!^\\/ #."), min_size=1, max_size=8)
+        | st.lists(
+            st.sampled_from(["a", "b", "*", "**", "/", "[!a-b]", "[[:alpha:]]", "[]-]"])
+        ).map("".join),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_each_pattern_of_an_ignore_file_means_what_it_means_to_git(
+    lines: list[str],
+) -> None:
+    if not _has_git():
+        pytest.skip("git is not installed")
+    names = ["a", "b", "-", "]", "\\", "ab", "a b", "a ", "[a", "!a", "#", "a/b", "b/a"]
+    names += ["a/b/a", "a/a/b", "a-b", "^/b"]
+    with TemporaryDirectory() as name:
+        root = Path(name).resolve()
+        git(root, "init", "-q")
+        for line in lines:
+            (root / ".gitignore").write_text(f"{line}\n")
+            given = b"".join(one.encode() + b"\0" for one in names)
+            told = git(root, "check-ignore", "-z", "--stdin", "--no-index", given=given)
+            ignored = set(told.decode().split("\0")) - {""}
+            found = {one for one in names if not is_visible(one, str(root), None)}
+            assert found == ignored, line
 
 
 def in_folder(root: Path, *command: str) -> set[str]:
@@ -522,6 +595,13 @@ def test_an_ignore_file_that_is_hostile_hurts_nobody(tmp_path: Path) -> None:
 
 
 # --- patterns ---------------------------------------------------------------------
+
+
+def test_no_ignore_file_is_slow(tmp_path: Path) -> None:
+    """One that goes back to try again would not come to an end here."""
+    (tmp_path / ".gitignore").write_text("*a" * 40 + "b\n" + "**/a*" * 40 + "b\n")
+    path = f"{'a' * 200}/" * 40 + "c"
+    assert is_visible(path, str(tmp_path), None)
 
 
 def test_no_pattern_is_slow() -> None:
