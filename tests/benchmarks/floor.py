@@ -1,0 +1,172 @@
+"""The floor: the same work with nothing in between.
+
+httpx streams from the model server, orjson reads what comes, and sqlite3 stores the
+same bytes that dovetail stores, in WAL mode with ``synchronous=FULL``: facts that are
+known together in one commit, and each before anything relies on it. No sessions, no
+recovery, no permissions, no readers: whoever builds all that has to pay for it on top.
+
+Run as a program it makes one turn in a new process: ``floor.py URL DATABASE BODY
+FACTS``, where the last two are files.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+import orjson
+from memory import peak
+
+HEADERS = {"content-type": "application/json", "authorization": "Bearer none-needed"}
+SCHEMA = "CREATE TABLE IF NOT EXISTS event (session TEXT, seq INTEGER, data BLOB)"
+INSERT = "INSERT INTO event VALUES (?, ?, ?)"
+
+
+def connected(path: Path) -> sqlite3.Connection:
+    """Return a connection to a database as durable as dovetail's."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(SCHEMA)
+    return connection
+
+
+class Log:
+    """Facts of sessions, in a table."""
+
+    def __init__(self, path: Path) -> None:
+        self.connection = connected(path)
+        self._next: dict[str, int] = {}
+
+    def commit(self, session: str, facts: Sequence[bytes]) -> None:
+        """Store facts in one transaction; they are on disk when this returns."""
+        seq = self._next.get(session, 0)
+        self._next[session] = seq + len(facts)
+        self.connection.execute("BEGIN IMMEDIATE")
+        self.connection.executemany(
+            INSERT, [(session, seq + number, fact) for number, fact in enumerate(facts)]
+        )
+        self.connection.execute("COMMIT")
+
+
+class Model:
+    """Asks the model server."""
+
+    def __init__(self, url: str) -> None:
+        self._url = f"{url}/chat/completions"
+        self._client = httpx.AsyncClient(
+            headers=HEADERS, timeout=None, limits=httpx.Limits(max_connections=None)
+        )
+
+    async def ask(self, body: bytes) -> str:
+        """Stream one answer and return its text, or its call's arguments."""
+        pieces: list[str] = []
+        async with self._client.stream("POST", self._url, content=body) as response:
+            async for line in response.aiter_lines():
+                if line.startswith("data: {"):
+                    choices = orjson.loads(line[6:])["choices"]
+                    delta = choices[0]["delta"] if choices else {}
+                    if delta.get("content"):
+                        pieces.append(delta["content"])
+                    for call in delta.get("tool_calls", ()):
+                        pieces.append(call["function"].get("arguments", ""))
+        return "".join(pieces)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+
+class Floor:
+    """A model and a log."""
+
+    def __init__(self, url: str, path: Path) -> None:
+        self.model = Model(url)
+        self.log = Log(path)
+
+    async def turn(self, session: str, body: bytes, facts: Sequence[bytes]) -> str:
+        """Store the prompt, ask, store the answer; the last facts are the answer's."""
+        self.log.commit(session, facts[:-ANSWER])
+        text = await self.model.ask(body)
+        self.log.commit(session, facts[-ANSWER:])
+        return text
+
+    async def step(self, session: str, body: bytes, facts: Sequence[bytes]) -> str:
+        """Ask, store the call, make it, store its result and what comes next."""
+        arguments = orjson.loads(await self.model.ask(body))
+        self.log.commit(session, facts[:-RESULT])
+        result = f"{arguments['word']} at {session}"
+        self.log.commit(session, facts[-RESULT:])
+        return result
+
+    async def aclose(self) -> None:
+        await self.model.aclose()
+        self.log.connection.close()
+
+
+ANSWER = 3
+"""text.ended, step.ended, execution.ended."""
+RESULT = 3
+"""tool.succeeded, step.ended, and the next step.started."""
+
+
+class GroupWriter:
+    """A thread that commits whatever waits together, and then tells all of them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._queue: queue.SimpleQueue[tuple[str, bytes, asyncio.Future[None]] | None]
+        self._queue = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    async def commit(self, session: str, fact: bytes) -> None:
+        """Store one fact; it is on disk when this returns."""
+        done = self._loop.create_future()
+        self._queue.put((session, fact, done))
+        await done
+
+    def close(self) -> None:
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        log = Log(self._path)
+        going = True
+        while going:
+            taken = [self._queue.get()]
+            while len(taken) < 256 and not self._queue.empty():
+                taken.append(self._queue.get())
+            group = [one for one in taken if one is not None]
+            going = len(group) == len(taken)
+            if group:
+                log.connection.execute("BEGIN IMMEDIATE")
+                for session, fact, _ in group:
+                    seq = log._next.get(session, 0)
+                    log._next[session] = seq + 1
+                    log.connection.execute(INSERT, (session, seq, fact))
+                log.connection.execute("COMMIT")
+                self._loop.call_soon_threadsafe(_settle, [one[2] for one in group])
+        log.connection.close()
+
+
+def _settle(futures: Sequence[asyncio.Future[None]]) -> None:
+    for future in futures:
+        future.set_result(None)
+
+
+async def _first_turn(url: str, path: str, body: bytes, facts: bytes) -> None:
+    floor = Floor(url, Path(path))
+    await floor.turn("first", body, facts.split(b"\n"))
+    print("done", flush=True)
+    print(peak())
+    await floor.aclose()
+
+
+if __name__ == "__main__":
+    url, path, *files = sys.argv[1:]
+    asyncio.run(_first_turn(url, path, *(Path(one).read_bytes() for one in files)))
