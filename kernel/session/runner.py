@@ -145,12 +145,14 @@ class Runner:
         look = await self._look(session_id)
         if look.held_until is None:
             return look
-        # Whatever was accepted was not what that worker may leave behind.
-        control.accept = None
+        first = look.held_until
         bell = self._log.bell(session_id)
         try:
             while True:
                 look = await self._look(session_id)
+                if look.held_until not in (None, first):
+                    # It lives: what was accepted is not what it may leave behind.
+                    control.accept = None
                 if look.held_until is None:
                     control.force = control.force and look.row.status == "running"
                     return look
