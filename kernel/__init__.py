@@ -39,10 +39,22 @@ if TYPE_CHECKING:
     from .events.log import (
         UnreadableEvent as UnreadableEvent,
     )
+    from .events.replay import (
+        Export as Export,
+        ExportedEvent as ExportedEvent,
+        Replayed as Replayed,
+    )
+    from .events.retention import (
+        Pruned as Pruned,
+    )
     from .events.tail import (
         Placed as Placed,
         RuntimeTail as RuntimeTail,
         Tail as Tail,
+    )
+    from .events.verification import (
+        Repaired as Repaired,
+        Verified as Verified,
     )
     from .hookspecs import (
         PROJECT as PROJECT,
@@ -291,11 +303,14 @@ _HOMES = {
     ),
     "events.live": ("LiveSubscription",),
     "events.log": ("UnreadableEvent",),
+    "events.replay": ("Export", "ExportedEvent", "Replayed"),
+    "events.retention": ("Pruned",),
     "events.tail": (
         "Placed",
         "RuntimeTail",
         "Tail",
     ),
+    "events.verification": ("Repaired", "Verified"),
     "hookspecs": (
         "Hooks",
         "PROJECT",

@@ -119,7 +119,9 @@ _KEEP_ASIDE = render(
 _TAKE_OUT = render(Event.delete().where(_DAMAGED), "aggregate", "first")
 _LAST_BEFORE = render(
     Event.select(fn.MAX(Event.seq)).where(
-        Event.aggregate == slot("aggregate"), Event.seq < slot("first")
+        Event.aggregate == slot("aggregate"),
+        Event.seq >= SQL("0"),
+        Event.seq < slot("first"),
     ),
     "aggregate",
     "first",

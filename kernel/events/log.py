@@ -27,6 +27,7 @@ from ..values.errors import (
     EventOwnerError,
     EventVersionError,
     RuntimeClosedError,
+    SessionBusyError,
     SessionNotFoundError,
 )
 from ..values.events import (
@@ -160,6 +161,16 @@ class LogTransaction:
         """Return where the session's log ends by now; at -1 when there is none."""
         known = self._heads.get(session_id) or self.rows.head(session_id)
         return known or Head(-1, NO_HASH)
+
+    def check_idle(self, session_id: str) -> None:
+        """Refuse what may only be done to a session that nobody executes.
+
+        Raises:
+            SessionBusyError: a worker of some process holds its lease.
+        """
+        lease = self.rows.lease(session_id)
+        if lease is not None and lease.owner is not None and lease.expires > self.now:
+            raise SessionBusyError(session_id)
 
     def finish(self) -> None:
         """Write what was kept back until the end of the transaction."""

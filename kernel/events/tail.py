@@ -42,8 +42,8 @@ def check_cursor(after: int | None) -> int:
     return after
 
 
-class _Tail(ABC, Generic[T]):
-    """What both tails are: an async iterator with one reader.
+class Following(ABC, Generic[T]):
+    """What all tails are: an async iterator with one reader.
 
     Closing it, leaving ``async with``, or dropping it ends it and leaves nothing
     behind. A cancelled ``anext`` loses nothing: the next one goes on.
@@ -105,6 +105,12 @@ class _Tail(ABC, Generic[T]):
                 self._dirty = len(page) == PAGE
                 self._page.extend(page)
 
+    def _rewind(self, cursor: int) -> None:
+        """Read on from here, whatever was read before."""
+        self._page.clear()
+        self._cursor = cursor
+        self._dirty = True
+
     @abstractmethod
     def _read(self, rows: Reader) -> Sequence[EventRecord]:
         """Return the next page after the cursor."""
@@ -141,7 +147,7 @@ class _Tail(ABC, Generic[T]):
         self.close()
 
 
-class Tail(_Tail[Event]):
+class Tail(Following[Event]):
     """Durable events of one session after a cursor, which is a sequence number.
 
     Any number of tails per session; what one reader is slow at costs nobody else.
@@ -183,7 +189,7 @@ class Placed:
     event: Event
 
 
-class RuntimeTail(_Tail[Placed]):
+class RuntimeTail(Following[Placed]):
     """Durable events of all sessions, in commit order, after a cursor.
 
     Raises (while iterating): as ``Tail``, without the session.

@@ -13,6 +13,7 @@ from typing import Generic, Literal, TypeVar
 from attrs import field, frozen
 
 from ..events.log import EventLog, LogTransaction, existing_session
+from ..events.replay import Export
 from ..events.tail import Tail
 from ..ports import MessageRow, Reader, SessionRow
 from ..values.errors import (
@@ -38,6 +39,7 @@ from .continuation import ContinuationReport
 from .coordinator import Coordinator, Outcome
 from .history import History, message_of
 from .runner import Runner
+from .upkeep import Upkeep
 
 T = TypeVar("T")
 
@@ -82,12 +84,11 @@ class Page(Generic[T]):
         return len(self.items)
 
 
-class Sessions:
+class Sessions(Upkeep):
     """The sessions of one store. ``runtime.sessions``."""
 
     def __init__(self, log: EventLog, coordinator: Coordinator, runner: Runner) -> None:
-        self._log = log
-        self._coordinator = coordinator
+        super().__init__(log, coordinator)
         self._runner = runner
 
     async def create(
@@ -330,6 +331,11 @@ class Session:
         whatever process, until it is closed or the runtime closes.
         """
         return Tail(self._log, self.id, after, follow=follow)
+
+    def export(self, after: int | None = None, follow: bool = False) -> Export:
+        """Return the events after a cursor as they travel to another store, for
+        ``runtime.sessions.replay``. Otherwise as ``events``."""
+        return Export(self._log, self.id, after, follow=follow)
 
     async def messages(
         self,

@@ -365,6 +365,16 @@ def _finite(text: str) -> float:
     return value
 
 
+def check_depth(what: str, value: Json) -> None:
+    """Refuse JSON data that nests deeper than 200 levels.
+
+    Raises:
+        UndecodableError: it does.
+    """
+    if _too_deep(value):
+        raise UndecodableError(what, ["$: it nests too deeply"])
+
+
 def _too_deep(value: Json) -> bool:
     level = [value]
     for _ in range(MAX_DEPTH):

@@ -1,0 +1,203 @@
+"""Sessions as events only: whole, valid conversations, without running anything."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dovetail.kernel import (
+    ContextUpdated,
+    EpochStarted,
+    Event,
+    ExecutionEnded,
+    ExecutionStarted,
+    Failure,
+    MessageId,
+    NoticeAdded,
+    PermissionAsked,
+    PermissionReplied,
+    Prompt,
+    PromptAdmitted,
+    PromptPromoted,
+    PromptRedelivered,
+    PromptWithdrawn,
+    ReasoningEnded,
+    RequestId,
+    SessionCreated,
+    SessionId,
+    SessionTitled,
+    StepEnded,
+    StepFailed,
+    StepStarted,
+    TextContent,
+    TextEnded,
+    ToolCalled,
+    ToolFailed,
+    ToolStarted,
+    ToolSucceeded,
+    Usage,
+)
+from hypothesis import strategies as st
+
+
+class Writer:
+    """Writes one session's events; every method is something that may happen."""
+
+    def __init__(self, session_id: str = "s") -> None:
+        self.id = SessionId(session_id)
+        self.events: list[Event] = []
+        self._count = 0
+        self._pending: list[MessageId] = []
+        self._asked: list[RequestId] = []
+        self._epoch = False
+        self._running = False
+        self.add(SessionCreated, directory="/w", title="Ein Titel")
+
+    def add(self, kind: Any, **fields: Any) -> None:
+        self.events.append(kind(session_id=self.id, **fields))
+
+    def name(self, prefix: str) -> str:
+        self._count += 1
+        return f"{prefix}_{self.id}_{self._count}"
+
+    def admit(self, text: str = "Fix it", delivery: str = "steer") -> None:
+        made = MessageId(self.name("msg"))
+        self._pending.append(made)
+        self.add(
+            PromptAdmitted,
+            input_id=made,
+            prompt=Prompt(text),
+            delivery=delivery,
+            key=self.name("key"),
+        )
+
+    def promote(self) -> None:
+        if self._pending:
+            self.add(PromptPromoted, input_id=self._pending.pop(0))
+
+    def withdraw(self) -> None:
+        if self._pending:
+            self.add(PromptWithdrawn, input_id=self._pending.pop())
+
+    def redeliver(self) -> None:
+        if self._pending:
+            self.add(PromptRedelivered, input_id=self._pending[-1], delivery="queue")
+
+    def title(self) -> None:
+        self.add(SessionTitled, title=self.name("title"))
+
+    def notice(self) -> None:
+        self.add(NoticeAdded, message_id=self.name("msg"), text="secret notice")
+
+    def epoch(self) -> None:
+        self._epoch = True
+        self.add(EpochStarted, baseline="secret baseline", sources={"a/b": "1"})
+
+    def update(self) -> None:
+        if self._epoch:
+            self.add(
+                ContextUpdated,
+                message_id=self.name("msg"),
+                text="secret update",
+                sources={"a/b": "2"},
+            )
+
+    def ask(self) -> None:
+        made = RequestId(self.name("per"))
+        self._asked.append(made)
+        self.add(
+            PermissionAsked,
+            request_id=made,
+            agent="build",
+            action="edit",
+            resources=("a",),
+        )
+
+    def reply(self) -> None:
+        if self._asked:
+            self.add(
+                PermissionReplied,
+                request_id=self._asked.pop(),
+                reply="once",
+                by="person",
+            )
+
+    def execution(self) -> None:
+        if self._running:
+            self.add(
+                ExecutionEnded, status="failed", reason=Failure("model.failed", "why")
+            )
+        else:
+            self.add(ExecutionStarted, owner="own_1")
+        self._running = not self._running
+
+    def idle(self) -> None:
+        if self._running:
+            self.execution()
+
+    def step(self, settled: bool = True, fails: bool = False) -> None:
+        message = MessageId(self.name("msg"))
+        self.add(StepStarted, message_id=message, agent="build", model="a/b")
+        self.add(ReasoningEnded, message_id=message, text="secret thought")
+        self.add(TextEnded, message_id=message, text="secret answer")
+        for number, outcome in enumerate((ToolSucceeded, ToolFailed)):
+            call = {"message_id": message, "call_id": f"call_{number}"}
+            self.add(ToolCalled, tool="read", arguments='{"path": "secret"}', **call)
+            self.add(ToolStarted, **call)
+            if outcome is ToolSucceeded:
+                self.add(
+                    ToolSucceeded,
+                    content=(TextContent("secret text"),),
+                    data={"secret": 1},
+                    managed="0" * 64,
+                    **call,
+                )
+            else:
+                self.add(
+                    ToolFailed, failure=Failure("tool.failed", "secret why"), **call
+                )
+        usage = Usage(input=3, output=5)
+        if fails:
+            failure = Failure("provider.failed", "broke")
+            self.add(StepFailed, message_id=message, failure=failure, usage=usage)
+        elif settled:
+            self.add(StepEnded, message_id=message, finish="stop", usage=usage)
+
+
+ACTS = (
+    "admit",
+    "promote",
+    "withdraw",
+    "redeliver",
+    "title",
+    "notice",
+    "epoch",
+    "update",
+    "ask",
+    "reply",
+    "execution",
+    "step",
+    "fail",
+    "leave",
+)
+
+
+def written(acts: Sequence[str], session_id: str = "s") -> list[Event]:
+    """Return the events of a session in which these things happen in this order."""
+    writer = Writer(session_id)
+    for act in acts:
+        if act in ("fail", "leave"):
+            writer.step(settled=False, fails=act == "fail")
+        else:
+            getattr(writer, act)()
+    return writer.events
+
+
+sessions = st.lists(st.sampled_from(ACTS), max_size=20).map(written)
+"""Random sessions, each of events that may follow one another."""
+
+
+def conversation(session_id: str = "s") -> list[Event]:
+    """Return a session with a bit of everything, settled and idle."""
+    acts = ["epoch", "admit", "admit", "redeliver", "execution", "promote", "step"]
+    acts += ["ask", "reply", "update", "title", "withdraw", "fail", "execution"]
+    acts += ["notice", "admit", "promote", "epoch", "step"]
+    return written(acts, session_id)
