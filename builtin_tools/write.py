@@ -2,12 +2,17 @@
 
 Its effect class is ``reconcilable``. Writing twice is not harmless: between the two,
 somebody may have changed the file, and the second write would undo that. But whether
-a write was done can be asked of the world: the file holds exactly this text or not.
+a write was done can be asked of the world. Where the file holds exactly this text, it
+was. Where there is no file, nothing can be undone, so it may be done. Where the file
+holds another text, that may be older or newer than the call: this is left to whoever
+can tell.
 """
 
+import hashlib
 import os
 from functools import partial
 
+import anyio.from_thread
 import anyio.to_thread
 from attrs import frozen
 from dovetail.kernel import Tool, ToolContext
@@ -35,8 +40,8 @@ class WriteInput:
 @frozen
 class WriteOutput:
     path: str
-    created: bool
-    """Whether there was no such file before."""
+    created: bool | None
+    """Whether there was no such file before. None: it was found done, after a crash."""
     bytes: int
 
 
@@ -49,6 +54,7 @@ def write_tool(files: Files) -> Tool[WriteInput, WriteOutput]:
         output=WriteOutput,
         effect="reconcilable",
         execute=partial(_execute, files),
+        check=partial(_check, files),
         render=_render,
     )
 
@@ -76,8 +82,60 @@ async def _execute(
     return WriteOutput(target.resource, done.created, done.size)
 
 
+async def _check(
+    files: Files, input: WriteInput, context: ToolContext
+) -> WriteOutput | None:
+    """Tell whether the file holds exactly this text; None when there is no file.
+
+    Asks for the right to read, not to edit: an answer of "once" is left for the write.
+
+    Raises:
+        ToolFailure: it holds something else, or cannot be looked at.
+        PermissionDeniedError: it may not be read.
+    """
+    try:
+        data = input.content.removeprefix(BOM).encode()
+    except UnicodeEncodeError:
+        return None  # such a text is refused before anything is touched
+    target = await resolve(context.location, input.path, "check")
+    if target.kind == "missing":
+        return None
+    await approve(target, context, "read", (target.resource,), {"tool": "write"})
+    wanted = [BOM_BYTES + data]
+    if not input.content.startswith(BOM):
+        wanted.append(data)  # the mark is kept where the file had one
+    found = await anyio.to_thread.run_sync(_held, files, target, wanted)
+    context.saw(target.canonical, hashlib.sha256(found).hexdigest())
+    return WriteOutput(target.resource, None, len(found))
+
+
+def _held(files: Files, target: Target, wanted: list[bytes]) -> bytes:
+    """Return which of these contents the file has."""
+    with files.open(target, "check") as descriptor:
+        size = os.fstat(descriptor).st_size
+        for data in wanted:
+            if len(data) == size and _holds(descriptor, data):
+                return data
+    raise failure(
+        "check",
+        target.given,
+        "it does not hold the text that was to be written",
+        "it may have held it before somebody changed it",
+    )
+
+
+def _holds(descriptor: int, data: bytes) -> bool:
+    offset = 0
+    while chunk := os.pread(descriptor, 1_048_576, offset):
+        anyio.from_thread.check_cancelled()
+        if chunk != data[offset : offset + len(chunk)]:
+            return False
+        offset += len(chunk)
+    return offset == len(data)
+
+
 def _render(output: WriteOutput) -> str:
-    verb = "Created" if output.created else "Replaced"
+    verb = {True: "Created", False: "Replaced", None: "Wrote"}[output.created]
     return f"{verb} {output.path} ({plural(output.bytes, 'byte')})"
 
 

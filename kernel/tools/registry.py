@@ -144,6 +144,18 @@ def compiled(tool: Tool[Any, Any]) -> RegisteredTool:
             raise ToolDefinitionError(name, f"{setting} must be one of {choices}")
     if not callable(tool.execute) or inspect.isgeneratorfunction(tool.execute):
         raise ToolDefinitionError(name, "execute must be an async function")
+    if tool.effect == "reconcilable" and tool.check is None:
+        raise ToolDefinitionError(
+            name, "a reconcilable tool needs a check that tells what became of a call"
+        )
+    if tool.effect != "reconcilable" and tool.check is not None:
+        raise ToolDefinitionError(
+            name, f"only a reconcilable tool is asked by check; this is {tool.effect}"
+        )
+    if tool.check is not None and (
+        not callable(tool.check) or inspect.isgeneratorfunction(tool.check)
+    ):
+        raise ToolDefinitionError(name, "check must be an async function")
     if tool.render is not None and (
         not callable(tool.render) or inspect.iscoroutinefunction(tool.render)
     ):

@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
-from dovetail.kernel import ToolFailure
+from dovetail.kernel import PermissionDeniedError, ToolFailure
 
 
 async def test_a_new_file_is_created_with_its_folders(tools: Any, place: Path) -> None:
@@ -143,6 +143,120 @@ async def test_a_hard_link_elsewhere_keeps_the_old_content(
     os.link(place / "a.txt", place.parent / "twin")
     await tools.call("write", path="a.txt", content="new")
     assert (place.parent / "twin").read_text() == "old"
+
+
+# --- after a crash: was it done? --------------------------------------------------
+
+
+async def check(tools: Any, **given: Any) -> Any:
+    tool = tools.tools["write"]
+    return await tool.check(tool.input(**given), tools.context)
+
+
+@pytest.mark.law("recovery.2")
+async def test_a_file_that_holds_exactly_the_text_was_written(
+    tools: Any, place: Path
+) -> None:
+    await tools.call("write", path="a/b.txt", content="héllo\n")
+    wrote = dict(tools.context.files)
+    tools.context.files.clear()
+    tools.context.asked.clear()
+
+    found = await check(tools, path="a/b.txt", content="héllo\n")
+
+    assert (found.path, found.created, found.bytes) == ("a/b.txt", None, 7)
+    assert tools.show("write", found) == "Wrote a/b.txt (7 bytes)"
+    assert tools.context.files == wrote
+    # The right to edit may have been given once, for the write itself.
+    assert tools.context.asked == [("read", ("a/b.txt",))]
+
+
+@pytest.mark.law("recovery.2")
+async def test_where_there_is_no_file_it_was_not_written(
+    tools: Any, place: Path
+) -> None:
+    assert await check(tools, path="a/b.txt", content="text") is None
+    assert await check(tools, path="new/", content="text") is None
+    assert await check(tools, path="a.txt", content="\ud800") is None
+    assert os.listdir(place) == []
+    assert tools.context.asked == []
+
+
+@pytest.mark.law("recovery.2")
+@pytest.mark.parametrize(
+    "held", ["", "old", "texT", "text\n", "tex", "\ufeff\ufefftext"]
+)
+async def test_of_a_file_that_holds_another_text_it_cannot_be_told(
+    tools: Any, place: Path, fill: Any, held: str
+) -> None:
+    """It may be what was there before, or what a person wrote since: that must not be
+    written over."""
+    fill({"a.txt": held})
+    with pytest.raises(ToolFailure, match="does not hold the text"):
+        await check(tools, path="a.txt", content="text")
+    assert (place / "a.txt").read_text() == held
+    assert tools.context.files == {}
+
+
+async def test_a_byte_order_mark_is_taken_for_what_writing_makes_of_it(
+    tools: Any, fill: Any
+) -> None:
+    fill({"marked.txt": "\ufefftext", "plain.txt": "text"})
+    assert (await check(tools, path="marked.txt", content="text")).bytes == 7
+    assert (await check(tools, path="marked.txt", content="\ufefftext")).bytes == 7
+    assert (await check(tools, path="plain.txt", content="text")).bytes == 4
+    with pytest.raises(ToolFailure, match="does not hold the text"):
+        await check(tools, path="plain.txt", content="\ufefftext")
+
+
+@pytest.mark.law("access.1")
+async def test_without_the_right_to_read_nothing_is_compared(
+    tools: Any, place: Path, fill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill({"a.txt": "text"})
+    opened: list[Any] = []
+    real = os.open
+
+    def note(path: Any, *args: Any, **options: Any) -> int:
+        opened.append(path)
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", note)
+    tools.context.deny = ("read",)
+    with pytest.raises(PermissionDeniedError):
+        await check(tools, path="a.txt", content="text")
+    assert "a.txt" not in opened
+    tools.context.deny = ()
+    await check(tools, path="a.txt", content="text")
+    assert "a.txt" in opened
+
+
+async def test_outside_the_location_looking_needs_the_right_to_go_there(
+    tools: Any, place: Path
+) -> None:
+    outside = place.parent / "outside.txt"
+    outside.write_text("text")
+    found = await check(tools, path=str(outside), content="text")
+    assert found.path == str(outside)
+    assert [action for action, _ in tools.context.asked] == [
+        "external_directory",
+        "read",
+    ]
+
+
+@pytest.mark.law("access.2")
+async def test_what_is_compared_is_what_was_allowed(
+    tools: Any, place: Path, fill: Any
+) -> None:
+    fill({"a.txt": "text"})
+
+    def swap(*_: Any) -> None:
+        (place / "a.txt").unlink()
+        (place / "a.txt").symlink_to("/etc/hostname")
+
+    tools.context.decide = swap
+    with pytest.raises(ToolFailure, match="moved or replaced"):
+        await check(tools, path="a.txt", content="text")
 
 
 def test_its_effect_is_never_called_harmless_to_repeat(tools: Any) -> None:

@@ -159,6 +159,12 @@ class Unshowable:
         ({"effect": "harmless"}, "effect must be one of"),
         ({"bound": "start"}, "bound must be one of"),
         ({"execute": "done"}, "async function"),
+        ({"effect": "reconcilable"}, "needs a check"),
+        ({"effect": "reconcilable", "check": "done"}, "check must be an async"),
+        *(
+            ({"effect": effect, "check": execute}, "only a reconcilable tool")
+            for effect in ("pure", "idempotent", "unsafe")
+        ),
         ({"render": "done"}, "plain function"),
         ({"render": execute}, "plain function"),
     ],
@@ -174,6 +180,14 @@ def test_a_tool_that_cannot_be_used_is_refused_at_once(
     assert says in str(caught.value)
     assert caught.value.code == "tool.definition_invalid"
     assert registry.advertise().names == ()
+
+
+def test_a_reconcilable_tool_with_a_check_is_offered() -> None:
+    registry = ToolRegistry()
+
+    registry.register(tool("send", effect="reconcilable", check=execute), "a")
+
+    assert registry.advertise().effect("send") == "reconcilable"
 
 
 def test_something_that_is_no_tool_is_refused() -> None:
