@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from itertools import count
+from itertools import count, cycle, islice
 from pathlib import Path
 from queue import SimpleQueue
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from ...values.codec import dumps, from_json, loads, to_json
 from ...values.errors import InvalidValueError
@@ -82,6 +82,20 @@ class CrashReport:
         return "\n".join(lines)
 
 
+@define
+class _Aim:
+    """A fault point, and the runs by which it can be come to."""
+
+    point: FaultPoint
+    ways: list[Order] = field(factory=list)
+    """Each dies where its recovery came to the point."""
+    order: Order = field(init=False)
+    """The last try."""
+    answer: Answer = field(init=False)
+    tries: int = 0
+    killed: int = 0
+
+
 def crash_test(
     scenario: Callable[[CrashWorld], CrashScenario],
     *,
@@ -105,33 +119,32 @@ def crash_test(
     began = time.monotonic()
     with _place(folder) as place, _Zygotes(scenario, place, workers) as zygotes:
         first = zygotes.perform(Order("", limit=limit))
-        found: dict[Kills, None] = {}
         failures = []
         if first.problems:
             failures.append(CrashFailure((), "always", first.problems))
+            wave: list[_Aim] = []
         else:
-            found = dict.fromkeys((point,) for point in first.lives[0])
+            wave = [_Aim(point, [zygotes.order(limit)]) for point in first.lives[0]]
+        found: list[Kills] = []
         exercised: list[Kills] = []
         seen: set[FaultPoint] = set()
-        wave = list(found)
         runs, killed = 1, 0
-        for level in range(depth):
-            orders = [zygotes.order(kills, limit) for kills in wave]
-            answers = zygotes.perform_all(orders)
-            further: list[Kills] = []
-            for kills, (order, answer, tries) in zip(wave, answers, strict=True):
-                runs, killed = runs + tries, killed + answer.killed
-                if answer.killed == len(kills):
-                    exercised.append(kills)
+        for _ in range(depth):
+            further: dict[FaultPoint, _Aim] = {}
+            for aim in zygotes.take(wave):
+                runs, killed = runs + aim.tries, killed + aim.killed
+                order, answer = aim.order, aim.answer
+                found.append(order.kills)
                 if answer.problems:
                     failures.append(_failure(order, answer))
-                elif level + 1 < depth and answer.killed == len(kills):
-                    for point in _recovery(answer.lives[-1]):
-                        if point not in seen:
-                            seen.add(point)
-                            further.append((*kills, point))
-            found |= dict.fromkeys(further)
-            wave = further
+                if answer.killed < len(order.kills):
+                    continue
+                exercised.append(order.kills)
+                for point in () if answer.problems else _recovery(answer.lives[-1]):
+                    if point not in seen:
+                        further.setdefault(point, _Aim(point)).ways.append(order)
+            seen |= set(further)
+            wave = list(further.values())
     return CrashReport(
         scenario.__name__,
         tuple(found),
@@ -175,14 +188,14 @@ def crash_storm(
         while not failures and killed < kills and time.monotonic() - began < seconds:
             orders = [
                 evolve(
-                    zygotes.order((), limit),
+                    zygotes.order(limit),
                     delays=tuple(
                         chance.uniform(0, first.seconds) for _ in range(deaths)
                     ),
                 )
                 for _ in range(workers)
             ]
-            for order, answer, _ in zygotes.perform_all(orders):
+            for order, answer in zygotes.perform_all(orders):
                 runs, killed = runs + 1, killed + answer.killed
                 if answer.problems:
                     failures.append(_failure(order, answer))
@@ -252,13 +265,12 @@ class _Zygotes:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def order(self, kills: Kills, limit: float) -> Order:
+    def order(self, limit: float) -> Order:
         """Return the order of a run; policies and event loops take turns."""
         number = next(self._numbers)
         policies, loops = self.scenario.resume, self.scenario.backends
         return Order(
             folder="",
-            kills=kills,
             policy=policies[number % len(policies)],
             backend=loops[number // len(policies) % len(loops)],
             limit=limit,
@@ -276,23 +288,27 @@ class _Zygotes:
         finally:
             self._free.put(zygote)
 
-    def perform_all(
-        self, orders: Sequence[Order]
-    ) -> Sequence[tuple[Order, Answer, int]]:
-        """Have runs done side by side; each is tried until it died as ordered."""
+    def perform_all(self, orders: Sequence[Order]) -> list[tuple[Order, Answer]]:
+        """Have runs done side by side."""
+        with ThreadPoolExecutor(self._workers) as pool:
+            return list(zip(orders, pool.map(self.perform, orders), strict=True))
 
-        def one(order: Order) -> tuple[Order, Answer, int]:
-            tries = 0
-            while True:
-                answer = self.perform(order)
-                tries += 1
-                if answer.problems or answer.killed == len(order.kills):
-                    return order, answer, tries
-                if order.delays or tries == TRIES:
-                    return order, answer, tries
+    def take(self, aims: Sequence["_Aim"]) -> Sequence["_Aim"]:
+        """Have a run die at each of these points, side by side."""
+
+        def one(aim: _Aim) -> _Aim:
+            for way in islice(cycle(aim.ways), TRIES):
+                aim.order = evolve(way, kills=(*way.kills, aim.point))
+                aim.answer = self.perform(aim.order)
+                aim.tries += 1
+                aim.killed += aim.answer.killed
+                reached = aim.answer.killed == len(aim.order.kills)
+                if reached or aim.answer.problems:
+                    break
+            return aim
 
         with ThreadPoolExecutor(self._workers) as pool:
-            return list(pool.map(one, orders))
+            return list(pool.map(one, aims))
 
 
 class _Zygote:

@@ -110,6 +110,10 @@ def _of_session(session: StoredSession, world: CrashWorld) -> Iterator[str]:
         yield f"input {', '.join(session.pending)} still waits at the end"
     if session.history.open is not None:
         yield f"message {session.history.open.id} was never settled"
+    if session.row.outcome == "succeeded":
+        last = session.history.last
+        if not isinstance(last, AssistantMessage) or last.failure or last.calls:
+            yield "it succeeded, and the model has not answered"
 
 
 def _chain(session: StoredSession) -> Iterator[str]:
@@ -247,10 +251,10 @@ def _of_world(sessions: Sequence[StoredSession], world: CrashWorld) -> Iterator[
     entered = world.noted("entered")
     times = Counter(one["token"] for one in entered)
     effects = {one["token"]: (one["tool"], one["effect"]) for one in entered}
-    acts = world.acts
+    acts, begun = world.acts, world.begun
     for token, (tool, effect) in effects.items():
-        if effect == "unsafe" and times[token] > 1:
-            yield f"unsafe tool {tool} ran {times[token]} times for one call"
+        if effect == "unsafe" and begun[token] > 1:
+            yield f"unsafe tool {tool} ran {begun[token]} times for one call"
         if effect in ("unsafe", "reconcilable") and acts[token] > 1:
             yield f"{effect} tool {tool} had {acts[token]} effects for one call"
         if token not in settled:
@@ -263,5 +267,5 @@ def _of_world(sessions: Sequence[StoredSession], world: CrashWorld) -> Iterator[
             yield f"call {event.call_id} succeeded and its tool never ran"
         if isinstance(event, e.ToolFailed):
             code = event.failure.code
-            if code == "tool.not_started" and times[token]:
+            if code == "tool.not_started" and begun[token]:
                 yield f"call {event.call_id} is said not to have started, and it ran"

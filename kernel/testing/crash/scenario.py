@@ -17,7 +17,7 @@ from ...models.retry import RetryPolicy
 from ...runtime import Runtime
 from ...session.coordinator import Outcome
 from ...session.sessions import Session
-from ...values.errors import PermissionNotFoundError
+from ...values.errors import ContinuationChangedError, PermissionNotFoundError
 from ...values.events import Event, PermissionAsked, PermissionReply
 from ...values.messages import Message
 from ...values.prompt import AdmittedPrompt, Delivery
@@ -155,13 +155,19 @@ class CrashRun:
             info = await session.info()
             reason = outcome.reason.code if outcome.reason else None
             if info.status == "running" or reason == UNACCEPTED:
-                report = await session.continuation()
-                with self._points.around("acceptance"):
-                    await session.resume(accept=report.digest)
+                await self._accept(session)
             elif await session.pending():
                 await session.resume()
             else:
                 return outcome
+
+    async def _accept(self, session: Session) -> None:
+        report = await session.continuation()
+        try:
+            with self._points.around("acceptance"):
+                await session.resume(accept=report.digest)
+        except ContinuationChangedError:
+            return  # it is looked at again
 
     # --- what the driver does -----------------------------------------------------
 

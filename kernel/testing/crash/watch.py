@@ -46,7 +46,7 @@ class WatchedPlugins(PluginSet):
         return _watched_store(found, points)
 
     def call(
-        self, plugin: str, hook: Any, /, *positional: Any, **arguments: Any
+        self, plugin: Any, hook: Any, /, *positional: Any, **arguments: Any
     ) -> Any:
         points, world, check = self._watch
         if hook == "dovetail_register_tools":
@@ -160,10 +160,11 @@ def _tool(tool: Any, points: FaultPoints, world: CrashWorld) -> Any:
 
     async def execute(input: Any, context: ToolContext) -> Any:
         name = f"tool {tool.name}"
+        watched = cast("ToolContext", _WatchedContext(context, points, world))
         with points.around(name):
             world.entered(tool.name, tool.effect, context)
             await points.arrive(name)
-            return await tool.execute(input, context)
+            return await tool.execute(input, watched)
 
     check = tool.check
     if check is None:
@@ -174,6 +175,30 @@ def _tool(tool: Any, points: FaultPoints, world: CrashWorld) -> Any:
             return await check(input, context)
 
     return evolve(tool, execute=execute, check=asked)
+
+
+class _WatchedContext:
+    """A ToolContext that remembers how far the executor came: who waits for a
+    permission has not begun."""
+
+    def __init__(
+        self, context: ToolContext, points: FaultPoints, world: CrashWorld
+    ) -> None:
+        self._context = context
+        self._points = points
+        self._world = world
+        self._asked = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def ask(self, *positional: Any, **named: Any) -> None:
+        token = self._context.effect_token
+        self._world.note("asking", token=token, again=self._asked)
+        self._asked = True
+        with self._points.around("ask"):
+            await self._context.ask(*positional, **named)
+        self._world.note("allowed", token=token)
 
 
 # --- providers --------------------------------------------------------------------

@@ -56,6 +56,27 @@ class CrashWorld:
         """How many effects each effect token had, repeats included."""
         return Counter(str(one["token"]) for one in self.noted("act"))
 
+    @property
+    def begun(self) -> Counter[str]:
+        """How many executions of each effect token came past their first question.
+
+        One that was killed while it waited for a permission has done nothing yet.
+        """
+        count: Counter[str] = Counter()
+        waiting: set[tuple[str, int]] = set()
+        for one in self.noted("entered", "asking", "allowed"):
+            execution = str(one["token"]), int(one["generation"])
+            if one["what"] == "entered":
+                waiting.discard(execution)
+                count[execution[0]] += 1
+            elif one["what"] == "asking" and not one["again"]:
+                waiting.add(execution)
+            else:
+                waiting.discard(execution)
+        for token, _ in waiting:
+            count[token] -= 1
+        return count
+
     # --- for whoever watches ------------------------------------------------------
 
     def note(self, what: str, **facts: Json) -> None:
@@ -68,14 +89,14 @@ class CrashWorld:
         finally:
             os.close(file)
 
-    def noted(self, what: str) -> Sequence[Mapping[str, Any]]:
-        """Return everything of one kind, in the order it happened."""
+    def noted(self, *what: str) -> Sequence[Mapping[str, Any]]:
+        """Return everything of these kinds, in the order it happened."""
         if not self.path.exists():
             return []
         # A last line without its end was never confirmed to anybody.
         whole = self.path.read_bytes().rpartition(b"\n")[0]
         lines = [loads(line) for line in whole.splitlines()]
-        return [line for line in lines if line["what"] == what]
+        return [line for line in lines if line["what"] in what]
 
     def entered(self, tool: str, effect: EffectClass, context: Acting) -> None:
         """Remember that an executor is about to run."""

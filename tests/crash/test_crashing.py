@@ -1,0 +1,306 @@
+"""Scenarios that are killed at every fault point, with the kernel's own tools' ways.
+
+Each prints how many fault points were found and how many were exercised.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from attrs import frozen
+from dovetail.kernel import (
+    EffectClass,
+    ModelRequest,
+    Place,
+    ProviderError,
+    Register,
+    TextDelta,
+    Tool,
+    ToolContext,
+    hookimpl,
+)
+from dovetail.kernel.testing import (
+    Attempts,
+    CrashRun,
+    CrashScenario,
+    CrashWorld,
+    call,
+    calls,
+    crash_test,
+    finish,
+    reasoning,
+    text,
+)
+from dovetail.plugins.providers.anthropic import MessagesProtocol
+from dovetail.plugins.providers.endpoints import Endpoint
+from dovetail.plugins.providers.openai import ChatProtocol
+
+
+@frozen
+class Input:
+    word: str = ""
+    ask: bool = False
+
+
+class Acting:
+    """A plugin with one tool of each effect class; each acts on the world."""
+
+    name = "acting"
+
+    def __init__(self, world: CrashWorld) -> None:
+        self.world = world
+
+    @hookimpl
+    def dovetail_register_tools(
+        self, register: Register[Tool[Any, Any]], place: Place
+    ) -> None:
+        for effect in ("pure", "idempotent", "unsafe"):
+            register(self.tool(effect))
+        register(self.reconcilable())
+
+    def tool(self, effect: EffectClass) -> Tool[Input, str]:
+        return Tool(effect, f"It is {effect}.", Input, self.act, effect=effect)
+
+    def reconcilable(self) -> Tool[Input, str]:
+        async def check(input: Input, context: ToolContext) -> str | None:
+            return "it had happened" if self.world.knows(context) else None
+
+        return Tool(
+            "reconcilable",
+            "It can be asked.",
+            Input,
+            self.act,
+            effect="reconcilable",
+            check=check,
+        )
+
+    async def act(self, input: Input, context: ToolContext) -> str:
+        if input.ask:
+            await context.ask("act", [input.word])
+        self.world.act(context)
+        return f"did {input.word}"
+
+
+# --- what providers accept --------------------------------------------------------
+
+ENDPOINT = Endpoint("test", "https://example.invalid", {})
+"""Nothing is sent there: the encoders want to know whom they write to."""
+
+
+def unacceptable(request: ModelRequest) -> Iterable[str]:
+    """Encode a request for both protocols and apply their rules."""
+    yield from _chat(json.loads(ChatProtocol(ENDPOINT, "m").encode(request)))
+    yield from _messages(json.loads(MessagesProtocol(ENDPOINT, "m").encode(request)))
+
+
+def _chat(body: Any) -> Iterable[str]:
+    waiting: list[str] = []
+    for message in body["messages"]:
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in waiting:
+                yield f"chat: a result without its call: {message}"
+            else:
+                waiting.remove(message["tool_call_id"])
+            continue
+        if waiting:
+            yield f"chat: no tool output found for {waiting}"
+        if message["role"] == "assistant":
+            waiting = [one["id"] for one in message.get("tool_calls", ())]
+            if not (message.get("content") or waiting):
+                yield f"chat: an empty message: {message}"
+    if waiting:
+        yield f"chat: it ends with calls without results: {waiting}"
+
+
+def _messages(body: Any) -> Iterable[str]:
+    waiting: list[str] = []
+    previous = None
+    for message in body["messages"]:
+        blocks = message["content"]
+        if isinstance(blocks, str):
+            blocks = [{"type": "text", "text": blocks}]
+        if not blocks or any(b["type"] == "text" and not b["text"] for b in blocks):
+            yield f"messages: an empty block: {message}"
+        if message["role"] == "assistant" and previous == "assistant":
+            yield "messages: two answers in a row"
+        results = [b["tool_use_id"] for b in blocks if b["type"] == "tool_result"]
+        if sorted(results) != sorted(waiting):
+            yield f"messages: expected results of {waiting}, found {results}"
+        kinds = [b["type"] == "tool_result" for b in blocks]
+        if kinds != sorted(kinds, reverse=True):
+            yield "messages: results come after text"
+        waiting = [b["id"] for b in blocks if b["type"] == "tool_use"]
+        previous = message["role"]
+    if waiting or previous != "user":
+        yield "messages: it does not end with what the model has to answer"
+
+
+# --- scenarios --------------------------------------------------------------------
+
+
+def scenario(world: CrashWorld, *model: Any, **fields: Any) -> CrashScenario:
+    fields.setdefault("check_request", unacceptable)
+    return CrashScenario([Acting(world)], model=model, **fields)
+
+
+def pure_call(world: CrashWorld) -> CrashScenario:
+    return scenario(world, calls(call("pure")))
+
+
+def idempotent_call(world: CrashWorld) -> CrashScenario:
+    return scenario(world, calls(call("idempotent")))
+
+
+def reconcilable_call(world: CrashWorld) -> CrashScenario:
+    return scenario(world, calls(call("reconcilable")))
+
+
+def unsafe_call(world: CrashWorld) -> CrashScenario:
+    return scenario(world, calls(call("unsafe")))
+
+
+def parallel_calls(world: CrashWorld) -> CrashScenario:
+    every = [
+        call(effect) for effect in ("pure", "idempotent", "unsafe", "reconcilable")
+    ]
+    return scenario(
+        world,
+        [TextDelta("0", "All at once."), *calls(*every)],
+        text("All done."),
+        backends=("asyncio", "trio"),
+    )
+
+
+def steer_and_queue(world: CrashWorld) -> CrashScenario:
+    async def play(run: CrashRun) -> None:
+        session = await run.session()
+
+        async def meanwhile() -> None:
+            await run.prompt(session, "Later.", delivery="queue")
+            await run.prompt(session, "Mind this.")
+            await run.prompt(session, "And that.")
+
+        run.at("tool unsafe", meanwhile)
+        await run.prompt(session, "Go.")
+        await run.settle(session)
+        await meanwhile()
+
+    return scenario(
+        world, calls(call("unsafe")), text("Minded."), text("Later."), play=play
+    )
+
+
+def permission_pending(world: CrashWorld) -> CrashScenario:
+    asking = call("unsafe", {"word": "x", "ask": True}, id="1")
+    again = call("idempotent", {"word": "y", "ask": True}, id="2")
+    return scenario(world, calls(asking), calls(again), answer="once")
+
+
+def streaming(world: CrashWorld) -> CrashScenario:
+    return scenario(
+        world,
+        [
+            reasoning("Let me see."),
+            TextDelta("1", "One, "),
+            TextDelta("1", "two, "),
+            call("idempotent"),
+            TextDelta("2", "three."),
+            finish("tool_calls"),
+        ],
+        text("Four, ", "five."),
+        backends=("asyncio", "trio"),
+    )
+
+
+def retried(world: CrashWorld) -> CrashScenario:
+    overloaded = ProviderError(
+        "provider.overloaded", "crash", "come again", retryable=True
+    )
+    cut = ProviderError("provider.stream_broken", "crash", "cut", retryable=True)
+    return scenario(
+        world,
+        Attempts([[overloaded], [overloaded], calls(call("unsafe"))]),
+        Attempts([[TextDelta("0", "Half a"), cut], text("nswer.")]),
+    )
+
+
+def long_session(world: CrashWorld) -> CrashScenario:
+    steps = [calls(call("pure", id=f"call-{n}")) for n in range(6)]
+    return scenario(world, *steps, text("Long."))
+
+
+def two_sessions(world: CrashWorld) -> CrashScenario:
+    async def play(run: CrashRun) -> None:
+        sessions = [await run.session(name) for name in ("one", "two")]
+        for session in sessions:
+            await run.prompt(session, f"Go, {session.id}.")
+        for session in sessions:
+            await run.settle(session)
+
+    return CrashScenario(
+        [Acting(world)],
+        model={
+            "one": [calls(call("unsafe", id="1"))],
+            "two": [calls(call("idempotent", id="2")), text("Second.")],
+        },
+        play=play,
+        check_request=unacceptable,
+    )
+
+
+def keyed_prompts(world: CrashWorld) -> CrashScenario:
+    """A caller that never heard of a receipt says the same again, and again."""
+
+    async def play(run: CrashRun) -> None:
+        session = await run.session()
+        for word in ("First.", "Second."):
+            for _ in range(2):
+                await run.prompt(session, word, key=f"key of {word}")
+        await run.settle(session)
+        await run.prompt(session, "First.", key="key of First.")
+
+    return scenario(world, text("Heard."), text("Heard again."), play=play)
+
+
+def interrupted(world: CrashWorld) -> CrashScenario:
+    async def play(run: CrashRun) -> None:
+        session = await run.session()
+
+        async def stop() -> None:
+            await session.interrupt("enough")
+
+        run.at("tool unsafe", stop)
+        await run.prompt(session, "Go.")
+        await run.settle(session)
+        await run.prompt(session, "What now?")
+
+    return scenario(world, calls(call("unsafe")), text("Nothing."), play=play)
+
+
+SCENARIOS = [
+    pure_call,
+    idempotent_call,
+    reconcilable_call,
+    unsafe_call,
+    parallel_calls,
+    steer_and_queue,
+    permission_pending,
+    streaming,
+    retried,
+    long_session,
+    two_sessions,
+    keyed_prompts,
+    interrupted,
+]
+
+
+@pytest.mark.parametrize("crashed", SCENARIOS, ids=lambda one: one.__name__)
+def test_a_crash_at_any_instant_breaks_no_law(
+    crashed: Callable[[CrashWorld], CrashScenario], capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = crash_test(crashed)
+    with capsys.disabled():
+        print(f"\n{report}")
+    assert report.sound, report
+    assert len(report.found) == len(report.exercised) > 20
