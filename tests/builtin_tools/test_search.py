@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -564,6 +565,10 @@ def test_each_pattern_of_an_ignore_file_means_what_it_means_to_git(
         root = Path(name).resolve()
         git(root, "init", "-q")
         for line in lines:
+            # Its manual says that a `**` behind other characters is a plain `*`, and
+            # ripgrep keeps to that; git itself takes `a**/b` for `a` and then `**/b`.
+            if re.search(r"[^/*]\*\*", line.removeprefix("!")):
+                continue
             (root / ".gitignore").write_text(f"{line}\n")
             given = b"".join(one.encode() + b"\0" for one in names)
             told = git(root, "check-ignore", "-z", "--stdin", "--no-index", given=given)
