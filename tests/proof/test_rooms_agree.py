@@ -22,7 +22,13 @@ from dovetail.kernel.events.log import LogTransaction
 from dovetail.kernel.events.tail import RuntimeTail, Tail
 from dovetail.kernel.values.events import NoticeAdded
 from hypothesis import HealthCheck, settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 from support.model import Model, ModelSession
 from support.rooms import (
     Act,
@@ -36,13 +42,15 @@ from support.rooms import (
     open_rooms,
     plain,
     rebuild,
+    spoil,
     unsound,
 )
 
-EXAMPLES = int(os.environ.get("DOVETAIL_PROOF_EXAMPLES", "25"))
-STEPS = int(os.environ.get("DOVETAIL_PROOF_STEPS", "35"))
+EXAMPLES = int(os.environ.get("DOVETAIL_PROOF_EXAMPLES", "60"))
+STEPS = int(os.environ.get("DOVETAIL_PROOF_STEPS", "50"))
 
-SESSIONS = ("a", "b", "c")
+# One of them more often, so that much happens to it.
+SESSIONS = ("a", "a", "a", "b", "c")
 
 sessions = st.sampled_from(SESSIONS)
 places = st.integers(0, 12)
@@ -179,6 +187,29 @@ class RoomsAgree(RuleBasedStateMachine):
         right = self.model.perform(number, list(acts))
         assert said == [right, right], (acts, said, right)
 
+    @initialize(
+        admitted=st.lists(st.tuples(texts, deliveries, keys), max_size=5),
+        promotions=st.lists(st.booleans(), max_size=3),
+        told=st.lists(st.sampled_from(("notice", "step", "ask")), max_size=3),
+    )
+    def begin(
+        self,
+        admitted: list[tuple[Any, ...]],
+        promotions: list[bool],
+        told: list[str],
+    ) -> None:
+        """Begin with a session in which something happened already."""
+        self.do(("create", "a", None))
+        if admitted:
+            self.do(*[("admit", "a", *one) for one in admitted])
+        for idle in promotions:
+            self.do(("promote", "a", idle))
+        for what in told:
+            if what != "step":
+                self.do((what, "a", *(("news",) if what == "notice" else ())))
+            elif self.model.sessions["a"].open is None:
+                self.do(("step", "a"))
+
     def pick(self, session_id: str, place: int) -> str:
         """Return some input of a session, or the id of none."""
         session = self.model.sessions.get(session_id)
@@ -204,6 +235,19 @@ class RoomsAgree(RuleBasedStateMachine):
         if session and session.keys:
             key = sorted(session.keys)[place % len(session.keys)]
             text, delivery, _ = session.keys[key]
+            self.do(("admit", session_id, text, delivery, key), side=side)
+
+    @rule(session_id=sessions, place=places, other=st.integers(1, 3), side=sides)
+    def conflict(self, session_id: str, place: int, other: int, side: int) -> None:
+        """The same key with another prompt, another delivery, or both."""
+        session = self.model.sessions.get(session_id)
+        if session and session.keys:
+            key = sorted(session.keys)[place % len(session.keys)]
+            text, delivery, _ = session.keys[key]
+            if other & 1:
+                text += "!"
+            if other & 2:
+                delivery = "queue" if delivery == "steer" else "steer"
             self.do(("admit", session_id, text, delivery, key), side=side)
 
     @rule(session_id=sessions, place=places, side=sides)
@@ -319,11 +363,14 @@ class RoomsAgree(RuleBasedStateMachine):
         if session and len(session.kinds) < 250:
             self.do(("bulk", session_id, 300))
 
-    @rule(session_id=sessions)
-    def rebuild(self, session_id: str) -> None:
-        """Every projection from the log alone: the rows are those that were there."""
+    @rule(session_id=sessions, rows=st.booleans())
+    def rebuild(self, session_id: str, rows: bool) -> None:
+        """Every projection from the log alone: the rows are those that were there,
+        whatever is there meanwhile."""
         for rooms in self.rooms:
             before = self.portal.call(rooms[0].store.read, everything)
+            if rows and session_id in self.model.sessions:
+                self.portal.call(rooms[0].store.transact, spoil(session_id))
             self.portal.call(rebuild, rooms[0], session_id)
             assert self.portal.call(rooms[0].store.read, everything) == before
 
@@ -346,6 +393,17 @@ class RoomsAgree(RuleBasedStateMachine):
     def read(self, place: int, some: int) -> None:
         """Read on, at most so much; what comes is what comes next, once."""
         self.read_on(self.followers[place % len(self.followers)], some)
+
+    @rule(session_id=sessions)
+    @precondition(lambda self: self.followers)
+    def hear_of_another_process(self, session_id: str) -> None:
+        """Who has read everything is woken by what another process commits."""
+        if session_id in self.model.sessions:
+            for follower in self.followers:
+                self.read_on(follower, 100_000)
+            self.do(("notice", session_id, "from elsewhere"), side=1)
+            for follower in self.followers:
+                self.read_on(follower, 100_000)
 
     def read_on(self, follower: Follower, some: int) -> None:
         right = self.model_after(follower)[: len(follower.seen) + some]

@@ -6,7 +6,7 @@ numbered instead of random, so that whatever they hold is equal to the byte.
 """
 
 import shutil
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,13 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.events.log import EventLog, LogTransaction, events_between
 from dovetail.kernel.events.projector import Projection
-from dovetail.kernel.ports import Transaction
+from dovetail.kernel.ports import (
+    EpochRow,
+    InputRow,
+    MessageRow,
+    PermissionRow,
+    Transaction,
+)
 from dovetail.kernel.session import inbox
 from dovetail.kernel.session.coordinator import Coordinator, DrainControl
 from dovetail.kernel.session.sessions import Session, Sessions
@@ -472,3 +478,22 @@ async def rebuild(rooms: Rooms, session_id: str) -> None:
         projection.flush()
 
     await rooms.store.transact(rebuilding)
+
+
+def spoil(session_id: str) -> Callable[[Transaction], None]:
+    """Return a transaction that writes wrong projections, which are disposable."""
+
+    def spoiling(tx: Transaction) -> None:
+        row = tx.session(session_id)
+        assert row is not None
+        tx.put_session(attrs.evolve(row, title="wrong", steps=99, status="running"))
+        tx.put_epoch(EpochRow(session_id, 77, 78))
+        tx.put_input(
+            InputRow(session_id, "msg_x", 0, "steer", "pending", None, 0, None)
+        )
+        tx.put_message(MessageRow(session_id, 10**6, "msg_y", "user", 0, 0))
+        tx.put_permission(PermissionRow(session_id, "per_x", 0, "/", None))
+        for known in tx.messages(session_id, limit=3):
+            tx.put_message(attrs.evolve(known, end_seq=None, body_seq=0))
+
+    return spoiling
