@@ -16,7 +16,7 @@ from dovetail.kernel.values.errors import (
 from dovetail.kernel.values.events import NO_HASH
 from peewee import SQL, fn
 
-from .database import MAX_INTEGER, View, bounded
+from .database import MAX_INTEGER, Medium, View, bounded
 from .tables import Aggregate, Event, SetAside, insertion, render, slot
 
 AGGREGATE_OF = Aggregate.select(Aggregate.id).where(
@@ -35,17 +35,10 @@ _CONTENT = (
     Event.position,
 )
 
-_KEY = render(AGGREGATE_OF, "session_id")
-_HEAD = render(
-    Aggregate.select(Aggregate.seq, Aggregate.hash, Aggregate.owner).where(
-        Aggregate.session_id == slot("session_id")
-    ),
-    "session_id",
-)
-_END = render(
-    Aggregate.select(Aggregate.id, Aggregate.seq).where(
-        Aggregate.session_id == slot("session_id")
-    ),
+_PLACE = render(
+    Aggregate.select(
+        Aggregate.id, Aggregate.seq, Aggregate.hash, Aggregate.owner
+    ).where(Aggregate.session_id == slot("session_id")),
     "session_id",
 )
 _EVENTS = render(
@@ -154,16 +147,24 @@ _SET_OWNER = render(
 )
 
 
+Place = tuple[int, int, bytes, str | None]
+"""The key of a session, and its head: number, hash, owner."""
+
+
 class EventReads(View):
     """Reading the log."""
 
+    def place(self, session_id: str) -> Place | None:
+        """Return the key and the head of a session, or None where it has none yet."""
+        return self.one(_PLACE, (session_id,))
+
     def head(self, session_id: str) -> Head | None:
-        found = self.one(_HEAD, (session_id,))
+        found = self.place(session_id)
         if found is None:
             return None
-        made = Head(*found)
+        _, seq, hash, owner = found
         # A row without events and without an owner only keeps the session's place.
-        return None if made.seq < 0 and made.owner is None else made
+        return None if seq < 0 and owner is None else Head(seq, hash, owner)
 
     def events(
         self,
@@ -192,6 +193,19 @@ class EventReads(View):
 class EventWrites(EventReads):
     """Appending to the log, and the key of a session for all other writes."""
 
+    def __init__(self, connection: sqlite3.Connection, medium: Medium) -> None:
+        super().__init__(connection, medium)
+        # Nobody else can write meanwhile, so what was read stays true.
+        self._places: dict[str, Place] = {}
+
+    def place(self, session_id: str) -> Place | None:
+        known = self._places.get(session_id)
+        if known is None:
+            known = super().place(session_id)
+            if known is not None:
+                self._places[session_id] = known
+        return known
+
     def append(self, records: Sequence[EventRecord]) -> None:
         """See ``Transaction.append``.
 
@@ -204,15 +218,14 @@ class EventWrites(EventReads):
         if not records:
             return
         session_id = records[0].session_id
-        found = self.one(_END, (session_id,))
-        aggregate, head = found or (None, -1)
-        _check_numbers(records, session_id, head + 1)
+        found = self.place(session_id)
+        _check_numbers(records, session_id, found[1] + 1 if found else 0)
         last = records[-1]
-        if aggregate is None:
-            row = (session_id, last.seq, last.hash, None)
-            aggregate = self.write(_ADD_AGGREGATE, row).lastrowid
+        if found is None:
+            aggregate = self._add_place(session_id, last.seq, last.hash)
         else:
-            self.write(_MOVE_HEAD, (last.seq, last.hash, aggregate))
+            aggregate = found[0]
+            self._move_head(found, last)
         for record in records:
             self._add(aggregate, record)
 
@@ -221,6 +234,7 @@ class EventWrites(EventReads):
         if owner is None and self.known(session_id) is None:
             return
         self.write(_SET_OWNER, (owner, self.aggregate(session_id)))
+        self._places.pop(session_id, None)
 
     def remove_data(self, records: Sequence[EventRecord]) -> None:
         """See ``Transaction.remove_data``."""
@@ -235,31 +249,38 @@ class EventWrites(EventReads):
             return
         session_id, first = records[0].session_id, records[0].seq
         _check_numbers(records, session_id, first)
-        aggregate = self.known(session_id)
+        found = self.place(session_id)
+        aggregate = found[0] if found else None
         before = self.one(_LAST_BEFORE, (aggregate, first))
         count = -1 if before is None or before[0] is None else before[0]
-        if aggregate is None or count + 1 != first:
+        if found is None or count + 1 != first:
             raise EventGapError(session_id, first, f"the log has {count + 1} events")
         self.write(_KEEP_ASIDE, (aggregate, first))
         self.write(_TAKE_OUT, (aggregate, first))
         for record in records:
             self._add(aggregate, record)
-        last = records[-1]
-        self.write(_MOVE_HEAD, (last.seq, last.hash, aggregate))
+        self._move_head(found, records[-1])
 
     def known(self, session_id: str) -> int | None:
         """Return the key of a session, or None where it has none yet."""
-        found = self.one(_KEY, (session_id,))
-        return None if found is None else int(found[0])
+        found = self.place(session_id)
+        return None if found is None else found[0]
 
     def aggregate(self, session_id: str) -> int:
         """Return the key of a session, giving it one where it has none yet."""
         found = self.known(session_id)
-        if found is not None:
-            return found
-        made = self.write(_ADD_AGGREGATE, (session_id, -1, NO_HASH, None)).lastrowid
+        return self._add_place(session_id, -1, NO_HASH) if found is None else found
+
+    def _add_place(self, session_id: str, seq: int, hash: bytes) -> int:
+        made = self.write(_ADD_AGGREGATE, (session_id, seq, hash, None)).lastrowid
         assert made is not None
+        self._places[session_id] = (made, seq, hash, None)
         return made
+
+    def _move_head(self, place: Place, last: EventRecord) -> None:
+        aggregate, _, _, owner = place
+        self.write(_MOVE_HEAD, (last.seq, last.hash, aggregate))
+        self._places[last.session_id] = (aggregate, last.seq, last.hash, owner)
 
     def _add(self, aggregate: int | None, record: EventRecord) -> None:
         values = (
