@@ -23,8 +23,19 @@ from attrs import evolve, frozen
 
 from ..ports import EventRecord, Reader
 from ..values.codec import dumps, loads
-from ..values.errors import InvalidValueError, SessionBusyError, UndecodableError
-from ..values.events import Retention, SessionPruned, kinds, payload_digest
+from ..values.errors import (
+    EventLogError,
+    InvalidValueError,
+    SessionBusyError,
+    UndecodableError,
+)
+from ..values.events import (
+    Retention,
+    SessionPruned,
+    decode_event,
+    kinds,
+    payload_digest,
+)
 from ..values.ids import SessionId
 from .log import PAGE, LogTransaction
 
@@ -80,10 +91,17 @@ def reduced(record: EventRecord) -> EventRecord | None:
     if reduce is None or record.digest is not None:
         return None
     try:
-        fields = loads(record.data)
-        rest = dumps(reduce(fields))
-    except (UndecodableError, KeyError, TypeError):
+        decode_event(
+            record.kind,
+            record.version,
+            record.data,
+            record.session_id,
+            record.seq,
+            record.created,
+        )
+    except EventLogError:
         return None  # damaged: whoever repairs it needs all of it
+    rest = dumps(reduce(loads(record.data)))
     if rest == record.data:
         return None
     return evolve(record, data=rest, digest=seal(payload_digest(record.data), rest))

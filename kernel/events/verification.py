@@ -32,7 +32,7 @@ from .chain import Chain
 from .log import PAGE, LogTransaction
 from .rebuild import rebuild
 
-MOST_MISSING = 100_000
+MOST_MISSING = 10_000
 """How many lost events in a row are taken for lost events. A number further away is
 damaged itself, and filling up to it could take for ever."""
 
@@ -81,7 +81,7 @@ def verify(rows: Reader, session_id: str) -> Verified:
         if len(page) < PAGE:
             break
         page = rows.events(session_id, after=chain.seq, limit=PAGE)
-    if problem is None and head is not None:
+    if problem is None:
         problem = _wrong_end(chain, head)
     return Verified(
         session_id=session_id,
@@ -94,7 +94,9 @@ def verify(rows: Reader, session_id: str) -> Verified:
     )
 
 
-def _wrong_end(chain: Chain, head: Head) -> str | None:
+def _wrong_end(chain: Chain, head: Head | None) -> str | None:
+    if head is None:
+        return f"the log ends at {chain.seq}, and nothing says so"
     if head.seq != chain.seq:
         return f"the log was recorded to end at {head.seq}, and ends at {chain.seq}"
     if head.hash != chain.hash:
