@@ -281,6 +281,36 @@ class Command:
     load: Callable[[], Any]
 
 
+# --- what hooks are told about -----------------------------------------------------
+
+
+@frozen
+class PermissionQuestion:
+    """Something that a call wants to do, before it is allowed."""
+
+    session_id: SessionId
+    agent: str
+    action: str
+    resources: tuple[str, ...]
+    message_id: MessageId | None = None
+    call_id: str | None = None
+    metadata: Mapping[str, Json] = field(factory=dict, repr=False)
+
+
+@frozen
+class CallNotice:
+    """One call of a tool. The three ids name it wherever it is spoken of."""
+
+    session_id: SessionId
+    message_id: MessageId
+    call_id: str
+    tool: str
+    arguments: str = field(repr=False)
+    """The JSON text that the model wrote, parsed by nobody."""
+    effect: EffectClass | None = None
+    """None when no such tool was offered."""
+
+
 # --- what registering hooks are handed --------------------------------------------
 
 
@@ -289,8 +319,9 @@ class Place:
     """Where a registering hook is called: one plugin in one Location."""
 
     location: Location
-    settings: Mapping[str, Json] = field(factory=dict)
-    """The plugin's own table of the configuration, ``[plugins.NAME]``."""
+    settings: Any = field(factory=dict, repr=False)
+    """The plugin's own table of the configuration, ``[plugins.NAME]``: an instance of
+    its class ``Settings``, or a mapping where it declares none."""
     environment: Mapping[str, str] = field(factory=dict, repr=False)
     """The process environment as it was when the runtime was opened."""
     resource: Any = None

@@ -14,10 +14,23 @@ with ``hookimpl`` and offered through the entry-point group ``dovetail``::
 
 Rules for all hooks. They are synchronous and quick: they hand things over and do no
 I/O; what they hand over may wait. An implementation may take any subset of the
-arguments, by name. ``register_`` hooks are called once per Location, in plugin-name
-order, when the Location is first used; every item is attributed to its plugin, refused
-alone when it is wrong, and removed when the plugin's scope closes. An exception is
-recorded with plugin, hook and Location, and disturbs no other plugin.
+arguments, by name. Plugins are called in the order of their names, except that one
+comes behind those that it names in its attribute ``after``, and before those that it
+names in ``before``. ``register_`` hooks are called once per Location, when it is first
+used; every item is attributed to its plugin, refused alone when it is wrong, and
+removed when the plugin's scope closes. An exception is recorded with plugin, hook and
+Location, and disturbs no other plugin.
+
+A call that takes longer than its limit cannot be interrupted, because it is plain
+Python in the thread of the event loop: it is recorded afterwards and counts as an
+error. A plugin whose hook fails or lingers too often in one Location is not called
+there any more, and its contributions are taken back; the sessions concerned record a
+``plugin.disabled`` event. Where such a plugin guards something, what it guards does not
+happen any more either, until it is replaced or removed: ``register_rules``,
+``decide_permission``, ``prepare_request`` and ``prepare_tool_call`` fail closed.
+
+There are no hooks for Steps, executions and sessions as such: each of their turns is a
+durable event, and ``dovetail_observe_event`` is told of every one.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -27,16 +40,20 @@ import pluggy
 
 from .contracts import (
     AgentProfile,
+    CallNotice,
     Command,
     ContextSource,
+    PermissionQuestion,
     Place,
     Provider,
     Register,
+    Rule,
+    RuleEffect,
     SkillSource,
     Tool,
 )
 from .ports import Store
-from .values.events import Event
+from .values.events import Event, ToolFailed, ToolSucceeded
 from .values.request import ModelRequest
 
 PROJECT = "dovetail"
@@ -58,10 +75,16 @@ class Hooks:
     ) -> AbstractAsyncContextManager[Store] | None:
         """Open the store of a URL, if it is of your kind.
 
-        ``url`` is what ``open_runtime`` was given, for example ``sqlite:///a.db``.
-        Return an async context manager that yields the Store, or None for "not mine";
-        the first answer in plugin-name order wins. Called once when a runtime opens;
-        the store closes after everything else. An exception ends the opening.
+        Arguments: ``url`` is what ``open_runtime`` was given, for example
+        ``sqlite:///a.db``.
+
+        Result: an async context manager that yields the Store, or None for "not mine".
+        The first answer in plugin order wins; later plugins are not asked.
+
+        When: once when a runtime opens, outside any Location. The store closes after
+        everything else.
+
+        Errors: an exception ends the opening of the runtime.
 
         Example::
 
@@ -74,9 +97,16 @@ class Hooks:
     def dovetail_register_commands(self, register: Register[Command]) -> None:
         """Add commands to the command line.
 
-        ``register`` takes a Command. Called once per process that runs ``dovetail``,
-        outside any runtime. A command whose name is taken is refused. An exception
-        leaves out this plugin's commands and is shown by ``dovetail plugins list``.
+        Arguments: ``register`` takes a Command.
+
+        Result: none. The commands of all plugins are offered together; one whose name
+        is taken is refused.
+
+        When: once per process that runs ``dovetail``, outside any runtime. What the
+        command needs is imported by its ``load``, when it is run or its help is shown.
+
+        Errors: an exception leaves out this plugin's commands and is shown by
+        ``dovetail plugins list``.
 
         Example::
 
@@ -93,10 +123,19 @@ class Hooks:
     ) -> AbstractAsyncContextManager[Any] | None:
         """Open a resource that lives as long as the Location, such as a connection.
 
-        Return an async context manager, or None. What it yields is ``place.resource``
-        in this plugin's registering hooks. Called before them, on first use of the
-        Location; left in reverse order when the Location closes. An exception leaves
-        this plugin out of the Location.
+        Arguments: ``place`` names the Location, and holds your settings and the
+        environment.
+
+        Result: an async context manager, or None. What it yields is
+        ``place.resource`` in all other hooks of this plugin there.
+
+        When: on first use of the Location, before your other hooks, and when the
+        plugin is added or replaced. Left in reverse order when the Location closes,
+        which it does when it was not used for a while; the next use opens it again. A
+        task group inside it is yours for that long.
+
+        Errors: an exception, or not being open after ten seconds, leaves this plugin
+        out of the Location. A background task that raises later has the same effect.
 
         Example::
 
@@ -111,9 +150,17 @@ class Hooks:
     ) -> None:
         """Offer tools to the models of this Location.
 
-        ``register`` takes a Tool. A later plugin's tool hides an earlier one of the
-        same name until it is removed. Refused alone: a bad name, an input that is not
-        an attrs class, a type without a JSON Schema.
+        Arguments: ``register`` takes a Tool. ``place`` names the Location and holds
+        what your ``dovetail_open_location`` opened.
+
+        Result: none. A later plugin's tool hides an earlier one of the same name until
+        it is removed. Refused alone: a bad name, an input that is not an attrs class,
+        a type without a JSON Schema.
+
+        When: once per opening of a Location, in its scope. ``register`` may be called
+        later too, as long as the plugin is open there.
+
+        Errors: an exception is recorded; what was registered before it stays.
 
         Example::
 
@@ -128,9 +175,14 @@ class Hooks:
     ) -> None:
         """Offer providers of models.
 
-        ``register`` takes a Provider; a later one hides an earlier one of the same
-        name. Take keys and endpoints from ``place.environment`` and
-        ``place.providers``; reach no network here.
+        Arguments: ``register`` takes a Provider. ``place`` holds the environment and
+        the configured ``[providers.NAME]`` tables: take keys and endpoints from there.
+
+        Result: none. A later plugin's provider hides an earlier one of the same name.
+
+        When: once per opening of a Location, in its scope. Reach no network here.
+
+        Errors: an exception is recorded; what was registered before it stays.
 
         Example::
 
@@ -145,8 +197,15 @@ class Hooks:
     ) -> None:
         """Offer sources of System Context: what the model is told about its world.
 
-        ``register`` takes a ContextSource. A key can be offered once; the second is
-        refused. Sources are told in key order, whoever offers them.
+        Arguments: ``register`` takes a ContextSource. ``place`` names the Location.
+
+        Result: none. A key can be offered once; the second is refused. Sources are
+        told in key order, whoever offers them.
+
+        When: once per opening of a Location, in its scope. A source itself is observed
+        at most once per Step.
+
+        Errors: an exception is recorded; what was registered before it stays.
 
         Example::
 
@@ -161,8 +220,16 @@ class Hooks:
     ) -> None:
         """Offer sources of skills.
 
-        ``register`` takes a SkillSource. A skill of a later source hides one of the
-        same name of an earlier source.
+        Arguments: ``register`` takes a SkillSource. ``place`` names the Location and
+        the configured folders of skills.
+
+        Result: none. A skill of a later source hides one of the same name of an
+        earlier source.
+
+        When: once per opening of a Location, in its scope. A source is searched when
+        skills are first needed.
+
+        Errors: an exception is recorded; what was registered before it stays.
 
         Example::
 
@@ -177,8 +244,14 @@ class Hooks:
     ) -> None:
         """Offer agent profiles.
 
-        ``register`` takes an AgentProfile; a later one hides an earlier one of the
-        same name. Rules of the configuration come after a profile's and win.
+        Arguments: ``register`` takes an AgentProfile. ``place`` names the Location.
+
+        Result: none. A later plugin's profile hides an earlier one of the same name.
+        Settings of the configuration come on top, and its rules after a profile's.
+
+        When: once per opening of a Location, in its scope.
+
+        Errors: an exception is recorded; what was registered before it stays.
 
         Example::
 
@@ -187,7 +260,57 @@ class Hooks:
                 register(AgentProfile("reviewer", rules=[Rule("edit", "*", "deny")]))
         """
 
+    @hookspec
+    def dovetail_register_rules(self, register: Register[Rule], place: Place) -> None:
+        """Offer permission rules for all agents of this Location.
+
+        Arguments: ``register`` takes a Rule. ``place`` names the Location.
+
+        Result: none. The strictest wins: an ``ask`` or a ``deny`` counts wherever it
+        is stricter than what else is said. An ``allow`` is a default that a profile's
+        and the configuration's rules come after, for example for the actions of your
+        own tools.
+
+        When: once per opening of a Location, in its scope.
+
+        Errors: a guard. After an exception nothing is permitted in the Location: your
+        rules are not known whole, and might have forbidden it.
+
+        Example::
+
+            @hookimpl
+            def dovetail_register_rules(self, register):
+                register(Rule("weather", "*", "allow"))
+                register(Rule("bash", "*production*", "deny"))
+        """
+
     # --- while sessions run -------------------------------------------------------
+
+    @hookspec
+    def dovetail_decide_permission(
+        self, question: PermissionQuestion, place: Place
+    ) -> RuleEffect | None:
+        """Say whether something may be done.
+
+        Arguments: ``question`` says which agent wants to do what to which resources,
+        in which call. ``place`` names the Location.
+
+        Result: ``deny``, ``ask`` (a person, even where a rule or a saved approval
+        allows it), ``allow`` (on behalf of the person, where neither a rule nor a
+        saved approval decides), or None for no opinion. The strictest answer of all
+        plugins wins, and never loosens what a rule says.
+
+        When: each time a call asks for a permission, before the person is asked; once
+        per question, and again when a question is taken up after a restart.
+
+        Errors: a guard. An exception, or any other answer, denies.
+
+        Example::
+
+            @hookimpl
+            def dovetail_decide_permission(self, question):
+                return "deny" if question.action == "bash" and at_night() else None
+        """
 
     @hookspec
     def dovetail_prepare_request(
@@ -195,10 +318,16 @@ class Hooks:
     ) -> ModelRequest | None:
         """Adjust a request before it is sent.
 
-        Return a changed request (``attrs.evolve``), or None for no change. Called once
-        per Step, in plugin-name order, each seeing the result of the one before; never
-        per streamed token. An exception ends the Step as failed: a guard that breaks
-        must not be skipped (law plugins.6).
+        Arguments: ``request`` is what would be sent. ``place`` names the Location.
+
+        Result: a changed request (``attrs.evolve``), or None for no change. Each
+        plugin sees the result of the one before.
+
+        When: before every Physical Attempt, of which most Steps have one; never per
+        streamed token.
+
+        Errors: a guard. An exception, or anything that is not a request, ends the Step
+        as failed, and nothing is sent: a guard that breaks must not be skipped.
 
         Example::
 
@@ -208,13 +337,91 @@ class Hooks:
         """
 
     @hookspec
+    def dovetail_prepare_tool_call(self, call: CallNotice, place: Place) -> str | None:
+        """Stop a call before it runs.
+
+        Arguments: ``call`` names the tool and holds the arguments as the model wrote
+        them. ``place`` names the Location.
+
+        Result: None to let it run, or the reason why it must not, which the model
+        reads. The first reason wins. Arguments cannot be changed: what ran is what was
+        recorded.
+
+        When: once for every execution of a call, after the call is durable and before
+        its executor starts, also when it is executed again after a restart. The same
+        ids come again in ``dovetail_tool_succeeded`` or ``dovetail_tool_failed``.
+
+        Errors: a guard. An exception, or anything that is not a text, stops the call.
+
+        Example::
+
+            @hookimpl
+            def dovetail_prepare_tool_call(self, call):
+                return "not on Fridays" if call.tool == "deploy" else None
+        """
+
+    @hookspec
+    def dovetail_tool_succeeded(
+        self, call: CallNotice, outcome: ToolSucceeded, place: Place
+    ) -> None:
+        """See that a call succeeded.
+
+        Arguments: ``call`` is the call with the ids that it always had, ``outcome``
+        the event with what the model is shown, ``place`` the Location.
+
+        Result: none; all plugins are told.
+
+        When: soon after the settlement was committed, in the order of the log; exactly
+        one of this and ``dovetail_tool_failed`` for every call that is settled while
+        the Location is open.
+
+        Errors: an observer. An exception is recorded and the session goes on.
+
+        Example::
+
+            @hookimpl
+            def dovetail_tool_succeeded(self, call, outcome):
+                metrics.count(call.tool)
+        """
+
+    @hookspec
+    def dovetail_tool_failed(
+        self, call: CallNotice, outcome: ToolFailed, place: Place
+    ) -> None:
+        """See that a call failed, for whatever reason.
+
+        Arguments: ``call`` is the call with the ids that it always had, ``outcome``
+        the event with the failure, ``place`` the Location.
+
+        Result: none; all plugins are told.
+
+        When: like ``dovetail_tool_succeeded``. Always: also for a call that was
+        refused, stale, of an unknown tool, interrupted, or lost with its process.
+
+        Errors: an observer. An exception is recorded and the session goes on.
+
+        Example::
+
+            @hookimpl
+            def dovetail_tool_failed(self, call, outcome):
+                metrics.count(call.tool, outcome.failure.code)
+        """
+
+    @hookspec
     def dovetail_observe_event(self, event: Event, place: Place) -> None:
         """See a durable event of a session of this Location, after it was committed.
 
-        Called in the order of the log, soon after the commit; the session does not
-        wait for it. Not called for live deltas. An exception is recorded and the
-        session goes on. For work that must not miss an event, read
-        ``session.events(after=cursor)`` instead.
+        Arguments: ``event`` says its kind and holds its own fields: a Step that ended
+        is a StepEnded or a StepFailed, an execution that ended an ExecutionEnded, a
+        session that began a SessionCreated. ``place`` names the Location.
+
+        Result: none; all plugins are told.
+
+        When: in the order of the log, soon after the commit, while the Location is
+        open; the session does not wait for it. Not for live deltas. For work that must
+        not miss an event, read ``session.events(after=cursor)`` instead.
+
+        Errors: an observer. An exception is recorded and the session goes on.
 
         Example::
 

@@ -6,15 +6,14 @@ Locations; and in reverse. Every other module receives its collaborators from he
 
 import logging
 import os
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
-from attrs import evolve
 
 from .access.permissions import Permissions
 from .access.rules import DEFAULT_RULES
@@ -28,7 +27,7 @@ from .lifecycle.configuration import Configuration
 from .lifecycle.location_map import LocationMap
 from .lifecycle.plugin_loader import load_plugins
 from .lifecycle.plugin_set import PluginSet
-from .lifecycle.registrations import Registration, Registrations
+from .lifecycle.registrations import Registrations
 from .lifecycle.scope import Scope
 from .models.catalog import ModelCatalog
 from .models.retry import RetryPolicy
@@ -37,6 +36,7 @@ from .session.coordinator import Coordinator
 from .session.execution import ExecutionSettings
 from .session.observers import Observers
 from .session.ownership import DEFAULT_LEASE_SECONDS
+from .session.plugin_scopes import Changes, HookLimits, LocationPlugins
 from .session.runner import Runner
 from .session.services import DEFAULT_AGENT, LocationHandle, LocationServices
 from .session.sessions import Sessions
@@ -44,9 +44,7 @@ from .skills import SkillRegistry, skills_source
 from .tools.registry import ToolRegistry
 from .values.clock import Clock
 from .values.errors import (
-    DovetailError,
     InvalidValueError,
-    PluginError,
     RuntimeClosedError,
     StoreUnknownError,
 )
@@ -82,6 +80,8 @@ def open_runtime(
     lease_seconds: float = DEFAULT_LEASE_SECONDS,
     retry: RetryPolicy | None = None,
     stream_silence: float | None = None,
+    location_idle_seconds: float | None = 3600,
+    hook_limits: HookLimits | None = None,
     clock: Clock | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> "Runtime":
@@ -99,8 +99,10 @@ def open_runtime(
     goes on in any case, having recorded the Continuation Report. ``lease_seconds`` is
     how long another process waits before it takes over the sessions of one that died.
     ``retry`` says how failed requests are sent again, ``stream_silence`` after how many
-    seconds without a sign a stream counts as broken (None: never). ``environment``
-    stands for ``os.environ``.
+    seconds without a sign a stream counts as broken (None: never).
+    ``location_idle_seconds`` is after how long without use a Location closes (None:
+    with the runtime), ``hook_limits`` what plugins may cost before they are disabled.
+    ``environment`` stands for ``os.environ``.
 
     Leaving it interrupts what runs, settles it durably, and closes everything.
 
@@ -117,6 +119,10 @@ def open_runtime(
             raise InvalidValueError(what, value, f"one of {', '.join(choices)}")
     if not 0.1 <= lease_seconds <= 3600:
         raise InvalidValueError("lease_seconds", lease_seconds, "from 0.1 to 3600")
+    if location_idle_seconds is not None and not location_idle_seconds >= 0:
+        raise InvalidValueError(
+            "location_idle_seconds", location_idle_seconds, "at least 0, or None"
+        )
     environment = dict(os.environ if environment is None else environment)
     return Runtime(
         url,
@@ -126,12 +132,15 @@ def open_runtime(
             allow=allow_plugins,
             deny=deny_plugins,
             environment=environment,
+            clock=clock,
         ),
         on_permission,
         resume,
         ExecutionSettings(lease_seconds, retry or RetryPolicy(), stream_silence),
         clock or SystemClock(),
         environment,
+        location_idle_seconds,
+        hook_limits or HookLimits(),
     )
 
 
@@ -147,6 +156,8 @@ class Runtime:
         settings: ExecutionSettings,
         clock: Clock,
         environment: Mapping[str, str],
+        location_idle_seconds: float | None,
+        hook_limits: HookLimits,
     ) -> None:
         self.plugins = plugins
         """What was found, what was loaded, and what is wrong with the rest."""
@@ -156,6 +167,9 @@ class Runtime:
         self._settings = settings
         self._clock = clock
         self._environment = environment
+        self._location_idle_seconds = location_idle_seconds
+        self._hook_limits = hook_limits
+        self._changes: dict[Location, Changes] = {}
         self._tasks: TaskGroup | None = None
         self._closed = False
 
@@ -176,7 +190,7 @@ class Runtime:
             LocationNotFoundError: there is no such directory.
         """
         self._check_open()
-        return LocationHandle(Location.at(path), self._locations.acquire)
+        return LocationHandle(Location.at(path), self._locations.use)
 
     def live(self, *, session_id: str | None = None) -> LiveSubscription:
         """Return every event as it happens from now on, deltas included.
@@ -214,10 +228,15 @@ class Runtime:
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._log = EventLog(self._store, self._clock)
-        self._locations = LocationMap(self._tasks, self._open_location)
+        self._locations = LocationMap(
+            self._tasks,
+            self._open_location,
+            clock=self._clock,
+            idle_seconds=self._location_idle_seconds,
+        )
         self._runner = Runner(
             self._log,
-            self._locations.acquire,
+            self._locations.use,
             new_id("own", self._clock),
             self._resume,
             self._settings,
@@ -275,6 +294,7 @@ class Runtime:
         self, location: Location, scope: Scope
     ) -> LocationServices:
         Location.at(location.directory)
+        assert self._tasks is not None
         configuration = await to_thread.run_sync(
             Configuration.load, location, self._environment
         )
@@ -303,8 +323,26 @@ class Runtime:
                 self._log,
                 rules,
                 self._on_permission,
+                lambda request: services.decide(request),
             ),
-            plugins=self.plugins,
+            plugins=LocationPlugins(
+                self.plugins,
+                Place(
+                    location=location,
+                    environment=self._environment,
+                    providers=configuration.providers,
+                    skill_folders=configuration.skill_folders,
+                ),
+                tables=configuration.plugins,
+                left_out=dict.fromkeys(
+                    configuration.disabled_plugins, "the configuration disables it"
+                ),
+                changes=self._changes.setdefault(location, {}),
+                log=self._log,
+                tasks=self._tasks,
+                limits=self._hook_limits,
+            ),
+            plugin_rules=Registrations(),
         )
         agents.add(
             "dovetail",
@@ -318,101 +356,12 @@ class Runtime:
             OURS,
         )
         context.register(skills_source(skills), "dovetail", OURS)
-        for plugin in self.plugins.loaded():
-            if plugin in configuration.disabled_plugins:
-                continue
-            await self._open_plugin(plugin, services)
+        await scope.enter(services.plugins.running(services.registering()))
+        scope.spawn(services.plugins.record_notices)
         for name in configuration.agents:
             base = agents.get(name) or AgentProfile(name, rules=DEFAULT_RULES)
             agents.add(
                 "configuration", name, configuration.profile(name, base), CONFIGURED
             )
-        observers = Observers(services, self._log)
-        if observers.needed:
-            await scope.enter(observers.running())
+        await scope.enter(Observers(services, self._log).running())
         return services
-
-    async def _open_plugin(self, plugin: str, services: LocationServices) -> None:
-        """Open one plugin in a Location; its failures stay its own (law plugins.1)."""
-        directory = services.location.directory
-        place = Place(
-            location=services.location,
-            settings=services.configuration.plugins.get(plugin, {}),
-            environment=self._environment,
-            providers=services.configuration.providers,
-            skill_folders=services.configuration.skill_folders,
-        )
-        assert self._tasks is not None
-        scope = Scope(f"plugin {plugin} at {directory}", self._tasks)
-        await services.scope.enter(_opened(scope))
-        try:
-            if self.plugins.implements(plugin, "dovetail_open_location"):
-                manager = self.plugins.call(
-                    plugin, "dovetail_open_location", place=place
-                )
-                if manager is not None:
-                    resource = await scope.enter(manager)
-                    place = evolve(place, resource=resource)
-        except Exception as error:
-            # Boundary: what a plugin opens is a stranger's code.
-            self.plugins.record(
-                PluginError(
-                    plugin,
-                    f"{type(error).__name__}: {error}",
-                    hook="dovetail_open_location",
-                    location=directory,
-                )
-            )
-            await scope.aclose()
-            return
-        services.places[plugin] = place
-        scope.defer(lambda: _forget(services.places, plugin))
-        for hook, add in services.registering():
-            if self.plugins.implements(plugin, hook):
-                register = _Registering(self.plugins, plugin, hook, scope, add)
-                try:
-                    self.plugins.call(plugin, hook, register=register, place=place)
-                except PluginError:
-                    # Recorded by the caller; what was registered before it stays.
-                    logger.debug("%s of %s ended early", hook, plugin)
-
-
-def _forget(places: dict[str, Place], plugin: str) -> None:
-    places.pop(plugin, None)
-
-
-@asynccontextmanager
-async def _opened(scope: Scope) -> AsyncIterator[Scope]:
-    await scope.open()
-    try:
-        yield scope
-    finally:
-        await scope.aclose()
-
-
-class _Registering:
-    """The ``register`` that one hook of one plugin is handed."""
-
-    def __init__(
-        self,
-        plugins: PluginSet,
-        plugin: str,
-        hook: str,
-        scope: Scope,
-        add: Any,
-    ) -> None:
-        self._plugins = plugins
-        self._plugin = plugin
-        self._hook = hook
-        self._scope = scope
-        self._add = add
-
-    def __call__(self, item: Any) -> None:
-        try:
-            made: Registration[Any] = self._add(
-                item, self._plugin, self._plugins.rank(self._plugin)
-            )
-        except DovetailError as error:
-            self._plugins.record(PluginError(self._plugin, str(error), hook=self._hook))
-            return
-        self._scope.defer(made.close)

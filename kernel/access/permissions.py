@@ -123,11 +123,15 @@ class Permissions:
         log: EventLog,
         rules_for: Callable[[str], Sequence[Rule]],
         policy: Policy = "ask",
+        answer: Callable[["AskRequest"], tuple[RuleEffect, str] | None] | None = None,
     ) -> None:
         self._location = location
         self._log = log
         self._rules_for = rules_for
         self._policy = policy
+        self._answer = answer or _no_answer
+        # Requests that a plugin wants a person to see, whatever is approved.
+        self._insisted: set[str] = set()
         # Requests that a call of this process waits for or took the answer of: an
         # answer counts once. It grows by one per question to a person, which is slow.
         self._used: set[str] = set()
@@ -142,8 +146,9 @@ class Permissions:
     async def ask(self, request: AskRequest) -> None:
         """Return when the action on all resources is allowed.
 
-        Rules decide first, then saved approvals, then the policy. Where the policy is
-        to ask, the request is durable before this waits, and waits as long as nobody
+        Rules decide first, then saved approvals, then the policy. Plugins can be
+        stricter than all of them, and allow what none of them decides. Where the policy
+        is to ask, the request is durable before this waits, and waits as long as nobody
         answers. Policies other than ``ask`` leave no event. A call that asks the same
         again after a restart waits for the request that it left, or takes the answer
         that this got meanwhile, once.
@@ -151,11 +156,22 @@ class Permissions:
         Cancelling it withdraws the request: it is answered ``reject`` by ``interrupt``.
 
         Raises:
-            PermissionDeniedError: a rule denies it.
+            PermissionDeniedError: a rule or a plugin denies it.
             PermissionRejectedError: the person said no, or the policy did.
             RuntimeClosedError: the runtime closes; the request stays.
         """
         rules = tuple(self._rules_for(request.agent))
+        answer = self._answer(request)
+        if answer is not None:
+            effect, who = answer
+            if effect == "deny":
+                raise PermissionDeniedError(
+                    request.action, request.resources, f"plugin {who!r} denies it"
+                )
+            # As a rule, so that it counts wherever rules do: an `ask` is stricter than
+            # any approval, an `allow` is what holds where nothing else is said.
+            said = Rule("*", "*", effect, tightens=effect == "ask")
+            rules = (said, *rules)
         effect = decide(request.action, request.resources, rules)
         if effect != "ask" and not await self._left_by(request):
             return _conclude(effect, request, rules)
@@ -164,6 +180,8 @@ class Permissions:
         if effect == "ask" and standing.reply is not None:
             return _heed(standing.reply, request)
         if effect == "ask" and self._policy == "ask":
+            if answer is not None and answer[0] == "ask":
+                self._insisted.add(standing.id)
             return _heed(await self._question(request, rules, standing.id), request)
         if standing.pending:
             granted = effect == "allow" or (effect == "ask" and self._policy == "allow")
@@ -394,6 +412,8 @@ class Permissions:
             asked = _question_of(tx.rows, row)
             if asked is None or asked.agent != answered.agent:
                 continue
+            if asked.request_id in self._insisted:
+                continue
             if decide(asked.action, asked.resources, rules, approvals) == "allow":
                 tx.append(_replied(row, "once", answered.request_id))
 
@@ -466,6 +486,10 @@ class Permissions:
             and session is not None
             and session.workspace == self._location.workspace
         )
+
+
+def _no_answer(request: AskRequest) -> None:
+    return None
 
 
 # --- what a request is ------------------------------------------------------------

@@ -28,7 +28,7 @@ from .plugin_object import (
     Plugin,
     name_of,
     nearest,
-    put_in_order,
+    ranks,
     take_in,
     told,
 )
@@ -91,7 +91,10 @@ def load_plugins(
         chosen.judge_given(plugin)
         if plugin.state == "loaded":
             _register(plugin, item, manager, table, taken)
-    found = _merged(found, [each.name for each in put_in_order(list(taken.values()))])
+    order = ranks(list(taken.values()))
+    for name, plugin in taken.items():
+        plugin.rank = order[name]
+    found = _merged(found, list(order))
     for each in found:
         for warning in each.warnings:
             logger.warning("plugin %r: %s", each.name, warning)

@@ -157,7 +157,7 @@ class Plugin:
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     rank: Rank = 0
-    """Its place among all plugins of a runtime; see ``put_in_order``."""
+    """Its place among all plugins of a runtime; see ``ranks``."""
     errors: int = 0
     last_error: str | None = None
     warnings: list[str] = field(factory=list)
@@ -223,8 +223,8 @@ def name_of(item: object) -> tuple[str, bool]:
 # --- the order --------------------------------------------------------------------
 
 
-def put_in_order(plugins: Sequence[Plugin]) -> list[Plugin]:
-    """Return the plugins in the order in which they are called, and set their ranks.
+def ranks(plugins: Sequence[Plugin]) -> dict[str, Rank]:
+    """Return the plugins' names, in the order in which they are called, with ranks.
 
     By name; one that declares to come ``after`` others (or that others declare to
     come ``before``) comes at once after the last of them. Names that are not there
@@ -259,10 +259,11 @@ def put_in_order(plugins: Sequence[Plugin]) -> list[Plugin]:
             )
         return paths[name]
 
-    for name, each in named.items():
-        path = place(name)
-        each.rank = levels[name] if path == (name,) else (levels[name], path)
-    return sorted(plugins, key=lambda each: paths[each.name])
+    order = sorted(named, key=place)
+    return {
+        name: levels[name] if paths[name] == (name,) else (levels[name], paths[name])
+        for name in order
+    }
 
 
 def _circular(after: Mapping[str, set[str]]) -> list[str]:

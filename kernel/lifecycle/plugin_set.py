@@ -28,7 +28,6 @@ from .plugin_object import (
     Plugin,
     PluginState,
     nearest,
-    put_in_order,
     take_in,
     told,
 )
@@ -134,7 +133,6 @@ class PluginSet:
         plugin = Plugin(name, origin, None, ADDED)
         # A manager of its own: the same object may be used in several Locations.
         take_in(plugin, item, self._table.manager(), self._table)
-        put_in_order([plugin])
         return plugin
 
     # --- calling ------------------------------------------------------------------

@@ -40,13 +40,20 @@ class Scope:
     """Owns resources and tasks under one name, in one task of ``parent``."""
 
     def __init__(
-        self, name: str, parent: TaskGroup, *, close_seconds: float = CLOSE_SECONDS
+        self,
+        name: str,
+        parent: TaskGroup,
+        *,
+        close_seconds: float = CLOSE_SECONDS,
+        on_failure: Callable[[Exception], None] | None = None,
     ) -> None:
         self.name = name
         self.failure: BaseException | None = None
         """What ended the scope early: a resource's background task that broke."""
         self._parent = parent
         self._close_seconds = close_seconds
+        self._on_failure = on_failure
+        self._given_up = False
         self._queue: list[_Entering] = []
         self._wake = anyio.Event()
         self._opened = False
@@ -125,17 +132,33 @@ class Scope:
         else:
             self._callbacks.append(callback)
 
-    async def aclose(self) -> None:
+    async def aclose(self, *, within: float | None = None) -> None:
         """Close everything, at the latest after the bound. Closing twice is harmless.
 
-        Cancelling the caller does not stop the closing.
+        ``within`` makes the bound smaller, in seconds. What is still being entered is
+        given up, because nobody waits for it. Cancelling the caller does not stop the
+        closing. What ignores even being cancelled is left behind, and logged: its task
+        can be ended by nobody, and the group that it runs in waits for it.
         """
+        if within is not None:
+            self._close_seconds = min(self._close_seconds, within)
         self._closing = True
         self._wake.set()
         if not self._opened:
             self.closed.set()
-        with anyio.CancelScope(shield=True):
+        elif self._queue:
+            self._given_up = True
+            self._outer.cancel()
+        with (
+            anyio.CancelScope(shield=True),
+            anyio.move_on_after(2 * self._close_seconds) as waiting,
+        ):
             await self.closed.wait()
+        if waiting.cancelled_caught:
+            logger.error(
+                "scope %s ignores that it is closed and cancelled; it is left behind",
+                self.name,
+            )
 
     async def _run(self, *, task_status: TaskStatus[None]) -> None:
         try:
@@ -153,7 +176,9 @@ class Scope:
                             anyio.current_time() + self._close_seconds
                         )
                         await self._let_go()
-            if self._outer.cancelled_caught:
+            if self._given_up:
+                logger.warning("scope %s was closed while it opened", self.name)
+            elif self._outer.cancelled_caught:
                 logger.error(
                     "scope %s did not close within %g s; what was left is abandoned",
                     self.name,
@@ -162,6 +187,8 @@ class Scope:
         except Exception as error:
             self.failure = error
             logger.exception("scope %s failed", self.name)
+            if self._on_failure is not None:
+                self._on_failure(error)
         finally:
             self._closing = True
             self.closed.set()

@@ -46,12 +46,11 @@ def facts_now(
         agent=agent,
         model=model,
         tools=tool_digests(advertised),
-        rules=_rules(services.rules(agent)),
+        rules=_rules(
+            [*(one.item for one in services.forbidding()), *services.rules(agent)]
+        ),
         approvals=tuple(sorted(row.id for row in approvals)),
-        plugins={
-            name: services.plugins.state(name).version or "given"
-            for name in services.places
-        },
+        plugins=services.plugins.versions(),
     )
 
 

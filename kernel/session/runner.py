@@ -9,7 +9,6 @@ its lease ends. Knows nothing of who waits (the coordinator does).
 
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 
 import anyio
 from attrs import frozen
@@ -35,7 +34,7 @@ from .execution import Execution, ExecutionSettings
 from .history import History
 from .ownership import LeaseHeldError
 from .recovery import settle_open
-from .services import LocationServices
+from .services import LocationServices, Use
 from .step import Step
 
 logger = logging.getLogger(__name__)
@@ -60,13 +59,13 @@ class Runner:
     def __init__(
         self,
         log: EventLog,
-        acquire: Callable[[Location], Awaitable[LocationServices]],
+        use: Use,
         owner: str,
         policy: recovery.Policy,
         settings: ExecutionSettings,
     ) -> None:
         self._log = log
-        self._acquire = acquire
+        self._use = use
         self._owner = owner
         self._settings = settings
         self._policy = policy
@@ -220,10 +219,11 @@ class Runner:
         )
         self._running[session_id] = (execution, control)
         try:
-            services = await self._acquire(Location(row.directory, row.workspace))
-            if await self._admitted(execution, services, control):
-                while await Step(execution, services).run():
-                    pass
+            async with self._use(Location(row.directory, row.workspace)) as services:
+                with services.plugins.serving(execution.session_id):
+                    if await self._admitted(execution, services, control):
+                        while await Step(execution, services).run():
+                            pass
         except (StoreError, OwnerFencedError):
             raise
         except DovetailError as error:
@@ -276,8 +276,8 @@ class Runner:
             return row
 
         row = await self._log.read(read)
-        services = await self._acquire(Location(row.directory, row.workspace))
-        return await report_of(self._log, services, history)
+        async with self._use(Location(row.directory, row.workspace)) as services:
+            return await report_of(self._log, services, history)
 
     async def _interrupted(self, execution: Execution, control: DrainControl) -> None:
         if control.reason is None or (

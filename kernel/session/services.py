@@ -4,32 +4,58 @@ Owns nothing of its own: it is the bundle that ``runtime`` puts together when a
 Location opens, and the handle through which an application looks at it.
 """
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+import logging
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Any
 
-from attrs import define, field
+from attrs import define
 
-from ..access.permissions import PermissionRequest, Permissions, SavedApproval
+from ..access.permissions import (
+    AskRequest,
+    PermissionRequest,
+    Permissions,
+    SavedApproval,
+)
+from ..access.rules import deciding_rule
 from ..context.registry import ContextRegistry
-from ..contracts import AgentProfile, Place, Provider, Rule, Skill, SkillProblem
+from ..contracts import (
+    AgentProfile,
+    CallNotice,
+    PermissionQuestion,
+    Provider,
+    Rule,
+    RuleEffect,
+    Skill,
+    SkillProblem,
+)
 from ..lifecycle.configuration import Configuration
-from ..lifecycle.plugin_set import PluginSet
-from ..lifecycle.registrations import Registration, Registrations
+from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..lifecycle.scope import Scope
 from ..models.catalog import ModelCatalog
 from ..skills import SkillRegistry
 from ..tools.registry import ToolRegistry
-from ..values.errors import AgentNotFoundError, InvalidValueError
+from ..values.errors import AgentNotFoundError, InvalidValueError, PluginError
 from ..values.events import PermissionReply
+from ..values.ids import SessionId
 from ..values.location import Location
 from ..values.request import ModelInfo, ModelRequest
 from ..values.tool import ToolDefinition
+from .plugin_scopes import Add, LocationPlugin, LocationPlugins
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_AGENT = "build"
 PREPARE = "dovetail_prepare_request"
+PREPARE_CALL = "dovetail_prepare_tool_call"
+DECIDE = "dovetail_decide_permission"
+RULES = "dovetail_register_rules"
 
-Add = Callable[[Any, str, int], Registration[Any]]
-"""``add(item, owner, rank)``."""
+Use = Callable[[Location], "AbstractAsyncContextManager[LocationServices]"]
+"""Opens a Location, if it is not, and keeps it open for as long as it is entered."""
+
+_STRICTNESS: dict[RuleEffect, int] = {"allow": 0, "ask": 1, "deny": 2}
 
 
 @define(eq=False)
@@ -45,16 +71,85 @@ class LocationServices:
     skills: SkillRegistry
     agents: Registrations[AgentProfile]
     permissions: Permissions
-    plugins: PluginSet
+    plugins: LocationPlugins
     providers: Registrations[Provider]
-    places: dict[str, Place] = field(factory=dict)
-    """By plugin name, in plugin order: what its hooks are told about this place."""
+    plugin_rules: Registrations[Rule]
 
     def rules(self, agent: str) -> Sequence[Rule]:
-        """Return an agent's rules: the profile's, then the configuration's, which
-        win."""
+        """Return an agent's rules: what plugins allow, the profile's, then the
+        configuration's. The last that matches wins, so that what a plugin allows is
+        a default; what it forbids is in ``forbidding``."""
         profile = self.agents.get(agent)
-        return (*(profile.rules if profile else ()), *self.configuration.rules)
+        allowing = [one.item for one in self.plugin_rules.all()]
+        return (
+            *(rule for rule in allowing if rule.effect == "allow"),
+            *(profile.rules if profile else ()),
+            *self.configuration.rules,
+        )
+
+    def forbidding(self) -> Sequence[Registration[Rule]]:
+        """Return the rules of plugins that deny or ask; of these the strictest wins."""
+        return [one for one in self.plugin_rules.all() if one.item.effect != "allow"]
+
+    def decide(self, request: AskRequest) -> tuple[RuleEffect, str] | None:
+        """Return the strictest answer of the plugins, and whose it is.
+
+        One that breaks, or cannot be called, denies (law plugins.6).
+        """
+        try:
+            self.plugins.calling(RULES)
+            deciding = self.plugins.calling(DECIDE)
+        except PluginError as error:
+            return "deny", error.plugin
+        answers = [
+            (one.item.effect, one.owner)
+            for one in self.forbidding()
+            for resource in request.resources
+            if deciding_rule(request.action, resource, [one.item])
+        ]
+        question = PermissionQuestion(
+            session_id=request.session_id,
+            agent=request.agent,
+            action=request.action,
+            resources=request.resources,
+            message_id=request.message_id,
+            call_id=request.call_id,
+            metadata=request.metadata,
+        )
+        for one in deciding:
+            answer: Any = "deny"
+            try:
+                answer = self.plugins.call(
+                    one, DECIDE, session_id=request.session_id, question=question
+                )
+            except PluginError as error:
+                logger.debug("denied, because %s", error)
+            if answer is None:
+                continue
+            if answer not in _STRICTNESS:
+                self.plugins.refuse(one, DECIDE, f"it answered {type(answer).__name__}")
+                answer = "deny"
+            answers.append((answer, one.name))
+        return max(answers, key=lambda each: _STRICTNESS[each[0]], default=None)
+
+    def refusal(self, call: CallNotice) -> str | None:
+        """Return why a plugin does not let a call run; None when all do."""
+        try:
+            guarding = self.plugins.calling(PREPARE_CALL)
+            for one in guarding:
+                reason: Any = self.plugins.call(
+                    one, PREPARE_CALL, session_id=call.session_id, call=call
+                )
+                if isinstance(reason, str):
+                    return f"plugin {one.name!r} does not let it run: {reason}"
+                if reason is not None:
+                    raise self.plugins.refuse(
+                        one, PREPARE_CALL, f"it answered {type(reason).__name__}"
+                    )
+        except PluginError as error:
+            # What the exception says is for the operator, who has it in the log.
+            return f"plugin {error.plugin!r} guards calls and cannot decide"
+        return None
 
     def registering(self) -> Sequence[tuple[str, "Add"]]:
         """Return each registering hook with what takes its items."""
@@ -64,10 +159,19 @@ class LocationServices:
             ("dovetail_register_context", self.context.register),
             ("dovetail_register_skills", self.skills.register),
             ("dovetail_register_agents", self._add_agent),
+            (RULES, self._add_rule),
         )
 
+    def _add_rule(self, rule: Rule, owner: str, rank: Rank) -> Registration[Rule]:
+        if not isinstance(rule, Rule) or rule.effect not in _STRICTNESS:
+            raise InvalidValueError(
+                "rule", rule, "give a Rule with the effect allow, ask or deny"
+            )
+        key = f"{rule.effect} {rule.action} {rule.resource}"
+        return self.plugin_rules.add(owner, key, rule, rank)
+
     def _add_provider(
-        self, provider: Provider, owner: str, rank: int
+        self, provider: Provider, owner: str, rank: Rank
     ) -> Registration[Provider]:
         if not isinstance(provider, Provider):
             raise InvalidValueError("provider", provider, "give a Provider")
@@ -78,7 +182,7 @@ class LocationServices:
         return self.providers.add(owner, provider.name, provider, rank)
 
     def _add_agent(
-        self, profile: AgentProfile, owner: str, rank: int
+        self, profile: AgentProfile, owner: str, rank: Rank
     ) -> Registration[AgentProfile]:
         if not isinstance(profile, AgentProfile):
             raise InvalidValueError("agent profile", profile, "give an AgentProfile")
@@ -101,32 +205,38 @@ class LocationServices:
             raise AgentNotFoundError(wanted, f"offered here: {offered}")
         return profile
 
-    def prepare(self, request: ModelRequest) -> ModelRequest:
+    def prepare(self, request: ModelRequest, session_id: SessionId) -> ModelRequest:
         """Return the request as the plugins adjusted it, each in its turn.
 
         Raises:
             PluginError: a plugin broke; the request must not be sent (law plugins.6).
         """
-        for plugin, place in self.places.items():
-            if self.plugins.implements(plugin, PREPARE):
-                changed = self.plugins.call(
-                    plugin, PREPARE, request=request, place=place
+        for one in self.plugins.calling(PREPARE):
+            changed: Any = self.plugins.call(
+                one, PREPARE, session_id=session_id, request=request
+            )
+            if isinstance(changed, ModelRequest):
+                request = changed
+            elif changed is not None:
+                raise self.plugins.refuse(
+                    one, PREPARE, f"it answered {type(changed).__name__}"
                 )
-                if changed is not None:
-                    request = changed
         return request
 
 
 class LocationHandle:
     """A Location as an application sees it. It opens on first use.
 
-    ``await handle`` opens it now. Everything here describes what is offered at the
-    moment of the call.
+    ``await handle`` opens it now; ``async with handle`` keeps it open for as long as
+    it is entered. Otherwise it closes when it was not used for a while, and the next
+    use opens it again. Everything here describes what is offered at the moment of the
+    call.
     """
 
-    def __init__(self, location: Location, acquire: Callable[[Location], Any]) -> None:
+    def __init__(self, location: Location, use: Use) -> None:
         self.location = location
-        self._acquire = acquire
+        self._use = use
+        self._entered: list[AbstractAsyncContextManager[LocationServices]] = []
 
     def __repr__(self) -> str:
         return f"LocationHandle({self.location.directory!r})"
@@ -135,35 +245,56 @@ class LocationHandle:
         return self._opened().__await__()
 
     async def _opened(self) -> "LocationHandle":
-        await self._services()
+        async with self._use(self.location):
+            return self
+
+    async def __aenter__(self) -> "LocationHandle":
+        use = self._use(self.location)
+        await use.__aenter__()
+        self._entered.append(use)
         return self
 
-    async def _services(self) -> LocationServices:
-        services: LocationServices = await self._acquire(self.location)
-        return services
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._entered.pop().__aexit__(None, None, None)
+
+    def _services(self) -> "AbstractAsyncContextManager[LocationServices]":
+        return self._use(self.location)
 
     async def tools(self) -> Sequence[ToolDefinition]:
         """Return the tools that models are offered, in name order."""
-        return (await self._services()).tools.advertise().definitions
+        async with self._services() as services:
+            return services.tools.advertise().definitions
 
     async def models(self) -> Sequence[ModelInfo]:
         """Return the models that are known by name; others may be accepted."""
-        return (await self._services()).catalog.models()
+        async with self._services() as services:
+            return services.catalog.models()
 
     async def skills(self) -> Sequence[Skill]:
         """Return the skills that are offered, in name order."""
-        return await (await self._services()).skills.skills()
+        async with self._services() as services:
+            return await services.skills.skills()
 
     async def skill_problems(self) -> Sequence[SkillProblem]:
         """Return what looked like a skill and is not offered, and why."""
-        services = await self._services()
-        await services.skills.skills()
-        return services.skills.problems()
+        async with self._services() as services:
+            await services.skills.skills()
+            return services.skills.problems()
 
     async def agents(self) -> Sequence[AgentProfile]:
         """Return the agent profiles, in name order."""
-        services = await self._services()
-        return [one.item for one in services.agents.offer().values()]
+        async with self._services() as services:
+            return [one.item for one in services.agents.offer().values()]
+
+    @property
+    def plugins(self) -> "PluginsHandle":
+        """The plugins of this Location."""
+        return PluginsHandle(self._services)
 
     @property
     def permissions(self) -> "PermissionsHandle":
@@ -174,7 +305,9 @@ class LocationHandle:
 class PermissionsHandle:
     """The permissions of a Location as an application sees them."""
 
-    def __init__(self, services: Callable[[], Awaitable[LocationServices]]) -> None:
+    def __init__(
+        self, services: "Callable[[], AbstractAsyncContextManager[LocationServices]]"
+    ) -> None:
         self._services = services
 
     async def pending(
@@ -182,7 +315,8 @@ class PermissionsHandle:
     ) -> Sequence[PermissionRequest]:
         """Return the unanswered requests, the oldest first, also those of an earlier
         process (law access.5)."""
-        return await (await self._services()).permissions.pending(session_id)
+        async with self._services() as services:
+            return await services.permissions.pending(session_id)
 
     async def reply(
         self, request_id: str, reply: PermissionReply, message: str | None = None
@@ -195,12 +329,13 @@ class PermissionsHandle:
         Raises:
             PermissionNotFoundError: it is unknown here, or answered already.
         """
-        services = await self._services()
-        await services.permissions.reply(request_id, reply, message)
+        async with self._services() as services:
+            await services.permissions.reply(request_id, reply, message)
 
     async def saved(self) -> Sequence[SavedApproval]:
         """Return the saved approvals of this Location."""
-        return await (await self._services()).permissions.saved()
+        async with self._services() as services:
+            return await services.permissions.saved()
 
     async def revoke(self, approval_id: str) -> None:
         """Forget a saved approval.
@@ -208,4 +343,62 @@ class PermissionsHandle:
         Raises:
             ApprovalNotFoundError: there is none of this id here.
         """
-        await (await self._services()).permissions.revoke(approval_id)
+        async with self._services() as services:
+            await services.permissions.revoke(approval_id)
+
+
+class PluginsHandle:
+    """The plugins of a Location as an application sees and changes them.
+
+    What is changed here is changed in this Location and in no other, for as long as
+    the runtime is open. Changes under one name wait for each other (law plugins.4).
+    """
+
+    def __init__(
+        self, services: "Callable[[], AbstractAsyncContextManager[LocationServices]]"
+    ) -> None:
+        self._services = services
+
+    async def list(self) -> Sequence[LocationPlugin]:
+        """Return the plugins, in the order in which they are called."""
+        async with self._services() as services:
+            return services.plugins.known()
+
+    async def add(self, plugin: object, name: str | None = None) -> LocationPlugin:
+        """Open a plugin here, and offer what it contributes from now on.
+
+        Without a name it is called as one that is given to ``open_runtime``. It comes
+        after all installed and given ones. Cancelled, nothing is added.
+
+        Raises:
+            ConflictError: the name is taken.
+            PluginError: its hooks are wrong, it cannot be opened, or something that it
+                offers is refused. Nothing of it is left.
+        """
+        async with self._services() as services:
+            return await services.plugins.add(plugin, name)
+
+    async def replace(self, name: str, plugin: object) -> LocationPlugin:
+        """Put a plugin in the place of another, without a gap.
+
+        The new one is opened and what it offers is proven; then both change places at
+        once; then the old one is closed. A call that was advertised with a tool of the
+        old one and did not start yet fails as stale; one that runs goes on, and finds
+        what the old one opened closed. Cancelled before they changed places, the old
+        one stays.
+
+        Raises:
+            PluginNotFoundError: there is no plugin of this name.
+            PluginError: as in ``add``. The old one works on (law plugins.3).
+        """
+        async with self._services() as services:
+            return await services.plugins.replace(name, plugin)
+
+    async def remove(self, name: str) -> None:
+        """Take a plugin out; what it hid is offered again (law plugins.2).
+
+        Raises:
+            PluginNotFoundError: there is no plugin of this name.
+        """
+        async with self._services() as services:
+            await services.plugins.remove(name)

@@ -24,7 +24,7 @@ from attrs import evolve, frozen
 
 from ..context.algebra import observe
 from ..context.epoch import InitialiseEpoch, decide
-from ..contracts import AgentProfile
+from ..contracts import AgentProfile, CallNotice
 from ..events.log import LogTransaction, event_at
 from ..models.catalog import ResolvedModel
 from ..ports import InputRow
@@ -75,6 +75,7 @@ LAST_STEP = (
 CUT_OFF = "Your last answer was cut off. Go on from where it stopped."
 GO_ON = "Go on."
 NO_STEPS_LEFT = "execution.step_limit"
+REFUSED = "tool.refused"
 REPEATABLE = ("pure", "idempotent")
 
 
@@ -384,7 +385,7 @@ class Step:
             tools=self._advertised.definitions,
             tool_choice="none" if self._last else "auto",
         )
-        return self._services.prepare(request)
+        return self._services.prepare(request, self._session_id)
 
     async def _attempt(self, prepared: _Prepared) -> None:
         """Stream the request, again where that is allowed, and settle the Step."""
@@ -579,10 +580,25 @@ class Step:
         )
 
     async def _execute(self, call: ToolCall, plan: Runnable) -> None:
+        refusal = self._services.refusal(self._noticed(call))
+        if refusal is not None:
+            failed = Failed(Failure(REFUSED, clean_text(refusal)))
+            await self._settle(call, failed, self._context(call))
+            return
         if self._going_on or self._advertised.effect(call.tool) not in REPEATABLE:
             await self._record(lambda _: [self._start_of(call)])
         context = self._context(call)
         await self._settle(call, await plan.run(context), context)
+
+    def _noticed(self, call: ToolCall) -> CallNotice:
+        return CallNotice(
+            session_id=self._session_id,
+            message_id=self._message_id,
+            call_id=call.call_id,
+            tool=call.tool,
+            arguments=call.arguments,
+            effect=self._advertised.effect(call.tool),
+        )
 
     def _context(self, call: ToolCall) -> CallContext:
         return CallContext(
