@@ -5,6 +5,7 @@ answer is compared. Two media may be driven at once, one act after another; ids 
 numbered instead of random, so that whatever they hold is equal to the byte.
 """
 
+import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -26,8 +27,8 @@ from dovetail.kernel import (
     Store,
     Usage,
 )
-from dovetail.kernel.events.log import EventLog, LogTransaction, events_between
-from dovetail.kernel.events.projector import Projection
+from dovetail.kernel.events.log import EventLog, LogTransaction
+from dovetail.kernel.events.replay import Export, ExportedEvent, Replay
 from dovetail.kernel.ports import (
     EpochRow,
     InputRow,
@@ -467,17 +468,19 @@ def expected(session: ModelSession) -> dict[str, Any]:
     }
 
 
-async def rebuild(rooms: Rooms, session_id: str) -> None:
-    """Derive every projection of a session from its log again."""
-
-    def rebuilding(tx: Transaction) -> None:
-        tx.clear_projections(session_id)
-        projection = Projection(tx)
-        for event in events_between(tx, session_id, -1):
-            projection.apply(event)
-        projection.flush()
-
-    await rooms.store.transact(rebuilding)
+async def carried(rooms: Rooms, session_id: str, cuts: Sequence[int]) -> dict[str, Any]:
+    """Export a session, replay it elsewhere in pieces, and return what is there."""
+    export = Export(rooms.log, session_id, None, follow=False)
+    lines = [event.to_line() async for event in export]
+    edges = sorted({0, len(lines), *(cut for cut in cuts if cut < len(lines))})
+    async with open_rooms(MemoryPlace()) as other:
+        for begin, end in itertools.pairwise(edges):
+            # With an overlap, since repeating a replay is harmless.
+            piece = [
+                ExportedEvent.from_line(one) for one in lines[max(0, begin - 2) : end]
+            ]
+            await other.log.commit(Replay(piece).commit)
+        return await other.store.read(everything)
 
 
 def spoil(session_id: str) -> Callable[[Transaction], None]:
