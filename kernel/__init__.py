@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     )
     from .contracts import (
         AgentProfile as AgentProfile,
+        CallNotice as CallNotice,
         Command as Command,
         ContextSource as ContextSource,
         Observation as Observation,
+        PermissionQuestion as PermissionQuestion,
         Place as Place,
         Provider as Provider,
         ProviderRoute as ProviderRoute,
@@ -94,10 +96,15 @@ if TYPE_CHECKING:
     from .session.coordinator import (
         Outcome as Outcome,
     )
+    from .session.plugin_scopes import (
+        HookLimits as HookLimits,
+        LocationPlugin as LocationPlugin,
+    )
     from .session.services import (
         DEFAULT_AGENT as DEFAULT_AGENT,
         LocationHandle as LocationHandle,
         PermissionsHandle as PermissionsHandle,
+        PluginsHandle as PluginsHandle,
     )
     from .session.sessions import (
         Page as Page,
@@ -286,9 +293,11 @@ _HOMES = {
     "access.rules": ("deciding_rule",),
     "contracts": (
         "AgentProfile",
+        "CallNotice",
         "Command",
         "ContextSource",
         "Observation",
+        "PermissionQuestion",
         "Place",
         "Provider",
         "ProviderRoute",
@@ -339,10 +348,15 @@ _HOMES = {
         "OpenCall",
     ),
     "session.coordinator": ("Outcome",),
+    "session.plugin_scopes": (
+        "HookLimits",
+        "LocationPlugin",
+    ),
     "session.services": (
         "DEFAULT_AGENT",
         "LocationHandle",
         "PermissionsHandle",
+        "PluginsHandle",
     ),
     "session.sessions": (
         "Page",

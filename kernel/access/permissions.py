@@ -165,6 +165,7 @@ class Permissions:
         if answer is not None:
             effect, who = answer
             if effect == "deny":
+                await self._refuse_left(request)
                 raise PermissionDeniedError(
                     request.action, request.resources, f"plugin {who!r} denies it"
                 )
@@ -196,6 +197,13 @@ class Permissions:
             rows = await self._log.read(self._pending_rows)
             self._left = {row.id for row in rows}
         return bool(self._left) and _request_id(request, 0) in self._left
+
+    async def _refuse_left(self, request: AskRequest) -> None:
+        """Answer the request that this call left in an earlier process, if it did."""
+        if await self._left_by(request):
+            standing = await self._reserve(request, [Rule("*", "*", "deny")])
+            if standing.pending:
+                await self._settle(standing.id, "reject", POLICY)
 
     async def _reserve(self, request: AskRequest, rules: Sequence[Rule]) -> _Standing:
         """Return how things stand; a question or an answer is nobody else's then."""
