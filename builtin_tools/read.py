@@ -1,4 +1,5 @@
-"""The tool ``read``: a page of a text file, an image, or a folder's entries.
+"""The tool ``read``: a page of a text file, an image, a folder's entries, or a page of
+a result that was cut.
 
 Lines are shown as ``number``, a tab, the text: a model can then name a line, go on
 from one, and copy text for ``edit`` exactly, because nothing but the first tab is
@@ -20,6 +21,7 @@ from attrs import evolve, frozen
 from dovetail.kernel import (
     Content,
     FileContent,
+    ManagedPage,
     TextContent,
     Tool,
     ToolContext,
@@ -57,13 +59,18 @@ Read a text file, look at an image (PNG, JPEG, GIF, WebP), or list a folder.
 Text comes as lines of "number<TAB>text", at most 2000 lines and 50 KiB at a time; the \
 end of the result says how to go on. Lines over 2000 characters are cut. The number \
 and the tab are not part of the file. Of a folder the names of its entries come, \
-sorted, folders with a trailing slash."""
+sorted, folders with a trailing slash. A result that was cut names a path \
+"managed:KEY" and an offset: read these to see the rest."""
+
+_MANAGED = "managed:"
+"""A file whose name begins like that is reached as ``./managed:...``."""
 
 
 @frozen
 class ReadInput:
     path: str = fields.text(
-        "The file or folder: relative to the working directory, or absolute.",
+        "The file or folder: relative to the working directory, or absolute. Or "
+        "managed:KEY, as a result that was cut names it.",
         min_length=1,
     )
     offset: int = fields.number(
@@ -83,7 +90,7 @@ class ReadInput:
 class ReadOutput:
     """What is recorded of a read beside what the model is shown."""
 
-    kind: Literal["text", "folder", "image"]
+    kind: Literal["text", "folder", "image", "output"]
     path: str
     """Relative to the Location, or absolute outside it."""
     next: int | None = None
@@ -114,6 +121,10 @@ def read_tool(files: Files) -> Tool[ReadInput, ReadOutput]:
 
 
 async def _execute(files: Files, input: ReadInput, context: ToolContext) -> ReadPage:
+    if input.path.startswith(_MANAGED):
+        # Asks for nothing: it is this session's own, and the kernel sees to that.
+        key = input.path.removeprefix(_MANAGED)
+        return _output(input, await context.managed(key, input.offset, input.limit))
     target = await resolve(context.location, input.path, "read")
     await approve(target, context, "read", (target.resource,))
     # The thread asks between chunks whether the call was cancelled.
@@ -129,6 +140,32 @@ def _render(output: ReadOutput) -> Sequence[Content]:
     if output.file is not None:
         shown.append(output.file)
     return shown
+
+
+def _output(input: ReadInput, page: ManagedPage) -> ReadPage:
+    if not page.lines:
+        raise failure(
+            "read",
+            input.path,
+            f"offset {input.offset} is past the end",
+            f"the output has {plural(page.total, 'line')}",
+        )
+    shown: list[str] = []
+    budget = MAX_BYTES - 1024
+    for number, line in enumerate(page.lines[: MAX_LINES - 2], page.first):
+        shown.append(f"{number}\t{line}")
+        budget -= len(shown[-1].encode()) + 1
+        if budget < 0:
+            shown.pop()
+            break
+    after = page.first + len(shown)
+    text = "\n".join(shown)
+    if after > page.total:
+        return ReadPage("output", input.path, None, text)
+    note = (
+        f"lines {page.first}-{after - 1} of {page.total:,}: go on with offset={after}"
+    )
+    return ReadPage("output", input.path, after, f"{text}\n\n({note})")
 
 
 def _read(

@@ -20,7 +20,7 @@ from attrs import field, frozen
 from .values.ids import MessageId, SessionId
 from .values.location import Location
 from .values.request import ModelEvent, ModelInfo, ModelRequest
-from .values.tool import Content, EffectClass, Json
+from .values.tool import Content, EffectClass, Json, ManagedPage
 
 I = TypeVar("I")  # noqa: E741 - the input of a tool
 O = TypeVar("O")  # noqa: E741 - its output
@@ -84,6 +84,21 @@ class ToolContext(Protocol):
 
         Raises:
             SkillNotFoundError: there is none; the text lists the names there are.
+        """
+        ...
+
+    async def managed(
+        self, key: str, offset: int = 1, limit: int = 2_000
+    ) -> ManagedPage:
+        """Return lines of the complete output behind a result that was cut.
+
+        ``key`` is what stands in the marker of such a result. Only what calls of this
+        very session left is found. Lines are counted from 1; at most 2,000 a page.
+
+        Raises:
+            OutputNotFoundError: no settled call of this session left such an output,
+                or it is lost.
+            InvalidValueError: ``offset`` or ``limit`` is out of its range.
         """
         ...
 

@@ -11,6 +11,7 @@ from ..access.permissions import AskRequest
 from ..contracts import Skill, ToolContext
 from ..events.live import LiveFeed
 from ..events.log import LogTransaction
+from ..tools.output import MAX_PAGE_LINES
 from ..tools.settlement import Failed, Succeeded
 from ..values.codec import clean_text
 from ..values.errors import PermissionRejectedError
@@ -18,7 +19,8 @@ from ..values.events import Event, LiveDelta, ToolFailed, ToolSucceeded
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
 from ..values.request import ToolCall
-from ..values.tool import Json, effect_token
+from ..values.tool import Json, ManagedPage, effect_token
+from .outputs import ManagedOutputs
 from .services import LocationServices
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class CallContext(ToolContext):
         agent: str,
         message_id: MessageId,
         call_id: str,
+        outputs: ManagedOutputs,
     ) -> None:
         self._services = services
         self._live = live
@@ -44,6 +47,7 @@ class CallContext(ToolContext):
         self._agent = agent
         self._message_id = message_id
         self._call_id = call_id
+        self._outputs = outputs
         self.rejected = False
         """Whether the person said no and nothing else: the run stops then."""
         self.files: dict[str, str | None] = {}
@@ -100,6 +104,11 @@ class CallContext(ToolContext):
 
     async def skill(self, name: str) -> Skill:
         return await self._services.skills.get(name)
+
+    async def managed(
+        self, key: str, offset: int = 1, limit: int = MAX_PAGE_LINES
+    ) -> ManagedPage:
+        return await self._outputs.page(key, offset, limit)
 
     def saw(self, path: str, digest: str | None) -> None:
         self.files[clean_text(path)] = digest

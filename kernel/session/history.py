@@ -234,6 +234,8 @@ class History:
         """What the model was told of each Context Source, by digest."""
         self.files: dict[str, str | None] = {}
         """What each file held when a call last read or wrote it, by digest."""
+        self.managed: set[str] = set()
+        """The keys of the complete outputs that calls of this session left."""
         self._settled: list[Message] = []
         self._open: _Open | None = None
         # Whether the last Step failed in an execution that goes on: a stream that
@@ -274,6 +276,8 @@ class History:
 
     def _apply(self, event: e.Event) -> None:
         self.left.apply(event)
+        if isinstance(event, e.ToolSucceeded | e.ToolFailed) and event.managed:
+            self.managed.add(event.managed)
         if isinstance(event, e.PromptAdmitted):
             self._prompts[event.input_id] = event
         elif isinstance(event, e.PromptPromoted):

@@ -38,6 +38,7 @@ from . import inbox
 from .continuation import ContinuationReport
 from .coordinator import Coordinator, Outcome
 from .history import History, message_of
+from .outputs import output_of
 from .runner import Runner
 from .upkeep import Upkeep
 
@@ -389,6 +390,21 @@ class Session:
             return message_of(rows, row)
 
         return await self._log.read(find)
+
+    async def output(self, message_id: str, call_id: str) -> str:
+        """Return the complete output of a call whose result was cut (law tools.6).
+
+        Raises:
+            MessageNotFoundError: this session has none of this id.
+            OutputNotFoundError: nothing more is kept of that call; the text says why.
+            SessionNotFoundError: the session is gone.
+        """
+
+        def read(rows: Reader) -> str:
+            existing_session(rows, self.id)
+            return output_of(rows, self.id, message_id, call_id)
+
+        return await self._log.read(read)
 
     async def history(self) -> Sequence[Message]:
         """Return the Session History that the next request would carry."""

@@ -62,6 +62,7 @@ from .continuation import OpenCall
 from .coordinator import Outcome
 from .execution import Execution
 from .facts import facts_now, tool_digests
+from .outputs import ManagedOutputs
 from .publisher import Publisher
 from .recovery import LOST, cut_step, settle_open, settled_call
 from .services import LocationServices
@@ -311,6 +312,10 @@ class Step:
                 return None
             due = inbox.due(tx.rows, self._session_id, idle=not wants_step)
             if not due and not wants_step and not execution.force:
+                # What was due may be gone, withdrawn or done by another worker. An
+                # execution that never began has no end either (law execution.4).
+                if not execution.started:
+                    return None
                 return self._ending(tx, Outcome("succeeded"), [])
             info = prepared.model.info
             priced = info is not None and info.price is not None
@@ -609,6 +614,7 @@ class Step:
             self._profile.name,
             self._message_id,
             call.call_id,
+            ManagedOutputs(self._log, self._execution.history),
         )
 
     async def _settle(

@@ -1,14 +1,15 @@
 """Output: the one place where what a tool shows to the model is bounded.
 
-Owns the limits, where to cut, and the line that says what was left out (law tools.6).
-Knows nothing of where a complete output is kept: the caller keeps it and names the
-place with ``Bounded.kept_as``; until then the line says that the rest is lost.
+Owns the limits, where to cut, the line that says what was left out (law tools.6), and
+how the lines of a complete output are counted when it is read back. Knows nothing of
+where that is kept: the caller keeps it and names the place with ``Bounded.kept_as``;
+until then the line says that the rest is lost.
 """
 
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import attrs
@@ -16,10 +17,13 @@ from attrs import frozen
 
 from ..values.codec import clean_text
 from ..values.errors import InvalidValueError
-from ..values.tool import Content, FileContent, TextContent
+from ..values.tool import Content, FileContent, ManagedPage, TextContent
 
 MAX_KEY_BYTES = 160
 """The longest key of a complete output: room for it is left beside the marker."""
+MAX_PAGE_LINES = 2_000
+_LINE = 2_000
+"""Characters of a line that is read back; what is longer goes on in the next."""
 _MARKER_BYTES = 320
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,63}/[A-Za-z0-9!#$&^_.+-]{1,63}\Z")
 
@@ -66,6 +70,8 @@ class Cut:
     lines: int
     """How many lines were left out, broken ones included."""
     bytes: int
+    first: int
+    """The line of the complete text where they begin, as ``page_of`` counts."""
 
 
 @frozen
@@ -78,7 +84,7 @@ class Bounded:
     cut: Cut | None = None
 
     def kept_as(self, key: str) -> "Bounded":
-        """Return the same with a marker that says where the complete text is.
+        """Return the same with a marker that says how to read what was left out.
 
         Raises:
             InvalidValueError: the key is over 160 bytes or more than one line.
@@ -90,7 +96,7 @@ class Bounded:
         cut = self.cut
         shown = self.content[cut.index]
         assert isinstance(shown, TextContent)
-        marker = _marker(cut.lines, cut.bytes, key)
+        marker = _marker(cut.lines, cut.bytes, key, cut.first)
         text = shown.text[: cut.start] + marker + shown.text[cut.end :]
         content = list(self.content)
         content[cut.index] = TextContent(text)
@@ -213,7 +219,8 @@ def _cut(
         if cut is None and end >= head:
             glue = "\n" if before and not before.endswith("\n") else ""
             at = len(before) + len(glue)
-            cut = Cut(len(shown), at, at + len(marker), lines, len(gone))
+            first = _next_line(raw[:head].decode())
+            cut = Cut(len(shown), at, at + len(marker), lines, len(gone), first)
             before += glue + marker + ("\n" if after else "")
         if before or after:
             shown.append(TextContent(before + after))
@@ -274,11 +281,52 @@ def _rows(raw: bytes, head: int, tail: int) -> int:
     return rows
 
 
-def _marker(lines: int, size: int, key: str | None) -> str:
+def _marker(lines: int, size: int, key: str | None, first: int = 1) -> str:
     where = (
-        f"the complete output is kept as {key}"
+        f'to see them, read path="managed:{key}" with offset={first}'
         if key is not None
         else "what was left out is lost"
     )
     noun = "line" if lines == 1 else "lines"
     return f"[... {lines} {noun} ({size} bytes) left out here; {where} ...]"
+
+
+# --- reading back -----------------------------------------------------------------
+
+
+def page_of(text: str, offset: int = 1, limit: int = MAX_PAGE_LINES) -> ManagedPage:
+    """Return at most ``limit`` lines of a complete output, from line ``offset`` on.
+
+    Raises:
+        InvalidValueError: one of the two is no number, or out of its range.
+    """
+    if type(offset) is not int or offset < 1:
+        raise InvalidValueError("offset", offset, "a line, counted from 1")
+    if type(limit) is not int or not 1 <= limit <= MAX_PAGE_LINES:
+        raise InvalidValueError("limit", limit, f"from 1 to {MAX_PAGE_LINES}")
+    found: list[str] = []
+    total = 0
+    for start, end in _lines_of(text):
+        total += 1
+        if offset <= total < offset + limit:
+            found.append(text[start:end])
+    return ManagedPage(tuple(found), offset, total)
+
+
+def _lines_of(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each line begins and ends; long ones are broken."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        for at in range(start, max(end, start + 1), _LINE):
+            yield at, min(at + _LINE, end)
+        start = end + 1
+
+
+def _next_line(before: str) -> int:
+    """Return the number of the line in which a text goes on after its beginning."""
+    count = room = 0
+    for start, end in _lines_of(before):
+        count, room = count + 1, _LINE - (end - start)
+    return count if room and not before.endswith("\n") else count + 1

@@ -13,6 +13,7 @@
     +-- NotFoundError
     |   +-- SessionNotFoundError     session.not_found
     |   +-- MessageNotFoundError     message.not_found
+    |   +-- OutputNotFoundError      output.not_found
     |   +-- InputNotFoundError       input.not_found
     |   +-- LocationNotFoundError    location.not_found
     |   +-- PermissionNotFoundError  permission.not_found
@@ -183,6 +184,13 @@ class MessageNotFoundError(NotFoundError):
 
     code = "message.not_found"
     noun = "message"
+
+
+class OutputNotFoundError(NotFoundError):
+    """The session keeps no complete output under this name; the message says why."""
+
+    code = "output.not_found"
+    noun = "complete output"
 
 
 class InputNotFoundError(NotFoundError):

@@ -54,6 +54,22 @@ Content = TextContent | FileContent
 
 
 @frozen
+class ManagedPage:
+    """Some lines of a complete output, without their ends.
+
+    A line of more than 2,000 characters goes on in the next, so that every part of
+    any text can be asked for.
+    """
+
+    lines: tuple[str, ...]
+    """Empty when the page begins behind the end."""
+    first: int
+    """The number of the first of them, counted from 1."""
+    total: int
+    """How many lines the whole has."""
+
+
+@frozen
 class ToolDefinition:
     """A tool as a model is told about it."""
 

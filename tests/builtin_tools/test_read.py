@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from dovetail.builtin_tools._text import read_page
-from dovetail.kernel import ToolFailure
+from dovetail.kernel import OutputNotFoundError, ToolFailure
 from hypothesis import given, strategies as st
 
 PNG = base64.b64decode(
@@ -20,6 +20,68 @@ PNG = base64.b64decode(
 async def test_lines_come_with_their_numbers(tools: Any, fill: Any) -> None:
     fill({"a.txt": "one\n\n\tthree"})
     assert await tools.text("read", path="a.txt") == "1\tone\n2\t\n3\t\tthree"
+
+
+# --- a result that was cut --------------------------------------------------------
+
+
+@pytest.mark.law("tools.6")
+async def test_the_rest_of_a_result_is_read_by_pages_without_asking(tools: Any) -> None:
+    lines = [f"{'é' * (number % 90)}{number}" for number in range(1, 6001)]
+    tools.context.outputs["abc"] = "\n".join(lines)
+    seen: list[str] = []
+    offset: int | None = 1
+    while offset is not None:
+        page = await tools.call("read", path="managed:abc", offset=offset)
+        assert (page.kind, page.path) == ("output", "managed:abc")
+        assert len(page.text.split("\n")) <= 2000
+        assert len(page.text.encode()) <= 51_200
+        text, _, note = page.text.partition("\n\n")
+        if page.next is not None:
+            last = page.next - 1
+            assert note == (
+                f"(lines {offset}-{last} of 6,000: go on with offset={page.next})"
+            )
+        seen += [line.partition("\t")[2] for line in text.split("\n")]
+        offset = page.next
+    assert seen == lines
+    assert tools.context.asked == []
+    some = await tools.text("read", path="managed:abc", offset=7, limit=2)
+    assert some == (
+        f"7\t{lines[6]}\n8\t{lines[7]}\n\n(lines 7-8 of 6,000: go on with offset=9)"
+    )
+
+
+async def test_one_long_line_of_a_result_is_read_in_parts(tools: Any) -> None:
+    tools.context.outputs["abc"] = "😀" * 100_000
+    offset: int | None = 1
+    count = 0
+    while offset is not None:
+        page = await tools.call("read", path="managed:abc", offset=offset)
+        assert len(page.text.encode()) <= 51_200
+        count += page.text.count("😀")
+        offset = page.next
+    assert count == 100_000
+
+
+async def test_a_result_that_the_session_does_not_have_is_not_found(
+    tools: Any,
+) -> None:
+    with pytest.raises(OutputNotFoundError):
+        await tools.call("read", path="managed:abc")
+    tools.context.outputs["abc"] = "one\ntwo"
+    with pytest.raises(ToolFailure, match="past the end; the output has 2 lines"):
+        await tools.call("read", path="managed:abc", offset=3)
+
+
+async def test_a_file_that_is_called_like_a_result_is_reached_with_its_folder(
+    tools: Any, fill: Any
+) -> None:
+    fill({"managed:abc": "file"})
+    assert await tools.text("read", path="./managed:abc") == "1\tfile"
+
+
+# --- pages of files ---------------------------------------------------------------
 
 
 async def test_a_page_says_how_to_go_on_and_pages_join_to_the_file(

@@ -6,10 +6,13 @@ from typing import Any
 
 from dovetail.kernel import (
     Location,
+    ManagedPage,
+    OutputNotFoundError,
     PermissionDeniedError,
     Skill,
     SkillNotFoundError,
 )
+from dovetail.kernel.tools.output import page_of
 
 Decide = Callable[[str, Sequence[str]], Awaitable[None] | None]
 
@@ -43,6 +46,8 @@ class FakeToolContext:
         self.metadata: list[Mapping[str, Any]] = []
         self.lines: list[str] = []
         self.files: dict[str, str | None] = {}
+        self.outputs: dict[str, str] = {}
+        """The complete outputs of the session, by key."""
 
     async def ask(
         self,
@@ -61,6 +66,13 @@ class FakeToolContext:
             answer = self.decide(action, resources)
             if answer is not None:
                 await answer
+
+    async def managed(
+        self, key: str, offset: int = 1, limit: int = 2_000
+    ) -> ManagedPage:
+        if key not in self.outputs:
+            raise OutputNotFoundError(key)
+        return page_of(self.outputs[key], offset, limit)
 
     def saw(self, path: str, digest: str | None) -> None:
         self.files[path] = digest

@@ -1,11 +1,18 @@
 """Output: whatever a tool returns, the model is shown a bounded part of it."""
 
 import base64
+from typing import Any
 
 import pytest
 from attrs import evolve
-from dovetail.kernel import Content, FileContent, InvalidValueError, TextContent
-from dovetail.kernel.tools.output import Bounded, OutputLimits, bound
+from dovetail.kernel import (
+    Content,
+    FileContent,
+    InvalidValueError,
+    ManagedPage,
+    TextContent,
+)
+from dovetail.kernel.tools.output import Bounded, OutputLimits, bound, page_of
 from hypothesis import given, settings, strategies as st
 
 SMALL = OutputLimits(lines=9, bytes=1024)
@@ -90,7 +97,9 @@ def test_the_marker_names_the_place_of_the_complete_output() -> None:
 
     kept = bounded.kept_as("out_{managed}").kept_as("out_0199")
 
-    assert "the complete output is kept as out_0199 ...]" in texts(kept)[0]
+    assert (
+        'left out here; to see them, read path="managed:out_0199" with offset=5 ...]'
+    ) in texts(kept)[0]
     assert texts(kept)[0].startswith("{managed}")
     assert texts(kept)[0].endswith("left out here ...]\n")
     assert within(kept, SMALL)
@@ -201,6 +210,52 @@ def test_whatever_the_text_the_result_is_within_bounds_and_true(
     assert f"{cut.lines} line" in shown[cut.start : cut.end]
     assert f"({cut.bytes} bytes)" in shown[cut.start : cut.end]
     assert bounded.full_text == text
+    # Whoever reads on from the line that the marker names misses nothing.
+    lines = page_of(bounded.full_text).lines
+    start = sum(map(len, lines[: cut.first - 1]))
+    read = len(head.replace("\n", ""))
+    assert start <= read <= start + len(lines[cut.first - 1])
+
+
+@given(
+    st.lists(
+        st.text(st.sampled_from("ab\r\té€😀"), max_size=30)
+        | st.integers(1990, 6010).map(lambda size: "x" * size),
+        max_size=30,
+    ),
+    st.integers(1, 40),
+    st.sampled_from(["", "\n", "\n\n"]),
+)
+@pytest.mark.law("tools.6")
+def test_every_part_of_a_complete_output_can_be_read_back_by_pages(
+    lines: list[str], limit: int, end: str
+) -> None:
+    text = "\n".join(lines) + end
+    seen: list[str] = []
+    offset, total = 1, 1
+    while offset <= total:
+        page = page_of(text, offset, limit)
+        assert page.first == offset
+        assert len(page.lines) == min(limit, page.total - offset + 1)
+        assert all(len(line) <= 2000 for line in page.lines)
+        seen += page.lines
+        offset, total = offset + limit, page.total
+    assert "".join(seen) == text.replace("\n", "")
+    if all(len(line) <= 2000 for line in lines):
+        assert seen == text.removesuffix("\n").split("\n") or text == ""
+
+
+@pytest.mark.parametrize(
+    ("offset", "limit"), [(0, 1), (-1, 1), (True, 1), (1, 0), (1, 2001), (1, "5")]
+)
+def test_a_page_that_is_none_is_refused(offset: Any, limit: Any) -> None:
+    with pytest.raises(InvalidValueError):
+        page_of("text", offset, limit)
+
+
+def test_a_page_behind_the_end_is_empty_and_says_where_that_is() -> None:
+    assert page_of("a\nb\n", 3) == ManagedPage((), 3, 2)
+    assert page_of("", 1) == ManagedPage((), 1, 0)
 
 
 @settings(deadline=None, max_examples=200)

@@ -338,7 +338,7 @@ async def test_an_over_long_failure_is_bounded_and_kept() -> None:
     assert len(settled.failure.message.encode()) <= 50 * 1024
     assert settled.full == text.replace("\ud800", "\ufffd")
     kept = settled.kept_as("out_7")
-    assert "kept as out_7" in kept.failure.message
+    assert 'read path="managed:out_7" with offset=' in kept.failure.message
     assert kept.failure.code == "tool.failed"
     assert kept.full == settled.full
     short = Failed(Failure("tool.failed", "short"))
@@ -483,7 +483,7 @@ async def test_over_long_output_is_cut_in_one_place_and_kept() -> None:
     assert settled.content[0].text.endswith("line\n")
     assert not ended.content[0].text.endswith("line\n")
     kept = settled.kept_as("out_1")
-    assert "kept as out_1" in kept.content[0].text
+    assert 'read path="managed:out_1" with offset=' in kept.content[0].text
     assert (kept.full, kept.data) == (settled.full, settled.data)
     short = Succeeded((TextContent("short"),))
     assert short.kept_as("out_1") is short
