@@ -6,7 +6,7 @@ from dovetail.kernel import Command, Register, hookimpl
 
 
 class CommandLinePlugin:
-    """Adds ``run``, ``sessions``, ``show``, ``log`` and ``plugins``."""
+    """Adds our own commands."""
 
     @hookimpl
     def dovetail_register_commands(self, register: Register[Command]) -> None:
@@ -15,6 +15,9 @@ class CommandLinePlugin:
         register(Command("sessions", "List sessions, the newest first", _sessions))
         register(Command("show", "Show a session and its transcript", _show))
         register(Command("log", "Show the events of a session", _log))
+        register(Command("export", "Print a session for another database", _export))
+        register(Command("import", "Write a session of another database", _import))
+        register(Command("verify", "Check that nothing recorded was changed", _verify))
         register(Command("plugins", "Show what is installed", _plugins))
 
 
@@ -40,6 +43,24 @@ def _log() -> Any:
     from .log import log_command
 
     return log_command
+
+
+def _export() -> Any:
+    from .carry import export_command
+
+    return export_command
+
+
+def _import() -> Any:
+    from .carry import import_command
+
+    return import_command
+
+
+def _verify() -> Any:
+    from .verify import verify_command
+
+    return verify_command
 
 
 def _plugins() -> Any:

@@ -1,0 +1,82 @@
+"""The commands ``export`` and ``import``: carry a session to another database."""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import anyio
+import click
+from dovetail.kernel import (
+    ExportedEvent,
+    Replayed,
+    UndecodableError,
+    open_runtime,
+    to_json,
+)
+
+from .options import database_option, database_url, json_line
+from .terminal import Terminal, visible
+
+
+@click.command("export")
+@click.argument("id")
+@click.option(
+    "--after",
+    type=click.IntRange(min=-1),
+    metavar="N",
+    help="Begin after this sequence number.",
+)
+@database_option
+def export_command(id: str, after: int | None, db: str | None) -> None:
+    """Print a session's events as `import` reads them, one a line."""
+    terminal = Terminal()
+
+    async def read() -> None:
+        async with (
+            open_runtime(database_url(db)) as runtime,
+            (await runtime.sessions.get(id)).export(after) as export,
+        ):
+            async for event in export:
+                await terminal.show(json_line(to_json(event)))
+
+    anyio.run(read)
+
+
+@click.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option(
+    "--owner",
+    metavar="NAME",
+    help="Keep the session as a replica of NAME: nothing is written to it here.",
+)
+@database_option
+def import_command(file: BinaryIO, owner: str | None, db: str | None) -> None:
+    """Write the events of a session that another database exported.
+
+    FILE holds what `export` or `log --json` printed, of one session; - is standard
+    input. What is wrong is refused, and then nothing is written. Importing the same
+    again is harmless.
+    """
+    events = list(_events(file))
+
+    async def write() -> Replayed | None:
+        async with open_runtime(database_url(db)) as runtime:
+            return await runtime.sessions.replay(events, owner)
+
+    terminal = Terminal()
+    done = anyio.run(write)
+    if done is None:
+        terminal.tell("no events")
+    else:
+        terminal.tell(
+            f"{visible(done.session_id)}: {done.accepted} new events, "
+            f"the last one is {done.seq}"
+        )
+
+
+def _events(file: BinaryIO) -> Iterator[ExportedEvent]:
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            try:
+                yield ExportedEvent.from_line(line)
+            except UndecodableError as error:
+                raise UndecodableError(f"line {number}", error.problems) from error

@@ -1,0 +1,67 @@
+"""The command ``verify``: are the logs what was written, and what if not."""
+
+import anyio
+import click
+from dovetail.kernel import Repaired, Verified, open_runtime, to_json
+
+from .exits import FAILED, SUCCEEDED
+from .options import (
+    command_text,
+    database_option,
+    database_url,
+    json_line,
+    json_option,
+)
+from .terminal import Style, Terminal, visible
+
+
+@click.command("verify")
+@click.argument("id", required=False)
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Set aside what follows the last sound event of a damaged session.",
+)
+@database_option
+@json_option("one session")
+def verify_command(id: str | None, repair: bool, db: str | None, as_json: bool) -> int:
+    """Check that the events of a session, or of all, are what was written.
+
+    The exit code is 1 when something is damaged and was not repaired.
+    """
+    terminal = Terminal()
+
+    async def run() -> int:
+        left = []
+        async with open_runtime(database_url(db)) as runtime:
+            for found in await runtime.sessions.verify(id):
+                line = json_line(to_json(found))
+                await terminal.show(line if as_json else _told(found, terminal.style))
+                if found.sound:
+                    continue
+                if repair:
+                    done = await runtime.sessions.repair(found.session_id)
+                    terminal.tell(_repaired(done))
+                else:
+                    left.append(found.session_id)
+        if left:
+            again = command_text("verify", *([id] if id else []), "--repair", db=db)
+            terminal.tell(f"to set aside what cannot be trusted: {visible(again)}")
+        return FAILED if left else SUCCEEDED
+
+    return anyio.run(run)
+
+
+def _told(found: Verified, style: Style) -> str:
+    name = visible(found.session_id)
+    if found.sound:
+        return f"{name}  {style.good('sound')}, {found.events} events\n"
+    return (
+        f"{name}  {style.bad('damaged')} from event {found.first_bad} on: "
+        f"{visible(found.problem or '')}; the last sound one is {found.last_sound}\n"
+    )
+
+
+def _repaired(done: Repaired) -> str:
+    name = visible(done.found.session_id)
+    return f"{name}: {done.set_aside} events were set aside; it goes on at {done.seq}"

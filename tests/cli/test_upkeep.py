@@ -1,0 +1,147 @@
+"""``export``, ``import`` and ``verify``: sessions that move, and logs that last."""
+
+import json
+from collections.abc import Callable
+
+import anyio
+from dovetail.kernel import open_runtime
+from dovetail.kernel.testing.scripted import ScriptedProvider, text
+from support.commands import Done, Home
+from support.damage import harm
+
+
+def record(home: Home, id: str = "mine") -> str:
+    """Record a session in which something was asked and answered; return its id."""
+    provider = ScriptedProvider(text("Grüße\x1b[2J!"))
+
+    async def run() -> str:
+        async with open_runtime(home.url, plugins=[provider]) as runtime:
+            session = await runtime.sessions.create(
+                id, location=home.work, model=provider.model, title="a title"
+            )
+            await session.prompt("hi", key="one")
+            await session.wait()
+            return session.id
+
+    return anyio.run(run)
+
+
+def elsewhere(home: Home) -> tuple[str, str]:
+    return ("--db", f"sqlite:///{home.path / 'other.db'}")
+
+
+def test_a_session_is_exported_and_imported(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    id = record(home)
+    exported = do("export", id)
+    assert (exported.code, exported.err) == (0, "")
+    assert exported.out.isascii()
+    assert "\x1b" not in exported.out
+    file = home.work / "session.jsonl"
+    file.write_text(exported.out)
+    count = len(exported.lines())
+
+    done = do("import", str(file), *elsewhere(home))
+    assert (done.code, done.out) == (0, "")
+    assert done.err == f"{id}: {count} new events, the last one is {count - 1}\n"
+    again = do("import", str(file), *elsewhere(home))
+    assert again.err == f"{id}: 0 new events, the last one is {count - 1}\n"
+    assert do("log", id, "--json", *elsewhere(home)).out == do("log", id, "--json").out
+    assert do("show", id, *elsewhere(home)).out == do("show", id).out
+    assert do("export", id, *elsewhere(home)).out == exported.out
+    assert do("export", id, "--after", "3").lines() == exported.lines()[4:]
+
+
+def test_what_log_prints_can_be_imported_too(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    id = record(home)
+    file = home.work / "log.jsonl"
+    file.write_text(do("log", id, "--json").out + "\n\n")
+
+    assert do("import", str(file), *elsewhere(home)).code == 0
+
+    assert do("export", id, *elsewhere(home)).out == do("export", id).out
+
+
+def test_a_replica_is_not_prompted(home: Home, do: Callable[..., Done]) -> None:
+    id = record(home)
+    file = home.work / "session.jsonl"
+    file.write_text(do("export", id).out)
+    assert do("import", str(file), "--owner", "origin", *elsewhere(home)).code == 0
+
+    done = do("run", "more", "--session", id, *elsewhere(home))
+    assert done.code == 1
+    assert done.err.endswith("[event.foreign_owner]\n")
+    thief = do("import", str(file), "--owner", "thief", *elsewhere(home))
+    assert thief.err.endswith("[event.foreign_owner]\n")
+
+
+def test_what_is_wrong_is_refused_with_its_line_and_code(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    id = record(home)
+    lines = do("export", id).out.splitlines(keepends=True)
+    file = home.work / "session.jsonl"
+    for content, code in (
+        ("".join([*lines[:3], "nonsense\n", *lines[3:]]), "value.undecodable"),
+        ("".join([*lines[:3], *lines[4:]]), "event.gap"),
+        ("".join(lines).replace("a title", "another"), "event.damaged"),
+    ):
+        file.write_text(content)
+        done = do("import", str(file), *elsewhere(home))
+        assert done.code != 0
+        assert done.err.endswith(f"[{code}]\n")
+        if code == "value.undecodable":
+            assert "line 4" in done.err
+    assert do("sessions", "--json", *elsewhere(home)).out == ""
+    file.write_text("")
+    assert do("import", str(file), *elsewhere(home)).err == "no events\n"
+    assert do("import", "nowhere.jsonl").code == 2
+    assert do("export", "nobody").err.endswith("[session.not_found]\n")
+
+
+def test_sound_sessions_are_said_to_be_sound(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    ids = [record(home, name) for name in ("a", "b")]
+    done = do("verify")
+    assert done.code == 0
+    assert [line.split()[:2] for line in done.out.splitlines()] == [
+        [id, "sound,"] for id in ids
+    ]
+    [one] = do("verify", "b", "--json").lines()
+    assert one["first_bad"] is None
+    assert do("verify", "nobody").code == 2
+
+
+def test_damage_is_named_and_set_aside_when_asked(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    for name in ("a", "b"):
+        record(home, name)
+    last = do("log", "b", "--json").lines()[-1]["seq"]
+    harm(
+        home.path / "sessions.db",
+        "UPDATE event SET data = x'7b7d' WHERE seq = 3 AND aggregate ="
+        " (SELECT id FROM aggregate WHERE session_id = 'b')",
+    )
+
+    done = do("verify")
+    assert done.code == 1
+    sound, damaged = done.out.splitlines()
+    assert sound.startswith("a  sound")
+    assert damaged.startswith("b  damaged from event 3 on")
+    assert done.err == "to set aside what cannot be trusted: dovetail verify --repair\n"
+
+    repaired = do("verify", "b", "--repair")
+    assert repaired.code == 0
+    assert repaired.err == (
+        f"b: {last - 2} events were set aside; it goes on at {last + 1}\n"
+    )
+    assert do("verify").code == 0
+    kinds = [event["kind"] for event in do("log", "b", "--json").lines()]
+    assert kinds[3:] == [*["event.set_aside"] * (last - 2), "session.repaired"]
+    [line] = [json.dumps(one) for one in do("verify", "b", "--json").lines()]
+    assert '"first_bad": null' in line
