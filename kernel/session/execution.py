@@ -101,6 +101,19 @@ class Execution:
         assert self.fence is not None
         ownership.check(tx.rows, self.fence)
 
+    async def stand_back(self) -> None:
+        """Begin nothing, since nothing is left to do.
+
+        Raises:
+            LeaseHeldError: another worker is doing it; its outcome is to be waited for.
+        """
+        now = self.log.clock.now()
+        held = await self.log.read(
+            lambda rows: ownership.held_until(rows, self.session_id, self.owner, now)
+        )
+        if held is not None:
+            raise ownership.LeaseHeldError(held)
+
     def opening(self) -> list[Event]:
         """Return what must be recorded before anything else of this execution."""
         if self.started:
