@@ -249,6 +249,7 @@ class Step:
                 lambda rows: rows.pending_inputs(self._session_id)
             ):
                 if not execution.started:
+                    await execution.stand_back()
                     return None
                 await self._finish_if_idle()
                 if execution.outcome is not None:
