@@ -19,6 +19,7 @@ from .errors import EventDamagedError, EventKindError, EventVersionError
 from .ids import MessageId, RequestId, SessionId
 from .messages import Usage
 from .prompt import Budget, Delivery, Prompt
+from .shortcut import shortcut
 from .tool import Content, EffectClass, Failure, Json
 
 Retention = Literal["forever", "transcript", "trace"]
@@ -54,6 +55,7 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 _KINDS: dict[str, type[Event]] = {}
 _UPCASTERS: dict[tuple[str, int], Upcaster] = {}
 _UNSTRUCTURE: dict[type[Event], Callable[[Event], dict[str, Any]]] = {}
+_SHORTCUTS: dict[type[Event], Callable[..., Event]] = {}
 
 ENVELOPE = ("session_id", "seq", "created")
 
@@ -523,6 +525,11 @@ def decode_event(
                     session_id, seq, f"unknown version {version} of kind {kind!r}"
                 )
             fields, version = lift(fields), version + 1
+        try:
+            return _shortcut(declared)(fields, session_id, seq, created)
+        except Exception:
+            # Wrong, or right in a rare way: the codec says which.
+            pass
         fields["session_id"], fields["seq"] = session_id, seq
         fields["created"] = created
         return from_json(fields, declared, kind)
@@ -530,6 +537,13 @@ def decode_event(
         raise
     except Exception as error:
         raise EventDamagedError(session_id, seq, str(error)) from error
+
+
+def _shortcut(declared: type[Event]) -> Callable[..., Event]:
+    made = _SHORTCUTS.get(declared)
+    if made is None:
+        made = _SHORTCUTS[declared] = shortcut(declared, *ENVELOPE)
+    return made
 
 
 def stamped(item: Event, seq: int, created: int) -> Event:

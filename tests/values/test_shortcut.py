@@ -1,0 +1,170 @@
+"""The shortcut: whatever it makes of data, the codec would have made the same."""
+
+import json
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from attrs import field, frozen
+from dovetail.kernel import UndecodableError, from_json, kinds
+from dovetail.kernel.values.events import ENVELOPE
+from dovetail.kernel.values.shortcut import shortcut
+from hypothesis import given, settings, strategies as st
+
+GOLDEN = [
+    json.loads(path.read_text("utf-8"))
+    for path in sorted((Path(__file__).parent / "golden").glob("*.json"))
+]
+NEWEST = [
+    (golden["kind"], json.loads(golden["data"]))
+    for golden in GOLDEN
+    if kinds()[golden["kind"]].version == golden["version"]
+]
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["", "text", "steer", "file", "succeeded", "ä"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["text", "type", "name", "x"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+def both(kind: Any, data: dict[str, Any]) -> tuple[object, object]:
+    """Return what the codec makes of data and what the shortcut does."""
+    try:
+        expected: object = from_json(json.loads(json.dumps(data)), kind)
+    except UndecodableError:
+        expected = "refused"
+    try:
+        found: object = shortcut(kind)(json.loads(json.dumps(data)))
+    except Exception:
+        found = "refused"
+    return expected, found
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Return every dict or list in a value with each of its keys."""
+    found: list[tuple[Any, Any]] = []
+    if isinstance(value, dict | list):
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        for key in keys:
+            found += [(value, key), *places(value[key])]
+    return found
+
+
+@pytest.mark.parametrize(("kind", "data"), NEWEST, ids=[kind for kind, _ in NEWEST])
+def test_right_data_takes_the_shortcut(kind: str, data: dict[str, Any]) -> None:
+    declared = kinds()[kind]
+    made = shortcut(declared, *ENVELOPE)(dict(data), "ses_1", 7, 9)
+    whole = {**data, "session_id": "ses_1", "seq": 7, "created": 9}
+    assert made == from_json(whole, declared)
+    assert repr(made) == repr(from_json(whole, declared))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_wrong_data_is_never_taken_and_right_data_means_the_same(
+    data: st.DataObject,
+) -> None:
+    """Any value anywhere in an event is changed, removed or added."""
+    kind, golden = data.draw(st.sampled_from(NEWEST))
+    changed = {**json.loads(json.dumps(golden)), "session_id": "ses_1"}
+    inside, key = data.draw(st.sampled_from(places(changed)))
+    how = data.draw(st.sampled_from(["change", "remove", "add"]))
+    if how == "change":
+        inside[key] = data.draw(JSON)
+    elif how == "remove":
+        del inside[key]
+    elif isinstance(inside, dict):
+        inside[data.draw(st.sampled_from(["x", "text", "key"]))] = data.draw(JSON)
+    else:
+        inside.append(data.draw(JSON))
+    expected, found = both(kinds()[kind], changed)
+    if found != "refused":
+        assert repr(found) == repr(expected)
+        assert found == expected
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@frozen
+class Inner:
+    number: int
+
+
+@frozen
+class Other:
+    word: str
+    type: Literal["other"] = "other"
+
+
+@frozen
+class Another:
+    number: int
+    type: Literal["another"] = "another"
+
+
+@frozen
+class Rare:
+    """What events do not use, and might."""
+
+    colour: Colour = Colour.RED
+    pair: tuple[int, str] = (1, "a")
+    inner: Inner | None = None
+    each: Mapping[str, Inner] = field(factory=dict)
+    several: tuple[Other | Another, ...] = ()
+    either: Other | Another | None = None
+    ratio: float = 1.0
+    mixed: int | str | None = None
+    numbers: list[int] = field(factory=list)
+    anything: tuple[Any, ...] = ()
+    _hidden: str = "h"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"colour": "red", "pair": [2, "b"], "inner": {"number": 3}},
+        {"each": {"a": {"number": 1}}, "ratio": 2, "mixed": "x", "numbers": [1]},
+        {"several": [{"type": "other", "word": "w"}, {"type": "another", "number": 1}]},
+        {"either": {"type": "another", "number": 1}, "anything": [None, {"a": 1}]},
+        {"_hidden": "seen"},
+    ],
+)
+def test_what_it_does_not_know_it_leaves_to_the_codec(data: dict[str, Any]) -> None:
+    expected, found = both(Rare, data)
+    assert expected == found
+    assert isinstance(found, Rare)
+    assert repr(expected) == repr(found)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"colour": "blue"},
+        {"pair": [2]},
+        {"inner": {"number": True}},
+        {"each": {"a": {}}},
+        {"several": [{"type": "third"}]},
+        {"several": {"type": "other", "word": "w"}},
+        {"either": {"word": "w"}},
+        {"ratio": "1"},
+        {"mixed": 1.5},
+        {"numbers": [True]},
+        {"numbers": "12"},
+        {"anything": {}},
+        {"unknown": 1},
+    ],
+)
+def test_what_the_codec_refuses_it_refuses(data: dict[str, Any]) -> None:
+    assert both(Rare, data) == ("refused", "refused")
