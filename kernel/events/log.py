@@ -159,8 +159,11 @@ class LogTransaction:
 
     def head(self, session_id: str) -> Head:
         """Return where the session's log ends by now; at -1 when there is none."""
-        known = self._heads.get(session_id) or self.rows.head(session_id)
-        return known or Head(-1, NO_HASH)
+        known = self._heads.get(session_id)
+        if known is None:
+            known = self.rows.head(session_id) or Head(-1, NO_HASH)
+            self._heads[session_id] = known
+        return known
 
     def check_idle(self, session_id: str) -> None:
         """Refuse what may only be done to a session that nobody executes.

@@ -361,9 +361,29 @@ class Replay:
 
 
 def _checked(event: ExportedEvent) -> ExportedEvent:
-    """Return an event that somebody made, with everything of the type it should be."""
+    """Return an event that somebody made, when all of it is of the type it should be.
+
+    Raises:
+        UndecodableError: it is not.
+    """
+    for name, kinds in _TYPES.items():
+        value = getattr(event, name)
+        if type(value) not in kinds:
+            problem = f"$.{name}: it is of type {type(value).__name__}"
+            raise UndecodableError("exported event", [problem])
     check_depth("exported event", event.data)
-    return from_json(to_json(event), ExportedEvent)
+    return event
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "session_id": (str,),
+    "seq": (int,),
+    "kind": (str,),
+    "version": (int,),
+    "created": (int,),
+    "hash": (str, type(None)),
+    "digest": (str, type(None)),
+}
 
 
 def _remember_key(tx: LogTransaction, event: PromptAdmitted) -> None:

@@ -7,6 +7,8 @@ is one transaction of ``events``; here it only is kept away from a session that 
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from typing import TypeVar
 
+from anyio import to_thread
+
 from ..events.log import EventLog, LogTransaction
 from ..events.rebuild import rebuild
 from ..events.replay import ExportedEvent, Replay, Replayed, claim, release
@@ -60,7 +62,8 @@ class Upkeep:
             collected = list(events)
         if not collected:
             return None
-        replayed = Replay(collected, owner)
+        # A long log takes seconds to check: nobody else should wait for it.
+        replayed = await to_thread.run_sync(Replay, collected, owner)
         return await self._on_idle(replayed.session_id, replayed.commit)
 
     async def claim(self, id: str, owner: str) -> None:

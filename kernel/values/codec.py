@@ -378,6 +378,8 @@ def check_depth(what: str, value: Json) -> None:
 def _too_deep(value: Json) -> bool:
     level = [value]
     for _ in range(MAX_DEPTH):
+        if not level:
+            return False
         level = [
             inner
             for item in level
