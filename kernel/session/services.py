@@ -56,6 +56,8 @@ Use = Callable[[Location], "AbstractAsyncContextManager[LocationServices]"]
 """Opens a Location, if it is not, and keeps it open for as long as it is entered."""
 
 _STRICTNESS: dict[RuleEffect, int] = {"allow": 0, "ask": 1, "deny": 2}
+_EFFECTS = tuple(_STRICTNESS)
+"""To compare what a stranger gave with, which need not be hashable."""
 
 
 @define(eq=False)
@@ -126,7 +128,7 @@ class LocationServices:
                 logger.debug("denied, because %s", error)
             if answer is None:
                 continue
-            if answer not in _STRICTNESS:
+            if answer not in _EFFECTS:
                 self.plugins.refuse(one, DECIDE, f"it answered {type(answer).__name__}")
                 answer = "deny"
             answers.append((answer, one.name))
@@ -163,7 +165,7 @@ class LocationServices:
         )
 
     def _add_rule(self, rule: Rule, owner: str, rank: Rank) -> Registration[Rule]:
-        if not isinstance(rule, Rule) or rule.effect not in _STRICTNESS:
+        if not isinstance(rule, Rule) or rule.effect not in _EFFECTS:
             raise InvalidValueError(
                 "rule", rule, "give a Rule with the effect allow, ask or deny"
             )
@@ -204,6 +206,18 @@ class LocationServices:
             offered = ", ".join(repr(known) for known in self.agents.offer())
             raise AgentNotFoundError(wanted, f"offered here: {offered}")
         return profile
+
+    def model_for(self, profile: AgentProfile, model: str | None) -> str:
+        """Return the name of a session's model: its own, its agent's, or the
+        configured one.
+
+        Raises:
+            ModelNotSelectedError: none of them names one.
+        """
+        name = model or profile.model or self.configuration.model
+        if name is None:
+            raise ModelNotSelectedError
+        return name
 
     def prepare(self, request: ModelRequest, session_id: SessionId) -> ModelRequest:
         """Return the request as the plugins adjusted it, each in its turn.
@@ -291,6 +305,17 @@ class LocationHandle:
         async with self._services() as services:
             return [one.item for one in services.agents.offer().values()]
 
+    async def model_for(self, model: str | None = None, agent: str | None = None) -> str:
+        """Return the name of the model that a session here uses, if it is given this
+        model and this agent.
+
+        Raises:
+            AgentNotFoundError: nobody offers the agent.
+            ModelNotSelectedError: neither they nor the configuration name a model.
+        """
+        async with self._services() as services:
+            return services.model_for(services.agent(agent), model)
+
     @property
     def plugins(self) -> "PluginsHandle":
         """The plugins of this Location."""
@@ -319,18 +344,27 @@ class PermissionsHandle:
             return await services.permissions.pending(session_id)
 
     async def reply(
-        self, request_id: str, reply: PermissionReply, message: str | None = None
+        self,
+        request_id: str,
+        reply: PermissionReply,
+        message: str | None = None,
+        *,
+        by: Literal["person", "policy"] = "person",
     ) -> None:
         """Answer a request, exactly once.
 
         ``always`` also remembers what the request offered to save. ``reject`` with a
-        message tells the model what to do instead; without one the run stops.
+        message tells the model what to do instead; without one the run stops. ``by``
+        is recorded: ``policy`` is for what was decided before anybody asked.
 
         Raises:
             PermissionNotFoundError: it is unknown here, or answered already.
+            InvalidValueError: an argument is none of the above.
         """
+        if by not in ("person", "policy"):
+            raise InvalidValueError("by", by, '"person" or "policy"')
         async with self._services() as services:
-            await services.permissions.reply(request_id, reply, message)
+            await services.permissions.reply(request_id, reply, message, by=by)
 
     async def saved(self) -> Sequence[SavedApproval]:
         """Return the saved approvals of this Location."""

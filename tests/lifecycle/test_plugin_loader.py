@@ -700,6 +700,7 @@ def test_every_hook_can_be_called() -> None:
         assert plugins.call("a", name, **arguments) in (None, "a:x")
 
 
+@pytest.mark.law("plugins.7")
 def test_what_dovetail_ships_comes_through_the_same_door() -> None:
     plugins = load_plugins(environment={}, allow=["sqlite"])
     state = plugins.state("sqlite")

@@ -303,6 +303,7 @@ def test_no_modules_import_each_other_in_a_circle(tree: Tree) -> None:
     assert cycles(tree) == []
 
 
+@pytest.mark.law("plugins.7")
 def test_folders_and_plugins_keep_apart(tree: Tree, public: set[str]) -> None:
     assert folder_crossings(tree, public) == []
 

@@ -43,6 +43,7 @@ async def host(
 ) -> AsyncIterator[Runtime]:
     """Open a runtime on ``folder/test.db`` with nothing installed and no retries."""
     options.setdefault("retry", RetryPolicy(retries=0))
+    options.setdefault("environment", {"DOVETAIL_CONFIG": ""})
     given = [sqlite, provider, *plugins]
     if tools:
         given.append(Tools(*tools))
@@ -50,7 +51,6 @@ async def host(
         f"sqlite:///{folder / 'test.db'}",
         plugins=given,
         load_entry_points=False,
-        environment={"DOVETAIL_CONFIG": ""},
         **options,
     ) as runtime:
         yield runtime
