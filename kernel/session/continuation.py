@@ -204,9 +204,10 @@ async def _facts_moved(
         profile = services.agent(row.agent)
     except DovetailError as error:
         return [Moved("agent.gone", before.agent, None, error.code)]
-    model = row.model or profile.model or services.configuration.model or ""
+    model = row.model or ""
     moved = []
     try:
+        model = services.model_for(profile, row.model)
         services.catalog.resolve(model)
     except DovetailError as error:
         moved.append(Moved("model.gone", model, None, error.code))

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from attrs import define
 
@@ -36,7 +36,12 @@ from ..lifecycle.scope import Scope
 from ..models.catalog import ModelCatalog
 from ..skills import SkillRegistry
 from ..tools.registry import ToolRegistry
-from ..values.errors import AgentNotFoundError, InvalidValueError, PluginError
+from ..values.errors import (
+    AgentNotFoundError,
+    InvalidValueError,
+    ModelNotSelectedError,
+    PluginError,
+)
 from ..values.events import PermissionReply
 from ..values.ids import SessionId
 from ..values.location import Location
@@ -305,7 +310,9 @@ class LocationHandle:
         async with self._services() as services:
             return [one.item for one in services.agents.offer().values()]
 
-    async def model_for(self, model: str | None = None, agent: str | None = None) -> str:
+    async def model_for(
+        self, model: str | None = None, agent: str | None = None
+    ) -> str:
         """Return the name of the model that a session here uses, if it is given this
         model and this agent.
 

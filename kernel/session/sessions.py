@@ -324,6 +324,26 @@ class Session:
         """
         return _info(await self._log.read(lambda rows: existing_session(rows, self.id)))
 
+    async def held_until(self) -> int | None:
+        """Return until when a process holds the session, unless it renews its lease
+        (milliseconds since 1970), or None: nobody runs it, whatever is left of it.
+
+        Whoever runs it renews in time, so a value that grows is a sign of life, and
+        one that passes is the end of that process.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+        """
+        now = self._log.clock.now()
+
+        def look(rows: Reader) -> int | None:
+            existing_session(rows, self.id)
+            row = rows.lease(self.id)
+            held = row is not None and row.owner is not None and row.expires > now
+            return row.expires if row is not None and held else None
+
+        return await self._log.read(look)
+
     def events(self, after: int | None = None, follow: bool = False) -> Tail:
         """Return the durable events after a cursor, in order, each once (law events.5).
 

@@ -33,7 +33,6 @@ from ..tools.settlement import Failed, Runnable, Succeeded, prepare
 from ..values.codec import clean_text, sanitised
 from ..values.errors import (
     DovetailError,
-    ModelNotSelectedError,
     ProviderError,
     ToolError,
     ToolStaleError,
@@ -287,10 +286,7 @@ class Step:
     async def _prepare(self, agent: str | None, model: str | None) -> _Prepared:
         services = self._services
         profile = services.agent(agent)
-        name = model or profile.model or services.configuration.model
-        if name is None:
-            raise ModelNotSelectedError
-        resolved = services.catalog.resolve(name)
+        resolved = services.catalog.resolve(services.model_for(profile, model))
         self._advertised = services.tools.advertise(profile.tools)
         epoch = None
         if self._execution.history.baseline is None:
