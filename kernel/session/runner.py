@@ -107,7 +107,10 @@ class Runner:
                 await self._renew(session_id)
 
     async def _renew(self, session_id: str) -> None:
-        execution, control = self._running[session_id]
+        running = self._running.get(session_id)
+        if running is None:
+            return  # it ended while another lease was renewed
+        execution, control = running
         fence = execution.fence
         if fence is None or execution.outcome is not None:
             return
