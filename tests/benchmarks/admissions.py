@@ -1,11 +1,12 @@
 """Benchmarks of admission: ``prompt()`` until the prompt is durable."""
 
+import sqlite3
 from time import perf_counter
 from typing import Any
 
 import anyio
 from dovetail.kernel import Session
-from floor import GroupWriter, Log
+from floor import INSERT, GroupWriter, Log
 from measure import Bench, Line, interleaved, timed
 from ours import PROMPT, opened
 from turns import TEXT, facts_of
@@ -18,7 +19,7 @@ async def admission(bench: Bench) -> list[Line]:
     async with opened(bench.url, database) as runtime:
         session = await runtime.sessions.create(location=folder, model=TEXT)
         await session.prompt(PROMPT, resume=False)
-        [fact] = facts_of(database, session.id, 1)
+        [fact] = await facts_of(session, 1)
 
         async def bare() -> None:
             log.commit("a", [fact])
@@ -46,15 +47,16 @@ async def admissions_64(bench: Bench) -> list[Line]:
             for _ in range(callers)
         ]
         await sessions[0].prompt(PROMPT, resume=False)
-        [fact] = facts_of(database, sessions[0].id, 1)
+        [fact] = await facts_of(sessions[0], 1)
 
         async def ours(session: Session) -> None:
             for _ in range(each):
                 await session.prompt(PROMPT, resume=False)
 
         async def bare(session: Session) -> None:
-            for _ in range(each):
-                await writer.commit(session.id, fact)
+            for number in range(each):
+                row = (session.id, number, fact)
+                await writer.write(lambda connection, row=row: _insert(connection, row))
 
         async def rate(work: Any) -> float:
             began = perf_counter()
@@ -69,3 +71,7 @@ async def admissions_64(bench: Bench) -> list[Line]:
         )
     writer.close()
     return [Line("prompt(), 64 callers", "/s", found["ours"], found["floor"], ">= 0.5")]
+
+
+def _insert(connection: sqlite3.Connection, row: tuple[str, int, bytes]) -> None:
+    connection.execute(INSERT, row)

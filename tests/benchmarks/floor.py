@@ -14,7 +14,7 @@ import queue
 import sqlite3
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -113,21 +113,26 @@ RESULT = 3
 """tool.succeeded, step.ended, and the next step.started."""
 
 
+Work = Callable[[sqlite3.Connection], None]
+
+
 class GroupWriter:
-    """A thread that commits whatever waits together, and then tells all of them."""
+    """A thread that commits whatever waits together, and then tells all of them.
+
+    Each piece of work has a savepoint of its own: one that fails fails alone.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._queue: queue.SimpleQueue[tuple[str, bytes, asyncio.Future[None]] | None]
-        self._queue = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    async def commit(self, session: str, fact: bytes) -> None:
-        """Store one fact; it is on disk when this returns."""
+    async def write(self, work: Work) -> None:
+        """Run a function in a transaction; it is on disk when this returns."""
         done = self._loop.create_future()
-        self._queue.put((session, fact, done))
+        self._queue.put((work, done))
         await done
 
     def close(self) -> None:
@@ -135,7 +140,7 @@ class GroupWriter:
         self._thread.join()
 
     def _run(self) -> None:
-        log = Log(self._path)
+        connection = connected(self._path)
         going = True
         while going:
             taken = [self._queue.get()]
@@ -144,14 +149,17 @@ class GroupWriter:
             group = [one for one in taken if one is not None]
             going = len(group) == len(taken)
             if group:
-                log.connection.execute("BEGIN IMMEDIATE")
-                for session, fact, _ in group:
-                    seq = log._next.get(session, 0)
-                    log._next[session] = seq + 1
-                    log.connection.execute(INSERT, (session, seq, fact))
-                log.connection.execute("COMMIT")
-                self._loop.call_soon_threadsafe(_settle, [one[2] for one in group])
-        log.connection.close()
+                connection.execute("BEGIN IMMEDIATE")
+                for work, _ in group:
+                    connection.execute("SAVEPOINT one")
+                    work(connection)
+                    connection.execute("RELEASE one")
+                connection.execute("COMMIT")
+                self._loop.call_soon_threadsafe(_settle, [one[1] for one in group])
+        connection.close()
+
+
+_Waiting = tuple[Work, "asyncio.Future[None]"]
 
 
 def _settle(futures: Sequence[asyncio.Future[None]]) -> None:

@@ -86,7 +86,7 @@ async def process_start(bench: Bench) -> list[Line]:
         session = await runtime.sessions.create(location=folder, model=TEXT)
         await turn(session)
         body = await asked_last(bench.url)
-        facts = facts_of(database, session.id, 10)
+        facts = await facts_of(session, 10)
     kept = bench.folder()
     (kept / "body").write_bytes(body)
     (kept / "facts").write_bytes(b"\n".join(facts))

@@ -43,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
         turns.disk,
         live.live,
         stores.tail,
+        stores.long_log,
         stores.large_store,
         hooks.hook_calls,
         hooks.open_location,

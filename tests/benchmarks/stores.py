@@ -128,6 +128,37 @@ async def tail(bench: Bench) -> list[Line]:
     ]
 
 
+async def long_log(bench: Bench) -> list[Line]:
+    """Verifying and rebuilding a very long session, over one that is a tenth."""
+    long, short = bench.of(20_000, 100_000), bench.of(2_000, 10_000)
+    folder = bench.folder()
+    stores = {count: bench.file() for count in (long, short)}
+    for count, database in stores.items():
+        await filled(database, folder, 1, count)
+    rates: dict[tuple[str, int], list[float]] = {}
+    for _ in range(bench.of(2, 5)):
+        for count, database in stores.items():
+            async with opened(bench.url, database) as runtime:
+                began = perf_counter()
+                [found] = await runtime.sessions.verify()
+                took = perf_counter() - began
+                rates.setdefault(("verify", count), []).append(found.events / took)
+                began = perf_counter()
+                rebuilt = await runtime.sessions.rebuild()
+                took = perf_counter() - began
+                rates.setdefault(("rebuild", count), []).append(rebuilt / took)
+    return [
+        Line(
+            f"{what} {long:,} events, over {short:,}",
+            "/s",
+            Series(tuple(rates[what, long])),
+            Series(tuple(rates[what, short])),
+            ">= 20000 /s, ~1",
+        )
+        for what in ("verify", "rebuild")
+    ]
+
+
 async def large_store(bench: Bench) -> list[Line]:
     """A store with very many sessions and events, over an empty one."""
     sessions = bench.of(1_000, 10_000)

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import httpx
 from dovetail.kernel import Runtime, Session
+from dovetail.kernel.values.events import encode_event
 from floor import Floor
 from measure import Bench, Line, Series, interleaved, timed
 from model_server import FINISH
@@ -57,16 +58,9 @@ async def asked_last(url: str) -> bytes:
         return (await client.get(f"{url}/last")).content
 
 
-def facts_of(database: Path, session_id: str, count: int) -> list[bytes]:
-    """Return the data of the last events that were stored for a session."""
-    connection = sqlite3.connect(database)
-    found = connection.execute(
-        "SELECT data FROM event JOIN aggregate ON event.aggregate = aggregate.id "
-        "WHERE session_id = ? ORDER BY event.seq DESC LIMIT ?",
-        (session_id, count),
-    ).fetchall()
-    connection.close()
-    return [data for (data,) in reversed(found)]
+async def facts_of(session: Session, count: int) -> list[bytes]:
+    """Return the bytes that were stored for the last events of a session."""
+    return [encode_event(event) async for event in session.events()][-count:]
 
 
 TURN_FACTS = 7
@@ -85,7 +79,7 @@ async def text_turn(bench: Bench) -> list[Line]:
         session = await fresh.session()
         await turn(session)
         body = await asked_last(bench.url)
-        facts = facts_of(database, session.id, TURN_FACTS)
+        facts = await facts_of(session, TURN_FACTS)
         found = await interleaved(
             {
                 "ours": fresh.turn,
@@ -109,7 +103,7 @@ async def long_session(bench: Bench) -> list[Line]:
             if number == EARLY:
                 early_body = await asked_last(bench.url)
         late_body = await asked_last(bench.url)
-        facts = facts_of(database, long.id, TURN_FACTS)
+        facts = await facts_of(long, TURN_FACTS)
         found = await interleaved(
             {
                 "early": fresh.turn,
@@ -147,7 +141,7 @@ async def tool_step(bench: Bench) -> list[Line]:
         session = await fresh()
         await ticker.steps(session, EARLY)
         early_body = _unfinished(await asked_last(bench.url))
-        ending = facts_of(database, session.id, STEP_FACTS + 3)
+        ending = await facts_of(session, STEP_FACTS + 3)
         facts = [*ending[1:STEP_FACTS], ending[0]]
         long = await fresh()
         await ticker.steps(long, LATE - few)
@@ -258,7 +252,7 @@ async def sessions_20(bench: Bench) -> list[Line]:
 
         await renew()
         body = await asked_last(bench.url)
-        facts = facts_of(database, sessions[0].id, TURN_FACTS)
+        facts = await facts_of(sessions[0], TURN_FACTS)
 
         async def ours(number: int) -> None:
             for _ in range(turns):
@@ -309,7 +303,7 @@ async def disk(bench: Bench) -> list[Line]:
             )
 
         await turn(session)
-        facts = facts_of(database, session.id, TURN_FACTS)
+        facts = await facts_of(session, TURN_FACTS)
         ours = await count(lambda: turn(session), database)
         bare = await count(lambda: floor.turn("a", body, facts), other)
         while (await session.info()).steps < LATE - counted:
