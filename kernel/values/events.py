@@ -526,7 +526,9 @@ def decode_event(
                 )
             fields, version = lift(fields), version + 1
         try:
-            return _shortcut(declared)(fields, session_id, seq, created)
+            # A damaged file gives anything for a number; what is given is not checked.
+            if type(seq) is int and type(created) is int:
+                return _shortcut(declared)(fields, session_id, seq, created)
         except Exception:
             # Wrong, or right in a rare way: the codec says which.
             pass
