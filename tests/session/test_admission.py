@@ -12,16 +12,22 @@ from typing import Any
 import anyio
 import pytest
 from anyio import to_thread
+from attrs import frozen
 from dovetail.kernel import (
+    ContextSource,
     InputNotPendingError,
     KeyInvalidError,
+    Place,
     PromptConflictError,
+    Register,
     SessionNotFoundError,
     Store,
     StoreDamagedError,
     StoreError,
     StoreFullError,
     StoreLockedError,
+    Tool,
+    ToolContext,
     UserMessage,
     hookimpl,
     open_runtime,
@@ -30,7 +36,7 @@ from dovetail.kernel.events.log import EventLog
 from dovetail.kernel.events.rebuild import rebuild
 from dovetail.kernel.ports import AdmissionRow, Transaction
 from dovetail.kernel.testing.memory_store import MemoryState, MemoryStore
-from dovetail.kernel.testing.scripted import ScriptedProvider, text
+from dovetail.kernel.testing.scripted import Gate, ScriptedProvider, call, calls, text
 from dovetail.kernel.values.errors import ConflictError
 from dovetail.storage.plugin import plugin as sqlite_plugin
 from dovetail.storage.sqlite import open_sqlite
@@ -40,20 +46,24 @@ from support.logs import WrappedStore, log_on
 RACERS = Path(__file__).with_name("racers.py")
 
 
+def python(*arguments: object) -> "subprocess.Popen[str]":
+    """Start another process."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
 @pytest.fixture
 def racer(tmp_path: Path) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
     """Return a function that starts a process which prompts the shared session."""
     started: list[subprocess.Popen[str]] = []
 
     def start(name: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, str(RACERS), str(tmp_path), name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        started.append(python(RACERS, tmp_path, name))
+        return started[-1]
 
     yield start
     for process in started:
@@ -251,6 +261,122 @@ async def test_what_was_done_to_pending_input_is_done_after_a_restart(
         assert await session.pending() == []
 
 
+@pytest.mark.law("inbox.5")
+async def test_queued_input_waits_while_the_model_has_something_to_answer(
+    tmp_path: Path,
+) -> None:
+    """Results of tools come first, and with them the end of what was begun."""
+    gate = Gate()
+
+    @frozen
+    class Nothing:
+        pass
+
+    async def hold(input: Nothing, context: ToolContext) -> str:
+        await gate.pass_through()
+        return "ok"
+
+    provider = ScriptedProvider(calls(call("hold")), text("one"), text("two"))
+    async with host(
+        tmp_path, provider, Tool("hold", "Hold.", Nothing, hold)
+    ) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("start")
+        with anyio.fail_after(5):
+            await gate.reached()
+            await session.prompt("later", delivery="queue")
+            gate.open()
+            assert (await session.wait()).succeeded
+        sent = [
+            [one.text for one in messages if isinstance(one, UserMessage)]
+            for messages in provider.histories
+        ]
+        assert sent == [["start"], ["start"], ["start", "later"]]
+
+
+class Held:
+    """A plugin that holds every Step up while it prepares."""
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+
+    @hookimpl
+    def dovetail_register_context(
+        self, register: Register[ContextSource], place: Place
+    ) -> None:
+        register(ContextSource("test/held", self.observe))
+
+    async def observe(self) -> None:
+        await self.gate.pass_through()
+
+
+@pytest.mark.law("execution.4")
+@pytest.mark.parametrize("by", ["withdrawal", "another runtime"])
+async def test_an_execution_whose_input_went_before_it_began_leaves_no_trace(
+    tmp_path: Path, by: str
+) -> None:
+    provider, held = ScriptedProvider(text("hi")), Held()
+    async with (
+        host(tmp_path, provider, plugins=[held]) as late,
+        host(tmp_path, provider) as other,
+    ):
+        mine = await late.sessions.create(
+            id="mine", location=tmp_path, model=provider.model
+        )
+        receipt = await mine.prompt("go")
+        with anyio.fail_after(10):
+            await held.gate.reached()
+            if by == "withdrawal":
+                await mine.withdraw(receipt.id)
+                kinds = ["session.created", "prompt.admitted", "prompt.withdrawn"]
+            else:
+                assert (await (await other.sessions.get("mine")).resume()).succeeded
+                kinds = await kinds_of(mine)
+            held.gate.open()
+            outcome = await mine.wait()
+        assert outcome.status == ("idle" if by == "withdrawal" else "succeeded")
+        assert await kinds_of(mine) == kinds
+
+
+@pytest.mark.law("execution.3")
+async def test_who_finds_another_runtime_at_work_waits_for_its_outcome(
+    tmp_path: Path,
+) -> None:
+    gate, held = Gate(), Held()
+    provider = ScriptedProvider([gate, *text("hi")])
+    async with (
+        host(tmp_path, provider, plugins=[held]) as late,
+        host(tmp_path, provider) as other,
+    ):
+        mine = await late.sessions.create(
+            id="mine", location=tmp_path, model=provider.model
+        )
+        await mine.prompt("go")
+        outcomes: list[str] = []
+        with anyio.fail_after(10):
+            await held.gate.reached()
+            async with anyio.create_task_group() as tasks:
+
+                async def work() -> None:
+                    session = await other.sessions.get("mine")
+                    outcomes.append((await session.resume()).status)
+
+                async def wait() -> None:
+                    outcomes.append((await mine.wait()).status)
+
+                tasks.start_soon(work)
+                await gate.reached()
+                # The input is promoted: nothing is left for the first one to do.
+                tasks.start_soon(wait)
+                held.gate.open()
+                while late._coordinator.busy("mine") and not late._log.readers:
+                    await anyio.lowlevel.checkpoint()
+                gate.open()
+        assert outcomes == ["succeeded", "succeeded"]
+        assert (await kinds_of(mine)).count("execution.started") == 1
+        assert len(provider.requests) == 1
+
+
 # --- keys -------------------------------------------------------------------------
 
 PRINTABLE = "".join(chr(n) for n in range(0x21, 0x7F))
@@ -416,12 +542,7 @@ async def test_a_prompt_into_a_locked_file_names_the_wait_and_is_not_admitted(
         environment={"DOVETAIL_CONFIG": ""},
     ) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
-        holder = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, str(tmp_path / "test.db")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        holder = python("-c", HOLDER, tmp_path / "test.db")
         try:
             assert await to_thread.run_sync(line, holder) == "held"
             for key in ("k", None):
@@ -476,13 +597,7 @@ def test_a_crowd_of_processes_never_meets_a_lock(tmp_path: Path) -> None:
     and of what is the same there is one."""
     tests = Path(__file__).resolve().parents[1]
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", CROWD, str(tests), str(tmp_path), f"s{number}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(6)
+        python("-c", CROWD, tests, tmp_path, f"s{number}") for number in range(6)
     ]
     try:
         for process in processes:
