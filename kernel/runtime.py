@@ -356,6 +356,7 @@ class Runtime:
             OURS,
         )
         context.register(skills_source(skills), "dovetail", OURS)
+        scope.defer(lambda: self._forget_unchanged(location))
         await scope.enter(services.plugins.running(services.registering()))
         scope.spawn(services.plugins.record_notices)
         for name in configuration.agents:
@@ -365,3 +366,7 @@ class Runtime:
             )
         await scope.enter(Observers(services, self._log).running())
         return services
+
+    def _forget_unchanged(self, location: Location) -> None:
+        if not self._changes.get(location):
+            self._changes.pop(location, None)
