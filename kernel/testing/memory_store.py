@@ -13,7 +13,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 import attrs
-from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
+from anyio.lowlevel import (
+    cancel_shielded_checkpoint,
+    checkpoint,
+    checkpoint_if_cancelled,
+)
 
 from ..hookspecs import hookimpl
 from ..ports import (
@@ -524,7 +528,8 @@ class MemoryStore(Store):
         work: Callable[[Transaction], T],
         on_commit: Callable[[T], None] | None = None,
     ) -> T:
-        await checkpoint()
+        # No other pause before it ran: calls run in the order in which they were made.
+        await checkpoint_if_cancelled()
         self._check_open()
         transaction = MemoryTransaction(self.state, self._name)
         try:

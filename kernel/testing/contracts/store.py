@@ -413,6 +413,24 @@ class StoreContract:
                         group.start_soon(grow, store, number)
         assert sorted(order) == list(range(1, 101))
 
+    async def test_transactions_run_in_the_order_of_the_calls(self) -> None:
+        """The order in which ``transact`` was called, whichever task runs first then:
+        who calls second may rely on what the first will have written."""
+        called: list[int] = []
+        ran: list[int] = []
+
+        async def call(store: Store, number: int) -> None:
+            for _ in range(20):
+                called.append(number)
+                await store.transact(lambda transaction: ran.append(number))
+
+        async with self.open_store() as store:
+            with anyio.fail_after(PATIENCE):
+                async with anyio.create_task_group() as group:
+                    for number in range(5):
+                        group.start_soon(call, store, number)
+        assert ran == called
+
     async def test_on_commit_runs_in_the_loop_in_commit_order_before_the_caller_goes_on(
         self,
     ) -> None:
