@@ -9,7 +9,8 @@ Guarantees that every store gives (the contract suite in ``testing`` checks them
 
 1. ``transact`` runs one synchronous function, alone, in a transaction that sees all
    earlier commits. Either everything it wrote is durable when the call returns, or
-   nothing exists. Functions run in the order they were handed over.
+   nothing exists. Functions run in the order in which ``transact`` was called, whatever
+   runs in between: a second call may rely on what the first will have written.
 2. A function that raises takes only its own writes with it, never a neighbour's, and
    the exception reaches its caller unchanged.
 3. ``on_commit`` runs in the event-loop thread, after the commit is on disk, in commit
