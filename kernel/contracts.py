@@ -69,7 +69,9 @@ class ToolContext(Protocol):
         waits for the answer, also over a restart of the process. Ask before reading
         or writing anything of the target (law access.1). ``save`` lists what an
         answer of ``always`` remembers, each taken literally; empty means that
-        ``always`` counts as ``once``.
+        ``always`` counts as ``once``. A call that was killed while it waited for its
+        first answer counts as not begun, whatever its effect class, and runs again:
+        ask before the first effect.
 
         Raises:
             PermissionDeniedError: a rule denies it. Let it pass: the model is told.

@@ -263,7 +263,11 @@ class Permissions:
         def put(tx: LogTransaction) -> bool:
             if request.guard is not None:
                 request.guard(tx)
-            if tx.rows.permission(request_id) is not None:
+            row = tx.rows.permission(request_id)
+            if row is not None:
+                if row.answered_seq is None:
+                    # Left by an earlier process: this one waits for it now.
+                    tx.append(_asked(request, request_id))
                 return True
             # An approval may have been saved since the request was looked at.
             approvals = self._approvals(tx.rows, request.agent, tx.now)

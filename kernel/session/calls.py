@@ -5,7 +5,7 @@ before started, settled before the next request) is the Step's.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ..access.permissions import AskRequest
 from ..contracts import Skill, ToolContext
@@ -39,6 +39,7 @@ class CallContext(ToolContext):
         message_id: MessageId,
         call_id: str,
         outputs: ManagedOutputs,
+        go_on: Callable[[], Awaitable[None]],
     ) -> None:
         self._services = services
         self._live = live
@@ -48,6 +49,7 @@ class CallContext(ToolContext):
         self._message_id = message_id
         self._call_id = call_id
         self._outputs = outputs
+        self._go_on = go_on
         self.rejected = False
         """Whether the person said no and nothing else: the run stops then."""
         self.files: dict[str, str | None] = {}
@@ -101,6 +103,7 @@ class CallContext(ToolContext):
         except PermissionRejectedError as error:
             self.rejected = error.advice is None
             raise
+        await self._go_on()
 
     async def skill(self, name: str) -> Skill:
         return await self._services.skills.get(name)

@@ -23,7 +23,7 @@ from ..values.location import Location
 from ..values.messages import ToolPart
 from ..values.tool import EffectClass
 from .facts import facts_now
-from .history import History
+from .history import History, Reach
 from .services import LocationServices
 
 Known = Literal["completed", "not_started", "unknown"]
@@ -106,25 +106,16 @@ async def report_of(
     session_id = SessionId(history.session_id)
     left = history.left
 
-    def look(rows: Reader) -> tuple[tuple[str, ...], str, set[str]]:
+    def look(rows: Reader) -> tuple[tuple[str, ...], str]:
         trusted = rows.events(
             session_id, after=left.trusted - 1, limit=1, upto=left.trusted
         )
-        waiting = {
-            row.seq: row for row in rows.pending_permissions(session_id=session_id)
-        }
-        asked = {
-            event.call_id
-            for event in history.asked
-            if event.seq in waiting and event.call_id is not None
-        }
         return (
             tuple(row.id for row in rows.pending_inputs(session_id)),
             trusted[0].hash.hex() if trusted else "",
-            asked,
         )
 
-    pending, trusted_hash, asking = await log.read(look)
+    pending, trusted_hash = await log.read(look)
     return ContinuationReport(
         session_id=session_id,
         location=services.location,
@@ -141,7 +132,7 @@ async def report_of(
         pending=pending,
         promoted=tuple(left.promoted),
         withdrawn=tuple(left.withdrawn),
-        calls=tuple(_calls(history, asking)),
+        calls=tuple(_calls(history)),
         moved=(
             *(await _facts_moved(log, services, history)),
             *(await _context_moved(services, history)),
@@ -150,10 +141,10 @@ async def report_of(
     )
 
 
-def _calls(history: History, asking: set[str]) -> Iterator[OpenCall]:
+def _calls(history: History) -> Iterator[OpenCall]:
     message = history.open
     for part in message.calls if message else ():
-        known = _known(part, asking)
+        known = _known(part, history.reach(part.call_id))
         assert message is not None
         yield OpenCall(
             part.call_id,
@@ -165,13 +156,12 @@ def _calls(history: History, asking: set[str]) -> Iterator[OpenCall]:
         )
 
 
-def _known(part: ToolPart, asking: set[str]) -> Known:
+def _known(part: ToolPart, reach: Reach) -> Known:
     if part.settled:
         return "completed"
-    # A tool asks before its effect: one that still waits has not begun.
-    if part.state == "called" or part.call_id in asking:
-        return "not_started"
-    return "unknown"
+    # A tool asks before its effect: one that did not go on from its first question
+    # has not begun. Whether that was answered meanwhile makes no difference.
+    return "not_started" if reach in ("called", "asking") else "unknown"
 
 
 def _action(known: Known, effect: EffectClass | None) -> Action:

@@ -5,12 +5,13 @@ allowance, and the outcome. Everything an execution records goes through ``commi
 which checks the fence inside the same transaction (law execution.2).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
 
 from ..events.log import EventLog, LogTransaction
 from ..models.retry import RetryPolicy
+from ..ports import Reader
 from ..values.events import Event, ExecutionEnded, ExecutionStarted
 from ..values.ids import SessionId
 from ..values.prompt import Budget
@@ -124,10 +125,15 @@ class Execution:
         """Take in events that another process committed in between."""
         await self.history.follow_up(self.log)
 
-    async def end(self, outcome: Outcome, *before: Event) -> None:
-        """Record how the execution ended (law execution.7)."""
+    async def end(
+        self,
+        outcome: Outcome,
+        settle: Callable[[Reader], Sequence[Event]] | None = None,
+    ) -> None:
+        """Record how the execution ended (law execution.7), after what it settles."""
 
         def ending(tx: LogTransaction) -> Outcome:
+            before = settle(tx.rows) if settle else ()
             tx.append(*self.opening(), *before, self.ended(outcome))
             return outcome
 

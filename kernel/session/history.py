@@ -8,7 +8,7 @@ Step reads the session again, whatever its length.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from attrs import evolve
 
@@ -30,6 +30,11 @@ from ..values.messages import (
 from ..values.prompt import Budget
 from ..values.tool import Failure
 
+Reach = Literal["called", "started", "asking", "begun"]
+"""How far a call without a result may have come: its executor did not run; it ran and
+may have had its effect; it waits for the answer to its first question, so that it had
+none; it went on from a question, or was left by a worker while it ran."""
+
 
 class _Open:
     """An assistant message while its events come."""
@@ -45,6 +50,19 @@ class _Open:
         )
         self.parts: list[Part] = []
         self._calls: dict[str, int] = {}
+        self._reach: dict[str, Reach] = {}
+
+    def reach(self, call_id: str) -> Reach:
+        """Return how far a call that has no result may have come."""
+        return self._reach.get(call_id, "called")
+
+    def taken_over(self) -> None:
+        """Another worker goes on: who was asking has not gone on, nor will it."""
+        for call_id, reach in self._reach.items():
+            if reach == "asking":
+                self._reach[call_id] = "called"
+            elif reach == "started":
+                self._reach[call_id] = "begun"
 
     def apply(self, event: e.Event) -> None:
         """Take in one event of this message."""
@@ -65,6 +83,11 @@ class _Open:
             )
         elif isinstance(event, e.ToolStarted):
             self._change(event.call_id, state="started")
+            fresh = self.reach(event.call_id) == "called"
+            self._reach[event.call_id] = "started" if fresh else "begun"
+        elif isinstance(event, e.PermissionAsked):
+            if event.call_id is not None and self.reach(event.call_id) == "started":
+                self._reach[event.call_id] = "asking"
         elif isinstance(event, e.ToolSucceeded):
             self._change(event.call_id, state="succeeded", content=event.content)
         elif isinstance(event, e.ToolFailed):
@@ -227,8 +250,6 @@ class History:
         self.session = Spent()
         self.activity = Spent()
         """Since the last promoted input that came with a budget."""
-        self.asked: list[e.PermissionAsked] = []
-        """The permission requests of the open Step."""
         self.facts: e.FactsRecorded | None = None
         self.sources: dict[str, str] = {}
         """What the model was told of each Context Source, by digest."""
@@ -299,11 +320,11 @@ class History:
             self.facts = event
         elif isinstance(event, e.SessionCreated | e.SessionBudgeted):
             self.session.budget = event.budget
-        elif isinstance(event, e.PermissionAsked):
-            self.asked.append(event)
         elif isinstance(event, e.StepStarted):
             self._open = _Open(event)
-            self.asked = []
+        elif isinstance(event, e.ExecutionStarted):
+            if self._open is not None:
+                self._open.taken_over()
         elif self._open is not None and self._open.message.id == getattr(
             event, "message_id", None
         ):
@@ -323,6 +344,10 @@ class History:
     def open(self) -> AssistantMessage | None:
         """The message of the Step that is not settled, as far as it has come."""
         return self._open.build() if self._open else None
+
+    def reach(self, call_id: str) -> Reach:
+        """Return how far a call of the open message may have come."""
+        return self._open.reach(call_id) if self._open else "called"
 
     @property
     def messages(self) -> Sequence[Message]:

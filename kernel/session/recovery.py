@@ -5,15 +5,20 @@ and execution goes on only after it was accepted, which is an event (law recover
 Owns also how an open message is settled when nobody will go on with it.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
-from ..events.log import LogTransaction
+from ..access.permissions import INTERRUPT
+from ..events.log import LogTransaction, event_at
+from ..ports import Reader
 from ..values.codec import to_json
 from ..values.events import (
     ContinuationAccepted,
     ContinuationReported,
     Event,
     ExecutionStarted,
+    PermissionAsked,
+    PermissionReplied,
     StepFailed,
     ToolFailed,
 )
@@ -119,16 +124,39 @@ def _begin(tx: LogTransaction, events: list[Event]) -> None:
 # --- settling ---------------------------------------------------------------------
 
 
-def settle_open(message: AssistantMessage, why: str) -> list[Event]:
+def settle_open(rows: Reader, message: AssistantMessage, why: str) -> list[Event]:
     """Return the events that settle a message: each open call, then the Step.
 
     The transcript that results has a result for every call (law tools.2).
     """
-    events: list[Event] = [
-        settled_call(message, part, why) for part in message.calls if not part.settled
-    ]
-    events.append(cut_step(message, why))
-    return events
+    left = [part for part in message.calls if not part.settled]
+    settled = [settled_call(message, part, why) for part in left]
+    return [*with_questions(rows, settled), cut_step(message, why)]
+
+
+def with_questions(rows: Reader, settled: Sequence[ToolFailed]) -> list[Event]:
+    """Return these settlements, after the end of what their calls still ask.
+
+    Nobody is asked any more whether something may be done that will not be done.
+    """
+    calls = {(one.message_id, one.call_id) for one in settled}
+    events: list[Event] = []
+    for session_id in {one.session_id for one in settled}:
+        for row in rows.pending_permissions(session_id=session_id):
+            asked = event_at(rows, session_id, row.seq)
+            if (
+                isinstance(asked, PermissionAsked)
+                and (asked.message_id, asked.call_id) in calls
+            ):
+                events.append(
+                    PermissionReplied(
+                        session_id=session_id,
+                        request_id=asked.request_id,
+                        reply="reject",
+                        by=INTERRUPT,
+                    )
+                )
+    return [*events, *settled]
 
 
 def settled_call(message: AssistantMessage, part: ToolPart, why: str) -> ToolFailed:

@@ -9,6 +9,7 @@ its lease ends. Knows nothing of who waits (the coordinator does).
 
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import anyio
 from attrs import frozen
@@ -289,7 +290,10 @@ class Runner:
             return
         why = control.text or control.reason
         left = execution.history.open if execution.started else None
-        events = settle_open(left, "it was interrupted") if left else []
+
+        def settling(rows: Reader) -> Sequence[Event]:
+            return settle_open(rows, left, "it was interrupted") if left else ()
+
         await execution.end(
-            Outcome("interrupted", Failure("execution.interrupted", why)), *events
+            Outcome("interrupted", Failure("execution.interrupted", why)), settling
         )

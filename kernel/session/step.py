@@ -16,6 +16,7 @@ Knows nothing of who woke the session, nor of what happens after it.
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from random import random
 
 import anyio
@@ -63,7 +64,7 @@ from .execution import Execution
 from .facts import facts_now, tool_digests
 from .outputs import ManagedOutputs
 from .publisher import Publisher
-from .recovery import LOST, cut_step, settle_open, settled_call
+from .recovery import LOST, cut_step, settle_open, settled_call, with_questions
 from .services import LocationServices
 
 logger = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ class Step:
         parts = {part.call_id: part for part in message.calls}
         self._settlement = cut_step(message, LOST)
         plans = {call.call_id: self._plan_again(message, parts, call) for call in calls}
-        done: list[Event] = []
+        done: list[ToolFailed] = []
         for call_id, plan in plans.items():
             if isinstance(plan, Runnable):
                 self._open[call_id] = plan.call
@@ -164,7 +165,7 @@ class Step:
         try:
             async with anyio.create_task_group() as tasks:
                 if done or not self._open:
-                    await self._record(lambda _: done)
+                    await self._record(lambda tx: with_questions(tx.rows, done))
                 for call in calls:
                     plan = plans[call.call_id]
                     if isinstance(plan, Runnable):
@@ -612,7 +613,18 @@ class Step:
             self._message_id,
             call.call_id,
             ManagedOutputs(self._log, self._execution.history),
+            partial(self._go_on, call),
         )
+
+    async def _go_on(self, call: ToolCall) -> None:
+        """Record that an executor goes on from its question, before it does.
+
+        Until then it is proven that it has not begun (law recovery.3); and a worker
+        that lost the session while it waited stops here (law execution.2).
+        """
+        await self._execution.catch_up()
+        if self._execution.history.reach(call.call_id) == "asking":
+            await self._record(lambda _: [self._start_of(call)])
 
     async def _settle(
         self, call: ToolCall, settled: Succeeded | Failed, context: CallContext
@@ -675,13 +687,12 @@ class Step:
     async def _settle_cancelled(self, held: list[Event]) -> None:
         """Leave a valid transcript behind (law execution.5)."""
         execution = self._execution
-
-        def settling(events: list[Event]) -> Callable[[LogTransaction], None]:
-            return lambda tx: _append(tx, events)
-
-        await execution.commit(settling(held))
+        await execution.commit(lambda tx: _append(tx, held))
         if (left := execution.history.open) is not None:
-            await execution.commit(settling(settle_open(left, "it was interrupted")))
+            why = "it was interrupted"
+            await execution.commit(
+                lambda tx: _append(tx, settle_open(tx.rows, left, why))
+            )
 
 
 def _new_budget(tx: LogTransaction, due: Sequence[InputRow]) -> Budget | None:

@@ -390,7 +390,11 @@ class ToolCalled(Event):
 @event("tool.started")
 @frozen(kw_only=True)
 class ToolStarted(Event):
-    """The executor may have run from here on (law recovery.3)."""
+    """The executor may have run from here on (law recovery.3).
+
+    Once more, when it goes on from a question to a person, and when another worker
+    runs the call again.
+    """
 
     message_id: MessageId
     call_id: str
@@ -432,7 +436,10 @@ PermissionReply = Literal["once", "always", "reject"]
 @event("permission.asked")
 @frozen(kw_only=True)
 class PermissionAsked(Event):
-    """A tool call waits for a person to allow it."""
+    """A tool call waits for a person to allow it.
+
+    Once more, under the same id, when another worker goes on with the call and waits.
+    """
 
     request_id: RequestId
     agent: str
