@@ -4,6 +4,7 @@ Each prints how many fault points were found and how many were exercised.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -27,6 +28,7 @@ from dovetail.kernel.testing import (
     CrashWorld,
     call,
     calls,
+    crash_storm,
     crash_test,
     finish,
     reasoning,
@@ -35,6 +37,7 @@ from dovetail.kernel.testing import (
 from dovetail.plugins.providers.anthropic import MessagesProtocol
 from dovetail.plugins.providers.endpoints import Endpoint
 from dovetail.plugins.providers.openai import ChatProtocol
+from dovetail.storage.plugin import plugin as sqlite
 
 
 @frozen
@@ -140,8 +143,14 @@ def _messages(body: Any) -> Iterable[str]:
 
 
 def scenario(world: CrashWorld, *model: Any, **fields: Any) -> CrashScenario:
-    fields.setdefault("check_request", unacceptable)
-    return CrashScenario([Acting(world)], model=model, **fields)
+    return CrashScenario(
+        # The store is handed over, so that nothing installed has to be looked for.
+        [sqlite, Acting(world)],
+        model=model,
+        installed=(),
+        check_request=unacceptable,
+        **fields,
+    )
 
 
 def pure_call(world: CrashWorld) -> CrashScenario:
@@ -215,7 +224,7 @@ def streaming(world: CrashWorld) -> CrashScenario:
 
 def retried(world: CrashWorld) -> CrashScenario:
     overloaded = ProviderError(
-        "provider.overloaded", "crash", "come again", retryable=True
+        "provider.unavailable", "crash", "come again", retryable=True
     )
     cut = ProviderError("provider.stream_broken", "crash", "cut", retryable=True)
     return scenario(
@@ -239,7 +248,8 @@ def two_sessions(world: CrashWorld) -> CrashScenario:
             await run.settle(session)
 
     return CrashScenario(
-        [Acting(world)],
+        [sqlite, Acting(world)],
+        installed=(),
         model={
             "one": [calls(call("unsafe", id="1"))],
             "two": [calls(call("idempotent", id="2")), text("Second.")],
@@ -295,6 +305,12 @@ SCENARIOS = [
 ]
 
 
+@pytest.mark.law("recovery.1")
+@pytest.mark.law("recovery.2")
+@pytest.mark.law("recovery.3")
+@pytest.mark.law("recovery.4")
+@pytest.mark.law("tools.1")
+@pytest.mark.law("tools.2")
 @pytest.mark.parametrize("crashed", SCENARIOS, ids=lambda one: one.__name__)
 def test_a_crash_at_any_instant_breaks_no_law(
     crashed: Callable[[CrashWorld], CrashScenario], capsys: pytest.CaptureFixture[str]
@@ -304,3 +320,54 @@ def test_a_crash_at_any_instant_breaks_no_law(
         print(f"\n{report}")
     assert report.sound, report
     assert len(report.found) == len(report.exercised) > 20
+
+
+# --- at random instants -----------------------------------------------------------
+
+
+def busy(world: CrashWorld) -> CrashScenario:
+    """Several sessions that call everything at once, and people who talk into it."""
+    every = ("pure", "idempotent", "unsafe", "reconcilable")
+
+    async def play(run: CrashRun) -> None:
+        sessions = [await run.session(f"s{n}") for n in range(4)]
+        for word in ("One.", "Two.", "Three."):
+            for session in sessions:
+                await run.prompt(session, word, delivery="queue")
+                await run.prompt(session, f"And {word}")
+        for session in sessions:
+            await run.settle(session)
+
+    return CrashScenario(
+        [sqlite, Acting(world)],
+        installed=(),
+        model={
+            f"s{n}": [
+                [
+                    TextDelta("0", "Now. "),
+                    *calls(*(call(one, id=one) for one in every)),
+                ],
+                text("So far."),
+                calls(call("unsafe", id="again")),
+            ]
+            for n in range(4)
+        },
+        play=play,
+        backends=("asyncio", "trio"),
+        check_request=unacceptable,
+    )
+
+
+@pytest.mark.law("recovery.1")
+@pytest.mark.law("recovery.2")
+def test_a_crash_at_a_random_instant_breaks_no_law(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """``DOVETAIL_CRASH_KILLS=1000 DOVETAIL_CRASH_SEED=7`` makes it longer."""
+    kills = int(os.environ.get("DOVETAIL_CRASH_KILLS", "20"))
+    seed = int(os.environ.get("DOVETAIL_CRASH_SEED", "0"))
+    report = crash_storm(busy, kills=kills, seed=seed, seconds=30 + kills)
+    with capsys.disabled():
+        print(f"\n{report}")
+    assert report.sound, report
+    assert report.kills >= min(kills, 10)
