@@ -10,9 +10,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
-def test_the_example_runs_and_finds_what_it_promises(
-    name: str, tmp_path: Path
-) -> None:
+def test_the_example_runs_and_finds_what_it_promises(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, EXAMPLES / name],
         cwd=tmp_path,
