@@ -289,6 +289,9 @@ class Runner:
         ):
             return
         why = control.text or control.reason
+        if execution.started:
+            # What was committed last may not have been taken in when it was cancelled.
+            await execution.catch_up()
         left = execution.history.open if execution.started else None
 
         def settling(rows: Reader) -> Sequence[Event]:
