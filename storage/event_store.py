@@ -129,7 +129,12 @@ _REMOVE_DATA = render(
     "seq",
 )
 _ADD_AGGREGATE = insertion(Aggregate, "id")
-_ADD_EVENT = insertion(Event, "position")
+_ADD_EVENT = insertion(Event)
+_LAST_POSITIONS = render(
+    Event.select(fn.MAX(Event.position)).union_all(
+        SetAside.select(fn.MAX(SetAside.position))
+    )
+)
 _MOVE_HEAD = render(
     Aggregate.update({Aggregate.seq: slot("seq"), Aggregate.hash: slot("hash")}).where(
         Aggregate.id == slot("id")
@@ -257,8 +262,9 @@ class EventWrites(EventReads):
             raise EventGapError(session_id, first, f"the log has {count + 1} events")
         self.write(_KEEP_ASIDE, (aggregate, first))
         self.write(_TAKE_OUT, (aggregate, first))
-        for record in records:
-            self._add(aggregate, record)
+        given = [position or 0 for (position,) in self.all(_LAST_POSITIONS, ())]
+        for position, record in enumerate(records, max(given) + 1):
+            self._add(aggregate, record, position)
         self._move_head(found, records[-1])
 
     def known(self, session_id: str) -> int | None:
@@ -282,8 +288,11 @@ class EventWrites(EventReads):
         self.write(_MOVE_HEAD, (last.seq, last.hash, aggregate))
         self._places[last.session_id] = (aggregate, last.seq, last.hash, owner)
 
-    def _add(self, aggregate: int | None, record: EventRecord) -> None:
+    def _add(
+        self, aggregate: int | None, record: EventRecord, position: int | None = None
+    ) -> None:
         values = (
+            position,
             aggregate,
             record.seq,
             record.kind,

@@ -71,6 +71,16 @@ _WITH_WORK = render(
     .order_by(Aggregate.id)
 )
 _PUT_SESSION = upsert(Session, "aggregate")
+# All but what is indexed, so that an index that stays the same is not written.
+_CHANGED = slots(Session, "aggregate", "directory")
+_CHANGE_SESSION = render(
+    Session.update(_CHANGED).where(
+        Session.aggregate == slot("aggregate"), Session.directory == slot("directory")
+    ),
+    *[one.name for one in _CHANGED],
+    "aggregate",
+    "directory",
+)
 
 # --- messages ---------------------------------------------------------------------
 
@@ -115,6 +125,21 @@ _OPEN_MESSAGES = render(
 )
 # In place of whatever it conflicts with: an id is one message, and so is a seq.
 _PUT_MESSAGE = replacement(Message)
+_END_MESSAGE = render(
+    Message.update({Message.end_seq: slot("end_seq")}).where(
+        Message.aggregate == slot("aggregate"),
+        Message.seq == slot("seq"),
+        Message.id == slot("id"),
+        Message.type == slot("type"),
+        Message.body_seq == slot("body_seq"),
+    ),
+    "end_seq",
+    "aggregate",
+    "seq",
+    "id",
+    "type",
+    "body_seq",
+)
 
 # --- permission requests ----------------------------------------------------------
 
@@ -236,20 +261,20 @@ class ProjectionWrites(EventWrites, ProjectionReads):
     """Writing projections."""
 
     def put_session(self, row: SessionRow) -> None:
-        _, *columns, _ = attrs.astuple(row, recurse=False)
+        aggregate = self.aggregate(row.id)
+        _, directory, *others, _ = attrs.astuple(row, recurse=False)
         folded = None if row.title is None else row.title.casefold()
-        self.write(_PUT_SESSION, (self.aggregate(row.id), *columns, folded))
+        changes = (*others, folded, aggregate, directory)
+        if self.write(_CHANGE_SESSION, changes).rowcount == 0:
+            self.write(_PUT_SESSION, (aggregate, directory, *others, folded))
 
     def put_message(self, row: MessageRow) -> None:
-        values = (
-            self.aggregate(row.session_id),
-            row.seq,
-            row.id,
-            row.type,
-            row.body_seq,
-            row.end_seq,
-        )
-        self.write(_PUT_MESSAGE, values)
+        aggregate, end = self.aggregate(row.session_id), row.end_seq
+        same = (aggregate, row.seq, row.id, row.type, row.body_seq)
+        # A Step that ends was written when it began, with this one difference.
+        ends = row.type == "assistant" and end is not None
+        if not ends or self.write(_END_MESSAGE, (end, *same)).rowcount == 0:
+            self.write(_PUT_MESSAGE, (*same, end))
 
     def put_permission(self, row: PermissionRow) -> None:
         values = (

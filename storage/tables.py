@@ -55,9 +55,14 @@ class Aggregate(Table):
 
 
 class Event(Table):
-    """One event. ``position`` is the commit order and is never given out twice."""
+    """One event. ``position`` is the commit order and is never given out twice.
 
-    position = IntegerField(primary_key=True, constraints=[SQL("AUTOINCREMENT")])
+    Not AUTOINCREMENT, whose counter is one more page in every commit: SQLite gives out
+    the largest position and one, and ``set_aside``, which alone removes events, gives
+    their places away for good.
+    """
+
+    position = IntegerField(primary_key=True)
     aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
     seq = IntegerField()
     kind = TextField()
@@ -174,16 +179,6 @@ class Message(Table):
         primary_key = CompositeKey("aggregate", "seq")
         without_rowid = True
         indexes = ((("aggregate", "id"), True),)
-
-
-Message.add_index(
-    Message.index(
-        Message.aggregate,
-        Message.seq,
-        where=Message.end_seq.is_null(),
-        name="message_open",
-    )
-)
 
 
 class Permission(Table):

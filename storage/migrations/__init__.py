@@ -16,7 +16,7 @@ from dovetail.kernel.values.errors import (
 )
 
 from ..database import APPLICATION_ID, Medium
-from . import m0001_initial, m0002_set_aside
+from . import m0001_initial, m0002_set_aside, m0003_lean
 
 JOURNAL = (
     "CREATE TABLE IF NOT EXISTS migration"
@@ -35,6 +35,7 @@ class Migration:
 STEPS: tuple[Migration, ...] = (
     Migration(name="0001_initial", apply=m0001_initial.apply),
     Migration(name="0002_set_aside", apply=m0002_set_aside.apply),
+    Migration(name="0003_lean", apply=m0003_lean.apply),
 )
 """In order; the number of a step is its place, from 1."""
 

@@ -170,3 +170,18 @@ def test_processes_that_open_one_file_at_once_run_each_step_once(
     steps = connection.execute("SELECT count(*) FROM migration").fetchone()
     assert steps == (len(STEPS) + 1,)
     assert connection.execute("SELECT count(*) FROM blob").fetchone() == (4,)
+
+
+async def test_a_file_of_the_second_step_keeps_its_events_in_their_places(
+    tmp_path: Path, append: Callable[..., Any]
+) -> None:
+    path = tmp_path / "a.db"
+    async with open_sqlite(path, steps=STEPS[:2]) as store:
+        for seq in range(3):
+            await store.transact(append("a", seq))
+        before = await store.read(lambda reader: reader.all_events())
+    async with open_sqlite(path) as store:
+        assert await store.read(lambda reader: reader.all_events()) == before
+        await store.transact(append("a", 3))
+        after = await store.read(lambda reader: reader.all_events())
+    assert after[-1].position > before[-1].position
