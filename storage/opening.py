@@ -15,7 +15,7 @@ from dovetail.kernel.values.errors import (
 )
 from filelock import FileLock, Timeout
 
-from .database import Medium, look
+from .database import LOG_SIZE, PAGE_SIZE, Medium, look
 from .migrations import Migration, migrate, pending
 
 
@@ -37,6 +37,17 @@ def open_writer(medium: Medium, steps: Sequence[Migration]) -> sqlite3.Connectio
     if medium.path is None:
         connection = medium.connect()
         return _finished(connection, medium, steps)
+    connection = _open_file(medium, steps)
+    try:
+        (page,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_SIZE // page}")
+    except sqlite3.Error as error:
+        connection.close()
+        raise medium.failure(error) from error
+    return connection
+
+
+def _open_file(medium: Medium, steps: Sequence[Migration]) -> sqlite3.Connection:
     if look(medium):
         _check_writable(medium)
         connection = medium.connect()
@@ -116,6 +127,8 @@ def _finished(
     """Migrate, and only then change to the write-ahead log, which outlives a rollback:
     a file whose first migration failed stays empty."""
     try:
+        # Only heeded where the file is still empty.
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         migrate(connection, medium, steps)
         if medium.path is not None:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
