@@ -25,6 +25,7 @@ from .events.tail import RuntimeTail
 from .lifecycle.clock import SystemClock
 from .lifecycle.configuration import Configuration
 from .lifecycle.location_map import LocationMap
+from .lifecycle.plugin_files import opened_files
 from .lifecycle.plugin_loader import load_plugins
 from .lifecycle.plugin_set import PluginSet
 from .lifecycle.registrations import Registrations
@@ -357,7 +358,14 @@ class Runtime:
         )
         context.register(skills_source(skills), "dovetail", OURS)
         scope.defer(lambda: self._forget_unchanged(location))
-        await scope.enter(services.plugins.running(services.registering()))
+        files = await scope.enter(
+            opened_files(
+                configuration.plugin_files,
+                self.plugins,
+                self._hook_limits.open_seconds,
+            )
+        )
+        await scope.enter(services.plugins.running(services.registering(), files))
         scope.spawn(services.plugins.record_notices)
         for name in configuration.agents:
             base = agents.get(name) or AgentProfile(name, rules=DEFAULT_RULES)

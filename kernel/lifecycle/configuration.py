@@ -11,6 +11,7 @@ directory, and in no folder above it::
     model = "openai/gpt-5.2"
     agent = "build"
     disable_plugins = ["weather"]
+    plugin_files = ["tools.py"]               # run as plugins, where they are trusted
     trusted = ["/home/me/work"]               # in the user's file only
 
     [providers.local]
@@ -76,6 +77,7 @@ _SETTINGS = (
     "agents",
     "skills",
     "disable_plugins",
+    "plugin_files",
     "trusted",
 )
 
@@ -127,6 +129,8 @@ class Configuration:
     skill_folders: tuple[str, ...] = ()
     """Absolute, the user's first. They need not exist."""
     disabled_plugins: tuple[str, ...] = ()
+    plugin_files: tuple[str, ...] = ()
+    """Absolute, the user's first."""
     sources: tuple[str, ...] = ()
     """The files that were read."""
     trusted: bool = False
@@ -199,6 +203,7 @@ class _Said:
     agents: Mapping[str, tuple[AgentSettings, ...]] = field(factory=dict)
     skill_folders: tuple[str, ...] = ()
     disabled_plugins: tuple[str, ...] = ()
+    plugin_files: tuple[str, ...] = ()
     trusted: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
 
@@ -221,6 +226,10 @@ class _Said:
                 for folder in skills.texts("folders") or ()
             ),
             disabled_plugins=table.texts("disable_plugins") or (),
+            plugin_files=tuple(
+                _absolute(table.path.parent, file)
+                for file in table.texts("plugin_files") or ()
+            ),
             trusted=frozenset(
                 os.path.realpath(_absolute(table.path.parent, folder))
                 for folder in table.texts("trusted") or ()
@@ -243,6 +252,7 @@ class _Said:
             disabled_plugins=tuple(
                 dict.fromkeys(self.disabled_plugins + other.disabled_plugins)
             ),
+            plugin_files=tuple(dict.fromkeys(self.plugin_files + other.plugin_files)),
             trusted=self.trusted,
             notices=self.notices + other.notices,
         )
@@ -271,6 +281,7 @@ class _Said:
         unheard = {
             "agent": other.agent is not None,
             "disable_plugins": bool(other.disabled_plugins),
+            "plugin_files": bool(other.plugin_files),
             "plugins": bool(other.plugins),
         }
         notices += [
@@ -290,6 +301,7 @@ class _Said:
                 agent=None,
                 plugins={},
                 disabled_plugins=(),
+                plugin_files=(),
                 notices=tuple(notices),
             )
         )
@@ -307,6 +319,7 @@ class _Said:
             agents=self.agents,
             skill_folders=tuple(dict.fromkeys(self.skill_folders)),
             disabled_plugins=self.disabled_plugins,
+            plugin_files=self.plugin_files,
             sources=tuple(sources),
             trusted=trusted,
             notices=self.notices,

@@ -229,6 +229,9 @@ class LocationPlugins:
                 self._instances[name] = instance
                 if name in self._left_out:
                     self._shut(instance, "left out", self._left_out[name])
+                elif instance.plugin.state != "loaded":
+                    problem = self._problem(instance, str(instance.plugin.error))
+                    self._shut(instance, "failed", str(problem))
                 else:
                     await self._open_leniently(instance)
             yield

@@ -394,7 +394,9 @@ async def test_two_hundred_locations_opened_and_closed_leave_nothing(
             first = await round_()
             gc.collect()
             before = tracemalloc.get_traced_memory()[0]
-            assert await round_() == first
+            for had, has in zip(first, await round_(), strict=True):
+                # Idle worker threads come and go by ones; a leak is by hundreds.
+                assert has <= had + 4
             gc.collect()
             grown = tracemalloc.get_traced_memory()[0] - before
         finally:
