@@ -292,7 +292,14 @@ class History:
         """
         while self.behind:
             self.behind = False
-            for event in await log.read(partial(_missing, self.session_id, self.seq)):
+            missing = partial(_missing, self.session_id, self.seq)
+            try:
+                found = await log.read(missing)
+            except BaseException:
+                # A read that failed or was cancelled has brought nothing.
+                self.behind = True
+                raise
+            for event in found:
                 self.offer(event)
 
     def _apply(self, event: e.Event) -> None:
