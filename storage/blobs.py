@@ -17,20 +17,30 @@ class BlobReads(View):
     """Reading large values."""
 
     def blob(self, digest: str) -> bytes | None:
-        try:
-            key = bytes.fromhex(digest)
-        except ValueError:
-            return None  # not a digest, so nothing is kept under it
-        if key.hex() != digest:
-            return None  # one value has one name: lower case, no spaces
-        found = self.one(_BLOB, (key,))
-        return None if found is None else bytes(found[0])
+        return kept(self, digest)
 
 
 class BlobWrites(BlobReads):
     """Writing large values."""
 
     def put_blob(self, data: bytes) -> str:
-        digest = hashlib.sha256(data)
-        self.write(_PUT_BLOB, (digest.digest(), data))
-        return digest.hexdigest()
+        return keep(self, data)
+
+
+def kept(view: View, digest: str) -> bytes | None:
+    """Return a value by its SHA-256 in hexadecimal, or None."""
+    try:
+        key = bytes.fromhex(digest)
+    except ValueError:
+        return None  # not a digest, so nothing is kept under it
+    if key.hex() != digest:
+        return None  # one value has one name: lower case, no spaces
+    found = view.one(_BLOB, (key,))
+    return None if found is None else bytes(found[0])
+
+
+def keep(view: View, data: bytes) -> str:
+    """Keep a value once, and return its SHA-256 in hexadecimal."""
+    digest = hashlib.sha256(data)
+    view.write(_PUT_BLOB, (digest.digest(), data))
+    return digest.hexdigest()

@@ -6,6 +6,8 @@ who may replay, what was taken out. Knows nothing of what an event says.
 
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 from dovetail.kernel.ports import EventRecord, Head
 from dovetail.kernel.values.errors import (
@@ -16,7 +18,9 @@ from dovetail.kernel.values.errors import (
 from dovetail.kernel.values.events import NO_HASH
 from peewee import SQL, fn
 
+from .blobs import keep, kept
 from .database import MAX_INTEGER, Medium, View, bounded
+from .large_values import is_shrunk, restore, shrink
 from .tables import Aggregate, Event, SetAside, insertion, render, slot
 
 AGGREGATE_OF = Aggregate.select(Aggregate.id).where(
@@ -180,14 +184,31 @@ class EventReads(View):
     ) -> Sequence[EventRecord]:
         last = MAX_INTEGER if upto is None else bounded(upto)
         values = (session_id, bounded(after), last, max(0, bounded(limit)))
-        return [EventRecord(session_id, *row) for row in self.all(_EVENTS, values)]
+        rows = self._whole(self.all(_EVENTS, values), 4)
+        return [EventRecord(session_id, *row) for row in rows]
 
     def all_events(self, after: int = -1, limit: int = 512) -> Sequence[EventRecord]:
         values = (bounded(after), max(0, bounded(limit)))
-        return [EventRecord(*row) for row in self.all(_ALL_EVENTS, values)]
+        rows = self._whole(self.all(_ALL_EVENTS, values), 5)
+        return [EventRecord(*row) for row in rows]
+
+    def _whole(
+        self, rows: Sequence[tuple[Any, ...]], column: int
+    ) -> Sequence[tuple[Any, ...]]:
+        """Return rows with the long texts of their data put back."""
+        if not any(is_shrunk(row[column]) for row in rows):
+            return rows
+        return [
+            (
+                *row[:column],
+                restore(row[column], partial(kept, self)),
+                *row[column + 1 :],
+            )
+            for row in rows
+        ]
 
     def events_set_aside(self, session_id: str) -> Sequence[EventRecord]:
-        found = self.all(_SET_ASIDE, (session_id,))
+        found = self._whole(self.all(_SET_ASIDE, (session_id,)), 4)
         return [EventRecord(session_id, *row) for row in found]
 
     def logs(self, after: int = -1, limit: int = 512) -> Sequence[tuple[int, str]]:
@@ -298,7 +319,7 @@ class EventWrites(EventReads):
             record.kind,
             record.version,
             record.created,
-            record.data,
+            shrink(record.data, partial(keep, self)),
             record.hash,
             record.digest,
         )
