@@ -2,9 +2,9 @@
 
 Owns the lives and deaths of the processes of a run: each is forked here, dies by its
 own hand at a fault point or by ours after a while, and is followed by the next one on
-the same store, until one comes to the end of the story. A last one looks at what is
-left. Starting a Python process costs a third of a second, a fork a few milliseconds;
-nothing here starts a thread, and no event loop is open when a fork happens.
+the same store, until one comes to the end of the story and looks at what is left.
+Starting a Python process costs a third of a second, a fork a few milliseconds. Nothing
+here starts a thread, and no event loop is open when a fork happens.
 
 Speaks with the driver in lines of JSON: where the scenario is, then one order a line.
 """
@@ -159,10 +159,11 @@ def perform(factory: Factory, order: Order) -> Answer:
     while True:
         point = order.kills[generation] if generation < len(order.kills) else None
         delay = order.delays[generation] if generation < len(order.delays) else None
-        status = _life(_live, factory, order, generation, point, delay)
+        status = _life(factory, order, generation, point, delay)
         generation += 1
         if status == 0:
-            found += _last_look(factory, order, generation)
+            world = CrashWorld(folder / "world.jsonl")
+            found += dict.fromkeys(str(one["text"]) for one in world.noted("found"))
             break
         if status != -signal.SIGKILL or (point is None and delay is None):
             found.append(_obituary(folder, generation - 1, status))
@@ -172,15 +173,6 @@ def perform(factory: Factory, order: Order) -> Answer:
     return Answer(killed, tuple(lives), tuple(found), time.monotonic() - began)
 
 
-def _last_look(factory: Factory, order: Order, generation: int) -> list[str]:
-    folder = Path(order.folder)
-    status = _life(_look, factory, order, generation, None, None)
-    if status != 0:
-        return [_obituary(folder, generation, status)]
-    world = CrashWorld(folder / "world.jsonl")
-    return [str(one["text"]) for one in world.noted("found")]
-
-
 def _obituary(folder: Path, generation: int, status: int | None) -> str:
     why = "hung" if status is None else f"ended with {status}"
     said = _said(folder, generation).read_text(encoding="utf-8", errors="replace")
@@ -188,7 +180,6 @@ def _obituary(folder: Path, generation: int, status: int | None) -> str:
 
 
 def _life(
-    body: Callable[..., Any],
     factory: Factory,
     order: Order,
     generation: int,
@@ -198,7 +189,7 @@ def _life(
     """Fork a process and return how it ended; None when it had to be ended."""
     child = os.fork()
     if child == 0:
-        _be(body, factory, order, generation, point)
+        _be(factory, order, generation, point)
     deadline = time.monotonic() + (order.limit if delay is None else delay)
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
@@ -213,11 +204,7 @@ def _life(
 
 
 def _be(
-    body: Callable[..., Any],
-    factory: Factory,
-    order: Order,
-    generation: int,
-    point: FaultPoint | None,
+    factory: Factory, order: Order, generation: int, point: FaultPoint | None
 ) -> None:
     """Live one life. Does not return."""
     folder = Path(order.folder)
@@ -228,9 +215,10 @@ def _be(
         os.dup2(said, 2)
         faulthandler.dump_traceback_later(max(1.0, order.limit - 1))
         points = FaultPoints(_trace(folder, generation), point)
-        world = CrashWorld(folder / "world.jsonl", points, generation)
-        scenario = factory(world)
-        anyio.run(body, scenario, order, world, points, backend=order.backend)
+        for body, reached in ((_live, points), (_look, FaultPoints())):
+            world = CrashWorld(folder / "world.jsonl", reached, generation)
+            scenario = factory(world)
+            anyio.run(body, scenario, order, world, reached, backend=order.backend)
         code = 0
     except BaseException:
         traceback.print_exc()
