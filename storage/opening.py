@@ -13,7 +13,6 @@ from dovetail.kernel.values.errors import (
     StoreLockedError,
     StoreReadOnlyError,
 )
-from filelock import FileLock, Timeout
 
 from .database import LOG_SIZE, PAGE_SIZE, Medium, look
 from .migrations import Migration, migrate, pending
@@ -75,6 +74,9 @@ def _is_current(
 
 
 def _open_locked(medium: Medium, steps: Sequence[Migration]) -> sqlite3.Connection:
+    # Here, because a file that is there and current is opened without it.
+    from filelock import FileLock, Timeout
+
     path = medium.path
     assert path is not None
     try:

@@ -10,7 +10,6 @@ description, the header is read key by key, so that one bad line costs one key.
 import re
 from collections.abc import Iterator
 
-import yaml
 from attrs import frozen
 
 MAX_HEADER = 131_072
@@ -28,6 +27,10 @@ class Unreadable:
     """Stands for the value of a key whose line is broken beyond guessing."""
 
     problem: str
+
+
+class NotYamlError(Exception):
+    """The text is not YAML. The text says why."""
 
 
 class FrontMatterError(Exception):
@@ -49,7 +52,7 @@ def read_front_matter(text: str) -> tuple[dict[str, object], str]:
         raise FrontMatterError(f"its front matter is over {MAX_HEADER} characters")
     try:
         values = _yaml(header)
-    except yaml.YAMLError as error:
+    except NotYamlError as error:
         values = _key_by_key(header, error)
     if values is None or values == "":
         values = {}
@@ -72,33 +75,39 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _yaml(header: str) -> object:
+    # Here, because most Locations have no skill of their own to read.
+    import yaml
+
     # The base loader makes texts, lists and dicts and nothing else, whatever tags say.
     # The one in Python: the one in C overflows the stack on deep nesting.
     try:
         return yaml.load(header, yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        why = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise NotYamlError(why) from error
     except RecursionError as error:
-        raise yaml.YAMLError("it nests too deeply") from error
+        raise NotYamlError("it nests too deeply") from error
     except ValueError as error:  # such as a number that is no character
-        raise yaml.YAMLError(str(error)) from error
+        raise NotYamlError(str(error).partition("\n")[0]) from error
 
 
-def _key_by_key(header: str, error: yaml.YAMLError) -> dict[str, object]:
+def _key_by_key(header: str, error: NotYamlError) -> dict[str, object]:
     values: dict[str, object] = {}
     for lines in _blocks(header, error):
         match = _KEY.match(lines[0].rstrip())
         try:
             value = _yaml("".join(f"{line}\n" for line in lines))
-        except yaml.YAMLError as broken:
+        except NotYamlError as broken:
             if match is not None:
                 text = _as_text(match["value"] or "", lines[1:])
-                values[match["key"]] = text or Unreadable(_why(broken))
+                values[match["key"]] = text or Unreadable(str(broken))
             continue
         if isinstance(value, dict):
             values.update(value)
     return values
 
 
-def _blocks(header: str, error: yaml.YAMLError) -> Iterator[list[str]]:
+def _blocks(header: str, error: NotYamlError) -> Iterator[list[str]]:
     """Yield the lines of each key of the outermost level.
 
     Raises:
@@ -115,7 +124,7 @@ def _blocks(header: str, error: yaml.YAMLError) -> Iterator[list[str]]:
             block = [line]
         else:
             raise FrontMatterError(
-                f"its front matter is not YAML: {_why(error)}; {line[:40]!r} is not "
+                f"its front matter is not YAML: {error}; {line[:40]!r} is not "
                 "part of a key"
             ) from error
     if block:
@@ -132,7 +141,3 @@ def _as_text(value: str, more: list[str]) -> str | None:
         return None
     indented = (line.strip() for line in more if line.startswith((" ", "\t")))
     return " ".join([value.strip(), *filter(None, indented)])
-
-
-def _why(error: yaml.YAMLError) -> str:
-    return getattr(error, "problem", None) or str(error).partition("\n")[0]
