@@ -134,7 +134,7 @@ def _warm_up(factory: Factory) -> None:
     scenario = factory(CrashWorld(Path(os.devnull)))
     options = scenario.all_options()
     plugins = load_plugins(
-        (),
+        [*options["plugins"], *scenario.plugins],
         entry_points=options["load_entry_points"],
         allow=options["allow_plugins"],
         environment=options["environment"],
