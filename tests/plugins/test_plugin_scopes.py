@@ -355,7 +355,7 @@ def open_files() -> int:
 def our_objects() -> int:
     gc.collect()
     return sum(
-        type(each).__module__.startswith("dovetail.") for each in gc.get_objects()
+        str(type(each).__module__).startswith("dovetail.") for each in gc.get_objects()
     )
 
 
