@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 import anyio
 import click
@@ -89,10 +90,11 @@ def request_lines(request: PermissionRequest) -> list[str]:
 
 @frozen
 class Answer:
-    """What a person answered."""
+    """What a person answered, or an option in advance."""
 
     reply: PermissionReply
     advice: str | None = None
+    by: Literal["person", "policy"] = "person"
 
 
 class Person:
@@ -137,6 +139,13 @@ class Person:
                 tell("  what to do instead (Enter alone stops the run)? ", end="")
                 advice = (await self._line() or "").strip()
                 return Answer("reject", advice[:MAX_ANSWER] or None)
+
+    async def confirm(self, question: str) -> bool:
+        """Ask whether to do something; only a clear yes is one."""
+        self._forget_typed()
+        style = self._terminal.error_style
+        self._terminal.tell(f"{style.strong('?')} {question} (y/N)? ", end="")
+        return (await self._line() or "").strip().lower() in ("y", "yes")
 
     async def _line(self) -> str | None:
         """Return the next line, or None at the end of input."""

@@ -61,9 +61,14 @@ def command_text(*arguments: str, db: str | None) -> str:
     return shlex.join(told)
 
 
+def go_on_text(session_id: str, *options: str, db: str | None) -> str:
+    """Return the command that goes on with what a session has left."""
+    return command_text("run", "--session", session_id, *options, db=db)
+
+
 def next_prompt_text(session_id: str, *options: str, db: str | None) -> str:
     """Return the command that goes on with a session, but for the prompt."""
-    return command_text("run", "--session", session_id, *options, db=db) + ' "..."'
+    return go_on_text(session_id, *options, db=db) + ' "..."'
 
 
 def json_line(value: Json) -> str:

@@ -1,28 +1,29 @@
 """The command ``run``: prompt a session, show what it does, and end as it ends.
 
-Owns one run: which session and model, the answers to permission requests, what
-signals do, and the exit code.
+Owns one run: which session and model, going on with what an earlier process left, the
+answers to permission requests, what signals do, and the exit code.
 """
 
+import math
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from functools import partial
 from typing import NoReturn
 
 import anyio
 import click
-from anyio import to_thread
 from anyio.abc import TaskStatus
 from attrs import frozen
 from dovetail.kernel import (
-    DEFAULT_AGENT,
-    AgentNotFoundError,
-    Configuration,
+    ContinuationAccepted,
     DovetailError,
     Event,
     LiveEvent,
     Location,
+    ModelNotSelectedError,
     Outcome,
     PermissionAsked,
     PermissionNotFoundError,
@@ -32,6 +33,8 @@ from dovetail.kernel import (
     Rule,
     Runtime,
     Session,
+    SessionBusyError,
+    ToolPart,
     event_to_json,
     open_runtime,
 )
@@ -44,11 +47,20 @@ from .asking import (
     read_patterns,
     request_lines,
 )
+from .continuing import (
+    UNACCEPTED,
+    LeftWork,
+    is_alive,
+    left_work,
+    report_lines,
+    short_lines,
+)
 from .exits import INTERRUPTED, PAUSED, USAGE, code_of_outcome
 from .feed import Feed
 from .options import (
     database_option,
     database_url,
+    go_on_text,
     json_line,
     json_option,
     next_prompt_text,
@@ -59,15 +71,23 @@ from .transcript import Transcript
 MAX_TITLE = 60
 MAX_INPUT = 2 * 1_048_576
 """Bytes read from standard input; a prompt may be half of it."""
+LEASE_SECONDS = 3
+"""How long the next process waits when this one is killed. A person waits for it."""
+PATIENCE = 5.0
+"""Seconds that a prompt waits to know whether an earlier process is still at work."""
+UNPERMITTED = "a permission is needed"
+SAY_WHAT = "say what to do: give a PROMPT, or pipe one in"
 
 
 @frozen
 class RunOptions:
     """What the command line says."""
 
-    prompt: Prompt
+    prompt: Prompt | None
+    """None goes on with what is left of the session."""
     session: str | None
     newest: bool
+    accept: str | None
     model: str | None
     agent: str | None
     location: str | None
@@ -82,6 +102,11 @@ class RunOptions:
 @click.option("--session", metavar="ID", help="Go on with this session.")
 @click.option(
     "--continue", "newest", is_flag=True, help="Go on with the newest session here."
+)
+@click.option(
+    "--accept",
+    metavar="DIGEST",
+    help="Go on from the Continuation Report of this digest, without a prompt.",
 )
 @click.option("--model", metavar="M", help="provider/model, such as openai/gpt-5.2.")
 @click.option("--agent", metavar="A", help="The agent profile.")
@@ -103,6 +128,7 @@ def run_command(
     prompt: str | None,
     session: str | None,
     newest: bool,
+    accept: str | None,
     model: str | None,
     agent: str | None,
     location: str | None,
@@ -116,6 +142,11 @@ def run_command(
     The prompt comes from standard input when PROMPT is "-", or left out and the input
     is no terminal.
 
+    Without a prompt, --session and --continue go on with what was left: what waits,
+    what was interrupted, and what a process left that was killed. Where something of
+    that is not known or has changed since, a report says what, and it goes on once
+    that was accepted: at the terminal, by --accept, or by a new prompt.
+
     Exits with 0 when it succeeded, 1 when it failed, 2 for a wrong command line, 3
     when something must be answered first, 130 when it was interrupted.
     """
@@ -123,10 +154,17 @@ def run_command(
         raise click.UsageError("--session and --continue exclude each other")
     if session is not None and location is not None:
         raise click.UsageError("a session keeps its location; leave out --location")
+    if accept is not None and prompt is not None:
+        raise click.UsageError("a prompt accepts what was left; leave out --accept")
+    earlier = session is not None or newest
+    if accept is not None and not earlier:
+        raise click.UsageError("--accept needs --session or --continue")
+    said = None if accept is not None else _read_prompt(prompt, earlier)
     options = RunOptions(
-        Prompt.of(_read_prompt(prompt)),
+        None if said is None else Prompt.of(said),
         session,
         newest,
+        accept,
         model,
         agent,
         location,
@@ -138,22 +176,24 @@ def run_command(
     return anyio.run(_Run(options, Terminal()).run)
 
 
-def _read_prompt(given: str | None) -> str:
+def _read_prompt(given: str | None, earlier: bool) -> str | None:
+    """Return the prompt; None when there is none and an earlier session to go on."""
     if given is not None and given != "-":
         return given
+    unsaid = earlier and given is None
     if sys.stdin is None or sys.stdin.isatty():
-        raise click.UsageError("say what to do: give a PROMPT, or pipe one in")
+        if unsaid:
+            return None
+        raise click.UsageError(SAY_WHAT)
     data = sys.stdin.buffer.read(MAX_INPUT)
+    if unsaid and not data:
+        return None
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         raise click.UsageError(
             f"the prompt is not UTF-8 at byte {error.start}"
         ) from None
-
-
-class _NoModel(Exception):
-    """Nothing names a model."""
 
 
 class _Run:
@@ -186,7 +226,7 @@ class _Run:
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             error = _only(group)
-            if isinstance(error, _NoModel):
+            if isinstance(error, ModelNotSelectedError):
                 return self._tell_no_model()
             raise error from group
         return code
@@ -194,37 +234,29 @@ class _Run:
     async def _in_runtime(self) -> int:
         options = self._options
         async with open_runtime(
-            database_url(options.db), on_permission="allow" if options.yes else "ask"
+            database_url(options.db),
+            on_permission="allow" if options.yes else "ask",
+            lease_seconds=LEASE_SECONDS,
         ) as runtime:
             session = await self._find(runtime)
             location = await self._location(session)
             model, agent = options.model, options.agent
-            elsewhere = False
             if session is not None:
                 info = await session.info()
                 model, agent = model or info.model, agent or info.agent
-                elsewhere = info.status == "running"
-            await self._check(runtime, location, model, agent)
+            # Refuse what cannot run, before anything of it is recorded.
+            await runtime.location(location).model_for(model, agent)
             permissions = runtime.location(location).permissions
-            if session is None:
-                session = await runtime.sessions.create(
-                    location=location,
-                    model=options.model,
-                    agent=options.agent,
-                    title=title_of(options.prompt.text),
-                )
-                return await self._prompt(runtime, permissions, session, -1)
-            if not await self._answer_left(permissions, session.id):
-                return self._tell_unanswered(session)
-            if options.model is not None:
-                await session.switch_model(options.model)
-            if options.agent is not None:
-                await session.switch_agent(options.agent)
-            if elsewhere:
-                self._terminal.tell("another process works on it, or did until now")
-            return await self._prompt(
-                runtime, permissions, session, elsewhere=elsewhere
+            if session is not None:
+                return await self._again(runtime, permissions, session)
+            assert options.prompt is not None
+            session = await runtime.sessions.create(
+                location=location,
+                model=options.model,
+                agent=options.agent,
+                title=title_of(options.prompt.text),
             )
+            return await self._prompt(runtime, permissions, session, -1)
 
     # --- before the prompt --------------------------------------------------------
 
@@ -243,21 +275,6 @@ class _Run:
             return Location.at(self._options.location or ".")
         return (await session.info()).location
 
-    async def _check(
-        self, runtime: Runtime, location: Location, model: str | None, agent: str | None
-    ) -> None:
-        """Refuse what cannot run, before anything of it is recorded."""
-        configuration = await to_thread.run_sync(
-            Configuration.load, location, os.environ
-        )
-        wanted = agent or configuration.agent or DEFAULT_AGENT
-        profiles = {one.name: one for one in await runtime.location(location).agents()}
-        if wanted not in profiles:
-            offered = ", ".join(repr(name) for name in profiles)
-            raise AgentNotFoundError(wanted, f"offered here: {offered}")
-        if not (model or profiles[wanted].model or configuration.model):
-            raise _NoModel
-
     def _tell_no_model(self) -> int:
         self._terminal.tell(
             "error: no model is configured; set OPENAI_API_KEY (and OPENAI_BASE_URL) "
@@ -267,6 +284,76 @@ class _Run:
             "`dovetail demo` needs no model: it shows a session with a rehearsal of one"
         )
         return USAGE
+
+    # --- an earlier session -------------------------------------------------------
+
+    async def _again(
+        self, runtime: Runtime, permissions: PermissionsHandle, session: Session
+    ) -> int:
+        """Go on with an earlier session, by a prompt or with what is left of it."""
+        options = self._options
+        patience = PATIENCE if options.prompt is not None else math.inf
+        alive = await is_alive(session, self._tell_waiting, patience)
+        if alive and options.prompt is None:
+            raise SessionBusyError(session.id)
+        answerable = (
+            await self._answer_left(permissions, session.id)
+            if alive
+            else await self._answerable(permissions, session)
+        )
+        if not answerable:
+            return self._tell_unanswered(session)
+        if options.model is not None:
+            await session.switch_model(options.model)
+        if options.agent is not None:
+            await session.switch_agent(options.agent)
+        left = None if alive else await left_work(session, await session.info())
+        if left is not None:
+            self._transcript.recall(left.cut, left.pending)
+        if options.prompt is None:
+            return await self._go_on(runtime, permissions, session, left)
+        if left is not None:
+            for line in short_lines(left, self._terminal.error_style):
+                self._terminal.tell(line)
+        return await self._prompt(runtime, permissions, session, elsewhere=alive)
+
+    def _tell_waiting(self, seconds: int) -> None:
+        self._terminal.tell(
+            "another process works on it, or did until now; finding out takes "
+            f"{seconds} s at most"
+        )
+
+    async def _go_on(
+        self,
+        runtime: Runtime,
+        permissions: PermissionsHandle,
+        session: Session,
+        left: LeftWork | None,
+    ) -> int:
+        accept = self._options.accept
+        if left is None:
+            pending = await session.pending()
+            ended = (await session.info()).outcome.status
+            if not pending and ended in ("succeeded", "idle"):
+                raise click.UsageError(f"nothing is left of {session.id}; {SAY_WHAT}")
+            self._transcript.recall(None, pending)
+        else:
+            for line in report_lines(left, self._terminal.error_style):
+                self._terminal.tell(line)
+            if accept is None and not left.report.clean and self._person.there:
+                if not await self._person.confirm("accept this and go on"):
+                    self._tell_acceptable(session, left.report.digest)
+                    return PAUSED
+                accept = left.report.digest
+        feed = Feed(runtime, session)
+        with closing(feed):
+            feed.begin(await _end_of(session))
+            resume = partial(session.resume, accept)
+            return await self._watch(permissions, session, feed, resume)
+
+    def _tell_acceptable(self, session: Session, digest: str) -> None:
+        text = go_on_text(session.id, "--accept", digest, db=self._options.db)
+        self._terminal.tell(f"to accept it and go on: {visible(text)}")
 
     # --- the run ------------------------------------------------------------------
 
@@ -280,23 +367,32 @@ class _Run:
         elsewhere: bool = False,
     ) -> int:
         """Prompt and show what happens after a cursor: None is the prompt's own."""
+        assert self._options.prompt is not None
         feed = Feed(runtime, session, elsewhere=elsewhere)
-        try:
+        with closing(feed):
             receipt = await session.prompt(self._options.prompt)
-            self._session = session
             self._transcript.known(receipt.id)
             feed.begin(receipt.cursor - 1 if after is None else after)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._follow, permissions, session, feed)
-                outcome = await session.wait()
-                self._session = None
-                if self._asking is not None:
-                    self._asking.cancel()
-                feed.end()
-        finally:
-            feed.close()
+            return await self._watch(permissions, session, feed, session.wait)
+
+    async def _watch(
+        self,
+        permissions: PermissionsHandle,
+        session: Session,
+        feed: Feed,
+        work: Callable[[], Awaitable[Outcome]],
+    ) -> int:
+        """Show what happens until the work is done, and conclude."""
+        self._session = session
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._follow, permissions, session, feed)
+            outcome = await work()
+            self._session = None
+            if self._asking is not None:
+                self._asking.cancel()
+            feed.end()
         await self._show(self._transcript.break_line())
-        return self._conclude(session, outcome)
+        return await self._conclude(session, outcome)
 
     async def _follow(
         self, permissions: PermissionsHandle, session: Session, feed: Feed
@@ -305,6 +401,14 @@ class _Run:
             await self._show_event(event)
             if isinstance(event, PermissionAsked):
                 await self._answer_asked(permissions, session, event)
+            if (
+                # Not sooner: a call that still asks has surely not begun, and only
+                # such a call runs after a report.
+                isinstance(event, ContinuationAccepted)
+                and not self._options.yes
+                and not await self._answer_left(permissions, session.id)
+            ):
+                await session.interrupt(UNPERMITTED)
 
     async def _show_event(self, event: LiveEvent) -> None:
         if not self._options.as_json:
@@ -316,13 +420,20 @@ class _Run:
         if not self._options.as_json:
             await self._terminal.show(text)
 
-    def _conclude(self, session: Session, outcome: Outcome) -> int:
+    async def _conclude(self, session: Session, outcome: Outcome) -> int:
         tell = self._terminal.tell
         go_on = visible(next_prompt_text(session.id, db=self._options.db))
         if self._unanswered is not None:
             return self._tell_unanswered(session)
         style = self._terminal.error_style
+        if outcome.status == "idle":
+            # Another process was quicker.
+            outcome = (await session.info()).outcome
         reason = outcome.reason
+        if reason is not None and reason.code == UNACCEPTED:
+            tell(f"paused: {visible(reason.message)}")
+            self._tell_acceptable(session, (await session.continuation()).digest)
+            return PAUSED
         if outcome.status == "failed" and reason is not None:
             tell(f"{style.bad('error:')} {visible(reason.message)} [{reason.code}]")
         elif not outcome.succeeded:
@@ -343,20 +454,35 @@ class _Run:
         for line in (f"paused: this needs a permission: {first}", *more):
             self._terminal.tell(line)
         options = allow_options(self._unanswered)
-        text = next_prompt_text(session.id, *options, db=self._options.db)
+        go_on = next_prompt_text if self._options.prompt is not None else go_on_text
+        text = go_on(session.id, *options, db=self._options.db)
         self._terminal.tell(f"to allow it: {visible(text)}")
         return PAUSED
 
     # --- permissions --------------------------------------------------------------
 
     async def _answer_left(self, permissions: PermissionsHandle, id: str) -> bool:
-        """Answer what an earlier process asked; say whether all of it was answered.
+        """Answer what was asked already; say whether all of it was answered.
 
         A call that goes on waits for the request that it left, which is not asked
         again.
         """
         for request in await permissions.pending(id):
             if not await self._answer(permissions, request):
+                return False
+        return True
+
+    async def _answerable(
+        self, permissions: PermissionsHandle, session: Session
+    ) -> bool:
+        """Say whether what open calls still ask for can be answered by anybody."""
+        if self._options.yes or self._person.there:
+            return True
+        for request in await permissions.pending(session.id):
+            if allowed(request, self._options.allow):
+                continue
+            if await _is_open(session, request):
+                self._unanswered = request
                 return False
         return True
 
@@ -369,15 +495,15 @@ class _Run:
                 and self._unanswered is None
                 and not await self._answer(permissions, request)
             ):
-                await session.interrupt("a permission is needed")
+                await session.interrupt(UNPERMITTED)
 
     async def _answer(
         self, permissions: PermissionsHandle, request: PermissionRequest
     ) -> bool:
         """Answer one request; False when there is nobody to answer it."""
         answer: Answer | None = None
-        if allowed(request, self._options.allow):
-            answer = Answer("once")
+        if self._options.yes or allowed(request, self._options.allow):
+            answer = Answer("once", by="policy")
         elif self._person.there:
             await self._show(self._transcript.break_line())
             with anyio.CancelScope() as asking:
@@ -392,7 +518,9 @@ class _Run:
             self._unanswered = request
             return False
         try:
-            await permissions.reply(request.id, answer.reply, answer.advice)
+            await permissions.reply(
+                request.id, answer.reply, answer.advice, by=answer.by
+            )
         except PermissionNotFoundError:
             self._terminal.tell("  it was answered already")
         return True
@@ -423,6 +551,27 @@ class _Run:
 def _end_at_once() -> NoReturn:
     # Nothing is lost by it: what was accepted is durable.
     os._exit(INTERRUPTED)
+
+
+async def _end_of(session: Session) -> int:
+    """Return the position of the last event."""
+    newest = (await session.messages(limit=1)).items
+    async with session.events(newest[0].seq if newest else None) as tail:
+        async for _ in tail:
+            pass
+        return tail.cursor
+
+
+async def _is_open(session: Session, request: PermissionRequest) -> bool:
+    if request.message_id is None:
+        return False
+    parts = getattr(await session.message(request.message_id), "parts", ())
+    return any(
+        isinstance(part, ToolPart)
+        and part.call_id == request.call_id
+        and not part.settled
+        for part in parts
+    )
 
 
 def title_of(text: str) -> str | None:

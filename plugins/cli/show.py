@@ -1,11 +1,29 @@
 """The command ``show``: one session and its transcript, as it is durable now."""
 
+from collections.abc import Mapping
+
 import anyio
 import click
-from dovetail.kernel import SessionInfo, open_runtime
+from dovetail.kernel import (
+    ContinuationAccepted,
+    DovetailError,
+    Json,
+    Session,
+    SessionInfo,
+    event_to_json,
+    open_runtime,
+    to_json,
+)
 
+from .continuing import LeftWork, left_work, report_lines
 from .listing import outcome_text, usage_text, when
-from .options import database_option, database_url
+from .options import (
+    database_option,
+    database_url,
+    go_on_text,
+    json_line,
+    next_prompt_text,
+)
 from .terminal import Style, Terminal, visible
 from .transcript import Transcript
 
@@ -13,22 +31,81 @@ from .transcript import Transcript
 @click.command("show")
 @click.argument("id")
 @database_option
-def show_command(id: str, db: str | None) -> None:
-    """Show a session: what is known of it, and its transcript."""
-    anyio.run(_show, id, database_url(db), Terminal())
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one object without the transcript: what is known of the session, what "
+    "is left of it, and who last accepted that it goes on.",
+)
+def show_command(id: str, db: str | None, as_json: bool) -> None:
+    """Show a session: what is known of it, its transcript, and what was left.
+
+    Where a process that ran it was lost, the Continuation Report says what is trusted
+    and what must be looked at before it goes on.
+    """
+    anyio.run(_show, id, db, as_json, Terminal())
 
 
-async def _show(id: str, url: str, terminal: Terminal) -> None:
+async def _show(id: str, db: str | None, as_json: bool, terminal: Terminal) -> None:
+    async with open_runtime(database_url(db)) as runtime:
+        session = await runtime.sessions.get(id)
+        info = await session.info()
+        if as_json:
+            terminal.write(json_line(await _as_json(session, info)))
+            return
+        terminal.write(_heading(info, terminal.style) + "\n")
+        await _write_transcript(session, terminal)
+        try:
+            left = await _left(session, info)
+        except DovetailError as error:
+            # Its directory may be gone, or its configuration broken.
+            problem = f"{visible(str(error))} [{error.code}]"
+            terminal.tell(f"what was left of it cannot be looked at: {problem}")
+            return
+        if left is not None:
+            terminal.write("\n")
+            for line in report_lines(left, terminal.style):
+                terminal.write(f"{line}\n")
+            digest = left.report.digest
+            go_on = go_on_text(session.id, "--accept", digest, db=db)
+            terminal.write(f"to accept it and go on: {visible(go_on)}\n")
+            prompt = next_prompt_text(session.id, db=db)
+            terminal.write(f"or with a new prompt: {visible(prompt)}\n")
+
+
+async def _left(session: Session, info: SessionInfo) -> LeftWork | None:
+    # What a living process is about to do is not left.
+    alive = await session.held_until() is not None
+    return None if alive else await left_work(session, info)
+
+
+async def _write_transcript(session: Session, terminal: Terminal) -> None:
     transcript = Transcript(
         terminal.style, reasoning=True, watched=False, failures=True
     )
-    async with open_runtime(url) as runtime:
-        session = await runtime.sessions.get(id)
-        terminal.write(_heading(await session.info(), terminal.style) + "\n")
-        async with session.events() as tail:
-            async for event in tail:
-                terminal.write(transcript.take(event))
+    async with session.events() as tail:
+        async for event in tail:
+            terminal.write(transcript.take(event))
     terminal.write(transcript.break_line())
+
+
+async def _as_json(session: Session, info: SessionInfo) -> Mapping[str, Json]:
+    left = await _left(session, info)
+    accepted = None
+    async with session.events() as tail:
+        async for event in tail:
+            if isinstance(event, ContinuationAccepted):
+                accepted = event
+    report = None
+    if left is not None:
+        report = {**to_json(left.report), "digest": left.report.digest}
+    return {
+        "session": to_json(info),
+        "pending": [to_json(one) for one in await session.pending()],
+        "continuation": report,
+        "accepted": event_to_json(accepted) if accepted is not None else None,
+    }
 
 
 def _heading(info: SessionInfo, style: Style) -> str:

@@ -5,9 +5,15 @@ that ends its part, so what was shown in the end is what is durable. A tool call
 line, whose outcome is added when it is settled.
 """
 
+from collections.abc import Sequence
+
 from attrs import define, field, frozen
 from dovetail.kernel import (
+    AssistantMessage,
+    ContinuationAccepted,
+    ContinuationReported,
     Event,
+    Input,
     LiveDelta,
     LiveEvent,
     NoticeAdded,
@@ -29,6 +35,7 @@ from dovetail.kernel import (
 )
 
 from .calls import call_title, duration_text, failure_text, success_text
+from .continuing import acceptance, summary
 from .terminal import Style, first_line, plain, short, visible
 
 
@@ -46,7 +53,8 @@ class _Part:
 @frozen
 class _Call:
     title: str
-    since: int
+    since: int | None
+    """When it began, in milliseconds since 1970; None when that was not seen."""
 
 
 class Transcript:
@@ -67,6 +75,7 @@ class Transcript:
         self._prompts: dict[str, Prompt] = {}
         """Prompts that were admitted and not promoted yet."""
         self._known: set[str] = set()
+        self._recalled = False
         # The parts of the current message, in the order they began.
         self._parts: dict[tuple[str, str], _Part] = {}
         self._front: _Part | None = None
@@ -91,6 +100,19 @@ class Transcript:
     def known(self, input_id: str) -> None:
         """Say that whoever looks knows this prompt; it is not shown."""
         self._known.add(input_id)
+
+    def recall(self, cut: AssistantMessage | None, pending: Sequence[Input]) -> None:
+        """Take up where an earlier process left: its open calls, and what waits.
+
+        Whoever looks was told what it left; that is not shown.
+        """
+        self._recalled = True
+        for part in cut.calls if cut else ():
+            if cut and not part.settled:
+                title = call_title(part.tool, part.arguments)
+                self._calls[cut.id, part.call_id] = _Call(title, None)
+        for one in pending:
+            self._prompts[one.id] = one.prompt
 
     def break_line(self) -> str:
         """Return what brings the cursor to the start of a line."""
@@ -134,6 +156,10 @@ class Transcript:
                 return self._settled(event, self._style.bad(reason))
             case NoticeAdded():
                 return self._aside(first_line(event.text))
+            case ContinuationReported() if not self._recalled:
+                return self._aside(summary(event.report))
+            case ContinuationAccepted():
+                return self._aside(acceptance(event.by))
             case RetryScheduled():
                 self._parts.clear()
                 return self._aside(
@@ -241,7 +267,8 @@ class Transcript:
     def _settled(self, event: ToolSucceeded | ToolFailed, outcome: str) -> str:
         key = (event.message_id, event.call_id)
         call = self._calls.pop(key, None)
-        took = duration_text(event.created - call.since) if call else ""
+        since = call.since if call else None
+        took = duration_text(event.created - since) if since is not None else ""
         tail = f"{outcome}{self._style.dim(f', {took}') if took else ''}"
         if self._open_call == key:
             out = f" - {tail}\n"

@@ -152,9 +152,9 @@ async def test_colours_are_for_those_who_want_them(home: Home, plain: bool) -> N
 
 
 @pytest.mark.law("access.5")
-async def test_a_question_of_a_process_that_died_is_asked_first(home: Home) -> None:
+async def test_a_question_of_a_process_that_died_is_asked_again(home: Home) -> None:
     (home.work / ".env").write_text("TOKEN=1\n")
-    async with serve(calling(("read", {"path": ".env"}))) as server:
+    async with serve(calling(("read", {"path": ".env"})), text("One.")) as server:
         home.serve_from(server.url)
         async with home.at_terminal("run", "do it", "--model", MODEL) as person:
             await person.until("allow read: .env\n")
@@ -162,15 +162,16 @@ async def test_a_question_of_a_process_that_died_is_asked_first(home: Home) -> N
             person.process.kill()
         done = await home.do("run", "go on", "--continue")
         assert done.code == 3
+        assert "another process works on it, or did until now" in done.err
         assert "read: .env" in done.err
         async with home.at_terminal("run", "go on", "--continue") as person:
+            await person.until("* read .env - ")
+            await person.until("accepted by a new prompt")
             await person.until("allow read: .env\n")
             await person.until("reject (r)? ")
             await person.type("o\n")
-            # The dead process still has its lease, so this one waits.
-            await person.until("another process works on it, or did until now")
-            person.process.terminate()
-            assert await person.end() == 130
+            await person.until("One.")
+            assert await person.end() == 0
     [info] = (await home.do("sessions", "--json")).lines()
     log = (await home.do("log", info["id"], "--json")).lines()
     [replied] = [event for event in log if event["kind"] == "permission.replied"]

@@ -1,0 +1,205 @@
+"""Continuing: what an earlier process left, found and told to a person.
+
+Owns how the Continuation Report is shown, and finding out whether a process that left
+no end is still at work. Decides nothing: a person, an option or a prompt does.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+import anyio
+from attrs import frozen
+from dovetail.kernel import (
+    AssistantMessage,
+    ContinuationReport,
+    Input,
+    Json,
+    Moved,
+    OpenCall,
+    Session,
+    SessionInfo,
+)
+
+from .calls import call_title
+from .terminal import Style, first_line, short, visible
+
+UNACCEPTED = "continuation.unaccepted"
+"""The reason of an execution that stopped because its report must be accepted."""
+LOOK_SECONDS = 0.05
+MAX_MOVED = 40
+"""Facts that are named one by one; ``--json`` has all of them."""
+MAX_WHAT = 200
+MAX_PROMPT = 72
+
+# Facts whose earlier and later values say something to a person.
+_TELLING = ("agent.", "model.", "plugin.")
+
+
+@frozen
+class LeftWork:
+    """What an earlier process left of a session, and what waits there."""
+
+    report: ContinuationReport
+    cut: AssistantMessage | None
+    """The message that was cut off."""
+    pending: Sequence[Input]
+
+    @property
+    def open(self) -> Sequence[OpenCall]:
+        """The calls without a settlement."""
+        return [call for call in self.report.calls if call.known != "completed"]
+
+
+async def left_work(session: Session, info: SessionInfo) -> LeftWork | None:
+    """Return what was left, or None when the last execution has an end of its own.
+
+    Cheap where nothing was left. Ask only when no process holds the session: what is
+    about to be done by somebody is not left.
+    """
+    reason = info.outcome.reason
+    unaccepted = reason is not None and reason.code == UNACCEPTED
+    if info.status != "running" and not unaccepted:
+        return None
+    report = await session.continuation()
+    cut = None
+    if report.calls:
+        found = await session.message(report.calls[0].message_id)
+        cut = found if isinstance(found, AssistantMessage) else None
+    return LeftWork(report, cut, await session.pending())
+
+
+async def is_alive(
+    session: Session, tell: Callable[[int], None], patience: float = math.inf
+) -> bool:
+    """Return whether a process works on the session; one that died is waited for.
+
+    ``tell`` hears of how many seconds that takes at most, if any. After ``patience``
+    seconds without a sign of life or its absence, a process counts as alive.
+    """
+    first = now = await session.held_until()
+    if first is None:
+        return False
+    with anyio.move_on_after(patience) as limit:
+        tell(math.ceil(min(patience, first / 1000 - time.time())))
+        while now == first:
+            await anyio.sleep(LOOK_SECONDS)
+            now = await session.held_until()
+    return limit.cancelled_caught or now is not None
+
+
+# --- for a person -----------------------------------------------------------------
+
+
+def report_lines(left: LeftWork, style: Style) -> list[str]:
+    """Return the report, a line per thing that one must know before going on."""
+    report = left.report
+    lines = [
+        *_where(report),
+        *_calls(left, style),
+        *_moved(report.moved, style),
+        *_waiting(left.pending),
+    ]
+    return [*lines, f"report {style.strong(visible(report.digest))}"]
+
+
+def short_lines(left: LeftWork, style: Style) -> list[str]:
+    """Return the report in short, for who accepts it by a new prompt."""
+    report = left.report
+    unknown = sum(call.known == "unknown" for call in report.calls)
+    told = f"{_summary(unknown, len(report.moved))}; this prompt accepts it"
+    return [told, *(_calls(left, style) if left.open else ())]
+
+
+def summary(report: Json) -> str:
+    """Return in one line what a recorded report says: it may be of any making."""
+    told = report if isinstance(report, dict) else {}
+    calls = told.get("calls")
+    moved = told.get("moved")
+    known = [call.get("known") for call in _list(calls) if isinstance(call, dict)]
+    return _summary(known.count("unknown"), len(_list(moved)))
+
+
+def _summary(unknown: int, moved: int) -> str:
+    calls, things = _count(unknown, "call"), _count(moved, "thing")
+    return f"left by a lost process: {calls} of unknown outcome, {things} moved"
+
+
+def acceptance(by: str) -> str:
+    """Return in a few words who let a session go on."""
+    words = {
+        "person": "accepted by a person",
+        "prompt": "accepted by a new prompt",
+        "clean": "nothing was in doubt",
+        "policy": "as configured",
+    }
+    return f"going on: {words.get(by) or f'accepted by {short(by, 40)}'}"
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _where(report: ContinuationReport) -> list[str]:
+    owner = f" ({visible(report.previous_owner)})" if report.previous_owner else ""
+    ended = {
+        "lost": f"the process that ran this session{owner} was lost",
+        "ended": f"the process that ran this session{owner} ended",
+        "never": "this session never ran",
+    }[report.ended]
+    position = f"trusted: up to event {report.trusted_seq}, {report.trusted_hash[:16]}"
+    return [ended, position]
+
+
+def _calls(left: LeftWork, style: Style) -> list[str]:
+    parts = {part.call_id: part for part in left.cut.calls} if left.cut else {}
+    lines = []
+    for call in left.report.calls:
+        part = parts.get(call.call_id)
+        title = call_title(call.tool, part.arguments if part else "")
+        colour = style.bad if call.known == "unknown" else style.dim
+        lines.append(f"  * {title} - {colour(_known(call))}")
+    return ["open calls:" if left.open else "its calls:", *lines] if lines else []
+
+
+def _known(call: OpenCall) -> str:
+    if call.known == "completed":
+        return "completed"
+    known = {
+        "not_started": "not started",
+        "unknown": "outcome unknown",
+    }[call.known]
+    action = {
+        "none": "nothing is done",
+        "run": "it runs" + (" again" if call.known == "unknown" else ""),
+        "check": "its tool looks what became of it",
+        "settle": "not repeated, and the model is told so",
+    }[call.action]
+    effect = f" ({call.effect})" if call.effect and call.known == "unknown" else ""
+    return f"{known}{effect}: {action}"
+
+
+def _moved(moved: Sequence[Moved], style: Style) -> list[str]:
+    if not moved:
+        return ["moved since: nothing"]
+    lines = [f"  {_one_moved(one, style)}" for one in moved[:MAX_MOVED]]
+    if len(moved) > MAX_MOVED:
+        lines.append(f"  and {len(moved) - MAX_MOVED} more, which --json names")
+    return ["moved since:", *lines]
+
+
+def _one_moved(one: Moved, style: Style) -> str:
+    line = f"{visible(one.code)} {short(one.what, MAX_WHAT)}"
+    if not one.code.startswith(_TELLING):
+        return line
+    was, now = (short(text or "-", MAX_WHAT) for text in (one.before, one.after))
+    return f"{line} {style.dim(f'({was} -> {now})')}"
+
+
+def _waiting(pending: Sequence[Input]) -> list[str]:
+    lines = [f"  > {short(first_line(one.prompt.text), MAX_PROMPT)}" for one in pending]
+    return ["waiting:", *lines] if lines else []
