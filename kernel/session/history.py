@@ -240,6 +240,8 @@ class History:
     def _begin(self) -> None:
         self.seq = -1
         """The last event that was taken in."""
+        self.wanted: tuple[str | None, str | None] = (None, None)
+        """The session's agent and model."""
         self.baseline: str | None = None
         """The rendered Baseline of the current Context Epoch."""
         self.behind = True
@@ -325,7 +327,14 @@ class History:
             self.sources = dict(event.sources)
         elif isinstance(event, e.FactsRecorded):
             self.facts = event
-        elif isinstance(event, e.SessionCreated | e.SessionBudgeted):
+        elif isinstance(event, e.SessionCreated):
+            self.wanted = (event.agent, event.model)
+            self.session.budget = event.budget
+        elif isinstance(event, e.AgentSwitched):
+            self.wanted = (event.agent, self.wanted[1])
+        elif isinstance(event, e.ModelSwitched):
+            self.wanted = (self.wanted[0], event.model)
+        elif isinstance(event, e.SessionBudgeted):
             self.session.budget = event.budget
         elif isinstance(event, e.StepStarted):
             self._open = _Open(event)
@@ -365,6 +374,12 @@ class History:
     def last(self) -> Message | None:
         """The last settled message."""
         return self._settled[-1] if self._settled else None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether input was admitted that is neither promoted nor withdrawn, as far as
+        this process knows."""
+        return bool(self._prompts)
 
     @property
     def wants_step(self) -> bool:

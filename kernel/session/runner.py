@@ -50,6 +50,8 @@ class _Look:
     """What a drain finds before it does anything."""
 
     row: SessionRow
+    seq: int
+    """The last event in the log."""
     pending: bool
     held_until: int | None
 
@@ -135,8 +137,10 @@ class Runner:
         now = self._log.clock.now()
 
         def look(rows: Reader) -> _Look:
+            row, head = existing_session(rows, session_id), rows.head(session_id)
             return _Look(
-                existing_session(rows, session_id),
+                row,
+                head.seq if head else -1,
                 bool(rows.pending_inputs(session_id)),
                 ownership.held_until(rows, session_id, self._owner, now),
             )
@@ -195,7 +199,7 @@ class Runner:
             if not (look.pending or control.force or look.row.status == "running"):
                 return
             try:
-                await self._execute(session_id, look.row, control)
+                await self._execute(session_id, look, control)
             except LeaseHeldError:
                 continue
             except OwnerFencedError as error:
@@ -208,9 +212,11 @@ class Runner:
             return
 
     async def _execute(
-        self, session_id: str, row: SessionRow, control: DrainControl
+        self, session_id: str, look: _Look, control: DrainControl
     ) -> None:
-        history = self._history(session_id)
+        history, row = self._history(session_id), look.row
+        # Another process may have committed since this one last did.
+        history.behind = history.behind or history.seq < look.seq
         await history.follow_up(self._log)
         execution = Execution(
             SessionId(session_id),

@@ -240,12 +240,14 @@ class Step:
     async def _boundary(self) -> _Prepared | None:
         """Promote what is due and begin the Step; None when there is nothing to do."""
         execution = self._execution
+        history = execution.history
+        # What is known here is only what to try first: the transaction looks again.
+        wanted, waiting = history.wanted, history.waiting
         while True:
-            row = await self._log.read(lambda rows: rows.session(self._session_id))
-            assert row is not None
-            wanted = (row.agent, row.model)
-            wants_step = execution.history.wants_step
-            if not (wants_step or execution.force) and not await self._log.read(
+            wants_step = history.wants_step
+            if not (
+                wants_step or execution.force or waiting
+            ) and not await self._log.read(
                 lambda rows: rows.pending_inputs(self._session_id)
             ):
                 if not execution.started:
@@ -260,6 +262,9 @@ class Step:
                 return prepared
             if execution.outcome is not None:
                 return None
+            row = await self._log.read(lambda rows: rows.session(self._session_id))
+            assert row is not None
+            wanted, waiting = (row.agent, row.model), False
 
     async def _finish_if_idle(self) -> None:
         await self._execution.commit(
