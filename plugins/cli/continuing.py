@@ -163,7 +163,7 @@ def _calls(left: LeftWork, style: Style) -> list[str]:
         title = call_title(call.tool, part.arguments if part else "")
         colour = style.bad if call.known == "unknown" else style.dim
         lines.append(f"  * {title} - {colour(_known(call))}")
-    return ["open calls:" if left.open else "its calls:", *lines] if lines else []
+    return ["calls of the Step that was cut off:", *lines] if lines else []
 
 
 def _known(call: OpenCall) -> str:

@@ -1,8 +1,9 @@
 """The command ``demo``: a real session on the sample project, in a folder of its own.
 
-Owns the folder, the rehearsal server beside it, and the check at the end. The session
-itself is run by the command ``run``, found by its name in the command line that we are
-part of and given the arguments that a person would type: no plugin imports another.
+Owns the folder, the rehearsal server beside it, the kill in the middle, and the check
+at the end. The session itself is run by the command ``run``: first in a process of its
+own, which is killed, then found by its name in the command line that we are part of.
+Both get the arguments that a person would type: no plugin imports another.
 """
 
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ import click
 from anyio.from_thread import start_blocking_portal
 from dovetail.kernel import open_runtime
 
+from .crash import Crashed, crash
 from .sample import copy_sample, sample_command, sample_prompt
 from .server import rehearsal_server
 
@@ -39,9 +41,15 @@ LOOPBACK = "127.0.0.1,localhost"
     metavar="DIR",
     help="Work in this folder, new or empty. [default: a temporary one; also kept]",
 )
+@click.option("--no-crash", is_flag=True, help="Do it without killing anything.")
 @click.pass_context
-def demo_command(context: click.Context, model: str | None, keep: Path | None) -> int:
+def demo_command(
+    context: click.Context, model: str | None, keep: Path | None, no_crash: bool
+) -> int:
     """Let a session fix a failing test in a sample project, with the real tools.
+
+    The process that runs it is killed in the middle of a tool call, and the next one
+    goes on.
 
     Without --model it needs no key and no network: the model's part is played by a
     rehearsal, a small program on this machine.
@@ -56,12 +64,30 @@ def demo_command(context: click.Context, model: str | None, keep: Path | None) -
         raise click.ClickException(f"the sample project: {error}") from error
     url = f"sqlite:///{quote((folder / 'sessions.db').as_posix())}"
     _introduce(project, model)
-    if model is not None:
-        code = _run(context, project, url, ["--model", model])
-    else:
-        with _rehearsal(project):
-            code = _run(context, project, url, [])
+    beginning = ["--location", str(project), "--", sample_prompt()]
+    options = [*_allowing(), *(["--model", model] if model is not None else [])]
+    with _rehearsal(project) if model is None else nullcontext():
+        code = (
+            _run(context, url, [*options, *beginning])
+            if no_crash
+            else _crash_and_go_on(context, project, url, options)
+        )
     return _conclude(project, url, code)
+
+
+def _crash_and_go_on(
+    context: click.Context, project: Path, url: str, options: Sequence[str]
+) -> int:
+    met = anyio.run(crash, url, project, options, sample_prompt())
+    if not isinstance(met, Crashed):
+        click.echo("\nThe run ended before it could be killed in a tool call.")
+        return met.code
+    where = "while the command ran" if met.in_a_call else "between two tool calls"
+    click.echo(f"\n\n--- The process that ran the session was killed, {where}. ---\n")
+    click.echo("Another one looks at what is recorded, and says what is not known of")
+    click.echo("it. A person would be asked whether to go on; here that is accepted.\n")
+    accepting = ["--session", met.session_id, "--accept", met.digest]
+    return _run(context, url, [*options, *accepting])
 
 
 def _folder(keep: Path | None) -> Path:
@@ -95,10 +121,8 @@ def _allowing() -> list[str]:
     return ["--allow", "edit", "--allow", f"bash:{sample_command()}"]
 
 
-def _run(
-    context: click.Context, project: Path, url: str, options: Sequence[str]
-) -> int:
-    """Do ``dovetail run`` in the project and return its exit code."""
+def _run(context: click.Context, url: str, options: Sequence[str]) -> int:
+    """Do ``dovetail run`` and return its exit code."""
     program = context.find_root().command
     command = (
         program.get_command(context, "run")
@@ -107,8 +131,7 @@ def _run(
     )
     if command is None:
         raise click.ClickException("the command `run` is not there to do it with")
-    arguments = ["--location", str(project), "--db", url, *_allowing(), *options]
-    arguments += ["--", sample_prompt()]
+    arguments = ["--db", url, *options]
     # Not the context's invoke: the arguments of `run` are documented, its code is not.
     with command.make_context("run", arguments, parent=context) as inner:
         code = command.invoke(inner)

@@ -49,6 +49,10 @@ _WRONG = re.compile(
     r"the (?:old|text)|old_string|tool\b.*\b(?:failed|broke)|the tool)",
     re.I,
 )
+# What became of the call is not known: its process died, or somebody stopped it.
+_CUT_OFF = re.compile(
+    r"^\s*(?:<?error\W+)?the call (?:was (?:cut off|interrupted)|did not start)\b", re.I
+)
 _PATH_AT_START = re.compile(r"^\s*(?:[-*] )?([^\n:*?\"<>|]+?\.py)(?=:|\s*$)", re.M)
 _NUMBERED = re.compile(r"^\s*(\d+)(\t|→| ?\| |: |:|\|)")
 
@@ -178,6 +182,8 @@ class _Notes:
     """Each as it would be from the kept state of its file."""
     kept: list[_Change] = field(factory=list)
     denied: str | None = None
+    cut_off: bool = False
+    """Whether it is not known what became of the last test run."""
 
     def add(self, call: Call, result: str) -> None:
         """Take in one call and its result."""
@@ -198,6 +204,9 @@ class _Notes:
         self.files[_argument(call, "path")] = None if refused else _content(result)
 
     def _add_run(self, call: Call, result: str) -> None:
+        self.cut_off = _CUT_OFF.match(result) is not None
+        if self.cut_off:
+            return
         self.printed = result
         report = read_report(result)
         if self.base is None:
@@ -264,7 +273,14 @@ def _content(result: str) -> str:
 
 
 def _next(notes: _Notes, desk: _Desk) -> Reply:
-    # 1. Nothing is known: look around and run the tests, both at once.
+    # 1. Tests change nothing: what is not known of them is asked for again.
+    if notes.cut_off and not notes.denied:
+        return Reply(
+            "The test run was cut off, so what it would have said is not known. It "
+            f"changes nothing, so I run it again: `{notes.command}`.",
+            (desk.call("run", command=notes.command),),
+        )
+    # 2. Nothing is known: look around and run the tests, both at once.
     if notes.base is None and not notes.denied:
         calls = [desk.call("list", pattern="**/*.py")] if desk.offers("list") else []
         calls.append(desk.call("run", command=notes.command))
@@ -272,10 +288,10 @@ def _next(notes: _Notes, desk: _Desk) -> Reply:
             f"{_PLAIN}\n\nFirst the files and the tests: `{notes.command}`.",
             tuple(calls),
         )
-    # 2. A person or a rule said no: do not try to get around it.
+    # 3. A person or a rule said no: do not try to get around it.
     if notes.denied or notes.base is None:
         return Reply(_stopped(notes, f"I was told no: {notes.denied}"))
-    # 3. A change was made: see what the tests say to it.
+    # 4. A change was made: see what the tests say to it.
     if notes.attempt and not notes.worse:
         run = desk.call("run", command=notes.command)
         return Reply("Changed. Now the tests again.", (run,))
@@ -285,13 +301,13 @@ def _next(notes: _Notes, desk: _Desk) -> Reply:
         shown = notes.printed.strip().split("\n")[-1][:200] or "nothing"
         why = f"`{notes.command}` printed no test report that I can read: {shown}"
         return Reply(_stopped(notes, why))
-    # 4. The tests fail: find the cause, or the next change to try.
+    # 5. The tests fail: find the cause, or the next change to try.
     if len(notes.tried) < MAX_ATTEMPTS:
         for failed in notes.base.failed:
             reply = _pursue(failed, notes, desk)
             if reply is not None:
                 return reply
-    # 5. Nothing is left to try: leave the file as it was.
+    # 6. Nothing is left to try: leave the file as it was.
     if notes.attempt is not None:
         return _take_back(notes.attempt, desk)
     return Reply(_stopped(notes, "I found no small change that makes them pass"))

@@ -4,11 +4,15 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from support.commands import Done, Home, text
 from support.replay import serve
 
 
-async def test_the_demo_fixes_the_test_and_says_what_to_look_at(home: Home) -> None:
+@pytest.mark.law("recovery.2", "recovery.4")
+async def test_the_demo_kills_its_run_goes_on_and_says_what_to_look_at(
+    home: Home,
+) -> None:
     # A proxy, keys and settings of the person's own are no hindrance.
     config = home.path / "mine.toml"
     config.write_text(
@@ -21,9 +25,16 @@ async def test_the_demo_fixes_the_test_and_says_what_to_look_at(home: Home) -> N
         "OPENAI_API_KEY": None,
     }
     done = await home.do("demo", environment=own)
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0
+    *_, moved, report = done.err.splitlines()
+    assert moved == "moved since: nothing"
+    assert report.startswith("report ")
+    assert "outcome unknown (unsafe): not repeated" in done.err
     assert "This is a rehearsal: no model and no network is used." in done.out
     assert "\n* bash " in done.out
+    assert "was killed, while the command ran. ---\n" in done.out
+    assert "(going on: accepted by a person)\n" in done.out
+    assert "- failed: The call was cut off (" in done.out
     assert "- exit code 1, " in done.out
     assert "\n* edit ledger/averages.py - ok, " in done.out
     assert "\nThe tests pass now.\n" in done.out
@@ -41,14 +52,16 @@ async def test_the_demo_fixes_the_test_and_says_what_to_look_at(home: Home) -> N
     assert id in listed.out
     assert "outcome   succeeded" in shown.out
     assert "* edit ledger/averages.py - ok" in shown.out
+    assert "(left by a lost process: 1 call of unknown outcome, 0 thing" in shown.out
     assert "tool.succeeded" in logged.out
     # Nothing of it went into the person's own database.
     assert (await home.do("sessions", "--json")).out == ""
 
 
 async def test_the_demo_can_be_kept_where_one_likes(home: Home) -> None:
-    done = await home.do("demo", "--keep", "there is it")
-    assert done.code == 0
+    done = await home.do("demo", "--keep", "there is it", "--no-crash")
+    assert (done.code, done.err) == (0, "")
+    assert "killed" not in done.out
     folder = home.work / "there is it"
     assert (folder / "project" / "ledger" / "averages.py").is_file()
     assert (folder / "sessions.db").is_file()
@@ -66,6 +79,7 @@ async def test_a_real_model_that_does_nothing_leaves_the_tests_failing(
     assert done.code == 1
     assert "rehearsal" not in done.out
     assert "The model is openai/lazy." in done.out
+    assert "ended before it could be killed" in done.out
     assert "I would rather not." in done.out
     assert "\nThe tests fail still.\n" in done.out
     assert server.requests[0].json()["model"] == "lazy"
@@ -74,6 +88,6 @@ async def test_a_real_model_that_does_nothing_leaves_the_tests_failing(
 def test_the_demo_goes_by_the_command_line_it_is_part_of(
     do: Callable[..., Done], tmp_path: Path
 ) -> None:
-    done = do("demo", "--keep", str(tmp_path / "kept"))
+    done = do("demo", "--no-crash", "--keep", str(tmp_path / "kept"))
     assert done.code == 0
     assert "The tests pass now." in done.out

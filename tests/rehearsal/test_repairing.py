@@ -163,6 +163,29 @@ def passes(folder: Path) -> bool:
     return subprocess.run(run, cwd=folder, capture_output=True).returncode == 0
 
 
+@pytest.mark.parametrize("nth", [0, 1])
+async def test_a_test_run_that_was_cut_off_is_made_again(
+    tmp_path: Path, nth: int
+) -> None:
+    """Nobody knows what it would have said: neither is the change of before judged."""
+
+    class Cut(Hands):
+        runs = -1
+
+        def bash(self, command: str) -> str:
+            self.runs += 1
+            if self.runs == nth:
+                return "The call was cut off (the process that ran it ended)."
+            return super().bash(command)
+
+    copy_sample(tmp_path)
+    hands = Cut(tmp_path)
+    messages = await work(sample_prompt(), hands)
+    assert passes(tmp_path)
+    assert [tool for tool, _, _ in hands.calls].count("edit") == 2
+    assert "cut off" in str([one["content"] for one in messages])
+
+
 async def test_the_sample_is_repaired_with_every_tool(tmp_path: Path) -> None:
     copy_sample(tmp_path)
     assert not passes(tmp_path)

@@ -139,5 +139,6 @@ def test_the_demo_runs_with_the_sources_absent(
     }
     told = checked(*commands[how], "demo", cwd=tmp_path, env=environment)
     assert "rehearsal" in told
+    assert "was killed, while the command ran" in told
     assert "The tests pass now" in told
     assert str(ROOT) not in told
