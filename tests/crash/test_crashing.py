@@ -6,6 +6,8 @@ Each prints how many fault points were found and how many were exercised.
 import json
 import os
 from collections.abc import Callable, Iterable
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -38,6 +40,8 @@ from dovetail.plugins.providers.anthropic import MessagesProtocol
 from dovetail.plugins.providers.endpoints import Endpoint
 from dovetail.plugins.providers.openai import ChatProtocol
 from dovetail.storage.plugin import plugin as sqlite
+from support.corpora import find_corpus
+from support.shapes import Shape, plain, refusal, shape_of
 
 
 @frozen
@@ -92,51 +96,52 @@ ENDPOINT = Endpoint("test", "https://example.invalid", {})
 
 
 def unacceptable(request: ModelRequest) -> Iterable[str]:
-    """Encode a request for both protocols and apply their rules."""
-    yield from _chat(json.loads(ChatProtocol(ENDPOINT, "m").encode(request)))
-    yield from _messages(json.loads(MessagesProtocol(ENDPOINT, "m").encode(request)))
+    """Say what is wrong with a request, as each protocol writes it."""
+    chat = json.loads(ChatProtocol(ENDPOINT, "m").encode(request))["messages"]
+    messages = json.loads(MessagesProtocol(ENDPOINT, "m").encode(request))["messages"]
+    for protocol, body in (("openai-chat", chat), ("anthropic-messages", messages)):
+        shape = shape_of(protocol, body)
+        if (why := refusal(shape)) is not None:
+            yield f"{protocol}: {why}: {shape}"
+        if plain(shape) in _recorded_refusals():
+            yield f"{protocol}: a provider refused such a history: {shape}"
+    for message in chat:
+        if not (message.get("content") or message.get("tool_calls")):
+            yield f"openai-chat: an empty message: {message}"
+    if messages[-1]["role"] != "user":
+        yield "anthropic-messages: it does not end with what has to be answered"
+    roles = [message["role"] for message in messages]
+    if ("assistant", "assistant") in pairwise(roles):
+        yield "anthropic-messages: two answers in a row"
+    for message in messages:
+        if isinstance(message["content"], list):
+            texts = [b["text"] for b in message["content"] if b["type"] == "text"]
+            if not message["content"] or "" in texts:
+                yield f"anthropic-messages: an empty block: {message}"
 
 
-def _chat(body: Any) -> Iterable[str]:
-    waiting: list[str] = []
-    for message in body["messages"]:
-        if message["role"] == "tool":
-            if message["tool_call_id"] not in waiting:
-                yield f"chat: a result without its call: {message}"
-            else:
-                waiting.remove(message["tool_call_id"])
-            continue
-        if waiting:
-            yield f"chat: no tool output found for {waiting}"
-        if message["role"] == "assistant":
-            waiting = [one["id"] for one in message.get("tool_calls", ())]
-            if not (message.get("content") or waiting):
-                yield f"chat: an empty message: {message}"
-    if waiting:
-        yield f"chat: it ends with calls without results: {waiting}"
+CASES = find_corpus("provider-recovery-rules")
 
 
-def _messages(body: Any) -> Iterable[str]:
-    waiting: list[str] = []
-    previous = None
-    for message in body["messages"]:
-        blocks = message["content"]
-        if isinstance(blocks, str):
-            blocks = [{"type": "text", "text": blocks}]
-        if not blocks or any(b["type"] == "text" and not b["text"] for b in blocks):
-            yield f"messages: an empty block: {message}"
-        if message["role"] == "assistant" and previous == "assistant":
-            yield "messages: two answers in a row"
-        results = [b["tool_use_id"] for b in blocks if b["type"] == "tool_result"]
-        if sorted(results) != sorted(waiting):
-            yield f"messages: expected results of {waiting}, found {results}"
-        kinds = [b["type"] == "tool_result" for b in blocks]
-        if kinds != sorted(kinds, reverse=True):
-            yield "messages: results come after text"
-        waiting = [b["id"] for b in blocks if b["type"] == "tool_use"]
-        previous = message["role"]
-    if waiting or previous != "user":
-        yield "messages: it does not end with what the model has to answer"
+@cache
+def _recorded_refusals() -> frozenset[Shape]:
+    cases = CASES.lines("cases.jsonl") if CASES else ()
+    return frozenset(
+        plain(shape_of(case["protocol"], case["messages"]))
+        for case in cases
+        if case["status"] == 400
+    )
+
+
+@pytest.mark.law("recovery.1")
+def test_what_is_refused_here_is_what_providers_refused() -> None:
+    if CASES is None:
+        pytest.skip("the real-data set 'provider-recovery-rules' is not there")
+    cases = list(CASES.lines("cases.jsonl"))
+    assert {case["status"] for case in cases} == {200, 400}
+    for case in cases:
+        shape = shape_of(case["protocol"], case["messages"])
+        assert (refusal(shape) is None) == (case["status"] == 200), (case["id"], shape)
 
 
 # --- scenarios --------------------------------------------------------------------
@@ -239,6 +244,22 @@ def long_session(world: CrashWorld) -> CrashScenario:
     return scenario(world, *steps, text("Long."))
 
 
+def as_recorded(world: CrashWorld) -> CrashScenario:
+    """What the recorded histories are of: two lookups at once, cut off."""
+    city = {"word": "Paris"}
+    return scenario(
+        world,
+        [
+            TextDelta("0", "I should use both lookup tools."),
+            call("unsafe", city, id="call_weather"),
+            call("pure", city, id="call_time"),
+            finish("tool_calls"),
+        ],
+        text("It is sunny, at noon."),
+        prompts=["Look up the weather and local time in Paris.", "Thanks."],
+    )
+
+
 def two_sessions(world: CrashWorld) -> CrashScenario:
     async def play(run: CrashRun) -> None:
         sessions = [await run.session(name) for name in ("one", "two")]
@@ -299,6 +320,7 @@ SCENARIOS = [
     streaming,
     retried,
     long_session,
+    as_recorded,
     two_sessions,
     keyed_prompts,
     interrupted,

@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
@@ -290,7 +290,7 @@ async def _look(
     place = Path(order.folder) / "place"
 
     async def once_more(run: CrashRun) -> None:
-        for problem in await _problems(runtime, scenario, run):
+        for problem in await _problems(runtime, run, scenario.check):
             world.note("found", text=problem)
         for info in await runtime.sessions.list(limit=200):
             session = await runtime.sessions.get(info.id)
@@ -305,12 +305,14 @@ async def _look(
         run = CrashRun(runtime, scenario, world, points, place)
         await run.tell(once_more)
         if not world.noted("found"):
-            for problem in await _problems(runtime, scenario, run):
+            for problem in await _problems(runtime, run):
                 world.note("found", text=f"one prompt later: {problem}")
 
 
 async def _problems(
-    runtime: Runtime, scenario: CrashScenario, run: CrashRun
+    runtime: Runtime,
+    run: CrashRun,
+    check: Callable[[CrashEnd], Iterable[str]] | None = None,
 ) -> Sequence[str]:
     ids = [info.id for info in await runtime.sessions.list(limit=200)]
 
@@ -324,7 +326,7 @@ async def _problems(
         events={one.row.id: one.events for one in sessions},
         histories={one.row.id: one.history.messages for one in sessions},
     )
-    return list(problems(sessions, end, scenario.check))
+    return list(problems(sessions, end, check))
 
 
 if __name__ == "__main__":
