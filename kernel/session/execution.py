@@ -50,6 +50,8 @@ class Execution:
     settings: "ExecutionSettings"
     began: float
     """When it was taken up, by the monotonic clock."""
+    seen: int
+    """The last fencing number when the session was looked at."""
     steps_used: int = 0
     """Steps since the last new input."""
     broken: int = 0
@@ -73,7 +75,8 @@ class Execution:
 
         Raises:
             OwnerFencedError: another worker owns the session now. Nothing was written.
-            LeaseHeldError: another worker owns it still. Nothing was written.
+            LeaseHeldError: another worker owns it still, or did since it was looked
+                at. Nothing was written.
         """
 
         def deciding(tx: LogTransaction) -> tuple[Outcome | None, Fence | None]:
@@ -83,7 +86,12 @@ class Execution:
             outcome = decide(tx)
             if fence is None and tx.appended:
                 fence = ownership.take(
-                    tx.rows, self.session_id, self.owner, tx.now, self.settings.lease_ms
+                    tx.rows,
+                    self.session_id,
+                    self.owner,
+                    tx.now,
+                    self.settings.lease_ms,
+                    self.seen,
                 )
             if fence is not None and outcome is not None:
                 ownership.release(tx.rows, fence)

@@ -24,7 +24,8 @@ class Fence:
 
 
 class LeaseHeldError(Exception):
-    """Another worker holds the lease until ``expires``. Never leaves the runner."""
+    """Another worker holds the lease until ``expires``, or held it since this one last
+    looked. Never leaves the runner, which looks again."""
 
     def __init__(self, expires: int) -> None:
         super().__init__(f"held until {expires}")
@@ -39,21 +40,30 @@ def held_until(rows: Reader, session_id: str, owner: str, now: int) -> int | Non
     return row.expires
 
 
+def last_number(rows: Reader, session_id: str) -> int:
+    """Return the fencing number of the last lease that was taken; 0 for none."""
+    row = rows.lease(session_id)
+    return row.fence if row else 0
+
+
 def take(
-    rows: Transaction, session_id: str, owner: str, now: int, lease_ms: int
+    rows: Transaction, session_id: str, owner: str, now: int, lease_ms: int, seen: int
 ) -> Fence:
     """Take the lease with the next fencing number.
 
+    ``seen`` is the last number when the taker looked at the session. Where it has grown
+    since, somebody worked on the session in between, perhaps until a lease ran out, and
+    whatever was decided from that look may be wrong.
+
     Raises:
-        LeaseHeldError: another worker holds it.
+        LeaseHeldError: another worker holds it, or held it since that look.
     """
     expires = held_until(rows, session_id, owner, now)
-    if expires is not None:
-        raise LeaseHeldError(expires)
-    row = rows.lease(session_id)
-    number = row.fence + 1 if row else 1
-    rows.put_lease(LeaseRow(session_id, owner, number, now + lease_ms))
-    return Fence(session_id, owner, number)
+    number = last_number(rows, session_id)
+    if expires is not None or number != seen:
+        raise LeaseHeldError(now if expires is None else expires)
+    rows.put_lease(LeaseRow(session_id, owner, number + 1, now + lease_ms))
+    return Fence(session_id, owner, number + 1)
 
 
 def check(rows: Reader, fence: Fence) -> LeaseRow:

@@ -54,6 +54,8 @@ class _Look:
     """The last event in the log."""
     pending: bool
     held_until: int | None
+    number: int
+    """The last fencing number."""
 
 
 class Runner:
@@ -143,6 +145,7 @@ class Runner:
                 head.seq if head else -1,
                 bool(rows.pending_inputs(session_id)),
                 ownership.held_until(rows, session_id, self._owner, now),
+                ownership.last_number(rows, session_id),
             )
 
         return await self._log.read(look)
@@ -226,6 +229,7 @@ class Runner:
             control.force,
             self._settings,
             self._log.clock.monotonic(),
+            look.number,
         )
         self._running[session_id] = (execution, control)
         try:
