@@ -233,11 +233,13 @@ async def test_what_is_lost_is_told_to_be_lost(tmp_path: Path) -> None:
     ) as runtime:
         session = await run(runtime, tmp_path, "one")
         message_id, cut = (await parts_of(session))["call_count"]
-    with sqlite3.connect(tmp_path / "test.db") as database:
-        assert database.execute("delete from blob").rowcount == 1
-    database.close()
     found = MARKER.search(told(cut))
     assert found is not None
+    key = bytes.fromhex(found[1].removeprefix("managed:"))
+    with sqlite3.connect(tmp_path / "test.db") as database:
+        gone = database.execute("delete from blob where digest = ?", (key,))
+        assert gone.rowcount == 1
+    database.close()
     model = ScriptedProvider(
         calls(call("read", {"path": found[1]}, id="rest")), text("done")
     )
