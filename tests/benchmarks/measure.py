@@ -59,6 +59,7 @@ class Bench:
     def __init__(self, url: str, room: Path, *, short: bool) -> None:
         self.url = url
         self.short = short
+        self.bytecode = room / "bytecode"
         self._room = room
         self._made = 0
 
