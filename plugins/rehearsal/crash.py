@@ -19,6 +19,7 @@ from dovetail.kernel import (
     Session,
     ToolCalled,
     ToolFailed,
+    ToolStarted,
     ToolSucceeded,
     open_runtime,
 )
@@ -78,7 +79,7 @@ async def crash(
 async def _run_and_kill(session: Session, arguments: Sequence[str]) -> int | None:
     """Return None once it was killed, and its exit code when it ended by itself."""
     watched = _Watched()
-    await watched.look(session)
+    await watched.begin(session)
     command = [sys.executable, "-m", PROGRAM, "run", *arguments]
     process = await anyio.open_process(command, stdin=None, stdout=None, stderr=None)
     try:
@@ -111,7 +112,15 @@ class _Watched:
     _cursor: int = -1
     _commands: set[str] = field(factory=set)
     _asked: dict[str, str] = field(factory=dict)
+    _allowed: set[str] = field(factory=set)
     _running: set[str] = field(factory=set)
+
+    async def begin(self, session: Session) -> None:
+        """Read what was there before; none of it is running."""
+        await self.look(session)
+        self._asked.clear()
+        self._allowed.clear()
+        self._running.clear()
 
     async def look(self, session: Session) -> bool:
         """Read what is new, and say whether a command is running now."""
@@ -127,8 +136,10 @@ class _Watched:
         elif isinstance(event, PermissionAsked) and event.call_id in self._commands:
             self._asked[event.request_id] = event.call_id
         elif isinstance(event, PermissionReplied) and event.request_id in self._asked:
-            # Its start is recorded before it asks; what it does begins only now.
-            self._running.add(self._asked[event.request_id])
+            self._allowed.add(self._asked[event.request_id])
+        elif isinstance(event, ToolStarted) and event.call_id in self._allowed:
+            # It was started before it asked, too; from here on it has its effect.
+            self._running.add(event.call_id)
         elif isinstance(event, ToolSucceeded | ToolFailed):
             self._running.discard(event.call_id)
             self._commands.discard(event.call_id)
