@@ -52,6 +52,8 @@ class Execution:
     """When it was taken up, by the monotonic clock."""
     seen: int
     """The last fencing number when the session was looked at."""
+    looked: int
+    """The last event that was known then."""
     steps_used: int = 0
     """Steps since the last new input."""
     broken: int = 0
@@ -83,6 +85,7 @@ class Execution:
             fence = self.fence
             if fence is not None:
                 ownership.check(tx.rows, fence)
+            grown = tx.head(self.session_id).seq != self.looked
             outcome = decide(tx)
             if fence is None and tx.appended:
                 fence = ownership.take(
@@ -92,6 +95,7 @@ class Execution:
                     tx.now,
                     self.settings.lease_ms,
                     self.seen,
+                    grown=grown,
                 )
             if fence is not None and outcome is not None:
                 ownership.release(tx.rows, fence)

@@ -47,20 +47,30 @@ def last_number(rows: Reader, session_id: str) -> int:
 
 
 def take(
-    rows: Transaction, session_id: str, owner: str, now: int, lease_ms: int, seen: int
+    rows: Transaction,
+    session_id: str,
+    owner: str,
+    now: int,
+    lease_ms: int,
+    seen: int,
+    *,
+    grown: bool,
 ) -> Fence:
     """Take the lease with the next fencing number.
 
-    ``seen`` is the last number when the taker looked at the session. Where it has grown
-    since, somebody worked on the session in between, perhaps until a lease ran out, and
-    whatever was decided from that look may be wrong.
+    ``seen`` is the last number when the taker looked at the session, ``grown`` whether
+    its log has grown since. Somebody may have worked on the session in between: under
+    another number until that lease ran out too, or under one that had run out already
+    and that nobody had taken yet. Then whatever was decided from that look is wrong.
 
     Raises:
-        LeaseHeldError: another worker holds it, or held it since that look.
+        LeaseHeldError: another worker holds it, or may have worked since that look.
     """
     expires = held_until(rows, session_id, owner, now)
-    number = last_number(rows, session_id)
-    if expires is not None or number != seen:
+    row = rows.lease(session_id)
+    number = row.fence if row else 0
+    left = row is not None and row.owner not in (None, owner)
+    if expires is not None or number != seen or (left and grown):
         raise LeaseHeldError(now if expires is None else expires)
     rows.put_lease(LeaseRow(session_id, owner, number + 1, now + lease_ms))
     return Fence(session_id, owner, number + 1)

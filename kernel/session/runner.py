@@ -230,6 +230,7 @@ class Runner:
             self._settings,
             self._log.clock.monotonic(),
             look.number,
+            history.seq,
         )
         self._running[session_id] = (execution, control)
         try:
