@@ -238,6 +238,7 @@ class Play:
 
     seed: int
     folder: Path
+    model: RandomModel = field(init=False)
     clock: ManualClock = field(factory=ManualClock)
     stores: MemoryStorePlugin = field(factory=MemoryStorePlugin)
     closing: list[anyio.Event] = field(factory=list)
@@ -249,6 +250,9 @@ class Play:
     wrong: list[str] = field(factory=list)
     done: list[tuple[Any, ...]] = field(factory=list)
 
+    def __attrs_post_init__(self) -> None:
+        self.model = RandomModel(self.seed // 4, reliable=self.scenario.calm)
+
     @property
     def state(self) -> MemoryState:
         return self.stores.states["play"]
@@ -259,7 +263,7 @@ class Play:
 
     async def run(self) -> None:
         """Play it, let everything come to rest, reopen, and let that rest too."""
-        model = RandomModel(self.seed // 4, reliable=self.scenario.calm)
+        model = self.model
         with anyio.fail_after(30):
             async with anyio.create_task_group() as hosts:
                 runtimes = [
@@ -348,9 +352,12 @@ class Play:
         for act in acts:
             await pause(random)
             if act == ("sleep",):
-                # Longer than any lease: whoever is late with a renewal has lost it.
-                for _ in range(random.randint(0, 30)):
+                # While somebody works, and longer than any lease: whoever is late with
+                # a renewal has lost it.
+                for _ in range(random.randint(50, 150)):
                     await anyio.lowlevel.checkpoint()
+                    if self.model.streaming.total():
+                        break
                 self.clock.advance(20)
                 continue
             if act == ("close",):
@@ -405,14 +412,19 @@ class Play:
 
     async def check(self, model: RandomModel, when: str) -> None:
         """Note every law that is broken."""
-        self.wrong += [f"{when}: {one}" for one in model.wrong]
+        slept = self.clock.monotonic() > 0
+        for one in model.wrong:
+            # Who lost its lease finds out at its next append; until then its request
+            # goes on, and no store can stop that.
+            if not (slept and "(law execution.1)" in one):
+                self.wrong.append(f"{when}: {one}")
         for pair, receipts in self.receipts.items():
             if len(receipts) != 1:
                 self.wrong.append(f"{when}: {pair} has {len(receipts)} receipts")
         for name in SESSIONS:
             events = [event_of(record) for record in self.state.events[name]]
             found = [
-                *broken(events, slept=self.clock.monotonic() > 0),
+                *broken(events, slept=slept),
                 *mismatched(events, model.requests[name]),
             ]
             self.wrong += [f"{when}: {name}: {one}" for one in found]
