@@ -11,10 +11,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from dovetail.kernel import (
+    ContextSource,
+    ContinuationReported,
     EffectClass,
     ModelRequest,
+    Observation,
     Place,
     ProviderError,
     Register,
@@ -25,6 +28,7 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.testing import (
     Attempts,
+    CrashEnd,
     CrashRun,
     CrashScenario,
     CrashWorld,
@@ -294,6 +298,43 @@ def keyed_prompts(world: CrashWorld) -> CrashScenario:
     return scenario(world, text("Heard."), text("Heard again."), play=play)
 
 
+class Moving(Acting):
+    """Whose tools, and whose name, are others in every process."""
+
+    def __init__(self, world: CrashWorld) -> None:
+        super().__init__(world)
+        self.name = f"moving-{world.generation}"
+
+    def tool(self, effect: EffectClass) -> Tool[Input, str]:
+        tool = super().tool(effect)
+        return evolve(tool, description=f"As of process {self.world.generation}.")
+
+    @hookimpl
+    def dovetail_register_context(self, register: Register[ContextSource]) -> None:
+        async def observe() -> Observation:
+            return Observation(f"It is process {self.world.generation}.")
+
+        register(ContextSource("test/process", observe))
+
+
+def everything_moves(world: CrashWorld) -> CrashScenario:
+    def check(end: CrashEnd) -> Iterable[str]:
+        for event in end.events["main"]:
+            if isinstance(event, ContinuationReported) and event.seq > 2:
+                codes = {one["code"] for one in event.report["moved"]}
+                if codes and not codes >= {"tool.changed", "plugin.added"}:
+                    yield f"the report of event {event.seq} names only {codes}"
+
+    return CrashScenario(
+        [sqlite, Moving(world)],
+        installed=(),
+        model=[calls(call("idempotent"), call("unsafe"))],
+        resume=("always", "report", "clean"),
+        check=check,
+        check_request=unacceptable,
+    )
+
+
 def interrupted(world: CrashWorld) -> CrashScenario:
     async def play(run: CrashRun) -> None:
         session = await run.session()
@@ -323,6 +364,7 @@ SCENARIOS = [
     as_recorded,
     two_sessions,
     keyed_prompts,
+    everything_moves,
     interrupted,
 ]
 

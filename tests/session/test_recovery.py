@@ -463,6 +463,14 @@ async def test_an_approval_that_went_is_named(tmp_path: Path) -> None:
         ]
 
 
+async def _asked_after(session: Session, seq: int) -> None:
+    """Return once a call has asked, or asked again, since an event."""
+    async with session.events(after=seq, follow=True) as events:
+        async for event in events:
+            if event.kind == "permission.asked":
+                return
+
+
 @pytest.mark.law("recovery.5")
 async def test_an_approval_that_came_is_named(tmp_path: Path) -> None:
     state = await _asking(tmp_path)
@@ -832,9 +840,7 @@ async def test_a_question_may_outlive_two_crashes(tmp_path: Path) -> None:
     ) as runtime:
         session = await runtime.sessions.get("it")
         with anyio.fail_after(WITHIN):
-            while "execution.started" not in (await kinds_of(session))[-3:]:
-                await anyio.wait_all_tasks_blocked()
-            await anyio.wait_all_tasks_blocked()
+            await _asked_after(session, len(state.events["it"]) - 1)
         again = copied(state)
     ran = Ran()
     async with on(again, _asks(ran, "here"), plugins=plugins, lives=2) as runtime:
@@ -846,6 +852,45 @@ async def test_a_question_may_outlive_two_crashes(tmp_path: Path) -> None:
         await permissions.reply(waiting.id, "once")
         assert (await accept(session)).succeeded
         assert len(ran.tokens) == 1
+
+
+@pytest.mark.law("execution.2")
+@pytest.mark.law("recovery.2")
+async def test_a_worker_that_lost_the_session_while_it_asked_does_not_act(
+    tmp_path: Path,
+) -> None:
+    acted: list[str] = []
+
+    def asking(name: str) -> Tool[Input, str]:
+        async def body(input: Input, context: ToolContext) -> str:
+            await context.ask("act", ["here"])
+            acted.append(name)
+            return name
+
+        return Ran().tool(body=body)
+
+    state = MemoryState()
+    provider = ScriptedProvider(calls(call("do")), text("done"))
+    async with on(state, asking("old"), plugins=[provider]) as old:
+        session = await old.sessions.create(
+            id="it", location=tmp_path, model=provider.model
+        )
+        await session.prompt("Go.")
+        with anyio.fail_after(WITHIN):
+            await _waiting(old, session)
+            before = (await session.continuation()).trusted_seq
+            # As if the old worker had slept for longer than its lease.
+            async with on(
+                state, asking("new"), plugins=[provider], lives=1, resume="always"
+            ) as new:
+                other = await new.sessions.get("it")
+                await _asked_after(other, before)
+                permissions = new.location(tmp_path).permissions
+                await permissions.reply(await _waiting(new, other), "once")
+                assert (await other.wait()).succeeded
+                await anyio.wait_all_tasks_blocked()
+                assert await codes_of(other) == ["succeeded"]
+    assert acted == ["new"]
 
 
 # --- who has to agree -------------------------------------------------------------

@@ -19,7 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,6 +34,8 @@ from ...lifecycle.plugin_loader import load_plugins
 from ...ports import Reader
 from ...runtime import Runtime, open_runtime
 from ...values.codec import dumps, from_json, loads, to_json
+from ...values.errors import EventDamagedError
+from ...values.events import decode_event, kinds
 from .invariants import StoredSession, problems, stored
 from .model import CrashModel
 from .points import FaultPoint, FaultPoints, reached_in
@@ -141,6 +143,10 @@ def _warm_up(factory: Factory) -> None:
     )
     for name in plugins.implementing("dovetail_open_store"):
         plugins.call(name, "dovetail_open_store", url=scenario.store)
+    for kind, declared in kinds().items():
+        # The first one of a kind is slow to read, also when it is damaged.
+        with suppress(EventDamagedError):
+            decode_event(kind, declared.version, b"", "", 0, 0)
     for backend in scenario.backends:
         anyio.run(anyio.lowlevel.checkpoint, backend=backend)
 
