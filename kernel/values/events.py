@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, TypeVar
 
+import orjson
 from attrs import evolve, field, frozen
 
 from .codec import converter, dumps, from_json, loads, unstructure_without_defaults
@@ -55,7 +56,7 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 _KINDS: dict[str, type[Event]] = {}
 _UPCASTERS: dict[tuple[str, int], Upcaster] = {}
 _UNSTRUCTURE: dict[type[Event], Callable[[Event], dict[str, Any]]] = {}
-_SHORTCUTS: dict[type[Event], Callable[..., Event]] = {}
+_SHORTCUTS: dict[str, tuple[int, Callable[..., Event]]] = {}
 
 ENVELOPE = ("session_id", "seq", "created")
 
@@ -520,6 +521,14 @@ def decode_event(
         EventVersionError: the version is unknown, or newer than this release.
         EventDamagedError: the data does not decode.
     """
+    quick = _SHORTCUTS.get(kind) or _shortcut(kind)
+    # A damaged file gives anything for a number; what is given is not checked.
+    if version == quick[0] and type(seq) is int and type(created) is int:
+        try:
+            return quick[1](orjson.loads(data), session_id, seq, created)
+        except Exception:
+            # Wrong, or right in a rare way: the codec says which.
+            pass
     declared = _KINDS.get(kind)
     if declared is None:
         raise EventKindError(session_id, seq, f"unknown kind {kind!r}")
@@ -532,13 +541,6 @@ def decode_event(
                     session_id, seq, f"unknown version {version} of kind {kind!r}"
                 )
             fields, version = lift(fields), version + 1
-        try:
-            # A damaged file gives anything for a number; what is given is not checked.
-            if type(seq) is int and type(created) is int:
-                return _shortcut(declared)(fields, session_id, seq, created)
-        except Exception:
-            # Wrong, or right in a rare way: the codec says which.
-            pass
         fields["session_id"], fields["seq"] = session_id, seq
         fields["created"] = created
         return from_json(fields, declared, kind)
@@ -548,11 +550,13 @@ def decode_event(
         raise EventDamagedError(session_id, seq, str(error)) from error
 
 
-def _shortcut(declared: type[Event]) -> Callable[..., Event]:
-    made = _SHORTCUTS.get(declared)
-    if made is None:
-        made = _SHORTCUTS[declared] = shortcut(declared, *ENVELOPE)
-    return made
+def _shortcut(kind: str) -> tuple[int, Callable[..., Event]]:
+    """Return the current version of a kind and what reads it; 0 for an unknown one."""
+    declared = _KINDS.get(kind)
+    if declared is None:
+        return 0, Event
+    made = declared.version, shortcut(declared, *ENVELOPE)
+    return _SHORTCUTS.setdefault(kind, made)
 
 
 def stamped(item: Event, seq: int, created: int) -> Event:

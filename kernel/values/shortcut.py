@@ -7,8 +7,10 @@ ways. Logs are read with this: tens of thousands of values, all of them right.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MemberDescriptorType
 from typing import Any, TypeVar, get_args
 
+import attrs
 from attrs import NOTHING, Factory
 
 from .codec import converter
@@ -27,6 +29,7 @@ from .shapes import (
 T = TypeVar("T")
 
 _ABSENT = object()
+_INITS = ("", "pre_", "post_")
 _SCALARS = (str, int, bool)
 
 
@@ -58,11 +61,9 @@ class _Maker:
 
     def function(self) -> Callable[..., Any]:
         """Return the function."""
-        taken = [f"{self._name(self._kind)}("]
         required = optional = 0
         for number, (attribute, hint) in enumerate(typed_fields(self._kind)):
             value, key = f"v{number}", attribute.name
-            taken.append(f"{attribute.alias}={value},")
             if key in self._given:
                 continue
             if attribute.default is NOTHING:
@@ -83,10 +84,25 @@ class _Maker:
         head.append(f"    count = {required}")
         # As many as were looked for: no other name is in it.
         self._line(0, "if len(data) != count: raise Refused")
-        self._line(0, "return " + "".join([*taken, ")"]))
+        self._assemble()
         exec("\n".join([*head, *self._lines]), self._names)
         made: Callable[..., Any] = self._names["made"]
         return made
+
+    def _assemble(self) -> None:
+        """Write what makes the value of the parts."""
+        kind = self._name(self._kind)
+        fields = [attribute for attribute, _ in typed_fields(self._kind)]
+        if _is_plain(self._kind):
+            # What its own __init__ would do, without calling it.
+            self._line(0, f"made = {self._name(object.__new__)}({kind})")
+            for number, one in enumerate(fields):
+                place = getattr(self._kind, one.name).__set__
+                self._line(0, f"{self._name(place)}(made, v{number})")
+            self._line(0, "return made")
+        else:
+            parts = [f"{one.alias}=v{number}" for number, one in enumerate(fields)]
+            self._line(0, f"return {kind}({', '.join(parts)})")
 
     def _parameters(self) -> list[str]:
         numbers = {
@@ -176,6 +192,24 @@ class _Maker:
 
     def _by_codec(self, kind: Any) -> str:
         return self._name(lambda value: converter.structure(value, kind))
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether making a value of an attrs class is only filling its places."""
+    fields = attrs.fields(kind)
+    places = {
+        name
+        for base in kind.__mro__
+        for name, found in vars(base).items()
+        if isinstance(found, MemberDescriptorType)
+    }
+    return (
+        places == {one.name for one in fields}
+        and all(one.init for one in fields)
+        and not any(one.converter or one.validator for one in fields)
+        and not kind.__dictoffset__
+        and not any(hasattr(kind, f"__attrs_{name}init__") for name in _INITS)
+    )
 
 
 def _scalars(hint: Any) -> frozenset[type] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from attrs import field, frozen
+from attrs import field, frozen, validators
 from dovetail.kernel import UndecodableError, from_json, kinds
 from dovetail.kernel.values.events import ENVELOPE
 from dovetail.kernel.values.shortcut import shortcut
@@ -128,6 +128,50 @@ class Rare:
     numbers: list[int] = field(factory=list)
     anything: tuple[Any, ...] = ()
     _hidden: str = "h"
+
+
+@frozen
+class Converted:
+    """Making it is more than filling its places."""
+
+    names: tuple[str, ...] = field(converter=lambda names: tuple(sorted(names)))
+
+
+@frozen
+class Derived:
+    number: int
+    double: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "double", 2 * self.number)
+
+
+@frozen
+class Positive:
+    number: int = field(validator=validators.gt(0))
+
+
+@frozen(slots=False)
+class Loose:
+    number: int
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (Converted, {"names": ["b", "a"]}),
+        (Derived, {"number": 2}),
+        (Positive, {"number": 1}),
+        (Positive, {"number": 0}),
+        (Loose, {"number": 1}),
+    ],
+)
+def test_what_a_class_does_when_it_is_made_is_done(
+    kind: Any, data: dict[str, Any]
+) -> None:
+    expected, found = both(kind, data)
+    assert expected == found
+    assert repr(expected) == repr(found)
 
 
 @pytest.mark.parametrize(
