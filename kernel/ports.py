@@ -52,6 +52,10 @@ class EventRecord:
     """The place in the commit order of the whole store; given by the store."""
 
 
+StoredFact = tuple[int, str, int, int, bytes]
+"""What a stored event says: its seq, kind, version, created and data."""
+
+
 @frozen
 class Head:
     """Where a session's log ends."""
@@ -205,6 +209,22 @@ class Reader(Protocol):
     ) -> Sequence[EventRecord]:
         """Return events with ``after < seq <= upto`` in order, at most ``limit``."""
         ...
+
+    def facts(
+        self,
+        session_id: str,
+        after: int = -1,
+        limit: int = 512,
+        upto: int | None = None,
+    ) -> Sequence[StoredFact]:
+        """Return what ``events`` would, without what only proves it.
+
+        Most reads are of this kind, and long: a store may have a shorter way.
+        """
+        return [
+            (one.seq, one.kind, one.version, one.created, one.data)
+            for one in self.events(session_id, after, limit, upto)
+        ]
 
     def all_events(self, after: int = -1, limit: int = 512) -> Sequence[EventRecord]:
         """Return events of all sessions with ``position > after`` in commit order."""

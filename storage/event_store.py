@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from dovetail.kernel.ports import EventRecord, Head
+from dovetail.kernel.ports import EventRecord, Head, StoredFact
 from dovetail.kernel.values.errors import (
     EventAggregateError,
     EventDivergedError,
@@ -47,6 +47,20 @@ _PLACE = render(
 )
 _EVENTS = render(
     Event.select(*_CONTENT)
+    .where(
+        Event.aggregate == AGGREGATE_OF,
+        Event.seq > slot("after"),
+        Event.seq <= slot("upto"),
+    )
+    .order_by(Event.seq)
+    .limit(slot("limit")),
+    "session_id",
+    "after",
+    "upto",
+    "limit",
+)
+_FACTS = render(
+    Event.select(Event.seq, Event.kind, Event.version, Event.created, Event.data)
     .where(
         Event.aggregate == AGGREGATE_OF,
         Event.seq > slot("after"),
@@ -186,6 +200,18 @@ class EventReads(View):
         values = (session_id, bounded(after), last, max(0, bounded(limit)))
         rows = self._whole(self.all(_EVENTS, values), 4)
         return [EventRecord(session_id, *row) for row in rows]
+
+    def facts(
+        self,
+        session_id: str,
+        after: int = -1,
+        limit: int = 512,
+        upto: int | None = None,
+    ) -> Sequence[StoredFact]:
+        last = MAX_INTEGER if upto is None else bounded(upto)
+        values = (session_id, bounded(after), last, max(0, bounded(limit)))
+        facts: Sequence[Any] = self._whole(self.all(_FACTS, values), 4)
+        return facts
 
     def all_events(self, after: int = -1, limit: int = 512) -> Sequence[EventRecord]:
         values = (bounded(after), max(0, bounded(limit)))

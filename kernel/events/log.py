@@ -18,7 +18,15 @@ from weakref import WeakSet, finalize
 
 from attrs import frozen
 
-from ..ports import EventRecord, Head, Reader, SessionRow, Store, Transaction
+from ..ports import (
+    EventRecord,
+    Head,
+    Reader,
+    SessionRow,
+    Store,
+    StoredFact,
+    Transaction,
+)
 from ..values.clock import Clock
 from ..values.errors import (
     EventDamagedError,
@@ -338,23 +346,23 @@ class EventLog:
 
 def event_of(record: EventRecord) -> Event:
     """Return the event of a record, or what stands for one that cannot be read."""
+    fact = (record.seq, record.kind, record.version, record.created, record.data)
+    return event_from(record.session_id, fact)
+
+
+def event_from(session_id: str, fact: StoredFact) -> Event:
+    """Return the event of a stored fact, or what stands for one that cannot be read."""
+    seq, kind, version, created, data = fact
     try:
-        return decode_event(
-            record.kind,
-            record.version,
-            record.data,
-            record.session_id,
-            record.seq,
-            record.created,
-        )
+        return decode_event(kind, version, data, session_id, seq, created)
     except (EventKindError, EventVersionError, EventDamagedError) as error:
         logger.warning("%s", error)
         return UnreadableEvent(
-            session_id=record.session_id,  # type: ignore[arg-type]
-            seq=record.seq,
-            created=record.created,
-            stored_kind=record.kind,
-            stored_version=record.version,
+            session_id=session_id,  # type: ignore[arg-type]
+            seq=seq,
+            created=created,
+            stored_kind=kind,
+            stored_version=version,
             failure=Failure(error.code, str(error)),
         )
 
@@ -365,10 +373,10 @@ def event_at(rows: Reader, session_id: str, seq: int) -> Event:
     Raises:
         EventLogError: there is none at this place.
     """
-    found = rows.events(session_id, after=seq - 1, limit=1, upto=seq)
+    found = rows.facts(session_id, after=seq - 1, limit=1, upto=seq)
     if not found:
         raise EventLogError(session_id, seq, "there is no such event")
-    return event_of(found[0])
+    return event_from(session_id, found[0])
 
 
 def events_between(
@@ -376,14 +384,12 @@ def events_between(
 ) -> Iterator[Event]:
     """Yield the events with ``after < seq <= upto`` in order, page by page."""
     while True:
-        page: Sequence[EventRecord] = rows.events(
-            session_id, after=after, limit=PAGE, upto=upto
-        )
-        for record in page:
-            yield event_of(record)
+        page = rows.facts(session_id, after=after, limit=PAGE, upto=upto)
+        for fact in page:
+            yield event_from(session_id, fact)
         if len(page) < PAGE:
             return
-        after = page[-1].seq
+        after = page[-1][0]
 
 
 def existing_session(rows: Reader, session_id: str) -> SessionRow:

@@ -120,7 +120,7 @@ def _from_shown(shown: dict[str, Any]) -> ExportedEvent:
 # --- export -----------------------------------------------------------------------
 
 
-class Export(Following[ExportedEvent]):
+class Export(Following[EventRecord, ExportedEvent]):
     """A session's log as it travels, after a cursor, checked on the way.
 
     Raises (while iterating): as ``Tail``, and

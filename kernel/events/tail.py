@@ -15,7 +15,7 @@ from typing import Generic, Self, TypeVar
 import anyio
 from attrs import frozen
 
-from ..ports import EventRecord, Reader
+from ..ports import EventRecord, Reader, StoredFact
 from ..values.errors import (
     CursorInvalidError,
     RuntimeClosedError,
@@ -24,8 +24,9 @@ from ..values.errors import (
 )
 from ..values.events import Event
 from .bell import Bell
-from .log import PAGE, EventLog, event_of
+from .log import PAGE, EventLog, event_from, event_of
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -42,8 +43,8 @@ def check_cursor(after: int | None) -> int:
     return after
 
 
-class Following(ABC, Generic[T]):
-    """What all tails are: an async iterator with one reader.
+class Following(ABC, Generic[R, T]):
+    """What all tails are: an async iterator with one reader, from ``R`` to ``T``.
 
     Closing it, leaving ``async with``, or dropping it ends it and leaves nothing
     behind. A cancelled ``anext`` loses nothing: the next one goes on.
@@ -56,7 +57,7 @@ class Following(ABC, Generic[T]):
         self._log = log
         self._topic = topic
         self._follow = follow
-        self._page: deque[EventRecord] = deque()
+        self._page: deque[R] = deque()
         self._bell: Bell | None = None
         # Whether there may be something to read: at first, after a ring, and as long
         # as pages come full.
@@ -112,15 +113,15 @@ class Following(ABC, Generic[T]):
         self._dirty = True
 
     @abstractmethod
-    def _read(self, rows: Reader) -> Sequence[EventRecord]:
+    def _read(self, rows: Reader) -> Sequence[R]:
         """Return the next page after the cursor."""
 
     @abstractmethod
-    def _place(self, record: EventRecord) -> int:
+    def _place(self, record: R) -> int:
         """Return the cursor after a record."""
 
     @abstractmethod
-    def _shown(self, record: EventRecord) -> T:
+    def _shown(self, record: R) -> T:
         """Return what is delivered."""
 
     def close(self) -> None:
@@ -147,7 +148,7 @@ class Following(ABC, Generic[T]):
         self.close()
 
 
-class Tail(Following[Event]):
+class Tail(Following[StoredFact, Event]):
     """Durable events of one session after a cursor, which is a sequence number.
 
     Any number of tails per session; what one reader is slow at costs nobody else.
@@ -167,17 +168,17 @@ class Tail(Following[Event]):
     def __repr__(self) -> str:
         return f"<Tail of {self._session_id!r} after {self._cursor}>"
 
-    def _read(self, rows: Reader) -> Sequence[EventRecord]:
-        page = rows.events(self._session_id, after=self._cursor, limit=PAGE)
+    def _read(self, rows: Reader) -> Sequence[StoredFact]:
+        page = rows.facts(self._session_id, after=self._cursor, limit=PAGE)
         if not page and rows.head(self._session_id) is None:
             raise SessionNotFoundError(self._session_id)
         return page
 
-    def _place(self, record: EventRecord) -> int:
-        return record.seq
+    def _place(self, record: StoredFact) -> int:
+        return record[0]
 
-    def _shown(self, record: EventRecord) -> Event:
-        return event_of(record)
+    def _shown(self, record: StoredFact) -> Event:
+        return event_from(self._session_id, record)
 
 
 @frozen
@@ -189,7 +190,7 @@ class Placed:
     event: Event
 
 
-class RuntimeTail(Following[Placed]):
+class RuntimeTail(Following[EventRecord, Placed]):
     """Durable events of all sessions, in commit order, after a cursor.
 
     Raises (while iterating): as ``Tail``, without the session.

@@ -153,6 +153,10 @@ class StoreContract:
             await store.transact(appending(*written[1:]))
             found = await store.read(lambda reader: reader.events("a"))
             assert [attrs.evolve(one, position=-1) for one in found] == written
+            facts = await store.read(lambda reader: reader.facts("a", 0, 1, 2))
+            one = written[1]
+            expected = (one.seq, one.kind, one.version, one.created, one.data)
+            assert [tuple(fact) for fact in facts] == [expected]
             head = await store.read(lambda reader: reader.head("a"))
             assert head == Head(2, removed.hash)
 
@@ -170,6 +174,14 @@ class StoreContract:
                     seqs(reader.events("a", limit=-1)),
                     seqs(reader.events("a", upto=-1)),
                 ]
+
+            def facts(reader: Reader) -> list[list[int]]:
+                asked = [(6,), (2, 512, 4), (-1, 2), (10**30,), (-1, -1), (-1, 512, -1)]
+                return [
+                    [fact[0] for fact in reader.facts("a", *each)] for each in asked
+                ]
+
+            assert await store.read(facts) == [[7, 8, 9], [3, 4], [0, 1], [], [], []]
 
             assert await store.read(ranges) == [
                 [7, 8, 9],
