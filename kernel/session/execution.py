@@ -125,7 +125,7 @@ class Execution:
             lambda rows: ownership.held_until(rows, self.session_id, self.owner, now)
         )
         if held is not None:
-            raise ownership.LeaseHeldError(held)
+            raise ownership.LeaseHeldError(held, moved=True)
 
     def opening(self) -> list[Event]:
         """Return what must be recorded before anything else of this execution."""

@@ -27,9 +27,11 @@ class LeaseHeldError(Exception):
     """Another worker holds the lease until ``expires``, or held it since this one last
     looked. Never leaves the runner, which looks again."""
 
-    def __init__(self, expires: int) -> None:
+    def __init__(self, expires: int, *, moved: bool) -> None:
         super().__init__(f"held until {expires}")
         self.expires = expires
+        self.moved = moved
+        """Whether another worker took it since."""
 
 
 def held_until(rows: Reader, session_id: str, owner: str, now: int) -> int | None:
@@ -71,7 +73,7 @@ def take(
     number = row.fence if row else 0
     left = row is not None and row.owner not in (None, owner)
     if expires is not None or number != seen or (left and grown):
-        raise LeaseHeldError(now if expires is None else expires)
+        raise LeaseHeldError(now if expires is None else expires, moved=number != seen)
     rows.put_lease(LeaseRow(session_id, owner, number + 1, now + lease_ms))
     return Fence(session_id, owner, number + 1)
 

@@ -203,7 +203,10 @@ class Runner:
                 return
             try:
                 await self._execute(session_id, look, control)
-            except LeaseHeldError:
+            except LeaseHeldError as error:
+                if error.moved:
+                    # What was accepted is not what a later worker may have left.
+                    control.accept = None
                 continue
             except OwnerFencedError as error:
                 # Stopped past its lease, and somebody else went on: nothing was

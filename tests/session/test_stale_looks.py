@@ -1,0 +1,134 @@
+"""What was decided from an old look at a session is not done.
+
+Between the look at a session and the first commit of an execution there is time: a
+Location opens, sources are read. Another worker may come, work, and be lost meanwhile.
+"""
+
+from pathlib import Path
+
+import anyio
+import pytest
+from attrs import frozen
+from dovetail.kernel import (
+    ContextSource,
+    Place,
+    Register,
+    Runtime,
+    Tool,
+    ToolContext,
+    hookimpl,
+)
+from dovetail.kernel.testing.clock import ManualClock
+from dovetail.kernel.testing.scripted import Gate, ScriptedProvider, call, calls, text
+from support.hosts import host, kinds_of
+
+
+class Held:
+    """A plugin that holds up whoever prepares a Step."""
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+
+    @hookimpl
+    def dovetail_register_context(
+        self, register: Register[ContextSource], place: Place
+    ) -> None:
+        register(ContextSource("test/held", self.observe))
+
+    async def observe(self) -> None:
+        await self.gate.pass_through()
+
+
+@frozen
+class Nothing:
+    pass
+
+
+async def nothing(input: Nothing, context: ToolContext) -> str:
+    return "nothing"
+
+
+@pytest.mark.law("inbox.6", "recovery.4", "context.1")
+async def test_a_lease_that_ran_out_since_the_look_is_taken_over_with_a_report(
+    tmp_path: Path,
+) -> None:
+    """The late one looked when nobody worked. Then another one began a Step, and to
+    the late one it has been silent for longer than its lease."""
+    clock, held, hanging = ManualClock(), Held(), Gate()
+    provider = ScriptedProvider([hanging, *text("lost")])
+    async with (
+        host(tmp_path, provider) as other,
+        host(tmp_path, provider, plugins=[held], clock=clock) as late,
+    ):
+        theirs = await other.sessions.create(
+            id="mine", location=tmp_path, model=provider.model
+        )
+        mine = await late.sessions.get("mine")
+        with anyio.fail_after(10):
+            await mine.prompt("one", delivery="queue", resume=False)
+            await mine.prompt("two", delivery="queue")
+            await held.gate.reached()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(theirs.resume)
+                await hanging.reached()
+                clock.advance(3600 * 24 * 365 * 10)
+                held.gate.open()
+                outcome = await mine.wait()
+                kinds = await kinds_of(mine)
+                hanging.open()
+        assert outcome.status == "paused"
+        assert "continuation.reported" in kinds
+        # Nothing was promoted into the Step that the other one left open.
+        assert kinds.count("prompt.promoted") == kinds.count("step.started") == 1
+        assert kinds.count("context.epoch_started") == 1
+
+
+@pytest.mark.law("recovery.2", "tools.1", "tools.2")
+async def test_what_a_worker_did_after_its_lease_ran_out_is_taken_over_too(
+    tmp_path: Path,
+) -> None:
+    """A lease that ran out and that nobody took is still a right to append. What came
+    between the look of the one that takes over and its first commit counts."""
+    clock, held, hanging = ManualClock(), Held(), Gate()
+    provider = ScriptedProvider(
+        [hanging, *calls(call("nothing", id="call_late"))], text("found"), text("more")
+    )
+    tool = Tool("nothing", "Nothing.", Nothing, nothing)
+    async with (
+        host(tmp_path, provider, tool) as other,
+        host(
+            tmp_path, provider, tool, plugins=[held], clock=clock, resume="always"
+        ) as late,
+    ):
+        theirs = await other.sessions.create(
+            id="mine", location=tmp_path, model=provider.model
+        )
+        with anyio.fail_after(10):
+            await theirs.prompt("one")
+            await hanging.reached()
+            clock.advance(3600 * 24 * 365 * 10)
+            mine = await late.sessions.get("mine")
+            await mine.prompt("two")
+            await held.gate.reached()
+            # The report is made; now the other one comes back to life.
+            hanging.open()
+            await _until(other, "mine", "tool.succeeded")
+            held.gate.open()
+            await mine.wait()
+            await theirs.wait()
+        kinds = await kinds_of(mine)
+        assert kinds.count("tool.called") == kinds.count("tool.succeeded") == 1
+        assert kinds.count("step.started") == kinds.count("step.ended") + kinds.count(
+            "step.failed"
+        )
+        for messages in provider.histories:
+            for message in messages:
+                assert all(part.settled for part in getattr(message, "calls", ()))
+
+
+async def _until(runtime: Runtime, session_id: str, kind: str) -> None:
+    session = await runtime.sessions.get(session_id)
+    async with session.events(follow=True) as tail:
+        async for event in tail:
+            if event.kind == kind:
+                return
