@@ -18,7 +18,6 @@ import click
 from anyio.abc import TaskStatus
 from attrs import frozen
 from dovetail.kernel import (
-    ContinuationAccepted,
     DovetailError,
     Event,
     LiveEvent,
@@ -34,7 +33,6 @@ from dovetail.kernel import (
     Runtime,
     Session,
     SessionBusyError,
-    ToolPart,
     event_to_json,
     open_runtime,
 )
@@ -75,7 +73,6 @@ LEASE_SECONDS = 3
 """How long the next process waits when this one is killed. A person waits for it."""
 PATIENCE = 5.0
 """Seconds that a prompt waits to know whether an earlier process is still at work."""
-UNPERMITTED = "a permission is needed"
 SAY_WHAT = "say what to do: give a PROMPT, or pipe one in"
 
 
@@ -401,14 +398,6 @@ class _Run:
             await self._show_event(event)
             if isinstance(event, PermissionAsked):
                 await self._answer_asked(permissions, session, event)
-            if (
-                # Not sooner: a call that still asks has surely not begun, and only
-                # such a call runs after a report.
-                isinstance(event, ContinuationAccepted)
-                and not self._options.yes
-                and not await self._answer_left(permissions, session.id)
-            ):
-                await session.interrupt(UNPERMITTED)
 
     async def _show_event(self, event: LiveEvent) -> None:
         if not self._options.as_json:
@@ -462,11 +451,7 @@ class _Run:
     # --- permissions --------------------------------------------------------------
 
     async def _answer_left(self, permissions: PermissionsHandle, id: str) -> bool:
-        """Answer what was asked already; say whether all of it was answered.
-
-        A call that goes on waits for the request that it left, which is not asked
-        again.
-        """
+        """Answer what a living process asks; say whether all of it was answered."""
         for request in await permissions.pending(id):
             if not await self._answer(permissions, request):
                 return False
@@ -475,13 +460,14 @@ class _Run:
     async def _answerable(
         self, permissions: PermissionsHandle, session: Session
     ) -> bool:
-        """Say whether what open calls still ask for can be answered by anybody."""
+        """Say whether anybody can answer what a lost process asked.
+
+        Each call asks again when it goes on; so that is when it is answered.
+        """
         if self._options.yes or self._person.there:
             return True
         for request in await permissions.pending(session.id):
-            if allowed(request, self._options.allow):
-                continue
-            if await _is_open(session, request):
+            if not allowed(request, self._options.allow):
                 self._unanswered = request
                 return False
         return True
@@ -495,7 +481,7 @@ class _Run:
                 and self._unanswered is None
                 and not await self._answer(permissions, request)
             ):
-                await session.interrupt(UNPERMITTED)
+                await session.interrupt("a permission is needed")
 
     async def _answer(
         self, permissions: PermissionsHandle, request: PermissionRequest
@@ -560,18 +546,6 @@ async def _end_of(session: Session) -> int:
         async for _ in tail:
             pass
         return tail.cursor
-
-
-async def _is_open(session: Session, request: PermissionRequest) -> bool:
-    if request.message_id is None:
-        return False
-    parts = getattr(await session.message(request.message_id), "parts", ())
-    return any(
-        isinstance(part, ToolPart)
-        and part.call_id == request.call_id
-        and not part.settled
-        for part in parts
-    )
 
 
 def title_of(text: str) -> str | None:
