@@ -19,7 +19,7 @@ from ..values.tool import Failure
 from . import ownership
 from .coordinator import Outcome
 from .history import History, Spent
-from .ownership import DEFAULT_LEASE_SECONDS, Fence
+from .ownership import DEFAULT_LEASE_SECONDS, Fence, Standing
 
 
 @frozen
@@ -50,8 +50,8 @@ class Execution:
     settings: "ExecutionSettings"
     began: float
     """When it was taken up, by the monotonic clock."""
-    seen: int
-    """The last fencing number when the session was looked at."""
+    seen: Standing
+    """How its lease stood when the session was looked at."""
     looked: int
     """The last event that was known then."""
     steps_used: int = 0

@@ -42,10 +42,20 @@ def held_until(rows: Reader, session_id: str, owner: str, now: int) -> int | Non
     return row.expires
 
 
-def last_number(rows: Reader, session_id: str) -> int:
-    """Return the fencing number of the last lease that was taken; 0 for none."""
+@frozen
+class Standing:
+    """How a session's lease stood when somebody looked."""
+
+    number: int = 0
+    """The last fencing number."""
+    owner: str | None = None
+    """Whose it is; None once it was given back."""
+
+
+def standing(rows: Reader, session_id: str) -> Standing:
+    """Return how the lease stands now."""
     row = rows.lease(session_id)
-    return row.fence if row else 0
+    return Standing(row.fence, row.owner) if row else Standing()
 
 
 def take(
@@ -54,28 +64,31 @@ def take(
     owner: str,
     now: int,
     lease_ms: int,
-    seen: int,
+    seen: Standing,
     *,
     grown: bool,
 ) -> Fence:
     """Take the lease with the next fencing number.
 
-    ``seen`` is the last number when the taker looked at the session, ``grown`` whether
-    its log has grown since. Somebody may have worked on the session in between: under
-    another number until that lease ran out too, or under one that had run out already
-    and that nobody had taken yet. Then whatever was decided from that look is wrong.
+    ``seen`` is how it stood when the taker looked at the session, ``grown`` whether the
+    log has grown since. Somebody may have worked on the session in between: under
+    another number, or under one that had run out and that nobody had taken yet. Then
+    whatever was decided from that look is wrong.
 
     Raises:
         LeaseHeldError: another worker holds it, or may have worked since that look.
     """
     expires = held_until(rows, session_id, owner, now)
-    row = rows.lease(session_id)
-    number = row.fence if row else 0
-    left = row is not None and row.owner not in (None, owner)
-    if expires is not None or number != seen or (left and grown):
-        raise LeaseHeldError(now if expires is None else expires, moved=number != seen)
-    rows.put_lease(LeaseRow(session_id, owner, number + 1, now + lease_ms))
-    return Fence(session_id, owner, number + 1)
+    now_stands = standing(rows, session_id)
+    left = now_stands.owner not in (None, owner)
+    if expires is not None or now_stands != seen or (left and grown):
+        raise LeaseHeldError(
+            now if expires is None else expires,
+            moved=now_stands.number != seen.number,
+        )
+    number = now_stands.number + 1
+    rows.put_lease(LeaseRow(session_id, owner, number, now + lease_ms))
+    return Fence(session_id, owner, number)
 
 
 def check(rows: Reader, fence: Fence) -> LeaseRow:

@@ -33,7 +33,7 @@ from .continuation import ContinuationReport, report_of
 from .coordinator import DrainControl, Outcome
 from .execution import Execution, ExecutionSettings
 from .history import History
-from .ownership import LeaseHeldError
+from .ownership import LeaseHeldError, Standing
 from .recovery import settle_open
 from .services import LocationServices, Use
 from .step import Step
@@ -54,8 +54,7 @@ class _Look:
     """The last event in the log."""
     pending: bool
     held_until: int | None
-    number: int
-    """The last fencing number."""
+    lease: Standing
 
 
 class Runner:
@@ -145,7 +144,7 @@ class Runner:
                 head.seq if head else -1,
                 bool(rows.pending_inputs(session_id)),
                 ownership.held_until(rows, session_id, self._owner, now),
-                ownership.last_number(rows, session_id),
+                ownership.standing(rows, session_id),
             )
 
         return await self._log.read(look)
@@ -232,7 +231,7 @@ class Runner:
             control.force,
             self._settings,
             self._log.clock.monotonic(),
-            look.number,
+            look.lease,
             history.seq,
         )
         self._running[session_id] = (execution, control)

@@ -4,16 +4,15 @@ Between the look at a session and the first commit of an execution there is time
 Location opens, sources are read. Another worker may come, work, and be lost meanwhile.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
 from attrs import frozen
 from dovetail.kernel import (
-    ContextSource,
     Place,
-    Register,
-    Runtime,
     Tool,
     ToolContext,
     hookimpl,
@@ -24,19 +23,19 @@ from support.hosts import host, kinds_of
 
 
 class Held:
-    """A plugin that holds up whoever prepares a Step."""
+    """A plugin that takes its time to open in a Location, which is after the look."""
 
     def __init__(self) -> None:
         self.gate = Gate()
 
     @hookimpl
-    def dovetail_register_context(
-        self, register: Register[ContextSource], place: Place
-    ) -> None:
-        register(ContextSource("test/held", self.observe))
+    def dovetail_open_location(self, place: Place) -> AbstractAsyncContextManager[None]:
+        return self._opened()
 
-    async def observe(self) -> None:
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[None]:
         await self.gate.pass_through()
+        yield
 
 
 @frozen
@@ -84,14 +83,18 @@ async def test_a_lease_that_ran_out_since_the_look_is_taken_over_with_a_report(
 
 
 @pytest.mark.law("recovery.2", "tools.1", "tools.2")
+@pytest.mark.parametrize("ends", [False, True])
 async def test_what_a_worker_did_after_its_lease_ran_out_is_taken_over_too(
-    tmp_path: Path,
+    tmp_path: Path, ends: bool
 ) -> None:
     """A lease that ran out and that nobody took is still a right to append. What came
     between the look of the one that takes over and its first commit counts."""
-    clock, held, hanging = ManualClock(), Held(), Gate()
+    clock, held, hanging, busy = ManualClock(), Held(), Gate(), Gate()
     provider = ScriptedProvider(
-        [hanging, *calls(call("nothing", id="call_late"))], text("found"), text("more")
+        [hanging, *calls(call("nothing", id="call_late"))],
+        [*([] if ends else [busy]), *text("found")],
+        text("more"),
+        text("most"),
     )
     tool = Tool("nothing", "Nothing.", Nothing, nothing)
     async with (
@@ -110,11 +113,15 @@ async def test_what_a_worker_did_after_its_lease_ran_out_is_taken_over_too(
             mine = await late.sessions.get("mine")
             await mine.prompt("two")
             await held.gate.reached()
-            # The report is made; now the other one comes back to life.
+            # It knows what it found; now the other one comes back to life.
             hanging.open()
-            await _until(other, "mine", "tool.succeeded")
+            if ends:
+                await theirs.wait()
+            else:
+                await busy.reached()
             held.gate.open()
             await mine.wait()
+            busy.open()
             await theirs.wait()
         kinds = await kinds_of(mine)
         assert kinds.count("tool.called") == kinds.count("tool.succeeded") == 1
@@ -124,11 +131,3 @@ async def test_what_a_worker_did_after_its_lease_ran_out_is_taken_over_too(
         for messages in provider.histories:
             for message in messages:
                 assert all(part.settled for part in getattr(message, "calls", ()))
-
-
-async def _until(runtime: Runtime, session_id: str, kind: str) -> None:
-    session = await runtime.sessions.get(session_id)
-    async with session.events(follow=True) as tail:
-        async for event in tail:
-            if event.kind == kind:
-                return
