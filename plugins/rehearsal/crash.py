@@ -30,6 +30,8 @@ LOOK_SECONDS = 0.01
 """How often the log is looked at; a command takes several times as long."""
 CHANCES = 3
 """Kills at most: a command may end between the look and the kill."""
+PATIENCE = 2.0
+"""Seconds for a child to end, each time it is told to."""
 MAX_TITLE = 60
 
 
@@ -96,12 +98,13 @@ async def _run_and_kill(session: Session, arguments: Sequence[str]) -> int | Non
 
 
 async def _end(process: Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-        with anyio.move_on_after(5):
+    # At a terminal an interrupt reaches both, and the child is settling already.
+    for ask in (None, process.terminate, process.kill):
+        if process.returncode is None and ask is not None:
+            ask()
+        with anyio.move_on_after(PATIENCE):
             await process.wait()
-    if process.returncode is None:
-        process.kill()
+            break
     await process.aclose()
 
 

@@ -28,6 +28,7 @@ from .server import rehearsal_server
 PACE = 0.01
 """Seconds between two pieces of the stream: quick, and still seen to be a stream."""
 TEST_SECONDS = 60
+INTERRUPTED = 130
 LOOPBACK = "127.0.0.1,localhost"
 
 
@@ -78,7 +79,10 @@ def demo_command(
 def _crash_and_go_on(
     context: click.Context, project: Path, url: str, options: Sequence[str]
 ) -> int:
-    met = anyio.run(crash, url, project, options, sample_prompt())
+    try:
+        met = anyio.run(crash, url, project, options, sample_prompt())
+    except KeyboardInterrupt:
+        return INTERRUPTED
     if not isinstance(met, Crashed):
         click.echo("\nThe run ended before it could be killed in a tool call.")
         return met.code

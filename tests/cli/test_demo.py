@@ -1,12 +1,15 @@
 """``dovetail demo``: a session that fixes a failing test, from beginning to end."""
 
+import os
 import shlex
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
-from support.commands import Done, Home, text
-from support.replay import serve
+from support.commands import MODEL, Done, Home, saying, text
+from support.replay import Answer, serve, sse
 
 
 @pytest.mark.law("recovery.2", "recovery.4")
@@ -91,3 +94,23 @@ def test_the_demo_goes_by_the_command_line_it_is_part_of(
     done = do("demo", "--no-crash", "--keep", str(tmp_path / "kept"))
     assert done.code == 0
     assert "The tests pass now." in done.out
+
+
+async def test_an_interrupt_ends_the_demo_and_the_run_that_it_watches(
+    home: Home,
+) -> None:
+    held = Answer(sse(*saying("Half a ")), end="silent", released=anyio.Event())
+    async with serve(held) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal(
+            "demo", "--model", MODEL, "--keep", "kept"
+        ) as person:
+            await person.until("Half a ")
+            # As a terminal does: everybody who is in front hears of it.
+            os.killpg(person.process.pid, signal.SIGINT)
+            await person.until("The tests fail still.")
+            assert await person.end() == 130
+    url = f"sqlite:///{home.work / 'kept' / 'sessions.db'}"
+    [session] = (await home.do("sessions", "--db", url, "--json")).lines()
+    assert session["status"] == "idle"
+    assert session["outcome"]["status"] == "interrupted"
