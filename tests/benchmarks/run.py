@@ -44,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
         live.live,
         stores.tail,
         stores.long_log,
+        stores.long_reads,
         stores.large_store,
         hooks.hook_calls,
         hooks.open_location,

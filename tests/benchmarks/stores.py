@@ -1,6 +1,7 @@
 """Benchmarks of large logs: tails, verifying, rebuilding, opening."""
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -157,6 +158,46 @@ async def long_log(bench: Bench) -> list[Line]:
         )
         for what in ("verify", "rebuild")
     ]
+
+
+async def long_reads(bench: Bench) -> list[Line]:
+    """What an application reads of a very long session, over a session of a hundred
+    events: opening it, its first page, a tail from its end."""
+    events = bench.of(20_000, 100_000)
+    folder, long, short = bench.folder(), bench.file(), bench.file()
+    named = [
+        await filled(path, folder, 1, n) for path, n in ((long, events), (short, 100))
+    ]
+    lines = []
+    async with opened(bench.url, long) as one, opened(bench.url, short) as other:
+        opens = [(one, named[0][0]), (other, named[1][0])]
+        sessions = [await runtime.sessions.get(name) for runtime, name in opens]
+        ends = [[event.seq async for event in made.events()][-1] for made in sessions]
+
+        async def opening(which: int) -> None:
+            runtime, name = opens[which]
+            await (await runtime.sessions.get(name)).info()
+
+        async def first_page(which: int) -> None:
+            await sessions[which].messages(limit=20)
+
+        async def tail(which: int) -> None:
+            assert (
+                len([_ async for _ in sessions[which].events(ends[which] - 20)]) == 20
+            )
+
+        for what, work in (
+            ("open it", opening),
+            ("its first page of messages", first_page),
+            ("a tail from its end", tail),
+        ):
+            found = await interleaved(
+                {"long": timed(partial(work, 0)), "short": timed(partial(work, 1))},
+                bench.of(50, 200),
+            )
+            name = f"{events:,} events: {what}"
+            lines.append(Line(name, "ms", found["long"], found["short"], "~1"))
+    return lines
 
 
 async def large_store(bench: Bench) -> list[Line]:
