@@ -22,8 +22,17 @@ import orjson
 from memory import peak
 
 HEADERS = {"content-type": "application/json", "authorization": "Bearer none-needed"}
-SCHEMA = "CREATE TABLE IF NOT EXISTS event (session TEXT, seq INTEGER, data BLOB)"
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS event (session TEXT, seq INTEGER, data BLOB)",
+    "CREATE TABLE IF NOT EXISTS head (session TEXT PRIMARY KEY, seq INTEGER)",
+    "CREATE TABLE IF NOT EXISTS waiting (id TEXT PRIMARY KEY, session TEXT, seq INT)",
+)
 INSERT = "INSERT INTO event VALUES (?, ?, ?)"
+NEXT = (
+    "INSERT INTO head VALUES (?, 0) "
+    "ON CONFLICT DO UPDATE SET seq = seq + 1 RETURNING seq"
+)
+WAIT = "INSERT INTO waiting VALUES (?, ?, ?)"
 
 
 def connected(path: Path) -> sqlite3.Connection:
@@ -31,7 +40,8 @@ def connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(SCHEMA)
+    for statement in SCHEMA:
+        connection.execute(statement)
     return connection
 
 
