@@ -100,6 +100,7 @@ def crash_test(
     scenario: Callable[[CrashWorld], CrashScenario],
     *,
     depth: int = 2,
+    only: Callable[[FaultPoint], bool] | None = None,
     workers: int = 2,
     limit: float = 30.0,
     folder: Path | None = None,
@@ -108,6 +109,7 @@ def crash_test(
 
     ``scenario`` is a function of a module, because other processes have to find it.
     ``depth`` is how often one run is killed at most: 1 leaves out dying in a recovery.
+    ``only`` chooses among the points that the first run finds, all by default.
     ``workers`` is how many processes run at the same time, ``limit`` how many seconds
     one of them may take. Everything of each run stays in ``folder``, where one is
     given.
@@ -124,7 +126,11 @@ def crash_test(
             failures.append(CrashFailure((), "always", first.problems))
             wave: list[_Aim] = []
         else:
-            wave = [_Aim(point, [zygotes.order(limit)]) for point in first.lives[0]]
+            wave = [
+                _Aim(point, [zygotes.order(limit)])
+                for point in first.lives[0]
+                if only is None or only(point)
+            ]
         found: list[Kills] = []
         exercised: list[Kills] = []
         seen: set[FaultPoint] = set()
