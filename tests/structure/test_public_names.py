@@ -8,10 +8,11 @@ from types import ModuleType
 
 import dovetail.kernel
 import dovetail.kernel.testing
+import dovetail.kernel.testing.conformance
 import dovetail.kernel.values.errors as errors
 import pytest
 
-TABLES = (dovetail.kernel, dovetail.kernel.testing)
+TABLES = (dovetail.kernel, dovetail.kernel.testing, dovetail.kernel.testing.conformance)
 both = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
 
 

@@ -1,0 +1,247 @@
+"""Looking: what a plugin does to the world around it, seen from outside.
+
+Owns pictures of a directory tree, the watch over opened files and connections, and
+what a piece of work left behind in this process. Knows nothing of plugins.
+"""
+
+import gc
+import os
+import shutil
+import stat
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+
+# --- trees ------------------------------------------------------------------------
+
+
+@frozen
+class Entry:
+    """One file, folder or link: what it is, its mode, and its bytes or its target."""
+
+    kind: str
+    mode: int
+    data: bytes = b""
+
+
+@frozen
+class Tree:
+    """What a directory held at one moment; equal when nothing differs but times."""
+
+    entries: Mapping[str, Entry]
+    """By path, relative to the directory."""
+
+    @classmethod
+    def of(cls, folder: Path) -> "Tree":
+        """Take a picture. Links are not followed."""
+        entries: dict[str, Entry] = {}
+        with _auditor.blind():
+            for at, folders, files in os.walk(folder):
+                for name in (*folders, *files):
+                    path = Path(at, name)
+                    entry = _entry(path)
+                    if entry is not None:
+                        entries[path.relative_to(folder).as_posix()] = entry
+        return cls(entries)
+
+    def restore(self, folder: Path) -> None:
+        """Make the directory what it was."""
+        for path in list(folder.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        for name, entry in sorted(self.entries.items()):
+            path = folder / name
+            if entry.kind == "folder":
+                path.mkdir()
+            elif entry.kind == "link":
+                path.symlink_to(os.fsdecode(entry.data))
+            elif entry.kind == "file":
+                path.write_bytes(entry.data)
+                path.chmod(entry.mode)
+        for name, entry in sorted(self.entries.items(), reverse=True):
+            if entry.kind == "folder":
+                (folder / name).chmod(entry.mode)
+
+    def changes(self, later: "Tree") -> list[str]:
+        """Return the paths that differ in a later picture, sorted."""
+        return sorted(
+            name
+            for name in self.entries.keys() | later.entries.keys()
+            if self.entries.get(name) != later.entries.get(name)
+        )
+
+
+def _entry(path: Path) -> Entry | None:
+    try:
+        status = path.lstat()
+        mode = stat.S_IMODE(status.st_mode)
+        if stat.S_ISLNK(status.st_mode):
+            return Entry("link", 0, os.fsencode(os.readlink(path)))
+        if stat.S_ISDIR(status.st_mode):
+            return Entry("folder", mode)
+        if stat.S_ISREG(status.st_mode):
+            return Entry("file", mode, path.read_bytes())
+    except FileNotFoundError:
+        # It went while somebody looked: it is not there.
+        return None
+    return Entry("other", mode)
+
+
+# --- files and connections --------------------------------------------------------
+
+
+@define(eq=False)
+class Watch:
+    """What this process opened and reached while the watch was on."""
+
+    folder: Path
+    opened: list[str] = field(factory=list)
+    """Regular files of the folder, relative to it, in the order they were opened."""
+    reached: list[str] = field(factory=list)
+    """Addresses and names that a connection or a look-up was made to."""
+
+    def see(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str | bytes):
+            self._see_file(os.fsdecode(arguments[0]))
+        elif event in ("socket.connect", "socket.sendto"):
+            self.reached.append(str(arguments[1]))
+        elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+            self.reached.append(str(arguments[0]))
+
+    def _see_file(self, name: str) -> None:
+        # A relative name belongs to a directory that was opened before; whether that
+        # was this folder cannot be seen, so a file of this name there is enough.
+        path = os.path.normpath(os.path.join(self.folder, name))
+        folder = str(self.folder)
+        if path.startswith(folder + os.sep) and os.path.isfile(path):
+            self.opened.append(os.path.relpath(path, folder))
+
+
+class _Auditor:
+    """The one audit hook of the process: Python lets none be removed again."""
+
+    def __init__(self) -> None:
+        self.watches: list[Watch] = []
+        self._added = False
+        self._within = threading.local()
+
+    def start(self, watch: Watch) -> None:
+        self.watches.append(watch)
+        if not self._added:
+            self._added = True
+            sys.addaudithook(self._see)
+
+    @contextmanager
+    def blind(self) -> Iterator[None]:
+        """See nothing of what this thread does while the body runs."""
+        before = getattr(self._within, "on", False)
+        self._within.on = True
+        try:
+            yield
+        finally:
+            self._within.on = before
+
+    def _see(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.watches or getattr(self._within, "on", False):
+            return
+        if event != "open" and not event.startswith("socket."):
+            return
+        with self.blind():
+            for watch in tuple(self.watches):
+                watch.see(event, arguments)
+
+
+# What is audited is the process, so there is one for the process.
+_auditor = _Auditor()
+
+
+@contextmanager
+def watching(folder: Path) -> Iterator[Watch]:
+    """Watch the process while the body runs."""
+    watch = Watch(folder)
+    _auditor.start(watch)
+    try:
+        yield watch
+    finally:
+        _auditor.watches.remove(watch)
+
+
+# --- what is left behind ----------------------------------------------------------
+
+# Event loops keep these for the next piece of work.
+_POOLED = ("AnyIO worker thread", "Trio")
+
+
+@frozen
+class Holdings:
+    """What this process holds at one moment."""
+
+    files: frozenset[tuple[int, str]]
+    threads: frozenset[threading.Thread]
+    children: frozenset[int]
+
+    @classmethod
+    def now(cls) -> "Holdings":
+        """Look, after everything that nobody refers to is gone."""
+        gc.collect()
+        threads = frozenset(
+            one for one in threading.enumerate() if not one.name.startswith(_POOLED)
+        )
+        return cls(_open_files(), threads, _children())
+
+    def wait_for_threads(self, others: "Holdings", seconds: float) -> None:
+        """Give threads that are ours and not theirs the time to end."""
+        for thread in self.threads - others.threads:
+            if thread is not threading.current_thread():
+                thread.join(seconds)
+
+
+def _open_files() -> frozenset[tuple[int, str]]:
+    found: set[tuple[int, str]] = set()
+    folder = "/proc/self/fd"
+    if not os.path.isdir(folder):
+        return frozenset()
+    for name in os.listdir(folder):
+        try:
+            found.add((int(name), os.readlink(f"{folder}/{name}")))
+        except OSError:
+            # The listing's own, closed by now.
+            continue
+    return frozenset(found)
+
+
+def _children() -> frozenset[int]:
+    found: set[int] = set()
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        return frozenset()
+    for task in tasks.iterdir():
+        try:
+            found.update(map(int, (task / "children").read_text().split()))
+        except OSError:
+            # The thread ended, or the system does not tell.
+            continue
+    return frozenset(found)
+
+
+@contextmanager
+def unclosed() -> Iterator[list[str]]:
+    """Collect what Python says was never closed while the body runs."""
+    said: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        yield said
+        gc.collect()
+        said += [
+            str(one.message)
+            for one in caught
+            if issubclass(one.category, ResourceWarning)
+        ]

@@ -1,0 +1,67 @@
+"""The seven built-in tools keep what the suite for tools asks of a stranger's."""
+
+from pathlib import Path
+
+from dovetail.builtin_tools import plugin
+from dovetail.kernel import Skill
+from dovetail.kernel.testing.conformance import ToolConformance, ToolExample
+
+NOTES = "alpha\nbeta\ngamma\n"
+
+
+class Builtin(ToolConformance):
+    version = 1
+    plugin = plugin
+
+    def prepare(self, folder: Path) -> None:
+        (folder / "notes.txt").write_text(NOTES)
+        (folder / "src").mkdir()
+        (folder / "src" / "main.py").write_text("print('beta')\n")
+
+
+class TestRead(Builtin):
+    tool = "read"
+    examples = (
+        ToolExample({"path": "notes.txt"}),
+        ToolExample({"path": ".", "limit": 1}),
+        ToolExample({"path": "absent.txt"}, fails=True),
+    )
+
+
+class TestWrite(Builtin):
+    tool = "write"
+    examples = (
+        ToolExample({"path": "new/file.txt", "content": "one\n"}),
+        ToolExample({"path": "notes.txt", "content": "other\n"}),
+    )
+
+
+class TestEdit(Builtin):
+    tool = "edit"
+    examples = (
+        ToolExample({"path": "notes.txt", "old_string": "beta", "new_string": "BETA"}),
+        ToolExample(
+            {"path": "notes.txt", "old_string": "delta", "new_string": "x"}, fails=True
+        ),
+    )
+
+
+class TestGlob(Builtin):
+    tool = "glob"
+    examples = (ToolExample({"pattern": "**/*.py"}),)
+
+
+class TestGrep(Builtin):
+    tool = "grep"
+    examples = (ToolExample({"pattern": "beta"}),)
+
+
+class TestBash(Builtin):
+    tool = "bash"
+    examples = (ToolExample({"command": "cat notes.txt && echo more >> notes.txt"}),)
+
+
+class TestSkill(Builtin):
+    tool = "skill"
+    examples = (ToolExample({"name": "sums"}),)
+    skills = (Skill("sums", "How to add up.", "Add one after the other."),)
