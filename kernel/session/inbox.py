@@ -58,7 +58,8 @@ def admit(
         known = tx.rows.admission(session_id, key)
         if known is not None:
             return _known_receipt(known, digest, delivery)
-    if tx.rows.head(session_id) is None:
+    head = tx.head(session_id)
+    if head.seq < 0 and head.owner is None:
         raise SessionNotFoundError(session_id)
     input_id = MessageId(new_id("msg", clock))
     [admitted] = tx.append(

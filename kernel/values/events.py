@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, TypeVar
 
 import orjson
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from .codec import converter, dumps, from_json, loads, unstructure_without_defaults
 from .errors import EventDamagedError, EventKindError, EventVersionError
 from .ids import MessageId, RequestId, SessionId
 from .messages import Usage
 from .prompt import Budget, Delivery, Prompt
-from .shortcut import shortcut
+from .shortcut import copier, shortcut
 from .tool import Content, EffectClass, Failure, Json
 
 Retention = Literal["forever", "transcript", "trace"]
@@ -56,6 +56,7 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 _KINDS: dict[str, type[Event]] = {}
 _UPCASTERS: dict[tuple[str, int], Upcaster] = {}
 _UNSTRUCTURE: dict[type[Event], Callable[[Event], dict[str, Any]]] = {}
+_COPIERS: dict[type[Event], Callable[..., Event]] = {}
 _SHORTCUTS: dict[str, tuple[int, Callable[..., Event]]] = {}
 
 ENVELOPE = ("session_id", "seq", "created")
@@ -561,7 +562,11 @@ def _shortcut(kind: str) -> tuple[int, Callable[..., Event]]:
 
 def stamped(item: Event, seq: int, created: int) -> Event:
     """Return the event as it was committed."""
-    return evolve(item, seq=seq, created=created)
+    declared = type(item)
+    copied = _COPIERS.get(declared)
+    if copied is None:
+        copied = _COPIERS[declared] = copier(declared, "seq", "created")
+    return copied(item, seq, created)
 
 
 def event_to_json(item: LiveEvent) -> dict[str, Json]:

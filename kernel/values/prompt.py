@@ -64,7 +64,8 @@ class Prompt:
             raise PromptInvalidError(
                 "prompt", made.text, f"{size} bytes are over {MAX_PROMPT_BYTES}"
             )
-        return evolve(made, files=tuple(made.files))
+        files = made.files
+        return made if type(files) is tuple else evolve(made, files=tuple(files))
 
 
 def _file_size(file: PromptFile) -> int:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from attrs import field, frozen, validators
+from attrs import evolve, field, fields, frozen, validators
 from dovetail.kernel import UndecodableError, from_json, kinds
 from dovetail.kernel.values.events import ENVELOPE
-from dovetail.kernel.values.shortcut import shortcut
+from dovetail.kernel.values.shortcut import copier, shortcut
 from hypothesis import given, settings, strategies as st
 
 GOLDEN = [
@@ -212,3 +212,16 @@ def test_what_it_does_not_know_it_leaves_to_the_codec(data: dict[str, Any]) -> N
 )
 def test_what_the_codec_refuses_it_refuses(data: dict[str, Any]) -> None:
     assert both(Rare, data) == ("refused", "refused")
+
+
+@pytest.mark.parametrize(
+    "value", [Other("w"), Derived(2), Positive(1), Loose(3), Converted(("b", "a"))]
+)
+def test_a_copy_differs_in_what_is_changed_and_in_nothing_else(value: Any) -> None:
+    name = fields(type(value))[0].name
+    before = repr(value)
+    same = getattr(value, name)
+    assert copier(type(value), name)(value, same) == value
+    other = {"word": "x", "number": 9, "names": ("a",)}[name]
+    assert copier(type(value), name)(value, other) == evolve(value, **{name: other})
+    assert repr(value) == before
