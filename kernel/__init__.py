@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ToolContext as ToolContext,
     )
     from .events.live import (
+        LiveLines as LiveLines,
         LiveSubscription as LiveSubscription,
     )
     from .events.log import (
@@ -312,7 +313,10 @@ _HOMES = {
         "Tool",
         "ToolContext",
     ),
-    "events.live": ("LiveSubscription",),
+    "events.live": (
+        "LiveLines",
+        "LiveSubscription",
+    ),
     "events.log": ("UnreadableEvent",),
     "events.replay": ("Export", "ExportedEvent", "Replayed"),
     "events.retention": ("Pruned",),

@@ -19,7 +19,7 @@ from .access.permissions import Permissions
 from .access.rules import DEFAULT_RULES
 from .context.registry import ContextRegistry
 from .contracts import AgentProfile, ContextSource, Place, Provider, Rule, SkillSource
-from .events.live import LiveSubscription
+from .events.live import LiveLines, LiveSubscription
 from .events.log import EventLog
 from .events.tail import RuntimeTail
 from .lifecycle.clock import SystemClock
@@ -201,6 +201,14 @@ class Runtime:
         """
         self._check_open()
         return self._log.live.subscribe(session_id=session_id)
+
+    def live_lines(self, *, session_id: str | None = None) -> LiveLines:
+        """Return the same as JSON, an event each, for whoever sends it on.
+
+        An event is encoded once, for however many watch like this.
+        """
+        self._check_open()
+        return self._log.live.subscribe_lines(session_id=session_id)
 
     def events(self, after: int | None = None, follow: bool = False) -> RuntimeTail:
         """Return the durable events of all sessions after a cursor, in commit order.

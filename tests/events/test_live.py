@@ -1,7 +1,10 @@
 """Live: everything as it happens, for whoever watches now; nobody waits for anybody."""
 
+import json
 import sqlite3
 from pathlib import Path
+from typing import Any
+from weakref import ref
 
 import anyio
 import pytest
@@ -13,11 +16,13 @@ from dovetail.kernel import (
     MessageId,
     SessionId,
     TextEnded,
+    event_to_json,
 )
 from dovetail.kernel.events.live import LiveFeed
 from dovetail.kernel.events.log import EventLog
 from dovetail.kernel.events.tail import Tail
 from dovetail.kernel.testing.scripted import ScriptedProvider, reasoning, text
+from hypothesis import given, strategies as st
 from support.hosts import host
 from support.logs import created, fill, take, titled
 
@@ -88,9 +93,37 @@ async def test_a_subscriber_that_falls_behind_is_dropped_alone(log: EventLog) ->
     cursor = got[-1].seq
     rest = [event async for event in Tail(log, "s", cursor, follow=False)]
     assert [event.seq for event in [*got, *rest]] == seen
+    quick.close()
     # It is gone from the feed, so that it costs nothing any more.
-    assert list(log.live._subscribers) == [quick]
-    assert len(slow._queue) == 0
+    assert not log.live.watched
+
+
+async def test_lines_are_the_same_events_as_json_made_once(log: EventLog) -> None:
+    events = log.live.subscribe()
+    first, second = log.live.subscribe_lines(), log.live.subscribe_lines()
+    await log.append(created("s"))
+    log.live.publish(delta("s", "a\ud800b"))
+    shown = await take(events, 2)
+    lines = await take(first, 2)
+    again = await take(second, 2)
+
+    assert json.loads(lines[0]) == event_to_json(shown[0])
+    assert json.loads(lines[1]) == {**event_to_json(shown[1]), "text": "a\ufffdb"}
+    assert all(one is other for one, other in zip(lines, again, strict=True))
+    log.live.close()
+    log.live.publish(delta("s", "nobody watches"))
+    assert [line async for line in first] == []
+
+
+async def test_lines_that_are_not_read_are_dropped_alone() -> None:
+    feed = LiveFeed()
+    slow, quick = feed.subscribe_lines(capacity=1), feed.subscribe(session_id="s")
+    for piece in ("a", "b"):
+        feed.publish(delta("s", piece))
+    assert [one.text for one in await take(quick, 2)] == ["a", "b"]
+    assert json.loads((await take(slow, 1))[0])["text"] == "a"
+    with pytest.raises(LiveOverflowError):
+        await anext(slow)
     quick.close()
 
 
@@ -103,6 +136,95 @@ async def test_another_sessions_events_do_not_count_against_a_subscriber() -> No
 
     assert await take(subscription, 1) == [delta("mine", "a")]
     subscription.close()
+
+
+async def test_nothing_is_kept_for_a_reader_that_was_dropped_or_closed() -> None:
+    feed = LiveFeed()
+    slow, closed, quick = (feed.subscribe(capacity=2) for _ in range(3))
+    seen = []
+    for number in range(6):
+        event = delta("s", f"{number}")
+        seen.append(ref(event))
+        feed.publish(event)
+        await take(quick, 1)
+        if not number:
+            closed.close()
+    del event
+    # The first for `closed`, two for `slow`, and the newest, after which `quick` is.
+    assert [one() is not None for one in seen] == [True, True, *[False] * 3, True]
+    assert await take(closed, 1) == [delta("s", "0")]
+    assert await take(slow, 2) == [delta("s", "0"), delta("s", "1")]
+    assert [one() is not None for one in seen] == [False] * 5 + [True]
+
+
+class Watching:
+    """A subscriber, and what it should be: a queue of its own."""
+
+    def __init__(self, feed: LiveFeed, session: str | None, capacity: int) -> None:
+        self.it = feed.subscribe(session_id=session, capacity=capacity)
+        self.session, self.capacity = session, capacity
+        self.queue: list[LiveDelta] = []
+        self.end: type[Exception] | None = None
+
+    def publish(self, event: LiveDelta) -> None:
+        if self.end is None and self.session in (None, event.session_id):
+            if len(self.queue) < self.capacity:
+                self.queue.append(event)
+            else:
+                self.end = LiveOverflowError
+
+    def read(self) -> None:
+        if self.queue:
+            assert _at_once(anext(self.it)) == self.queue.pop(0)
+        elif self.end is not None:
+            with pytest.raises(self.end):
+                _at_once(anext(self.it))
+
+    def close(self) -> None:
+        self.it.close()
+        self.end = self.end or StopAsyncIteration
+
+
+def _at_once(reading: Any) -> object:
+    """Run what has nothing to wait for."""
+    try:
+        reading.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("it waits")
+
+
+SESSIONS = st.sampled_from(["a", "b"])
+ACTIONS = st.one_of(
+    st.tuples(st.just("publish"), SESSIONS),
+    st.tuples(st.just("watch"), st.none() | SESSIONS, st.integers(1, 4)),
+    st.tuples(st.sampled_from(["read", "read", "close"]), st.integers(0, 7)),
+)
+
+
+@given(st.lists(ACTIONS, max_size=60))
+def test_each_subscriber_has_what_a_queue_of_its_own_would_hold(
+    actions: list[tuple[Any, ...]],
+) -> None:
+    feed, watching = LiveFeed(), list[Watching]()
+    for number, (action, *how) in enumerate(actions):
+        if action == "publish":
+            event = delta(how[0], f"{number}")
+            feed.publish(event)
+            for one in watching:
+                one.publish(event)
+        elif action == "watch":
+            watching.append(Watching(feed, *how))
+        elif watching:
+            one = watching[how[0] % len(watching)]
+            one.read() if action == "read" else one.close()
+        assert feed.watched == any(one.end is None for one in watching)
+    feed.close()
+    for one in watching:
+        one.close()
+        while one.queue:
+            one.read()
+        one.read()
 
 
 @pytest.mark.parametrize("capacity", [0, -1])
