@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -26,7 +27,7 @@ from ...values.errors import InvalidValueError
 from .points import FaultPoint
 from .scenario import CrashScenario
 from .world import CrashWorld
-from .zygote import Answer, Factory, Order, Source
+from .zygote import Answer, Factory, Order, Ready, Source
 
 Kills = tuple[FaultPoint, ...]
 """Where the processes of one run die, one after another."""
@@ -88,7 +89,7 @@ class _Aim:
 
     point: FaultPoint
     ways: list[Order] = field(factory=list)
-    """Each dies where its recovery came to the point."""
+    """Each died, and its recovery came to the point."""
     order: Order = field(init=False)
     """The last try."""
     answer: Answer = field(init=False)
@@ -120,7 +121,7 @@ def crash_test(
     """
     began = time.monotonic()
     with _place(folder) as place, _Zygotes(scenario, place, workers) as zygotes:
-        first = zygotes.perform(Order("", limit=limit))
+        first = zygotes.first(limit)
         failures = []
         if first.problems:
             failures.append(CrashFailure((), "always", first.problems))
@@ -135,9 +136,9 @@ def crash_test(
         exercised: list[Kills] = []
         seen: set[FaultPoint] = set()
         runs, killed = 1, 0
-        for _ in range(depth):
+        for deaths in range(1, depth + 1):
             further: dict[FaultPoint, _Aim] = {}
-            for aim in zygotes.take(wave):
+            for aim in zygotes.take(wave, keep=deaths < depth):
                 runs, killed = runs + aim.tries, killed + aim.killed
                 order, answer = aim.order, aim.answer
                 found.append(order.kills)
@@ -148,7 +149,9 @@ def crash_test(
                 exercised.append(order.kills)
                 for point in () if answer.problems else _recovery(answer.lives[-1]):
                     if point not in seen:
-                        further.setdefault(point, _Aim(point)).ways.append(order)
+                        further.setdefault(point, _Aim(point)).ways.append(
+                            _onward(order)
+                        )
             seen |= set(further)
             wave = list(further.values())
     return CrashReport(
@@ -187,7 +190,7 @@ def crash_storm(
     chance = random.Random(seed)
     failures: list[CrashFailure] = []
     with _place(folder) as place, _Zygotes(scenario, place, workers) as zygotes:
-        first = zygotes.perform(Order("", limit=limit))
+        first = zygotes.first(limit)
         if first.problems:
             failures.append(CrashFailure((), "always", first.problems))
         runs, killed = 1, 0
@@ -214,6 +217,11 @@ def crash_storm(
         runs,
         time.monotonic() - began,
     )
+
+
+def _onward(order: Order) -> Order:
+    """Return how to go on from what an order left, or to go through it again."""
+    return evolve(order, start=order.keep, folder=order.folder if order.keep else "")
 
 
 def _failure(order: Order, answer: Answer) -> CrashFailure:
@@ -255,7 +263,7 @@ class _Zygotes:
         self._free: SimpleQueue[_Zygote] = SimpleQueue()
         self._stack = ExitStack()
         self._lock = threading.Lock()
-        self.scenario = factory(CrashWorld(place / "unused"))
+        self._busy: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def __enter__(self) -> "_Zygotes":
         with ExitStack() as stack:
@@ -263,7 +271,9 @@ class _Zygotes:
                 stack.enter_context(_Zygote(self._source)) for _ in range(self._workers)
             ]
             for one in started:
-                one.ready()
+                # Only they make the scenario: what it changes stays in processes that
+                # die.
+                self._wishes = one.ready()
                 self._free.put(one)
             self._stack = stack.pop_all()
         return self
@@ -274,7 +284,7 @@ class _Zygotes:
     def order(self, limit: float) -> Order:
         """Return the order of a run; policies and event loops take turns."""
         number = next(self._numbers)
-        policies, loops = self.scenario.resume, self.scenario.backends
+        policies, loops = self._wishes.resume, self._wishes.backends
         return Order(
             folder="",
             policy=policies[number % len(policies)],
@@ -282,39 +292,56 @@ class _Zygotes:
             limit=limit,
         )
 
-    def perform(self, order: Order) -> Answer:
-        """Have one run done, in a new folder."""
-        with self._lock:
-            number = next(self._numbers)
-        zygote = self._free.get()
-        try:
-            folder = self._place / f"run-{number}"
-            folder.mkdir(parents=True)
-            return zygote.perform(evolve(order, folder=str(folder)))
-        finally:
-            self._free.put(zygote)
+    def first(self, limit: float) -> Answer:
+        """Have the run done in which nothing dies."""
+        return self._perform(Order("", limit=limit))[1]
 
-    def perform_all(self, orders: Sequence[Order]) -> list[tuple[Order, Answer]]:
+    def perform_all(self, orders: Sequence[Order]) -> Sequence[tuple[Order, Answer]]:
         """Have runs done side by side."""
         with ThreadPoolExecutor(self._workers) as pool:
-            return list(zip(orders, pool.map(self.perform, orders), strict=True))
+            return list(pool.map(self._perform, orders))
 
-    def take(self, aims: Sequence["_Aim"]) -> Sequence["_Aim"]:
-        """Have a run die at each of these points, side by side."""
+    def take(self, aims: Sequence["_Aim"], *, keep: bool) -> Sequence["_Aim"]:
+        """Have a run die at each of these points, side by side.
+
+        ``keep`` is whether what it leaves is wanted, to go on from.
+        """
 
         def one(aim: _Aim) -> _Aim:
             for way in islice(cycle(aim.ways), TRIES):
-                aim.order = evolve(way, kills=(*way.kills, aim.point))
-                aim.answer = self.perform(aim.order)
+                order = evolve(way, kills=(*way.kills, aim.point))
+                aim.order, aim.answer = self._perform(order, keep=keep)
                 aim.tries += 1
-                aim.killed += aim.answer.killed
-                reached = aim.answer.killed == len(aim.order.kills)
+                aim.killed += aim.answer.killed - (len(way.kills) if way.start else 0)
+                reached = aim.answer.killed == len(order.kills)
                 if reached or aim.answer.problems:
                     break
             return aim
 
         with ThreadPoolExecutor(self._workers) as pool:
             return list(pool.map(one, aims))
+
+    def _perform(self, order: Order, *, keep: bool = False) -> tuple[Order, Answer]:
+        """Have one run done, in a new folder or where it was begun."""
+        with self._lock:
+            number = next(self._numbers)
+        folder = order.folder or str(self._place / f"run-{number}")
+        order = evolve(
+            order,
+            folder=folder,
+            keep=(
+                str(self._place / f"left-{number}")
+                if keep and self._wishes.copied
+                else ""
+            ),
+        )
+        # Those that go on from one death are all done in the folder where it was.
+        with self._busy[folder]:
+            zygote = self._free.get()
+            try:
+                return order, zygote.perform(order)
+            finally:
+                self._free.put(zygote)
 
 
 class _Zygote:
@@ -336,9 +363,9 @@ class _Zygote:
         self._process.kill()
         self._process.communicate()
 
-    def ready(self) -> None:
+    def ready(self) -> Ready:
         """Wait until it has imported everything."""
-        self._receive()
+        return from_json(loads(self._receive()), Ready)
 
     def perform(self, order: Order) -> Answer:
         """Have one run done."""

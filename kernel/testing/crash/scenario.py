@@ -66,7 +66,9 @@ class CrashScenario:
     installed: Sequence[str] = ("sqlite",)
     """The installed plugins that are loaded, by name."""
     store: str = "sqlite:///{folder}/sessions.db"
-    """The URL of the store; ``{folder}`` is a new folder for every run."""
+    """The URL of the store; ``{folder}`` is a new folder for every run. What a death
+    leaves there is copied, for those that go on from it and die again; a store that
+    lies elsewhere goes through both deaths anew."""
     options: Mapping[str, Any] = field(factory=dict)
     """Further options of ``open_runtime``."""
     check: Callable[[CrashEnd], Iterable[str]] | None = None

@@ -14,6 +14,7 @@ import gc
 import importlib
 import importlib.util
 import os
+import shutil
 import signal
 import sys
 import time
@@ -75,6 +76,20 @@ class Order:
     backend: str = "asyncio"
     limit: float = 30.0
     """Seconds that one process may take; more is a hang."""
+    start: str = ""
+    """What all deaths but the last have left, when that was kept: a folder."""
+    keep: str = ""
+    """Where to keep what the last death leaves, if anywhere."""
+
+
+@frozen
+class Ready:
+    """Everything is imported, and how the scenario wants to be run."""
+
+    resume: tuple[str, ...]
+    backends: tuple[str, ...]
+    copied: bool
+    """Whether the store lies in the folder of a run, and is copied with it."""
 
 
 @frozen
@@ -82,7 +97,7 @@ class Answer:
     """What became of a run."""
 
     killed: int
-    """How many of its processes died as ordered."""
+    """How many of its processes died as ordered, those before its start included."""
     lives: tuple[tuple[FaultPoint, ...], ...]
     """The fault points that each process reached, in order."""
     problems: tuple[str, ...]
@@ -96,8 +111,11 @@ def main() -> None:
     os.dup2(2, 1)
     source = from_json(loads(sys.stdin.buffer.readline()), Source)
     factory = _found(source)
-    _warm_up(factory)
-    answers.write(b"ready\n")
+    scenario = _warm_up(factory)
+    ready = Ready(
+        tuple(scenario.resume), tuple(scenario.backends), "{folder}" in scenario.store
+    )
+    answers.write(dumps(to_json(ready)) + b"\n")
     gc.freeze()
     for line in sys.stdin.buffer:
         answer = perform(factory, from_json(loads(line), Order))
@@ -131,8 +149,8 @@ def _module(source: Source) -> ModuleType:
     return module
 
 
-def _warm_up(factory: Factory) -> None:
-    """Import what every process would import."""
+def _warm_up(factory: Factory) -> CrashScenario:
+    """Import what every process would import, and return the scenario."""
     scenario = factory(CrashWorld(Path(os.devnull)))
     options = scenario.all_options()
     plugins = load_plugins(
@@ -149,6 +167,7 @@ def _warm_up(factory: Factory) -> None:
             decode_event(kind, declared.version, b"", "", 0, 0)
     for backend in scenario.backends:
         anyio.run(anyio.lowlevel.checkpoint, backend=backend)
+    return scenario
 
 
 # --- one run ----------------------------------------------------------------------
@@ -158,9 +177,14 @@ def perform(factory: Factory, order: Order) -> Answer:
     """Live through a run, and look at what is left."""
     began = time.monotonic()
     folder = Path(order.folder)
-    (folder / "place").mkdir(parents=True, exist_ok=True)
     killed = 0
-    generation = 0
+    if order.start:
+        # To the same place, whose name the store remembers.
+        shutil.rmtree(folder)
+        shutil.copytree(order.start, folder, symlinks=True)
+        killed = len(order.kills) - 1
+    (folder / "place").mkdir(parents=True, exist_ok=True)
+    generation = killed
     found: list[str] = []
     while True:
         point = order.kills[generation] if generation < len(order.kills) else None
@@ -175,6 +199,9 @@ def perform(factory: Factory, order: Order) -> Answer:
             found.append(_obituary(folder, generation - 1, status))
             break
         killed += 1
+        if order.keep and killed == len(order.kills):
+            # Nothing runs on it now, so that the copy is what a crash leaves.
+            shutil.copytree(folder, order.keep, symlinks=True)
     lives = [tuple(reached_in(_trace(folder, one))) for one in range(generation)]
     return Answer(killed, tuple(lives), tuple(found), time.monotonic() - began)
 
