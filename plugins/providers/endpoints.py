@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from dovetail.kernel import (
     ConfigurationError,
     Json,
     ModelInfo,
     Place,
+    Price,
     Provider,
     ProviderError,
     ProviderRoute,
@@ -45,7 +46,8 @@ _FIELDS = frozenset(
         "send_reasoning",
     )
 )
-_MODEL_FIELDS = frozenset(("name", "context", "output"))
+_MODEL_FIELDS = frozenset(("name", "context", "output", "price"))
+_PRICE_FIELDS = frozenset(("input", "output", "cache_read", "cache_write"))
 
 
 @frozen
@@ -302,10 +304,28 @@ def _models(
         name = inner.text("name")
         if not name:
             raise ConfigurationError(where, "name is missing")
-        found[name] = ModelInfo(
-            f"{provider}/{name}", inner.tokens("context"), inner.tokens("output")
+        before = found.get(name, ModelInfo(f"{provider}/{name}"))
+        found[name] = evolve(
+            before,
+            context=inner.tokens("context") or before.context,
+            output=inner.tokens("output") or before.output,
+            price=_price(inner),
         )
     return tuple(found[name] for name in sorted(found))
+
+
+def _price(model: "_Table") -> Price | None:
+    table = model.table("price")
+    if not table:
+        return None
+    inner = _Table(f"price of {model.where}", table)
+    inner.refuse_unknown(_PRICE_FIELDS)
+    fresh, output = inner.dollars("input"), inner.dollars("output")
+    if fresh is None or output is None:
+        raise ConfigurationError(inner.where, "input and output must both be given")
+    return Price(
+        fresh, output, inner.dollars("cache_read"), inner.dollars("cache_write")
+    )
 
 
 class _Table:
@@ -357,6 +377,15 @@ class _Table:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise self._refuse(name, "a positive whole number of tokens")
         return value
+
+    def dollars(self, name: str) -> float | None:
+        value = self._data.get(name)
+        if value is None:
+            return None
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 <= value <= 1_000_000:
+            raise self._refuse(name, "US dollars for a million tokens")
+        return float(value)
 
     def table(self, name: str) -> Mapping[str, Json]:
         value = self._data.get(name, {})

@@ -9,6 +9,7 @@ from dovetail.kernel import (
     Location,
     ModelInfo,
     Place,
+    Price,
     Provider,
     ProviderError,
 )
@@ -142,6 +143,46 @@ def test_models_are_names_or_tables() -> None:
     # What OpenAI serves is not what another endpoint under its name serves.
     proxied = offered(openai, {"openai": {"base_url": "http://x/v1"}})["openai"]
     assert proxied.models == ()
+
+
+def test_a_price_is_configured_and_keeps_what_is_known_of_the_model() -> None:
+    table = {
+        "models": [
+            {"name": "gpt-5", "price": {"input": 1.25, "output": 10}},
+            {
+                "name": "new",
+                "price": {"input": 0, "output": 0.5, "cache_read": 0.1},
+            },
+        ]
+    }
+    models = {
+        one.name: one for one in offered(openai, {"openai": table})["openai"].models
+    }
+    assert models["openai/new"].price == Price(0.0, 0.5, 0.1)
+    known = models["openai/gpt-5"]
+    assert known.price == Price(1.25, 10.0)
+    assert (known.context, known.output) == (400_000, 128_000)
+    assert models["openai/gpt-5-mini"].price is None
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        {"input": 1},
+        {"output": 1},
+        {"input": -1, "output": 1},
+        {"input": True, "output": 1},
+        {"input": float("nan"), "output": 1},
+        {"input": float("inf"), "output": 1},
+        {"input": "1", "output": 1},
+        {"input": 1, "output": 1, "cached": 1},
+        5,
+    ],
+)
+def test_a_price_that_is_none_is_refused(price: Any) -> None:
+    table = {"base_url": "http://x", "models": [{"name": "m", "price": price}]}
+    with pytest.raises(ConfigurationError, match=r"models\[0\]"):
+        offered(openai, {"own": table})
 
 
 BAD = {
