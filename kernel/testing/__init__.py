@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .clock import ManualClock as ManualClock
+    from .crash.bench import (
+        CrashBench as CrashBench,
+    )
     from .crash.driver import (
         CrashFailure as CrashFailure,
         CrashReport as CrashReport,
@@ -44,9 +47,13 @@ if TYPE_CHECKING:
         reasoning as reasoning,
         text as text,
     )
+    from .small_runtime import (
+        open_small_runtime as open_small_runtime,
+    )
 
 _HOMES = {
     "clock": ("ManualClock",),
+    "crash.bench": ("CrashBench",),
     "crash.driver": ("CrashFailure", "CrashReport", "crash_storm", "crash_test"),
     "crash.model": ("Attempts",),
     "crash.points": ("FaultPoint",),
@@ -62,6 +69,7 @@ _HOMES = {
         "reasoning",
         "text",
     ),
+    "small_runtime": ("open_small_runtime",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

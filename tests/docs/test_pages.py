@@ -6,6 +6,7 @@ A comment before a fenced block says how it is used::
     <!-- test: continues -->       goes on from the program before it
     <!-- test: file weather.py --> is saved under this name for the rest of the page
     <!-- test: output -->          is what the program before it prints; ... is anything
+    <!-- test: console -->         is typed at a shell, and answered as shown
     <!-- test: skip REASON -->     is not run
 
 A Python block without a comment is a program of its own.
@@ -21,40 +22,12 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
-from attrs import define, frozen
+from attrs import define
 from dovetail.plugins.rehearsal import copy_sample, rehearsal_server
+from support.pages import Block, Shell, blocks_of, fits
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(
-    r"^(?:<!-- test: (?P<how>[^\n]+?) -->\n+)?"
-    r"^```(?P<language>\w*)\n(?P<text>.*?)^```$",
-    re.M | re.S,
-)
-HOWS = ("rehearsal", "continues", "file", "output", "skip")
-
-
-@frozen
-class Block:
-    """One fenced block of a page."""
-
-    line: int
-    language: str
-    text: str
-    how: str = ""
-    detail: str = ""
-
-
-def blocks_of(page: str) -> list[Block]:
-    """Return the blocks of a page that are Python or that a comment speaks of."""
-    found = []
-    for match in BLOCK.finditer(page):
-        how, _, detail = (match["how"] or "").partition(" ")
-        assert how in ("", *HOWS), f"{how!r} is not a way to test a block"
-        if match["language"] == "python" or how:
-            line = page.count("\n", 0, match.start("text"))
-            found.append(Block(line, match["language"], match["text"], how, detail))
-    return found
 
 
 @define
@@ -71,7 +44,10 @@ class Stage:
         if block.how == "skip":
             assert block.detail, f"{where} is skipped without a reason"
         elif block.how == "file":
-            (self.folder / block.detail).write_text(block.text, encoding="utf-8")
+            block.write_into(self.folder)
+        elif block.how == "console":
+            with Shell(self.folder, self.environment()) as shell:
+                shell.play(block, where)
         elif block.how == "output":
             assert fits(self.printed, block.text), (
                 f"{where} shows\n{block.text}\nbut this is printed:\n{self.printed}"
@@ -83,18 +59,25 @@ class Stage:
             self.program = f"{before}{blank}{block.text}"
             self.run(where, block.how == "rehearsal")
 
-    def run(self, where: str, rehearsed: bool) -> None:
-        environment = {
+    def environment(self) -> dict[str, str]:
+        """Return what is there besides: nothing that is configured on this machine."""
+        kept = {
             name: value
             for name, value in os.environ.items()
             if name in ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
         }
-        environment |= {
+        own = str(Path(sys.executable).parent)
+        return {
+            **kept,
+            "PATH": os.pathsep.join((own, kept.get("PATH", os.defpath))),
             "HOME": str(self.folder / "home"),
             "XDG_CONFIG_HOME": str(self.folder / "home" / "config"),
             "PYTHONPATH": str(self.folder),
             "PYTHONWARNINGS": "error",
         }
+
+    def run(self, where: str, rehearsed: bool) -> None:
+        environment = self.environment()
         folder = self.folder
         if not rehearsed:
             return self.ends_well(where, folder, environment)
@@ -122,12 +105,6 @@ class Stage:
         )
         assert done.returncode == 0, f"{where} fails:\n{done.stdout}\n{done.stderr}"
         self.printed = done.stdout
-
-
-def fits(printed: str, shown: str) -> bool:
-    """Tell whether a text is what a page shows, where ``...`` stands for anything."""
-    parts = [re.escape(part) for part in shown.strip().split("...")]
-    return re.fullmatch(".*?".join(parts), printed.strip(), re.S) is not None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -187,6 +164,15 @@ def test_other_output_is_found(tmp_path: Path) -> None:
     played(tmp_path, program, "<!-- test: output -->\n```text\n1\n...\n```")
     with pytest.raises(AssertionError, match="but this is printed"):
         played(tmp_path, program, "<!-- test: output -->\n```text\n1\n3\n```")
+
+
+def test_another_answer_of_the_shell_is_found(tmp_path: Path) -> None:
+    said = "<!-- test: console -->\n```console\n$ A=1\n$ echo $A\n{}\n```"
+    played(tmp_path, said.format("1"))
+    with pytest.raises(AssertionError, match="but this is printed"):
+        played(tmp_path, said.format("2"))
+    with pytest.raises(AssertionError, match="false ended with 1"):
+        played(tmp_path, "<!-- test: console -->\n```console\n$ false\n```")
 
 
 def test_a_program_goes_on_from_the_one_before(tmp_path: Path) -> None:
