@@ -16,16 +16,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .context import ContextConformance as ContextConformance
     from .report import (
         Finding as Finding,
         NonconformingError as NonconformingError,
         Report as Report,
     )
+    from .skills import SkillConformance as SkillConformance
     from .suite import Check as Check, check as check
     from .tools import ToolConformance as ToolConformance, ToolExample as ToolExample
 
 _HOMES = {
+    "context": ("ContextConformance",),
     "report": ("Finding", "NonconformingError", "Report"),
+    "skills": ("SkillConformance",),
     "suite": ("Check", "check"),
     "tools": ("ToolConformance", "ToolExample"),
 }

@@ -10,6 +10,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Coroutine,
     Iterator,
     Mapping,
     Sequence,
@@ -29,7 +30,15 @@ from ...session.services import LocationServices
 from ...values.clock import Clock
 from ...values.errors import InvalidValueError
 from ..memory_store import MemoryStorePlugin
-from .driving import backends, run_apart
+from .driving import (
+    BLOCKED_SECONDS,
+    HungError,
+    Interrupted,
+    backends,
+    interrupted,
+    run_apart,
+    spread,
+)
 from .looking import Holdings, Tree, unclosed
 from .report import Finding, Report
 
@@ -39,6 +48,8 @@ T = TypeVar("T")
 RUNS = 3
 """How often something is done before what it leaves behind is counted."""
 THREAD_SECONDS = 2.0
+POINTS = 24
+"""At how many suspensions of one piece of work it is cancelled or killed."""
 
 
 class NotOfferedError(Exception):
@@ -125,26 +136,25 @@ class Case(Generic[S]):
     folder: Path
     surroundings: Any
 
+    def filled(self, text: str) -> str:
+        """Return a setting with ``{url}`` replaced by where the surroundings are."""
+        url = getattr(self.surroundings, "url", None)
+        return text if url is None else text.replace("{url}", url)
+
     @asynccontextmanager
-    async def host(
-        self,
-        *,
-        configuration: str = "",
-        environment: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[Host]:
+    async def host(self) -> AsyncIterator[Host]:
         """Open the suite's plugin in the Location; again, as after a restart."""
         suite = self.suite
-        with _configuration_file(f"{suite.configuration}\n{configuration}") as file:
+        environment = {
+            name: self.filled(value) for name, value in suite.environment.items()
+        }
+        with _configuration_file(self.filled(suite.configuration)) as file:
             runtime = open_runtime(
                 "memory://",
                 plugins=[_MemoryStore(), suite.plugin],
                 load_entry_points=False,
                 on_permission="deny",
-                environment={
-                    **suite.environment,
-                    **(environment or {}),
-                    "DOVETAIL_CONFIG": file,
-                },
+                environment={**environment, "DOVETAIL_CONFIG": file},
             )
             (state,) = (
                 one for one in runtime.plugins.states() if one.name != _MemoryStore.name
@@ -223,6 +233,34 @@ class Bench(Generic[S]):
 
         return self.case(opened)
 
+    def cancelled(
+        self, work: Callable[[Case[S], Host], Coroutine[Any, Any, Any]]
+    ) -> Iterator[str]:
+        """Yield how a piece of work takes being cancelled at each of its suspensions.
+
+        The work is tried whole first; what it raises is no matter of this.
+        """
+
+        def trying(at: int) -> Callable[[Case[S], Host], Awaitable[Interrupted[Any]]]:
+            async def work_on(case: Case[S], host: Host) -> Interrupted[Any]:
+                return await interrupted(lambda: work(case, host), at)
+
+            return work_on
+
+        whole = self.hosted(trying(0))
+        if whole.longest > BLOCKED_SECONDS:
+            yield f"it holds the event loop for {whole.longest:.1f} s"
+        for at in spread(whole.suspensions, POINTS):
+            where = f"cancelled at its suspension {at} of {whole.suspensions}"
+            try:
+                ended = self.hosted(trying(at))
+            except HungError as error:
+                yield f"{where}, {error}"
+                return
+            if ended.swallowed:
+                yield f"{where}, it ended in another way than by being cancelled"
+                return
+
     def leaks(self, work: Callable[[Case[S]], Awaitable[object]]) -> Iterator[str]:
         """Yield what is left behind by a piece of work that was done a few times."""
         stray: list[str] = []
@@ -283,10 +321,11 @@ class Suite:
     plugin: object = None
     """The plugin, as it would be given to ``open_runtime``."""
     configuration: str = ""
-    """What the user's ``dovetail.toml`` says, with ``[plugins.NAME]`` for settings."""
-    environment: Mapping[str, str] = {}
-    """What the process environment is taken for."""
-    exempt: Mapping[str, str] = {}
+    """What the user's ``dovetail.toml`` says, with ``[plugins.NAME]`` for settings.
+    ``{url}`` stands for the address of the surroundings, if they have one."""
+    environment: ClassVar[Mapping[str, str]] = {}
+    """What the process environment is taken for. ``{url}`` as above."""
+    exempt: ClassVar[Mapping[str, str]] = {}
     """Codes of checks that are left out, each with the reason."""
     patience: float = 20.0
     """Seconds after which one try counts as hung."""
@@ -307,7 +346,10 @@ class Suite:
 
     @asynccontextmanager
     async def surroundings(self) -> AsyncIterator[Any]:
-        """Run what the plugin talks to, such as a server, around a try."""
+        """Run what the plugin talks to, such as a server, around a try.
+
+        Its attribute ``url``, if it has one, is put in the place of ``{url}``.
+        """
         yield None
 
     # --- pytest -------------------------------------------------------------------
@@ -390,6 +432,8 @@ def _run(
         if first:
             return [Finding(one.code, str(error), backend)], None
         return [], f"see {suite.checks.of(1)[0].code}: {error}"
+    except HungError as error:
+        return [Finding(one.code, str(error), backend)], None
     return found, None
 
 

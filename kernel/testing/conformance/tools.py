@@ -20,36 +20,36 @@ from attrs import define, field, frozen
 
 from ...contracts import Skill, Tool, ToolContext
 from ...tools.output import OutputLimits
-from ...tools.schema import input_schema
 from ...tools.settlement import Failed, Runnable, Settled, Succeeded, prepare
 from ...values.codec import converter, dumps
 from ...values.errors import (
     OutputNotFoundError,
     PermissionDeniedError,
-    ToolDefinitionError,
+    SkillNotFoundError,
     ToolError,
 )
 from ...values.ids import MessageId, SessionId
 from ...values.location import Location
 from ...values.request import ToolCall
 from ...values.tool import FileContent, Json, ManagedPage, TextContent, effect_token
-from .driving import (
-    BLOCKED_SECONDS,
-    HungError,
-    Interrupted,
-    interrupted,
-    spread,
-)
+from .driving import Interrupted, interrupted, spread
 from .looking import Tree, Watch, watching
-from .suite import Bench, Case, Checks, Host, NotOfferedError, Suite, pictures
+from .suite import (
+    POINTS,
+    Bench,
+    Case,
+    Checks,
+    Host,
+    NotOfferedError,
+    Suite,
+    pictures,
+)
 from .words import addresses, strangers
 
 MAX_OUTPUT = 8 * 1024 * 1024
 """Bytes of one result, before anything is cut."""
 MAX_LINE = 4096
 """Characters of one line of progress."""
-POINTS = 24
-"""At how many suspensions of one call it is cancelled or killed."""
 
 SESSION = SessionId("ses_conformance")
 MESSAGE = MessageId("msg_conformance")
@@ -143,8 +143,6 @@ class RecordingContext(ToolContext):
             raise PermissionDeniedError(action, list(resources))
 
     async def skill(self, name: str) -> Skill:
-        from ...values.errors import SkillNotFoundError
-
         for one in self._case.suite.skills:
             if one.name == name:
                 known: Skill = one
@@ -219,14 +217,10 @@ def _shown(settled: Settled) -> str:
 def _definition(bench: Bench[ToolConformance]) -> Iterator[str]:
     """The plugin offers the tool, and the suite has an example that succeeds."""
 
-    async def look(case: Case[ToolConformance], host: Host) -> Tool[Any, Any]:
-        return _tool(host, case.suite.tool)
+    async def look(case: Case[ToolConformance], host: Host) -> None:
+        _tool(host, case.suite.tool)
 
-    tool = bench.hosted(look)
-    if tool.effect == "reconcilable" and tool.check is None:
-        yield "a reconcilable tool needs a `check` that tells what became of a call"
-    if tool.effect != "reconcilable" and tool.check is not None:
-        yield f"`check` is never asked of a tool whose effect class is {tool.effect}"
+    bench.hosted(look)
     if not any(not example.fails for example in bench.suite.examples):
         yield "the suite has no example that succeeds, so nothing can be shown"
 
@@ -246,8 +240,6 @@ def _schema(bench: Bench[ToolConformance]) -> Iterator[str]:
         return tool, inputs
 
     tool, inputs = bench.hosted(look)
-    if dumps(input_schema(tool.input)) != dumps(input_schema(tool.input)):
-        yield "the schema is another one each time it is made"
     for number, (arguments, decoded) in enumerate(inputs, 1):
         try:
             encoded = converter.unstructure(decoded, tool.input)
@@ -638,28 +630,15 @@ def _cancellation(bench: Bench[ToolConformance]) -> Iterator[str]:
     """Cancelled at any of its suspensions, it cleans up, ends soon, and lets the
     cancellation pass; and it never holds the event loop."""
     for name, example in _each(bench):
-        whole = bench.hosted(_counting(example))
-        if whole.longest > BLOCKED_SECONDS:
-            yield f"{name}: it holds the event loop for {whole.longest:.1f} s"
-        for at in spread(whole.suspensions, POINTS):
 
-            async def cancel(
-                case: Case[ToolConformance],
-                host: Host,
-                example: ToolExample = example,
-                at: int = at,
-            ) -> Interrupted[Settled]:
-                return await interrupted(lambda: _settle(case, host, example), at)
+        async def call(
+            case: Case[ToolConformance],
+            host: Host,
+            example: ToolExample = example,
+        ) -> Settled:
+            return await _settle(case, host, example)
 
-            where = f"{name}, cancelled at its suspension {at} of {whole.suspensions}"
-            try:
-                ended = bench.hosted(cancel)
-            except HungError as error:
-                yield f"{where}: {error}"
-                break
-            if ended.swallowed:
-                yield f"{where}: it made a result of its cancellation"
-                break
+        yield from (f"{name}: {one}" for one in bench.cancelled(call))
 
 
 @check("leak", since=1)
@@ -675,6 +654,3 @@ def _leak(bench: Bench[ToolConformance]) -> Iterator[str]:
                 await _settle(case, host, example)
 
         yield from (f"{name}: {one}" for one in bench.leaks(call))
-
-
-__all__ = ["ToolConformance", "ToolDefinitionError", "ToolExample"]
