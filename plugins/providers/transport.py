@@ -5,8 +5,9 @@ The only module that knows httpx, and it loads it on the first request. Knows no
 of protocols: it sends bytes and hands back bytes.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -100,6 +101,7 @@ class Transport:
                 }
             },
         )
+        request.stream = _body_type()(body)
         try:
             response = await client.send(request, stream=True, follow_redirects=False)
         except httpx.HTTPError as error:
@@ -148,6 +150,27 @@ async def open_transport() -> AsyncGenerator[Transport, None]:
         yield transport
     finally:
         await transport.aclose()
+
+
+@cache
+def _body_type() -> "Callable[[bytes], httpx.AsyncByteStream]":
+    """Return the body of a request as a class. httpx's own is a generator, which a
+    request that is cancelled while it is sent leaves behind unfinished."""
+    import httpx
+
+    class Body(httpx.AsyncByteStream):
+        def __init__(self, data: bytes) -> None:
+            self._data = [data]
+
+        def __aiter__(self) -> "Body":
+            return self
+
+        async def __anext__(self) -> bytes:
+            if not self._data:
+                raise StopAsyncIteration
+            return self._data.pop()
+
+    return Body
 
 
 class _Chunks:
