@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .context import ContextConformance as ContextConformance
+    from .providers import (
+        ProviderConformance as ProviderConformance,
+        ProviderExample as ProviderExample,
+    )
     from .report import (
         Finding as Finding,
         NonconformingError as NonconformingError,
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "context": ("ContextConformance",),
+    "providers": ("ProviderConformance", "ProviderExample"),
     "report": ("Finding", "NonconformingError", "Report"),
     "skills": ("SkillConformance",),
     "suite": ("Check", "check"),

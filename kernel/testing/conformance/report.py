@@ -31,7 +31,8 @@ class Report:
     """The kind of what was checked: ``tool``, ``provider`` and so on."""
     version: int
     checked: tuple[str, ...] = ()
-    """The codes of the checks that were run, in order."""
+    """The codes of the checks that were tried, in order. Where the plugin does not
+    offer what is to be checked, only its definition is."""
     findings: tuple[Finding, ...] = ()
     exempted: Mapping[str, str] = field(factory=dict)
     """The codes that the suite leaves out, and why."""

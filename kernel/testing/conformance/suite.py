@@ -56,6 +56,10 @@ class NotOfferedError(Exception):
     """What is to be checked is not there; the text says why."""
 
 
+class NotShownError(Exception):
+    """The suite does not give what a check needs; the text says what."""
+
+
 # --- checks -----------------------------------------------------------------------
 
 
@@ -250,27 +254,29 @@ class Bench(Generic[S]):
         whole = self.hosted(trying(0))
         if whole.longest > BLOCKED_SECONDS:
             yield f"it holds the event loop for {whole.longest:.1f} s"
-        for at in spread(whole.suspensions, POINTS):
-            where = f"cancelled at its suspension {at} of {whole.suspensions}"
-            try:
-                ended = self.hosted(trying(at))
-            except HungError as error:
-                yield f"{where}, {error}"
-                return
-            if ended.swallowed:
-                yield f"{where}, it ended in another way than by being cancelled"
-                return
+        with unclosed() as said:
+            for at in spread(whole.suspensions, POINTS):
+                where = f"cancelled at its suspension {at} of {whole.suspensions}"
+                try:
+                    ended = self.hosted(trying(at))
+                except HungError as error:
+                    yield f"{where}, {error}"
+                    return
+                if ended.swallowed:
+                    yield f"{where}, it ended in another way than by being cancelled"
+                    return
+        for text in sorted(set(said)):
+            yield f"cancelled, it leaves things behind; Python says: {text}"
 
     def leaks(self, work: Callable[[Case[S]], Awaitable[object]]) -> Iterator[str]:
         """Yield what is left behind by a piece of work that was done a few times."""
         stray: list[str] = []
 
         async def whole(case: Case[S]) -> None:
+            await _breathe()  # what the surroundings began has to be there
             known = {one.id for one in anyio.get_running_tasks()}
             await work(case)
-            # What was cancelled may need a moment to end.
-            for _ in range(10):
-                await anyio.lowlevel.checkpoint()
+            await _breathe()  # what was cancelled may need a moment to end
             stray.extend(
                 str(one.name)
                 for one in anyio.get_running_tasks()
@@ -300,6 +306,11 @@ class Bench(Generic[S]):
         children = after.children - before.children
         if len(children) >= RUNS:
             yield f"{len(children)} child processes were left after {RUNS} runs"
+
+
+async def _breathe() -> None:
+    for _ in range(10):
+        await anyio.lowlevel.checkpoint()
 
 
 # --- the suite --------------------------------------------------------------------
@@ -386,18 +397,18 @@ def check(suite: type[Suite], *, backend: str | None = None) -> Report:
     Raises:
         InvalidValueError: the suite names a version or a code that does not exist.
     """
-    checks = _chosen(suite)
     findings: list[Finding] = []
-    for one in checks:
+    checked: list[str] = []
+    for one in _chosen(suite):
         for loop in backends() if backend is None else (backend,):
             found, absent = _run(suite, one, loop)
             findings += found
-            if absent is not None:
-                findings.append(Finding(one.code, f"not checked: {absent}", loop))
+            if absent is None and one.code not in checked:
+                checked.append(one.code)
     return Report(
         suite.checks.kind,
         suite.version,
-        tuple(one.code for one in checks),
+        tuple(checked),
         tuple(findings),
         dict(suite.exempt),
     )
@@ -422,18 +433,23 @@ def _chosen(suite: type[Suite]) -> Sequence[Check]:
 def _run(
     suite: type[Suite], one: Check, backend: str
 ) -> tuple[list[Finding], str | None]:
-    """Return what a check found, and why it could not be tried, if it could not."""
+    """Return what a check found, and why it could not be tried, if it could not.
+
+    Without the thing itself nothing else can be tried, and only one check says so.
+    """
     bench = Bench(suite, backend)
-    first = one is suite.checks.of(suite.version)[0]
+    found: list[Finding] = []
     try:
-        found = [Finding(one.code, text, backend) for text in one.run(bench)]
+        for text in one.run(bench):
+            found.append(Finding(one.code, text, backend))
     except NotOfferedError as error:
         # Said once, by the check of the definition, which is the first.
-        if first:
-            return [Finding(one.code, str(error), backend)], None
-        return [], f"see {suite.checks.of(1)[0].code}: {error}"
-    except HungError as error:
-        return [Finding(one.code, str(error), backend)], None
+        first = suite.checks.of(suite.version)[0]
+        if one is not first:
+            return [], f"see {first.code}: {error}"
+        found.append(Finding(one.code, str(error), backend))
+    except (NotShownError, HungError) as error:
+        found.append(Finding(one.code, str(error), backend))
     return found, None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .suite import Bench, Case, Host, Suite, pictures
+from .suite import Bench, Case, Host, NotShownError, Suite, pictures
 
 Look = Callable[[Case[Any], Host], Awaitable[Mapping[str, str]]]
 """Returns what is told now, by name."""
@@ -47,8 +47,7 @@ def restless(bench: Bench[Any], look: Look) -> Iterator[str]:
 def unchanged(bench: Bench[Any], look: Look) -> Iterator[str]:
     """Yield what is told in the same words though it changed."""
     if not bench.kind.changes():
-        yield "the suite does not say how to `change` what is told of"
-        return
+        raise NotShownError("the suite does not say how to `change` what is told of")
 
     async def around(case: Case[Any], host: Host) -> tuple[Mapping[str, str], ...]:
         before = await look(case, host)
