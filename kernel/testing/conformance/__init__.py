@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Report as Report,
     )
     from .skills import SkillConformance as SkillConformance
+    from .stores import StoreConformance as StoreConformance
     from .suite import Check as Check, check as check
     from .tools import ToolConformance as ToolConformance, ToolExample as ToolExample
 
@@ -35,6 +36,7 @@ _HOMES = {
     "providers": ("ProviderConformance", "ProviderExample"),
     "report": ("Finding", "NonconformingError", "Report"),
     "skills": ("SkillConformance",),
+    "stores": ("StoreConformance",),
     "suite": ("Check", "check"),
     "tools": ("ToolConformance", "ToolExample"),
 }

@@ -145,20 +145,22 @@ class Case(Generic[S]):
         url = getattr(self.surroundings, "url", None)
         return text if url is None else text.replace("{url}", url)
 
+    def environment(self) -> dict[str, str]:
+        """Return what the process environment is taken for."""
+        given = self.suite.environment
+        return {name: self.filled(value) for name, value in given.items()}
+
     @asynccontextmanager
     async def host(self) -> AsyncIterator[Host]:
         """Open the suite's plugin in the Location; again, as after a restart."""
         suite = self.suite
-        environment = {
-            name: self.filled(value) for name, value in suite.environment.items()
-        }
         with _configuration_file(self.filled(suite.configuration)) as file:
             runtime = open_runtime(
                 "memory://",
                 plugins=[_MemoryStore(), suite.plugin],
                 load_entry_points=False,
                 on_permission="deny",
-                environment={**environment, "DOVETAIL_CONFIG": file},
+                environment={**self.environment(), "DOVETAIL_CONFIG": file},
             )
             (state,) = (
                 one for one in runtime.plugins.states() if one.name != _MemoryStore.name

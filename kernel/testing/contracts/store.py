@@ -10,6 +10,10 @@ author of one::
         def open_store(self, name="main"):
             return open_my_store(f"my://{self.folder}/{name}")
 
+Each part of the contract is a class of its own, for those that are kept apart
+(``conformance.stores``). A part of a released version never gets new tests: new
+promises are a new part.
+
 The tests are plain ``async def`` functions: run them with anyio's pytest plugin
 (``anyio_mode = "auto"``), on asyncio and on trio.
 """
@@ -106,8 +110,8 @@ def seqs(records: Sequence[EventRecord]) -> list[int]:
     return [one.seq for one in records]
 
 
-class StoreContract:
-    """Inherit it, name the class ``Test...``, and say how your store is opened."""
+class StoreCase:
+    """What every part of the contract needs: a store."""
 
     def open_store(self, name: str = "main") -> AbstractAsyncContextManager[Store]:
         """Return the store of this name.
@@ -117,7 +121,10 @@ class StoreContract:
         """
         raise NotImplementedError
 
-    # --- the log ------------------------------------------------------------------
+
+class LogContract(StoreCase):
+    """Events are kept whole, in order, without a gap, and change only where retention
+    and repair may change them."""
 
     async def test_an_unknown_session_has_no_head_and_no_rows(self) -> None:
         def look(reader: Reader) -> list[object]:
@@ -340,7 +347,10 @@ class StoreContract:
             head = await store.read(lambda reader: reader.head("a"))
             assert head == Head(1, record("a", 1).hash)
 
-    # --- transactions -------------------------------------------------------------
+
+class TransactionContract(StoreCase):
+    """A transaction is whole or nothing, alone, and known to its caller, also when it
+    is cancelled."""
 
     async def test_a_transaction_sees_its_own_writes(self) -> None:
         def work(transaction: Transaction) -> list[object]:
@@ -574,7 +584,9 @@ class StoreContract:
             assert not found
             assert await store.read(_everything) == ((), (), (), ())
 
-    # --- reading ------------------------------------------------------------------
+
+class ReadingContract(StoreCase):
+    """A read sees everything that was confirmed before it, on one consistent view."""
 
     async def test_a_read_sees_everything_confirmed_before_it(self) -> None:
         async with self.open_store() as store:
@@ -614,7 +626,10 @@ class StoreContract:
             assert caught[0] is failure
             assert await store.read(lambda reader: reader.head("a")) is None
 
-    # --- projections --------------------------------------------------------------
+
+class ProjectionContract(StoreCase):
+    """Projected rows are read back as they were put, in their orders, and cleared for
+    one session alone."""
 
     async def test_every_row_is_read_back_as_it_was_put(self) -> None:
         session = SessionRow(
@@ -907,7 +922,10 @@ class StoreContract:
             assert await store.read(lambda reader: reader.session("b")) == other
             assert await store.read(lambda reader: reader.head("nobody")) is None
 
-    # --- operational rows ---------------------------------------------------------
+
+class RowContract(StoreCase):
+    """Admissions are made once, fences only grow, approvals keep their order, and large
+    values are kept under their digest."""
 
     async def test_an_admission_is_made_once_and_never_changed(self) -> None:
         first = AdmissionRow("a", "key", "d1", "steer", b"receipt")
@@ -993,7 +1011,10 @@ class StoreContract:
             ):
                 assert await store.read(_blob(digest)) == expected
 
-    # --- opening, closing, other processes ----------------------------------------
+
+class OpeningContract(StoreCase):
+    """What was confirmed is there when the store is opened again, names are separate,
+    and other processes are noticed."""
 
     async def test_what_was_confirmed_is_there_when_it_is_opened_again(self) -> None:
         async with self.open_store() as store:
@@ -1070,6 +1091,18 @@ class StoreContract:
                 await told.wait()
         assert ended == []
         assert own == []
+
+
+class StoreContract(
+    LogContract,
+    TransactionContract,
+    ReadingContract,
+    ProjectionContract,
+    RowContract,
+    OpeningContract,
+):
+    """All of it. Inherit it, name the class ``Test...``, and say how your store is
+    opened."""
 
 
 def _page(after: int) -> Callable[[Reader], Sequence[EventRecord]]:
