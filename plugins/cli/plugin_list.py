@@ -24,6 +24,7 @@ from dovetail.kernel import (
 
 from .exits import FAILED, SUCCEEDED
 from .listing import table
+from .new_plugin import new_command
 from .options import json_line, json_option
 from .program import CommandLine
 from .terminal import Terminal, first_line, visible
@@ -35,7 +36,10 @@ STORE = "sqlite://"
 
 @click.group("plugins")
 def plugins_command() -> None:
-    """Show and check what is installed."""
+    """Show and check what is installed, and begin something new."""
+
+
+plugins_command.add_command(new_command)
 
 
 # --- list -------------------------------------------------------------------------
