@@ -79,7 +79,9 @@ class Hooks:
         ``sqlite:///a.db``.
 
         Result: an async context manager that yields the Store, or None for "not mine".
-        The first answer in plugin order wins; later plugins are not asked.
+        An installed plugin that is called like the URL's scheme is asked before all
+        others, so that no other needs to be imported. The first answer in plugin order
+        wins; later plugins are not asked.
 
         When: once when a runtime opens, outside any Location. The store closes after
         everything else.

@@ -288,9 +288,12 @@ class Runtime:
                 await self._opened_store.__aexit__(None, None, None)
 
     def _store_manager(self) -> AbstractAsyncContextManager[Store]:
-        found = self.plugins.first("dovetail_open_store", url=self._url)
+        kind = self._url.partition(":")[0]
+        # The plugin that is called like the URL, before all are imported to be asked.
+        found = self.plugins.ask(kind, "dovetail_open_store", url=self._url)
         if found is None:
-            kind = self._url.partition(":")[0]
+            found = self.plugins.first("dovetail_open_store", url=self._url)
+        if found is None:
             raise StoreUnknownError(
                 f"{kind}:...", "no plugin opens this kind of URL; try sqlite:///FILE"
             )

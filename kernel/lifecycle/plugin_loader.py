@@ -11,6 +11,7 @@ themselves, and the same on every machine (law plugins.5).
 """
 
 import importlib.metadata
+import inspect
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
@@ -60,11 +61,11 @@ def load_plugins(
     table: HookTable = HOOKS,
     clock: Clock | None = None,
 ) -> PluginSet:
-    """Find plugins, load those that are wanted, and return them in order.
+    """Find plugins and return them; those that are wanted are loaded on first need.
 
     Installed plugins are found by their metadata; only one that is wanted is imported,
-    one at a time. ``allow`` and ``deny`` are for installed plugins, by entry-point
-    name; the variables DOVETAIL_LOAD_PLUGINS and DOVETAIL_DISABLE_PLUGINS narrow
+    one at a time: see ``PluginSet``. ``allow`` and ``deny`` are for installed plugins,
+    by entry-point name; DOVETAIL_LOAD_PLUGINS and DOVETAIL_DISABLE_PLUGINS narrow
     further. An object of ``given`` is called by its attribute ``name``, which must not
     be taken, or by its module's or class's name, which is made unique. The order is
     that of the names, but for what plugins declare in ``before`` and ``after``.
@@ -73,41 +74,105 @@ def load_plugins(
     """
     manager = table.manager()
     clock = clock or SystemClock()
-    chosen = _Choice(allow, deny, environment)
-    found: list[Plugin] = []
-    taken: dict[str, Plugin] = {}
-    if entry_points:
-        for entry, plugin in _installed(found):
-            chosen.judge_installed(plugin)
-            if plugin.state == "loaded":
-                began = clock.monotonic()
-                _load(plugin, entry, manager, table, taken)
-                plugin.seconds = clock.monotonic() - began
-        found += chosen.missing({each.name for each in found})
-    for item in given:
-        name, fixed = name_of(item)
-        plugin = Plugin(name if fixed else _unique(name, taken), "given", None, GIVEN)
-        found.append(plugin)
-        chosen.judge_given(plugin)
-        if plugin.state == "loaded":
-            _register(plugin, item, manager, table, taken)
-    order = ranks(list(taken.values()))
-    for name, plugin in taken.items():
-        plugin.rank = order[name]
-    found = _merged(found, list(order))
-    for each in found:
-        for warning in each.warnings:
-            logger.warning("plugin %r: %s", each.name, warning)
-        if each.state == "failed":
-            logger.warning("%s", each.error)
+    loader = PluginLoader(
+        given,
+        entry_points=entry_points,
+        choice=_Choice(allow, deny, environment),
+        manager=manager,
+        table=table,
+        clock=clock,
+    )
     return PluginSet(
-        found,
+        loader,
         manager,
         on_error,
         table=table,
         clock=clock,
         trace=bool(environment.get(TRACE_VARIABLE)),
     )
+
+
+class PluginLoader:
+    """What metadata says there is, and the import of it, when it is needed."""
+
+    def __init__(
+        self,
+        given: Sequence[object],
+        *,
+        entry_points: bool,
+        choice: "_Choice",
+        manager: pluggy.PluginManager,
+        table: HookTable,
+        clock: Clock,
+    ) -> None:
+        self._choice = choice
+        self._manager = manager
+        self._table = table
+        self._clock = clock
+        self._found: list[Plugin] = []
+        self._taken: dict[str, Plugin] = {}
+        self._entries = list(_installed(self._found)) if entry_points else []
+        for _, plugin in self._entries:
+            choice.judge_installed(plugin)
+        if entry_points:
+            self._found += choice.missing({each.name for each in self._found})
+        self._given = tuple(given)
+        self._loaded = False
+
+    def alone(self, name: str, hook: str) -> Plugin | None:
+        """Return an installed plugin that nothing else has to be imported for.
+
+        None when there is none of this name, or it is not wanted, or it cannot be
+        loaded; and when an object that was given in code may answer the hook, too.
+        """
+        if not self._loaded:
+            if any(_has(item, hook) for item in self._given):
+                return None
+            for entry, plugin in self._entries:
+                if plugin.name == name:
+                    self._load(entry, plugin)
+                    break
+        return self._taken.get(name)
+
+    def all(self) -> Sequence[Plugin]:
+        """Return everything that was found, loaded as far as it is wanted, in order."""
+        if self._loaded:
+            return self._found
+        found = list(self._found)
+        for entry, plugin in self._entries:
+            self._load(entry, plugin)
+        for item in self._given:
+            name, fixed = name_of(item)
+            if not fixed:
+                name = _unique(name, self._taken)
+            plugin = Plugin(name, "given", None, GIVEN)
+            found.append(plugin)
+            self._choice.judge_given(plugin)
+            if plugin.state == "loaded":
+                _register(plugin, item, self._manager, self._table, self._taken)
+        order = ranks(list(self._taken.values()))
+        for name, plugin in self._taken.items():
+            plugin.rank = order[name]
+        self._found = _merged(found, list(order))
+        self._loaded = True
+        for each in self._found:
+            for warning in each.warnings:
+                logger.warning("plugin %r: %s", each.name, warning)
+            if each.state == "failed":
+                logger.warning("%s", each.error)
+        return self._found
+
+    def _load(self, entry: importlib.metadata.EntryPoint, plugin: Plugin) -> None:
+        if plugin.state != "loaded" or self._taken.get(plugin.name) is plugin:
+            return
+        began = self._clock.monotonic()
+        _load(plugin, entry, self._manager, self._table, self._taken)
+        plugin.seconds = self._clock.monotonic() - began
+
+
+def _has(item: object, hook: str) -> bool:
+    # Nothing of a stranger's runs for this question.
+    return inspect.getattr_static(item, hook, None) is not None
 
 
 def _merged(found: Sequence[Plugin], loaded: Sequence[str]) -> list[Plugin]:

@@ -9,8 +9,9 @@ what the hooks hand over.
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 import pluggy
 from attrs import has
@@ -42,8 +43,19 @@ MAX_SHOWN = 60
 """Characters of one value in a trace."""
 
 
+class Loader(Protocol):
+    """Who has found the plugins, and imports them."""
+
+    def all(self) -> Sequence[Plugin]: ...
+
+    def alone(self, name: str, hook: str) -> Plugin | None: ...
+
+
 class PluginSet:
     """The plugins of one runtime, and the way to call their hooks.
+
+    They are imported when somebody asks for more than one of them: for what was found,
+    or for a hook that each of them may have. ``ask`` imports the one that is asked.
 
     A hook is named by its text, or by its specification: then the arguments and the
     result are checked by type checkers, as in
@@ -52,7 +64,7 @@ class PluginSet:
 
     def __init__(
         self,
-        found: Sequence[Plugin],
+        loader: Loader,
         manager: pluggy.PluginManager,
         on_error: Callable[[PluginError], None] | None = None,
         *,
@@ -62,19 +74,26 @@ class PluginSet:
     ) -> None:
         self.manager = manager
         """pluggy's own registry of the same plugins, for looking things up."""
-        self._found = tuple(found)
+        self._loader = loader
         self._table = table
         self._clock = clock or SystemClock()
         self._trace = trace
-        self._loaded = {each.name: each for each in found if each.state == "loaded"}
-        self._implementing = {
-            hook: tuple(each for each in self._loaded.values() if hook in each.hooks)
-            for hook in table.specs
-        }
         self._on_error = on_error
 
-    def __repr__(self) -> str:
-        return f"<PluginSet {len(self._loaded)} of {len(self._found)} loaded>"
+    @cached_property
+    def _found(self) -> Sequence[Plugin]:
+        return tuple(self._loader.all())
+
+    @cached_property
+    def _loaded(self) -> Mapping[str, Plugin]:
+        return {each.name: each for each in self._found if each.state == "loaded"}
+
+    @cached_property
+    def _implementing(self) -> Mapping[str, Sequence[Plugin]]:
+        return {
+            hook: tuple(each for each in self._loaded.values() if hook in each.hooks)
+            for hook in self._table.specs
+        }
 
     # --- looking ------------------------------------------------------------------
 
@@ -230,6 +249,21 @@ class PluginSet:
             if answer is not None:
                 return answer
         return None
+
+    def ask(self, plugin: str, hook: str, /, **arguments: Any) -> Any:
+        """Return what one installed plugin hands over, and import no other for it.
+
+        None when there is none of this name, or it has no opinion, or when an object
+        that was given in code has the hook, too, and has to be heard in its turn.
+
+        Raises:
+            PluginError: the plugin raised.
+        """
+        spec = self._table.spec(hook)
+        asked = self._loader.alone(plugin, spec.name)
+        if asked is None:
+            return None
+        return self._call(asked, spec.name, _arguments(spec, (), arguments))
 
     def record(self, error: PluginError, plugin: Plugin | None = None) -> None:
         """Note that a plugin did something wrong, and tell whoever listens.

@@ -9,7 +9,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import click
@@ -26,6 +27,8 @@ from .exits import FAILED, INTERRUPTED, SUCCEEDED, USAGE, code_of_error
 from .terminal import Style, Terminal, visible
 
 HOOK = "dovetail_register_commands"
+OWN = "cli"
+"""The plugin of our own commands."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 
 logger = logging.getLogger(__name__)
@@ -61,8 +64,7 @@ def _run(arguments: list[str], terminal: Terminal) -> int:
         # Before the plugins are loaded, because that is what one wants to hear about.
         logging.getLogger("dovetail").setLevel(logging.DEBUG)
     try:
-        plugins = load_plugins(environment=os.environ)
-        program = CommandLine(collect(plugins), plugins)
+        program = CommandLine(load_plugins(environment=os.environ))
         answer = program.main(arguments, prog_name="dovetail", standalone_mode=False)
         terminal.write("")
         sys.stdout.flush()
@@ -121,33 +123,47 @@ class Offered:
 
 
 def collect(plugins: PluginSet) -> dict[str, Offered]:
-    """Return the commands of all plugins by name.
+    """Return the commands of all plugins by name, our own before all others.
 
     One that is wrong, or whose name is taken, is refused alone.
     """
     found: dict[str, Offered] = {}
-
-    for plugin in plugins.implementing(HOOK):
-
-        def register(command: Command, plugin: str = plugin) -> None:
-            problem = _problem(command)
-            if problem is None and command.name in found:
-                problem = (
-                    f"command {command.name!r} is taken by plugin "
-                    f"{found[command.name].plugin!r}"
-                )
-            if problem is not None:
-                plugins.record(PluginError(plugin, problem, hook=HOOK))
-                return
-            found[command.name] = Offered(plugin, command)
-
+    for plugin in sorted(plugins.implementing(HOOK), key=lambda name: name != OWN):
         try:
-            plugins.call(plugin, HOOK, register=register)
+            plugins.call(plugin, HOOK, register=_register(plugins, plugin, found))
         except PluginError:
             # Recorded by the caller. Half of its commands are none of them.
             for name in [name for name, one in found.items() if one.plugin == plugin]:
                 del found[name]
     return found
+
+
+def collect_own(plugins: PluginSet) -> dict[str, Offered]:
+    """Return our own commands, and import no other plugin for it."""
+    found: dict[str, Offered] = {}
+    try:
+        plugins.ask(OWN, HOOK, register=_register(plugins, OWN, found))
+    except PluginError:
+        return {}
+    return found
+
+
+def _register(
+    plugins: PluginSet, plugin: str, found: dict[str, Offered]
+) -> Callable[[Command], None]:
+    def register(command: Command) -> None:
+        problem = _problem(command)
+        if problem is None and command.name in found:
+            problem = (
+                f"command {command.name!r} is taken by plugin "
+                f"{found[command.name].plugin!r}"
+            )
+        if problem is not None:
+            plugins.record(PluginError(plugin, problem, hook=HOOK))
+            return
+        found[command.name] = Offered(plugin, command)
+
+    return register
 
 
 def _problem(command: object) -> str | None:
@@ -170,9 +186,13 @@ def _verbose(context: click.Context, parameter: click.Parameter, value: bool) ->
 
 
 class CommandLine(click.Group):
-    """The group of all commands. Each is loaded when it is run or its help shown."""
+    """The group of all commands. Each is loaded when it is run or its help shown.
 
-    def __init__(self, offered: dict[str, Offered], plugins: PluginSet) -> None:
+    The plugins of others are imported when one of their commands is wanted, or a list
+    of all.
+    """
+
+    def __init__(self, plugins: PluginSet) -> None:
         super().__init__(
             "dovetail",
             help="Durable sessions for AI agents.",
@@ -188,8 +208,13 @@ class CommandLine(click.Group):
             context_settings={"help_option_names": ["-h", "--help"]},
         )
         click.version_option(package_name="dovetail")(self)
-        self.offered = offered
         self.plugins = plugins
+        self._own = collect_own(plugins)
+
+    @cached_property
+    def offered(self) -> Mapping[str, Offered]:
+        """All commands. Every plugin is imported for them."""
+        return collect(self.plugins)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self.offered)
@@ -203,7 +228,7 @@ class CommandLine(click.Group):
                 formatter.write_dl([(name, visible(text)) for name, text in rows])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        one = self.offered.get(cmd_name)
+        one = self._own.get(cmd_name) or self.offered.get(cmd_name)
         if one is None:
             return None
         try:

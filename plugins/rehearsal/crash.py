@@ -117,6 +117,8 @@ class _Watched:
     _asked: dict[str, str] = field(factory=dict)
     _allowed: set[str] = field(factory=set)
     _running: set[str] = field(factory=set)
+    _others: set[str] = field(factory=set)
+    """Calls beside a command. Once they are settled, one outcome is unknown: its."""
 
     async def begin(self, session: Session) -> None:
         """Read what was there before; none of it is running."""
@@ -124,18 +126,20 @@ class _Watched:
         self._asked.clear()
         self._allowed.clear()
         self._running.clear()
+        self._others.clear()
 
     async def look(self, session: Session) -> bool:
-        """Read what is new, and say whether a command is running now."""
+        """Read what is new, and say whether a command is running now, alone."""
         async with session.events(after=self._cursor) as tail:
             async for event in tail:
                 self._take(event)
             self._cursor = tail.cursor
-        return bool(self._running)
+        return bool(self._running) and not self._others
 
     def _take(self, event: Event) -> None:
-        if isinstance(event, ToolCalled) and event.tool == TOOL:
-            self._commands.add(event.call_id)
+        if isinstance(event, ToolCalled):
+            alike = self._commands if event.tool == TOOL else self._others
+            alike.add(event.call_id)
         elif isinstance(event, PermissionAsked) and event.call_id in self._commands:
             self._asked[event.request_id] = event.call_id
         elif isinstance(event, PermissionReplied) and event.request_id in self._asked:
@@ -146,3 +150,4 @@ class _Watched:
         elif isinstance(event, ToolSucceeded | ToolFailed):
             self._running.discard(event.call_id)
             self._commands.discard(event.call_id)
+            self._others.discard(event.call_id)

@@ -202,10 +202,18 @@ def test_a_problem_is_told_once_though_plugins_are_loaded_twice(
     do: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOVETAIL_LOAD_PLUGINS", "cli,sqlite,absent")
-    done = do("sessions")
+    done = do("plugins", "list")
     assert done.code == 0
     warnings = [line for line in done.err.splitlines() if "absent" in line]
     assert len(warnings) == 1
+
+
+def test_what_is_wrong_with_a_plugin_that_is_not_needed_is_not_told(
+    do: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOVETAIL_LOAD_PLUGINS", "cli,sqlite,absent")
+    done = do("sessions")
+    assert (done.code, done.err) == (0, "")
 
 
 def test_without_a_command_the_help_is_shown(do: Callable[..., Done]) -> None:

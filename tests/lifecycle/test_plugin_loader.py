@@ -21,6 +21,7 @@ from dovetail.kernel import (
     PluginState,
     hookimpl,
     load_plugins,
+    open_runtime,
 )
 from dovetail.kernel.lifecycle.plugin_object import HOOKS
 
@@ -87,6 +88,9 @@ class Packages:
             f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
         )
         (information / "entry_points.txt").write_text(text)
+
+    def imported(self) -> set[str]:
+        return {each for each in self.modules if each in sys.modules}
 
     def load(self, **options: Any) -> PluginSet:
         options.setdefault("environment", {})
@@ -190,7 +194,7 @@ def test_a_plugin_that_cannot_be_loaded_disturbs_nobody(
 def test_interrupting_the_import_of_a_plugin_interrupts(packages: Packages) -> None:
     packages.add("fixture_a", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
-        packages.load()
+        packages.load().loaded()
 
 
 @pytest.mark.law("plugins.1")
@@ -224,10 +228,68 @@ def test_only_wanted_plugins_are_imported(packages: Packages) -> None:
         "d": "disabled",
         "e": "denied",
     }
-    imported = {each for each in packages.modules if each in sys.modules}
-    assert imported == {"fixture_a"}
+    assert packages.imported() == {"fixture_a"}
     assert "DOVETAIL_DISABLE_PLUGINS" in (plugins.state("c").error or "")
     assert "DOVETAIL_LOAD_PLUGINS" in (plugins.state("d").error or "")
+
+
+def test_finding_plugins_imports_none_and_asking_one_imports_that_one(
+    packages: Packages,
+) -> None:
+    for name in ("a", "b"):
+        packages.add(f"fixture_{name}", SOUND, name=name)
+    plugins = packages.load(deny=["b"])
+    assert packages.imported() == set()
+    assert plugins.ask("nobody", "dovetail_open_store", url="x") is None
+    assert plugins.ask("b", "dovetail_open_store", url="x") is None
+    assert packages.imported() == set()
+    assert plugins.ask("a", "dovetail_open_store", url="x") == "fixture_a"
+    assert plugins.ask("a", "dovetail_open_location", place=PLACE) is None
+    assert packages.imported() == {"fixture_a"}
+    assert states(plugins) == {"a": "loaded", "b": "denied"}
+
+
+def test_a_plugin_that_was_asked_alone_is_loaded_once(packages: Packages) -> None:
+    packages.add("fixture_a", "raise RuntimeError('no')", name="a")
+    packages.add("fixture_b", SOUND, name="b")
+    plugins = packages.load()
+    for _ in range(2):
+        assert plugins.ask("a", "dovetail_open_store", url="x") is None
+        assert plugins.ask("b", "dovetail_open_store", url="x") == "fixture_b"
+    assert states(plugins) == {"a": "failed", "b": "loaded"}
+    assert plugins.loaded() == ("b",)
+    assert "RuntimeError: no" in (plugins.state("a").error or "")
+
+
+def test_an_object_given_in_code_is_heard_in_its_turn(packages: Packages) -> None:
+    packages.add("fixture_x", SOUND, name="x")
+    plugins = load_plugins([Store("a", "x:")], environment={})
+    assert plugins.ask("x", "dovetail_open_store", url="x://") is None
+    assert plugins.first("dovetail_open_store", url="x://") == "a:x://"
+
+
+async def test_a_runtime_imports_the_store_first_and_the_others_for_a_location(
+    packages: Packages, tmp_path: Path
+) -> None:
+    packages.add(
+        "fixture_store",
+        """
+        from dovetail.kernel.testing import MemoryStorePlugin
+
+        class Plugin(MemoryStorePlugin):
+            name = "memory"
+
+        plugin = Plugin()
+        """,
+        name="memory",
+    )
+    packages.add("fixture_a", SOUND, name="a")
+    with_none = {"DOVETAIL_CONFIG": ""}
+    async with open_runtime("memory://", environment=with_none) as runtime:
+        assert not (await runtime.sessions.list()).items
+        assert packages.imported() == {"fixture_store"}
+        await runtime.location(tmp_path)
+        assert packages.imported() == {"fixture_store", "fixture_a"}
 
 
 def test_an_empty_variable_loads_nothing_installed(packages: Packages) -> None:
@@ -687,7 +749,6 @@ def test_what_others_find_wrong_is_recorded_too() -> None:
     plugins.record(PluginError("a", "its tool has a bad name"))
     assert plugins.state("a").errors == 1
     assert "bad name" in (plugins.state("a").last_error or "")
-    assert repr(plugins) == "<PluginSet 1 of 1 loaded>"
 
 
 def test_every_hook_can_be_called() -> None:

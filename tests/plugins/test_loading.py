@@ -315,8 +315,9 @@ def test_what_is_deprecated_warns_and_works() -> None:
             return f"new {new}"
 
     table = HookTable(Retiring)
+    plugins = load(Old(), Argument(), New(), table=table)
     with pytest.warns(PluginDeprecationWarning) as warned:
-        plugins = load(Old(), Argument(), New(), table=table)
+        assert plugins.loaded() == ("Argument", "New", "Old")
     assert {str(one.message) for one in warned} == {str(OLD_HOOK), str(OLD_ARGUMENT)}
     # Python's warning names the line of the plugin, the state the plugin itself.
     assert {one.filename for one in warned} == {__file__}

@@ -38,8 +38,13 @@ class WatchedPlugins(PluginSet):
         self.__dict__.update(vars(plugins))
         self._watch = points, world, check_request
 
+    def ask(self, plugin: str, hook: str, /, **arguments: Any) -> Any:
+        return self._stored(hook, super().ask(plugin, hook, **arguments))
+
     def first(self, hook: Any, /, *positional: Any, **arguments: Any) -> Any:
-        found = super().first(hook, *positional, **arguments)
+        return self._stored(hook, super().first(hook, *positional, **arguments))
+
+    def _stored(self, hook: Any, found: Any) -> Any:
         if hook != "dovetail_open_store" or found is None:
             return found
         points, _, _ = self._watch
