@@ -213,7 +213,7 @@ def test_what_is_wrong_with_a_plugin_that_is_not_needed_is_not_told(
 ) -> None:
     monkeypatch.setenv("DOVETAIL_LOAD_PLUGINS", "cli,sqlite,absent")
     done = do("sessions")
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.err) == (0, "no sessions\n")
 
 
 def test_without_a_command_the_help_is_shown(do: Callable[..., Done]) -> None:
