@@ -105,7 +105,7 @@ class InputRow:
     delivery: Delivery
     state: InputState
     settled_seq: int | None
-    """Where it was promoted or withdrawn."""
+    """Where it was promoted or withdrawn; None while it is pending."""
     created: int
     key: str | None
 

@@ -7,7 +7,7 @@ who may replay, what was taken out. Knows nothing of what an event says.
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from dovetail.kernel.ports import EventRecord, Head, StoredFact
 from dovetail.kernel.values.errors import (
@@ -21,7 +21,7 @@ from peewee import SQL, fn
 from .blobs import keep, kept
 from .database import MAX_INTEGER, Medium, View, bounded
 from .large_values import is_shrunk, restore, shrink
-from .tables import Aggregate, Event, SetAside, insertion, render, slot
+from .tables import Aggregate, Event, SetAside, insertion, render, slot, slots
 
 AGGREGATE_OF = Aggregate.select(Aggregate.id).where(
     Aggregate.session_id == slot("session_id")
@@ -40,9 +40,9 @@ _CONTENT = (
 )
 
 _PLACE = render(
-    Aggregate.select(
-        Aggregate.id, Aggregate.seq, Aggregate.hash, Aggregate.owner
-    ).where(Aggregate.session_id == slot("session_id")),
+    Aggregate.select(*slots(Aggregate, "session_id")).where(
+        Aggregate.session_id == slot("session_id")
+    ),
     "session_id",
 )
 _EVENTS = render(
@@ -146,7 +146,7 @@ _REMOVE_DATA = render(
     "aggregate",
     "seq",
 )
-_ADD_AGGREGATE = insertion(Aggregate, "id")
+_ADD_AGGREGATE = insertion(Aggregate, "id", "owner", "worker", "fence", "expires")
 _ADD_EVENT = insertion(Event)
 _LAST_POSITIONS = render(
     Event.select(fn.MAX(Event.position)).union_all(
@@ -170,24 +170,34 @@ _SET_OWNER = render(
 )
 
 
-Place = tuple[int, int, bytes, str | None]
-"""The key of a session, and its head: number, hash, owner."""
+class Place(NamedTuple):
+    """What is written of a session with every commit: its key, its head, its lease."""
+
+    id: int
+    seq: int
+    hash: bytes
+    owner: str | None = None
+    worker: str | None = None
+    fence: int | None = None
+    expires: int = 0
 
 
 class EventReads(View):
     """Reading the log."""
 
     def place(self, session_id: str) -> Place | None:
-        """Return the key and the head of a session, or None where it has none yet."""
-        return self.one(_PLACE, (session_id,))
+        """Return the place of a session, or None where it has none yet."""
+        found = self.one(_PLACE, (session_id,))
+        return None if found is None else Place._make(found)
 
     def head(self, session_id: str) -> Head | None:
         found = self.place(session_id)
         if found is None:
             return None
-        _, seq, hash, owner = found
         # A row without events and without an owner only keeps the session's place.
-        return None if seq < 0 and owner is None else Head(seq, hash, owner)
+        if found.seq < 0 and found.owner is None:
+            return None
+        return Head(found.seq, found.hash, found.owner)
 
     def events(
         self,
@@ -271,12 +281,12 @@ class EventWrites(EventReads):
             return
         session_id = records[0].session_id
         found = self.place(session_id)
-        _check_numbers(records, session_id, found[1] + 1 if found else 0)
+        _check_numbers(records, session_id, found.seq + 1 if found else 0)
         last = records[-1]
         if found is None:
             aggregate = self._add_place(session_id, last.seq, last.hash)
         else:
-            aggregate = found[0]
+            aggregate = found.id
             self._move_head(found, last)
         for record in records:
             self._add(aggregate, record)
@@ -286,7 +296,7 @@ class EventWrites(EventReads):
         if owner is None and self.known(session_id) is None:
             return
         self.write(_SET_OWNER, (owner, self.aggregate(session_id)))
-        self._places.pop(session_id, None)
+        self.changed(session_id, owner=owner)
 
     def remove_data(self, records: Sequence[EventRecord]) -> None:
         """See ``Transaction.remove_data``."""
@@ -302,7 +312,7 @@ class EventWrites(EventReads):
         session_id, first = records[0].session_id, records[0].seq
         _check_numbers(records, session_id, first)
         found = self.place(session_id)
-        aggregate = found[0] if found else None
+        aggregate = found.id if found else None
         before = self.one(_LAST_BEFORE, (aggregate, first))
         count = -1 if before is None or before[0] is None else before[0]
         if found is None or count + 1 != first:
@@ -317,7 +327,7 @@ class EventWrites(EventReads):
     def known(self, session_id: str) -> int | None:
         """Return the key of a session, or None where it has none yet."""
         found = self.place(session_id)
-        return None if found is None else found[0]
+        return None if found is None else found.id
 
     def aggregate(self, session_id: str) -> int:
         """Return the key of a session, giving it one where it has none yet."""
@@ -325,15 +335,18 @@ class EventWrites(EventReads):
         return self._add_place(session_id, -1, NO_HASH) if found is None else found
 
     def _add_place(self, session_id: str, seq: int, hash: bytes) -> int:
-        made = self.write(_ADD_AGGREGATE, (session_id, seq, hash, None)).lastrowid
+        made = self.write(_ADD_AGGREGATE, (session_id, seq, hash)).lastrowid
         assert made is not None
-        self._places[session_id] = (made, seq, hash, None)
+        self._places[session_id] = Place(made, seq, hash)
         return made
 
+    def changed(self, session_id: str, **columns: Any) -> None:
+        """Remember what was written of a session's place, beside its key."""
+        self._places[session_id] = self._places[session_id]._replace(**columns)
+
     def _move_head(self, place: Place, last: EventRecord) -> None:
-        aggregate, _, _, owner = place
-        self.write(_MOVE_HEAD, (last.seq, last.hash, aggregate))
-        self._places[last.session_id] = (aggregate, last.seq, last.hash, owner)
+        self.write(_MOVE_HEAD, (last.seq, last.hash, place.id))
+        self.changed(last.session_id, seq=last.seq, hash=last.hash)
 
     def _add(
         self, aggregate: int | None, record: EventRecord, position: int | None = None

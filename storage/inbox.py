@@ -1,8 +1,9 @@
 """The inbox: admitted inputs, and the admissions that outlive them.
 
-Owns the tables ``input`` (a projection) and ``admission`` (operational: there is no
-statement here that changes or deletes one, laws inbox.3 and storage.3). Knows nothing
-of prompts or of what promotion means.
+Owns the table ``input`` and, in the table ``work``, the inputs that wait, which are
+projections; and the table ``admission``, which is operational: there is no statement
+here that changes or deletes one (laws inbox.3 and storage.3). Knows nothing of prompts
+or of what promotion means.
 """
 
 import sqlite3
@@ -14,16 +15,42 @@ from dovetail.kernel.values.prompt import Delivery
 from peewee import SQL
 
 from .event_store import AGGREGATE_OF, EventReads, EventWrites
-from .tables import Admission, Input, insertion, render, slot, slots, upsert
+from .tables import Admission, Input, Work, insertion, render, slot, slots, upsert
 
-_INPUTS = Input.select(*slots(Input, "aggregate")).where(
-    Input.aggregate == AGGREGATE_OF
+INPUT = "input"
+"""What an input is in the table of work."""
+
+_WAITING = Work.select(
+    Work.id,
+    Work.seq,
+    Work.delivery,
+    SQL("'pending'"),
+    SQL("NULL"),
+    Work.created,
+    Work.key,
+).where(Work.aggregate == AGGREGATE_OF, Work.what == SQL(f"'{INPUT}'"))
+_WAITING_INPUT = render(_WAITING.where(Work.id == slot("id")), "session_id", "id")
+_SETTLED_INPUT = render(
+    Input.select(*slots(Input, "aggregate")).where(
+        Input.aggregate == AGGREGATE_OF, Input.id == slot("id")
+    ),
+    "session_id",
+    "id",
 )
-_INPUT = render(_INPUTS.where(Input.id == slot("id")), "session_id", "id")
-_WAITING = _INPUTS.where(Input.state == SQL("'pending'")).order_by(Input.seq, Input.id)
-_PENDING = render(_WAITING, "session_id")
+_IN_ORDER = _WAITING.order_by(Work.seq, Work.id)
+_PENDING = render(_IN_ORDER, "session_id")
 _PENDING_OF = render(
-    _WAITING.where(Input.delivery == slot("delivery")), "session_id", "delivery"
+    _IN_ORDER.where(Work.delivery == slot("delivery")), "session_id", "delivery"
+)
+_PUT_WAITING = upsert(Work, "aggregate", "what", "id")
+_END_WAITING = render(
+    Work.delete().where(
+        Work.aggregate == slot("aggregate"),
+        Work.what == SQL(f"'{INPUT}'"),
+        Work.id == slot("id"),
+    ),
+    "aggregate",
+    "id",
 )
 _PUT_INPUT = upsert(Input, "aggregate", "id")
 
@@ -41,7 +68,8 @@ class InboxReads(EventReads):
     """Reading the inbox."""
 
     def input(self, session_id: str, input_id: str) -> InputRow | None:
-        found = self.one(_INPUT, (session_id, input_id))
+        key = (session_id, input_id)
+        found = self.one(_WAITING_INPUT, key) or self.one(_SETTLED_INPUT, key)
         return InputRow(session_id, *found) if found else None
 
     def pending_inputs(
@@ -63,8 +91,14 @@ class InboxWrites(EventWrites, InboxReads):
     """Writing the inbox."""
 
     def put_input(self, row: InputRow) -> None:
+        aggregate = self.aggregate(row.session_id)
+        if row.state == "pending":
+            waiting = (row.id, row.seq, row.delivery, row.created, row.key)
+            self.write(_PUT_WAITING, (aggregate, INPUT, *waiting))
+            return
+        self.write(_END_WAITING, (aggregate, row.id))
         values = (
-            self.aggregate(row.session_id),
+            aggregate,
             row.id,
             row.seq,
             row.delivery,

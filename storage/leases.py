@@ -1,25 +1,36 @@
-"""Leases: the operational table ``lease``, whose fences only grow."""
+"""Leases: who executes a session, with fences that only grow.
+
+Owns three columns of the table ``aggregate``. Operational: nothing derives them.
+"""
 
 from dovetail.kernel.ports import LeaseRow
 
-from .event_store import AGGREGATE_OF, EventReads, EventWrites
-from .tables import Lease, render, upsert
+from .event_store import EventReads, EventWrites
+from .tables import Aggregate, render, slot
 
-_LEASE = render(
-    Lease.select(Lease.owner, Lease.fence, Lease.expires).where(
-        Lease.aggregate == AGGREGATE_OF
-    ),
-    "session_id",
+_PUT_LEASE = render(
+    Aggregate.update(
+        {
+            Aggregate.worker: slot("worker"),
+            Aggregate.fence: slot("fence"),
+            Aggregate.expires: slot("expires"),
+        }
+    ).where(Aggregate.id == slot("id")),
+    "worker",
+    "fence",
+    "expires",
+    "id",
 )
-_PUT_LEASE = upsert(Lease, "aggregate")
 
 
 class LeaseReads(EventReads):
     """Reading leases."""
 
     def lease(self, session_id: str) -> LeaseRow | None:
-        found = self.one(_LEASE, (session_id,))
-        return LeaseRow(session_id, *found) if found else None
+        found = self.place(session_id)
+        if found is None or found.fence is None:
+            return None
+        return LeaseRow(session_id, found.worker, found.fence, found.expires)
 
 
 class LeaseWrites(EventWrites, LeaseReads):
@@ -32,5 +43,8 @@ class LeaseWrites(EventWrites, LeaseReads):
                 f"the fence of session {row.session_id!r} is {current.fence} and "
                 f"cannot go down to {row.fence}"
             )
-        values = (self.aggregate(row.session_id), row.owner, row.fence, row.expires)
-        self.write(_PUT_LEASE, values)
+        aggregate = self.aggregate(row.session_id)
+        self.write(_PUT_LEASE, (row.owner, row.fence, row.expires, aggregate))
+        self.changed(
+            row.session_id, worker=row.owner, fence=row.fence, expires=row.expires
+        )

@@ -1,7 +1,8 @@
 """The projections: sessions, messages and permission requests.
 
-Owns the tables ``session``, ``message`` and ``permission``, and what it means to clear
-every projection of a session. Knows nothing of how rows follow from events.
+Owns the tables ``session``, ``message`` and ``permission``, the executions in the table
+``work``, and what it means to clear every projection of a session. Knows nothing of how
+rows follow from events.
 """
 
 from collections.abc import Sequence
@@ -16,10 +17,11 @@ from .tables import (
     PROJECTIONS,
     Aggregate,
     Event,
-    Input,
     Message,
     Permission,
     Session,
+    Work,
+    addition,
     render,
     replacement,
     slot,
@@ -60,14 +62,7 @@ _LISTINGS = {
 }
 _WITH_WORK = render(
     Aggregate.select(Aggregate.session_id)
-    .where(
-        Aggregate.id.in_(
-            Input.select(Input.aggregate).where(Input.state == SQL("'pending'"))
-            | Session.select(Session.aggregate).where(
-                Session.status == SQL("'running'")
-            )
-        )
-    )
+    .where(Aggregate.id.in_(Work.select(Work.aggregate)))
     .order_by(Aggregate.id)
 )
 _PUT_SESSION = upsert(Session, "aggregate")
@@ -80,6 +75,16 @@ _CHANGE_SESSION = render(
     *[one.name for one in _CHANGED],
     "aggregate",
     "directory",
+)
+EXECUTION = "execution"
+"""What an execution that has not ended is in the table of work."""
+
+_BEGIN_WORK = addition(Work)
+_END_WORK = render(
+    Work.delete().where(
+        Work.aggregate == slot("aggregate"), Work.what == SQL(f"'{EXECUTION}'")
+    ),
+    "aggregate",
 )
 
 # --- messages ---------------------------------------------------------------------
@@ -267,6 +272,10 @@ class ProjectionWrites(EventWrites, ProjectionReads):
         changes = (*others, folded, aggregate, directory)
         if self.write(_CHANGE_SESSION, changes).rowcount == 0:
             self.write(_PUT_SESSION, (aggregate, directory, *others, folded))
+        if row.status == "running":
+            self.write(_BEGIN_WORK, (aggregate, EXECUTION, "", -1, "", 0, None))
+        else:
+            self.write(_END_WORK, (aggregate,))
 
     def put_message(self, row: MessageRow) -> None:
         aggregate, end = self.aggregate(row.session_id), row.end_seq

@@ -14,7 +14,6 @@ table and, because rows are never deleted, also its place in the creation order.
 from typing import Any, cast
 
 from peewee import (
-    SQL,
     AutoField,
     BlobField,
     CompositeKey,
@@ -44,7 +43,11 @@ class Table(Model):
 
 
 class Aggregate(Table):
-    """One session's log: where it ends and who may replay into it."""
+    """One session's log: where it ends, who may replay into it, and who executes it.
+
+    Every commit of a session writes this row, so what changes with the log is here and
+    not on pages of its own.
+    """
 
     id = AutoField()
     session_id = TextField(unique=True)
@@ -52,6 +55,11 @@ class Aggregate(Table):
     """The last event's, or -1."""
     hash = BlobField()
     owner = TextField(null=True)
+    worker = TextField(null=True)
+    """Whose the lease is, until ``expires``; None once it was given back."""
+    fence = IntegerField(null=True)
+    """The last fencing number; None when there was no lease yet."""
+    expires = IntegerField(null=True)
 
 
 class Event(Table):
@@ -129,17 +137,28 @@ class Session(Table):
     """The title with case folded, because SQLite itself folds ASCII only."""
 
 
-Session.add_index(
-    Session.index(
-        Session.aggregate,
-        where=(Session.status == SQL("'running'")),
-        name="session_running",
-    )
-)
+class Work(Table):
+    """One thing that is left to do: an input that waits, or an execution.
+
+    What is done leaves: this stays small, and who looks for work reads all of it.
+    """
+
+    aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
+    what = TextField()
+    """``input`` or ``execution``; only an input has the rest."""
+    id = TextField()
+    seq = IntegerField()
+    delivery = TextField()
+    created = IntegerField()
+    key = TextField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("aggregate", "what", "id")
+        without_rowid = True
 
 
 class Input(Table):
-    """One admitted input and its state."""
+    """One input that waits no more, and what became of it."""
 
     aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
     id = TextField()
@@ -153,16 +172,6 @@ class Input(Table):
     class Meta:
         primary_key = CompositeKey("aggregate", "id")
         without_rowid = True
-
-
-Input.add_index(
-    Input.index(
-        Input.aggregate,
-        Input.seq,
-        where=(Input.state == SQL("'pending'")),
-        name="input_pending",
-    )
-)
 
 
 class Message(Table):
@@ -251,32 +260,28 @@ class Approval(Table):
     expires = IntegerField(null=True)
 
 
-class Lease(Table):
-    """Who executes a session."""
-
-    aggregate = ForeignKeyField(
-        Aggregate, column_name="aggregate", primary_key=True, index=False
-    )
-    owner = TextField(null=True)
-    fence = IntegerField()
-    expires = IntegerField()
-
-
 TABLES: tuple[type[Table], ...] = (
     Aggregate,
     Event,
     SetAside,
     Blob,
     Session,
+    Work,
     Input,
     Message,
     Permission,
     Epoch,
     Admission,
     Approval,
-    Lease,
 )
-PROJECTIONS: tuple[type[Table], ...] = (Session, Input, Message, Permission, Epoch)
+PROJECTIONS: tuple[type[Table], ...] = (
+    Session,
+    Work,
+    Input,
+    Message,
+    Permission,
+    Epoch,
+)
 
 
 def schema() -> list[str]:
@@ -320,6 +325,13 @@ def insertion(table: type[Table], *omitted: str) -> str:
     """Return the statement that inserts a row."""
     values = slots(table, *omitted)
     return render(table.insert(values), *[one.name for one in values])
+
+
+def addition(table: type[Table]) -> str:
+    """Return the statement that inserts a row where its key does not exist."""
+    values = slots(table)
+    query = table.insert(values).on_conflict_ignore()
+    return render(query, *[one.name for one in values])
 
 
 def replacement(table: type[Table]) -> str:

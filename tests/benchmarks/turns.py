@@ -283,7 +283,11 @@ async def sessions_20(bench: Bench) -> list[Line]:
 
 
 async def disk(bench: Bench) -> list[Line]:
-    """Bytes written to the disk per turn, and how the database grows."""
+    """Bytes written to the disk per turn, and how the database grows.
+
+    What is written to a log is folded into the file later, once for many turns: both
+    are made to do it at the end of what is counted, and of nothing more than that.
+    """
     counted = bench.of(100, 200)
     folder, database, other = bench.folder(), bench.file(), bench.file()
     floor = Floor(bench.url, other)
@@ -293,9 +297,11 @@ async def disk(bench: Bench) -> list[Line]:
         body = await asked_last(bench.url)
 
         async def count(work: Any, path: Path) -> tuple[Series, Series]:
+            _fold(path)
             written, size = _written(), _size(path)
             for _ in range(counted):
                 await work()
+            _fold(path)
             grown = (_size(path) - size) / counted
             return (
                 Series(((_written() - written) / counted,)),
@@ -329,6 +335,14 @@ def _written() -> int:
     except OSError:
         return 0
     return int(dict(line.split(": ") for line in lines)["write_bytes"])
+
+
+def _fold(path: Path) -> None:
+    """Bring what is in a database's write-ahead log into the database."""
+    connection = sqlite3.connect(path)
+    (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+    connection.close()
+    assert not busy
 
 
 def _size(path: Path) -> int:

@@ -249,7 +249,7 @@ async def test_a_file_whose_tables_are_gone_is_told_as_damaged(
     path = tmp_path / "a.db"
     async with open_sqlite(path):
         pass
-    bare(path).execute("DROP TABLE input")
+    bare(path).execute("DROP TABLE work")
     with pytest.raises(StoreDamagedError):
         async with open_sqlite(path) as store:
             await store.read(lambda reader: reader.pending_inputs("a"))
@@ -275,8 +275,11 @@ async def test_opening_does_not_look_at_projection_rows(
     async with open_sqlite(path):
         pass
     connection = bare(path)
-    connection.execute("INSERT INTO aggregate VALUES (1, 'a', -1, x'', NULL)")
+    connection.execute(
+        "INSERT INTO aggregate (id, session_id, seq, hash) VALUES (1, 'a', -1, x'')"
+    )
     connection.execute("INSERT INTO input VALUES (1, 'i', 5, 'nonsense', 'x', 9, 9, 9)")
+    connection.execute("INSERT INTO work VALUES (1, 'x', 'j', 5, 'x', 9, 9)")
     connection.execute("INSERT INTO message VALUES (1, -7, '', '', 'text', 'text')")
     connection.close()
     async with open_sqlite(path) as store:

@@ -9,7 +9,7 @@ from dovetail.storage.migrations import STEPS
 from dovetail.storage.opening import open_writer
 from dovetail.storage.sqlite import SqliteTransaction
 
-PROJECTIONS = ("session", "input", "message", "permission", "epoch")
+PROJECTIONS = ("session", "work", "input", "message", "permission", "epoch")
 
 
 class MemoryDesk:
