@@ -1,6 +1,7 @@
 """Environments: fresh ones, in which something is installed without a network."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -54,3 +55,56 @@ def _checked(command: "Iterable[str | Path]", cwd: Path | None) -> str:
     )
     assert done.returncode == 0, f"{command} ended so:\n{done.stdout}"
     return done.stdout
+
+
+# --- for those who are told to install things themselves --------------------------
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILT_FROM = (
+    *("kernel", "storage", "builtin_tools", "plugins"),
+    *("pyproject.toml", "setup.py", "README.md", "LICENSE"),
+)
+
+
+def build_wheel(base: Path) -> Path:
+    """Build the wheel of dovetail from a copy of this tree; return its folder."""
+    source, wheels = base / "source", base / "wheels"
+    source.mkdir(parents=True)
+    for name in BUILT_FROM:
+        if (ROOT / name).is_dir():
+            left_out = shutil.ignore_patterns("__pycache__", ".*")
+            shutil.copytree(ROOT / name, source / name, ignore=left_out)
+        else:
+            shutil.copy(ROOT / name, source / name)
+    command = [sys.executable, "-m", "pip", "wheel", *OFFLINE, "--wheel-dir", wheels]
+    _checked([*command, source], None)
+    return wheels
+
+
+def borrow_libraries(folder: Path) -> None:
+    """Fill a folder with links to all installed packages but dovetail and pip."""
+    folder.mkdir()
+    for site in site_folders():
+        for path in Path(site).iterdir():
+            name = path.name.lower()
+            if "dovetail" not in name and not name.startswith("pip"):
+                (folder / path.name).symlink_to(path)
+
+
+def offline(base: Path) -> dict[str, str]:
+    """Return variables with which pip needs no network.
+
+    It finds the wheel of dovetail, and everything else is there already: in a folder
+    of the path, as if it were installed wherever one looks.
+    """
+    wheels = build_wheel(base)
+    borrow_libraries(base / "libraries")
+    return {
+        "PYTHONPATH": str(base / "libraries"),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+        # To pip this means: no isolation.
+        "PIP_NO_BUILD_ISOLATION": "false",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_CONFIG_FILE": os.devnull,
+    }

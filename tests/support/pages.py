@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ BLOCK = re.compile(
     r"^```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.M | re.S,
 )
-HOWS = ("rehearsal", "continues", "file", "console", "output", "skip")
+HOWS = ("rehearsal", "continues", "file", "console", "line", "output", "skip")
 
 
 @frozen
@@ -31,6 +32,15 @@ class Block:
         path = folder / self.detail
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.text, encoding="utf-8")
+
+    def replace_line_in(self, folder: Path) -> None:
+        """Put it in the place of the one line of a file that begins like it."""
+        path = folder / self.detail
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        begin = self.text.partition("=")[0] + "="
+        (at,) = [at for at, line in enumerate(lines) if line.startswith(begin)]
+        lines[at] = self.text
+        path.write_text("".join(lines), encoding="utf-8")
 
 
 def blocks_of(page: str) -> list[Block]:
@@ -62,6 +72,8 @@ class Shell:
     """A shell in which commands are typed one after another."""
 
     END = "--- the command ended with"
+    LIMIT = 300
+    """Seconds that bound a hang, and nothing else."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -74,8 +86,10 @@ class Shell:
             text=True,
             encoding="utf-8",
         )
+        self._limit = threading.Timer(self.LIMIT, self._process.kill)
 
     def __enter__(self) -> "Shell":
+        self._limit.start()
         return self
 
     def __exit__(
@@ -84,6 +98,7 @@ class Shell:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._limit.cancel()
         self._process.kill()
         self._process.communicate()
 
@@ -91,7 +106,9 @@ class Shell:
         """Run a command and return how it ended and all that it printed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"{command} </dev/null\necho '{self.END}' $?\n")
+        self._process.stdin.write(
+            f"{{ {command}\n}} </dev/null\necho '{self.END}' $?\n"
+        )
         self._process.stdin.flush()
         printed = ""
         for line in self._process.stdout:
@@ -106,6 +123,11 @@ class Shell:
         for command, shown in commands_of(block):
             code, printed = self.type(command)
             assert code == 0, f"{where}: {command} ended with {code}:\n{printed}"
-            assert fits(printed, shown), (
+            # How wide a column is depends on what else is in it.
+            assert fits(_narrow(printed), _narrow(shown)), (
                 f"{where}: {command} shows\n{shown}\nbut this is printed:\n{printed}"
             )
+
+
+def _narrow(text: str) -> str:
+    return re.sub(" {2,}", "  ", text)
