@@ -34,7 +34,7 @@ from ..values.location import Location
 from ..values.messages import Message, Usage
 from ..values.prompt import AdmittedPrompt, Budget, Delivery, Input, Prompt, check_key
 from ..values.tool import Failure
-from . import inbox
+from . import inbox, ownership
 from .continuation import ContinuationReport
 from .coordinator import Coordinator, Outcome
 from .history import History, message_of
@@ -61,8 +61,8 @@ class SessionInfo:
     created: int
     """Milliseconds since 1970."""
     updated: int
-    status: str
-    """``running`` or ``idle``, as last recorded."""
+    status: Literal["running", "lost", "idle"]
+    """``lost`` when it was running and no process holds it any more."""
     outcome: Outcome
     """How the last execution ended."""
     steps: int = 0
@@ -163,15 +163,19 @@ class Sessions(Upkeep):
         directory = None if location is None else Location.at(location).directory
         _check_limit(limit)
         before = _from_cursor("sessions", cursor)
-        rows = await self._log.read(
-            lambda reader: reader.sessions(
+        now = self._log.clock.now()
+
+        def read(reader: Reader) -> Page[SessionInfo]:
+            rows = reader.sessions(
                 directory=directory, search=search, before=before, limit=limit + 1
             )
-        )
-        more = (
-            _to_cursor("sessions", rows[limit - 1].position) if rows[limit:] else None
-        )
-        return Page([_info(row) for row in rows[:limit]], more)
+            last = rows[limit - 1].position if rows[limit:] else None
+            return Page(
+                [_info(reader, row, now) for row in rows[:limit]],
+                None if last is None else _to_cursor("sessions", last),
+            )
+
+        return await self._log.read(read)
 
 
 class Session:
@@ -322,7 +326,10 @@ class Session:
         Raises:
             SessionNotFoundError: the session is gone.
         """
-        return _info(await self._log.read(lambda rows: existing_session(rows, self.id)))
+        now = self._log.clock.now()
+        return await self._log.read(
+            lambda rows: _info(rows, existing_session(rows, self.id), now)
+        )
 
     async def held_until(self) -> int | None:
         """Return until when a process holds the session, unless it renews its lease
@@ -520,7 +527,11 @@ def _from_cursor(listing: str, cursor: str | None) -> int | None:
     raise CursorInvalidError("cursor", cursor, f"it is not a cursor of {listing}")
 
 
-def _info(row: SessionRow) -> SessionInfo:
+def _info(rows: Reader, row: SessionRow, now: int) -> SessionInfo:
+    status: Literal["running", "lost", "idle"] = "idle"
+    if row.status == "running":
+        held = ownership.held_until(rows, row.id, "", now) is not None
+        status = "running" if held else "lost"
     reason = (
         Failure(row.reason_code, row.reason_message or "") if row.reason_code else None
     )
@@ -534,7 +545,7 @@ def _info(row: SessionRow) -> SessionInfo:
         parent=row.parent,
         created=row.created,
         updated=row.updated,
-        status=row.status,
+        status=status,
         outcome=outcome,
         steps=row.steps,
         usage=Usage(

@@ -59,7 +59,7 @@ async def left_work(session: Session, info: SessionInfo) -> LeftWork | None:
     """
     reason = info.outcome.reason
     unaccepted = reason is not None and reason.code == UNACCEPTED
-    if info.status != "running" and not unaccepted:
+    if info.status == "idle" and not unaccepted:
         return None
     report = await session.continuation()
     cut = None

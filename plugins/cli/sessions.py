@@ -60,7 +60,7 @@ def sessions_command(
 
 
 def _row(info: SessionInfo) -> tuple[str, ...]:
-    outcome = "running" if info.status == "running" else info.outcome.status
+    outcome = info.outcome.status if info.status == "idle" else info.status
     return (
         info.id,
         when(info.updated),

@@ -147,6 +147,8 @@ async def test_nothing_goes_on_before_somebody_accepts(home: Home, held: Held) -
                 await person.until("to accept it and go on: dovetail run --session ")
                 assert await person.end() == 3
             assert await kinds(home, id) == before
+            # What was there to accept took longer than the lease.
+            assert " lost " in (await home.do("sessions")).out
             # Nobody to ask: it is recorded that it waits.
             alone = await home.do("run", "--continue", "--json")
             assert alone.code == 3

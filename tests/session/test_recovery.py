@@ -132,6 +132,35 @@ async def accept(session: Session) -> Any:
         return await session.resume(accept=(await session.continuation()).digest)
 
 
+# --- listing ----------------------------------------------------------------------
+
+
+async def test_a_session_that_nobody_holds_any_more_is_listed_as_lost(
+    tmp_path: Path,
+) -> None:
+    seen: list[str] = []
+
+    async def look(session: Session) -> None:
+        seen.append((await session.info()).status)
+
+    gate = Gate()
+
+    async def body(input: Input, context: ToolContext) -> str:
+        await gate.pass_through()
+        return ""
+
+    tool = Ran().tool(body=body)
+    state = await left(tmp_path, [calls(call("do"))], tool, at=gate, before=look)
+    assert seen == ["running"]
+    provider = ScriptedProvider(text("done"))
+    async with on(state, Ran().tool(), plugins=[provider], lives=1) as runtime:
+        [listed] = await runtime.sessions.list()
+        session = await runtime.sessions.get("it")
+        assert listed.status == (await session.info()).status == "lost"
+        assert (await accept(session)).succeeded
+        assert (await session.info()).status == "idle"
+
+
 # --- the report -------------------------------------------------------------------
 
 

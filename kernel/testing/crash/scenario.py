@@ -156,7 +156,7 @@ class CrashRun:
             outcome = await session.wait()
             info = await session.info()
             reason = outcome.reason.code if outcome.reason else None
-            if info.status == "running" or reason == UNACCEPTED:
+            if info.status != "idle" or reason == UNACCEPTED:
                 await self._accept(session)
             elif await session.pending():
                 await session.resume()
