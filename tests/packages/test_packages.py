@@ -159,7 +159,7 @@ def test_its_own_tests_pass_where_it_is_installed(
     # Without its sources: its tests are of what was installed.
     left_out = shutil.ignore_patterns("src")
     shutil.copytree(installed.sources / name, folder, ignore=left_out)
-    options = ("-q", "-p", "no:cacheprovider")
+    options = ("-q", "-p", "no:cacheprovider", "--basetemp", tmp_path / "base")
     said = installed.python("-m", "pytest", *options, cwd=folder)
     assert " passed" in said
     assert "skipped" not in said

@@ -38,6 +38,22 @@ def new_client() -> httpx.AsyncClient:
     )
 
 
+class Body(httpx.AsyncByteStream):
+    """What is sent. httpx's own is a generator, which a request that is cancelled while
+    it is sent leaves behind unfinished."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = [data]
+
+    def __aiter__(self) -> "Body":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
 class LanternRoute(ProviderRoute):
     """One way to one model."""
 
@@ -58,12 +74,11 @@ class LanternRoute(ProviderRoute):
         self, request: ModelRequest
     ) -> AsyncIterator[AsyncIterator[ModelEvent]]:
         try:
+            body = encode_request(request)
             sent = self._client.build_request(
-                "POST",
-                self._url,
-                content=encode_request(request),
-                headers=self._headers,
+                "POST", self._url, content=body, headers=self._headers
             )
+            sent.stream = Body(body)
             response = await self._client.send(sent, stream=True)
         except httpx.InvalidURL:
             raise self._fault("provider.invalid_request", "its URL is none") from None
