@@ -1,7 +1,6 @@
 """The command ``plugins new``: a package to begin with."""
 
 import shlex
-from pathlib import Path
 
 import click
 
@@ -28,10 +27,10 @@ def new_command(context: click.Context, name: str, into: str | None) -> None:
     names = PluginName.of(name, _found(context))
     folder = names.distribution if into is None else into
     try:
-        write_skeleton(names, Path(folder))
+        write_skeleton(names, folder)
     except OSError as error:
         raise click.ClickException(
-            f"{folder} cannot be written ({error.strerror})"
+            f"{visible(folder)} cannot be written ({error.strerror})"
         ) from error
     terminal = Terminal()
     terminal.write(

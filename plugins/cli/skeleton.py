@@ -68,7 +68,7 @@ def _filled(text: str, facts: Mapping[str, str]) -> str:
     return re.sub(r"<<(\w+)>>", lambda found: facts[found[1]], text)
 
 
-def write_skeleton(name: PluginName, folder: Path) -> None:
+def write_skeleton(name: PluginName, place: str) -> None:
     """Write a new plugin into a folder that is not there yet, or empty.
 
     All of it is there when this returns; when it raises, nothing is, and the folder is
@@ -78,7 +78,10 @@ def write_skeleton(name: PluginName, folder: Path) -> None:
         InvalidValueError: the folder is not empty or cannot be made where it is.
         OSError: writing failed.
     """
-    folder = Path(os.path.realpath(folder))
+    if not place:
+        # Not the current one, which an unset variable would mean.
+        raise InvalidValueError("folder", place, "it has no name")
+    folder = Path(os.path.realpath(place))
     _check(folder)
     there = folder.exists()
     with _beside(folder if there else folder.parent) as made:

@@ -148,6 +148,7 @@ def test_it_fits_the_releases_that_promise_not_to_break_it(
         ("dice\x1b[2J", "letters, digits"),
         ("würfel", "letters, digits"),
         ("dice\u202e", "letters, digits"),
+        ("dice\udcff", "letters, digits"),
         ("x" * (LONGEST + 1), "at most"),
         ("x" * 100_000, "at most"),
         ("2dice", "begins with a letter"),
@@ -249,6 +250,18 @@ def test_what_is_there_is_never_overwritten(there: str, do: Do, home: Home) -> N
     assert done.code == 2
     assert done.err.endswith(" [value.invalid]\n")
     assert files_in(home.work) == before
+
+
+def test_a_folder_without_a_name_is_not_the_current_one(do: Do, home: Home) -> None:
+    assert do("plugins", "new", "dovetail-dice", "--into", "").code == 2
+    assert os.listdir(home.work) == []
+
+
+def test_what_a_terminal_would_obey_is_shown(do: Do, home: Home) -> None:
+    done = do("plugins", "new", "dovetail-dice", "--into", "a\x1b[2J\n b")
+    assert done.code == 0
+    assert "\x1b" not in done.out
+    assert "  cd 'a\\x1b[2J\\n b'\n" in done.out
 
 
 def test_no_folder_is_made_to_lie_in(do: Do, home: Home) -> None:

@@ -74,7 +74,7 @@ def dovetail_clock() -> "ManualClock":
     return ManualClock()
 
 
-# --- places -----------------------------------------------------------------------
+# --- Locations --------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -85,10 +85,10 @@ def dovetail_new_location(
 
     ``dovetail_new_location({"src/a.py": "A = 1\\n"})`` writes files into it.
     """
-    from dovetail.kernel.testing.places import filled
+    from dovetail.kernel.testing.locations import filled_location
 
     def new_location(files: Mapping[str, str | bytes] = {}) -> "Location":
-        return filled(tmp_path_factory.mktemp("dovetail-location"), files)
+        return filled_location(tmp_path_factory.mktemp("dovetail-location"), files)
 
     return new_location
 

@@ -1,4 +1,4 @@
-"""Places: directories with files in them, to be Locations of tests."""
+"""Locations of tests: directories with files in them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from ..values.errors import InvalidValueError
 from ..values.location import Location
 
 
-def filled(folder: Path, files: Mapping[str, str | bytes]) -> Location:
+def filled_location(folder: Path, files: Mapping[str, str | bytes]) -> Location:
     """Write files into a directory and return it as a Location.
 
     ``files`` maps paths in it to text, written as it is in UTF-8, or to bytes.
