@@ -100,7 +100,7 @@ def _stable(bench: Bench[ContextConformance]) -> Iterator[str]:
 
 @check("change", since=1)
 def _change(bench: Bench[ContextConformance]) -> Iterator[str]:
-    """What changed is told in other words at the next look, and then stays."""
+    """What changed is told in other words at the next look."""
     yield from unchanged(bench, _told)
 
 

@@ -106,6 +106,10 @@ class Stepped(Generic[T]):
             try:
                 given = yield waiting
                 step = self.coroutine.send
+                # Trio hands its cancellation over as a value.
+                self.cancelled |= self.acted and isinstance(
+                    getattr(given, "error", None), kind
+                )
             except BaseException as error:  # handed on into the coroutine
                 self.cancelled |= self.acted and isinstance(error, kind)
                 step, given = self.coroutine.throw, error

@@ -194,7 +194,7 @@ def _stable(bench: Bench[SkillConformance]) -> Iterator[str]:
 
 @check("change", since=1)
 def _change(bench: Bench[SkillConformance]) -> Iterator[str]:
-    """What changed is found at the next search, and then stays."""
+    """What changed is found at the next search."""
     yield from unchanged(bench, _told)
 
 

@@ -222,7 +222,7 @@ def _cancellation(bench: Bench[StoreConformance]) -> Iterator[str]:
         if ended.error is not None:
             yield f"{where}, it made {ended.error!r} of its cancellation"
             return
-        if count not in (0, 2) or (ended.result is not None and count == 0):
+        if count != (0 if ended.result is None else 2):
             told = "done" if ended.result is not None else "cancelled"
             yield f"{where}, its caller is told {told}, and {count} of 2 are there"
             return

@@ -103,6 +103,7 @@ class Asked:
     tree: Tree
     world: object
     opened: tuple[str, ...]
+    reached: tuple[str, ...]
 
 
 class RecordingContext(ToolContext):
@@ -135,10 +136,12 @@ class RecordingContext(ToolContext):
         save: Sequence[str] = (),
         metadata: Mapping[str, Json] | None = None,
     ) -> None:
-        opened = tuple(self._watch.opened) if self._watch else ()
+        watch = self._watch
+        opened = tuple(watch.opened) if watch else ()
+        reached = tuple(watch.reached) if watch else ()
         tree, world = pictures(self._case)
         given = (resources,) if isinstance(resources, str) else tuple(resources)
-        self.asked.append(Asked(action, given, tree, world, opened))
+        self.asked.append(Asked(action, given, tree, world, opened, reached))
         if self._deny:
             raise PermissionDeniedError(action, list(resources))
 
@@ -393,8 +396,8 @@ def _words(bench: Bench[ToolConformance]) -> Iterator[str]:
 
 @check("permission", since=1)
 def _permission(bench: Bench[ToolConformance]) -> Iterator[str]:
-    """Nothing is read or changed before permission was given, nor after it was
-    denied, and a denial is told as one."""
+    """Nothing is read, changed or reached before permission was given, nor after it
+    was denied, and a denial is told as one."""
     for name, example in _each(bench):
         for deny in (True, False):
 
@@ -409,9 +412,9 @@ def _permission(bench: Bench[ToolConformance]) -> Iterator[str]:
                 with watching(case.folder) as watch:
                     context = RecordingContext(case, watch, deny=deny)
                     settled = await plan.run(context)
-                    opened = tuple(watch.opened)
+                    opened, reached = tuple(watch.opened), tuple(watch.reached)
                 return _Permitted(
-                    settled, context.asked, before, pictures(case), opened
+                    settled, context.asked, before, pictures(case), opened, reached
                 )
 
             found = bench.hosted(call)
@@ -430,6 +433,7 @@ class _Permitted:
     before: tuple[Tree, object]
     after: tuple[Tree, object]
     opened: tuple[str, ...]
+    reached: tuple[str, ...]
 
     def denied(self) -> Iterator[str]:
         """Yield what is wrong with a call whose every question was denied."""
@@ -441,6 +445,8 @@ class _Permitted:
             yield f"it changed the world {how}"
         if self.opened:
             yield f"it opened {self.opened[0]} {how}"
+        if self.reached:
+            yield f"it reached {self.reached[0]} {how}"
         if self.asked:
             code = self.settled.failure.code if isinstance(self.settled, Failed) else ""
             if code != "permission.denied":
@@ -457,6 +463,8 @@ class _Permitted:
                 yield "it changed the world before it asked"
             if one.opened:
                 yield f"it opened {one.opened[0]} before it asked"
+            if one.reached:
+                yield f"it reached {one.reached[0]} before it asked"
         for one in self.asked:
             if not isinstance(one.action, str) or not one.action.strip():
                 yield f"it asked for the action {one.action!r}"
