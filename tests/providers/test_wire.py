@@ -1,5 +1,6 @@
 """A route sends one request and yields what comes, over a real connection."""
 
+import gc
 import gzip
 import json
 import subprocess
@@ -16,6 +17,7 @@ from dovetail.kernel import (
     TextDelta,
     ToolCall,
 )
+from dovetail.kernel.testing.conformance.driving import interrupted
 from dovetail.plugins.providers.anthropic import plugin as anthropic
 from dovetail.plugins.providers.openai import plugin as openai
 from support.answers import Answered, decode
@@ -205,6 +207,23 @@ async def test_leaving_early_closes_the_connection() -> None:
         assert first == TextDelta("text-0", "Hi")
         with anyio.fail_after(5):
             await server.gone.wait()
+
+
+async def test_cancelled_while_it_is_sent_a_request_leaves_nothing_behind() -> None:
+    """Trio warns of a generator that is left unfinished, and warnings are errors."""
+    async with (
+        serve(lambda _: Answer(HELLO)) as server,
+        opened(openai, **local(server)) as providers,
+    ):
+
+        async def asking() -> None:
+            await ask(providers["test"].route("m"), request())
+
+        suspensions = (await interrupted(asking, 0)).suspensions
+        for at in range(1, suspensions + 1):
+            await interrupted(asking, at)
+    assert suspensions > 3
+    gc.collect()
 
 
 async def test_cancelling_in_mid_stream_closes_the_connection() -> None:

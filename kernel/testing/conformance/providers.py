@@ -641,6 +641,7 @@ def _leaving(bench: Bench[ProviderConformance]) -> Iterator[str]:
 
         if not bench.hosted(leave):
             yield f"{name}: its connection stays open after it was left"
+            return
 
 
 @check("leak", since=1)
