@@ -254,6 +254,8 @@ class Bench(Generic[S]):
             return work_on
 
         whole = self.hosted(trying(0))
+        if isinstance(whole.error, NotOfferedError):
+            raise whole.error
         if whole.longest > BLOCKED_SECONDS:
             yield f"it holds the event loop for {whole.longest:.1f} s"
         with unclosed() as said:

@@ -218,10 +218,13 @@ def _shown(settled: Settled) -> str:
 
 @check("definition", since=1)
 def _definition(bench: Bench[ToolConformance]) -> Iterator[str]:
-    """The plugin offers the tool, and the suite has an example that succeeds."""
+    """The plugin offers the tool, and the suite has examples that it takes, of which
+    one succeeds."""
 
     async def look(case: Case[ToolConformance], host: Host) -> None:
         _tool(host, case.suite.tool)
+        for example in case.suite.examples:
+            _runnable(case, host, example)
 
     bench.hosted(look)
     if not any(not example.fails for example in bench.suite.examples):
@@ -230,7 +233,7 @@ def _definition(bench: Bench[ToolConformance]) -> Iterator[str]:
 
 @check("schema", since=1)
 def _schema(bench: Bench[ToolConformance]) -> Iterator[str]:
-    """What the schema allows is decoded, and encodes back to what was given."""
+    """What an example gives is decoded, and encodes back to what was given."""
 
     async def look(
         case: Case[ToolConformance], host: Host
