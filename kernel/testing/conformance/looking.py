@@ -190,8 +190,7 @@ class Holdings:
 
     @classmethod
     def now(cls) -> "Holdings":
-        """Look, after everything that nobody refers to is gone."""
-        gc.collect()
+        """Look."""
         threads = frozenset(
             one for one in threading.enumerate() if not one.name.startswith(_POOLED)
         )
@@ -239,12 +238,20 @@ _ENDED_LATE = "Async generator "
 
 @contextmanager
 def unclosed() -> Iterator[list[str]]:
-    """Collect what Python says was never closed while the body runs."""
+    """Collect what Python says was never closed while the body runs.
+
+    What nobody refers to at the end is gone then.
+    """
     said: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
-        yield said
-        gc.collect()
+        # What was there before is left alone: it is not the body's, and there is much.
+        gc.freeze()
+        try:
+            yield said
+            gc.collect()
+        finally:
+            gc.unfreeze()
         said += [
             str(one.message)
             for one in caught

@@ -154,31 +154,24 @@ class Case(Generic[S]):
     async def host(self) -> AsyncIterator[Host]:
         """Open the suite's plugin in the Location; again, as after a restart."""
         suite = self.suite
-        with _configuration_file(self.filled(suite.configuration)) as file:
-            runtime = open_runtime(
-                "memory://",
-                plugins=[_MemoryStore(), suite.plugin],
-                load_entry_points=False,
-                on_permission="deny",
-                environment={**self.environment(), "DOVETAIL_CONFIG": file},
-            )
-            (state,) = (
-                one for one in runtime.plugins.states() if one.name != _MemoryStore.name
-            )
-            if state.state != "loaded":
-                raise NotOfferedError(str(state.error))
-            async with runtime:
-                handle = runtime.location(self.folder)
-                async with handle._services() as services:
-                    yield Host(runtime, services, self.folder, state)
-
-
-@contextmanager
-def _configuration_file(text: str) -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="dovetail-") as home:
-        file = Path(home, "dovetail.toml")
-        file.write_text(text, "utf-8")
-        yield str(file)
+        file = self.folder.with_name("user.toml")
+        file.write_text(self.filled(suite.configuration), "utf-8")
+        runtime = open_runtime(
+            "memory://",
+            plugins=[_MemoryStore(), suite.plugin],
+            load_entry_points=False,
+            on_permission="deny",
+            environment={**self.environment(), "DOVETAIL_CONFIG": str(file)},
+        )
+        (state,) = (
+            one for one in runtime.plugins.states() if one.name != _MemoryStore.name
+        )
+        if state.state != "loaded":
+            raise NotOfferedError(str(state.error))
+        async with runtime:
+            handle = runtime.location(self.folder)
+            async with handle._services() as services:
+                yield Host(runtime, services, self.folder, state)
 
 
 @contextmanager
@@ -258,17 +251,21 @@ class Bench(Generic[S]):
             raise whole.error
         if whole.longest > BLOCKED_SECONDS:
             yield f"it holds the event loop for {whole.longest:.1f} s"
+        problem = None
         with unclosed() as said:
             for at in spread(whole.suspensions, POINTS):
-                where = f"cancelled at its suspension {at} of {whole.suspensions}"
                 try:
                     ended = self.hosted(trying(at))
+                    if ended.swallowed:
+                        problem = "it ended in another way than by being cancelled"
                 except HungError as error:
-                    yield f"{where}, {error}"
-                    return
-                if ended.swallowed:
-                    yield f"{where}, it ended in another way than by being cancelled"
-                    return
+                    problem = str(error)
+                if problem is not None:
+                    where = f"at its suspension {at} of {whole.suspensions}"
+                    problem = f"cancelled {where}, {problem}"
+                    break
+        if problem is not None:
+            yield problem
         for text in sorted(set(said)):
             yield f"cancelled, it leaves things behind; Python says: {text}"
 
