@@ -346,7 +346,8 @@ class EventWrites(EventReads):
 
     def _move_head(self, place: Place, last: EventRecord) -> None:
         self.write(_MOVE_HEAD, (last.seq, last.hash, place.id))
-        self.changed(last.session_id, seq=last.seq, hash=last.hash)
+        moved = Place(place.id, last.seq, last.hash, *place[3:])
+        self._places[last.session_id] = moved
 
     def _add(
         self, aggregate: int | None, record: EventRecord, position: int | None = None

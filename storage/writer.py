@@ -5,7 +5,7 @@ disk, and noticing commits of other processes. Knows nothing of rows: a transact
 a function of whatever ``begin`` makes of the connection.
 
 A commit costs a flush of the disk, however much is in it. So whatever waits when the
-writer comes round shares one commit, each transaction in a savepoint of its own, and
+writer comes round shares one commit, in which each transaction can fail alone, and
 everyone is told by one callback in the event loop.
 """
 
@@ -204,33 +204,23 @@ class Writer:
 
         Nothing escapes from here but through the operations.
         """
-        connection = self._connection
         alone = len(group) == 1
         if self._medium.gone:
             self._refuse(group)
             return True
-        try:
-            self._begin_immediate(group)
-        except sqlite3.Error as error:
-            # Nobody's fault in particular; a second try would double a long wait.
-            self._fail(group, error)
+        if not self._begin_immediate(group):
             return True
         try:
-            for operation in group:
-                if not alone:
-                    connection.execute("SAVEPOINT one")
-                self._perform(operation)
-                if not connection.in_transaction:
-                    # SQLite gave up the whole transaction: the disk is full, say.
-                    return alone
-                if operation.error is not None and not alone:
-                    connection.execute("ROLLBACK TO one")
-                if not alone:
-                    connection.execute("RELEASE one")
-            if alone and group[0].error is not None:
-                connection.execute("ROLLBACK")
-                return True
-            connection.execute("COMMIT")
+            if not self._perform_all(group):
+                if alone:
+                    return True
+                # What failed has written among the others, and was undone with them:
+                # once more, so that each can fail alone.
+                if not self._begin_immediate(group):
+                    return True
+                if not self._perform_each(group):
+                    return False
+            self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
             self._fail(group, error)
@@ -240,21 +230,56 @@ class Writer:
             self._refuse(group)
         return True
 
-    def _begin_immediate(self, group: list[Operation]) -> None:
+    def _perform_all(self, group: list[Operation]) -> bool:
+        """Run operations as one; False: one of them failed, and all were undone.
+
+        Nearly always none fails, and a savepoint for each costs as much as a statement
+        of its work.
+        """
+        for operation in group:
+            self._perform(operation)
+            if operation.error is not None:
+                # SQLite may have given up the transaction: the disk is full, say.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                return False
+        return True
+
+    def _perform_each(self, group: list[Operation]) -> bool:
+        """Run operations each in a savepoint; False: SQLite gave up all of them."""
+        connection = self._connection
+        for operation in group:
+            connection.execute("SAVEPOINT one")
+            self._perform(operation)
+            if not connection.in_transaction:
+                return False
+            if operation.error is not None:
+                connection.execute("ROLLBACK TO one")
+            connection.execute("RELEASE one")
+        return True
+
+    def _begin_immediate(self, group: list[Operation]) -> bool:
         """Begin, waiting for other processes no longer than the newest caller may.
 
         What stands behind a group that waited in vain has waited too: nobody waits for
-        a lock more than twice the limit, however long the queue is.
+        a lock more than twice the limit, however long the queue is. False: it failed,
+        which is nobody's fault in particular, and all were told; a second try would
+        double a long wait.
         """
         waited = time.monotonic() - group[-1].handed
-        if waited < self._medium.wait / 10:
-            self._connection.execute("BEGIN IMMEDIATE")
-            return
         try:
-            self._wait_for(max(0.0, self._medium.wait - waited))
-            self._connection.execute("BEGIN IMMEDIATE")
-        finally:
-            self._wait_for(self._medium.wait)
+            if waited < self._medium.wait / 10:
+                self._connection.execute("BEGIN IMMEDIATE")
+                return True
+            try:
+                self._wait_for(max(0.0, self._medium.wait - waited))
+                self._connection.execute("BEGIN IMMEDIATE")
+            finally:
+                self._wait_for(self._medium.wait)
+        except sqlite3.Error as error:
+            self._fail(group, error)
+            return False
+        return True
 
     def _wait_for(self, seconds: float) -> None:
         self._connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")

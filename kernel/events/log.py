@@ -257,9 +257,9 @@ class EventLog:
 
     def _tell(self, done: _Committed[T]) -> None:
         # Bells first: they only mark their readers, who run after this.
-        for session_id in {event.session_id for event in done.events}:
-            self._ring(session_id)
-        if done.events:
+        if self._bells and done.events:
+            for session_id in {event.session_id for event in done.events}:
+                self._ring(session_id)
             self._ring(None)
         for event in done.events:
             self.live.publish(event)

@@ -4,8 +4,8 @@ The time part (48 bits of milliseconds) only keeps index pages together. Nothing
 ever ordered or compared as "newer" by an id (law events.10): order is the sequence.
 """
 
+import os
 import re
-import secrets
 from typing import NewType
 
 from .clock import Clock
@@ -24,7 +24,7 @@ _SOURCE_KEY = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9._-]+)+\Z")
 
 def new_id(prefix: str, clock: Clock) -> str:
     """Return a fresh id such as ``ses_0199f3...``, 32 hexadecimal digits long."""
-    return f"{prefix}_{clock.now() & 0xFFFFFFFFFFFF:012x}{secrets.token_hex(10)}"
+    return f"{prefix}_{clock.now() & 0xFFFFFFFFFFFF:012x}{os.urandom(10).hex()}"
 
 
 def check_caller_id(what: str, value: str) -> str:

@@ -61,9 +61,58 @@ async def test_what_waits_together_shares_one_commit(
                     await store.transact(lambda tx: None)
         # The gate's own, and one for all the others.
         assert seen.count("COMMIT") == 2
-        assert seen.count("SAVEPOINT one") == 101
+        # Nothing failed, so nothing had to be undone alone.
+        assert not any("SAVEPOINT" in one for one in seen)
         found = await store.read(lambda reader: reader.all_events())
         assert len(found) == 100
+
+
+async def test_one_that_fails_in_a_group_is_undone_alone_in_a_second_run(
+    tmp_path: Path, append: Appending
+) -> None:
+    gate = Gate()
+    runs: list[str] = []
+    told: list[str] = []
+
+    def work(name: str) -> Callable[[Transaction], int]:
+        def run(transaction: Transaction) -> int:
+            runs.append(name)
+            append(name, 0)(transaction)
+            # What failed left nothing that a neighbour could see.
+            others = len(transaction.all_events())
+            if name == "wrong":
+                raise LookupError(name)
+            return others
+
+        return run
+
+    async def call(store: SqliteStore, name: str) -> None:
+        try:
+            found = await store.transact(work(name), lambda found: told.append(name))
+        except LookupError:
+            told.append(f"{name} failed")
+        else:
+            told.append(f"{name} {found}")
+
+    async with open_sqlite(tmp_path / "a.db") as store:
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(store.transact, gate.work)
+                await gate.reached()
+                for name in ("a", "wrong", "b"):
+                    group.start_soon(call, store, name)
+                    await anyio.wait_all_tasks_blocked()
+                with statements(store) as seen:
+                    gate.opened.set()
+                    await store.transact(lambda tx: None)
+        found = await store.read(lambda reader: reader.all_events())
+    assert runs == ["a", "wrong", "a", "wrong", "b"]
+    assert sorted(told) == ["a", "a 1", "b", "b 2", "wrong failed"]
+    assert [one.session_id for one in found] == ["a", "b"]
+    assert [one.position for one in found] == [1, 2]
+    # The gate's own, and one for all the others.
+    assert seen.count("COMMIT") == 2
+    assert seen.count("ROLLBACK") == 1
 
 
 async def test_a_lone_transaction_has_no_savepoint(
