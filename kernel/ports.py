@@ -324,9 +324,13 @@ class Transaction(Reader, Protocol):
         """Record who may replay into this session's log."""
         ...
 
-    def remove_data(self, records: Sequence[EventRecord]) -> None:
-        """Write the ``data`` and ``digest`` of stored events; nothing else of them
-        changes."""
+    def remove_data(self, records: Sequence[EventRecord]) -> int:
+        """Write the ``data`` and ``digest`` of stored events, and let go of the large
+        values that they held; nothing else of them changes.
+
+        Return how many bytes less are stored, those of large values that nothing holds
+        any more included.
+        """
         ...
 
     def set_aside(self, records: Sequence[EventRecord]) -> None:
@@ -384,6 +388,14 @@ class Transaction(Reader, Protocol):
 
     def put_blob(self, data: bytes) -> str:
         """Keep the bytes once and return their SHA-256 in hexadecimal."""
+        ...
+
+    def hold_blob(self, session_id: str, seq: int, digest: str) -> None:
+        """Keep a large value for as long as an event has its data.
+
+        A value that was held and is held no more is gone. Holding twice is holding
+        once; the value need not be there.
+        """
         ...
 
 

@@ -18,7 +18,7 @@ from dovetail.kernel.values.errors import (
 from dovetail.kernel.values.events import NO_HASH
 from peewee import SQL, fn
 
-from .blobs import keep, kept
+from .blobs import hold, keep, kept, let_go
 from .database import MAX_INTEGER, Medium, View, bounded
 from .large_values import is_shrunk, restore, shrink
 from .tables import Aggregate, Event, SetAside, insertion, render, slot, slots
@@ -136,6 +136,13 @@ _LAST_BEFORE = render(
     ),
     "aggregate",
     "first",
+)
+_DATA_SIZE = render(
+    Event.select(fn.LENGTH(Event.data)).where(
+        Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
+    ),
+    "aggregate",
+    "seq",
 )
 _REMOVE_DATA = render(
     Event.update({Event.data: slot("data"), Event.digest: slot("digest")}).where(
@@ -298,12 +305,23 @@ class EventWrites(EventReads):
         self.write(_SET_OWNER, (owner, self.aggregate(session_id)))
         self.changed(session_id, owner=owner)
 
-    def remove_data(self, records: Sequence[EventRecord]) -> None:
+    def remove_data(self, records: Sequence[EventRecord]) -> int:
         """See ``Transaction.remove_data``."""
+        freed = 0
         for record in records:
             aggregate = self.known(record.session_id)
+            before = self.one(_DATA_SIZE, (aggregate, record.seq))
+            if before is None:
+                continue
             values = (record.data, record.digest, aggregate, record.seq)
             self.write(_REMOVE_DATA, values)
+            freed += before[0] - len(record.data)
+            freed += let_go(self, aggregate, record.seq)
+        return freed
+
+    def hold_blob(self, session_id: str, seq: int, digest: str) -> None:
+        """See ``Transaction.hold_blob``."""
+        hold(self, self.aggregate(session_id), seq, digest)
 
     def set_aside(self, records: Sequence[EventRecord]) -> None:
         """See ``Transaction.set_aside``."""
@@ -352,6 +370,7 @@ class EventWrites(EventReads):
     def _add(
         self, aggregate: int | None, record: EventRecord, position: int | None = None
     ) -> None:
+        parts: list[str] = []
         values = (
             position,
             aggregate,
@@ -359,7 +378,7 @@ class EventWrites(EventReads):
             record.kind,
             record.version,
             record.created,
-            shrink(record.data, partial(keep, self)),
+            shrink(record.data, partial(self._keep, parts)),
             record.hash,
             record.digest,
         )
@@ -374,6 +393,13 @@ class EventWrites(EventReads):
                     record.session_id, record.seq, "it is stored already, past the head"
                 )
             ) from error
+        for digest in parts:
+            hold(self, aggregate, record.seq, digest)
+
+    def _keep(self, parts: list[str], data: bytes) -> str:
+        digest = keep(self, data)
+        parts.append(digest)
+        return digest
 
 
 def _check_numbers(records: Sequence[EventRecord], session_id: str, first: int) -> None:

@@ -106,6 +106,19 @@ class Blob(Table):
     data = BlobField()
 
 
+class Hold(Table):
+    """An event that needs a large value. One that no event needs any more goes."""
+
+    aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
+    seq = IntegerField()
+    digest = BlobField()
+
+    class Meta:
+        primary_key = CompositeKey("aggregate", "seq", "digest")
+        without_rowid = True
+        indexes = ((("digest",), False),)
+
+
 # --- projections: derived from events, disposable ---------------------------------
 
 
@@ -265,6 +278,7 @@ TABLES: tuple[type[Table], ...] = (
     Event,
     SetAside,
     Blob,
+    Hold,
     Session,
     Work,
     Input,

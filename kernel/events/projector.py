@@ -235,6 +235,13 @@ def _step_settled(
     )
 
 
+def _call_settled(
+    _: Projection, rows: Transaction, event: e.ToolSucceeded | e.ToolFailed
+) -> None:
+    if event.managed is not None:
+        rows.hold_blob(event.session_id, event.seq, event.managed)
+
+
 def _count(usage: Usage, name: str) -> int:
     return getattr(usage, name) or 0
 
@@ -272,6 +279,8 @@ _PROJECTORS: dict[type[e.Event], Callable[[Projection, Transaction, Any], None]]
     e.PromptWithdrawn: _withdrawn,
     e.PromptRedelivered: _redelivered,
     e.ExecutionStarted: _execution_started,
+    e.ToolSucceeded: _call_settled,
+    e.ToolFailed: _call_settled,
     e.ExecutionEnded: _execution_ended,
     e.EpochStarted: _epoch_started,
     e.ContextUpdated: _context_updated,

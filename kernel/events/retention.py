@@ -136,7 +136,7 @@ class Pruned:
     events: int
     """How many events lost their content."""
     bytes: int
-    """How much less is stored now."""
+    """How much less is stored now, complete outputs of calls included."""
 
 
 def prune(
@@ -178,8 +178,7 @@ def prune(
             rest = reduced(record)
             if rest is not None:
                 small.append(rest)
-                size += len(record.data) - len(rest.data)
-        tx.rows.remove_data(small)
+        size += tx.rows.remove_data(small)
         events += len(small)
         if len(page) < PAGE:
             break

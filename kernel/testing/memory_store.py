@@ -72,6 +72,7 @@ class MemoryState:
         self.approvals: dict[str, ApprovalRow] = {}
         self.leases: dict[str, LeaseRow] = {}
         self.blobs: dict[str, bytes] = {}
+        self.holds: dict[tuple[str, int, str], bool] = {}
         self.positions: dict[str, int] = {}
         self.placed = 0
         """The last place in the commit order that was given out; never given again."""
@@ -306,8 +307,9 @@ class MemoryTransaction(MemoryReader, Transaction):
         head = attrs.evolve(heads[session_id], owner=owner)
         self._put(heads, session_id, head)
 
-    def remove_data(self, records: Sequence[EventRecord]) -> None:
+    def remove_data(self, records: Sequence[EventRecord]) -> int:
         state = self._now()
+        freed = 0
         for record in records:
             self._check(record)
             mine = state.events.get(record.session_id, [])
@@ -317,6 +319,19 @@ class MemoryTransaction(MemoryReader, Transaction):
                 place = bisect_left(state.log, stored.position, key=_position)
                 self._exchange(mine, record.seq, changed)
                 self._exchange(state.log, place, changed)
+                freed += len(stored.data) - len(record.data)
+                freed += self._let_go(record.session_id, record.seq)
+        return freed
+
+    def _let_go(self, session_id: str, seq: int) -> int:
+        state = self._state
+        freed = 0
+        for key in [key for key in state.holds if key[:2] == (session_id, seq)]:
+            self._drop(state.holds, key)
+            if not any(digest == key[2] for _, _, digest in state.holds):
+                freed += len(state.blobs.get(key[2], b""))
+                self._drop(state.blobs, key[2])
+        return freed
 
     def _exchange(
         self, log: list[EventRecord], index: int, record: EventRecord
@@ -435,6 +450,12 @@ class MemoryTransaction(MemoryReader, Transaction):
         digest = hashlib.sha256(data).hexdigest()
         self._put(state.blobs, digest, data)
         return digest
+
+    def hold_blob(self, session_id: str, seq: int, digest: str) -> None:
+        state = self._now()
+        self._check(session_id, digest)
+        self._enter(session_id)
+        self._put(state.holds, (session_id, seq, digest), True)
 
     def _enter(self, session_id: str) -> None:
         """Give a session its place when it is first named."""

@@ -18,6 +18,7 @@ class CommandLinePlugin:
         register(Command("export", "Print a session for another database", _export))
         register(Command("import", "Write a session of another database", _import))
         register(Command("verify", "Check that nothing recorded was changed", _verify))
+        register(Command("prune", "Remove content that may go", _prune))
         register(Command("plugins", "Show what is installed", _plugins))
 
 
@@ -61,6 +62,12 @@ def _verify() -> Any:
     from .verify import verify_command
 
     return verify_command
+
+
+def _prune() -> Any:
+    from .prune import prune_command
+
+    return prune_command
 
 
 def _plugins() -> Any:

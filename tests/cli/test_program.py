@@ -233,6 +233,7 @@ def test_our_own_commands_come_by_the_same_door() -> None:
         "import",
         "log",
         "plugins",
+        "prune",
         "run",
         "sessions",
         "show",

@@ -1,4 +1,4 @@
-"""``export``, ``import`` and ``verify``: sessions that move, and logs that last."""
+"""``export``, ``import``, ``verify`` and ``prune``: logs that move, last and shrink."""
 
 import json
 from collections.abc import Callable
@@ -145,3 +145,23 @@ def test_damage_is_named_and_set_aside_when_asked(
     assert kinds[3:] == [*["event.set_aside"] * (last - 2), "session.repaired"]
     [line] = [json.dumps(one) for one in do("verify", "b", "--json").lines()]
     assert '"first_bad": null' in line
+
+
+def test_what_was_said_goes_only_when_that_is_asked_for(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    id = record(home)
+    whole = do("log", id, "--json").lines()
+    kept = do("prune", id, "--before", "0")
+    assert (kept.code, kept.out) == (0, "")
+    assert kept.err == f"{id}: 0 events lost their content, 0 bytes\n"
+    assert do("log", id, "--json").lines() == whole
+    [done] = do("prune", id, "--transcript", "--json").lines()
+    assert done["session_id"] == id
+    assert done["events"] > 1
+    shown = do("show", id)
+    assert "[removed]" in shown.out
+    assert "Grüße" not in shown.out
+    assert do("verify", id).code == 0
+    assert do("prune", "nobody").err.endswith("[session.not_found]\n")
+    assert do("prune", id, "--before", "-1").code == 2

@@ -1,5 +1,6 @@
 """Managed Output: what was cut is read back by its own session, and by no other."""
 
+import hashlib
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +23,7 @@ from dovetail.kernel import (
     ToolPart,
     open_runtime,
 )
+from dovetail.kernel.ports import Reader
 from dovetail.kernel.testing import ScriptedProvider, call, calls, text
 from dovetail.kernel.testing.memory_store import MemoryStorePlugin
 from dovetail.storage.plugin import plugin as sqlite
@@ -251,3 +253,39 @@ async def test_what_is_lost_is_told_to_be_lost(tmp_path: Path) -> None:
         assert rest.failure is not None
         assert rest.failure.code == "output.not_found"
         assert "lost" in rest.failure.message
+
+
+@pytest.mark.law("storage.4")
+@pytest.mark.law("tools.6")
+async def test_a_pruned_session_leaves_no_complete_output_that_only_it_had(
+    opened: Open, tmp_path: Path
+) -> None:
+    alike, alone = {"upto": 5000}, {"upto": 6000}
+    model = ScriptedProvider(
+        calls(call("count", alike, id="1"), call("count", alone, id="2")),
+        text("done"),
+        calls(call("count", alike, id="1")),
+        text("done"),
+    )
+    async with opened(model) as runtime:
+        mine = await run(runtime, tmp_path, "mine")
+        other = await run(runtime, tmp_path, "other")
+        parts = await parts_of(mine)
+        done = await runtime.sessions.prune("mine", ("transcript",))
+        # More than the message ever held.
+        assert done.bytes > len(counted(6000))
+        for message_id, part in parts.values():
+            with pytest.raises(OutputNotFoundError):
+                await mine.output(message_id, part.call_id)
+        [(message_id, part)] = (await parts_of(other)).values()
+        assert await other.output(message_id, part.call_id) == counted(5000)
+
+        def kept(rows: Reader) -> list[bool]:
+            values = (counted(5000), counted(6000))
+            digests = [hashlib.sha256(value.encode()).hexdigest() for value in values]
+            return [rows.blob(digest) is not None for digest in digests]
+
+        assert await runtime._log.read(kept) == [True, False]
+        await runtime.sessions.rebuild()
+        await runtime.sessions.prune("other", ("transcript",))
+        assert await runtime._log.read(kept) == [False, False]

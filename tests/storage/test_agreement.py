@@ -4,6 +4,7 @@ The model says what is right, as simply as it can be said; whatever can be asked
 store is asked of both and compared, also after a failing transaction and a restart.
 """
 
+import hashlib
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +34,8 @@ SESSIONS = ("a", "b", "ç")
 WORDS = ("i1", "i2", "i3")
 KEYS = ("k1", "k2")
 PLACES = ("/w", "/v")
+VALUES = (b"", b"one", b"two")
+DIGESTS = tuple(hashlib.sha256(value).hexdigest() for value in VALUES)
 
 sessions = st.sampled_from(SESSIONS)
 words = st.sampled_from(WORDS)
@@ -119,7 +122,7 @@ ROWS: dict[str, st.SearchStrategy[Any]] = {
         fence=st.integers(0, 5),
         expires=times,
     ),
-    "put_blob": st.sampled_from((b"", b"one", b"two")),
+    "put_blob": st.sampled_from(VALUES),
     "delete_approval": words,
     "clear_projections": sessions,
 }
@@ -131,6 +134,11 @@ acts: st.SearchStrategy[Act] = st.one_of(
     st.tuples(st.just("set_owner"), st.tuples(sessions, st.none() | texts)),
     st.tuples(st.just("extend"), st.tuples(sessions, st.lists(st.binary(max_size=9)))),
     st.tuples(st.just("append_at"), st.tuples(sessions, st.integers(0, 9))),
+    st.tuples(st.just("remove"), st.tuples(sessions, st.integers(0, 3))),
+    st.tuples(
+        st.just("hold_blob"),
+        st.tuples(sessions, st.integers(0, 3), st.sampled_from(DIGESTS)),
+    ),
 )
 
 
@@ -150,6 +158,9 @@ def perform(transaction: Transaction, act: Act) -> Any:
         )
     if name == "append_at":
         return transaction.append([event(*arguments, b"x")])
+    if name == "remove":
+        rest = attrs.evolve(event(*arguments, b""), digest=b"d" * 64)
+        return transaction.remove_data([rest])
     return getattr(transaction, name)(*arguments)
 
 
@@ -166,6 +177,7 @@ def ask(reader: Reader) -> dict[str, Any]:
         "listing": list(reader.sessions()),
         "page": list(reader.sessions(before=3, limit=1)),
         "pending": list(reader.pending_permissions()),
+        "blobs": [reader.blob(digest) for digest in DIGESTS],
     }
     for search in ("ss", "50%", "_", "i", "X"):
         found["search", search] = list(reader.sessions(search=search, directory="/w"))

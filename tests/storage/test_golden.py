@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,28 @@ async def test_a_golden_database_opens_and_keeps_everything(
         await runtime.sessions.rebuild()
         messages = await one.messages(order="asc")
         assert [to_json(message) for message in messages] == content["messages"]
+
+
+@pytest.mark.law("storage.4")
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+async def test_every_large_value_of_a_golden_database_is_held(
+    file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "test.db"
+    shutil.copy(file, path)
+
+    def count(what: str) -> int:
+        with closing(sqlite3.connect(path)) as connection:
+            found: int = connection.execute(f"SELECT count(*) FROM {what}").fetchone()[
+                0
+            ]
+            return found
+
+    kept = count("blob")
+    assert kept
+    async with host(tmp_path, ScriptedProvider()) as runtime:
+        assert count("hold") == kept
+        assert count("blob WHERE digest NOT IN (SELECT digest FROM hold)") == 0
+        await runtime.sessions.prune("one", ("transcript",))
+        assert count("blob") == count("hold") < kept
+        assert all(each.sound for each in await runtime.sessions.verify())

@@ -1,0 +1,50 @@
+"""The command ``prune``: remove content of sessions that nobody needs any more."""
+
+from collections.abc import Sequence
+
+import anyio
+import click
+from dovetail.kernel import Pruned, Retention, open_runtime, to_json
+
+from .options import database_option, database_url, json_line, json_option
+from .terminal import Terminal, visible
+
+
+@click.command("prune")
+@click.argument("id")
+@click.option(
+    "--transcript",
+    is_flag=True,
+    help="Also what was said: gone for good, from the model's view too.",
+)
+@click.option(
+    "--before",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Leave events from this sequence number on whole.",
+)
+@database_option
+@json_option("what was done on")
+def prune_command(
+    id: str, transcript: bool, before: int | None, db: str | None, as_json: bool
+) -> None:
+    """Remove content of an idle session, and keep what everything rests on.
+
+    Without an option only what operators look at goes. Numbers, keys and hashes stay:
+    the session goes on, exports and verifies as before.
+    """
+    classes: Sequence[Retention] = ("trace", "transcript") if transcript else ("trace",)
+
+    async def remove() -> Pruned:
+        async with open_runtime(database_url(db)) as runtime:
+            return await runtime.sessions.prune(id, classes, before)
+
+    terminal = Terminal()
+    done = anyio.run(remove)
+    if as_json:
+        terminal.write(json_line(to_json(done)))
+    else:
+        terminal.tell(
+            f"{visible(done.session_id)}: {done.events} events lost their content, "
+            f"{done.bytes:,} bytes"
+        )
