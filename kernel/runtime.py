@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Literal
 
 import anyio
@@ -341,7 +341,7 @@ class Runtime:
                 self.plugins,
                 Place(
                     location=location,
-                    environment=self._environment,
+                    environment=MappingProxyType(self._environment),
                     providers=configuration.providers,
                     skill_folders=configuration.skill_folders,
                 ),

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 
 from .contracts import ContextSource, Observation, Skill, SkillProblem, SkillSource
 from .lifecycle.registrations import Rank, Registration, Registrations
+from .lifecycle.scope import contained
 from .values.codec import clean_text
 from .values.errors import InvalidValueError, SkillNotFoundError
 from .values.ids import check_source_key
@@ -71,6 +72,8 @@ class SkillRegistry:
         if not isinstance(source, SkillSource):
             raise InvalidValueError("skill source", source, "give a SkillSource")
         key = check_source_key("skill source key", source.key)
+        if not callable(source.find):
+            raise InvalidValueError("skill source", key, "find must be a function")
         return self._registrations.add(owner, key, source, rank)
 
     def sources(self) -> tuple[SkillSource, ...]:
@@ -152,7 +155,8 @@ class SkillRegistry:
     ) -> Sequence[Skill | SkillProblem] | SkillProblem:
         with anyio.move_on_after(self._time_limit):
             try:
-                return [_checked(item, source) for item in await source.find()]
+                with contained():
+                    return [_checked(item, source) for item in await source.find()]
             except Exception as error:  # a plugin's source: the boundary of a hook
                 reason = clean_text(f"{type(error).__name__}: {error}")
                 return SkillProblem(source.key, f"the source failed: {reason}")

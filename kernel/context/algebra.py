@@ -12,6 +12,7 @@ import anyio
 from attrs import field, frozen
 
 from ..contracts import ContextSource, Observation
+from ..lifecycle.scope import contained
 from ..values.codec import clean_text
 from ..values.errors import ContextUnavailableError
 
@@ -107,7 +108,8 @@ async def observe(
 
 async def _observe(source: ContextSource) -> Result:
     try:
-        found = await source.observe()
+        with contained():
+            found = await source.observe()
     except ContextUnavailableError as error:
         return Unavailable(clean_text(error.problem), error=error)
     except Exception as error:  # a plugin's source: the boundary of a hook call

@@ -29,6 +29,8 @@ class ContextRegistry:
         if not isinstance(source, ContextSource):
             raise InvalidValueError("context source", source, "give a ContextSource")
         key = check_source_key("context source key", source.key)
+        if not callable(source.observe):
+            raise InvalidValueError("context source", key, "observe must be a function")
         holder = self.owner(key)
         if holder is not None:
             raise ConflictError(

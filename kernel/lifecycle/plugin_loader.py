@@ -325,7 +325,9 @@ def _load(
         return
     try:
         item = entry.load()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         # Boundary: importing runs a stranger's code, which may even want to exit.
         problem = f"importing {entry.value!r} failed: {told(error)}"
         if isinstance(error, ImportError) and (

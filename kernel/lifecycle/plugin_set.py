@@ -290,8 +290,11 @@ class PluginSet:
                 answer = hook.function(*taken, **named)
             else:
                 answer = hook.function(*taken)
-        except Exception as error:
-            # Boundary: a hook is a stranger's code.
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # Boundary: a hook is a stranger's code. Nothing is awaited in it, so that
+            # even what looks like a cancelling, or wants to exit, is its own doing.
             self._took(plugin, name, arguments, began, f"raised {type(error).__name__}")
             made = self._error(plugin, name, arguments, told(error))
             made.__cause__ = error

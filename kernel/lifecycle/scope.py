@@ -7,8 +7,8 @@ it, and a Location is opened by whoever needs it first and closed by somebody el
 """
 
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
 import anyio
@@ -22,6 +22,37 @@ logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 10.0
 """How long everything in one scope may take to close before it is abandoned."""
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Let a stranger's code that is awaited in here end nothing but itself.
+
+    What is raised and is no Exception, such as SystemExit, would end the task and all
+    around it: it becomes a RuntimeError with it as the cause. Cancelling, Ctrl-C and
+    the closing of a coroutine are not a stranger's, and pass.
+    """
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        if _passes(error):
+            raise
+        raise RuntimeError(f"it raised {_named(error)}") from error
+
+
+def _passes(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_passes, error.exceptions))
+    passing = (anyio.get_cancelled_exc_class(), KeyboardInterrupt, GeneratorExit)
+    return isinstance(error, passing)
+
+
+def _named(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return type(error).__name__
 
 
 class _Entering:
@@ -161,8 +192,9 @@ class Scope:
             )
 
     async def _run(self, *, task_status: TaskStatus[None]) -> None:
+        asked = False
         try:
-            with self._outer:
+            with contained(), self._outer:
                 async with AsyncExitStack() as stack:
                     try:
                         task_status.started()
@@ -170,7 +202,7 @@ class Scope:
                     finally:
                         # From here on only the bound ends the closing: a cancelled
                         # runtime still lets go of what it holds.
-                        self._closing = True
+                        asked, self._closing = self._closing, True
                         self._outer.shield = True
                         self._outer.deadline = (
                             anyio.current_time() + self._close_seconds
@@ -184,6 +216,9 @@ class Scope:
                     self.name,
                     self._close_seconds,
                 )
+            elif not asked:
+                # A resource cancelled what it opened, and with it this task.
+                raise RuntimeError("a resource ended by itself")
         except Exception as error:
             self.failure = error
             logger.exception("scope %s failed", self.name)
@@ -215,7 +250,10 @@ class Scope:
             while self._queue:
                 entering = self._queue[0]
                 try:
-                    entering.value = await stack.enter_async_context(entering.manager)
+                    with contained():
+                        entering.value = await stack.enter_async_context(
+                            entering.manager
+                        )
                 except Exception as error:
                     entering.error = error
                 self._queue.pop(0)

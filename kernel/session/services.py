@@ -7,10 +7,11 @@ Location opens, and the handle through which an application looks at it.
 import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager
+from copy import deepcopy
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from attrs import define
+from attrs import define, evolve
 
 from ..access.permissions import (
     AskRequest,
@@ -51,7 +52,11 @@ from .plugin_scopes import Add, LocationPlugin, LocationPlugins
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 DEFAULT_AGENT = "build"
+MAX_NAME = 128
+"""Characters of a name that a plugin gives to what it offers."""
 PREPARE = "dovetail_prepare_request"
 PREPARE_CALL = "dovetail_prepare_tool_call"
 DECIDE = "dovetail_decide_permission"
@@ -170,10 +175,7 @@ class LocationServices:
         )
 
     def _add_rule(self, rule: Rule, owner: str, rank: Rank) -> Registration[Rule]:
-        if not isinstance(rule, Rule) or rule.effect not in _EFFECTS:
-            raise InvalidValueError(
-                "rule", rule, "give a Rule with the effect allow, ask or deny"
-            )
+        _check_rule(rule)
         key = f"{rule.effect} {rule.action} {rule.resource}"
         return self.plugin_rules.add(owner, key, rule, rank)
 
@@ -182,22 +184,37 @@ class LocationServices:
     ) -> Registration[Provider]:
         if not isinstance(provider, Provider):
             raise InvalidValueError("provider", provider, "give a Provider")
-        if not provider.name or "/" in provider.name:
-            raise InvalidValueError(
-                "provider name", provider.name, "not empty, and without '/'"
-            )
-        return self.providers.add(owner, provider.name, provider, rank)
+        name = _checked_name("provider name", provider.name)
+        if "/" in name:
+            raise InvalidValueError("provider name", name, "it must be without '/'")
+        if not callable(provider.route):
+            raise InvalidValueError("provider", name, "its route must be a function")
+        models = _all_of(ModelInfo, "models of a provider", provider.models)
+        for one in models:
+            _checked_name("model name", one.name)
+        checked = evolve(provider, models=models)
+        return self.providers.add(owner, name, checked, rank)
 
     def _add_agent(
         self, profile: AgentProfile, owner: str, rank: Rank
     ) -> Registration[AgentProfile]:
         if not isinstance(profile, AgentProfile):
             raise InvalidValueError("agent profile", profile, "give an AgentProfile")
-        if not profile.name or profile.steps < 1:
-            raise InvalidValueError(
-                "agent profile", profile.name, "a name, and at least one Step"
-            )
-        return self.agents.add(owner, profile.name, profile, rank)
+        name = _checked_name("agent profile", profile.name)
+        texts = (profile.description, profile.instructions, profile.model or "")
+        if not all(isinstance(one, str) for one in texts):
+            raise InvalidValueError("agent profile", name, "its texts must be texts")
+        if type(profile.steps) is not int or profile.steps < 1:
+            raise InvalidValueError("agent profile", name, "at least one Step")
+        rules = _all_of(Rule, "rules of an agent profile", profile.rules)
+        for rule in rules:
+            _check_rule(rule)
+        tools = profile.tools
+        if tools is not None:
+            tools = _all_of(str, "tools of an agent profile", tools)
+        return self.agents.add(
+            owner, name, evolve(profile, rules=rules, tools=tools), rank
+        )
 
     def agent(self, name: str | None) -> AgentProfile:
         """Return the agent profile of a session.
@@ -230,7 +247,15 @@ class LocationServices:
         Raises:
             PluginError: a plugin broke; the request must not be sent (law plugins.6).
         """
-        for one in self.plugins.calling(PREPARE):
+        preparing = self.plugins.calling(PREPARE)
+        if preparing:
+            # The definitions are those of all sessions here: what a plugin does to
+            # them in place must stay in this request.
+            copied = [evolve(one, schema=deepcopy(one.schema)) for one in request.tools]
+            request = evolve(
+                request, tools=tuple(copied), options=deepcopy(request.options)
+            )
+        for one in preparing:
             changed: Any = self.plugins.call(
                 one, PREPARE, session_id=session_id, request=request
             )
@@ -241,6 +266,32 @@ class LocationServices:
                     one, PREPARE, f"it answered {type(changed).__name__}"
                 )
         return request
+
+
+def _checked_name(what: str, name: object) -> str:
+    """Return a name that can be shown, ordered and looked up, or refuse it."""
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise InvalidValueError(what, name, "it must be printable, and not empty")
+    if len(name) > MAX_NAME:
+        raise InvalidValueError(what, name, f"at most {MAX_NAME} characters")
+    return name
+
+
+def _check_rule(rule: object) -> None:
+    if not isinstance(rule, Rule) or rule.effect not in _EFFECTS:
+        raise InvalidValueError(
+            "rule", rule, "give a Rule with the effect allow, ask or deny"
+        )
+    if not (isinstance(rule.action, str) and isinstance(rule.resource, str)):
+        raise InvalidValueError("rule", rule, "action and resource must be texts")
+
+
+def _all_of(kind: type[T], what: str, items: object) -> tuple[T, ...]:
+    """Return items as what nobody changes later, each of one type, or refuse them."""
+    found = items if isinstance(items, list | tuple) else [None]
+    if not all(isinstance(one, kind) for one in found):
+        raise InvalidValueError(what, items, f"give a list of {kind.__name__}")
+    return tuple(found)
 
 
 class LocationHandle:
