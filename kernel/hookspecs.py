@@ -134,10 +134,12 @@ class Hooks:
         When: on first use of the Location, before your other hooks, and when the
         plugin is added or replaced. Left in reverse order when the Location closes,
         which it does when it was not used for a while; the next use opens it again. A
-        task group inside it is yours for that long.
+        task group inside it is yours for that long. Where the plugin is replaced or
+        removed, its tool calls and requests that run may end first, for ten seconds.
 
         Errors: an exception, or not being open after ten seconds, leaves this plugin
-        out of the Location. A background task that raises later has the same effect.
+        out of the Location. A background task that raises later has the same effect,
+        and so has whatever else ends it before its time.
 
         Example::
 

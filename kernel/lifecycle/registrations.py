@@ -2,12 +2,16 @@
 
 Owns a list of (owner, key, item) in a stable order. Knows nothing of what the items
 are. Closing a registration removes exactly that one and reveals what it shadowed, by
-construction: the offer is computed anew from the registrations that are left.
+construction: the offer is computed anew from the registrations that are left. Whoever
+lets an item work says so, so that its owner can tell when it may take away what the
+item works with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+import anyio
 from attrs import define, field
 
 T = TypeVar("T")
@@ -29,6 +33,26 @@ class Registration(Generic[T]):
     active: bool = True
     """False once it was closed; whoever still holds it then holds something stale."""
     _home: "Registrations[T] | None" = field(default=None, repr=False, kw_only=True)
+    _busy: int = field(default=0, init=False, repr=False)
+    _unused: anyio.Event | None = field(default=None, init=False, repr=False)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Say that what is registered is at work for as long as this is entered."""
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            if not self._busy and self._unused is not None:
+                self._unused.set()
+
+    async def unused(self) -> None:
+        """Return when it is not at work: after ``close`` it will never be again."""
+        while self._busy:
+            if self._unused is None or self._unused.is_set():
+                self._unused = anyio.Event()
+            await self._unused.wait()
 
     def close(self) -> None:
         """Take the contribution back. Closing twice is harmless."""

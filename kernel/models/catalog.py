@@ -4,10 +4,10 @@ Owns the way from a model's name, ``provider/model``, to a route. Knows no provi
 no protocol: it reads what plugins registered, at the moment it is asked.
 """
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..contracts import Provider, ProviderRoute
-from ..lifecycle.registrations import Registrations
+from ..lifecycle.registrations import Registration, Registrations
 from ..values.errors import ModelUnknownError
 from ..values.request import ModelInfo
 
@@ -24,6 +24,8 @@ class ResolvedModel:
     info: ModelInfo | None
     """What is known of it, if anything."""
     route: ProviderRoute
+    entry: Registration[Provider] = field(eq=False, repr=False)
+    """What offers it; a request makes it ``busy``."""
 
 
 class ModelCatalog:
@@ -66,13 +68,16 @@ class ModelCatalog:
     def _resolve(self, name: str) -> ResolvedModel:
         # A model's own name may have slashes too: the first one ends the provider's.
         provider_name, _, model = name.partition("/")
-        provider = self._registrations.get(provider_name) if model.strip() else None
-        if provider is None:
+        offer = self._registrations.offer()
+        entry = offer.get(provider_name) if model.strip() else None
+        if entry is None:
             raise ModelUnknownError(name, self._offered())
+        provider = entry.item
         info = next((one for one in provider.models if one.name == name), None)
         if info is None and not provider.open:
             raise ModelUnknownError(name, [one.name for one in provider.models])
-        return ResolvedModel(name, provider_name, model, info, provider.route(model))
+        route = provider.route(model)
+        return ResolvedModel(name, provider_name, model, info, route, entry)
 
     def _offered(self) -> list[str]:
         """Return names to show someone who asked for what is not there."""

@@ -14,6 +14,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from copy import deepcopy
 from typing import Any, Literal
 
 import anyio
@@ -67,6 +68,9 @@ class HookLimits:
     """How long ``dovetail_open_location`` may take to open what it handed over."""
     close_seconds: float = 5.0
     """How long one plugin may take to close, and twice that all of a Location."""
+    settle_seconds: float = 10.0
+    """How long its calls and requests that run may go on after a plugin was replaced,
+    removed or disabled, before what it opened is closed under them."""
 
 
 @frozen
@@ -133,6 +137,8 @@ class PluginInstance:
     error: str | None = None
     scope: Scope | None = None
     registrations: list[tuple[str, Registration[Any]]] = field(factory=list)
+    withdrawn: list[Registration[Any]] = field(factory=list)
+    """What it offered before and may still be at work."""
     spending: dict[str, _Spending] = field(factory=dict)
     errors: int = 0
     last_error: str | None = None
@@ -288,7 +294,9 @@ class LocationPlugins:
             )
         except DovetailError as error:
             raise self._problem(instance, str(error)) from None
-        instance.place = evolve(self._place, settings=settings)
+        # Tables of its own: what it does to them, no other plugin sees.
+        providers = deepcopy(self._place.providers)
+        instance.place = evolve(self._place, settings=settings, providers=providers)
         if OPEN not in plugin.hooks:
             return
         manager = self.call(instance, OPEN)
@@ -323,6 +331,27 @@ class LocationPlugins:
                 f"it was not open after {self._limits.open_seconds:g} s",
                 OPEN,
             )
+
+    async def _retire(self, instance: PluginInstance) -> None:
+        """Close a plugin of a Location that goes on, once nothing of it is at work."""
+        instance.closing = True
+        _withdraw(instance)
+        if instance.scope is None:
+            return
+        try:
+            with anyio.move_on_after(self._limits.settle_seconds) as waiting:
+                for one in instance.withdrawn:
+                    await one.unused()
+            if waiting.cancelled_caught:
+                logger.warning(
+                    "plugin %r at %s is closed while it is at work: its calls did not "
+                    "end within %g s",
+                    instance.name,
+                    self._directory,
+                    self._limits.settle_seconds,
+                )
+        finally:
+            await self._close(instance)
 
     async def _close(
         self, instance: PluginInstance, within: float | None = None
@@ -442,7 +471,7 @@ class LocationPlugins:
         )
         self._notify(instance, Failure("plugin.disabled", why), session_id)
         if not self._closed:
-            self._tasks.start_soon(self._close, instance)
+            self._tasks.start_soon(self._retire, instance)
 
     def _broke(self, instance: PluginInstance, error: Exception) -> None:
         """Hear that a plugin's scope ended by itself, or failed to end well."""
@@ -545,7 +574,7 @@ class LocationPlugins:
             _withdraw(old)
             left = [one for one in self._instances.values() if one is not old]
             self._set_ranks(left)
-            await self._close(old)
+            await self._retire(old)
 
     @asynccontextmanager
     async def _alone(self, name: str) -> AsyncIterator[None]:
@@ -586,7 +615,7 @@ class LocationPlugins:
                 await self._close(new)
             raise
         if old is not None:
-            await self._close(old)
+            await self._retire(old)
         return new
 
     def _swap(self, new: PluginInstance, old: PluginInstance | None) -> None:
@@ -682,6 +711,7 @@ def _withdraw(instance: PluginInstance) -> None:
     """Take everything back that a plugin contributed; what it hid comes back."""
     for _, one in instance.registrations:
         one.close()
+        instance.withdrawn.append(one)
     instance.registrations.clear()
 
 

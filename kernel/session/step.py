@@ -27,6 +27,7 @@ from ..context.algebra import observe
 from ..context.epoch import InitialiseEpoch, decide
 from ..contracts import AgentProfile, CallNotice
 from ..events.log import LogTransaction, event_at
+from ..lifecycle.scope import contained
 from ..models.catalog import ResolvedModel
 from ..ports import InputRow
 from ..tools.registry import AdvertisedTools
@@ -423,15 +424,16 @@ class Step:
         )
         try:
             request = self._request(prepared)
-            async with (
-                self._watched(model.provider) as heard,
-                model.route.stream(request) as stream,
-            ):
-                async for event in stream:
-                    heard()
-                    self._held += publisher.take(event)
-                    if isinstance(event, ToolCall):
-                        await self._call(event, calls)
+            with contained(), model.entry.busy():
+                async with (
+                    self._watched(model.provider) as heard,
+                    model.route.stream(request) as stream,
+                ):
+                    async for event in stream:
+                        heard()
+                        self._held += publisher.take(event)
+                        if isinstance(event, ToolCall):
+                            await self._call(event, calls)
             if publisher.finish is None:
                 raise ProviderError(
                     "provider.stream_broken",

@@ -12,6 +12,7 @@ from attrs import evolve, field, frozen
 
 from ..contracts import ToolContext
 from ..lifecycle.registrations import Registration
+from ..lifecycle.scope import contained
 from ..values.codec import (
     clean_text,
     converter,
@@ -102,14 +103,15 @@ class Runnable:
     async def run(self, context: ToolContext) -> Settled:
         """Execute the call and return its outcome.
 
-        Every exception of the tool becomes a ``Failed``. Cancellation is no outcome:
-        it passes through untouched, as everything does that is not an Exception.
+        Every exception of the tool becomes a ``Failed``, also one that wants to exit.
+        Cancellation is no outcome: it passes through untouched.
         """
         if not self._entry.active:
             return failed(ToolStaleError(self.call.tool), limits=self._limits)
         registered = self._entry.item
         try:
-            output = await registered.tool.execute(self.input, context)
+            with contained(), self._entry.busy():
+                output = await registered.tool.execute(self.input, context)
         except Exception as error:  # the boundary of tool execution
             return _told(self.call.tool, error, self._limits)
         return _shown(registered, output, self._limits)
@@ -127,7 +129,8 @@ class Runnable:
         if ask is None or not self._entry.active:
             raise ToolStaleError(self.call.tool)
         try:
-            output = await ask(self.input, context)
+            with contained(), self._entry.busy():
+                output = await ask(self.input, context)
         except Exception as error:  # the boundary of tool execution
             raise ToolError(f"{self.call.tool} cannot tell") from error
         return None if output is None else _shown(registered, output, self._limits)

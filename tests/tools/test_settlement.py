@@ -368,16 +368,26 @@ async def test_cancellation_passes_through_and_is_no_outcome() -> None:
 
 
 @pytest.mark.law("tools.5")
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
-async def test_what_is_no_exception_passes_through(error: BaseException) -> None:
-    """Run by hand: neither event loop lets these through unchanged."""
+async def test_ctrl_c_passes_through() -> None:
+    """Run by hand: neither event loop lets it through unchanged."""
+    error = KeyboardInterrupt()
     plan = prepare(call(), offering(Recorder(error)))
     assert isinstance(plan, Runnable)
 
-    with pytest.raises(type(error)) as caught:
+    with pytest.raises(KeyboardInterrupt) as caught:
         plan.run(CONTEXT).send(None)
 
     assert caught.value is error
+
+
+@pytest.mark.law("tools.5")
+async def test_a_tool_that_wants_to_exit_has_a_defect() -> None:
+    settled = await settle(call(), offering(Recorder(SystemExit(3))), CONTEXT)
+
+    assert isinstance(settled, Failed)
+    assert settled.failure.code == "internal"
+    assert settled.defect is not None
+    assert isinstance(settled.defect.__cause__, SystemExit)
 
 
 # --- output -----------------------------------------------------------------------
