@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 from support.corpora import Corpus, find_corpus
 
+# Before any test imports it; what it asserts is then told as tests tell it.
+pytest.register_assert_rewrite("dovetail.kernel.testing.contracts.store")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "law(id): the promise that this test guards")

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 from dovetail.kernel import Store
+from dovetail.kernel.testing.contracts.store import StoreContract
 from dovetail.kernel.testing.memory_store import MemoryStorePlugin
 from dovetail.storage.plugin import plugin
 
-pytest.register_assert_rewrite("dovetail.kernel.testing.contracts.store")
-
-from dovetail.kernel.testing.contracts.store import StoreContract  # noqa: E402
 
 
 class TestSqliteFile(StoreContract):
