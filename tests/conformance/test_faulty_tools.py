@@ -133,6 +133,19 @@ async def looking_leaves_a_trace(input: Note, context: ToolContext) -> str | Non
     return "kept" if path_of(context).exists() else None
 
 
+def mark_then_note(folder: Path, text: str) -> None:
+    if not (folder / "done").exists():
+        (folder / "done").touch()
+        (folder / "note.txt").write_text(text)
+
+
+async def believing_its_own_mark_in_a_thread(input: Note, context: ToolContext) -> str:
+    await context.ask("note", ["note.txt"])
+    folder = context.location.path
+    await anyio.to_thread.run_sync(mark_then_note, folder, input.text)
+    return "kept"
+
+
 async def done_by_its_mark(input: Note, context: ToolContext) -> str | None:
     return "kept" if (context.location.path / "done").exists() else None
 
@@ -194,6 +207,11 @@ FAULTS: list[tuple[str, str, type[ToolConformance]]] = [
         suite(sound, effect="reconcilable", check=looking_leaves_a_trace),
     ),
     ("it takes half for the whole", "tool.kill", suite(believing_its_own_mark)),
+    (
+        "it takes half for the whole in a thread",
+        "tool.kill",
+        suite(believing_its_own_mark_in_a_thread),
+    ),
     (
         "its check takes half for the whole",
         "tool.kill",

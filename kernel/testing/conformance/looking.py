@@ -107,8 +107,13 @@ class Watch:
     """Regular files of the folder, relative to it, in the order they were opened."""
     reached: list[str] = field(factory=list)
     """Addresses and names that a connection or a look-up was made to."""
+    moments: list[Tree] | None = None
+    """Pictures of the folder, each from just before a file was to be changed; None when
+    nobody wants them."""
 
     def see(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.moments is not None and _changes_a_file(event, arguments):
+            self._picture(self.moments)
         if event == "open" and isinstance(arguments[0], str | bytes):
             self._see_file(os.fsdecode(arguments[0]))
         elif event in ("socket.connect", "socket.sendto"):
@@ -123,6 +128,33 @@ class Watch:
         folder = str(self.folder)
         if path.startswith(folder + os.sep) and os.path.isfile(path):
             self.opened.append(os.path.relpath(path, folder))
+
+    def _picture(self, moments: list[Tree]) -> None:
+        now = Tree.of(self.folder)
+        if not moments or moments[-1] != now:
+            moments.append(now)
+
+
+_CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_CHANGES = frozenset(
+    f"os.{name}"
+    for name in [
+        "chmod",
+        "link",
+        "mkdir",
+        "remove",
+        "rename",
+        "rmdir",
+        "symlink",
+        "truncate",
+    ]
+)
+
+
+def _changes_a_file(event: str, arguments: tuple[Any, ...]) -> bool:
+    if event == "open":
+        return isinstance(arguments[2], int) and bool(arguments[2] & _CHANGING)
+    return event in _CHANGES
 
 
 class _Auditor:
@@ -152,7 +184,7 @@ class _Auditor:
     def _see(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.watches or getattr(self._within, "on", False):
             return
-        if event != "open" and not event.startswith("socket."):
+        if event != "open" and not event.startswith(("socket.", "os.")):
             return
         with self.blind():
             for watch in tuple(self.watches):
@@ -164,9 +196,9 @@ _auditor = _Auditor()
 
 
 @contextmanager
-def watching(folder: Path) -> Iterator[Watch]:
-    """Watch the process while the body runs."""
-    watch = Watch(folder)
+def watching(folder: Path, *, moments: bool = False) -> Iterator[Watch]:
+    """Watch the process while the body runs; take pictures if ``moments``."""
+    watch = Watch(folder, moments=[] if moments else None)
     _auditor.start(watch)
     try:
         yield watch

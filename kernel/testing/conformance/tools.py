@@ -542,19 +542,37 @@ def _moved(
 
 @check("kill", since=1)
 def _kill(bench: Bench[ToolConformance]) -> Iterator[str]:
-    """Killed at any of its suspensions and done again as its effect class allows, a
-    call has the effect of one."""
+    """Killed at any of its suspensions, or before any change of a file, and done again
+    as its effect class allows, a call has the effect of one."""
     effect = bench.hosted(_effect)
     if effect == "unsafe":
         return
     for name, example in _each(bench):
         total = bench.hosted(_counting(example)).suspensions
-        once = bench.hosted(_finished(example))
+        once, moments = bench.hosted(_finished(example))
         for at in spread(total, POINTS):
             found = bench.case(_killed(example, at, effect, once))
             if found:
                 yield f"{name}, killed at its suspension {at} of {total}: {found[0]}"
                 break
+        if once.world is not None:
+            # What changed in the world cannot be put back to that moment.
+            continue
+        for number in spread(len(moments), POINTS):
+            found = bench.case(_left(example, moments[number - 1], effect, once))
+            if found:
+                where = f"change {number} of {len(moments)}"
+                yield f"{name}, killed before its {where}: {found[0]}"
+                break
+
+
+@frozen
+class _Once:
+    """What one call leaves."""
+
+    before: Tree
+    tree: Tree
+    world: object
 
 
 async def _effect(case: Case[ToolConformance], host: Host) -> str:
@@ -572,64 +590,83 @@ def _counting(
 
 def _finished(
     example: ToolExample,
-) -> Callable[[Case[ToolConformance], Host], Awaitable[tuple[Tree, Tree, object]]]:
+) -> Callable[[Case[ToolConformance], Host], Awaitable[tuple[_Once, list[Tree]]]]:
     async def finish(
         case: Case[ToolConformance], host: Host
-    ) -> tuple[Tree, Tree, object]:
+    ) -> tuple[_Once, list[Tree]]:
         before = Tree.of(case.folder)
-        await _settle(case, host, example)
-        return before, *pictures(case)
+        with watching(case.folder, moments=True) as watch:
+            await _settle(case, host, example)
+        return _Once(before, *pictures(case)), watch.moments or []
 
     return finish
 
 
 def _killed(
-    example: ToolExample, at: int, effect: str, once: tuple[Tree, Tree, object]
+    example: ToolExample, at: int, effect: str, once: _Once
 ) -> Callable[[Case[ToolConformance]], Awaitable[list[str]]]:
     async def kill(case: Case[ToolConformance]) -> list[str]:
         before = pictures(case)
-        frozen_: list[Tree] = []
+        found: list[Tree] = []
         async with case.host() as host:
             # A process that is killed cleans nothing up: what its directory held in
             # that moment is what the next one finds.
             await interrupted(
                 lambda: _settle(case, host, example),
                 at,
-                lambda: frozen_.append(Tree.of(case.folder)),
+                lambda: found.append(Tree.of(case.folder)),
             )
-        if frozen_:
-            frozen_[0].restore(case.folder)
-        async with case.host() as host:
-            if effect == "pure":
-                return _moved("it is pure, and changed", before, pictures(case))
-            if effect == "reconcilable":
-                asked = await _ask_check(case, host, example)
-                if asked == "cannot tell":
-                    return []  # left to a person
-                if asked == "done":
-                    return _unlike("`check` says that it is done", case, once)
-            await _settle(case, host, example)
-            return _unlike("it was done again", case, once)
+        return await _go_on(case, example, before, found, effect, once)
 
     return kill
 
 
-def _unlike(
-    what: str, case: Case[ToolConformance], once: tuple[Tree, Tree, object]
+def _left(
+    example: ToolExample, moment: Tree, effect: str, once: _Once
+) -> Callable[[Case[ToolConformance]], Awaitable[list[str]]]:
+    async def kill(case: Case[ToolConformance]) -> list[str]:
+        before = pictures(case)
+        return await _go_on(case, example, before, [moment], effect, once)
+
+    return kill
+
+
+async def _go_on(
+    case: Case[ToolConformance],
+    example: ToolExample,
+    before: tuple[Tree, object],
+    left: Sequence[Tree],
+    effect: str,
+    once: _Once,
 ) -> list[str]:
-    before, tree, world = once
-    now, now_world = pictures(case)
+    """Do with what was left behind what the effect class allows."""
+    for tree in left:
+        tree.restore(case.folder)
+    async with case.host() as host:
+        if effect == "pure":
+            return _moved("it is pure, and changed", before, pictures(case))
+        if effect == "reconcilable":
+            asked = await _ask_check(case, host, example)
+            if asked == "cannot tell":
+                return []  # left to a person
+            if asked == "done":
+                return _unlike("`check` says that it is done", case, once)
+        await _settle(case, host, example)
+        return _unlike("it was done again", case, once)
+
+
+def _unlike(what: str, case: Case[ToolConformance], once: _Once) -> list[str]:
+    now, world = pictures(case)
     # Half-written files under names of their own are what a kill leaves of any
     # careful write; they count only under names that matter.
-    names = before.entries.keys() | tree.entries.keys()
-    changed = [name for name in tree.changes(now) if name in names]
+    names = once.before.entries.keys() | once.tree.entries.keys()
+    changed = [name for name in once.tree.changes(now) if name in names]
     found = []
     if changed:
-        found.append(
-            f"{what}, and {', '.join(changed[:3])} is not what one call leaves"
-        )
-    if now_world != world:
-        found.append(f"{what}, and the world is {now_world!r} instead of {world!r}")
+        shown = ", ".join(changed[:3])
+        found.append(f"{what}, and {shown} is not what one call leaves")
+    if world != once.world:
+        found.append(f"{what}, and the world is {world!r} instead of {once.world!r}")
     return found
 
 
@@ -638,8 +675,8 @@ def _unlike(
 
 @check("cancellation", since=1)
 def _cancellation(bench: Bench[ToolConformance]) -> Iterator[str]:
-    """Cancelled at any of its suspensions, it cleans up, ends soon, and lets the
-    cancellation pass; and it never holds the event loop."""
+    """Cancelled at any of its suspensions, it ends soon and lets the cancellation
+    pass; and it never holds the event loop."""
     for name, example in _each(bench):
 
         async def call(
