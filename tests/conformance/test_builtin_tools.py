@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from dovetail.builtin_tools import plugin
 from dovetail.kernel import Skill
 from dovetail.kernel.testing.conformance import ToolConformance, ToolExample
+
+pytestmark = pytest.mark.law("plugins.7")
 
 NOTES = "alpha\nbeta\ngamma\n"
 

@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 from dovetail.kernel.testing.conformance import ContextConformance
 from dovetail.plugins.context import plugin as context
 from dovetail.plugins.skills import plugin as skills
+
+pytestmark = pytest.mark.law("plugins.7")
 
 SKILL = "---\nname: sums\ndescription: {}\n---\nAdd one after the other.\n"
 

@@ -9,6 +9,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from attrs import field, frozen
 from dovetail.kernel import (
+    FileContent,
     PermissionDeniedError,
     Register,
     Tool,
@@ -68,6 +69,10 @@ async def breaking(input: Note, context: ToolContext) -> str:
 async def endless(input: Note, context: ToolContext) -> str:
     await sound(input, context)
     return "x" * 9_000_000
+
+
+def as_a_large_file(output: str) -> list[FileContent]:
+    return [FileContent("image/png", "A" * 8_000_000)]
 
 
 async def talkative(input: Note, context: ToolContext) -> str:
@@ -187,6 +192,11 @@ FAULTS: list[tuple[str, str, type[ToolConformance]]] = [
     ("its input changes what it is given", "tool.schema", suite(sound, input=Loud)),
     ("it breaks", "tool.output", suite(breaking)),
     ("its result has no end", "tool.bounded", suite(endless)),
+    (
+        "its file is too large to keep",
+        "tool.bounded",
+        suite(sound, render=as_a_large_file),
+    ),
     ("its progress has no end", "tool.bounded", suite(talkative)),
     (
         "its description has an id",

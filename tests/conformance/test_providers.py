@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
+import pytest
 from dovetail.kernel.testing.conformance import ProviderConformance, ProviderExample
 from dovetail.plugins.providers.anthropic import plugin as anthropic
 from dovetail.plugins.providers.openai import plugin as openai
 from dovetail.plugins.rehearsal import RehearsalServer, rehearsal_server
 from support.replay import sse
+
+pytestmark = pytest.mark.law("plugins.7")
 
 JSON = {"content-type": "application/json"}
 

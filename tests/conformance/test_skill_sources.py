@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from dovetail.kernel.testing.conformance import SkillConformance
 from dovetail.plugins.skills import plugin
+
+pytestmark = pytest.mark.law("plugins.7")
 
 SKILL = "---\nname: sums\ndescription: {}\n---\nAdd one after the other.\n"
 

@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 from dovetail.kernel.testing import MemoryStorePlugin
 from dovetail.kernel.testing.conformance import StoreConformance
 from dovetail.storage.plugin import plugin
+
+pytestmark = pytest.mark.law("plugins.7")
 
 
 class TestSqlite(StoreConformance):

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .calling import ToolExample as ToolExample
     from .context import ContextConformance as ContextConformance
     from .providers import (
         ProviderConformance as ProviderConformance,
@@ -29,16 +30,17 @@ if TYPE_CHECKING:
     from .skills import SkillConformance as SkillConformance
     from .stores import StoreConformance as StoreConformance
     from .suite import Check as Check, check as check
-    from .tools import ToolConformance as ToolConformance, ToolExample as ToolExample
+    from .tools import ToolConformance as ToolConformance
 
 _HOMES = {
+    "calling": ("ToolExample",),
     "context": ("ContextConformance",),
     "providers": ("ProviderConformance", "ProviderExample"),
     "report": ("Finding", "NonconformingError", "Report"),
     "skills": ("SkillConformance",),
     "stores": ("StoreConformance",),
     "suite": ("Check", "check"),
-    "tools": ("ToolConformance", "ToolExample"),
+    "tools": ("ToolConformance",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

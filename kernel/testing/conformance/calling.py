@@ -1,0 +1,188 @@
+"""Calling: one call of a tool, settled as in a session, with a context that records.
+
+Owns the examples of a suite and what a call may use while it is tried. Knows nothing of
+what is promised.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import define, field, frozen
+
+from ...contracts import Skill, Tool, ToolContext
+from ...tools.settlement import Failed, Runnable, Settled, prepare
+from ...values.codec import dumps
+from ...values.errors import (
+    OutputNotFoundError,
+    PermissionDeniedError,
+    SkillNotFoundError,
+    ToolError,
+)
+from ...values.ids import MessageId, SessionId
+from ...values.location import Location
+from ...values.request import ToolCall
+from ...values.tool import Json, ManagedPage, TextContent, effect_token
+from .looking import Tree, Watch
+from .suite import Bench, Case, Host, NotOfferedError, pictures
+
+SESSION = SessionId("ses_conformance")
+MESSAGE = MessageId("msg_conformance")
+CALL = "call_conformance"
+TOKEN = effect_token(SESSION, MESSAGE, CALL)
+
+
+@frozen
+class ToolExample:
+    """One call that the tool must take."""
+
+    arguments: Mapping[str, Json] | Callable[[str], Mapping[str, Json]] = field(
+        factory=dict
+    )
+    """The arguments; or a function that makes them from the Location's directory."""
+    fails: bool = False
+    """Whether it is expected to fail, with a ToolFailure."""
+
+    def given(self, directory: str) -> dict[str, Json]:
+        """Return the arguments of a call in a Location."""
+        if callable(self.arguments):
+            return dict(self.arguments(directory))
+        return dict(self.arguments)
+
+
+@define(eq=False)
+class Asked:
+    """One question for permission, and how things were when it came."""
+
+    action: object
+    resources: tuple[object, ...]
+    tree: Tree
+    world: object
+    opened: tuple[str, ...]
+    reached: tuple[str, ...]
+
+
+class RecordingContext(ToolContext):
+    """Answers as it is told to, and remembers."""
+
+    session_id = SESSION
+    agent = "build"
+    message_id = MESSAGE
+    call_id = CALL
+    effect_token = TOKEN
+
+    def __init__(
+        self, case: Case[Any], watch: Watch | None = None, *, deny: bool = False
+    ) -> None:
+        self._case = case
+        self._watch = watch
+        self._deny = deny
+        self.asked: list[Asked] = []
+        self.lines: list[str] = []
+
+    @property
+    def location(self) -> Location:
+        return Location.at(self._case.folder)
+
+    async def ask(
+        self,
+        action: str,
+        resources: Sequence[str],
+        *,
+        save: Sequence[str] = (),
+        metadata: Mapping[str, Json] | None = None,
+    ) -> None:
+        watch = self._watch
+        opened = tuple(watch.opened) if watch else ()
+        reached = tuple(watch.reached) if watch else ()
+        tree, world = pictures(self._case)
+        given = (resources,) if isinstance(resources, str) else tuple(resources)
+        self.asked.append(Asked(action, given, tree, world, opened, reached))
+        if self._deny:
+            raise PermissionDeniedError(action, list(resources))
+
+    async def skill(self, name: str) -> Skill:
+        for one in self._case.suite.skills:
+            if one.name == name:
+                known: Skill = one
+                return known
+        raise SkillNotFoundError(name, "the suite knows no such skill")
+
+    async def managed(
+        self, key: str, offset: int = 1, limit: int = 2_000
+    ) -> ManagedPage:
+        raise OutputNotFoundError(key, "the suite keeps no output")
+
+    def saw(self, path: str, digest: str | None) -> None:
+        return None
+
+    def progress(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def tool_of(host: Host, name: str) -> Tool[Any, Any]:
+    """Return the tool of this name.
+
+    Raises:
+        NotOfferedError: there is none.
+    """
+    found = host.services.tools.advertise().get(name)
+    if found is None:
+        offered = ", ".join(host.services.tools.advertise().names) or "none"
+        raise NotOfferedError(
+            f"there is no tool {name!r}{host.problem}; offered: {offered}"
+        )
+    return found.item.tool
+
+
+def runnable(case: Case[Any], host: Host, example: ToolExample) -> Runnable:
+    """Return a call of the tool with its input decoded.
+
+    Raises:
+        NotOfferedError: there is no such tool, or it does not take the example.
+    """
+    arguments = example.given(str(case.folder))
+    call = ToolCall(CALL, case.suite.tool, dumps(arguments).decode())
+    tool_of(host, case.suite.tool)
+    plan = prepare(call, host.services.tools.advertise())
+    if isinstance(plan, Failed):
+        raise NotOfferedError(
+            f"the example {arguments!r} is no valid input: {plan.failure.message}"
+        )
+    return plan
+
+
+async def settle(
+    case: Case[Any],
+    host: Host,
+    example: ToolExample,
+    context: RecordingContext | None = None,
+) -> Settled:
+    """Make one call and return its outcome."""
+    plan = runnable(case, host, example)
+    return await plan.run(context or RecordingContext(case))
+
+
+def each_example(bench: Bench[Any]) -> Iterator[tuple[str, ToolExample]]:
+    """Yield the examples of a suite, each with a name."""
+    for number, example in enumerate(bench.suite.examples, 1):
+        yield f"example {number}", example
+
+
+def shown(settled: Settled) -> str:
+    """Return everything that a call had to show, before it was cut."""
+    if isinstance(settled, Failed):
+        return settled.full or settled.failure.message
+    texts = [one.text for one in settled.content if isinstance(one, TextContent)]
+    return settled.full or "\n".join(texts)
+
+
+async def ask_check(case: Case[Any], host: Host, example: ToolExample) -> str:
+    """Return what ``check`` says: done, not done, or cannot tell."""
+    plan = runnable(case, host, example)
+    if tool_of(host, case.suite.tool).check is None:
+        return "cannot tell"
+    try:
+        settled = await plan.check(RecordingContext(case))
+    except ToolError:
+        return "cannot tell"
+    return "not done" if settled is None else "done"
