@@ -10,7 +10,6 @@ from dovetail.kernel.testing.memory_store import MemoryStorePlugin
 from dovetail.storage.plugin import plugin
 
 
-
 class TestSqliteFile(StoreContract):
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
