@@ -7,6 +7,7 @@ lets an item work says so, so that its owner can tell when it may take away what
 item works with.
 """
 
+from bisect import insort_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -32,6 +33,8 @@ class Registration(Generic[T]):
     """The owner's place in the order of owners."""
     active: bool = True
     """False once it was closed; whoever still holds it then holds something stale."""
+    counts: bool = field(default=False, init=False, repr=False)
+    """Whether it is in the collection now, and not suspended or closed."""
     _home: "Registrations[T] | None" = field(default=None, repr=False, kw_only=True)
     _busy: int = field(default=0, init=False, repr=False)
     _unused: anyio.Event | None = field(default=None, init=False, repr=False)
@@ -96,11 +99,11 @@ class Registrations(Generic[T]):
 
     def put_back(self, one: Registration[T]) -> None:
         """Count a registration of this collection again; see ``Registration``."""
-        if one in self._all:
+        if one.counts:
             return
-        self._all.append(one)
-        # Stable: of one owner's equal keys the later one wins.
-        self._all.sort(key=_place)
+        one.counts = True
+        # Behind its equals: of one owner's equal keys the later one wins.
+        insort_right(self._all, one, key=_place)
         self._changed()
 
     def offer(self) -> Mapping[str, Registration[T]]:
@@ -121,7 +124,8 @@ class Registrations(Generic[T]):
 
     def drop(self, one: Registration[T]) -> None:
         """Count a registration no more; see ``Registration.close``."""
-        if one in self._all:
+        if one.counts:
+            one.counts = False
             self._all.remove(one)
             self._changed()
 
