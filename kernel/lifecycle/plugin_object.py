@@ -198,7 +198,10 @@ def told(error: BaseException) -> str:
     """Return a stranger's exception as one bounded text."""
     try:
         text = str(error)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        # Showing it runs a stranger's code once more.
         text = "it cannot even be shown"
     shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return shown if len(shown) <= MAX_PROBLEM else f"{shown[: MAX_PROBLEM - 3]}..."

@@ -6,7 +6,9 @@ a resource opens (a task group, a cancel scope) must be closed by the task that 
 it, and a Location is opened by whoever needs it first and closed by somebody else.
 """
 
+import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from typing import Any, TypeVar
@@ -29,24 +31,37 @@ def contained() -> Iterator[None]:
     """Let a stranger's code that is awaited in here end nothing but itself.
 
     What is raised and is no Exception, such as SystemExit, would end the task and all
-    around it: it becomes a RuntimeError with it as the cause. Cancelling, Ctrl-C and
-    the closing of a coroutine are not a stranger's, and pass.
+    around it: it becomes a RuntimeError with it as the cause. Ctrl-C, the closing of a
+    coroutine and cancelling are not a stranger's, and pass; but not what looks like a
+    cancelling where nobody cancelled, such as waiting for a future that was.
     """
     try:
         yield
     except Exception:
         raise
     except BaseException as error:
-        if _passes(error):
+        if _passes(error, _cancelled()):
             raise
         raise RuntimeError(f"it raised {_named(error)}") from error
 
 
-def _passes(error: BaseException) -> bool:
+def _passes(error: BaseException, cancelled: bool) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        return any(map(_passes, error.exceptions))
-    passing = (anyio.get_cancelled_exc_class(), KeyboardInterrupt, GeneratorExit)
-    return isinstance(error, passing)
+        return any(_passes(one, cancelled) for one in error.exceptions)
+    if isinstance(error, anyio.get_cancelled_exc_class()):
+        return cancelled
+    return isinstance(error, KeyboardInterrupt | GeneratorExit)
+
+
+def _cancelled() -> bool:
+    """Return whether somebody cancelled the task that runs now."""
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    if not issubclass(anyio.get_cancelled_exc_class(), asyncio.CancelledError):
+        return False
+    # By asyncio's own means, as when its loop ends.
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _named(error: BaseException) -> str:

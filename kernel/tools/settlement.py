@@ -110,11 +110,12 @@ class Runnable:
             return failed(ToolStaleError(self.call.tool), limits=self._limits)
         registered = self._entry.item
         try:
-            with contained(), self._entry.busy():
-                output = await registered.tool.execute(self.input, context)
+            with contained():
+                with self._entry.busy():
+                    output = await registered.tool.execute(self.input, context)
+                return _shown(registered, output, self._limits)
         except Exception as error:  # the boundary of tool execution
             return _told(self.call.tool, error, self._limits)
-        return _shown(registered, output, self._limits)
 
     async def check(self, context: ToolContext) -> Settled | None:
         """Ask the tool whether an earlier execution had its effect.
@@ -129,11 +130,14 @@ class Runnable:
         if ask is None or not self._entry.active:
             raise ToolStaleError(self.call.tool)
         try:
-            with contained(), self._entry.busy():
-                output = await ask(self.input, context)
+            with contained():
+                with self._entry.busy():
+                    output = await ask(self.input, context)
+                if output is None:
+                    return None
+                return _shown(registered, output, self._limits)
         except Exception as error:  # the boundary of tool execution
             raise ToolError(f"{self.call.tool} cannot tell") from error
-        return None if output is None else _shown(registered, output, self._limits)
 
 
 def prepare(

@@ -1,5 +1,6 @@
 """Plugins that harm others, the closing, or other Locations, as far as they can."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -172,19 +173,91 @@ async def test_a_resource_that_ends_the_process_ends_only_itself(
 
 @pytest.mark.law("tools.5")
 @pytest.mark.parametrize("error", FATAL, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["execute", "render"])
 async def test_a_tool_that_ends_the_process_has_broken(
-    error: BaseException, tmp_path: Path
+    where: str, error: BaseException, tmp_path: Path
 ) -> None:
     async def end(input: Nothing, context: ToolContext) -> str:
+        if where == "execute":
+            raise error
+        return "not that far"
+
+    def show(output: str) -> str:
         raise error
 
-    bad = Tool("bad", "Ends.", Nothing, end, effect="pure")
+    bad = Tool("bad", "Ends.", Nothing, end, effect="pure", render=show)
     model = ScriptedProvider(calls(call("bad"), call("fine")), text("done"))
     async with host(tmp_path, model, FINE, bad, on_permission="allow") as runtime:
         with anyio.fail_after(5):
             broken, went, status = await outcome_of(runtime, tmp_path, model.model)
     assert (went, status) == ("fine", "succeeded")
     assert "broke" in broken
+
+
+@pytest.mark.law("plugins.1")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("where", ["open_location", "register_context", "tool"])
+async def test_a_future_that_was_cancelled_cancels_nobody_else(
+    where: str, tmp_path: Path
+) -> None:
+    async def wait() -> Any:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[None]:
+        yield await wait()
+
+    async def execute(input: Nothing, context: ToolContext) -> str:
+        return str(await wait())
+
+    def offer(register: Any) -> None:
+        if where == "tool":
+            register(Tool("bad", "Waits.", Nothing, execute, effect="pure"))
+        else:
+            register(ContextSource("bad/one", wait))
+
+    if where == "open_location":
+        bad = Hook("dovetail_open_location", opened, "bad")
+    else:
+        hook = "tools" if where == "tool" else "context"
+        bad = Hook(f"dovetail_register_{hook}", offer, "bad")
+    made = calls(call("bad"), call("fine")) if where == "tool" else calls(call("fine"))
+    model = ScriptedProvider(made, text("done"))
+    async with host(
+        tmp_path, model, FINE, plugins=[bad], on_permission="allow"
+    ) as runtime:
+        with anyio.fail_after(5):
+            told = await outcome_of(runtime, tmp_path, model.model)
+    if where == "register_context":
+        # Without a whole Baseline there is no request (law context.4), but an end.
+        assert told == ["failed"]
+    else:
+        assert told[-2:] == ["fine", "succeeded"]
+
+
+@pytest.mark.law("plugins.1")
+async def test_an_exception_that_cannot_be_shown_is_named(tmp_path: Path) -> None:
+    class UnspeakableError(Exception):
+        def __str__(self) -> str:
+            raise SystemExit(3)
+
+    def end() -> None:
+        raise UnspeakableError
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[None]:
+        raise UnspeakableError
+        yield
+
+    bad = Hook("dovetail_open_location", opened, "bad")
+    worse = Hook("dovetail_register_tools", end, "worse")
+    async with host(tmp_path, ScriptedProvider(), plugins=[bad, worse]) as runtime:
+        known = await runtime.location(tmp_path).plugins.list()
+    for name in ("bad", "worse"):
+        [told] = [one for one in known if one.name == name]
+        assert "UnspeakableError: it cannot even be shown" in str(told.last_error)
 
 
 # --- what ends itself -------------------------------------------------------------
