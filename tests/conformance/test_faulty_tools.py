@@ -1,5 +1,6 @@
 """Each check of the suite for tools catches its fault, and no other check does."""
 
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from dovetail.kernel.testing.conformance import (
     ToolConformance,
     ToolExample,
     check,
+    suite as conformance_suite,
 )
-from support.faults import LEFT_OPEN, swallow
+from support.faults import LEFT_OPEN, leave_a_task, swallow
 
 
 @frozen
@@ -166,6 +168,26 @@ async def leaving_a_file(input: Note, context: ToolContext) -> str:
     return await sound(input, context)
 
 
+async def leaving_a_thread(input: Note, context: ToolContext) -> str:
+    LEFT_OPEN.a_thread()
+    return await sound(input, context)
+
+
+async def leaving_a_process(input: Note, context: ToolContext) -> str:
+    LEFT_OPEN.a_process()
+    return await sound(input, context)
+
+
+async def leaving_a_task(input: Note, context: ToolContext) -> str:
+    await leave_a_task()
+    return await sound(input, context)
+
+
+async def blocking(input: Note, context: ToolContext) -> str:
+    time.sleep(0.1)  # noqa: ASYNC251 - this is the fault
+    return await sound(input, context)
+
+
 class Noting(ToolConformance):
     """A suite for a plugin that is sound but for one thing."""
 
@@ -229,6 +251,9 @@ FAULTS: list[tuple[str, str, type[ToolConformance]]] = [
     ),
     ("it makes a result of its cancellation", "tool.cancellation", suite(swallowing)),
     ("it leaves a file open", "tool.leak", suite(leaving_a_file)),
+    ("it leaves a thread", "tool.leak", suite(leaving_a_thread)),
+    ("it leaves a process", "tool.leak", suite(leaving_a_process)),
+    ("it leaves a task", "tool.leak", suite(leaving_a_task)),
 ]
 
 
@@ -247,6 +272,14 @@ def test_a_fault_is_caught_by_its_check_alone(
     for loop in loops:
         report = check(faulty, backend=loop)
         assert report.codes == (code,), report.findings
+
+
+def test_a_tool_that_holds_the_event_loop_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(conformance_suite, "BLOCKED_SECONDS", 0.05)
+    report = check(suite(blocking), backend="asyncio")
+    assert report.codes == ("tool.cancellation",)
 
 
 def test_every_check_has_a_fault_that_it_catches() -> None:

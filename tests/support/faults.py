@@ -1,27 +1,53 @@
-"""What deliberately faulty plugins have in common: a file left open, for a while."""
+"""What faulty plugins have in common: what they leave behind, for a while."""
 
+import asyncio
 import os
-from typing import IO
+import subprocess
+import threading
+from contextlib import ExitStack
 
 import anyio
+import trio
 from attrs import define, field
+from sniffio import current_async_library
 
 
 @define(eq=False)
 class LeftOpen:
-    """Files that nobody closes before the test ends."""
+    """What nobody closes before the test ends."""
 
-    files: list[IO[bytes]] = field(factory=list)
+    _left: ExitStack = field(factory=ExitStack)
 
     def one_more(self) -> None:
-        self.files.append(open(os.devnull, "rb"))  # noqa: SIM115 - this is the fault
+        """Leave a file open."""
+        self._left.enter_context(open(os.devnull, "rb"))  # noqa: SIM115 - left open
+
+    def a_thread(self) -> None:
+        """Leave a thread running."""
+        over = threading.Event()
+        thread = threading.Thread(target=over.wait, daemon=True)
+        thread.start()
+        self._left.callback(thread.join)
+        self._left.callback(over.set)
+
+    def a_process(self) -> None:
+        """Leave a process running."""
+        process = self._left.enter_context(subprocess.Popen(["sleep", "60"]))
+        self._left.callback(process.kill)
 
     def close(self) -> None:
-        while self.files:
-            self.files.pop().close()
+        self._left.close()
 
 
 LEFT_OPEN = LeftOpen()
+
+
+async def leave_a_task() -> None:
+    """Leave a task running, outside of every scope."""
+    if current_async_library() == "trio":
+        trio.lowlevel.spawn_system_task(trio.sleep_forever)
+    else:
+        asyncio.get_running_loop().create_task(asyncio.sleep(60))
 
 
 async def swallow() -> None:

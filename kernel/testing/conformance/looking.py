@@ -229,10 +229,10 @@ class Holdings:
         return cls(_open_files(), threads, _children())
 
     def wait_for_threads(self, others: "Holdings", seconds: float) -> None:
-        """Give threads that are ours and not theirs the time to end."""
-        for thread in self.threads - others.threads:
-            if thread is not threading.current_thread():
-                thread.join(seconds)
+        """Give threads that are ours and not theirs so much time to end, together."""
+        ours = self.threads - others.threads - {threading.current_thread()}
+        for thread in ours:
+            thread.join(seconds / len(ours))
 
 
 def _open_files() -> frozenset[tuple[int, str]]:
