@@ -10,7 +10,7 @@ import sqlite3
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from dovetail.kernel.values.errors import (
     DovetailError,
@@ -195,6 +195,21 @@ def look(medium: Medium) -> bool:
     return True
 
 
+class _Past:
+    """Stands where the connection of a transaction was that is over."""
+
+    def __init__(self, medium: Medium) -> None:
+        self._medium = medium
+
+    def execute(self, sql: str, parameters: Parameters) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            StoreClosedError: always.
+        """
+        raise StoreClosedError(f"{self._medium.name} (a past transaction)")
+
+
 class View:
     """One transaction's statements on one connection.
 
@@ -211,7 +226,9 @@ class View:
 
     def end(self) -> None:
         """Refuse every later statement: the transaction is over."""
-        self._refusal = StoreClosedError(f"{self._medium.name} (a past transaction)")
+        self._refusal = None
+        # Not a check before every statement, and not an error made for every end.
+        self._connection = _Past(self._medium)  # type: ignore[assignment]
 
     def spoil(self, error: E) -> E:
         """Make the transaction fail with this error, and return it to be raised."""

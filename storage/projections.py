@@ -6,6 +6,7 @@ rows follow from events.
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import attrs
 from dovetail.kernel.ports import MessageRow, PermissionRow, SessionRow
@@ -76,6 +77,9 @@ _CHANGE_SESSION = render(
     "aggregate",
     "directory",
 )
+_values = attrgetter(*[one.name for one in attrs.fields(SessionRow)][1:-1])
+"""What is stored of a session's row beside its key, in the order of the columns."""
+
 EXECUTION = "execution"
 """What an execution that has not ended is in the table of work."""
 
@@ -267,7 +271,7 @@ class ProjectionWrites(EventWrites, ProjectionReads):
 
     def put_session(self, row: SessionRow) -> None:
         aggregate = self.aggregate(row.id)
-        _, directory, *others, _ = attrs.astuple(row, recurse=False)
+        directory, *others = _values(row)
         folded = None if row.title is None else row.title.casefold()
         changes = (*others, folded, aggregate, directory)
         if self.write(_CHANGE_SESSION, changes).rowcount == 0:

@@ -9,8 +9,6 @@ here rewrites a row that grows: a message's row says where its events are.
 from collections.abc import Callable
 from typing import Any
 
-from attrs import evolve
-
 from ..ports import (
     EpochRow,
     InputRow,
@@ -22,6 +20,7 @@ from ..ports import (
 from ..values import events as e
 from ..values.errors import EventLogError, SessionNotFoundError
 from ..values.messages import Usage
+from ..values.shortcut import changed
 
 
 class Projection:
@@ -65,7 +64,7 @@ class Projection:
     def change(self, event: e.Event, **changes: Any) -> None:
         """Change the session's row; it counts as updated at the event's time."""
         row = self.session(event.session_id)
-        self.put(evolve(row, updated=event.created, **changes))
+        self.put(changed(row, updated=event.created, **changes))
 
     def put(self, row: SessionRow) -> None:
         """Take this as the session's row."""
@@ -131,7 +130,7 @@ def _pending_input(
 
 def _promoted(_: Projection, rows: Transaction, event: e.PromptPromoted) -> None:
     row = _pending_input(rows, event)
-    rows.put_input(evolve(row, state="promoted", settled_seq=event.seq))
+    rows.put_input(changed(row, state="promoted", settled_seq=event.seq))
     rows.put_message(
         MessageRow(
             session_id=event.session_id,
@@ -146,12 +145,12 @@ def _promoted(_: Projection, rows: Transaction, event: e.PromptPromoted) -> None
 
 def _withdrawn(_: Projection, rows: Transaction, event: e.PromptWithdrawn) -> None:
     row = _pending_input(rows, event)
-    rows.put_input(evolve(row, state="withdrawn", settled_seq=event.seq))
+    rows.put_input(changed(row, state="withdrawn", settled_seq=event.seq))
 
 
 def _redelivered(_: Projection, rows: Transaction, event: e.PromptRedelivered) -> None:
     row = _pending_input(rows, event)
-    rows.put_input(evolve(row, delivery=event.delivery))
+    rows.put_input(changed(row, delivery=event.delivery))
 
 
 def _execution_started(
@@ -178,7 +177,7 @@ def _context_updated(_: Projection, rows: Transaction, event: e.ContextUpdated) 
     epoch = rows.epoch(event.session_id)
     if epoch is None:
         raise EventLogError(event.session_id, event.seq, "an update without an epoch")
-    rows.put_epoch(evolve(epoch, updated_seq=event.seq))
+    rows.put_epoch(changed(epoch, updated_seq=event.seq))
     _put_notice(rows, event)
 
 
@@ -222,7 +221,7 @@ def _step_settled(
             event.seq,
             f"message {event.message_id!r} has no running Step",
         )
-    rows.put_message(evolve(row, end_seq=event.seq))
+    rows.put_message(changed(row, end_seq=event.seq))
     total, used = to.session(event.session_id), event.usage
     to.change(
         event,
@@ -266,7 +265,7 @@ def _replied(_: Projection, rows: Transaction, event: e.PermissionReplied) -> No
             event.seq,
             f"permission request {event.request_id!r} is not pending",
         )
-    rows.put_permission(evolve(row, answered_seq=event.seq))
+    rows.put_permission(changed(row, answered_seq=event.seq))
 
 
 _PROJECTORS: dict[type[e.Event], Callable[[Projection, Transaction, Any], None]] = {

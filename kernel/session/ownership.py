@@ -6,10 +6,11 @@ transaction that it protects (law execution.2). A worker that was stopped past i
 lease and comes back holds an old number, and nothing it wants to write is written.
 """
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from ..ports import LeaseRow, Reader, Transaction
 from ..values.errors import OwnerFencedError
+from ..values.shortcut import changed
 
 DEFAULT_LEASE_SECONDS = 15.0
 
@@ -112,7 +113,7 @@ def renew(rows: Transaction, fence: Fence, now: int, lease_ms: int) -> None:
     Raises:
         OwnerFencedError: somebody else took it.
     """
-    rows.put_lease(evolve(check(rows, fence), expires=now + lease_ms))
+    rows.put_lease(changed(check(rows, fence), expires=now + lease_ms))
 
 
 def release(rows: Transaction, fence: Fence) -> None:
@@ -121,4 +122,4 @@ def release(rows: Transaction, fence: Fence) -> None:
     Raises:
         OwnerFencedError: somebody else took it.
     """
-    rows.put_lease(evolve(check(rows, fence), owner=None, expires=0))
+    rows.put_lease(changed(check(rows, fence), owner=None, expires=0))

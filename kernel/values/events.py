@@ -20,7 +20,7 @@ from .errors import EventDamagedError, EventKindError, EventVersionError
 from .ids import MessageId, RequestId, SessionId
 from .messages import Usage
 from .prompt import Budget, Delivery, Prompt
-from .shortcut import copier, shortcut
+from .shortcut import changed, shortcut
 from .tool import Content, EffectClass, Failure, Json
 
 Retention = Literal["forever", "transcript", "trace"]
@@ -56,7 +56,6 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 _KINDS: dict[str, type[Event]] = {}
 _UPCASTERS: dict[tuple[str, int], Upcaster] = {}
 _UNSTRUCTURE: dict[type[Event], Callable[[Event], dict[str, Any]]] = {}
-_COPIERS: dict[type[Event], Callable[..., Event]] = {}
 _SHORTCUTS: dict[str, tuple[int, Callable[..., Event]]] = {}
 
 ENVELOPE = ("session_id", "seq", "created")
@@ -562,11 +561,7 @@ def _shortcut(kind: str) -> tuple[int, Callable[..., Event]]:
 
 def stamped(item: Event, seq: int, created: int) -> Event:
     """Return the event as it was committed."""
-    declared = type(item)
-    copied = _COPIERS.get(declared)
-    if copied is None:
-        copied = _COPIERS[declared] = copier(declared, "seq", "created")
-    return copied(item, seq, created)
+    return changed(item, seq=seq, created=created)
 
 
 def event_to_json(item: LiveEvent) -> dict[str, Json]:

@@ -53,9 +53,15 @@ def shortcut(kind: type[T], *given: str) -> Callable[..., T]:
 
 def copier(kind: type[T], *changed: str) -> Callable[..., T]:
     """Return a function that copies a value of an attrs class, as ``attrs.evolve``
-    does: it is called with the value and what the ``changed`` fields become."""
+    does: it is called with the value and what the ``changed`` fields become.
+
+    Raises:
+        TypeError: the class has no such field.
+    """
     cls: Any = kind
     fields = [attribute.name for attribute in attrs.fields(cls)]
+    if unknown := set(changed).difference(fields):
+        raise TypeError(f"{kind.__name__} has no field {min(unknown)!r}")
     if not _is_plain(kind):
         return lambda value, *new: attrs.evolve(
             value, **dict(zip(changed, new, strict=True))
@@ -68,6 +74,24 @@ def copier(kind: type[T], *changed: str) -> Callable[..., T]:
         lines.append(f"    n{number}(made, {source})")
     exec("\n".join([*lines, "    return made"]), names)
     made: Callable[..., T] = names["copied"]
+    return made
+
+
+_COPIERS: dict[tuple[object, ...], Callable[..., Any]] = {}
+
+
+def changed(value: T, **changes: object) -> T:
+    """Return a copy with some fields changed, as ``attrs.evolve`` does, by a function
+    that is made once for these fields of this class.
+
+    Raises:
+        TypeError: the class has no such field.
+    """
+    key = (type(value), *changes)
+    copied = _COPIERS.get(key)
+    if copied is None:
+        copied = _COPIERS[key] = copier(type(value), *changes)
+    made: T = copied(value, *changes.values())
     return made
 
 

@@ -253,6 +253,7 @@ def _dumped(value: Json) -> bytes:
 # --- reading ----------------------------------------------------------------------
 
 _REASONING_FIELDS = ("reasoning_content", "reasoning")
+_REASONING = frozenset((*_REASONING_FIELDS, "reasoning_details"))
 _FINISHES: Mapping[str, FinishReason] = {
     "stop": "stop",
     "end_turn": "stop",
@@ -342,9 +343,12 @@ class ChatDecoder:
             raise self._broken(f"an event is not JSON ({error})") from None
         if not isinstance(chunk, dict):
             raise self._broken("an event is not an object")
-        self._check_error(chunk, event.event)
+        told = chunk.get("error")
+        if told or event.event == "error" or chunk.get("object") == "error":
+            raise fault_in_stream(self._provider, told or chunk, self._redact)
         self._response_id = self._response_id or str(chunk.get("id") or "")
-        self._count(chunk)
+        if chunk.get("usage") is not None or "x_groq" in chunk:
+            self._count(chunk)
         events: list[ModelEvent] = []
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
@@ -391,12 +395,6 @@ class ChatDecoder:
     def _broken(self, problem: str) -> ProviderError:
         return ProviderError("provider.invalid_output", self._provider, problem)
 
-    def _check_error(self, chunk: Mapping[str, Any], event: str) -> None:
-        error = chunk.get("error")
-        if error or event == "error" or chunk.get("object") == "error":
-            told = error or chunk
-            raise fault_in_stream(self._provider, told, self._redact)
-
     def _count(self, chunk: Mapping[str, Any]) -> None:
         usage = chunk.get("usage")
         if not isinstance(usage, dict):
@@ -411,7 +409,8 @@ class ChatDecoder:
             raise fault_in_stream(self._provider, error, self._redact)
         delta = choice.get("delta")
         if isinstance(delta, dict):
-            self._reasoning(delta, events)
+            if not _REASONING.isdisjoint(delta):
+                self._reasoning(delta, events)
             self._content(delta.get("content"), events)
             refusal = delta.get("refusal")
             if isinstance(refusal, str) and refusal:

@@ -72,7 +72,9 @@ class SseDecoder:
             if line:
                 self._field(line)
             elif self._data or self._event:
-                yield from self._dispatch()
+                event = self._dispatched()
+                if event is not None:
+                    yield event
         self._tail += rest
         self._check(len(self._tail))
 
@@ -80,12 +82,13 @@ class SseDecoder:
         if self._size + pending > self._limit:
             raise EventTooLargeError(self._limit)
 
-    def _dispatch(self) -> Iterator[SseEvent]:
+    def _dispatched(self) -> SseEvent | None:
         data, event = self._data, self._event
         self._data, self._event, self._size = [], "", 0
-        if data:
-            joined = data[0] if len(data) == 1 else b"\n".join(data)
-            yield SseEvent(joined, event or "message", self.last_event_id)
+        if not data:
+            return None
+        joined = data[0] if len(data) == 1 else b"\n".join(data)
+        return SseEvent(joined, event or "message", self.last_event_id)
 
     def _field(self, line: bytes) -> None:
         if self._first:
@@ -94,9 +97,10 @@ class SseDecoder:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._check(len(value) + 1)
+            size = len(value) + 1
+            self._check(size)
             self._data.append(value)
-            self._size += len(value) + 1
+            self._size += size
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import pytest
 from attrs import evolve, field, fields, frozen, validators
 from dovetail.kernel import UndecodableError, from_json, kinds
+from dovetail.kernel.ports import LeaseRow
 from dovetail.kernel.values.events import ENVELOPE
-from dovetail.kernel.values.shortcut import copier, shortcut
+from dovetail.kernel.values.shortcut import changed, copier, shortcut
 from hypothesis import given, settings, strategies as st
 
 GOLDEN = [
@@ -224,4 +225,15 @@ def test_a_copy_differs_in_what_is_changed_and_in_nothing_else(value: Any) -> No
     assert copier(type(value), name)(value, same) == value
     other = {"word": "x", "number": 9, "names": ("a",)}[name]
     assert copier(type(value), name)(value, other) == evolve(value, **{name: other})
+    assert changed(value, **{name: other}) == evolve(value, **{name: other})
     assert repr(value) == before
+
+
+def test_what_is_changed_is_told_by_its_name_in_any_order() -> None:
+    row = LeaseRow("s", "w", 1, 2)
+    for _ in range(2):
+        assert changed(row, expires=9, fence=8) == LeaseRow("s", "w", 8, 9)
+        assert changed(row, fence=8, expires=9) == LeaseRow("s", "w", 8, 9)
+        assert changed(row) == row
+    with pytest.raises(TypeError):
+        changed(row, hash=1)
