@@ -123,7 +123,7 @@ RESULT = 3
 """tool.succeeded, step.ended, and the next step.started."""
 
 
-Work = Callable[[sqlite3.Connection], None]
+Work = Callable[[sqlite3.Connection], object]
 
 
 class GroupWriter:
@@ -170,6 +170,34 @@ class GroupWriter:
 
 
 _Waiting = tuple[Work, "asyncio.Future[None]"]
+
+
+class GroupFloor:
+    """A floor for many sessions at once: no task stands still for another's commit."""
+
+    def __init__(self, url: str, path: Path) -> None:
+        self.model = Model(url)
+        self._writer = GroupWriter(path)
+        self._next: dict[str, int] = {}
+
+    async def turn(self, session: str, body: bytes, facts: Sequence[bytes]) -> str:
+        """Do as the floor's ``turn`` does."""
+        await self._commit(session, facts[:-ANSWER])
+        text = await self.model.ask(body)
+        await self._commit(session, facts[-ANSWER:])
+        return text
+
+    async def _commit(self, session: str, facts: Sequence[bytes]) -> None:
+        seq = self._next.get(session, 0)
+        self._next[session] = seq + len(facts)
+        rows = [(session, seq + number, fact) for number, fact in enumerate(facts)]
+        await self._writer.write(
+            lambda connection: connection.executemany(INSERT, rows)
+        )
+
+    async def aclose(self) -> None:
+        await self.model.aclose()
+        self._writer.close()
 
 
 def _settle(futures: Sequence[asyncio.Future[None]]) -> None:
