@@ -2,7 +2,8 @@
 
 A scripted provider plays the model's part, gates decide how far a stream or a tool has
 come, a manual clock stands still, a store in memory needs no file, and a contract suite
-says whether another store keeps its promises. Loaded on first use.
+says whether another store keeps its promises. Loaded on first use. The suites that
+check plugins of every kind are in ``conformance``.
 """
 
 from importlib import import_module
