@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from typing import Any
 
 import anyio
@@ -95,6 +96,8 @@ class Observers:
         return known
 
     async def _tell_one(self, event: Event) -> None:
+        # What a plugin does to it in place must not reach the running session.
+        event = deepcopy(event)
         if isinstance(event, ToolCalled):
             self._calls[_key(event)] = _notice(event)
         elif isinstance(event, ToolSucceeded | ToolFailed):

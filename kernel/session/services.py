@@ -37,6 +37,7 @@ from ..lifecycle.scope import Scope
 from ..models.catalog import ModelCatalog
 from ..skills import SkillRegistry
 from ..tools.registry import ToolRegistry
+from ..values.codec import sanitised
 from ..values.errors import (
     AgentNotFoundError,
     InvalidValueError,
@@ -126,13 +127,15 @@ class LocationServices:
             resources=request.resources,
             message_id=request.message_id,
             call_id=request.call_id,
-            metadata=request.metadata,
         )
+        metadata = sanitised(dict(request.metadata))
         for one in deciding:
             answer: Any = "deny"
+            # For each its own: what one does to it in place, the next does not see.
+            asked = evolve(question, metadata=deepcopy(metadata))
             try:
                 answer = self.plugins.call(
-                    one, DECIDE, session_id=request.session_id, question=question
+                    one, DECIDE, session_id=request.session_id, question=asked
                 )
             except PluginError as error:
                 logger.debug("denied, because %s", error)

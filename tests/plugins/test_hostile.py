@@ -14,11 +14,13 @@ from dovetail.kernel import (
     AgentProfile,
     AssistantMessage,
     ContextSource,
+    Event,
     Finish,
     HookLimits,
     ModelInfo,
     ModelRequest,
     Observation,
+    PermissionQuestion,
     Place,
     Provider,
     Rule,
@@ -27,6 +29,8 @@ from dovetail.kernel import (
     SkillSource,
     TextDelta,
     Tool,
+    ToolCall,
+    ToolCalled,
     ToolContext,
     hookimpl,
 )
@@ -429,6 +433,62 @@ async def test_what_is_done_to_a_request_stays_in_that_request(tmp_path: Path) -
             await outcome_of(runtime, tmp_path, model.model)
             [tool] = await runtime.location(tmp_path).tools()
     assert tool.schema["type"] == "object"
+
+
+@pytest.mark.law("plugins.6")
+async def test_what_an_observer_does_to_an_event_stays_with_it(tmp_path: Path) -> None:
+    harmed = anyio.Event()
+
+    def harm(event: Event) -> None:
+        if isinstance(event, ToolCalled):
+            event.metadata.clear()  # type: ignore[attr-defined]
+            harmed.set()
+
+    async def wait(input: Nothing, context: ToolContext) -> str:
+        await harmed.wait()
+        return "harmed"
+
+    asked = ToolCall("one", "wait", "{}", metadata={"signature": "s"})
+    model = ScriptedProvider(calls(asked), text("done"))
+    tool = Tool("wait", "Wait.", Nothing, wait, effect="pure")
+    bad = Hook("dovetail_observe_event", harm, "bad")
+    async with host(tmp_path, model, tool, plugins=[bad]) as runtime:
+        with anyio.fail_after(5):
+            told = await outcome_of(runtime, tmp_path, model.model)
+    assert told == ["harmed", "succeeded"]
+    [_, message] = model.histories[1]
+    assert isinstance(message, AssistantMessage)
+    assert message.calls[0].metadata == {"signature": "s"}
+
+
+@pytest.mark.law("plugins.6")
+async def test_what_one_guard_does_to_a_question_another_does_not_see(
+    tmp_path: Path,
+) -> None:
+    seen: list[Any] = []
+
+    def harm(question: PermissionQuestion) -> None:
+        question.metadata.clear()  # type: ignore[attr-defined]
+
+    def look(question: PermissionQuestion) -> str:
+        seen.append(dict(question.metadata))
+        return "allow"
+
+    async def ask(input: Nothing, context: ToolContext) -> str:
+        await context.ask("do", ["it"], metadata={"why": "because"})
+        return "done"
+
+    model = ScriptedProvider(calls(call("ask")), text("done"))
+    tool = Tool("ask", "Ask.", Nothing, ask, effect="pure")
+    hook = "dovetail_decide_permission"
+    plugins = [Hook(hook, harm, "a"), Hook(hook, look, "b")]
+    async with host(tmp_path, model, tool, plugins=plugins) as runtime:
+        with anyio.fail_after(5):
+            assert await outcome_of(runtime, tmp_path, model.model) == [
+                "done",
+                "succeeded",
+            ]
+    assert seen == [{"why": "because"}]
 
 
 # --- what is at work while it is replaced -----------------------------------------
