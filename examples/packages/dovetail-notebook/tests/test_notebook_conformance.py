@@ -1,5 +1,6 @@
 """The notebook's tools keep what every tool must: checked by dovetail's own suites."""
 
+import atexit
 import shutil
 import sqlite3
 import tempfile
@@ -11,7 +12,8 @@ from dovetail.kernel.testing.conformance import ToolConformance, ToolExample
 from dovetail_notebook import plugin
 from dovetail_notebook.notebook import SCHEMA, file_of
 
-NOTES = Path(tempfile.gettempdir()).resolve() / "dovetail-notebook-conformance"
+NOTES = Path(tempfile.mkdtemp(prefix="dovetail-notebook-"))
+atexit.register(shutil.rmtree, NOTES, ignore_errors=True)
 
 
 class NotebookConformance(ToolConformance):
@@ -22,8 +24,8 @@ class NotebookConformance(ToolConformance):
     environment: ClassVar[Mapping[str, str]] = {"DOVETAIL_NOTEBOOK_FOLDER": str(NOTES)}
 
     def set_up(self) -> None:
-        shutil.rmtree(NOTES, ignore_errors=True)
-        NOTES.mkdir()
+        for file in NOTES.iterdir():
+            file.unlink()
 
     def prepare(self, folder: Path) -> None:
         connection = sqlite3.connect(file_of(str(folder), NOTES))
