@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 from anyio.lowlevel import checkpoint
 from dovetail.kernel import ContextSource, Observation, Place, Register, hookimpl
-from dovetail.kernel.testing.conformance import ContextConformance, Report, check
-from support.faults import LEFT_OPEN, swallow
+from dovetail.kernel.testing.conformance import ContextConformance
+from support.faults import (
+    LEFT_OPEN,
+    assert_caught,
+    assert_conforms,
+    cases,
+    codes_of,
+    swallow,
+)
 
 Observe = Callable[[Path], Awaitable[Any]]
 NUMBERS = count()
@@ -129,30 +136,18 @@ FAULTS: list[tuple[str, str, type[ContextConformance]]] = [
     ("it swallows its cancellation", "context.cancellation", suite(swallowing)),
     ("it leaves a file open", "context.leak", suite(leaving_a_file)),
 ]
-SEEN_APART = ("context.cancellation", "context.leak")
 
 
-@pytest.mark.parametrize(
-    ("code", "faulty"),
-    [pytest.param(code, faulty, id=what) for what, code, faulty in FAULTS],
-)
+@pytest.mark.parametrize(("code", "faulty"), cases(FAULTS))
 def test_a_fault_is_caught_by_its_check_alone(
     code: str, faulty: type[ContextConformance]
 ) -> None:
-    # What is seen differently by the two event loops is tried on both.
-    loops = ("asyncio", "trio") if code in SEEN_APART else ("asyncio",)
-    for loop in loops:
-        report = check(faulty, backend=loop)
-        assert report.codes == (code,), report.findings
+    assert_caught(code, faulty)
 
 
 def test_every_check_has_a_fault_that_it_catches() -> None:
-    checks = ContextConformance.checks
-    codes = {one.code for one in checks.of(checks.latest)}
-    assert {code for _, code, _ in FAULTS} == codes
+    assert {code for _, code, _ in FAULTS} == codes_of(ContextConformance)
 
 
 def test_without_its_fault_the_plugin_conforms() -> None:
-    assert check(Team) == Report(
-        "context", 1, tuple(one.code for one in ContextConformance.checks.of(1))
-    )
+    assert_conforms(Team)

@@ -32,10 +32,15 @@ from dovetail.kernel import (
 from dovetail.kernel.testing.conformance import (
     ProviderConformance,
     ProviderExample,
-    Report,
-    check,
 )
-from support.faults import LEFT_OPEN, swallow
+from support.faults import (
+    LEFT_OPEN,
+    assert_caught,
+    assert_conforms,
+    cases,
+    codes_of,
+    swallow,
+)
 
 # Trio tells of generators that httpx leaves it to end.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
@@ -314,30 +319,18 @@ FAULTS: list[tuple[str, str, type[ProviderConformance]]] = [
     ("it stays connected", "provider.leaving", suite(StayingConnected)),
     ("it leaves a file open", "provider.leak", suite(LeavingAFile)),
 ]
-SEEN_APART = ("provider.cancellation", "provider.leak")
 
 
-@pytest.mark.parametrize(
-    ("code", "faulty"),
-    [pytest.param(code, faulty, id=what) for what, code, faulty in FAULTS],
-)
+@pytest.mark.parametrize(("code", "faulty"), cases(FAULTS))
 def test_a_fault_is_caught_by_its_check_alone(
     code: str, faulty: type[ProviderConformance]
 ) -> None:
-    # What is seen differently by the two event loops is tried on both.
-    loops = ("asyncio", "trio") if code in SEEN_APART else ("asyncio",)
-    for loop in loops:
-        report = check(faulty, backend=loop)
-        assert report.codes == (code,), report.findings
+    assert_caught(code, faulty)
 
 
 def test_every_check_has_a_fault_that_it_catches() -> None:
-    checks = ProviderConformance.checks
-    codes = {one.code for one in checks.of(checks.latest)}
-    assert {code for _, code, _ in FAULTS} == codes
+    assert {code for _, code, _ in FAULTS} == codes_of(ProviderConformance)
 
 
 def test_without_its_fault_the_plugin_conforms() -> None:
-    assert check(Acme) == Report(
-        "provider", 1, tuple(one.code for one in ProviderConformance.checks.of(1))
-    )
+    assert_conforms(Acme)

@@ -16,8 +16,15 @@ from dovetail.kernel import (
     SkillSource,
     hookimpl,
 )
-from dovetail.kernel.testing.conformance import Report, SkillConformance, check
-from support.faults import LEFT_OPEN, swallow
+from dovetail.kernel.testing.conformance import SkillConformance
+from support.faults import (
+    LEFT_OPEN,
+    assert_caught,
+    assert_conforms,
+    cases,
+    codes_of,
+    swallow,
+)
 
 Find = Callable[[Path], Awaitable[Any]]
 NUMBERS = count()
@@ -141,30 +148,18 @@ FAULTS: list[tuple[str, str, type[SkillConformance]]] = [
     ("it swallows its cancellation", "skill.cancellation", suite(swallowing)),
     ("it leaves a file open", "skill.leak", suite(leaving_a_file)),
 ]
-SEEN_APART = ("skill.cancellation", "skill.leak")
 
 
-@pytest.mark.parametrize(
-    ("code", "faulty"),
-    [pytest.param(code, faulty, id=what) for what, code, faulty in FAULTS],
-)
+@pytest.mark.parametrize(("code", "faulty"), cases(FAULTS))
 def test_a_fault_is_caught_by_its_check_alone(
     code: str, faulty: type[SkillConformance]
 ) -> None:
-    # What is seen differently by the two event loops is tried on both.
-    loops = ("asyncio", "trio") if code in SEEN_APART else ("asyncio",)
-    for loop in loops:
-        report = check(faulty, backend=loop)
-        assert report.codes == (code,), report.findings
+    assert_caught(code, faulty)
 
 
 def test_every_check_has_a_fault_that_it_catches() -> None:
-    checks = SkillConformance.checks
-    codes = {one.code for one in checks.of(checks.latest)}
-    assert {code for _, code, _ in FAULTS} == codes
+    assert {code for _, code, _ in FAULTS} == codes_of(SkillConformance)
 
 
 def test_without_its_fault_the_plugin_conforms() -> None:
-    assert check(Recipes) == Report(
-        "skill", 1, tuple(one.code for one in SkillConformance.checks.of(1))
-    )
+    assert_conforms(Recipes)

@@ -13,7 +13,7 @@ from dovetail.kernel.ports import LeaseRow
 from dovetail.kernel.testing import MemoryStore, MemoryStorePlugin
 from dovetail.kernel.testing.conformance import Report, StoreConformance, check
 from dovetail.kernel.testing.memory_store import MemoryState
-from support.faults import LEFT_OPEN
+from support.faults import LEFT_OPEN, cases, codes_of
 
 
 class Altered:
@@ -213,10 +213,7 @@ FAULTS: list[tuple[str, str, type[StoreConformance]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("code", "faulty"),
-    [pytest.param(code, faulty, id=what) for what, code, faulty in FAULTS],
-)
+@pytest.mark.parametrize(("code", "faulty"), cases(FAULTS))
 def test_a_fault_is_caught_by_its_check_alone(
     code: str, faulty: type[StoreConformance]
 ) -> None:
@@ -231,9 +228,7 @@ def test_a_suite_that_names_no_url_is_told_so_by_every_check() -> None:
 
 
 def test_every_check_has_a_fault_that_it_catches() -> None:
-    checks = StoreConformance.checks
-    codes = {one.code for one in checks.of(checks.latest)}
-    assert {code for _, code, _ in FAULTS} == codes
+    assert {code for _, code, _ in FAULTS} == codes_of(StoreConformance)
 
 
 def test_without_its_fault_the_plugin_conforms() -> None:

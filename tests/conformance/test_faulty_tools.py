@@ -18,13 +18,20 @@ from dovetail.kernel import (
     hookimpl,
 )
 from dovetail.kernel.testing.conformance import (
-    Report,
     ToolConformance,
     ToolExample,
     check,
     suite as conformance_suite,
 )
-from support.faults import LEFT_OPEN, leave_a_task, swallow
+from support.faults import (
+    LEFT_OPEN,
+    assert_caught,
+    assert_conforms,
+    cases,
+    codes_of,
+    leave_a_task,
+    swallow,
+)
 
 
 @frozen
@@ -257,21 +264,11 @@ FAULTS: list[tuple[str, str, type[ToolConformance]]] = [
 ]
 
 
-SEEN_APART = ("tool.cancellation", "tool.kill", "tool.leak")
-
-
-@pytest.mark.parametrize(
-    ("code", "faulty"),
-    [pytest.param(code, faulty, id=what) for what, code, faulty in FAULTS],
-)
+@pytest.mark.parametrize(("code", "faulty"), cases(FAULTS))
 def test_a_fault_is_caught_by_its_check_alone(
     code: str, faulty: type[ToolConformance]
 ) -> None:
-    # What is seen differently by the two event loops is tried on both.
-    loops = ("asyncio", "trio") if code in SEEN_APART else ("asyncio",)
-    for loop in loops:
-        report = check(faulty, backend=loop)
-        assert report.codes == (code,), report.findings
+    assert_caught(code, faulty)
 
 
 def test_a_tool_that_holds_the_event_loop_is_caught(
@@ -283,12 +280,8 @@ def test_a_tool_that_holds_the_event_loop_is_caught(
 
 
 def test_every_check_has_a_fault_that_it_catches() -> None:
-    checks = ToolConformance.checks
-    codes = {one.code for one in checks.of(checks.latest)}
-    assert {code for _, code, _ in FAULTS} == codes
+    assert {code for _, code, _ in FAULTS} == codes_of(ToolConformance)
 
 
 def test_without_its_fault_the_plugin_conforms() -> None:
-    assert check(Noting) == Report(
-        "tool", 1, tuple(one.code for one in ToolConformance.checks.of(1))
-    )
+    assert_conforms(Noting)

@@ -1,14 +1,20 @@
-"""What faulty plugins have in common: what they leave behind, for a while."""
+"""What tests of faulty plugins have in common: what such plugins leave behind, for a
+while, and that each fault is caught by its own check and by no other."""
 
 import asyncio
 import os
 import subprocess
 import threading
+from collections.abc import Iterable
 from contextlib import ExitStack
+from typing import Any
 
 import anyio
+import pytest
 import trio
 from attrs import define, field
+from dovetail.kernel.testing.conformance import Report, check
+from dovetail.kernel.testing.conformance.suite import Suite
 from sniffio import current_async_library
 
 
@@ -57,3 +63,33 @@ async def swallow() -> None:
         await anyio.lowlevel.checkpoint()
     except anyio.get_cancelled_exc_class():
         return
+
+
+# --- what is caught ---------------------------------------------------------------
+
+SEEN_APART = ("cancellation", "kill", "leak")
+"""The checks to which the two event loops look differently."""
+
+
+def cases(faults: Iterable[tuple[str, str, type[Suite]]]) -> list[Any]:
+    """Return parameters, a code and a faulty suite each, called by what is wrong."""
+    return [pytest.param(code, faulty, id=what) for what, code, faulty in faults]
+
+
+def assert_caught(code: str, faulty: type[Suite]) -> None:
+    """Fail unless a fault is found, as this one code and nothing else."""
+    apart = code.partition(".")[2] in SEEN_APART
+    for loop in ("asyncio", "trio") if apart else ("asyncio",):
+        report = check(faulty, backend=loop)
+        assert report.codes == (code,), report.findings
+
+
+def codes_of(kind: type[Suite]) -> set[str]:
+    """Return the codes of all checks of a kind of suite."""
+    return {one.code for one in kind.checks.of(kind.checks.latest)}
+
+
+def assert_conforms(sound: type[Suite]) -> None:
+    """Fail unless every check was run and nothing was found, with no exemption."""
+    codes = tuple(one.code for one in sound.checks.of(sound.version))
+    assert check(sound) == Report(sound.checks.kind, sound.version, codes)
