@@ -61,6 +61,8 @@ async def test_lost_and_wrong_projections_come_back(
                 rows.session("s"),
                 rows.messages("s", limit=99),
                 rows.pending_inputs("s"),
+                [rows.input("s", one.id) for one in rows.messages("s", limit=99)],
+                rows.sessions_with_work(),
                 rows.epoch("s"),
                 rows.sessions(),
             )
@@ -72,7 +74,11 @@ async def test_lost_and_wrong_projections_come_back(
         "UPDATE session SET title = 'wrong', steps = 99",
         "DELETE FROM message WHERE seq % 2",
         "DELETE FROM epoch",
-        "UPDATE input SET state = 'pending'",
+        "UPDATE input SET state = 'withdrawn', settled_seq = 0",
+        "DELETE FROM work",
+        "INSERT INTO work SELECT id, 'input', 'ghost', 0, 'steer', 0, NULL"
+        " FROM aggregate",
+        "INSERT INTO work SELECT id, 'execution', '', -1, '', 0, NULL FROM aggregate",
     )
     assert await look() != before
 
