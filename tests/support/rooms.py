@@ -68,9 +68,9 @@ class Numbers:
     def __init__(self) -> None:
         self.last = 0
 
-    def token_hex(self, size: int) -> str:
+    def urandom(self, size: int) -> bytes:
         self.last += 1
-        return f"{self.last:0{2 * size}x}"
+        return self.last.to_bytes(size)
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def counted_ids() -> Iterator[Numbers]:
     """Number ids instead of drawing them, and look for foreign commits often."""
     numbers = Numbers()
     with (
-        mock.patch.object(ids, "secrets", numbers),
+        mock.patch.object(ids, "os", numbers),
         mock.patch.object(writer, "WATCH_INTERVAL", 0.005),
     ):
         yield numbers
