@@ -48,6 +48,7 @@ from dovetail.kernel.values.ids import RequestId, new_id
 from dovetail.kernel.values.tool import TextContent
 from dovetail.storage import writer
 from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.writer import Writer
 
 from .model import ModelMessage, ModelSession
 
@@ -75,10 +76,28 @@ class Numbers:
 
 @contextmanager
 def counted_ids() -> Iterator[Numbers]:
-    """Number ids instead of drawing them, and look for foreign commits often."""
+    """Number ids instead of drawing them, and look for foreign commits often.
+
+    What the writer does once more, because something in its group failed, has the same
+    numbers again: the reference model does everything once.
+    """
     numbers = Numbers()
+    perform_all, perform_each = Writer._perform_all, Writer._perform_each
+    first = 0
+
+    def all_at_once(self: Writer, group: list[Any]) -> bool:
+        nonlocal first
+        first = numbers.last
+        return perform_all(self, group)
+
+    def each_again(self: Writer, group: list[Any]) -> bool:
+        numbers.last = first
+        return perform_each(self, group)
+
     with (
         mock.patch.object(ids, "os", numbers),
+        mock.patch.object(Writer, "_perform_all", all_at_once),
+        mock.patch.object(Writer, "_perform_each", each_again),
         mock.patch.object(writer, "WATCH_INTERVAL", 0.005),
     ):
         yield numbers
