@@ -16,7 +16,7 @@ from dovetail.kernel.values.errors import (
 )
 
 from ..database import APPLICATION_ID, Medium
-from . import m0001_initial, m0002_set_aside, m0003_lean, m0004_work, m0005_holds
+from . import m0001_initial
 
 JOURNAL = (
     "CREATE TABLE IF NOT EXISTS migration"
@@ -32,13 +32,7 @@ class Migration:
     apply: Callable[[sqlite3.Connection], None]
 
 
-STEPS: tuple[Migration, ...] = (
-    Migration(name="0001_initial", apply=m0001_initial.apply),
-    Migration(name="0002_set_aside", apply=m0002_set_aside.apply),
-    Migration(name="0003_lean", apply=m0003_lean.apply),
-    Migration(name="0004_work", apply=m0004_work.apply),
-    Migration(name="0005_holds", apply=m0005_holds.apply),
-)
+STEPS: tuple[Migration, ...] = (Migration("0001_initial", m0001_initial.apply),)
 """In order; the number of a step is its place, from 1."""
 
 

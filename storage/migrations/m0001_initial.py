@@ -9,13 +9,16 @@ STATEMENTS = (
         "session_id" TEXT NOT NULL,
         "seq" INTEGER NOT NULL,
         "hash" BLOB NOT NULL,
-        "owner" TEXT
+        "owner" TEXT,
+        "worker" TEXT,
+        "fence" INTEGER,
+        "expires" INTEGER
     )
     """,
     'CREATE UNIQUE INDEX "aggregate_session_id" ON "aggregate" ("session_id")',
     """
     CREATE TABLE "event" (
-        "position" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+        "position" INTEGER NOT NULL PRIMARY KEY,
         "aggregate" INTEGER NOT NULL,
         "seq" INTEGER NOT NULL,
         "kind" TEXT NOT NULL,
@@ -29,11 +32,37 @@ STATEMENTS = (
     """,
     'CREATE UNIQUE INDEX "event_aggregate_seq" ON "event" ("aggregate", "seq")',
     """
+    CREATE TABLE "set_aside" (
+        "number" INTEGER NOT NULL PRIMARY KEY,
+        "aggregate" INTEGER NOT NULL,
+        "seq" INTEGER NOT NULL,
+        "kind" TEXT NOT NULL,
+        "version" INTEGER NOT NULL,
+        "created" INTEGER NOT NULL,
+        "data" BLOB NOT NULL,
+        "hash" BLOB NOT NULL,
+        "digest" BLOB,
+        "position" INTEGER NOT NULL,
+        FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
+    )
+    """,
+    'CREATE INDEX "set_aside_aggregate" ON "set_aside" ("aggregate")',
+    """
     CREATE TABLE "blob" (
         "digest" BLOB NOT NULL PRIMARY KEY,
         "data" BLOB NOT NULL
     )
     """,
+    """
+    CREATE TABLE "hold" (
+        "aggregate" INTEGER NOT NULL,
+        "seq" INTEGER NOT NULL,
+        "digest" BLOB NOT NULL,
+        PRIMARY KEY ("aggregate", "seq", "digest"),
+        FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
+    ) WITHOUT ROWID
+    """,
+    'CREATE INDEX "hold_digest" ON "hold" ("digest")',
     """
     CREATE TABLE "session" (
         "aggregate" INTEGER NOT NULL PRIMARY KEY,
@@ -61,8 +90,17 @@ STATEMENTS = (
     """,
     'CREATE INDEX "session_directory" ON "session" ("directory")',
     """
-    CREATE INDEX "session_running"
-        ON "session" ("aggregate") WHERE ("status" = 'running')
+    CREATE TABLE "work" (
+        "aggregate" INTEGER NOT NULL,
+        "what" TEXT NOT NULL,
+        "id" TEXT NOT NULL,
+        "seq" INTEGER NOT NULL,
+        "delivery" TEXT NOT NULL,
+        "created" INTEGER NOT NULL,
+        "key" TEXT,
+        PRIMARY KEY ("aggregate", "what", "id"),
+        FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
+    ) WITHOUT ROWID
     """,
     """
     CREATE TABLE "input" (
@@ -79,10 +117,6 @@ STATEMENTS = (
     ) WITHOUT ROWID
     """,
     """
-    CREATE INDEX "input_pending"
-        ON "input" ("aggregate", "seq") WHERE ("state" = 'pending')
-    """,
-    """
     CREATE TABLE "message" (
         "aggregate" INTEGER NOT NULL,
         "seq" INTEGER NOT NULL,
@@ -96,10 +130,6 @@ STATEMENTS = (
     """,
     'CREATE UNIQUE INDEX "message_aggregate_id" ON "message" ("aggregate", "id")',
     """
-    CREATE INDEX "message_open"
-        ON "message" ("aggregate", "seq") WHERE ("end_seq" IS NULL)
-    """,
-    """
     CREATE TABLE "permission" (
         "id" TEXT NOT NULL,
         "aggregate" INTEGER NOT NULL,
@@ -111,8 +141,8 @@ STATEMENTS = (
     ) WITHOUT ROWID
     """,
     """
-    CREATE INDEX "permission_pending_directory"
-        ON "permission" ("directory") WHERE ("answered_seq" IS NULL)
+    CREATE INDEX "permission_pending_directory" ON "permission" ("directory")
+    WHERE ("answered_seq" IS NULL)
     """,
     'CREATE INDEX "permission_aggregate" ON "permission" ("aggregate")',
     """
@@ -151,15 +181,6 @@ STATEMENTS = (
     """,
     'CREATE UNIQUE INDEX "approval_id" ON "approval" ("id")',
     'CREATE INDEX "approval_directory" ON "approval" ("directory")',
-    """
-    CREATE TABLE "lease" (
-        "aggregate" INTEGER NOT NULL PRIMARY KEY,
-        "owner" TEXT,
-        "fence" INTEGER NOT NULL,
-        "expires" INTEGER NOT NULL,
-        FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
-    )
-    """,
 )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import pytest
 from dovetail.kernel import StoreMigrationError
-from dovetail.kernel.ports import InputRow, LeaseRow, Reader
 from dovetail.storage import tables
 from dovetail.storage.migrations import STEPS, Migration
 from dovetail.storage.sqlite import open_sqlite
@@ -19,8 +18,7 @@ Bare = Callable[[Path], sqlite3.Connection]
 
 def schema_of(connection: sqlite3.Connection) -> dict[str, str]:
     rows = connection.execute(
-        "SELECT name, sql FROM sqlite_master WHERE sql NOT NULL"
-        " AND name NOT IN ('migration', 'sqlite_sequence')"
+        "SELECT name, sql FROM sqlite_master WHERE sql NOT NULL AND name != 'migration'"
     )
     return {name: "".join(sql.split()) for name, sql in rows}
 
@@ -171,100 +169,3 @@ def test_processes_that_open_one_file_at_once_run_each_step_once(
     steps = connection.execute("SELECT count(*) FROM migration").fetchone()
     assert steps == (len(STEPS) + 1,)
     assert connection.execute("SELECT count(*) FROM blob").fetchone() == (4,)
-
-
-OLD_EVENT = (
-    "INSERT INTO event (aggregate, seq, kind, version, created, data, hash)"
-    " VALUES (1, ?, 'text.ended', 1, 0, x'7b7d', zeroblob(32))"
-)
-
-
-def old_file(path: Path, bare: Bare, steps: int, *statements: str) -> None:
-    """Make a file as it was after so many steps, with a log of three events."""
-
-    async def make() -> None:
-        async with open_sqlite(path, steps=STEPS[:steps]):
-            pass
-
-    anyio.run(make)
-    connection = bare(path)
-    connection.execute("INSERT INTO aggregate VALUES (1, 'a', 2, zeroblob(32), NULL)")
-    for seq in range(3):
-        connection.execute(OLD_EVENT, (seq,))
-    for statement in statements:
-        connection.execute(statement)
-    connection.close()
-
-
-def test_a_file_of_the_second_step_keeps_its_events_in_their_places(
-    tmp_path: Path, bare: Bare, append: Callable[..., Any]
-) -> None:
-    path = tmp_path / "a.db"
-    old_file(path, bare, 2, "UPDATE event SET position = position + 4")
-
-    async def look() -> None:
-        async with open_sqlite(path) as store:
-            before = await store.read(lambda reader: reader.all_events())
-            assert [(one.position, one.seq) for one in before] == [
-                (5, 0),
-                (6, 1),
-                (7, 2),
-            ]
-            await store.transact(append("a", 3))
-            after = await store.read(lambda reader: reader.all_events())
-            assert after[:-1] == before
-            assert after[-1].position == 8
-
-    anyio.run(look)
-
-
-@pytest.mark.law("storage.3")
-def test_a_file_of_the_third_step_keeps_what_waits_what_runs_and_its_leases(
-    tmp_path: Path, bare: Bare
-) -> None:
-    path = tmp_path / "a.db"
-    session = (
-        "'/', NULL, NULL, NULL, NULL, NULL, 0, 0, {}, NULL, NULL, NULL" + ", 0" * 6
-    )
-    old_file(
-        path,
-        bare,
-        3,
-        *(
-            f"INSERT INTO aggregate VALUES ({n}, '{name}', -1, x'', 'other')"
-            for n, name in ((2, "b"), (3, "c"))
-        ),
-        *(
-            f"INSERT INTO session VALUES ({n}, {session.format(status)}, NULL)"
-            for n, status in ((1, "'idle'"), (2, "'running'"), (3, "'idle'"))
-        ),
-        "INSERT INTO input VALUES (1, 'done', 0, 'steer', 'promoted', 2, 7, NULL)",
-        "INSERT INTO input VALUES (1, 'waits', 9, 'queue', 'pending', NULL, 8, 'k')",
-        "INSERT INTO input VALUES (1, 'before', 1, 'steer', 'pending', NULL, 7, NULL)",
-        "INSERT INTO lease VALUES (1, NULL, 4, 0)",
-        "INSERT INTO lease VALUES (2, 'w', 3, 99)",
-    )
-
-    async def look() -> None:
-        async with open_sqlite(path) as store:
-            await store.read(check)
-            with pytest.raises(ValueError, match="cannot go down"):
-                await store.transact(lambda tx: tx.put_lease(LeaseRow("a", "w", 3, 9)))
-
-    def check(reader: Reader) -> None:
-        assert list(reader.sessions_with_work()) == ["a", "b"]
-        waits = InputRow("a", "waits", 9, "queue", "pending", None, 8, "k")
-        before = InputRow("a", "before", 1, "steer", "pending", None, 7, None)
-        assert list(reader.pending_inputs("a")) == [before, waits]
-        assert reader.input("a", "waits") == waits
-        done = InputRow("a", "done", 0, "steer", "promoted", 2, 7, None)
-        assert reader.input("a", "done") == done
-        leases = [reader.lease(name) for name in ("a", "b", "c")]
-        assert leases == [LeaseRow("a", None, 4, 0), LeaseRow("b", "w", 3, 99), None]
-        heads = [reader.head(name) for name in ("a", "b")]
-        assert [head and (head.seq, head.owner) for head in heads] == [
-            (2, None),
-            (-1, "other"),
-        ]
-
-    anyio.run(look)
