@@ -24,6 +24,7 @@ from .events.log import EventLog
 from .events.tail import RuntimeTail
 from .lifecycle.clock import SystemClock
 from .lifecycle.configuration import Configuration
+from .lifecycle.detached import DetachedTasks
 from .lifecycle.location_map import LocationMap
 from .lifecycle.plugin_files import opened_files
 from .lifecycle.plugin_loader import load_plugins
@@ -53,6 +54,9 @@ from .values.ids import new_id
 from .values.location import Location
 
 logger = logging.getLogger(__name__)
+
+LAST_SECONDS = 1.0
+"""How long what is left is waited for, when everything was closed and cancelled."""
 
 OnPermission = Literal["ask", "allow", "deny"]
 Resume = Literal["report", "clean", "always"]
@@ -234,8 +238,10 @@ class Runtime:
             raise RuntimeClosedError
         self._opened_store = self._store_manager()
         self._store = await self._opened_store.__aenter__()
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
+        self._host = anyio.CancelScope()
+        self._host.__enter__()
+        self._detached = DetachedTasks("dovetail runtime", self._host.cancel)
+        self._tasks = await self._detached.open()
         self._log = EventLog(self._store, self._clock)
         self._locations = LocationMap(
             self._tasks,
@@ -271,21 +277,31 @@ class Runtime:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None:
-        assert self._tasks is not None
+    ) -> bool:
         self._closed = True
-        try:
-            with anyio.CancelScope(shield=True):
-                await self._coordinator.aclose()
+        within = self._hook_limits.settle_seconds
+        with anyio.CancelScope(shield=True):
+            try:
+                for session_id in await self._coordinator.aclose(within):
+                    logger.error(
+                        "session %s did not stop within %g s: a tool or a provider "
+                        "ignores being cancelled; it is left behind",
+                        session_id,
+                        within,
+                    )
                 await self._locations.aclose()
                 self._runner.close()
                 self._log.close()
-            self._tasks.cancel_scope.cancel()
-            # The body's own error goes on as it is, not wrapped in a group.
-            await self._tasks.__aexit__(None, None, None)
-        finally:
-            with anyio.CancelScope(shield=True):
+                if not await self._detached.aclose(LAST_SECONDS):
+                    logger.error("something of the runtime does not end; it is left")
+            finally:
                 await self._opened_store.__aexit__(None, None, None)
+        # The body's own error goes on as it is, not wrapped in a group.
+        taken = self._host.__exit__(kind, error, traceback)
+        broken = self._detached.error
+        if broken is not None and (error is None or taken):
+            raise broken
+        return bool(taken)
 
     def _store_manager(self) -> AbstractAsyncContextManager[Store]:
         kind = self._url.partition(":")[0]

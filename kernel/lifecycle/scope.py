@@ -184,7 +184,7 @@ class Scope:
         ``within`` makes the bound smaller, in seconds. What is still being entered is
         given up, because nobody waits for it. Cancelling the caller does not stop the
         closing. What ignores even being cancelled is left behind, and logged: its task
-        can be ended by nobody, and the group that it runs in waits for it.
+        can be ended by nobody.
         """
         if within is not None:
             self._close_seconds = min(self._close_seconds, within)

@@ -5,7 +5,7 @@ Knows nothing of what a drain does. Every transition is a synchronous method: st
 never changed on both sides of an ``await`` (law execution.1 within the process).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 import anyio
@@ -128,13 +128,18 @@ class Coordinator:
             busy.control.scope.cancel()
         return True
 
-    async def aclose(self) -> None:
-        """Stop everything and return when all of it is settled."""
+    async def aclose(self, within: float) -> Sequence[str]:
+        """Stop everything, and return when all of it is settled or time is over.
+
+        ``within`` is in seconds. Returns the sessions that did not stop by then.
+        """
         self._closed = True
         for session_id in tuple(self._busy):
             self.interrupt(session_id, "shutdown")
-        for busy in tuple(self._busy.values()):
-            await busy.idle.wait()
+        with anyio.move_on_after(within):
+            for busy in tuple(self._busy.values()):
+                await busy.idle.wait()
+        return tuple(self._busy)
 
     async def _joined(self, busy: _Busy) -> Outcome:
         await busy.idle.wait()

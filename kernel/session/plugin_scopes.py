@@ -70,7 +70,8 @@ class HookLimits:
     """How long one plugin may take to close, and twice that all of a Location."""
     settle_seconds: float = 10.0
     """How long its calls and requests that run may go on after a plugin was replaced,
-    removed or disabled, before what it opened is closed under them."""
+    removed or disabled, before what it opened is closed under them; and after the
+    runtime was closed, before they are left behind."""
 
 
 @frozen

@@ -680,3 +680,68 @@ async def test_nothing_of_one_location_is_seen_in_another(tmp_path: Path) -> Non
         "north": ["north1", "north1,north2", "succeeded"],
         "south": ["south1", "south1,south2", "succeeded"],
     }
+
+
+@pytest.mark.law("plugins.1")
+async def test_closing_leaves_a_call_behind_that_ignores_being_cancelled(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    free, ended, gate = anyio.Event(), anyio.Event(), Gate()
+
+    async def stuck(input: Nothing, context: ToolContext) -> str:
+        try:
+            with anyio.CancelScope(shield=True):
+                await gate.pass_through()
+                await free.wait()
+        finally:
+            ended.set()
+        return "too late"
+
+    tool = Tool("fine", "Gets stuck.", Nothing, stuck, effect="unsafe")
+    limits = HookLimits(settle_seconds=0.05, close_seconds=0.05)
+    provider = one_call()
+    with anyio.fail_after(10):
+        async with host(tmp_path, provider, tool, hook_limits=limits) as runtime:
+            session = await runtime.sessions.create(
+                "it", location=tmp_path, model=provider.model
+            )
+            await session.prompt("Go.")
+            await gate.reached()
+            gate.open()
+        assert not ended.is_set()
+        assert "session it did not stop within 0.05 s" in caplog.text
+        free.set()
+        await ended.wait()
+        await anyio.wait_all_tasks_blocked()
+    # What it came to is not claimed to be known.
+    async with host(tmp_path, ScriptedProvider(), tool) as runtime:
+        session = await runtime.sessions.get("it")
+        [left] = (await session.continuation()).calls
+        assert (left.known, left.action) == ("unknown", "settle")
+
+
+@pytest.mark.law("plugins.1")
+async def test_closing_leaves_a_resource_behind_that_ignores_being_cancelled(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    free, ended = anyio.Event(), anyio.Event()
+
+    @asynccontextmanager
+    async def stuck(place: Place) -> AsyncIterator[None]:
+        yield
+        with anyio.CancelScope(shield=True):
+            await free.wait()
+        ended.set()
+
+    plugin = Hook("dovetail_open_location", stuck, "sticky")
+    with anyio.fail_after(10):
+        async with host(
+            tmp_path, one_call(), FINE, plugins=[plugin], hook_limits=QUICK
+        ) as runtime:
+            await runtime.location(tmp_path)
+        assert not ended.is_set()
+        told = [one.getMessage() for one in caplog.records]
+        assert any("sticky" in one and "left behind" in one for one in told)
+        free.set()
+        await ended.wait()
+        await anyio.wait_all_tasks_blocked()
