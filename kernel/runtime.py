@@ -277,7 +277,7 @@ class Runtime:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool:
+    ) -> None:
         self._closed = True
         within = self._hook_limits.settle_seconds
         with anyio.CancelScope(shield=True):
@@ -296,12 +296,12 @@ class Runtime:
                     logger.error("something of the runtime does not end; it is left")
             finally:
                 await self._opened_store.__aexit__(None, None, None)
-        # The body's own error goes on as it is, not wrapped in a group.
-        taken = self._host.__exit__(kind, error, traceback)
+        # The body's own error goes on as it is. Only what broke in the runtime cancels
+        # its host, and is raised in the place of that.
+        cancelled = self._host.__exit__(kind, error, traceback)
         broken = self._detached.error
-        if broken is not None and (error is None or taken):
+        if broken is not None and (error is None or cancelled):
             raise broken
-        return bool(taken)
 
     def _store_manager(self) -> AbstractAsyncContextManager[Store]:
         kind = self._url.partition(":")[0]
