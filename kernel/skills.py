@@ -16,7 +16,7 @@ from .contracts import ContextSource, Observation, Skill, SkillProblem, SkillSou
 from .lifecycle.registrations import Rank, Registration, Registrations
 from .lifecycle.scope import contained
 from .values.codec import clean_text
-from .values.errors import InvalidValueError, SkillNotFoundError
+from .values.errors import InvalidValueError, SkillNotFoundError, error_text
 from .values.ids import check_source_key
 
 TIME_LIMIT = 4.0
@@ -158,7 +158,7 @@ class SkillRegistry:
                 with contained():
                     return [_checked(item, source) for item in await source.find()]
             except Exception as error:  # a plugin's source: the boundary of a hook
-                reason = clean_text(f"{type(error).__name__}: {error}")
+                reason = clean_text(error_text(error))
                 return SkillProblem(source.key, f"the source failed: {reason}")
         return SkillProblem(source.key, f"no answer within {self._time_limit:g} s")
 

@@ -14,10 +14,13 @@ from attrs import field, frozen
 from ..contracts import ContextSource, Observation
 from ..lifecycle.scope import contained
 from ..values.codec import clean_text
-from ..values.errors import ContextUnavailableError
+from ..values.errors import ContextUnavailableError, error_text
 
 TIME_LIMIT = 5.0
 """Seconds that one source may take: a Step waits for the slowest."""
+
+MAX_TEXT = 1024 * 1024
+"""Characters that one source may say. No model takes more, whoever asks it to."""
 
 
 @frozen
@@ -113,12 +116,13 @@ async def _observe(source: ContextSource) -> Result:
     except ContextUnavailableError as error:
         return Unavailable(clean_text(error.problem), error=error)
     except Exception as error:  # a plugin's source: the boundary of a hook call
-        reason = f"{type(error).__name__}: {error}"
-        return Unavailable(clean_text(reason), broken=True, error=error)
+        return Unavailable(clean_text(error_text(error)), broken=True, error=error)
     if found is None:
         return Absent()
     if not _well_formed(found):
         return Unavailable("it did not return an Observation or None", broken=True)
+    if max(len(found.baseline), len(found.update or "")) > MAX_TEXT:
+        return Unavailable(f"it says more than {MAX_TEXT} characters", broken=True)
     baseline = clean_text(found.baseline).strip()
     if not baseline:
         return Absent()

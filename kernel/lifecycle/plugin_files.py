@@ -16,8 +16,13 @@ from types import ModuleType
 import anyio
 from anyio import to_thread
 
-from ..values.errors import PluginError, PluginImportError, PluginInvalidError
-from .plugin_object import ADDED, Plugin, told
+from ..values.errors import (
+    PluginError,
+    PluginImportError,
+    PluginInvalidError,
+    error_text,
+)
+from .plugin_object import ADDED, Plugin
 from .plugin_set import PluginSet
 
 _TAKEN = "the name of the file is that of another plugin; rename it"
@@ -96,6 +101,6 @@ def _run(path: str, name: str, module: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         # Boundary: the file is a stranger's code, which may even want to exit.
         raise PluginImportError(
-            name, f"loading {path} failed: {told(error)}"
+            name, f"loading {path} failed: {error_text(error)}"
         ) from error
     return made

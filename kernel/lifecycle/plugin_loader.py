@@ -19,7 +19,12 @@ import pluggy
 
 from ..hookspecs import PROJECT
 from ..values.clock import Clock
-from ..values.errors import PluginError, PluginImportError, PluginInvalidError
+from ..values.errors import (
+    PluginError,
+    PluginImportError,
+    PluginInvalidError,
+    error_text,
+)
 from .clock import SystemClock
 from .plugin_object import (
     GIVEN,
@@ -31,7 +36,6 @@ from .plugin_object import (
     nearest,
     ranks,
     take_in,
-    told,
 )
 from .plugin_set import PluginSet
 
@@ -296,7 +300,7 @@ def _entries(found: list[Plugin]) -> list[importlib.metadata.EntryPoint]:
         except Exception as error:
             plugin = Plugin(name, name, None, INSTALLED)
             plugin.fail(
-                PluginImportError(name, f"its metadata is damaged: {told(error)}")
+                PluginImportError(name, f"its metadata is damaged: {error_text(error)}")
             )
             found.append(plugin)
     return entries
@@ -329,7 +333,7 @@ def _load(
         raise
     except BaseException as error:
         # Boundary: importing runs a stranger's code, which may even want to exit.
-        problem = f"importing {entry.value!r} failed: {told(error)}"
+        problem = f"importing {entry.value!r} failed: {error_text(error)}"
         if isinstance(error, ImportError) and (
             missing := missing_requirements(entry.dist)
         ):

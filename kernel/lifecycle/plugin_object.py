@@ -19,14 +19,12 @@ import pluggy
 from attrs import define, field, frozen
 
 from ..hookspecs import PROJECT, Hooks
-from ..values.errors import PluginError, PluginInvalidError
+from ..values.errors import PluginError, PluginInvalidError, error_text
 from .registrations import Rank
 
 logger = logging.getLogger(__name__)
 
 PREFIX = f"{PROJECT}_"
-MAX_PROBLEM = 500
-"""Characters of a stranger's exception that are kept."""
 
 INSTALLED, GIVEN, ADDED = 1, 2, 3
 """The levels of plugins: what is given in code comes after what is installed, and what
@@ -194,19 +192,6 @@ def nearest(name: str, known: Collection[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
-def told(error: BaseException) -> str:
-    """Return a stranger's exception as one bounded text."""
-    try:
-        text = str(error)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
-        # Showing it runs a stranger's code once more.
-        text = "it cannot even be shown"
-    shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return shown if len(shown) <= MAX_PROBLEM else f"{shown[: MAX_PROBLEM - 3]}..."
-
-
 def name_of(item: object) -> tuple[str, bool]:
     """Return the name of an object given in code, and whether it chose it itself."""
     try:
@@ -310,7 +295,7 @@ def take_in(
     except Exception as error:
         # Boundary: looking at an object may run its code. What pluggy refuses beyond
         # our own checks ends here as well.
-        raise PluginInvalidError(plugin.name, told(error)) from error
+        raise PluginInvalidError(plugin.name, error_text(error)) from error
     plugin.hooks, plugin.item = hooks, item
     plugin.warnings += check.warnings
 

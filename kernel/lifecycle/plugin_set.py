@@ -18,7 +18,7 @@ from attrs import has
 
 from ..hookspecs import Hooks
 from ..values.clock import Clock
-from ..values.errors import PluginError, PluginNotFoundError
+from ..values.errors import PluginError, PluginNotFoundError, error_text
 from ..values.location import Location
 from .clock import SystemClock
 from .plugin_object import (
@@ -30,7 +30,6 @@ from .plugin_object import (
     PluginState,
     nearest,
     take_in,
-    told,
 )
 from .registrations import Rank
 
@@ -296,7 +295,7 @@ class PluginSet:
             # Boundary: a hook is a stranger's code. Nothing is awaited in it, so that
             # even what looks like a cancelling, or wants to exit, is its own doing.
             self._took(plugin, name, arguments, began, f"raised {type(error).__name__}")
-            made = self._error(plugin, name, arguments, told(error))
+            made = self._error(plugin, name, arguments, error_text(error))
             made.__cause__ = error
             self.record(made, plugin)
             raise made from error

@@ -24,7 +24,7 @@ from attrs import define, evolve, field, frozen
 from ..contracts import Place
 from ..events.bell import Bell
 from ..events.log import EventLog
-from ..lifecycle.plugin_object import Plugin, name_of, nearest, ranks, told
+from ..lifecycle.plugin_object import Plugin, name_of, nearest, ranks
 from ..lifecycle.plugin_set import PluginSet
 from ..lifecycle.plugin_settings import settings_of
 from ..lifecycle.registrations import Rank, Registration
@@ -37,6 +37,7 @@ from ..values.errors import (
     PluginNotFoundError,
     RuntimeClosedError,
     StoreError,
+    error_text,
 )
 from ..values.events import PluginDisabled
 from ..values.ids import SessionId
@@ -724,4 +725,4 @@ def _noun(hook: str) -> str:
 def _told(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return told(error)
+    return error_text(error)

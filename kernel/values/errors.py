@@ -74,6 +74,22 @@ ever contains a secret (law access.6).
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
+MAX_PROBLEM = 500
+"""Characters of a stranger's exception that are kept."""
+
+
+def error_text(error: BaseException) -> str:
+    """Return a stranger's exception as one bounded text."""
+    try:
+        text = str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        # Showing it runs a stranger's code once more.
+        text = "it cannot even be shown"
+    shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return shown if len(shown) <= MAX_PROBLEM else f"{shown[: MAX_PROBLEM - 3]}..."
+
 
 class DovetailError(Exception):
     """The root. Catch it to catch everything that dovetail raises on purpose."""

@@ -6,6 +6,7 @@ import anyio
 import pytest
 from dovetail.kernel import ContextSource, ContextUnavailableError, Observation
 from dovetail.kernel.context.algebra import (
+    MAX_TEXT,
     Absent,
     Observed,
     Result,
@@ -121,14 +122,35 @@ async def test_a_source_that_hangs_is_unavailable_after_its_time_limit() -> None
 
 @pytest.mark.parametrize(
     "answer",
-    ["text", Observation(7), Observation("ok", 7)],  # type: ignore[arg-type]
+    [
+        "text",
+        Observation(7),  # type: ignore[arg-type]
+        Observation("ok", 7),  # type: ignore[arg-type]
+        Observation("x" * (MAX_TEXT + 1)),
+        Observation("ok", "x" * (MAX_TEXT + 1)),
+    ],
+    ids=["text", "number", "update", "endless", "endless update"],
 )
-async def test_an_answer_of_another_type_is_unavailable(answer: Observation) -> None:
+async def test_an_answer_that_is_no_observation_is_unavailable(
+    answer: Observation,
+) -> None:
     async def give() -> Observation:
         return answer
 
     taken = await observe([ContextSource("t/a", give)])
     assert taken.unavailable["t/a"].broken
+
+
+async def test_a_source_whose_error_cannot_be_shown_is_unavailable() -> None:
+    class Unshowable(Exception):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    async def give() -> Observation:
+        raise Unshowable
+
+    taken = await observe([ContextSource("t/a", give)])
+    assert "Unshowable" in taken.unavailable["t/a"].reason
 
 
 async def test_cancelling_the_observation_cancels_the_sources() -> None:
