@@ -137,7 +137,7 @@ class Notebook:
 def _connected(file: Path) -> sqlite3.Connection:
     file.parent.mkdir(parents=True, exist_ok=True)
     # Any worker thread may come next; the lock lets one at a time.
-    connection = sqlite3.connect(file, BUSY_SECONDS, check_same_thread=False)
+    connection = sqlite3.connect(file, timeout=BUSY_SECONDS, check_same_thread=False)
     try:
         connection.executescript(SCHEMA)
     except BaseException:
