@@ -661,7 +661,8 @@ class Step:
         verdict = self._verdict(settlement) if settlement else None
 
         def recording(tx: LogTransaction) -> Outcome | None:
-            events = make(tx)
+            # A copy: this may run more than once, and adds to it.
+            events = [*make(tx)]
             if settlement is None:
                 tx.append(*events)
                 return None
