@@ -279,29 +279,34 @@ class Runtime:
         traceback: TracebackType | None,
     ) -> None:
         self._closed = True
-        within = self._hook_limits.settle_seconds
-        with anyio.CancelScope(shield=True):
-            try:
-                for session_id in await self._coordinator.aclose(within):
-                    logger.error(
-                        "session %s did not stop within %g s: a tool or a provider "
-                        "ignores being cancelled; it is left behind",
-                        session_id,
-                        within,
-                    )
-                await self._locations.aclose()
-                self._runner.close()
-                self._log.close()
-                if not await self._detached.aclose(LAST_SECONDS):
-                    logger.error("something of the runtime does not end; it is left")
-            finally:
-                await self._opened_store.__aexit__(None, None, None)
-        # The body's own error goes on as it is. Only what broke in the runtime cancels
-        # its host, and is raised in the place of that.
-        cancelled = self._host.__exit__(kind, error, traceback)
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._close()
+        finally:
+            # The body's own error goes on as it is. Only what broke in the runtime
+            # cancels its host, and is raised in the place of that.
+            cancelled = self._host.__exit__(kind, error, traceback)
         broken = self._detached.error
         if broken is not None and (error is None or cancelled):
             raise broken
+
+    async def _close(self) -> None:
+        within = self._hook_limits.settle_seconds
+        try:
+            for session_id in await self._coordinator.aclose(within):
+                logger.error(
+                    "session %s did not stop within %g s: a tool or a provider "
+                    "ignores being cancelled; it is left behind",
+                    session_id,
+                    within,
+                )
+            await self._locations.aclose()
+            self._runner.close()
+            self._log.close()
+            if not await self._detached.aclose(LAST_SECONDS):
+                logger.error("something of the runtime does not end; it is left")
+        finally:
+            await self._opened_store.__aexit__(None, None, None)
 
     def _store_manager(self) -> AbstractAsyncContextManager[Store]:
         kind = self._url.partition(":")[0]
