@@ -102,10 +102,11 @@ class Hooks:
         Arguments: ``register`` takes a Command.
 
         Result: none. The commands of all plugins are offered together; one whose name
-        is taken is refused.
+        is taken is refused, and dovetail's own names are taken first.
 
-        When: once per process that runs ``dovetail``, outside any runtime. What the
-        command needs is imported by its ``load``, when it is run or its help is shown.
+        When: at most once per process that runs ``dovetail``, outside any runtime: when
+        a command is not one of dovetail's own, or all are listed. What the command
+        needs is imported by its ``load``, when it is run or its help is shown.
 
         Errors: an exception leaves out this plugin's commands and is shown by
         ``dovetail plugins list``.
