@@ -1,11 +1,15 @@
 """Detached tasks: they end with whoever opened them, or are left behind."""
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
 import anyio
 import pytest
-from dovetail.kernel import Runtime, open_runtime
+from dovetail.kernel import Runtime, Store, hookimpl, open_runtime
 from dovetail.kernel.lifecycle.detached import DetachedTasks
 from dovetail.kernel.session.runner import Runner
 from dovetail.kernel.testing import MemoryStorePlugin
+from dovetail.kernel.testing.memory_store import MemoryState, open_memory_store
 
 WITHIN = 5
 """Seconds that bound a hang, and nothing else."""
@@ -129,3 +133,35 @@ async def test_the_hosts_own_error_goes_on_as_it_is() -> None:
     with pytest.raises(LookupError, match="mine"):
         async with runtime_in_memory():
             raise LookupError("mine")
+
+
+class BreaksClosing:
+    name = "breaking"
+
+    @hookimpl
+    def dovetail_open_store(self, url: str) -> AbstractAsyncContextManager[Store]:
+        return self._opened()
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Store]:
+        async with open_memory_store(MemoryState()) as store:
+            yield store
+        raise LookupError("the store broke")
+
+
+async def test_a_store_that_breaks_in_closing_leaves_nothing_entered() -> None:
+    with anyio.CancelScope() as scope:
+        with pytest.raises(LookupError, match="the store broke"):
+            async with open_runtime(
+                "breaking://",
+                plugins=[BreaksClosing()],
+                load_entry_points=False,
+                environment={"DOVETAIL_CONFIG": ""},
+            ):
+                pass
+        # Of the scopes that are entered now, this is the innermost again.
+        with anyio.CancelScope():
+            await anyio.lowlevel.checkpoint()
+        scope.cancel()
+        await anyio.sleep_forever()
+    assert scope.cancelled_caught
