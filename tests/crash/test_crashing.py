@@ -47,6 +47,8 @@ from dovetail.storage.plugin import plugin as sqlite
 from support.corpora import find_corpus
 from support.shapes import Shape, plain, refusal, shape_of
 
+pytestmark = pytest.mark.xdist_group("crash")
+
 
 @frozen
 class Input:

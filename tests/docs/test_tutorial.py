@@ -15,7 +15,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 
 
 @pytest.fixture
-def newcomer(tmp_path: Path) -> dict[str, str]:
+def newcomer(tmp_path: Path, wheel: Path) -> dict[str, str]:
     """The environment of somebody who has Python, and nothing of dovetail."""
     kept = {
         name: value
@@ -27,7 +27,7 @@ def newcomer(tmp_path: Path) -> dict[str, str]:
     home.mkdir()
     return {
         **kept,
-        **offline(tmp_path / "offline"),
+        **offline(wheel, tmp_path / "libraries"),
         "PATH": os.pathsep.join((own, os.environ.get("PATH", os.defpath))),
         "HOME": str(home),
     }

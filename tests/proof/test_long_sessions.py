@@ -36,6 +36,8 @@ from dovetail.kernel.values.tool import TextContent
 from dovetail.storage.database import Medium, View
 from dovetail.storage.sqlite import SqliteReader, SqliteTransaction, open_sqlite
 
+pytestmark = pytest.mark.xdist_group("long sessions")
+
 T = TypeVar("T")
 
 SHORT = 100

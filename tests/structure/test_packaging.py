@@ -14,8 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("kernel", "storage", "builtin_tools", "plugins")
-BUILT_FROM = (*FOLDERS, "pyproject.toml", "setup.py", "README.md", "LICENSE")
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+pytestmark = pytest.mark.xdist_group("packages")
 
 
 def checked(*command: str | Path, **options: object) -> str:
@@ -29,25 +28,6 @@ def checked(*command: str | Path, **options: object) -> str:
     shown = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{shown}"
     return str(done.stdout)
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel, by way of the source distribution, from a copy of the tree."""
-    base = tmp_path_factory.mktemp("build")
-    source = base / "source"
-    source.mkdir()
-    for name in BUILT_FROM:
-        origin = ROOT / name
-        if origin.is_dir():
-            shutil.copytree(origin, source / name, ignore=LEFT_OUT)
-        else:
-            shutil.copy(origin, source / name)
-    out = base / "out"
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", out]
-    checked(*build, source, cwd=base)
-    (built,) = out.glob("*.whl")
-    return built
 
 
 def test_the_wheel_holds_what_the_folders_hold(wheel: Path) -> None:

@@ -66,19 +66,23 @@ BUILT_FROM = (
 )
 
 
-def build_wheel(base: Path) -> Path:
-    """Build the wheel of dovetail from a copy of this tree; return its folder."""
+def build_wheel(base: Path) -> None:
+    """Build the wheel of dovetail, by way of the source distribution.
+
+    It is in `base / "wheels"`, and the copy of this tree it was built from in
+    `base / "source"`. A second call for the same folder begins anew.
+    """
+    shutil.rmtree(base, ignore_errors=True)
     source, wheels = base / "source", base / "wheels"
     source.mkdir(parents=True)
     for name in BUILT_FROM:
         if (ROOT / name).is_dir():
-            left_out = shutil.ignore_patterns("__pycache__", ".*")
+            left_out = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
             shutil.copytree(ROOT / name, source / name, ignore=left_out)
         else:
             shutil.copy(ROOT / name, source / name)
-    command = [sys.executable, "-m", "pip", "wheel", *OFFLINE, "--wheel-dir", wheels]
-    _checked([*command, source], None)
-    return wheels
+    build = (sys.executable, "-m", "build", "--no-isolation", "--outdir", wheels)
+    _checked([*build, source], base)
 
 
 def borrow_libraries(folder: Path) -> None:
@@ -91,18 +95,17 @@ def borrow_libraries(folder: Path) -> None:
                 (folder / path.name).symlink_to(path)
 
 
-def offline(base: Path) -> dict[str, str]:
+def offline(wheel: Path, libraries: Path) -> dict[str, str]:
     """Return variables with which pip needs no network.
 
-    It finds the wheel of dovetail, and everything else is there already: in a folder
-    of the path, as if it were installed wherever one looks.
+    It finds this wheel of dovetail, and everything else is there already: in a folder
+    of the path, which is made for it, as if it were installed wherever one looks.
     """
-    wheels = build_wheel(base)
-    borrow_libraries(base / "libraries")
+    borrow_libraries(libraries)
     return {
-        "PYTHONPATH": str(base / "libraries"),
+        "PYTHONPATH": str(libraries),
         "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(wheels),
+        "PIP_FIND_LINKS": str(wheel.parent),
         # To pip this means: no isolation.
         "PIP_NO_BUILD_ISOLATION": "false",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",

@@ -263,7 +263,7 @@ def test_deep_data_is_read_or_refused_and_never_crashes(depth: int) -> None:
         TextContent("a"),
         Point(1),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_json_cannot_say_is_never_written(value: Any) -> None:
     with pytest.raises(UndecodableError):
