@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .access.rules import (
         deciding_rule as deciding_rule,
     )
+    from .configuration.table import (
+        Configuration as Configuration,
+    )
     from .contracts import (
         AgentProfile as AgentProfile,
         CallNotice as CallNotice,
@@ -35,50 +38,53 @@ if TYPE_CHECKING:
         Tool as Tool,
         ToolContext as ToolContext,
     )
-    from .events.live import (
-        LiveLines as LiveLines,
-        LiveSubscription as LiveSubscription,
+    from .execution.continuation import (
+        ContinuationReport as ContinuationReport,
+        Moved as Moved,
+        OpenCall as OpenCall,
     )
-    from .events.log import (
-        UnreadableEvent as UnreadableEvent,
-    )
-    from .events.replay import (
-        Export as Export,
-        ExportedEvent as ExportedEvent,
-        Replayed as Replayed,
-    )
-    from .events.retention import (
-        Pruned as Pruned,
-    )
-    from .events.tail import (
-        Placed as Placed,
-        RuntimeTail as RuntimeTail,
-        Tail as Tail,
-    )
-    from .events.verification import (
-        Repaired as Repaired,
-        Verified as Verified,
+    from .execution.coordinator import (
+        Outcome as Outcome,
     )
     from .hookspecs import (
         PROJECT as PROJECT,
         Hooks as Hooks,
         hookimpl as hookimpl,
     )
-    from .lifecycle.configuration import (
-        Configuration as Configuration,
+    from .location.services import (
+        DEFAULT_AGENT as DEFAULT_AGENT,
+        LocationHandle as LocationHandle,
+        PermissionsHandle as PermissionsHandle,
+        PluginsHandle as PluginsHandle,
     )
-    from .lifecycle.plugin_loader import (
-        load_plugins as load_plugins,
-        missing_requirements as missing_requirements,
+    from .log.commit import (
+        UnreadableEvent as UnreadableEvent,
     )
-    from .lifecycle.plugin_object import (
-        PluginState as PluginState,
+    from .log.live import (
+        LiveLines as LiveLines,
+        LiveSubscription as LiveSubscription,
     )
-    from .lifecycle.plugin_set import (
-        PluginSet as PluginSet,
+    from .log.tail import (
+        Placed as Placed,
+        RuntimeTail as RuntimeTail,
+        Tail as Tail,
     )
     from .models.retry import (
         RetryPolicy as RetryPolicy,
+    )
+    from .plugins.instance import (
+        HookLimits as HookLimits,
+        LocationPlugin as LocationPlugin,
+    )
+    from .plugins.loader import (
+        load_plugins as load_plugins,
+        missing_requirements as missing_requirements,
+    )
+    from .plugins.object import (
+        PluginState as PluginState,
+    )
+    from .plugins.set import (
+        PluginSet as PluginSet,
     )
     from .ports import (
         Reader as Reader,
@@ -89,29 +95,23 @@ if TYPE_CHECKING:
         Runtime as Runtime,
         open_runtime as open_runtime,
     )
-    from .session.continuation import (
-        ContinuationReport as ContinuationReport,
-        Moved as Moved,
-        OpenCall as OpenCall,
-    )
-    from .session.coordinator import (
-        Outcome as Outcome,
-    )
-    from .session.plugin_scopes import (
-        HookLimits as HookLimits,
-        LocationPlugin as LocationPlugin,
-    )
-    from .session.services import (
-        DEFAULT_AGENT as DEFAULT_AGENT,
-        LocationHandle as LocationHandle,
-        PermissionsHandle as PermissionsHandle,
-        PluginsHandle as PluginsHandle,
-    )
-    from .session.sessions import (
+    from .sessions.sessions import (
         Page as Page,
         Session as Session,
         SessionInfo as SessionInfo,
         Sessions as Sessions,
+    )
+    from .upkeep.replay import (
+        Export as Export,
+        ExportedEvent as ExportedEvent,
+        Replayed as Replayed,
+    )
+    from .upkeep.retention import (
+        Pruned as Pruned,
+    )
+    from .upkeep.verification import (
+        Repaired as Repaired,
+        Verified as Verified,
     )
     from .values.clock import (
         Clock as Clock,
@@ -313,31 +313,31 @@ _HOMES = {
         "Tool",
         "ToolContext",
     ),
-    "events.live": (
+    "log.live": (
         "LiveLines",
         "LiveSubscription",
     ),
-    "events.log": ("UnreadableEvent",),
-    "events.replay": ("Export", "ExportedEvent", "Replayed"),
-    "events.retention": ("Pruned",),
-    "events.tail": (
+    "log.commit": ("UnreadableEvent",),
+    "upkeep.replay": ("Export", "ExportedEvent", "Replayed"),
+    "upkeep.retention": ("Pruned",),
+    "log.tail": (
         "Placed",
         "RuntimeTail",
         "Tail",
     ),
-    "events.verification": ("Repaired", "Verified"),
+    "upkeep.verification": ("Repaired", "Verified"),
     "hookspecs": (
         "Hooks",
         "PROJECT",
         "hookimpl",
     ),
-    "lifecycle.configuration": ("Configuration",),
-    "lifecycle.plugin_loader": (
+    "configuration.table": ("Configuration",),
+    "plugins.loader": (
         "load_plugins",
         "missing_requirements",
     ),
-    "lifecycle.plugin_object": ("PluginState",),
-    "lifecycle.plugin_set": ("PluginSet",),
+    "plugins.object": ("PluginState",),
+    "plugins.set": ("PluginSet",),
     "models.retry": ("RetryPolicy",),
     "ports": (
         "Reader",
@@ -348,23 +348,23 @@ _HOMES = {
         "Runtime",
         "open_runtime",
     ),
-    "session.continuation": (
+    "execution.continuation": (
         "ContinuationReport",
         "Moved",
         "OpenCall",
     ),
-    "session.coordinator": ("Outcome",),
-    "session.plugin_scopes": (
+    "execution.coordinator": ("Outcome",),
+    "plugins.instance": (
         "HookLimits",
         "LocationPlugin",
     ),
-    "session.services": (
+    "location.services": (
         "DEFAULT_AGENT",
         "LocationHandle",
         "PermissionsHandle",
         "PluginsHandle",
     ),
-    "session.sessions": (
+    "sessions.sessions": (
         "Page",
         "Session",
         "SessionInfo",

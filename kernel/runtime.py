@@ -17,32 +17,32 @@ from anyio.abc import TaskGroup
 
 from .access.permissions import Permissions
 from .access.rules import DEFAULT_RULES
+from .configuration.table import Configuration
 from .context.registry import ContextRegistry
 from .contracts import AgentProfile, ContextSource, Place, Provider, Rule, SkillSource
-from .events.live import LiveLines, LiveSubscription
-from .events.log import EventLog
-from .events.tail import RuntimeTail
+from .execution.coordinator import Coordinator
+from .execution.execution import ExecutionSettings
+from .execution.ownership import DEFAULT_LEASE_SECONDS
+from .execution.runner import Runner
 from .lifecycle.clock import SystemClock
-from .lifecycle.configuration import Configuration
 from .lifecycle.detached import DetachedTasks
 from .lifecycle.location_map import LocationMap
-from .lifecycle.plugin_files import opened_files
-from .lifecycle.plugin_loader import load_plugins
-from .lifecycle.plugin_set import PluginSet
 from .lifecycle.registrations import Registrations
 from .lifecycle.scope import Scope
+from .location.observers import Observers
+from .location.services import DEFAULT_AGENT, LocationHandle, LocationServices
+from .log.commit import EventLog
+from .log.live import LiveLines, LiveSubscription
+from .log.tail import RuntimeTail
 from .models.catalog import ModelCatalog
 from .models.retry import RetryPolicy
+from .plugins.files import opened_files
+from .plugins.instance import Changes, HookLimits, LocationPlugins
+from .plugins.loader import load_plugins
+from .plugins.set import PluginSet
 from .ports import Store
-from .session.coordinator import Coordinator
-from .session.execution import ExecutionSettings
-from .session.observers import Observers
-from .session.ownership import DEFAULT_LEASE_SECONDS
-from .session.plugin_scopes import Changes, HookLimits, LocationPlugins
-from .session.runner import Runner
-from .session.services import DEFAULT_AGENT, LocationHandle, LocationServices
-from .session.sessions import Sessions
-from .skills import SkillRegistry, skills_source
+from .sessions.sessions import Sessions
+from .skills.registry import SkillRegistry, skills_source
 from .tools.registry import ToolRegistry
 from .values.clock import Clock
 from .values.errors import (

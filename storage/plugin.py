@@ -66,7 +66,7 @@ class SqlitePlugin:
             return None
         # Here, because peewee takes longer to import than the whole kernel, and a
         # process that opens no SQLite store should not pay for it.
-        from .sqlite import open_sqlite
+        from .sqlite.store import open_sqlite
 
         return open_sqlite(parsed.path, busy_timeout=parsed.busy_timeout)
 

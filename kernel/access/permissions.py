@@ -4,7 +4,7 @@ Owns the requests of one Location: when one is needed, that it is durable before
 anybody waits, that it is answered once, and what an ``always`` remembers. Knows the
 rules as a function from an agent's name, and nothing of who asks the person: a request
 is an event, and whoever follows the log sees it. Neighbours: ``rules`` below decides,
-``events.log`` keeps.
+``log.commit`` keeps.
 
 A request belongs to a call. Its id follows from the call and from what is asked, so
 that a call which is continued after the process died finds the request that it left,
@@ -22,7 +22,7 @@ import anyio
 from attrs import field, frozen
 
 from ..contracts import Rule, RuleEffect
-from ..events.log import EventLog, LogTransaction, event_at
+from ..log.commit import EventLog, LogTransaction, event_at
 from ..ports import ApprovalRow, PermissionRow, Reader, Transaction
 from ..values.codec import clean_text, sanitised
 from ..values.errors import (

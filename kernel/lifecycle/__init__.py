@@ -1,1 +1,1 @@
-"""Who owns what, and for how long: scopes, registrations, plugins, Locations."""
+"""Who owns what, and for how long: scopes, registrations, Locations."""

@@ -25,8 +25,8 @@ from dovetail.kernel import (
     StoreClosedError,
 )
 from dovetail.kernel.access.permissions import AskRequest, Permissions
-from dovetail.kernel.events.log import EventLog, events_between
-from dovetail.kernel.lifecycle.plugin_loader import load_plugins
+from dovetail.kernel.log.commit import EventLog, events_between
+from dovetail.kernel.plugins.loader import load_plugins
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import MemoryState, MemoryStore
 from dovetail.kernel.values.ids import MessageId

@@ -14,8 +14,8 @@ from dovetail.kernel import (
     ToolContext,
     hookimpl,
 )
-from dovetail.kernel.lifecycle.plugin_loader import load_plugins
-from dovetail.kernel.session.history import History
+from dovetail.kernel.history.fold import History
+from dovetail.kernel.plugins.loader import load_plugins
 from measure import Bench, Line, Program, interleaved, timed
 from ours import opened
 

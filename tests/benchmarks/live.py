@@ -3,7 +3,7 @@
 from time import perf_counter
 
 from dovetail.kernel import LiveDelta, LiveLines, MessageId, SessionId
-from dovetail.kernel.events.live import LiveFeed
+from dovetail.kernel.log.live import LiveFeed
 from measure import Bench, Line, Program, Series, interleaved
 
 EVENTS = 500

@@ -25,9 +25,9 @@ from dovetail.kernel import (
     ToolSucceeded,
     Usage,
 )
-from dovetail.kernel.events.log import EventLog
 from dovetail.kernel.lifecycle.clock import SystemClock
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.kernel.log.commit import EventLog
+from dovetail.storage.sqlite.store import open_sqlite
 from measure import Bench, Line, Series, interleaved, timed
 from model_server import WORDS
 from ours import PROMPT, opened, turn

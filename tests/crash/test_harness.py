@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 from dovetail.kernel import InvalidValueError, ModelRequest, Register, Tool, hookimpl
-from dovetail.kernel.session import continuation, history
+from dovetail.kernel.execution import continuation
+from dovetail.kernel.history import fold as history
 from dovetail.kernel.testing import (
     CrashEnd,
     CrashRun,

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from dovetail.kernel.events.log import EventLog
+from dovetail.kernel.log.commit import EventLog
 from support.logs import Medium, WrappedStore, log_on
 
 

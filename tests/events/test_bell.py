@@ -1,7 +1,7 @@
 """The bell: any number of rings before a wait are one."""
 
 import anyio
-from dovetail.kernel.events.bell import Bell
+from dovetail.kernel.log.bell import Bell
 
 
 async def test_rings_coalesce_into_one() -> None:

@@ -18,9 +18,9 @@ from dovetail.kernel import (
     TextEnded,
     event_to_json,
 )
-from dovetail.kernel.events.live import LiveFeed
-from dovetail.kernel.events.log import EventLog
-from dovetail.kernel.events.tail import Tail
+from dovetail.kernel.log.commit import EventLog
+from dovetail.kernel.log.live import LiveFeed
+from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.testing.scripted import ScriptedProvider, reasoning, text
 from hypothesis import given, strategies as st
 from support.hosts import host

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import anyio
 import pytest
 from dovetail.kernel import Event, EventLogError, RuntimeClosedError, SessionId
-from dovetail.kernel.events.log import EventLog, LogTransaction
-from dovetail.kernel.events.tail import Tail
+from dovetail.kernel.log.commit import EventLog, LogTransaction
+from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.values.events import PromptPromoted
 from dovetail.kernel.values.ids import MessageId

@@ -7,9 +7,9 @@ from dovetail.kernel import (
     EventVersionError,
     SessionNotFoundError,
 )
-from dovetail.kernel.events.log import EventLog, LogTransaction
-from dovetail.kernel.events.rebuild import rebuild
+from dovetail.kernel.log.commit import EventLog, LogTransaction
 from dovetail.kernel.testing.clock import ManualClock
+from dovetail.kernel.upkeep.rebuild import rebuild
 from hypothesis import given, settings, strategies as st
 from support.damage import DESKS, harm
 from support.logs import Medium, created, fill

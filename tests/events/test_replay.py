@@ -23,11 +23,11 @@ from dovetail.kernel import (
     UndecodableError,
     event_to_json,
 )
-from dovetail.kernel.events.log import EventLog
-from dovetail.kernel.events.replay import Export, Replay, Replayed, claim, release
-from dovetail.kernel.events.tail import Tail
+from dovetail.kernel.log.commit import EventLog
+from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.ports import LeaseRow
 from dovetail.kernel.testing.memory_store import open_memory_store
+from dovetail.kernel.upkeep.replay import Export, Replay, Replayed, claim, release
 from support.logs import Medium, created, fill, log_on, take, titled
 from support.sessions import conversation
 

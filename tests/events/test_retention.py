@@ -18,16 +18,17 @@ from dovetail.kernel import (
     UnreadableEvent,
     kinds,
 )
-from dovetail.kernel.events.log import EventLog, LogTransaction, event_of
-from dovetail.kernel.events.rebuild import rebuild
-from dovetail.kernel.events.replay import Export, Replay
-from dovetail.kernel.events.retention import REMOVED, Pruned, prune, reduced, seal
-from dovetail.kernel.events.tail import Tail
-from dovetail.kernel.events.verification import verify
+from dovetail.kernel.history.fold import History
+from dovetail.kernel.log.commit import EventLog, LogTransaction, event_of
+from dovetail.kernel.log.reduction import REMOVED, reduced, seal
+from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.ports import EventRecord, LeaseRow
-from dovetail.kernel.session.history import History
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import open_memory_store
+from dovetail.kernel.upkeep.rebuild import rebuild
+from dovetail.kernel.upkeep.replay import Export, Replay
+from dovetail.kernel.upkeep.retention import Pruned, prune
+from dovetail.kernel.upkeep.verification import verify
 from dovetail.kernel.values.events import Retention, encode_event, payload_digest
 from hypothesis import given, settings
 from support.damage import DESKS

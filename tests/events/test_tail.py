@@ -16,8 +16,8 @@ from dovetail.kernel import (
     SessionTitled,
     UnreadableEvent,
 )
-from dovetail.kernel.events.log import PAGE, EventLog
-from dovetail.kernel.events.tail import Placed, RuntimeTail, Tail
+from dovetail.kernel.log.commit import PAGE, EventLog
+from dovetail.kernel.log.tail import Placed, RuntimeTail, Tail
 from dovetail.kernel.testing.scripted import Gate
 from support.logs import Medium, WrappedStore, created, fill, log_on, seqs, take, titled
 
@@ -465,10 +465,10 @@ async def test_the_runtime_wide_tail_has_all_sessions_in_commit_order(
 WRITER = """
 import sys
 import anyio
-from dovetail.kernel.events.log import EventLog
+from dovetail.kernel.log.commit import EventLog
 from dovetail.kernel.lifecycle.clock import SystemClock
 from dovetail.kernel import SessionTitled
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.sqlite.store import open_sqlite
 
 async def main():
     async with open_sqlite(sys.argv[1]) as store:

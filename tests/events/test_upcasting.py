@@ -3,12 +3,12 @@
 import pytest
 from attrs import frozen
 from dovetail.kernel import Event, ExportedEvent, UnreadableEvent
-from dovetail.kernel.events.log import EventLog
-from dovetail.kernel.events.rebuild import rebuild
-from dovetail.kernel.events.replay import Export, Replay
-from dovetail.kernel.events.tail import Tail
-from dovetail.kernel.events.verification import verify
+from dovetail.kernel.log.commit import EventLog
+from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.testing.memory_store import open_memory_store
+from dovetail.kernel.upkeep.rebuild import rebuild
+from dovetail.kernel.upkeep.replay import Export, Replay
+from dovetail.kernel.upkeep.verification import verify
 from dovetail.kernel.values import events as declared
 from support.logs import created, log_on
 

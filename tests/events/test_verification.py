@@ -13,11 +13,11 @@ from dovetail.kernel import (
     SessionRepaired,
     UnreadableEvent,
 )
-from dovetail.kernel.events.log import PAGE, EventLog, LogTransaction
-from dovetail.kernel.events.tail import RuntimeTail, Tail
-from dovetail.kernel.events.verification import Repaired, Verified, repair, verify
+from dovetail.kernel.log.commit import PAGE, EventLog, LogTransaction
+from dovetail.kernel.log.tail import RuntimeTail, Tail
 from dovetail.kernel.ports import LeaseRow
 from dovetail.kernel.testing.clock import ManualClock
+from dovetail.kernel.upkeep.verification import Repaired, Verified, repair, verify
 from hypothesis import given, settings, strategies as st
 from support.damage import SqliteDesk, harm
 from support.logs import Medium, created, fill, seqs, titled

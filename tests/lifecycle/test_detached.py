@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import anyio
 import pytest
 from dovetail.kernel import Runtime, Store, hookimpl, open_runtime
+from dovetail.kernel.execution.runner import Runner
 from dovetail.kernel.lifecycle.detached import DetachedTasks
-from dovetail.kernel.session.runner import Runner
 from dovetail.kernel.testing import MemoryStorePlugin
 from dovetail.kernel.testing.memory_store import MemoryState, open_memory_store
 

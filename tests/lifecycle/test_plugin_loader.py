@@ -23,7 +23,7 @@ from dovetail.kernel import (
     load_plugins,
     open_runtime,
 )
-from dovetail.kernel.lifecycle.plugin_object import HOOKS
+from dovetail.kernel.plugins.object import HOOKS
 
 PLACE = Place(Location("/place"))
 

@@ -29,7 +29,7 @@ from dovetail.kernel import (
     missing_requirements,
 )
 from dovetail.kernel.hookspecs import hookspec
-from dovetail.kernel.lifecycle.plugin_object import HookTable
+from dovetail.kernel.plugins.object import HookTable
 from dovetail.kernel.testing import ManualClock, ScriptedProvider
 from dovetail.kernel.values.deprecated import PluginDeprecationWarning
 from support.hosts import host

@@ -50,8 +50,7 @@ from dovetail.kernel import (
     hookimpl,
     open_runtime,
 )
-from dovetail.kernel.events.log import event_of
-from dovetail.kernel.events.rebuild import rebuild
+from dovetail.kernel.log.commit import event_of
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import (
     MemoryState,
@@ -59,6 +58,7 @@ from dovetail.kernel.testing.memory_store import (
     open_memory_store,
 )
 from dovetail.kernel.testing.scripted import call, finish
+from dovetail.kernel.upkeep.rebuild import rebuild
 from dovetail.kernel.values import events as e
 from support.hosts import Tools
 from support.rooms import everything, unsound

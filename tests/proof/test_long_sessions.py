@@ -28,13 +28,13 @@ from dovetail.kernel import (
     hookimpl,
     open_runtime,
 )
-from dovetail.kernel.events.log import EventLog
+from dovetail.kernel.log.commit import EventLog
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.scripted import ScriptedProvider, text
 from dovetail.kernel.values import events as e
 from dovetail.kernel.values.tool import TextContent
-from dovetail.storage.database import Medium, View
-from dovetail.storage.sqlite import SqliteReader, SqliteTransaction, open_sqlite
+from dovetail.storage.sqlite.database import Medium, View
+from dovetail.storage.sqlite.store import SqliteReader, SqliteTransaction, open_sqlite
 
 pytestmark = pytest.mark.xdist_group("long sessions")
 

@@ -22,12 +22,12 @@ from dovetail.kernel import (
     UndecodableError,
     UserMessage,
 )
-from dovetail.kernel.events.log import event_of
-from dovetail.kernel.events.rebuild import rebuild
-from dovetail.kernel.events.replay import Export, ExportedEvent, Replay
-from dovetail.kernel.events.tail import Tail
+from dovetail.kernel.log.commit import event_of
+from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.kernel.upkeep.rebuild import rebuild
+from dovetail.kernel.upkeep.replay import Export, ExportedEvent, Replay
+from dovetail.storage.sqlite.store import open_sqlite
 from support.hosts import host
 from support.logs import log_on
 from support.rooms import everything, unsound

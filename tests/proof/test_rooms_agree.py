@@ -20,10 +20,10 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from attrs import define, field
 from dovetail.kernel import CursorInvalidError, MessageId, SessionId
-from dovetail.kernel.events.log import LogTransaction
-from dovetail.kernel.events.rebuild import rebuild
-from dovetail.kernel.events.tail import RuntimeTail, Tail
+from dovetail.kernel.log.commit import LogTransaction
+from dovetail.kernel.log.tail import RuntimeTail, Tail
 from dovetail.kernel.ports import Transaction
+from dovetail.kernel.upkeep.rebuild import rebuild
 from dovetail.kernel.values.events import NoticeAdded
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import (

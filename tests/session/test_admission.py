@@ -32,14 +32,14 @@ from dovetail.kernel import (
     hookimpl,
     open_runtime,
 )
-from dovetail.kernel.events.log import EventLog
-from dovetail.kernel.events.rebuild import rebuild
+from dovetail.kernel.log.commit import EventLog
 from dovetail.kernel.ports import AdmissionRow, Transaction
 from dovetail.kernel.testing.memory_store import MemoryState, MemoryStore
 from dovetail.kernel.testing.scripted import Gate, ScriptedProvider, call, calls, text
+from dovetail.kernel.upkeep.rebuild import rebuild
 from dovetail.kernel.values.errors import ConflictError
 from dovetail.storage.plugin import plugin as sqlite_plugin
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.sqlite.store import open_sqlite
 from support.hosts import host, kinds_of
 from support.logs import WrappedStore, log_on
 

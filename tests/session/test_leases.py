@@ -9,7 +9,7 @@ import anyio
 from dovetail.kernel import Store, hookimpl, open_runtime
 from dovetail.kernel.testing import Gate, ManualClock, ScriptedProvider
 from dovetail.kernel.testing.scripted import text
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.sqlite.store import open_sqlite
 
 
 class Hesitant:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from dovetail.kernel import Location, Place, Skill, SkillSource
 from dovetail.kernel.lifecycle.registrations import Registrations
-from dovetail.kernel.skills import SkillRegistry, skills_source
+from dovetail.kernel.skills.registry import SkillRegistry, skills_source
 from dovetail.plugins.skills import plugin
 
 SETS = ("skills-wild", "pi-skill-fixtures", "opencode-frontmatter")

@@ -10,11 +10,11 @@ from dovetail.kernel import (
     SkillNotFoundError,
     SkillProblem,
     SkillSource,
-    skills,
 )
 from dovetail.kernel.context import algebra
 from dovetail.kernel.lifecycle.registrations import Registrations
-from dovetail.kernel.skills import (
+from dovetail.kernel.skills import registry as skills
+from dovetail.kernel.skills.registry import (
     CUT,
     MAX_DESCRIPTION,
     MAX_LISTING,

@@ -21,7 +21,7 @@ from dovetail.kernel.testing import (
     reasoning,
     text,
 )
-from dovetail.storage.migrations import STEPS
+from dovetail.storage.sqlite.migrations import STEPS
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 

@@ -26,7 +26,7 @@ from dovetail.kernel.ports import (
     Transaction,
 )
 from dovetail.kernel.testing.memory_store import MemoryState, open_memory_store
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.sqlite.store import open_sqlite
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 

@@ -15,8 +15,8 @@ from dovetail.kernel import (
     StoreReadOnlyError,
 )
 from dovetail.kernel.ports import EventRecord, Transaction
-from dovetail.storage.database import Medium
-from dovetail.storage.sqlite import SqliteStore, open_sqlite
+from dovetail.storage.sqlite.database import Medium
+from dovetail.storage.sqlite.store import SqliteStore, open_sqlite
 
 pytestmark = pytest.mark.law("storage.5")
 
@@ -163,7 +163,7 @@ async def test_a_log_that_was_cut_short_loses_only_its_end(
 CONFIRMING = """
 import sys, anyio
 from dovetail.kernel.ports import EventRecord
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.sqlite.store import open_sqlite
 
 async def main(path):
     async with open_sqlite(path) as store:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dovetail.kernel import to_json
 from dovetail.kernel.testing import ScriptedProvider
-from dovetail.storage.migrations import STEPS
+from dovetail.storage.sqlite.migrations import STEPS
 from support.hosts import host
 
 GOLDEN = Path(__file__).with_name("golden")

@@ -9,9 +9,9 @@ from typing import Any
 import anyio
 import pytest
 from dovetail.kernel import StoreMigrationError
-from dovetail.storage import tables
-from dovetail.storage.migrations import STEPS, Migration
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.sqlite import tables
+from dovetail.storage.sqlite.migrations import STEPS, Migration
+from dovetail.storage.sqlite.store import open_sqlite
 
 Bare = Callable[[Path], sqlite3.Connection]
 
@@ -121,8 +121,8 @@ async def test_an_older_file_is_migrated_and_keeps_its_rows(
 RACER = """
 import sys, time
 import anyio
-from dovetail.storage.migrations import STEPS, Migration
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.sqlite.migrations import STEPS, Migration
+from dovetail.storage.sqlite.store import open_sqlite
 
 def slow(connection):
     connection.execute("CREATE TABLE IF NOT EXISTS ran (x)")

@@ -18,8 +18,8 @@ from dovetail.kernel import (
     StoreNewerError,
     StoreReadOnlyError,
 )
-from dovetail.storage.database import APPLICATION_ID
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.sqlite.database import APPLICATION_ID
+from dovetail.storage.sqlite.store import open_sqlite
 
 Appending = Callable[..., Any]
 Bare = Callable[[Path], sqlite3.Connection]
@@ -181,7 +181,7 @@ async def test_a_read_only_file_system_is_told_as_such(
 
 UNPRIVILEGED = """
 import os, sys, anyio
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.sqlite.store import open_sqlite
 
 async def attempt(path):
     try:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from dovetail.storage import (
+from dovetail.storage.sqlite import (
     blobs,
     epochs,
     event_store,

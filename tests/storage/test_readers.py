@@ -10,7 +10,7 @@ import anyio
 import pytest
 from dovetail.kernel import StoreClosedError, StoreReadOnlyError
 from dovetail.kernel.ports import EventRecord, Reader, Transaction
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.sqlite.store import open_sqlite
 
 Appending = Callable[..., Any]
 

@@ -13,7 +13,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from dovetail.kernel import StoreClosedError, StoreFullError, StoreLockedError
 from dovetail.kernel.ports import EventRecord, Transaction
-from dovetail.storage.sqlite import SqliteStore, open_sqlite
+from dovetail.storage.sqlite.store import SqliteStore, open_sqlite
 
 Appending = Callable[..., Any]
 Bare = Callable[[Path], sqlite3.Connection]
@@ -315,7 +315,7 @@ async def test_a_lock_that_goes_away_in_time_is_not_noticed(
 WRITER = """
 import sys, anyio
 from dovetail.kernel.ports import EventRecord
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.sqlite.store import open_sqlite
 
 async def main(path, name, count):
     async with open_sqlite(path, busy_timeout=30) as store:
@@ -418,7 +418,7 @@ def test_a_store_that_was_never_closed_does_not_keep_the_process_alive(
 ) -> None:
     code = """
 import sys, anyio
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.sqlite.store import open_sqlite
 
 async def main():
     opened = open_sqlite(sys.argv[1])

@@ -61,7 +61,7 @@ def test_it_uses_public_names_only(name: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "import dovetail.kernel.session",
+        "import dovetail.kernel.sessions",
         "from dovetail.kernel.contracts import Tool",
         "from dovetail.kernel import values",
         "def f():\n    from dovetail.plugins.context import plugin",

@@ -16,29 +16,36 @@ from attrs import frozen
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("kernel", "storage", "builtin_tools", "plugins")
 
-VALUES = {"values"}
-GROUND = VALUES | {"ports", "contracts", "scope"}
-SERVICES = {"tools", "context", "access", "models", "skills", "jobs"}
+LEVELS: tuple[tuple[str, ...], ...] = (
+    ("values",),
+    ("ports", "contracts"),
+    ("hookspecs",),
+    # Registrations and scopes: what every room hands its contributions to.
+    ("scope",),
+    ("lifecycle", "log"),
+    ("upkeep", "requests", "configuration"),
+    ("access", "context", "models", "tools", "skills", "jobs"),
+    ("plugins",),
+    ("location",),
+    ("history",),
+    ("execution",),
+    ("sessions",),
+    ("runtime",),
+)
+"""The rooms of the kernel, from the ground up. A room may import from below only."""
+
+SERVICES = LEVELS[6]
 
 ROOMS: dict[str, set[str]] = {
-    "values": set(),
-    "ports": VALUES,
-    "contracts": VALUES,
-    "hookspecs": VALUES | {"ports", "contracts"},
-    # Registrations and scopes: what every room hands its contributions to.
-    "scope": VALUES,
-    "lifecycle": GROUND | {"hookspecs"},
-    "events": VALUES | {"ports", "scope"},
-    "tools": GROUND,
-    "context": GROUND | {"events"},
-    "access": GROUND | {"events"},
-    "models": GROUND,
-    "skills": GROUND,
-    "jobs": GROUND,
-    "session": GROUND | SERVICES | {"hookspecs", "lifecycle", "events"},
-    "runtime": GROUND | SERVICES | {"hookspecs", "lifecycle", "events", "session"},
+    here: {room for below in LEVELS[:level] for room in below}
+    for level, rooms in enumerate(LEVELS)
+    for here in rooms
 }
 """What each room of the kernel may import, besides itself."""
+# Contracts and scopes are for everybody; a service knows neither hooks nor upkeep.
+for service in SERVICES:
+    ROOMS[service] -= {"hookspecs", "upkeep", "configuration"}
+ROOMS["scope"] = {"values"}
 ROOMS["testing"] = set(ROOMS)
 ROOMS["top"] = set(ROOMS) - {"testing"}
 
@@ -53,15 +60,7 @@ KERNEL_LIBRARIES = {
     "ports": {"attrs"},
     "contracts": {"attrs"},
     "hookspecs": {"pluggy"},
-    "lifecycle": {
-        "anyio",
-        "attr",
-        "attrs",
-        "cattrs",
-        "packaging",
-        "platformdirs",
-        "pluggy",
-    },
+    "plugins": {"anyio", "attr", "attrs", "cattrs", "packaging", "pluggy"},
     "testing": {"anyio", "attrs", "pytest", "hypothesis"},
 }
 """Where nothing is said: these."""
@@ -347,19 +346,19 @@ KERNEL = "dovetail.kernel"
 WRONG = {
     "a lower room imports a higher one": (
         wrong_directions,
-        {f"{KERNEL}.values.a": "from ..session import b", f"{KERNEL}.session.b": ""},
+        {f"{KERNEL}.values.a": "from ..sessions import b", f"{KERNEL}.sessions.b": ""},
     ),
     "only for types": (
         wrong_directions,
         {
-            f"{KERNEL}.tools.a": "if TYPE_CHECKING:\n    from ..events.b import c",
-            f"{KERNEL}.events.b": "",
+            f"{KERNEL}.tools.a": "if TYPE_CHECKING:\n    from ..upkeep.b import c",
+            f"{KERNEL}.upkeep.b": "",
         },
     ),
     "inside a function": (
         wrong_directions,
         {
-            f"{KERNEL}.events.a": "def f():\n    from ..lifecycle.b import c",
+            f"{KERNEL}.log.a": "def f():\n    from ..lifecycle.b import c",
             f"{KERNEL}.lifecycle.b": "",
         },
     ),
@@ -388,7 +387,7 @@ WRONG = {
     ),
     "a library of the store in the kernel": (
         foreign_libraries,
-        {f"{KERNEL}.events.log": "def f():\n    import peewee"},
+        {f"{KERNEL}.log.commit": "def f():\n    import peewee"},
     ),
     "an HTTP client in the kernel": (
         foreign_libraries,

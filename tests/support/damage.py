@@ -4,10 +4,10 @@ import sqlite3
 from typing import Any
 
 from dovetail.kernel.testing.memory_store import MemoryState, MemoryTransaction
-from dovetail.storage.database import Medium
-from dovetail.storage.migrations import STEPS
-from dovetail.storage.opening import open_writer
-from dovetail.storage.sqlite import SqliteTransaction
+from dovetail.storage.sqlite.database import Medium
+from dovetail.storage.sqlite.migrations import STEPS
+from dovetail.storage.sqlite.opening import open_writer
+from dovetail.storage.sqlite.store import SqliteTransaction
 
 PROJECTIONS = ("session", "work", "input", "message", "permission", "epoch")
 

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 import anyio
 from dovetail.kernel import Reader, SessionCreated, SessionId, SessionTitled, Store
-from dovetail.kernel.events.log import EventLog
-from dovetail.kernel.events.tail import Tail
+from dovetail.kernel.log.commit import EventLog
+from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import MemoryState, open_memory_store
-from dovetail.storage.sqlite import open_sqlite
+from dovetail.storage.sqlite.store import open_sqlite
 
 T = TypeVar("T")
 

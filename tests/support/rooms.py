@@ -27,8 +27,9 @@ from dovetail.kernel import (
     Store,
     Usage,
 )
-from dovetail.kernel.events.log import EventLog, LogTransaction
-from dovetail.kernel.events.replay import Export, ExportedEvent, Replay
+from dovetail.kernel.execution import promotion
+from dovetail.kernel.execution.coordinator import Coordinator, DrainControl
+from dovetail.kernel.log.commit import EventLog, LogTransaction
 from dovetail.kernel.ports import (
     EpochRow,
     InputRow,
@@ -36,19 +37,18 @@ from dovetail.kernel.ports import (
     PermissionRow,
     Transaction,
 )
-from dovetail.kernel.session import inbox
-from dovetail.kernel.session.coordinator import Coordinator, DrainControl
-from dovetail.kernel.session.sessions import Session, Sessions
+from dovetail.kernel.sessions.sessions import Session, Sessions
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import MemoryState, open_memory_store
+from dovetail.kernel.upkeep.replay import Export, ExportedEvent, Replay
 from dovetail.kernel.values import events as e, ids
 from dovetail.kernel.values.errors import PromptConflictError
 from dovetail.kernel.values.events import NO_HASH, chain_hash, payload_digest
 from dovetail.kernel.values.ids import RequestId, new_id
 from dovetail.kernel.values.tool import TextContent
-from dovetail.storage import writer
-from dovetail.storage.sqlite import open_sqlite
-from dovetail.storage.writer import Writer
+from dovetail.storage.sqlite import writer
+from dovetail.storage.sqlite.store import open_sqlite
+from dovetail.storage.sqlite.writer import Writer
 
 from .model import ModelMessage, ModelSession
 
@@ -198,8 +198,8 @@ class Rooms:
     async def _promote(self, session_id: str, idle: bool) -> list[str]:
         def promoting(tx: LogTransaction) -> list[str]:
             tx.session(session_id)
-            due = inbox.due(tx.rows, session_id, idle=idle)
-            tx.append(*inbox.promotions(SessionId(session_id), due))
+            due = promotion.due(tx.rows, session_id, idle=idle)
+            tx.append(*promotion.promotions(SessionId(session_id), due))
             return [row.id for row in due]
 
         return await self.log.commit(promoting)

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import anyio
 
 from ...contracts import Skill, SkillProblem, SkillSource
-from ...skills import MAX_NAME, TIME_LIMIT
+from ...skills.registry import MAX_NAME, TIME_LIMIT
 from ...values.codec import clean_text
 from .suite import Bench, Case, Checks, Host, NotOfferedError
 from .telling import TellingSuite, effects, restless, unchanged

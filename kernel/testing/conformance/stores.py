@@ -20,7 +20,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ...lifecycle.plugin_loader import load_plugins
+from ...plugins.loader import load_plugins
 from ...ports import Store, Transaction
 from ..contracts.store import (
     LogContract,

@@ -24,9 +24,9 @@ import anyio
 from attrs import define, frozen
 
 from ...lifecycle.clock import SystemClock
-from ...lifecycle.plugin_object import PluginState
+from ...location.services import LocationServices
+from ...plugins.object import PluginState
 from ...runtime import Runtime, open_runtime
-from ...session.services import LocationServices
 from ...values.clock import Clock
 from ...values.errors import InvalidValueError
 from ..memory_store import MemoryStorePlugin

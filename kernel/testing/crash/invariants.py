@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from attrs import evolve, frozen
 
-from ...events.log import LogTransaction, events_between
+from ...history.fold import History
+from ...log.commit import LogTransaction, events_between
 from ...ports import EventRecord, Head, Reader, SessionRow
-from ...session.history import History
 from ...values import events as e
 from ...values.clock import Clock
 from ...values.messages import AssistantMessage, UserMessage

@@ -13,10 +13,10 @@ import anyio
 from anyio.abc import TaskStatus
 from attrs import field, frozen
 
+from ...execution.coordinator import Outcome
 from ...models.retry import RetryPolicy
 from ...runtime import Runtime
-from ...session.coordinator import Outcome
-from ...session.sessions import Session
+from ...sessions.sessions import Session
 from ...values.errors import ContinuationChangedError, PermissionNotFoundError
 from ...values.events import Event, PermissionAsked, PermissionReply
 from ...values.messages import Message

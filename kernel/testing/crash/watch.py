@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from attrs import evolve
 
 from ...contracts import Provider, ProviderRoute, Tool, ToolContext
-from ...lifecycle.plugin_set import PluginSet
+from ...plugins.set import PluginSet
 from ...ports import EventRecord, Reader, Store, Transaction
 from ...values.messages import AssistantMessage
 from ...values.request import ModelEvent, ModelRequest

@@ -31,7 +31,7 @@ import anyio.lowlevel
 from attrs import frozen
 
 from ...lifecycle.clock import SystemClock
-from ...lifecycle.plugin_loader import load_plugins
+from ...plugins.loader import load_plugins
 from ...ports import Reader
 from ...runtime import Runtime, open_runtime
 from ...values.codec import dumps, from_json, loads, to_json

@@ -1,0 +1,1 @@
+"""Configuration: what `dovetail.toml` and code say, read, checked and merged."""

@@ -1,0 +1,1 @@
+"""Execution: who runs a session, Step by Step, and how it goes on after a crash."""

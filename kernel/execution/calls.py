@@ -1,0 +1,173 @@
+"""One tool call of a Step: what its executor may use, and what it leaves behind.
+
+Owns the ToolContext and the events of a settlement. The order of things (durable
+before started, settled before the next request) is the Step's.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from ..access.permissions import AskRequest
+from ..contracts import Skill, ToolContext
+from ..location.services import LocationServices
+from ..log.commit import LogTransaction
+from ..log.live import LiveFeed
+from ..tools.output import MAX_PAGE_LINES
+from ..tools.settlement import Failed, Succeeded
+from ..values.codec import clean_text
+from ..values.errors import PermissionRejectedError
+from ..values.events import Event, LiveDelta, ToolFailed, ToolSucceeded
+from ..values.ids import MessageId, SessionId
+from ..values.location import Location
+from ..values.request import ToolCall
+from ..values.tool import Json, ManagedPage, effect_token
+from .outputs import ManagedOutputs
+
+logger = logging.getLogger(__name__)
+
+
+class CallContext(ToolContext):
+    """What one execution of one call may use."""
+
+    def __init__(
+        self,
+        services: LocationServices,
+        live: LiveFeed,
+        guard: Callable[[LogTransaction], None],
+        session_id: SessionId,
+        agent: str,
+        message_id: MessageId,
+        call_id: str,
+        outputs: ManagedOutputs,
+        go_on: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._services = services
+        self._live = live
+        self._guard = guard
+        self._session_id = session_id
+        self._agent = agent
+        self._message_id = message_id
+        self._call_id = call_id
+        self._outputs = outputs
+        self._go_on = go_on
+        self.rejected = False
+        """Whether the person said no and nothing else: the run stops then."""
+        self.files: dict[str, str | None] = {}
+        """What the call said of the files that it read or wrote."""
+
+    @property
+    def session_id(self) -> SessionId:
+        return self._session_id
+
+    @property
+    def agent(self) -> str:
+        return self._agent
+
+    @property
+    def message_id(self) -> MessageId:
+        return self._message_id
+
+    @property
+    def call_id(self) -> str:
+        return self._call_id
+
+    @property
+    def effect_token(self) -> str:
+        return effect_token(self._session_id, self._message_id, self._call_id)
+
+    @property
+    def location(self) -> Location:
+        return self._services.location
+
+    async def ask(
+        self,
+        action: str,
+        resources: Sequence[str],
+        *,
+        save: Sequence[str] = (),
+        metadata: Mapping[str, Json] | None = None,
+    ) -> None:
+        request = AskRequest(
+            session_id=self._session_id,
+            agent=self._agent,
+            action=action,
+            resources=tuple(resources),
+            save=tuple(save),
+            metadata=metadata or {},
+            message_id=self._message_id,
+            call_id=self._call_id,
+            guard=self._guard,
+        )
+        try:
+            await self._services.permissions.ask(request)
+        except PermissionRejectedError as error:
+            self.rejected = error.advice is None
+            raise
+        await self._go_on()
+
+    async def skill(self, name: str) -> Skill:
+        return await self._services.skills.get(name)
+
+    async def managed(
+        self, key: str, offset: int = 1, limit: int = MAX_PAGE_LINES
+    ) -> ManagedPage:
+        return await self._outputs.page(key, offset, limit)
+
+    def saw(self, path: str, digest: str | None) -> None:
+        self.files[clean_text(path)] = digest
+
+    def progress(self, text: str) -> None:
+        if self._live.watched:
+            self._live.publish(
+                LiveDelta(
+                    self._session_id,
+                    self._message_id,
+                    "progress",
+                    self._call_id,
+                    clean_text(text),
+                )
+            )
+
+
+def record(
+    tx: LogTransaction,
+    session_id: SessionId,
+    message_id: MessageId,
+    call: ToolCall,
+    settled: Succeeded | Failed,
+    files: Mapping[str, str | None],
+) -> Event:
+    """Return the settlement of a call as an event, and keep its complete output."""
+    managed = None
+    if settled.full is not None:
+        managed = tx.rows.put_blob(settled.full.encode())
+        settled = settled.kept_as(managed)
+    if isinstance(settled, Failed):
+        return ToolFailed(
+            session_id=session_id,
+            message_id=message_id,
+            call_id=call.call_id,
+            failure=settled.failure,
+            managed=managed,
+        )
+    return ToolSucceeded(
+        session_id=session_id,
+        message_id=message_id,
+        call_id=call.call_id,
+        content=settled.content,
+        data=settled.data,
+        managed=managed,
+        files=dict(files),
+    )
+
+
+def report_defect(services: LocationServices, call: ToolCall, settled: Failed) -> None:
+    """Tell the operator about a tool that broke; the model was told less."""
+    if settled.defect is not None:
+        logger.error(
+            "tool %r broke in call %r at %s",
+            call.tool,
+            call.call_id,
+            services.location.directory,
+            exc_info=settled.defect,
+        )

@@ -1,0 +1,277 @@
+"""The Continuation Report: what is trusted, and what must be re-checked.
+
+Owns the report as a value and how it is computed: from the log, from the services as
+they are now, and from the working tree. Decides nothing; ``recovery`` does.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from anyio import to_thread
+from attrs import field, frozen
+
+from ..context.algebra import Absent, Observed, digests, observe
+from ..history.fold import History, Reach
+from ..location.services import LocationServices
+from ..log.commit import EventLog
+from ..ports import Reader
+from ..values.codec import dumps, field_names, to_json
+from ..values.errors import DovetailError
+from ..values.events import FactsRecorded
+from ..values.ids import SessionId
+from ..values.location import Location
+from ..values.messages import ToolPart
+from ..values.tool import EffectClass
+from .facts import facts_now
+
+Known = Literal["completed", "not_started", "unknown"]
+Action = Literal["none", "run", "check", "settle"]
+
+MAX_FILE_BYTES = 16_777_216
+"""A larger file is not read again; it is reported as not checked."""
+
+
+@frozen
+class OpenCall:
+    """A call of the Step that was cut off, and what will be done with it."""
+
+    call_id: str
+    message_id: str
+    tool: str
+    effect: EffectClass | None
+    known: Known
+    """``not_started``: it is proven that its effect had not begun (law recovery.3)."""
+    action: Action
+    """``run`` again with the same effect token, ``check`` with the tool first, or
+    ``settle`` as interrupted."""
+
+
+@frozen
+class Moved:
+    """One fact that is not as it was at the trusted position."""
+
+    code: str
+    """Such as ``tool.changed``, ``rules.changed``, ``file.changed``."""
+    what: str
+    """The name of the thing: a tool, a path, a key, a plugin."""
+    before: str | None = None
+    after: str | None = None
+
+
+@frozen
+class ContinuationReport:
+    """What the runtime trusts of a session and what must be re-checked."""
+
+    session_id: SessionId
+    location: Location
+    trusted_seq: int
+    """The last event of the execution that was left."""
+    trusted_hash: str
+    """Its chain hash, in hexadecimal: everything before it is as it was written."""
+    previous_owner: str | None
+    """Which worker ran it; None when it never ran."""
+    ended: Literal["never", "ended", "lost"]
+    """``lost``: that worker left no durable end."""
+    pending: tuple[str, ...]
+    """Inputs that wait, in order."""
+    promoted: tuple[str, ...]
+    """Inputs that the execution made visible."""
+    withdrawn: tuple[str, ...]
+    calls: tuple[OpenCall, ...]
+    moved: tuple[Moved, ...]
+    digest: str = field(init=False)
+    """Names exactly this report; accept it with ``resume(accept=digest)``."""
+
+    @digest.default
+    def _compute_digest(self) -> str:
+        fields = {
+            name: to_json(getattr(self, name))
+            for name in field_names(type(self))
+            if name != "digest"
+        }
+        return hashlib.sha256(dumps(fields)).hexdigest()[:32]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is unknown and nothing moved."""
+        return not self.moved and all(call.known != "unknown" for call in self.calls)
+
+
+async def report_of(
+    log: EventLog, services: LocationServices, history: History
+) -> ContinuationReport:
+    """Compute the report of a session as things are now."""
+    session_id = SessionId(history.session_id)
+    left = history.left
+
+    def look(rows: Reader) -> tuple[tuple[str, ...], str]:
+        trusted = rows.events(
+            session_id, after=left.trusted - 1, limit=1, upto=left.trusted
+        )
+        return (
+            tuple(row.id for row in rows.pending_inputs(session_id)),
+            trusted[0].hash.hex() if trusted else "",
+        )
+
+    pending, trusted_hash = await log.read(look)
+    return ContinuationReport(
+        session_id=session_id,
+        location=services.location,
+        trusted_seq=left.trusted,
+        trusted_hash=trusted_hash,
+        previous_owner=left.owner,
+        ended=(
+            "never"
+            if left.owner is None
+            else "lost"
+            if left.running or left.unaccepted
+            else "ended"
+        ),
+        pending=pending,
+        promoted=tuple(left.promoted),
+        withdrawn=tuple(left.withdrawn),
+        calls=tuple(_calls(history)),
+        moved=(
+            *(await _facts_moved(log, services, history)),
+            *(await _context_moved(services, history)),
+            *(await to_thread.run_sync(lambda: list(_files_moved(history)))),
+        ),
+    )
+
+
+def _calls(history: History) -> Iterator[OpenCall]:
+    message = history.open
+    for part in message.calls if message else ():
+        known = _known(part, history.reach(part.call_id))
+        assert message is not None
+        yield OpenCall(
+            part.call_id,
+            message.id,
+            part.tool,
+            part.effect,
+            known,
+            _action(known, part.effect),
+        )
+
+
+def _known(part: ToolPart, reach: Reach) -> Known:
+    if part.settled:
+        return "completed"
+    # A tool asks before its effect: one that did not go on from its first question
+    # has not begun. Whether that was answered meanwhile makes no difference.
+    return "not_started" if reach in ("called", "asking") else "unknown"
+
+
+def _action(known: Known, effect: EffectClass | None) -> Action:
+    if known == "completed":
+        return "none"
+    if effect is None:
+        return "settle"
+    if known == "not_started" or effect in ("pure", "idempotent"):
+        return "run"
+    return "check" if effect == "reconcilable" else "settle"
+
+
+# --- what moved -------------------------------------------------------------------
+
+
+async def _facts_moved(
+    log: EventLog, services: LocationServices, history: History
+) -> list[Moved]:
+    before = history.facts
+    if before is None:
+        return []
+    row, approvals = await log.read(
+        lambda rows: (
+            rows.session(history.session_id),
+            rows.approvals(services.location.directory),
+        )
+    )
+    assert row is not None
+    try:
+        profile = services.agent(row.agent)
+    except DovetailError as error:
+        return [Moved("agent.gone", before.agent, None, error.code)]
+    model = row.model or ""
+    moved = []
+    try:
+        model = services.model_for(profile, row.model)
+        services.catalog.resolve(model)
+    except DovetailError as error:
+        moved.append(Moved("model.gone", model, None, error.code))
+    after = facts_now(
+        before.session_id,
+        services,
+        profile.name,
+        model,
+        approvals,
+        services.tools.advertise(profile.tools),
+    )
+    return [*moved, *_compared(before, after)]
+
+
+def _compared(before: FactsRecorded, after: FactsRecorded) -> Iterator[Moved]:
+    if before.agent != after.agent:
+        yield Moved("agent.changed", "agent", before.agent, after.agent)
+    if before.model != after.model:
+        yield Moved("model.changed", "model", before.model, after.model)
+    if before.rules != after.rules:
+        yield Moved("rules.changed", after.agent, before.rules, after.rules)
+    yield from _mapping_moved("tool", before.tools, after.tools)
+    yield from _mapping_moved("plugin", before.plugins, after.plugins)
+    for gone in sorted(set(before.approvals) - set(after.approvals)):
+        yield Moved("approval.removed", gone, gone)
+    for new in sorted(set(after.approvals) - set(before.approvals)):
+        yield Moved("approval.added", new, None, new)
+
+
+def _mapping_moved(
+    noun: str, before: Mapping[str, str], after: Mapping[str, str]
+) -> Iterator[Moved]:
+    for name in sorted({**before, **after}):
+        was, now = before.get(name), after.get(name)
+        if was != now:
+            change = "added" if was is None else "removed" if now is None else "changed"
+            yield Moved(f"{noun}.{change}", name, was, now)
+
+
+async def _context_moved(services: LocationServices, history: History) -> list[Moved]:
+    if history.baseline is None:
+        return []
+    snapshot = await observe(services.context.sources())
+    now = digests(snapshot)
+    moved = []
+    for key in sorted({**history.sources, **snapshot.results}):
+        result = snapshot.results.get(key)
+        was = history.sources.get(key)
+        if isinstance(result, Observed):
+            if now[key] != was:
+                code = "context.changed" if was else "context.added"
+                moved.append(Moved(code, key, was, now[key]))
+        elif result is None or isinstance(result, Absent):
+            if was is not None:
+                moved.append(Moved("context.removed", key, was))
+        else:
+            moved.append(Moved("context.unavailable", key, was))
+    return moved
+
+
+def _files_moved(history: History) -> Iterator[Moved]:
+    for path, was in sorted(history.files.items()):
+        now = _file_digest(Path(path))
+        if now == "unchecked":
+            yield Moved("file.unchecked", path, was)
+        elif now != was:
+            yield Moved("file.changed" if now else "file.removed", path, was, now)
+
+
+def _file_digest(path: Path) -> str | None:
+    """Return the SHA-256 of a file, None when it is gone, or ``unchecked``."""
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+            return "unchecked" if path.exists() else None
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return "unchecked"

@@ -1,0 +1,170 @@
+"""Execution: one busy period of a session, from its durable beginning to its end.
+
+Owns what the Steps of one drain share: the right to append (a fence), the History, the
+allowance, and the outcome. Everything an execution records goes through ``commit``,
+which checks the fence inside the same transaction (law execution.2).
+"""
+
+from collections.abc import Callable, Sequence
+
+from attrs import define, field, frozen
+
+from ..history.fold import History, Spent
+from ..log.commit import EventLog, LogTransaction
+from ..models.retry import RetryPolicy
+from ..ports import Reader
+from ..values.events import Event, ExecutionEnded, ExecutionStarted
+from ..values.ids import SessionId
+from ..values.prompt import Budget
+from ..values.tool import Failure
+from . import ownership
+from .coordinator import Outcome
+from .ownership import DEFAULT_LEASE_SECONDS, Fence, Standing
+
+
+@frozen
+class ExecutionSettings:
+    """How a runtime executes its sessions."""
+
+    lease_seconds: float = DEFAULT_LEASE_SECONDS
+    retry: RetryPolicy = field(factory=RetryPolicy)
+    silence: float | None = None
+    """Seconds without any event after which a stream counts as broken; None: never."""
+
+    @property
+    def lease_ms(self) -> int:
+        """The lease in milliseconds."""
+        return int(self.lease_seconds * 1000)
+
+
+@define(eq=False)
+class Execution:
+    """One busy period: what its Steps share."""
+
+    session_id: SessionId
+    log: EventLog
+    history: History
+    owner: str
+    force: bool
+    """Whether at least one request must be made."""
+    settings: "ExecutionSettings"
+    began: float
+    """When it was taken up, by the monotonic clock."""
+    seen: Standing
+    """How its lease stood when the session was looked at."""
+    looked: int
+    """The last event that was known then."""
+    steps_used: int = 0
+    """Steps since the last new input."""
+    broken: int = 0
+    """Answers that broke off in a row."""
+    fence: Fence | None = None
+    """Set once execution.started is durable."""
+    outcome: Outcome | None = None
+    """How it ended, once that is durable."""
+
+    @property
+    def started(self) -> bool:
+        """Whether execution.started is durable."""
+        return self.fence is not None
+
+    async def commit(self, decide: Callable[[LogTransaction], Outcome | None]) -> None:
+        """Commit a decision of this execution; what it returns is how that ends.
+
+        The first commit takes the lease and records the beginning, the one that ends
+        the execution gives the lease back. A decision that appends nothing begins
+        nothing.
+
+        Raises:
+            OwnerFencedError: another worker owns the session now. Nothing was written.
+            LeaseHeldError: another worker owns it still, or did since it was looked
+                at. Nothing was written.
+        """
+
+        def deciding(tx: LogTransaction) -> tuple[Outcome | None, Fence | None]:
+            fence = self.fence
+            if fence is not None:
+                ownership.check(tx.rows, fence)
+            grown = tx.head(self.session_id).seq != self.looked
+            outcome = decide(tx)
+            if fence is None and tx.appended:
+                fence = ownership.take(
+                    tx.rows,
+                    self.session_id,
+                    self.owner,
+                    tx.now,
+                    self.settings.lease_ms,
+                    self.seen,
+                    grown=grown,
+                )
+            if fence is not None and outcome is not None:
+                ownership.release(tx.rows, fence)
+            return outcome, fence
+
+        outcome, self.fence = await self.log.commit(deciding)
+        self.outcome = outcome or self.outcome
+        await self.catch_up()
+
+    def guard(self, tx: LogTransaction) -> None:
+        """Refuse a transaction that others make on behalf of this execution.
+
+        Raises:
+            OwnerFencedError: another worker owns the session now.
+        """
+        assert self.fence is not None
+        ownership.check(tx.rows, self.fence)
+
+    async def stand_back(self) -> None:
+        """Begin nothing, since nothing is left to do.
+
+        Raises:
+            LeaseHeldError: another worker is doing it; its outcome is to be waited for.
+        """
+        now = self.log.clock.now()
+        held = await self.log.read(
+            lambda rows: ownership.held_until(rows, self.session_id, self.owner, now)
+        )
+        if held is not None:
+            raise ownership.LeaseHeldError(held, moved=True)
+
+    def opening(self) -> list[Event]:
+        """Return what must be recorded before anything else of this execution."""
+        if self.started:
+            return []
+        return [ExecutionStarted(session_id=self.session_id, owner=self.owner)]
+
+    async def catch_up(self) -> None:
+        """Take in events that another process committed in between."""
+        await self.history.follow_up(self.log)
+
+    async def end(
+        self,
+        outcome: Outcome,
+        settle: Callable[[Reader], Sequence[Event]] | None = None,
+    ) -> None:
+        """Record how the execution ended (law execution.7), after what it settles."""
+
+        def ending(tx: LogTransaction) -> Outcome:
+            before = settle(tx.rows) if settle else ()
+            tx.append(*self.opening(), *before, self.ended(outcome))
+            return outcome
+
+        await self.commit(ending)
+
+    def exceeded(self, fresh: Budget | None, *, priced: bool) -> Failure | None:
+        """Return the limit of a budget that is reached, or None.
+
+        ``fresh`` is the budget of input that is about to be promoted.
+        """
+        seconds = self.log.clock.monotonic() - self.began
+        activity = Spent(fresh) if fresh is not None else self.history.activity
+        return activity.exceeded(
+            seconds, priced=priced
+        ) or self.history.session.exceeded(seconds, priced=priced)
+
+    def ended(self, outcome: Outcome) -> ExecutionEnded:
+        """Return the event that ends it."""
+        assert outcome.status != "idle"
+        return ExecutionEnded(
+            session_id=self.session_id, status=outcome.status, reason=outcome.reason
+        )

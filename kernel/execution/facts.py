@@ -1,0 +1,62 @@
+"""Facts: what a Step rests on besides the transcript.
+
+Owns how each fact is told from its earlier self: by a digest or an id per thing, so
+that what moved can be named one by one (law recovery.5).
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from weakref import WeakKeyDictionary
+
+from ..contracts import Rule
+from ..location.services import LocationServices
+from ..ports import ApprovalRow
+from ..tools.registry import AdvertisedTools
+from ..values.codec import dumps, to_json
+from ..values.events import FactsRecorded
+from ..values.ids import SessionId
+
+_tool_digests: WeakKeyDictionary[AdvertisedTools, Mapping[str, str]] = (
+    WeakKeyDictionary()
+)
+
+
+def tool_digests(advertised: AdvertisedTools) -> Mapping[str, str]:
+    """Return the digest of each definition and effect class, by name."""
+    known = _tool_digests.get(advertised)
+    if known is None:
+        known = _tool_digests[advertised] = {
+            one.name: _digest([to_json(one), advertised.effect(one.name)])
+            for one in advertised.definitions
+        }
+    return known
+
+
+def facts_now(
+    session_id: SessionId,
+    services: LocationServices,
+    agent: str,
+    model: str,
+    approvals: Sequence[ApprovalRow],
+    advertised: AdvertisedTools,
+) -> FactsRecorded:
+    """Return the facts as they are now."""
+    return FactsRecorded(
+        session_id=session_id,
+        agent=agent,
+        model=model,
+        tools=tool_digests(advertised),
+        rules=_rules(
+            [*(one.item for one in services.forbidding()), *services.rules(agent)]
+        ),
+        approvals=tuple(sorted(row.id for row in approvals)),
+        plugins=services.plugins.versions(),
+    )
+
+
+def _rules(rules: Sequence[Rule]) -> str:
+    return _digest([[rule.action, rule.resource, rule.effect] for rule in rules])
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(dumps(value)).hexdigest()[:16]

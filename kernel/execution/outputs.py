@@ -1,0 +1,75 @@
+"""Managed Output: reading back what was cut before the model saw it (law tools.6).
+
+Owns who may read which: a session what its own settled calls left, by its own events,
+and nobody else's. Outputs are kept by content, so a key alone is no right to read.
+``calls`` keeps them, ``tools.output`` counts their lines.
+"""
+
+from ..history.fold import History
+from ..log.commit import EventLog, events_between
+from ..ports import Reader
+from ..tools.output import page_of
+from ..values.errors import MessageNotFoundError, OutputNotFoundError
+from ..values.events import ToolFailed, ToolSucceeded
+from ..values.ids import SessionId
+from ..values.tool import ManagedPage
+
+_LONGEST_NAME = 80
+
+
+class ManagedOutputs:
+    """The complete outputs of one running session, as its calls may read them."""
+
+    def __init__(self, log: EventLog, history: History) -> None:
+        self._log = log
+        self._history = history
+
+    async def page(self, key: str, offset: int, limit: int) -> ManagedPage:
+        """Return lines of one of them.
+
+        Raises:
+            OutputNotFoundError: none of this session has this key, or it is lost.
+            InvalidValueError: ``offset`` or ``limit`` is out of its range.
+        """
+        if key not in self._history.managed:
+            raise OutputNotFoundError(
+                key[:_LONGEST_NAME],
+                "give the key as it stands in a result that was cut",
+            )
+        return await self._log.read(
+            lambda rows: page_of(_text(rows, key), offset, limit)
+        )
+
+
+def output_of(
+    rows: Reader, session_id: SessionId, message_id: str, call_id: str
+) -> str:
+    """Return the complete output of one call.
+
+    Raises:
+        MessageNotFoundError: the session has none of this id.
+        OutputNotFoundError: the message has no such call, or it is not settled, or
+            all of its output is in the message, or the rest is lost.
+    """
+    row = rows.message(session_id, message_id)
+    if row is None:
+        raise MessageNotFoundError(message_id)
+    for event in events_between(rows, session_id, row.body_seq, row.end_seq):
+        if (
+            isinstance(event, ToolSucceeded | ToolFailed)
+            and event.message_id == message_id
+            and event.call_id == call_id
+        ):
+            if event.managed is None:
+                raise OutputNotFoundError(
+                    call_id, "nothing else is kept than what the message holds"
+                )
+            return _text(rows, event.managed)
+    raise OutputNotFoundError(call_id, "that message has no settled call of this id")
+
+
+def _text(rows: Reader, key: str) -> str:
+    data = rows.blob(key)
+    if data is None:
+        raise OutputNotFoundError(key, "it is not in this store, so the rest is lost")
+    return data.decode()

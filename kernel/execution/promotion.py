@@ -1,0 +1,31 @@
+"""Promotion: what of the inbox becomes visible to the model at a Safe Step Boundary.
+
+Owns which pending inputs are due, and the events that promote them. Runs inside a
+transaction. Knows nothing of how they were admitted.
+"""
+
+from collections.abc import Sequence
+
+from ..ports import InputRow, Reader
+from ..values.events import Event, PromptPromoted
+from ..values.ids import MessageId, SessionId
+
+
+def due(rows: Reader, session_id: str, *, idle: bool) -> Sequence[InputRow]:
+    """Return the inputs to promote at this Safe Step Boundary, in order (law inbox.5).
+
+    All steers, in admission order; and when the session would otherwise be idle and
+    no steer is there, the oldest queued input.
+    """
+    steers = rows.pending_inputs(session_id, "steer")
+    if steers or not idle:
+        return steers
+    return rows.pending_inputs(session_id, "queue")[:1]
+
+
+def promotions(session_id: SessionId, rows: Sequence[InputRow]) -> list[Event]:
+    """Return the events that make these inputs visible."""
+    return [
+        PromptPromoted(session_id=session_id, input_id=MessageId(row.id))
+        for row in rows
+    ]

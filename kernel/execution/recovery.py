@@ -1,0 +1,188 @@
+"""Recovery: going on with what another worker left, once that was accepted.
+
+Owns the gate: before the first effect after a takeover there is a Continuation Report,
+and execution goes on only after it was accepted, which is an event (law recovery.4).
+Owns also how an open message is settled when nobody will go on with it.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from ..access.permissions import INTERRUPT
+from ..history.fold import UNACCEPTED
+from ..location.services import LocationServices
+from ..log.commit import LogTransaction, event_at
+from ..ports import Reader
+from ..values.codec import to_json
+from ..values.events import (
+    ContinuationAccepted,
+    ContinuationReported,
+    Event,
+    ExecutionStarted,
+    PermissionAsked,
+    PermissionReplied,
+    StepFailed,
+    ToolFailed,
+)
+from ..values.messages import AssistantMessage, ToolPart
+from ..values.tool import Failure
+from .continuation import ContinuationReport, report_of
+from .coordinator import DrainControl, Outcome
+from .execution import Execution
+
+Policy = Literal["report", "clean", "always"]
+
+LOST = "the process that ran it ended"
+INTERRUPTED = "tool.interrupted"
+NOT_STARTED = "tool.not_started"
+
+MAX_ATTEMPTS = 10
+"""How often a session goes on by itself without one Step that ends (law recovery.6):
+what kills the process every time must not do so for ever."""
+
+
+async def admit(
+    execution: Execution,
+    services: LocationServices,
+    control: DrainControl,
+    policy: Policy,
+) -> ContinuationReport | None:
+    """Return the accepted report of what was left, or None: the execution is paused.
+
+    Acceptance, report and the new beginning are one commit. Without acceptance the
+    report is recorded, and the execution ends as paused.
+    """
+    report = await report_of(execution.log, services, execution.history)
+    left = execution.history.left
+    events: list[Event] = []
+    if left.reported != report.digest:
+        events.append(
+            ContinuationReported(
+                session_id=execution.session_id,
+                digest=report.digest,
+                report=to_json(report),
+            )
+        )
+    by = _acceptance(report, control, policy, left.attempts)
+    if by is None:
+        paused = Outcome("paused", _why(report, left.attempts))
+        await execution.commit(lambda tx: _pause(tx, execution, events, paused))
+        return None
+    events += [
+        ContinuationAccepted(
+            session_id=execution.session_id,
+            digest=report.digest,
+            by=by,
+            attempt=left.attempts + 1 if by in ("policy", "clean") else 0,
+        ),
+        ExecutionStarted(session_id=execution.session_id, owner=execution.owner),
+    ]
+    await execution.commit(lambda tx: _begin(tx, events))
+    return report
+
+
+def _acceptance(
+    report: ContinuationReport, control: DrainControl, policy: Policy, attempts: int
+) -> str | None:
+    if control.accept == report.digest:
+        return "person"
+    if control.accept == "prompt":
+        return "prompt"
+    if attempts >= MAX_ATTEMPTS:
+        return None
+    if report.clean:
+        return "clean"
+    return "policy" if policy == "always" else None
+
+
+def _why(report: ContinuationReport, attempts: int) -> Failure:
+    if attempts >= MAX_ATTEMPTS:
+        return Failure(
+            UNACCEPTED,
+            f"it went on by itself {attempts} times without finishing a Step; look at "
+            f"it, then accept report {report.digest}",
+        )
+    unknown = sum(call.known == "unknown" for call in report.calls)
+    return Failure(
+        UNACCEPTED,
+        f"{unknown} calls have an unknown outcome and {len(report.moved)} facts moved; "
+        f"accept report {report.digest}, or prompt it, to go on",
+    )
+
+
+def _pause(
+    tx: LogTransaction, execution: Execution, events: list[Event], outcome: Outcome
+) -> Outcome:
+    tx.append(*events, execution.ended(outcome))
+    return outcome
+
+
+def _begin(tx: LogTransaction, events: list[Event]) -> None:
+    tx.append(*events)
+
+
+# --- settling ---------------------------------------------------------------------
+
+
+def settle_open(rows: Reader, message: AssistantMessage, why: str) -> list[Event]:
+    """Return the events that settle a message: each open call, then the Step.
+
+    The transcript that results has a result for every call (law tools.2).
+    """
+    left = [part for part in message.calls if not part.settled]
+    settled = [settled_call(message, part, why) for part in left]
+    return [*with_questions(rows, settled), cut_step(message, why)]
+
+
+def with_questions(rows: Reader, settled: Sequence[ToolFailed]) -> list[Event]:
+    """Return these settlements, after the end of what their calls still ask.
+
+    Nobody is asked any more whether something may be done that will not be done.
+    """
+    calls = {(one.message_id, one.call_id) for one in settled}
+    events: list[Event] = []
+    for session_id in {one.session_id for one in settled}:
+        for row in rows.pending_permissions(session_id=session_id):
+            asked = event_at(rows, session_id, row.seq)
+            if (
+                isinstance(asked, PermissionAsked)
+                and (asked.message_id, asked.call_id) in calls
+            ):
+                events.append(
+                    PermissionReplied(
+                        session_id=session_id,
+                        request_id=asked.request_id,
+                        reply="reject",
+                        by=INTERRUPT,
+                    )
+                )
+    return [*events, *settled]
+
+
+def settled_call(message: AssistantMessage, part: ToolPart, why: str) -> ToolFailed:
+    """Return the settlement of a call that will not be repeated."""
+    return ToolFailed(
+        session_id=message.session_id,
+        message_id=message.id,
+        call_id=part.call_id,
+        failure=_call_failure(part, why),
+    )
+
+
+def cut_step(message: AssistantMessage, why: str) -> StepFailed:
+    """Return the settlement of a Step that was cut off."""
+    return StepFailed(
+        session_id=message.session_id,
+        message_id=message.id,
+        failure=Failure("execution.interrupted", why),
+    )
+
+
+def _call_failure(part: ToolPart, why: str) -> Failure:
+    if part.state == "called":
+        return Failure(NOT_STARTED, f"The call did not start: {why}.")
+    return Failure(
+        INTERRUPTED,
+        f"The call was cut off ({why}). It may have had its effect, wholly, partly or "
+        "not at all, and it was not repeated. Check before you rely on either.",
+    )

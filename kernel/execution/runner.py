@@ -1,0 +1,315 @@
+"""The runner: drains a session, Step by Step, until nothing must continue.
+
+Owns the drain: which History a session runs with, that its execution has a durable
+beginning and a durable end whatever happens, and the loop around ``Step``. There is no
+other agent loop and no decision that is not taken from durable state. Where another
+worker owns the session, the drain stands by and takes over when that one lets go or
+its lease ends. Knows nothing of who waits (the coordinator does).
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import anyio
+from attrs import frozen
+
+from ..history.fold import History
+from ..location.services import LocationServices, Use
+from ..log.bell import Bell
+from ..log.commit import EventLog, LogTransaction, existing_session
+from ..ports import Reader, SessionRow
+from ..values.errors import (
+    DovetailError,
+    OwnerFencedError,
+    RuntimeClosedError,
+    StoreError,
+    problem_of,
+)
+from ..values.events import Event
+from ..values.ids import SessionId
+from ..values.location import Location
+from ..values.tool import Failure
+from . import ownership, recovery
+from .continuation import ContinuationReport, report_of
+from .coordinator import DrainControl, Outcome
+from .execution import Execution, ExecutionSettings
+from .ownership import LeaseHeldError, Standing
+from .recovery import settle_open
+from .step import Step
+
+logger = logging.getLogger(__name__)
+
+KEPT_HISTORIES = 64
+"""Idle sessions whose decoded history is kept. The others are read again when they
+run again; a bound keeps the memory of a runtime with many sessions flat."""
+
+
+@frozen
+class _Look:
+    """What a drain finds before it does anything."""
+
+    row: SessionRow
+    seq: int
+    """The last event in the log."""
+    pending: bool
+    held_until: int | None
+    lease: Standing
+
+
+class Runner:
+    """Runs the drains of one runtime."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        use: Use,
+        owner: str,
+        policy: recovery.Policy,
+        settings: ExecutionSettings,
+    ) -> None:
+        self._log = log
+        self._use = use
+        self._owner = owner
+        self._settings = settings
+        self._policy = policy
+        self._histories: OrderedDict[str, History] = OrderedDict()
+        self._running: dict[str, tuple[Execution, DrainControl]] = {}
+        self._end_observing = log.observe(self._observe)
+
+    def close(self) -> None:
+        """Stop following the log."""
+        self._end_observing()
+
+    # --- history ------------------------------------------------------------------
+
+    def _observe(self, event: Event) -> None:
+        history = self._histories.get(event.session_id)
+        if history is not None:
+            history.offer(event)
+
+    def _history(self, session_id: str) -> History:
+        history = self._histories.get(session_id)
+        if history is None:
+            history = self._histories[session_id] = History(session_id)
+            if len(self._histories) > KEPT_HISTORIES:
+                self._histories.popitem(last=False)
+        self._histories.move_to_end(session_id)
+        return history
+
+    # --- the lease ----------------------------------------------------------------
+
+    async def keep_leases(self) -> None:
+        """Renew the leases of what runs here, for as long as the runtime is open.
+
+        An execution that lost its lease is stopped; what it wanted to write since was
+        refused anyway.
+        """
+        while True:
+            await self._log.clock.sleep(self._settings.lease_ms / 3000)
+            for session_id in tuple(self._running):
+                await self._renew(session_id)
+
+    async def _renew(self, session_id: str) -> None:
+        running = self._running.get(session_id)
+        if running is None:
+            return  # it ended while another lease was renewed
+        execution, control = running
+        fence = execution.fence
+        if fence is None or execution.outcome is not None:
+            return
+
+        def renewing(tx: LogTransaction) -> None:
+            # Its end may have been handed over before this.
+            if (row := tx.rows.lease(session_id)) is not None and row.owner is not None:
+                ownership.renew(tx.rows, fence, tx.now, self._settings.lease_ms)
+
+        try:
+            await self._log.commit(renewing)
+        except OwnerFencedError as error:
+            logger.warning("%s", error)
+            control.again = True
+            control.scope.cancel()
+        except StoreError as error:
+            # The next append finds out; until then the lease may just run out.
+            logger.warning("the lease of %s was not renewed: %s", session_id, error)
+
+    async def _look(self, session_id: str) -> _Look:
+        now = self._log.clock.now()
+
+        def look(rows: Reader) -> _Look:
+            row, head = existing_session(rows, session_id), rows.head(session_id)
+            return _Look(
+                row,
+                head.seq if head else -1,
+                bool(rows.pending_inputs(session_id)),
+                ownership.held_until(rows, session_id, self._owner, now),
+                ownership.standing(rows, session_id),
+            )
+
+        return await self._log.read(look)
+
+    async def _stand_by(self, session_id: str, control: DrainControl) -> _Look:
+        """Return how things are once no other worker owns the session."""
+        look = await self._look(session_id)
+        if look.held_until is None:
+            return look
+        first = look.held_until
+        bell = self._log.bell(session_id)
+        try:
+            while True:
+                look = await self._look(session_id)
+                if look.held_until not in (None, first):
+                    # It lives: what was accepted is not what it may leave behind.
+                    control.accept = None
+                if look.held_until is None:
+                    control.force = control.force and look.row.status == "running"
+                    return look
+                seconds = (look.held_until - self._log.clock.now()) / 1000
+                await self._rung_or_later(bell, seconds)
+        finally:
+            self._log.hush(session_id, bell)
+
+    async def _rung_or_later(self, bell: Bell, seconds: float) -> None:
+        async with anyio.create_task_group() as tasks:
+
+            async def later() -> None:
+                await self._log.clock.sleep(seconds)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(later)
+            if not await bell.wait():
+                raise RuntimeClosedError
+            tasks.cancel_scope.cancel()
+
+    # --- the drain ----------------------------------------------------------------
+
+    async def drain(self, session_id: str, control: DrainControl) -> None:
+        """Promote what is due and run Steps until nothing must continue.
+
+        Without due input and without ``control.force`` nothing happens and nothing is
+        recorded (law execution.4). Otherwise the execution has a durable beginning and
+        a durable end (law execution.7), whose outcome is left in ``control``.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            StoreError: the store failed, so the end could not be recorded.
+        """
+        while True:
+            look = await self._stand_by(session_id, control)
+            # Work that was lost is found by any wake (law inbox.7).
+            if not (look.pending or control.force or look.row.status == "running"):
+                return
+            try:
+                await self._execute(session_id, look, control)
+            except LeaseHeldError as error:
+                if error.moved:
+                    # What was accepted is not what a later worker may have left.
+                    control.accept = None
+                continue
+            except OwnerFencedError as error:
+                # Stopped past its lease, and somebody else went on: nothing was
+                # written, and what is known here is not the truth any more.
+                logger.warning("%s", error)
+                self._histories.pop(session_id, None)
+                control.force = False
+                continue
+            return
+
+    async def _execute(
+        self, session_id: str, look: _Look, control: DrainControl
+    ) -> None:
+        history, row = self._history(session_id), look.row
+        # Another process may have committed since this one last did.
+        history.behind = history.behind or history.seq < look.seq
+        await history.follow_up(self._log)
+        execution = Execution(
+            SessionId(session_id),
+            self._log,
+            history,
+            self._owner,
+            control.force,
+            self._settings,
+            self._log.clock.monotonic(),
+            look.lease,
+            history.seq,
+        )
+        self._running[session_id] = (execution, control)
+        try:
+            async with self._use(Location(row.directory, row.workspace)) as services:
+                with services.plugins.serving(execution.session_id):
+                    if await self._admitted(execution, services, control):
+                        while await Step(execution, services).run():
+                            pass
+        except (StoreError, OwnerFencedError):
+            raise
+        except DovetailError as error:
+            await execution.end(Outcome("failed", Failure(**problem_of(error))))
+        except LeaseHeldError:
+            raise
+        except Exception as error:
+            # A defect of ours or of a plugin: the operator reads the log, the session
+            # keeps a durable record, and whoever waits is told.
+            logger.exception("the execution of %s broke", session_id)
+            await execution.end(Outcome("failed", Failure(**problem_of(error))))
+        except anyio.get_cancelled_exc_class():
+            if execution.outcome is None:
+                with anyio.CancelScope(shield=True):
+                    await self._interrupted(execution, control)
+            raise
+        finally:
+            del self._running[session_id]
+            control.outcome = execution.outcome
+
+    async def _admitted(
+        self,
+        execution: Execution,
+        services: LocationServices,
+        control: DrainControl,
+    ) -> bool:
+        """Go on with what another worker left, if that may be; say if to run Steps."""
+        history = execution.history
+        left = history.left
+        if not (left.running or left.unaccepted or history.open):
+            return True
+        report = await recovery.admit(execution, services, control, self._policy)
+        if report is None:
+            return False
+        if history.open is not None:
+            await Step(execution, services).go_on_with(history.open, report.calls)
+        return execution.outcome is None
+
+    async def continuation(self, session_id: str) -> ContinuationReport:
+        """Return the Continuation Report of a session as things are now.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+        """
+        history = History(session_id)
+
+        def read(rows: Reader) -> SessionRow:
+            row = existing_session(rows, session_id)
+            history.catch_up(rows)
+            return row
+
+        row = await self._log.read(read)
+        async with self._use(Location(row.directory, row.workspace)) as services:
+            return await report_of(self._log, services, history)
+
+    async def _interrupted(self, execution: Execution, control: DrainControl) -> None:
+        if control.reason is None or (
+            not execution.started and control.reason != "user"
+        ):
+            return
+        why = control.text or control.reason
+        if execution.started:
+            # What was committed last may not have been taken in when it was cancelled.
+            await execution.catch_up()
+        left = execution.history.open if execution.started else None
+
+        def settling(rows: Reader) -> Sequence[Event]:
+            return settle_open(rows, left, "it was interrupted") if left else ()
+
+        await execution.end(
+            Outcome("interrupted", Failure("execution.interrupted", why)), settling
+        )

@@ -1,0 +1,473 @@
+"""Session History: the transcript decoded, as a fold of events.
+
+Owns the one function from events to messages; the transcript that readers page
+through and the history that a model is sent are both made by it, so they cannot
+disagree. A running session keeps its History and extends it by sequence number: no
+Step reads the session again, whatever its length.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from attrs import evolve
+
+from ..context.algebra import told
+from ..log.commit import EventLog, event_at, events_between
+from ..ports import MessageRow, Reader
+from ..values import events as e
+from ..values.errors import EventDamagedError
+from ..values.messages import (
+    AssistantMessage,
+    Message,
+    NoticeMessage,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolPart,
+    UserMessage,
+)
+from ..values.prompt import Budget
+from ..values.tool import Failure
+
+Reach = Literal["called", "started", "asking", "begun"]
+"""How far a call without a result may have come: its executor did not run; it ran and
+may have had its effect; it waits for the answer to its first question, so that it had
+none; it went on from a question, or was left by a worker while it ran."""
+
+
+class _Open:
+    """An assistant message while its events come."""
+
+    def __init__(self, event: e.StepStarted) -> None:
+        self.message = AssistantMessage(
+            id=event.message_id,
+            session_id=event.session_id,
+            seq=event.seq,
+            created=event.created,
+            agent=event.agent,
+            model=event.model,
+        )
+        self.parts: list[Part] = []
+        self._calls: dict[str, int] = {}
+        self._reach: dict[str, Reach] = {}
+
+    def reach(self, call_id: str) -> Reach:
+        """Return how far a call that has no result may have come."""
+        return self._reach.get(call_id, "called")
+
+    def taken_over(self) -> None:
+        """Another worker goes on: who was asking has not gone on, nor will it."""
+        for call_id, reach in self._reach.items():
+            if reach == "asking":
+                self._reach[call_id] = "called"
+            elif reach == "started":
+                self._reach[call_id] = "begun"
+
+    def apply(self, event: e.Event) -> None:
+        """Take in one event of this message."""
+        if isinstance(event, e.TextEnded):
+            self.parts.append(TextPart(event.text))
+        elif isinstance(event, e.ReasoningEnded):
+            self.parts.append(ReasoningPart(event.text, event.metadata))
+        elif isinstance(event, e.ToolCalled):
+            self._calls[event.call_id] = len(self.parts)
+            self.parts.append(
+                ToolPart(
+                    event.call_id,
+                    event.tool,
+                    event.arguments,
+                    effect=event.effect,
+                    metadata=event.metadata,
+                )
+            )
+        elif isinstance(event, e.ToolStarted):
+            self._change(event.call_id, state="started")
+            fresh = self.reach(event.call_id) == "called"
+            self._reach[event.call_id] = "started" if fresh else "begun"
+        elif isinstance(event, e.PermissionAsked):
+            if event.call_id is not None and self.reach(event.call_id) == "started":
+                self._reach[event.call_id] = "asking"
+        elif isinstance(event, e.ToolSucceeded):
+            self._change(event.call_id, state="succeeded", content=event.content)
+        elif isinstance(event, e.ToolFailed):
+            self._change(event.call_id, state="failed", failure=event.failure)
+        elif isinstance(event, e.StepEnded):
+            self.message = evolve(
+                self.message,
+                finish=event.finish,
+                usage=event.usage,
+                ended=event.created,
+            )
+        elif isinstance(event, e.StepFailed):
+            self.message = evolve(
+                self.message,
+                failure=event.failure,
+                usage=event.usage,
+                ended=event.created,
+            )
+
+    def _change(self, call_id: str, **changes: Any) -> None:
+        index = self._calls[call_id]
+        part = self.parts[index]
+        assert isinstance(part, ToolPart)
+        self.parts[index] = evolve(part, **changes)
+
+    def build(self) -> AssistantMessage:
+        """Return the message as far as it has come."""
+        return evolve(self.message, parts=tuple(self.parts))
+
+
+class Spent:
+    """What work has used of its budget."""
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = budget
+        self.steps = 0
+        self.tokens = 0
+        self.cost = 0.0
+
+    def add(self, event: e.StepEnded | e.StepFailed) -> None:
+        """Count one Step."""
+        self.steps += 1
+        self.tokens += (event.usage.input or 0) + (event.usage.output or 0)
+        if isinstance(event, e.StepEnded):
+            self.cost += event.cost or 0.0
+
+    def exceeded(self, seconds: float, *, priced: bool) -> Failure | None:
+        """Return which limit is reached, or None.
+
+        ``seconds`` is the age of the execution; ``priced`` whether the model's price
+        is known: without it a limit of money cannot be kept, so it counts as reached.
+        """
+        budget = self.budget
+        if budget is None:
+            return None
+        if budget.steps is not None and self.steps >= budget.steps:
+            return Failure("budget.steps", f"all {budget.steps} Steps are used")
+        if budget.tokens is not None and self.tokens >= budget.tokens:
+            return Failure(
+                "budget.tokens", f"{self.tokens} of {budget.tokens} tokens are used"
+            )
+        if budget.cost is not None and (not priced or self.cost >= budget.cost):
+            why = f"{self.cost:.4f} of {budget.cost:g} dollars are used"
+            return Failure(
+                "budget.cost", why if priced else "the model's price is not known"
+            )
+        if budget.seconds is not None and seconds >= budget.seconds:
+            return Failure("budget.seconds", f"{budget.seconds:g} seconds are over")
+        return None
+
+
+class Left:
+    """What an execution has done, as far as whoever takes it over must know."""
+
+    def __init__(self) -> None:
+        self.owner: str | None = None
+        """Who ran it last."""
+        self.running = False
+        """Whether it has no durable end."""
+        self.unaccepted = False
+        """Whether its end was a report that nobody has accepted yet."""
+        self.since = 0
+        """The sequence number of its beginning."""
+        self.trusted = -1
+        """The last event before anything that was only said about it."""
+        self.promoted: list[str] = []
+        self.withdrawn: list[str] = []
+        self.reported: str | None = None
+        """The digest of the last report."""
+        self.attempts = 0
+        """How often it was continued by itself since a Step last ended."""
+
+    def apply(self, event: e.Event) -> None:
+        """Take in one event."""
+        if isinstance(event, e.ContinuationReported):
+            self.reported = event.digest
+            return
+        if isinstance(event, e.ContinuationAccepted):
+            self.unaccepted = False
+            self.attempts = event.attempt
+            return
+        if isinstance(event, e.ExecutionEnded):
+            self.running = False
+            if event.reason is not None and event.reason.code == UNACCEPTED:
+                self.unaccepted = True
+                return
+        elif isinstance(event, e.ExecutionStarted):
+            self.owner, self.running, self.since = event.owner, True, event.seq
+            self.promoted, self.withdrawn = [], []
+        elif isinstance(event, e.PromptPromoted):
+            self.promoted.append(event.input_id)
+        elif isinstance(event, e.PromptWithdrawn):
+            self.withdrawn.append(event.input_id)
+        elif isinstance(event, e.StepEnded):
+            self.attempts = 0
+        if not isinstance(event, _SAID):
+            self.trusted = event.seq
+
+
+UNACCEPTED = "continuation.unaccepted"
+"""The reason of an execution that stopped to show its Continuation Report."""
+
+# What callers say about a session is no part of what its execution did.
+_SAID = (
+    e.PromptAdmitted,
+    e.PromptWithdrawn,
+    e.PromptRedelivered,
+    e.PermissionReplied,
+    e.SessionTitled,
+    e.ModelSwitched,
+    e.AgentSwitched,
+    e.SessionPruned,
+    e.SessionRepaired,
+    e.EventSetAside,
+)
+
+# From here on the events before are not what they were.
+_REWRITES = (e.SessionPruned, e.SessionRepaired)
+
+
+class History:
+    """The messages of one session, extended by its events in order."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        self._rewritten = -1
+        """The last event that changed the ones before it, which were read since."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self.seq = -1
+        """The last event that was taken in."""
+        self.wanted: tuple[str | None, str | None] = (None, None)
+        """The session's agent and model."""
+        self.baseline: str | None = None
+        """The rendered Baseline of the current Context Epoch."""
+        self.behind = True
+        """Whether there may be events that were not taken in: at first, and when
+        another process committed in between."""
+        self.left = Left()
+        """What the execution that is running, or was lost, has done so far."""
+        self.session = Spent()
+        self.activity = Spent()
+        """Since the last promoted input that came with a budget."""
+        self.facts: e.FactsRecorded | None = None
+        self.sources: dict[str, str] = {}
+        """What the model was told of each Context Source, by digest."""
+        self.files: dict[str, str | None] = {}
+        """What each file held when a call last read or wrote it, by digest."""
+        self.managed: set[str] = set()
+        """The keys of the complete outputs that calls of this session left."""
+        self._settled: list[Message] = []
+        self._open: _Open | None = None
+        # Whether the last Step failed in an execution that goes on: a stream that
+        # broke off, or a Step that another worker left.
+        self._cut = False
+        self._prompts: dict[str, e.PromptAdmitted] = {}
+        self._encoded: dict[str, list[bytes]] = {}
+
+    def offer(self, event: e.Event) -> None:
+        """Take in the next event; one that is not the next leaves a gap to catch up."""
+        if isinstance(event, _REWRITES) and event.seq > self._rewritten:
+            self._rewritten = event.seq
+            self._begin()
+        elif event.seq == self.seq + 1:
+            self._apply(event)
+            self.seq = event.seq
+        elif event.seq > self.seq:
+            self.behind = True
+
+    def catch_up(self, rows: Reader) -> None:
+        """Take in everything that is in the log."""
+        self.behind = True
+        while self.behind:
+            self.behind = False
+            for event in events_between(rows, self.session_id, self.seq):
+                self.offer(event)
+
+    async def follow_up(self, log: EventLog) -> None:
+        """Take in what is missing, while other events may be offered.
+
+        The log is read on whatever thread the store likes; events are taken in on
+        this one only, so that the two never meet.
+        """
+        while self.behind:
+            self.behind = False
+            missing = partial(_missing, self.session_id, self.seq)
+            try:
+                found = await log.read(missing)
+            except BaseException:
+                # A read that failed or was cancelled has brought nothing.
+                self.behind = True
+                raise
+            for event in found:
+                self.offer(event)
+
+    def _apply(self, event: e.Event) -> None:
+        self.left.apply(event)
+        if isinstance(event, e.ToolSucceeded | e.ToolFailed) and event.managed:
+            self.managed.add(event.managed)
+        if isinstance(event, e.PromptAdmitted):
+            self._prompts[event.input_id] = event
+        elif isinstance(event, e.PromptPromoted):
+            admitted = self._prompts.pop(event.input_id)
+            self._settled.append(_user_message(admitted, event.seq))
+            if admitted.budget is not None:
+                self.activity = Spent(admitted.budget)
+        elif isinstance(event, e.PromptWithdrawn):
+            self._prompts.pop(event.input_id, None)
+        elif isinstance(event, e.NoticeAdded):
+            self._settled.append(_notice(event))
+        elif isinstance(event, e.ContextUpdated):
+            self._settled.append(_notice(event))
+            self.sources = told(self.sources, event.sources)
+        elif isinstance(event, e.EpochStarted):
+            self.baseline = event.baseline
+            self.sources = dict(event.sources)
+        elif isinstance(event, e.FactsRecorded):
+            self.facts = event
+        elif isinstance(event, e.SessionCreated):
+            self.wanted = (event.agent, event.model)
+            self.session.budget = event.budget
+        elif isinstance(event, e.AgentSwitched):
+            self.wanted = (event.agent, self.wanted[1])
+        elif isinstance(event, e.ModelSwitched):
+            self.wanted = (self.wanted[0], event.model)
+        elif isinstance(event, e.SessionBudgeted):
+            self.session.budget = event.budget
+        elif isinstance(event, e.StepStarted):
+            self._open = _Open(event)
+        elif isinstance(event, e.ExecutionStarted):
+            if self._open is not None:
+                self._open.taken_over()
+        elif self._open is not None and self._open.message.id == getattr(
+            event, "message_id", None
+        ):
+            self._open.apply(event)
+            if isinstance(event, e.ToolSucceeded):
+                self.files.update(event.files)
+            if isinstance(event, e.StepEnded | e.StepFailed):
+                self.session.add(event)
+                self.activity.add(event)
+                self._settled.append(self._open.build())
+                self._open = None
+                self._cut = isinstance(event, e.StepFailed)
+        elif isinstance(event, e.ExecutionEnded):
+            self._cut = self._cut and self.left.unaccepted
+
+    @property
+    def open(self) -> AssistantMessage | None:
+        """The message of the Step that is not settled, as far as it has come."""
+        return self._open.build() if self._open else None
+
+    def reach(self, call_id: str) -> Reach:
+        """Return how far a call of the open message may have come."""
+        return self._open.reach(call_id) if self._open else "called"
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """The settled messages. Every call in them has its result."""
+        return tuple(self._settled)
+
+    @property
+    def last(self) -> Message | None:
+        """The last settled message."""
+        return self._settled[-1] if self._settled else None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether input was admitted that is neither promoted nor withdrawn, as far as
+        this process knows."""
+        return bool(self._prompts)
+
+    @property
+    def wants_step(self) -> bool:
+        """Whether the model has not answered what it was told last.
+
+        This is the decision after every Step, taken from durable facts alone.
+        """
+        for message in reversed(self._settled):
+            if isinstance(message, UserMessage):
+                return True
+            if isinstance(message, AssistantMessage):
+                if message.failure is not None:
+                    return self._cut
+                return bool(message.calls)
+            # A notice alone asks for nothing.
+        return False
+
+    def snapshot(self) -> "HistorySnapshot":
+        """Return the settled messages as they are now, for one request."""
+        return HistorySnapshot(self, len(self._settled))
+
+    def encoded(
+        self, dialect: str, encode: Callable[[Message], bytes], count: int
+    ) -> list[bytes]:
+        """Return what ``encode`` makes of the first ``count`` messages, made once."""
+        made = self._encoded.setdefault(dialect, [])
+        for message in self._settled[len(made) : count]:
+            made.append(encode(message))
+        return made[:count]
+
+
+def _missing(session_id: str, after: int, rows: Reader) -> list[e.Event]:
+    return list(events_between(rows, session_id, after))
+
+
+class HistorySnapshot:
+    """The history of one request: a ``RequestHistory``."""
+
+    def __init__(self, history: History, count: int) -> None:
+        self._history = history
+        self._count = count
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        return self._history.messages[: self._count]
+
+    def encoded(self, dialect: str, encode: Callable[[Message], bytes]) -> list[bytes]:
+        return self._history.encoded(dialect, encode, self._count)
+
+
+def message_of(rows: Reader, row: MessageRow) -> Message:
+    """Return one message of the transcript, read from its own events.
+
+    Raises:
+        EventDamagedError: an event that the message is made of cannot be read.
+    """
+    first = event_at(rows, row.session_id, row.body_seq)
+    if isinstance(first, e.PromptAdmitted):
+        return _user_message(first, row.seq)
+    if isinstance(first, e.NoticeAdded | e.ContextUpdated):
+        return _notice(first)
+    if not isinstance(first, e.StepStarted):
+        raise EventDamagedError(
+            row.session_id, row.body_seq, f"message {row.id!r} does not begin here"
+        )
+    opened = _Open(first)
+    for event in events_between(rows, row.session_id, row.body_seq, row.end_seq):
+        if getattr(event, "message_id", None) == row.id:
+            opened.apply(event)
+    return opened.build()
+
+
+def _user_message(event: e.PromptAdmitted, seq: int) -> UserMessage:
+    return UserMessage(
+        id=event.input_id,
+        session_id=event.session_id,
+        seq=seq,
+        created=event.created,
+        text=event.prompt.text,
+        files=event.prompt.files,
+    )
+
+
+def _notice(event: e.NoticeAdded | e.ContextUpdated) -> NoticeMessage:
+    return NoticeMessage(
+        id=event.message_id,
+        session_id=event.session_id,
+        seq=event.seq,
+        created=event.created,
+        text=event.text,
+    )

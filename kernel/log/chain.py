@@ -1,0 +1,53 @@
+"""The chain: each event's hash covers its predecessor's (law events.9).
+
+Owns walking the records of one log and saying what is wrong with the next one. Knows
+nothing of what an event means, so that events of newer releases are checked too.
+"""
+
+from ..ports import EventRecord
+from ..values.events import NO_HASH, chain_hash, payload_digest
+from .reduction import is_reduced
+
+
+class Chain:
+    """One log, walked from its beginning or from a record that is trusted."""
+
+    def __init__(self, session_id: str, seq: int = -1, hash: bytes = NO_HASH) -> None:
+        self.session_id = session_id
+        self.seq = seq
+        """The last sound event."""
+        self.hash = hash
+
+    def problem(self, record: EventRecord) -> str | None:
+        """Return what is wrong with the next record; a sound one moves the chain on."""
+        if record.seq != self.seq + 1:
+            return f"it is missing; the next one is {record.seq}"
+        payload = payload_of(record)
+        if payload is None:
+            return "its data, or what stands for removed data, was changed"
+        found = chain_hash(
+            self.hash,
+            self.session_id,
+            record.seq,
+            record.kind,
+            record.version,
+            record.created,
+            payload,
+        )
+        if found != record.hash:
+            return "its hash is not that of what is stored"
+        self.seq, self.hash = record.seq, found
+        return None
+
+
+def payload_of(record: EventRecord) -> bytes | None:
+    """Return the digest of the record's data that its hash covers, or None.
+
+    None: the data is no bytes, which the type promises and a damaged file does not
+    keep; or retention removed it, and what stands in its place was changed.
+    """
+    if not isinstance(record.data, bytes):
+        return None  # type: ignore[unreachable] # in a damaged file it happens
+    if record.digest is None:
+        return payload_digest(record.data)
+    return record.digest[:32] if is_reduced(record) else None

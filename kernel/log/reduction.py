@@ -1,0 +1,101 @@
+"""Reduction: what is left of an event once retention has removed its content.
+
+Owns the smaller event of each kind, the seal over it, and how a reduced record is told
+from a changed one. Knows nothing of when anything is removed (``upkeep.retention``).
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from attrs import evolve
+
+from ..ports import EventRecord
+from ..values.codec import dumps, loads
+from ..values.errors import EventLogError, UndecodableError
+from ..values.events import decode_event, payload_digest
+
+REMOVED = "[removed]"
+"""Stands for removed content; not empty, because no provider takes an empty text."""
+
+Fields = dict[str, Any]
+
+
+def _kept(*names: str, **instead: Any) -> Callable[[Fields], Fields]:
+    def reduce(fields: Fields) -> Fields:
+        return {name: fields[name] for name in names if name in fields} | instead
+
+    return reduce
+
+
+def _kept_with_code(*names: str) -> Callable[[Fields], Fields]:
+    keep = _kept(*names)
+
+    def reduce(fields: Fields) -> Fields:
+        code = fields["failure"]["code"]
+        return keep(fields) | {"failure": {"code": code, "message": REMOVED}}
+
+    return reduce
+
+
+_REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
+    ("prompt.admitted", 1): _kept(
+        "input_id", "delivery", "key", "budget", prompt={"text": REMOVED, "files": []}
+    ),
+    ("context.epoch_started", 1): _kept("sources", "cause", baseline=REMOVED),
+    ("context.updated", 1): _kept("message_id", "sources", text=REMOVED),
+    ("notice.added", 1): _kept("message_id", text=REMOVED),
+    ("retry.scheduled", 1): _kept_with_code("message_id", "attempt", "delay_ms"),
+    ("text.ended", 1): _kept("message_id", text=REMOVED),
+    # Without metadata: what a provider signed is the text that is gone.
+    ("reasoning.ended", 1): _kept("message_id", text=REMOVED),
+    ("tool.called", 1): _kept(
+        "message_id", "call_id", "tool", "effect", arguments="{}"
+    ),
+    ("tool.succeeded", 1): _kept(
+        "message_id", "call_id", content=[{"type": "text", "text": REMOVED}]
+    ),
+    ("tool.failed", 1): _kept_with_code("message_id", "call_id"),
+}
+"""By kind and stored version: from an event's fields to those that stay. Applying it
+twice is applying it once, which is how a remainder is recognised."""
+
+
+def reduced(record: EventRecord) -> EventRecord | None:
+    """Return a record without its content, or None when nothing of it may go."""
+    reduce = _REDUCE.get((record.kind, record.version))
+    if reduce is None or record.digest is not None:
+        return None
+    try:
+        decode_event(
+            record.kind,
+            record.version,
+            record.data,
+            record.session_id,
+            record.seq,
+            record.created,
+        )
+    except EventLogError:
+        return None  # damaged: whoever repairs it needs all of it
+    rest = dumps(reduce(loads(record.data)))
+    if rest == record.data:
+        return None
+    return evolve(record, data=rest, digest=seal(payload_digest(record.data), rest))
+
+
+def seal(removed: bytes, rest: bytes) -> bytes:
+    """Return a record's ``digest``: that of the removed data, then of what is left."""
+    return removed + hashlib.sha256(rest).digest()
+
+
+def is_reduced(record: EventRecord) -> bool:
+    """Whether a record with a digest holds just what retention left of it."""
+    assert record.digest is not None
+    try:
+        if record.digest != seal(record.digest[:32], record.data):
+            return False
+        reduce = _REDUCE.get((record.kind, record.version))
+        # Of a kind that only a newer release reduces, the seal must do.
+        return reduce is None or dumps(reduce(loads(record.data))) == record.data
+    except (UndecodableError, KeyError, TypeError):
+        return False

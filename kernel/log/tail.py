@@ -1,0 +1,212 @@
+"""Tails: replay from a cursor, then follow, with no gap and no repeat (law events.5).
+
+Owns the hand-off: subscribe first, read then, and read again after every ring. A
+commit that lands between the two is in the next read, so it arrives exactly once.
+Pages bound the memory of a reader, however far behind it is. There are two: of one
+session in the order of its log, and of the whole store in commit order.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import anyio
+from attrs import frozen
+
+from ..ports import EventRecord, Reader, StoredFact
+from ..values.errors import (
+    CursorInvalidError,
+    RuntimeClosedError,
+    SessionNotFoundError,
+    StoreClosedError,
+)
+from ..values.events import Event
+from .bell import Bell
+from .commit import PAGE, EventLog, event_from, event_of
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def check_cursor(after: int | None) -> int:
+    """Return the position to continue after; -1 is before everything.
+
+    Raises:
+        CursorInvalidError: it is no position.
+    """
+    if after is None:
+        return -1
+    if not isinstance(after, int) or isinstance(after, bool) or after < -1:
+        raise CursorInvalidError("cursor", after, "the number of an event, or -1")
+    return after
+
+
+class Following(ABC, Generic[R, T]):
+    """What all tails are: an async iterator with one reader, from ``R`` to ``T``.
+
+    Closing it, leaving ``async with``, or dropping it ends it and leaves nothing
+    behind. A cancelled ``anext`` loses nothing: the next one goes on.
+    """
+
+    def __init__(
+        self, log: EventLog, topic: str | None, after: int | None, *, follow: bool
+    ) -> None:
+        self._cursor = check_cursor(after)
+        self._log = log
+        self._topic = topic
+        self._follow = follow
+        self._page: deque[R] = deque()
+        self._bell: Bell | None = None
+        # Whether there may be something to read: at first, after a ring, and as long
+        # as pages come full.
+        self._dirty = True
+        self._done = False
+        self._one_reader = anyio.ResourceGuard("reading from")
+
+    @property
+    def cursor(self) -> int:
+        """Where it is: give it to another tail as ``after`` to go on from here."""
+        return self._cursor
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        if not self._page:
+            with self._one_reader:
+                await self._turn()
+            if not self._page:
+                raise StopAsyncIteration
+        record = self._page.popleft()
+        self._cursor = self._place(record)
+        return self._shown(record)
+
+    async def _turn(self) -> None:
+        """Fetch the next page; none is left when the tail is at its end."""
+        if self._follow and self._bell is None and not self._done:
+            # Subscribe before the first read: this closes the hand-off window.
+            self._bell = self._log.bell(self._topic)
+        while not self._page and not self._done:
+            if not self._dirty:
+                if self._bell is None or not await self._bell.wait():
+                    self.close()
+                    return
+                # Until a read is done, or a ring would be lost with a cancelled one.
+                self._dirty = True
+            try:
+                page = await self._log.read(self._read)
+            except (RuntimeClosedError, StoreClosedError):
+                if self._bell is None or not self._bell.closed:
+                    raise
+                self.close()
+                return
+            if not self._done:
+                self._dirty = len(page) == PAGE
+                self._page.extend(page)
+
+    def _rewind(self, cursor: int) -> None:
+        """Read on from here, whatever was read before."""
+        self._page.clear()
+        self._cursor = cursor
+        self._dirty = True
+
+    @abstractmethod
+    def _read(self, rows: Reader) -> Sequence[R]:
+        """Return the next page after the cursor."""
+
+    @abstractmethod
+    def _place(self, record: R) -> int:
+        """Return the cursor after a record."""
+
+    @abstractmethod
+    def _shown(self, record: R) -> T:
+        """Return what is delivered."""
+
+    def close(self) -> None:
+        """End the tail, also for a reader that waits. Closing twice is harmless."""
+        self._done = True
+        self._page.clear()
+        if self._bell is not None:
+            self._log.hush(self._topic, self._bell)
+            self._bell.close()
+
+    async def aclose(self) -> None:
+        """End the tail."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Tail(Following[StoredFact, Event]):
+    """Durable events of one session after a cursor, which is a sequence number.
+
+    Any number of tails per session; what one reader is slow at costs nobody else.
+
+    Raises (while iterating):
+        SessionNotFoundError: there is no such session.
+        RuntimeClosedError: the runtime was closed; a tail that follows ends instead.
+        StoreError: the store cannot be read. The next ``anext`` tries again.
+    """
+
+    def __init__(
+        self, log: EventLog, session_id: str, after: int | None, *, follow: bool
+    ) -> None:
+        super().__init__(log, session_id, after, follow=follow)
+        self._session_id = session_id
+
+    def __repr__(self) -> str:
+        return f"<Tail of {self._session_id!r} after {self._cursor}>"
+
+    def _read(self, rows: Reader) -> Sequence[StoredFact]:
+        page = rows.facts(self._session_id, after=self._cursor, limit=PAGE)
+        if not page and rows.head(self._session_id) is None:
+            raise SessionNotFoundError(self._session_id)
+        return page
+
+    def _place(self, record: StoredFact) -> int:
+        return record[0]
+
+    def _shown(self, record: StoredFact) -> Event:
+        return event_from(self._session_id, record)
+
+
+@frozen
+class Placed:
+    """An event and its place in the commit order of the whole store."""
+
+    cursor: int
+    """Opaque: only good as ``after`` of ``runtime.events`` on the same store."""
+    event: Event
+
+
+class RuntimeTail(Following[EventRecord, Placed]):
+    """Durable events of all sessions, in commit order, after a cursor.
+
+    Raises (while iterating): as ``Tail``, without the session.
+    """
+
+    def __init__(self, log: EventLog, after: int | None, *, follow: bool) -> None:
+        super().__init__(log, None, after, follow=follow)
+
+    def __repr__(self) -> str:
+        return f"<RuntimeTail after {self._cursor}>"
+
+    def _read(self, rows: Reader) -> Sequence[EventRecord]:
+        return rows.all_events(after=self._cursor, limit=PAGE)
+
+    def _place(self, record: EventRecord) -> int:
+        return record.position
+
+    def _shown(self, record: EventRecord) -> Placed:
+        return Placed(record.position, event_of(record))

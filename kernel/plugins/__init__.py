@@ -1,0 +1,1 @@
+"""Plugins: found, loaded, placed into Locations, called, counted and removed."""

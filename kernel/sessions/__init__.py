@@ -1,0 +1,1 @@
+"""Sessions: their public face, and the inbox that admits what callers say."""

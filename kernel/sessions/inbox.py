@@ -1,0 +1,167 @@
+"""The inbox: admission and withdrawal, as synchronous decisions.
+
+Owns when an input is accepted, withdrawn or changed. Every function runs inside a
+transaction (see ``log.commit``), so that of two racing callers one sees what the other
+wrote. Knows nothing of execution, which promotes what is due (``execution.promotion``):
+a caller rings the doorbell afterwards.
+"""
+
+from ..log.commit import LogTransaction, event_at
+from ..ports import AdmissionRow, InputRow, Reader
+from ..values.clock import Clock
+from ..values.codec import dumps, from_json, loads, to_json
+from ..values.errors import (
+    InputNotFoundError,
+    InputNotPendingError,
+    PromptConflictError,
+    SessionNotFoundError,
+)
+from ..values.events import (
+    PromptAdmitted,
+    PromptRedelivered,
+    PromptWithdrawn,
+)
+from ..values.ids import MessageId, SessionId, new_id
+from ..values.prompt import (
+    AdmittedPrompt,
+    Budget,
+    Delivery,
+    Input,
+    Prompt,
+    prompt_digest,
+)
+
+
+def admit(
+    tx: LogTransaction,
+    clock: Clock,
+    session_id: SessionId,
+    prompt: Prompt,
+    delivery: Delivery,
+    key: str | None,
+    budget: Budget | None = None,
+) -> AdmittedPrompt:
+    """Accept a prompt and return its receipt (laws inbox.1, inbox.3, inbox.4).
+
+    With a key that was used before: the first receipt again, or a conflict.
+
+    Raises:
+        SessionNotFoundError: there is no such session.
+        PromptConflictError: the key was used for another prompt or delivery.
+    """
+    digest = ""
+    if key is not None:
+        digest = prompt_digest(dumps(to_json(prompt)))
+        known = tx.rows.admission(session_id, key)
+        if known is not None:
+            return _known_receipt(known, digest, delivery)
+    head = tx.head(session_id)
+    if head.seq < 0 and head.owner is None:
+        raise SessionNotFoundError(session_id)
+    input_id = MessageId(new_id("msg", clock))
+    [admitted] = tx.append(
+        PromptAdmitted(
+            session_id=session_id,
+            input_id=input_id,
+            prompt=prompt,
+            delivery=delivery,
+            key=key,
+            budget=budget,
+        )
+    )
+    receipt = AdmittedPrompt(
+        id=input_id,
+        session_id=session_id,
+        key=key,
+        delivery=delivery,
+        cursor=admitted.seq,
+        created=admitted.created,
+    )
+    if key is not None:
+        tx.rows.put_admission(
+            AdmissionRow(session_id, key, digest, delivery, dumps(to_json(receipt)))
+        )
+    return receipt
+
+
+def _known_receipt(
+    known: AdmissionRow, digest: str, delivery: Delivery
+) -> AdmittedPrompt:
+    differs = [
+        part
+        for part, same in (
+            ("prompt", known.digest == digest),
+            ("delivery", known.delivery == delivery),
+        )
+        if not same
+    ]
+    if differs:
+        raise PromptConflictError(known.session_id, known.key, differs)
+    return from_json(loads(known.receipt), AdmittedPrompt)
+
+
+def withdraw(tx: LogTransaction, session_id: SessionId, input_id: str) -> None:
+    """Take a pending input back.
+
+    Withdrawing it twice is one withdrawal.
+
+    Raises:
+        InputNotFoundError: the session never admitted it.
+        InputNotPendingError: the model has seen it already.
+    """
+    row = _input(tx.rows, session_id, input_id)
+    if row.state == "withdrawn":
+        return
+    if row.state != "pending":
+        raise InputNotPendingError(input_id, row.state)
+    tx.append(PromptWithdrawn(session_id=session_id, input_id=MessageId(input_id)))
+
+
+def redeliver(
+    tx: LogTransaction, session_id: SessionId, input_id: str, delivery: Delivery
+) -> None:
+    """Change how a pending input is delivered.
+
+    Raises:
+        InputNotFoundError: the session never admitted it.
+        InputNotPendingError: it was promoted or withdrawn.
+    """
+    row = _input(tx.rows, session_id, input_id)
+    if row.state != "pending":
+        raise InputNotPendingError(input_id, row.state)
+    if row.delivery != delivery:
+        tx.append(
+            PromptRedelivered(
+                session_id=session_id, input_id=MessageId(input_id), delivery=delivery
+            )
+        )
+
+
+def pending(rows: Reader, session_id: SessionId) -> list[Input]:
+    """Return the pending inputs with their prompts, in admission order."""
+    found = []
+    for row in rows.pending_inputs(session_id):
+        admitted = event_at(rows, session_id, row.seq)
+        assert isinstance(admitted, PromptAdmitted), admitted
+        found.append(
+            Input(
+                id=MessageId(row.id),
+                session_id=session_id,
+                prompt=admitted.prompt,
+                delivery=row.delivery,
+                state=row.state,
+                seq=row.seq,
+                created=row.created,
+                key=row.key,
+            )
+        )
+    return found
+
+
+def _input(rows: Reader, session_id: str, input_id: str) -> InputRow:
+    row = rows.input(session_id, input_id)
+    if row is None:
+        if rows.head(session_id) is None:
+            raise SessionNotFoundError(session_id)
+        raise InputNotFoundError(input_id)
+    return row

@@ -1,0 +1,559 @@
+"""Sessions: what an application holds in its hands.
+
+Owns the public face of sessions: creating, listing, prompting, watching, stopping.
+Every method is a short composition of the rooms below; nothing is decided here.
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Iterator, Sequence
+from typing import Generic, Literal, TypeVar
+
+from attrs import field, frozen
+
+from ..execution import ownership
+from ..execution.continuation import ContinuationReport
+from ..execution.coordinator import Coordinator, Outcome
+from ..execution.outputs import output_of
+from ..execution.runner import Runner
+from ..history.fold import History, message_of
+from ..log.commit import EventLog, LogTransaction, existing_session
+from ..log.tail import Tail
+from ..ports import MessageRow, Reader, SessionRow
+from ..upkeep.replay import Export
+from ..values.errors import (
+    ContinuationChangedError,
+    CursorInvalidError,
+    InvalidValueError,
+    MessageNotFoundError,
+)
+from ..values.events import (
+    AgentSwitched,
+    ModelSwitched,
+    SessionBudgeted,
+    SessionCreated,
+    SessionTitled,
+)
+from ..values.ids import SessionId, check_caller_id, new_id
+from ..values.location import Location
+from ..values.messages import Message, Usage
+from ..values.prompt import AdmittedPrompt, Budget, Delivery, Input, Prompt, check_key
+from ..values.tool import Failure
+from . import inbox
+from .upkeep import Upkeep
+
+T = TypeVar("T")
+
+MAX_PAGE = 200
+MAX_TITLE = 200
+
+
+@frozen
+class SessionInfo:
+    """What is known of a session without reading its transcript."""
+
+    id: SessionId
+    location: Location
+    title: str | None
+    agent: str | None
+    model: str | None
+    parent: str | None
+    created: int
+    """Milliseconds since 1970."""
+    updated: int
+    status: Literal["running", "lost", "idle"]
+    """``lost`` when it was running and no process holds it any more."""
+    outcome: Outcome
+    """How the last execution ended."""
+    steps: int = 0
+    usage: Usage = field(factory=Usage)
+    """Totals of all settled Steps."""
+
+
+@frozen
+class Page(Generic[T]):
+    """One page of a listing: iterate it, and go on with ``cursor``."""
+
+    items: Sequence[T]
+    cursor: str | None = None
+    """Give it back for the next page; None when this is the last one."""
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+class Sessions(Upkeep):
+    """The sessions of one store. ``runtime.sessions``."""
+
+    def __init__(self, log: EventLog, coordinator: Coordinator, runner: Runner) -> None:
+        super().__init__(log, coordinator)
+        self._runner = runner
+
+    async def create(
+        self,
+        id: str | None = None,
+        location: str | os.PathLike[str] | Location = ".",
+        model: str | None = None,
+        agent: str | None = None,
+        title: str | None = None,
+        budget: Budget | None = None,
+    ) -> "Session":
+        """Create a session in a directory; it is durable when this returns.
+
+        With an ``id`` that exists, that session is returned as it is and the other
+        arguments count for nothing, so that a caller may retry (idempotent).
+
+        Raises:
+            LocationNotFoundError: there is no such directory.
+            InvalidValueError: the id, model or title is not usable.
+        """
+        session_id = SessionId(
+            check_caller_id("session id", id)
+            if id is not None
+            else new_id("ses", self._log.clock)
+        )
+        _check_model(model)
+        _check_title(title)
+        place = Location.at(location)
+
+        def creating(tx: LogTransaction) -> None:
+            if tx.rows.head(session_id) is None:
+                tx.append(
+                    SessionCreated(
+                        session_id=session_id,
+                        directory=place.directory,
+                        workspace=place.workspace,
+                        title=title,
+                        agent=agent,
+                        model=model,
+                        budget=budget,
+                    )
+                )
+
+        await self._log.commit(creating)
+        return Session(session_id, self._log, self._coordinator, self._runner)
+
+    async def get(self, id: str) -> "Session":
+        """Return a session.
+
+        Raises:
+            SessionNotFoundError: this store has none of this id.
+        """
+        await self._log.read(lambda rows: existing_session(rows, id))
+        return Session(SessionId(id), self._log, self._coordinator, self._runner)
+
+    async def list(
+        self,
+        location: str | os.PathLike[str] | Location | None = None,
+        search: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[SessionInfo]:
+        """Return sessions, the newest first.
+
+        ``search`` is plain text looked for in titles. At most 200 a page.
+
+        Raises:
+            CursorInvalidError: the cursor is not of this listing.
+            LocationNotFoundError: there is no such directory.
+        """
+        directory = None if location is None else Location.at(location).directory
+        _check_limit(limit)
+        before = _from_cursor("sessions", cursor)
+        now = self._log.clock.now()
+
+        def read(reader: Reader) -> Page[SessionInfo]:
+            rows = reader.sessions(
+                directory=directory, search=search, before=before, limit=limit + 1
+            )
+            last = rows[limit - 1].position if rows[limit:] else None
+            return Page(
+                [_info(reader, row, now) for row in rows[:limit]],
+                None if last is None else _to_cursor("sessions", last),
+            )
+
+        return await self._log.read(read)
+
+
+class Session:
+    """One durable conversation. Cheap to make; holds nothing that must be closed."""
+
+    def __init__(
+        self,
+        id: SessionId,
+        log: EventLog,
+        coordinator: Coordinator,
+        runner: Runner,
+    ) -> None:
+        self.id = id
+        self._log = log
+        self._coordinator = coordinator
+        self._runner = runner
+
+    def __repr__(self) -> str:
+        return f"Session({self.id!r})"
+
+    # --- saying something ---------------------------------------------------------
+
+    async def prompt(
+        self,
+        prompt: str | Prompt,
+        *,
+        key: str | None = None,
+        delivery: Delivery = "steer",
+        resume: bool = True,
+        budget: Budget | None = None,
+    ) -> AdmittedPrompt:
+        """Admit a prompt; it is durable when this returns (law inbox.1).
+
+        Never waits for a model, a plugin or a tool. With a ``key``, the same call
+        gives the same receipt at any time, and wakes the session again (law inbox.3).
+        ``resume=False`` only admits: the prompt waits for ``resume()`` or the next
+        prompt. ``budget`` limits the work that this prompt begins: where a limit is
+        reached, the outcome is ``paused``.
+
+        Raises:
+            PromptInvalidError: it says nothing, is too long, or is not text.
+            KeyInvalidError: the key is not usable.
+            PromptConflictError: the key was used for something else (law inbox.4).
+            SessionNotFoundError: the session is gone.
+        """
+        checked = Prompt.of(prompt)
+        if key is not None:
+            check_key(key)
+        _check_delivery(delivery)
+
+        def admitting(tx: LogTransaction) -> tuple[AdmittedPrompt, bool]:
+            receipt = inbox.admit(
+                tx, self._log.clock, self.id, checked, delivery, key, budget
+            )
+            return receipt, bool(tx.appended)
+
+        receipt, fresh = await self._log.commit(admitting)
+        if resume:
+            # Who says something new wants the session to go on, whatever an earlier
+            # process left; who only repeats a call does not say so.
+            self._coordinator.wake(self.id, accept="prompt" if fresh else None)
+        return receipt
+
+    async def pending(self) -> Sequence[Input]:
+        """Return admitted input that the model has not seen, in admission order."""
+        return await self._log.read(lambda rows: inbox.pending(rows, self.id))
+
+    async def withdraw(self, input_id: str) -> None:
+        """Take a pending input back. Twice is once.
+
+        Raises:
+            InputNotFoundError: it was never admitted here.
+            InputNotPendingError: the model has seen it.
+        """
+        await self._log.commit(lambda tx: inbox.withdraw(tx, self.id, input_id))
+
+    async def deliver(self, input_id: str, delivery: Delivery) -> None:
+        """Change how a pending input is delivered: from ``queue`` to ``steer``, say.
+
+        Raises:
+            InputNotFoundError: it was never admitted here.
+            InputNotPendingError: it was promoted or withdrawn.
+        """
+        _check_delivery(delivery)
+        await self._log.commit(
+            lambda tx: inbox.redeliver(tx, self.id, input_id, delivery)
+        )
+        self._coordinator.wake(self.id)
+
+    # --- running ------------------------------------------------------------------
+
+    async def wait(self) -> Outcome:
+        """Return how the work ended once the session is idle in this process.
+
+        When nothing runs: how the last execution ended, as recorded. Cancelling the
+        caller does not stop the work.
+
+        Raises:
+            StoreError: the store failed, so that the end could not be recorded.
+        """
+        outcome = await self._coordinator.wait(self.id)
+        if outcome is not None and outcome.status != "idle":
+            return outcome
+        return (await self.info()).outcome
+
+    async def resume(self, accept: str | None = None) -> Outcome:
+        """Go on: make at least one Step (law execution.4), and return the outcome.
+
+        Joins the running work when there is any. Where an earlier process left work
+        and something is unknown or has moved since, the outcome is ``paused`` until
+        the report is accepted: ``resume(accept=(await session.continuation()).digest)``
+        (law recovery.4).
+
+        Raises:
+            ContinuationChangedError: the accepted report is not the present one.
+        """
+        if accept is not None:
+            current = await self.continuation()
+            if current.digest != accept:
+                raise ContinuationChangedError(self.id, accept, current.digest)
+        else:
+            await self._log.read(lambda rows: existing_session(rows, self.id))
+        return await self._coordinator.run(self.id, accept=accept)
+
+    async def continuation(self) -> ContinuationReport:
+        """Return what is trusted of this session now, and what must be re-checked.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+            LocationNotFoundError: its directory is gone.
+        """
+        return await self._runner.continuation(self.id)
+
+    async def interrupt(self, reason: str | None = None) -> bool:
+        """Stop the running work, and say whether there was any.
+
+        Accepted at once and settled in the background (``wait`` tells when). Pending
+        input stays, and nothing starts again by itself (law execution.5).
+        """
+        await self._log.read(lambda rows: existing_session(rows, self.id))
+        return self._coordinator.interrupt(self.id, "user", reason)
+
+    # --- looking ------------------------------------------------------------------
+
+    async def info(self) -> SessionInfo:
+        """Return the session's current description.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+        """
+        now = self._log.clock.now()
+        return await self._log.read(
+            lambda rows: _info(rows, existing_session(rows, self.id), now)
+        )
+
+    async def held_until(self) -> int | None:
+        """Return until when a process holds the session, unless it renews its lease
+        (milliseconds since 1970), or None: nobody runs it, whatever is left of it.
+
+        Whoever runs it renews in time, so a value that grows is a sign of life, and
+        one that passes is the end of that process.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+        """
+        now = self._log.clock.now()
+
+        def look(rows: Reader) -> int | None:
+            existing_session(rows, self.id)
+            row = rows.lease(self.id)
+            held = row is not None and row.owner is not None and row.expires > now
+            return row.expires if row is not None and held else None
+
+        return await self._log.read(look)
+
+    def events(self, after: int | None = None, follow: bool = False) -> Tail:
+        """Return the durable events after a cursor, in order, each once (law events.5).
+
+        ``after`` is a sequence number, such as the ``cursor`` of a receipt; None means
+        from the beginning. With ``follow`` it goes on with what is committed later, by
+        whatever process, until it is closed or the runtime closes.
+        """
+        return Tail(self._log, self.id, after, follow=follow)
+
+    def export(self, after: int | None = None, follow: bool = False) -> Export:
+        """Return the events after a cursor as they travel to another store, for
+        ``runtime.sessions.replay``. Otherwise as ``events``."""
+        return Export(self._log, self.id, after, follow=follow)
+
+    async def messages(
+        self,
+        limit: int = 50,
+        cursor: str | None = None,
+        order: Literal["asc", "desc"] = "desc",
+    ) -> Page[Message]:
+        """Return the transcript by pages; ``desc`` begins with the newest.
+
+        At most 200 a page. The message of a Step that runs is there as far as it is
+        durable.
+
+        Raises:
+            CursorInvalidError: the cursor is not of this listing and order.
+            SessionNotFoundError: the session is gone.
+        """
+        _check_limit(limit)
+        place = _from_cursor(f"messages.{order}", cursor)
+
+        def page(rows: Reader) -> tuple[list[Message], Sequence[MessageRow]]:
+            existing_session(rows, self.id)
+            found = rows.messages(
+                self.id,
+                before=place if order == "desc" else None,
+                after=place if order == "asc" else None,
+                newest_first=order == "desc",
+                limit=limit + 1,
+            )
+            return [message_of(rows, row) for row in found[:limit]], found
+
+        messages, found = await self._log.read(page)
+        more = (
+            _to_cursor(f"messages.{order}", found[limit - 1].seq)
+            if found[limit:]
+            else None
+        )
+        return Page(messages, more)
+
+    async def message(self, id: str) -> Message:
+        """Return one message of the transcript.
+
+        Raises:
+            MessageNotFoundError: this session has none of this id.
+        """
+
+        def find(rows: Reader) -> Message:
+            existing_session(rows, self.id)
+            row = rows.message(self.id, id)
+            if row is None:
+                raise MessageNotFoundError(id)
+            return message_of(rows, row)
+
+        return await self._log.read(find)
+
+    async def output(self, message_id: str, call_id: str) -> str:
+        """Return the complete output of a call whose result was cut (law tools.6).
+
+        Raises:
+            MessageNotFoundError: this session has none of this id.
+            OutputNotFoundError: nothing more is kept of that call; the text says why.
+            SessionNotFoundError: the session is gone.
+        """
+
+        def read(rows: Reader) -> str:
+            existing_session(rows, self.id)
+            return output_of(rows, self.id, message_id, call_id)
+
+        return await self._log.read(read)
+
+    async def history(self) -> Sequence[Message]:
+        """Return the Session History that the next request would carry."""
+
+        def decode(rows: Reader) -> Sequence[Message]:
+            existing_session(rows, self.id)
+            history = History(self.id)
+            history.catch_up(rows)
+            return history.messages
+
+        return await self._log.read(decode)
+
+    # --- changing -----------------------------------------------------------------
+
+    async def switch_model(self, model: str | None) -> None:
+        """Use another model from the next boundary on; None means the default."""
+        _check_model(model)
+
+        def switching(tx: LogTransaction) -> None:
+            if tx.session(self.id).model != model:
+                tx.append(ModelSwitched(session_id=self.id, model=model))
+
+        await self._log.commit(switching)
+
+    async def switch_agent(self, agent: str | None) -> None:
+        """Use another agent from the next boundary on; None means the default."""
+
+        def switching(tx: LogTransaction) -> None:
+            if tx.session(self.id).agent != agent:
+                tx.append(AgentSwitched(session_id=self.id, agent=agent))
+
+        await self._log.commit(switching)
+
+    async def set_budget(self, budget: Budget | None) -> None:
+        """Limit all the work of the session; what was used before counts."""
+        await self._log.commit(lambda tx: _budgeted(tx, self.id, budget))
+
+    async def rename(self, title: str) -> None:
+        """Give the session a title of at most 200 characters."""
+        _check_title(title)
+
+        def renaming(tx: LogTransaction) -> None:
+            if tx.session(self.id).title != title:
+                tx.append(SessionTitled(session_id=self.id, title=title))
+
+        await self._log.commit(renaming)
+
+
+# --- helpers in the order they are needed -----------------------------------------
+
+
+def _budgeted(tx: LogTransaction, session_id: SessionId, budget: Budget | None) -> None:
+    tx.session(session_id)
+    tx.append(SessionBudgeted(session_id=session_id, budget=budget))
+
+
+def _check_model(model: str | None) -> None:
+    if model is not None and (
+        not isinstance(model, str) or not all(model.partition("/"))
+    ):
+        raise InvalidValueError("model", model, "it is named provider/model")
+
+
+def _check_title(title: str | None) -> None:
+    if title is not None and len(title) > MAX_TITLE:
+        raise InvalidValueError("title", title, f"at most {MAX_TITLE} characters")
+
+
+def _check_delivery(delivery: str) -> None:
+    if delivery not in ("steer", "queue"):
+        raise InvalidValueError("delivery", delivery, "'steer' or 'queue'")
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidValueError("limit", limit, f"from 1 to {MAX_PAGE}")
+
+
+def _to_cursor(listing: str, place: int) -> str:
+    return base64.urlsafe_b64encode(f"{listing}:{place}".encode()).decode().rstrip("=")
+
+
+def _from_cursor(listing: str, cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        name, _, place = base64.urlsafe_b64decode(padded).decode().rpartition(":")
+        if name == listing:
+            return int(place)
+    except (ValueError, binascii.Error, AttributeError, TypeError):
+        pass
+    raise CursorInvalidError("cursor", cursor, f"it is not a cursor of {listing}")
+
+
+def _info(rows: Reader, row: SessionRow, now: int) -> SessionInfo:
+    status: Literal["running", "lost", "idle"] = "idle"
+    if row.status == "running":
+        held = ownership.held_until(rows, row.id, "", now) is not None
+        status = "running" if held else "lost"
+    reason = (
+        Failure(row.reason_code, row.reason_message or "") if row.reason_code else None
+    )
+    outcome = Outcome(row.outcome, reason) if row.outcome else Outcome("idle")  # type: ignore[arg-type]
+    return SessionInfo(
+        id=SessionId(row.id),
+        location=Location(row.directory, row.workspace),
+        title=row.title,
+        agent=row.agent,
+        model=row.model,
+        parent=row.parent,
+        created=row.created,
+        updated=row.updated,
+        status=status,
+        outcome=outcome,
+        steps=row.steps,
+        usage=Usage(
+            row.input_tokens,
+            row.output_tokens,
+            row.reasoning_tokens,
+            row.cache_read_tokens,
+            row.cache_write_tokens,
+        ),
+    )

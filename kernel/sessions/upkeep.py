@@ -1,0 +1,181 @@
+"""Upkeep: what is done to the logs of sessions from outside their conversations.
+
+Owns the public face of replaying, verifying, repairing, rebuilding and pruning. Each
+is one transaction of ``events``; here it only is kept away from a session that runs.
+"""
+
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from typing import TypeVar
+
+from anyio import to_thread
+
+from ..execution.coordinator import Coordinator
+from ..log.commit import EventLog, LogTransaction
+from ..ports import Reader
+from ..upkeep.rebuild import rebuild
+from ..upkeep.replay import ExportedEvent, Replay, Replayed, claim, release
+from ..upkeep.retention import Pruned, prune
+from ..upkeep.verification import Repaired, Verified, repair, verify
+from ..values.errors import SessionBusyError
+from ..values.events import Retention
+from ..values.ids import SessionId
+
+T = TypeVar("T")
+
+
+class Upkeep:
+    """The part of ``runtime.sessions`` that looks after their logs."""
+
+    def __init__(self, log: EventLog, coordinator: Coordinator) -> None:
+        self._log = log
+        self._coordinator = coordinator
+
+    # --- carrying sessions from store to store ------------------------------------
+
+    async def replay(
+        self,
+        events: Iterable[ExportedEvent] | AsyncIterable[ExportedEvent],
+        owner: str | None = None,
+    ) -> Replayed | None:
+        """Write a session's events as another store exported them (law events.7).
+
+        All of one session, in order, from anywhere up to the end of what is stored
+        here. Refused means that nothing was written; repeating is harmless. With an
+        ``owner`` the session becomes that owner's replica: nobody else replays into it
+        and nothing here appends to it, until ``release``. None when there are no
+        events.
+
+        Raises:
+            EventAggregateError: they are of more than one session.
+            EventGapError: they do not follow what is stored, or one another.
+            EventOwnerError: the session is another owner's replica.
+            EventDivergedError: other content is stored under the same number.
+            EventKindError, EventVersionError: one is unknown to this release.
+            EventDamagedError: one does not decode, or breaks the hash chain.
+            EventLogError: one does not follow from those before it.
+            SessionBusyError: the session is running here.
+            InvalidValueError: an event, the session id or the owner is not usable.
+        """
+        if isinstance(events, AsyncIterable):
+            collected = [event async for event in events]
+        else:
+            collected = list(events)
+        if not collected:
+            return None
+        # A long log takes seconds to check: nobody else should wait for it.
+        replayed = await to_thread.run_sync(Replay, collected, owner)
+        return await self._on_idle(replayed.session_id, replayed.commit)
+
+    async def claim(self, id: str, owner: str) -> None:
+        """Make a session an owner's replica: see ``replay``. Twice is once.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            EventOwnerError: it is another owner's.
+            SessionBusyError: it is running.
+            InvalidValueError: the owner is not usable as an id.
+        """
+        await self._on_idle(id, lambda tx: claim(tx, id, owner))
+
+    async def release(self, id: str) -> None:
+        """Let a replica be a session of this store, which is written and executed
+        here. Twice is once.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+        """
+        await self._log.commit(lambda tx: release(tx, id))
+
+    # --- looking after what is stored ---------------------------------------------
+
+    async def verify(self, id: str | None = None) -> Sequence[Verified]:
+        """Walk the hash chain of one session, or of all, and say what was found.
+
+        Reads everything, and stops nobody from writing meanwhile.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            StoreError: the medium itself cannot be read.
+        """
+        return [
+            await self._log.read(lambda rows, name=name: verify(rows, name))  # type: ignore[misc]
+            for name in await self._names(id)
+        ]
+
+    async def repair(self, id: str) -> Repaired:
+        """Set aside what follows the last sound event of a session.
+
+        What was set aside is kept as it was found; its numbers stay taken. A session
+        that is sound is left as it is.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            SessionBusyError: it is running.
+            EventOwnerError: it is a replica.
+        """
+        return await self._on_idle(id, lambda tx: repair(tx, id))
+
+    async def rebuild(self, id: str | None = None) -> int:
+        """Make the projections of one session, or of all, anew from the log.
+
+        Returns how many events were read. Each session is one transaction.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            EventLogError: an event cannot be projected; see its subclasses. Those
+                sessions before it are rebuilt, it and those after it are as they were.
+        """
+        count = 0
+        for name in await self._names(id):
+            count += await self._log.commit(
+                lambda tx, name=name: rebuild(tx.rows, name)  # type: ignore[misc]
+            )
+        return count
+
+    async def prune(
+        self,
+        id: str,
+        classes: Sequence[Retention] = ("trace",),
+        before: int | None = None,
+    ) -> Pruned:
+        """Remove content that a session's retention classes let go (law storage.4).
+
+        ``trace`` is what only operators look at; ``transcript`` must be named to be
+        removed, and then what was said is gone for good, from the model's view too.
+        ``before`` is a sequence number: events from there on stay whole.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            SessionBusyError: it is running.
+            EventOwnerError: it is a replica.
+            InvalidValueError: a class is none of the two.
+        """
+        return await self._on_idle(
+            id, lambda tx: prune(tx, SessionId(id), classes, before)
+        )
+
+    async def _on_idle(self, id: str, decide: Callable[[LogTransaction], T]) -> T:
+        # The lease, which the decision looks at, is taken only once a drain has found
+        # something to do; before that only this process can know of it.
+        if self._coordinator.busy(id):
+            raise SessionBusyError(id)
+        return await self._log.commit(decide)
+
+    async def _names(self, id: str | None) -> Sequence[str]:
+        if id is not None:
+            return (id,)
+        return await self._log.read(_all_names)
+
+
+def _all_names(rows: Reader) -> list[str]:
+    """Return every session that has a log, also one without projections."""
+    names: list[str] = []
+    after = -1
+    while page := rows.logs(after):
+        after = page[-1][0]
+        names += [name for _, name in page if _has_log(rows, name)]
+    return names
+
+
+def _has_log(rows: Reader, name: str) -> bool:
+    return rows.head(name) is not None or bool(rows.events(name, limit=1))

@@ -1,0 +1,1 @@
+"""Skills: the instruction packages of a Location."""

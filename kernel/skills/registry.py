@@ -1,0 +1,246 @@
+"""Skills: the named instruction packages that the models of a Location can load.
+
+Owns the offer: which skills there are, which one a name means, why others are not
+offered, and the Context Source that tells a model of them. Knows nothing of files and
+formats; the sources that plugins register do.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+
+import anyio
+from attrs import evolve, field, frozen
+
+from ..contracts import ContextSource, Observation, Skill, SkillProblem, SkillSource
+from ..lifecycle.registrations import Rank, Registration, Registrations
+from ..lifecycle.scope import contained
+from ..values.codec import clean_text
+from ..values.errors import InvalidValueError, SkillNotFoundError, error_text
+from ..values.ids import check_source_key
+
+TIME_LIMIT = 4.0
+"""Seconds that one source may take to find its skills. Less than a Context Source may
+take, so that a source that hangs costs its own skills and not the whole listing."""
+MAX_NAME = 128
+MAX_DESCRIPTION = 1024
+"""Characters of a description that a model is told."""
+MAX_LISTING = 32_768
+"""Characters of all that a model is told about skills."""
+MAX_NAMES_IN_ERROR = 50
+CUT = " [cut]"
+
+
+@frozen
+class _Offer:
+    """What one search brought."""
+
+    generation: tuple[int, int]
+    """Of the registrations, and of the calls to ``invalidate``."""
+    skills: dict[str, Skill] = field(factory=dict)
+    problems: tuple[SkillProblem, ...] = ()
+
+
+class SkillRegistry:
+    """The skills of one Location.
+
+    They are searched for on first use and kept until a source comes or goes or
+    ``invalidate`` is called. Safe to use from many tasks: they share one search.
+    """
+
+    def __init__(
+        self, registrations: Registrations[SkillSource], time_limit: float = TIME_LIMIT
+    ) -> None:
+        self._registrations = registrations
+        self._time_limit = time_limit
+        self._searching = anyio.Lock()
+        self._invalidated = 0
+        self._offer = _Offer((-1, 0))
+        # What each source found last: a source that fails now has not lost its skills.
+        self._found: dict[SkillSource, Sequence[Skill | SkillProblem]] = {}
+
+    def register(
+        self, source: SkillSource, owner: str, rank: Rank = 0
+    ) -> Registration[SkillSource]:
+        """Offer a source until the registration is closed. It hides an earlier one
+        under the same key.
+
+        Raises:
+            InvalidValueError: it is not a SkillSource, or its key is not
+                ``namespace/name``.
+        """
+        if not isinstance(source, SkillSource):
+            raise InvalidValueError("skill source", source, "give a SkillSource")
+        key = check_source_key("skill source key", source.key)
+        if not callable(source.find):
+            raise InvalidValueError("skill source", key, "find must be a function")
+        return self._registrations.add(owner, key, source, rank)
+
+    def sources(self) -> tuple[SkillSource, ...]:
+        """Return the sources that are offered now, in key order."""
+        return tuple(one.item for one in self._registrations.offer().values())
+
+    async def skills(self) -> list[Skill]:
+        """Return the skills in name order; of equal names the later source's."""
+        return list((await self._current()).skills.values())
+
+    async def get(self, name: str) -> Skill:
+        """Return the skill of this name.
+
+        Raises:
+            SkillNotFoundError: there is none; the message lists those that there are.
+        """
+        offer = await self._current()
+        if name in offer.skills:
+            return offer.skills[name]
+        raise SkillNotFoundError(name, _hint(list(offer.skills)))
+
+    def problems(self) -> list[SkillProblem]:
+        """Return, of the last search, why something found is not offered.
+
+        A source that failed is named by its key. Empty before the first search.
+        """
+        return list(self._offer.problems)
+
+    def invalidate(self) -> None:
+        """Search anew at the next use."""
+        self._invalidated += 1
+
+    async def _current(self) -> _Offer:
+        async with self._searching:
+            # Taken before the search: what changes during it leads to another one.
+            generation = (self._registrations.generation, self._invalidated)
+            if self._offer.generation != generation:
+                self._offer = await self._search(generation)
+            return self._offer
+
+    async def _search(self, generation: tuple[int, int]) -> _Offer:
+        offered = self._registrations.offer()
+        # `all` is in the order of owners, which decides among equal names.
+        sources = [
+            one.item
+            for one in self._registrations.all()
+            if offered[one.key] is one  # not hidden by a later one of its key
+        ]
+        failures: dict[SkillSource, SkillProblem] = {}
+
+        async def search_one(source: SkillSource) -> None:
+            found = await self._find(source)
+            if isinstance(found, SkillProblem):
+                failures[source] = found
+            else:
+                self._found[source] = found
+
+        async with anyio.create_task_group() as group:
+            for source in sources:
+                group.start_soon(search_one, source)
+        self._found = {key: self._found[key] for key in sources if key in self._found}
+        skills: dict[str, Skill] = {}
+        problems: list[SkillProblem] = []
+        for source in sources:
+            if source in failures:
+                problems.append(failures[source])
+            for item in self._found.get(source, ()):
+                if isinstance(item, SkillProblem):
+                    problems.append(item)
+                    continue
+                hidden = skills.get(item.name)
+                if hidden is not None:
+                    problems.append(_hidden(hidden, source))
+                skills[item.name] = item
+        return _Offer(generation, dict(sorted(skills.items())), tuple(problems))
+
+    async def _find(
+        self, source: SkillSource
+    ) -> Sequence[Skill | SkillProblem] | SkillProblem:
+        with anyio.move_on_after(self._time_limit):
+            try:
+                with contained():
+                    return [_checked(item, source) for item in await source.find()]
+            except Exception as error:  # a plugin's source: the boundary of a hook
+                reason = clean_text(error_text(error))
+                return SkillProblem(source.key, f"the source failed: {reason}")
+        return SkillProblem(source.key, f"no answer within {self._time_limit:g} s")
+
+
+def _checked(item: object, source: SkillSource) -> Skill | SkillProblem:
+    if isinstance(item, SkillProblem):
+        return SkillProblem(clean_text(item.path), clean_text(item.problem))
+    if not isinstance(item, Skill):
+        kind = type(item).__name__
+        return SkillProblem(source.key, f"{kind} is neither a Skill nor a SkillProblem")
+    name = _one_line(item.name)
+    where = item.directory or f"{source.key}: {name}"
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        problem = f"a skill's name has 1 to {MAX_NAME} printable characters"
+        return SkillProblem(clean_text(where), problem)
+    if not item.description.strip():
+        return SkillProblem(clean_text(where), "it has no description")
+    return evolve(
+        item,
+        name=name,
+        description=clean_text(item.description).strip(),
+        body=clean_text(item.body),
+    )
+
+
+def _hidden(skill: Skill, by: SkillSource) -> SkillProblem:
+    return SkillProblem(
+        skill.directory or skill.name,
+        f"skill {skill.name!r} is hidden by one of the same name of {by.key!r}",
+    )
+
+
+def _hint(names: list[str]) -> str:
+    if not names:
+        return "no skills were found"
+    shown = ", ".join(names[:MAX_NAMES_IN_ERROR])
+    more = len(names) - MAX_NAMES_IN_ERROR
+    return f"there are: {shown}" + (f", and {more} more" if more > 0 else "")
+
+
+# --- what a model is told ---------------------------------------------------------
+
+
+def skills_source(registry: SkillRegistry) -> ContextSource:
+    """Return the Context Source that tells a model which skills it can load.
+
+    It has nothing to say while there are no skills.
+    """
+
+    async def observe() -> Observation | None:
+        listing = _listing([one for one in await registry.skills() if one.offered])
+        if not listing:
+            return None
+        return Observation(
+            "Skills are instructions for particular tasks. When a task fits the "
+            "description of one, load it by its name with the `skill` tool before "
+            f"you begin. These are available:\n\n{listing}",
+            f"The skills that are available are now:\n\n{listing}",
+        )
+
+    return ContextSource("core/skills", observe)
+
+
+def _listing(skills: Sequence[Skill]) -> str:
+    """Return one line per skill; when that is too much, shorter lines, then fewer."""
+    lines: list[str] = []
+    for limit in (MAX_DESCRIPTION, 512, 256, 128, 64, 32, 0):
+        lines = [_line(skill, limit) for skill in skills]
+        if sum(map(len, lines)) + len(lines) <= MAX_LISTING:
+            return "\n".join(lines)
+    ends = list(accumulate(len(line) + 1 for line in lines))
+    count = bisect_right(ends, MAX_LISTING)
+    more = f"- [and {len(lines) - count} more, too many to list]"
+    return "\n".join([*lines[:count], more])
+
+
+def _line(skill: Skill, limit: int) -> str:
+    description = _one_line(skill.description)
+    if len(description) > limit:
+        description = description[:limit].rstrip() + CUT
+    return f"- {skill.name}: {description}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(clean_text(text).split())

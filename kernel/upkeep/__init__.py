@@ -1,0 +1,1 @@
+"""Upkeep: what is done to whole logs: replay, verify, repair, prune, rebuild."""
