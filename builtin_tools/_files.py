@@ -5,6 +5,7 @@ took which one's place by our own hand. Knows nothing of permissions or text.
 Everything here is synchronous and runs in worker threads.
 """
 
+import errno
 import hashlib
 import os
 import secrets
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from attrs import define, field, frozen
+from dovetail.kernel import ToolFailure
 
 from ._paths import Identity, Target, check_kind, failure, moved, open_anchor, reason
 
@@ -23,6 +25,23 @@ _REMEMBERED = 1024
 
 
 _MAX_DIGEST = 64 * 1024 * 1024
+
+MAX_OVER = 64 * 1024 * 1024
+"""Bytes of a file that is written over: it is held to be put back if that fails."""
+
+
+_NOT_REPLACEABLE = frozenset(
+    (
+        errno.EACCES,  # the folder may not be written
+        errno.EPERM,  # a sticky or immutable folder; a mount that knows no modes
+        errno.EROFS,  # a writable file mounted into a read-only tree
+        errno.EBUSY,  # the file itself is a mount point
+        errno.EXDEV,
+        errno.EOPNOTSUPP,
+    )
+)
+"""Why a file cannot be replaced that perhaps can be written. A full disk is not one of
+them: what is written over then would be lost."""
 
 
 @frozen
@@ -33,6 +52,12 @@ class Written:
     size: int
     digest: str
     """The SHA-256 of the new content."""
+    in_place: bool = False
+    """The file could be written and not replaced, so a crash in between would have left
+    a part of the new content."""
+
+
+IN_PLACE = "written in place and not atomically, because it cannot be replaced here"
 
 
 def digest_of(descriptor: int, alive: Callable[[], None]) -> str | None:
@@ -129,10 +154,14 @@ class Files:
         keeps the old content. With ``expected`` the file must still hold exactly
         that. Call it within ``alone``.
 
+        A file that exists and can be written but not replaced (it is a mount point,
+        its folder is read-only) is written over, and ``Written.in_place`` says so.
+
         Raises:
             ToolFailure: the file, or a folder on the way, is not what was approved,
                 or its content changed, or the system refuses. Nothing was changed
-                then, except folders made on the way.
+                then, except folders made on the way; if a file that was being written
+                over could not be put back, the text says so.
         """
         if target.kind != "missing":
             check_kind(target, verb, "file")
@@ -152,6 +181,23 @@ class Files:
         expected: bytes | None,
     ) -> Written:
         before = self._status(target, folder, verb)
+        try:
+            return self._put(target, folder, data, verb, expected, before)
+        except OSError as error:
+            if before is None or error.errno not in _NOT_REPLACEABLE:
+                raise
+        return self._write_over(target, folder, data, verb, expected)
+
+    def _put(
+        self,
+        target: Target,
+        folder: int,
+        data: bytes,
+        verb: str,
+        expected: bytes | None,
+        before: os.stat_result | None,
+    ) -> Written:
+        """Put a new file in the place of the old one."""
         temporary = f".dovetail-{secrets.token_hex(8)}.tmp"
         # A new file gets what the umask allows; a secret one stays closed throughout.
         mode = 0o666 if before is None else 0o600
@@ -171,12 +217,7 @@ class Files:
             if (now is None) != (before is None):
                 raise moved(target, verb)
             if expected is not None and _content(target, folder) != expected:
-                raise failure(
-                    verb,
-                    target.given,
-                    "its content changed meanwhile",
-                    "nothing was written; read it again",
-                )
+                raise _changed(target, verb)
             os.replace(temporary, target.name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             with suppress(FileNotFoundError):
@@ -184,6 +225,44 @@ class Files:
             raise
         self._remember(target, made, Identity.of(now) if now else None)
         return Written(before is None, len(data), hashlib.sha256(data).hexdigest())
+
+    def _write_over(
+        self,
+        target: Target,
+        folder: int,
+        data: bytes,
+        verb: str,
+        expected: bytes | None,
+    ) -> Written:
+        """Write over the old content, which is put back if that fails half-way."""
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(target.name, flags, dir_fd=folder)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise moved(target, verb)
+            self._check(target, Identity.of(status), verb)
+            if status.st_size > MAX_OVER:
+                why = f"it can only be written over, and has over {MAX_OVER:,} bytes"
+                raise failure(verb, target.given, why)
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                before = file.read()
+            if expected is not None and before != expected:
+                raise _changed(target, verb)
+            try:
+                _fill(descriptor, data)
+            except OSError as error:
+                try:
+                    _fill(descriptor, before)
+                except OSError:
+                    why = f"{reason(error)} while it was written over"
+                    then = "a part of it is lost"
+                    raise failure(verb, target.given, why, then) from error
+                raise
+        finally:
+            os.close(descriptor)
+        digest = hashlib.sha256(data).hexdigest()
+        return Written(False, len(data), digest, in_place=True)
 
     def _status(self, target: Target, folder: int, verb: str) -> os.stat_result | None:
         """Return the status of what is there now, if it is what was approved."""
@@ -243,6 +322,19 @@ def _folders(target: Target, anchor: int) -> Iterator[int]:
         yield current
     finally:
         os.close(current)
+
+
+def _changed(target: Target, verb: str) -> ToolFailure:
+    why = "its content changed meanwhile"
+    return failure(verb, target.given, why, "nothing was written; read it again")
+
+
+def _fill(descriptor: int, data: bytes) -> None:
+    """Make ``data`` the whole content of an open file."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    _write_all(descriptor, data)
+    os.ftruncate(descriptor, len(data))
+    os.fsync(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -69,6 +69,16 @@ def line_ending(text: str) -> LineEnding:
     return "lf" if not pairs else "crlf" if pairs == newlines else "mixed"
 
 
+def usual_ending(data: bytes) -> LineEnding:
+    """Return the line ending that most lines of a file have; ``none`` for a tie, for a
+    file without lines and for one that is no text."""
+    pairs = data.count(b"\r\n")
+    alone = data.count(b"\n") - pairs
+    if b"\0" in data or pairs == alone:
+        return "none"
+    return "crlf" if pairs > alone else "lf"
+
+
 def with_ending(text: str, ending: LineEnding) -> str:
     """Return the text with the line ending of a file; unchanged for a mixed one."""
     if ending in ("mixed", "none"):

@@ -18,15 +18,27 @@ from attrs import frozen
 from dovetail.kernel import Tool, ToolContext
 
 from . import _fields as fields
-from ._files import Files, Written
+from ._files import IN_PLACE, Files, Written
 from ._paths import Target, approve, check_kind, failure, resolve
-from ._text import BOM, BOM_BYTES, plural
+from ._text import (
+    BOM,
+    BOM_BYTES,
+    LineEnding,
+    plural,
+    usual_ending,
+    with_ending,
+)
 
 DESCRIPTION = """\
 Write a text file: it is created, with its folders, or replaced as a whole. For a \
-change to a part of an existing file use edit; read a file before you replace it."""
+change to a part of an existing file use edit; read a file before you replace it. The \
+line endings that a file has are kept."""
 
+MAX_CONTENT = 50 * 1024 * 1024
+"""Bytes of one content."""
 _PREVIEW = 2000
+_SAMPLE = 1024 * 1024
+"""Bytes of an existing file that are looked at for its line endings."""
 
 
 @frozen
@@ -43,6 +55,10 @@ class WriteOutput:
     created: bool | None
     """Whether there was no such file before. None: it was found done, after a crash."""
     bytes: int
+    kept_ending: LineEnding | None = None
+    """The line ending that the file had and the content had not, and that was kept."""
+    in_place: bool = False
+    """It was not atomic, because the file cannot be replaced."""
 
 
 def write_tool(files: Files) -> Tool[WriteInput, WriteOutput]:
@@ -67,6 +83,9 @@ async def _execute(
     except UnicodeEncodeError as error:
         why = f"the content has a lone surrogate at character {error.start}"
         raise failure("write", input.path, why, "it has no UTF-8") from error
+    if len(data) > MAX_CONTENT:
+        why = f"the content has {plural(len(data), 'byte')}, over {MAX_CONTENT:,}"
+        raise failure("write", input.path, why)
     target = await resolve(context.location, input.path, "write")
     await approve(
         target,
@@ -75,11 +94,10 @@ async def _execute(
         (target.resource,),
         {"tool": "write", "bytes": len(data), "content": input.content[:_PREVIEW]},
     )
-    marked = input.content.startswith(BOM)
     # Not cancellable: once begun, a replacement is finished, and it is short.
-    done = await anyio.to_thread.run_sync(_write, files, target, data, marked)
+    done, kept = await anyio.to_thread.run_sync(_write, files, target, input.content)
     context.saw(target.canonical, done.digest)
-    return WriteOutput(target.resource, done.created, done.size)
+    return WriteOutput(target.resource, done.created, done.size, kept, done.in_place)
 
 
 async def _check(
@@ -101,9 +119,13 @@ async def _check(
     if target.kind == "missing":
         return None
     await approve(target, context, "read", (target.resource,), {"tool": "write"})
-    wanted = [BOM_BYTES + data]
+    # The mark and the line endings are kept where the file had them.
+    text = data.decode()
+    kept = ("none", "lf", "crlf")
+    bodies = {with_ending(text, ending).encode(): None for ending in kept}
+    wanted = [BOM_BYTES + body for body in bodies]
     if not input.content.startswith(BOM):
-        wanted.append(data)  # the mark is kept where the file had one
+        wanted += bodies
     found = await anyio.to_thread.run_sync(_held, files, target, wanted)
     context.saw(target.canonical, hashlib.sha256(found).hexdigest())
     return WriteOutput(target.resource, None, len(found))
@@ -136,21 +158,34 @@ def _holds(descriptor: int, data: bytes) -> bool:
 
 def _render(output: WriteOutput) -> str:
     verb = {True: "Created", False: "Replaced", None: "Wrote"}[output.created]
-    return f"{verb} {output.path} ({plural(output.bytes, 'byte')})"
+    notes = [plural(output.bytes, "byte")]
+    if output.kept_ending is not None:
+        notes.append(f"its {output.kept_ending.upper()} line endings were kept")
+    if output.in_place:
+        notes.append(IN_PLACE)
+    return f"{verb} {output.path} ({'; '.join(notes)})"
 
 
-def _write(files: Files, target: Target, data: bytes, marked: bool) -> Written:
+def _write(
+    files: Files, target: Target, content: str
+) -> tuple[Written, LineEnding | None]:
     if target.kind != "missing":
         check_kind(target, "write", "file")
     if target.given.endswith("/"):
         raise failure("write", target.given, "a file's path does not end in '/'")
+    marked = content.startswith(BOM)
+    text = content.removeprefix(BOM)
+    kept: LineEnding | None = None
     with files.alone(target):
-        if target.kind == "file" and not marked:
+        if target.kind == "file":
             with files.open(target, "write") as descriptor:
-                marked = _begins_with_mark(descriptor)
-        # Exactly one byte order mark, if the file had one or the content brings one.
-        return files.replace(target, BOM_BYTES + data if marked else data, "write")
-
-
-def _begins_with_mark(descriptor: int) -> bool:
-    return os.pread(descriptor, 3, 0) == BOM_BYTES
+                head = os.pread(descriptor, _SAMPLE, 0)
+            # Exactly one mark, if the file had one or the content brings one.
+            marked = marked or head.startswith(BOM_BYTES)
+            ending = usual_ending(head)
+            converted = with_ending(text, ending)
+            if converted != text:
+                kept, text = ending, converted
+        data = text.encode()
+        done = files.replace(target, BOM_BYTES + data if marked else data, "write")
+    return done, kept

@@ -1,5 +1,6 @@
 """The tool write: whole files, atomically."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,120 @@ async def test_contents_arrive_byte_for_byte(
         await tools.call("write", path="a.txt", content=text)
         assert (place / "a.txt").read_bytes() == text.encode()
         (place / "a.txt").unlink()
+
+
+@pytest.mark.parametrize(
+    ("held", "content", "after"),
+    [
+        (b"a\r\nb\r\n", "a\nc\n", b"a\r\nc\r\n"),
+        (b"a\r\nb\r\n", "a\r\nc\n", b"a\r\nc\r\n"),
+        (b"\xef\xbb\xbfa\r\n", "c\n", b"\xef\xbb\xbfc\r\n"),
+        (b"a\nb\n", "a\r\nc\r\n", b"a\nc\n"),
+        (b"a\r\nb\r\nc\n", "x\ny\n", b"x\r\ny\r\n"),
+        # Nothing to keep: as many of one kind as of the other, none, or no text.
+        (b"a\r\nb\n", "x\ny\r\n", b"x\ny\r\n"),
+        (b"a", "x\r\ny\n", b"x\r\ny\n"),
+        (b"\0\r\n", "x\n", b"x\n"),
+    ],
+)
+async def test_the_line_endings_that_a_file_had_are_kept(
+    tools: Any, place: Path, held: bytes, content: str, after: bytes
+) -> None:
+    (place / "a.txt").write_bytes(held)
+    shown = await tools.text("write", path="a.txt", content=content)
+    assert (place / "a.txt").read_bytes() == after
+    changed = after.removeprefix(b"\xef\xbb\xbf") != content.encode()
+    assert ("line endings were kept" in shown) is changed
+    # After a crash it is found to be done.
+    assert await check(tools, path="a.txt", content=content)
+
+
+@pytest.mark.parametrize(
+    ("refused", "code"),
+    [
+        ("replace", errno.EBUSY),  # a mount point, such as a file given to a container
+        ("open", errno.EACCES),  # a folder that may not be written
+        ("open", errno.EROFS),
+        ("fchmod", errno.EPERM),  # a mount that knows no modes
+    ],
+)
+async def test_a_file_that_can_only_be_written_over_is_written_and_this_is_said(
+    tools: Any,
+    place: Path,
+    fill: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    refused: str,
+    code: int,
+) -> None:
+    fill({"a.txt": "old and longer\n"})
+    inode = (place / "a.txt").stat().st_ino
+    real = getattr(os, refused)
+
+    def refuse(path: Any, *args: Any, **kwargs: Any) -> Any:
+        if refused == "open" and not str(path).endswith(".tmp"):
+            return real(path, *args, **kwargs)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, refused, refuse)
+    shown = await tools.text("write", path="a.txt", content="new\n")
+    assert "Replaced a.txt (4 bytes; written in place and not atomically" in shown
+    shown = await tools.text("edit", path="a.txt", old_string="new", new_string="x")
+    assert "(1 replacement; written in place and not atomically" in shown
+    monkeypatch.undo()
+    assert (place / "a.txt").read_text() == "x\n"
+    assert (place / "a.txt").stat().st_ino == inode
+    assert os.listdir(place) == ["a.txt"]
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_what_fails_while_it_is_written_over_is_put_back_or_said_to_be_lost(
+    tools: Any, place: Path, fill: Any, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    fill({"a.txt": "old content\n"})
+    real = os.write
+    fails = 0
+
+    def busy(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EBUSY, "busy")
+
+    def full(descriptor: int, data: Any) -> int:
+        nonlocal fails
+        written = real(descriptor, bytes(data)[:2])
+        if bytes(data).startswith(b"ne"):
+            return written
+        fails += 1
+        if fails == 1 or again:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return written
+
+    monkeypatch.setattr(os, "replace", busy)
+    done = os.fsync
+    calls = 0
+
+    def flush(descriptor: int) -> None:
+        # The new file beside it can be written; what then is written over cannot.
+        nonlocal calls
+        calls += 1
+        done(descriptor)
+        if calls == 1:
+            monkeypatch.setattr(os, "write", full)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    with pytest.raises(ToolFailure, match="no space left") as caught:
+        await tools.call("write", path="a.txt", content="new content, longer\n")
+    assert ("a part of it is lost" in str(caught.value)) is again
+    assert ((place / "a.txt").read_text() == "old content\n") is not again
+    assert os.listdir(place) == ["a.txt"]
+
+
+async def test_a_content_beyond_all_measure_is_refused(
+    tools: Any, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dovetail.builtin_tools.write.MAX_CONTENT", 10)
+    with pytest.raises(ToolFailure, match="has 11 bytes, over 10"):
+        await tools.call("write", path="a.txt", content="x" * 11)
+    assert tools.context.asked == []
+    assert os.listdir(place) == []
 
 
 async def test_a_lone_surrogate_is_refused_before_anything_is_asked(
