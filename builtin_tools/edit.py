@@ -1,7 +1,11 @@
 """The tool ``edit``: replace an exact text in a file.
 
 Nothing is guessed: the text must be there exactly as given, once, unless all of its
-places are meant. The file's line endings, byte order mark and every other byte stay.
+places are meant. The file's line endings, byte order mark and every other byte stay;
+where a file mixes line endings, a new text gets those of the place that it goes to.
+
+Two permissions guard it. ``read`` comes first, because whether a text is there, and
+what stands around it, tells what is in the file; then ``edit``.
 """
 
 import os
@@ -14,9 +18,9 @@ from attrs import frozen
 from dovetail.kernel import Tool, ToolContext
 
 from . import _fields as fields
-from ._files import Files, Written
+from ._files import IN_PLACE, Files, Written
 from ._paths import Target, approve, check_kind, failure, resolve
-from ._text import BOM_BYTES, cut, line_ending, plural, with_ending
+from ._text import BOM_BYTES, LineEnding, cut, line_ending, plural, with_ending
 
 DESCRIPTION = """\
 Replace text in a file. old_string must occur in the file exactly as given, with its \
@@ -24,10 +28,13 @@ indentation and without the line numbers that read shows, and only once: take in
 enough lines around it to make it unique, or set replace_all."""
 
 MAX_FILE = 50 * 1024 * 1024
+"""Bytes of a file, before and after."""
 _PREVIEW = 2000
 _PLACES = 10
 _NUMBERED = re.compile(r"\s*\d+\t")
 _SHOWN_PLACES, _SHOWN_LINES, _SHOWN_WIDTH, _AROUND = 3, 6, 240, 2
+_FAR = 4096
+"""Characters behind a changed place that are looked at for the lines below it."""
 
 
 @frozen
@@ -48,6 +55,8 @@ class EditOutput:
     replacements: int
     preview: str
     """The first changed places, as lines with ``-`` and ``+``."""
+    in_place: bool = False
+    """It was not atomic, because the file cannot be replaced."""
 
 
 def edit_tool(files: Files) -> Tool[EditInput, EditOutput]:
@@ -77,12 +86,12 @@ async def _execute(files: Files, input: EditInput, context: ToolContext) -> Edit
             why = f"{name} has a lone surrogate at character {error.start}"
             raise failure("edit", input.path, why, "it has no UTF-8") from error
     target = await resolve(context.location, input.path, "edit")
-    await approve(
-        target,
-        context,
+    await approve(target, context, "read", (target.resource,), {"tool": "edit"})
+    await context.ask(
         "edit",
         (target.resource,),
-        {
+        save=(target.resource,),
+        metadata={
             "tool": "edit",
             "old_string": input.old_string[:_PREVIEW],
             "new_string": input.new_string[:_PREVIEW],
@@ -96,8 +105,10 @@ async def _execute(files: Files, input: EditInput, context: ToolContext) -> Edit
 
 
 def _render(output: EditOutput) -> str:
-    count = plural(output.replacements, "replacement")
-    return f"Edited {output.path} ({count})\n{output.preview}"
+    notes = [plural(output.replacements, "replacement")]
+    if output.in_place:
+        notes.append(IN_PLACE)
+    return f"Edited {output.path} ({'; '.join(notes)})\n{output.preview}"
 
 
 def _edit(files: Files, target: Target, input: EditInput) -> tuple[EditOutput, Written]:
@@ -115,32 +126,116 @@ def _edit(files: Files, target: Target, input: EditInput) -> tuple[EditOutput, W
                 f"it is not valid UTF-8 (byte {error.start})",
                 "nothing was changed; use a program that works on bytes",
             ) from error
-        ending = line_ending(text)
-        old = with_ending(input.old_string, ending)
-        new = with_ending(input.new_string, ending)
-        if old == new:
-            why = "old_string and new_string differ only in line endings"
-            raise failure("edit", target.given, why, "the file's own are kept")
-        # Of a million places only the first few are ever looked at.
-        count = text.count(old) if input.replace_all else 1
-        places = _places(text, old, apart=input.replace_all)
-        if not places:
-            why = "old_string was not found in it"
-            raise failure("edit", target.given, why, _hint(text, old, ending))
-        if len(places) > 1 and not input.replace_all:
-            lines = [str(text.count("\n", 0, place) + 1) for place in places]
-            raise failure(
-                "edit",
-                target.given,
-                "old_string occurs more than once, on lines "
-                f"{', '.join(lines)}{' and more' if len(places) == _PLACES else ''}",
-                "give more of the lines around the one you mean, or set replace_all",
-            )
-        after = text.replace(old, new)
-        data = before[: len(before) - len(body)] + after.encode()
+        change = _change(target, text, input)
+        data = before[: len(before) - len(body)] + change.after.encode()
         done = files.replace(target, data, "edit", expected=before)
-    preview = _preview(text, places, count, old, new)
-    return EditOutput(target.resource, count, preview), done
+    preview = _preview(text, change)
+    return EditOutput(target.resource, change.count, preview, done.in_place), done
+
+
+@frozen
+class _Place:
+    """Where a text was found, and what goes there."""
+
+    start: int
+    end: int
+    new: str
+
+
+@frozen
+class _Change:
+    places: tuple[_Place, ...]
+    """The first ones."""
+    count: int
+    after: str
+
+
+def _change(target: Target, text: str, input: EditInput) -> _Change:
+    """Return what an edit makes of a text.
+
+    Raises:
+        ToolFailure: the old text is not there, or not once, or too much would come of
+            it.
+    """
+    ending = line_ending(text)
+    old = with_ending(input.old_string, ending)
+    new = with_ending(input.new_string, ending)
+    if old == new:
+        why = "old_string and new_string differ only in line endings"
+        raise failure("edit", target.given, why, "the file's own are kept")
+    # With its own CRLF, a text says itself which line endings it means.
+    loose = ending == "mixed" and "\r\n" not in old + new and "\n" in old + new
+    wanted = _loose(old) if loose else re.compile(re.escape(old))
+    # Of a million places only the first few are ever looked at.
+    spans = _spans(text, wanted, apart=input.replace_all)
+    if not spans:
+        why = "old_string was not found in it"
+        raise failure("edit", target.given, why, _hint(text, old, ending))
+    if len(spans) > 1 and not input.replace_all:
+        lines = [str(text.count("\n", 0, start) + 1) for start, _ in spans]
+        raise failure(
+            "edit",
+            target.given,
+            "old_string occurs more than once, on lines "
+            f"{', '.join(lines)}{' and more' if len(spans) == _PLACES else ''}",
+            "give more of the lines around the one you mean, or set replace_all",
+        )
+    count = 1
+    if input.replace_all:
+        count = sum(1 for _ in wanted.finditer(text)) if loose else text.count(old)
+    # At most: each line of a new text may get one byte more, for its place.
+    longer = _size(new) + loose * new.count("\n") - _size(old)
+    size = _size(text) + count * longer
+    if size > MAX_FILE:
+        raise failure(
+            "edit",
+            target.given,
+            f"it would have about {plural(size, 'byte')}, over {MAX_FILE:,}",
+            "nothing was changed; use a shorter new_string or fewer places",
+        )
+    places = tuple(
+        _Place(start, end, with_ending(new, _ending_at(text, start, end)))
+        if loose
+        else _Place(start, end, new)
+        for start, end in spans
+    )
+    if not loose:
+        return _Change(places, count, text.replace(old, new))
+    after = wanted.sub(
+        lambda found: with_ending(new, _ending_at(text, *found.span())), text
+    )
+    return _Change(places, count, after)
+
+
+def _loose(old: str) -> re.Pattern[str]:
+    """Return what finds a text whichever line endings it has in the file."""
+    return re.compile("\r?\n".join(map(re.escape, old.split("\n"))))
+
+
+def _spans(text: str, wanted: re.Pattern[str], *, apart: bool) -> list[tuple[int, int]]:
+    """Return the first places where the text occurs.
+
+    Overlapping places count too unless ``apart``: they are just as ambiguous.
+    """
+    spans: list[tuple[int, int]] = []
+    found = wanted.search(text)
+    while found and len(spans) < _PLACES:
+        spans.append(found.span())
+        found = wanted.search(text, found.end() if apart else found.start() + 1)
+    return spans
+
+
+def _ending_at(text: str, start: int, end: int) -> LineEnding:
+    """Return the line ending of a place: of its own lines, of the line that it is in,
+    or of the line before."""
+    at = text.find("\n", start)
+    if at < 0:
+        at = text.rfind("\n", 0, start)
+    return "crlf" if text[at - 1 : at] == "\r" else "lf"
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _read(target: Target, descriptor: int) -> bytes:
@@ -156,45 +251,38 @@ def _read(target: Target, descriptor: int) -> bytes:
         return file.read(MAX_FILE + 1)
 
 
-def _places(text: str, old: str, *, apart: bool) -> list[int]:
-    """Return the first places where the text occurs.
-
-    Overlapping places count too unless ``apart``: they are just as ambiguous.
-    """
-    places: list[int] = []
-    place = text.find(old)
-    while place >= 0 and len(places) < _PLACES:
-        places.append(place)
-        place = text.find(old, place + (len(old) if apart else 1))
-    return places
-
-
 # --- saying what happened ---------------------------------------------------------
 
 
-def _preview(text: str, places: list[int], count: int, old: str, new: str) -> str:
+def _preview(text: str, change: _Change) -> str:
     shown: list[str] = []
-    for place in places[:_SHOWN_PLACES]:
-        end = place + len(old)
-        first = text.rfind("\n", 0, place) + 1
+    for place in change.places[:_SHOWN_PLACES]:
+        end, new = place.end, place.new
+        first = text.rfind("\n", 0, place.start) + 1
         stop = text.find("\n", end)
         # A replaced text that ends in a newline does not touch the next line.
         stop = end if text[end - 1 : end] == "\n" and new.endswith("\n") else stop
         stop = len(text) if stop < 0 else stop
-        number = text.count("\n", 0, first) + 1
-        above = text[:first].split("\n")[-1 - _AROUND : -1] if first else []
-        below = text[stop:].removeprefix("\n").split("\n", _AROUND)[:_AROUND]
-        shown.append(f"@@ line {number} @@")
-        shown += _side(" ", above)
+        shown.append(f"@@ line {text.count(chr(10), 0, first) + 1} @@")
+        shown += _side(" ", _lines_above(text, first))
         shown += _side("-", text[first:stop].rstrip("\r\n").split("\n"))
-        changed = text[first:place] + new + text[end:stop]
+        changed = text[first : place.start] + new + text[end:stop]
         if changed.rstrip("\r\n"):
             shown += _side("+", changed.rstrip("\r\n").split("\n"))
-        if text[stop:].strip("\r\n"):
-            shown += _side(" ", below)
-    if count > _SHOWN_PLACES:
-        shown.append(f"... and {plural(count - _SHOWN_PLACES, 'more place')}")
+        if text[stop : stop + _FAR].strip("\r\n"):
+            below = text[stop : stop + _FAR].removeprefix("\n")
+            shown += _side(" ", below.split("\n", _AROUND)[:_AROUND])
+    if change.count > _SHOWN_PLACES:
+        shown.append(f"... and {plural(change.count - _SHOWN_PLACES, 'more place')}")
     return "\n".join(shown)
+
+
+def _lines_above(text: str, first: int) -> list[str]:
+    start = first
+    for _ in range(_AROUND):
+        if start > 0:
+            start = text.rfind("\n", 0, start - 1) + 1
+    return text[start:first].removesuffix("\n").split("\n") if first else []
 
 
 def _side(sign: str, lines: list[str]) -> list[str]:

@@ -121,7 +121,7 @@ async def _check(
     await approve(target, context, "read", (target.resource,), {"tool": "write"})
     # The mark and the line endings are kept where the file had them.
     text = data.decode()
-    kept = ("none", "lf", "crlf")
+    kept: tuple[LineEnding, ...] = ("none", "lf", "crlf")
     bodies = {with_ending(text, ending).encode(): None for ending in kept}
     wanted = [BOM_BYTES + body for body in bodies]
     if not input.content.startswith(BOM):

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 from dovetail.builtin_tools._text import line_ending, with_ending
-from dovetail.kernel import ToolFailure
+from dovetail.kernel import PermissionDeniedError, ToolFailure
 from hypothesis import given, strategies as st
 
 
@@ -24,7 +24,8 @@ async def test_a_text_that_is_there_once_is_replaced_literally(
     fill({"a.txt": "one\ntwo\nthree\n"})
     await edit(tools, "two", r"$& \1 \n $$")
     assert (place / "a.txt").read_text() == "one\n$& \\1 \\n $$\nthree\n"
-    assert tools.context.asked == [("edit", ("a.txt",))]
+    # Whether a text is there tells what is in the file, so reading is asked for first.
+    assert tools.context.asked == [("read", ("a.txt",)), ("edit", ("a.txt",))]
 
 
 async def test_the_change_is_shown_with_the_lines_around_it(
@@ -100,14 +101,59 @@ async def test_line_endings_and_the_mark_stay_as_they_are(
     assert (place / "a.txt").read_bytes() == after.encode()
 
 
-async def test_in_a_file_with_mixed_endings_the_text_must_be_exact(
+@pytest.mark.parametrize(
+    ("held", "old", "new", "after"),
+    [
+        # A new line gets the ending of the line that it goes to.
+        ("a\r\nb\r\nc\n", "a", "a\nq", "a\r\nq\r\nb\r\nc\n"),
+        ("a\r\nb\r\nc\n", "c", "c\nq", "a\r\nb\r\nc\nq\n"),
+        ("a\nb\r\nlast", "last", "last\nq", "a\nb\r\nlast\r\nq"),
+        # Lines are found whatever ends them, and stay what they were.
+        ("a\r\nb\nc\n", "a\nb", "x\ny", "x\r\ny\nc\n"),
+        ("a\nb\r\nc\r\n", "b\nc\n", "b\nd\nc\n", "a\nb\r\nd\r\nc\r\n"),
+        # A text with a CRLF of its own says what it means.
+        ("a\r\nb\nc\n", "a\r\nb", "x", "x\nc\n"),
+        ("a\r\nb\nc\n", "b\n", "b\r\n", "a\r\nb\r\nc\n"),
+    ],
+)
+async def test_where_endings_are_mixed_a_text_gets_those_of_its_place(
+    tools: Any, place: Path, fill: Any, held: str, old: str, new: str, after: str
+) -> None:
+    fill({"a.txt": held.encode()})
+    await edit(tools, old, new)
+    assert (place / "a.txt").read_bytes() == after.encode()
+
+
+async def test_each_of_all_places_gets_its_own_line_ending(
     tools: Any, place: Path, fill: Any
 ) -> None:
-    fill({"a.txt": "a\r\nb\nc\n"})
-    with pytest.raises(ToolFailure, match="line endings"):
-        await edit(tools, "a\nb", "x")
-    await edit(tools, "a\r\nb", "x")
-    assert (place / "a.txt").read_bytes() == b"x\nc\n"
+    fill({"a.txt": b"x\r\n-\nx\n-\r\nx"})
+    done = await edit(tools, "x", "x\ny", replace_all=True)
+    assert (place / "a.txt").read_bytes() == b"x\r\ny\r\n-\nx\ny\n-\r\nx\r\ny"
+    assert done.replacements == 3
+
+
+@pytest.mark.parametrize("held", ["a", "a\n", "a\r\na\n"])
+async def test_what_would_become_too_large_is_refused_before_it_is_made(
+    tools: Any, place: Path, fill: Any, held: str
+) -> None:
+    """40,000 places and 60 KB for each are over 2 GB, never in memory."""
+    fill({"a.txt": held * 40_000})
+    before = (place / "a.txt").read_bytes()
+    with pytest.raises(ToolFailure, match=r"would have about [0-9],[0-9,]+ bytes"):
+        await edit(tools, "a", "b" * 60_000, replace_all=True)
+    assert (place / "a.txt").read_bytes() == before
+
+
+@pytest.mark.law("access.1")
+async def test_a_file_that_may_not_be_read_tells_nothing_by_what_can_be_edited(
+    tools: Any, fill: Any
+) -> None:
+    fill({"a.txt": "secret\n"})
+    tools.context.deny = ("read",)
+    for old in ("secret", "nothing"):
+        with pytest.raises(PermissionDeniedError):
+            await edit(tools, old, "x")
 
 
 async def test_a_change_of_nothing_but_line_endings_is_refused(
