@@ -18,7 +18,6 @@ from types import ModuleType
 from typing import Any
 
 import anyio
-import dovetail.kernel
 import pytest
 from click.testing import CliRunner
 from dovetail.kernel import (
@@ -30,6 +29,7 @@ from dovetail.kernel import (
     load_plugins,
     open_runtime,
 )
+from dovetail.kernel.lazy import homes
 from dovetail.kernel.testing import CrashEnd, CrashScenario, CrashWorld, crash_test
 
 HERE = Path(__file__).parent
@@ -94,8 +94,8 @@ def test_every_value_of_today_is_used_by_the_newest_fixture() -> None:
         if isinstance(node, ast.ImportFrom) and node.module == "dovetail.kernel"
         for alias in node.names
     }
-    homes = ("contracts", "values.request", "values.tool", "values.messages")
-    handed = {name for home in homes for name in dovetail.kernel._HOMES[home]}
+    rooms = ("contracts", "values.request", "values.tool", "values.messages")
+    handed = {name for name, home in homes("dovetail.kernel").items() if home in rooms}
     assert sorted(handed - imported - set(NOT_FOR_HANDING)) == []
 
 

@@ -3,6 +3,9 @@
 import ast
 import importlib
 import inspect
+import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +14,7 @@ import dovetail.kernel.testing
 import dovetail.kernel.testing.conformance
 import dovetail.kernel.values.errors as errors
 import pytest
+from dovetail.kernel.lazy import homes
 
 TABLES = (dovetail.kernel, dovetail.kernel.testing, dovetail.kernel.testing.conformance)
 both = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
@@ -25,36 +29,57 @@ def test_every_public_name_resolves(table: ModuleType, name: str) -> None:
     assert getattr(table, name) is not None
 
 
-def typed_names(table: ModuleType) -> dict[str, str]:
-    """Return what type checkers see: each name with its home."""
-    found = {}
-    source = Path(str(table.__file__)).read_text(encoding="utf-8")
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            for alias in node.names:
-                # Without `as` a strict checker does not take it for public.
-                assert alias.asname == alias.name
-                found[alias.name] = str(node.module)
+def listed_names(table: ModuleType) -> list[tuple[str, str]]:
+    """Return what type checkers see, in order: each name with its home."""
+    found = []
+    source = Path(str(table.__file__)).with_name("contents.py")
+    for node in ast.parse(source.read_text(encoding="utf-8")).body[1:]:
+        assert isinstance(node, ast.ImportFrom)
+        assert node.level == 1
+        for alias in node.names:
+            # Without `as` a strict checker does not take it for public.
+            assert alias.asname == alias.name
+            found.append((alias.name, str(node.module)))
     return found
 
 
 @both
-def test_type_checkers_see_what_is_loaded(table: ModuleType) -> None:
-    assert typed_names(table) == table._HOME
-    assert sorted(typed_names(table)) == table.__all__
+def test_what_is_loaded_is_what_type_checkers_see(table: ModuleType) -> None:
+    assert homes(table.__name__) == dict(listed_names(table))
+    assert table.__all__ == sorted(homes(table.__name__))
 
 
 @both
-def test_a_name_is_listed_once_and_in_order(table: ModuleType) -> None:
-    listed = [name for names in table._HOMES.values() for name in names]
-    assert len(listed) == len(set(listed))
-    for names in table._HOMES.values():
-        assert list(names) == sorted(names)
+def test_a_name_stands_once(table: ModuleType) -> None:
+    names = [name for name, _ in listed_names(table)]
+    assert len(names) == len(set(names))
+    source = Path(str(table.__file__)).read_text(encoding="utf-8")
+    assert not [name for name in names if re.search(rf"\b{name}\b", code_of(source))]
+
+
+def code_of(source: str) -> str:
+    """Return a module without its docstring."""
+    return ast.unparse(ast.parse(source).body[1:])
+
+
+@both
+def test_reading_the_contents_imports_nothing(table: ModuleType) -> None:
+    program = (
+        "import sys, importlib; "
+        f"importlib.import_module({table.__name__!r}); "
+        "print(*(name for name in sys.modules if name.startswith('dovetail.')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    above = table.__name__.split(".")
+    packages = {".".join(above[:end]) for end in range(2, len(above) + 1)}
+    assert set(done.stdout.split()) == packages | {"dovetail.kernel.lazy"}
 
 
 @both
 def test_a_name_lives_where_the_table_says(table: ModuleType) -> None:
-    for name, home in typed_names(table).items():
+    for name, home in homes(table.__name__).items():
         module = importlib.import_module(f"{table.__name__}.{home}")
         value = vars(module)[name]
         # Aliases and constants have no home of their own.

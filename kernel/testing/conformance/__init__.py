@@ -12,47 +12,11 @@ event loop, and ``check(suite)`` returns the same as a Report, without pytest::
 Loaded on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .calling import ToolExample as ToolExample
-    from .context import ContextConformance as ContextConformance
-    from .providers import (
-        ProviderConformance as ProviderConformance,
-        ProviderExample as ProviderExample,
-    )
-    from .report import (
-        Finding as Finding,
-        NonconformingError as NonconformingError,
-        Report as Report,
-    )
-    from .skills import SkillConformance as SkillConformance
-    from .stores import StoreConformance as StoreConformance
-    from .suite import Check as Check, check as check
-    from .tools import ToolConformance as ToolConformance
+    from .contents import *  # noqa: F403 - each name is listed there, once
+else:
+    from ...lazy import lazy
 
-_HOMES = {
-    "calling": ("ToolExample",),
-    "context": ("ContextConformance",),
-    "providers": ("ProviderConformance", "ProviderExample"),
-    "report": ("Finding", "NonconformingError", "Report"),
-    "skills": ("SkillConformance",),
-    "stores": ("StoreConformance",),
-    "suite": ("Check", "check"),
-    "tools": ("ToolConformance",),
-}
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{home}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *_HOME]
+    __getattr__, __dir__, __all__ = lazy(__name__)

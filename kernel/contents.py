@@ -1,0 +1,284 @@
+"""The public names of the kernel, each once, beside the module that it lives in.
+
+These are the imports that type checkers and editors follow. Nobody imports this module
+at run time: ``lazy`` reads it, and imports a name's module when the name is wanted.
+"""
+
+from .access.permissions import (
+    PermissionRequest as PermissionRequest,
+    SavedApproval as SavedApproval,
+)
+from .access.rules import (
+    deciding_rule as deciding_rule,
+)
+from .configuration.table import (
+    Configuration as Configuration,
+)
+from .contracts import (
+    AgentProfile as AgentProfile,
+    CallNotice as CallNotice,
+    Command as Command,
+    ContextSource as ContextSource,
+    Observation as Observation,
+    PermissionQuestion as PermissionQuestion,
+    Place as Place,
+    Provider as Provider,
+    ProviderRoute as ProviderRoute,
+    Register as Register,
+    Rule as Rule,
+    RuleEffect as RuleEffect,
+    Skill as Skill,
+    SkillProblem as SkillProblem,
+    SkillSource as SkillSource,
+    Tool as Tool,
+    ToolContext as ToolContext,
+)
+from .execution.continuation import (
+    ContinuationReport as ContinuationReport,
+    Moved as Moved,
+    OpenCall as OpenCall,
+)
+from .execution.coordinator import (
+    Outcome as Outcome,
+)
+from .hookspecs import (
+    PROJECT as PROJECT,
+    Hooks as Hooks,
+    hookimpl as hookimpl,
+)
+from .location.services import (
+    DEFAULT_AGENT as DEFAULT_AGENT,
+    LocationHandle as LocationHandle,
+    PermissionsHandle as PermissionsHandle,
+    PluginsHandle as PluginsHandle,
+)
+from .log.commit import (
+    UnreadableEvent as UnreadableEvent,
+)
+from .log.live import (
+    LiveLines as LiveLines,
+    LiveSubscription as LiveSubscription,
+)
+from .log.tail import (
+    Placed as Placed,
+    RuntimeTail as RuntimeTail,
+    Tail as Tail,
+)
+from .models.retry import (
+    RetryPolicy as RetryPolicy,
+)
+from .plugins.instance import (
+    HookLimits as HookLimits,
+    LocationPlugin as LocationPlugin,
+)
+from .plugins.loader import (
+    load_plugins as load_plugins,
+    missing_requirements as missing_requirements,
+)
+from .plugins.object import (
+    PluginState as PluginState,
+)
+from .plugins.set import (
+    PluginSet as PluginSet,
+)
+from .ports import (
+    Reader as Reader,
+    Store as Store,
+    Transaction as Transaction,
+)
+from .runtime import (
+    Runtime as Runtime,
+    open_runtime as open_runtime,
+)
+from .sessions.sessions import (
+    Page as Page,
+    Session as Session,
+    SessionInfo as SessionInfo,
+    Sessions as Sessions,
+)
+from .upkeep.replay import (
+    Export as Export,
+    ExportedEvent as ExportedEvent,
+    Replayed as Replayed,
+)
+from .upkeep.retention import (
+    Pruned as Pruned,
+)
+from .upkeep.verification import (
+    Repaired as Repaired,
+    Verified as Verified,
+)
+from .values.clock import (
+    Clock as Clock,
+)
+from .values.codec import (
+    clean_text as clean_text,
+    from_json as from_json,
+    loads_exact as loads_exact,
+    sanitised as sanitised,
+    to_json as to_json,
+)
+from .values.errors import (
+    AgentNotFoundError as AgentNotFoundError,
+    ApprovalNotFoundError as ApprovalNotFoundError,
+    ConfigurationError as ConfigurationError,
+    ConfigurationUntrustedError as ConfigurationUntrustedError,
+    ConflictError as ConflictError,
+    ContextUnavailableError as ContextUnavailableError,
+    ContinuationChangedError as ContinuationChangedError,
+    CursorInvalidError as CursorInvalidError,
+    DovetailError as DovetailError,
+    EventAggregateError as EventAggregateError,
+    EventDamagedError as EventDamagedError,
+    EventDivergedError as EventDivergedError,
+    EventGapError as EventGapError,
+    EventKindError as EventKindError,
+    EventLogError as EventLogError,
+    EventOwnerError as EventOwnerError,
+    EventVersionError as EventVersionError,
+    ExecutionInterruptedError as ExecutionInterruptedError,
+    InputNotFoundError as InputNotFoundError,
+    InputNotPendingError as InputNotPendingError,
+    InvalidValueError as InvalidValueError,
+    KeyInvalidError as KeyInvalidError,
+    LiveOverflowError as LiveOverflowError,
+    LocationNotFoundError as LocationNotFoundError,
+    MessageNotFoundError as MessageNotFoundError,
+    ModelError as ModelError,
+    ModelNotSelectedError as ModelNotSelectedError,
+    ModelUnknownError as ModelUnknownError,
+    NotFoundError as NotFoundError,
+    OutputNotFoundError as OutputNotFoundError,
+    OwnerFencedError as OwnerFencedError,
+    PermissionDeniedError as PermissionDeniedError,
+    PermissionNotFoundError as PermissionNotFoundError,
+    PermissionRejectedError as PermissionRejectedError,
+    PluginError as PluginError,
+    PluginImportError as PluginImportError,
+    PluginInvalidError as PluginInvalidError,
+    PluginNotFoundError as PluginNotFoundError,
+    PromptConflictError as PromptConflictError,
+    PromptInvalidError as PromptInvalidError,
+    ProviderError as ProviderError,
+    ProviderFault as ProviderFault,
+    RuntimeClosedError as RuntimeClosedError,
+    SessionBusyError as SessionBusyError,
+    SessionNotFoundError as SessionNotFoundError,
+    SkillNotFoundError as SkillNotFoundError,
+    StoreClosedError as StoreClosedError,
+    StoreDamagedError as StoreDamagedError,
+    StoreError as StoreError,
+    StoreForeignError as StoreForeignError,
+    StoreFullError as StoreFullError,
+    StoreLockedError as StoreLockedError,
+    StoreMigrationError as StoreMigrationError,
+    StoreNewerError as StoreNewerError,
+    StoreReadOnlyError as StoreReadOnlyError,
+    StoreUnknownError as StoreUnknownError,
+    ToolDefinitionError as ToolDefinitionError,
+    ToolError as ToolError,
+    ToolFailure as ToolFailure,
+    ToolInputError as ToolInputError,
+    ToolOutputError as ToolOutputError,
+    ToolStaleError as ToolStaleError,
+    ToolUnknownError as ToolUnknownError,
+    UndecodableError as UndecodableError,
+)
+from .values.events import (
+    AgentSwitched as AgentSwitched,
+    ContextUpdated as ContextUpdated,
+    ContinuationAccepted as ContinuationAccepted,
+    ContinuationReported as ContinuationReported,
+    EpochStarted as EpochStarted,
+    Event as Event,
+    EventSetAside as EventSetAside,
+    ExecutionEnded as ExecutionEnded,
+    ExecutionStarted as ExecutionStarted,
+    FactsRecorded as FactsRecorded,
+    LiveDelta as LiveDelta,
+    LiveEvent as LiveEvent,
+    ModelSwitched as ModelSwitched,
+    NoticeAdded as NoticeAdded,
+    OutcomeStatus as OutcomeStatus,
+    PermissionAsked as PermissionAsked,
+    PermissionReplied as PermissionReplied,
+    PermissionReply as PermissionReply,
+    PluginDisabled as PluginDisabled,
+    PromptAdmitted as PromptAdmitted,
+    PromptPromoted as PromptPromoted,
+    PromptRedelivered as PromptRedelivered,
+    PromptWithdrawn as PromptWithdrawn,
+    ReasoningEnded as ReasoningEnded,
+    Retention as Retention,
+    RetryScheduled as RetryScheduled,
+    SessionBudgeted as SessionBudgeted,
+    SessionCreated as SessionCreated,
+    SessionPruned as SessionPruned,
+    SessionRepaired as SessionRepaired,
+    SessionTitled as SessionTitled,
+    StepEnded as StepEnded,
+    StepFailed as StepFailed,
+    StepStarted as StepStarted,
+    TextEnded as TextEnded,
+    ToolCalled as ToolCalled,
+    ToolFailed as ToolFailed,
+    ToolStarted as ToolStarted,
+    ToolSucceeded as ToolSucceeded,
+    event_to_json as event_to_json,
+    kinds as kinds,
+)
+from .values.ids import (
+    MessageId as MessageId,
+    RequestId as RequestId,
+    SessionId as SessionId,
+)
+from .values.location import (
+    Location as Location,
+)
+from .values.messages import (
+    AssistantMessage as AssistantMessage,
+    Message as Message,
+    NoticeMessage as NoticeMessage,
+    Part as Part,
+    ReasoningPart as ReasoningPart,
+    TextPart as TextPart,
+    ToolPart as ToolPart,
+    Usage as Usage,
+    UserMessage as UserMessage,
+)
+from .values.prompt import (
+    AdmittedPrompt as AdmittedPrompt,
+    Budget as Budget,
+    Delivery as Delivery,
+    Input as Input,
+    InputState as InputState,
+    Prompt as Prompt,
+    PromptFile as PromptFile,
+)
+from .values.request import (
+    Finish as Finish,
+    FinishReason as FinishReason,
+    ModelEvent as ModelEvent,
+    ModelInfo as ModelInfo,
+    ModelRequest as ModelRequest,
+    Price as Price,
+    ReasoningDelta as ReasoningDelta,
+    ReasoningEnd as ReasoningEnd,
+    RequestHistory as RequestHistory,
+    TextDelta as TextDelta,
+    TextEnd as TextEnd,
+    ToolCall as ToolCall,
+    ToolInputDelta as ToolInputDelta,
+)
+from .values.tool import (
+    CallState as CallState,
+    Content as Content,
+    EffectClass as EffectClass,
+    Failure as Failure,
+    FileContent as FileContent,
+    Json as Json,
+    ManagedPage as ManagedPage,
+    TextContent as TextContent,
+    ToolDefinition as ToolDefinition,
+    effect_token as effect_token,
+)
