@@ -137,7 +137,9 @@ async def approve(
             save=(target.external,),
             metadata={"path": target.canonical},
         )
-    await context.ask(action, resources, save=tuple(resources), metadata=metadata)
+    await context.ask(
+        action, resources, save=tuple(resources), metadata=metadata, begun=False
+    )
 
 
 def resolve_now(directory: str, given: str, verb: str) -> Target:

@@ -62,6 +62,7 @@ class ToolContext(Protocol):
         *,
         save: Sequence[str] = (),
         metadata: Mapping[str, Json] | None = None,
+        begun: bool | None = None,
     ) -> None:
         """Return when the action on all resources is allowed.
 
@@ -69,9 +70,11 @@ class ToolContext(Protocol):
         waits for the answer, also over a restart of the process. Ask before reading
         or writing anything of the target (law access.1). ``save`` lists what an
         answer of ``always`` remembers, each taken literally; empty means that
-        ``always`` counts as ``once``. A call that was killed while it waited for its
-        first answer counts as not begun, whatever its effect class, and runs again:
-        ask before the first effect.
+        ``always`` counts as ``once``. A call that was stopped while it waited for its
+        first answer counts as not begun, whatever its effect class, and may run again:
+        ask before the first effect. ``begun`` says whether it may have had an effect
+        before this question; None: where an earlier one was allowed already. A tool
+        that asks several things before it does any says False with each.
 
         Raises:
             PermissionDeniedError: a rule denies it. Let it pass: the model is told.

@@ -65,6 +65,8 @@ class AskRequest:
     metadata: Mapping[str, Json] = field(factory=dict)
     message_id: MessageId | None = None
     call_id: str | None = None
+    begun: bool = False
+    """Whether the call may have had an effect before it asks this."""
     guard: Callable[[LogTransaction], None] | None = field(
         default=None, eq=False, repr=False
     )
@@ -537,6 +539,7 @@ def _asked(request: AskRequest, request_id: RequestId) -> PermissionAsked:
         save=tuple(each for each in request.save if _storable(each) == each),
         message_id=request.message_id,
         call_id=None if request.call_id is None else _storable(request.call_id),
+        begun=request.begun,
         metadata=sanitised(dict(request.metadata)),
     )
 

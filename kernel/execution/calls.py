@@ -50,6 +50,9 @@ class CallContext(ToolContext):
         self._call_id = call_id
         self._outputs = outputs
         self._go_on = go_on
+        # Whether this execution was allowed something already, also by a rule: from
+        # there on it may have had an effect.
+        self._allowed = False
         self.rejected = False
         """Whether the person said no and nothing else: the run stops then."""
         self.files: dict[str, str | None] = {}
@@ -86,6 +89,7 @@ class CallContext(ToolContext):
         *,
         save: Sequence[str] = (),
         metadata: Mapping[str, Json] | None = None,
+        begun: bool | None = None,
     ) -> None:
         request = AskRequest(
             session_id=self._session_id,
@@ -96,6 +100,7 @@ class CallContext(ToolContext):
             metadata=metadata or {},
             message_id=self._message_id,
             call_id=self._call_id,
+            begun=self._allowed if begun is None else begun,
             guard=self._guard,
         )
         try:
@@ -103,6 +108,7 @@ class CallContext(ToolContext):
         except PermissionRejectedError as error:
             self.rejected = error.advice is None
             raise
+        self._allowed = True
         await self._go_on()
 
     async def skill(self, name: str) -> Skill:

@@ -24,6 +24,7 @@ from ..values.ids import SessionId
 from ..values.location import Location
 from ..values.messages import ToolPart
 from ..values.tool import EffectClass
+from . import ownership
 from .facts import facts_now
 
 Known = Literal["completed", "not_started", "unknown"]
@@ -72,8 +73,10 @@ class ContinuationReport:
     """Its chain hash, in hexadecimal: everything before it is as it was written."""
     previous_owner: str | None
     """Which worker ran it; None when it never ran."""
-    ended: Literal["never", "ended", "lost"]
-    """``lost``: that worker left no durable end."""
+    ended: Literal["never", "ended", "lost", "running"]
+    """``lost``: that worker left no durable end and holds no lease any more. What
+    became of it is not known: it may have died, or hang. ``running``: its lease holds.
+    No part of the digest: a report is the same while a lease runs out."""
     pending: tuple[str, ...]
     """Inputs that wait, in order."""
     promoted: tuple[str, ...]
@@ -89,7 +92,7 @@ class ContinuationReport:
         fields = {
             name: to_json(getattr(self, name))
             for name in field_names(type(self))
-            if name != "digest"
+            if name not in ("digest", "ended")
         }
         return hashlib.sha256(dumps(fields)).hexdigest()[:32]
 
@@ -100,22 +103,28 @@ class ContinuationReport:
 
 
 async def report_of(
-    log: EventLog, services: LocationServices, history: History
+    log: EventLog, services: LocationServices, history: History, taker: str
 ) -> ContinuationReport:
-    """Compute the report of a session as things are now."""
+    """Compute the report of a session as things are now.
+
+    ``taker`` is the worker that may go on with it: a lease of its own holds nothing.
+    Empty for one that only looks.
+    """
     session_id = SessionId(history.session_id)
     left = history.left
 
-    def look(rows: Reader) -> tuple[tuple[str, ...], str]:
+    def look(rows: Reader) -> tuple[tuple[str, ...], str, bool]:
         trusted = rows.events(
             session_id, after=left.trusted - 1, limit=1, upto=left.trusted
         )
         return (
             tuple(row.id for row in rows.pending_inputs(session_id)),
             trusted[0].hash.hex() if trusted else "",
+            ownership.held_until(rows, session_id, taker, now) is not None,
         )
 
-    pending, trusted_hash = await log.read(look)
+    now = log.clock.now()
+    pending, trusted_hash, held = await log.read(look)
     return ContinuationReport(
         session_id=session_id,
         location=services.location,
@@ -125,6 +134,8 @@ async def report_of(
         ended=(
             "never"
             if left.owner is None
+            else "running"
+            if left.running and held
             else "lost"
             if left.running or left.unaccepted
             else "ended"

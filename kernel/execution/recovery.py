@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ..access.permissions import INTERRUPT
-from ..history.fold import UNACCEPTED
+from ..history.fold import UNACCEPTED, History, Reach
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction, event_at
 from ..ports import Reader
@@ -25,14 +25,17 @@ from ..values.events import (
     ToolFailed,
 )
 from ..values.messages import AssistantMessage, ToolPart
-from ..values.tool import Failure
+from ..values.tool import EffectClass, Failure
 from .continuation import ContinuationReport, report_of
 from .coordinator import DrainControl, Outcome
 from .execution import Execution
 
 Policy = Literal["report", "clean", "always"]
 
-LOST = "the process that ran it ended"
+LEFT = "whoever worked on it left no outcome"
+"""Why a call or a Step of another worker is settled. Whether that worker ended, hangs
+or was only fenced is not known, so nothing is said of it."""
+STOPPED = "it was interrupted"
 INTERRUPTED = "tool.interrupted"
 NOT_STARTED = "tool.not_started"
 
@@ -52,7 +55,9 @@ async def admit(
     Acceptance, report and the new beginning are one commit. Without acceptance the
     report is recorded, and the execution ends as paused.
     """
-    report = await report_of(execution.log, services, execution.history)
+    report = await report_of(
+        execution.log, services, execution.history, execution.owner
+    )
     left = execution.history.left
     events: list[Event] = []
     if left.reported != report.digest:
@@ -124,13 +129,20 @@ def _begin(tx: LogTransaction, events: list[Event]) -> None:
 # --- settling ---------------------------------------------------------------------
 
 
-def settle_open(rows: Reader, message: AssistantMessage, why: str) -> list[Event]:
-    """Return the events that settle a message: each open call, then the Step.
+def settle_open(rows: Reader, history: History, why: str) -> list[Event]:
+    """Return the events that settle the open message of a session, if there is one:
+    each open call, then the Step.
 
     The transcript that results has a result for every call (law tools.2).
     """
-    left = [part for part in message.calls if not part.settled]
-    settled = [settled_call(message, part, why) for part in left]
+    message = history.open
+    if message is None:
+        return []
+    settled = [
+        settled_call(message, part, history.reach(part.call_id), why)
+        for part in message.calls
+        if not part.settled
+    ]
     return [*with_questions(rows, settled), cut_step(message, why)]
 
 
@@ -159,13 +171,19 @@ def with_questions(rows: Reader, settled: Sequence[ToolFailed]) -> list[Event]:
     return [*events, *settled]
 
 
-def settled_call(message: AssistantMessage, part: ToolPart, why: str) -> ToolFailed:
-    """Return the settlement of a call that will not be repeated."""
+def settled_call(
+    message: AssistantMessage, part: ToolPart, reach: Reach, why: str
+) -> ToolFailed:
+    """Return the settlement of a call that will not be repeated.
+
+    ``reach`` is how far it may have come: of a call that is proven not to have begun
+    nothing else is said (law recovery.7).
+    """
     return ToolFailed(
         session_id=message.session_id,
         message_id=message.id,
         call_id=part.call_id,
-        failure=_call_failure(part, why),
+        failure=_call_failure(part.effect, reach, why),
     )
 
 
@@ -178,11 +196,25 @@ def cut_step(message: AssistantMessage, why: str) -> StepFailed:
     )
 
 
-def _call_failure(part: ToolPart, why: str) -> Failure:
-    if part.state == "called":
+def _call_failure(effect: EffectClass | None, reach: Reach, why: str) -> Failure:
+    # What stands here is all that the model will ever know of the call. Each sentence
+    # is true whoever stopped it, and whether that worker lives or not.
+    if reach == "called":
         return Failure(NOT_STARTED, f"The call did not start: {why}.")
+    if reach == "asking":
+        return Failure(
+            NOT_STARTED,
+            f"The call did not start: {why} before it was allowed. It changed nothing.",
+        )
+    if effect == "pure":
+        return Failure(
+            INTERRUPTED,
+            f"The call has no result: {why}. It changes nothing, so it can be made "
+            "again.",
+        )
     return Failure(
         INTERRUPTED,
-        f"The call was cut off ({why}). It may have had its effect, wholly, partly or "
-        "not at all, and it was not repeated. Check before you rely on either.",
+        f"The outcome of the call is unknown: {why}. It may have had its effect, "
+        "wholly, partly or not at all, and it is not repeated by itself. Check before "
+        "you rely on either.",
     )

@@ -35,7 +35,7 @@ from .continuation import ContinuationReport, report_of
 from .coordinator import DrainControl, Outcome
 from .execution import Execution, ExecutionSettings
 from .ownership import LeaseHeldError, Standing
-from .recovery import settle_open
+from .recovery import STOPPED, settle_open
 from .step import Step
 
 logger = logging.getLogger(__name__)
@@ -294,7 +294,8 @@ class Runner:
 
         row = await self._log.read(read)
         async with self._use(Location(row.directory, row.workspace)) as services:
-            return await report_of(self._log, services, history)
+            taker = "" if session_id in self._running else self._owner
+            return await report_of(self._log, services, history, taker)
 
     async def _interrupted(self, execution: Execution, control: DrainControl) -> None:
         if control.reason is None or (
@@ -305,10 +306,10 @@ class Runner:
         if execution.started:
             # What was committed last may not have been taken in when it was cancelled.
             await execution.catch_up()
-        left = execution.history.open if execution.started else None
+        history = execution.history if execution.started else None
 
         def settling(rows: Reader) -> Sequence[Event]:
-            return settle_open(rows, left, "it was interrupted") if left else ()
+            return settle_open(rows, history, STOPPED) if history else ()
 
         await execution.end(
             Outcome("interrupted", Failure("execution.interrupted", why)), settling

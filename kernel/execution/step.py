@@ -66,7 +66,14 @@ from .execution import Execution
 from .facts import facts_now, tool_digests
 from .outputs import ManagedOutputs
 from .publisher import Publisher
-from .recovery import LOST, cut_step, settle_open, settled_call, with_questions
+from .recovery import (
+    LEFT,
+    STOPPED,
+    cut_step,
+    settle_open,
+    settled_call,
+    with_questions,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +162,7 @@ class Step:
         self._message_id = message.id
         self._going_on = True
         parts = {part.call_id: part for part in message.calls}
-        self._settlement = cut_step(message, LOST)
+        self._settlement = cut_step(message, LEFT)
         plans = {call.call_id: self._plan_again(message, parts, call) for call in calls}
         done: list[ToolFailed] = []
         for call_id, plan in plans.items():
@@ -190,13 +197,13 @@ class Step:
         if call.action == "none":
             return None
         if call.action == "settle":
-            return settled_call(message, part, LOST)
+            return self._left(message, part)
         facts = self._execution.history.facts
         known = facts.tools.get(call.tool) if facts else None
         if tool_digests(self._advertised).get(call.tool) != known:
             # Not the tool that was advertised (law tools.3).
             if call.known == "unknown":
-                return settled_call(message, part, LOST)
+                return self._left(message, part)
             stale: DovetailError = ToolStaleError(call.tool)
             return ToolFailed(
                 session_id=self._session_id,
@@ -217,6 +224,10 @@ class Step:
             )
         return plan
 
+    def _left(self, message: AssistantMessage, part: ToolPart) -> ToolFailed:
+        reach = self._execution.history.reach(part.call_id)
+        return settled_call(message, part, reach, LEFT)
+
     async def _reconcile(self, call: ToolCall, plan: Runnable) -> None:
         """Ask the tool what became of a call before deciding about it."""
         context = self._context(call)
@@ -228,7 +239,7 @@ class Step:
             message = self._execution.history.open
             assert message is not None
             [part] = [one for one in message.calls if one.call_id == call.call_id]
-            settled = Failed(settled_call(message, part, LOST).failure)
+            settled = Failed(self._left(message, part).failure)
         else:
             if found is None:
                 await self._execute(call, plan)
@@ -696,10 +707,9 @@ class Step:
         """Leave a valid transcript behind (law execution.5)."""
         execution = self._execution
         await execution.commit(lambda tx: _append(tx, held))
-        if (left := execution.history.open) is not None:
-            why = "it was interrupted"
+        if (history := execution.history).open is not None:
             await execution.commit(
-                lambda tx: _append(tx, settle_open(tx.rows, left, why))
+                lambda tx: _append(tx, settle_open(tx.rows, history, STOPPED))
             )
 
 

@@ -32,8 +32,9 @@ from ..values.tool import Failure
 
 Reach = Literal["called", "started", "asking", "begun"]
 """How far a call without a result may have come: its executor did not run; it ran and
-may have had its effect; it waits for the answer to its first question, so that it had
-none; it went on from a question, or was left by a worker while it ran."""
+may have had its effect; it waits for the answer to a question that it asked before any
+effect, so that it had none; it went on from a question, or was left by a worker while
+it ran."""
 
 
 class _Open:
@@ -51,6 +52,9 @@ class _Open:
         self.parts: list[Part] = []
         self._calls: dict[str, int] = {}
         self._reach: dict[str, Reach] = {}
+        # Calls that another worker left after they may have had an effect: whatever
+        # they ask now, they may have had it then.
+        self._left: set[str] = set()
 
     def reach(self, call_id: str) -> Reach:
         """Return how far a call that has no result may have come."""
@@ -61,8 +65,9 @@ class _Open:
         for call_id, reach in self._reach.items():
             if reach == "asking":
                 self._reach[call_id] = "called"
-            elif reach == "started":
+            elif reach in ("started", "begun"):
                 self._reach[call_id] = "begun"
+                self._left.add(call_id)
 
     def apply(self, event: e.Event) -> None:
         """Take in one event of this message."""
@@ -86,8 +91,7 @@ class _Open:
             fresh = self.reach(event.call_id) == "called"
             self._reach[event.call_id] = "started" if fresh else "begun"
         elif isinstance(event, e.PermissionAsked):
-            if event.call_id is not None and self.reach(event.call_id) == "started":
-                self._reach[event.call_id] = "asking"
+            self._asked(event)
         elif isinstance(event, e.ToolSucceeded):
             self._change(event.call_id, state="succeeded", content=event.content)
         elif isinstance(event, e.ToolFailed):
@@ -106,6 +110,16 @@ class _Open:
                 usage=event.usage,
                 ended=event.created,
             )
+
+    def _asked(self, event: e.PermissionAsked) -> None:
+        call_id = event.call_id
+        if (
+            call_id is not None
+            and not event.begun
+            and call_id not in self._left
+            and self.reach(call_id) in ("started", "begun")
+        ):
+            self._reach[call_id] = "asking"
 
     def _change(self, call_id: str, **changes: Any) -> None:
         index = self._calls[call_id]

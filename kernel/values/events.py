@@ -451,6 +451,8 @@ class PermissionAsked(Event):
     """What ``always`` would remember."""
     message_id: MessageId | None = None
     call_id: str | None = None
+    begun: bool = False
+    """Whether the call may have had an effect before it asked (law recovery.3)."""
     metadata: Mapping[str, Json] = field(factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""Continuing: what an earlier process left, found and told to a person.
+"""Continuing: what an earlier worker left, found and told to a person.
 
 Owns how the Continuation Report is shown, and finding out whether a process that left
 no end is still at work. Decides nothing: a person, an option or a prompt does.
@@ -122,7 +122,7 @@ def summary(report: Json) -> str:
 
 def _summary(unknown: int, moved: int) -> str:
     calls, things = _count(unknown, "call"), _count(moved, "thing")
-    return f"left by a lost process: {calls} of unknown outcome, {things} moved"
+    return f"left unfinished: {calls} of unknown outcome, {things} moved"
 
 
 def acceptance(by: str) -> str:
@@ -147,8 +147,10 @@ def _count(number: int, noun: str) -> str:
 def _where(report: ContinuationReport) -> list[str]:
     owner = f" ({visible(report.previous_owner)})" if report.previous_owner else ""
     ended = {
-        "lost": f"the process that ran this session{owner} was lost",
-        "ended": f"the process that ran this session{owner} ended",
+        # Not that its process ended: it may hang, and nobody here can tell.
+        "lost": f"the worker that ran this session{owner} recorded no end of it",
+        "ended": f"the last run of this session{owner} ended",
+        "running": f"a worker{owner} runs this session",
         "never": "this session never ran",
     }[report.ended]
     position = f"trusted: up to event {report.trusted_seq}, {report.trusted_hash[:16]}"

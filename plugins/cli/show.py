@@ -41,8 +41,8 @@ from .transcript import Transcript
 def show_command(id: str, db: str | None, as_json: bool) -> None:
     """Show a session: what is known of it, its transcript, and what was left.
 
-    Where a process that ran it was lost, the Continuation Report says what is trusted
-    and what must be looked at before it goes on.
+    Where its last run has no end, the Continuation Report says what is trusted and what
+    must be looked at before it goes on.
     """
     anyio.run(_show, id, db, as_json, Terminal())
 

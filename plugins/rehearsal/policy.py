@@ -49,9 +49,11 @@ _WRONG = re.compile(
     r"the (?:old|text)|old_string|tool\b.*\b(?:failed|broke)|the tool)",
     re.I,
 )
-# What became of the call is not known: its process died, or somebody stopped it.
+# What became of the call is not known: nobody recorded it, or somebody stopped it.
 _CUT_OFF = re.compile(
-    r"^\s*(?:<?error\W+)?the call (?:was (?:cut off|interrupted)|did not start)\b", re.I
+    r"^\s*(?:<?error\W+)?the (?:outcome of the call is unknown|call "
+    r"(?:was (?:cut off|interrupted)|has no result|did not start))\b",
+    re.I,
 )
 _PATH_AT_START = re.compile(r"^\s*(?:[-*] )?([^\n:*?\"<>|]+?\.py)(?=:|\s*$)", re.M)
 _NUMBERED = re.compile(r"^\s*(\d+)(\t|→| ?\| |: |:|\|)")

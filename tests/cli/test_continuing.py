@@ -113,7 +113,7 @@ async def test_after_a_kill_a_person_sees_the_report_accepts_and_nothing_is_repe
             child.process.kill()
             assert await child.process.wait() == -9
         async with home.at_terminal("run", "--continue", environment=PLAIN) as person:
-            await person.until("the process that ran this session (own_")
+            await person.until("the worker that ran this session (own_")
             await person.until("* bash echo ran >> effects")
             await person.until("outcome unknown (unsafe): not repeated")
             await person.until("moved since: nothing")
@@ -121,7 +121,7 @@ async def test_after_a_kill_a_person_sees_the_report_accepts_and_nothing_is_repe
             await person.type("y\n")
             await person.until("accepted by a person")
             await person.until("* bash echo ran >> effects")
-            await person.until("failed: The call was cut off")
+            await person.until("failed: The outcome of the call is unknown")
             await person.until("It was done once.")
             assert await person.end() == 0
         assert held.effects == ["ran"]
@@ -183,7 +183,7 @@ async def test_a_new_prompt_accepts_and_shows_in_short_what(
         assert done.code == 0
         told = done.err.splitlines()
         assert told[-3] == (
-            "left by a lost process: 1 call of unknown outcome, 1 thing moved; "
+            "left unfinished: 1 call of unknown outcome, 1 thing moved; "
             "this prompt accepts it"
         )
         assert told[-1].startswith("  * bash echo ran >> effects")
@@ -360,7 +360,7 @@ async def test_show_tells_what_was_left_and_then_who_accepted_it(
     assert told["continuation"] is None
     assert (told["accepted"]["by"], told["accepted"]["digest"]) == ("person", digest)
     assert (
-        "(left by a lost process: 1 call of unknown outcome, 0 things moved)\n"
+        "(left unfinished: 1 call of unknown outcome, 0 things moved)\n"
         "(going on: accepted by a person)\n"
     ) in shown.out
     assert "report " not in shown.out

@@ -37,7 +37,7 @@ async def test_the_demo_kills_its_run_goes_on_and_says_what_to_look_at(
     assert "\n* bash " in done.out
     assert "was killed, while the command ran. ---\n" in done.out
     assert "(going on: accepted by a person)\n" in done.out
-    assert "- failed: The call was cut off (" in done.out
+    assert "- failed: The outcome of the call is unknown: " in done.out
     assert "- exit code 1, " in done.out
     assert "\n* edit ledger/averages.py - ok, " in done.out
     assert "\nThe tests pass now.\n" in done.out
@@ -55,7 +55,7 @@ async def test_the_demo_kills_its_run_goes_on_and_says_what_to_look_at(
     assert id in listed.out
     assert "outcome   succeeded" in shown.out
     assert "* edit ledger/averages.py - ok" in shown.out
-    assert "(left by a lost process: 1 call of unknown outcome, 0 thing" in shown.out
+    assert "(left unfinished: 1 call of unknown outcome, 0 thing" in shown.out
     assert "tool.succeeded" in logged.out
     # Nothing of it went into the person's own database.
     assert (await home.do("sessions", "--json")).out == ""

@@ -77,7 +77,7 @@ def test_each_call_says_what_is_known_of_it_and_what_becomes_of_it() -> None:
         "  * bash do 6 - not started: not repeated, and the model is told so",
     ]
     assert lines[:2] == [
-        "the process that ran this session (own_1) was lost",
+        "the worker that ran this session (own_1) recorded no end of it",
         "trusted: up to event 7, abababababababab",
     ]
     assert lines[-3:] == [
@@ -121,7 +121,7 @@ json = st.recursive(
 @given(json | st.fixed_dictionaries({"calls": json, "moved": json}))
 def test_a_recorded_report_of_any_shape_is_one_line(report: Any) -> None:
     """A session may come from another database, with a report of any making."""
-    assert summary(report).startswith("left by a lost process: ")
+    assert summary(report).startswith("left unfinished: ")
     assert "\n" not in summary(report)
 
 
@@ -143,8 +143,7 @@ def test_the_transcript_says_what_was_left_and_who_accepted_it(
     reported = ContinuationReported(session_id=S, digest="d", report=report)
     accepted = ContinuationAccepted(session_id=S, digest="d", by=by)
     assert transcript.take(reported) + transcript.take(accepted) == (
-        "(left by a lost process: 1 call of unknown outcome, 0 things moved)\n"
-        f"({told})\n"
+        f"(left unfinished: 1 call of unknown outcome, 0 things moved)\n({told})\n"
     )
 
 

@@ -568,7 +568,7 @@ async def test_an_unsafe_call_is_never_repeated_and_the_model_is_told(
         assert ran.tokens == []
         assert await codes_of(session) == ["tool.interrupted"]
         [sent] = provider.histories
-        assert "was not repeated" in sent[1].calls[0].text  # type: ignore[union-attr]
+        assert "is not repeated by itself" in sent[1].calls[0].text  # type: ignore[union-attr]
 
 
 @pytest.mark.law("recovery.2")

@@ -56,6 +56,7 @@ class FakeToolContext:
         *,
         save: Sequence[str] = (),
         metadata: Mapping[str, Any] | None = None,
+        begun: bool | None = None,
     ) -> None:
         self.asked.append((action, tuple(resources)))
         self.saves.append(tuple(save))

@@ -90,6 +90,7 @@ class RecordingContext(ToolContext):
         *,
         save: Sequence[str] = (),
         metadata: Mapping[str, Json] | None = None,
+        begun: bool | None = None,
     ) -> None:
         watch = self._watch
         opened = tuple(watch.opened) if watch else ()
