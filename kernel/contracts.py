@@ -82,6 +82,16 @@ class ToolContext(Protocol):
         """
         ...
 
+    async def allowing(self, action: str) -> Callable[[str], bool]:
+        """Return what tells of one resource whether the action is allowed as things
+        stand now, without asking anybody and without leaving a trace.
+
+        For tools that look at many things at once: what is denied, or would have to
+        be asked for, is left out before it decides anything, and the result says how
+        many were. Quick, synchronous, and good for the length of one call.
+        """
+        ...
+
     async def skill(self, name: str) -> "Skill":
         """Return the skill that the Location offers now under that name.
 
@@ -334,6 +344,10 @@ class CallNotice:
 # --- what registering hooks are handed --------------------------------------------
 
 
+def _allow(action: str, resource: str) -> RuleEffect:
+    return "allow"
+
+
 @frozen
 class Place:
     """Where a registering hook is called: one plugin in one Location."""
@@ -350,6 +364,10 @@ class Place:
     """The configured ``[providers.NAME]`` tables, for provider plugins."""
     skill_folders: Sequence[str] = ()
     """The configured folders to look for skills in."""
+    effect: Callable[[str, str], RuleEffect] = field(default=_allow, repr=False)
+    """What the rules of the Location's own agent say of an action on one resource, for
+    contributions that touch something while nobody calls a tool. Any thread may call
+    it, once everything is registered."""
 
 
 R = TypeVar("R", contravariant=True)

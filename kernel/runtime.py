@@ -365,6 +365,7 @@ class Runtime:
                     environment=MappingProxyType(self._environment),
                     providers=configuration.providers,
                     skill_folders=configuration.skill_folders,
+                    effect=lambda action, resource: services.effect(action, resource),
                 ),
                 tables=configuration.plugins,
                 left_out=dict.fromkeys(

@@ -19,7 +19,7 @@ from itertools import count
 from typing import Literal, get_args
 
 import anyio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..contracts import Rule, RuleEffect
 from ..log.commit import EventLog, LogTransaction, event_at
@@ -39,7 +39,7 @@ from ..values.events import PermissionAsked, PermissionReplied, PermissionReply
 from ..values.ids import MessageId, RequestId, SessionId, new_id
 from ..values.location import Location
 from ..values.tool import Json
-from .rules import decide, deciding_rule
+from .rules import decide, deciding_rule, matches
 
 logger = logging.getLogger(__name__)
 
@@ -171,10 +171,7 @@ class Permissions:
                 raise PermissionDeniedError(
                     request.action, request.resources, f"plugin {who!r} denies it"
                 )
-            # As a rule, so that it counts wherever rules do: an `ask` is stricter than
-            # any approval, an `allow` is what holds where nothing else is said.
-            said = Rule("*", "*", effect, tightens=effect == "ask")
-            rules = (said, *rules)
+            rules = (_as_rule(effect), *rules)
         effect = decide(request.action, request.resources, rules)
         if effect != "ask" and not await self._left_by(request):
             return _conclude(effect, request, rules)
@@ -192,6 +189,37 @@ class Permissions:
         if effect == "ask":
             effect = "allow" if self._policy == "allow" else "ask"
         return _conclude(effect, request, rules)
+
+    async def allowing(self, request: AskRequest) -> Callable[[str], bool]:
+        """Return what tells of one resource whether the action is allowed now.
+
+        It decides as ``ask`` would and never asks: where a person would have to be
+        asked, the answer is no. Resources of the request are not looked at.
+        """
+        action = request.action
+        rules = [
+            rule
+            for rule in self._rules_for(request.agent)
+            if matches(rule.action, action)
+        ]
+        now = self._log.clock.now()
+        approvals = [
+            row
+            for row in await self._log.read(
+                lambda rows: self._approvals(rows, request.agent, now)
+            )
+            if row.action == action
+        ]
+
+        def allowed(resource: str) -> bool:
+            answer = self._answer(evolve(request, resources=(resource,)))
+            if answer is not None and answer[0] == "deny":
+                return False
+            said = () if answer is None else (_as_rule(answer[0]),)
+            effect = decide(action, (resource,), (*said, *rules), approvals)
+            return effect == "allow" or (effect == "ask" and self._policy == "allow")
+
+        return allowed
 
     async def _left_by(self, request: AskRequest) -> bool:
         """Return whether the call may have left a request in an earlier process."""
@@ -504,6 +532,13 @@ class Permissions:
 
 def _no_answer(request: AskRequest) -> None:
     return None
+
+
+def _as_rule(answer: RuleEffect) -> Rule:
+    """Return what a plugin answered as a rule, so that it counts wherever rules do: an
+    ``ask`` is stricter than any approval, an ``allow`` holds where nothing else does.
+    """
+    return Rule("*", "*", answer, tightens=answer == "ask")
 
 
 # --- what a request is ------------------------------------------------------------

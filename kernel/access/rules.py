@@ -12,17 +12,45 @@ in a command, and whoever names a path as a resource names it with ``/``.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from ..contracts import Rule, RuleEffect
 from ..ports import ApprovalRow
 
+_KEY_FILES = (
+    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "id_xmss*"),
+    *("*.pem", "*.key", "*.ppk", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx"),
+    *(".env*", "*.env", "*.env.*"),
+    *(".netrc", "_netrc", ".npmrc", ".pypirc", ".git-credentials", ".git/config"),
+    *(".pgpass", ".my.cnf", ".htpasswd", ".dockercfg", ".docker/config.json"),
+    *(".ssh/*", ".gnupg/*", ".aws/*", ".azure/*", ".kube/*", ".vault-token"),
+    *(".config/gh/*", ".config/gcloud/*", ".config/hub", ".config/dovetail/*"),
+    *(".cargo/credentials*", ".gem/credentials", ".terraform.d/*", ".terraformrc"),
+    *("*.tfstate", "*.tfstate.*"),
+)
+"""What is asked for before it is read, wherever it lies: it is likely to hold a key.
+
+``.config/dovetail`` is where a person's own ``api_key`` may be.
+"""
+
+_EXAMPLES = ("*.env.example", "*.env.sample", "*.env.template", "*.env.dist")
+
+
+def _anywhere(names: Iterable[str], effect: RuleEffect) -> Iterator[Rule]:
+    for name in names:
+        yield Rule("read", name, effect)
+        if not name.startswith("*"):
+            yield Rule("read", f"*/{name}", effect)
+
+
 DEFAULT_RULES: Sequence[Rule] = (
     Rule("read", "*", "allow"),
-    Rule("read", "*.env", "ask"),
-    Rule("read", "*.env.*", "ask"),
-    Rule("read", "*.env.example", "allow"),
+    # Keys of any name, but not a module that happens to be called so.
+    *_anywhere(["id_*"], "ask"),
+    *_anywhere(["id_*.*"], "allow"),
+    *_anywhere(_KEY_FILES, "ask"),
+    *_anywhere(_EXAMPLES, "allow"),
     Rule("glob", "*", "allow"),
     Rule("grep", "*", "allow"),
     Rule("skill", "*", "allow"),

@@ -111,6 +111,18 @@ class CallContext(ToolContext):
         self._allowed = True
         await self._go_on()
 
+    async def allowing(self, action: str) -> Callable[[str], bool]:
+        return await self._services.permissions.allowing(
+            AskRequest(
+                session_id=self._session_id,
+                agent=self._agent,
+                action=action,
+                resources=(),
+                message_id=self._message_id,
+                call_id=self._call_id,
+            )
+        )
+
     async def skill(self, name: str) -> Skill:
         return await self._services.skills.get(name)
 

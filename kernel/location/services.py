@@ -19,7 +19,7 @@ from ..access.permissions import (
     Permissions,
     SavedApproval,
 )
-from ..access.rules import deciding_rule
+from ..access.rules import decide, deciding_rule
 from ..configuration.table import Configuration
 from ..context.registry import ContextRegistry
 from ..contracts import (
@@ -103,6 +103,15 @@ class LocationServices:
     def forbidding(self) -> Sequence[Registration[Rule]]:
         """Return the rules of plugins that deny or ask; of these the strictest wins."""
         return [one for one in self.plugin_rules.all() if one.item.effect != "allow"]
+
+    def effect(self, action: str, resource: str) -> RuleEffect:
+        """Return what the rules of the Location's own agent say of one resource."""
+        rules = self.rules(self.configuration.agent or DEFAULT_AGENT)
+        effects = [decide(action, (resource,), rules)]
+        for one in self.forbidding():
+            if deciding_rule(action, resource, [one.item]):
+                effects.append(one.item.effect)
+        return max(effects, key=_STRICTNESS.__getitem__)
 
     def decide(self, request: AskRequest) -> tuple[RuleEffect, str] | None:
         """Return the strictest answer of the plugins, and whose it is.

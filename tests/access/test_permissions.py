@@ -18,6 +18,7 @@ from dovetail.kernel import (
     PermissionRejectedError,
     PermissionReplied,
     Rule,
+    RuleEffect,
     RuntimeClosedError,
     SessionCreated,
     SessionId,
@@ -172,6 +173,54 @@ class Asker:
     async def ended(self) -> Any:
         await self.done.wait()
         return self.result
+
+
+# --- telling without asking --------------------------------------------------------
+
+
+@pytest.mark.law("access.7")
+async def test_what_may_be_done_without_a_question_can_be_told_of_many_things(
+    process: Process,
+) -> None:
+    """It decides as asking would, also by what was approved, and leaves no trace."""
+    await approve(process, want("asked.py", save=["saved.py"], action="read"))
+    await approve(process, want("asked.py", save=["other.py"], action="edit"))
+    before = await process.events()
+    rules = (
+        Rule("read", "src/*", "allow"),
+        Rule("edit", "*", "allow"),
+        Rule("*", "src/secret*", "deny"),
+        Rule("read", "src/*.env", "ask"),
+    )
+    names = ("src/a.py", "src/secret.py", "src/x.env", "b.py", "saved.py", "other.py")
+    for policy, unasked in (("ask", False), ("deny", False), ("allow", True)):
+        at = process.at(Location(HERE), lambda _: rules, policy)
+        allowed = await at.allowing(want(action="read"))
+        told = [allowed(name) for name in names]
+        assert told == [True, False, unasked, unasked, True, unasked]
+    assert await process.events() == before
+
+
+@pytest.mark.law("access.7")
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [("allow", (True, False)), ("ask", (False, False)), ("deny", (False, False))],
+)
+async def test_a_plugin_s_answer_counts_there_as_it_does_when_asking(
+    process: Process, answer: RuleEffect, expected: tuple[bool, bool]
+) -> None:
+    def said(request: AskRequest) -> tuple[RuleEffect, str] | None:
+        return (answer, "guard") if request.resources[0] == "a.py" else None
+
+    permissions = Permissions(
+        Location(HERE),
+        process.log,
+        lambda _: (Rule("read", "b.py", "deny"),),
+        "ask",
+        said,
+    )
+    allowed = await permissions.allowing(want(action="read"))
+    assert (allowed("a.py"), allowed("b.py")) == expected
 
 
 # --- deciding ---------------------------------------------------------------------

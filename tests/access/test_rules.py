@@ -230,6 +230,42 @@ def test_an_agent_may_look_around_and_asks_for_the_rest(
     assert decide(action, [resource], DEFAULT_RULES) == expected
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".env", ".envrc", ".env.local", ".env-old", ".env_prod", ".env~", "prod.env"),
+        *("id_rsa", "id_ed25519", "id_ecdsa_sk", "id_work", "id_rsa.bak", "server.pem"),
+        *("tls.key", "store.p12", ".netrc", ".npmrc", ".pypirc", ".git-credentials"),
+        *(".ssh/config", ".ssh/keys/one", ".aws/credentials", ".kube/config"),
+        *(".config/gh/hosts.yml", ".docker/config.json", ".gnupg/private-keys-v1.d/x"),
+        *("terraform.tfstate", "prod.tfstate.backup", ".git/config", ".pgpass"),
+    ],
+)
+def test_a_file_that_is_likely_to_hold_a_key_is_asked_for_wherever_it_lies(
+    name: str,
+) -> None:
+    for place in ("", "deploy/", "/home/somebody/", "a/b/c/"):
+        assert decide("read", [f"{place}{name}"], DEFAULT_RULES) == "ask"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "environment.py",
+            "my_env.py",
+            "env/settings.py",
+            ".env.example",
+            "x/.env.dist",
+        ),
+        *("id_map.py", "src/id_generator.ts", "width.py", "docs/ssh.md", "keys.py"),
+        *(".github/workflows/ci.yml", "main.tf", "awsome.md", "kube/deploy.yaml"),
+    ],
+)
+def test_a_file_that_only_sounds_like_one_is_not(name: str) -> None:
+    assert decide("read", [name], DEFAULT_RULES) == "allow"
+
+
 @pytest.mark.parametrize("action", ["edit", "write", "bash", "external_directory"])
 def test_what_is_asked_by_default_can_be_approved_for_good(action: str) -> None:
     assert decide(action, ["x"], DEFAULT_RULES, [approval(action, "x")]) == "allow"

@@ -1,6 +1,7 @@
 """A ToolContext for tests of tools: records what is asked and decides by a function."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class FakeToolContext:
         self.location = Location.at(directory)
         self.deny = tuple(deny)
         self.decide = decide
+        self.closed: tuple[str, ...] = ()
+        """Patterns of what may not be touched without a question."""
         self.skills = {skill.name: skill for skill in skills}
         self.asked: list[tuple[str, tuple[str, ...]]] = []
         self.saves: list[tuple[str, ...]] = []
@@ -67,6 +70,12 @@ class FakeToolContext:
             answer = self.decide(action, resources)
             if answer is not None:
                 await answer
+
+    async def allowing(self, action: str) -> Callable[[str], bool]:
+        return lambda resource: (
+            action not in self.deny
+            and not any(fnmatchcase(resource, one) for one in self.closed)
+        )
 
     async def managed(
         self, key: str, offset: int = 1, limit: int = 2_000

@@ -101,6 +101,9 @@ class RecordingContext(ToolContext):
         if self._deny:
             raise PermissionDeniedError(action, list(resources))
 
+    async def allowing(self, action: str) -> Callable[[str], bool]:
+        return lambda resource: not self._deny
+
     async def skill(self, name: str) -> Skill:
         for one in self._case.suite.skills:
             if one.name == name:
