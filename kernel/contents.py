@@ -118,6 +118,9 @@ from .values.codec import (
     sanitised as sanitised,
     to_json as to_json,
 )
+from .values.encoding import (
+    text_encoding as text_encoding,
+)
 from .values.errors import (
     AgentNotFoundError as AgentNotFoundError,
     ApprovalNotFoundError as ApprovalNotFoundError,

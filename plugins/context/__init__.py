@@ -4,6 +4,7 @@
 worker thread where it touches the disk.
 """
 
+from functools import partial
 from pathlib import Path
 
 from dovetail.kernel import ContextSource, Place, Register, hookimpl
@@ -22,7 +23,8 @@ class ContextPlugin:
         """Offer the three sources."""
         register(environment_source(place.location))
         register(date_source())
-        register(instructions_source(place.location.path, _home()))
+        reading = partial(place.effect, "read")
+        register(instructions_source(place.location.path, _home(), reading))
 
 
 def _home() -> Path | None:

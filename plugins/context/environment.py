@@ -11,8 +11,6 @@ from datetime import date
 from anyio import to_thread
 from dovetail.kernel import ContextSource, Location, Observation
 
-from .checkout import checkout_root
-
 _PLATFORMS = {"darwin": "macOS", "linux": "Linux", "win32": "Windows"}
 
 
@@ -20,9 +18,7 @@ def environment_source(location: Location) -> ContextSource:
     """Return the source that tells the directory, the platform and the checkout."""
 
     async def observe() -> Observation:
-        root = await to_thread.run_sync(
-            checkout_root, location.path, abandon_on_cancel=True
-        )
+        root = await to_thread.run_sync(location.checkout, abandon_on_cancel=True)
         return Observation(
             "Environment:\n"
             f"- Working directory: {location.directory}\n"

@@ -4,6 +4,7 @@ The search, and the YAML reader with it, is loaded at the first use, in a worker
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from anyio import to_thread
 from dovetail.kernel import (
@@ -29,7 +30,9 @@ class SkillsPlugin:
             # Here and not above: a Location without use for skills pays nothing.
             from .folders import find_skills, skill_folders
 
-            return find_skills(skill_folders(place.location.path, place.skill_folders))
+            location = place.location.path
+            folders = skill_folders(location, place.skill_folders)
+            return find_skills(location, folders, partial(place.effect, "read"))
 
         async def find() -> Sequence[Skill | SkillProblem]:
             return await to_thread.run_sync(search, abandon_on_cancel=True)

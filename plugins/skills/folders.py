@@ -1,18 +1,20 @@
 """Skill folders: where skills are looked for, and the search in them.
 
 Reads the file system; call it in a thread. In each folder every ``SKILL.md`` (in any
-case) below it is a skill, and every ``*.md`` directly in it. The trees are other
-people's data: links in circles, links out of the Location, pipes and endless trees are
-expected, and each thing that is passed over is told once, by name.
+case) below it is a skill, and every ``*.md`` directly in it. They are looked for from
+the Location up to the root of its git checkout, as instructions are. The trees are
+other people's data: links in circles, links out of the checkout or to what may not be
+read, pipes and endless trees are expected, and each thing that is passed over is told
+once, by name.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import platformdirs
 from attrs import define, field, frozen
-from dovetail.kernel import Skill, SkillProblem
+from dovetail.kernel import Location, RuleEffect, Skill, SkillProblem
 
 from .skill_file import is_skill_name, read_skill
 
@@ -28,6 +30,12 @@ PASSED_OVER = frozenset((".git", ".hg", ".svn", ".venv", "__pycache__", "node_mo
 
 _Allowed = tuple[Path, ...] | None
 """The real folders that links may lead into; None means anywhere."""
+Reading = Callable[[str], RuleEffect]
+"""Tells whether a resource may be read."""
+
+
+def _allow(resource: str) -> RuleEffect:
+    return "allow"
 
 
 @frozen
@@ -39,6 +47,8 @@ class SkillFolder:
     """Where links in it may lead, besides the folder itself; None means anywhere."""
     expected: bool = False
     """Whether its absence is worth telling: somebody configured it."""
+    owners: frozenset[int] | None = None
+    """Whose files in it count; None means anybody's."""
 
 
 def skill_folders(
@@ -46,28 +56,47 @@ def skill_folders(
 ) -> list[SkillFolder]:
     """Return the folders of a Location, the ones that win over others last.
 
-    The user's own folder comes first, then the Location's, then the configured ones,
-    which are relative to the Location and may begin with ``~``.
+    The user's own folder comes first, then those of the checkout from its root down to
+    the Location, then the configured ones, which are relative to the Location and may
+    begin with ``~``. Above the Location the files of other users do not count: in a
+    folder that everybody may write to, anybody could put a skill.
     """
     own = user or platformdirs.user_config_path("dovetail", appauthor=False) / "skills"
     chosen = [location / os.path.expanduser(one) for one in configured]
+    place = Location(str(location))
+    root = place.checkout() or location
+    upwards = [location, *location.parents]
+    chain = upwards[: upwards.index(root) + 1][::-1]
     # What is configured may also be linked to: it was named on purpose.
-    inside = (location, *chosen)
+    inside = (root, *chosen)
+    try:
+        owners = place.owners()
+    except OSError:
+        owners = frozenset()  # it is gone, and so are the folders in it
     return [
         # The person's own folder: they may link to whatever they like.
         SkillFolder(own, allowed=None),
-        *(SkillFolder(location / one, inside) for one in IN_LOCATION),
+        *(
+            SkillFolder(
+                folder / one, inside, owners=None if folder == location else owners
+            )
+            for folder in chain
+            for one in IN_LOCATION
+        ),
         *(SkillFolder(one, (one, *inside), expected=True) for one in chosen),
     ]
 
 
-def find_skills(folders: Sequence[SkillFolder]) -> list[Skill | SkillProblem]:
+def find_skills(
+    location: Path, folders: Sequence[SkillFolder], reading: Reading = _allow
+) -> list[Skill | SkillProblem]:
     """Search the folders in order; of equal names the later skill wins.
 
     Returns the skills, then one problem for each file or folder that was passed over.
-    Each real file counts once, whatever links lead there.
+    Each real file counts once, whatever links lead there. What may not be read is not,
+    and a link to what would have to be asked for is not followed.
     """
-    search = _Search()
+    search = _Search(Location(str(location)), reading)
     for folder in folders:
         search.run(folder)
     return [*(skill for _, skill in search.skills.values()), *search.problems]
@@ -75,6 +104,8 @@ def find_skills(folders: Sequence[SkillFolder]) -> list[Skill | SkillProblem]:
 
 @define
 class _Search:
+    location: Location
+    reading: Reading
     skills: dict[str, tuple[Path, Skill]] = field(factory=dict)
     problems: list[SkillProblem] = field(factory=list)
     _visited: set[Path] = field(factory=set)
@@ -93,7 +124,7 @@ class _Search:
                 self._problem(path, f"the search ended after {MAX_SKILLS} skills")
                 return
             real = self._admitted(path, allowed)
-            if real is not None:
+            if real is not None and self._readable(path, real, folder):
                 self._add(path, read_skill(path, real))
 
     def _walk(self, top: Path, allowed: _Allowed) -> Iterator[tuple[Path, bool]]:
@@ -155,6 +186,27 @@ class _Search:
         self._visited.add(real)
         return real
 
+    def _readable(self, path: Path, real: Path, folder: SkillFolder) -> bool:
+        """Tell whether a file may be read without a question; why not is told."""
+        effect = self.reading(self.location.resource(real))
+        why = None
+        if effect == "deny":
+            why = "reading it is denied"
+        elif folder.allowed is not None and not _is_itself(path, real, folder.path):
+            if ".git" in real.parts:
+                why = "it leads into .git"
+            elif effect == "ask":
+                why = "it leads to a file that may not be read without a question"
+        if why is None and folder.owners is not None:
+            try:
+                if os.stat(real).st_uid not in folder.owners:
+                    why = "it belongs to another user"
+            except OSError:
+                why = "it leads to nothing"
+        if why is not None:
+            self._problem(path, why)
+        return why is None
+
     def _problem(self, path: Path, problem: str) -> None:
         self.problems.append(SkillProblem(str(path), problem))
 
@@ -163,3 +215,8 @@ def _real_paths(paths: Sequence[Path] | None) -> _Allowed:
     if paths is None:
         return None
     return tuple(path.resolve() for path in paths if os.path.isdir(path))
+
+
+def _is_itself(path: Path, real: Path, top: Path) -> bool:
+    """Tell whether no link lies between a skill folder and a file in it."""
+    return real == top.parent.resolve() / top.name / path.relative_to(top)

@@ -4,11 +4,12 @@ Owns the split and a lenient reading of the header. Knows nothing of what the ke
 
 Every scalar is read as text: ``version: 1.10`` stays ``1.10`` and ``name: no`` stays
 ``no``. YAML comes first. Where it gives up, mostly over an unquoted colon in a
-description, the header is read key by key, so that one bad line costs one key.
+description, the header is read key by key, so that one bad line costs one key. A line
+that is no key goes on with the text of the key before it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from attrs import frozen
 
@@ -19,6 +20,7 @@ _KEY = re.compile(
     r"(?P<key>[A-Za-z0-9_][A-Za-z0-9_.-]*)[ \t]*:(?:[ \t]+(?P<value>.*))?\Z"
 )
 _WORD = re.compile(r"[A-Za-z0-9_.-]+\s*\Z")
+_BLOCK = re.compile(r"[|>][-+0-9]*\s*\Z")
 _CLOSERS = {'"': '"', "'": "'", "[": "]", "{": "}"}
 
 
@@ -37,11 +39,15 @@ class FrontMatterError(Exception):
     """The file has no header that can be read. The text says what is wrong."""
 
 
-def read_front_matter(text: str) -> tuple[dict[str, object], str]:
+def read_front_matter(
+    text: str, texts: Collection[str] = ()
+) -> tuple[dict[str, object], str]:
     """Return the header's values by key, and the body.
 
-    Values are texts, lists and dicts of these, or Unreadable. A byte order mark and
-    Windows line endings are accepted; the body has ``\\n`` only.
+    Values are texts, lists and dicts of these, or Unreadable. Of the keys ``texts``
+    plain words are expected: what stands below such a key and only looks like keys and
+    values of its own, because it holds a colon, is read as the words. A byte order
+    mark and Windows line endings are accepted; the body has ``\\n`` only.
 
     Raises:
         FrontMatterError: there is no header, it does not end, or it is not a list of
@@ -58,6 +64,9 @@ def read_front_matter(text: str) -> tuple[dict[str, object], str]:
         values = {}
     if not isinstance(values, dict):
         raise FrontMatterError("its front matter is not a list of keys and values")
+    for key in texts:
+        if isinstance(values.get(key), dict):
+            values[key] = _words_below(header, key) or values[key]
     return {str(key): value for key, value in values.items()}, body
 
 
@@ -91,6 +100,16 @@ def _yaml(header: str) -> object:
         raise NotYamlError(str(error).partition("\n")[0]) from error
 
 
+def _words_below(header: str, key: str) -> str | None:
+    """Return the indented lines below a key as words; None for braces and the like."""
+    found = re.search(
+        rf"^{re.escape(key)}[ \t]*:[ \t]*(?:#.*)?\n((?:[ \t]*(?:\n|[ \t].*\n))+)",
+        header,
+        re.MULTILINE,
+    )
+    return _as_text("", found[1].split("\n")) if found else None
+
+
 def _key_by_key(header: str, error: NotYamlError) -> dict[str, object]:
     values: dict[str, object] = {}
     for lines in _blocks(header, error):
@@ -111,8 +130,8 @@ def _blocks(header: str, error: NotYamlError) -> Iterator[list[str]]:
     """Yield the lines of each key of the outermost level.
 
     Raises:
-        FrontMatterError: a line belongs to no key. It is text then rather than a
-            header, and guessing would go too far.
+        FrontMatterError: the first line belongs to no key. It is text then rather than
+            a header, and guessing would go too far.
     """
     block: list[str] = []
     for line in header.split("\n"):
@@ -122,6 +141,8 @@ def _blocks(header: str, error: NotYamlError) -> Iterator[list[str]]:
             if block:
                 yield block
             block = [line]
+        elif block and _KEY.match(block[0].rstrip()):
+            block.append(line)
         else:
             raise FrontMatterError(
                 f"its front matter is not YAML: {error}; {line[:40]!r} is not "
@@ -133,11 +154,14 @@ def _blocks(header: str, error: NotYamlError) -> Iterator[list[str]]:
 
 def _as_text(value: str, more: list[str]) -> str | None:
     """Return a value that YAML refuses as the plain text that it was meant to be."""
-    if not value or value[0] in "|>&*!":
+    if _BLOCK.match(value):
+        value = ""  # the text below was to be indented
+    lines = (line.strip() for line in more if line[:1] not in ("#", "-"))
+    text = " ".join(filter(None, (value.strip(), *lines)))
+    if not text or text[0] in "|>&*!":
         return None
-    closer = _CLOSERS.get(value[0])
-    if closer is not None and value.find(closer, 1) in (-1, len(value) - 1):
+    closer = _CLOSERS.get(text[0])
+    if closer is not None and text.find(closer, 1) in (-1, len(text) - 1):
         # Quotes or brackets around the whole, or never closed: not plain text.
         return None
-    indented = (line.strip() for line in more if line.startswith((" ", "\t")))
-    return " ".join([value.strip(), *filter(None, indented)])
+    return text

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from dovetail.kernel import Skill, SkillProblem
+from dovetail.kernel import Skill, SkillProblem, text_encoding
 
 from .front_matter import FrontMatterError, Unreadable, read_front_matter
 
@@ -33,10 +33,11 @@ def read_skill(path: Path, real: Path) -> Skill | SkillProblem:
     """
     try:
         text = _read(real)
-        header, body = read_front_matter(text)
+        header, body = read_front_matter(text, ("description",))
         return _skill(path, header, body)
     except UnicodeDecodeError as error:
-        return SkillProblem(str(path), f"it is not UTF-8: byte {error.start} is wrong")
+        name = error.encoding.upper()
+        return SkillProblem(str(path), f"it is not {name}: byte {error.start} is wrong")
     except (FrontMatterError, _RefusedError) as error:
         return SkillProblem(str(path), str(error))
     except OSError as error:
@@ -56,7 +57,10 @@ def _read(real: Path) -> str:
         data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
         raise _RefusedError(f"it is over {MAX_FILE} bytes")
-    return data.decode()
+    encoding = text_encoding(data)
+    if encoding is None:
+        raise _RefusedError("it is not text, or UTF-16 without a byte order mark")
+    return data.decode(encoding).removeprefix("\ufeff")
 
 
 def _skill(path: Path, header: dict[str, object], body: str) -> Skill:

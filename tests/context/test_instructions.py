@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from dovetail.kernel import ContextUnavailableError
+from dovetail.kernel import ContextUnavailableError, RuleEffect
 from dovetail.plugins.context.instructions import (
     MAX_FILE,
     MAX_TOTAL,
@@ -68,6 +68,106 @@ def test_claude_md_counts_only_where_there_is_no_agents_md(checkout: Path) -> No
     write(checkout / "CLAUDE.md", "claude")
     write(checkout / "a" / "CLAUDE.md", "fallback")
     assert texts(checkout / "a") == ["agents", "fallback"]
+
+
+@needs_links
+@pytest.mark.parametrize("kind", ["empty", "blank", "folder", "dead link", "binary"])
+def test_an_agents_md_that_says_nothing_does_not_hide_the_claude_md_beside_it(
+    checkout: Path, kind: str
+) -> None:
+    write(checkout / "CLAUDE.md", "rules")
+    agents = checkout / "AGENTS.md"
+    if kind == "folder":
+        agents.mkdir()
+    elif kind == "dead link":
+        agents.symlink_to("gone.md")
+    else:
+        text = {"empty": b"", "blank": b"\xef\xbb\xbf \r\n", "binary": b"\0\1" * 50}
+        write(agents, text[kind])
+    assert texts(checkout) == ["rules"]
+    # What was meant to say something and cannot is told; what is empty is not missed.
+    assert [name for name, _ in left_out(checkout)] == (
+        [] if kind in ("empty", "blank") else ["AGENTS.md"]
+    )
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be", "utf-32-le"]
+)
+def test_text_of_any_unicode_encoding_with_a_mark_is_read(
+    checkout: Path, encoding: str
+) -> None:
+    mark = "" if encoding.startswith("utf-8") else "\ufeff"
+    write(checkout / "AGENTS.md", f"{mark}Grüße\r\nan alle".encode(encoding))
+    assert texts(checkout) == ["Grüße\nan alle"]
+    long = f"{mark}{'é' * MAX_FILE}".encode(encoding)
+    write(checkout / "AGENTS.md", long)
+    (text,) = texts(checkout)
+    assert text.startswith("ééé")
+    assert "\ufffd" not in text
+    assert text.endswith(f"only {MAX_FILE} of {len(long)} bytes are shown]")
+
+
+def test_utf16_without_a_mark_is_named_and_left_out(checkout: Path) -> None:
+    write(checkout / "AGENTS.md", "plain words".encode("utf-16-le"))
+    assert texts(checkout) == []
+    assert left_out(checkout) == [
+        ("AGENTS.md", "it is not text, or UTF-16 without a byte order mark")
+    ]
+
+
+@needs_links
+@pytest.mark.law("access.1")
+def test_a_link_obeys_the_rules_for_reading_what_it_leads_to(checkout: Path) -> None:
+    """A clone can hold any link; nobody was asked whether it may be followed."""
+    work = checkout / "work"
+    asked: list[str] = []
+
+    def reading(resource: str) -> RuleEffect:
+        asked.append(resource)
+        if resource.endswith(".env"):
+            return "ask"
+        return "deny" if "secret" in resource else "allow"
+
+    write(checkout / ".env", "KEY=1")
+    write(checkout / ".git" / "config", "url = https://user:password@host")
+    write(work / "secret.md", "the key")
+    write(work / "docs" / "guide.md", "guide")
+    for name, to in {
+        "a": "../../.env",
+        "b": "../secret.md",
+        "c": "../../.git/config",
+        "d": "../docs/guide.md",
+    }.items():
+        (work / name).mkdir()
+        (work / name / "AGENTS.md").symlink_to(to)
+    told = {
+        name: find_instructions(work / name, None, reading) for name in ("a", "b", "c")
+    }
+    assert [found.files for found in told.values()] == [(), (), ()]
+    assert [why for found in told.values() for _, why in found.left_out] == [
+        "it leads to a file that may not be read without a question",
+        "reading it is denied",
+        "it leads into .git",
+    ]
+    # Named as a tool would name it: relative to the Location, or absolute.
+    assert asked[0] == f"{checkout.as_posix()}/.env"
+    found = find_instructions(work / "d", None, reading)
+    assert [text for _, text in found.files] == ["guide"]
+    (work / "CLAUDE.md").symlink_to("docs/guide.md")
+    find_instructions(work, None, reading)
+    assert asked[-1] == "docs/guide.md"
+
+
+def test_a_file_that_a_rule_denies_is_not_read_though_nothing_links_to_it(
+    checkout: Path,
+) -> None:
+    write(checkout / "AGENTS.md", "not for you")
+    found = find_instructions(checkout, None, lambda _: "deny")
+    assert found.files == ()
+    assert [why for _, why in found.left_out] == ["reading it is denied"]
+    # Nobody need be asked about a file whose very name says what it is for.
+    assert find_instructions(checkout, None, lambda _: "ask").files != ()
 
 
 @needs_links

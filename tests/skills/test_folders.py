@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from dovetail.kernel import Skill, SkillProblem
+from dovetail.kernel import RuleEffect, Skill, SkillProblem
 from dovetail.plugins.skills import folders as module
 from dovetail.plugins.skills.folders import (
     MAX_DEPTH,
@@ -34,7 +34,7 @@ def write(path: Path, name: str | None = None, description: str = "d") -> Path:
 
 def find(location: Path, *configured: str) -> list[Skill | SkillProblem]:
     user = location.parent / "user"
-    return find_skills(skill_folders(location, configured, user))
+    return find_skills(location, skill_folders(location, configured, user))
 
 
 def names(found: list[Skill | SkillProblem]) -> list[str]:
@@ -151,6 +151,90 @@ def test_an_unusable_file_is_told_with_the_reason(
     assert names(found) == []
     assert list(problems(found)) == [str(path)]
     assert why in problems(found)[str(path)]
+
+
+# --- up to the root of the checkout -------------------------------------------------
+
+
+def test_skills_are_found_up_to_the_root_of_the_checkout_and_no_further(
+    location: Path,
+) -> None:
+    work = location / "packages" / "one"
+    work.mkdir(parents=True)
+    (location / ".git").mkdir()
+    write(location / ".agents" / "skills" / "up" / "SKILL.md")
+    write(location / ".agents" / "skills" / "both" / "SKILL.md", description="outer")
+    write(location / "packages" / ".claude" / "skills" / "mid.md")
+    write(work / ".dovetail" / "skills" / "both" / "SKILL.md", description="inner")
+    write(location.parent / ".agents" / "skills" / "outside" / "SKILL.md")
+    found = find(work)
+    assert names(found) == ["both", "mid", "up"]
+    both = next(one for one in found if isinstance(one, Skill) and one.name == "both")
+    assert both.description == "inner"
+    (location / ".git").rmdir()
+    assert names(find(work)) == ["both"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files have no owner in this sense")
+def test_above_the_location_a_skill_of_another_user_does_not_count(
+    location: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (location / ".git").mkdir()
+    (location / "work").mkdir()
+    planted = write(location / ".agents" / "skills" / "a" / "SKILL.md")
+    write(location / "work" / ".agents" / "skills" / "b" / "SKILL.md")
+    monkeypatch.setattr(module.Location, "owners", lambda self: frozenset((4242,)))
+    found = find(location / "work")
+    assert names(found) == ["b"]
+    assert problems(found) == {str(planted): "it belongs to another user"}
+
+
+@needs_links
+@pytest.mark.law("access.1")
+def test_a_link_in_a_skill_obeys_the_rules_for_reading_what_it_leads_to(
+    location: Path,
+) -> None:
+    (location / ".git").mkdir()
+    write(location / ".env")
+    write(location / ".git" / "notes.md")
+    write(location / "secret" / "SKILL.md")
+    write(location / "docs" / "fine.md")
+    top = location / ".agents" / "skills"
+    for name, to in {
+        "env": "../../../.env",
+        "git": "../../../.git/notes.md",
+        "fine": "../../../docs/fine.md",
+    }.items():
+        (top / name).mkdir(parents=True)
+        (top / name / "SKILL.md").symlink_to(to)
+    (top / "folder").symlink_to("../../secret")
+    write(top / "plain" / "SKILL.md")
+
+    def reading(resource: str) -> RuleEffect:
+        if resource.startswith("secret/"):
+            return "deny"
+        return (
+            "ask" if resource in (".env", ".agents/skills/plain/SKILL.md") else "allow"
+        )
+
+    found = find_skills(location, skill_folders(location, ()), reading)
+    assert names(found) == ["fine", "plain"]
+    assert problems(found) == {
+        str(top / "env" / "SKILL.md"): (
+            "it leads to a file that may not be read without a question"
+        ),
+        str(top / "git" / "SKILL.md"): "it leads into .git",
+        str(top / "folder" / "SKILL.md"): "reading it is denied",
+    }
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_skill_in_utf16_with_a_mark_is_read(location: Path, encoding: str) -> None:
+    path = write(location / ".agents" / "skills" / "a" / "SKILL.md", description="é")
+    path.write_bytes(f"\ufeff{path.read_text()}".encode(encoding))
+    (skill,) = find(location)
+    assert isinstance(skill, Skill)
+    assert (skill.name, skill.description) == ("a", "é")
 
 
 # --- hostile trees ----------------------------------------------------------------

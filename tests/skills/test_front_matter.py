@@ -87,6 +87,41 @@ def test_a_refused_value_over_several_lines_is_joined() -> None:
     assert values == {"description": "One: two three: four five", "name": "a"}
 
 
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("description:\n  Goes up and down.", "Goes up and down."),
+        ("description:\n  Use when: it rains.", "Use when: it rains."),
+        (
+            "description: # what it does\n\n  Use when: it rains\n  Not when: it snows",
+            "Use when: it rains Not when: it snows",
+        ),
+        ("description:\n  One: two: three", "One: two: three"),
+        ("description:\nIt begins at the margin.", "It begins at the margin."),
+        ("description: >\nNot indented, it goes on.", "Not indented, it goes on."),
+        (
+            "description: It is wrapped\nby an editor that knows no YAML.",
+            "It is wrapped by an editor that knows no YAML.",
+        ),
+        ("description: One: two", "One: two"),
+    ],
+)
+def test_a_description_on_the_next_line_or_with_a_colon_is_a_description(
+    lines: str, words: str
+) -> None:
+    for more in ("\nname: a", "\nname: a\nbroken: [x"):
+        text = f"---\n{lines}{more}\n---\n"
+        values, _ = read_front_matter(text, ("description",))
+        assert values["description"] == words
+        assert values["name"] == "a"
+
+
+@pytest.mark.parametrize("lines", ["description: {a: b}", "description:\n  {a: b}"])
+def test_braces_are_a_table_also_where_words_are_expected(lines: str) -> None:
+    values, _ = read_front_matter(f"---\n{lines}\n---\n", ("description",))
+    assert values["description"] == {"a": "b"}
+
+
 def test_one_broken_key_does_not_cost_the_others() -> None:
     values = header("name: a\nbroken: [x\ndescription: b\nmetadata\n  home: c\nlast: d")
     broken = values.pop("broken")
