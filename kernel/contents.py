@@ -11,7 +11,7 @@ from .access.permissions import (
 from .access.rules import (
     deciding_rule as deciding_rule,
 )
-from .configuration.table import (
+from .configuration.merging import (
     Configuration as Configuration,
 )
 from .contracts import (

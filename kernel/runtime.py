@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 
 from .access.permissions import Permissions
 from .access.rules import DEFAULT_RULES
-from .configuration.table import Configuration
+from .configuration.merging import Configuration
 from .context.registry import ContextRegistry
 from .contracts import AgentProfile, ContextSource, Place, Provider, Rule, SkillSource
 from .execution.coordinator import Coordinator

@@ -20,7 +20,7 @@ from ..access.permissions import (
     SavedApproval,
 )
 from ..access.rules import decide, deciding_rule
-from ..configuration.table import Configuration
+from ..configuration.merging import Configuration
 from ..context.registry import ContextRegistry
 from ..contracts import (
     AgentProfile,

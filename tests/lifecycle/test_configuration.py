@@ -18,8 +18,8 @@ from dovetail.kernel import (
     Rule,
 )
 from dovetail.kernel.access.rules import decide
-from dovetail.kernel.configuration import table as configuration_module
-from dovetail.kernel.configuration.table import Configuration
+from dovetail.kernel.configuration import merging as configuration_module
+from dovetail.kernel.configuration.merging import Configuration
 from hypothesis import given, settings, strategies as st
 
 SECRET = "sk-do-not-show-me"
