@@ -11,6 +11,12 @@ import pytest
 from dovetail.kernel.ports import EventRecord, Transaction
 
 
+@pytest.fixture
+def tmp_path(disk_path: Path) -> Path:
+    """On a disk, as the files of those who use the store are."""
+    return disk_path
+
+
 def record(session_id: str, seq: int, data: bytes = b"{}") -> EventRecord:
     return EventRecord(session_id, seq, "text.ended", 1, 0, data, bytes(32))
 
