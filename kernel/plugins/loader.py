@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import pluggy
 
 from ..hookspecs import PROJECT
+from ..lazy import Importing
 from ..lifecycle.clock import SystemClock
 from ..values.clock import Clock
 from ..values.errors import (
@@ -269,8 +270,13 @@ def _installed(
     Of two of one name, that of the distribution whose name sorts first comes first.
     """
     entries: list[tuple[str, str, importlib.metadata.EntryPoint, Plugin]] = []
+    known: dict[int, tuple[str, str | None]] = {}
     for entry in _entries(found):
-        distribution, version = _distribution(entry)
+        # Many plugins come from one distribution, and reading its metadata takes time.
+        key = id(entry.dist)
+        if key not in known:
+            known[key] = _distribution(entry)
+        distribution, version = known[key]
         origin = " ".join(filter(None, (distribution, version))) or "unknown"
         plugin = Plugin(entry.name, origin, version, INSTALLED)
         entries.append((entry.name, distribution, entry, plugin))
@@ -311,7 +317,8 @@ def _distribution(entry: importlib.metadata.EntryPoint) -> tuple[str, str | None
         distribution = entry.dist
         if distribution is None:
             return "", None
-        return distribution.metadata["Name"] or "", distribution.version
+        metadata = distribution.metadata
+        return metadata["Name"] or "", metadata["Version"]
     except Exception as error:
         # Metadata without a name or a version: the plugin itself may be sound.
         logger.debug("metadata of %r is incomplete", entry.name, exc_info=error)
@@ -328,7 +335,8 @@ def _load(
     if not _free(plugin, taken):
         return
     try:
-        item = entry.load()
+        with Importing():
+            item = entry.load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:

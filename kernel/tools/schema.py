@@ -13,6 +13,7 @@ the decoder checks: ``minimum``, ``maximum``, ``exclusiveMinimum``,
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, TypeVar, get_args
 
 import attrs
@@ -80,15 +81,19 @@ def input_schema(kind: type, name: str | None = None) -> dict[str, Json]:
 def input_decoder(kind: type[T]) -> Callable[[Json], T]:
     """Return a function that makes JSON data an instance, or refuses it.
 
-    Compiled once; the class must have passed ``input_schema``. The function raises
-    UndecodableError: ``problems`` lists every place that does not fit the types, or,
-    when all fit, every limit that is broken.
+    Compiled on first use, because most tools of a session are never called; the class
+    must have passed ``input_schema``. The function raises UndecodableError:
+    ``problems`` lists every place that does not fit the types, or, when all fit, every
+    limit that is broken.
     """
-    structure = converter.get_structure_hook(kind)
-    check = _checks(kind, {})
     name = origin(kind).__name__
 
+    @cache
+    def compiled() -> tuple[Any, Check | None]:
+        return converter.get_structure_hook(kind), _checks(kind, {})
+
     def decode(data: Json) -> T:
+        structure, check = compiled()
         try:
             value = structure(data, kind)
         except Exception as error:  # whatever a class's own validators raise, too

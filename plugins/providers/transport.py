@@ -64,11 +64,12 @@ class Transport:
     """Sends requests and streams answers. Opens nothing until the first one."""
 
     def __init__(self) -> None:
-        self._client: httpx.AsyncClient | None = None
+        self._clients: dict[bool, httpx.AsyncClient] = {}
+        """One for each answer to whether anything of it may be encrypted."""
         self._closed = False
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "open" if self._client else "unused"
+        state = "closed" if self._closed else "open" if self._clients else "unused"
         return f"<Transport {state}>"
 
     @asynccontextmanager
@@ -116,30 +117,44 @@ class Transport:
                 await chunks.aclose()
 
     def _opened(self, target: Target) -> "httpx.AsyncClient":
+        import ssl
+
         import httpx
 
         if self._closed:
             raise ProviderError(
                 "provider.unreachable", target.provider, "its Location was closed"
             )
-        if self._client is None:
+        encrypted = _may_be_encrypted(target.url)
+        client = self._clients.get(encrypted)
+        if client is None:
             # No limit on connections: sessions must not wait for each other's model.
-            self._client = httpx.AsyncClient(
+            client = self._clients[encrypted] = httpx.AsyncClient(
+                verify=True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
                 limits=httpx.Limits(
                     max_connections=None,
                     max_keepalive_connections=_MAX_KEPT_CONNECTIONS,
                     keepalive_expiry=_KEPT_FOR,
-                )
+                ),
             )
-        return self._client
+        return client
 
     async def aclose(self) -> None:
         """Close all connections. Closing twice is harmless."""
         self._closed = True
-        client, self._client = self._client, None
-        if client is not None:
+        while self._clients:
+            _, client = self._clients.popitem()
             with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await client.aclose()
+
+
+def _may_be_encrypted(url: str) -> bool:
+    """Return whether certificates may have to be checked. Reading those that are
+    trusted takes as long as a dozen requests, and a model on this machine needs none;
+    a client without them trusts nobody."""
+    from urllib.request import getproxies
+
+    return not url.startswith("http://") or bool(getproxies())
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import gc
 import gzip
 import json
+import ssl
 import subprocess
 import sys
 from typing import Any
@@ -186,6 +187,31 @@ def test_importing_the_plugins_imports_no_http_client() -> None:
 
 
 # --- connections ------------------------------------------------------------------
+
+
+async def test_certificates_are_read_only_where_something_may_be_encrypted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A proxy may have to be spoken to by TLS, whatever the endpoint is."""
+    read: list[str] = []
+    load = ssl.SSLContext.load_verify_locations
+
+    def reading(self: ssl.SSLContext, *given: Any, **named: Any) -> None:
+        read.append("certificates")
+        load(self, *given, **named)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", reading)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    async with serve(Answer(HELLO), Answer(HELLO)) as server:
+        async with opened(openai, **local(server)) as providers:
+            await ask(providers["test"].route("m"), request())
+        assert read == []
+        monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+        async with opened(openai, **local(server)) as providers:
+            await ask(providers["test"].route("m"), request())
+        assert read != []
 
 
 async def test_requests_of_a_location_share_a_connection() -> None:

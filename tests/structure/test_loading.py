@@ -1,11 +1,14 @@
 """What importing loads: one copy of each module, and little of it."""
 
+import gc
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dovetail.kernel.lazy import Importing
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("kernel", "storage", "builtin_tools", "plugins")
@@ -58,3 +61,38 @@ def test_importing_the_kernel_stays_light(
     code: str, absent: str, tmp_path: Path
 ) -> None:
     assert not set(absent.split()) & loaded_after(code, tmp_path)
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("collector")
+def test_importing_holds_the_collector_and_leaves_it_as_it_was() -> None:
+    gc.enable()
+    with Importing():
+        assert not gc.isenabled()
+        with Importing():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ImportError), Importing():
+        raise ImportError
+    assert gc.isenabled()
+    gc.disable()
+    with Importing():
+        pass
+    assert not gc.isenabled()
+
+
+def test_importing_keeps_what_an_application_froze() -> None:
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    try:
+        with Importing():
+            pass
+        assert gc.get_freeze_count() == frozen
+    finally:
+        gc.unfreeze()
