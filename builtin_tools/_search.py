@@ -1,7 +1,9 @@
 """Searching: the visible files below a folder, and the lines in them that match.
 
 Owns how a search is run (by ripgrep where there is one, else by our own program), its
-bounds, and how results are read. Knows nothing of permissions. Both ways see the same
+bounds, and how results are read. Of permissions it knows a function that tells which
+files may be read: the others are found by name, counted, and never opened, so that
+nothing that is shown depends on what is in them (law access.7). Both ways see the same
 files in the same order; see ``_walk`` for what is visible.
 """
 
@@ -9,24 +11,30 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
-from attrs import frozen
+from attrs import evolve, frozen
 from dovetail.kernel import ToolFailure, clean_text
 
 from . import _walk
 from ._process import Capture, Ended, run
-from ._text import BOM, MAX_LINE, cut
+from ._text import BOM, MAX_LINE, cut, plural
 from ._walk import FilePattern, IgnoreRules, PatternError
 
 SECONDS = 60.0
 """How long one search may take; what was found until then counts."""
 MAX_RESULTS = 100
+MAX_SKIPPED = 65_536
+"""Characters of the names that ripgrep is told to leave out, as its arguments; our own
+program takes any number."""
 _LAST_NAME = re.compile(r"[\w.*?-]+\Z")
 
 
@@ -50,6 +58,12 @@ class Found:
     """There is more than the limit."""
     timed_out: bool = False
     """The time was over before everything was searched."""
+    left_out: int = 0
+    """Files that may not be read without a question."""
+
+
+Readable = Callable[[str], bool]
+"""Tells of a path below the folder that is searched whether the file may be read."""
 
 
 def find_ripgrep(environment: Mapping[str, str]) -> str | None:
@@ -77,7 +91,9 @@ class Search:
     def _ripgrep(self) -> str | None:
         return find_ripgrep(self._environment) if self._use_ripgrep else None
 
-    async def files(self, cwd: str, root: str, pattern: str, limit: int) -> Found:
+    async def files(
+        self, cwd: str, root: str, pattern: str, limit: int, readable: Readable
+    ) -> Found:
         """Return the visible files below a folder whose path matches.
 
         ``cwd`` is the folder in a form that a child process can start in, ``root``
@@ -86,27 +102,57 @@ class Search:
         Raises:
             ToolFailure: the pattern is invalid, or no search can be run.
         """
+        names: list[str] = []
+        left_out = 0
+
+        def take(path: str) -> bool:
+            nonlocal left_out
+            if readable(clean_text(path)):
+                names.append(path)
+            else:
+                left_out += 1
+            return len(names) > limit
+
         wanted = file_pattern(pattern)
-        paths: list[str] = []
+        ended = await self._list(cwd, root, pattern, wanted, take)
+        if not ended.enough:
+            also = await anyio.to_thread.run_sync(_spelt, root, wanted)
+            if also is not None and also not in names and readable(clean_text(also)):
+                names.append(also)
+                names.sort(key=lambda path: os.fsencode(path).split(b"/"))
+        return Found(
+            paths=tuple(clean_text(path) for path in names[:limit]),
+            truncated=len(names) > limit,
+            timed_out=ended.timed_out,
+            left_out=left_out,
+        )
 
-        def take(record: bytes) -> bool:
-            path = _relative(record)
-            if wanted.matches(clean_text(path)):
-                paths.append(path)
-            return len(paths) > limit
-
-        reader = _Records(b"\0", take)
+    async def _list(
+        self,
+        cwd: str,
+        root: str,
+        pattern: str | None,
+        wanted: FilePattern | None,
+        take: Callable[[str], bool],
+    ) -> Ended:
+        """Hand over the paths of the files to be searched, until it is enough."""
         program = await anyio.to_thread.run_sync(self._ripgrep)
         if program is not None:
-            command = [program, "--files", *await self._flags(root), "--null", "./"]
+            flags = await self._flags(root, wanted)
+            command = [program, "--files", *flags, "--null", "./"]
         else:
-            command = self._own({"pattern": None, "include": pattern, "stdin": False})
+            command = self._own(pattern=None, include=pattern)
+        visible = await self._visible(root, wanted)
+
+        def record(found: bytes) -> bool:
+            path = _relative(found)
+            if wanted is not None and not wanted.matches(clean_text(path)):
+                return False
+            return visible(path) and take(path)
+
+        reader = _Records(b"\0", record)
         ended, _ = await self._run(command, cwd, reader.feed, subprocess.DEVNULL)
-        return Found(
-            paths=tuple(clean_text(path) for path in paths[:limit]),
-            truncated=len(paths) > limit,
-            timed_out=ended.timed_out,
-        )
+        return ended
 
     async def lines(
         self,
@@ -115,96 +161,180 @@ class Search:
         pattern: str,
         include: str | None,
         limit: int,
-        stdin: int | None = None,
+        readable: Readable,
     ) -> Found:
         """Return the lines of visible files below a folder that match an expression.
-
-        With ``stdin``, a descriptor, only that file is searched and paths are ``-``.
 
         Raises:
             ToolFailure: the expression or ``include`` is invalid, or no search can be
                 run.
         """
-        if "\n" in pattern:
-            raise ToolFailure(
-                "cannot search: the expression spans lines; each line is searched alone"
-            )
+        _check_expression(pattern)
         wanted = file_pattern(include) if include else None
+        also = None
+        if wanted is not None:
+            also = await anyio.to_thread.run_sync(_spelt, root, wanted)
+        skipped: list[str] = []
+
+        def take(path: str) -> bool:
+            nonlocal also
+            if path == also:
+                also = None  # it is visible by itself
+            if not readable(clean_text(path)):
+                skipped.append(path)
+            return False
+
+        # 1. By name, which files may be read. Nothing is opened.
+        listed = await self._list(cwd, root, include, wanted, take)
+        left_out = len(skipped)
+        if also is not None and not readable(clean_text(also)):
+            also, left_out = None, left_out + 1
+        # 2. The lines of these.
         program = await anyio.to_thread.run_sync(self._ripgrep)
-        above: IgnoreRules | None = None
-        if program is not None and wanted is not None:
-            above = await anyio.to_thread.run_sync(_walk.rules_above, root)
-        matches: list[Match] = []
-
-        def take(path: str, line: int, text: str) -> bool:
-            if wanted is not None and not (
-                wanted.matches(clean_text(path)) and self._shown(path, root, above)
-            ):
-                return False
-            name = clean_text(path) if stdin is None else "-"
-            matches.append(Match(name, line, text))
-            return len(matches) > limit
-
-        reader = _Matches(take)
+        if sum(map(len, skipped)) > MAX_SKIPPED or not all(map(_has_utf8, skipped)):
+            program = None
         if program is None:
-            command = self._own(
-                {
-                    "pattern": pattern,
-                    "include": include,
-                    "stdin": stdin is not None,
-                }
-            )
+            command = self._own(pattern, include, skip=bool(skipped), also=also)
         else:
             command = [
                 program,
-                *await self._flags(root),
-                *("--no-heading", "--with-filename", "--line-number", "--null"),
-                # Bytes: of 2000 characters none is lost, and no line is held whole.
-                *("--max-columns", str(4 * (MAX_LINE + 2)), "--max-columns-preview"),
+                *await self._flags(root, wanted),
+                *(f"--glob=!/{_escaped(path)}" for path in skipped),
+                *_LINES,
                 *_narrowed(include),
-                *("--regexp", pattern, "--", "-" if stdin is not None else "./"),
+                *("--regexp", pattern, "--", "./"),
+                *([] if also is None else [f"./{also}"]),
             ]
-        source = subprocess.DEVNULL if stdin is None else stdin
-        ended, said = await self._run(command, cwd, reader.feed, source)
+        visible = await self._visible(root, wanted)
+
+        def wants(path: str) -> bool:
+            if wanted is not None and not wanted.matches(clean_text(path)):
+                return False
+            # Once more: it may have come since the names were looked at.
+            return readable(clean_text(path)) and (path == also or visible(path))
+
+        with _given(skipped if program is None else []) as source:
+            found = await self._lines(command, cwd, source, limit, wants, program)
+        return evolve(
+            found,
+            timed_out=listed.timed_out or found.timed_out,
+            left_out=left_out,
+        )
+
+    async def lines_of(self, descriptor: int, pattern: str, limit: int) -> Found:
+        """Return the matching lines of an open file; their paths are ``-``.
+
+        Raises:
+            ToolFailure: as ``lines``.
+        """
+        _check_expression(pattern)
+        program = await anyio.to_thread.run_sync(self._ripgrep)
+        if program is None:
+            command = self._own(pattern, None, stdin=True)
+        else:
+            command = [program, *_ALIKE, *_LINES, "--regexp", pattern, "--", "-"]
+        found = await self._lines(
+            command, "/", descriptor, limit, lambda path: True, program
+        )
+        # Each program has its own name for it.
+        matches = tuple(evolve(match, path="-") for match in found.matches)
+        return evolve(found, matches=matches)
+
+    async def _lines(
+        self,
+        command: list[str],
+        cwd: str,
+        stdin: int,
+        limit: int,
+        wants: Callable[[str], bool],
+        program: str | None,
+    ) -> Found:
+        matches: list[Match] = []
+        last: tuple[str, bool] = ("", False)
+
+        def take(path: str, line: int, text: str) -> bool:
+            nonlocal last
+            if path != last[0]:
+                last = path, wants(path)
+            if last[1]:
+                matches.append(Match(clean_text(path), line, text))
+            return len(matches) > limit
+
+        reader = _Matches(take)
+        ended, said = await self._run(command, cwd, reader.feed, stdin)
         stopped = ended.timed_out or ended.enough
         if ended.code == 2 and not stopped:
-            await self._check(program, pattern, said)
+            await self._check(program, command, said)
         return Found(
             matches=tuple(matches[:limit]),
             truncated=len(matches) > limit,
             timed_out=ended.timed_out,
         )
 
-    def _shown(self, path: str, root: str, above: IgnoreRules | None) -> bool:
-        # ripgrep brings back hidden files that its `--type` names.
-        hidden = os.path.basename(path).startswith(".")
-        return not hidden or _walk.is_visible(path, root, above)
+    async def _visible(
+        self, root: str, wanted: FilePattern | None
+    ) -> Callable[[str], bool]:
+        """Return what tells of a path that a program gave whether it is visible.
 
-    async def _flags(self, root: str) -> list[str]:
+        ripgrep also gives hidden files: all of them when it is told to, and those that
+        its ``--type`` names.
+        """
+        above: IgnoreRules | None = None
+        if wanted is not None:
+            above = await anyio.to_thread.run_sync(_walk.rules_above, root)
+
+        def visible(path: str) -> bool:
+            if wanted is None or not (path.startswith(".") or "/." in path):
+                return True
+            return wanted.names(path) or _walk.is_visible(path, root, above)
+
+        return visible
+
+    async def _flags(self, root: str, wanted: FilePattern | None) -> list[str]:
         """Return what makes ripgrep see the same files everywhere, as we do."""
-        flags = ["--no-config", "--color=never", "--no-messages", "--sort=path"]
+        flags = [*_ALIKE, "--sort=path"]
         flags += ["--no-require-git", "--no-ignore-global", "--no-ignore-exclude"]
         flags += ["--glob=!.git"]
+        if wanted is not None and wanted.names_hidden:
+            flags.append("--hidden")
         if await anyio.to_thread.run_sync(_walk.rules_above, root) is None:
             flags.append("--no-ignore-parent")
         return flags
 
-    def _own(self, request: Mapping[str, object]) -> list[str]:
+    def _own(
+        self,
+        pattern: str | None,
+        include: str | None,
+        *,
+        stdin: bool = False,
+        skip: bool = False,
+        also: str | None = None,
+    ) -> list[str]:
         if not sys.executable:
             raise ToolFailure(
                 "cannot search: there is neither ripgrep nor a Python interpreter to "
                 "run; install dovetail[search]"
             )
+        request = {
+            "pattern": pattern,
+            "include": include,
+            "stdin": stdin,
+            "skip": skip,
+            "also": also,
+        }
         return [sys.executable, "-I", _walk.__file__, json.dumps(request)]
 
-    async def _check(self, program: str | None, pattern: str, said: str) -> None:
+    async def _check(self, program: str | None, command: list[str], said: str) -> None:
         """Tell an expression that is invalid from files that could not be read."""
+        if program is not None:
+            pattern = command[command.index("--regexp") + 1]
+        else:
+            pattern = json.loads(command[-1])["pattern"]
         if program is not None:
             ignore = Capture(0)
             errors = Capture(8192)
-            command = [program, "--no-config", "--regexp", pattern, "--", "-"]
             ended = await run(
-                command,
+                [program, "--no-config", "--regexp", pattern, "--", "-"],
                 cwd="/",
                 environment={},
                 seconds=self._seconds,
@@ -255,6 +385,71 @@ def file_pattern(pattern: str) -> FilePattern:
         return FilePattern(pattern)
     except PatternError as error:
         raise ToolFailure(f"cannot use the pattern {pattern!r}: {error}") from error
+
+
+def left_out(count: int) -> str:
+    """Return the note about files that may not be read without a question."""
+    files = f"{plural(count, 'file')} {'was' if count == 1 else 'were'}"
+    return (
+        f"{files} left out, because reading is denied there or has to be asked for; "
+        "give the path of one to ask"
+    )
+
+
+_ALIKE = ("--no-config", "--color=never", "--no-messages")
+_LINES = (
+    *("--no-heading", "--with-filename", "--line-number", "--null"),
+    # Bytes: of 2000 characters none is lost, and no line is held whole.
+    *("--max-columns", str(4 * (MAX_LINE + 2)), "--max-columns-preview"),
+)
+
+
+def _check_expression(pattern: str) -> None:
+    if "\n" in pattern:
+        raise ToolFailure(
+            "cannot search: the expression spans lines; each line is searched alone"
+        )
+
+
+def _spelt(root: str, wanted: FilePattern) -> str | None:
+    """Return the regular file that a pattern spells out as a path, if there is one.
+
+    Somebody who gives its very path means it, hidden or ignored as it may be. No
+    symbolic link is followed on the way.
+    """
+    if wanted.negated:
+        return None
+    here = root
+    for part in wanted.spelt.split("/"):
+        here = os.path.join(here, part)
+        try:
+            mode = os.lstat(here).st_mode
+        except (OSError, ValueError):
+            return None
+        if stat.S_ISLNK(mode) or part == ".git":
+            return None
+    return wanted.spelt if stat.S_ISREG(mode) else None
+
+
+def _has_utf8(path: str) -> bool:
+    return clean_text(path) == path
+
+
+def _escaped(path: str) -> str:
+    """Return a path as a glob of ripgrep that means just this path."""
+    return re.sub(r"[][{}*?!\\ #]", lambda sign: f"\\{sign[0]}", path)
+
+
+@contextmanager
+def _given(paths: Sequence[str]) -> Iterator[int]:
+    """Yield a descriptor from which a program reads the paths it must leave out."""
+    if not paths:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(b"\0".join(map(os.fsencode, paths)))
+        file.seek(0)
+        yield file.fileno()
 
 
 def _narrowed(include: str | None) -> list[str]:

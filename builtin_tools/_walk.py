@@ -18,6 +18,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import IO
 
 IGNORE_FILES = (".rgignore", ".ignore", ".gitignore")
@@ -44,6 +45,9 @@ class FilePattern:
     Without a slash it is matched against the name at any depth, otherwise against the
     whole path below the root. ``!`` in front turns it around. Every ``*`` is matched
     without going back, so that no pattern is slow.
+
+    A pattern is also matched with its brackets taken for themselves, and as the very
+    path that it spells: files are called ``[id].tsx`` and ``{slug}.md``.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -51,7 +55,7 @@ class FilePattern:
         self.negated = pattern.startswith("!")
         if not text.strip("/"):
             raise PatternError("the pattern is empty")
-        self._alternatives: list[list[_Segment]] = []
+        self._alternatives: list[_Path] = []
         for one in _alternatives(text):
             parts = [part for part in one.split("/") if part not in ("", ".")]
             if ".." in parts:
@@ -60,14 +64,62 @@ class FilePattern:
                 parts.insert(0, "**")
             if one.endswith("/"):
                 parts.append("**")
-            self._alternatives.append([_segment(part) for part in parts])
+            self._alternatives.append(_path(parts))
+            if any("[" in part for part in parts):
+                self._alternatives.append(_path([_bare(part) for part in parts]))
+        self.spelt = "/".join(part for part in text.split("/") if part not in ("", "."))
+        """The pattern as a path: the file that is called just so is always meant."""
+
+    @property
+    def names_hidden(self) -> bool:
+        """Whether it names something hidden: a part of it begins with a dot."""
+        return not self.negated and any(any(one.dotted) for one in self._alternatives)
 
     def matches(self, path: str) -> bool:
         """Tell whether a path below the root, with ``/``, matches."""
         parts = path.split("/")
-        return self.negated != any(
-            _matches(alternative, parts) for alternative in self._alternatives
+        return self.negated != (
+            path == self.spelt
+            or any(_matches(one.segments, parts) for one in self._alternatives)
         )
+
+    def names(self, path: str) -> bool:
+        """Tell whether a path matches as in a shell: what is hidden in it, only by a
+        part that begins with a dot, too."""
+        parts = path.split("/")
+        return not self.negated and any(
+            _matches(one.segments, parts, one.dotted) for one in self._alternatives
+        )
+
+    def names_below(self, folder: str) -> bool:
+        """Tell whether ``names`` may be true of something below a folder."""
+        parts = folder.split("/")
+        return not self.negated and any(
+            _reached(one.segments, parts, one.dotted) - {len(one.segments)}
+            for one in self._alternatives
+        )
+
+
+class _Path:
+    """One way to read a pattern."""
+
+    def __init__(self, segments: "list[_Segment]", dotted: list[bool]) -> None:
+        self.segments = segments
+        self.dotted = dotted
+        """Of each segment, whether it begins with a dot of its own."""
+
+
+def _path(parts: Sequence[str]) -> _Path:
+    return _Path(
+        [_segment(part) for part in parts], [part[:1] == "." for part in parts]
+    )
+
+
+def _bare(part: str) -> str:
+    """Return a part in which brackets mean themselves."""
+    return re.sub(
+        r"\\.|[\[\]]", lambda one: one[0] if one[0][0] == "\\" else f"\\{one[0]}", part
+    )
 
 
 def _alternatives(pattern: str) -> list[str]:
@@ -207,24 +259,39 @@ def _bracket(text: str, at: int) -> tuple[str, int]:
     return f"[{'^' if negated else ''}{inside}]", at
 
 
-def _matches(pattern: Sequence[_Segment], parts: Sequence[str]) -> bool:
-    """Match segment by segment: the set of reachable places, never back."""
+def _matches(
+    pattern: Sequence[_Segment],
+    parts: Sequence[str],
+    dotted: Sequence[bool] | None = None,
+) -> bool:
+    return len(pattern) in _reached(pattern, parts, dotted)
+
+
+def _reached(
+    pattern: Sequence[_Segment],
+    parts: Sequence[str],
+    dotted: Sequence[bool] | None = None,
+) -> set[int]:
+    """Match segment by segment: the set of reachable places, never back.
+
+    With ``dotted``, a hidden part is matched only by a segment that begins with a dot.
+    """
     reached = {0}
-    for index, part in enumerate(parts):
+    for part in parts:
+        strict = dotted is not None and part.startswith(".")
         after: set[int] = set()
         for at in _through(pattern, reached):
-            if at == len(pattern):
+            if at == len(pattern) or (strict and not (dotted and dotted[at])):
                 continue
             segment = pattern[at]
             if segment is None:
-                # The last `**` takes at least one part, which it does here.
                 after.add(at)
-                if at == len(pattern) - 1 and index == len(parts) - 1:
-                    return True
+                if at == len(pattern) - 1:
+                    after.add(len(pattern))  # the last `**` takes at least one part
             elif segment(part):
                 after.add(at + 1)
         reached = after
-    return len(pattern) in reached
+    return reached
 
 
 def _through(pattern: Sequence[_Segment], reached: set[int]) -> set[int]:
@@ -294,7 +361,7 @@ class _IgnorePattern:
         text = text.removesuffix("/")
         # Without a slash it is about names, wherever they are.
         self._name = None if "/" in text else _glob(text)
-        parts = text.removeprefix("/").split("/")
+        parts = _split(text.removeprefix("/"))
         if "" in parts:
             raise PatternError("a part is empty")
         self._segments = [] if self._name else [_segment(part) for part in parts]
@@ -306,6 +373,23 @@ class _IgnorePattern:
         if self._name is not None:
             return bool(self._name(parts[-1]))
         return _matches(self._segments, parts)
+
+
+def _split(pattern: str) -> list[str]:
+    """Return the parts of a pattern; a slash in brackets separates nothing."""
+    parts: list[str] = []
+    start = at = 0
+    while at < len(pattern):
+        char, at = pattern[at], at + 1
+        if char == "\\":
+            at += 1
+        elif char == "[":
+            with suppress(PatternError):
+                _, at = _bracket(pattern, at)
+        elif char == "/":
+            parts.append(pattern[start : at - 1])
+            start = at
+    return [*parts, pattern[start:]]
 
 
 def _ignore_file(path: str) -> list[_IgnorePattern]:
@@ -355,7 +439,7 @@ def rules_above(root: str) -> IgnoreRules | None:
 
 
 def is_visible(path: str, root: str, above: IgnoreRules | None) -> bool:
-    """Tell whether one path below the root is visible, with all that is above it."""
+    """Tell whether one path below the root is visible by itself, with all above it."""
     rules = IgnoreRules(root, above)
     parts = path.split("/")
     here = root
@@ -379,25 +463,29 @@ def _shown(name: str, decided: bool | None) -> bool:
 _Entries = Iterator[tuple[str, bool, IgnoreRules]]
 
 
-def visible_files(root: str, above: IgnoreRules | None) -> Iterator[str]:
+def visible_files(
+    root: str, above: IgnoreRules | None, wanted: FilePattern | None = None
+) -> Iterator[str]:
     """Yield the visible files below the working directory, in the order of their parts.
 
-    ``root`` is the working directory's absolute name. Symbolic links are neither
-    followed nor listed.
+    ``root`` is the working directory's absolute name. What is hidden and what
+    ``wanted`` names is visible too. Symbolic links are neither followed nor listed.
     """
     # A stack of what is still to come, so that a deep tree costs no calls.
-    stack: list[_Entries] = [_entries(root, "", above)]
+    stack: list[_Entries] = [_entries(root, "", above, wanted)]
     while stack:
         entry = next(stack[-1], None)
         if entry is None:
             stack.pop()
         elif entry[1]:
-            stack.append(_entries(root, entry[0], entry[2]))
+            stack.append(_entries(root, entry[0], entry[2], wanted))
         else:
             yield entry[0]
 
 
-def _entries(root: str, folder: str, above: IgnoreRules | None) -> _Entries:
+def _entries(
+    root: str, folder: str, above: IgnoreRules | None, wanted: FilePattern | None
+) -> _Entries:
     try:
         with os.scandir(folder or ".") as scan:
             entries = sorted(scan, key=lambda one: os.fsencode(one.name))
@@ -410,8 +498,13 @@ def _entries(root: str, folder: str, above: IgnoreRules | None) -> _Entries:
         if not is_folder and not entry.is_file(follow_symlinks=False):
             continue
         path = os.path.join(absolute, entry.name)
-        if _shown(entry.name, rules.decide(path, is_folder=is_folder)):
-            yield f"{folder}/{entry.name}" if folder else entry.name, is_folder, rules
+        below = f"{folder}/{entry.name}" if folder else entry.name
+        decided = rules.decide(path, is_folder=is_folder)
+        shown = _shown(entry.name, decided)
+        if not shown and decided is None and entry.name != ".git" and wanted:
+            shown = wanted.names_below(below) if is_folder else wanted.names(below)
+        if shown:
+            yield below, is_folder, rules
 
 
 # --- the program ------------------------------------------------------------------
@@ -433,10 +526,15 @@ def main(arguments: Sequence[str]) -> int:
         _search(sys.stdin.buffer, b"-", expression, out)
         return 0
     root = os.getcwd()
-    for path in visible_files(root, rules_above(root)):
+    # What may not be read comes in by standard input, because there may be much.
+    left_out = set(sys.stdin.buffer.read().split(b"\0")) if request["skip"] else set()
+    also = [] if request["also"] is None else [request["also"]]
+    for path in chain(visible_files(root, rules_above(root), wanted), also):
         if wanted is not None and not wanted.matches(path):
             continue
         name = os.fsencode(path)
+        if name in left_out:
+            continue
         if expression is None:
             out.write(name + b"\0")
             continue

@@ -7,14 +7,15 @@ from dovetail.kernel import Tool, ToolContext
 
 from . import _fields as fields
 from ._paths import approve, resolve, shown_path, start_in
-from ._search import MAX_RESULTS, Search, file_pattern
+from ._search import MAX_RESULTS, Search, file_pattern, left_out
 from ._text import plural
 
 DESCRIPTION = """\
 Find files by a pattern such as "*.py", "src/**/*.ts" or "test_{a,b}*": * and ? stay \
 within a name, ** stands for any folders, and a pattern without a slash is looked for \
-at any depth. Hidden files and files that .gitignore or .ignore names are left out. \
-Paths come sorted."""
+at any depth. Hidden files, unless the pattern names them as ".github/**" does, and \
+files that .gitignore or .ignore names are left out; the exact path of a file always \
+finds it. Paths come sorted."""
 
 
 @frozen
@@ -38,6 +39,8 @@ class GlobOutput:
     truncated: bool
     """There are more."""
     timed_out: bool
+    left_out: int = 0
+    """Files that may not be read without a question; only those that were met."""
 
 
 def glob_tool(search: Search) -> Tool[GlobInput, GlobOutput]:
@@ -71,11 +74,19 @@ async def _execute(
         {"path": target.resource, "limit": input.limit},
     )
     async with start_in(target, "search") as cwd:
-        found = await search.files(cwd, target.canonical, pattern, input.limit)
+        allowed = await context.allowing("read")
+        found = await search.files(
+            cwd,
+            target.canonical,
+            pattern,
+            input.limit,
+            lambda path: allowed(target.below(path)),
+        )
     return GlobOutput(
         tuple(target.below(path) for path in found.paths),
         found.truncated,
         found.timed_out,
+        found.left_out,
     )
 
 
@@ -88,4 +99,8 @@ def _render(output: GlobOutput) -> str:
         )
     if output.timed_out:
         lines.append("\n(the time was over before everything was searched)")
-    return "\n".join(lines) or "(no file matches; hidden and ignored ones are left out)"
+    if not output.paths:
+        lines.append("(no file matches; hidden and ignored ones are left out)")
+    if output.left_out:
+        lines.append(f"\n({left_out(output.left_out)})")
+    return "\n".join(lines)

@@ -1,9 +1,10 @@
 """The tool ``grep``: find lines by a regular expression.
 
 Two permissions guard it. ``grep`` on the expression comes before anything is touched.
-``read`` on files comes before a line of them is shown: before the search for a file
-that is named, after it for the files that matched, so that a file whose reading a rule
-denies is not read by another name.
+``read`` comes before a file is opened: a file that is named is asked for; of a folder,
+only the files are searched that may be read without a question, and how many were left
+out is said. So a file that may not be read is not read by another name, and whether
+something is in it cannot be told by what is found, asked or refused (law access.7).
 """
 
 import os
@@ -16,14 +17,15 @@ from dovetail.kernel import Tool, ToolContext, ToolFailure
 from . import _fields as fields
 from ._files import Files
 from ._paths import Target, approve, resolve, shown_path, start_in
-from ._search import MAX_RESULTS, Found, Search, file_pattern
+from ._search import MAX_RESULTS, Found, Search, file_pattern, left_out
 from ._text import plural
 
 DESCRIPTION = """\
 Find lines that match a regular expression (without look-around and back-references), \
 shown as path:line:text and sorted by path. Each line is searched by itself. Hidden, \
 binary and ignored files (.gitignore, .ignore) are left out. include limits the files \
-by a pattern such as "*.py" or "src/**/*.{ts,tsx}"; "!*.lock" leaves some out."""
+by a pattern such as "*.py" or "src/**/*.{ts,tsx}"; "!*.lock" leaves some out, and \
+".github/**" finds what is hidden there."""
 
 
 @frozen
@@ -60,6 +62,8 @@ class GrepOutput:
     truncated: bool
     """There are more."""
     timed_out: bool
+    left_out: int
+    """Files that may not be read without a question."""
 
 
 @frozen
@@ -100,18 +104,22 @@ async def _execute(
         found = await _one_file(search, files, target, input)
         paths = {"-": target.resource}
     else:
+        allowed = await context.allowing("read")
         async with start_in(target, "search") as cwd:
             found = await search.lines(
-                cwd, target.canonical, input.pattern, input.include, input.limit
+                cwd,
+                target.canonical,
+                input.pattern,
+                input.include,
+                input.limit,
+                lambda path: allowed(target.below(path)),
             )
         paths = {match.path: target.below(match.path) for match in found.matches}
-        if paths:
-            shown = tuple(paths.values())
-            await context.ask("read", shown, save=shown)
     return GrepResult(
         len(found.matches),
         found.truncated,
         found.timed_out,
+        found.left_out,
         tuple(
             GrepMatch(paths[match.path], match.line, match.text)
             for match in found.matches
@@ -129,9 +137,7 @@ async def _one_file(
     # The child gets the verified file itself, not its name.
     descriptor = await anyio.to_thread.run_sync(opened)
     try:
-        return await search.lines(
-            "/", target.anchor, input.pattern, None, input.limit, stdin=descriptor
-        )
+        return await search.lines_of(descriptor, input.pattern, input.limit)
     finally:
         os.close(descriptor)
 
@@ -149,6 +155,8 @@ def _render(output: GrepOutput) -> str:
         )
     if output.timed_out:
         lines.append("\n(the time was over before everything was searched)")
-    return (
-        "\n".join(lines) or "(no line matches; hidden and ignored files are left out)"
-    )
+    if not output.matches:
+        lines.append("(no line matches; hidden and ignored files are left out)")
+    if output.left_out:
+        lines.append(f"\n({left_out(output.left_out)})")
+    return "\n".join(lines)

@@ -66,6 +66,9 @@ VISIBLE = [
 ]
 
 
+REQUEST = {"include": None, "stdin": False, "skip": False, "also": None}
+"""Of the search program, without an expression."""
+
 ROOT = str(Path(__file__).resolve().parents[2])
 
 
@@ -179,21 +182,115 @@ async def test_a_file_can_be_searched_by_its_name_with_the_right_to_read_it(
 
 
 @pytest.mark.law("access.1")
-async def test_lines_of_files_that_may_not_be_read_are_not_shown(
+@pytest.mark.law("access.7")
+async def test_what_may_not_be_read_is_left_out_and_its_content_decides_nothing(
     searching: Any, fill: Any
 ) -> None:
-    """Otherwise grep would be read by another name."""
-    fill({"prod.env": "needle", "a.py": "needle"})
+    """Otherwise grep would be read by another name, one question at a time."""
+    names = ["prod.env", "a/b/.hidden.env", "a/prod env.env", "[x]{y}!#\\ .env"]
+    fill(dict.fromkeys(names, "needle secret") | {"a.py": "needle"})
+    searching.context.closed = ("*.env",)
+    seen = set()
+    for pattern in ("needle", "secret", "^needle s", "nothing at all"):
+        shown = await searching.text("grep", pattern=pattern)
+        seen.add(shown.partition("\n")[2])
+        assert ("a.py:1:needle" in shown) is (pattern == "needle")
+        assert "secret" not in shown
+        assert searching.context.asked.pop() == ("grep", (pattern,))
+    # A file that is hidden by its name is not seen, and so not left out.
+    assert seen == {
+        "\n(3 files were left out, because reading is denied there or has to be asked "
+        "for; give the path of one to ask)"
+    }
+    for include in ("prod.env", "a/*.env", ".hidden.env"):
+        output = await searching.call("grep", pattern="needle", include=include)
+        assert (output.lines, output.left_out) == (0, 1)
+    found = await searching.call("glob", pattern="*")
+    assert (found.paths, found.left_out) == (("a.py",), 3)
+    assert "\n(3 files were left out" in searching.show("glob", found)
 
-    def decide(action: str, resources: Any) -> None:
-        if action == "read" and "prod.env" in resources:
-            raise PermissionDeniedError(action, resources)
 
-    searching.context.decide = decide
-    with pytest.raises(PermissionDeniedError, match=r"prod\.env"):
-        await searching.call("grep", pattern="needle")
-    shown = await searching.text("grep", pattern="needle", include="!*.env")
-    assert shown == "a.py:1:needle"
+@pytest.mark.law("access.7")
+@pytest.mark.parametrize("many", [True, False])
+async def test_files_that_may_not_be_read_are_not_even_opened(
+    searching: Any, place: Path, fill: Any, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    """Too many for the arguments of a program are no difference."""
+    if many:
+        monkeypatch.setattr("dovetail.builtin_tools._search.MAX_SKIPPED", 10)
+    fill({f"secret/{number}.txt": "needle" for number in range(20)})
+    fill({"public/a.txt": "needle"})
+    searching.context.closed = ("secret/*",)
+    for path in place.rglob("*.txt"):
+        os.utime(path, (1, 2))
+    output = await searching.call("grep", pattern="needle")
+    assert (output.lines, output.left_out) == (1, 20)
+    if (place / "public" / "a.txt").stat().st_atime_ns == 10**9:
+        pytest.skip("this file system does not record when a file was read")
+    read = [path for path in place.rglob("*.txt") if path.stat().st_atime_ns != 10**9]
+    assert read == [place / "public" / "a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        (".github/**/*.yml", [".github/workflows/ci.yml"]),
+        (".github/**", [".github/CODEOWNERS", ".github/workflows/ci.yml"]),
+        (".eslintrc*", [".eslintrc.json", "pkg/.eslintrc.json"]),
+        ("pkg/.eslintrc.json", ["pkg/.eslintrc.json"]),
+        ("{.eslintrc.json,x.py}", [".eslintrc.json", "pkg/.eslintrc.json"]),
+        ("**/.npmrc", ["pkg/.npmrc"]),
+        # What is hidden in what is named stays hidden, as in a shell.
+        (".github/*/*", [".github/workflows/ci.yml"]),
+        ("*.yml", []),
+        # Ignored files are named by their very path.
+        (".env", [".env"]),
+        (".cache/x.bin", [".cache/x.bin"]),
+        ("dist/main.js", ["dist/main.js"]),
+        ("*.js", []),
+        (".git/config", []),
+    ],
+)
+async def test_a_pattern_that_names_what_is_hidden_finds_it(
+    searching: Any, fill: Any, pattern: str, found: list[str]
+) -> None:
+    names = (
+        ".cache/x.bin .env .eslintrc.json .git/config .github/.secret/x.yml "
+        ".github/CODEOWNERS .github/workflows/ci.yml dist/main.js pkg/.eslintrc.json "
+        "pkg/.npmrc pkg/a.txt"
+    )
+    fill(dict.fromkeys(names.split(), "needle"))
+    fill({".gitignore": ".env\ndist/\n.cache\n"})
+    output = await searching.call("glob", pattern=pattern)
+    assert list(output.paths) == found
+    lines = await searching.call("grep", pattern="needle", include=pattern)
+    assert [match.path for match in lines.matches] == found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("app/[id]/page.tsx", ["app/[id]/page.tsx", "app/i/page.tsx"]),
+        ("app/[...all]/*.tsx", ["app/[...all]/page.tsx"]),
+        ("[id].tsx", ["[id].tsx", "app/[id].tsx", "app/d.tsx"]),
+        ("app/{slug}/page.tsx", ["app/{slug}/page.tsx"]),
+        ("**/[[]id].tsx", ["[id].tsx", "app/[id].tsx"]),
+        ("what?*", ["what?*"]),
+        ("back\\slash", ["back\\slash"]),
+    ],
+)
+async def test_a_pattern_that_is_the_very_path_of_a_file_finds_it(
+    searching: Any, fill: Any, pattern: str, found: list[str]
+) -> None:
+    names = (
+        "[id].tsx app/[...all]/page.tsx app/[id].tsx app/[id]/page.tsx app/d.tsx "
+        "app/i/page.tsx app/{slug}/page.tsx back\\slash what?*"
+    )
+    fill(dict.fromkeys(names.split(), "needle"))
+    output = await searching.call("glob", pattern=pattern)
+    assert list(output.paths) == in_order(found)
+    lines = await searching.call("grep", pattern="needle", include=pattern)
+    assert [match.path for match in lines.matches] == in_order(found)
 
 
 async def test_more_than_the_limit_is_said(searching: Any, fill: Any) -> None:
@@ -346,8 +443,9 @@ async def test_an_expression_that_would_run_for_ever_is_stopped_and_said(
 ) -> None:
     fill({"a.txt": "needle\n", "b.txt": "a" * 60 + "b\n"})
     search = Search(os.environ, ripgrep=False, seconds=1.5)
-    with anyio.fail_after(5):
-        found = await search.lines(str(place), str(place), "needle|(a+)+$", None, 10)
+    where = str(place)
+    with anyio.fail_after(30):
+        found = await search.lines(where, where, "needle|(a+)+$", None, 10, anything)
     assert found.timed_out
     assert not found.truncated
 
@@ -365,10 +463,16 @@ async def test_cancelling_a_search_ends_its_process(
 
     monkeypatch.setattr(subprocess, "Popen", watched)
     search = Search(os.environ, ripgrep=False)
-    with anyio.fail_after(5), anyio.move_on_after(0.3) as scope:
-        await search.lines(str(place), str(place), "(a+)+$", None, 10)
+    where = str(place)
+    with anyio.fail_after(30), anyio.move_on_after(2) as scope:
+        await search.lines(where, where, "(a+)+$", None, 10, anything)
     assert scope.cancelled_caught
-    assert [process.returncode for process in started] == [-15]
+    # The names were listed by one, the lines are looked for by the other.
+    assert [process.returncode for process in started] == [0, -15]
+
+
+def anything(path: str) -> bool:
+    return True
 
 
 async def test_both_ways_find_the_same_in_this_repository() -> None:
@@ -378,11 +482,14 @@ async def test_both_ways_find_the_same_in_this_repository() -> None:
         pytest.skip("ripgrep is not installed")
     ways = [Search(os.environ, ripgrep=one) for one in (True, False)]
     for pattern in ("**", "*.py", "tests/**/test_*.py", "!*.py"):
-        found = [await way.files(root, root, pattern, 5000) for way in ways]
+        found = [await way.files(root, root, pattern, 5000, anything) for way in ways]
         assert found[0] == found[1]
         assert len(found[0].paths) > 3
     for pattern, include in (("import", None), (r"def \w+", "kernel/**/*.py")):
-        lines = [await way.lines(root, root, pattern, include, 5000) for way in ways]
+        lines = [
+            await way.lines(root, root, pattern, include, 5000, anything)
+            for way in ways
+        ]
         assert lines[0] == lines[1]
         assert len(lines[0].matches) > 50
 
@@ -481,7 +588,7 @@ def plant(root: Path, paths: set[str], rules: dict[str, list[str]]) -> None:
 
 
 def seen(root: Path) -> set[str]:
-    request = json.dumps({"pattern": None, "include": None, "stdin": False})
+    request = json.dumps({**REQUEST, "pattern": None})
     return in_folder(root, sys.executable, "-I", _walk.__file__, request)
 
 
@@ -661,7 +768,7 @@ def test_any_pattern_is_usable_or_refused(text: str) -> None:
 def test_the_search_program_needs_nothing_of_dovetail(tmp_path: Path) -> None:
     """It starts quickly, and a broken installation cannot break it."""
     (tmp_path / "a.txt").write_text("needle\n")
-    request = json.dumps({"pattern": "needle", "include": None, "stdin": False})
+    request = json.dumps({**REQUEST, "pattern": "needle"})
     code = (
         "import runpy, sys; sys.argv = sys.argv[1:];\n"
         "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
