@@ -5,6 +5,8 @@ at run time: ``lazy`` reads it, and imports a name's module when the name is wan
 """
 
 from .access.permissions import (
+    PermissionAnswer as PermissionAnswer,
+    PermissionBody as PermissionBody,
     PermissionRequest as PermissionRequest,
     SavedApproval as SavedApproval,
 )
@@ -45,6 +47,10 @@ from .hookspecs import (
     PROJECT as PROJECT,
     Hooks as Hooks,
     hookimpl as hookimpl,
+)
+from .location.requests import (
+    PendingRequest as PendingRequest,
+    RequestsHandle as RequestsHandle,
 )
 from .location.services import (
     DEFAULT_AGENT as DEFAULT_AGENT,
@@ -154,7 +160,6 @@ from .values.errors import (
     OutputNotFoundError as OutputNotFoundError,
     OwnerFencedError as OwnerFencedError,
     PermissionDeniedError as PermissionDeniedError,
-    PermissionNotFoundError as PermissionNotFoundError,
     PermissionRejectedError as PermissionRejectedError,
     PluginError as PluginError,
     PluginImportError as PluginImportError,
@@ -164,6 +169,7 @@ from .values.errors import (
     PromptInvalidError as PromptInvalidError,
     ProviderError as ProviderError,
     ProviderFault as ProviderFault,
+    RequestNotFoundError as RequestNotFoundError,
     RuntimeClosedError as RuntimeClosedError,
     SessionBusyError as SessionBusyError,
     SessionNotFoundError as SessionNotFoundError,
@@ -203,8 +209,6 @@ from .values.events import (
     ModelSwitched as ModelSwitched,
     NoticeAdded as NoticeAdded,
     OutcomeStatus as OutcomeStatus,
-    PermissionAsked as PermissionAsked,
-    PermissionReplied as PermissionReplied,
     PermissionReply as PermissionReply,
     PluginDisabled as PluginDisabled,
     PromptAdmitted as PromptAdmitted,
@@ -212,6 +216,9 @@ from .values.events import (
     PromptRedelivered as PromptRedelivered,
     PromptWithdrawn as PromptWithdrawn,
     ReasoningEnded as ReasoningEnded,
+    RequestAnswered as RequestAnswered,
+    RequestAsked as RequestAsked,
+    RequestOutcome as RequestOutcome,
     Retention as Retention,
     RetryScheduled as RetryScheduled,
     SessionBudgeted as SessionBudgeted,

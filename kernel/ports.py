@@ -129,11 +129,13 @@ class MessageRow:
 
 
 @frozen
-class PermissionRow:
-    """Projection: one permission request. Its content is in the event at ``seq``."""
+class RequestRow:
+    """Projection: one request to a person. Its content is in the event at ``seq``."""
 
     session_id: str
     id: str
+    what: str
+    """What kind of request it is: ``permission``, for example."""
     seq: int
     directory: str
     answered_seq: int | None
@@ -289,12 +291,16 @@ class Reader(Protocol):
         """Return messages whose Step is not settled, in order."""
         ...
 
-    def permission(self, request_id: str) -> PermissionRow | None: ...
+    def request(self, session_id: str, request_id: str) -> RequestRow | None: ...
 
-    def pending_permissions(
-        self, *, directory: str | None = None, session_id: str | None = None
-    ) -> Sequence[PermissionRow]:
-        """Return unanswered requests, oldest first."""
+    def pending_requests(
+        self,
+        *,
+        directory: str | None = None,
+        session_id: str | None = None,
+        id: str | None = None,
+    ) -> Sequence[RequestRow]:
+        """Return unanswered requests, oldest first, narrowed by what is given."""
         ...
 
     def epoch(self, session_id: str) -> EpochRow | None: ...
@@ -354,7 +360,7 @@ class Transaction(Reader, Protocol):
         """Insert or replace."""
         ...
 
-    def put_permission(self, row: PermissionRow) -> None:
+    def put_request(self, row: RequestRow) -> None:
         """Insert or replace."""
         ...
 

@@ -30,6 +30,7 @@ from .lifecycle.location_map import LocationMap
 from .lifecycle.registrations import Registrations
 from .lifecycle.scope import Scope
 from .location.observers import Observers
+from .location.requests import RequestsHandle
 from .location.services import DEFAULT_AGENT, LocationHandle, LocationServices
 from .log.commit import EventLog
 from .log.live import LiveLines, LiveSubscription
@@ -41,6 +42,7 @@ from .plugins.instance import Changes, HookLimits, LocationPlugins
 from .plugins.loader import load_plugins
 from .plugins.set import PluginSet
 from .ports import Store
+from .requests.asking import Requests
 from .sessions.sessions import Sessions
 from .skills.registry import SkillRegistry, skills_source
 from .tools.registry import ToolRegistry
@@ -197,6 +199,12 @@ class Runtime:
         self._check_open()
         return LocationHandle(Location.at(path), self._locations.use)
 
+    @property
+    def requests(self) -> RequestsHandle:
+        """Everything that waits for a person, in all Locations of the store."""
+        self._check_open()
+        return RequestsHandle(self._log, self._requests, self._locations.use)
+
     def live(self, *, session_id: str | None = None) -> LiveSubscription:
         """Return every event as it happens from now on, deltas included.
 
@@ -243,6 +251,7 @@ class Runtime:
         self._detached = DetachedTasks("dovetail runtime", self._host.cancel)
         self._tasks = await self._detached.open()
         self._log = EventLog(self._store, self._clock)
+        self._requests = Requests(self._log)
         self._locations = LocationMap(
             self._tasks,
             self._open_location,
@@ -354,6 +363,7 @@ class Runtime:
             permissions=Permissions(
                 location,
                 self._log,
+                self._requests,
                 rules,
                 self._on_permission,
                 lambda request: services.decide(request),

@@ -1,52 +1,42 @@
-"""Permissions: durable questions "may this be done", and remembered answers.
+"""Permissions: requests "may this be done", and remembered answers.
 
-Owns the requests of one Location: when one is needed, that it is durable before
-anybody waits, that it is answered once, and what an ``always`` remembers. Knows the
-rules as a function from an agent's name, and nothing of who asks the person: a request
-is an event, and whoever follows the log sees it. Neighbours: ``rules`` below decides,
-``log.commit`` keeps.
-
-A request belongs to a call. Its id follows from the call and from what is asked, so
-that a call which is continued after the process died finds the request that it left,
-and the answer it got meanwhile (law access.5).
+Owns what a permission request asks, when one is needed, what its answer means, and
+what an ``always`` remembers, in one Location. Knows the rules as a function from an
+agent's name, and nothing of who asks the person. Neighbours: ``rules`` decides,
+``requests`` keeps a request from being asked to its one answer.
 """
 
-import hashlib
-import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from itertools import count
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import anyio
 from attrs import evolve, field, frozen
 
 from ..contracts import Rule, RuleEffect
-from ..log.commit import EventLog, LogTransaction, event_at
-from ..ports import ApprovalRow, PermissionRow, Reader, Transaction
-from ..values.codec import clean_text, sanitised
+from ..log.commit import EventLog, LogTransaction
+from ..ports import ApprovalRow, Reader, RequestRow, Transaction
+from ..requests import asking as requests
+from ..requests.asking import INTERRUPT, PERSON, POLICY, Asking, Requests, Standing
+from ..values.codec import clean_text, from_json, sanitised, to_json
 from ..values.errors import (
     ApprovalNotFoundError,
     InvalidValueError,
-    OwnerFencedError,
     PermissionDeniedError,
-    PermissionNotFoundError,
     PermissionRejectedError,
-    RuntimeClosedError,
-    StoreError,
+    RequestNotFoundError,
+    UndecodableError,
 )
-from ..values.events import PermissionAsked, PermissionReplied, PermissionReply
+from ..values.events import PermissionReply, RequestAnswered, RequestAsked
 from ..values.ids import MessageId, RequestId, SessionId, new_id
 from ..values.location import Location
 from ..values.tool import Json
 from .rules import decide, deciding_rule, matches
 
-logger = logging.getLogger(__name__)
+WHAT = "permission"
+"""The kind of request."""
 
 Policy = Literal["ask", "allow", "deny"]
 """What happens where neither a rule nor an approval decides."""
-
-PERSON, POLICY, INTERRUPT = "person", "policy", "interrupt"
 
 MAX_ADVICE = 8_192
 """Characters of advice that go with a rejection."""
@@ -75,20 +65,63 @@ class AskRequest:
 
 
 @frozen
+class PermissionBody:
+    """What a permission request asks, as its event keeps it."""
+
+    action: str
+    resources: tuple[str, ...]
+    save: tuple[str, ...] = ()
+    metadata: Mapping[str, Json] = field(factory=dict)
+
+
+@frozen
+class PermissionAnswer:
+    """What was said to a permission request, as its event keeps it."""
+
+    reply: PermissionReply
+    message: str | None = None
+
+
+@frozen
 class PermissionRequest:
-    """A request that waits for an answer."""
+    """A permission request, as whoever answers it sees it."""
 
     id: RequestId
     session_id: SessionId
     agent: str
+    """Whose call it is: an ``always`` holds for this agent only."""
     action: str
     resources: tuple[str, ...]
     save: tuple[str, ...]
+    """What ``always`` would remember, each to the letter."""
     message_id: MessageId | None
     call_id: str | None
     metadata: Mapping[str, Json]
     created: int
     """Milliseconds since 1970."""
+
+    @classmethod
+    def of(cls, asked: RequestAsked) -> "PermissionRequest | None":
+        """Return what an event asks; None when that is no permission, or was removed
+        by retention."""
+        if asked.what != WHAT or not asked.body:
+            return None
+        try:
+            body = from_json(dict(asked.body), PermissionBody)
+        except UndecodableError:
+            return None
+        return cls(
+            id=asked.request_id,
+            session_id=asked.session_id,
+            agent=asked.agent,
+            action=body.action,
+            resources=body.resources,
+            save=body.save,
+            message_id=asked.message_id,
+            call_id=asked.call_id,
+            metadata=body.metadata,
+            created=asked.created,
+        )
 
 
 @frozen
@@ -106,16 +139,6 @@ class SavedApproval:
     expires: int | None
 
 
-@frozen
-class _Standing:
-    """How things stand with one request before it is made."""
-
-    effect: RuleEffect
-    id: RequestId
-    pending: bool
-    reply: PermissionReplied | None
-
-
 class Permissions:
     """The permission requests and saved approvals of one Location."""
 
@@ -123,22 +146,19 @@ class Permissions:
         self,
         location: Location,
         log: EventLog,
+        requests: Requests,
         rules_for: Callable[[str], Sequence[Rule]],
         policy: Policy = "ask",
         answer: Callable[["AskRequest"], tuple[RuleEffect, str] | None] | None = None,
     ) -> None:
         self._location = location
         self._log = log
+        self._requests = requests
         self._rules_for = rules_for
         self._policy = policy
         self._answer = answer or _no_answer
         # Requests that a plugin wants a person to see, whatever is approved.
         self._insisted: set[str] = set()
-        # Requests that a call of this process waits for or took the answer of: an
-        # answer counts once. It grows by one per question to a person, which is slow.
-        self._used: set[str] = set()
-        # Requests that were waiting when the first call of this process asked.
-        self._left: set[str] | None = None
 
     def __repr__(self) -> str:
         return f"<Permissions {self._location.directory!r} policy={self._policy}>"
@@ -173,19 +193,30 @@ class Permissions:
                 )
             rules = (_as_rule(effect), *rules)
         effect = decide(request.action, request.resources, rules)
-        if effect != "ask" and not await self._left_by(request):
+        asking = _asking(request)
+        if effect != "ask" and not await self._requests.left_in(request.session_id):
             return _conclude(effect, request, rules)
-        standing = await self._reserve(request, rules)
-        effect = standing.effect
-        if effect == "ask" and standing.reply is not None:
-            return _heed(standing.reply, request)
+        effect, standing = await self._reserve(request, asking, rules)
+        if effect == "ask" and standing.answer is not None:
+            return _obey(standing.answer, request)
         if effect == "ask" and self._policy == "ask":
             if answer is not None and answer[0] == "ask":
                 self._insisted.add(standing.id)
-            return _heed(await self._question(request, rules, standing.id), request)
+
+            def needed(tx: LogTransaction) -> bool:
+                # An approval may have been saved since the request was looked at.
+                approvals = self._approvals(tx.rows, request.agent, tx.now)
+                now = decide(request.action, request.resources, rules, approvals)
+                return now != "allow"
+
+            try:
+                reply = await self._requests.wait(asking, standing.id, needed)
+            finally:
+                self._insisted.discard(standing.id)
+            return None if reply is None else _obey(reply, request)
         if standing.pending:
             granted = effect == "allow" or (effect == "ask" and self._policy == "allow")
-            await self._settle(standing.id, "once" if granted else "reject", POLICY)
+            await self._settle(standing.id, request, "once" if granted else "reject")
         if effect == "ask":
             effect = "allow" if self._policy == "allow" else "ask"
         return _conclude(effect, request, rules)
@@ -221,134 +252,41 @@ class Permissions:
 
         return allowed
 
-    async def _left_by(self, request: AskRequest) -> bool:
-        """Return whether the call may have left a request in an earlier process."""
-        if self._left is None:
-            rows = await self._log.read(self._pending_rows)
-            self._left = {row.id for row in rows}
-        return bool(self._left) and _request_id(request, 0) in self._left
-
     async def _refuse_left(self, request: AskRequest) -> None:
         """Answer the request that this call left in an earlier process, if it did."""
-        if await self._left_by(request):
-            standing = await self._reserve(request, [Rule("*", "*", "deny")])
+        if await self._requests.left_in(request.session_id):
+            denied = [Rule("*", "*", "deny")]
+            _, standing = await self._reserve(request, _asking(request), denied)
             if standing.pending:
-                await self._settle(standing.id, "reject", POLICY)
+                await self._settle(standing.id, request, "reject")
 
-    async def _reserve(self, request: AskRequest, rules: Sequence[Rule]) -> _Standing:
-        """Return how things stand; a question or an answer is nobody else's then."""
-        while True:
-            look = partial(
-                self._look,
-                request=request,
-                rules=rules,
-                used=frozenset(self._used),
-                now=self._log.clock.now(),
-                fresh=RequestId(new_id("per", self._log.clock)),
-            )
-            standing = await self._log.read(look)
-            if standing.effect != "ask":
-                return standing
-            if standing.reply is None and self._policy != "ask":
-                return standing
-            if standing.id not in self._used:
-                self._used.add(standing.id)
-                return standing
+    async def _reserve(
+        self, request: AskRequest, asking: Asking, rules: Sequence[Rule]
+    ) -> tuple[RuleEffect, Standing]:
+        """Return what holds now; a question or an answer is nobody else's then."""
+        now = self._log.clock.now()
 
-    def _look(
-        self,
-        rows: Reader,
-        request: AskRequest,
-        rules: Sequence[Rule],
-        used: frozenset[str],
-        now: int,
-        fresh: RequestId,
-    ) -> _Standing:
-        approvals = self._approvals(rows, request.agent, now)
-        effect = decide(request.action, request.resources, rules, approvals)
-        if request.call_id is None:
-            return _Standing(effect, fresh, False, None)
-        for ordinal in count():
-            request_id = _request_id(request, ordinal)
-            if request_id in used:
-                continue
-            row = rows.permission(request_id)
-            if row is None or row.answered_seq is None:
-                return _Standing(effect, request_id, row is not None, None)
-            reply = event_at(rows, row.session_id, row.answered_seq)
-            # Who interrupted a call did not answer the question, and a policy may be
-            # another one today.
-            if isinstance(reply, PermissionReplied) and reply.by not in (
-                INTERRUPT,
-                POLICY,
-            ):
-                return _Standing(effect, request_id, False, reply)
-        raise AssertionError("unreachable")
+        def effect(rows: Reader) -> RuleEffect:
+            approvals = self._approvals(rows, request.agent, now)
+            return decide(request.action, request.resources, rules, approvals)
 
-    async def _question(
-        self, request: AskRequest, rules: Sequence[Rule], request_id: RequestId
-    ) -> PermissionReplied | None:
-        """Make the request durable and return its reply; None where none is needed."""
+        def claims(effect: RuleEffect, standing: Standing) -> bool:
+            counts = standing.answer is not None or self._policy == "ask"
+            return effect == "ask" and counts
 
-        def put(tx: LogTransaction) -> bool:
-            if request.guard is not None:
-                request.guard(tx)
-            row = tx.rows.permission(request_id)
-            if row is not None:
-                if row.answered_seq is None:
-                    # Left by an earlier process: this one waits for it now.
-                    tx.append(_asked(request, request_id))
-                return True
-            # An approval may have been saved since the request was looked at.
-            approvals = self._approvals(tx.rows, request.agent, tx.now)
-            if decide(request.action, request.resources, rules, approvals) == "allow":
-                return False
-            tx.append(_asked(request, request_id))
-            return True
-
-        # Subscribed before the request exists, so that no answer can be missed.
-        bell = self._log.bell(request.session_id)
-        try:
-            if not await self._log.commit(put):
-                return None
-            while True:
-                reply = await self._log.read(lambda rows: _reply(rows, request_id))
-                if reply is not None:
-                    return reply
-                if not await bell.wait():
-                    raise RuntimeClosedError
-        except anyio.get_cancelled_exc_class():
-            # As long as one commit takes; the store bounds that.
-            with anyio.CancelScope(shield=True):
-                await self._withdraw(request, request_id)
-            raise
-        finally:
-            self._log.hush(request.session_id, bell)
-
-    async def _withdraw(self, request: AskRequest, request_id: RequestId) -> None:
-        try:
-            await self._settle(request_id, "reject", INTERRUPT, request.guard)
-        except (OwnerFencedError, StoreError, RuntimeClosedError) as error:
-            # It stays listed, and is found again when the call is continued.
-            logger.warning("request %s was not withdrawn: %s", request_id, error)
+        return await self._requests.reserve(asking, effect, claims)
 
     async def _settle(
-        self,
-        request_id: RequestId,
-        reply: PermissionReply,
-        by: str,
-        guard: Callable[[LogTransaction], None] | None = None,
+        self, request_id: RequestId, request: AskRequest, reply: PermissionReply
     ) -> None:
-        """Answer one request, if it still waits, without any consequence for others."""
-
-        def settle(tx: LogTransaction) -> None:
-            if guard is not None:
-                guard(tx)
-            row = tx.rows.permission(request_id)
-            if row is not None and row.answered_seq is None:
-                tx.append(_replied(row, reply, by))
-
-        await self._log.commit(settle)
+        await self._requests.settle(
+            request.session_id,
+            request_id,
+            "answered",
+            POLICY,
+            request.guard,
+            _answer(reply),
+        )
 
     # --- answering ----------------------------------------------------------------
 
@@ -358,10 +296,9 @@ class Permissions:
         """Return the requests that wait, oldest first; also those of dead processes."""
         return await self._log.read(
             lambda rows: [
-                _shown(asked)
-                for row in self._pending_rows(rows)
-                if session_id in (None, row.session_id)
-                and (asked := _question_of(rows, row))
+                request
+                for _, request in self._waiting(rows)
+                if session_id in (None, request.session_id)
             ]
         )
 
@@ -373,6 +310,7 @@ class Permissions:
         *,
         by: str = PERSON,
         expires: int | None = None,
+        session_id: str | None = None,
     ) -> None:
         """Answer a request; durable when this returns. Whoever waits goes on.
 
@@ -382,11 +320,12 @@ class Permissions:
         ``save`` it counts as ``once``. ``reject`` refuses it, with ``message`` as
         advice to the model, and every other waiting request of the session.
 
-        A request that nobody waits for is answered too: the answer counts when its
+        ``session_id`` is needed only where two sessions have requests of one id. A
+        request that nobody waits for is answered too: the answer counts when its
         call is continued. Once begun, cancelling does not stop it.
 
         Raises:
-            PermissionNotFoundError: no such request waits in this Location.
+            RequestNotFoundError: no such request waits in this Location.
             InvalidValueError: an argument is none of the above.
         """
         if reply not in get_args(PermissionReply):
@@ -395,15 +334,14 @@ class Permissions:
         rules: Sequence[Rule] = ()
 
         def answer(tx: LogTransaction) -> None:
-            row = self._row(tx.rows, request_id)
-            if row is None:
-                raise PermissionNotFoundError(request_id)
+            row, asked = self._row(tx, request_id, session_id)
             tx.append(_replied(row, reply, by, advice))
             if reply == "reject" and by not in (INTERRUPT, POLICY):
-                for other in tx.rows.pending_permissions(session_id=row.session_id):
+                for other, _ in requests.pending(
+                    tx.rows, session_id=row.session_id, what=WHAT
+                ):
                     tx.append(_replied(other, "reject", request_id, advice))
-            asked = _question_of(tx.rows, row) if reply == "always" else None
-            if asked is not None and asked.save:
+            if reply == "always" and asked is not None and asked.save:
                 self._save(tx, asked, by, expires)
                 self._release(tx, asked, rules)
 
@@ -418,7 +356,7 @@ class Permissions:
     def _save(
         self,
         tx: LogTransaction,
-        asked: PermissionAsked,
+        asked: PermissionRequest,
         author: str,
         expires: int | None,
     ) -> None:
@@ -446,18 +384,15 @@ class Permissions:
             )
 
     def _release(
-        self, tx: LogTransaction, answered: PermissionAsked, rules: Sequence[Rule]
+        self, tx: LogTransaction, answered: PermissionRequest, rules: Sequence[Rule]
     ) -> None:
         """Allow what its agent waits for elsewhere and is fully allowed now."""
         approvals = self._approvals(tx.rows, answered.agent, tx.now)
-        for row in self._pending_rows(tx.rows):
-            asked = _question_of(tx.rows, row)
-            if asked is None or asked.agent != answered.agent:
-                continue
-            if asked.request_id in self._insisted:
+        for row, asked in self._waiting(tx.rows):
+            if asked.agent != answered.agent or asked.id in self._insisted:
                 continue
             if decide(asked.action, asked.resources, rules, approvals) == "allow":
-                tx.append(_replied(row, "once", answered.request_id))
+                tx.append(_replied(row, "once", answered.id))
 
     # --- saved approvals ----------------------------------------------------------
 
@@ -510,18 +445,28 @@ class Permissions:
             and (row.expires is None or now < row.expires)
         ]
 
-    def _pending_rows(self, rows: Reader) -> Sequence[PermissionRow]:
-        found = rows.pending_permissions(directory=self._location.directory)
-        return [row for row in found if self._is_mine(rows, row)]
+    def _waiting(self, rows: Reader) -> Sequence[tuple[RequestRow, PermissionRequest]]:
+        """Return what waits in this Location and can be read, oldest first."""
+        found = requests.pending(rows, directory=self._location.directory, what=WHAT)
+        return [
+            (row, request)
+            for row, asked in found
+            if self._is_mine(rows, row)
+            and (request := PermissionRequest.of(asked)) is not None
+        ]
 
-    def _row(self, rows: Reader, request_id: str) -> PermissionRow | None:
+    def _row(
+        self, tx: LogTransaction, request_id: str, session_id: str | None
+    ) -> tuple[RequestRow, PermissionRequest | None]:
         """Return a request of this Location that waits."""
-        row = rows.permission(request_id)
-        if row is None or row.answered_seq is not None:
-            return None
-        return row if self._is_mine(rows, row) else None
+        for row in tx.rows.pending_requests(id=request_id, session_id=session_id):
+            if row.what == WHAT and self._is_mine(tx.rows, row):
+                row = requests.waiting(tx, row.session_id, request_id)
+                asked = requests.question_of(tx.rows, row)
+                return row, None if asked is None else PermissionRequest.of(asked)
+        raise RequestNotFoundError(request_id)
 
-    def _is_mine(self, rows: Reader, row: PermissionRow) -> bool:
+    def _is_mine(self, rows: Reader, row: RequestRow) -> bool:
         session = rows.session(row.session_id)
         return (
             row.directory == self._location.directory
@@ -544,38 +489,24 @@ def _as_rule(answer: RuleEffect) -> Rule:
 # --- what a request is ------------------------------------------------------------
 
 
-def _request_id(request: AskRequest, ordinal: int) -> RequestId:
-    """Return the id of the n-th time that this call asks just this.
-
-    A pure function, so that it needs no storage to be the same after a restart.
-    """
-    parts = [
-        request.session_id,
-        request.message_id or "",
-        request.call_id or "",
-        request.action,
-        *request.resources,
-    ]
-    digest = hashlib.sha256(str(ordinal).encode())
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        digest.update(f"\0{len(data)}\0".encode() + data)
-    return RequestId(f"per_{digest.hexdigest()[:32]}")
-
-
-def _asked(request: AskRequest, request_id: RequestId) -> PermissionAsked:
-    return PermissionAsked(
-        session_id=request.session_id,
-        request_id=request_id,
-        agent=request.agent,
+def _asking(request: AskRequest) -> Asking:
+    body = PermissionBody(
         action=_storable(request.action),
         resources=tuple(_storable(each) for each in request.resources),
         # A name that cannot be stored as it is cannot be approved to the letter.
         save=tuple(each for each in request.save if _storable(each) == each),
-        message_id=request.message_id,
-        call_id=None if request.call_id is None else _storable(request.call_id),
-        begun=request.begun,
         metadata=sanitised(dict(request.metadata)),
+    )
+    return Asking(
+        session_id=request.session_id,
+        what=WHAT,
+        agent=request.agent,
+        identity=(request.action, *request.resources),
+        body=to_json(body),
+        message_id=request.message_id,
+        call_id=request.call_id,
+        begun=request.begun,
+        guard=request.guard,
     )
 
 
@@ -584,51 +515,19 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _shown(asked: PermissionAsked) -> PermissionRequest:
-    return PermissionRequest(
-        id=asked.request_id,
-        session_id=asked.session_id,
-        agent=asked.agent,
-        action=asked.action,
-        resources=asked.resources,
-        save=asked.save,
-        message_id=asked.message_id,
-        call_id=asked.call_id,
-        metadata=asked.metadata,
-        created=asked.created,
-    )
-
-
-def _question_of(rows: Reader, row: PermissionRow) -> PermissionAsked | None:
-    """Return what was asked; None, which the log has warned of, when unreadable."""
-    event = event_at(rows, row.session_id, row.seq)
-    return event if isinstance(event, PermissionAsked) else None
-
-
 # --- what an answer is ------------------------------------------------------------
 
 
+def _answer(reply: PermissionReply, message: str | None = None) -> dict[str, Any]:
+    said = PermissionAnswer(reply, message if reply == "reject" else None)
+    answer: dict[str, Any] = to_json(said)
+    return answer
+
+
 def _replied(
-    row: PermissionRow, reply: PermissionReply, by: str, message: str | None = None
-) -> PermissionReplied:
-    return PermissionReplied(
-        session_id=SessionId(row.session_id),
-        request_id=RequestId(row.id),
-        reply=reply,
-        by=by,
-        message=message if reply == "reject" else None,
-    )
-
-
-def _reply(rows: Reader, request_id: str) -> PermissionReplied | None:
-    row = rows.permission(request_id)
-    if row is None or row.answered_seq is None:
-        return None
-    event = event_at(rows, row.session_id, row.answered_seq)
-    if isinstance(event, PermissionReplied):
-        return event
-    # An answer that cannot be read allows nothing.
-    return _replied(row, "reject", POLICY)
+    row: RequestRow, reply: PermissionReply, by: str, message: str | None = None
+) -> RequestAnswered:
+    return requests.ended(row, "answered", by, _answer(reply, message))
 
 
 def _advice(message: str | None) -> str | None:
@@ -641,9 +540,21 @@ def _advice(message: str | None) -> str | None:
     return clean_text(message)
 
 
-def _heed(reply: PermissionReplied | None, request: AskRequest) -> None:
-    if reply is not None and reply.reply == "reject":
-        raise PermissionRejectedError(request.action, request.resources, reply.message)
+def _obey(ended: RequestAnswered, request: AskRequest) -> None:
+    """Return when the answer allows it. One that cannot be read allows nothing."""
+    message = None
+    if ended.outcome == "answered":
+        try:
+            said = from_json(dict(ended.answer), PermissionAnswer)
+        except UndecodableError:
+            pass
+        else:
+            if said.reply != "reject":
+                return
+            message = said.message
+    elif ended.outcome == "expired":
+        message = "nobody answered in time"
+    raise PermissionRejectedError(request.action, request.resources, message)
 
 
 def _conclude(effect: RuleEffect, request: AskRequest, rules: Sequence[Rule]) -> None:

@@ -8,19 +8,17 @@ Owns also how an open message is settled when nobody will go on with it.
 from collections.abc import Sequence
 from typing import Literal
 
-from ..access.permissions import INTERRUPT
 from ..history.fold import UNACCEPTED, History, Reach
 from ..location.services import LocationServices
-from ..log.commit import LogTransaction, event_at
+from ..log.commit import LogTransaction
 from ..ports import Reader
+from ..requests.asking import withdrawals
 from ..values.codec import to_json
 from ..values.events import (
     ContinuationAccepted,
     ContinuationReported,
     Event,
     ExecutionStarted,
-    PermissionAsked,
-    PermissionReplied,
     StepFailed,
     ToolFailed,
 )
@@ -147,27 +145,11 @@ def settle_open(rows: Reader, history: History, why: str) -> list[Event]:
 
 
 def with_questions(rows: Reader, settled: Sequence[ToolFailed]) -> list[Event]:
-    """Return these settlements, after the end of what their calls still ask.
-
-    Nobody is asked any more whether something may be done that will not be done.
-    """
+    """Return these settlements, after the end of what their calls still ask."""
     calls = {(one.message_id, one.call_id) for one in settled}
     events: list[Event] = []
     for session_id in {one.session_id for one in settled}:
-        for row in rows.pending_permissions(session_id=session_id):
-            asked = event_at(rows, session_id, row.seq)
-            if (
-                isinstance(asked, PermissionAsked)
-                and (asked.message_id, asked.call_id) in calls
-            ):
-                events.append(
-                    PermissionReplied(
-                        session_id=session_id,
-                        request_id=asked.request_id,
-                        reply="reject",
-                        by=INTERRUPT,
-                    )
-                )
+        events += withdrawals(rows, session_id, calls)
     return [*events, *settled]
 
 

@@ -90,7 +90,7 @@ class _Open:
             self._change(event.call_id, state="started")
             fresh = self.reach(event.call_id) == "called"
             self._reach[event.call_id] = "started" if fresh else "begun"
-        elif isinstance(event, e.PermissionAsked):
+        elif isinstance(event, e.RequestAsked):
             self._asked(event)
         elif isinstance(event, e.ToolSucceeded):
             self._change(event.call_id, state="succeeded", content=event.content)
@@ -111,7 +111,7 @@ class _Open:
                 ended=event.created,
             )
 
-    def _asked(self, event: e.PermissionAsked) -> None:
+    def _asked(self, event: e.RequestAsked) -> None:
         call_id = event.call_id
         if (
             call_id is not None
@@ -229,7 +229,7 @@ _SAID = (
     e.PromptAdmitted,
     e.PromptWithdrawn,
     e.PromptRedelivered,
-    e.PermissionReplied,
+    e.RequestAnswered,
     e.SessionTitled,
     e.ModelSwitched,
     e.AgentSwitched,

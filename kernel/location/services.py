@@ -428,7 +428,7 @@ class PermissionsHandle:
         is recorded: ``policy`` is for what was decided before anybody asked.
 
         Raises:
-            PermissionNotFoundError: it is unknown here, or answered already.
+            RequestNotFoundError: it is unknown here, or answered already.
             InvalidValueError: an argument is none of the above.
         """
         if by not in ("person", "policy"):

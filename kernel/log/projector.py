@@ -13,7 +13,7 @@ from ..ports import (
     EpochRow,
     InputRow,
     MessageRow,
-    PermissionRow,
+    RequestRow,
     SessionRow,
     Transaction,
 )
@@ -245,11 +245,12 @@ def _count(usage: Usage, name: str) -> int:
     return getattr(usage, name) or 0
 
 
-def _asked(to: Projection, rows: Transaction, event: e.PermissionAsked) -> None:
-    rows.put_permission(
-        PermissionRow(
+def _asked(to: Projection, rows: Transaction, event: e.RequestAsked) -> None:
+    rows.put_request(
+        RequestRow(
             session_id=event.session_id,
             id=event.request_id,
+            what=event.what,
             seq=event.seq,
             directory=to.session(event.session_id).directory,
             answered_seq=None,
@@ -257,15 +258,15 @@ def _asked(to: Projection, rows: Transaction, event: e.PermissionAsked) -> None:
     )
 
 
-def _replied(_: Projection, rows: Transaction, event: e.PermissionReplied) -> None:
-    row = rows.permission(event.request_id)
+def _answered(_: Projection, rows: Transaction, event: e.RequestAnswered) -> None:
+    row = rows.request(event.session_id, event.request_id)
     if row is None or row.answered_seq is not None:
         raise EventLogError(
             event.session_id,
             event.seq,
-            f"permission request {event.request_id!r} is not pending",
+            f"request {event.request_id!r} is not pending",
         )
-    rows.put_permission(changed(row, answered_seq=event.seq))
+    rows.put_request(changed(row, answered_seq=event.seq))
 
 
 _PROJECTORS: dict[type[e.Event], Callable[[Projection, Transaction, Any], None]] = {
@@ -287,6 +288,6 @@ _PROJECTORS: dict[type[e.Event], Callable[[Projection, Transaction, Any], None]]
     e.StepStarted: _step_started,
     e.StepEnded: _step_settled,
     e.StepFailed: _step_settled,
-    e.PermissionAsked: _asked,
-    e.PermissionReplied: _replied,
+    e.RequestAsked: _asked,
+    e.RequestAnswered: _answered,
 }

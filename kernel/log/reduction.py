@@ -55,6 +55,11 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ("tool.succeeded", 1): _kept(
         "message_id", "call_id", content=[{"type": "text", "text": REMOVED}]
     ),
+    ("request.asked", 1): _kept(
+        *("request_id", "what", "agent", "message_id", "call_id", "begun", "expires"),
+        body={},
+    ),
+    ("request.answered", 1): _kept("request_id", "outcome", "by"),
     ("tool.failed", 1): _kept_with_code("message_id", "call_id"),
 }
 """By kind and stored version: from an event's fields to those that stay. Applying it

@@ -29,8 +29,8 @@ from ..ports import (
     InputRow,
     LeaseRow,
     MessageRow,
-    PermissionRow,
     Reader,
+    RequestRow,
     SessionRow,
     Store,
     Transaction,
@@ -66,7 +66,7 @@ class MemoryState:
         self.sessions: dict[str, SessionRow] = {}
         self.inputs: dict[Pair, InputRow] = {}
         self.messages: dict[Pair, MessageRow] = {}
-        self.permissions: dict[Pair, PermissionRow] = {}
+        self.requests: dict[Pair, RequestRow] = {}
         self.epochs: dict[str, EpochRow] = {}
         self.admissions: dict[Pair, AdmissionRow] = {}
         self.approvals: dict[str, ApprovalRow] = {}
@@ -208,23 +208,19 @@ class MemoryReader(Reader):
         mine = [row for row in rows if row.session_id == session_id]
         return sorted(mine, key=lambda row: row.seq)
 
-    def permission(self, request_id: str) -> PermissionRow | None:
-        state = self._now()
-        found = [row for row in state.permissions.values() if row.id == request_id]
-        found.sort(
-            key=lambda row: (
-                row.answered_seq is not None,
-                state.positions[row.session_id],
-            )
-        )
-        return found[0] if found else None
+    def request(self, session_id: str, request_id: str) -> RequestRow | None:
+        return self._now().requests.get((session_id, request_id))
 
-    def pending_permissions(
-        self, *, directory: str | None = None, session_id: str | None = None
-    ) -> Sequence[PermissionRow]:
+    def pending_requests(
+        self,
+        *,
+        directory: str | None = None,
+        session_id: str | None = None,
+        id: str | None = None,
+    ) -> Sequence[RequestRow]:
         state = self._now()
 
-        def asked(row: PermissionRow) -> tuple[int, int, int, str]:
+        def asked(row: RequestRow) -> tuple[int, int, int, str]:
             log = state.events.get(row.session_id, [])
             known = 0 <= row.seq < len(log)
             position = log[row.seq].position if known else -1
@@ -232,10 +228,11 @@ class MemoryReader(Reader):
 
         found = [
             row
-            for row in state.permissions.values()
+            for row in state.requests.values()
             if row.answered_seq is None
             and directory in (None, row.directory)
             and session_id in (None, row.session_id)
+            and id in (None, row.id)
         ]
         return sorted(found, key=asked)
 
@@ -388,11 +385,11 @@ class MemoryTransaction(MemoryReader, Transaction):
                 self._drop(state.messages, (other.session_id, other.id))
         self._put(state.messages, (row.session_id, row.id), row)
 
-    def put_permission(self, row: PermissionRow) -> None:
+    def put_request(self, row: RequestRow) -> None:
         state = self._now()
         self._check(row)
         self._enter(row.session_id)
-        self._put(state.permissions, (row.session_id, row.id), row)
+        self._put(state.requests, (row.session_id, row.id), row)
 
     def put_epoch(self, row: EpochRow) -> None:
         state = self._now()
@@ -407,7 +404,7 @@ class MemoryTransaction(MemoryReader, Transaction):
         paired: Iterable[dict[Pair, Any]] = (
             state.inputs,
             state.messages,
-            state.permissions,
+            state.requests,
         )
         for table in paired:
             for key in [key for key in table if key[0] == session_id]:

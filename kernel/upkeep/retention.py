@@ -13,7 +13,8 @@ promises (law storage.4):
 Each kind says by its retention class what may happen to it (``values.events``).
 ``trace`` is for the operator and may go from any idle session, ``transcript`` goes
 only when somebody asks for just that, ``forever`` never goes. Never removed are input
-that the model has not seen, the Baseline in force, and a Step that is not settled.
+that the model has not seen, a request that waits, the Baseline in force, and a Step
+that is not settled.
 """
 
 from collections.abc import Sequence
@@ -109,6 +110,7 @@ def _untouchable(rows: Reader, session_id: str) -> tuple[int, set[int]]:
     assert head is not None
     last = opened[0].body_seq - 1 if opened else head.seq
     whole = {row.seq for row in rows.pending_inputs(session_id)}
+    whole |= {row.seq for row in rows.pending_requests(session_id=session_id)}
     epoch = rows.epoch(session_id)
     if epoch is not None:
         whole.add(epoch.seq)

@@ -16,7 +16,7 @@
     |   +-- OutputNotFoundError      output.not_found
     |   +-- InputNotFoundError       input.not_found
     |   +-- LocationNotFoundError    location.not_found
-    |   +-- PermissionNotFoundError  permission.not_found
+    |   +-- RequestNotFoundError     request.not_found
     |   +-- ApprovalNotFoundError    approval.not_found
     |   +-- AgentNotFoundError       agent.not_found
     |   +-- SkillNotFoundError       skill.not_found
@@ -223,11 +223,11 @@ class LocationNotFoundError(NotFoundError):
     noun = "directory"
 
 
-class PermissionNotFoundError(NotFoundError):
-    """No pending permission request has this id: it may be answered already."""
+class RequestNotFoundError(NotFoundError):
+    """No request with this id waits for an answer: it may have its end already."""
 
-    code = "permission.not_found"
-    noun = "pending permission request"
+    code = "request.not_found"
+    noun = "pending request"
 
 
 class ApprovalNotFoundError(NotFoundError):

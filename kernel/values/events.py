@@ -429,44 +429,52 @@ class ToolFailed(Event):
     managed: str | None = None
 
 
-# --- access -----------------------------------------------------------------------
+# --- requests to a person ---------------------------------------------------------
 
 PermissionReply = Literal["once", "always", "reject"]
+"""What a person says to a permission request."""
+
+RequestOutcome = Literal["answered", "withdrawn", "expired"]
+"""``answered``: somebody said something. ``withdrawn``: whoever asked does not want to
+know any more. ``expired``: nobody said anything in time."""
 
 
-@event("permission.asked")
+@event("request.asked", retention="transcript")
 @frozen(kw_only=True)
-class PermissionAsked(Event):
-    """A tool call waits for a person to allow it.
+class RequestAsked(Event):
+    """A call waits for a person.
 
     Once more, under the same id, when another worker goes on with the call and waits.
     """
 
     request_id: RequestId
+    """Unique in its session."""
+    what: str
+    """The kind of request: ``permission``, for example."""
     agent: str
-    """Whose call it is: an ``always`` holds for this agent only."""
-    action: str
-    resources: tuple[str, ...]
-    save: tuple[str, ...] = ()
-    """What ``always`` would remember."""
+    """Whose call it is."""
+    body: Mapping[str, Json]
+    """What is asked, in the shape of its kind."""
     message_id: MessageId | None = None
     call_id: str | None = None
     begun: bool = False
     """Whether the call may have had an effect before it asked (law recovery.3)."""
-    metadata: Mapping[str, Json] = field(factory=dict)
+    expires: int | None = None
+    """Milliseconds since 1970 from which on no answer counts any more."""
 
 
-@event("permission.replied")
+@event("request.answered", retention="transcript")
 @frozen(kw_only=True)
-class PermissionReplied(Event):
-    """The request was answered, exactly once (law access.5)."""
+class RequestAnswered(Event):
+    """A request came to its end, exactly once (law access.5)."""
 
     request_id: RequestId
-    reply: PermissionReply
+    outcome: RequestOutcome
     by: str
-    """Who answered: ``person``, ``policy``, ``interrupt``, or the id of the request
-    whose ``always`` covered this one too."""
-    message: str | None = None
+    """Who: ``person``, ``policy``, ``interrupt``, a name given by whoever answered, or
+    the id of the request whose answer decided this one too."""
+    answer: Mapping[str, Json] = field(factory=dict)
+    """What was said, in the shape of its kind. Empty unless it was answered."""
 
 
 @event("plugin.disabled")

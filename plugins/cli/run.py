@@ -24,11 +24,11 @@ from dovetail.kernel import (
     Location,
     ModelNotSelectedError,
     Outcome,
-    PermissionAsked,
-    PermissionNotFoundError,
     PermissionRequest,
     PermissionsHandle,
     Prompt,
+    RequestAsked,
+    RequestNotFoundError,
     Rule,
     Runtime,
     Session,
@@ -396,7 +396,7 @@ class _Run:
     ) -> None:
         async for event in feed:
             await self._show_event(event)
-            if isinstance(event, PermissionAsked):
+            if isinstance(event, RequestAsked):
                 await self._answer_asked(permissions, session, event)
 
     async def _show_event(self, event: LiveEvent) -> None:
@@ -473,7 +473,7 @@ class _Run:
         return True
 
     async def _answer_asked(
-        self, permissions: PermissionsHandle, session: Session, event: PermissionAsked
+        self, permissions: PermissionsHandle, session: Session, event: RequestAsked
     ) -> None:
         for request in await permissions.pending(session.id):
             if (
@@ -507,7 +507,7 @@ class _Run:
             await permissions.reply(
                 request.id, answer.reply, answer.advice, by=answer.by
             )
-        except PermissionNotFoundError:
+        except RequestNotFoundError:
             self._terminal.tell("  it was answered already")
         return True
 

@@ -14,8 +14,8 @@ from anyio.abc import Process
 from attrs import define, field, frozen
 from dovetail.kernel import (
     Event,
-    PermissionAsked,
-    PermissionReplied,
+    RequestAnswered,
+    RequestAsked,
     Session,
     ToolCalled,
     ToolFailed,
@@ -140,9 +140,9 @@ class _Watched:
         if isinstance(event, ToolCalled):
             alike = self._commands if event.tool == TOOL else self._others
             alike.add(event.call_id)
-        elif isinstance(event, PermissionAsked) and event.call_id in self._commands:
+        elif isinstance(event, RequestAsked) and event.call_id in self._commands:
             self._asked[event.request_id] = event.call_id
-        elif isinstance(event, PermissionReplied) and event.request_id in self._asked:
+        elif isinstance(event, RequestAnswered) and event.request_id in self._asked:
             self._allowed.add(self._asked[event.request_id])
         elif isinstance(event, ToolStarted) and event.call_id in self._allowed:
             # It was started before it asked, too; from here on it has its effect.

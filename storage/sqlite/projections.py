@@ -1,15 +1,16 @@
-"""The projections: sessions, messages and permission requests.
+"""The projections: sessions, messages and requests to a person.
 
-Owns the tables ``session``, ``message`` and ``permission``, the executions in the table
+Owns the tables ``session``, ``message`` and ``request``, the executions in the table
 ``work``, and what it means to clear every projection of a session. Knows nothing of how
 rows follow from events.
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 from operator import attrgetter
 
 import attrs
-from dovetail.kernel.ports import MessageRow, PermissionRow, SessionRow
+from dovetail.kernel.ports import MessageRow, RequestRow, SessionRow
 from peewee import JOIN, SQL, fn
 
 from .database import MAX_INTEGER, bounded
@@ -19,7 +20,7 @@ from .tables import (
     Aggregate,
     Event,
     Message,
-    Permission,
+    Request,
     Session,
     Work,
     addition,
@@ -150,50 +151,44 @@ _END_MESSAGE = render(
     "body_seq",
 )
 
-# --- permission requests ----------------------------------------------------------
+# --- requests to a person ---------------------------------------------------------
 
-_PERMISSIONS = Permission.select(
+_REQUESTS = Request.select(
     Aggregate.session_id,
-    Permission.id,
-    Permission.seq,
-    Permission.directory,
-    Permission.answered_seq,
-).join(Aggregate, on=(Permission.aggregate == Aggregate.id))
-# A request that waits goes before an answered one of the same id elsewhere.
-_PERMISSION = render(
-    _PERMISSIONS.where(Permission.id == slot("id"))
-    .order_by(Permission.answered_seq.is_null(False), Permission.aggregate)
-    .limit(SQL("1")),
+    Request.id,
+    Request.what,
+    Request.seq,
+    Request.directory,
+    Request.answered_seq,
+).join(Aggregate, on=(Request.aggregate == Aggregate.id))
+_REQUEST = render(
+    _REQUESTS.where(Request.aggregate == AGGREGATE_OF, Request.id == slot("id")),
+    "session_id",
     "id",
 )
 # By the place of the request in the commit order, which a rebuild does not change.
 _PENDING = (
-    _PERMISSIONS.join(
+    _REQUESTS.join(
         Event,
         JOIN.LEFT_OUTER,
-        on=(Event.aggregate == Permission.aggregate) & (Event.seq == Permission.seq),
+        on=(Event.aggregate == Request.aggregate) & (Event.seq == Request.seq),
     )
-    .where(Permission.answered_seq.is_null())
-    .order_by(Event.position, Permission.aggregate, Permission.seq, Permission.id)
+    .where(Request.answered_seq.is_null())
+    .order_by(Event.position, Request.aggregate, Request.seq, Request.id)
 )
-_PENDINGS = {
-    (False, False): render(_PENDING),
-    (True, False): render(
-        _PENDING.where(Permission.directory == slot("directory")), "directory"
-    ),
-    (False, True): render(
-        _PENDING.where(Permission.aggregate == AGGREGATE_OF), "session_id"
-    ),
-    (True, True): render(
-        _PENDING.where(
-            Permission.directory == slot("directory"),
-            Permission.aggregate == AGGREGATE_OF,
-        ),
-        "directory",
-        "session_id",
-    ),
+_NARROWED = {
+    "directory": Request.directory == slot("directory"),
+    "session_id": Request.aggregate == AGGREGATE_OF,
+    "id": Request.id == slot("id"),
 }
-_PUT_PERMISSION = upsert(Permission, "id", "aggregate")
+_PENDINGS = {
+    names: render(_PENDING.where(*(_NARROWED[name] for name in names)), *names)
+    if names
+    else render(_PENDING)
+    for count in range(len(_NARROWED) + 1)
+    for names in combinations(_NARROWED, count)
+}
+_PUT_REQUEST = upsert(Request, "aggregate", "id")
 
 _CLEAR = tuple(
     render(table.delete().where(SQL("aggregate") == slot("aggregate")), "aggregate")
@@ -254,16 +249,21 @@ class ProjectionReads(EventReads):
         found = self.all(_OPEN_MESSAGES, (session_id,))
         return [MessageRow(session_id, *row) for row in found]
 
-    def permission(self, request_id: str) -> PermissionRow | None:
-        found = self.one(_PERMISSION, (request_id,))
-        return PermissionRow(*found) if found else None
+    def request(self, session_id: str, request_id: str) -> RequestRow | None:
+        found = self.one(_REQUEST, (session_id, request_id))
+        return RequestRow(*found) if found else None
 
-    def pending_permissions(
-        self, *, directory: str | None = None, session_id: str | None = None
-    ) -> Sequence[PermissionRow]:
-        values = [value for value in (directory, session_id) if value is not None]
-        sql = _PENDINGS[directory is not None, session_id is not None]
-        return [PermissionRow(*row) for row in self.all(sql, values)]
+    def pending_requests(
+        self,
+        *,
+        directory: str | None = None,
+        session_id: str | None = None,
+        id: str | None = None,
+    ) -> Sequence[RequestRow]:
+        asked = {"directory": directory, "session_id": session_id, "id": id}
+        given = {name: value for name, value in asked.items() if value is not None}
+        found = self.all(_PENDINGS[tuple(given)], tuple(given.values()))
+        return [RequestRow(*row) for row in found]
 
 
 class ProjectionWrites(EventWrites, ProjectionReads):
@@ -289,15 +289,16 @@ class ProjectionWrites(EventWrites, ProjectionReads):
         if not ends or self.write(_END_MESSAGE, (end, *same)).rowcount == 0:
             self.write(_PUT_MESSAGE, (*same, end))
 
-    def put_permission(self, row: PermissionRow) -> None:
+    def put_request(self, row: RequestRow) -> None:
         values = (
-            row.id,
             self.aggregate(row.session_id),
+            row.id,
+            row.what,
             row.seq,
             row.directory,
             row.answered_seq,
         )
-        self.write(_PUT_PERMISSION, values)
+        self.write(_PUT_REQUEST, values)
 
     def clear_projections(self, session_id: str) -> None:
         known = self.known(session_id)

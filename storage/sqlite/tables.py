@@ -203,31 +203,30 @@ class Message(Table):
         indexes = ((("aggregate", "id"), True),)
 
 
-class Permission(Table):
-    """One permission request."""
+class Request(Table):
+    """One request to a person."""
 
-    id = TextField()
     aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
+    id = TextField()
+    what = TextField()
     seq = IntegerField()
     directory = TextField()
     answered_seq = IntegerField(null=True)
 
     class Meta:
-        # The id first: a request is looked up without its session.
-        primary_key = CompositeKey("id", "aggregate")
+        primary_key = CompositeKey("aggregate", "id")
         without_rowid = True
 
 
-Permission.add_index(
-    Permission.index(
-        Permission.directory,
-        where=Permission.answered_seq.is_null(),
-        name="permission_pending_directory",
+# What waits is looked for by its session, by its directory, and by its id alone.
+for _column in (Request.aggregate, Request.directory, Request.id):
+    Request.add_index(
+        Request.index(
+            _column,
+            where=Request.answered_seq.is_null(),
+            name=f"request_pending_{_column.column_name}",
+        )
     )
-)
-Permission.add_index(
-    Permission.index(Permission.aggregate, name="permission_aggregate")
-)
 
 
 class Epoch(Table):
@@ -283,7 +282,7 @@ TABLES: tuple[type[Table], ...] = (
     Work,
     Input,
     Message,
-    Permission,
+    Request,
     Epoch,
     Admission,
     Approval,
@@ -293,7 +292,7 @@ PROJECTIONS: tuple[type[Table], ...] = (
     Work,
     Input,
     Message,
-    Permission,
+    Request,
     Epoch,
 )
 

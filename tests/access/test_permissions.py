@@ -12,11 +12,11 @@ from dovetail.kernel import (
     ApprovalNotFoundError,
     InvalidValueError,
     Location,
-    PermissionAsked,
     PermissionDeniedError,
-    PermissionNotFoundError,
     PermissionRejectedError,
-    PermissionReplied,
+    RequestAnswered,
+    RequestAsked,
+    RequestNotFoundError,
     Rule,
     RuleEffect,
     RuntimeClosedError,
@@ -28,6 +28,7 @@ from dovetail.kernel import (
 from dovetail.kernel.access.permissions import AskRequest, Permissions
 from dovetail.kernel.log.commit import EventLog, events_between
 from dovetail.kernel.plugins.loader import load_plugins
+from dovetail.kernel.requests.asking import Requests
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import MemoryState, MemoryStore
 from dovetail.kernel.values.ids import MessageId
@@ -49,6 +50,7 @@ class Process:
         self.store = store
         self.clock = clock
         self.log = EventLog(store, clock)
+        self.requests = Requests(self.log)
         self.permissions = self.at(Location(HERE))
 
     def at(
@@ -57,7 +59,7 @@ class Process:
         rules: Rules = no_rules,
         policy: Literal["ask", "allow", "deny"] = "ask",
     ) -> Permissions:
-        return Permissions(location, self.log, rules, policy)
+        return Permissions(location, self.log, self.requests, rules, policy)
 
     def with_rules(self, *rules: Rule) -> Permissions:
         return self.at(Location(HERE), lambda _: rules)
@@ -318,9 +320,9 @@ async def test_a_request_shows_what_is_wanted(process: Process) -> None:
     assert asker.result == "allowed"
     assert list(await process.permissions.pending()) == []
     asked, replied = await process.events()
-    assert isinstance(asked, PermissionAsked)
-    assert isinstance(replied, PermissionReplied)
-    assert (replied.reply, replied.by) == ("once", "person")
+    assert isinstance(asked, RequestAsked)
+    assert isinstance(replied, RequestAnswered)
+    assert (replied.answer["reply"], replied.by) == ("once", "person")
     assert list(await process.permissions.saved()) == []
 
 
@@ -341,7 +343,7 @@ async def test_a_request_is_answered_exactly_once(process: Process) -> None:
         try:
             await process.permissions.reply(request_id, reply)
             outcomes.append(reply)
-        except PermissionNotFoundError:
+        except RequestNotFoundError:
             outcomes.append("late")
 
     asker = Asker(process.permissions, want())
@@ -353,15 +355,15 @@ async def test_a_request_is_answered_exactly_once(process: Process) -> None:
                 tasks.start_soon(reply, pending.id, each)
     assert outcomes.count("late") == 3
     (won,) = [each for each in outcomes if each != "late"]
-    replies = [e for e in await process.events() if isinstance(e, PermissionReplied)]
-    assert [each.reply for each in replies] == [won]
+    replies = [e for e in await process.events() if isinstance(e, RequestAnswered)]
+    assert [each.answer["reply"] for each in replies] == [won]
     assert (asker.result == "allowed") == (won != "reject")
 
 
 async def test_an_answer_to_nothing_is_refused(process: Process) -> None:
-    with pytest.raises(PermissionNotFoundError) as caught:
+    with pytest.raises(RequestNotFoundError) as caught:
         await process.permissions.reply("per_none", "once")
-    assert caught.value.code == "permission.not_found"
+    assert caught.value.code == "request.not_found"
     with pytest.raises(InvalidValueError, match='"once", "always" or "reject"'):
         await process.permissions.reply("per_none", "yes")  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError, match="advice"):
@@ -388,14 +390,14 @@ async def test_a_rejection_rejects_what_else_its_session_waits_for(
             assert left.session_id == TWO
             assert other.result == "waiting"
             await process.permissions.reply(left.id, "once")
-    replies = [e for e in await process.events() if isinstance(e, PermissionReplied)]
+    replies = [e for e in await process.events() if isinstance(e, RequestAnswered)]
     assert {each.by for each in replies} == {"person", mine.id}
 
 
 async def test_the_same_call_may_ask_the_same_twice(process: Process) -> None:
     for _ in range(2):
         assert await answered(process, want(), "once") == "allowed"
-    asked = [e for e in await process.events() if isinstance(e, PermissionAsked)]
+    asked = [e for e in await process.events() if isinstance(e, RequestAsked)]
     assert len({each.request_id for each in asked}) == 2
 
 
@@ -455,7 +457,7 @@ async def test_an_approval_is_for_one_location(process: Process) -> None:
             while not (pending := await elsewhere.pending()):
                 await bell.wait()
             assert list(await process.permissions.pending()) == []
-            with pytest.raises(PermissionNotFoundError):
+            with pytest.raises(RequestNotFoundError):
                 await process.permissions.reply(pending[0].id, "once")
             await elsewhere.reply(pending[0].id, "once")
     assert asker.result == "allowed"
@@ -506,9 +508,9 @@ async def test_always_releases_what_is_now_allowed(process: Process) -> None:
             assert (half.result, stranger.result) == ("waiting", "waiting")
             await process.permissions.reply(left[0].id, "reject")
     (replied,) = [
-        e for e in await process.events(TWO) if isinstance(e, PermissionReplied)
+        e for e in await process.events(TWO) if isinstance(e, RequestAnswered)
     ]
-    assert (replied.reply, replied.by) == ("once", mine.id)
+    assert (replied.answer["reply"], replied.by) == ("once", mine.id)
 
 
 async def test_an_approval_that_comes_just_in_time_saves_the_question(
@@ -535,7 +537,7 @@ async def test_an_approval_that_comes_just_in_time_saves_the_question(
             await process.permissions.reply(pending.id, "always")
             go.set()
             assert await late.ended() == "allowed"
-    asked = [e for e in await process.events() if isinstance(e, PermissionAsked)]
+    asked = [e for e in await process.events() if isinstance(e, RequestAsked)]
     assert len(asked) == 1
 
 
@@ -602,7 +604,7 @@ async def test_a_name_without_utf8_is_asked_about_and_never_saved(
     await approve(process, want(name, save=[name]))
     assert list(await process.permissions.saved()) == []
     asked = (await process.events())[0]
-    assert asked.resources == ("caf\\udce9.txt",)
+    assert asked.body["resources"] == ["caf\\udce9.txt"]
 
 
 # --- interruption and restart -----------------------------------------------------
@@ -619,8 +621,8 @@ async def test_an_interrupted_call_withdraws_its_request(process: Process) -> No
     assert asker.result == "waiting"
     assert list(await process.permissions.pending()) == []
     replied = (await process.events())[-1]
-    assert (replied.reply, replied.by) == ("reject", "interrupt")
-    with pytest.raises(PermissionNotFoundError):
+    assert (replied.outcome, replied.by) == ("withdrawn", "interrupt")
+    with pytest.raises(RequestNotFoundError):
         await process.permissions.reply(pending.id, "once")
     # What was interrupted was not refused: asked again, it is a question again.
     assert await answered(process, want(), "once") == "allowed"
@@ -679,7 +681,7 @@ async def test_a_request_survives_its_process(opened: Callable[[], Any]) -> None
                 await process.permissions.reply(pending.id, "once")
         assert asker.result == "allowed"
         # Whoever waits for it now has said so; it is the same request.
-        asked = [e for e in await process.events() if isinstance(e, PermissionAsked)]
+        asked = [e for e in await process.events() if isinstance(e, RequestAsked)]
         assert [one.request_id for one in asked] == [pending.id, pending.id]
 
 
@@ -744,7 +746,7 @@ async def test_a_question_that_a_rule_answers_now_is_not_left_open(
         assert list(await process.permissions.pending()) == []
         replied = (await process.events())[-1]
         assert replied.by == "policy"
-        assert (replied.reply == "once") == (effect == "allow")
+        assert (replied.answer["reply"] == "once") == (effect == "allow")
 
 
 async def test_a_policy_answers_a_question_of_before(opened: Callable[[], Any]) -> None:

@@ -173,8 +173,8 @@ async def test_a_question_of_a_process_that_died_is_asked_again(home: Home) -> N
             assert await person.end() == 0
     [info] = (await home.do("sessions", "--json")).lines()
     log = (await home.do("log", info["id"], "--json")).lines()
-    [replied] = [event for event in log if event["kind"] == "permission.replied"]
-    assert (replied["reply"], replied["by"]) == ("once", "person")
+    [replied] = [event for event in log if event["kind"] == "request.answered"]
+    assert (replied["answer"]["reply"], replied["by"]) == ("once", "person")
 
 
 async def test_a_terminal_is_asked_for_a_prompt_on_the_command_line(home: Home) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import anyio
 import pytest
-from dovetail.kernel import PermissionAsked, Session, StepStarted, open_runtime
+from dovetail.kernel import RequestAsked, Session, StepStarted, open_runtime
 from support.commands import LIMIT, MODEL, Home, calling, saying, text
 from support.replay import Answer, Replay, Request, serve, sse
 
@@ -233,7 +233,7 @@ async def test_a_call_that_still_asked_runs_once_it_is_allowed(home: Home) -> No
         home.serve_from(server.url)
 
         async def asked(session: Session) -> None:
-            await seen(session, PermissionAsked)
+            await seen(session, RequestAsked)
 
         async with lost(home, asked, on_permission="ask") as id:
             alone = await home.do("run", "--continue")
@@ -265,7 +265,7 @@ async def test_what_was_asked_may_be_allowed_in_advance(
         home.serve_from(server.url)
 
         async def asked(session: Session) -> None:
-            await seen(session, PermissionAsked)
+            await seen(session, RequestAsked)
 
         async with lost(home, asked, on_permission="ask") as id:
             options = ["--allow", "bash"] if option == "--allow" else ["--yes"]
@@ -273,8 +273,8 @@ async def test_what_was_asked_may_be_allowed_in_advance(
             log = (await home.do("log", id, "--json")).lines()
     assert done.code == 0
     assert (home.work / "made").exists()
-    [replied] = [one for one in log if one["kind"] == "permission.replied"]
-    assert (replied["reply"], replied["by"]) == ("once", "policy")
+    [replied] = [one for one in log if one["kind"] == "request.answered"]
+    assert (replied["answer"]["reply"], replied["by"]) == ("once", "policy")
 
 
 # --- without anything lost --------------------------------------------------------

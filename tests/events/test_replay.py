@@ -65,7 +65,7 @@ def everything(medium: Medium) -> Any:
                     rows.session("s"),
                     rows.messages("s", limit=1000),
                     rows.pending_inputs("s"),
-                    rows.pending_permissions(),
+                    rows.pending_requests(),
                     rows.epoch("s"),
                 )
             )

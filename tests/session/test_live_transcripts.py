@@ -19,9 +19,9 @@ from dovetail.kernel import (
     AssistantMessage,
     Finish,
     Message,
-    PermissionNotFoundError,
     PromptConflictError,
     ProviderError,
+    RequestNotFoundError,
     RetryPolicy,
     TextDelta,
     ToolCall,
@@ -327,7 +327,7 @@ async def test_permission_is_answered_once_and_a_refusal_ends_the_run(
             assert pending.action == recorded_request["action"]
             assert list(pending.resources) == recorded_request["resources"]
             await permissions.reply(pending.id, reply)
-            with pytest.raises(PermissionNotFoundError):
+            with pytest.raises(RequestNotFoundError):
                 await permissions.reply(pending.id, reply)
         with anyio.fail_after(10):
             outcome = await session.wait()

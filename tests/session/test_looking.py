@@ -10,8 +10,8 @@ from dovetail.kernel import (
     AgentProfile,
     InvalidValueError,
     ModelNotSelectedError,
-    PermissionReplied,
     Register,
+    RequestAnswered,
     SessionNotFoundError,
     Tool,
     ToolContext,
@@ -98,7 +98,7 @@ async def test_who_answered_is_recorded_as_the_caller_says(tmp_path: Path) -> No
             for by in ("policy", "person"):
                 with anyio.fail_after(5):
                     async for event in tail:
-                        if event.kind == "permission.asked":
+                        if event.kind == "request.asked":
                             break
                 [request] = await permissions.pending(session.id)
                 with pytest.raises(InvalidValueError):
@@ -109,7 +109,5 @@ async def test_who_answered_is_recorded_as_the_caller_says(tmp_path: Path) -> No
                     await permissions.reply(request.id, "once")
         await session.wait()
         async with session.events() as tail:
-            replied = [
-                one.by async for one in tail if isinstance(one, PermissionReplied)
-            ]
+            replied = [one.by async for one in tail if isinstance(one, RequestAnswered)]
     assert replied == ["policy", "person"]

@@ -496,7 +496,7 @@ async def _asked_after(session: Session, seq: int) -> None:
     """Return once a call has asked, or asked again, since an event."""
     async with session.events(after=seq, follow=True) as events:
         async for event in events:
-            if event.kind == "permission.asked":
+            if event.kind == "request.asked":
                 return
 
 

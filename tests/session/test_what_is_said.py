@@ -11,8 +11,8 @@ from dovetail.kernel import (
     AgentProfile,
     AssistantMessage,
     EffectClass,
-    PermissionAsked,
     Register,
+    RequestAsked,
     Rule,
     Runtime,
     Session,
@@ -71,7 +71,7 @@ async def asked(session: Session, times: int = 1) -> None:
     """Return when so many permissions were asked for."""
     with anyio.fail_after(WITHIN):
         async for event in session.events(follow=True):
-            times -= isinstance(event, PermissionAsked)
+            times -= isinstance(event, RequestAsked)
             if not times:
                 return
 

@@ -20,8 +20,8 @@ from dovetail.kernel.ports import (
     InputRow,
     LeaseRow,
     MessageRow,
-    PermissionRow,
     Reader,
+    RequestRow,
     SessionRow,
     Transaction,
 )
@@ -83,10 +83,11 @@ ROWS: dict[str, st.SearchStrategy[Any]] = {
         body_seq=numbers,
         end_seq=st.none() | numbers,
     ),
-    "put_permission": st.builds(
-        PermissionRow,
+    "put_request": st.builds(
+        RequestRow,
         session_id=sessions,
         id=words,
+        what=st.just("permission"),
         seq=numbers,
         directory=st.sampled_from(PLACES),
         answered_seq=st.none() | numbers,
@@ -176,7 +177,7 @@ def ask(reader: Reader) -> dict[str, Any]:
         "work": list(reader.sessions_with_work()),
         "listing": list(reader.sessions()),
         "page": list(reader.sessions(before=3, limit=1)),
-        "pending": list(reader.pending_permissions()),
+        "pending": list(reader.pending_requests()),
         "blobs": [reader.blob(digest) for digest in DIGESTS],
     }
     for search in ("ss", "50%", "_", "i", "X"):
@@ -184,9 +185,9 @@ def ask(reader: Reader) -> dict[str, Any]:
     for place in PLACES:
         found["approvals", place] = list(reader.approvals(place))
         found["place", place] = list(reader.sessions(directory=place))
-        found["asked", place] = list(reader.pending_permissions(directory=place))
+        found["asked", place] = list(reader.pending_requests(directory=place))
     for word in WORDS:
-        found["permission", word] = reader.permission(word)
+        found["waiting", word] = list(reader.pending_requests(id=word))
     for one in SESSIONS:
         found["session", one] = (
             reader.head(one),
@@ -200,8 +201,9 @@ def ask(reader: Reader) -> dict[str, Any]:
             list(reader.messages(one)),
             list(reader.messages(one, after=1, before=5, newest_first=True, limit=2)),
             list(reader.open_messages(one)),
-            list(reader.pending_permissions(session_id=one, directory="/w")),
+            list(reader.pending_requests(session_id=one, directory="/w")),
             [reader.input(one, word) for word in WORDS],
+            [reader.request(one, word) for word in WORDS],
             [reader.message(one, word) for word in WORDS],
             [reader.admission(one, key) for key in KEYS],
         )
@@ -276,12 +278,12 @@ class Agreement(RuleBasedStateMachine):
         def work(transaction: Transaction) -> None:
             for one in SESSIONS:
                 row = transaction.session(one)
-                waiting = transaction.pending_permissions(session_id=one)
+                waiting = transaction.pending_requests(session_id=one)
                 transaction.clear_projections(one)
                 if row is not None:
                     transaction.put_session(attrs.evolve(row, position=77))
                 for asked in reversed(waiting):
-                    transaction.put_permission(asked)
+                    transaction.put_request(asked)
 
         self.compare(work)
 

@@ -19,7 +19,7 @@ from dovetail.storage.sqlite import (
 
 MODULES = (blobs, epochs, event_store, grants, inbox, leases, projections)
 
-PARTIAL = ("permission_pending_directory",)
+PARTIAL = ("request_pending_",)
 """Indexes of only what waits: going through all of one is the purpose."""
 
 WHOLE = "projections_WITH_WORK[0]"

@@ -9,7 +9,7 @@ from dovetail.storage.sqlite.migrations import STEPS
 from dovetail.storage.sqlite.opening import open_writer
 from dovetail.storage.sqlite.store import SqliteTransaction
 
-PROJECTIONS = ("session", "work", "input", "message", "permission", "epoch")
+PROJECTIONS = ("session", "work", "input", "message", "request", "epoch")
 
 
 class MemoryDesk:
@@ -26,7 +26,7 @@ class MemoryDesk:
             state.sessions,
             state.inputs,
             state.messages,
-            state.permissions,
+            state.requests,
             state.epochs,
         )
         return [dict(table) for table in tables]

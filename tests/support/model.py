@@ -292,7 +292,7 @@ class Model:
         session = self._session(session_id)
         request_id = self._new("per")
         session.asked[request_id] = True
-        session.add("permission.asked")
+        session.add("request.asked")
         return request_id
 
     def reply(self, session_id: str, request_id: str) -> None:
@@ -300,7 +300,7 @@ class Model:
         if not session.asked.get(request_id):
             raise Refused("event.failed")
         session.asked[request_id] = False
-        session.add("permission.replied")
+        session.add("request.answered")
 
     def bulk(self, session_id: str, count: int) -> None:
         session = self._session(session_id)

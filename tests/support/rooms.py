@@ -34,7 +34,7 @@ from dovetail.kernel.ports import (
     EpochRow,
     InputRow,
     MessageRow,
-    PermissionRow,
+    RequestRow,
     Transaction,
 )
 from dovetail.kernel.sessions.sessions import Session, Sessions
@@ -286,21 +286,22 @@ class Rooms:
         request_id = RequestId(new_id("per", self.log.clock))
         await self._append(
             session_id,
-            e.PermissionAsked,
+            e.RequestAsked,
             request_id=request_id,
+            what="permission",
             agent="a",
-            action="edit",
-            resources=("x",),
+            body={"action": "edit", "resources": ["x"]},
         )
         return request_id
 
     async def _reply(self, session_id: str, request_id: str) -> None:
         await self._append(
             session_id,
-            e.PermissionReplied,
+            e.RequestAnswered,
             request_id=RequestId(request_id),
-            reply="once",
+            outcome="answered",
             by="person",
+            answer={"reply": "once"},
         )
 
     async def _bulk(self, session_id: str, count: int) -> None:
@@ -365,7 +366,7 @@ def everything(reader: Reader) -> dict[str, Any]:
     found["log"] = log
     found["sessions"] = sessions = list(reader.sessions(limit=10_000))
     found["working"] = list(reader.sessions_with_work())
-    found["asked"] = list(reader.pending_permissions())
+    found["asked"] = list(reader.pending_requests())
     for session_id in dict.fromkeys(record.session_id for record in log):
         keys = {f"k{n}" for n in range(4)}
         found[session_id] = (
@@ -443,7 +444,7 @@ async def observed(rooms: Rooms, session_id: str) -> dict[str, Any]:
     pending = await session.pending()
     history = [plain(message) for message in await session.history()]
     rows = await rooms.log.read(
-        lambda rows: rows.pending_permissions(session_id=session_id)
+        lambda rows: rows.pending_requests(session_id=session_id)
     )
     epoch = await rooms.log.read(lambda rows: rows.epoch(session_id))
     return {
@@ -520,7 +521,7 @@ def spoil(session_id: str) -> Callable[[Transaction], None]:
             InputRow(session_id, "msg_x", 0, "steer", "pending", None, 0, None)
         )
         tx.put_message(MessageRow(session_id, 10**6, "msg_y", "user", 0, 0))
-        tx.put_permission(PermissionRow(session_id, "per_x", 0, "/", None))
+        tx.put_request(RequestRow(session_id, "per_x", "permission", 0, "/", None))
         for known in tx.messages(session_id, limit=3):
             tx.put_message(attrs.evolve(known, end_seq=None, body_seq=0))
 

@@ -12,14 +12,14 @@ from dovetail.kernel import (
     Failure,
     MessageId,
     NoticeAdded,
-    PermissionAsked,
-    PermissionReplied,
     Prompt,
     PromptAdmitted,
     PromptPromoted,
     PromptRedelivered,
     PromptWithdrawn,
     ReasoningEnded,
+    RequestAnswered,
+    RequestAsked,
     RequestId,
     SessionCreated,
     SessionId,
@@ -104,20 +104,21 @@ class Writer:
         made = RequestId(self.name("per"))
         self._asked.append(made)
         self.add(
-            PermissionAsked,
+            RequestAsked,
             request_id=made,
+            what="permission",
             agent="build",
-            action="edit",
-            resources=("a",),
+            body={"action": "edit", "resources": ["secret name"]},
         )
 
     def reply(self) -> None:
         if self._asked:
             self.add(
-                PermissionReplied,
+                RequestAnswered,
                 request_id=self._asked.pop(),
-                reply="once",
+                outcome="answered",
                 by="person",
+                answer={"reply": "once"},
             )
 
     def execution(self) -> None:

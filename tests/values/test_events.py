@@ -27,8 +27,6 @@ from dovetail.kernel import (
     MessageId,
     ModelSwitched,
     NoticeAdded,
-    PermissionAsked,
-    PermissionReplied,
     PluginDisabled,
     Prompt,
     PromptAdmitted,
@@ -37,6 +35,8 @@ from dovetail.kernel import (
     PromptRedelivered,
     PromptWithdrawn,
     ReasoningEnded,
+    RequestAnswered,
+    RequestAsked,
     RequestId,
     RetryScheduled,
     SessionBudgeted,
@@ -160,19 +160,22 @@ SAMPLES: list[Event] = [
     ToolFailed(
         message_id=MESSAGE, call_id="call_1", failure=FAILURE, managed="o", **ENVELOPE
     ),
-    PermissionAsked(
+    RequestAsked(
         request_id=REQUEST,
+        what="permission",
         agent="build",
-        action="edit",
-        resources=("a.py", "b.py"),
-        save=("*.py",),
+        body={"action": "edit", "resources": ["a.py", "b.py"], "save": ["*.py"]},
         message_id=MESSAGE,
         call_id="call_1",
-        metadata={"diff": "+1"},
+        expires=1_700_000_000_000,
         **ENVELOPE,
     ),
-    PermissionReplied(
-        request_id=REQUEST, reply="always", by="person", message="fine", **ENVELOPE
+    RequestAnswered(
+        request_id=REQUEST,
+        outcome="answered",
+        by="person",
+        answer={"reply": "reject", "message": "fine"},
+        **ENVELOPE,
     ),
     PluginDisabled(plugin="weather", failure=FAILURE, **ENVELOPE),
     SessionPruned(classes=("trace", "transcript"), events=3, bytes=4096, **ENVELOPE),
@@ -339,15 +342,14 @@ events = st.one_of(
         **envelope,
     ),
     st.builds(
-        PermissionAsked,
+        RequestAsked,
         request_id=ids,
+        what=st.text(),
         agent=st.text(),
-        action=st.text(),
-        resources=st.lists(st.text(), max_size=3).map(tuple),
-        save=st.lists(st.text(), max_size=3).map(tuple),
+        body=objects,
         message_id=optional,
         call_id=optional,
-        metadata=objects,
+        expires=st.none() | st.integers(),
         **envelope,
     ),
 )

@@ -37,8 +37,8 @@ from ...ports import (
     InputRow,
     LeaseRow,
     MessageRow,
-    PermissionRow,
     Reader,
+    RequestRow,
     SessionRow,
     Store,
     Transaction,
@@ -134,7 +134,7 @@ class LogContract(StoreCase):
                 reader.input("nobody", "x"),
                 reader.admission("nobody", "x"),
                 reader.message("nobody", "x"),
-                reader.permission("nobody"),
+                reader.request("nobody", "req"),
                 reader.epoch("nobody"),
                 reader.lease("nobody"),
                 reader.blob("00" * 32),
@@ -145,7 +145,7 @@ class LogContract(StoreCase):
                 *reader.pending_inputs("nobody"),
                 *reader.messages("nobody"),
                 *reader.open_messages("nobody"),
-                *reader.pending_permissions(),
+                *reader.pending_requests(),
                 *reader.approvals("nowhere"),
             ]
 
@@ -639,7 +639,7 @@ class ProjectionContract(StoreCase):
         rows = (
             InputRow("a", "in_0", 0, "queue", "promoted", 4, 5, "k"),
             message_row("a", 4, end_seq=None, type="user"),
-            PermissionRow("a", "req", 5, "/w", 6),
+            RequestRow("a", "req", "permission", 5, "/w", 6),
             EpochRow("a", 7, 8),
             AdmissionRow("a", "k", "digest", "queue", b"\x00\xff"),
             LeaseRow("a", None, 2, 10),
@@ -649,7 +649,7 @@ class ProjectionContract(StoreCase):
             transaction.put_session(session)
             transaction.put_input(rows[0])
             transaction.put_message(rows[1])
-            transaction.put_permission(rows[2])
+            transaction.put_request(rows[2])
             transaction.put_epoch(rows[3])
             transaction.put_admission(rows[4])
             transaction.put_lease(rows[5])
@@ -658,7 +658,7 @@ class ProjectionContract(StoreCase):
             return (
                 reader.input("a", "in_0"),
                 reader.message("a", "msg_4"),
-                reader.permission("req"),
+                reader.request("a", "req"),
                 reader.epoch("a"),
                 reader.admission("a", "k"),
                 reader.lease("a"),
@@ -679,8 +679,8 @@ class ProjectionContract(StoreCase):
             transaction.put_input(input_row("a", 0, state="withdrawn", settled_seq=1))
             transaction.put_message(message_row("a", 2, end_seq=None))
             transaction.put_message(message_row("a", 2, end_seq=3))
-            transaction.put_permission(PermissionRow("a", "req", 4, "/w", None))
-            transaction.put_permission(PermissionRow("a", "req", 4, "/w", 5))
+            transaction.put_request(RequestRow("a", "req", "permission", 4, "/w", None))
+            transaction.put_request(RequestRow("a", "req", "permission", 4, "/w", 5))
             transaction.put_epoch(EpochRow("a", 6, 6))
             transaction.put_epoch(EpochRow("a", 6, 7))
 
@@ -690,11 +690,11 @@ class ProjectionContract(StoreCase):
                 session and session.title,
                 reader.input("a", "in_0"),
                 list(reader.messages("a")),
-                reader.permission("req"),
+                reader.request("a", "req"),
                 reader.epoch("a"),
                 list(reader.pending_inputs("a")),
                 list(reader.open_messages("a")),
-                list(reader.pending_permissions()),
+                list(reader.pending_requests()),
             )
 
         async with self.open_store() as store:
@@ -703,7 +703,7 @@ class ProjectionContract(StoreCase):
                 "two",
                 input_row("a", 0, state="withdrawn", settled_seq=1),
                 [message_row("a", 2, end_seq=3)],
-                PermissionRow("a", "req", 4, "/w", 5),
+                RequestRow("a", "req", "permission", 4, "/w", 5),
                 EpochRow("a", 6, 7),
                 [],
                 [],
@@ -854,35 +854,47 @@ class ProjectionContract(StoreCase):
             found = await store.read(lambda reader: reader.messages("a"))
             assert [(row.seq, row.id) for row in found] == [(2, "third"), (3, "first")]
 
-    async def test_pending_permissions_are_oldest_first_also_after_a_rebuild(
+    async def test_pending_requests_are_oldest_first_also_after_a_rebuild(
         self,
     ) -> None:
         def ask(name: str, seq: int, directory: str) -> Callable[[Transaction], None]:
             def work(transaction: Transaction) -> None:
                 transaction.append([record(name, seq)])
-                row = PermissionRow(name, f"{name}{seq}", seq, directory, None)
-                transaction.put_permission(row)
+                row = RequestRow(
+                    name, f"{name}{seq}", "permission", seq, directory, None
+                )
+                transaction.put_request(row)
 
             return work
 
         def look(reader: Reader) -> list[list[str]]:
             found = (
-                reader.pending_permissions(),
-                reader.pending_permissions(directory="/w"),
-                reader.pending_permissions(session_id="a"),
-                reader.pending_permissions(directory="/w", session_id="a"),
-                reader.pending_permissions(directory="/none"),
+                reader.pending_requests(),
+                reader.pending_requests(directory="/w"),
+                reader.pending_requests(session_id="a"),
+                reader.pending_requests(directory="/w", session_id="a"),
+                reader.pending_requests(directory="/none"),
+                reader.pending_requests(id="a0"),
+                reader.pending_requests(id="a0", session_id="b"),
             )
             return [[row.id for row in rows] for rows in found]
 
         def rebuild(transaction: Transaction) -> None:
             transaction.clear_projections("b")
-            transaction.put_permission(PermissionRow("b", "b0", 0, "/w", None))
+            transaction.put_request(RequestRow("b", "b0", "permission", 0, "/w", None))
 
         def answer(transaction: Transaction) -> None:
-            transaction.put_permission(PermissionRow("a", "a0", 0, "/w", 9))
+            transaction.put_request(RequestRow("a", "a0", "permission", 0, "/w", 9))
 
-        expected = [["b0", "a0", "a1"], ["b0", "a0"], ["a0", "a1"], ["a0"], []]
+        expected = [
+            ["b0", "a0", "a1"],
+            ["b0", "a0"],
+            ["a0", "a1"],
+            ["a0"],
+            [],
+            ["a0"],
+            [],
+        ]
         async with self.open_store() as store:
             # "a" is the older session, but "b" asked first.
             await store.transact(lambda tx: tx.put_session(session_row("a")))
@@ -910,11 +922,11 @@ class ProjectionContract(StoreCase):
                     reader.session("a"),
                     reader.input("a", "in_0"),
                     reader.message("a", "msg_1"),
-                    reader.permission("req"),
+                    reader.request("a", "req"),
                     reader.epoch("a"),
                     *reader.pending_inputs("a"),
                     *reader.messages("a"),
-                    *reader.pending_permissions(),
+                    *reader.pending_requests(),
                 ]
 
             assert set(await store.read(gone)) == {None}
@@ -1181,7 +1193,7 @@ def _furnish(transaction: Transaction) -> None:
     transaction.put_session(session_row("b"))
     transaction.put_input(input_row("a", 0))
     transaction.put_message(message_row("a", 1))
-    transaction.put_permission(PermissionRow("a", "req", 1, "/work", None))
+    transaction.put_request(RequestRow("a", "req", "permission", 1, "/work", None))
     transaction.put_epoch(EpochRow("a", 0, 1))
     transaction.put_admission(AdmissionRow("a", "key", "d", "steer", b"receipt"))
     transaction.put_approval(approval_row(1))
@@ -1198,7 +1210,7 @@ def _everything(reader: Reader) -> tuple[tuple[object, ...], ...]:
         reader.input("a", "in_0"),
         reader.message("a", "msg_1"),
         reader.message("a", "other"),
-        reader.permission("req"),
+        reader.request("a", "req"),
         reader.epoch("a"),
     )
     rows = tuple(row for row in found if row is not None)

@@ -70,12 +70,12 @@ def projections(
     row = rows.session(session_id)
     assert row is not None
     inputs = [one.input_id for one in events if isinstance(one, e.PromptAdmitted)]
-    asked = [one.request_id for one in events if isinstance(one, e.PermissionAsked)]
+    asked = [one.request_id for one in events if isinstance(one, e.RequestAsked)]
     return [
         evolve(row, position=-1),
         *(rows.input(session_id, one) for one in inputs),
         *rows.messages(session_id, limit=100_000),
-        *(rows.permission(one) for one in asked),
+        *(rows.request(session_id, one) for one in asked),
         rows.epoch(session_id),
     ]
 

@@ -17,8 +17,8 @@ from ...execution.coordinator import Outcome
 from ...models.retry import RetryPolicy
 from ...runtime import Runtime
 from ...sessions.sessions import Session
-from ...values.errors import ContinuationChangedError, PermissionNotFoundError
-from ...values.events import Event, PermissionAsked, PermissionReply
+from ...values.errors import ContinuationChangedError, RequestNotFoundError
+from ...values.events import Event, PermissionReply, RequestAsked
 from ...values.messages import Message
 from ...values.prompt import AdmittedPrompt, Delivery
 from .model import MODEL, Script
@@ -206,7 +206,7 @@ class CrashRun:
             for request in await permissions.pending():
                 await self._reply(request.id, reply)
             async for event in live:
-                if isinstance(event, PermissionAsked):
+                if isinstance(event, RequestAsked):
                     await self._reply(event.request_id, reply)
 
     async def _reply(self, request_id: str, reply: PermissionReply) -> None:
@@ -214,5 +214,5 @@ class CrashRun:
         try:
             with self._points.around("permission reply"):
                 await permissions.reply(request_id, reply)
-        except PermissionNotFoundError:
+        except RequestNotFoundError:
             return  # found in the list and heard of as well

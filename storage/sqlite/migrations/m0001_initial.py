@@ -130,21 +130,29 @@ STATEMENTS = (
     """,
     'CREATE UNIQUE INDEX "message_aggregate_id" ON "message" ("aggregate", "id")',
     """
-    CREATE TABLE "permission" (
-        "id" TEXT NOT NULL,
+    CREATE TABLE "request" (
         "aggregate" INTEGER NOT NULL,
+        "id" TEXT NOT NULL,
+        "what" TEXT NOT NULL,
         "seq" INTEGER NOT NULL,
         "directory" TEXT NOT NULL,
         "answered_seq" INTEGER,
-        PRIMARY KEY ("id", "aggregate"),
+        PRIMARY KEY ("aggregate", "id"),
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
     ) WITHOUT ROWID
     """,
     """
-    CREATE INDEX "permission_pending_directory" ON "permission" ("directory")
+    CREATE INDEX "request_pending_aggregate" ON "request" ("aggregate")
     WHERE ("answered_seq" IS NULL)
     """,
-    'CREATE INDEX "permission_aggregate" ON "permission" ("aggregate")',
+    """
+    CREATE INDEX "request_pending_directory" ON "request" ("directory")
+    WHERE ("answered_seq" IS NULL)
+    """,
+    """
+    CREATE INDEX "request_pending_id" ON "request" ("id")
+    WHERE ("answered_seq" IS NULL)
+    """,
     """
     CREATE TABLE "epoch" (
         "aggregate" INTEGER NOT NULL PRIMARY KEY,

@@ -1,0 +1,146 @@
+"""The requests of the whole store, as an application sees and answers them.
+
+Owns one listing and one answer for every kind of request, in whatever Location it was
+asked. Knows of permissions only that their answers are taken where their rules are; an
+answer of any other kind goes to whoever waits for it as it is.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, cast
+
+from attrs import frozen
+
+from ..access.permissions import WHAT as PERMISSION
+from ..log.commit import EventLog, existing_session
+from ..ports import Reader, RequestRow
+from ..requests.asking import Requests, pending
+from ..values.errors import InvalidValueError, RequestNotFoundError
+from ..values.events import PermissionReply
+from ..values.ids import MessageId, RequestId, SessionId
+from ..values.location import Location
+from ..values.tool import Json
+from .services import LocationServices
+
+
+@frozen
+class PendingRequest:
+    """One request that waits for a person."""
+
+    id: RequestId
+    session_id: SessionId
+    what: str
+    """The kind of request: ``permission``, for example."""
+    directory: str
+    """The directory of the Location that it was asked in."""
+    agent: str
+    """Whose call it is."""
+    body: Mapping[str, Json]
+    """What is asked, in the shape of its kind."""
+    message_id: MessageId | None
+    call_id: str | None
+    created: int
+    """Milliseconds since 1970."""
+    expires: int | None
+    """Milliseconds since 1970 from which on no answer counts; None: never."""
+
+
+class RequestsHandle:
+    """Everything that waits for a person, in all Locations of the store."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        requests: Requests,
+        use: Callable[[Location], AbstractAsyncContextManager[LocationServices]],
+    ) -> None:
+        self._log = log
+        self._requests = requests
+        self._use = use
+
+    async def pending(
+        self,
+        *,
+        session_id: str | None = None,
+        location: str | None = None,
+        what: str | None = None,
+    ) -> Sequence[PendingRequest]:
+        """Return the unanswered requests, the oldest first, also those of an earlier
+        process (law access.5). ``location`` is a directory."""
+        directory = None if location is None else Location.at(location).directory
+        found = await self._log.read(
+            lambda rows: pending(
+                rows, directory=directory, session_id=session_id, what=what
+            )
+        )
+        return [
+            PendingRequest(
+                id=asked.request_id,
+                session_id=asked.session_id,
+                what=asked.what,
+                directory=row.directory,
+                agent=asked.agent,
+                body=asked.body,
+                message_id=asked.message_id,
+                call_id=asked.call_id,
+                created=asked.created,
+                expires=asked.expires,
+            )
+            for row, asked in found
+        ]
+
+    async def reply(
+        self,
+        request_id: str,
+        answer: str | Mapping[str, Json],
+        message: str | None = None,
+        *,
+        session_id: str | None = None,
+        by: Literal["person", "policy"] = "person",
+    ) -> None:
+        """Answer a request, exactly once; durable when this returns.
+
+        A permission is answered with ``once``, ``always`` or ``reject``, as by
+        ``runtime.location(...).permissions.reply``. Any other kind takes a mapping, in
+        the shape of its kind. ``session_id`` is needed only where two sessions have
+        requests of one id, as copies of a session have.
+
+        Raises:
+            RequestNotFoundError: nothing of this id waits, or it was answered already.
+            InvalidValueError: the answer is not one of its kind, or the id alone does
+                not say which request is meant.
+        """
+        if by not in ("person", "policy"):
+            raise InvalidValueError("by", by, '"person" or "policy"')
+        row, location = await self._log.read(
+            lambda rows: _the_one(rows, request_id, session_id)
+        )
+        if row.what == PERMISSION:
+            if not isinstance(answer, str):
+                raise InvalidValueError("answer", answer, "a permission takes a word")
+            async with self._use(location) as services:
+                await services.permissions.reply(
+                    request_id,
+                    cast("PermissionReply", answer),
+                    message,
+                    by=by,
+                    session_id=row.session_id,
+                )
+            return
+        if not isinstance(answer, Mapping) or message is not None:
+            raise InvalidValueError("answer", answer, f"a {row.what} takes a mapping")
+        await self._requests.answer(row.session_id, request_id, answer, by)
+
+
+def _the_one(
+    rows: Reader, request_id: str, session_id: str | None
+) -> tuple[RequestRow, Location]:
+    found = rows.pending_requests(id=request_id, session_id=session_id)
+    if not found:
+        raise RequestNotFoundError(request_id)
+    if len(found) > 1:
+        raise InvalidValueError(
+            "request id", request_id, "several sessions have it; name the session"
+        )
+    session = existing_session(rows, found[0].session_id)
+    return found[0], Location(session.directory, session.workspace)

@@ -1,0 +1,1 @@
+"""Requests: durable questions to a person, and what became of them."""

@@ -1,0 +1,387 @@
+"""Asking: one durable question to a person, from being asked to its one end.
+
+Owns the life of a request, whatever it is about: durable before anybody waits for it,
+answered, withdrawn or expired exactly once (law access.5), and taken up again by the
+call that left it when its process died. Knows nothing of what is asked: the body of a
+request and its answer are JSON in the shape of its kind, which the room that asks
+knows (``access`` for permissions). Whoever follows the log sees requests come and go.
+
+A request belongs to a call. Its id follows from the call and from what is asked, so
+that a call which is continued after the process died finds the request that it left,
+and the answer it got meanwhile.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import count
+from typing import TypeVar
+
+import anyio
+from attrs import field, frozen
+
+from ..log.bell import Bell
+from ..log.commit import EventLog, LogTransaction, event_at
+from ..ports import Reader, RequestRow
+from ..values.codec import clean_text, sanitised
+from ..values.errors import (
+    OwnerFencedError,
+    RequestNotFoundError,
+    RuntimeClosedError,
+    StoreError,
+)
+from ..values.events import RequestAnswered, RequestAsked, RequestOutcome
+from ..values.ids import MessageId, RequestId, SessionId, new_id
+from ..values.tool import Json
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PERSON, POLICY, INTERRUPT, EXPIRY = "person", "policy", "interrupt", "expiry"
+
+
+@frozen
+class Asking:
+    """What one call wants to know from a person."""
+
+    session_id: SessionId
+    what: str
+    """The kind of request."""
+    agent: str
+    identity: tuple[str, ...]
+    """What makes it the same question when the call asks again after a restart."""
+    body: Mapping[str, Json]
+    message_id: MessageId | None = None
+    call_id: str | None = None
+    begun: bool = False
+    """Whether the call may have had an effect before it asks (law recovery.3)."""
+    expires: int | None = None
+    """Milliseconds since 1970; None: it waits as long as nobody answers."""
+    guard: Callable[[LogTransaction], None] | None = field(
+        default=None, eq=False, repr=False
+    )
+    """Raises where whoever asks may not write any more; runs in each transaction that
+    is made for the call."""
+
+    def id(self, ordinal: int) -> RequestId:
+        """Return the id of the n-th time that this call asks just this.
+
+        A pure function, so that it needs no storage to be the same after a restart.
+        """
+        digest = hashlib.sha256(str(ordinal).encode())
+        call = (self.session_id, self.message_id or "", self.call_id or "")
+        for part in (*call, self.what, *self.identity):
+            data = part.encode("utf-8", "surrogatepass")
+            digest.update(f"\0{len(data)}\0".encode() + data)
+        return RequestId(f"req_{digest.hexdigest()[:32]}")
+
+    def event(self, request_id: RequestId) -> RequestAsked:
+        """Return the event that makes the request durable."""
+        return RequestAsked(
+            session_id=self.session_id,
+            request_id=request_id,
+            what=self.what,
+            agent=self.agent,
+            body=sanitised(dict(self.body)),
+            message_id=self.message_id,
+            call_id=None if self.call_id is None else clean_text(self.call_id),
+            begun=self.begun,
+            expires=self.expires,
+        )
+
+
+@frozen
+class Standing:
+    """How things stand with one request before it is made."""
+
+    id: RequestId
+    pending: bool
+    """Whether an earlier process left it, and it still waits."""
+    answer: RequestAnswered | None
+    """What it got while nobody waited for it."""
+
+
+class Requests:
+    """The requests of one store, as those ask them who wait for an answer."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        # By session: requests that a call of this process waits for or took the answer
+        # of. An answer counts once. It grows by one per question to a person.
+        self._used: dict[str, set[str]] = {}
+
+    # --- asking -------------------------------------------------------------------
+
+    async def left_in(self, session_id: str) -> bool:
+        """Return whether any request of a session waits."""
+        return await self._log.read(
+            lambda rows: bool(rows.pending_requests(session_id=session_id))
+        )
+
+    async def reserve(
+        self,
+        asking: Asking,
+        decide: Callable[[Reader], T],
+        claims: Callable[[T, Standing], bool],
+    ) -> tuple[T, Standing]:
+        """Return how things stand with a request, and what was decided about it.
+
+        Both are of one state of the store. Where ``claims`` says so, the question or
+        its answer is nobody else's from then on.
+        """
+        while True:
+            used = self._used.get(asking.session_id, set())
+            ordinary = RequestId(new_id("req", self._log.clock))
+            taken = frozenset(used)
+
+            def look(
+                rows: Reader,
+                taken: Collection[str] = taken,
+                ordinary: RequestId = ordinary,
+            ) -> tuple[T, Standing]:
+                return decide(rows), _standing(rows, asking, taken, ordinary)
+
+            decided, standing = await self._log.read(look)
+            if not claims(decided, standing):
+                return decided, standing
+            # Another call may have claimed it while the store was read.
+            used = self._used.setdefault(asking.session_id, set())
+            if standing.id not in used:
+                used.add(standing.id)
+                return decided, standing
+
+    async def wait(
+        self,
+        asking: Asking,
+        request_id: RequestId,
+        needed: Callable[[LogTransaction], bool],
+    ) -> RequestAnswered | None:
+        """Make a request durable and return how it ended; None where it is not needed.
+
+        ``needed`` is asked in the transaction that would make it. Waits as long as
+        nobody answers, or until it expires. Cancelling it withdraws the request.
+
+        Raises:
+            RuntimeClosedError: the runtime closes; the request stays.
+            OwnerFencedError: whoever asks may not write any more.
+        """
+
+        def put(tx: LogTransaction) -> bool:
+            if asking.guard is not None:
+                asking.guard(tx)
+            row = tx.rows.request(asking.session_id, request_id)
+            if row is not None:
+                if row.answered_seq is None:
+                    # Left by an earlier process: this one waits for it now.
+                    tx.append(asking.event(request_id))
+                return True
+            if not needed(tx):
+                return False
+            tx.append(asking.event(request_id))
+            return True
+
+        # Subscribed before the request exists, so that no answer can be missed.
+        bell = self._log.bell(asking.session_id)
+        try:
+            if not await self._log.commit(put):
+                return None
+            return await self._ended(asking, request_id, bell)
+        except anyio.get_cancelled_exc_class():
+            # As long as one commit takes; the store bounds that.
+            with anyio.CancelScope(shield=True):
+                await self._withdraw(asking, request_id)
+            raise
+        finally:
+            self._log.hush(asking.session_id, bell)
+
+    async def _ended(
+        self, asking: Asking, request_id: RequestId, bell: Bell
+    ) -> RequestAnswered:
+        """Return how a request ended, once it has."""
+
+        def end(rows: Reader) -> RequestAnswered | None:
+            row = rows.request(asking.session_id, request_id)
+            return answer_to(rows, row) if row is not None else None
+
+        while True:
+            if (answer := await self._log.read(end)) is not None:
+                return answer
+            if asking.expires is None:
+                rung = await bell.wait()
+            else:
+                rest = (asking.expires - self._log.clock.now()) / 1000
+                rung = await self._rung_within(bell, rest)
+                if self._log.clock.now() >= asking.expires:
+                    await self.settle(
+                        asking.session_id, request_id, "expired", EXPIRY, asking.guard
+                    )
+            if not rung:
+                raise RuntimeClosedError
+
+    async def _rung_within(self, bell: Bell, seconds: float) -> bool:
+        """Wait for the bell or the time; False when the bell is closed."""
+        rung = True
+        async with anyio.create_task_group() as tasks:
+
+            async def later() -> None:
+                await self._log.clock.sleep(max(0.0, seconds))
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(later)
+            rung = await bell.wait()
+            tasks.cancel_scope.cancel()
+        return rung
+
+    async def _withdraw(self, asking: Asking, request_id: RequestId) -> None:
+        try:
+            await self.settle(
+                asking.session_id, request_id, "withdrawn", INTERRUPT, asking.guard
+            )
+        except (OwnerFencedError, StoreError, RuntimeClosedError) as error:
+            # It stays listed, and is found again when the call is continued.
+            logger.warning("request %s was not withdrawn: %s", request_id, error)
+
+    # --- ending -------------------------------------------------------------------
+
+    async def settle(
+        self,
+        session_id: str,
+        request_id: str,
+        outcome: RequestOutcome,
+        by: str,
+        guard: Callable[[LogTransaction], None] | None = None,
+        answer: Mapping[str, Json] | None = None,
+    ) -> None:
+        """End one request, if it still waits, without any consequence for others."""
+
+        def settle(tx: LogTransaction) -> None:
+            if guard is not None:
+                guard(tx)
+            row = tx.rows.request(session_id, request_id)
+            if row is not None and row.answered_seq is None:
+                tx.append(ended(row, outcome, by, answer))
+
+        await self._log.commit(settle)
+
+    async def answer(
+        self, session_id: str, request_id: str, answer: Mapping[str, Json], by: str
+    ) -> None:
+        """Answer a request that waits; durable when this returns.
+
+        Once begun, cancelling does not stop it.
+
+        Raises:
+            RequestNotFoundError: it does not wait: it never did, or has its end.
+        """
+
+        def reply(tx: LogTransaction) -> None:
+            row = waiting(tx, session_id, request_id)
+            tx.append(ended(row, "answered", by, sanitised(dict(answer))))
+
+        with anyio.CancelScope(shield=True):
+            await self._log.commit(reply)
+
+
+def waiting(tx: LogTransaction, session_id: str, request_id: str) -> RequestRow:
+    """Return a request that may be answered now.
+
+    Raises:
+        RequestNotFoundError: it does not wait: it never did, or has its end, or its
+            time is over.
+    """
+    row = tx.rows.request(session_id, request_id)
+    if row is None or row.answered_seq is not None:
+        raise RequestNotFoundError(request_id)
+    asked = question_of(tx.rows, row)
+    if asked is not None and asked.expires is not None and tx.now >= asked.expires:
+        raise RequestNotFoundError(request_id)
+    return row
+
+
+def ended(
+    row: RequestRow,
+    outcome: RequestOutcome,
+    by: str,
+    answer: Mapping[str, Json] | None = None,
+) -> RequestAnswered:
+    """Return the event that ends a request."""
+    return RequestAnswered(
+        session_id=SessionId(row.session_id),
+        request_id=RequestId(row.id),
+        outcome=outcome,
+        by=by,
+        answer={} if answer is None else answer,
+    )
+
+
+def withdrawals(
+    rows: Reader, session_id: str, calls: Collection[tuple[str | None, str | None]]
+) -> list[RequestAnswered]:
+    """Return the ends of what these calls, by message and call, still ask.
+
+    Nobody is asked any more about something that will not be done.
+    """
+    return [
+        ended(row, "withdrawn", INTERRUPT)
+        for row, asked in pending(rows, session_id=session_id)
+        if (asked.message_id, asked.call_id) in calls
+    ]
+
+
+# --- looking ----------------------------------------------------------------------
+
+
+def pending(
+    rows: Reader,
+    *,
+    directory: str | None = None,
+    session_id: str | None = None,
+    what: str | None = None,
+) -> Sequence[tuple[RequestRow, RequestAsked]]:
+    """Return the requests that wait, oldest first; also those of dead processes.
+
+    Those whose question cannot be read, which the log has warned of, are left out.
+    """
+    return [
+        (row, asked)
+        for row in rows.pending_requests(directory=directory, session_id=session_id)
+        if what in (None, row.what) and (asked := question_of(rows, row)) is not None
+    ]
+
+
+def question_of(rows: Reader, row: RequestRow) -> RequestAsked | None:
+    """Return what was asked; None, which the log has warned of, when unreadable."""
+    event = event_at(rows, row.session_id, row.seq)
+    return event if isinstance(event, RequestAsked) else None
+
+
+def answer_to(rows: Reader, row: RequestRow) -> RequestAnswered | None:
+    """Return how a request ended, or None while it waits.
+
+    One whose end cannot be read has an empty answer, which allows nothing.
+    """
+    if row.answered_seq is None:
+        return None
+    event = event_at(rows, row.session_id, row.answered_seq)
+    return event if isinstance(event, RequestAnswered) else ended(row, "answered", "")
+
+
+def _standing(
+    rows: Reader, asking: Asking, used: Collection[str], ordinary: RequestId
+) -> Standing:
+    if asking.call_id is None:
+        return Standing(ordinary, False, None)
+    for ordinal in count():
+        request_id = asking.id(ordinal)
+        if request_id in used:
+            continue
+        row = rows.request(asking.session_id, request_id)
+        if row is None or row.answered_seq is None:
+            return Standing(request_id, row is not None, None)
+        answer = answer_to(rows, row)
+        # Who interrupted a call did not answer the question, and a policy may be
+        # another one today.
+        if answer is not None and answer.outcome == "answered" and answer.by != POLICY:
+            return Standing(request_id, False, answer)
+    raise AssertionError("unreachable")
