@@ -1,5 +1,7 @@
 """Upcasting: an event that an older release stored reads as today's kind."""
 
+from collections.abc import Iterator
+
 import pytest
 from attrs import frozen
 from dovetail.kernel import Event, ExportedEvent, UnreadableEvent
@@ -9,7 +11,7 @@ from dovetail.kernel.testing.memory_store import open_memory_store
 from dovetail.kernel.upkeep.rebuild import rebuild
 from dovetail.kernel.upkeep.replay import Export, Replay
 from dovetail.kernel.upkeep.verification import verify
-from dovetail.kernel.values import events as declared
+from dovetail.kernel.values.events import encoding, event as declared
 from support.logs import created, log_on
 
 
@@ -29,13 +31,15 @@ STORED = {
 
 
 @pytest.fixture(autouse=True)
-def _kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(declared, "_KINDS", dict(declared._KINDS))
-    monkeypatch.setattr(declared, "_UPCASTERS", dict(declared._UPCASTERS))
-    monkeypatch.setattr(declared, "_UNSTRUCTURE", dict(declared._UNSTRUCTURE))
+def _kinds() -> Iterator[None]:
     declared.event("test.weather", version=3)(Weather)
     declared.upcaster("test.weather", 1)(lambda old: {"words": [old["word"]]})
     declared.upcaster("test.weather", 2)(lambda old: {**old, "unit": "C"})
+    yield
+    del declared.KINDS["test.weather"]
+    for version in (1, 2):
+        del declared.UPCASTERS["test.weather", version]
+    encoding._SHORTCUTS.pop("test.weather", None)
 
 
 def travelling(*versions: int) -> list[ExportedEvent]:

@@ -1,0 +1,34 @@
+"""Contracts: what a plugin hands over.
+
+Owns the shapes of tools, providers and their routes, context sources, skill sources
+and agent profiles. Knows nothing of how the kernel keeps or calls them. Plugin objects
+compare by identity: two equal-looking tools are two tools.
+"""
+
+from .agents import (
+    AgentProfile as AgentProfile,
+    PermissionQuestion as PermissionQuestion,
+    Rule as Rule,
+    RuleEffect as RuleEffect,
+)
+from .context import (
+    ContextSource as ContextSource,
+    Observation as Observation,
+    Skill as Skill,
+    SkillProblem as SkillProblem,
+    SkillSource as SkillSource,
+)
+from .hooks import (
+    Command as Command,
+    Place as Place,
+    Register as Register,
+)
+from .providers import (
+    Provider as Provider,
+    ProviderRoute as ProviderRoute,
+)
+from .tools import (
+    CallNotice as CallNotice,
+    Tool as Tool,
+    ToolContext as ToolContext,
+)

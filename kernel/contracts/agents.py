@@ -1,0 +1,60 @@
+"""Agents: their profiles, their rules, and the questions that rules leave open."""
+
+from collections.abc import (
+    Mapping,
+    Sequence,
+)
+from typing import Literal
+
+from attrs import field, frozen
+
+from ..values.ids import MessageId, SessionId
+from ..values.tool import Json
+
+RuleEffect = Literal["allow", "ask", "deny"]
+
+
+@frozen
+class Rule:
+    """One permission rule. In a list the last rule that matches wins (law access.3).
+
+    In patterns ``*`` stands for any text and ``?`` for one character; a pattern that
+    ends in a space and ``*`` also matches without them.
+    """
+
+    action: str
+    resource: str
+    effect: RuleEffect
+    tightens: bool = False
+    """Such a rule only ever makes the answer stricter, wherever it stands in the list.
+    Rules out of a file that nobody vouched for are of this kind."""
+
+
+@frozen(eq=False)
+class AgentProfile:
+    """How an agent behaves: its instructions, its Steps, its rights."""
+
+    name: str
+    description: str = ""
+    instructions: str = ""
+    """Added to the system text after the Baseline."""
+    model: str | None = None
+    """Used when the session names none."""
+    steps: int = 50
+    """Steps per activity; the last one is asked to finish without tools."""
+    rules: Sequence[Rule] = ()
+    tools: Sequence[str] | None = None
+    """The tools it is offered; None means all."""
+
+
+@frozen
+class PermissionQuestion:
+    """Something that a call wants to do, before it is allowed."""
+
+    session_id: SessionId
+    agent: str
+    action: str
+    resources: tuple[str, ...]
+    message_id: MessageId | None = None
+    call_id: str | None = None
+    metadata: Mapping[str, Json] = field(factory=dict, repr=False)

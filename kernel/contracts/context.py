@@ -1,0 +1,64 @@
+"""What models are told: Context Sources, and skills."""
+
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Sequence,
+)
+
+from attrs import frozen
+
+
+@frozen
+class Observation:
+    """The value of a Context Source as the model is told about it."""
+
+    baseline: str
+    """The full text at the start of an epoch. No clock, no random id."""
+    update: str | None = None
+    """What is said when it changed later; None means the baseline text."""
+
+
+@frozen(eq=False)
+class ContextSource:
+    """One independently observed value that the model is told about.
+
+    ``observe`` returns None when there is nothing to say, and raises
+    ``ContextUnavailableError`` when it cannot tell now, which is not the same. It is
+    called at most once per Step.
+    """
+
+    key: str
+    """``namespace/name``, lower case. Sources are told in key order."""
+    observe: Callable[[], Awaitable[Observation | None]]
+
+
+@frozen
+class Skill:
+    """A named instruction package that the model can load on demand."""
+
+    name: str
+    description: str
+    body: str
+    directory: str | None = None
+    """Where its files are; None for a skill that is not a folder."""
+    files: tuple[str, ...] = ()
+    """Some of the files beside it, relative to ``directory``, sorted."""
+    offered: bool = True
+    """Whether models are told of it. False for a skill that only a person names."""
+
+
+@frozen
+class SkillProblem:
+    """Why something that looked like a skill is not offered."""
+
+    path: str
+    problem: str
+
+
+@frozen(eq=False)
+class SkillSource:
+    """A place where skills are found. Of equal names the later source wins."""
+
+    key: str
+    find: Callable[[], Awaitable[Sequence[Skill | SkillProblem]]]

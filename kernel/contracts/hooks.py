@@ -1,0 +1,66 @@
+"""What hooks are handed, and the commands that plugins add."""
+
+from collections.abc import (
+    Callable,
+    Mapping,
+    Sequence,
+)
+from typing import Any, Protocol, TypeVar
+
+from attrs import field, frozen
+
+from ..values.location import Location
+from ..values.tool import Json
+from .agents import RuleEffect
+
+
+@frozen(eq=False)
+class Command:
+    """A command of the command line, added by a plugin.
+
+    ``load`` returns a click command; it is called only when this command is run or
+    shown, so that a plugin costs the others nothing.
+    """
+
+    name: str
+    help: str
+    load: Callable[[], Any]
+
+
+def _allow(action: str, resource: str) -> RuleEffect:
+    return "allow"
+
+
+@frozen
+class Place:
+    """Where a registering hook is called: one plugin in one Location."""
+
+    location: Location
+    settings: Any = field(factory=dict, repr=False)
+    """The plugin's own table of the configuration, ``[plugins.NAME]``: an instance of
+    its class ``Settings``, or a mapping where it declares none."""
+    environment: Mapping[str, str] = field(factory=dict, repr=False)
+    """The process environment as it was when the runtime was opened."""
+    resource: Any = None
+    """What the plugin's own ``dovetail_open_location`` yielded."""
+    providers: Mapping[str, Mapping[str, Json]] = field(factory=dict, repr=False)
+    """The configured ``[providers.NAME]`` tables, for provider plugins."""
+    skill_folders: Sequence[str] = ()
+    """The configured folders to look for skills in."""
+    effect: Callable[[str, str], RuleEffect] = field(default=_allow, repr=False)
+    """What the rules of the Location's own agent say of an action on one resource, for
+    contributions that touch something while nobody calls a tool. Any thread may call
+    it, once everything is registered."""
+
+
+R = TypeVar("R", contravariant=True)
+
+
+class Register(Protocol[R]):
+    """Hands one item over; it is removed when the plugin's scope closes.
+
+    An item that is wrong is refused alone: the refusal is recorded and logged under
+    the plugin's name, the call returns, and what comes after it is taken.
+    """
+
+    def __call__(self, item: R) -> None: ...

@@ -1,0 +1,50 @@
+"""Providers, and the routes to their models."""
+
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Sequence,
+)
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from attrs import frozen
+
+from ..values.request import ModelEvent, ModelInfo, ModelRequest
+
+
+class ProviderRoute(Protocol):
+    """A way to one model: protocol x endpoint x authentication x framing."""
+
+    def stream(
+        self, request: ModelRequest
+    ) -> AbstractAsyncContextManager[AsyncIterator[ModelEvent]]:
+        """Send exactly one request and yield what comes, in order.
+
+        Entering sends it and returns once the provider began to answer. The iterator
+        ends after exactly one ``Finish``. Leaving early closes the connection. A route
+        never repeats a request by itself and never runs a tool.
+
+        Raises:
+            ProviderError: on entering or while iterating; see its codes. No key ever
+                appears in it.
+        """
+        ...
+
+
+@frozen(eq=False)
+class Provider:
+    """Who serves models. Handed over by ``dovetail_register_providers``.
+
+    Nothing here reaches the network until a route streams.
+    """
+
+    name: str
+    """The part of a model's name before the slash."""
+    route: Callable[[str], ProviderRoute]
+    """Makes the route to a model by its own name. May raise ProviderError
+    ``provider.key_missing``."""
+    models: Sequence[ModelInfo] = ()
+    """The models that are known by name."""
+    open: bool = True
+    """Whether models that are not listed may be asked for too."""

@@ -1,0 +1,170 @@
+"""Tools: what a tool is, and what one execution of a call may use."""
+
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
+from typing import Generic, Literal, Protocol, TypeVar
+
+from attrs import field, frozen
+
+from ..values.ids import MessageId, SessionId
+from ..values.location import Location
+from ..values.tool import Content, EffectClass, Json, ManagedPage
+from .context import Skill
+
+I = TypeVar("I")  # noqa: E741 - the input of a tool
+
+O = TypeVar("O")  # noqa: E741 - its output
+
+
+class ToolContext(Protocol):
+    """What one execution of one call may use."""
+
+    @property
+    def session_id(self) -> SessionId: ...
+
+    @property
+    def agent(self) -> str:
+        """The name of the agent profile that the Step runs under."""
+        ...
+
+    @property
+    def message_id(self) -> MessageId: ...
+
+    @property
+    def call_id(self) -> str: ...
+
+    @property
+    def effect_token(self) -> str:
+        """The same for every execution of this call, ever: pass it on to whatever can
+        tell a repeat from a new request (law recovery.2)."""
+        ...
+
+    @property
+    def location(self) -> Location: ...
+
+    async def ask(
+        self,
+        action: str,
+        resources: Sequence[str],
+        *,
+        save: Sequence[str] = (),
+        metadata: Mapping[str, Json] | None = None,
+        begun: bool | None = None,
+    ) -> None:
+        """Return when the action on all resources is allowed.
+
+        Rules and saved approvals decide first; otherwise a person is asked, and this
+        waits for the answer, also over a restart of the process. Ask before reading
+        or writing anything of the target (law access.1). ``save`` lists what an
+        answer of ``always`` remembers, each taken literally; empty means that
+        ``always`` counts as ``once``. A call that was stopped while it waited for its
+        first answer counts as not begun, whatever its effect class, and may run again:
+        ask before the first effect. ``begun`` says whether it may have had an effect
+        before this question; None: where an earlier one was allowed already. A tool
+        that asks several things before it does any says False with each.
+
+        Raises:
+            PermissionDeniedError: a rule denies it. Let it pass: the model is told.
+            PermissionRejectedError: the person said no, perhaps with advice.
+        """
+        ...
+
+    async def allowing(self, action: str) -> Callable[[str], bool]:
+        """Return what tells of one resource whether the action is allowed as things
+        stand now, without asking anybody and without leaving a trace.
+
+        For tools that look at many things at once: what is denied, or would have to
+        be asked for, is left out before it decides anything, and the result says how
+        many were. Quick, synchronous, and good for the length of one call.
+        """
+        ...
+
+    async def skill(self, name: str) -> "Skill":
+        """Return the skill that the Location offers now under that name.
+
+        Asks for no permission: that is the caller's to do first.
+
+        Raises:
+            SkillNotFoundError: there is none; the text lists the names there are.
+        """
+        ...
+
+    async def managed(
+        self, key: str, offset: int = 1, limit: int = 2_000
+    ) -> ManagedPage:
+        """Return lines of the complete output behind a result that was cut.
+
+        ``key`` is what stands in the marker of such a result. Only what calls of this
+        very session left is found. Lines are counted from 1; at most 2,000 a page.
+
+        Raises:
+            OutputNotFoundError: no settled call of this session left such an output,
+                or it is lost.
+            InvalidValueError: ``offset`` or ``limit`` is out of its range.
+        """
+        ...
+
+    def saw(self, path: str, digest: str | None) -> None:
+        """Say that this call read or wrote a file, and what it held afterwards.
+
+        ``path`` is absolute; ``digest`` is the SHA-256 of the content in hexadecimal,
+        None when the file is gone. Before a session goes on in another process, files
+        that changed since are reported (law recovery.5). Counts when the call
+        succeeds.
+        """
+        ...
+
+    def progress(self, text: str) -> None:
+        """Show a line to whoever watches now. Never stored, never waits."""
+        ...
+
+
+@frozen(eq=False)
+class Tool(Generic[I, O]):
+    """A named capability that a model can call.
+
+    ``execute(input, context)`` gets the input decoded and checked, and returns a value
+    of the output type. Raise ``ToolFailure`` for an expected failure that the model
+    should read; any other exception is recorded for the operator, and the model is
+    only told that the tool broke. Cancellation is never a result: let it pass.
+    """
+
+    name: str
+    """``[A-Za-z][A-Za-z0-9_-]{0,63}``"""
+    description: str
+    """What the model reads to decide when to call it."""
+    input: type[I]
+    """An attrs class. Its fields become the JSON Schema; ``field(metadata=
+    {"description": ...})`` describes one."""
+    execute: Callable[[I, ToolContext], Awaitable[O]]
+    output: type[O] = str  # type: ignore[assignment]
+    """``str`` or an attrs class."""
+    effect: EffectClass = "unsafe"
+    """What a repeat would do. The default promises nothing."""
+    render: Callable[[O], str | Sequence[Content]] | None = None
+    """What the model is shown. None: a text as it is, anything else as JSON."""
+    bound: Literal["middle", "end"] = "middle"
+    """Which part of an over-long output is cut."""
+    check: Callable[[I, ToolContext], Awaitable[O | None]] | None = None
+    """For ``reconcilable`` tools, and required of them: asks the outside world whether
+    the effect of a call whose outcome is unknown took place. Returns the output when
+    it did and None when it did not; raising means that it cannot be told, and the call
+    is not repeated. It must have no effect itself."""
+
+
+@frozen
+class CallNotice:
+    """One call of a tool. The three ids name it wherever it is spoken of."""
+
+    session_id: SessionId
+    message_id: MessageId
+    call_id: str
+    tool: str
+    arguments: str = field(repr=False)
+    """The JSON text that the model wrote, parsed by nobody."""
+    effect: EffectClass | None = None
+    """None when no such tool was offered."""

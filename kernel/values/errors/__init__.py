@@ -1,0 +1,162 @@
+"""Every error that dovetail raises on purpose, in one tree.
+
+::
+
+    DovetailError
+    +-- InvalidValueError            value.invalid
+    |   +-- PromptInvalidError       prompt.invalid
+    |   +-- KeyInvalidError          prompt.key_invalid
+    |   +-- CursorInvalidError       cursor.invalid
+    |   +-- UndecodableError         value.undecodable
+    |   +-- ConfigurationError       config.invalid
+    |       +-- ConfigurationUntrustedError  config.untrusted
+    +-- NotFoundError
+    |   +-- SessionNotFoundError     session.not_found
+    |   +-- MessageNotFoundError     message.not_found
+    |   +-- OutputNotFoundError      output.not_found
+    |   +-- InputNotFoundError       input.not_found
+    |   +-- LocationNotFoundError    location.not_found
+    |   +-- RequestNotFoundError     request.not_found
+    |   +-- ApprovalNotFoundError    approval.not_found
+    |   +-- AgentNotFoundError       agent.not_found
+    |   +-- SkillNotFoundError       skill.not_found
+    |   +-- PluginNotFoundError      plugin.not_found
+    +-- ConflictError
+    |   +-- PromptConflictError      prompt.conflict
+    |   +-- InputNotPendingError     input.not_pending
+    |   +-- ContinuationChangedError continuation.changed
+    |   +-- SessionBusyError         session.busy
+    +-- EventLogError
+    |   +-- EventGapError            event.gap
+    |   +-- EventDivergedError       event.diverged
+    |   +-- EventAggregateError      event.wrong_aggregate
+    |   +-- EventOwnerError          event.foreign_owner
+    |   +-- EventKindError           event.unknown_kind
+    |   +-- EventVersionError        event.unknown_version
+    |   +-- EventDamagedError        event.damaged
+    +-- LiveOverflowError            live.overflow
+    +-- OwnerFencedError             owner.fenced
+    +-- ExecutionInterruptedError    execution.interrupted
+    +-- ModelError
+    |   +-- ModelNotSelectedError    model.not_selected
+    |   +-- ModelUnknownError        model.unknown
+    |   +-- ProviderError            provider.* (see ProviderFault)
+    +-- ToolError
+    |   +-- ToolFailure              tool.failed
+    |   +-- ToolUnknownError         tool.unknown
+    |   +-- ToolStaleError           tool.stale
+    |   +-- ToolInputError           tool.input_invalid
+    |   +-- ToolOutputError          tool.output_invalid
+    |   +-- ToolDefinitionError      tool.definition_invalid
+    +-- PermissionDeniedError        permission.denied
+    |   +-- PermissionRejectedError  permission.rejected
+    +-- PluginError                  plugin.failed
+    |   +-- PluginImportError        plugin.import_failed
+    |   +-- PluginInvalidError       plugin.invalid
+    +-- ContextUnavailableError      context.unavailable
+    +-- StoreError                   store.failed
+    |   +-- StoreUnknownError        store.unknown_url
+    |   +-- StoreLockedError         store.locked
+    |   +-- StoreFullError           store.full
+    |   +-- StoreReadOnlyError       store.read_only
+    |   +-- StoreDamagedError        store.damaged
+    |   +-- StoreForeignError        store.foreign
+    |   +-- StoreNewerError          store.newer
+    |   +-- StoreMigrationError      store.migration_failed
+    |   +-- StoreClosedError         store.closed
+    +-- RuntimeClosedError           runtime.closed
+
+The ``code`` of a class is a promise and the same at every door; the wording is not.
+Constructors take facts, keep them as attributes and build the sentence. No message
+ever contains a secret (law access.6).
+"""
+
+from .base import (
+    MAX_PROBLEM as MAX_PROBLEM,
+    ConflictError as ConflictError,
+    CursorInvalidError as CursorInvalidError,
+    DovetailError as DovetailError,
+    InvalidValueError as InvalidValueError,
+    LocationNotFoundError as LocationNotFoundError,
+    NotFoundError as NotFoundError,
+    RuntimeClosedError as RuntimeClosedError,
+    UndecodableError as UndecodableError,
+    error_text as error_text,
+    problem_of as problem_of,
+)
+from .configuration import (
+    ConfigurationError as ConfigurationError,
+    ConfigurationUntrustedError as ConfigurationUntrustedError,
+)
+from .context import (
+    AgentNotFoundError as AgentNotFoundError,
+    ContextUnavailableError as ContextUnavailableError,
+    SkillNotFoundError as SkillNotFoundError,
+)
+from .execution import (
+    ContinuationChangedError as ContinuationChangedError,
+    ExecutionInterruptedError as ExecutionInterruptedError,
+    OwnerFencedError as OwnerFencedError,
+)
+from .log import (
+    EventAggregateError as EventAggregateError,
+    EventDamagedError as EventDamagedError,
+    EventDivergedError as EventDivergedError,
+    EventGapError as EventGapError,
+    EventKindError as EventKindError,
+    EventLogError as EventLogError,
+    EventOwnerError as EventOwnerError,
+    EventVersionError as EventVersionError,
+    LiveOverflowError as LiveOverflowError,
+)
+from .models import (
+    ModelError as ModelError,
+    ModelNotSelectedError as ModelNotSelectedError,
+    ModelUnknownError as ModelUnknownError,
+    ProviderError as ProviderError,
+    ProviderFault as ProviderFault,
+)
+from .plugins import (
+    PluginError as PluginError,
+    PluginImportError as PluginImportError,
+    PluginInvalidError as PluginInvalidError,
+    PluginNotFoundError as PluginNotFoundError,
+)
+from .requests import (
+    ApprovalNotFoundError as ApprovalNotFoundError,
+    PermissionDeniedError as PermissionDeniedError,
+    PermissionRejectedError as PermissionRejectedError,
+    RequestNotFoundError as RequestNotFoundError,
+)
+from .sessions import (
+    InputNotFoundError as InputNotFoundError,
+    InputNotPendingError as InputNotPendingError,
+    KeyInvalidError as KeyInvalidError,
+    MessageNotFoundError as MessageNotFoundError,
+    OutputNotFoundError as OutputNotFoundError,
+    PromptConflictError as PromptConflictError,
+    PromptInvalidError as PromptInvalidError,
+    SessionBusyError as SessionBusyError,
+    SessionNotFoundError as SessionNotFoundError,
+)
+from .store import (
+    StoreClosedError as StoreClosedError,
+    StoreDamagedError as StoreDamagedError,
+    StoreError as StoreError,
+    StoreForeignError as StoreForeignError,
+    StoreFullError as StoreFullError,
+    StoreLockedError as StoreLockedError,
+    StoreMigrationError as StoreMigrationError,
+    StoreNewerError as StoreNewerError,
+    StoreReadOnlyError as StoreReadOnlyError,
+    StoreUnknownError as StoreUnknownError,
+)
+from .tools import (
+    ToolDefinitionError as ToolDefinitionError,
+    ToolError as ToolError,
+    ToolFailure as ToolFailure,
+    ToolInputError as ToolInputError,
+    ToolOutputError as ToolOutputError,
+    ToolStaleError as ToolStaleError,
+    ToolUnknownError as ToolUnknownError,
+)

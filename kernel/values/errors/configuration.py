@@ -1,0 +1,24 @@
+"""Errors of configuration files and variables."""
+
+from .base import DovetailError, InvalidValueError
+
+
+class ConfigurationError(InvalidValueError):
+    """A configuration file or variable cannot be used. The message names the place."""
+
+    code = "config.invalid"
+
+    def __init__(self, where: str, problem: str) -> None:
+        DovetailError.__init__(self, f"{where}: {problem}")
+        self.what = where
+        self.rule = problem
+
+
+class ConfigurationUntrustedError(ConfigurationError):
+    """A Location's own file asks for what only a trusted one may ask for.
+
+    Add the directory to ``trusted`` in the user's configuration file, or take the
+    setting out of the Location's file.
+    """
+
+    code = "config.untrusted"

@@ -1,0 +1,87 @@
+"""Errors of models and their providers."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from .base import DovetailError
+
+
+class ModelError(DovetailError):
+    """A model cannot be used."""
+
+    code = "model.failed"
+
+
+class ModelNotSelectedError(ModelError):
+    """Neither the session, its agent nor the configuration names a model."""
+
+    code = "model.not_selected"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no model is selected: give the session a model such as "
+            "'openai/gpt-5.2', or set `model` in dovetail.toml"
+        )
+
+
+class ModelUnknownError(ModelError):
+    """No provider in the Location serves ``model``."""
+
+    code = "model.unknown"
+
+    def __init__(self, model: str, known: Sequence[str] = ()) -> None:
+        offered = ", ".join(repr(name) for name in known[:8])
+        tail = f"; offered here: {offered}" if offered else "; no provider is offered"
+        super().__init__(f"model {model!r} is not offered (use provider/model){tail}")
+        self.model = model
+
+
+ProviderFault = Literal[
+    "provider.authentication",
+    "provider.key_missing",
+    "provider.rate_limited",
+    "provider.quota",
+    "provider.invalid_request",
+    "provider.context_overflow",
+    "provider.content_refused",
+    "provider.unavailable",
+    "provider.unreachable",
+    "provider.stream_broken",
+    "provider.invalid_output",
+    "provider.failed",
+]
+
+
+class ProviderError(ModelError):
+    """A provider refused, failed or broke off.
+
+    ``code`` says which fault it is: ``provider.authentication`` (401, 403),
+    ``key_missing`` (no key is configured), ``rate_limited`` (429), ``quota`` (429 or
+    402: paying would help, waiting would not), ``invalid_request`` (other 4xx),
+    ``context_overflow`` (too much input), ``content_refused``, ``unavailable`` (5xx),
+    ``unreachable`` (no connection), ``stream_broken`` (a response that broke off),
+    ``invalid_output`` (a response that breaks the protocol) and ``failed``.
+    ``status`` is the HTTP status or None, ``retry_after`` the provider's own advice in
+    seconds or None, ``retryable`` whether the same request may succeed later.
+    """
+
+    code = "provider.failed"
+
+    def __init__(
+        self,
+        fault: ProviderFault,
+        provider: str,
+        problem: str,
+        *,
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        answered = f" answered {status}" if status is not None else ""
+        super().__init__(f"provider {provider!r}{answered}: {problem}")
+        self.code = fault
+        self.provider = provider
+        self.problem = problem
+        self.status = status
+        self.retryable = retryable
+        self.retry_after = retry_after

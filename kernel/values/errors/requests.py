@@ -1,0 +1,45 @@
+"""Errors of what a person is asked, and of what was answered."""
+
+from collections.abc import Sequence
+
+from .base import DovetailError, NotFoundError
+
+
+class RequestNotFoundError(NotFoundError):
+    """No request with this id waits for an answer: it may have its end already."""
+
+    code = "request.not_found"
+    noun = "pending request"
+
+
+class ApprovalNotFoundError(NotFoundError):
+    """No saved approval has this id."""
+
+    code = "approval.not_found"
+    noun = "saved approval"
+
+
+class PermissionDeniedError(DovetailError):
+    """A rule denies this action; nothing was read or written (law access.1)."""
+
+    code = "permission.denied"
+
+    def __init__(self, action: str, resources: Sequence[str], why: str = "") -> None:
+        shown = ", ".join(repr(resource) for resource in resources)
+        super().__init__(
+            f"permission to {action} {shown} is denied" + (f": {why}" if why else "")
+        )
+        self.action = action
+        self.resources = tuple(resources)
+
+
+class PermissionRejectedError(PermissionDeniedError):
+    """The person said no. ``advice`` is what they said to do instead, or None."""
+
+    code = "permission.rejected"
+
+    def __init__(
+        self, action: str, resources: Sequence[str], advice: str | None = None
+    ) -> None:
+        super().__init__(action, resources, advice or "rejected by the person")
+        self.advice = advice

@@ -1,0 +1,87 @@
+"""Errors of sessions, and of what callers say to them."""
+
+from collections.abc import Sequence
+
+from .base import ConflictError, InvalidValueError, NotFoundError
+
+
+class PromptInvalidError(InvalidValueError):
+    """A prompt is empty, too long, or not text. Nothing was admitted."""
+
+    code = "prompt.invalid"
+
+
+class KeyInvalidError(InvalidValueError):
+    """An idempotency key is empty, too long, or has a forbidden character."""
+
+    code = "prompt.key_invalid"
+
+
+class SessionNotFoundError(NotFoundError):
+    """No session has this id in this store."""
+
+    code = "session.not_found"
+    noun = "session"
+    hint = "list the sessions to see their ids"
+
+
+class MessageNotFoundError(NotFoundError):
+    """The session has no message with this id."""
+
+    code = "message.not_found"
+    noun = "message"
+
+
+class OutputNotFoundError(NotFoundError):
+    """The session keeps no complete output under this name; the message says why."""
+
+    code = "output.not_found"
+    noun = "complete output"
+
+
+class InputNotFoundError(NotFoundError):
+    """The session never admitted an input with this id."""
+
+    code = "input.not_found"
+    noun = "admitted input"
+
+
+class PromptConflictError(ConflictError):
+    """The key names an earlier admission with other content (law inbox.4).
+
+    ``differs`` names the parts: ``prompt``, ``delivery`` or both.
+    """
+
+    code = "prompt.conflict"
+
+    def __init__(self, session_id: str, key: str, differs: Sequence[str]) -> None:
+        super().__init__(
+            f"key {key!r} of session {session_id!r} was used before with another "
+            f"{' and another '.join(differs)}; use a new key for a new prompt"
+        )
+        self.session_id = session_id
+        self.key = key
+        self.differs = tuple(differs)
+
+
+class InputNotPendingError(ConflictError):
+    """The input was already promoted or withdrawn, so it cannot be changed."""
+
+    code = "input.not_pending"
+
+    def __init__(self, input_id: str, state: str) -> None:
+        super().__init__(f"input {input_id!r} is {state}, not pending")
+        self.input_id = input_id
+        self.state = state
+
+
+class SessionBusyError(ConflictError):
+    """The session is running, and this may only be done to an idle one."""
+
+    code = "session.busy"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"session {session_id!r} is running; interrupt it or wait until it is idle"
+        )
+        self.session_id = session_id

@@ -1,0 +1,84 @@
+"""Session events: the durable facts, their kinds and versions, and the live deltas.
+
+Owns every kind that the kernel records, how each is encoded, and the hash that chains
+them. Knows nothing of stores. A kind, once released, keeps its meaning; a change is a
+new version with an upcaster from the one before (law events.6).
+
+Content events name the message they belong to. A Step's beginning is durable and
+small, deltas are live only, and each part is durable once, whole, when it is complete.
+"""
+
+from .context import (
+    ContextUpdated as ContextUpdated,
+    EpochStarted as EpochStarted,
+    NoticeAdded as NoticeAdded,
+)
+from .encoding import (
+    decode_event as decode_event,
+    encode_event as encode_event,
+    stamped as stamped,
+)
+from .event import (
+    ENVELOPE as ENVELOPE,
+    Event as Event,
+    Retention as Retention,
+    Upcaster as Upcaster,
+    event as event,
+    kinds as kinds,
+    upcaster as upcaster,
+)
+from .execution import (
+    ContinuationAccepted as ContinuationAccepted,
+    ContinuationReported as ContinuationReported,
+    ExecutionEnded as ExecutionEnded,
+    ExecutionStarted as ExecutionStarted,
+    FactsRecorded as FactsRecorded,
+    OutcomeStatus as OutcomeStatus,
+    ReasoningEnded as ReasoningEnded,
+    RetryScheduled as RetryScheduled,
+    StepEnded as StepEnded,
+    StepFailed as StepFailed,
+    StepStarted as StepStarted,
+    TextEnded as TextEnded,
+)
+from .hashing import (
+    NO_HASH as NO_HASH,
+    chain_hash as chain_hash,
+    payload_digest as payload_digest,
+)
+from .inbox import (
+    PromptAdmitted as PromptAdmitted,
+    PromptPromoted as PromptPromoted,
+    PromptRedelivered as PromptRedelivered,
+    PromptWithdrawn as PromptWithdrawn,
+)
+from .live import (
+    LiveDelta as LiveDelta,
+    LiveEvent as LiveEvent,
+    event_to_json as event_to_json,
+)
+from .plugins import (
+    PluginDisabled as PluginDisabled,
+)
+from .requests import (
+    PermissionReply as PermissionReply,
+    RequestAnswered as RequestAnswered,
+    RequestAsked as RequestAsked,
+    RequestOutcome as RequestOutcome,
+)
+from .session import (
+    AgentSwitched as AgentSwitched,
+    EventSetAside as EventSetAside,
+    ModelSwitched as ModelSwitched,
+    SessionBudgeted as SessionBudgeted,
+    SessionCreated as SessionCreated,
+    SessionPruned as SessionPruned,
+    SessionRepaired as SessionRepaired,
+    SessionTitled as SessionTitled,
+)
+from .tools import (
+    ToolCalled as ToolCalled,
+    ToolFailed as ToolFailed,
+    ToolStarted as ToolStarted,
+    ToolSucceeded as ToolSucceeded,
+)

@@ -1,0 +1,39 @@
+"""What the model is told of its world."""
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from ..ids import MessageId
+from .event import Event, event
+
+
+@event("context.epoch_started", retention="transcript")
+@frozen(kw_only=True)
+class EpochStarted(Event):
+    """A rendered Baseline is the prefix of every request from here on."""
+
+    baseline: str
+    sources: Mapping[str, str]
+    """The digest of each source's value, by key."""
+    cause: str = "first"
+
+
+@event("context.updated", retention="transcript")
+@frozen(kw_only=True)
+class ContextUpdated(Event):
+    """The model is told, between other messages, what is newly true."""
+
+    message_id: MessageId
+    text: str
+    sources: Mapping[str, str | None]
+    """The new digests by key; None for a source that was removed."""
+
+
+@event("notice.added", retention="transcript")
+@frozen(kw_only=True)
+class NoticeAdded(Event):
+    """The runtime tells the model something, such as that a run was interrupted."""
+
+    message_id: MessageId
+    text: str

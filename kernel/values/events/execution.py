@@ -1,0 +1,138 @@
+"""Executions, their Steps, and what models answer."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from attrs import field, frozen
+
+from ..ids import MessageId
+from ..messages import Usage
+from ..tool import Failure, Json
+from .event import Event, event
+
+OutcomeStatus = Literal["succeeded", "failed", "interrupted", "paused"]
+
+
+@event("execution.started")
+@frozen(kw_only=True)
+class ExecutionStarted(Event):
+    """A worker began to work on the session."""
+
+    owner: str
+    """Which worker: opaque, different for every opened runtime."""
+
+
+@event("execution.ended")
+@frozen(kw_only=True)
+class ExecutionEnded(Event):
+    """The worker stopped, and why (law execution.7)."""
+
+    status: OutcomeStatus
+    reason: Failure | None = None
+
+
+@event("facts.recorded")
+@frozen(kw_only=True)
+class FactsRecorded(Event):
+    """What the Steps from here on rest on. Recorded when any of it changed.
+
+    Compared one by one when another process takes over (law recovery.5).
+    """
+
+    agent: str
+    model: str
+    tools: Mapping[str, str]
+    """The digest of each advertised definition, by name."""
+    rules: str
+    """The digest of the agent's permission rules."""
+    approvals: tuple[str, ...] = ()
+    """The ids of the saved approvals."""
+    plugins: Mapping[str, str] = field(factory=dict)
+    """The version of each plugin of the Location, by name."""
+
+
+@event("continuation.reported")
+@frozen(kw_only=True)
+class ContinuationReported(Event):
+    """What was trusted and what had moved when a worker took the session over."""
+
+    digest: str
+    report: Json
+    """A ContinuationReport as JSON."""
+
+
+@event("continuation.accepted")
+@frozen(kw_only=True)
+class ContinuationAccepted(Event):
+    """Execution may continue from this report (law recovery.4)."""
+
+    digest: str
+    by: str
+    """``person``: the report was accepted by its digest. ``prompt``: by a new prompt.
+    ``clean``: nothing was unknown and nothing had moved. ``policy``: by
+    ``resume="always"``."""
+    attempt: int = 0
+    """How many times in a row it went on by itself, this one included."""
+
+
+@event("step.started")
+@frozen(kw_only=True)
+class StepStarted(Event):
+    """A request is about to be sent; its answer is this message."""
+
+    message_id: MessageId
+    agent: str
+    model: str
+
+
+@event("retry.scheduled", retention="trace")
+@frozen(kw_only=True)
+class RetryScheduled(Event):
+    """The request failed before it brought anything and will be sent again."""
+
+    message_id: MessageId
+    attempt: int
+    """The number of the attempt that comes, from 2."""
+    delay_ms: int
+    failure: Failure
+
+
+@event("step.ended")
+@frozen(kw_only=True)
+class StepEnded(Event):
+    """The Step is settled: its answer is whole and all its calls have results."""
+
+    message_id: MessageId
+    finish: str
+    usage: Usage = field(factory=Usage)
+    cost: float | None = None
+    """US dollars; None when no price is known."""
+
+
+@event("step.failed")
+@frozen(kw_only=True)
+class StepFailed(Event):
+    """The Step is settled without a whole answer; what had come is kept."""
+
+    message_id: MessageId
+    failure: Failure
+    usage: Usage = field(factory=Usage)
+
+
+@event("text.ended", retention="transcript")
+@frozen(kw_only=True)
+class TextEnded(Event):
+    """A text part, whole."""
+
+    message_id: MessageId
+    text: str
+
+
+@event("reasoning.ended", retention="transcript")
+@frozen(kw_only=True)
+class ReasoningEnded(Event):
+    """A reasoning part, whole."""
+
+    message_id: MessageId
+    text: str
+    metadata: Mapping[str, Json] = field(factory=dict)

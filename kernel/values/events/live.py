@@ -1,0 +1,43 @@
+"""What is shown while it happens, and how events are shown as JSON."""
+
+from typing import ClassVar, Literal
+
+from attrs import frozen
+
+from ..codec import converter
+from ..ids import MessageId, SessionId
+from ..tool import Json
+from .event import Event
+
+
+@frozen
+class LiveDelta:
+    """Something that is shown while it happens and never stored (law events.8).
+
+    ``what`` says what ``text`` is more of: ``text``, ``reasoning``, ``tool_input`` or
+    ``progress``; ``part`` tells the parts of one message apart.
+    """
+
+    session_id: SessionId
+    message_id: MessageId
+    what: Literal["text", "reasoning", "tool_input", "progress"]
+    part: str
+    text: str
+    kind: ClassVar[str] = "live.delta"
+
+
+LiveEvent = Event | LiveDelta
+
+
+def event_to_json(item: LiveEvent) -> dict[str, Json]:
+    """Return an event as every door shows it: the envelope, then its own fields."""
+    own = converter.unstructure(item)
+    shown = {"kind": item.kind, **own}
+    if isinstance(item, Event):
+        shown = {
+            "seq": item.seq,
+            "kind": item.kind,
+            "version": item.version,
+            **own,
+        }
+    return shown

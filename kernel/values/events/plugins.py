@@ -1,0 +1,15 @@
+"""What became of plugins while a session ran."""
+
+from attrs import frozen
+
+from ..tool import Failure
+from .event import Event, event
+
+
+@event("plugin.disabled")
+@frozen(kw_only=True)
+class PluginDisabled(Event):
+    """A plugin failed too often in this Location and is not called any more."""
+
+    plugin: str
+    failure: Failure

@@ -1,0 +1,65 @@
+"""Tool calls and their settlements."""
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from ..ids import MessageId
+from ..tool import Content, EffectClass, Failure, Json
+from .event import Event, event
+
+
+@event("tool.called", retention="transcript")
+@frozen(kw_only=True)
+class ToolCalled(Event):
+    """A complete call, durable before anything of it starts (law tools.1)."""
+
+    message_id: MessageId
+    call_id: str
+    tool: str
+    arguments: str
+    """The JSON text that the model wrote, unchanged."""
+    effect: EffectClass | None = None
+    """The effect class of the advertised tool; None when no such tool was offered."""
+    metadata: Mapping[str, Json] = field(factory=dict)
+
+
+@event("tool.started")
+@frozen(kw_only=True)
+class ToolStarted(Event):
+    """The executor may have run from here on (law recovery.3).
+
+    Once more, when it goes on from a question to a person, and when another worker
+    runs the call again.
+    """
+
+    message_id: MessageId
+    call_id: str
+
+
+@event("tool.succeeded", retention="transcript")
+@frozen(kw_only=True)
+class ToolSucceeded(Event):
+    """The call's one settlement: what the model is shown."""
+
+    message_id: MessageId
+    call_id: str
+    content: tuple[Content, ...]
+    data: Json = None
+    """The structured output, where it says more than the content."""
+    managed: str | None = None
+    """The key of the complete output, when the content was cut."""
+    files: Mapping[str, str | None] = field(factory=dict)
+    """The files that the call read or wrote, by path, with the digest of what they
+    held afterwards; None for a file that is gone."""
+
+
+@event("tool.failed", retention="transcript")
+@frozen(kw_only=True)
+class ToolFailed(Event):
+    """The call's one settlement: why there is no result."""
+
+    message_id: MessageId
+    call_id: str
+    failure: Failure
+    managed: str | None = None
