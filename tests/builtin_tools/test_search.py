@@ -218,17 +218,17 @@ async def test_files_that_may_not_be_read_are_not_even_opened(
     """Too many for the arguments of a program are no difference."""
     if many:
         monkeypatch.setattr("dovetail.builtin_tools._search.MAX_SKIPPED", 10)
-    fill({f"secret/{number}.txt": "needle" for number in range(20)})
-    fill({"public/a.txt": "needle"})
+    names = ["public/a.txt", *(f"secret/{number}.txt" for number in range(20))]
+    fill(dict.fromkeys(names, "needle"))
     searching.context.closed = ("secret/*",)
-    for path in place.rglob("*.txt"):
-        os.utime(path, (1, 2))
+    for name in names:
+        os.utime(place / name, (1, 2))
     output = await searching.call("grep", pattern="needle")
     assert (output.lines, output.left_out) == (1, 20)
-    if (place / "public" / "a.txt").stat().st_atime_ns == 10**9:
+    read = [name for name in names if (place / name).stat().st_atime_ns != 10**9]
+    if not read:
         pytest.skip("this file system does not record when a file was read")
-    read = [path for path in place.rglob("*.txt") if path.stat().st_atime_ns != 10**9]
-    assert read == [place / "public" / "a.txt"]
+    assert read == ["public/a.txt"]
 
 
 @pytest.mark.parametrize(
