@@ -25,6 +25,9 @@ from .outputs import ManagedOutputs
 
 logger = logging.getLogger(__name__)
 
+MAX_PROGRESS = 4_096
+"""Characters of a line that is shown to whoever watches."""
+
 
 class CallContext(ToolContext):
     """What one execution of one call may use."""
@@ -142,7 +145,7 @@ class CallContext(ToolContext):
                     self._message_id,
                     "progress",
                     self._call_id,
-                    clean_text(text),
+                    clean_text(text[:MAX_PROGRESS]),
                 )
             )
 

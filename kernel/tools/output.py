@@ -1,9 +1,10 @@
 """Output: the one place where what a tool shows to the model is bounded.
 
-Owns the limits, where to cut, the line that says what was left out (law tools.6), and
-how the lines of a complete output are counted when it is read back. Knows nothing of
-where that is kept: the caller keeps it and names the place with ``Bounded.kept_as``;
-until then the line says that the rest is lost.
+Owns the limits, where to cut, the line that says what was left out (law tools.6), how
+much of the whole is kept at all (law tools.7), and how the lines of a complete output
+are counted when it is read back. Knows nothing of where that is kept: the caller keeps
+it and names the place with ``Bounded.kept_as``; until then the line says that the rest
+is lost.
 """
 
 import base64
@@ -25,6 +26,8 @@ MAX_PAGE_LINES = 2_000
 _LINE = 2_000
 """Characters of a line that is read back; what is longer goes on in the next."""
 _MARKER_BYTES = 320
+_LOSS_BYTES = 80
+"""More of them, where a marker tells of a loss."""
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,63}/[A-Za-z0-9!#$&^_.+-]{1,63}\Z")
 
 NOTHING = TextContent("(no output)")
@@ -47,9 +50,13 @@ class OutputLimits:
     """How many files."""
     data: int = 256 * 1024
     """Bytes of the structured output, as JSON, that are recorded beside the content."""
+    kept: int = 8 * 1024 * 1024
+    """UTF-8 bytes of the complete text that are kept behind what is shown: its
+    beginning and its end, with a line between them that says how much is missing. At
+    least 1,024. What is over it never reaches a store."""
 
     def __attrs_post_init__(self) -> None:
-        least = {"lines": 3, "bytes": 1024}
+        least = {"lines": 3, "bytes": 1024, "kept": 1024}
         for attribute in attrs.fields(OutputLimits):
             value, lowest = getattr(self, attribute.name), least.get(attribute.name, 0)
             if type(value) is not int or value < lowest:
@@ -72,6 +79,8 @@ class Cut:
     bytes: int
     first: int
     """The line of the complete text where they begin, as ``page_of`` counts."""
+    lost: int = 0
+    """How many bytes more there were, which are not kept."""
 
 
 @frozen
@@ -80,7 +89,7 @@ class Bounded:
 
     content: tuple[Content, ...]
     full_text: str | None = None
-    """The complete text, when it was cut."""
+    """The complete text, when it was cut, as far as it is kept."""
     cut: Cut | None = None
 
     def kept_as(self, key: str) -> "Bounded":
@@ -96,7 +105,7 @@ class Bounded:
         cut = self.cut
         shown = self.content[cut.index]
         assert isinstance(shown, TextContent)
-        marker = _marker(cut.lines, cut.bytes, key, cut.first)
+        marker = _marker(cut.lines, cut.bytes, key, cut.first, cut.lost)
         text = shown.text[: cut.start] + marker + shown.text[cut.end :]
         content = list(self.content)
         content[cut.index] = TextContent(text)
@@ -114,12 +123,14 @@ def bound(
     Text within them is unchanged. Otherwise ``middle`` keeps the first and the last
     half, by lines and then by bytes between characters, and ``end`` keeps the
     beginning; a marker line says how much is missing. Files over the limits become a
-    line of text. Lone surrogates become U+FFFD. Linear in the size of the content.
+    line of text. Lone surrogates become U+FFFD. Linear in the size of the content, and
+    of texts over ``kept`` no copy is made.
 
     Raises:
         InvalidValueError: a file's data is not base64, or its type is no media type.
     """
     limits = limits or OutputLimits()
+    content, lost = _within_kept(content, limits.kept)
     kept = _files_bounded(content, limits)
     if not kept:
         return Bounded((NOTHING,))
@@ -129,7 +140,48 @@ def bound(
         and sum(map(_size, texts)) <= limits.bytes
     ):
         return Bounded(tuple(kept))
-    return _cut(kept, texts, mode, limits)
+    return _cut(kept, texts, mode, limits, lost)
+
+
+def keep(text: str, limits: OutputLimits | None = None) -> str:
+    """Return what is kept of a complete text: all of it, or its beginning and end."""
+    shortened, _ = _ends(text, (limits or OutputLimits()).kept)
+    return shortened
+
+
+def _within_kept(
+    content: Sequence[Content], budget: int
+) -> tuple[Sequence[Content], int]:
+    """Return contents whose texts together are within the budget, and how many bytes
+    were taken out."""
+    length = sum(len(one.text) for one in content if isinstance(one, TextContent))
+    if length * 4 <= budget:
+        return content, 0
+    found: list[Content] = []
+    lost = 0
+    for one in content:
+        if isinstance(one, TextContent) and one.text:
+            if not budget:
+                lost += _size(clean_text(one.text))
+                continue
+            text, missing = _ends(clean_text(one.text), budget)
+            budget = max(0, budget - _size(text))
+            lost += missing
+            if missing or text != one.text:
+                one = TextContent(text)
+        found.append(one)
+    return found, lost
+
+
+def _ends(text: str, limit: int) -> tuple[str, int]:
+    """Return a text of about ``limit`` bytes, and how many its middle lacks."""
+    if len(text) * 4 <= limit or _size(text) <= limit:
+        return text, 0
+    half = limit // 2
+    head = text[:half].encode()[:half].decode(errors="ignore")
+    tail = text[len(text) - half :].encode()[-half:].decode(errors="ignore")
+    missing = _size(text) - _size(head) - _size(tail)
+    return f"{head}\n[... {missing} bytes were not kept ...]\n{tail}", missing
 
 
 def _size(text: str) -> int:
@@ -196,15 +248,17 @@ def _cut(
     texts: list[str],
     mode: Literal["middle", "end"],
     limits: OutputLimits,
+    lost: int,
 ) -> Bounded:
     # All texts are cut as one, with an end of line between two of them; afterwards
     # each gets back the part of it that is left.
     full_text = "\n".join(texts)
     raw = full_text.encode()
-    head, tail = _spans(raw, mode, limits)
+    marker_bytes = _MARKER_BYTES + (_LOSS_BYTES if lost else 0)
+    head, tail = _spans(raw, mode, limits, marker_bytes)
     gone = raw[head:tail]
     lines = gone.count(b"\n") + (not gone.endswith(b"\n"))
-    marker = _marker(lines, len(gone), None)
+    marker = _marker(lines, len(gone), None, lost=lost)
     shown: list[Content] = []
     cut: Cut | None = None
     start = 0
@@ -220,7 +274,7 @@ def _cut(
             glue = "\n" if before and not before.endswith("\n") else ""
             at = len(before) + len(glue)
             first = _next_line(raw[:head].decode())
-            cut = Cut(len(shown), at, at + len(marker), lines, len(gone), first)
+            cut = Cut(len(shown), at, at + len(marker), lines, len(gone), first, lost)
             before += glue + marker + ("\n" if after else "")
         if before or after:
             shown.append(TextContent(before + after))
@@ -230,7 +284,7 @@ def _cut(
 
 
 def _spans(
-    raw: bytes, mode: Literal["middle", "end"], limits: OutputLimits
+    raw: bytes, mode: Literal["middle", "end"], limits: OutputLimits, marker: int
 ) -> tuple[int, int]:
     """Return where the head ends and where the tail begins, in bytes."""
     size = len(raw)
@@ -252,7 +306,7 @@ def _spans(
                 tail = raw.rindex(b"\n", 0, tail)
             tail += 1
     # 2. By bytes, each half giving what it does not need to the other.
-    budget = limits.bytes - _MARKER_BYTES
+    budget = limits.bytes - marker
     if head + (size - tail) > budget:
         half = budget if mode == "end" else budget // 2
         head = min(head, max(half, budget - (size - tail)))
@@ -281,14 +335,17 @@ def _rows(raw: bytes, head: int, tail: int) -> int:
     return rows
 
 
-def _marker(lines: int, size: int, key: str | None, first: int = 1) -> str:
+def _marker(
+    lines: int, size: int, key: str | None, first: int = 1, lost: int = 0
+) -> str:
     where = (
         f'to see them, read path="managed:{key}" with offset={first}'
         if key is not None
         else "what was left out is lost"
     )
     noun = "line" if lines == 1 else "lines"
-    return f"[... {lines} {noun} ({size} bytes) left out here; {where} ...]"
+    more = f", and {lost} bytes more that were too much to keep" if lost else ""
+    return f"[... {lines} {noun} ({size} bytes) left out here{more}; {where} ...]"
 
 
 # --- reading back -----------------------------------------------------------------

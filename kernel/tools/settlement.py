@@ -33,7 +33,7 @@ from ..values.errors import (
 )
 from ..values.request import ToolCall
 from ..values.tool import Content, Failure, FileContent, Json, TextContent
-from .output import Bounded, OutputLimits, bound
+from .output import Bounded, OutputLimits, bound, keep
 from .registry import AdvertisedTools, RegisteredTool
 
 _JSON_SPACE = " \t\n\r"
@@ -51,7 +51,8 @@ class Succeeded:
     """The structured output, when the output type is not a text. None when it is over
     ``OutputLimits.data``; ``full`` then has it as JSON, unless the content was cut."""
     full: str | None = None
-    """What should be kept as Managed Output: the complete text behind the content."""
+    """What should be kept as Managed Output: the complete text behind the content, of
+    which the middle is missing when it is over ``OutputLimits.kept``."""
     _bounded: Bounded | None = field(default=None, repr=False, eq=False)
 
     def kept_as(self, key: str) -> "Succeeded":
@@ -250,7 +251,7 @@ def _shown(registered: RegisteredTool, output: object, limits: OutputLimits) -> 
     full = bounded.full_text
     if data is not None and len(text.encode()) > limits.data:
         data = None
-        full = text if full is None else full
+        full = keep(text, limits) if full is None else full
     if bounded.cut is None:
         return Succeeded(bounded.content, data, full)
     return Succeeded(bounded.content, data, full, bounded)

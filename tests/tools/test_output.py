@@ -165,6 +165,49 @@ def test_lone_surrogates_become_replacement_characters() -> None:
     assert bound([TextContent("a\ud800b")]).content == (TextContent("a\ufffdb"),)
 
 
+# --- what is kept of the whole ------------------------------------------------------
+
+
+@pytest.mark.law("tools.7")
+def test_of_an_output_without_measure_its_two_ends_are_kept_and_the_loss_is_told() -> (
+    None
+):
+    text = "first\n" + "é" * 40_000_000 + "\nlast\n"
+
+    bounded = bound([TextContent(text)]).kept_as("KEY")
+
+    kept = bounded.full_text or ""
+    assert len(kept.encode()) <= OutputLimits().kept + 100
+    assert kept.startswith("first\né")
+    assert kept.endswith("é\nlast\n")
+    lost = len(text.encode()) - OutputLimits().kept
+    assert f"\n[... {lost} bytes were not kept ...]\n" in kept
+    [shown] = texts(bounded)
+    assert f"and {lost} bytes more that were too much to keep; to see them, " in shown
+    assert within(bounded, OutputLimits())
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("aé\n", max_size=900), max_size=6), st.integers(1024, 2000))
+@pytest.mark.law("tools.7")
+def test_whatever_the_texts_no_more_than_the_limit_is_kept(
+    parts: list[str], kept: int
+) -> None:
+    limits = OutputLimits(lines=4, bytes=1024, kept=kept)
+    whole = sum(len(part.encode()) for part in parts)
+
+    bounded = bound([TextContent(part) for part in parts], "middle", limits)
+
+    assert within(bounded, limits)
+    if bounded.full_text is None:
+        return
+    lost = bounded.cut.lost if bounded.cut else 0
+    assert (lost > 0) is (whole > kept)
+    # The ends of lines between the texts, and the notice.
+    assert len(bounded.full_text.encode()) <= kept + len(parts) + 60
+    assert whole - lost <= len(bounded.full_text.encode())
+
+
 lengths = st.integers(0, 400)
 pieces = st.one_of(
     st.text(max_size=40),
