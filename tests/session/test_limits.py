@@ -1,8 +1,6 @@
 """Retries, silent streams and budgets: what bounds a run, and what it leaves behind."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -27,7 +25,11 @@ from dovetail.kernel.testing import (
     text,
 )
 from hypothesis import given, strategies as st
+from support.bounds import HANG
 from support.hosts import host, kinds_of
+
+LEASES = 1
+"""The keeper of leases sleeps while a session is at work."""
 
 
 def _unavailable(advice: float | None = None) -> ProviderError:
@@ -41,29 +43,6 @@ def _unavailable(advice: float | None = None) -> ProviderError:
     )
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await anyio.wait_all_tasks_blocked()
-
-
-async def _advance(clock: ManualClock, session: Any) -> None:
-    """Move the time on whenever somebody waits for a retry, until the run ends."""
-    async with anyio.create_task_group() as tasks:
-
-        async def move() -> None:
-            while True:
-                await anyio.wait_all_tasks_blocked()
-                # The keeper of leases always waits.
-                if clock.sleeping > 1:
-                    clock.advance(1)
-                else:
-                    await anyio.lowlevel.checkpoint()
-
-        tasks.start_soon(move)
-        await session.wait()
-        tasks.cancel_scope.cancel()
-
-
 @pytest.mark.law("execution.8")
 async def test_a_request_that_failed_before_any_output_is_sent_again_visibly(
     tmp_path: Path,
@@ -75,8 +54,9 @@ async def test_a_request_that_failed_before_any_output_is_sent_again_visibly(
     async with host(tmp_path, provider, retry=RetryPolicy(), clock=clock) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
-            await _advance(clock, session)
+        with anyio.fail_after(HANG):
+            async with clock.jumping(beside=LEASES):
+                await session.wait()
         assert (await session.info()).outcome.succeeded
         scheduled = [
             event async for event in session.events() if event.kind == "retry.scheduled"
@@ -99,8 +79,9 @@ async def test_an_answer_that_broke_off_is_kept_and_another_goes_on_from_it(
     async with host(tmp_path, provider, retry=RetryPolicy(), clock=clock) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("count")
-        with anyio.fail_after(5):
-            await _advance(clock, session)
+        with anyio.fail_after(HANG):
+            async with clock.jumping(beside=LEASES):
+                await session.wait()
         assert (await session.info()).outcome.succeeded
         _, first, notice, second = await session.history()
         assert isinstance(first, AssistantMessage)
@@ -120,8 +101,9 @@ async def test_retries_end_and_a_long_advice_is_not_waited_for(tmp_path: Path) -
     async with host(tmp_path, provider, retry=policy, clock=clock) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
-            await _advance(clock, session)
+        with anyio.fail_after(HANG):
+            async with clock.jumping(beside=LEASES):
+                await session.wait()
             assert (await session.info()).outcome.status == "failed"
             assert len(provider.requests) == 3
             outcome = await session.resume()
@@ -135,8 +117,8 @@ async def test_an_interrupt_ends_the_waiting_for_a_retry(tmp_path: Path) -> None
     async with host(tmp_path, provider, retry=RetryPolicy(), clock=clock) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
-            await _until(lambda: clock.sleeping == 2)
+        with anyio.fail_after(HANG):
+            await clock.until_sleeping(LEASES + 1)
             await session.interrupt()
             assert (await session.wait()).status == "interrupted"
         assert len(provider.requests) == 1
@@ -150,9 +132,9 @@ async def test_a_silent_stream_is_given_up_when_that_was_asked_for(
     async with host(tmp_path, provider, stream_silence=30.0, clock=clock) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
-            await _until(lambda: clock.sleeping == 2)
+            await clock.until_sleeping(LEASES + 1)
             clock.advance(31)
             outcome = await session.wait()
         assert outcome.reason is not None
@@ -206,7 +188,7 @@ async def test_a_reached_budget_pauses_with_a_durable_reason(
     async with host(tmp_path, provider, NOTHING) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go", budget=budget)
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
         assert outcome.status == "paused"
         assert outcome.reason is not None
@@ -230,7 +212,7 @@ async def test_wall_time_is_a_budget_too(tmp_path: Path) -> None:
             location=tmp_path, model=provider.model, budget=Budget(seconds=60)
         )
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
         assert outcome.reason is not None
         assert outcome.reason.code == "budget.seconds"
@@ -246,9 +228,9 @@ async def test_a_session_budget_counts_over_prompts_and_can_be_raised(
         )
         for prompt, status in (("one", "succeeded"), ("two", "paused")):
             await session.prompt(prompt)
-            with anyio.fail_after(5):
+            with anyio.fail_after(HANG):
                 assert (await session.wait()).status == status
         assert [one.prompt.text for one in await session.pending()] == ["two"]
         await session.set_budget(Budget(steps=2))
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.resume()).succeeded
