@@ -32,6 +32,7 @@ from dovetail.kernel.requests.asking import Requests
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import MemoryState, MemoryStore
 from dovetail.kernel.values.ids import MessageId
+from support.bounds import HANG
 
 HERE = "/place"
 ONE, TWO = SessionId("ses_1"), SessionId("ses_2")
@@ -269,7 +270,7 @@ async def test_a_policy_that_denies_keeps_to_saved_approvals(process: Process) -
 async def test_nothing_named_is_asked_about(process: Process) -> None:
     allowing = process.with_rules(Rule("*", "*", "allow"))
     asker = Asker(allowing, attrs.evolve(want(), resources=()))
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(asker)
             (request,) = await process.until_asked(1)
@@ -285,7 +286,7 @@ async def answered(
 ) -> Any:
     """Ask, answer, and return how the asking ended."""
     asker = Asker(process.permissions, request)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(asker)
             (pending,) = await process.until_asked(1)
@@ -302,7 +303,7 @@ async def test_a_request_shows_what_is_wanted(process: Process) -> None:
         want("a.py", "b.py", save=["a.py"]), metadata={"diff": "+1", "big": 2**70}
     )
     asker = Asker(process.permissions, request)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(asker)
             (pending,) = await process.until_asked(1)
@@ -347,7 +348,7 @@ async def test_a_request_is_answered_exactly_once(process: Process) -> None:
             outcomes.append("late")
 
     asker = Asker(process.permissions, want())
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(asker)
             (pending,) = await process.until_asked(1)
@@ -377,7 +378,7 @@ async def test_a_rejection_rejects_what_else_its_session_waits_for(
     first = Asker(process.permissions, want(call="call_1"))
     second = Asker(process.permissions, want(call="call_2"))
     other = Asker(process.permissions, want(call="call_1", session=TWO))
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             for each in (first, second, other):
                 tasks.start_soon(each)
@@ -403,7 +404,7 @@ async def test_the_same_call_may_ask_the_same_twice(process: Process) -> None:
 
 async def test_two_tasks_of_one_call_get_a_request_each(process: Process) -> None:
     askers = [Asker(process.permissions, want()) for _ in range(5)]
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             for each in askers:
                 tasks.start_soon(each)
@@ -450,7 +451,7 @@ async def test_an_approval_is_for_one_location(process: Process) -> None:
     elsewhere = process.at(Location("/other"))
     await process.session(TWO, "/other")
     asker = Asker(elsewhere, want(session=TWO))
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(asker)
             bell = process.log.bell(None)
@@ -494,7 +495,7 @@ async def test_always_releases_what_is_now_allowed(process: Process) -> None:
     covered = Asker(process.permissions, want("a.py", "b.py", session=TWO))
     half = Asker(process.permissions, want("a.py", "c.py", call="call_3"))
     stranger = Asker(process.permissions, want(call="call_4", agent="reviewer"))
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             for each in (first, covered, half, stranger):
                 tasks.start_soon(each)
@@ -526,7 +527,7 @@ async def test_an_approval_that_comes_just_in_time_saves_the_question(
         await go.wait()
         return await commit(decide)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(first)
             (pending,) = await process.until_asked(1)
@@ -548,7 +549,7 @@ async def test_an_approval_does_not_override_a_configured_ask(
     await approve(process, want(save=["a.py"]))
     strict = process.with_rules(Rule("edit", "a.py", "ask"))
     asker = Asker(strict, want(call="call_2"))
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(asker)
             (pending,) = await process.until_asked(1)
@@ -562,7 +563,7 @@ async def test_always_does_not_release_what_is_configured_to_ask(
 ) -> None:
     strict = process.with_rules(Rule("edit", "a.py", "ask"))
     askers = [Asker(strict, want(save=["a.py"], call=f"call_{n}")) for n in (1, 2)]
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             for each in askers:
                 tasks.start_soon(each)
@@ -613,7 +614,7 @@ async def test_a_name_without_utf8_is_asked_about_and_never_saved(
 @pytest.mark.law("access.5")
 async def test_an_interrupted_call_withdraws_its_request(process: Process) -> None:
     asker = Asker(process.permissions, want())
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(asker)
             (pending,) = await process.until_asked(1)
@@ -632,7 +633,7 @@ async def test_withdrawing_one_request_leaves_the_others(process: Process) -> No
     going, staying = (
         Asker(process.permissions, want(call=call)) for call in ("going", "staying")
     )
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(staying)
             async with anyio.create_task_group() as inner:
@@ -657,7 +658,7 @@ async def died_asking(
     """A process asks and is killed; the next one is yielded."""
     async with opened() as first:
         await first.session(ONE)
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(ask_and_die, first, request)
                 await first.until_asked(1)
@@ -673,7 +674,7 @@ async def test_a_request_survives_its_process(opened: Callable[[], Any]) -> None
     async with died_asking(opened, want()) as process:
         (pending,) = await process.permissions.pending()
         asker = Asker(process.permissions, want())
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(asker)
                 await anyio.wait_all_tasks_blocked()
@@ -693,7 +694,7 @@ async def test_an_answer_to_a_dead_process_counts_once(
     async with died_asking(opened, want()) as process:
         (pending,) = await process.permissions.pending()
         await process.permissions.reply(pending.id, reply, message="no")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             if reply == "once":
                 await process.permissions.ask(want())
             else:
@@ -776,7 +777,7 @@ async def test_what_an_earlier_process_interrupted_is_asked_again(
 ) -> None:
     async with opened() as first:
         await first.session(ONE)
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(Asker(first.permissions, want()))
                 await first.until_asked(1)
@@ -790,7 +791,7 @@ async def test_another_process_may_answer(opened: Callable[[], Any]) -> None:
     async with opened() as mine, opened() as theirs:
         await mine.session(ONE)
         asker = Asker(mine.permissions, want(save=["a.py"]))
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(asker)
                 (pending,) = await mine.until_asked(1)
@@ -810,7 +811,7 @@ async def test_a_runtime_that_closes_leaves_the_request(
             with pytest.raises(RuntimeClosedError):
                 await process.permissions.ask(want())
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(ask)
                 await process.until_asked(1)
@@ -821,7 +822,7 @@ async def test_a_runtime_that_closes_leaves_the_request(
 
 async def test_a_cancelled_answer_is_whole_or_not_there(process: Process) -> None:
     asker = Asker(process.permissions, want(save=["a.py"]))
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(asker)
             (pending,) = await process.until_asked(1)

@@ -14,6 +14,7 @@ from dovetail.builtin_tools._process import Capture
 from dovetail.builtin_tools.bash import PROVIDER_KEYS, command_environment
 from dovetail.kernel import ToolFailure
 from hypothesis import given, strategies as st
+from support.bounds import HANG
 
 
 def alive(number: int) -> bool:
@@ -44,7 +45,7 @@ async def test_a_system_that_cannot_wait_without_reaping_will_do(
     tools: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "waitid")
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         assert (await tools.call("bash", command="exit 7")).exit_code == 7
         output = await tools.call("bash", command="sleep 100", timeout_ms=100)
     assert output.timed_out
@@ -61,7 +62,7 @@ async def test_it_runs_in_the_location_or_the_named_folder(
 
 
 async def test_there_is_no_input_and_no_terminal(tools: Any) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         output = await tools.call("bash", command="cat; tty; echo x > /dev/tty")
     assert output.stdout == "not a tty\n"
     assert output.exit_code != 0
@@ -109,7 +110,7 @@ async def test_a_timeout_keeps_the_output_and_ends_the_whole_group(
         "echo before; (trap '' TERM; sh -c 'trap \"\" TERM; echo $$ > pid; "
         "while :; do sleep 100; done') & wait"
     )
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG):
         output = await tools.call("bash", command=command, timeout_ms=500)
         # It ignored SIGTERM and was not the shell's own child.
         await until(lambda: not alive(int((place / "pid").read_text())))
@@ -123,14 +124,14 @@ async def test_what_a_command_says_while_it_is_stopped_still_counts(
     tools: Any,
 ) -> None:
     command = "trap 'echo cleaned up; exit' TERM; echo started; sleep 100 & wait"
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         output = await tools.call("bash", command=command, timeout_ms=500)
     assert output.stdout == "started\ncleaned up\n"
 
 
 async def test_cancelling_ends_the_whole_group(tools: Any, place: Path) -> None:
     command = "sh -c 'echo $$ > child; sleep 100' & echo $$ > shell; wait; touch late"
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: tools.call("bash", command=command))
 
@@ -152,7 +153,7 @@ async def test_a_background_child_that_holds_the_pipes_does_not_block(
     command = (
         "sh -c 'echo $$ > pid; exec sleep 100' & until [ -s pid ]; do :; done; echo on"
     )
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         output = await tools.call("bash", command=command)
     child = int((place / "pid").read_text())
     try:
@@ -169,7 +170,7 @@ async def test_a_background_child_with_its_own_output_is_left_alone(
     tools: Any, place: Path
 ) -> None:
     command = "nohup sleep 100 > log 2>&1 & echo $!"
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         output = await tools.call("bash", command=command)
     child = int(output.stdout)
     try:
@@ -180,7 +181,7 @@ async def test_a_background_child_with_its_own_output_is_left_alone(
 
 
 async def test_much_output_is_kept_at_both_ends_in_bounded_memory(tools: Any) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(HANG):
         output = await tools.call(
             "bash",
             command="echo first; head -c 20000000 /dev/zero | tr '\\0' x; echo last",
@@ -194,7 +195,7 @@ async def test_much_output_is_kept_at_both_ends_in_bounded_memory(tools: Any) ->
 
 async def test_both_streams_may_be_large_at_once(tools: Any) -> None:
     half = "head -c 3000000 /dev/zero | tr '\\0' x"
-    with anyio.fail_after(20):
+    with anyio.fail_after(HANG):
         output = await tools.call("bash", command=f"{half} & {half} >&2; wait")
     assert output.stdout_dropped == output.stderr_dropped == 3_000_000 - 1_048_576
 
@@ -275,7 +276,7 @@ async def test_many_commands_run_at_once(tools: Any) -> None:
         output = await tools.call("bash", command=command)
         seen.append(output.exit_code)
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             for number in range(45):
                 group.start_soon(one, number)

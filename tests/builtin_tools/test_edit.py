@@ -9,6 +9,7 @@ import pytest
 from dovetail.builtin_tools._text import line_ending, with_ending
 from dovetail.kernel import PermissionDeniedError, ToolFailure
 from hypothesis import given, strategies as st
+from support.bounds import HANG
 
 
 async def edit(tools: Any, old: str, new: str, **more: Any) -> Any:
@@ -219,7 +220,7 @@ async def test_the_hint_is_found_quickly_in_a_large_file(
 ) -> None:
     lines = [f"line {number:06} of many lines" for number in range(200_000)]
     (place / "a.txt").write_text("\n".join(lines))
-    with anyio.fail_after(5), pytest.raises(ToolFailure, match="was not found"):
+    with anyio.fail_after(HANG), pytest.raises(ToolFailure, match="was not found"):
         await edit(tools, "line 1234 of more lines\n" * 500, "x")
 
 
@@ -246,7 +247,7 @@ async def test_edits_of_one_file_in_one_step_are_all_applied(
         await everybody.wait()
 
     tools.context.decide = lambda *_: wait_for_all()
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             for number in range(8):
                 group.start_soon(edit, tools, f"<{number}>", f"done {number}")
@@ -277,7 +278,7 @@ async def test_a_hundred_thousand_places_are_counted_and_not_listed(
     tools: Any, place: Path
 ) -> None:
     (place / "a.txt").write_text("a" * 100_000)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         output = await edit(tools, "a", "b", replace_all=True)
         assert output.replacements == 100_000
         with pytest.raises(ToolFailure, match="and more"):

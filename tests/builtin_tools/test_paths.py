@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from dovetail.kernel import PermissionDeniedError, ToolFailure
+from support.bounds import HANG
 
 FILE_CALLS = [
     ("read", {}),
@@ -221,7 +222,7 @@ async def test_what_was_swapped_while_permission_was_asked_is_not_touched(
             os.mkfifo(target)
 
     tools.context.decide = decide
-    with anyio.fail_after(5), pytest.raises(ToolFailure, match="moved or replaced"):
+    with anyio.fail_after(HANG), pytest.raises(ToolFailure, match="moved or replaced"):
         await tools.call(tool, path="folder/a.txt", **more)
     for path in place.parent.rglob("*.txt"):
         if path.is_file():
@@ -295,7 +296,7 @@ async def test_special_files_are_refused_without_opening_them(
             bound.bind("socket")
         finally:
             os.chdir(here)
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             for path in ("fifo", "socket", "/dev/null"):
                 with pytest.raises(ToolFailure, match="a fifo, a device or a socket"):
                     await tools.call(tool, path=path, **more)

@@ -23,6 +23,7 @@ from dovetail.builtin_tools._walk import (
 )
 from dovetail.kernel import PermissionDeniedError, ToolFailure
 from hypothesis import example, given, settings, strategies as st
+from support.bounds import HANG
 
 TREE = {
     ".gitignore": "*.log\nbuild/\n/only-here.txt\n!keep.log\n!.shown\n",
@@ -444,7 +445,7 @@ async def test_an_expression_that_would_run_for_ever_is_stopped_and_said(
     fill({"a.txt": "needle\n", "b.txt": "a" * 60 + "b\n"})
     search = Search(os.environ, ripgrep=False, seconds=1.5)
     where = str(place)
-    with anyio.fail_after(30):
+    with anyio.fail_after(HANG):
         found = await search.lines(where, where, "needle|(a+)+$", None, 10, anything)
     assert found.timed_out
     assert not found.truncated
@@ -464,7 +465,7 @@ async def test_cancelling_a_search_ends_its_process(
     monkeypatch.setattr(subprocess, "Popen", watched)
     search = Search(os.environ, ripgrep=False)
     where = str(place)
-    with anyio.fail_after(30), anyio.move_on_after(2) as scope:
+    with anyio.fail_after(HANG), anyio.move_on_after(2) as scope:
         await search.lines(where, where, "(a+)+$", None, 10, anything)
     assert scope.cancelled_caught
     # The names were listed by one, the lines are looked for by the other.

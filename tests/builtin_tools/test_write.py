@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from dovetail.kernel import PermissionDeniedError, ToolFailure
+from support.bounds import HANG
 
 
 async def test_a_new_file_is_created_with_its_folders(tools: Any, place: Path) -> None:
@@ -238,7 +239,7 @@ async def test_writers_of_one_file_in_one_step_all_come_through(
         await everybody.wait()
 
     tools.context.decide = lambda *_: wait_for_all()
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             for number in range(8):
                 group.start_soon(

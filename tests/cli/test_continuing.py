@@ -10,7 +10,8 @@ from typing import Literal
 import anyio
 import pytest
 from dovetail.kernel import RequestAsked, Session, StepStarted, open_runtime
-from support.commands import LIMIT, MODEL, Home, calling, saying, text
+from support.bounds import HANG
+from support.commands import MODEL, Home, calling, saying, text
 from support.replay import Answer, Replay, Request, serve, sse
 
 PLAIN = {"NO_COLOR": "1"}
@@ -74,7 +75,7 @@ async def lost(
         session = await runtime.sessions.create(location=home.work, model=MODEL)
         for prompt in prompts or ("do it",):
             await session.prompt(prompt, delivery="queue")
-        with anyio.fail_after(LIMIT):
+        with anyio.fail_after(HANG):
             await until(session)
         with (
             sqlite3.connect(elsewhere) as source,

@@ -16,7 +16,7 @@ from dovetail.kernel.testing.scripted import Gate, ScriptedProvider, finish, tex
 from dovetail.plugins.cli.feed import Feed
 from dovetail.plugins.cli.terminal import Style
 from dovetail.plugins.cli.transcript import Transcript
-from support.commands import LIMIT
+from support.bounds import HANG
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -29,7 +29,7 @@ MANY = 6000
 
 
 async def drained(feed: Feed) -> list[LiveEvent]:
-    with anyio.fail_after(LIMIT):
+    with anyio.fail_after(HANG):
         return [event async for event in feed]
 
 
@@ -72,7 +72,7 @@ async def test_a_reader_that_fell_behind_misses_nothing_durable() -> None:
         await session.wait()
         # It reads only now, and the second prompt comes while it does.
         events: list[LiveEvent] = []
-        with anyio.fail_after(LIMIT):
+        with anyio.fail_after(HANG):
             async for event in feed:
                 events.append(event)
                 if isinstance(event, ExecutionEnded):
@@ -143,7 +143,7 @@ async def test_what_another_process_records_is_not_missed(
         feed = Feed(watcher, session, elsewhere=elsewhere)
         feed.begin(-1)
         await working.prompt("go")
-        with anyio.fail_after(LIMIT):
+        with anyio.fail_after(HANG):
             await gate.reached()
             if elsewhere:
                 # It is seen while it happens.

@@ -20,6 +20,7 @@ from dovetail.kernel.context.algebra import (
     told,
 )
 from hypothesis import given, strategies as st
+from support.bounds import HANG
 
 Answer = Callable[[], Awaitable[Observation | None]]
 
@@ -63,7 +64,7 @@ async def test_all_sources_are_observed_at_the_same_time_and_each_once() -> None
 
         return ContextSource(key, answer)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         taken = await observe([gated("t/c"), gated("t/a"), gated("t/b")])
     assert sorted(arrived) == ["t/a", "t/b", "t/c"]
     assert list(taken.results) == ["t/a", "t/b", "t/c"]
@@ -111,7 +112,7 @@ async def test_a_source_that_hangs_is_unavailable_after_its_time_limit() -> None
         return None
 
     sources = [ContextSource("t/hang", hang), says("t/ok", "ok")]
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         taken = await observe(sources, time_limit=0.01)
     assert cancelled.is_set()
     assert taken.results["t/ok"] == seen("ok")
@@ -164,7 +165,7 @@ async def test_cancelling_the_observation_cancels_the_sources() -> None:
             ended.set()
         return None
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             group.start_soon(observe, [ContextSource("t/a", wait)])
             await started.wait()

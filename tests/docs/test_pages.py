@@ -24,6 +24,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from attrs import define
 from dovetail.plugins.rehearsal import copy_sample, rehearsal_server
+from support.bounds import HANG
 from support.pages import Block, Shell, blocks_of, fits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +102,7 @@ class Stage:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=2 * HANG,
         )
         assert done.returncode == 0, f"{where} fails:\n{done.stdout}\n{done.stderr}"
         self.printed = done.stdout

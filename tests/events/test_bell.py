@@ -2,6 +2,7 @@
 
 import anyio
 from dovetail.kernel.log.bell import Bell
+from support.bounds import HANG
 
 
 async def test_rings_coalesce_into_one() -> None:
@@ -9,7 +10,7 @@ async def test_rings_coalesce_into_one() -> None:
     for _ in range(5):
         bell.ring()
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         assert await bell.wait()
     with anyio.move_on_after(0) as scope:
         await bell.wait()
@@ -19,7 +20,7 @@ async def test_rings_coalesce_into_one() -> None:
 async def test_a_ring_wakes_who_waits_and_a_later_one_is_kept() -> None:
     bell = Bell()
     woken: list[bool] = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
 
             async def wait() -> None:
@@ -62,6 +63,6 @@ async def test_closing_is_the_last_ring() -> None:
     bell = Bell()
     bell.close()
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         assert not await bell.wait()
     assert bell.closed

@@ -23,6 +23,7 @@ from dovetail.kernel.log.live import LiveFeed
 from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.testing.scripted import ScriptedProvider, reasoning, text
 from hypothesis import given, strategies as st
+from support.bounds import HANG
 from support.hosts import host
 from support.logs import created, fill, take, titled
 
@@ -54,7 +55,7 @@ async def test_a_subscriber_that_waits_is_woken_and_closing_ends_it() -> None:
     feed = LiveFeed()
     subscription = feed.subscribe()
     got: list[object] = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
 
             async def watch() -> None:
@@ -243,7 +244,7 @@ async def test_deltas_are_shown_and_only_the_whole_is_stored(tmp_path: Path) -> 
         live = runtime.live()
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await session.wait()
         stored = [event async for event in session.events()]
         live.close()

@@ -12,6 +12,7 @@ from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.values.events import PromptPromoted
 from dovetail.kernel.values.ids import MessageId
+from support.bounds import HANG
 from support.logs import Medium, created, fill, log_on, seqs, titled
 
 
@@ -138,7 +139,7 @@ async def test_an_event_and_its_projection_are_seen_together_or_not_at_all(
                 )
                 await anyio.lowlevel.checkpoint()
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 group.start_soon(look)
                 for number in range(1, 31):

@@ -28,12 +28,13 @@ from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.ports import LeaseRow
 from dovetail.kernel.testing.memory_store import open_memory_store
 from dovetail.kernel.upkeep.replay import Export, Replay, Replayed, claim, release
+from support.bounds import HANG
 from support.logs import Medium, created, fill, log_on, take, titled
 from support.sessions import conversation
 
 
 async def exported(log: EventLog, session_id: str = "s") -> list[ExportedEvent]:
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG):
         return [one async for one in Export(log, session_id, None, follow=False)]
 
 

@@ -19,6 +19,7 @@ from dovetail.kernel import (
 from dovetail.kernel.log.commit import PAGE, EventLog
 from dovetail.kernel.log.tail import Placed, RuntimeTail, Tail
 from dovetail.kernel.testing.scripted import Gate
+from support.bounds import HANG
 from support.logs import Medium, WrappedStore, created, fill, log_on, seqs, take, titled
 
 
@@ -64,7 +65,7 @@ async def test_commits_that_race_with_a_read_arrive_exactly_once(
     first = store.reads
     setattr(store, side, hold)
     got: list[Event] = []
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
 
             async def follow() -> None:
@@ -146,7 +147,7 @@ async def test_tails_opened_at_any_moment_miss_and_repeat_nothing(
     starts = [dice.randrange(-1, total) for _ in range(12)]
     async with medium.open() as elsewhere:
         other = log_on(elsewhere)
-        with anyio.fail_after(20):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 for number, after in enumerate(starts):
                     group.start_soon(follow, number, after)
@@ -219,7 +220,7 @@ async def test_closing_leaves_nothing_behind_and_ends_a_waiting_reader(
             pass
         ended.append(number)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             for number in range(3):
                 group.start_soon(follow, number)
@@ -250,7 +251,7 @@ async def test_a_tail_closed_while_it_reads_delivers_nothing_more(
     store.after = hold
     tail = following(log)
     got: list[Event] = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
 
             async def follow() -> None:
@@ -332,7 +333,7 @@ async def test_an_unknown_session_has_no_tail(log: EventLog, follow: bool) -> No
 async def test_two_readers_of_one_tail_are_refused(log: EventLog) -> None:
     await log.append(created("s"))
     tail = following(log, after=0)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             group.start_soon(anext, tail)
             await anyio.wait_all_tasks_blocked()
@@ -356,7 +357,7 @@ async def test_closing_the_log_ends_who_follows_and_refuses_who_reads(
             pass
         ended.append(waiting)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             group.start_soon(follow)
             await anyio.wait_all_tasks_blocked()
@@ -401,7 +402,7 @@ async def test_a_row_that_cannot_be_read_is_named_and_the_reader_goes_on(
     connection.commit()
     connection.close()
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with following(log) as tail:
             events = await take(tail, 5)
         placed = await take(RuntimeTail(log, None, follow=False), 5)
@@ -489,7 +490,7 @@ async def test_commits_of_another_process_arrive_within_a_second(
     await log.append(created("s"))
     command = [sys.executable, "-c", WRITER, str(medium.file)]
     one, everything = following(log, after=0), RuntimeTail(log, 1, follow=True)
-    with anyio.fail_after(30):
+    with anyio.fail_after(HANG):
         async with await anyio.open_process(command) as process:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -497,7 +498,7 @@ async def test_commits_of_another_process_arrive_within_a_second(
                 await process.stdin.send(f"{number}\n".encode())
                 await process.stdout.receive()
                 # It is committed; the promise is a second, the rest is a busy machine.
-                with anyio.fail_after(3):
+                with anyio.fail_after(HANG):
                     event = await anext(one)
                     placed = await anext(everything)
                 assert (event.seq, event.title) == (number, str(number))  # type: ignore[attr-defined]
@@ -516,7 +517,7 @@ async def test_a_thousand_tails_of_one_session(log: EventLog) -> None:
         async with following(log, after=0) as tail:
             got.append([(await anext(tail)).seq for _ in range(5)])
 
-    with anyio.fail_after(60):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             for _ in range(1000):
                 group.start_soon(follow)
@@ -541,7 +542,7 @@ async def test_a_thousand_sessions_with_one_tail_each(
         async with following(log, name, after=0) as tail:
             got[name] = (await anext(tail)).seq
 
-    with anyio.fail_after(60):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             for name in names:
                 group.start_soon(follow, name)

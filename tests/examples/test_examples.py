@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.bounds import HANG
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -16,7 +17,7 @@ def test_the_example_runs_and_finds_what_it_promises(name: str, tmp_path: Path) 
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -31,6 +31,7 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.lazy import homes
 from dovetail.kernel.testing import CrashEnd, CrashScenario, CrashWorld, crash_test
+from support.bounds import HANG
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -146,7 +147,7 @@ def module(request: pytest.FixtureRequest) -> Iterator[Any]:
 async def opened(
     module: Any, url: str = "sqlite://", **environment: str
 ) -> AsyncGenerator[Runtime]:
-    with anyio.fail_after(30):
+    with anyio.fail_after(HANG):
         async with open_runtime(
             url,
             plugins=[module.plugin, module],

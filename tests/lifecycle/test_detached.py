@@ -10,9 +10,7 @@ from dovetail.kernel.execution.runner import Runner
 from dovetail.kernel.lifecycle.detached import DetachedTasks
 from dovetail.kernel.testing import MemoryStorePlugin
 from dovetail.kernel.testing.memory_store import MemoryState, open_memory_store
-
-WITHIN = 5
-"""Seconds that bound a hang, and nothing else."""
+from support.bounds import HANG
 
 
 def nothing() -> None:
@@ -43,7 +41,7 @@ async def test_closing_cancels_what_runs_and_waits_for_it() -> None:
     group = await tasks.open()
     group.start_soon(work)
     await anyio.wait_all_tasks_blocked()
-    assert await tasks.aclose(WITHIN)
+    assert await tasks.aclose(HANG)
     assert story == ["ended"]
     assert tasks.error is None
 
@@ -60,11 +58,11 @@ async def test_closing_does_not_wait_for_ever_for_what_ignores_it() -> None:
     group = await tasks.open()
     group.start_soon(work)
     await anyio.wait_all_tasks_blocked()
-    with anyio.fail_after(WITHIN):
+    with anyio.fail_after(HANG):
         assert not await tasks.aclose(0.01)
         free.set()
         await ended.wait()
-        assert await tasks.aclose(WITHIN)
+        assert await tasks.aclose(HANG)
 
 
 async def test_cancelling_whoever_opened_it_cancels_nothing_in_it() -> None:
@@ -81,9 +79,9 @@ async def test_cancelling_whoever_opened_it_cancels_nothing_in_it() -> None:
         group.start_soon(work)
         scope.cancel()
         await anyio.sleep_forever()
-    with anyio.fail_after(WITHIN):
+    with anyio.fail_after(HANG):
         await going_on.wait()
-        assert await tasks.aclose(WITHIN)
+        assert await tasks.aclose(HANG)
 
 
 async def test_what_breaks_ends_all_of_it_and_is_told() -> None:
@@ -103,9 +101,9 @@ async def test_what_breaks_ends_all_of_it_and_is_told() -> None:
     group = await tasks.open()
     group.start_soon(other)
     group.start_soon(broken)
-    with anyio.fail_after(WITHIN):
+    with anyio.fail_after(HANG):
         await ended.wait()
-        assert await tasks.aclose(WITHIN)
+        assert await tasks.aclose(HANG)
     assert isinstance(tasks.error, ExceptionGroup)
     assert told == [tasks.error]
 
@@ -124,7 +122,7 @@ async def test_a_runtime_that_breaks_ends_the_work_of_its_host(
             if waits:
                 await anyio.sleep_forever()
 
-    with anyio.fail_after(WITHIN), pytest.raises(ExceptionGroup) as caught:
+    with anyio.fail_after(HANG), pytest.raises(ExceptionGroup) as caught:
         await host()
     assert caught.group_contains(LookupError, match="a defect")
 

@@ -9,6 +9,7 @@ from dovetail.kernel import Location, RuntimeClosedError
 from dovetail.kernel.lifecycle.location_map import LocationMap
 from dovetail.kernel.lifecycle.scope import Scope
 from dovetail.kernel.testing.scripted import Gate
+from support.bounds import HANG
 
 A, B = Location("/a"), Location("/b")
 
@@ -42,7 +43,7 @@ class Builder:
 async def test_all_callers_share_one_opening() -> None:
     builder, got = Builder(), []
     builder.gate = Gate()
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             locations = LocationMap(tasks, builder)
 
@@ -65,7 +66,7 @@ async def test_all_callers_share_one_opening() -> None:
 
 async def test_another_workspace_is_another_location() -> None:
     builder = Builder()
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             locations = LocationMap(tasks, builder)
             await locations.acquire(A)
@@ -81,7 +82,7 @@ async def test_an_opening_that_fails_is_told_to_all_who_wait_and_tried_anew() ->
     builder.gate, failure = Gate(), LookupError("no")
     builder.failures.append(failure)
     caught: list[Exception] = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             locations = LocationMap(tasks, builder)
 
@@ -105,7 +106,7 @@ async def test_an_opening_that_fails_is_told_to_all_who_wait_and_tried_anew() ->
 async def test_cancelling_the_first_caller_disturbs_nobody_else() -> None:
     builder, got = Builder(), []
     builder.gate = Gate()
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             locations = LocationMap(tasks, builder)
 
@@ -128,7 +129,7 @@ async def test_cancelling_the_first_caller_disturbs_nobody_else() -> None:
 
 async def test_closing_is_last_first_and_waits_for_what_opens() -> None:
     builder = Builder()
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             locations = LocationMap(tasks, builder)
             await locations.acquire(A)
@@ -157,7 +158,7 @@ async def test_who_waits_when_everything_is_cancelled_is_told() -> None:
             refused.append(A)
 
     async with anyio.create_task_group() as callers:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             # Inside, so that only the opening is cancelled and not who waits for it.
             async with anyio.create_task_group() as tasks:
                 callers.start_soon(acquire, LocationMap(tasks, builder))

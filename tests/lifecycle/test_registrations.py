@@ -2,6 +2,7 @@
 
 import anyio
 from dovetail.kernel.lifecycle.registrations import Registrations
+from support.bounds import HANG
 
 
 class Counted(int):
@@ -49,7 +50,7 @@ def test_what_is_suspended_comes_back_once() -> None:
 
 async def test_everybody_who_waits_hears_that_nothing_is_at_work() -> None:
     one = Registrations[int]().add("owner", "key", 1)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         await one.unused()
         async with anyio.create_task_group() as tasks:
             with one.busy():

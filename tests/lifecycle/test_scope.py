@@ -8,6 +8,7 @@ import anyio
 import pytest
 from dovetail.kernel import RuntimeClosedError
 from dovetail.kernel.lifecycle.scope import Scope
+from support.bounds import HANG
 
 
 class Story:
@@ -39,7 +40,7 @@ class Story:
 
 async def test_it_closes_callbacks_then_tasks_then_resources_in_reverse() -> None:
     story = Story()
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             scope = await Scope("test", tasks).open()
             assert await scope.enter(story.resource("a")) == "a"
@@ -75,7 +76,7 @@ async def test_a_resource_with_tasks_of_its_own_may_be_closed_by_anybody() -> No
             yield
             group.cancel_scope.cancel()
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             scope = await Scope("test", tasks).open()
             async with anyio.create_task_group() as others:
@@ -96,7 +97,7 @@ async def test_a_resource_that_cannot_be_entered_is_its_callers_trouble() -> Non
         raise LookupError("no")
         yield
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             scope = await Scope("test", tasks).open()
             await scope.enter(story.resource("a"))
@@ -117,7 +118,7 @@ async def test_one_failing_close_does_not_stop_the_others(
         story.lines.append("deferred")
         raise LookupError("deferred")
 
-    with anyio.fail_after(5), caplog.at_level(logging.ERROR):
+    with anyio.fail_after(HANG), caplog.at_level(logging.ERROR):
         async with anyio.create_task_group() as tasks:
             scope = await Scope("test", tasks).open()
             await scope.enter(story.resource("a"))
@@ -151,7 +152,7 @@ async def test_a_task_that_breaks_is_logged_and_ends_alone(
     async def break_() -> None:
         raise LookupError("mine")
 
-    with anyio.fail_after(5), caplog.at_level(logging.ERROR):
+    with anyio.fail_after(HANG), caplog.at_level(logging.ERROR):
         async with anyio.create_task_group() as tasks:
             scope = await Scope("test", tasks).open()
             scope.spawn(story.work, "other")
@@ -174,7 +175,7 @@ async def test_a_close_that_hangs_is_abandoned_after_its_bound(
         yield
         await anyio.sleep_forever()
 
-    with anyio.fail_after(5), caplog.at_level(logging.ERROR):
+    with anyio.fail_after(HANG), caplog.at_level(logging.ERROR):
         async with anyio.create_task_group() as tasks:
             scope = await Scope("test", tasks, close_seconds=0.01).open()
             await scope.enter(story.resource("a"))
@@ -199,7 +200,7 @@ async def test_cancelling_does_not_keep_resources_from_closing_properly(
             await anyio.lowlevel.checkpoint()
             story.lines.append("closed whole")
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             scope = await Scope("test", tasks).open()
             await scope.enter(slow())
@@ -217,7 +218,7 @@ async def test_cancelling_does_not_keep_resources_from_closing_properly(
 
 async def test_what_comes_after_the_closing_is_refused() -> None:
     story = Story()
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             scope = await Scope("test", tasks).open()
             await scope.aclose()
@@ -248,7 +249,7 @@ async def test_who_waits_to_enter_while_it_closes_is_refused() -> None:
             refused.append(name)
 
     async with anyio.create_task_group() as callers:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             # Inside, so that the scope is cancelled and not who waits for it.
             async with anyio.create_task_group() as tasks:
                 scope = await Scope("test", tasks).open()
@@ -275,7 +276,7 @@ async def test_a_resource_whose_own_task_breaks_ends_the_scope() -> None:
             group.start_soon(break_)
             yield
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             scope = await Scope("test", tasks).open()
             await scope.enter(story.resource("a"))
@@ -293,7 +294,7 @@ async def test_a_resource_whose_own_task_breaks_ends_the_scope() -> None:
 
 
 async def test_a_scope_that_was_never_opened_closes_at_once() -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             scope = Scope("test", tasks)
             await scope.aclose()

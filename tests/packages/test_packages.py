@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from attrs import frozen
+from support.bounds import HANG
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ROOT / "examples" / "packages"
@@ -46,7 +47,7 @@ def checked(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=5 * HANG,
         check=False,
     )
     shown = f"{done.stdout[-6000:]}\n{done.stderr[-4000:]}"

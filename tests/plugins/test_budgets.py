@@ -19,6 +19,7 @@ from dovetail.kernel import (
     hookimpl,
 )
 from dovetail.kernel.testing import ManualClock, ScriptedProvider, text
+from support.bounds import HANG
 from support.hosts import host
 
 TIGHT = HookLimits(errors=2, window=10)
@@ -81,7 +82,7 @@ async def until(
     runtime: Runtime, folder: Path, name: str, state: str
 ) -> LocationPlugin:
     """Wait until a plugin is in a state: what is told, is told after the commit."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         while (found := await state_of(runtime, folder, name)).state != state:
             await anyio.lowlevel.checkpoint()
     return found
@@ -94,7 +95,7 @@ async def notices_of(session: Session) -> list[PluginDisabled]:
 
 
 async def notice_of(session: Session) -> PluginDisabled:
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async for event in session.events(follow=True):
             if isinstance(event, PluginDisabled):
                 return event
@@ -104,7 +105,7 @@ async def notice_of(session: Session) -> PluginDisabled:
 async def run(runtime: Runtime, folder: Path, provider: ScriptedProvider) -> Session:
     session = await runtime.sessions.create(location=folder, model=provider.model)
     await session.prompt("go")
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         await session.wait()
     return session
 
@@ -139,7 +140,7 @@ async def test_an_observer_that_keeps_failing_is_disabled_here_and_it_is_recorde
         observer.fails = False
         assert (await state_of(runtime, there, "observer")).state == "open"
         other = await run(runtime, there, provider)
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             while observer.seen < 10:
                 await anyio.lowlevel.checkpoint()
         assert await notices_of(other) == []
@@ -161,7 +162,7 @@ async def test_a_few_failures_among_many_calls_are_forgiven(tmp_path: Path) -> N
     ) as runtime:
         for _ in range(8):
             await run(runtime, tmp_path, provider)
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             while observer.seen < 60:
                 await anyio.lowlevel.checkpoint()
         state = await state_of(runtime, tmp_path, "observer")
@@ -212,7 +213,7 @@ async def test_a_guard_that_is_disabled_lets_nothing_through(tmp_path: Path) -> 
             await run(runtime, tmp_path, provider)
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
         assert outcome.reason is not None
         assert (outcome.status, outcome.reason.code) == ("failed", "plugin.failed")
@@ -220,7 +221,7 @@ async def test_a_guard_that_is_disabled_lets_nothing_through(tmp_path: Path) -> 
         # Replaced by a sound one, sessions go on.
         await runtime.location(tmp_path).plugins.replace("guard", Observer())
         await session.resume()
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
 
 

@@ -25,6 +25,7 @@ from dovetail.kernel import (
     hookimpl,
 )
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
+from support.bounds import HANG
 from support.hosts import Tools, host
 
 
@@ -106,7 +107,7 @@ async def test_a_replacement_is_opened_before_and_the_old_one_closed_after(
     ) as runtime:
         place = runtime.location(tmp_path)
         assert await offered(place) == {"life": "Say 1."}
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(
                     place.plugins.replace, "life", Life(story, "2", entering=gate)
@@ -136,7 +137,7 @@ async def test_a_replacement_that_fails_leaves_the_old_one_working(
         services = runtime._locations
         graph = await services.acquire(place.location)
         advertised = graph.tools.advertise()
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             with pytest.raises(PluginError):
                 await place.plugins.replace("life", Life(story, "2", fails=fails))
             # Nothing was made stale: what was advertised is what is offered.
@@ -218,7 +219,7 @@ async def test_changes_of_one_name_wait_for_each_other(tmp_path: Path) -> None:
     ) as runtime:
         place = runtime.location(tmp_path)
         await place
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(
                     place.plugins.replace, "life", Life(story, "2", entering=first)
@@ -259,7 +260,7 @@ async def test_a_cancelled_replacement_changes_nothing(tmp_path: Path) -> None:
     ) as runtime:
         place = runtime.location(tmp_path)
         await place
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(
                     place.plugins.replace, "life", Life(story, "2", entering=gate)
@@ -280,7 +281,7 @@ async def test_a_call_of_a_tool_that_was_replaced_is_stale(tmp_path: Path) -> No
         place = runtime.location(tmp_path)
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             await place.plugins.replace("life", Life([], "2"))
             gate.open()
@@ -306,7 +307,7 @@ async def test_a_call_that_runs_goes_on_with_its_own_object(tmp_path: Path) -> N
     async with host(tmp_path, provider, old) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             place = runtime.location(tmp_path)
             await place.plugins.replace("test-tools", Tools(tool("wait", "new")))
@@ -374,7 +375,7 @@ async def test_nothing_is_changed_when_the_runtime_closes_meanwhile(
 ) -> None:
     gate, refused = Gate(), []
     async with anyio.create_task_group() as tasks:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             async with host(tmp_path, ScriptedProvider()) as runtime:
                 place = runtime.location(tmp_path)
                 await place

@@ -27,6 +27,7 @@ from dovetail.kernel import (
     hookimpl,
 )
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
+from support.bounds import HANG
 from support.hosts import Tools, host
 
 
@@ -99,7 +100,7 @@ async def outcome_of(
             location=folder, model=provider.model, agent="agent"
         )
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await session.wait()
         return door, (await first_call(session)).failure
 
@@ -201,7 +202,7 @@ async def test_what_a_plugin_wants_asked_no_approval_answers(tmp_path: Path) -> 
         place = runtime.location(tmp_path)
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             for _ in range(2):
                 while not (waiting := await place.permissions.pending()):
                     await anyio.lowlevel.checkpoint()
@@ -232,7 +233,7 @@ async def test_prepare_request(tmp_path: Path) -> None:
     async with host(tmp_path, provider, plugins=plugins) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
     assert provider.requests[0].options == {"order": ["a", "b"]}
 
@@ -253,7 +254,7 @@ async def test_a_request_that_a_guard_could_not_look_at_is_not_sent(
     async with host(tmp_path, provider, plugins=[Guard()]) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
     assert outcome.reason is not None
     assert (outcome.status, outcome.reason.code) == ("failed", "plugin.failed")
@@ -305,7 +306,7 @@ async def test_prepare_tool_call(tmp_path: Path, tool: str) -> None:
     async with host(tmp_path, provider, door.tool, FINE, plugins=[guard]) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         part = await first_call(session)
     assert door.did == []
@@ -332,7 +333,7 @@ async def test_a_call_that_a_guard_could_not_look_at_does_not_run(
     ) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         part = await first_call(session)
     assert door.did == []
@@ -346,7 +347,7 @@ async def test_tool_succeeded(tmp_path: Path) -> None:
     async with host(tmp_path, provider, FINE, plugins=[told]) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await session.wait()
     assert [how for _, how in told.settled] == ["succeeded"]
     assert [one for one, _ in told.settled] == told.prepared
@@ -378,7 +379,7 @@ async def test_tool_failed(tmp_path: Path) -> None:
     ) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             while len(told.settled) < 4:
                 await anyio.lowlevel.checkpoint()
@@ -407,7 +408,7 @@ async def test_tool_failed_is_told_of_a_call_from_before(tmp_path: Path) -> None
     async with host(tmp_path, provider, tool) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             await runtime.location(tmp_path).plugins.add(told)
             gate.open()
@@ -427,7 +428,7 @@ async def test_observe_event(tmp_path: Path) -> None:
         await runtime.location(tmp_path)
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await session.wait()
         kinds = [event.kind async for event in session.events()]
     # Also what was committed last is told before the Location closes.
@@ -458,7 +459,7 @@ async def test_a_guard_that_could_not_be_opened_is_not_skipped(tmp_path: Path) -
         place = runtime.location(tmp_path)
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
             assert outcome.reason is not None
             assert outcome.reason.code == "plugin.failed"
@@ -484,7 +485,7 @@ async def test_a_guard_that_the_configuration_leaves_out_is_left_out(
     ) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         (state,) = [
             one
@@ -511,6 +512,6 @@ async def test_observers_need_no_other_hook(tmp_path: Path) -> None:
     async with host(tmp_path, provider, plugins=[only, Tools(FINE)]) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await session.wait()
     assert only.seen == ["fine"]

@@ -36,6 +36,7 @@ from dovetail.kernel import (
     hookimpl,
 )
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
+from support.bounds import HANG
 from support.hosts import host
 
 QUICK = HookLimits(open_seconds=0.05, close_seconds=0.05)
@@ -114,7 +115,7 @@ async def test_a_hook_that_ends_the_process_ends_only_itself(
     async with host(
         tmp_path, model, FINE, plugins=[Hook(hook, end, "bad")], on_permission="allow"
     ) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert await outcome_of(runtime, tmp_path, model.model) == [
                 "fine",
                 "succeeded",
@@ -162,7 +163,7 @@ async def test_a_resource_that_ends_the_process_ends_only_itself(
     async with host(
         tmp_path, model, FINE, plugins=[bad], on_permission="allow", hook_limits=QUICK
     ) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert await outcome_of(runtime, tmp_path, model.model) == [
                 "fine",
                 "succeeded",
@@ -193,7 +194,7 @@ async def test_a_tool_that_ends_the_process_has_broken(
     bad = Tool("bad", "Ends.", Nothing, end, effect="pure", render=show)
     model = ScriptedProvider(calls(call("bad"), call("fine")), text("done"))
     async with host(tmp_path, model, FINE, bad, on_permission="allow") as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             broken, went, status = await outcome_of(runtime, tmp_path, model.model)
     assert (went, status) == ("fine", "succeeded")
     assert "broke" in broken
@@ -233,7 +234,7 @@ async def test_a_future_that_was_cancelled_cancels_nobody_else(
     async with host(
         tmp_path, model, FINE, plugins=[bad], on_permission="allow"
     ) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             told = await outcome_of(runtime, tmp_path, model.model)
     if where == "register_context":
         # Without a whole Baseline there is no request (law context.4), but an end.
@@ -296,7 +297,7 @@ async def test_a_resource_that_ends_by_itself_is_told_and_offers_nothing(
             register(FINE)
 
     async with host(tmp_path, ScriptedProvider(), plugins=[Ending()]) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             location = runtime.location(tmp_path)
             assert [one.name for one in await location.tools()] == ["fine"]
             async with location._services():
@@ -366,7 +367,7 @@ async def test_an_item_that_is_garbage_is_refused_alone(
     async with host(
         tmp_path, model, *tools, plugins=plugins, on_permission="allow"
     ) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             told = await outcome_of(runtime, tmp_path, model.model)
             location = runtime.location(tmp_path)
             [bad] = [o for o in await location.plugins.list() if o.name == "bad"]
@@ -432,7 +433,7 @@ async def test_what_is_done_to_a_request_stays_in_that_request(tmp_path: Path) -
     async with host(
         tmp_path, model, FINE, plugins=[Hook("dovetail_prepare_request", harm, "bad")]
     ) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await outcome_of(runtime, tmp_path, model.model)
             [tool] = await runtime.location(tmp_path).tools()
     assert tool.schema["type"] == "object"
@@ -456,7 +457,7 @@ async def test_what_an_observer_does_to_an_event_stays_with_it(tmp_path: Path) -
     tool = Tool("wait", "Wait.", Nothing, wait, effect="pure")
     bad = Hook("dovetail_observe_event", harm, "bad")
     async with host(tmp_path, model, tool, plugins=[bad]) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             told = await outcome_of(runtime, tmp_path, model.model)
     assert told == ["harmed", "succeeded"]
     [_, message] = model.histories[1]
@@ -486,7 +487,7 @@ async def test_what_one_guard_does_to_a_question_another_does_not_see(
     hook = "dovetail_decide_permission"
     plugins = [Hook(hook, harm, "a"), Hook(hook, look, "b")]
     async with host(tmp_path, model, tool, plugins=plugins) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert await outcome_of(runtime, tmp_path, model.model) == [
                 "done",
                 "succeeded",
@@ -549,7 +550,7 @@ async def test_what_is_at_work_keeps_its_resource_until_it_ends(
     script = ScriptedProvider(calls(call("work")), text("done"))
     model = script.model if what == "tool" else "working/model"
     async with host(tmp_path, script, plugins=[old]) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             session = await runtime.sessions.create(location=tmp_path, model=model)
             await session.prompt("Go.")
             await gate.reached()
@@ -579,7 +580,7 @@ async def test_what_is_at_work_for_ever_delays_a_replacement_for_a_while(
     script = ScriptedProvider(calls(call("work")), text("done"))
     limits = HookLimits(settle_seconds=0.05)
     async with host(tmp_path, script, plugins=[old], hook_limits=limits) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             session = await runtime.sessions.create(
                 location=tmp_path, model=script.model
             )
@@ -662,7 +663,7 @@ async def test_nothing_of_one_location_is_seen_in_another(tmp_path: Path) -> Non
     async with host(
         tmp_path, models[0], plugins=[models[1], Local()], on_permission="allow"
     ) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             told = {}
             for place, model in zip(places, models, strict=True):
                 told[place.name] = await outcome_of(runtime, place, model.model)
@@ -703,7 +704,7 @@ async def test_closing_leaves_a_call_behind_that_ignores_being_cancelled(
     tool = Tool("fine", "Gets stuck.", Nothing, stuck, effect="unsafe")
     limits = HookLimits(settle_seconds=0.05, close_seconds=0.05)
     provider = one_call()
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG):
         async with host(tmp_path, provider, tool, hook_limits=limits) as runtime:
             session = await runtime.sessions.create(
                 "it", location=tmp_path, model=provider.model
@@ -737,7 +738,7 @@ async def test_closing_leaves_a_resource_behind_that_ignores_being_cancelled(
         ended.set()
 
     plugin = Hook("dovetail_open_location", stuck, "sticky")
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG):
         async with host(
             tmp_path, one_call(), FINE, plugins=[plugin], hook_limits=QUICK
         ) as runtime:

@@ -9,6 +9,7 @@ import anyio
 import pytest
 from dovetail.kernel import HookLimits, LocationPlugin, PluginNotFoundError
 from dovetail.kernel.testing import ScriptedProvider
+from support.bounds import HANG
 from support.hosts import host
 
 TOOLS = """
@@ -142,7 +143,7 @@ async def test_a_file_that_cannot_be_loaded_is_named_and_disturbs_nobody(
     place.write(TOOLS, "sound.py")
     place.write(code)
     environment = place.configure(f'plugin_files = ["sound.py", "{file}"]')
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         tools, plugins = await opened(place, environment)
     assert tools == ["local1"]
     wrong = plugins[Path(file).stem]

@@ -23,6 +23,7 @@ from dovetail.kernel import (
     hookimpl,
 )
 from dovetail.kernel.testing import Gate, ManualClock, ScriptedProvider, text
+from support.bounds import HANG
 from support.hosts import Tools, host
 
 QUICK = HookLimits(open_seconds=0.05, close_seconds=0.05)
@@ -96,7 +97,7 @@ async def test_a_location_closes_when_unused_and_opens_again(tmp_path: Path) -> 
         clock=clock,
         location_idle_seconds=100,
     ) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert story == []
             assert await offered(runtime, tmp_path) == ["a", "b"]
             assert story == ["open a", "open b"]
@@ -125,7 +126,7 @@ async def test_a_location_that_is_in_use_stays_open(tmp_path: Path) -> None:
     ) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             async with runtime.location(tmp_path):
                 await idle(clock, 100)
@@ -153,7 +154,7 @@ async def test_what_was_changed_outlives_that_the_location_closes(
         await place.plugins.add(Tools(tool("added"), name="added"))
         await place.plugins.replace("test-tools", Tools(tool("better")))
         await place.plugins.remove("gone")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await idle(clock, 100)
             assert runtime._locations.open_now() == {}
             assert await offered(runtime, tmp_path) == ["added", "better"]
@@ -177,7 +178,7 @@ async def test_who_comes_while_a_location_closes_gets_a_new_one(tmp_path: Path) 
         clock=clock,
         location_idle_seconds=10,
     ) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await offered(runtime, tmp_path)
             async with anyio.create_task_group() as tasks:
                 await idle(clock, 100)
@@ -246,7 +247,7 @@ async def test_a_plugin_that_misbehaves_is_named_and_disturbs_nobody(
     story: list[str] = []
     plugins = [telling(story, "a"), Resource("bad", make), telling(story, "c")]
     with caplog.at_level(logging.WARNING):
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             async with host(
                 tmp_path, ScriptedProvider(), plugins=plugins, hook_limits=QUICK
             ) as runtime:
@@ -285,7 +286,7 @@ async def test_a_plugin_whose_own_task_breaks_loses_what_it_offered(
         place = runtime.location(tmp_path)
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             assert await offered(runtime, tmp_path) == ["fragile", "other"]
             go.set()
@@ -311,7 +312,7 @@ async def test_a_plugin_whose_own_task_breaks_loses_what_it_offered(
 async def test_closing_many_that_hang_is_bounded_as_a_whole(tmp_path: Path) -> None:
     plugins = [Resource(f"bad{at}", _never_closes) for at in range(20)]
     limits = HookLimits(close_seconds=0.2)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with host(
             tmp_path, ScriptedProvider(), plugins=plugins, hook_limits=limits
         ) as runtime:
@@ -387,7 +388,7 @@ async def test_two_hundred_locations_opened_and_closed_leave_nothing(
             tasks = len(anyio.get_running_tasks())
             return tasks, threading.active_count(), open_files(), our_objects()
 
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             await round_()
         tracemalloc.start()
         try:

@@ -60,6 +60,7 @@ from dovetail.kernel.testing.memory_store import (
 from dovetail.kernel.testing.scripted import call, finish
 from dovetail.kernel.upkeep.rebuild import rebuild
 from dovetail.kernel.values import events as e
+from support.bounds import HANG
 from support.hosts import Tools
 from support.rooms import everything, unsound
 
@@ -264,7 +265,7 @@ class Play:
     async def run(self) -> None:
         """Play it, let everything come to rest, reopen, and let that rest too."""
         model = self.model
-        with anyio.fail_after(30):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as hosts:
                 runtimes = [
                     await hosts.start(self.host, model, index, "report")

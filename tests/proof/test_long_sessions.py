@@ -35,6 +35,7 @@ from dovetail.kernel.values import events as e
 from dovetail.kernel.values.tool import TextContent
 from dovetail.storage.sqlite.database import Medium, View
 from dovetail.storage.sqlite.store import SqliteReader, SqliteTransaction, open_sqlite
+from support.bounds import HANG
 
 pytestmark = pytest.mark.xdist_group("long sessions")
 
@@ -327,7 +328,7 @@ async def test_one_more_step_of_a_warm_session_takes_the_same_work(
             provider = ScriptedProvider(text("one"), text("two"), text("three"))
             async with counting_runtime(file, work, provider) as runtime:
                 session = await runtime.sessions.get(name)
-                with anyio.fail_after(60):
+                with anyio.fail_after(HANG):
                     work.reset()
                     await session.prompt("begin")
                     assert (await session.wait()).succeeded

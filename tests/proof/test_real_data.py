@@ -28,6 +28,7 @@ from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
 from dovetail.kernel.upkeep.rebuild import rebuild
 from dovetail.kernel.upkeep.replay import Export, ExportedEvent, Replay
 from dovetail.storage.sqlite.store import open_sqlite
+from support.bounds import HANG
 from support.hosts import host
 from support.logs import log_on
 from support.rooms import everything, unsound
@@ -116,7 +117,7 @@ async def test_naughty_strings_stay_what_they_are_everywhere(
             await session.prompt(prompt, resume=False)
             await session.rename(one[:200])
             assert (await session.info()).title == one[:200]
-        with anyio.fail_after(30):
+        with anyio.fail_after(HANG):
             assert (await session.resume()).succeeded
         history = await session.history()
         users = [one for one in history if isinstance(one, UserMessage)]
@@ -196,7 +197,7 @@ async def test_json_texts_are_kept_as_arguments_to_the_letter(
             id="s", location=tmp_path, model=provider.model
         )
         await session.prompt("go")
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         [answer, _] = [
             one for one in await session.history() if isinstance(one, AssistantMessage)

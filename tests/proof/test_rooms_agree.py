@@ -33,6 +33,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from support.bounds import HANG
 from support.model import Model, ModelSession
 from support.rooms import (
     Act,
@@ -466,7 +467,7 @@ class RoomsAgree(RuleBasedStateMachine):
                 )
         tail = follower.tails[index]
         found = []
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             for _ in range(count):
                 one = await anext(tail)
                 event = getattr(one, "event", one)

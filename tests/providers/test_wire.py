@@ -22,6 +22,7 @@ from dovetail.kernel.testing.conformance.driving import interrupted
 from dovetail.plugins.providers.anthropic import plugin as anthropic
 from dovetail.plugins.providers.openai import plugin as openai
 from support.answers import Answered, decode
+from support.bounds import HANG
 from support.recordings import recordings
 from support.replay import JSON, Answer, Replay, serve, sse
 from support.requests import WEATHER, ask, opened, request
@@ -164,7 +165,7 @@ async def test_a_recording_comes_over_the_wire_as_it_is_read_at_a_desk(
         table = {"base_url": server.url, "protocol": speaks[row.protocol]}
         async with opened(plugin, providers={"test": table}) as providers:
             try:
-                with anyio.fail_after(20):
+                with anyio.fail_after(HANG):
                     async with providers["test"].route("m").stream(request()) as events:
                         async for event in events:
                             got.events.append(event)
@@ -231,7 +232,7 @@ async def test_leaving_early_closes_the_connection() -> None:
         async with providers["test"].route("m").stream(request()) as events:
             first = await anext(events)
         assert first == TextDelta("text-0", "Hi")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await server.gone.wait()
 
 
@@ -266,7 +267,7 @@ async def test_cancelling_in_mid_stream_closes_the_connection() -> None:
         heard, scope = anyio.Event(), anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listen, scope)
-            with anyio.fail_after(5):
+            with anyio.fail_after(HANG):
                 await heard.wait()
                 scope.cancel()
                 await server.gone.wait()
@@ -276,7 +277,7 @@ async def test_a_finish_is_handed_out_before_the_server_hangs_up() -> None:
     later = anyio.Event()
     answer = Answer(HELLO, end="silent", released=later)
     async with serve(answer) as server, opened(openai, **local(server)) as providers:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             events = await ask(providers["test"].route("m"), request())
     assert isinstance(events[-1], Finish)
 
@@ -294,7 +295,7 @@ async def test_many_streams_run_at_once() -> None:
 
     async with serve(answer) as server, opened(openai, **local(server)) as providers:
         route = providers["test"].route("m")
-        with anyio.fail_after(30):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as tasks:
                 for _ in range(count):
                     tasks.start_soon(ask, route, request())
@@ -471,7 +472,7 @@ async def test_an_endless_error_body_is_read_only_so_far() -> None:
     body = json.dumps({"error": {"message": "x" * 200_000}}).encode()
     answer = Answer(body, 500, JSON, end="silent", released=never, piece=8192)
     async with serve(answer) as server:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             _, error = await failure(server)
     assert error.code == "provider.unavailable"
     assert len(str(error)) < 3000
@@ -483,7 +484,7 @@ async def test_silence_is_borne_unless_a_limit_is_configured() -> None:
     async with serve(answer) as server:
         settings = local(server, read_timeout=0.05)
         async with opened(openai, **settings) as providers:
-            with anyio.fail_after(5), pytest.raises(ProviderError) as caught:
+            with anyio.fail_after(HANG), pytest.raises(ProviderError) as caught:
                 await ask(providers["test"].route("m"), request())
     assert caught.value.code == "provider.stream_broken"
     assert "silent" in str(caught.value)

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 from dovetail.kernel import Runtime, Session, ToolPart, open_runtime
 from dovetail.plugins.rehearsal import copy_sample, rehearsal_server, sample_prompt
+from support.bounds import HANG
 
 
 @asynccontextmanager
@@ -23,7 +24,7 @@ async def rehearsing(folder: Path, **options: Any) -> AsyncIterator[Runtime]:
             "OPENAI_API_KEY": "none-needed",
         }
         url = f"sqlite:///{folder / 'sessions.db'}"
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             async with open_runtime(url, environment=environment, **options) as runtime:
                 yield runtime
 

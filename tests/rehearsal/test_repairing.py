@@ -13,6 +13,7 @@ import anyio
 import httpx
 import pytest
 from dovetail.plugins.rehearsal import copy_sample, rehearsal_server, sample_prompt
+from support.bounds import HANG
 
 TOOLS = {
     "bash": {"command": "string", "workdir": "string", "timeout_ms": "integer"},
@@ -127,7 +128,7 @@ async def work(
         {"role": "system", "content": "You are an agent."},
         {"role": "user", "content": prompt},
     ]
-    with anyio.fail_after(60):
+    with anyio.fail_after(HANG):
         async with (
             rehearsal_server() as server,
             httpx.AsyncClient(base_url=server.base_url, trust_env=False) as client,

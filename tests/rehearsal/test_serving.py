@@ -13,6 +13,7 @@ import httpx
 import pytest
 from dovetail.plugins.rehearsal import RehearsalServer, copy_sample, rehearsal_server
 from dovetail.plugins.rehearsal.server import MAX_BODY
+from support.bounds import HANG
 
 BASH = {
     "type": "function",
@@ -33,7 +34,7 @@ ASK = {
 
 @asynccontextmanager
 async def served() -> AsyncIterator[tuple[RehearsalServer, httpx.AsyncClient]]:
-    with anyio.fail_after(20):
+    with anyio.fail_after(HANG):
         async with (
             rehearsal_server() as server,
             httpx.AsyncClient(base_url=server.base_url, trust_env=False) as client,
@@ -332,7 +333,7 @@ async def test_leaving_ends_an_open_stream() -> None:
         await stream.receive()
     gone = (anyio.EndOfStream, anyio.BrokenResourceError)
     async with stream:
-        with anyio.fail_after(5), suppress(*gone):
+        with anyio.fail_after(HANG), suppress(*gone):
             while True:
                 await stream.receive()
 

@@ -16,6 +16,7 @@ from dovetail.kernel import (
     from_json,
 )
 from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
+from support.bounds import HANG
 from support.hosts import host
 
 
@@ -46,7 +47,7 @@ async def started(runtime: Runtime, folder: Path) -> Session:
     session = await runtime.sessions.create(location=folder, model="scripted/model")
     async with session.events(follow=True) as tail:
         await session.prompt("go")
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             async for event in tail:
                 if event.kind == "request.asked":
                     return session
@@ -76,7 +77,7 @@ async def test_requests_of_all_locations_are_listed_and_answered_in_one_place(
         await runtime.requests.reply(found[0].id, "once")
         await runtime.requests.reply(found[1].id, "always")
         for session in (first, second):
-            with anyio.fail_after(60):
+            with anyio.fail_after(HANG):
                 assert (await session.wait()).succeeded
         # An `always` is remembered where it was asked, and nowhere else.
         assert len(await runtime.location(there).permissions.saved()) == 1

@@ -40,6 +40,7 @@ from dovetail.kernel.upkeep.rebuild import rebuild
 from dovetail.kernel.values.errors import ConflictError
 from dovetail.storage.plugin import plugin as sqlite_plugin
 from dovetail.storage.sqlite.store import open_sqlite
+from support.bounds import HANG
 from support.hosts import host, kinds_of
 from support.logs import WrappedStore, log_on
 
@@ -170,12 +171,12 @@ async def test_a_receipt_stays_what_it_was_whatever_became_of_the_input(
         )
         first = await session.prompt("go", key="k", delivery="queue", resume=False)
         if state == "promoted":
-            with anyio.fail_after(5):
+            with anyio.fail_after(HANG):
                 await session.resume()
         elif state == "withdrawn":
             await session.withdraw(first.id)
         elif state == "redelivered":
-            with anyio.fail_after(5):
+            with anyio.fail_after(HANG):
                 await session.deliver(first.id, "steer")
                 await session.wait()
         kinds = await kinds_of(session)
@@ -218,7 +219,7 @@ async def test_a_retry_wakes_the_session_unless_it_only_admits(
         )
         first = await session.prompt("go", key="k", resume=False)
         again = await session.prompt("go", key="k", resume=resume)
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
 
         assert again == first
@@ -254,7 +255,7 @@ async def test_what_was_done_to_pending_input_is_done_after_a_restart(
         with pytest.raises(InputNotPendingError):
             await session.deliver(receipts[1].id, "steer")
         await session.deliver(receipts[2].id, "steer")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await session.wait()
         said = [m.text for m in await session.history() if isinstance(m, UserMessage)]
         assert said == ["hurried", "first"]
@@ -282,7 +283,7 @@ async def test_queued_input_waits_while_the_model_has_something_to_answer(
     ) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("start")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             await session.prompt("later", delivery="queue")
             gate.open()
@@ -324,7 +325,7 @@ async def test_an_execution_whose_input_went_before_it_began_leaves_no_trace(
             id="mine", location=tmp_path, model=provider.model
         )
         receipt = await mine.prompt("go")
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             await held.gate.reached()
             if by == "withdrawal":
                 await mine.withdraw(receipt.id)
@@ -353,7 +354,7 @@ async def test_who_finds_another_runtime_at_work_waits_for_its_outcome(
         )
         await mine.prompt("go")
         outcomes: list[str] = []
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             await held.gate.reached()
             async with anyio.create_task_group() as tasks:
 
@@ -509,7 +510,7 @@ async def test_a_failure_that_is_no_race_reaches_the_caller_as_it_is(
         # Nothing was promised, so the same key is free, and it was never woken.
         assert provider.requests == []
         await session.prompt("go", key=key)
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
 
 
@@ -546,7 +547,7 @@ async def test_a_prompt_into_a_locked_file_names_the_wait_and_is_not_admitted(
         try:
             assert await to_thread.run_sync(line, holder) == "held"
             for key in ("k", None):
-                with anyio.fail_after(10), pytest.raises(StoreLockedError) as caught:
+                with anyio.fail_after(HANG), pytest.raises(StoreLockedError) as caught:
                     await session.prompt("go", key=key)
                 assert caught.value.code == "store.locked"
                 assert "0.2 s" in str(caught.value)
@@ -559,7 +560,7 @@ async def test_a_prompt_into_a_locked_file_names_the_wait_and_is_not_admitted(
                 assert stream is not None
                 stream.close()
         await session.prompt("go", key="k")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         assert (await kinds_of(session)).count("prompt.admitted") == 1
 

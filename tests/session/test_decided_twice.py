@@ -24,6 +24,7 @@ from dovetail.kernel import (
 from dovetail.kernel.ports import Transaction
 from dovetail.kernel.testing import ScriptedProvider, call, calls, reasoning, text
 from dovetail.kernel.testing.memory_store import MemoryState, open_memory_store
+from support.bounds import HANG
 from support.hosts import Tools, kinds_of
 
 T = TypeVar("T")
@@ -115,7 +116,7 @@ async def _told(url: str, folder: Path) -> tuple[list[str], list[str], int]:
         session = await runtime.sessions.create(
             "it", location=folder, model=provider.model
         )
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             await session.prompt("one", key="k")
             assert (await session.wait()).succeeded
             with pytest.raises(PromptConflictError):

@@ -21,6 +21,7 @@ from dovetail.kernel.testing.scripted import (
     finish,
     text,
 )
+from support.bounds import HANG
 from support.hosts import host, kinds_of
 
 
@@ -46,7 +47,7 @@ async def test_interrupting_a_stream_keeps_what_came_and_starts_nothing(
     async with host(tmp_path, provider) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             await session.prompt("next", delivery="queue")
             assert await session.interrupt("enough")
@@ -61,7 +62,7 @@ async def test_interrupting_a_stream_keeps_what_came_and_starts_nothing(
         assert answer.failure is not None
         assert [one.prompt.text for one in await session.pending()] == ["next"]
         assert len(provider.requests) == 1
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.resume()).succeeded
 
 
@@ -73,7 +74,7 @@ async def test_interrupting_a_tool_settles_its_call(tmp_path: Path) -> None:
     async with host(tmp_path, provider, _holding(gate)) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             await session.interrupt()
             await session.wait()
@@ -82,7 +83,7 @@ async def test_interrupting_a_tool_settles_its_call(tmp_path: Path) -> None:
         assert asked.calls[0].failure is not None
         assert asked.calls[0].failure.code == "tool.interrupted"
         await session.prompt("go on")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
 
 
@@ -93,7 +94,7 @@ async def test_a_cancelled_waiter_does_not_stop_the_work(tmp_path: Path) -> None
     async with host(tmp_path, provider) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(session.wait)
@@ -115,7 +116,7 @@ async def test_joined_callers_share_one_outcome(tmp_path: Path) -> None:
             outcomes.append(await session.wait())
 
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             async with anyio.create_task_group() as tasks:
                 for _ in range(3):
@@ -145,7 +146,7 @@ async def test_closing_the_runtime_settles_what_runs_and_whoever_waits(
             outcomes.append(await session.wait())
 
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
         tasks.start_soon(wait)
         await anyio.wait_all_tasks_blocked()
@@ -163,7 +164,7 @@ async def test_a_wake_with_nothing_to_do_records_nothing(tmp_path: Path) -> None
     async with host(tmp_path, provider) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go", key="k")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await session.wait()
             before = await kinds_of(session)
             await session.prompt("go", key="k")
@@ -179,7 +180,7 @@ async def test_sessions_do_not_wait_for_each_other(tmp_path: Path) -> None:
         first = await runtime.sessions.create(location=tmp_path, model=provider.model)
         second = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await first.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await slow.reached()
             await second.prompt("go")
             assert (await second.wait()).succeeded
@@ -194,7 +195,7 @@ async def test_a_model_switch_takes_effect_at_the_next_boundary(tmp_path: Path) 
     async with host(tmp_path, first, _holding(gate), plugins=[second]) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=first.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             await session.switch_model(second.model)
             gate.open()
@@ -221,12 +222,12 @@ async def test_a_location_that_vanished_fails_the_execution_and_keeps_the_input(
         session = await runtime.sessions.create(location=place, model=provider.model)
         place.rmdir()
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
         assert outcome.reason is not None
         assert (outcome.status, outcome.reason.code) == ("failed", "location.not_found")
         place.mkdir()
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.resume()).succeeded
 
 
@@ -241,12 +242,12 @@ async def test_the_baseline_is_the_same_bytes_in_every_request_and_after_reopeni
         )
         for word in ("one", "two"):
             await session.prompt(word)
-            with anyio.fail_after(5):
+            with anyio.fail_after(HANG):
                 await session.wait()
     async with host(tmp_path, provider) as runtime:
         session = await runtime.sessions.get("mine")
         await session.prompt("three")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await session.wait()
     assert len({request.system for request in provider.requests}) == 1
     assert len(provider.histories[2]) == 5

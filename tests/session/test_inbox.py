@@ -18,6 +18,7 @@ from dovetail.kernel import (
     UserMessage,
 )
 from dovetail.kernel.testing.scripted import Gate, ScriptedProvider, call, calls, text
+from support.bounds import HANG
 from support.hosts import host, kinds_of
 
 
@@ -36,13 +37,13 @@ async def test_the_same_key_and_content_give_the_same_receipt_for_ever(
         )
         first = await session.prompt("go", key="ticket-42")
         assert await session.prompt("go", key="ticket-42") == first
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await session.wait()
         assert await session.prompt("go", key="ticket-42") == first
     async with host(tmp_path, provider) as runtime:
         session = await runtime.sessions.get("mine")
         assert await session.prompt("go", key="ticket-42") == first
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await session.wait()
         assert _texts(await session.history()) == ["go"]
     assert len(provider.requests) == 1
@@ -160,7 +161,7 @@ async def test_steers_join_at_the_next_boundary_and_queued_input_waits_for_idle(
     ) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("start")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             await session.prompt("later A", delivery="queue")
             await session.prompt("steer A")
@@ -194,7 +195,7 @@ async def test_pending_input_can_be_withdrawn_and_hurried_until_it_is_seen(
         with pytest.raises(InputNotFoundError):
             await session.withdraw("msg_nosuch")
         await session.deliver(kept.id, "steer")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await session.wait()
         with pytest.raises(InputNotPendingError):
             await session.withdraw(kept.id)
@@ -217,7 +218,7 @@ async def test_input_that_nobody_was_woken_for_is_found_by_the_next_wake(
     async with host(tmp_path, provider) as runtime:
         session = await runtime.sessions.get("mine")
         await session.prompt("two")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await session.wait()
         assert _texts(await session.history()) == ["one", "two"]
 
@@ -234,7 +235,7 @@ async def test_opening_with_resume_always_goes_on_with_what_is_pending(
         await session.prompt("one", resume=False)
     async with host(tmp_path, provider, resume="always") as runtime:
         session = await runtime.sessions.get("mine")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
 
 

@@ -10,6 +10,7 @@ from dovetail.kernel import Store, hookimpl, open_runtime
 from dovetail.kernel.testing import Gate, ManualClock, ScriptedProvider
 from dovetail.kernel.testing.scripted import text
 from dovetail.storage.sqlite.store import open_sqlite
+from support.bounds import HANG
 
 
 class Hesitant:
@@ -55,7 +56,7 @@ async def test_a_session_may_end_while_the_lease_of_another_is_renewed(
         environment={"DOVETAIL_CONFIG": ""},
         clock=clock,
     ) as runtime:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             sessions = []
             for gate in (first, second):
                 session = await runtime.sessions.create(

@@ -8,6 +8,7 @@ import anyio
 import pytest
 from dovetail.kernel import CursorInvalidError, InvalidValueError, Runtime, UserMessage
 from dovetail.kernel.testing.scripted import ScriptedProvider, text
+from support.bounds import HANG
 from support.hosts import host
 
 
@@ -60,7 +61,7 @@ async def test_a_walk_has_every_session_once_while_others_are_added(
                 )
                 await anyio.lowlevel.checkpoint()
 
-        with anyio.fail_after(20):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(walk, "all")
                 for number in range(20):
@@ -90,7 +91,7 @@ async def test_a_walk_through_messages_goes_on_while_more_are_said(
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         walked: dict[str, list[str]] = {"asc": [], "desc": []}
         cursors: dict[str, str | None] = {"asc": None, "desc": None}
-        with anyio.fail_after(20):
+        with anyio.fail_after(HANG):
             for number in range(6):
                 await session.prompt(f"prompt {number}")
                 await session.wait()
@@ -175,7 +176,7 @@ async def test_a_cursor_of_another_listing_or_order_is_refused(
                 id=name, location=tmp_path, model=provider.model
             )
             await session.prompt("go")
-            with anyio.fail_after(5):
+            with anyio.fail_after(HANG):
                 await session.wait()
         cursors = {
             "sessions": (await runtime.sessions.list(limit=1)).cursor,

@@ -28,6 +28,7 @@ from dovetail.kernel import (
     UserMessage,
 )
 from dovetail.kernel.testing import Gate, ScriptedProvider, finish, text
+from support.bounds import HANG
 from support.hosts import host
 
 Answer = list[Any]
@@ -140,7 +141,7 @@ async def test_the_same_calls_have_the_same_outcomes_in_the_same_order(
         session = await runtime.sessions.create(location=project, model=provider.model)
         for prompt, _ in prompts(transcript):
             await session.prompt(prompt)
-            with anyio.fail_after(30):
+            with anyio.fail_after(HANG):
                 assert (await session.wait()).succeeded
         history = list(await session.history())
     for ours, theirs in zip(history, messages, strict=True):
@@ -173,7 +174,7 @@ async def test_steers_and_queued_input_enter_where_they_entered(
         session = await runtime.sessions.create(location=project, model=provider.model)
         said = list(prompts(transcript))
         await session.prompt(said[0][0])
-        with anyio.fail_after(30):
+        with anyio.fail_after(HANG):
             await gate.reached()
             for prompt, delivery in said[1:]:
                 await session.prompt(prompt, delivery=delivery)  # type: ignore[arg-type]
@@ -194,13 +195,13 @@ async def test_an_interrupted_stream_keeps_its_text_and_the_next_prompt_follows_
         session = await runtime.sessions.create(location=project, model=provider.model)
         start, again = prompts(transcript)
         await session.prompt(start[0])
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             assert await session.interrupt()
             await session.wait()
         assert not await session.interrupt()
         await session.prompt(again[0])
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
     assert told(list(provider.histories[-1])) == requests(transcript)[-1]
 
@@ -235,7 +236,7 @@ async def test_admission_is_repeated_as_recorded_and_a_conflict_stays_a_conflict
             except PromptConflictError:
                 statuses.append(409)
             expected.append(status)
-            with anyio.fail_after(5):
+            with anyio.fail_after(HANG):
                 await session.wait()
         users = [m for m in await session.history() if isinstance(m, UserMessage)]
     assert statuses == expected
@@ -263,7 +264,7 @@ async def test_a_refused_key_ends_the_run_with_a_typed_record(
     async with host(tmp_path, provider) as runtime:
         session = await runtime.sessions.create(location=project, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
     assert outcome.reason is not None
     assert outcome.reason.code == "provider.authentication"
@@ -284,7 +285,7 @@ async def test_a_rate_limit_is_retried_and_leaves_a_trace(
     ) as runtime:
         session = await runtime.sessions.create(location=project, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         kinds = [event.kind async for event in session.events()]
     assert kinds.count("retry.scheduled") == 1
@@ -299,7 +300,7 @@ async def test_an_answer_cut_by_its_length_is_an_answer(
     async with host(tmp_path, provider) as runtime:
         session = await runtime.sessions.create(location=project, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         _, said = await session.history()
         assert isinstance(said, AssistantMessage)
@@ -322,14 +323,14 @@ async def test_permission_is_answered_once_and_a_refusal_ends_the_run(
         permissions = runtime.location(project).permissions
         await session.prompt("go")
         for recorded_request, reply in zip(asked, ("once", "reject"), strict=True):
-            with anyio.fail_after(10):
+            with anyio.fail_after(HANG):
                 pending = await _pending(session, permissions)
             assert pending.action == recorded_request["action"]
             assert list(pending.resources) == recorded_request["resources"]
             await permissions.reply(pending.id, reply)
             with pytest.raises(RequestNotFoundError):
                 await permissions.reply(pending.id, reply)
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
         assert outcome.status == "interrupted"
         assert outcome.reason is not None

@@ -19,6 +19,7 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.testing import ScriptedProvider, call, calls, text
 from dovetail.kernel.testing.scripted import Gate
+from support.bounds import HANG
 from support.hosts import host
 
 
@@ -96,7 +97,7 @@ async def test_who_answered_is_recorded_as_the_caller_says(tmp_path: Path) -> No
         async with session.events(follow=True) as tail:
             await session.prompt("go")
             for by in ("policy", "person"):
-                with anyio.fail_after(5):
+                with anyio.fail_after(HANG):
                     async for event in tail:
                         if event.kind == "request.asked":
                             break

@@ -27,6 +27,7 @@ from dovetail.kernel.ports import Reader
 from dovetail.kernel.testing import ScriptedProvider, call, calls, text
 from dovetail.kernel.testing.memory_store import MemoryStorePlugin
 from dovetail.storage.plugin import plugin as sqlite
+from support.bounds import HANG
 from support.hosts import Tools
 
 MARKER = re.compile(r'read path="(managed:[0-9a-f]{64})" with offset=(\d+) ')
@@ -78,7 +79,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
 async def run(runtime: Runtime, folder: Path, id: str) -> Session:
     session = await runtime.sessions.create(id, location=folder, model="scripted/model")
     await session.prompt("go")
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG):
         assert (await session.wait()).succeeded
     return session
 

@@ -29,13 +29,12 @@ from dovetail.kernel import (
 from dovetail.kernel.testing import ScriptedProvider, finish
 from dovetail.plugins.providers.endpoints import Endpoint
 from dovetail.plugins.providers.openai import ChatProtocol
+from support.bounds import HANG
 from support.corpora import find_corpus
 from support.hosts import host
 
 SET = "tau-bench-trajectories"
 COUNT = 20
-LIMITED = 60
-"""Seconds that bound a hang, and nothing else."""
 
 
 @frozen
@@ -162,7 +161,7 @@ async def test_each_request_is_the_recorded_prefix(
     provider = ScriptedProvider(*conversation.answers)
     recorded = Recorded(conversation)
     play = _play_in_pieces if reopened else _play
-    with anyio.fail_after(LIMITED):
+    with anyio.fail_after(HANG):
         await play(tmp_path, conversation, provider, recorded)
     assert provider.unused == 0
     sent = Sent()

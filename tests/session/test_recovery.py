@@ -30,11 +30,9 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, finish, text
 from dovetail.kernel.testing.memory_store import MemoryState
+from support.bounds import HANG
 from support.crashes import copied, on
 from support.hosts import kinds_of
-
-WITHIN = 10
-"""Seconds that bound a hang, and nothing else."""
 
 
 @frozen
@@ -85,7 +83,7 @@ async def left(
             id="it", location=folder, model=provider.model
         )
         await session.prompt("Go.")
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await at.reached()
             # What is on its way to the store is durable in the next instant.
             await anyio.wait_all_tasks_blocked()
@@ -128,7 +126,7 @@ async def codes_of(session: Session) -> list[str]:
 
 
 async def accept(session: Session) -> Any:
-    with anyio.fail_after(WITHIN):
+    with anyio.fail_after(HANG):
         return await session.resume(accept=(await session.continuation()).digest)
 
 
@@ -215,7 +213,7 @@ async def test_a_session_that_nobody_left_has_nothing_to_report(tmp_path: Path) 
         fresh = await session.continuation()
         assert (fresh.ended, fresh.previous_owner, fresh.clean) == ("never", None, True)
         await session.prompt("Go.")
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await session.wait()
         ended = await session.continuation()
         assert (ended.ended, ended.calls, ended.clean) == ("ended", (), True)
@@ -473,7 +471,7 @@ async def test_an_approval_that_went_is_named(tmp_path: Path) -> None:
         )
         await session.prompt("Go.")
         permissions = runtime.location(tmp_path).permissions
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await permissions.reply(await _waiting(runtime, session), "always")
             await gate.reached()
             await anyio.wait_all_tasks_blocked()
@@ -510,7 +508,7 @@ async def test_an_approval_that_came_is_named(tmp_path: Path) -> None:
         other = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await other.prompt("Go.")
         permissions = runtime.location(tmp_path).permissions
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await permissions.reply(await _waiting(runtime, other), "always")
             await other.wait()
         [saved] = await permissions.saved()
@@ -635,7 +633,7 @@ async def test_a_call_whose_start_was_not_recorded_runs_whatever_its_class(
             ("not_started", "run")
         ]
         assert report.clean
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             assert (await session.resume()).succeeded
         assert len(ran.tokens) == 1
         assert await codes_of(session) == ["succeeded"]
@@ -718,7 +716,7 @@ async def test_a_stream_that_was_cut_off_keeps_what_was_durable_and_goes_on(
         state, Ran().tool("pure"), plugins=[provider], lives=1, resume="clean"
     ) as runtime:
         session = await runtime.sessions.get("it")
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         _, cut, rest = await session.history()
         assert isinstance(cut, AssistantMessage)
@@ -774,7 +772,7 @@ async def _asking(folder: Path, asks: Sequence[str] = ("here",)) -> MemoryState:
         )
         await session.prompt("Go.")
         permissions = runtime.location(folder).permissions
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             for _ in asks[1:]:
                 await permissions.reply(await _waiting(runtime, session), "once")
             await _waiting(runtime, session)
@@ -868,7 +866,7 @@ async def test_a_question_may_outlive_two_crashes(tmp_path: Path) -> None:
         state, _asks(Ran(), "here"), plugins=plugins, lives=1, resume="always"
     ) as runtime:
         session = await runtime.sessions.get("it")
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await _asked_after(session, len(state.events["it"]) - 1)
         again = copied(state)
     ran = Ran()
@@ -905,7 +903,7 @@ async def test_a_worker_that_lost_the_session_while_it_asked_does_not_act(
             id="it", location=tmp_path, model=provider.model
         )
         await session.prompt("Go.")
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await _waiting(old, session)
             before = (await session.continuation()).trusted_seq
             # As if the old worker had slept for longer than its lease.
@@ -934,7 +932,7 @@ async def test_nothing_goes_on_by_itself_by_default(tmp_path: Path) -> None:
         session = await runtime.sessions.get("it")
         await anyio.wait_all_tasks_blocked()
         assert (await kinds_of(session))[-1] == "tool.started"
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             outcome = await session.resume()
         assert (outcome.status, outcome.reason.code) == (
             "paused",
@@ -978,7 +976,7 @@ async def test_a_policy_decides_who_agrees(
         state, Ran().tool(), *more, plugins=[provider], lives=1, resume=policy
     ) as runtime:
         session = await runtime.sessions.get("it")
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await session.wait()
         events = [event async for event in session.events()]
     accepted = [one for one in events if one.kind == "continuation.accepted"]
@@ -1024,7 +1022,7 @@ async def test_a_new_prompt_accepts_and_the_same_one_again_does_not(
     async with on(state, Ran().tool(), plugins=[provider], lives=1) as runtime:
         session = await runtime.sessions.get("it")
         await session.prompt("Wait.", key="k", resume=False)
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await session.prompt("Wait.", key="k")
             assert (await session.wait()).status == "paused"
             await session.prompt("And now?")
@@ -1067,7 +1065,7 @@ async def test_a_report_is_recorded_once_as_long_as_it_is_the_same(
             state, Ran().tool(), plugins=[ScriptedProvider()], lives=lives
         ) as runtime:
             session = await runtime.sessions.get("it")
-            with anyio.fail_after(WITHIN):
+            with anyio.fail_after(HANG):
                 for _ in range(2):
                     assert (await session.resume()).status == "paused"
             kinds = await kinds_of(session)
@@ -1101,7 +1099,7 @@ async def test_going_on_by_itself_is_counted_and_ends(tmp_path: Path) -> None:
             resume="always",
         ) as runtime:
             session = await runtime.sessions.get("it")
-            with anyio.fail_after(WITHIN):
+            with anyio.fail_after(HANG):
                 if lives <= 10:
                     await gate.reached()
                     await anyio.wait_all_tasks_blocked()
@@ -1135,7 +1133,7 @@ async def test_an_old_report_is_no_reason_to_stop_once_it_was_settled(
         session = await runtime.sessions.get("it")
         await accept(session)
         await session.prompt("Once more.")
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         assert (await session.continuation()).clean
         assert (await kinds_of(session)).count("continuation.accepted") == 1

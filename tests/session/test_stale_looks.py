@@ -19,6 +19,7 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.scripted import Gate, ScriptedProvider, call, calls, text
+from support.bounds import HANG
 from support.hosts import host, kinds_of
 
 
@@ -60,7 +61,7 @@ async def test_a_lease_that_ran_out_since_the_look_is_taken_over_with_a_report(
             id="mine", location=tmp_path, model=provider.model
         )
         mine = await late.sessions.get("mine")
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             await mine.prompt("one", delivery="queue", resume=False)
             await mine.prompt("two", delivery="queue")
             await held.gate.reached()
@@ -106,7 +107,7 @@ async def test_what_a_worker_did_after_its_lease_ran_out_is_taken_over_too(
         theirs = await other.sessions.create(
             id="mine", location=tmp_path, model=provider.model
         )
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             await theirs.prompt("one")
             await hanging.reached()
             clock.advance(3600 * 24 * 365 * 10)

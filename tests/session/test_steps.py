@@ -25,6 +25,7 @@ from dovetail.kernel.testing.scripted import (
     finish,
     text,
 )
+from support.bounds import HANG
 from support.hosts import Tools, host, kinds_of
 
 
@@ -48,7 +49,7 @@ async def test_a_prompt_is_answered_and_the_transcript_is_durable(
     async with host(tmp_path, provider) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         receipt = await session.prompt("Say hello")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
         assert outcome.succeeded
         user, answer = await session.history()
@@ -89,7 +90,7 @@ async def test_calls_run_at_once_and_all_are_settled_before_the_next_request(
     async with host(tmp_path, provider, tool) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gates["a"].reached()
             await gates["b"].reached()
             gates["b"].open()
@@ -118,7 +119,7 @@ async def test_a_call_is_durable_before_its_executor_starts(tmp_path: Path) -> N
         opened.append(runtime)
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await session.wait()
     assert seen[0][-2:] == ["tool.called", "tool.started"]
 
@@ -139,7 +140,7 @@ async def test_a_tool_starts_while_the_stream_goes_on(tmp_path: Path) -> None:
     ) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await more.reached()
             await started.reached()
             started.open()
@@ -165,7 +166,7 @@ async def test_a_call_that_cannot_run_fails_alone_and_the_model_is_told(
     async with host(tmp_path, provider, ECHO) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         [_, asked, _] = await session.history()
         assert isinstance(asked, AssistantMessage)
@@ -194,7 +195,7 @@ async def test_failure_and_defect_of_a_tool_stay_different_things(
     async with host(tmp_path, provider, Tool("fail", "Fail.", Echo, fail)) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         [_, asked, _] = await session.history()
         assert isinstance(asked, AssistantMessage)
@@ -227,7 +228,7 @@ async def test_a_failing_request_leaves_a_typed_durable_record(
     async with host(tmp_path, provider) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
         assert outcome.status == "failed"
         assert outcome.reason is not None
@@ -248,7 +249,7 @@ async def test_resume_tries_again_after_a_failure(tmp_path: Path) -> None:
     async with host(tmp_path, provider) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).status == "failed"
             assert (await session.resume()).succeeded
         assert provider.unused == 0
@@ -268,7 +269,7 @@ async def test_without_a_usable_model_nothing_is_promoted(
     async with host(tmp_path, provider) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
         assert outcome.reason is not None
         assert (outcome.status, outcome.reason.code) == ("failed", code)
@@ -283,7 +284,7 @@ async def test_the_last_step_is_asked_to_finish_without_tools(tmp_path: Path) ->
     async with host(tmp_path, provider, ECHO) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
     assert [request.tool_choice for request in provider.requests] == [
         "auto",
@@ -301,14 +302,14 @@ async def test_an_agent_that_never_stops_is_paused_with_a_durable_reason(
     async with host(tmp_path, provider, ECHO) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
         assert outcome.status == "paused"
         assert outcome.reason is not None
         assert outcome.reason.code == "execution.step_limit"
         provider.then(text("fresh Steps"))
         await session.prompt("go on")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
 
 
@@ -323,7 +324,7 @@ async def test_a_call_of_a_tool_that_was_closed_after_the_request_is_stale(
     async with host(tmp_path, provider, ECHO) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await gate.reached()
             services = await runtime._locations.acquire((await session.info()).location)
             for one in services.tools._registrations.all():
@@ -351,7 +352,7 @@ async def test_a_plugin_that_breaks_while_preparing_ends_the_step(
     async with host(tmp_path, provider, plugins=[Guard()]) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
         assert outcome.reason is not None
         assert outcome.reason.code == "plugin.failed"
@@ -380,7 +381,7 @@ async def test_plugins_observe_what_was_committed_in_order(tmp_path: Path) -> No
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await runtime.location(tmp_path)
         await session.prompt("go")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             await observer.ended.wait()
         kinds = await kinds_of(session)
     assert observer.kinds == kinds[-len(observer.kinds) :]

@@ -16,6 +16,7 @@ from dovetail.kernel import (
     TextDelta,
 )
 from dovetail.kernel.testing.scripted import Gate, ScriptedProvider, finish, text
+from support.bounds import HANG
 from support.damage import harm
 from support.hosts import host, kinds_of
 
@@ -27,7 +28,7 @@ async def talked(runtime: object, folder: Path, id: str, model: str) -> Session:
         id, location=folder, model=model
     )
     await session.prompt("say it", key="once")
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG):
         assert (await session.wait()).succeeded
     return session
 
@@ -47,7 +48,7 @@ async def test_one_tail_shows_all_sessions_and_goes_on_from_its_cursor(
 
         assert [item.event for item in items] == [e async for e in one.events()]
         assert [item.event for item in rest] == [e async for e in two.events()]
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG):
             async with runtime.events(rest[-1].cursor, follow=True) as tail:
                 await one.rename("new")
                 assert (await anext(tail)).event.session_id == "one"
@@ -87,7 +88,7 @@ async def test_a_session_moves_to_another_store_and_goes_on_there(
         # The same key and words have the receipt that the other store gave.
         assert await moved.prompt("say it", key="once", resume=False) == receipt
         await moved.prompt("go on")
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             assert (await moved.wait()).succeeded
         assert [m.text for m in await moved.history()][-1] == "and more"  # type: ignore[union-attr]
         # And the origin, a replica now, takes what was added.
@@ -106,7 +107,7 @@ async def test_nothing_is_done_to_a_session_that_runs(tmp_path: Path) -> None:
             "mine", location=tmp_path, model=provider.model
         )
         await session.prompt("go")
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             await gate.reached()
             events = [event async for event in session.export()]
             for act in (
@@ -140,7 +141,7 @@ async def test_a_pruned_session_shows_what_is_left_and_goes_on(tmp_path: Path) -
         # The key is known for ever.
         assert await session.prompt("say it", key="once", resume=False) == receipt
         await session.prompt("go on")
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         # The model was not sent what is gone, although it was in memory before.
         sent = [getattr(message, "text", "") for message in provider.histories[-1]]
@@ -176,7 +177,7 @@ async def test_a_damaged_session_is_repaired_while_it_is_open(tmp_path: Path) ->
         assert await kinds_of(sound)
 
         # What was cut off is told to the model like what a crash cut off.
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             report = await session.continuation()
             assert (await session.resume(accept=report.digest)).succeeded
         texts = [getattr(message, "text", "") for message in await session.history()]

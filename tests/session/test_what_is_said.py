@@ -22,10 +22,8 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
 from dovetail.kernel.testing.memory_store import MemoryState
+from support.bounds import HANG
 from support.crashes import copied, on
-
-WITHIN = 60
-"""Seconds that bound a hang, and nothing else."""
 
 UNKNOWABLE = ("process", "died", "crash", "killed", "ended")
 """Nobody can tell such a thing of a worker that only stopped writing."""
@@ -69,7 +67,7 @@ async def begun(runtime: Runtime, folder: Path) -> Session:
 
 async def asked(session: Session, times: int = 1) -> None:
     """Return when so many permissions were asked for."""
-    with anyio.fail_after(WITHIN):
+    with anyio.fail_after(HANG):
         async for event in session.events(follow=True):
             times -= isinstance(event, RequestAsked)
             if not times:
@@ -97,7 +95,7 @@ async def goes_on(state: MemoryState, *tools: Tool[Any, Any]) -> tuple[str, str]
     async with on(state, *tools, plugins=[again], lives=1) as runtime:
         session = await runtime.sessions.get("it")
         digest = (await session.continuation()).digest
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             assert (await session.resume(accept=digest)).succeeded
         return await failure_of(session)
 
@@ -114,7 +112,7 @@ async def test_a_call_that_was_interrupted_while_it_asked_did_not_start(
         session = await begun(runtime, tmp_path)
         await asked(session)
         await session.interrupt()
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await session.wait()
         code, said = await failure_of(session)
         assert code == "tool.not_started"
@@ -181,7 +179,7 @@ async def test_a_question_after_another_proves_only_what_the_tool_says(
         await asked(session, 2 if first == "act" else 1)
         left = copied(state)
         await session.interrupt()
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await session.wait()
         code, _ = await failure_of(session)
     assert code == {"unknown": "tool.interrupted"}.get(known, "tool.not_started")
@@ -206,7 +204,7 @@ async def test_a_question_of_a_repeat_does_not_undo_what_came_before(
     state = MemoryState()
     async with on(state, tool(acts, "idempotent"), plugins=[model()]) as runtime:
         await begun(runtime, tmp_path)
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await gate.reached()
             await anyio.wait_all_tasks_blocked()
         state = copied(state)
@@ -231,7 +229,7 @@ async def test_a_call_that_only_reads_is_not_told_as_an_effect(tmp_path: Path) -
 
     async with on(MemoryState(), tool(body, "pure"), plugins=[model()]) as runtime:
         session = await begun(runtime, tmp_path)
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await gate.reached()
             await session.interrupt()
             await session.wait()
@@ -254,7 +252,7 @@ async def test_nothing_is_said_of_a_worker_that_may_live(tmp_path: Path) -> None
     state = MemoryState()
     async with on(state, tool(body), plugins=[model()]) as runtime:
         session = await begun(runtime, tmp_path)
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await gate.reached()
             await anyio.wait_all_tasks_blocked()
         code, said = await goes_on(copied(state), tool(body))
@@ -277,7 +275,7 @@ async def test_a_report_tells_a_session_that_runs_from_one_that_was_left(
     state = MemoryState()
     async with on(state, tool(body), plugins=[model()]) as runtime:
         session = await begun(runtime, tmp_path)
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             await gate.reached()
             await anyio.wait_all_tasks_blocked()
         running = await session.continuation()

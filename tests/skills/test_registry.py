@@ -21,6 +21,7 @@ from dovetail.kernel.skills.registry import (
     SkillRegistry,
     skills_source,
 )
+from support.bounds import HANG
 
 Items = Sequence[Skill | SkillProblem]
 
@@ -115,7 +116,7 @@ async def test_a_hanging_source_is_named_and_the_others_go_on() -> None:
 
     sources = [SkillSource("t/bad", hang), source("t/ok", skill("a"))]
     registry = make_registry(*sources, time_limit=0.01)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         assert [one.name for one in await registry.skills()] == ["a"]
     assert [one.path for one in registry.problems()] == ["t/bad"]
 
@@ -156,7 +157,7 @@ async def test_many_tasks_share_one_search_and_its_result_is_kept() -> None:
         return [skill("a")]
 
     registry = make_registry(SkillSource("t/a", find))
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 group.start_soon(registry.skills)

@@ -17,6 +17,7 @@ from dovetail.kernel import (
 from dovetail.kernel.ports import EventRecord, Transaction
 from dovetail.storage.sqlite.database import Medium
 from dovetail.storage.sqlite.store import SqliteStore, open_sqlite
+from support.bounds import HANG
 
 pytestmark = pytest.mark.law("storage.5")
 
@@ -36,7 +37,7 @@ async def test_a_full_disk_is_told_and_loses_nothing_that_was_confirmed(
 ) -> None:
     path = mounted("-t", "tmpfs", "-o", "size=1m") / "a.db"
     confirmed = 0
-    with anyio.fail_after(20):
+    with anyio.fail_after(HANG):
         async with open_sqlite(path) as store:
             with pytest.raises(StoreFullError):  # noqa: PT012 - it is the loop that ends
                 while True:
@@ -65,7 +66,7 @@ async def test_on_a_full_disk_every_caller_gets_its_own_truth(
         except StoreFullError:
             outcomes[name] = "full"
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(HANG):
         async with open_sqlite(path) as store:
             async with anyio.create_task_group() as group:
                 for number in range(20):
@@ -82,7 +83,7 @@ async def test_a_disk_that_is_full_from_the_start_is_told_at_opening(
 ) -> None:
     folder = mounted("-t", "tmpfs", "-o", "size=64k")
     (folder / "filler").write_bytes(bytes(60_000))
-    with anyio.fail_after(20), pytest.raises(StoreFullError):
+    with anyio.fail_after(HANG), pytest.raises(StoreFullError):
         async with open_sqlite(folder / "a.db"):
             pass
     (folder / "filler").unlink()
@@ -97,7 +98,7 @@ async def test_nothing_is_confirmed_into_a_file_that_is_gone(
     replaced: bool, tmp_path: Path, append: Appending
 ) -> None:
     path = tmp_path / "a.db"
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG):
         async with open_sqlite(path) as store:
             await store.transact(append("a", 0))
             if replaced:
@@ -126,7 +127,7 @@ async def test_a_file_that_is_truncated_underneath_is_told_as_damaged(
     async with open_sqlite(path) as store:
         for seq in range(300):
             await store.transact(append("a", seq, b"x" * 400))
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG):
         async with open_sqlite(path) as store:
             os.truncate(path, 4096 * 3)
             for _ in range(2):
@@ -151,7 +152,7 @@ async def test_a_log_that_was_cut_short_loses_only_its_end(
         copy.write_bytes(path.read_bytes())
         log = (tmp_path / "a.db-wal").read_bytes()
         (tmp_path / "copy.db-wal").write_bytes(log[: len(log) - cut])
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG):
         async with open_sqlite(copy) as store:
             kept = await seqs(store)
             assert kept == list(range(len(kept)))

@@ -12,6 +12,7 @@ from dovetail.kernel import StoreMigrationError
 from dovetail.storage.sqlite import tables
 from dovetail.storage.sqlite.migrations import STEPS, Migration
 from dovetail.storage.sqlite.store import open_sqlite
+from support.bounds import HANG
 
 Bare = Callable[[Path], sqlite3.Connection]
 
@@ -163,7 +164,7 @@ def test_processes_that_open_one_file_at_once_run_each_step_once(
         racer.stdin.flush()
     for racer in racers:
         assert racer.stdout.readline() == "done\n"
-        assert racer.wait(timeout=10) == 0
+        assert racer.wait(timeout=HANG) == 0
     connection = bare(path)
     assert connection.execute("SELECT count(*) FROM ran").fetchone() == (1,)
     steps = connection.execute("SELECT count(*) FROM migration").fetchone()

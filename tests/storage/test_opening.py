@@ -20,6 +20,7 @@ from dovetail.kernel import (
 )
 from dovetail.storage.sqlite.database import APPLICATION_ID
 from dovetail.storage.sqlite.store import open_sqlite
+from support.bounds import HANG
 
 Appending = Callable[..., Any]
 Bare = Callable[[Path], sqlite3.Connection]
@@ -158,7 +159,7 @@ async def test_a_file_of_a_newer_release_is_refused_untouched(
 
 
 async def test_a_folder_or_a_pipe_is_refused(tmp_path: Path) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         await refused(tmp_path, StoreError)
         os.mkfifo(tmp_path / "pipe")
         await refused(tmp_path / "pipe", StoreError)
@@ -210,7 +211,7 @@ def test_a_file_or_folder_without_permission_is_told_as_read_only(
 ) -> None:
     # Not below pytest's own folder, which only its owner may enter.
     with TemporaryDirectory() as folder:
-        said = child(UNPRIVILEGED, folder).communicate(timeout=20)[0].split()
+        said = child(UNPRIVILEGED, folder).communicate(timeout=HANG)[0].split()
         Path(folder).chmod(0o700)
     assert said == ["opened", *["StoreReadOnlyError"] * 3]
 
@@ -261,7 +262,7 @@ async def test_a_new_file_that_another_process_keeps_locked_is_told_as_locked(
 ) -> None:
     path = tmp_path / "a.db"
     bare(path).execute("BEGIN EXCLUSIVE")
-    with anyio.fail_after(10), pytest.raises(StoreLockedError) as caught:
+    with anyio.fail_after(HANG), pytest.raises(StoreLockedError) as caught:
         async with open_sqlite(path, busy_timeout=0.1):
             pass
     assert caught.value.waited == 0.1

@@ -11,6 +11,7 @@ import pytest
 from dovetail.kernel import StoreClosedError, StoreReadOnlyError
 from dovetail.kernel.ports import EventRecord, Reader, Transaction
 from dovetail.storage.sqlite.store import open_sqlite
+from support.bounds import HANG
 
 Appending = Callable[..., Any]
 
@@ -76,7 +77,7 @@ async def test_a_read_does_not_wait_for_the_writer(
 
     async with open_sqlite(tmp_path / "a.db") as store:
         await store.transact(append("a", 0))
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 group.start_soon(store.transact, slow)
                 assert await anyio.to_thread.run_sync(entered.wait, 10)
@@ -130,7 +131,7 @@ async def test_closing_waits_for_reads_that_run(tmp_path: Path) -> None:
 
     async with open_sqlite(tmp_path / "a.db") as store:
         await store.transact(many(5000))
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 group.start_soon(call, store)
                 assert await anyio.to_thread.run_sync(entered.wait, 10)
@@ -153,7 +154,7 @@ async def test_many_large_reads_run_side_by_side(tmp_path: Path) -> None:
             rows = await store.read(lambda reader: reader.events("a", limit=3000))
             found.append(len(rows))
 
-        with anyio.fail_after(20):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 for _ in range(30):
                     group.start_soon(call)

@@ -14,6 +14,7 @@ from anyio.lowlevel import checkpoint
 from dovetail.kernel import StoreClosedError, StoreFullError, StoreLockedError
 from dovetail.kernel.ports import EventRecord, Transaction
 from dovetail.storage.sqlite.store import SqliteStore, open_sqlite
+from support.bounds import HANG
 
 Appending = Callable[..., Any]
 Bare = Callable[[Path], sqlite3.Connection]
@@ -49,7 +50,7 @@ async def test_what_waits_together_shares_one_commit(
 ) -> None:
     gate = Gate()
     async with open_sqlite(tmp_path / "a.db") as store:
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 group.start_soon(store.transact, gate.work)
                 await gate.reached()
@@ -95,7 +96,7 @@ async def test_one_that_fails_in_a_group_is_undone_alone_in_a_second_run(
             told.append(f"{name} {found}")
 
     async with open_sqlite(tmp_path / "a.db") as store:
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 group.start_soon(store.transact, gate.work)
                 await gate.reached()
@@ -143,7 +144,7 @@ async def test_a_caller_cancelled_in_flight_is_told_the_result_before_it_ends(
             story.append("went on")
 
     async with open_sqlite(tmp_path / "a.db") as store:
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 group.start_soon(store.transact, gate.work)
                 await gate.reached()
@@ -224,7 +225,7 @@ async def test_a_transaction_that_is_too_large_does_not_take_its_neighbours(
 
     async with open_sqlite(tmp_path / "a.db") as store:
         await _limit_pages(store, 400)
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 group.start_soon(store.transact, gate.work)
                 await gate.reached()
@@ -284,7 +285,7 @@ async def test_a_lock_is_waited_for_and_then_named(
     async with open_sqlite(path, busy_timeout=0.2) as store:
         other = bare(path)
         other.execute("BEGIN IMMEDIATE")
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 for number in range(5):
                     group.start_soon(call, store, number)
@@ -304,7 +305,7 @@ async def test_a_lock_that_goes_away_in_time_is_not_noticed(
     async with open_sqlite(path) as store:
         other = bare(path)
         other.execute("BEGIN IMMEDIATE")
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 group.start_soon(store.transact, append("a", 0))
                 await anyio.wait_all_tasks_blocked()
@@ -333,7 +334,7 @@ def test_processes_that_write_one_file_do_not_get_in_each_others_way(
     path = tmp_path / "a.db"
     writers = [child(WRITER, path, f"s{number}", 40) for number in range(3)]
     for writer in writers:
-        assert writer.wait(timeout=60) == 0
+        assert writer.wait(timeout=HANG) == 0
 
     async def look() -> list[EventRecord]:
         async with open_sqlite(path) as store:
@@ -352,7 +353,7 @@ async def test_a_commit_of_another_process_is_noticed_while_watched(
     told = anyio.Event()
     async with open_sqlite(path) as store:
         end = store.watch(told.set)
-        with anyio.fail_after(30):
+        with anyio.fail_after(HANG):
             child(WRITER, path, "other", 1)
             await told.wait()
             head = await store.read(lambda reader: reader.head("other"))
@@ -373,7 +374,7 @@ async def test_a_watcher_that_fails_disturbs_nobody(
         store.watch(failing)
         store.watch(told.set)
         await other.transact(append("a", 0))
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             await told.wait()
     assert "on purpose" in caplog.text
 
@@ -393,7 +394,7 @@ async def test_closing_ends_the_thread_and_answers_everybody(
 
     before = threading.active_count()
     async with open_sqlite(tmp_path / "a.db") as store:
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 group.start_soon(store.transact, gate.work)
                 await gate.reached()
@@ -430,4 +431,4 @@ async def main():
 anyio.run(main)
 """
     process = child(code, tmp_path / "a.db")
-    assert process.wait(timeout=20) == 3
+    assert process.wait(timeout=HANG) == 3

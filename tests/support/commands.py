@@ -17,10 +17,9 @@ from typing import Any
 import anyio
 from attrs import frozen
 
+from support.bounds import HANG
 from support.replay import Answer, sse
 
-LIMIT = 20
-"""Seconds that bound a hang, and nothing else."""
 MODEL = "openai/m"
 
 
@@ -74,7 +73,7 @@ class Home:
         environment: Mapping[str, str | None] = {},
     ) -> Done:
         """Run a command to its end."""
-        with anyio.fail_after(LIMIT):
+        with anyio.fail_after(HANG):
             done = await anyio.run_process(
                 self._command(arguments),
                 input=input,
@@ -102,7 +101,7 @@ class Home:
         )
         child = Child(process)
         try:
-            with anyio.fail_after(LIMIT):
+            with anyio.fail_after(HANG):
                 yield child
         finally:
             with anyio.CancelScope(shield=True):
@@ -130,7 +129,7 @@ class Home:
             os.close(slave)
         try:
             person = AtTerminal(process, master)
-            with anyio.move_on_after(LIMIT) as limit:
+            with anyio.move_on_after(HANG) as limit:
                 yield person
             assert not limit.cancelled_caught, f"it hangs, showing {person.shown}"
         finally:

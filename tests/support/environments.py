@@ -9,9 +9,9 @@ import venv
 from collections.abc import Iterable
 from pathlib import Path
 
+from support.bounds import HANG
+
 OFFLINE = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation")
-LIMIT = 120
-"""Seconds that bound a hang, and nothing else."""
 
 
 def site_folders() -> list[str]:
@@ -51,7 +51,7 @@ def _checked(command: "Iterable[str | Path]", cwd: Path | None) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=LIMIT,
+        timeout=5 * HANG,
     )
     assert done.returncode == 0, f"{command} ended so:\n{done.stdout}"
     return done.stdout

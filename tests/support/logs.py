@@ -12,6 +12,8 @@ from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import MemoryState, open_memory_store
 from dovetail.storage.sqlite.store import open_sqlite
 
+from support.bounds import HANG
+
 T = TypeVar("T")
 
 
@@ -87,11 +89,11 @@ async def fill(log: EventLog, session_id: str, count: int) -> None:
 
 async def take(tail: Any, count: int) -> list[Any]:
     """Return the next items of a tail, which must come soon."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG):
         return [await anext(tail) for _ in range(count)]
 
 
 async def seqs(tail: Tail) -> list[int]:
     """Return the sequence numbers of everything up to the end of a tail."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG):
         return [event.seq async for event in tail]

@@ -9,6 +9,8 @@ from types import TracebackType
 
 from attrs import frozen
 
+from support.bounds import HANG
+
 BLOCK = re.compile(
     r"^(?:<!-- test: (?P<how>[^\n]+?) -->\n+)?"
     r"^```(?P<language>\w*)\n(?P<text>.*?)^```$",
@@ -72,8 +74,6 @@ class Shell:
     """A shell in which commands are typed one after another."""
 
     END = "--- the command ended with"
-    LIMIT = 300
-    """Seconds that bound a hang, and nothing else."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -86,7 +86,7 @@ class Shell:
             text=True,
             encoding="utf-8",
         )
-        self._limit = threading.Timer(self.LIMIT, self._process.kill)
+        self._limit = threading.Timer(10 * HANG, self._process.kill)
 
     def __enter__(self) -> "Shell":
         self._limit.start()

@@ -29,6 +29,7 @@ from dovetail.kernel.tools.settlement import (
     settle,
 )
 from hypothesis import given, settings, strategies as st
+from support.bounds import HANG
 
 
 @frozen
@@ -358,7 +359,7 @@ async def test_cancellation_passes_through_and_is_no_outcome() -> None:
     async def run() -> None:
         settled.append(await settle(call(), offering(execute), CONTEXT))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             group.start_soon(run)
             await started.wait()

@@ -52,7 +52,7 @@ from ...values.errors import (
 )
 from ...values.events import NO_HASH
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds after which a test that hangs is given up."""
 
 
