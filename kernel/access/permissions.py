@@ -29,8 +29,9 @@ from ..values.errors import (
 from ..values.events import PermissionReply, RequestAnswered, RequestAsked
 from ..values.ids import MessageId, RequestId, SessionId, new_id
 from ..values.location import Location
+from ..values.patterns import matches
 from ..values.tool import Json
-from .rules import decide, deciding_rule, matches
+from .rules import decide, deciding_rule
 
 WHAT = "permission"
 """The kind of request."""

@@ -1,22 +1,15 @@
 """Rules: what may be done without asking, as a pure function.
 
-Owns how a pattern matches, how a list of rules decides, and the rules that an agent
+Owns how a list of rules decides, and the rules that an agent
 has when nobody says otherwise. Knows nothing of requests, stores or people: those are
-``permissions``, above.
-
-A pattern is the whole text: ``*`` stands for any characters, ``/`` and line ends
-included, ``?`` for exactly one, everything else for itself, in its own case. A pattern
-that ends in a space and ``*`` also matches without them, so that ``ls *`` matches
-``ls`` and ``ls -la`` and not ``lsof``. A backslash is a backslash: it means something
-in a command, and whoever names a path as a resource names it with ``/``.
+``permissions``, above. How a pattern matches is in ``values.patterns``.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..contracts import Rule, RuleEffect
 from ..ports import ApprovalRow
+from ..values.patterns import matches
 
 _KEY_FILES = (
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "id_xmss*"),
@@ -63,32 +56,6 @@ answered with ``always`` (law access.3).
 """
 
 _STRICTNESS: dict[RuleEffect, int] = {"allow": 0, "ask": 1, "deny": 2}
-
-
-def matches(pattern: str, text: str) -> bool:
-    """Return whether the pattern matches the whole text. Linear in the text."""
-    return _compiled(pattern)(text) is not None
-
-
-@lru_cache(maxsize=2048)
-def _compiled(pattern: str) -> Callable[[str], re.Match[str] | None]:
-    expression = _expression(pattern)
-    if pattern.endswith(" *"):
-        expression = f"(?:{expression}|{_expression(pattern[:-2])})"
-    return re.compile(expression, re.DOTALL).fullmatch
-
-
-def _expression(pattern: str) -> str:
-    first, *rest = (
-        "".join("." if sign == "?" else re.escape(sign) for sign in piece)
-        for piece in re.split(r"\*+", pattern)
-    )
-    if not rest:
-        return first
-    # The leftmost place of each middle piece is as good as any other. The atomic group
-    # says so to the engine, which would otherwise try all of them, for ever.
-    middle = "".join(f"(?>.*?{piece})" for piece in rest[:-1])
-    return f"{first}{middle}.*{rest[-1]}"
 
 
 def deciding_rule(action: str, resource: str, rules: Iterable[Rule]) -> Rule | None:

@@ -30,7 +30,7 @@ class Table:
 
     def __init__(self, path: Path, keys: str, data: Mapping[str, Any]) -> None:
         self.path = path
-        self._keys = keys
+        self.keys = keys
         self._data = data
 
     @classmethod
@@ -56,7 +56,7 @@ class Table:
         )
 
     def _at(self, key: str) -> str:
-        return f"{self._keys}.{shown(key)}" if self._keys else shown(key)
+        return f"{self.keys}.{shown(key)}" if self.keys else shown(key)
 
     def _wrong(self, key: str, wanted: str) -> ConfigurationError:
         return self.error(key, f"must be {wanted}, not {_type(self._data[key])}")

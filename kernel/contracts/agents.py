@@ -28,6 +28,8 @@ class Rule:
     tightens: bool = False
     """Such a rule only ever makes the answer stricter, wherever it stands in the list.
     Rules out of a file that nobody vouched for are of this kind."""
+    source: str | None = field(default=None, eq=False)
+    """Where it was written, to name its place when it is wrong."""
 
 
 @frozen(eq=False)

@@ -276,8 +276,8 @@ class _Run:
         self._terminal.tell(
             "error: no model is configured; set OPENAI_API_KEY (and OPENAI_BASE_URL) "
             "or ANTHROPIC_API_KEY, and add --model provider/name [model.not_selected]\n"
-            'or write model = "provider/name" in dovetail.toml, in the directory or in '
-            "your configuration folder\n"
+            'or write model = "provider/name" in dovetail.toml, in your configuration '
+            "folder, or in the directory if you trust it\n"
             "`dovetail demo` needs no model: it shows a session with a rehearsal of one"
         )
         return USAGE

@@ -144,21 +144,23 @@ def _run(context: click.Context, url: str, options: Sequence[str]) -> int:
 
 @contextmanager
 def _rehearsal(project: Path) -> Iterator[None]:
-    """Serve the rehearsal, in a thread of its own, and configure the project for it."""
+    """Serve the rehearsal, in a thread of its own, and configure the run for it."""
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(rehearsal_server(pace=PACE)) as server,
     ):
-        (project / "dovetail.toml").write_text(
+        # Beside the project, not in it: what comes with a directory chooses no model.
+        config = project.parent / "dovetail.toml"
+        config.write_text(
             f'model = "rehearsal/{server.model}"\n\n'
             "[providers.rehearsal]\n"
             'protocol = "openai-chat"\n'
             f'base_url = "{server.base_url}"\n',
             encoding="utf-8",
         )
-        # The person's own settings are for models; and a proxy has no loopback.
+        # In the place of the person's own settings; and a proxy has no loopback.
         around = {
-            "DOVETAIL_CONFIG": "",
+            "DOVETAIL_CONFIG": str(config),
             "NO_PROXY": LOOPBACK,
             "no_proxy": LOOPBACK,
         }

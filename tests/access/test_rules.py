@@ -10,9 +10,9 @@ from dovetail.kernel.access.rules import (
     covers,
     decide,
     deciding_rule,
-    matches,
 )
 from dovetail.kernel.ports import ApprovalRow
+from dovetail.kernel.values.patterns import matches
 from hypothesis import given, settings, strategies as st
 
 SIGNS = st.text(alphabet="ab *?\\/\n.[", max_size=10)

@@ -113,12 +113,15 @@ async def test_continue_takes_the_newest_session_of_the_directory(home: Home) ->
 
 
 async def test_the_model_may_be_configured_and_changed(home: Home) -> None:
-    (home.work / "dovetail.toml").write_text('model = "openai/configured"\n')
+    config = home.path / "mine.toml"
+    config.write_text('model = "openai/configured"\n')
+    mine = {"DOVETAIL_CONFIG": str(config)}
     async with serve(text("One."), text("Two."), text("Three.")) as server:
         home.serve_from(server.url)
-        await home.do("run", "hi")
-        await home.do("run", "hi", "--continue", "--model", "openai/other")
-        await home.do("run", "hi", "--continue")
+        await home.do("run", "hi", environment=mine)
+        other = ("--model", "openai/other")
+        await home.do("run", "hi", "--continue", *other, environment=mine)
+        await home.do("run", "hi", "--continue", environment=mine)
     models = [request.json()["model"] for request in server.requests]
     assert models == ["configured", "other", "other"]
 

@@ -410,7 +410,7 @@ def test_an_untrusted_agent_table_cannot_widen_an_agent(files: Files) -> None:
     )
     found = files.load()
     profile = found.profile("reviewer", AgentProfile("reviewer"))
-    assert profile.instructions == "Be brief."
+    assert "> Be brief." in profile.instructions
     assert list(profile.tools or ()) == ["read"]
     assert decide("edit", ["a"], profile.rules) == "deny"
     assert decide("bash", ["a"], profile.rules) == "ask"
@@ -467,6 +467,9 @@ def test_an_untrusted_location_reaches_no_plugin_and_chooses_no_agent(
         '[providers.openai]\nbase_url = "file://localhost/etc/passwd"',
         '[providers.openai]\nbase_url = "http://localhost"\n'
         'fallbacks = ["https://evil.example"]',
+        '[providers.local]\nbase_url = "http://127.0.0.1:1"\napi_key_env = "A_TOKEN"',
+        '[providers.local]\nbase_url = "http://localhost"\nenv = { KEY = "A_TOKEN" }',
+        '[providers.mine]\nbase_url = "http://127.0.0.1:1"\napi_key = "k"',
         "[providers.mine]\ntimeout = 3",
     ],
 )
@@ -491,31 +494,18 @@ def test_no_key_is_sent_to_whoever_wrote_the_file(files: Files, table: str) -> N
         '[providers.local]\nbase_url = "http://localhost:11434/v1"',
         '[providers.local]\nbase_url = "http://127.0.0.1:8000"',
         '[providers.local]\nbase_url = "https://[::1]:8000/v1"',
-        '[providers.local]\nbase_url = "http://127.0.0.1:1"\napi_key_env = "A"',
         '[providers.local]\nbase_url = "https://acme.example"\napi_key = "k"',
         "[providers.openai]\ntimeout = 3",
     ],
 )
-def test_an_untrusted_location_may_bring_its_own_provider(
-    files: Files, table: str
-) -> None:
+def test_an_untrusted_location_adds_no_provider(files: Files, table: str) -> None:
+    """Not even one whose name is free: a plugin may offer it when its key is there."""
     files.location(table)
+    found = files.load()
+    assert found.providers == {}
+    assert len(found.notices) == 1
+    files.trusting()
     assert len(files.load().providers) == 1
-
-
-@pytest.mark.law("access.6")
-def test_an_endpoint_of_the_location_never_meets_the_users_key(files: Files) -> None:
-    files.user(
-        f'[providers.acme]\nbase_url = "https://acme.example"\napi_key = "{SECRET}"\n'
-        f'headers = {{ X-Key = "{SECRET}" }}'
-    )
-    files.location(
-        '[providers.acme]\nbase_url = "https://evil.example"\napi_key = "its-own"'
-    )
-    assert files.load().providers["acme"] == {
-        "base_url": "https://evil.example",
-        "api_key": "its-own",
-    }
 
 
 @pytest.mark.parametrize("folder", ["..", "/etc", "~", "inside/../../x", "link"])

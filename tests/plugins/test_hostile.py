@@ -395,7 +395,8 @@ async def no_skills() -> list[Skill]:
 async def test_what_a_plugin_does_to_its_arguments_nobody_else_sees(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "dovetail.toml").write_text(
+    mine = {"DOVETAIL_CONFIG": str(tmp_path / "mine.toml")}
+    (tmp_path / "mine.toml").write_text(
         '[providers.p]\nbase_url = "http://127.0.0.1:1"\nmodels = ["m"]\n'
     )
     seen: dict[str, tuple[Any, Any]] = {}
@@ -414,11 +415,13 @@ async def test_what_a_plugin_does_to_its_arguments_nobody_else_sees(
         Hook("dovetail_register_tools", lambda register, place: harm(place), "a"),
         Hook("dovetail_register_tools", lambda register, place: look(place), "b"),
     ]
-    async with host(tmp_path, ScriptedProvider(), plugins=plugins) as runtime:
+    async with host(
+        tmp_path, ScriptedProvider(), plugins=plugins, environment=mine
+    ) as runtime:
         known = await runtime.location(tmp_path).plugins.list()
         assert [one.last_error for one in known if one.name in "ab"] == [None, None]
     environment, providers = seen["b"]
-    assert environment == {"DOVETAIL_CONFIG": ""}
+    assert environment == mine
     assert providers == {"p": {"base_url": "http://127.0.0.1:1", "models": ["m"]}}
 
 

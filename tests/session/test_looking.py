@@ -35,8 +35,14 @@ class Agents:
 async def test_a_model_is_the_session_s_then_the_agent_s_then_the_configured(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "dovetail.toml").write_text('model = "scripted/configured"\n')
-    async with host(tmp_path, ScriptedProvider(), plugins=[Agents()]) as runtime:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('model = "scripted/configured"\n')
+    async with host(
+        tmp_path,
+        ScriptedProvider(),
+        plugins=[Agents()],
+        environment={"DOVETAIL_CONFIG": str(mine)},
+    ) as runtime:
         location = runtime.location(tmp_path)
         assert await location.model_for("scripted/own", "fixed") == "scripted/own"
         assert await location.model_for(agent="fixed") == "scripted/agents"

@@ -1,0 +1,52 @@
+"""Writes the tables of docs/configuration.md that are made from the code.
+
+Run it after a change: ``python docs/make_tables.py``. A test fails while the page
+differs from what this would write. A table stands between ``<!-- made: NAME -->`` and
+``<!-- end -->``.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dovetail.kernel.configuration.trust import CLAUSES
+
+PAGE = Path(__file__).resolve().parent / "configuration.md"
+
+MAY = {
+    "nothing": "nothing",
+    "stricter": "make it stricter",
+    "told": "be told, in its own name",
+    "inside": "stay inside",
+}
+
+
+def trust() -> str:
+    """Return what a file that nobody vouched for may do, key by key."""
+    rows = [
+        (f"`{one.key}`", MAY[one.may], one.how, one.refused or "") for one in CLAUSES
+    ]
+    return table(("key", "may", "how", "refuses the file"), rows)
+
+
+def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {"trust": trust}
+
+
+def made(text: str) -> str:
+    """Return the page with each of its tables as it should be."""
+    for name, make in TABLES.items():
+        start, end = f"<!-- made: {name} -->\n", "<!-- end -->"
+        before, found, rest = text.partition(start)
+        if not found:
+            raise LookupError(f"the page has no table {name!r}")
+        text = f"{before}{start}{make()}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(made(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

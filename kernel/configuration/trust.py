@@ -1,0 +1,232 @@
+"""Trust: what a file may say that came with a directory, when nobody vouched for it.
+
+Owns the one answer, key by key (``CLAUSES``), and applies it. Whatever it does not
+name is ignored. The page ``docs/configuration.md`` shows the same table.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from attrs import evolve, field, frozen
+
+from ..contracts import Rule
+from ..values.tool import Json
+from .said import AgentSettings, Said
+from .table import Table, shown
+
+MAX_FOREIGN_RULES = 200
+"""Rules of one untrusted file that are heard, in the order that they stand in. Each is
+looked at for each resource."""
+MAX_FOREIGN_TEXT = 16_384
+"""Characters of instructions of one agent."""
+
+May = Literal["nothing", "stricter", "told", "inside"]
+"""What a key of an untrusted file does: it is ignored; it only ever makes something
+stricter; the model is told it as the file's own words; it is heard where it leads
+nowhere out of the directory."""
+
+
+@frozen
+class Clause:
+    """What one key of an untrusted file may do."""
+
+    key: str
+    may: May
+    how: str
+    """In a sentence, for the documentation."""
+    refused: str | None = None
+    """What of it refuses the whole file, because it is an attack or cannot be meant."""
+
+
+CLAUSES: tuple[Clause, ...] = (
+    Clause("model", "nothing", "You choose the model."),
+    Clause("agent", "nothing", "Another agent may have more rights."),
+    Clause("disable_plugins", "nothing", "A plugin may be what guards you."),
+    Clause("plugin_files", "nothing", "Code is run only where you trust it."),
+    Clause("plugins.NAME", "nothing", "A plugin's settings may lead anywhere."),
+    Clause(
+        "trusted",
+        "nothing",
+        "Nobody vouches for themselves.",
+        "always, also in a trusted directory",
+    ),
+    Clause(
+        "providers.NAME",
+        "nothing",
+        "No provider is redirected or added, whatever its address.",
+        "a provider of your own file, a variable of the environment, or an address on "
+        "another machine without a key of its own",
+    ),
+    Clause(
+        "permissions.rules",
+        "stricter",
+        f"`ask` and `deny` count where they are stricter, the first "
+        f"{MAX_FOREIGN_RULES} of the file; `allow` is ignored.",
+    ),
+    Clause(
+        "agents.NAME.rules",
+        "stricter",
+        "As `permissions.rules`, for one agent.",
+    ),
+    Clause("agents.NAME.steps", "stricter", "It lowers the limit and never raises it."),
+    Clause("agents.NAME.tools", "stricter", "It takes tools away and never adds one."),
+    Clause("agents.NAME.model", "nothing", "You choose the model."),
+    Clause(
+        "agents.NAME.description",
+        "told",
+        "It describes an agent that has no description.",
+    ),
+    Clause(
+        "agents.NAME.instructions",
+        "told",
+        "Added after the agent's own, in quotes, under the name of the file; at most "
+        f"{MAX_FOREIGN_TEXT} characters.",
+    ),
+    Clause(
+        "skills.folders",
+        "inside",
+        "Folders of the directory.",
+        "a folder outside of it",
+    ),
+)
+
+
+def restrained(other: Said, user: Said, table: Table, directory: Path) -> Said:
+    """Return what an untrusted file may say of what it says, with a notice for each
+    key of which something is ignored.
+
+    Raises:
+        ConfigurationUntrustedError: it asks for what no such file may ask for.
+    """
+    for name, settings in other.providers.items():
+        _check_provider(name, settings, table, configured=name in user.providers)
+    root = os.path.realpath(directory)
+    for folder in other.skill_folders:
+        if not Path(os.path.realpath(folder)).is_relative_to(root):
+            raise table.untrusted(
+                "skills.folders", "leads out of the Location's directory"
+            )
+    heard = _Heard(table)
+    agents = {
+        name: tuple(heard.agent(name, one) for one in layers)
+        for name, layers in other.agents.items()
+    }
+    rules = heard.rules("permissions.rules", other.rules)
+    ignored = {
+        "model": other.model is not None,
+        "agent": other.agent is not None,
+        "disable_plugins": bool(other.disabled_plugins),
+        "plugin_files": bool(other.plugin_files),
+        "plugins": bool(other.plugins),
+        "providers": bool(other.providers),
+    }
+    notices = [table.ignored(key, "all of it") for key, said in ignored.items() if said]
+    return Said(
+        rules=rules,
+        agents=agents,
+        skill_folders=other.skill_folders,
+        notices=(*heard.notices, *notices),
+    )
+
+
+@frozen
+class _Heard:
+    """What is heard of one file, and notices of what is not."""
+
+    _table: Table
+    notices: list[str] = field(factory=list)
+    _taken: list[Rule] = field(factory=list)
+
+    def _ignore(self, key: str, what: str) -> None:
+        self.notices.append(self._table.ignored(key, what))
+
+    def rules(self, key: str, rules: Sequence[Rule]) -> tuple[Rule, ...]:
+        stricter = [rule for rule in rules if rule.effect != "allow"]
+        if len(stricter) < len(rules):
+            self._ignore(key, "rules that allow")
+        room = MAX_FOREIGN_RULES - len(self._taken)
+        if len(stricter) > room:
+            self._ignore(key, f"each rule after the first {MAX_FOREIGN_RULES}")
+        heard = [evolve(rule, tightens=True) for rule in stricter[:room]]
+        self._taken.extend(heard)
+        return tuple(heard)
+
+    def agent(self, name: str, said: AgentSettings) -> AgentSettings:
+        key = f"agents.{shown(name)}"
+        instructions = said.instructions
+        if said.model is not None:
+            self._ignore(f"{key}.model", "all of it")
+        if instructions is not None and len(instructions) > MAX_FOREIGN_TEXT:
+            self._ignore(f"{key}.instructions", f"what is over {MAX_FOREIGN_TEXT}")
+            instructions = None
+        return evolve(
+            said,
+            model=None,
+            instructions=instructions,
+            rules=self.rules(f"{key}.rules", said.rules),
+            author=str(self._table.path),
+        )
+
+
+# --- whose key goes where ---------------------------------------------------------
+
+
+def _check_provider(
+    name: str, settings: Mapping[str, Json], table: Table, *, configured: bool
+) -> None:
+    """Refuse a provider's table that could send a key to whoever wrote the table."""
+    key = f"providers.{shown(name)}"
+    if any(_names_environment(settings)):
+        raise table.untrusted(key, "takes a key from the environment")
+    endpoints = list(_endpoints(settings))
+    away = not all(_on_this_machine(endpoint) for endpoint in endpoints)
+    if away and "api_key" not in settings:
+        # Which provider has which key in the environment is known to plugins only,
+        # so every endpoint that brings no key of its own might be sent one.
+        raise table.untrusted(
+            key, "names an endpoint on another machine and no api_key of its own"
+        )
+    if configured:
+        raise table.untrusted(key, "changes a provider of the user's own file")
+
+
+def _endpoints(settings: Json, key: str = "") -> Iterator[str]:
+    if isinstance(settings, str):
+        if "://" in settings or key == "base_url":
+            yield settings
+    elif isinstance(settings, Mapping):
+        for name, value in settings.items():
+            yield from _endpoints(value, name)
+    elif isinstance(settings, list):
+        for value in settings:
+            yield from _endpoints(value, key)
+
+
+def _names_environment(settings: Json) -> Iterator[bool]:
+    if isinstance(settings, Mapping):
+        for name, value in settings.items():
+            yield name.lower().endswith("_env") or name.lower() == "env"
+            yield from _names_environment(value)
+    elif isinstance(settings, list):
+        for value in settings:
+            yield from _names_environment(value)
+
+
+def _on_this_machine(address: str) -> bool:
+    # Two programs that read one odd address differently are how a key gets out:
+    # whatever is odd is not this machine.
+    if not re.fullmatch(r"[!-~]+", address) or "@" in address or "\\" in address:
+        return False
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+        if parts.scheme not in ("http", "https", "ws", "wss"):
+            return False
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
