@@ -11,7 +11,7 @@ from dovetail.kernel.testing.memory_store import open_memory_store
 from dovetail.kernel.upkeep.rebuild import rebuild
 from dovetail.kernel.upkeep.replay import Export, Replay
 from dovetail.kernel.upkeep.verification import verify
-from dovetail.kernel.values.events import encoding, event as declared
+from dovetail.kernel.values.events import declaring as declared, encoding
 from support.logs import created, log_on
 
 
@@ -98,8 +98,8 @@ async def test_a_chain_with_a_hole_and_an_upcaster_that_breaks_are_reported(
     def break_(_: object) -> dict[str, object]:
         raise LookupError("no such field")
 
-    monkeypatch.setitem(declared._UPCASTERS, ("test.weather", 1), break_)
-    monkeypatch.delitem(declared._UPCASTERS, ("test.weather", 2))
+    monkeypatch.setitem(declared.UPCASTERS, ("test.weather", 1), break_)
+    monkeypatch.delitem(declared.UPCASTERS, ("test.weather", 2))
 
     events = [event async for event in Tail(log, "s", 0, follow=False)]
     failures = [e.failure.code for e in events if isinstance(e, UnreadableEvent)]

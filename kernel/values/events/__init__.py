@@ -13,12 +13,7 @@ from .context import (
     EpochStarted as EpochStarted,
     NoticeAdded as NoticeAdded,
 )
-from .encoding import (
-    decode_event as decode_event,
-    encode_event as encode_event,
-    stamped as stamped,
-)
-from .event import (
+from .declaring import (
     ENVELOPE as ENVELOPE,
     Event as Event,
     Retention as Retention,
@@ -26,6 +21,11 @@ from .event import (
     event as event,
     kinds as kinds,
     upcaster as upcaster,
+)
+from .encoding import (
+    decode_event as decode_event,
+    encode_event as encode_event,
+    stamped as stamped,
 )
 from .execution import (
     ContinuationAccepted as ContinuationAccepted,

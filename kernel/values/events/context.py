@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from ..ids import MessageId
-from .event import Event, event
+from .declaring import Event, event
 
 
 @event("context.epoch_started", retention="transcript")

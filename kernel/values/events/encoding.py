@@ -8,7 +8,7 @@ import orjson
 from ..codec import dumps, from_json, loads, unstructure_without_defaults
 from ..errors import EventDamagedError, EventKindError, EventVersionError
 from ..shortcut import changed, shortcut
-from .event import ENVELOPE, KINDS, UPCASTERS, Event
+from .declaring import ENVELOPE, KINDS, UPCASTERS, Event
 
 _UNSTRUCTURE: dict[type[Event], Callable[[Event], dict[str, Any]]] = {}
 

@@ -8,7 +8,7 @@ from attrs import field, frozen
 from ..ids import MessageId
 from ..messages import Usage
 from ..tool import Failure, Json
-from .event import Event, event
+from .declaring import Event, event
 
 OutcomeStatus = Literal["succeeded", "failed", "interrupted", "paused"]
 

@@ -4,7 +4,7 @@ from attrs import frozen
 
 from ..ids import MessageId
 from ..prompt import Budget, Delivery, Prompt
-from .event import Event, event
+from .declaring import Event, event
 
 
 @event("prompt.admitted", retention="transcript")

@@ -7,7 +7,7 @@ from attrs import frozen
 from ..codec import converter
 from ..ids import MessageId, SessionId
 from ..tool import Json
-from .event import Event
+from .declaring import Event
 
 
 @frozen

@@ -3,7 +3,7 @@
 from attrs import frozen
 
 from ..tool import Failure
-from .event import Event, event
+from .declaring import Event, event
 
 
 @event("plugin.disabled")

@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from ..ids import MessageId, RequestId
 from ..tool import Json
-from .event import Event, event
+from .declaring import Event, event
 
 PermissionReply = Literal["once", "always", "reject"]
 """What a person says to a permission request."""

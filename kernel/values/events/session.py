@@ -4,7 +4,7 @@ from attrs import frozen
 
 from ..prompt import Budget
 from ..tool import Failure
-from .event import Event, Retention, event
+from .declaring import Event, Retention, event
 
 
 @event("session.created")

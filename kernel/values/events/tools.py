@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from ..ids import MessageId
 from ..tool import Content, EffectClass, Failure, Json
-from .event import Event, event
+from .declaring import Event, event
 
 
 @event("tool.called", retention="transcript")
