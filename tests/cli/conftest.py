@@ -1,12 +1,13 @@
 """A home for each test of the command line."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from dovetail.plugins.cli.program import run_program
 from support.commands import Done, Home
+from support.zygote import Zygote
 
 
 @pytest.fixture
@@ -16,9 +17,16 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    zygote = Zygote()
+    yield zygote
+    zygote.close()
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path)
+def home(tmp_path: Path, zygote: Zygote) -> Home:
+    return Home(tmp_path, zygote)
 
 
 @pytest.fixture

@@ -5,12 +5,15 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import click
 import pytest
 from dovetail.kernel import Command, Register, hookimpl, load_plugins
 from dovetail.plugins.cli import program
 from dovetail.plugins.cli.plugin import plugin as cli
-from support.commands import Done, Home
+from support.bounds import HANG
+from support.commands import MODEL, Done, Home, text
+from support.replay import serve
 
 
 @pytest.fixture
@@ -102,6 +105,48 @@ def test_a_command_is_loaded_only_when_it_is_wanted(
     done = do("hello", "you")
     assert (done.code, done.out) == (7, "hello you\n")
     assert loaded == ["hello", "hello"]
+
+
+# --- as a program -----------------------------------------------------------------
+
+
+async def test_each_command_does_in_a_new_process_what_it_does_in_a_fork(
+    home: Home,
+) -> None:
+    """All other tests run commands in this process, or in forks of another."""
+
+    async def real(*arguments: str) -> Done:
+        done = await anyio.run_process(
+            [sys.executable, "-m", "dovetail.plugins.cli", *arguments],
+            check=False,
+            cwd=home.work,
+            env=home.environment,
+        )
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    with anyio.fail_after(2 * HANG):
+        async with serve(text("Hello.")) as server:
+            home.serve_from(server.url)
+            assert await real("run", "hi", "--model", MODEL) == Done(0, "Hello.\n", "")
+        [session] = (await real("sessions", "--json")).lines()
+        for command in (
+            ("sessions",),
+            ("show", session["id"]),
+            ("log", session["id"]),
+            ("export", session["id"]),
+            ("verify",),
+            ("prune", session["id"]),
+        ):
+            done = await real(*command)
+            assert done.code == 0
+            assert done == await home.do(*command)
+        # It tells how long things took.
+        assert (await real("plugins", "list")).code == 0
+        exported = home.work / "exported.jsonl"
+        exported.write_text((await home.do("export", session["id"])).out)
+        elsewhere = f"sqlite:///{home.path / 'other.db'}"
+        assert (await real("import", exported.name, "--db", elsewhere)).code == 0
+        assert (await home.do("sessions", "--db", elsewhere)).code == 0
 
 
 # --- problems ---------------------------------------------------------------------

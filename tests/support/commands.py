@@ -1,4 +1,4 @@
-"""The command line as a child process: watched, interrupted, and at a terminal.
+"""The command line as a process: watched, interrupted, and at a terminal.
 
 Each child has a home of its own in which nothing is configured, and one database.
 """
@@ -7,11 +7,10 @@ import json
 import os
 import pty
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import anyio
@@ -19,6 +18,7 @@ from attrs import frozen
 
 from support.bounds import HANG
 from support.replay import Answer, sse
+from support.zygote import Forked, Zygote
 
 MODEL = "openai/m"
 
@@ -39,7 +39,7 @@ class Done:
 class Home:
     """A person's home: a working directory, a database, an environment."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, zygote: Zygote) -> None:
         self.path = path
         self.work = path / "work"
         self.work.mkdir()
@@ -58,13 +58,11 @@ class Home:
             "DOVETAIL_DB": self.url,
             "OPENAI_API_KEY": "sk-test",
         }
+        self._zygote = zygote
 
     def serve_from(self, url: str) -> None:
         """Let the provider ``openai`` be the server at this URL."""
         self.environment["OPENAI_BASE_URL"] = f"{url}/v1"
-
-    def _command(self, arguments: tuple[str, ...]) -> list[str]:
-        return [sys.executable, "-m", "dovetail.plugins.cli", *arguments]
 
     async def do(
         self,
@@ -73,41 +71,58 @@ class Home:
         environment: Mapping[str, str | None] = {},
     ) -> Done:
         """Run a command to its end."""
-        with anyio.fail_after(HANG):
-            done = await anyio.run_process(
-                self._command(arguments),
-                input=input,
-                check=False,
-                cwd=self.work,
-                env=self._environment(environment),
-            )
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
-
-    def _environment(self, changes: Mapping[str, str | None]) -> dict[str, str]:
-        merged = {**self.environment, **changes}
-        return {name: value for name, value in merged.items() if value is not None}
+        with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+            given.write(input)
+            given.seek(0)
+            streams = given.fileno(), out.fileno(), err.fileno()
+            with anyio.fail_after(HANG):
+                async with self._forked(arguments, streams, environment) as process:
+                    code = await process.wait()
+            out.seek(0)
+            err.seek(0)
+            return Done(code, out.read().decode(), err.read().decode())
 
     @asynccontextmanager
-    async def started(
-        self, *arguments: str, stdout: int = subprocess.PIPE
-    ) -> AsyncGenerator["Child", None]:
-        """Run a command and watch it; it is killed on leaving if it still runs."""
-        process = await anyio.open_process(
-            self._command(arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
+    async def _forked(
+        self,
+        arguments: tuple[str, ...],
+        streams: tuple[int, int, int],
+        environment: Mapping[str, str | None] = {},
+        **options: bool,
+    ) -> AsyncGenerator[Forked, None]:
+        """Start a command; it is killed on leaving if it still runs."""
+        merged = {**self.environment, **environment}
+        process = await self._zygote.fork(
+            arguments,
+            streams,
             cwd=self.work,
-            env=self.environment,
+            environment={k: v for k, v in merged.items() if v is not None},
+            **options,
         )
-        child = Child(process)
         try:
-            with anyio.fail_after(HANG):
-                yield child
+            yield process
         finally:
             with anyio.CancelScope(shield=True):
                 if process.returncode is None:
                     process.kill()
                 await process.aclose()
+
+    @asynccontextmanager
+    async def started(
+        self, *arguments: str, stdout: int | None = None
+    ) -> AsyncGenerator["Child", None]:
+        """Run a command and watch it; it is killed on leaving if it still runs.
+
+        Without ``stdout``, what it says is read by the Child.
+        """
+        with Pipe() as out, Pipe() as err, TemporaryFile() as nothing:
+            said = out.writing if stdout is None else stdout
+            streams = nothing.fileno(), said, err.writing
+            async with self._forked(arguments, streams) as process:
+                out.close_writing()
+                err.close_writing()
+                with anyio.fail_after(HANG):
+                    yield Child(process, out, err)
 
     @asynccontextmanager
     async def at_terminal(
@@ -116,42 +131,61 @@ class Home:
         """Run a command at a terminal of its own."""
         master, slave = pty.openpty()
         try:
-            process = await anyio.open_process(
-                self._command(arguments),
-                stdin=slave,
-                stdout=slave,
-                stderr=slave,
-                cwd=self.work,
-                env=self._environment(environment),
-                start_new_session=True,
-            )
+            async with self._forked(
+                arguments, (slave, slave, slave), environment, own_session=True
+            ) as process:
+                os.close(slave)
+                slave = -1
+                person = AtTerminal(process, master)
+                with anyio.move_on_after(HANG) as limit:
+                    yield person
+                assert not limit.cancelled_caught, f"it hangs, showing {person.shown}"
         finally:
-            os.close(slave)
-        try:
-            person = AtTerminal(process, master)
-            with anyio.move_on_after(HANG) as limit:
-                yield person
-            assert not limit.cancelled_caught, f"it hangs, showing {person.shown}"
-        finally:
-            with anyio.CancelScope(shield=True):
-                if process.returncode is None:
-                    process.kill()
-                await process.aclose()
+            if slave >= 0:
+                os.close(slave)
             os.close(master)
+
+
+class Pipe:
+    """What a command says, as it says it."""
+
+    def __init__(self) -> None:
+        self._reading, self.writing = os.pipe()
+
+    def close_writing(self) -> None:
+        """Let go of the end of the one who writes, who has got his own by now."""
+        os.close(self.writing)
+        self.writing = -1
+
+    async def read(self) -> str:
+        """Return something, or nothing at the end."""
+        await anyio.wait_readable(self._reading)
+        # In tests what is said at once also comes at once: no character is cut.
+        return os.read(self._reading, 65536).decode()
+
+    def __enter__(self) -> "Pipe":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._reading)
+        if self.writing >= 0:
+            os.close(self.writing)
 
 
 class Child:
     """A command that runs."""
 
-    def __init__(self, process: anyio.abc.Process) -> None:
+    def __init__(self, process: Forked, out: Pipe, err: Pipe) -> None:
         self.process = process
         self.out = ""
+        self._out, self._err = out, err
 
     async def until(self, text: str) -> str:
         """Read until a text was written to standard output; return all of it."""
-        assert self.process.stdout is not None
         while text not in self.out:
-            self.out += (await self.process.stdout.receive()).decode()
+            more = await self._out.read()
+            assert more, f"it ended, having said {self.out}"
+            self.out += more
         return self.out
 
     def send(self, number: signal.Signals) -> None:
@@ -160,20 +194,18 @@ class Child:
 
     async def end(self) -> Done:
         """Wait for the end."""
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        err = b""
-        async for data in self.process.stderr:
-            err += data
-        async for data in self.process.stdout:
-            self.out += data.decode()
-        return Done(await self.process.wait(), self.out, err.decode())
+        err = ""
+        while more := await self._err.read():
+            err += more
+        while more := await self._out.read():
+            self.out += more
+        return Done(await self.process.wait(), self.out, err)
 
 
 class AtTerminal:
     """A command that runs at a terminal, where all it writes is one text."""
 
-    def __init__(self, process: anyio.abc.Process, master: int) -> None:
+    def __init__(self, process: Forked, master: int) -> None:
         self.process = process
         self.shown = ""
         self._master = master

@@ -1,0 +1,240 @@
+"""A process that has imported the command line, and forks one process per command.
+
+Most of what a command costs is that Python starts and imports. A fork of this process
+is a real one, with its own streams, signals, terminal and end, and costs a hundredth.
+What is wrong with starting and importing itself is found where real ones are started.
+
+This file is run by ``Zygote``, and is its other half as well. For each command it is
+sent the order, what will be standard input, output and error, and a socket, on which
+it answers with the process id, and with the exit code at the end.
+"""
+
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+# --- those who order --------------------------------------------------------------
+
+POSSIBLE = hasattr(os, "pidfd_open")
+"""Elsewhere each command is started for itself."""
+
+
+class Zygote:
+    """The process that forks."""
+
+    def __init__(self) -> None:
+        self._channel, other = socket.socketpair()
+        self._told = tempfile.TemporaryFile()  # noqa: SIM115 - until it is closed
+        with other:
+            self._process = subprocess.Popen(
+                # Its own folder is none to import from.
+                [sys.executable, "-P", __file__, str(other.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=self._told,
+                stderr=self._told,
+                pass_fds=[other.fileno()],
+                # A signal for those who test is none for it.
+                start_new_session=True,
+            )
+
+    def close(self) -> None:
+        """End it; its children go on."""
+        self._channel.close()
+        self._process.wait()
+        self._told.close()
+
+    async def fork(
+        self,
+        arguments: Sequence[str],
+        streams: Sequence[int],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str],
+        own_session: bool = False,
+    ) -> "Forked":
+        """Run a command; ``streams`` are its standard input, output and error."""
+        order = {
+            "arguments": list(arguments),
+            "cwd": str(cwd),
+            "environment": dict(environment),
+            "own_session": own_session,
+        }
+        talk, other = socket.socketpair()
+        with other, tempfile.TemporaryFile() as file:
+            file.write(json.dumps(order).encode())
+            file.seek(0)
+            descriptors = [file.fileno(), *streams, other.fileno()]
+            socket.send_fds(self._channel, [b"!"], descriptors)
+        talk.setblocking(False)
+        forked = Forked(talk)
+        try:
+            forked.pid = int(await forked.hear())
+        except EOFError:
+            self._told.seek(0)
+            raise RuntimeError(self._told.read().decode()) from None
+        return forked
+
+
+class Forked:
+    """A process, of which its parent tells."""
+
+    pid: int
+
+    def __init__(self, talk: socket.socket) -> None:
+        self.returncode: int | None = None
+        self._talk = talk
+        self._heard = b""
+
+    async def hear(self) -> bytes:
+        """Return the next line that its parent says.
+
+        Raises:
+            EOFError: it says nothing more.
+        """
+        while b"\n" not in self._heard:
+            await anyio.wait_readable(self._talk)
+            if not (data := self._talk.recv(64)):
+                raise EOFError
+            self._heard += data
+        line, _, self._heard = self._heard.partition(b"\n")
+        return line
+
+    async def wait(self) -> int:
+        """Wait for its end and return the exit code; a signal is a negative one."""
+        if self.returncode is None:
+            self.returncode = int(await self.hear())
+        return self.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+    async def aclose(self) -> None:
+        """Wait for the end of what was killed or has ended, and let go of it."""
+        with suppress(EOFError):
+            await self.wait()
+        self._talk.close()
+
+
+# --- the process itself -----------------------------------------------------------
+
+
+def main() -> None:
+    """Fork whatever is ordered, until nobody is left to order anything.
+
+    Returns in each child too, to run its command: it ends as every program does.
+    """
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    warm_up()
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    talks: dict[int, tuple[int, int]] = {}
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor != channel.fileno():
+                pid, talk = talks.pop(descriptor)
+                poll.unregister(descriptor)
+                os.close(descriptor)
+                _, status = os.waitpid(pid, 0)
+                tell(talk, os.waitstatus_to_exitcode(status))
+                os.close(talk)
+                continue
+            signs, descriptors, _, _ = socket.recv_fds(channel, 1, 5)
+            if not signs:
+                return None
+            order, *streams, talk = descriptors
+            pid = os.fork()
+            if pid == 0:
+                # Closed in a moment, and not again by whoever sweeps up.
+                channel.detach()
+                return be(json.loads(os.fdopen(order, "rb").read()), streams)
+            for given in (order, *streams):
+                os.close(given)
+            watched = os.pidfd_open(pid)
+            poll.register(watched, select.POLLIN)
+            talks[watched] = pid, talk
+            tell(talk, pid)
+
+
+def tell(talk: int, number: int) -> None:
+    with suppress(BrokenPipeError):
+        os.write(talk, b"%d\n" % number)
+
+
+def warm_up() -> None:
+    """Do once what every command would do, as far as it does not depend on it."""
+    import dovetail.builtin_tools
+    import dovetail.kernel
+    import dovetail.plugins
+    import dovetail.storage
+    from dovetail.plugins.cli.program import run_program
+
+    for top in (
+        dovetail.kernel,
+        dovetail.storage,
+        dovetail.builtin_tools,
+        dovetail.plugins,
+    ):
+        for found in pkgutil.walk_packages(top.__path__, f"{top.__name__}."):
+            if not {"testing", "__main__"} & set(found.name.split(".")):
+                importlib.import_module(found.name)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.clear()
+        os.environ["HOME"] = folder
+        # The event loop and the database, whose parts come when they are wanted.
+        assert run_program(["sessions", "--db", f"sqlite:///{folder}/s.db"]) == 0
+    for thread in threading.enumerate():
+        # A fork has none but the one that forks.
+        if thread is not threading.main_thread():
+            thread.join()
+    gc.freeze()
+
+
+def be(order: Any, streams: Sequence[int]) -> None:
+    """Become the process that runs a command."""
+    if order["own_session"]:
+        os.setsid()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.chdir(order["cwd"])
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    tempfile.tempdir = None
+    time.tzset()
+    sys.argv[1:] = order["arguments"]
+    # As in a new process, where nobody knows the streams of the one before.
+    sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+    from dovetail.plugins.cli import main as command_line
+
+    command_line()
+
+
+if __name__ == "__main__":
+    main()
