@@ -169,7 +169,8 @@ _Segment = Callable[[str], object] | None
 
 
 def _segment(part: str) -> _Segment:
-    return None if part == "**" else _glob(part)
+    # More than two mean no more, as with git.
+    return None if part.strip("*") == "" and len(part) > 1 else _glob(part)
 
 
 def _glob(text: str) -> Callable[[str], object]:

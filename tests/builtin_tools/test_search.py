@@ -662,6 +662,7 @@ def test_kinds_of_ignore_files_and_hidden_names_weigh_as_with_ripgrep(
         max_size=30,
     )
 )
+@example(["***/?"])
 def test_each_pattern_of_an_ignore_file_means_what_it_means_to_git(
     lines: list[str],
 ) -> None:
