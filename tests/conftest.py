@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from support.corpora import Corpus, find_corpus
 from support.environments import build_wheel
 
@@ -22,6 +23,22 @@ MEMORY = Path("/dev/shm")
 """A file system in memory, where there is one."""
 ENOUGH = 2 << 30
 """Bytes that a run never fills; containers are often given far fewer there."""
+
+
+# The same examples in each run, so that a change is to blame for what it breaks; and
+# none is too slow: machines are busy.
+settings.register_profile(
+    "same",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
+)
+# For those who look for what is not known yet: `pytest --hypothesis-profile=other`.
+settings.register_profile(
+    "other", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
 
 
 # --- how they are run -------------------------------------------------------------
