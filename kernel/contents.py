@@ -266,6 +266,7 @@ from .values.prompt import (
     PromptFile as PromptFile,
 )
 from .values.request import (
+    AnswerLimits as AnswerLimits,
     Finish as Finish,
     FinishReason as FinishReason,
     ModelEvent as ModelEvent,

@@ -106,7 +106,7 @@ def open_runtime(
     goes on in any case, having recorded the Continuation Report. ``lease_seconds`` is
     how long another process waits before it takes over the sessions of one that died.
     ``retry`` says how failed requests are sent again, ``stream_silence`` after how many
-    seconds without a sign a stream counts as broken (None: never).
+    seconds without a sign an answer counts as broken off (None: as its provider says).
     ``location_idle_seconds`` is after how long without use a Location closes (None:
     with the runtime), ``hook_limits`` what plugins may cost before they are disabled.
     ``environment`` stands for ``os.environ``.
@@ -266,6 +266,7 @@ class Runtime:
             self._settings,
         )
         self._tasks.start_soon(self._runner.keep_leases)
+        self._tasks.start_soon(self._runner.silence.watch)
         self._coordinator = Coordinator(self._tasks, self._runner.drain)
         self._sessions = Sessions(self._log, self._coordinator, self._runner)
         try:

@@ -8,9 +8,9 @@ from collections.abc import (
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
-from ..values.request import ModelEvent, ModelInfo, ModelRequest
+from ..values.request import AnswerLimits, ModelEvent, ModelInfo, ModelRequest
 
 
 class ProviderRoute(Protocol):
@@ -48,3 +48,10 @@ class Provider:
     """The models that are known by name."""
     open: bool = True
     """Whether models that are not listed may be asked for too."""
+    silence: float | None = 1800.0
+    """Seconds without an event after which an answer counts as broken off, so that it
+    is asked for again where that may be; None: any time is borne. ``open_runtime`` may
+    say another for all providers. A route that hears of a dead connection sooner ends
+    sooner."""
+    limits: AnswerLimits = field(factory=AnswerLimits)
+    """How much one answer may hold."""

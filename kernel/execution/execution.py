@@ -20,6 +20,7 @@ from ..values.tool import Failure
 from . import ownership
 from .coordinator import Outcome
 from .ownership import DEFAULT_LEASE_SECONDS, Fence, Standing
+from .silence import Silence
 
 
 @frozen
@@ -29,7 +30,8 @@ class ExecutionSettings:
     lease_seconds: float = DEFAULT_LEASE_SECONDS
     retry: RetryPolicy = field(factory=RetryPolicy)
     silence: float | None = None
-    """Seconds without any event after which a stream counts as broken; None: never."""
+    """Seconds without any event after which a stream counts as broken; None: as its
+    provider says."""
 
     @property
     def lease_ms(self) -> int:
@@ -48,6 +50,7 @@ class Execution:
     force: bool
     """Whether at least one request must be made."""
     settings: "ExecutionSettings"
+    silence: Silence
     began: float
     """When it was taken up, by the monotonic clock."""
     seen: Standing
@@ -58,6 +61,8 @@ class Execution:
     """Steps since the last new input."""
     broken: int = 0
     """Answers that broke off in a row."""
+    empty: int = 0
+    """Answers in a row that held neither text nor a call."""
     fence: Fence | None = None
     """Set once execution.started is durable."""
     outcome: Outcome | None = None

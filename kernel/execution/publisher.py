@@ -4,6 +4,9 @@ Owns the parts of one message while they stream. A state machine without I/O: it
 model events and returns the durable events that are complete now, in the order they
 must be stored; when to commit them is the Step's decision. Deltas go to the live feed
 and nowhere else (law events.8).
+
+Every event is checked (``handover``) before anything depends on it, and counted, so
+that no answer costs more than its limits (law execution.9).
 """
 
 from collections.abc import Mapping
@@ -12,11 +15,12 @@ from typing import Literal
 from attrs import define, field
 
 from ..log.live import LiveFeed
-from ..values.codec import clean_text, sanitised
-from ..values.errors import ProviderError
+from ..values.codec import clean_text, dumps, sanitised
+from ..values.errors import ProviderError, ProviderFault
 from ..values.events import Event, LiveDelta, ReasoningEnded, TextEnded
 from ..values.ids import MessageId, SessionId
 from ..values.request import (
+    AnswerLimits,
     Finish,
     ModelEvent,
     ReasoningDelta,
@@ -27,6 +31,7 @@ from ..values.request import (
     ToolInputDelta,
 )
 from ..values.tool import Json
+from .handover import problem_with
 
 
 @define
@@ -48,6 +53,7 @@ class Publisher:
         message_id: MessageId,
         provider: str,
         live: LiveFeed,
+        limits: AnswerLimits | None = None,
     ) -> None:
         self._session_id = session_id
         self._message_id = message_id
@@ -56,9 +62,18 @@ class Publisher:
         # In the order they began, which is the order they are stored in.
         self._parts: dict[tuple[str, str], _Part] = {}
         self._call_ids: set[str] = set()
+        self._limits = limits or AnswerLimits()
+        self._events = 0
+        self._part_count = 0
+        self._sizes = {"text": 0, "reasoning": 0}
+        self._inputs: dict[str, int] = {}
         self.finish: Finish | None = None
         self.brought = False
         """Whether anything came that a watcher may have seen or a log may hold."""
+        self.said = False
+        """Whether there was text that says something, or a call."""
+        self.thought = False
+        """Whether there was reasoning."""
 
     def take(self, event: ModelEvent) -> list[Event]:
         """Take in one event and return what became durable-to-be by it.
@@ -67,26 +82,46 @@ class Publisher:
         parts is kept; the call itself is the Step's to record.
 
         Raises:
-            ProviderError: the stream breaks its contract: something after Finish, a
-                second end of a part, or a call id used twice in one message.
+            ProviderError: ``provider.invalid_output``, naming the event and the rule:
+                it is no model event or one with a wrong value, comes after Finish or
+                after the end of its part, or uses the call id of another call;
+                ``provider.answer_limit``: it goes beyond what an answer may hold.
         """
+        self._events += 1
+        wrong = problem_with(event)
+        if wrong is not None:
+            raise self._invalid(wrong)
         if self.finish is not None:
-            raise self._invalid("it went on after its end")
+            raise self._invalid(
+                f"{type(event).__name__}: nothing may come after Finish"
+            )
+        if self._events > self._limits.events:
+            raise self._beyond(f"{self._limits.events} events")
         self.brought = True
         if isinstance(event, TextDelta):
             self._delta("text", event.part, event.text)
         elif isinstance(event, ReasoningDelta):
             self._delta("reasoning", event.part, event.text)
         elif isinstance(event, ToolInputDelta):
+            self._input(event)
             self._show("tool_input", event.call_id, event.text)
         elif isinstance(event, TextEnd):
-            self._end("text", event.part)
+            self._end("text", event.part, event.metadata)
         elif isinstance(event, ReasoningEnd):
             self._end("reasoning", event.part, event.metadata)
         elif isinstance(event, ToolCall):
             if event.call_id in self._call_ids:
-                raise self._invalid(f"it used the call id {event.call_id!r} twice")
+                raise self._invalid(
+                    f"ToolCall: the call id {event.call_id[:80]!r} was used before"
+                )
+            if len(self._call_ids) >= self._limits.calls:
+                raise self._beyond(f"{self._limits.calls} calls")
+            if len(event.arguments) > self._limits.arguments:
+                raise self._beyond(
+                    f"{self._limits.arguments} characters of arguments of one call"
+                )
             self._call_ids.add(event.call_id)
+            self.said = True
             return self.flush()
         else:
             self.finish = event
@@ -99,12 +134,13 @@ class Publisher:
         for part in self._parts.values():
             text = clean_text("".join(part.pieces))
             if part.what == "text":
-                if text:
+                if text or part.metadata:
                     events.append(
                         TextEnded(
                             session_id=self._session_id,
                             message_id=self._message_id,
                             text=text,
+                            metadata=part.metadata,
                         )
                     )
             elif text or part.metadata:
@@ -122,10 +158,16 @@ class Publisher:
     def _delta(self, what: Literal["text", "reasoning"], name: str, text: str) -> None:
         part = self._parts.get((what, name))
         if part is None:
-            part = self._parts[what, name] = _Part(what)
+            part = self._begin(what, name)
         elif part.ended:
-            raise self._invalid(f"part {name!r} went on after its end")
+            raise self._invalid(
+                f"{what.capitalize()}Delta: part {name[:80]!r} went on after its end"
+            )
+        self._count(what, len(text))
+        self.thought = self.thought or what == "reasoning"
         part.pieces.append(text)
+        if what == "text" and not self.said:
+            self.said = bool(text.strip())
         self._show(what, name, text)
 
     def _end(
@@ -137,9 +179,34 @@ class Publisher:
         part = self._parts.get((what, name))
         if part is None:
             # Reasoning may be all metadata: redacted, or encrypted.
-            part = self._parts[what, name] = _Part(what)
+            part = self._begin(what, name)
         part.ended = True
-        part.metadata = sanitised(metadata or {})
+        part.metadata = sanitised(dict(metadata or {}))
+        if part.metadata:
+            self._count("reasoning", len(dumps(part.metadata)))
+
+    def _begin(self, what: Literal["text", "reasoning"], name: str) -> _Part:
+        self._part_count += 1
+        if self._part_count > self._limits.parts:
+            raise self._beyond(f"{self._limits.parts} parts")
+        part = self._parts[what, name] = _Part(what)
+        return part
+
+    def _count(self, what: Literal["text", "reasoning"], size: int) -> None:
+        self._sizes[what] += size
+        limit = self._limits.text if what == "text" else self._limits.reasoning
+        if self._sizes[what] > limit:
+            raise self._beyond(f"{limit} characters of {what}")
+
+    def _input(self, event: ToolInputDelta) -> None:
+        size = self._inputs.get(event.call_id, 0) + len(event.text)
+        self._inputs[event.call_id] = size
+        if size > self._limits.arguments:
+            raise self._beyond(
+                f"{self._limits.arguments} characters of arguments of one call"
+            )
+        if len(self._inputs) > self._limits.calls:
+            raise self._beyond(f"{self._limits.calls} calls")
 
     def _show(
         self, what: Literal["text", "reasoning", "tool_input"], part: str, text: str
@@ -150,6 +217,16 @@ class Publisher:
             )
 
     def _invalid(self, problem: str) -> ProviderError:
-        return ProviderError(
-            "provider.invalid_output", self._provider, f"invalid stream: {problem}"
+        return self._error(
+            "provider.invalid_output",
+            f"invalid stream: event {self._events}: {problem}",
         )
+
+    def _beyond(self, what: str) -> ProviderError:
+        return self._error(
+            "provider.answer_limit",
+            f"the answer went on after {what}, which is the most that one may hold",
+        )
+
+    def _error(self, fault: ProviderFault, problem: str) -> ProviderError:
+        return ProviderError(fault, self._provider, problem)

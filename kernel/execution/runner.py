@@ -36,6 +36,7 @@ from .coordinator import DrainControl, Outcome
 from .execution import Execution, ExecutionSettings
 from .ownership import LeaseHeldError, Standing
 from .recovery import STOPPED, settle_open
+from .silence import Silence
 from .step import Step
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,8 @@ class Runner:
         self._histories: OrderedDict[str, History] = OrderedDict()
         self._running: dict[str, tuple[Execution, DrainControl]] = {}
         self._end_observing = log.observe(self._observe)
+        self.silence = Silence(log.clock)
+        """What listens to the streams of all sessions; its ``watch`` must run."""
 
     def close(self) -> None:
         """Stop following the log."""
@@ -230,6 +233,7 @@ class Runner:
             self._owner,
             control.force,
             self._settings,
+            self.silence,
             self._log.clock.monotonic(),
             look.lease,
             history.seq,

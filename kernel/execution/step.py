@@ -14,18 +14,19 @@ Knows nothing of who woke the session, nor of what happens after it.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import random
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 from attrs import evolve, frozen
 
 from ..context.algebra import observe
 from ..context.epoch import InitialiseEpoch, decide
 from ..contracts import AgentProfile, CallNotice
+from ..history.mending import PART_REFUSED
 from ..lifecycle.scope import contained
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction, event_at
@@ -37,6 +38,7 @@ from ..values.codec import clean_text, sanitised
 from ..values.errors import (
     DovetailError,
     ProviderError,
+    ProviderFault,
     ToolError,
     ToolStaleError,
     problem_of,
@@ -64,6 +66,7 @@ from .continuation import OpenCall
 from .coordinator import Outcome
 from .execution import Execution
 from .facts import facts_now, tool_digests
+from .handover import broken, handed_over
 from .outputs import ManagedOutputs
 from .publisher import Publisher
 from .recovery import (
@@ -83,6 +86,17 @@ LAST_STEP = (
 )
 CUT_OFF = "Your last answer was cut off. Go on from where it stopped."
 GO_ON = "Go on."
+EMPTY_ANSWER: ProviderFault = "provider.empty_answer"
+AFTER: Mapping[str, str] = {
+    EMPTY_ANSWER: "Your last answer held neither text nor a tool call. Answer now.",
+    PART_REFUSED: "Something in this conversation was refused by your provider. If a "
+    "note above says what, it is left out; go on without it.",
+}
+"""What the model is told after a Step that failed like this; otherwise CUT_OFF."""
+CALLS_AT_ONCE = 16
+"""Calls of one Step that run at the same time; the others wait for their turn."""
+EVENTS_AT_ONCE = 256
+"""Events of one answer that are taken in before others have their turn."""
 NO_STEPS_LEFT = "execution.step_limit"
 REFUSED = "tool.refused"
 REPEATABLE = ("pure", "idempotent")
@@ -112,6 +126,7 @@ class Step:
         self._held: list[Event] = []
         self._open: dict[str, ToolCall] = {}
         self._called = False
+        self._slots = anyio.Semaphore(CALLS_AT_ONCE)
         self._promoted = 0
         self._last = False
         self._going_on = False
@@ -134,6 +149,7 @@ class Step:
         if prepared is None:
             return False
         self._profile = prepared.profile
+        self._model = prepared.model
         info = prepared.model.info
         self._price = info.price if info else None
         self._last = execution.steps_used >= prepared.profile.steps
@@ -383,7 +399,9 @@ class Step:
             events.append(self._notice(LAST_STEP))
         elif not due and isinstance(last, AssistantMessage) and not last.calls:
             # Some models refuse a request that ends with their own words.
-            events.append(self._notice(CUT_OFF if last.failure else GO_ON))
+            failure = last.failure
+            told = AFTER.get(failure.code, CUT_OFF) if failure else GO_ON
+            events.append(self._notice(told))
         return events
 
     def _notice(self, text: str) -> NoticeAdded:
@@ -430,21 +448,32 @@ class Step:
     ) -> DovetailError | None:
         """Make one Physical Attempt; return why it failed, or None."""
         model = prepared.model
+        provider = model.entry.item
         self._publisher = publisher = Publisher(
-            self._session_id, self._message_id, model.provider, self._log.live
+            self._session_id,
+            self._message_id,
+            model.provider,
+            self._log.live,
+            provider.limits,
         )
         try:
             request = self._request(prepared)
-            with contained(), model.entry.busy():
-                async with (
-                    self._watched(model.provider) as heard,
-                    model.route.stream(request) as stream,
-                ):
+            silence = self._execution.settings.silence
+            if silence is None:
+                silence = provider.silence
+            listening = self._execution.silence.listening(model.provider, silence)
+            with contained(), model.entry.busy(), listening as heard:
+                async with handed_over(model.provider, model.route, request) as stream:
+                    count = 0
                     async for event in stream:
                         heard()
                         self._held += publisher.take(event)
                         if isinstance(event, ToolCall):
                             await self._call(event, calls)
+                        count += 1
+                        if not count % EVENTS_AT_ONCE:
+                            # What comes without waiting must not keep others waiting.
+                            await anyio.lowlevel.checkpoint()
             if publisher.finish is None:
                 raise ProviderError(
                     "provider.stream_broken",
@@ -456,45 +485,8 @@ class Step:
             return error
         except Exception as error:
             # Boundary: a provider plugin is a stranger's code.
-            logger.exception("provider %r broke", model.provider)
-            return ProviderError("provider.failed", model.provider, _kind_of(error))
+            return broken(model.provider, error)
         return None
-
-    @asynccontextmanager
-    async def _watched(self, provider: str) -> AsyncIterator[Callable[[], None]]:
-        """Give up on a stream that is silent for too long.
-
-        Raises:
-            ProviderError: it was.
-        """
-        silence = self._execution.settings.silence
-        if silence is None:
-            yield _nothing
-            return
-        clock = self._log.clock
-        last = clock.monotonic()
-
-        def heard() -> None:
-            nonlocal last
-            last = clock.monotonic()
-
-        async def watch(scope: anyio.CancelScope) -> None:
-            while (rest := last + silence - clock.monotonic()) > 0:
-                await clock.sleep(rest)
-            scope.cancel()
-
-        with anyio.CancelScope() as scope:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(watch, scope)
-                yield heard
-                tasks.cancel_scope.cancel()
-        if scope.cancelled_caught:
-            raise ProviderError(
-                "provider.stream_broken",
-                provider,
-                f"nothing came for {silence:g} seconds",
-                retryable=True,
-            )
 
     def _delay(self, error: DovetailError | None, attempt: int) -> float | None:
         """Return how long to wait before going on after a failure; None: do not."""
@@ -523,30 +515,68 @@ class Step:
         execution = self._execution
         held = self._release()
         finish = self._publisher.finish or Finish("error", Usage())
+        if error is None:
+            error = self._unlike_an_answer(finish)
         failure = None if error is None else _recorded(error)
         execution.broken = 0 if failure is None else execution.broken + 1
+        empty = failure is not None and failure.code == EMPTY_ANSWER
+        execution.empty = execution.empty + 1 if empty else 0
         if self._publisher.brought:
             # What broke off is kept, and another message goes on from there.
             self._again = self._delay(error, execution.broken)
-        if failure is None and finish.reason == "content_filter":
-            failure = Failure("provider.content_refused", "the provider refused")
-        if failure is not None:
+        elif failure and failure.code == PART_REFUSED and execution.history.mends:
+            # The next request is another one.
+            self._again = 0.0
+        cost = None
+        if self._price and finish.usage != Usage():
+            cost = self._price.of(finish.usage)
+        if failure is not None and not (self._called and self._again is not None):
             self._settlement = StepFailed(
                 session_id=self._session_id,
                 message_id=self._message_id,
                 failure=failure,
                 usage=finish.usage,
+                cost=cost,
             )
         else:
+            # A call that was run is part of no Step that is tried again: where the
+            # answer broke off after it, its result is what the next Step goes on from.
             self._settlement = StepEnded(
                 session_id=self._session_id,
                 message_id=self._message_id,
-                finish=finish.reason,
+                finish="error" if failure else finish.reason,
                 usage=finish.usage,
-                cost=self._price.of(finish.usage) if self._price else None,
+                cost=cost,
+                broke_off=failure,
             )
         if held or not self._open:
             await self._record(lambda _: held)
+
+    def _unlike_an_answer(self, finish: Finish) -> ProviderError | None:
+        """Return why a complete answer is no success, or None when it is one."""
+        provider = self._model.provider
+        if finish.reason == "content_filter":
+            return ProviderError(
+                "provider.content_refused", provider, "the provider refused"
+            )
+        if finish.reason == "error":
+            return ProviderError(
+                "provider.failed",
+                provider,
+                "it ended its answer with an error, and did not say which",
+                retryable=True,
+            )
+        if self._publisher.said:
+            return None
+        thought = "thoughts alone" if self._publisher.thought else "nothing"
+        cut = ", and no output was left" if finish.reason == "length" else ""
+        again = self._execution.empty == 0
+        return ProviderError(
+            EMPTY_ANSWER,
+            provider,
+            f"the answer held {thought}{cut}" + ("" if again else ", twice in a row"),
+            retryable=again,
+        )
 
     def _release(self) -> list[Event]:
         held, self._held = [*self._held, *self._publisher.flush()], []
@@ -601,6 +631,10 @@ class Step:
         )
 
     async def _execute(self, call: ToolCall, plan: Runnable) -> None:
+        async with self._slots:
+            await self._execute_now(call, plan)
+
+    async def _execute_now(self, call: ToolCall, plan: Runnable) -> None:
         refusal = self._services.refusal(self._noticed(call))
         if refusal is not None:
             failed = Failed(Failure(REFUSED, clean_text(refusal)))
@@ -720,14 +754,6 @@ def _new_budget(tx: LogTransaction, due: Sequence[InputRow]) -> Budget | None:
         if isinstance(admitted, PromptAdmitted) and admitted.budget is not None:
             return admitted.budget
     return None
-
-
-def _nothing() -> None:
-    return None
-
-
-def _kind_of(error: Exception) -> str:
-    return type(error).__name__
 
 
 def _append(tx: LogTransaction, events: list[Event]) -> None:

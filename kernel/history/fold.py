@@ -29,6 +29,7 @@ from ..values.messages import (
 )
 from ..values.prompt import Budget
 from ..values.tool import Failure
+from .mending import PART_REFUSED, Mending
 
 Reach = Literal["called", "started", "asking", "begun"]
 """How far a call without a result may have come: its executor did not run; it ran and
@@ -72,7 +73,7 @@ class _Open:
     def apply(self, event: e.Event) -> None:
         """Take in one event of this message."""
         if isinstance(event, e.TextEnded):
-            self.parts.append(TextPart(event.text))
+            self.parts.append(TextPart(event.text, event.metadata))
         elif isinstance(event, e.ReasoningEnded):
             self.parts.append(ReasoningPart(event.text, event.metadata))
         elif isinstance(event, e.ToolCalled):
@@ -145,8 +146,7 @@ class Spent:
         """Count one Step."""
         self.steps += 1
         self.tokens += (event.usage.input or 0) + (event.usage.output or 0)
-        if isinstance(event, e.StepEnded):
-            self.cost += event.cost or 0.0
+        self.cost += event.cost or 0.0
 
     def exceeded(self, seconds: float, *, priced: bool) -> Failure | None:
         """Return which limit is reached, or None.
@@ -280,6 +280,7 @@ class History:
         self._cut = False
         self._prompts: dict[str, e.PromptAdmitted] = {}
         self._encoded: dict[str, list[bytes]] = {}
+        self._mending = Mending()
 
     def offer(self, event: e.Event) -> None:
         """Take in the next event; one that is not the next leaves a gap to catch up."""
@@ -327,6 +328,7 @@ class History:
         elif isinstance(event, e.PromptPromoted):
             admitted = self._prompts.pop(event.input_id)
             self._settled.append(_user_message(admitted, event.seq))
+            self._mending.asked()
             if admitted.budget is not None:
                 self.activity = Spent(admitted.budget)
         elif isinstance(event, e.PromptWithdrawn):
@@ -367,8 +369,28 @@ class History:
                 self._settled.append(self._open.build())
                 self._open = None
                 self._cut = isinstance(event, e.StepFailed)
+                self._mend(event)
         elif isinstance(event, e.ExecutionEnded):
             self._cut = self._cut and self.left.unaccepted
+
+    def _mend(self, event: e.StepEnded | e.StepFailed) -> None:
+        """Leave out what the provider refused, or learn that it was right to."""
+        changed = None
+        if isinstance(event, e.StepEnded):
+            self._mending.answered(len(self._settled) - 1)
+        elif event.failure.code == PART_REFUSED:
+            changed = self._mending.refused(self._settled)
+        elif event.failure.code == "provider.invalid_request":
+            changed = self._mending.put_back(self._settled)
+        if changed is not None:
+            for made in self._encoded.values():
+                del made[changed:]
+
+    @property
+    def mends(self) -> bool:
+        """Whether a request that is refused for something in its messages would be
+        another one the next time."""
+        return self._mending.helps(self._settled)
 
     @property
     def open(self) -> AssistantMessage | None:

@@ -48,7 +48,7 @@ from ..values.errors import (
 from ..values.events import PermissionReply
 from ..values.ids import SessionId
 from ..values.location import Location
-from ..values.request import ModelInfo, ModelRequest
+from ..values.request import AnswerLimits, ModelInfo, ModelRequest
 from ..values.tool import ToolDefinition
 
 logger = logging.getLogger(__name__)
@@ -204,6 +204,16 @@ class LocationServices:
         models = _all_of(ModelInfo, "models of a provider", provider.models)
         for one in models:
             _checked_name("model name", one.name)
+        silence = provider.silence
+        number = isinstance(silence, int | float) and not isinstance(silence, bool)
+        if silence is not None and not (number and silence > 0):
+            raise InvalidValueError(
+                "silence of a provider", silence, "a number of seconds, or None"
+            )
+        if not isinstance(provider.limits, AnswerLimits):
+            raise InvalidValueError(
+                "limits of a provider", provider.limits, "give AnswerLimits"
+            )
         checked = evolve(provider, models=models)
         return self.providers.add(owner, name, checked, rank)
 

@@ -116,6 +116,8 @@ class ScriptedProvider(ProviderRoute):
                 name=self.name,
                 route=lambda _: self,
                 models=(ModelInfo(self.model),),
+                # A script waits at its gates for as long as the test does.
+                silence=None,
             )
         )
 

@@ -146,11 +146,14 @@ def prepare(
 ) -> Runnable | Failed:
     """Return the call ready to run, or why it cannot; nothing of the tool runs here.
 
-    A call of a tool that was not advertised, a call that was cut off, and arguments
-    that are not JSON or do not fit the input type fail (law tools.4). Arguments of
-    nothing but whitespace mean no arguments.
+    A call of a tool that was not advertised, a call that was cut off or that the
+    provider refused, and arguments that are not JSON or do not fit the input type fail
+    (law tools.4). Arguments of nothing but whitespace mean no arguments.
     """
     limits = limits or OutputLimits()
+    if call.refused is not None:
+        why = f"the provider refused the call: {call.refused[:_PROBLEM_LENGTH]}"
+        return failed(ToolInputError(call.tool[:_NAME_LENGTH], [why]), limits=limits)
     entry = advertised.get(call.tool)
     if entry is None:
         name = call.tool[:_NAME_LENGTH]

@@ -29,6 +29,8 @@ class TextPart:
     """Text that the model wrote."""
 
     text: str
+    metadata: Mapping[str, Json] = field(factory=dict)
+    """What the provider attached; sent only to the model that wrote it."""
     type: Literal["text"] = "text"
 
 

@@ -46,6 +46,32 @@ class Price:
         return (total + (usage.output or 0) * self.output) / 1_000_000
 
 
+@frozen
+class AnswerLimits:
+    """How much one answer may hold.
+
+    Whoever reads an answer stops at these, so that a model that runs away, or a
+    server that means harm, costs a known amount of memory and time. They are far above
+    what any model can write on purpose. A limit that is reached is a ProviderError
+    ``provider.answer_limit``; what was complete before it is kept.
+    """
+
+    text: int = 8 * 1024 * 1024
+    """Characters of text, all parts together."""
+    reasoning: int = 8 * 1024 * 1024
+    """Characters of reasoning, with what the provider wants back with it."""
+    arguments: int = 4 * 1024 * 1024
+    """Characters of one call's arguments."""
+    calls: int = 256
+    """Calls in one answer."""
+    parts: int = 4096
+    """Parts of text and reasoning in one answer."""
+    events: int = 4_000_000
+    """Model events, the empty ones too."""
+    stream: int = 256 * 1024 * 1024
+    """Bytes on the wire, with everything that means nothing."""
+
+
 class RequestHistory(Protocol):
     """The Session History of one request.
 
@@ -101,9 +127,14 @@ class TextDelta:
 
 @frozen
 class TextEnd:
-    """A text part is complete. Optional: parts also end with the stream."""
+    """A text part is complete. Optional: parts also end with the stream.
+
+    ``metadata`` is what the provider attached to it (citations, a thought signature);
+    it is only ever sent to the model that wrote it.
+    """
 
     part: str
+    metadata: Mapping[str, Json] = field(factory=dict)
 
 
 @frozen
@@ -139,8 +170,11 @@ class ToolInputDelta:
 class ToolCall:
     """A complete call.
 
-    ``arguments`` is the text that the model wrote, parsed by nobody yet. ``cut`` says
-    that the model ran out of output inside it: such a call is recorded and never run.
+    ``arguments`` is the text that the model wrote, parsed by nobody yet. ``metadata``
+    is what the provider attached to it, as for a part. ``cut`` says that the model ran
+    out of output inside it; ``refused``, when it is not None, why the provider itself
+    would not have it. Such a call is recorded and never run: it fails, and the model
+    is told why.
     """
 
     call_id: str
@@ -148,6 +182,7 @@ class ToolCall:
     arguments: str
     metadata: Mapping[str, Json] = field(factory=dict)
     cut: bool = False
+    refused: str | None = None
 
 
 @frozen

@@ -1,57 +1,44 @@
 """The Anthropic plugin: Messages, for Anthropic and those who offer the same.
 
-Owns the protocol: how a request is written (``MessagesProtocol``) and how a stream is
-read (``MessagesDecoder``).
+Owns how a request is written (``MessagesProtocol``). How its answer is read is
+``messages``'.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import orjson
-from attrs import define, field
 from dovetail.kernel import (
     AssistantMessage,
     FileContent,
-    Finish,
-    FinishReason,
     Json,
     Message,
-    ModelEvent,
     ModelRequest,
     Place,
     PromptFile,
     Provider,
     ProviderError,
     ProviderRoute,
-    ReasoningDelta,
-    ReasoningEnd,
     ReasoningPart,
     Register,
-    TextDelta,
-    TextEnd,
     TextPart,
-    ToolCall,
     ToolDefinition,
-    ToolInputDelta,
     ToolPart,
-    Usage,
     UserMessage,
     clean_text,
     hookimpl,
 )
 
 from .endpoints import Defaults, Endpoint, register_endpoints
-from .faults import Redactor, fault_in_stream
+from .messages import MessagesDecoder
 from .routes import Route, target_of, transport_of
-from .sse import SseEvent
 from .transport import Transport, open_transport
 from .wording import (
     ToolList,
     arguments_of,
+    attached_to,
     call_id_of,
     encoded_body,
-    made_call_id,
     merged_options,
     notice,
     prompt_parts,
@@ -133,17 +120,28 @@ class MessagesProtocol:
         self._model = model
         self._name = f"{endpoint.provider}/{model}"
         self._redact = endpoint.redactor()
-        back = "" if endpoint.send_reasoning else ":silent"
+        self._says_thoughts = endpoint.send_reasoning
+        back = "" if self._says_thoughts else ":silent"
         self._dialect = f"{DEFAULTS.protocol}:{self._name}{back}"
         known = endpoint.known(model)
         self._max_output = (known and known.output) or _max_output(model)
         # A marker of the whole request is Anthropic's own; others refuse it.
         self._official = endpoint.host == "api.anthropic.com"
-        self._tools = ToolList(_tool_shapes)
+        self._caches = True
+        self._tools = ToolList(self._tool_shapes)
 
-    def decoder(self) -> "MessagesDecoder":
-        """Return a new decoder, for one response."""
+    def decoder(self, request: ModelRequest) -> MessagesDecoder:
+        """Return a new decoder, for the one response to this request."""
         return MessagesDecoder(self._provider, self._redact)
+
+    def learned_from(self, error: ProviderError) -> bool:
+        """Whether a refusal told how the endpoint wants to be asked."""
+        refused = error.status in (400, 422) and "cache_control" in error.problem
+        if not (refused and self._caches) or self._official:
+            return False
+        self._caches = False
+        self._tools = ToolList(self._tool_shapes)
+        return True
 
     def encode(self, request: ModelRequest) -> bytes:
         """Return the body of a request.
@@ -165,12 +163,13 @@ class MessagesProtocol:
         texts = [clean_text(one) for one in request.system if one.strip()]
         if texts:
             system: list[dict[str, Json]] = [_text(one) for one in texts]
-            system[-1]["cache_control"] = _CACHED
+            if self._caches:
+                system[-1]["cache_control"] = _CACHED
             head["system"] = system
         options = (self._endpoint.options, request.options)
         head = merged_options(self._provider, head, options)
         messages = request.history.encoded(self._dialect, self.encode_message)
-        return encoded_body(self._provider, head, messages)
+        return encoded_body(self._provider, head, _in_turns(messages))
 
     def encode_message(self, message: Message) -> bytes:
         """Return a message as objects joined by commas; empty when it says nothing.
@@ -183,17 +182,20 @@ class MessagesProtocol:
         if isinstance(message, UserMessage):
             texts, images = prompt_parts(message.text, message.files)
             blocks = [_text(one) for one in texts] + [_image(one) for one in images]
-            return _dumped("user", blocks)
-        return _dumped("user", [_text(notice(message.text))])
+            return _said_by_user(blocks)
+        return _said_by_user([_text(notice(message.text))])
 
     def _assistant(self, message: AssistantMessage) -> bytes:
-        native = message.model == self._name
+        own = message.model == self._name
+        native = own and self._says_thoughts
         said: list[dict[str, Json]] = []
         results: list[dict[str, Json]] = []
         for part in message.parts:
             if isinstance(part, ToolPart):
-                call_id = call_id_of(message, part, native)
-                said.append(_call(part, call_id))
+                call_id = call_id_of(message, part, own=own)
+                said.append(
+                    (attached_to(part) if native else {}) | _call(part, call_id)
+                )
                 results.append(self._result(part, call_id))
             else:
                 said += self._words(part, native)
@@ -211,16 +213,22 @@ class MessagesProtocol:
         self, part: TextPart | ReasoningPart, native: bool
     ) -> list[dict[str, Json]]:
         if isinstance(part, TextPart):
-            return [_text(clean_text(part.text))] if part.text.strip() else []
-        if not native or not self._endpoint.send_reasoning:
+            attached = attached_to(part) if native else {}
+            said = attached | _text(clean_text(part.text))
+            return [said] if part.text.strip() else []
+        if not native:
             return []
         signature, data = part.metadata.get("signature"), part.metadata.get("redacted")
         if isinstance(data, str):
             return [{"type": "redacted_thinking", "data": data}]
-        if isinstance(signature, str):
+        block = part.metadata.get("block")
+        if isinstance(block, dict):
+            return [block]
+        # What has no signature was cut off, and is not accepted back; or its server
+        # never signs, and then it is told by an empty one.
+        if isinstance(signature, str) and (signature or not self._official):
             thought = clean_text(part.text)
             return [{"type": "thinking", "thinking": thought, "signature": signature}]
-        # Unsigned thinking was cut off; it is not accepted back.
         return []
 
     def _result(self, part: ToolPart, call_id: str) -> dict[str, Json]:
@@ -236,6 +244,19 @@ class MessagesProtocol:
             result["is_error"] = True
         return result
 
+    def _tool_shapes(self, tools: Sequence[ToolDefinition]) -> list[dict[str, Json]]:
+        shapes: list[dict[str, Json]] = [
+            {
+                "name": tool.name,
+                "description": tool.description,
+                "input_schema": tool.schema,
+            }
+            for tool in tools
+        ]
+        if self._caches:
+            shapes[-1]["cache_control"] = _CACHED
+        return shapes
+
 
 def _max_output(model: str) -> int:
     """Return the limit of a model's family where that is known, such as for a dated
@@ -246,17 +267,25 @@ def _max_output(model: str) -> int:
     return MAX_OUTPUT
 
 
-def _tool_shapes(tools: Sequence[ToolDefinition]) -> list[dict[str, Json]]:
-    shapes: list[dict[str, Json]] = [
-        {
-            "name": tool.name,
-            "description": tool.description,
-            "input_schema": tool.schema,
-        }
-        for tool in tools
-    ]
-    shapes[-1]["cache_control"] = _CACHED
-    return shapes
+# What a person or the runtime says has its role last, so that it is told from the
+# results of calls: only the former are joined.
+_USER_BEGINS, _USER_ENDS = b'{"content":[', b'],"role":"user"}'
+
+
+def _said_by_user(content: Sequence[Json]) -> bytes:
+    return orjson.dumps({"content": content, "role": "user"})
+
+
+def _in_turns(messages: Sequence[bytes]) -> list[bytes]:
+    """Return the messages with neighbouring ones of the user joined."""
+    turns: list[bytes] = []
+    for one in messages:
+        if one.startswith(_USER_BEGINS) and turns and turns[-1].endswith(_USER_ENDS):
+            before = turns[-1].removesuffix(_USER_ENDS)
+            turns[-1] = before + b"," + one.removeprefix(_USER_BEGINS)
+        elif one:
+            turns.append(one)
+    return turns
 
 
 def _text(text: str) -> dict[str, Json]:
@@ -279,305 +308,3 @@ def _call(part: ToolPart, call_id: str) -> dict[str, Json]:
 
 def _dumped(role: str, content: Sequence[Json]) -> bytes:
     return orjson.dumps({"role": role, "content": content})
-
-
-# --- reading ----------------------------------------------------------------------
-
-_FINISHES: Mapping[str, FinishReason] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "tool_use": "tool_calls",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "content_filter",
-}
-
-
-@define(eq=False)
-class _Block:
-    """A content block while its deltas come."""
-
-    kind: str
-    part: str
-    call_id: str = ""
-    name: str = ""
-    given: Json = None
-    """The input, where the block began with it whole."""
-    pieces: list[str] = field(factory=list)
-    begun: bool = False
-    stopped: bool = False
-    metadata: dict[str, Json] = field(factory=dict)
-
-    @property
-    def arguments(self) -> str:
-        """The input as the model wrote it."""
-        if not self.pieces and self.given:
-            return orjson.dumps(self.given).decode()
-        return "".join(self.pieces)
-
-    @property
-    def whole(self) -> bool:
-        """Whether the input is complete JSON by now."""
-        try:
-            orjson.loads(self.arguments)
-        except orjson.JSONDecodeError:
-            return False
-        return True
-
-
-class MessagesDecoder:
-    """Reads one Messages stream. Synchronous, and free of I/O.
-
-    A call is handed out once its block has stopped and more has come: the next block,
-    or the reason why the model stopped, which alone tells whether the last call was
-    cut. Blocks of other kinds, such as the provider's own tools, are passed over.
-    """
-
-    def __init__(self, provider: str, redact: Redactor | None = None) -> None:
-        self.done = False
-        """Whether the Finish was handed out."""
-        self._provider = provider
-        self._redact = redact or Redactor()
-        self._message_id: str | None = None
-        self._blocks: dict[int | None, _Block] = {}
-        self._held: _Block | None = None
-        self._count = 0
-        self._taken: set[str] = set()
-        self._reason: FinishReason | None = None
-        self._usage: dict[str, int] = {}
-
-    def feed(self, event: SseEvent) -> list[ModelEvent]:
-        """Return what this event brings.
-
-        Raises:
-            ProviderError: it breaks the protocol, or tells of a failure.
-        """
-        data = event.data.strip()
-        if not data or data == b"[DONE]":
-            return []
-        try:
-            body = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            # The cause holds the event, and with it whatever the server echoes.
-            raise self._broken(f"an event is not JSON ({error})") from None
-        if not isinstance(body, dict):
-            raise self._broken("an event is not an object")
-        kind = body.get("type") or event.event
-        if kind == "content_block_delta":
-            return self._delta(body)
-        if kind == "content_block_start":
-            return self._start(body)
-        if kind == "content_block_stop":
-            return self._stop(body)
-        if kind == "message_start":
-            self._message(_table(body.get("message")))
-        elif kind == "message_delta":
-            return self._message_delta(body)
-        elif kind == "message_stop":
-            return self._end()
-        elif kind == "error" or body.get("error"):
-            raise fault_in_stream(
-                self._provider, body.get("error") or body, self._redact
-            )
-        return []
-
-    def finish(self) -> list[ModelEvent]:
-        """Return the rest at the end of the stream.
-
-        Raises:
-            ProviderError: ``provider.stream_broken``: it ended too soon.
-        """
-        if self.done:
-            return []
-        if self._reason is None:
-            empty = self._message_id is None
-            raise self._cut_off(
-                "the answer is empty"
-                if empty
-                else "the stream ended before the answer did"
-            )
-        return self._end()
-
-    def _broken(self, problem: str) -> ProviderError:
-        return ProviderError("provider.invalid_output", self._provider, problem)
-
-    def _cut_off(self, problem: str) -> ProviderError:
-        return ProviderError(
-            "provider.stream_broken", self._provider, problem, retryable=True
-        )
-
-    # --- the message --------------------------------------------------------------
-
-    def _message(self, message: Mapping[str, Any]) -> None:
-        message_id = str(message.get("id") or "")
-        repeated = self._message_id in (None, message_id)
-        # A gateway may repeat the start. Another message after content has come is a
-        # retry spliced in by someone between; its thinking and calls belong to another
-        # answer, and a mixture could never be sent back.
-        if not repeated and self._count:
-            raise self._cut_off("another answer was spliced into the stream")
-        self._message_id = message_id
-        self._tally(message)
-
-    def _message_delta(self, body: Mapping[str, Any]) -> list[ModelEvent]:
-        self._tally(body)
-        reason = _table(body.get("delta")).get("stop_reason")
-        if isinstance(reason, str):
-            self._reason = _FINISHES.get(reason, "unknown")
-        return []
-
-    def _tally(self, body: Mapping[str, Any]) -> None:
-        usage = _table(body.get("usage"))
-        for name in _COUNTERS:
-            value = usage.get(name)
-            if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-                self._usage[name] = value
-        thoughts = _table(usage.get("output_tokens_details")).get("thinking_tokens")
-        if isinstance(thoughts, int) and not isinstance(thoughts, bool):
-            self._usage["thinking_tokens"] = thoughts
-
-    def _end(self) -> list[ModelEvent]:
-        if self._message_id is None and self._reason is None:
-            raise self._cut_off("the answer is empty")
-        events: list[ModelEvent] = []
-        reason = self._reason or "unknown"
-        self._release(events, stopped=reason not in ("stop", "tool_calls"))
-        for block in self._blocks.values():
-            if not block.stopped:
-                self._close(block, events)
-                if block.kind == "tool_use":
-                    self._call(block, events, cut=True)
-        self.done = True
-        events.append(Finish(reason, self._total()))
-        return events
-
-    def _total(self) -> Usage:
-        plain = self._usage.get("input_tokens")
-        read = self._usage.get("cache_read_input_tokens")
-        written = self._usage.get("cache_creation_input_tokens")
-        known = [one for one in (plain, read, written) if one is not None]
-        return Usage(
-            input=sum(known) if known else None,
-            output=self._usage.get("output_tokens"),
-            reasoning=self._usage.get("thinking_tokens"),
-            cache_read=read,
-            cache_write=written,
-        )
-
-    # --- its blocks ---------------------------------------------------------------
-
-    def _start(self, body: Mapping[str, Any]) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        self._release(events, stopped=False)
-        content = _table(body.get("content_block"))
-        index = _index(body)
-        before = self._blocks.get(index)
-        if before is not None and not before.stopped:
-            raise self._cut_off("a block began before the one in its place had ended")
-        kind = str(content.get("type"))
-        block = _Block(kind, f"{kind}-{self._count}")
-        self._count += 1
-        self._blocks[index] = block
-        if kind == "text":
-            self._say(block, content.get("text"), events)
-        elif kind == "thinking":
-            self._say(block, content.get("thinking"), events)
-            self._sign(block, content.get("signature"))
-        elif kind == "redacted_thinking":
-            data = content.get("data")
-            if isinstance(data, str) and data:
-                block.metadata["redacted"] = data
-        elif kind == "tool_use":
-            call_id, name = content.get("id"), content.get("name")
-            block.name = name if isinstance(name, str) else ""
-            block.call_id = call_id if isinstance(call_id, str) else ""
-            if not block.call_id or block.call_id in self._taken:
-                made = made_call_id(self._message_id or "", str(self._count))
-                block.call_id = made
-            self._taken.add(block.call_id)
-            block.given = content.get("input")
-        return events
-
-    def _delta(self, body: Mapping[str, Any]) -> list[ModelEvent]:
-        block = self._blocks.get(_index(body))
-        delta = _table(body.get("delta"))
-        kind = delta.get("type")
-        if block is None or block.stopped:
-            raise self._broken("a delta belongs to no open block")
-        events: list[ModelEvent] = []
-        if kind == "text_delta" and block.kind == "text":
-            self._say(block, delta.get("text"), events)
-        elif kind == "thinking_delta" and block.kind == "thinking":
-            self._say(block, delta.get("thinking"), events)
-        elif kind == "signature_delta" and block.kind == "thinking":
-            self._sign(block, delta.get("signature"))
-        elif kind == "input_json_delta" and block.kind == "tool_use":
-            text = delta.get("partial_json")
-            if isinstance(text, str) and text:
-                block.pieces.append(text)
-                events.append(ToolInputDelta(block.call_id, block.name, text))
-        return events
-
-    def _stop(self, body: Mapping[str, Any]) -> list[ModelEvent]:
-        block = self._blocks.get(_index(body))
-        if block is None or block.stopped:
-            return []
-        events: list[ModelEvent] = []
-        block.stopped = True
-        self._close(block, events)
-        if block.kind == "tool_use":
-            self._release(events, stopped=False)
-            self._held = block
-        return events
-
-    def _say(self, block: _Block, text: Any, events: list[ModelEvent]) -> None:
-        if isinstance(text, str) and text:
-            block.begun = True
-            made = TextDelta if block.kind == "text" else ReasoningDelta
-            events.append(made(block.part, text))
-
-    def _sign(self, block: _Block, signature: Any) -> None:
-        if isinstance(signature, str) and signature:
-            block.metadata["signature"] = (
-                block.metadata.get("signature", "") + signature
-            )
-
-    def _close(self, block: _Block, events: list[ModelEvent]) -> None:
-        """End a part, unless it never began."""
-        if block.kind == "text":
-            if block.begun:
-                events.append(TextEnd(block.part))
-        elif block.kind in ("thinking", "redacted_thinking"):
-            if not block.begun and block.metadata:
-                events.append(ReasoningDelta(block.part, ""))
-            if block.begun or block.metadata:
-                events.append(ReasoningEnd(block.part, block.metadata))
-
-    def _release(self, events: list[ModelEvent], *, stopped: bool) -> None:
-        """Hand out the call that was held back, if there is one."""
-        block, self._held = self._held, None
-        if block is not None:
-            self._call(block, events, cut=stopped and not block.whole)
-
-    def _call(self, block: _Block, events: list[ModelEvent], *, cut: bool) -> None:
-        arguments = block.arguments
-        if not cut and not arguments.strip():
-            arguments = "{}"
-        events.append(ToolCall(block.call_id, block.name, arguments, cut=cut))
-
-
-_COUNTERS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-)
-
-
-def _index(body: Mapping[str, Any]) -> int | None:
-    index = body.get("index")
-    return index if isinstance(index, int) else None
-
-
-def _table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -26,6 +26,10 @@ from dovetail.kernel import (
 from .faults import Redactor
 
 CONNECT_TIMEOUT = 15.0
+READ_TIMEOUT = 600.0
+"""Ten minutes: a server at home may read a long history for that long before its first
+word, and one that hides its thoughts may think for as long."""
+SILENCE = 1800.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*\Z")
@@ -42,6 +46,7 @@ _FIELDS = frozenset(
         "options",
         "connect_timeout",
         "read_timeout",
+        "silence",
         "stream_usage",
         "send_reasoning",
     )
@@ -66,8 +71,10 @@ class Endpoint:
     models: tuple[ModelInfo, ...] = ()
     open: bool = True
     connect_timeout: float = CONNECT_TIMEOUT
-    read_timeout: float | None = None
-    """Seconds of silence that are borne. None: any; models may think for long."""
+    read_timeout: float | None = READ_TIMEOUT
+    """Seconds without a byte that are borne; None: any."""
+    silence: float = SILENCE
+    """Seconds in which bytes may come that are nothing of the answer."""
     stream_usage: bool = True
     """Whether the usage is asked for; some old servers refuse the question."""
     send_reasoning: bool = True
@@ -156,6 +163,7 @@ def register_endpoints(
                 route=_opener(route, endpoint),
                 models=endpoint.models,
                 open=endpoint.open,
+                silence=endpoint.silence,
             )
         )
     if refused:
@@ -227,6 +235,7 @@ def read_endpoint(
         raise ConfigurationError(read.where, "base_url is missing")
     key, missing = _key(read, environment, defaults if own else None, official)
     headers = read.headers("headers")
+    read_timeout = read.seconds("read_timeout") or READ_TIMEOUT
     return Endpoint(
         provider=name,
         base_url=_checked_url(base_url, where),
@@ -237,7 +246,8 @@ def read_endpoint(
         models=_models(read, name, defaults.models if official else {}),
         open=read.flag("open", True),
         connect_timeout=read.seconds("connect_timeout") or CONNECT_TIMEOUT,
-        read_timeout=read.seconds("read_timeout"),
+        read_timeout=read_timeout,
+        silence=read.seconds("silence") or max(SILENCE, 2 * read_timeout),
         stream_usage=read.flag("stream_usage", True),
         send_reasoning=read.flag("send_reasoning", True),
     )

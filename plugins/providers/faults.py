@@ -14,7 +14,9 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
-from dovetail.kernel import ProviderError, ProviderFault, clean_text
+from dovetail.kernel import ProviderError, ProviderFault, ToolCall, clean_text
+
+from .reading import word, written
 
 MAX_BODY_CHARS = 16_384
 MAX_PROBLEM_CHARS = 2_000
@@ -49,6 +51,16 @@ _NO_CREDIT = re.compile(
 )
 # A limit per minute is waited out, whatever word the provider has for it.
 _PER_TIME = re.compile(r"RetryInfo|PerMinute|per.minute", re.IGNORECASE)
+_PART_REFUSED = re.compile(
+    r"image|picture|vision|media.?type|mime|base64|multimodal|modalit|attachment"
+    r"|document|\bpdf\b|\bfiles?\b|audio|video"
+    r"|thinking|thought|signature|reasoning"
+    r"|content.?(?:part|block|type)|unknown variant|input tag"
+    r"|messages?\W{1,3}\d+\W{1,3}content|contents?[.\[]\d",
+    re.IGNORECASE,
+)
+"""Words of a 4xx that blames something in the messages, rather than the request."""
+_CALL_REFUSED = frozenset(("tool_use_failed", "tool_call_validation_failed"))
 _REFUSED_CODES = frozenset(
     ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
 )
@@ -70,6 +82,52 @@ _STATUS_OF_TYPE: Mapping[str, int] = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
+
+
+class CallRefusedError(Exception):
+    """The provider read what the model wrote as a call, and would not have it.
+
+    ``problem`` is its reason, ``written`` what the model wrote, as far as it was told.
+    It stays among the providers: the kernel is handed ``call``, which fails.
+    """
+
+    def __init__(self, problem: str, written: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.written = written
+
+    @classmethod
+    def of(cls, found: "_ErrorObject", redact: "Redactor") -> "CallRefusedError | None":
+        """Return the error, or None where it is not about anything like a call."""
+        about_call = _CALL_REFUSED.intersection(found.codes)
+        if not about_call or not re.search(r"\{|<function", found.written):
+            return None
+        return cls(_said(found.message, redact), redact(found.written))
+
+    def call(self, call_id: str) -> ToolCall:
+        """Return the call that was refused."""
+        name, arguments = _call_in(self.written)
+        return ToolCall(call_id, name, arguments, refused=self.problem)
+
+
+_NAMED = re.compile(r"""<function=([\w.-]+)|"name"\s*:\s*"([^"\\]{1,64})\"""")
+_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
+
+
+def _call_in(written: str) -> tuple[str, str]:
+    """Return the name and the arguments of what was to be a call, as far as they can
+    be seen. Nothing depends on it but what the model is told: it is never run."""
+    named = _NAMED.search(written)
+    name = (named[1] or named[2]) if named else "unnamed"
+    found = _OBJECT.search(written)
+    data = _parsed(found[0]) if found else None
+    if isinstance(data, dict):
+        for inner in ("arguments", "parameters"):
+            if isinstance(data.get(inner), dict):
+                return name, orjson.dumps(data[inner]).decode()
+        if named is None or named[1]:
+            return name, found[0] if found else ""
+    return name, written
 
 
 class Redactor:
@@ -113,7 +171,7 @@ def fault_of_answer(
     headers: Mapping[str, str],
     body: str,
     redact: Redactor,
-) -> ProviderError:
+) -> ProviderError | CallRefusedError:
     """Return the error for an answer that is not the stream that was asked for.
 
     ``body`` may be longer than is kept: a secret that the cut would halve must be seen
@@ -125,6 +183,8 @@ def fault_of_answer(
     if 300 <= status < 400:
         text = "it answered with a redirect, which is not followed; check base_url"
     evidence = body if found else text
+    if found and (refused := CallRefusedError.of(found, redact)):
+        return refused
     fault = _fault(provider, status, evidence, found.codes if found else ())
     retryable = fault in ("provider.rate_limited", "provider.unavailable")
     advice = headers.get("x-should-retry", "").lower()
@@ -142,7 +202,7 @@ def fault_of_answer(
 
 def fault_of_no_stream(
     provider: str, kind: str, body: str, redact: Redactor
-) -> ProviderError:
+) -> ProviderError | CallRefusedError:
     """Return the error for an answer that says 200 and is no event stream.
 
     Some servers put an error there; otherwise the address is likely another's.
@@ -160,14 +220,18 @@ def fault_of_no_stream(
     )
 
 
-def fault_in_stream(provider: str, error: Any, redact: Redactor) -> ProviderError:
+def fault_in_stream(
+    provider: str, error: Any, redact: Redactor
+) -> ProviderError | CallRefusedError:
     """Return the error for an error object that came inside a stream."""
     found = _ErrorObject.of({"error": error}) or _ErrorObject("it gave no reason")
     status = found.status
     if status is None:
         known = (_STATUS_OF_TYPE.get(code) for code in found.codes)
         status = next((one for one in known if one is not None), None)
-    evidence = orjson.dumps(error, default=str).decode()
+    evidence = written(error)
+    if refused := CallRefusedError.of(found, redact):
+        return refused
     fault = _fault(provider, status or 0, evidence, found.codes)
     return ProviderError(
         fault,
@@ -203,8 +267,28 @@ def _fault(
         # Anthropic says so with a 400.
         if "credit balance is too low" in evidence.lower():
             return "provider.quota"
+        if status in _OF_PARTS and _PART_REFUSED.search(evidence):
+            return "provider.part_refused"
         return "provider.invalid_request"
     return "provider.failed"
+
+
+# 404 is OpenRouter's for "no endpoint takes images".
+_OF_PARTS = frozenset((400, 404, 413, 415, 422))
+
+
+def tells(error: Any) -> bool:
+    """Whether an error field tells of an error: some are always there, and empty."""
+    if isinstance(error, dict):
+        return any(error.values())
+    return bool(error)
+
+
+def tells_of_failure(chunk: Mapping[str, Any]) -> bool:
+    """Whether an object that is no part of an answer is an error without its frame."""
+    return bool(chunk.get("detail")) or bool(
+        chunk.get("message") and (chunk.get("code") or chunk.get("status"))
+    )
 
 
 def retry_after(headers: Mapping[str, str], body: str = "") -> float | None:
@@ -247,11 +331,17 @@ class _ErrorObject:
     """What providers put into an error, in one shape."""
 
     def __init__(
-        self, message: str, codes: tuple[str, ...] = (), status: int | None = None
+        self,
+        message: str,
+        codes: tuple[str, ...] = (),
+        status: int | None = None,
+        written: str = "",
     ) -> None:
         self.message = message
         self.codes = codes
         self.status = status
+        self.written = written
+        """What the model wrote, where that is what the error is about."""
 
     @classmethod
     def of(cls, data: Any) -> "_ErrorObject | None":
@@ -277,6 +367,7 @@ class _ErrorObject:
             _with_cause(message or "it gave no reason", data),
             _codes(data),
             _status(data),
+            word(data.get("failed_generation"))[:MAX_BODY_CHARS],
         )
 
 

@@ -6,17 +6,32 @@ state machine, so that both are tested without a connection.
 """
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol as Shape
 
-from dovetail.kernel import ModelEvent, ModelRequest, Place, ProviderError
+import anyio
+from dovetail.kernel import (
+    AnswerLimits,
+    Finish,
+    ModelEvent,
+    ModelRequest,
+    Place,
+    ProviderError,
+    ToolCall,
+)
 
 from .endpoints import Endpoint
+from .faults import CallRefusedError
+from .reading import is_whole
 from .sse import EventTooLargeError, SseDecoder, SseEvent
 from .transport import ByteStream, Target, Transport
+from .wording import made_call_id
 
 USER_AGENT = "dovetail"
+LIMITS = AnswerLimits()
+GOODBYE = 10.0
+"""Seconds in which a stream goes on after its finish reason, or has ended with it."""
 
 
 class Decoder(Shape):
@@ -25,6 +40,12 @@ class Decoder(Shape):
     @property
     def done(self) -> bool:
         """Whether the Finish was handed out: nothing more is read."""
+        ...
+
+    @property
+    def ending(self) -> bool:
+        """Whether the answer has said that it is at its end, so that what still comes
+        is not waited for as long as its words are."""
         ...
 
     def feed(self, event: SseEvent) -> list[ModelEvent]:
@@ -43,6 +64,10 @@ class Decoder(Shape):
         """
         ...
 
+    def kept(self) -> list[ModelEvent]:
+        """Return what is complete when the answer has gone beyond its limits."""
+        ...
+
 
 class Protocol(Shape):
     """How one model is asked, and how its answer is read."""
@@ -55,8 +80,13 @@ class Protocol(Shape):
         """
         ...
 
-    def decoder(self) -> Decoder:
-        """Return a new decoder, for one response."""
+    def decoder(self, request: ModelRequest) -> Decoder:
+        """Return a new decoder, for the one response to this request."""
+        ...
+
+    def learned_from(self, error: ProviderError) -> bool:
+        """Whether a refusal told how the endpoint wants to be asked; the next body is
+        encoded so."""
         ...
 
 
@@ -79,8 +109,23 @@ class Route:
     ) -> AsyncGenerator[AsyncIterator[ModelEvent], None]:
         """Send the request and yield what comes. See ``ProviderRoute.stream``."""
         body = self._protocol.encode(request)
-        async with self._transport.post(self._target, body) as chunks:
-            yield _Events(chunks, self._protocol.decoder(), self._target.provider)
+        async with AsyncExitStack() as opened:
+            answer: AsyncIterator[ModelEvent]
+            try:
+                chunks = await opened.enter_async_context(
+                    self._transport.post(self._target, body)
+                )
+            except CallRefusedError as error:
+                answer = _Given(error.call(made_call_id(error.written)))
+            except ProviderError as error:
+                if self._protocol.learned_from(error):
+                    # Asked in the endpoint's own words it may well answer.
+                    error.retryable = True
+                raise
+            else:
+                decoder = self._protocol.decoder(request)
+                answer = _Events(chunks, decoder, self._target.provider)
+            yield answer
 
 
 def target_of(endpoint: Endpoint, path: str, authentication: dict[str, str]) -> Target:
@@ -113,12 +158,28 @@ def transport_of(place: Place) -> Transport:
     return place.resource
 
 
+class _Given:
+    """The answer that a refused call comes to: that call, for the model to mend."""
+
+    def __init__(self, call: ToolCall) -> None:
+        self._ready: deque[ModelEvent] = deque([call, Finish("tool_calls")])
+
+    def __aiter__(self) -> AsyncIterator[ModelEvent]:
+        return self
+
+    async def __anext__(self) -> ModelEvent:
+        if not self._ready:
+            raise StopAsyncIteration
+        return self._ready.popleft()
+
+
 class _Events:
     """The Model events of one response. What came before a failure comes first."""
 
     def __init__(self, chunks: ByteStream, decoder: Decoder, provider: str) -> None:
         self._chunks = chunks
-        self._frames = SseDecoder()
+        self._frames = SseDecoder(whole=is_whole)
+        self._bytes = 0
         self._decoder = decoder
         self._provider = provider
         self._ready: deque[ModelEvent] = deque()
@@ -143,23 +204,46 @@ class _Events:
 
     async def _read(self) -> None:
         try:
-            chunk = await anext(self._chunks, None)
+            chunk = await self._next()
         except ProviderError as error:
             chunk, self._failure = None, error
         try:
             if chunk is None:
                 self._ended = True
+                self._take(self._frames.finish())
                 self._ready.extend(self._decoder.finish())
                 # The answer was whole; what broke off was only its goodbye.
                 self._failure = None
                 return
-            for event in self._frames.feed(chunk):
-                self._ready.extend(self._decoder.feed(event))
-                if self._decoder.done:
-                    return
+            self._bytes += len(chunk)
+            if self._bytes > LIMITS.stream:
+                raise ProviderError(
+                    "provider.answer_limit",
+                    self._provider,
+                    f"the stream went on after {LIMITS.stream} bytes, which is the "
+                    "most that one may hold",
+                )
+            self._take(self._frames.feed(chunk))
         except EventTooLargeError as error:
             self._failure = ProviderError(
-                "provider.invalid_output", self._provider, str(error)
+                "provider.answer_limit", self._provider, str(error)
             )
         except ProviderError as error:
             self._failure = self._failure or error
+        if self._failure and self._failure.code == "provider.answer_limit":
+            self._ready.extend(self._decoder.kept())
+
+    def _take(self, events: Iterator[SseEvent]) -> None:
+        for event in events:
+            if self._decoder.done:
+                return
+            self._ready.extend(self._decoder.feed(event))
+
+    async def _next(self) -> bytes | None:
+        """Return the next bytes; None at the end, which an answer that has said it is
+        at its end may not be left waiting for."""
+        if not self._decoder.ending:
+            return await anext(self._chunks, None)
+        with anyio.move_on_after(GOODBYE):
+            return await anext(self._chunks, None)
+        return None

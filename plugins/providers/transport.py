@@ -5,8 +5,10 @@ The only module that knows httpx, and it loads it on the first request. Knows no
 of protocols: it sends bytes and hands back bytes.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -78,7 +80,7 @@ class Transport:
     ) -> AsyncGenerator[ByteStream, None]:
         """Send one request; give the body of its answer once that began well.
 
-        There is no total timeout, and no limit on silence unless the target has one.
+        There is no total timeout, and a limit on silence where the target has one.
         Nothing is repeated and no redirect is followed. Leaving before the end closes
         the connection.
 
@@ -104,7 +106,10 @@ class Transport:
         )
         request.stream = _body_type()(body)
         try:
-            response = await client.send(request, stream=True, follow_redirects=False)
+            with _unlogged():
+                response = await client.send(
+                    request, stream=True, follow_redirects=False
+                )
         except httpx.HTTPError as error:
             raise _fault_of(error, target) from error
         chunks = _Chunks(response, target)
@@ -165,6 +170,26 @@ async def open_transport() -> AsyncGenerator[Transport, None]:
         yield transport
     finally:
         await transport.aclose()
+
+
+_ours: ContextVar[bool] = ContextVar("dovetail_request", default=False)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep httpx from logging the request: its address may hold a secret (law
+    access.6). Requests that others make with httpx are logged as ever."""
+    _silence_httpx()
+    token = _ours.set(True)
+    try:
+        yield
+    finally:
+        _ours.reset(token)
+
+
+@cache
+def _silence_httpx() -> None:
+    logging.getLogger("httpx").addFilter(lambda _: not _ours.get())
 
 
 @cache

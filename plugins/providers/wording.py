@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import re
+import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import orjson
@@ -19,6 +20,7 @@ from dovetail.kernel import (
     PromptFile,
     ProviderError,
     TextContent,
+    TextPart,
     ToolDefinition,
     ToolPart,
     UndecodableError,
@@ -32,6 +34,8 @@ _TEXT_KINDS = re.compile(
     r"text/|application/(json|xml|yaml|toml|javascript|x-sh)\b|.*\+(json|xml)\b"
 )
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,40}\Z")
+_NINE = re.compile(r"[A-Za-z0-9]{9}\Z")
+_DIGITS = string.digits + string.ascii_letters
 _UPDATE_TAG = re.compile(r"<(?=\s*/?\s*system-update)", re.IGNORECASE)
 
 
@@ -62,17 +66,38 @@ def _dumped(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def call_id_of(message: AssistantMessage, part: ToolPart, native: bool) -> str:
-    """Return a call's id. One from another model must fit anyone's rules."""
-    if native or _CALL_ID.match(part.call_id):
+def call_id_of(
+    message: AssistantMessage, part: ToolPart, *, own: bool, nine: bool = False
+) -> str:
+    """Return a call's id as the endpoint takes it.
+
+    An id of the model's ``own`` goes back as it came; one that another model gave must
+    fit anyone's rules. Where only ``nine`` letters and digits are taken, both must.
+    """
+    rule = _NINE if nine else _CALL_ID
+    if (own and not nine) or rule.match(part.call_id):
         return clean_text(part.call_id)
     return made_call_id(message.id, part.call_id)
 
 
 def made_call_id(*facts: str) -> str:
-    """Return an id that follows from the facts, for calls that came without one."""
-    digest = hashlib.sha256("\0".join(facts).encode("utf-8", "surrogatepass"))
-    return f"call_{digest.hexdigest()[:24]}"
+    """Return an id that follows from the facts, for calls that came without one.
+
+    Nine letters and digits, which is all that Mistral takes and what nobody refuses.
+    """
+    joined = "\0".join(facts).encode("utf-8", "surrogatepass")
+    number = int.from_bytes(hashlib.sha256(joined).digest()[:8])
+    made = ""
+    for _ in range(9):
+        number, digit = divmod(number, len(_DIGITS))
+        made += _DIGITS[digit]
+    return made
+
+
+def attached_to(part: TextPart | ToolPart) -> dict[str, Json]:
+    """Return what the provider attached to a part, to go back with it."""
+    attached = part.metadata.get("attached")
+    return dict(attached) if isinstance(attached, dict) else {}
 
 
 def tool_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from dovetail.kernel import (
     ProviderError,
     ReasoningPart,
     TextContent,
+    TextEnd,
     TextPart,
     ToolCall,
     ToolDefinition,
@@ -112,7 +114,7 @@ def test_a_call_without_a_result_is_never_sent() -> None:
 
 def test_a_message_that_says_nothing_is_left_out() -> None:
     messages = (user("a"), assistant(TextPart(" \n")), assistant(seq=2), user("b", 3))
-    assert [one["content"] for one in sent(*messages)] == ["a", "b"]
+    assert [one["content"] for one in sent(*messages)] == ["a\n\nb"]
 
 
 def test_a_message_that_broke_off_keeps_what_it_said() -> None:
@@ -287,7 +289,10 @@ def test_the_bytes_of_a_request_begin_the_next_one(
     given_next = request(*numbered, system=("S",), tools=(WEATHER,))
     before, after = route.encode(given_first), route.encode(given_next)
     assert before.endswith(b"]}")
-    assert after.startswith(before[:-2])
+    # What the user says next may join what was said last.
+    assert after.startswith(
+        before.removesuffix(b"]}").removesuffix(b'","role":"user"}')
+    )
     calls: list[str] = []
     for one in json.loads(after)["messages"]:
         if one["role"] == "tool":
@@ -564,9 +569,7 @@ def test_an_error_object_in_the_stream_is_an_error(
         assert got.error.problem == "x"
 
 
-@pytest.mark.parametrize(
-    "event", ["{", "[]", "null", "7", '{"choices":[3]}', '{"a":NaN}']
-)
+@pytest.mark.parametrize("event", ["{", '{"choices":[3]}', '{"a":}', "{'a': 1}"])
 def test_what_is_no_chunk_breaks_the_stream(event: str) -> None:
     got = read(chunk({"content": "a"}), event, chunk(finish="stop"))
     assert got.text == "a"
@@ -613,3 +616,302 @@ json_values: Any = st.recursive(
 )
 def test_odd_deltas_never_crash_the_decoder(deltas: list[Any]) -> None:
     read(*(chunk(delta) for delta in deltas), chunk(finish="stop"), "[DONE]")
+
+
+# --- habits -----------------------------------------------------------------------
+
+
+def raw(*contents: bytes) -> Answered:
+    body = b"".join(
+        b'data: {"id":"r","choices":[{"delta":{"content":"%b"}}]}\n\n' % one
+        for one in contents
+    )
+    return decode("chat", body + sse(chunk(finish="stop")))
+
+
+@pytest.mark.parametrize(
+    ("contents", "said"),
+    [
+        ([b"hi \\ud83d", b"\\ude00!"], "hi \U0001f600!"),
+        ([b"hi \xf0\x9f", b"\x98\x80!"], "hi \U0001f600!"),
+        ([b"hi \\ud83d x"], "hi \ufffd x"),
+        ([b"hi \xf0\x9f x"], "hi \ufffd x"),
+        ([b"hi \\ud83d"], "hi \ufffd"),
+        ([b"a\tb\x01"], "a\tb\x01"),
+    ],
+)
+def test_one_odd_byte_loses_no_answer(contents: list[bytes], said: str) -> None:
+    got = raw(*contents)
+    assert got.text == said
+    assert all(getattr(one, "text", "").encode() is not None for one in got.events)
+
+
+def test_words_and_values_that_hold_no_part_of_an_answer_are_passed_over() -> None:
+    got = read(
+        "ping", chunk({"content": "a"}), "null", "[]", '{"x":NaN}', chunk(finish="stop")
+    )
+    assert got.text == "a"
+    assert got.finish is not None
+
+
+def test_the_end_may_lack_its_empty_line_or_all_of_them() -> None:
+    events = (chunk({"content": "a"}), chunk({"content": "b"}), chunk(finish="stop"))
+    body = sse(*events)
+    for odd in (body[:-1], body[:-2], body.replace(b"\n\n", b"\n")):
+        got = decode("chat", odd)
+        assert got.text == "ab"
+        assert got.finish is not None
+    # Half an event is none.
+    cut = decode("chat", body[:-10])
+    assert cut.error is not None
+    assert cut.error.code == "provider.stream_broken"
+
+
+def test_what_comes_after_a_finish_reason_is_still_part_of_the_answer() -> None:
+    got = read(
+        pieces(call(0, '{"p"', id="a", name="x")),
+        chunk(finish="tool_calls"),
+        pieces(call(0, ":1}")),
+        pieces(call(1, "{}", id="b", name="y")),
+        chunk({"content": "late"}),
+        "[DONE]",
+    )
+    assert [(one.tool, one.arguments) for one in got.calls] == [
+        ("x", '{"p":1}'),
+        ("y", "{}"),
+    ]
+    assert got.text == "late"
+    early = read(
+        chunk({"content": "a"}, finish="stop"),
+        pieces(call(0, "{}", id="a", name="x")),
+        chunk(finish="tool_calls"),
+        "[DONE]",
+    )
+    assert early.finish is not None
+    assert early.finish.reason == "tool_calls"
+
+
+def test_an_empty_legacy_call_beside_text_is_none() -> None:
+    for empty in ({}, {"name": "", "arguments": ""}, {"name": None}, None):
+        got = read(
+            chunk({"content": "a", "function_call": empty}), chunk(finish="stop")
+        )
+        assert (got.text, got.calls) == ("a", [])
+    both = {"tool_calls": [call(0, "{}", id="a", name="x")]}
+    both["function_call"] = {"name": "x", "arguments": "{}"}  # type: ignore[assignment]
+    got = read(chunk(both), chunk(finish="tool_calls"))
+    assert [one.tool for one in got.calls] == ["x"]
+
+
+def test_an_answer_in_one_piece_is_read_and_not_twice() -> None:
+    whole = {"index": 0, "message": {"content": "a"}, "finish_reason": "stop"}
+    assert read({"id": "r", "choices": [whole]}).text == "a"
+    again = read(chunk({"content": "a"}), {"id": "r", "choices": [whole]})
+    assert again.text == "a"
+
+
+def test_what_is_attached_to_a_message_goes_back_with_it_to_its_model_only() -> None:
+    extra = {"google": {"thought_signature": "s"}}
+    got = read(
+        chunk({"content": "so", "extra_content": extra}),
+        pieces(call(0, '{"a":1}', id="c", name="t", extra_content=extra)),
+        chunk(finish="tool_calls"),
+    )
+    (end,) = [one for one in got.events if isinstance(one, TextEnd)]
+    (made,) = got.calls
+    message = assistant(
+        TextPart("so", end.metadata), settled("c", metadata=made.metadata)
+    )
+    (said, _) = sent(message)
+    assert said["extra_content"] == extra
+    assert said["tool_calls"][0]["extra_content"] == extra
+    for other in (evolve(message, model="test/other"), evolve(message, model="o/m")):
+        (said, _) = sent(other)
+        assert "extra_content" not in json.dumps(said)
+    # With no text to be attached to, it is kept as well.
+    alone = read(chunk({"extra_content": extra}), chunk(finish="stop"))
+    assert [one.metadata for one in alone.events if isinstance(one, TextEnd)] == [
+        {"attached": {"extra_content": extra}}
+    ]
+
+
+def test_where_thoughts_go_back_every_message_with_calls_has_their_field() -> None:
+    thought = ReasoningPart("hm", {"field": "reasoning_content"})
+    messages = (
+        user("go"),
+        assistant(settled("a"), seq=1, model="other/m"),
+        assistant(thought, settled("b"), seq=2),
+        assistant(settled("c"), seq=3),
+        assistant(TextPart("so"), seq=4),
+    )
+    fields = [one.get("reasoning_content") for one in sent(*messages)]
+    assert fields == [None, "", None, "hm", None, "", None, None]
+    assert all("reasoning_content" not in one for one in sent(*messages[:2]))
+    assert "reasoning_content" not in json.dumps(sent(*messages, send_reasoning=False))
+
+
+def test_what_the_user_says_in_a_row_is_said_in_one_turn() -> None:
+    image = (PromptFile("a.png", "image/png", PNG),)
+    one, two = user("a", 1), user('say "b"\\', 2)
+    assert sent(one, two, notice("n", 3)) == [
+        {
+            "role": "user",
+            "content": 'a\n\nsay "b"\\\n\n<system-update>\nn\n</system-update>',
+        }
+    ]
+    seen = user("look", 3, files=image)
+    for messages, texts in (
+        ((one, seen), ["a", "look"]),
+        ((seen, one), ["look", "a"]),
+        ((one, two, seen, seen), ['a\n\nsay "b"\\', "look", "look"]),
+    ):
+        (said,) = sent(*(evolve(m, id=f"{at}") for at, m in enumerate(messages)))
+        told = [part["text"] for part in said["content"] if part["type"] == "text"]
+        assert told == texts
+    shown = (TextContent("here"), FileContent("image/png", PNG))
+    after = sent(assistant(settled("c1", content=shown)), user("and", 2))
+    assert [one["role"] for one in after] == ["assistant", "tool", "user"]
+    assert after[-1]["content"][-1] == {"type": "text", "text": "and"}
+
+
+def test_ids_are_those_that_the_endpoint_takes() -> None:
+    foreign = assistant(settled("call_abcdefghijklmnop"), model="other/m")
+    own = assistant(settled("chatcmpl-tool-1"), seq=2)
+    mistral = ChatProtocol(Endpoint("x", "https://api.mistral.ai/v1"), "m")
+    devstral = ChatProtocol(Endpoint("x", "http://localhost/v1"), "devstral-small")
+    for one in (mistral, devstral):
+        body = json.loads(one.encode(request(foreign, own)))
+        ids = [
+            made["id"]
+            for message in body["messages"]
+            for made in message.get("tool_calls", ())
+        ]
+        assert all(re.fullmatch(r"[A-Za-z0-9]{9}", made) for made in ids)
+        assert len(set(ids)) == 2
+    assert "stream_options" not in json.loads(mistral.encode(request()))
+    for message in sent(foreign, own):
+        assert message.get("tool_call_id") in (
+            None,
+            "call_abcdefghijklmnop",
+            "chatcmpl-tool-1",
+        )
+
+
+@pytest.mark.parametrize(
+    ("problem", "before", "after"),
+    [
+        (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. "
+            "Use 'max_completion_tokens' instead.",
+            {"max_tokens": 7},
+            {"max_completion_tokens": 7},
+        ),
+        (
+            "Unrecognized request argument supplied: stream_options",
+            {"stream_options": {"include_usage": True}},
+            {},
+        ),
+    ],
+)
+def test_an_endpoint_is_asked_in_the_words_that_its_refusal_taught(
+    problem: str, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    route = protocol()
+    refused = ProviderError("provider.invalid_request", "test", problem, status=400)
+    asked = request(max_output=7)
+    assert before.items() <= json.loads(route.encode(asked)).items()
+    assert route.learned_from(refused)
+    body = json.loads(route.encode(asked))
+    assert after.items() <= body.items()
+    assert set(before).isdisjoint(body)
+    # Once each: an endpoint that wants neither is not asked for ever.
+    assert not route.learned_from(refused)
+
+
+def test_refused_thoughts_are_left_out_and_missing_ones_are_put_in() -> None:
+    own = assistant(ReasoningPart("hm", {"field": "reasoning"}), settled("c"))
+    foreign = assistant(settled("d"), seq=2, model="other/m")
+    route = protocol()
+    unknown = "'messages.1': property 'reasoning' is unsupported"
+    assert route.learned_from(
+        ProviderError("provider.part_refused", "test", unknown, status=400)
+    )
+    body = json.loads(route.encode(request(own, foreign)))
+    assert "reasoning" not in body["messages"][0]
+    route = protocol()
+    missing = "reasoning_content is missing in assistant tool call message at index 1"
+    assert route.learned_from(
+        ProviderError("provider.part_refused", "test", missing, status=400)
+    )
+    body = json.loads(route.encode(request(foreign)))
+    assert body["messages"][0]["reasoning_content"] == ""
+
+
+@pytest.mark.parametrize(
+    ("usage", "output", "reasoning"),
+    [
+        # xAI: beside the output, and in the total.
+        (
+            {
+                "prompt_tokens": 12,
+                "completion_tokens": 2,
+                "total_tokens": 354,
+                "completion_tokens_details": {"reasoning_tokens": 340},
+            },
+            342,
+            340,
+        ),
+        # Google's compatible endpoint: in the total alone.
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 115}, 105, 100),
+        # OpenAI: a part of the output.
+        (
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 50,
+                "total_tokens": 60,
+                "completion_tokens_details": {"reasoning_tokens": 40},
+            },
+            50,
+            40,
+        ),
+        # No total: more than the output is no part of it.
+        (
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 5,
+                "completion_tokens_details": {"reasoning_tokens": 40},
+            },
+            45,
+            40,
+        ),
+        ({"prompt_tokens": "10", "completion_tokens": 5.0}, 5, None),
+        ({"prompt_tokens": 10, "completion_tokens": "many"}, None, None),
+    ],
+)
+def test_usage_agrees_with_the_providers_own_total(
+    usage: Any, output: int | None, reasoning: int | None
+) -> None:
+    last = {"id": "r1", "choices": [], "usage": usage}
+    got = read(chunk({"content": "a"}), chunk(finish="stop"), last, "[DONE]")
+    assert got.finish is not None
+    told = got.finish.usage
+    assert (told.output, told.reasoning) == (output, reasoning)
+    total = usage.get("total_tokens")
+    if total is not None:
+        assert (told.input or 0) + (told.output or 0) == total
+
+
+def test_a_call_that_the_server_refused_in_mid_stream_is_a_refused_call() -> None:
+    error = {
+        "message": "Failed to call a function.",
+        "code": "tool_use_failed",
+        "failed_generation": '<function=read>{"path": 1}</function>',
+    }
+    got = read(chunk({"content": "a"}), {"error": error})
+    (made,) = got.calls
+    assert (made.tool, made.arguments) == ("read", '{"path": 1}')
+    assert made.refused == "Failed to call a function."
+    assert got.finish is not None
+    # One that is about no call stays an error.
+    got = read(chunk({"content": "a"}), {"error": {**error, "failed_generation": ""}})
+    assert got.error is not None

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from dovetail.kernel import (
     FileContent,
     PromptFile,
     ProviderError,
+    ReasoningEnd,
     ReasoningPart,
     TextContent,
+    TextEnd,
     TextPart,
     ToolCall,
     ToolPart,
@@ -215,7 +218,7 @@ def test_images_are_shown_and_ids_of_other_models_fit() -> None:
     (said, result) = sent(assistant(part, model="openai/m"))
     (block,) = result["content"]
     assert said["content"][0]["id"] == block["tool_use_id"]
-    assert block["tool_use_id"].startswith("call_")
+    assert re.fullmatch(r"[A-Za-z0-9]{9}", block["tool_use_id"])
     source = {"type": "base64", "media_type": "image/png", "data": PNG}
     assert block["content"] == [
         {"type": "text", "text": "here"},
@@ -293,8 +296,11 @@ def test_the_bytes_of_a_request_begin_the_next_one(
         request(*numbered[: len(first)], system=("S",), tools=(WEATHER,))
     )
     after = route.encode(request(*numbered, system=("S",), tools=(WEATHER,)))
+    # What the user says next may join what was said last.
     assert before.endswith(b"]}")
-    assert after.startswith(before[:-2])
+    assert after.startswith(
+        before.removesuffix(b"]}").removesuffix(b'],"role":"user"}')
+    )
     open_calls: list[str] = []
     for one in json.loads(after)["messages"]:
         blocks = one["content"]
@@ -385,9 +391,14 @@ def test_a_call_that_the_output_limit_cut_is_marked(why: str, stop: bool) -> Non
     assert got.calls == [ToolCall("a", "t", "", cut=True)]
 
 
-def test_a_call_whose_block_never_stopped_is_never_whole() -> None:
+def test_a_call_whose_block_never_stopped_is_whole_only_with_whole_arguments() -> None:
     got = read(START, *tool(0, "a", "{}", stop=False), reason("tool_use"), STOP)
-    assert got.calls == [ToolCall("a", "t", "{}", cut=True)]
+    assert got.calls == [ToolCall("a", "t", "{}")]
+    for pieces in (["{"], [], ["{", '"a"']):
+        got = read(START, *tool(0, "a", *pieces, stop=False), reason("tool_use"), STOP)
+        assert [one.cut for one in got.calls] == [True]
+    got = read(START, *tool(0, "a", "{}", stop=False), reason("max_tokens"), STOP)
+    assert [one.cut for one in got.calls] == [True]
 
 
 def test_no_input_is_an_empty_object_and_input_may_come_at_once() -> None:
@@ -533,8 +544,7 @@ def test_an_error_event_is_an_error(
 
 
 @pytest.mark.parametrize(
-    "event",
-    ["{", "[]", "7", json.dumps(delta(5, "text_delta", text="x"))],
+    "event", ["{", json.dumps(delta(5, "input_json_delta", partial_json="x"))]
 )
 def test_what_is_no_event_of_the_protocol_breaks_the_stream(event: str) -> None:
     got = read(START, *text(0, "a"), event, reason("end_turn"), STOP)
@@ -588,3 +598,154 @@ json_values: Any = st.recursive(
 )
 def test_odd_events_never_crash_the_decoder(events: list[Any]) -> None:
     read(*events)
+
+
+# --- habits -----------------------------------------------------------------------
+
+
+def test_a_character_cut_over_two_deltas_is_one() -> None:
+    body = sse(START, begin(0, "text")) + b"".join(
+        b'data: {"type":"content_block_delta","index":0,"delta":'
+        b'{"type":"text_delta","text":"%b"}}\n\n' % piece
+        for piece in (b"hi \\ud83d", b"\\ude00\xf0\x9f", b"\x98\x80\t!")
+    )
+    got = decode("anthropic", body + sse(end(0), reason("end_turn"), STOP))
+    assert got.text == "hi \U0001f600\U0001f600\t!"
+
+
+def test_the_end_may_lack_its_empty_line_or_all_of_them() -> None:
+    body = sse(START, *text(0, "ab"), reason("end_turn"), STOP)
+    for odd in (body[:-1], body[:-2], body.replace(b"\n\n", b"\n")):
+        got = decode("anthropic", odd)
+        assert got.text == "ab"
+        assert got.finish is not None
+
+
+def test_starts_and_stops_that_were_not_sent_are_understood() -> None:
+    got = read(
+        START,
+        delta(0, "thinking_delta", thinking="hm"),
+        delta(1, "text_delta", text="a"),
+        begin(2, "tool_use", id="c", name="t", input={}),
+        delta(2, "input_json_delta", partial_json='{"p":1}'),
+        begin(3, "tool_use", id="d", name="t", input={}),
+        delta(3, "input_json_delta", partial_json="{}"),
+        reason("tool_use"),
+        STOP,
+    )
+    assert (got.reasoning, got.text) == ("hm", "a")
+    assert [(one.call_id, one.arguments, one.cut) for one in got.calls] == [
+        ("c", '{"p":1}', False),
+        ("d", "{}", False),
+    ]
+
+
+def test_what_is_sent_twice_changes_nothing() -> None:
+    start = begin(0, "tool_use", id="a", name="t", input={})
+    arguments = delta(0, "input_json_delta", partial_json='{"p":1}')
+    got = read(
+        START, start, start, arguments, arguments, end(0), end(0), reason("tool_use")
+    )
+    assert got.calls == [ToolCall("a", "t", '{"p":1}')]
+
+
+def test_more_of_a_call_after_its_end_is_added_until_it_was_handed_out() -> None:
+    late = delta(0, "input_json_delta", partial_json=":1}")
+    got = read(START, *tool(0, "a", '{"p"'), late, reason("tool_use"), STOP)
+    assert got.calls == [ToolCall("a", "t", '{"p":1}')]
+    got = read(
+        START, *tool(0, "a", "{}"), *text(1, "x"), late, reason("tool_use"), STOP
+    )
+    assert got.calls == [ToolCall("a", "t", "{}")]
+    assert got.error is None
+
+
+def test_calls_under_one_index_or_id_are_two() -> None:
+    got = read(START, *tool(0, "a", "{}"), *tool(0, "a", '{"p":1}'), reason("tool_use"))
+    assert [one.arguments for one in got.calls] == ["{}", '{"p":1}']
+    assert len({one.call_id for one in got.calls}) == 2
+
+
+def test_what_is_attached_to_a_block_goes_back_with_it_to_its_model_only() -> None:
+    citation = {"type": "char_location", "cited_text": "x"}
+    search = {"type": "web_search_tool_result", "tool_use_id": "s", "content": [{}]}
+    got = read(
+        START,
+        begin(0, "server_tool_use", id="s", name="web_search", input={}),
+        delta(0, "input_json_delta", partial_json='{"q":1}'),
+        end(0),
+        {"type": "content_block_start", "index": 1, "content_block": search},
+        end(1),
+        begin(2, "text", text="", citations=[]),
+        delta(2, "citations_delta", citation=citation),
+        delta(2, "text_delta", text="so"),
+        end(2),
+        begin(3, "tool_use", id="c", name="t", input={}, caller={"type": "direct"}),
+        end(3),
+        begin(4, "compaction", content=None),
+        delta(4, "compaction_delta", content="ab"),
+        delta(4, "compaction_delta", content="cd"),
+        end(4),
+        reason("tool_use"),
+        STOP,
+    )
+    parts: list[Any] = []
+    for event in got.events:
+        if isinstance(event, ReasoningEnd):
+            parts.append(ReasoningPart("", event.metadata))
+        elif isinstance(event, TextEnd):
+            parts.append(TextPart("so", event.metadata))
+        elif isinstance(event, ToolCall):
+            parts.append(settled("c", "{}", metadata=event.metadata))
+    message = assistant(*parts)
+    (said, _) = sent(message)
+    made = {one["type"]: one for one in said["content"]}
+    assert made["server_tool_use"]["input"] == {"q": 1}
+    assert made["web_search_tool_result"] == search
+    assert made["text"]["citations"] == [citation]
+    assert made["tool_use"]["caller"] == {"type": "direct"}
+    assert made["compaction"]["content"] == "abcd"
+    (said, _) = sent(evolve(message, model="other/m"))
+    assert [set(one) for one in said["content"]] == [
+        {"type", "text"},
+        {"type", "id", "name", "input"},
+    ]
+
+
+def test_thoughts_of_a_server_that_never_signs_go_back_to_it() -> None:
+    got = read(
+        START,
+        begin(0, "thinking", thinking=""),
+        delta(0, "thinking_delta", thinking="hm"),
+        end(0),
+        *text(1, "a"),
+        reason("end_turn"),
+        STOP,
+    )
+    assert got.reasons == [{"signature": ""}]
+    message = assistant(ReasoningPart("hm", {"signature": ""}), TextPart("a"))
+    assert sent(message)[0]["content"][0]["signature"] == ""
+    official = MessagesProtocol(Endpoint("test", "https://api.anthropic.com"), "m")
+    (said,) = json.loads(official.encode(request(message)))["messages"]
+    assert [one["type"] for one in said["content"]] == ["text"]
+    cut = read(START, begin(0, "thinking", thinking="hm"), reason("max_tokens"), STOP)
+    assert cut.reasons == [{}]
+
+
+def test_what_the_user_says_in_a_row_is_said_in_one_turn() -> None:
+    (said,) = sent(user("a", 1), notice("n", 2), user("b", 3))
+    assert [one["text"] for one in said["content"]] == [
+        "a",
+        "<system-update>\nn\n</system-update>",
+        "b",
+    ]
+
+
+def test_a_server_that_knows_no_cache_is_asked_without_one() -> None:
+    route = protocol()
+    problem = "system.0.cache_control: Extra inputs are not permitted"
+    refused = ProviderError("provider.invalid_request", "test", problem, status=400)
+    assert route.learned_from(refused)
+    body = route.encode(request(system=("S",), tools=(WEATHER,)))
+    assert b"cache_control" not in body
+    assert not route.learned_from(refused)

@@ -108,3 +108,55 @@ def test_pieces_never_change_the_events(
     chunks = [body[a:b] for a, b in pairwise(places)]
     lf = "".join(one + "\n" for one in lines).encode()
     assert read(chunks) == read([body]) == read([lf])
+
+
+def whole(data: bytes) -> bool:
+    return data.startswith(b"{") and data.endswith(b"}")
+
+
+def patient(*chunks: bytes) -> list[tuple[bytes, str]]:
+    decoder = SseDecoder(whole=whole)
+    events = [event for chunk in chunks for event in decoder.feed(chunk)]
+    events += decoder.finish()
+    return [(one.data, one.event) for one in events]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\n\n"])
+def test_the_event_that_the_stream_ends_with_counts_when_it_is_whole(
+    end: bytes,
+) -> None:
+    body = b"data: {1}\n\nevent: x\ndata: {2}" + end
+    assert patient(body) == [(b"{1}", "message"), (b"{2}", "x")]
+    assert patient(*(body[at : at + 1] for at in range(len(body)))) == patient(body)
+    assert patient(b"data: {1}\n\ndata: {2" + end)[:1] == [(b"{1}", "message")]
+
+
+def test_an_end_without_its_empty_line_is_nothing_to_who_cannot_tell_it_whole() -> None:
+    decoder = SseDecoder()
+    assert list(decoder.feed(b"data: {1}\n")) == []
+    assert list(decoder.finish()) == []
+
+
+def test_events_without_empty_lines_between_them_are_told_apart() -> None:
+    body = b"event: a\ndata: {1}\nevent: b\ndata: {2}\ndata: {3}\nevent: b\ndata: {4}\n"
+    wanted = [(b"{1}", "a"), (b"{2}", "b"), (b"{3}", "message"), (b"{4}", "b")]
+    assert patient(body) == wanted
+    assert patient(*(body[at : at + 3] for at in range(0, len(body), 3))) == wanted
+
+
+def test_a_name_after_its_data_is_still_the_name_of_that_event() -> None:
+    assert patient(b"data: {1}\nevent: a\n\ndata: {2}\n\n") == [
+        (b"{1}", "a"),
+        (b"{2}", "message"),
+    ]
+
+
+def test_data_over_several_lines_is_one_event_when_no_line_is_whole() -> None:
+    assert patient(b"data: {\ndata: 1\ndata: }\n\n") == [(b"{\n1\n}", "message")]
+
+
+def test_a_whole_line_without_a_field_name_is_data() -> None:
+    assert patient(b"data: {1}\n\n{2}\n\n{no\n\n") == [
+        (b"{1}", "message"),
+        (b"{2}", "message"),
+    ]

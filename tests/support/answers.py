@@ -14,8 +14,9 @@ from dovetail.kernel import (
     TextEnd,
     ToolCall,
 )
-from dovetail.plugins.providers.anthropic import MessagesDecoder
-from dovetail.plugins.providers.openai import ChatDecoder
+from dovetail.plugins.providers.chat import ChatDecoder
+from dovetail.plugins.providers.messages import MessagesDecoder
+from dovetail.plugins.providers.reading import is_whole
 from dovetail.plugins.providers.sse import SseDecoder
 
 DECODERS: dict[str, Any] = {"chat": ChatDecoder, "anthropic": MessagesDecoder}
@@ -78,7 +79,7 @@ def pieces(body: bytes, size: int | None) -> Iterable[bytes]:
 def decode(protocol: str, body: bytes, size: int | None = None) -> Answered:
     """Decode a whole body as a route does, without a connection."""
     answered = Answered()
-    frames, decoder = SseDecoder(), DECODERS[protocol]("test")
+    frames, decoder = SseDecoder(whole=is_whole), DECODERS[protocol]("test")
     try:
         for piece in pieces(body, size):
             for event in frames.feed(piece):
@@ -86,6 +87,10 @@ def decode(protocol: str, body: bytes, size: int | None = None) -> Answered:
                 if decoder.done:
                     answered.check()
                     return answered
+        for event in frames.finish():
+            answered.events += decoder.feed(event)
+            if decoder.done:
+                break
         answered.events += decoder.finish()
     except ProviderError as error:
         answered.error = error

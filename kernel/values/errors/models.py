@@ -42,12 +42,15 @@ ProviderFault = Literal[
     "provider.rate_limited",
     "provider.quota",
     "provider.invalid_request",
+    "provider.part_refused",
     "provider.context_overflow",
     "provider.content_refused",
     "provider.unavailable",
     "provider.unreachable",
     "provider.stream_broken",
     "provider.invalid_output",
+    "provider.empty_answer",
+    "provider.answer_limit",
     "provider.failed",
 ]
 
@@ -58,9 +61,13 @@ class ProviderError(ModelError):
     ``code`` says which fault it is: ``provider.authentication`` (401, 403),
     ``key_missing`` (no key is configured), ``rate_limited`` (429), ``quota`` (429 or
     402: paying would help, waiting would not), ``invalid_request`` (other 4xx),
+    ``part_refused`` (a 4xx because of something that a message holds, such as an image
+    that cannot be read: later requests tell of it instead of holding it),
     ``context_overflow`` (too much input), ``content_refused``, ``unavailable`` (5xx),
     ``unreachable`` (no connection), ``stream_broken`` (a response that broke off),
-    ``invalid_output`` (a response that breaks the protocol) and ``failed``.
+    ``invalid_output`` (a response that breaks the protocol), ``empty_answer`` (neither
+    text nor a call), ``answer_limit`` (more than AnswerLimits let through) and
+    ``failed``.
     ``status`` is the HTTP status or None, ``retry_after`` the provider's own advice in
     seconds or None, ``retryable`` whether the same request may succeed later.
     """

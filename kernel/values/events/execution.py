@@ -107,6 +107,9 @@ class StepEnded(Event):
     usage: Usage = field(factory=Usage)
     cost: float | None = None
     """US dollars; None when no price is known."""
+    broke_off: Failure | None = None
+    """Why the answer broke off after calls of it had begun. They were run, so the Step
+    counts, and the next one goes on from their results."""
 
 
 @event("step.failed")
@@ -117,6 +120,8 @@ class StepFailed(Event):
     message_id: MessageId
     failure: Failure
     usage: Usage = field(factory=Usage)
+    cost: float | None = None
+    """US dollars, where the provider told of its usage before it failed."""
 
 
 @event("text.ended", retention="transcript")
@@ -126,6 +131,7 @@ class TextEnded(Event):
 
     message_id: MessageId
     text: str
+    metadata: Mapping[str, Json] = field(factory=dict)
 
 
 @event("reasoning.ended", retention="transcript")
