@@ -1,26 +1,16 @@
 """The algebra of System Context: from sources to a snapshot, from snapshots to text.
 
 Owns what a snapshot is, how it is rendered, and what counts as a change. Knows nothing
-of sessions, stores or plugins. Only ``observe`` waits; everything else is a pure
-function, so that the same observations always give the same bytes.
+of sessions, stores or plugins, nor of how sources are observed (see ``sampling``).
+All of it is pure functions, so that the same observations always give the same bytes.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping
 
-import anyio
 from attrs import field, frozen
 
-from ..contracts import ContextSource, Observation
-from ..lifecycle.scope import contained
-from ..values.codec import clean_text
-from ..values.errors import ContextUnavailableError, error_text
-
-TIME_LIMIT = 5.0
-"""Seconds that one source may take: a Step waits for the slowest."""
-
-MAX_TEXT = 1024 * 1024
-"""Characters that one source may say. No model takes more, whoever asks it to."""
+from ..contracts import Observation
 
 
 @frozen
@@ -83,59 +73,6 @@ class Update:
     text: str
     sources: Mapping[str, str | None]
     """The new digests of what changed, by key; None for what was removed."""
-
-
-async def observe(
-    sources: Iterable[ContextSource], *, time_limit: float = TIME_LIMIT
-) -> Snapshot:
-    """Observe every source once, all at the same time, and return the sample.
-
-    A source that raises, takes longer than ``time_limit`` seconds or answers nonsense
-    is Unavailable under its key, and disturbs no other (law plugins.1). Cancelling
-    this cancels all observations.
-    """
-    in_order = sorted(sources, key=lambda source: source.key)
-    # What stands when a source gives no answer.
-    silent = Unavailable(f"no answer within {time_limit:g} s", broken=True)
-    results: dict[str, Result] = {source.key: silent for source in in_order}
-
-    async def one(source: ContextSource) -> None:
-        with anyio.move_on_after(time_limit):
-            results[source.key] = await _observe(source)
-
-    async with anyio.create_task_group() as group:
-        for source in in_order:
-            group.start_soon(one, source)
-    return Snapshot(results)
-
-
-async def _observe(source: ContextSource) -> Result:
-    try:
-        with contained():
-            found = await source.observe()
-    except ContextUnavailableError as error:
-        return Unavailable(clean_text(error.problem), error=error)
-    except Exception as error:  # a plugin's source: the boundary of a hook call
-        return Unavailable(clean_text(error_text(error)), broken=True, error=error)
-    if found is None:
-        return Absent()
-    if not _well_formed(found):
-        return Unavailable("it did not return an Observation or None", broken=True)
-    if max(len(found.baseline), len(found.update or "")) > MAX_TEXT:
-        return Unavailable(f"it says more than {MAX_TEXT} characters", broken=True)
-    baseline = clean_text(found.baseline).strip()
-    if not baseline:
-        return Absent()
-    update = clean_text(found.update or "").strip()
-    return Observed(Observation(baseline, update or None))
-
-
-def _well_formed(found: object) -> bool:
-    return (
-        isinstance(found, Observation)
-        and isinstance(found.baseline, str)
-        and isinstance(found.update, str | None)
-    )
 
 
 def render_baseline(snapshot: Snapshot) -> str:

@@ -1,18 +1,18 @@
 """The Context Epoch: the span in which one Baseline is the prefix of every request.
 
 Owns the decision, at a Safe Step Boundary, whether an epoch begins, goes on, or goes
-on with an update, and the fold from events to the current epoch. Knows nothing of
-stores and never waits: the runner observes, asks here, and commits what is returned.
+on with an update. Knows nothing of stores and never waits: a Step samples, asks here,
+and commits what is returned.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from attrs import frozen
 
 from ..values.errors import ContextUnavailableError
-from ..values.events import ContextUpdated, EpochStarted, Event
+from ..values.events import ContextUpdated, EpochStarted
 from ..values.ids import MessageId, SessionId
-from .algebra import Snapshot, changes, digests, render_baseline, told
+from .algebra import Snapshot, changes, digests, render_baseline
 
 
 @frozen
@@ -98,17 +98,3 @@ def _require_complete(snapshot: Snapshot) -> None:
     if others:
         problem += "; also unavailable: " + ", ".join(other for other, _ in others)
     raise ContextUnavailableError(key, problem) from first.error
-
-
-def current_epoch(events: Iterable[Event]) -> CurrentEpoch | None:
-    """Return the epoch that these events of one session, in order, lead to.
-
-    Only the last EpochStarted and what follows it counts; other kinds are passed over.
-    """
-    epoch: CurrentEpoch | None = None
-    for event in events:
-        if isinstance(event, EpochStarted):
-            epoch = CurrentEpoch(event.baseline, event.sources)
-        elif isinstance(event, ContextUpdated) and epoch is not None:
-            epoch = CurrentEpoch(epoch.baseline, told(epoch.sources, event.sources))
-    return epoch

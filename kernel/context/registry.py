@@ -1,13 +1,16 @@
 """The registry of Context Sources: which sources a Location has, under which keys.
 
-Owns the rule that a key is offered once. Knows nothing of what the sources say (see
-``algebra``) nor of what a session was told (see ``epoch``).
+Owns the rule that a key is offered once, and hands out what the sources say now (see
+``sampling``). Knows nothing of what that means (see ``algebra``) nor of what a session
+was told (see ``epoch``).
 """
 
 from ..contracts import ContextSource
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.errors import ConflictError, InvalidValueError
 from ..values.ids import check_source_key
+from .algebra import Snapshot
+from .sampling import Sampler
 
 
 class ContextRegistry:
@@ -15,6 +18,7 @@ class ContextRegistry:
 
     def __init__(self, registrations: Registrations[ContextSource]) -> None:
         self._registrations = registrations
+        self._sampler = Sampler(self.sources)
 
     def register(
         self, source: ContextSource, owner: str, rank: Rank = 0
@@ -42,6 +46,10 @@ class ContextRegistry:
     def sources(self) -> tuple[ContextSource, ...]:
         """Return the sources in key order, whoever offers them (law context.5)."""
         return tuple(one.item for one in self._registrations.offer().values())
+
+    async def sample(self) -> Snapshot:
+        """Return what all sources say, observed once after this was called."""
+        return await self._sampler.sample()
 
     def owner(self, key: str) -> str | None:
         """Return the name of the plugin that offers a key, to name a culprit."""

@@ -12,7 +12,7 @@ from typing import Literal
 from anyio import to_thread
 from attrs import field, frozen
 
-from ..context.algebra import Absent, Observed, digests, observe
+from ..context.algebra import Absent, Observed, digests
 from ..history.fold import History, Reach
 from ..location.services import LocationServices
 from ..log.commit import EventLog
@@ -251,7 +251,7 @@ def _mapping_moved(
 async def _context_moved(services: LocationServices, history: History) -> list[Moved]:
     if history.baseline is None:
         return []
-    snapshot = await observe(services.context.sources())
+    snapshot = await services.context.sample()
     now = digests(snapshot)
     moved = []
     for key in sorted({**history.sources, **snapshot.results}):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
 
-from ..history.fold import History, Spent
+from ..history.fold import History, Spent, is_only_said
 from ..log.commit import EventLog, LogTransaction
 from ..models.retry import RetryPolicy
 from ..ports import Reader
@@ -39,6 +39,17 @@ class ExecutionSettings:
         return int(self.lease_seconds * 1000)
 
 
+@frozen
+class _Committed:
+    """What came of one decision."""
+
+    decided: bool
+    outcome: Outcome | None
+    fence: Fence | None
+    seq: int
+    """The last event in the log then."""
+
+
 @define(eq=False)
 class Execution:
     """One busy period: what its Steps share."""
@@ -55,8 +66,8 @@ class Execution:
     """When it was taken up, by the monotonic clock."""
     seen: Standing
     """How its lease stood when the session was looked at."""
-    looked: int
-    """The last event that was known then."""
+    looked: int = -1
+    """The last event that was known when it was taken up."""
     steps_used: int = 0
     """Steps since the last new input."""
     broken: int = 0
@@ -73,12 +84,25 @@ class Execution:
         """Whether execution.started is durable."""
         return self.fence is not None
 
-    async def commit(self, decide: Callable[[LogTransaction], Outcome | None]) -> None:
+    async def commit(
+        self,
+        decide: Callable[[LogTransaction], Outcome | None],
+        *,
+        knowing: int | None = None,
+    ) -> bool:
         """Commit a decision of this execution; what it returns is how that ends.
 
         The first commit takes the lease and records the beginning, the one that ends
         the execution gives the lease back. A decision that appends nothing begins
         nothing.
+
+        ``knowing`` is the last event that a decision from the History knows of. Where
+        the log holds more by now that it could rest on, it is not asked, nothing is
+        written and False is returned: look again. So a copy that is behind costs a
+        read, and never makes an outcome (law execution.13). Without it the decision
+        rests on nothing but its transaction and what this Step itself did.
+
+        Afterwards the History holds all that was in the log by then.
 
         Raises:
             OwnerFencedError: another worker owns the session now. Nothing was written.
@@ -86,11 +110,17 @@ class Execution:
                 at. Nothing was written.
         """
 
-        def deciding(tx: LogTransaction) -> tuple[Outcome | None, Fence | None]:
+        def deciding(tx: LogTransaction) -> _Committed:
             fence = self.fence
             if fence is not None:
                 ownership.check(tx.rows, fence)
-            grown = tx.head(self.session_id).seq != self.looked
+            before = tx.head(self.session_id).seq
+            if (
+                knowing is not None
+                and before != knowing
+                and not is_only_said(tx.rows, self.session_id, knowing)
+            ):
+                return _Committed(False, None, fence, before)
             outcome = decide(tx)
             if fence is None and tx.appended:
                 fence = ownership.take(
@@ -100,15 +130,17 @@ class Execution:
                     tx.now,
                     self.settings.lease_ms,
                     self.seen,
-                    grown=grown,
+                    grown=before != self.looked,
                 )
             if fence is not None and outcome is not None:
                 ownership.release(tx.rows, fence)
-            return outcome, fence
+            return _Committed(True, outcome, fence, tx.head(self.session_id).seq)
 
-        outcome, self.fence = await self.log.commit(deciding)
-        self.outcome = outcome or self.outcome
-        await self.catch_up()
+        done = await self.log.commit(deciding)
+        self.fence = done.fence
+        self.outcome = done.outcome or self.outcome
+        await self.history.follow_up(self.log, done.seq)
+        return done.decided
 
     def guard(self, tx: LogTransaction) -> None:
         """Refuse a transaction that others make on behalf of this execution.
@@ -119,18 +151,24 @@ class Execution:
         assert self.fence is not None
         ownership.check(tx.rows, self.fence)
 
-    async def stand_back(self) -> None:
-        """Begin nothing, since nothing is left to do.
+    async def stand_back(self) -> bool:
+        """Return whether nothing is left to do here, so that nothing need begin.
 
         Raises:
             LeaseHeldError: another worker is doing it; its outcome is to be waited for.
         """
-        now = self.log.clock.now()
-        held = await self.log.read(
-            lambda rows: ownership.held_until(rows, self.session_id, self.owner, now)
-        )
-        if held is not None:
+        session_id, now, known = self.session_id, self.log.clock.now(), self.history.seq
+
+        def look(rows: Reader) -> tuple[bool, int | None]:
+            head = rows.head(session_id)
+            moved = head is not None and head.seq != known
+            left = moved or bool(rows.pending_inputs(session_id))
+            return left, ownership.held_until(rows, session_id, self.owner, now)
+
+        left, held = await self.log.read(look)
+        if not left and held is not None:
             raise ownership.LeaseHeldError(held, moved=True)
+        return not left
 
     def opening(self) -> list[Event]:
         """Return what must be recorded before anything else of this execution."""
@@ -139,22 +177,41 @@ class Execution:
         return [ExecutionStarted(session_id=self.session_id, owner=self.owner)]
 
     async def catch_up(self) -> None:
-        """Take in events that another process committed in between."""
-        await self.history.follow_up(self.log)
+        """Take in all that is in the log, whoever committed it.
+
+        Raises:
+            OwnerFencedError: another worker owns the session now.
+        """
+        fence = self.fence
+
+        def look(rows: Reader) -> int:
+            if fence is not None:
+                ownership.check(rows, fence)
+            head = rows.head(self.session_id)
+            return -1 if head is None else head.seq
+
+        await self.history.follow_up(self.log, await self.log.read(look))
 
     async def end(
         self,
         outcome: Outcome,
         settle: Callable[[Reader], Sequence[Event]] | None = None,
     ) -> None:
-        """Record how the execution ended (law execution.7), after what it settles."""
+        """Record how the execution ended (law execution.7), after what it settles.
+
+        ``settle`` decides from the History.
+        """
 
         def ending(tx: LogTransaction) -> Outcome:
             before = settle(tx.rows) if settle else ()
             tx.append(*self.opening(), *before, self.ended(outcome))
             return outcome
 
-        await self.commit(ending)
+        if settle is None:
+            await self.commit(ending)
+            return
+        while not await self.commit(ending, knowing=self.history.seq):
+            pass  # it is known now
 
     def exceeded(self, fresh: Budget | None, *, priced: bool) -> Failure | None:
         """Return the limit of a budget that is reached, or None.

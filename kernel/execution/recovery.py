@@ -6,6 +6,7 @@ Owns also how an open message is settled when nobody will go on with it.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 from ..history.fold import UNACCEPTED, History, Reach
@@ -53,35 +54,39 @@ async def admit(
     Acceptance, report and the new beginning are one commit. Without acceptance the
     report is recorded, and the execution ends as paused.
     """
-    report = await report_of(
-        execution.log, services, execution.history, execution.owner
-    )
-    left = execution.history.left
-    events: list[Event] = []
-    if left.reported != report.digest:
-        events.append(
-            ContinuationReported(
+    while True:
+        known = execution.history.seq
+        report = await report_of(
+            execution.log, services, execution.history, execution.owner
+        )
+        left = execution.history.left
+        events: list[Event] = []
+        if left.reported != report.digest:
+            events.append(
+                ContinuationReported(
+                    session_id=execution.session_id,
+                    digest=report.digest,
+                    report=to_json(report),
+                )
+            )
+        by = _acceptance(report, control, policy, left.attempts)
+        if by is None:
+            paused = Outcome("paused", _why(report, left.attempts))
+            pausing = partial(_pause, execution, events, paused)
+            if await execution.commit(pausing, knowing=known):
+                return None
+            continue
+        events += [
+            ContinuationAccepted(
                 session_id=execution.session_id,
                 digest=report.digest,
-                report=to_json(report),
-            )
-        )
-    by = _acceptance(report, control, policy, left.attempts)
-    if by is None:
-        paused = Outcome("paused", _why(report, left.attempts))
-        await execution.commit(lambda tx: _pause(tx, execution, events, paused))
-        return None
-    events += [
-        ContinuationAccepted(
-            session_id=execution.session_id,
-            digest=report.digest,
-            by=by,
-            attempt=left.attempts + 1 if by in ("policy", "clean") else 0,
-        ),
-        ExecutionStarted(session_id=execution.session_id, owner=execution.owner),
-    ]
-    await execution.commit(lambda tx: _begin(tx, events))
-    return report
+                by=by,
+                attempt=left.attempts + 1 if by in ("policy", "clean") else 0,
+            ),
+            ExecutionStarted(session_id=execution.session_id, owner=execution.owner),
+        ]
+        if await execution.commit(partial(_begin, events), knowing=known):
+            return report
 
 
 def _acceptance(
@@ -114,13 +119,13 @@ def _why(report: ContinuationReport, attempts: int) -> Failure:
 
 
 def _pause(
-    tx: LogTransaction, execution: Execution, events: list[Event], outcome: Outcome
+    execution: Execution, events: list[Event], outcome: Outcome, tx: LogTransaction
 ) -> Outcome:
     tx.append(*events, execution.ended(outcome))
     return outcome
 
 
-def _begin(tx: LogTransaction, events: list[Event]) -> None:
+def _begin(events: list[Event], tx: LogTransaction) -> None:
     tx.append(*events)
 
 

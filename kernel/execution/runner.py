@@ -74,7 +74,8 @@ class Runner:
         self._owner = owner
         self._settings = settings
         self._policy = policy
-        self._histories: OrderedDict[str, History] = OrderedDict()
+        self._idle: OrderedDict[str, History] = OrderedDict()
+        """Of sessions that do not run: the History of one that runs is its own."""
         self._running: dict[str, tuple[Execution, DrainControl]] = {}
         self._end_observing = log.observe(self._observe)
         self.silence = Silence(log.clock)
@@ -87,18 +88,19 @@ class Runner:
     # --- history ------------------------------------------------------------------
 
     def _observe(self, event: Event) -> None:
-        history = self._histories.get(event.session_id)
+        running = self._running.get(event.session_id)
+        history = running[0].history if running else None
+        if history is None:
+            history = self._idle.get(event.session_id)
         if history is not None:
             history.offer(event)
 
-    def _history(self, session_id: str) -> History:
-        history = self._histories.get(session_id)
-        if history is None:
-            history = self._histories[session_id] = History(session_id)
-            if len(self._histories) > KEPT_HISTORIES:
-                self._histories.popitem(last=False)
-        self._histories.move_to_end(session_id)
-        return history
+    def _keep(self, history: History) -> None:
+        """Keep the history of a session that runs no more, in the place of the one
+        that ran least lately."""
+        self._idle[history.session_id] = history
+        while len(self._idle) > KEPT_HISTORIES:
+            self._idle.popitem(last=False)
 
     # --- the lease ----------------------------------------------------------------
 
@@ -214,7 +216,7 @@ class Runner:
                 # Stopped past its lease, and somebody else went on: nothing was
                 # written, and what is known here is not the truth any more.
                 logger.warning("%s", error)
-                self._histories.pop(session_id, None)
+                self._idle.pop(session_id, None)
                 control.force = False
                 continue
             return
@@ -222,10 +224,7 @@ class Runner:
     async def _execute(
         self, session_id: str, look: _Look, control: DrainControl
     ) -> None:
-        history, row = self._history(session_id), look.row
-        # Another process may have committed since this one last did.
-        history.behind = history.behind or history.seq < look.seq
-        await history.follow_up(self._log)
+        history = self._idle.pop(session_id, None) or History(session_id)
         execution = Execution(
             SessionId(session_id),
             self._log,
@@ -236,9 +235,22 @@ class Runner:
             self.silence,
             self._log.clock.monotonic(),
             look.lease,
-            history.seq,
         )
         self._running[session_id] = (execution, control)
+        try:
+            # Another process may have committed since this one last did.
+            await history.follow_up(self._log, look.seq)
+            execution.looked = history.seq
+            await self._work(execution, look.row, control)
+        finally:
+            del self._running[session_id]
+            self._keep(history)
+            control.outcome = execution.outcome
+
+    async def _work(
+        self, execution: Execution, row: SessionRow, control: DrainControl
+    ) -> None:
+        """Run Steps until nothing must continue, and record whatever ends that."""
         try:
             async with self._use(Location(row.directory, row.workspace)) as services:
                 with services.plugins.serving(execution.session_id):
@@ -254,16 +266,13 @@ class Runner:
         except Exception as error:
             # A defect of ours or of a plugin: the operator reads the log, the session
             # keeps a durable record, and whoever waits is told.
-            logger.exception("the execution of %s broke", session_id)
+            logger.exception("the execution of %s broke", execution.session_id)
             await execution.end(Outcome("failed", Failure(**problem_of(error))))
         except anyio.get_cancelled_exc_class():
             if execution.outcome is None:
                 with anyio.CancelScope(shield=True):
                     await self._interrupted(execution, control)
             raise
-        finally:
-            del self._running[session_id]
-            control.outcome = execution.outcome
 
     async def _admitted(
         self,

@@ -23,15 +23,14 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 from attrs import evolve, frozen
 
-from ..context.algebra import observe
 from ..context.epoch import InitialiseEpoch, decide
 from ..contracts import AgentProfile, CallNotice
 from ..history.mending import PART_REFUSED
 from ..lifecycle.scope import contained
 from ..location.services import LocationServices
-from ..log.commit import LogTransaction, event_at
+from ..log.commit import LogTransaction, event_at, existing_session
 from ..models.catalog import ResolvedModel
-from ..ports import InputRow
+from ..ports import InputRow, Reader, SessionRow
 from ..tools.registry import AdvertisedTools
 from ..tools.settlement import Failed, Runnable, Succeeded, prepare
 from ..values.codec import clean_text, sanitised
@@ -129,6 +128,7 @@ class Step:
         self._slots = anyio.Semaphore(CALLS_AT_ONCE)
         self._promoted = 0
         self._last = False
+        self._epoch: InitialiseEpoch | None = None
         self._going_on = False
         self._again: float | None = None
         self._rejected: Failure | None = None
@@ -272,31 +272,36 @@ class Step:
         # What is known here is only what to try first: the transaction looks again.
         wanted, waiting = history.wanted, history.waiting
         while True:
+            known = history.seq
             wants_step = history.wants_step
-            if not (
-                wants_step or execution.force or waiting
-            ) and not await self._log.read(
-                lambda rows: rows.pending_inputs(self._session_id)
-            ):
-                if not execution.started:
-                    await execution.stand_back()
-                    return None
-                await self._finish_if_idle()
-                if execution.outcome is not None:
-                    return None
-                continue
-            prepared = await self._prepare(*wanted)
-            if await self._begin(prepared, wants_step=wants_step):
-                return prepared
+            if wants_step or execution.force or waiting:
+                prepared = await self._prepare(*wanted)
+                if await self._begin(prepared, known, wants_step=wants_step):
+                    return prepared
+            elif execution.started:
+                await self._finish_if_idle(known)
+            elif await execution.stand_back():
+                return None
             if execution.outcome is not None:
                 return None
-            row = await self._log.read(lambda rows: rows.session(self._session_id))
-            assert row is not None
-            wanted, waiting = (row.agent, row.model), False
+            wanted, waiting = await self._look()
 
-    async def _finish_if_idle(self) -> None:
+    async def _look(self) -> tuple[tuple[str | None, str | None], bool]:
+        """Return the session's agent and model and whether input waits, as the log has
+        it, which the History then holds."""
+        session_id = self._session_id
+
+        def look(rows: Reader) -> tuple[SessionRow, bool]:
+            waiting = bool(rows.pending_inputs(session_id))
+            return existing_session(rows, session_id), waiting
+
+        row, waiting = await self._log.read(look)
+        await self._execution.catch_up()
+        return (row.agent, row.model), waiting
+
+    async def _finish_if_idle(self, known: int) -> None:
         await self._execution.commit(
-            lambda tx: self._ending(tx, Outcome("succeeded"), [])
+            lambda tx: self._ending(tx, Outcome("succeeded"), []), knowing=known
         )
 
     def _ending(
@@ -322,16 +327,20 @@ class Step:
         profile = services.agent(agent)
         resolved = services.catalog.resolve(services.model_for(profile, model))
         self._advertised = services.tools.advertise(profile.tools)
-        epoch = None
-        if self._execution.history.baseline is None:
-            snapshot = await observe(services.context.sources())
-            decision = decide(None, snapshot)
+        if self._execution.history.baseline is not None:
+            return _Prepared(profile, resolved, None, (agent, model))
+        if self._epoch is None:
+            # Once, however often the boundary is tried.
+            decision = decide(None, await services.context.sample())
             assert isinstance(decision, InitialiseEpoch)
-            epoch = decision
-        return _Prepared(profile, resolved, epoch, (agent, model))
+            self._epoch = decision
+        return _Prepared(profile, resolved, self._epoch, (agent, model))
 
-    async def _begin(self, prepared: _Prepared, *, wants_step: bool) -> bool:
-        """Commit the boundary, unless the session's agent or model moved meanwhile."""
+    async def _begin(
+        self, prepared: _Prepared, known: int, *, wants_step: bool
+    ) -> bool:
+        """Commit the boundary, unless the log holds more than is known, or the
+        session's agent or model moved meanwhile."""
         execution = self._execution
         begun = False
 
@@ -368,11 +377,11 @@ class Step:
             self._promoted = len(due)
             return None
 
-        await execution.commit(boundary)
-        if begun:
+        if await execution.commit(boundary, knowing=known) and begun:
             execution.force = False
             execution.steps_used = 1 if self._promoted else execution.steps_used + 1
-        return begun
+            return True
+        return False
 
     def _entering(
         self, tx: LogTransaction, prepared: _Prepared, due: Sequence[InputRow]
@@ -740,10 +749,12 @@ class Step:
     async def _settle_cancelled(self, held: list[Event]) -> None:
         """Leave a valid transcript behind (law execution.5)."""
         execution = self._execution
+        history = execution.history
         await execution.commit(lambda tx: _append(tx, held))
-        if (history := execution.history).open is not None:
+        while history.open is not None:
             await execution.commit(
-                lambda tx: _append(tx, settle_open(tx.rows, history, STOPPED))
+                lambda tx: _append(tx, settle_open(tx.rows, history, STOPPED)),
+                knowing=history.seq,
             )
 
 

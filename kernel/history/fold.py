@@ -6,17 +6,17 @@ disagree. A running session keeps its History and extends it by sequence number:
 Step reads the session again, whatever its length.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal
 
 from attrs import evolve
 
 from ..context.algebra import told
-from ..log.commit import EventLog, event_at, events_between
+from ..log.commit import PAGE, EventLog, event_at, events_between
 from ..ports import MessageRow, Reader
 from ..values import events as e
-from ..values.errors import EventDamagedError
+from ..values.errors import EventDamagedError, EventGapError
 from ..values.messages import (
     AssistantMessage,
     Message,
@@ -238,6 +238,17 @@ _SAID = (
     e.EventSetAside,
 )
 
+# Of these, what no decision about a Step rests on: see ``is_only_said``.
+_SAID_KINDS = frozenset(
+    one.kind
+    for one in (
+        e.PromptAdmitted,
+        e.PromptWithdrawn,
+        e.PromptRedelivered,
+        e.SessionTitled,
+    )
+)
+
 # From here on the events before are not what they were.
 _REWRITES = (e.SessionPruned, e.SessionRepaired)
 
@@ -258,9 +269,6 @@ class History:
         """The session's agent and model."""
         self.baseline: str | None = None
         """The rendered Baseline of the current Context Epoch."""
-        self.behind = True
-        """Whether there may be events that were not taken in: at first, and when
-        another process committed in between."""
         self.left = Left()
         """What the execution that is running, or was lost, has done so far."""
         self.session = Spent()
@@ -283,41 +291,52 @@ class History:
         self._mending = Mending()
 
     def offer(self, event: e.Event) -> None:
-        """Take in the next event; one that is not the next leaves a gap to catch up."""
+        """Take in the next event. One that is not the next is left to be read."""
         if isinstance(event, _REWRITES) and event.seq > self._rewritten:
             self._rewritten = event.seq
             self._begin()
         elif event.seq == self.seq + 1:
             self._apply(event)
             self.seq = event.seq
-        elif event.seq > self.seq:
-            self.behind = True
 
     def catch_up(self, rows: Reader) -> None:
-        """Take in everything that is in the log."""
-        self.behind = True
-        while self.behind:
-            self.behind = False
-            for event in events_between(rows, self.session_id, self.seq):
-                self.offer(event)
+        """Take in everything that is in the log.
 
-    async def follow_up(self, log: EventLog) -> None:
-        """Take in what is missing, while other events may be offered.
+        Raises:
+            EventGapError: an event is missing there.
+        """
+        head = rows.head(self.session_id)
+        while head is not None and self.seq < head.seq:
+            before = self._place
+            self._take_in(events_between(rows, self.session_id, self.seq))
+            self._check_moved(before)
+
+    async def follow_up(self, log: EventLog, upto: int) -> None:
+        """Take in what is missing of the log up to an event, while others are offered.
 
         The log is read on whatever thread the store likes; events are taken in on
         this one only, so that the two never meet.
+
+        Raises:
+            EventGapError: an event is missing there.
         """
-        while self.behind:
-            self.behind = False
+        while self.seq < upto:
+            before = self._place
             missing = partial(_missing, self.session_id, self.seq)
-            try:
-                found = await log.read(missing)
-            except BaseException:
-                # A read that failed or was cancelled has brought nothing.
-                self.behind = True
-                raise
-            for event in found:
-                self.offer(event)
+            self._take_in(await log.read(missing))
+            self._check_moved(before)
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        return self._rewritten, self.seq
+
+    def _take_in(self, events: Iterable[e.Event]) -> None:
+        for event in events:
+            self.offer(event)
+
+    def _check_moved(self, before: tuple[int, int]) -> None:
+        if self._place == before:
+            raise EventGapError(self.session_id, self.seq + 1, "it is not in the log")
 
     def _apply(self, event: e.Event) -> None:
         self.left.apply(event)
@@ -435,16 +454,7 @@ class History:
 
     def snapshot(self) -> "HistorySnapshot":
         """Return the settled messages as they are now, for one request."""
-        return HistorySnapshot(self, len(self._settled))
-
-    def encoded(
-        self, dialect: str, encode: Callable[[Message], bytes], count: int
-    ) -> list[bytes]:
-        """Return what ``encode`` makes of the first ``count`` messages, made once."""
-        made = self._encoded.setdefault(dialect, [])
-        for message in self._settled[len(made) : count]:
-            made.append(encode(message))
-        return made[:count]
+        return HistorySnapshot(self._settled, len(self._settled), self._encoded)
 
 
 def _missing(session_id: str, after: int, rows: Reader) -> list[e.Event]:
@@ -452,18 +462,39 @@ def _missing(session_id: str, after: int, rows: Reader) -> list[e.Event]:
 
 
 class HistorySnapshot:
-    """The history of one request: a ``RequestHistory``."""
+    """The history of one request: a ``RequestHistory``.
 
-    def __init__(self, history: History, count: int) -> None:
-        self._history = history
-        self._count = count
+    It shares what the History settles and encodes, both of which only grow at their
+    end; a History that begins anew leaves them to the snapshots that there are.
+    """
+
+    def __init__(
+        self, settled: Sequence[Message], end: int, made: dict[str, list[bytes]]
+    ) -> None:
+        self._settled = settled
+        self._end = end
+        self._made = made
 
     @property
     def messages(self) -> Sequence[Message]:
-        return self._history.messages[: self._count]
+        return tuple(self._settled[: self._end])
 
     def encoded(self, dialect: str, encode: Callable[[Message], bytes]) -> list[bytes]:
-        return self._history.encoded(dialect, encode, self._count)
+        made = self._made.setdefault(dialect, [])
+        for message in self._settled[len(made) : self._end]:
+            made.append(encode(message))
+        return made[: self._end]
+
+
+def is_only_said(rows: Reader, session_id: str, after: int) -> bool:
+    """Whether all that came after an event is what callers say while somebody works.
+
+    Nothing that is decided from a History rests on that: it enters history at a
+    boundary, which looks at the rows of the inbox. So it may come in between at any
+    time, however often, and holds nobody up.
+    """
+    facts = rows.facts(session_id, after=after, limit=PAGE)
+    return len(facts) < PAGE and all(kind in _SAID_KINDS for _, kind, *_ in facts)
 
 
 def message_of(rows: Reader, row: MessageRow) -> Message:

@@ -13,6 +13,7 @@ import anyio
 from attrs import evolve, field, frozen
 
 from ..contracts import ContextSource, Observation, Skill, SkillProblem, SkillSource
+from ..lifecycle.own_time import own_time
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..lifecycle.scope import contained
 from ..values.codec import clean_text
@@ -153,14 +154,17 @@ class SkillRegistry:
     async def _find(
         self, source: SkillSource
     ) -> Sequence[Skill | SkillProblem] | SkillProblem:
-        with anyio.move_on_after(self._time_limit):
+        silent = f"no answer within {self._time_limit:g} s"
+        found: Sequence[Skill | SkillProblem] | SkillProblem
+        found = SkillProblem(source.key, silent)
+        async with own_time(self._time_limit):
             try:
                 with contained():
-                    return [_checked(item, source) for item in await source.find()]
+                    found = [_checked(item, source) for item in await source.find()]
             except Exception as error:  # a plugin's source: the boundary of a hook
                 reason = clean_text(error_text(error))
-                return SkillProblem(source.key, f"the source failed: {reason}")
-        return SkillProblem(source.key, f"no answer within {self._time_limit:g} s")
+                found = SkillProblem(source.key, f"the source failed: {reason}")
+        return found
 
 
 def _checked(item: object, source: SkillSource) -> Skill | SkillProblem:

@@ -1,12 +1,10 @@
-"""The algebra of System Context: observing, rendering, and what counts as a change."""
+"""The algebra of System Context: rendering, and what counts as a change."""
 
 from collections.abc import Awaitable, Callable
 
-import anyio
 import pytest
-from dovetail.kernel import ContextSource, ContextUnavailableError, Observation
+from dovetail.kernel import ContextSource, Observation
 from dovetail.kernel.context.algebra import (
-    MAX_TEXT,
     Absent,
     Observed,
     Result,
@@ -15,12 +13,9 @@ from dovetail.kernel.context.algebra import (
     Update,
     changes,
     digests,
-    observe,
-    render_baseline,
     told,
 )
 from hypothesis import given, strategies as st
-from support.bounds import HANG
 
 Answer = Callable[[], Awaitable[Observation | None]]
 
@@ -45,148 +40,6 @@ def snapshot(**results: Result) -> Snapshot:
 
 def seen(baseline: str, update: str | None = None) -> Observed:
     return Observed(Observation(baseline, update))
-
-
-# --- observing --------------------------------------------------------------------
-
-
-async def test_all_sources_are_observed_at_the_same_time_and_each_once() -> None:
-    arrived: list[str] = []
-    all_there = anyio.Event()
-
-    def gated(key: str) -> ContextSource:
-        async def answer() -> Observation:
-            arrived.append(key)
-            if len(arrived) == 3:
-                all_there.set()
-            await all_there.wait()  # passes only when the others run too
-            return Observation(key)
-
-        return ContextSource(key, answer)
-
-    with anyio.fail_after(HANG):
-        taken = await observe([gated("t/c"), gated("t/a"), gated("t/b")])
-    assert sorted(arrived) == ["t/a", "t/b", "t/c"]
-    assert list(taken.results) == ["t/a", "t/b", "t/c"]
-    assert render_baseline(taken) == "t/a\n\nt/b\n\nt/c"
-
-
-async def test_nothing_to_say_is_absent() -> None:
-    async def nothing() -> None:
-        return None
-
-    sources = [ContextSource("t/none", nothing), says("t/blank", " \n")]
-    taken = await observe(sources)
-    assert taken == Snapshot({"t/blank": Absent(), "t/none": Absent()})
-    assert render_baseline(taken) == ""
-    assert digests(taken) == {}
-
-
-@pytest.mark.law("context.2")
-async def test_a_source_that_cannot_tell_is_unavailable_and_not_broken() -> None:
-    taken = await observe([raises("t/a", ContextUnavailableError("t/a", "disk gone"))])
-    assert taken == Snapshot({"t/a": Unavailable("disk gone")})
-
-
-@pytest.mark.law("plugins.1")
-async def test_a_source_that_raises_is_named_and_disturbs_no_other() -> None:
-    taken = await observe(
-        [raises("t/bad", ZeroDivisionError("oh")), says("t/ok", "ok")]
-    )
-    assert taken.results["t/ok"] == seen("ok")
-    assert taken.unavailable == {
-        "t/bad": Unavailable("ZeroDivisionError: oh", broken=True)
-    }
-    assert isinstance(taken.unavailable["t/bad"].error, ZeroDivisionError)
-
-
-@pytest.mark.law("plugins.1")
-async def test_a_source_that_hangs_is_unavailable_after_its_time_limit() -> None:
-    cancelled = anyio.Event()
-
-    async def hang() -> Observation | None:
-        try:
-            await anyio.sleep_forever()
-        finally:
-            cancelled.set()
-        return None
-
-    sources = [ContextSource("t/hang", hang), says("t/ok", "ok")]
-    with anyio.fail_after(HANG):
-        taken = await observe(sources, time_limit=0.01)
-    assert cancelled.is_set()
-    assert taken.results["t/ok"] == seen("ok")
-    assert taken.results["t/hang"] == Unavailable(
-        "no answer within 0.01 s", broken=True
-    )
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "text",
-        Observation(7),  # type: ignore[arg-type]
-        Observation("ok", 7),  # type: ignore[arg-type]
-        Observation("x" * (MAX_TEXT + 1)),
-        Observation("ok", "x" * (MAX_TEXT + 1)),
-    ],
-    ids=["text", "number", "update", "endless", "endless update"],
-)
-async def test_an_answer_that_is_no_observation_is_unavailable(
-    answer: Observation,
-) -> None:
-    async def give() -> Observation:
-        return answer
-
-    taken = await observe([ContextSource("t/a", give)])
-    assert taken.unavailable["t/a"].broken
-
-
-async def test_a_source_whose_error_cannot_be_shown_is_unavailable() -> None:
-    class Unshowable(Exception):
-        def __str__(self) -> str:
-            raise ZeroDivisionError
-
-    async def give() -> Observation:
-        raise Unshowable
-
-    taken = await observe([ContextSource("t/a", give)])
-    assert "Unshowable" in taken.unavailable["t/a"].reason
-
-
-async def test_cancelling_the_observation_cancels_the_sources() -> None:
-    started, ended = anyio.Event(), anyio.Event()
-
-    async def wait() -> Observation | None:
-        started.set()
-        try:
-            await anyio.sleep_forever()
-        finally:
-            ended.set()
-        return None
-
-    with anyio.fail_after(HANG):
-        async with anyio.create_task_group() as group:
-            group.start_soon(observe, [ContextSource("t/a", wait)])
-            await started.wait()
-            group.cancel_scope.cancel()
-    assert ended.is_set()
-
-
-async def test_lone_surrogates_become_replacement_characters() -> None:
-    taken = await observe([says("t/a", "a\ud800b", "\udfff")])
-    assert taken.results["t/a"] == seen("a\ufffdb", "\ufffd")
-
-
-@pytest.mark.law("context.5")
-async def test_the_order_of_the_sources_changes_no_byte() -> None:
-    sources = [says("b/x", "two"), says("a/x", "one"), says("c/x", "three")]
-    forward = await observe(sources)
-    backward = await observe(reversed(sources))
-    assert (
-        render_baseline(forward) == render_baseline(backward) == "one\n\ntwo\n\nthree"
-    )
-    assert list(digests(forward).items()) == list(digests(backward).items())
 
 
 # --- changes ----------------------------------------------------------------------

@@ -8,7 +8,6 @@ from dovetail.kernel import (
     MessageId,
     Observation,
     SessionId,
-    SessionTitled,
 )
 from dovetail.kernel.context.algebra import (
     Absent,
@@ -22,7 +21,6 @@ from dovetail.kernel.context.epoch import (
     InitialiseEpoch,
     NoChange,
     UpdateEpoch,
-    current_epoch,
     decide,
 )
 
@@ -89,28 +87,3 @@ def test_a_change_becomes_an_update_that_says_what_is_newly_true() -> None:
         text=decision.text,
         sources=decision.sources,
     )
-
-
-@pytest.mark.law("context.1")
-def test_the_fold_keeps_the_baseline_and_follows_the_digests() -> None:
-    first = decide(None, FULL)
-    assert isinstance(first, InitialiseEpoch)
-    after = Snapshot(
-        {"t/b": Observed(Observation("B2")), "t/c": Observed(Observation("C"))}
-    )
-    events = [first.event(SESSION), SessionTitled(session_id=SESSION, title="x")]
-    update = decide(current_epoch(events), after)
-    assert isinstance(update, UpdateEpoch)
-    events.append(update.event(SESSION, MessageId("msg_1")))
-    epoch = current_epoch(events)
-    assert epoch == CurrentEpoch("A\n\nB", digests(after))
-    assert decide(epoch, after) == NoChange()
-
-
-def test_a_new_epoch_forgets_what_the_one_before_told() -> None:
-    events = [
-        EpochStarted(session_id=SESSION, baseline="old", sources={"t/a": "1"}),
-        EpochStarted(session_id=SESSION, baseline="new", sources={"t/b": "2"}),
-    ]
-    assert current_epoch(events) == CurrentEpoch("new", {"t/b": "2"})
-    assert current_epoch([]) is None

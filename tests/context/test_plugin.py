@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from dovetail.kernel import ContextSource, Location, Place
-from dovetail.kernel.context.algebra import digests, observe, render_baseline
+from dovetail.kernel.context.algebra import digests, render_baseline
+from dovetail.kernel.context.sampling import observe
 from dovetail.plugins.context import plugin
 from dovetail.plugins.context.environment import date_source, environment_source
 

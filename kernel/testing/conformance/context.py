@@ -17,7 +17,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from ...context.algebra import Unavailable, observe
+from ...context.algebra import Unavailable
+from ...context.sampling import observe
 from ...contracts import ContextSource, Observation
 from .suite import Bench, Case, Checks, Host, NotOfferedError
 from .telling import TellingSuite, effects, restless, unchanged
