@@ -15,8 +15,8 @@ how many are played.
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -160,7 +160,8 @@ class RandomModel:
         if self.streaming[session_id] > 1:
             self.wrong.append(f"{session_id}: two requests at once (law execution.1)")
         try:
-            yield self._answer(len(self.requests[session_id]))
+            async with aclosing(self._answer(len(self.requests[session_id]))) as events:
+                yield events
         finally:
             self.streaming[session_id] -= 1
 
@@ -173,7 +174,7 @@ class RandomModel:
                     if not part.settled:
                         self.wrong.append(f"{session_id}: an open call (law tools.2)")
 
-    async def _answer(self, number: int) -> AsyncIterator[ModelEvent]:
+    async def _answer(self, number: int) -> AsyncGenerator[ModelEvent, None]:
         random = self.random
         # Longer than it takes to look at a session: some find it at work.
         for _ in range(4):
