@@ -218,6 +218,7 @@ async def test_a_plugin_s_answer_counts_there_as_it_does_when_asking(
     permissions = Permissions(
         Location(HERE),
         process.log,
+        process.requests,
         lambda _: (Rule("read", "b.py", "deny"),),
         "ask",
         said,
