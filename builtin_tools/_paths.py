@@ -26,9 +26,13 @@ from typing import Literal
 
 import anyio.to_thread
 from attrs import frozen
-from dovetail.kernel import Location, ToolContext, ToolFailure, clean_text
+from dovetail.kernel import Action, Location, ToolContext, ToolFailure, clean_text
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+EDIT = Action("edit", "path", "change, replace or make a file")
+READ = Action("read", "path", "show what is in a file or a folder")
+EXTERNAL = Action("external_directory", "folder", "work in a folder outside")
 
 Kind = Literal["file", "directory", "other", "missing"]
 

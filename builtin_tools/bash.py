@@ -17,10 +17,10 @@ from functools import partial
 
 import anyio.to_thread
 from attrs import frozen
-from dovetail.kernel import Json, Tool, ToolContext, ToolFailure
+from dovetail.kernel import Action, Json, Tool, ToolContext, ToolFailure
 
 from . import _fields as fields
-from ._paths import approve, resolve, start_in
+from ._paths import EXTERNAL, approve, resolve, start_in
 from ._process import Capture, run
 from ._text import cut, plural
 
@@ -114,6 +114,7 @@ def bash_tool(
         input=BashInput,
         output=BashOutput,
         effect="unsafe",
+        asks=(Action("bash", "text", "run a command"), EXTERNAL),
         execute=partial(_execute, command_environment(environment, providers)),
         render=_render,
     )

@@ -19,7 +19,7 @@ from dovetail.kernel import Tool, ToolContext
 
 from . import _fields as fields
 from ._files import IN_PLACE, Files, Written
-from ._paths import Target, approve, check_kind, failure, resolve
+from ._paths import EDIT, EXTERNAL, READ, Target, approve, check_kind, failure, resolve
 from ._text import BOM_BYTES, LineEnding, cut, line_ending, plural, with_ending
 
 DESCRIPTION = """\
@@ -67,6 +67,7 @@ def edit_tool(files: Files) -> Tool[EditInput, EditOutput]:
         input=EditInput,
         output=EditOutput,
         effect="unsafe",
+        asks=(EDIT, READ, EXTERNAL),
         execute=partial(_execute, files),
         render=_render,
     )
@@ -97,6 +98,7 @@ async def _execute(files: Files, input: EditInput, context: ToolContext) -> Edit
             "new_string": input.new_string[:_PREVIEW],
             "replace_all": input.replace_all,
         },
+        begun=False,
     )
     # Not cancellable: once begun, a replacement is finished, and it is short.
     output, done = await anyio.to_thread.run_sync(_edit, files, target, input)

@@ -3,10 +3,10 @@
 from functools import partial
 
 from attrs import frozen
-from dovetail.kernel import Tool, ToolContext
+from dovetail.kernel import Action, Tool, ToolContext
 
 from . import _fields as fields
-from ._paths import approve, resolve, shown_path, start_in
+from ._paths import EXTERNAL, READ, approve, resolve, shown_path, start_in
 from ._search import MAX_RESULTS, Search, file_pattern, left_out
 from ._text import plural
 
@@ -51,6 +51,7 @@ def glob_tool(search: Search) -> Tool[GlobInput, GlobOutput]:
         input=GlobInput,
         output=GlobOutput,
         effect="pure",
+        asks=(Action("glob", "text", "list files by a pattern"), EXTERNAL, READ),
         execute=partial(_execute, search),
         render=_render,
         bound="end",

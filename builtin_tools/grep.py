@@ -12,11 +12,11 @@ from functools import partial
 
 import anyio.to_thread
 from attrs import frozen
-from dovetail.kernel import Tool, ToolContext, ToolFailure
+from dovetail.kernel import Action, Tool, ToolContext, ToolFailure
 
 from . import _fields as fields
 from ._files import Files
-from ._paths import Target, approve, resolve, shown_path, start_in
+from ._paths import EXTERNAL, READ, Target, approve, resolve, shown_path, start_in
 from ._search import MAX_RESULTS, Found, Search, file_pattern, left_out
 from ._text import plural
 
@@ -81,6 +81,7 @@ def grep_tool(search: Search, files: Files) -> Tool[GrepInput, GrepOutput]:
         input=GrepInput,
         output=GrepOutput,
         effect="pure",
+        asks=(Action("grep", "text", "search in files"), EXTERNAL, READ),
         execute=partial(_execute, search, files),
         render=_render,
         bound="end",
@@ -100,7 +101,8 @@ async def _execute(
         metadata["include"] = input.include
     await approve(target, context, "grep", (input.pattern,), metadata)
     if target.kind == "file":
-        await context.ask("read", (target.resource,), save=(target.resource,))
+        only = (target.resource,)
+        await context.ask("read", only, save=only, begun=False)
         found = await _one_file(search, files, target, input)
         paths = {"-": target.resource}
     else:

@@ -31,6 +31,8 @@ from dovetail.kernel import (
 from . import _fields as fields
 from ._files import Files, digest_of
 from ._paths import (
+    EXTERNAL,
+    READ,
     Target,
     approve,
     failure,
@@ -114,6 +116,7 @@ def read_tool(files: Files) -> Tool[ReadInput, ReadOutput]:
         input=ReadInput,
         output=ReadOutput,
         effect="pure",
+        asks=(READ, EXTERNAL),
         execute=partial(_execute, files),
         render=_render,
         bound="end",

@@ -1,7 +1,7 @@
 """The tool ``skill``: load the instructions of a skill by its name."""
 
 from attrs import frozen
-from dovetail.kernel import SkillNotFoundError, Tool, ToolContext, ToolFailure
+from dovetail.kernel import Action, SkillNotFoundError, Tool, ToolContext, ToolFailure
 
 from . import _fields as fields
 
@@ -44,6 +44,7 @@ def skill_tool() -> Tool[SkillInput, SkillOutput]:
         input=SkillInput,
         output=SkillOutput,
         effect="pure",
+        asks=(Action("skill", "text", "load a skill by its name"),),
         execute=_execute,
         render=_render,
         bound="end",

@@ -19,7 +19,7 @@ from dovetail.kernel import Tool, ToolContext
 
 from . import _fields as fields
 from ._files import IN_PLACE, Files, Written
-from ._paths import Target, approve, check_kind, failure, resolve
+from ._paths import EDIT, EXTERNAL, READ, Target, approve, check_kind, failure, resolve
 from ._text import (
     BOM,
     BOM_BYTES,
@@ -69,6 +69,7 @@ def write_tool(files: Files) -> Tool[WriteInput, WriteOutput]:
         input=WriteInput,
         output=WriteOutput,
         effect="reconcilable",
+        asks=(EDIT, READ, EXTERNAL),
         execute=partial(_execute, files),
         check=partial(_check, files),
         render=_render,

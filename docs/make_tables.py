@@ -5,9 +5,14 @@ differs from what this would write. A table stands between ``<!-- made: NAME -->
 ``<!-- end -->``.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from dovetail.builtin_tools import plugin
+from dovetail.kernel import Action, Location, Place, Tool
+from dovetail.kernel.access.rules import DEFAULT_RULES, decide
 from dovetail.kernel.configuration.trust import CLAUSES
 
 PAGE = Path(__file__).resolve().parent / "configuration.md"
@@ -28,13 +33,43 @@ def trust() -> str:
     return table(("key", "may", "how", "refuses the file"), rows)
 
 
+NAMED = {
+    "path": "a file, relative to the Location or absolute",
+    "folder": "a folder outside of the Location, `/the/folder/*`",
+    "text": "what it is about, to the letter",
+}
+
+
+def actions() -> str:
+    """Return what the tools that come with dovetail ask for."""
+    tools: list[Tool[Any, Any]] = []
+    plugin.dovetail_register_tools(tools.append, Place(Location(os.sep)))
+    known: dict[str, Action] = {}
+    asked_by: dict[str, list[str]] = {}
+    for tool in tools:
+        for action in tool.asks or ():
+            known[action.name] = action
+            asked_by.setdefault(action.name, []).append(f"`{tool.name}`")
+    rows = [
+        (
+            f"`{name}`",
+            action.about,
+            NAMED[action.resource],
+            ", ".join(sorted(asked_by[name])),
+            decide(name, ["any"], DEFAULT_RULES),
+        )
+        for name, action in sorted(known.items())
+    ]
+    return table(("action", "to", "resource", "asked by", "without a rule"), rows)
+
+
 def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """Return a Markdown table."""
     lines = [heads, ("---",) * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"trust": trust}
+TABLES: Mapping[str, Callable[[], str]] = {"actions": actions, "trust": trust}
 
 
 def made(text: str) -> str:

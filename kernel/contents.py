@@ -17,6 +17,7 @@ from .configuration.merging import (
     Configuration as Configuration,
 )
 from .contracts import (
+    Action as Action,
     AgentProfile as AgentProfile,
     CallNotice as CallNotice,
     Command as Command,
@@ -27,6 +28,7 @@ from .contracts import (
     Provider as Provider,
     ProviderRoute as ProviderRoute,
     Register as Register,
+    ResourceKind as ResourceKind,
     Rule as Rule,
     RuleEffect as RuleEffect,
     Skill as Skill,

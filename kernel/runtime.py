@@ -15,6 +15,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
+from .access.names import Ground
 from .access.permissions import Permissions
 from .access.rules import DEFAULT_RULES
 from .configuration.merging import Configuration
@@ -388,6 +389,7 @@ class Runtime:
                 limits=self._hook_limits,
             ),
             plugin_rules=Registrations(),
+            ground=Ground(location.directory, self._home()),
         )
         agents.add(
             "dovetail",
@@ -416,8 +418,14 @@ class Runtime:
             agents.add(
                 "configuration", name, configuration.profile(name, base), CONFIGURED
             )
+        for odd in await to_thread.run_sync(services.check_rules):
+            logger.warning("%s", odd)
         await scope.enter(Observers(services, self._log).running())
         return services
+
+    def _home(self) -> str | None:
+        named = self._environment.get("HOME") or os.path.expanduser("~")
+        return named if os.path.isabs(named) else None
 
     def _forget_unchanged(self, location: Location) -> None:
         if not self._changes.get(location):

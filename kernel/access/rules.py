@@ -1,8 +1,8 @@
 """Rules: what may be done without asking, as a pure function.
 
-Owns how a list of rules decides, and the rules that an agent
-has when nobody says otherwise. Knows nothing of requests, stores or people: those are
-``permissions``, above. How a pattern matches is in ``values.patterns``.
+Owns how a list of rules decides, and the rules that an agent has when nobody says
+otherwise. Knows nothing of requests, stores or people: ``permissions`` does.
+``values.patterns`` owns how a pattern matches, ``names`` which files it means.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -66,8 +66,13 @@ def deciding_rule(action: str, resource: str, rules: Iterable[Rule]) -> Rule | N
     """
     decided: Rule | None = None
     tightened: Rule | None = None
-    for rule in rules:
-        if matches(rule.action, action) and matches(rule.resource, resource):
+    for rule in reversed(tuple(rules)):
+        known = tightened if rule.tightens else decided
+        if (
+            known is None
+            and matches(rule.action, action)
+            and matches(rule.resource, resource)
+        ):
             if rule.tightens:
                 tightened = rule
             else:

@@ -6,8 +6,10 @@ compare by identity: two equal-looking tools are two tools.
 """
 
 from .agents import (
+    Action as Action,
     AgentProfile as AgentProfile,
     PermissionQuestion as PermissionQuestion,
+    ResourceKind as ResourceKind,
     Rule as Rule,
     RuleEffect as RuleEffect,
 )

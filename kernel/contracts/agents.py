@@ -14,12 +14,30 @@ from ..values.tool import Json
 RuleEffect = Literal["allow", "ask", "deny"]
 
 
+ResourceKind = Literal["path", "folder", "text"]
+
+
+@frozen
+class Action:
+    """Something that tools ask permission for. A rule is about one, by its name."""
+
+    name: str
+    resource: ResourceKind = "text"
+    """What its resources are: files, named relative to the Location or absolutely;
+    folders outside of the Location, named ``/the/folder/*``; or any other text, such
+    as a command, which stands for itself."""
+    about: str = ""
+    """What is done with the resource, in a few words."""
+
+
 @frozen
 class Rule:
     """One permission rule. In a list the last rule that matches wins (law access.3).
 
     In patterns ``*`` stands for any text and ``?`` for one character; a pattern that
-    ends in a space and ``*`` also matches without them.
+    ends in a space and ``*`` also matches without them. Where the resources of the
+    action are files, a pattern may also name them absolutely, from ``~``, with ``./``
+    and ``../``, and ``**/`` or a ``*/`` at its beginning also stand for no folder.
     """
 
     action: str

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
 from ..values.tool import Content, EffectClass, Json, ManagedPage
+from .agents import Action
 from .context import Skill
 
 I = TypeVar("I")  # noqa: E741 - the input of a tool
@@ -145,6 +146,9 @@ class Tool(Generic[I, O]):
     """``str`` or an attrs class."""
     effect: EffectClass = "unsafe"
     """What a repeat would do. The default promises nothing."""
+    asks: Sequence[Action] | None = None
+    """The actions that it asks permission for, so that a rule about an action that
+    nothing asks is found out. None: not said; it is taken to ask one of its name."""
     render: Callable[[O], str | Sequence[Content]] | None = None
     """What the model is shown. None: a text as it is, anything else as JSON."""
     bound: Literal["middle", "end"] = "middle"

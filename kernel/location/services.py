@@ -5,14 +5,16 @@ Location opens, and the handle through which an application looks at it.
 """
 
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
+from difflib import get_close_matches
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
+from ..access.names import Ground, check_rule
 from ..access.permissions import (
     AskRequest,
     PermissionRequest,
@@ -23,6 +25,7 @@ from ..access.rules import decide, deciding_rule
 from ..configuration.merging import Configuration
 from ..context.registry import ContextRegistry
 from ..contracts import (
+    Action,
     AgentProfile,
     CallNotice,
     PermissionQuestion,
@@ -41,6 +44,7 @@ from ..tools.registry import ToolRegistry
 from ..values.codec import sanitised
 from ..values.errors import (
     AgentNotFoundError,
+    ConfigurationError,
     InvalidValueError,
     ModelNotSelectedError,
     PluginError,
@@ -48,6 +52,7 @@ from ..values.errors import (
 from ..values.events import PermissionReply
 from ..values.ids import SessionId
 from ..values.location import Location
+from ..values.patterns import MAX_RULES, matches
 from ..values.request import AnswerLimits, ModelInfo, ModelRequest
 from ..values.tool import ToolDefinition
 
@@ -87,11 +92,19 @@ class LocationServices:
     plugins: LocationPlugins
     providers: Registrations[Provider]
     plugin_rules: Registrations[Rule]
+    ground: Ground
+    _meant: dict[Rule, tuple[Rule, ...]] = field(factory=dict, init=False)
+    _meant_in: int = field(default=-1, init=False)
+    """The generation of the tools that these are for."""
 
     def rules(self, agent: str) -> Sequence[Rule]:
         """Return an agent's rules: what plugins allow, the profile's, then the
         configuration's. The last that matches wins, so that what a plugin allows is
-        a default; what it forbids is in ``forbidding``."""
+        a default; what it forbids is in ``forbidding``. With each stands what else it
+        means here."""
+        return tuple(self._here(self._written(agent)))
+
+    def _written(self, agent: str) -> Sequence[Rule]:
         profile = self.agents.get(agent)
         allowing = [one.item for one in self.plugin_rules.all()]
         return (
@@ -99,6 +112,56 @@ class LocationServices:
             *(profile.rules if profile else ()),
             *self.configuration.rules,
         )
+
+    def _here(self, rules: Iterable[Rule]) -> Iterator[Rule]:
+        """Yield each rule and what else it means in this Location."""
+        generation = self.tools.generation
+        if self._meant_in != generation:
+            # Which resources are paths is known from the tools.
+            self._meant, self._meant_in = {}, generation
+        actions: Mapping[str, Action] | None = None
+        for rule in rules:
+            meant = self._meant.get(rule)
+            if meant is None:
+                actions = self.tools.actions() if actions is None else actions
+                meant = self._meant[rule] = self.ground.meant(rule, actions)
+            yield from meant
+
+    def check_rules(self) -> Sequence[str]:
+        """Return what is odd about the rules of this Location, a line each.
+
+        Looks at the disk; call it in a thread.
+
+        Raises:
+            ConfigurationError: a rule can never match anything.
+        """
+        actions = self.tools.actions()
+        asked = [*actions, *self.tools.silent()]
+        odd = []
+        written = [*self.configuration.rules]
+        for one in self.agents.offer().values():
+            written += one.item.rules
+        for rule in dict.fromkeys(written):
+            if rule.source is None:
+                continue
+            why = self.ground.nothing(rule, actions)
+            if why is not None:
+                raise ConfigurationError(
+                    rule.source,
+                    f"a rule about {rule.resource!r} can never match: {why}",
+                )
+            if not any(matches(rule.action, name) for name in asked):
+                near = get_close_matches(rule.action, asked, 1)
+                advice = f"; did you mean {near[0]!r}" if near else ""
+                odd.append(
+                    f"{rule.source}: no tool here is known to ask for {rule.action!r}"
+                    f"{advice} "
+                    f"(there are: {', '.join(sorted(asked))})"
+                )
+        # What every question will need is found out now, and not while one waits.
+        for name in self.agents.offer():
+            self.rules(name)
+        return odd
 
     def forbidding(self) -> Sequence[Registration[Rule]]:
         """Return the rules of plugins that deny or ask; of these the strictest wins."""
@@ -109,7 +172,7 @@ class LocationServices:
         rules = self.rules(self.configuration.agent or DEFAULT_AGENT)
         effects = [decide(action, (resource,), rules)]
         for one in self.forbidding():
-            if deciding_rule(action, resource, [one.item]):
+            if deciding_rule(action, resource, self._here([one.item])):
                 effects.append(one.item.effect)
         return max(effects, key=_STRICTNESS.__getitem__)
 
@@ -127,7 +190,7 @@ class LocationServices:
             (one.item.effect, one.owner)
             for one in self.forbidding()
             for resource in request.resources
-            if deciding_rule(request.action, resource, [one.item])
+            if deciding_rule(request.action, resource, self._here([one.item]))
         ]
         question = PermissionQuestion(
             session_id=request.session_id,
@@ -187,7 +250,7 @@ class LocationServices:
         )
 
     def _add_rule(self, rule: Rule, owner: str, rank: Rank) -> Registration[Rule]:
-        _check_rule(rule)
+        check_rule(rule)
         key = f"{rule.effect} {rule.action} {rule.resource}"
         return self.plugin_rules.add(owner, key, rule, rank)
 
@@ -230,7 +293,9 @@ class LocationServices:
             raise InvalidValueError("agent profile", name, "at least one Step")
         rules = _all_of(Rule, "rules of an agent profile", profile.rules)
         for rule in rules:
-            _check_rule(rule)
+            check_rule(rule)
+        if len(rules) > MAX_RULES:
+            raise InvalidValueError("agent profile", name, f"{MAX_RULES} rules at most")
         tools = profile.tools
         if tools is not None:
             tools = _all_of(str, "tools of an agent profile", tools)
@@ -297,15 +362,6 @@ def _checked_name(what: str, name: object) -> str:
     if len(name) > MAX_NAME:
         raise InvalidValueError(what, name, f"at most {MAX_NAME} characters")
     return name
-
-
-def _check_rule(rule: object) -> None:
-    if not isinstance(rule, Rule) or rule.effect not in _EFFECTS:
-        raise InvalidValueError(
-            "rule", rule, "give a Rule with the effect allow, ask or deny"
-        )
-    if not (isinstance(rule.action, str) and isinstance(rule.resource, str)):
-        raise InvalidValueError("rule", rule, "action and resource must be texts")
 
 
 def _all_of(kind: type[T], what: str, items: object) -> tuple[T, ...]:

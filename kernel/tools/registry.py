@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from attrs import field, frozen
 
-from ..contracts import Tool
+from ..contracts import Action, Tool
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.codec import clean_text
 from ..values.errors import ToolDefinitionError
@@ -84,6 +84,25 @@ class ToolRegistry:
         registered = compiled(tool)
         return self._registrations.add(owner, tool.name, registered, rank)
 
+    def actions(self) -> dict[str, Action]:
+        """Return the actions that the tools here say they ask for, by name."""
+        known = {
+            action.name: action
+            for entry in self._registrations.offer().values()
+            for action in entry.item.tool.asks or ()
+        }
+        return dict(sorted(known.items()))
+
+    def silent(self) -> tuple[str, ...]:
+        """Return the tools that do not say what they ask for."""
+        offer = self._registrations.offer()
+        return tuple(name for name in offer if offer[name].item.tool.asks is None)
+
+    @property
+    def generation(self) -> int:
+        """Grows with every change of what is offered."""
+        return self._registrations.generation
+
     def advertise(self, names: Sequence[str] | None = None) -> AdvertisedTools:
         """Return what is offered now, for one request.
 
@@ -142,6 +161,11 @@ def compiled(tool: Tool[Any, Any]) -> RegisteredTool:
     ):
         if getattr(tool, setting) not in choices:
             raise ToolDefinitionError(name, f"{setting} must be one of {choices}")
+    asks = tool.asks
+    if asks is not None and not (
+        isinstance(asks, list | tuple) and all(isinstance(one, Action) for one in asks)
+    ):
+        raise ToolDefinitionError(name, "asks must be a list of Action")
     if not callable(tool.execute) or inspect.isgeneratorfunction(tool.execute):
         raise ToolDefinitionError(name, "execute must be an async function")
     if tool.effect == "reconcilable" and tool.check is None:
