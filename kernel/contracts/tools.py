@@ -169,6 +169,7 @@ class CallNotice:
     call_id: str
     tool: str
     arguments: str = field(repr=False)
-    """The JSON text that the model wrote, parsed by nobody."""
+    """The JSON text that the tool's input is made of: what the model wrote, or, where
+    that was not of the right JSON types, what it was read as."""
     effect: EffectClass | None = None
     """None when no such tool was offered."""

@@ -92,6 +92,7 @@ AFTER: Mapping[str, str] = {
     "note above says what, it is left out; go on without it.",
 }
 """What the model is told after a Step that failed like this; otherwise CUT_OFF."""
+_NAMED = 80
 CALLS_AT_ONCE = 16
 """Calls of one Step that run at the same time; the others wait for their turn."""
 EVENTS_AT_ONCE = 256
@@ -597,11 +598,19 @@ class Step:
         """Record a complete call, then start it."""
         self._called = True
         call = _clean(call)
+        meant = self._advertised.meant(call.tool)
+        named: str | None = None
+        reading: tuple[str, ...] = ()
+        if meant is not None and meant != call.tool:
+            named, call = call.tool, evolve(call, tool=meant)
+            reading = (f"the tool {named[:_NAMED]!r} was read as {meant!r}",)
         before, self._held = self._held, []
         if self._last:
             plan: Runnable | Failed = Failed(Failure(NO_STEPS_LEFT, LAST_STEP))
         else:
             plan = prepare(call, self._advertised)
+        if isinstance(plan, Runnable):
+            reading = (*reading, *plan.reading)
         effect = self._advertised.effect(call.tool)
         events = [
             *before,
@@ -613,6 +622,8 @@ class Step:
                 arguments=call.arguments,
                 effect=effect,
                 metadata=call.metadata,
+                named=named,
+                reading=reading,
             ),
         ]
         if isinstance(plan, Failed):
@@ -644,7 +655,7 @@ class Step:
             await self._execute_now(call, plan)
 
     async def _execute_now(self, call: ToolCall, plan: Runnable) -> None:
-        refusal = self._services.refusal(self._noticed(call))
+        refusal = self._services.refusal(self._noticed(call, plan))
         if refusal is not None:
             failed = Failed(Failure(REFUSED, clean_text(refusal)))
             await self._settle(call, failed, self._context(call))
@@ -654,13 +665,13 @@ class Step:
         context = self._context(call)
         await self._settle(call, await plan.run(context), context)
 
-    def _noticed(self, call: ToolCall) -> CallNotice:
+    def _noticed(self, call: ToolCall, plan: Runnable) -> CallNotice:
         return CallNotice(
             session_id=self._session_id,
             message_id=self._message_id,
             call_id=call.call_id,
             tool=call.tool,
-            arguments=call.arguments,
+            arguments=plan.arguments,
             effect=self._advertised.effect(call.tool),
         )
 

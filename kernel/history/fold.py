@@ -85,6 +85,7 @@ class _Open:
                     event.arguments,
                     effect=event.effect,
                     metadata=event.metadata,
+                    reading=event.reading,
                 )
             )
         elif isinstance(event, e.ToolStarted):

@@ -16,6 +16,7 @@ from ..values.codec import clean_text
 from ..values.errors import ToolDefinitionError
 from ..values.shapes import is_attrs
 from ..values.tool import TOOL_NAME, EffectClass, Json, ToolDefinition
+from .meaning import meant_tool
 from .schema import input_decoder, input_schema
 
 
@@ -51,6 +52,10 @@ class AdvertisedTools:
     def get(self, name: str) -> Registration[RegisteredTool] | None:
         """Return the registration that was advertised; stale when not ``active``."""
         return self._entries.get(name)
+
+    def meant(self, name: str) -> str | None:
+        """Return the one tool that a name can mean, its own or nearly so, or None."""
+        return meant_tool(name, self._entries)
 
     def effect(self, name: str) -> EffectClass | None:
         """Return the effect class of a tool, or None when it was not advertised."""

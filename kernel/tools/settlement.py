@@ -33,6 +33,7 @@ from ..values.errors import (
 )
 from ..values.request import ToolCall
 from ..values.tool import Content, Failure, FileContent, Json, TextContent
+from .meaning import MAX_NOTES, meant_arguments, unwrapped
 from .output import Bounded, OutputLimits, bound, keep
 from .registry import AdvertisedTools, RegisteredTool
 
@@ -100,6 +101,10 @@ class Runnable:
     input: Any
     _entry: Registration[RegisteredTool]
     _limits: OutputLimits
+    arguments: str
+    """The arguments as they were read: what ``input`` was made of."""
+    reading: tuple[str, ...] = ()
+    """What was read differently from what the model wrote, a line each."""
 
     async def run(self, context: ToolContext) -> Settled:
         """Execute the call and return its outcome.
@@ -148,7 +153,8 @@ def prepare(
 
     A call of a tool that was not advertised, a call that was cut off or that the
     provider refused, and arguments that are not JSON or do not fit the input type fail
-    (law tools.4). Arguments of nothing but whitespace mean no arguments.
+    (law tools.4). Arguments of nothing but whitespace mean no arguments, and those of
+    another JSON type what they can only mean (``meaning``).
     """
     limits = limits or OutputLimits()
     if call.refused is not None:
@@ -159,13 +165,18 @@ def prepare(
         name = call.tool[:_NAME_LENGTH]
         return failed(ToolUnknownError(name, advertised.names), limits=limits)
     try:
-        return Runnable(call, _decoded(call, entry.item), entry, limits)
+        value, data, notes = _decoded(call, entry.item)
     except UndecodableError as error:
         shown = [problem[:_PROBLEM_LENGTH] for problem in error.problems]
         if len(shown) > _SHOWN_PROBLEMS:
             more = len(shown) - _SHOWN_PROBLEMS
             shown[_SHOWN_PROBLEMS:] = [f"and {more} more"]
         return failed(ToolInputError(call.tool, shown), limits=limits)
+    arguments = dumps(sanitised(data)).decode() if notes else call.arguments
+    if len(notes) > MAX_NOTES:
+        notes[MAX_NOTES:] = [f"and {len(notes) - MAX_NOTES} more"]
+    reading = tuple(clean_text(note) for note in notes)
+    return Runnable(call, value, entry, limits, arguments, reading)
 
 
 async def settle(
@@ -204,13 +215,21 @@ def _only_text(bounded: Bounded) -> str:
     return "".join(one.text for one in bounded.content if isinstance(one, TextContent))
 
 
-def _decoded(call: ToolCall, registered: RegisteredTool) -> Any:
+def _decoded(call: ToolCall, registered: RegisteredTool) -> tuple[Any, Json, list[str]]:
+    """Return the input, the data that it was made of, and what was read differently."""
     if call.cut:
         raise UndecodableError(
             "arguments", ["the arguments were cut off before they were complete"]
         )
     nothing = not call.arguments.strip(_JSON_SPACE)
-    return registered.decode({} if nothing else loads_exact(call.arguments))
+    data, notes = unwrapped({} if nothing else loads_exact(call.arguments))
+    try:
+        return registered.decode(data), data, notes
+    except UndecodableError:
+        meant, more = meant_arguments(registered.tool.input, data)
+        if not more:
+            raise
+    return registered.decode(meant), meant, [*notes, *more]
 
 
 def _told(name: str, error: Exception, limits: OutputLimits) -> Failed:

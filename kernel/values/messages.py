@@ -60,6 +60,9 @@ class ToolPart:
     effect: EffectClass | None = None
     """What a repeat would do, as the advertised tool declared it."""
     metadata: Mapping[str, Json] = field(factory=dict)
+    reading: tuple[str, ...] = ()
+    """What of the call was read differently from what the model wrote, a line each: it
+    is told so beside the result."""
     type: Literal["tool"] = "tool"
 
     @property

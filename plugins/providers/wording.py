@@ -52,9 +52,14 @@ def arguments_of(part: ToolPart) -> str:
     a history that repeats it.
     """
     try:
-        value = loads_exact(part.arguments)
+        written = part.arguments
+        value = loads_exact(written)
+        if isinstance(value, str):
+            # JSON within JSON is read as what it holds, so that is what was called.
+            written = value
+            value = loads_exact(written)
         if isinstance(value, dict):
-            clean = clean_text(part.arguments)
+            clean = clean_text(written)
             # An escaped lone surrogate is text that no provider reads back.
             return clean if "\\u" not in clean else _dumped(value)
     except (UndecodableError, ValueError, RecursionError):
@@ -121,6 +126,9 @@ def result_of(part: ToolPart, provider: str) -> tuple[str, list[FileContent]]:
     text, files = split_content(part.content)
     if part.failure is not None and not text:
         text = clean_text(part.failure.message)
+    if part.reading:
+        told = clean_text("; ".join(part.reading))
+        text = f"{text}\n\n[{told}]" if text else f"[{told}]"
     return text, files
 
 

@@ -22,6 +22,10 @@ class ToolCalled(Event):
     effect: EffectClass | None = None
     """The effect class of the advertised tool; None when no such tool was offered."""
     metadata: Mapping[str, Json] = field(factory=dict)
+    named: str | None = None
+    """What the model wrote for the tool's name, where that was not its name."""
+    reading: tuple[str, ...] = ()
+    """What was read differently from what the model wrote, a line each."""
 
 
 @event("tool.started")
