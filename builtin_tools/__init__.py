@@ -10,6 +10,7 @@ from typing import Any
 from dovetail.kernel import ConfigurationError, Place, Register, Tool, hookimpl
 
 from ._files import Files
+from ._left import LaterOutput
 from ._search import Search
 from .bash import bash_tool
 from .edit import edit_tool
@@ -31,6 +32,7 @@ class BuiltinTools:
     def __init__(self) -> None:
         # Shared by all Locations, because Locations may lie in one another.
         self._files = Files()
+        self._later = LaterOutput()
 
     @hookimpl
     def dovetail_register_tools(
@@ -41,12 +43,12 @@ class BuiltinTools:
         if not isinstance(ripgrep, bool):
             raise ConfigurationError("plugins.tools.ripgrep", "must be true or false")
         search = Search(place.environment, ripgrep=ripgrep)
-        register(read_tool(self._files))
+        register(read_tool(self._files, self._later))
         register(write_tool(self._files))
         register(edit_tool(self._files))
         register(glob_tool(search))
         register(grep_tool(search, self._files))
-        register(bash_tool(place.environment, place.providers))
+        register(bash_tool(place.environment, place.providers, self._later))
         register(skill_tool())
 
 

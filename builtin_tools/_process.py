@@ -3,18 +3,29 @@
 Owns starting, reading, waiting, stopping. Knows nothing of shells, searches or
 permissions. Bytes are handed over as they come; ``Capture`` keeps a bounded amount.
 
+A child whose start must be known to others first begins as a launcher that waits until
+it is told to go on; if this process dies meanwhile, it never becomes the command. On
+Linux the system is asked to end a child when this process dies. It means the thread
+that started it, so all are started by one thread that lives as long as the process.
+
 Everything here needs POSIX: process groups, sessions and pipes that can be polled.
 """
 
 import os
+import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 from attrs import frozen
+
+from ._left import MAX_OUTPUT
 
 CHUNK = 65_536
 STOP_SECONDS = 3.0
@@ -38,6 +49,8 @@ class Ended:
     """It was stopped because a ``Feed`` wanted nothing more."""
     lingering: bool = False
     """Something that it started still held its output open."""
+    group: int = 0
+    """The number of its process group."""
 
 
 class Capture:
@@ -99,6 +112,52 @@ def _incomplete_end(data: bytes) -> int:
     return 0
 
 
+# --- starting ---------------------------------------------------------------------
+
+_GATE = 'read -r _ && exec "$@" </dev/null'
+"""For sh: become the command once a line comes, end when nobody can send one."""
+_DEATH = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
+    "os.execvp(sys.argv[1], sys.argv[1:])"
+)
+"""For Python: PR_SET_PDEATHSIG with SIGKILL, then become the command."""
+
+
+@cache
+def _dying_with_us() -> tuple[str, ...]:
+    """Return what starts a command that the system ends when its parent dies."""
+    if sys.platform != "linux":
+        return ()
+    if found := shutil.which("setpriv", path=os.defpath):
+        try:
+            # Not every setpriv can: busybox has one of its own.
+            known = subprocess.run([found, "--help"], capture_output=True, check=False)
+        except OSError:
+            known = None
+        if known is not None and b"--pdeathsig" in known.stdout + known.stderr:
+            return (found, "--pdeathsig", "KILL", "--")
+    return (sys.executable, "-I", "-S", "-c", _DEATH) if sys.executable else ()
+
+
+class _Starter:
+    """The one thread that starts children, made anew in a process that was forked."""
+
+    def __init__(self) -> None:
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "dovetail-children")
+
+    def start(
+        self, make: Callable[[], "subprocess.Popen[bytes]"]
+    ) -> "subprocess.Popen[bytes]":
+        return self._thread.submit(make).result()
+
+
+_STARTER = _Starter()
+
+
 async def run(
     command: Sequence[str],
     *,
@@ -106,42 +165,68 @@ async def run(
     environment: Mapping[str, str],
     seconds: float,
     stdout: Feed,
-    stderr: Feed,
+    stderr: Feed | None,
     stdin: int = subprocess.DEVNULL,
+    announce: Callable[[int], Awaitable[None]] | None = None,
+    later: Callable[[], int] | None = None,
 ) -> Ended:
     """Run a command in a process group of its own and return how it ended.
 
     Output is handed to ``stdout`` and ``stderr`` chunk by chunk, in the event-loop
-    thread. After ``seconds``, on cancellation, and when a feed has enough, the whole
-    group gets SIGTERM and, if it is still there after three seconds, SIGKILL; only
-    then does this return. A process that left the group by its own ``setsid`` is out
-    of reach. When the command ends by itself, whatever it left running stays.
+    thread; without ``stderr`` both come to ``stdout``, in the order they were written.
+    After ``seconds``, on cancellation, and when a feed has enough, the whole group gets
+    SIGTERM and, if it is still there after three seconds, SIGKILL; only then does this
+    return. A process that left the group by its own ``setsid`` is out of reach. When
+    the command ends by itself, whatever it left running stays: what that still writes
+    goes to the file that ``later`` opens, up to a limit, or without one to nobody.
+
+    ``announce`` is told the number of the process, and so of its group, before it
+    becomes the command; what it raises passes, and nothing was run then. Such a command
+    has no input.
 
     Raises:
         OSError: the command cannot be started.
     """
-    # Starting can take long on a busy machine. Cancelling waits for it: a process that
-    # nobody knows of could not be ended.
-    process = await anyio.to_thread.run_sync(
-        lambda: subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=dict(environment),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            bufsize=0,
+    gate: tuple[int, int] | None = None
+    if announce is not None:
+        dying = await anyio.to_thread.run_sync(_dying_with_us)
+        command = ["/bin/sh", "-c", _GATE, "sh", *dying, *command]
+        gate = os.pipe()
+        stdin = gate[0]
+    try:
+        # Starting can take long on a busy machine. Cancelling waits for it: a process
+        # that nobody knows of could not be ended.
+        process = await anyio.to_thread.run_sync(
+            _STARTER.start,
+            lambda: subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=dict(environment),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if stderr is None else subprocess.PIPE,
+                start_new_session=True,
+                bufsize=0,
+            ),
         )
-    )
+    except BaseException:
+        if gate is not None:
+            os.close(gate[1])
+        raise
+    finally:
+        if gate is not None:
+            os.close(gate[0])
     child = _Child(process)
     timed_out = lingering = False
     try:
         async with anyio.create_task_group() as pumps:
             try:
                 pumps.start_soon(child.pump, 0, stdout)
-                pumps.start_soon(child.pump, 1, stderr)
+                if stderr is not None:
+                    pumps.start_soon(child.pump, 1, stderr)
                 with anyio.move_on_after(seconds) as limit, child.waiting:
+                    if gate is not None and announce is not None:
+                        await _let_go(gate[1], child, announce)
                     await child.exited()
                 timed_out = limit.cancelled_caught
                 if timed_out or child.enough:
@@ -152,9 +237,35 @@ async def run(
                     lingering = linger.cancelled_caught
             finally:
                 await child.finish()
+        if lingering and later is not None:
+            await anyio.to_thread.run_sync(child.hand_over, later)
     finally:
         child.close()
-    return Ended(child.code, timed_out, child.enough, lingering)
+    return Ended(child.code, timed_out, child.enough, lingering, process.pid)
+
+
+async def _let_go(
+    gate: int, child: "_Child", announce: Callable[[int], Awaitable[None]]
+) -> None:
+    """Tell others of a process, then let it become its command."""
+    try:
+        await announce(child.id)
+        try:
+            os.write(gate, b"\n")
+        except BrokenPipeError:
+            return  # it was ended from outside before it began
+    finally:
+        os.close(gate)
+
+
+_READ_ON = (
+    "exec 3<&0; "
+    f"{{ (ulimit -c 0; ulimit -f {MAX_OUTPUT // 512}; cat); exec cat >/dev/null; }} "
+    "<&3 3<&- &"
+)
+"""For sh: leave a process behind that reads on, and be done. The detour is needed,
+because what sh puts into the background loses its input; and cat, because it holds
+nothing back. Where the file may not grow any more, the system ends the first one."""
 
 
 class _Child:
@@ -167,6 +278,7 @@ class _Child:
         self._ends = tuple(anyio.Event() for _ in self._pipes)
         self._pumps: list[anyio.CancelScope] = []
         self._gone = False
+        self.id = process.pid
         self.waiting = anyio.CancelScope()
         self.enough = False
         self.code = 0
@@ -245,6 +357,27 @@ class _Child:
             self.code = self._process.wait()
         for scope in self._pumps:
             scope.cancel()
+
+    def hand_over(self, later: Callable[[], int]) -> None:
+        """Let a small process go on reading what is still written, so that nobody who
+        writes it is ended by a broken pipe. It outlives this process."""
+        for pipe in self._pipes:
+            # The reader waits; we did not.
+            os.set_blocking(pipe.fileno(), True)
+            target = later()
+            try:
+                subprocess.run(
+                    ["/bin/sh", "-c", _READ_ON],
+                    check=False,
+                    cwd="/",
+                    env={"PATH": os.defpath},
+                    stdin=pipe.fileno(),
+                    stdout=target,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            finally:
+                os.close(target)
 
     def close(self) -> None:
         for pipe in self._pipes:

@@ -5,6 +5,11 @@ environment that the runtime was opened with, without the keys of model provider
 those pay for this very model, no command needs them, and whatever a command prints is
 sent to a provider and stored. Other secrets (of git hosts, clouds, package registries)
 stay, because the work needs them; whoever minds starts the runtime without them.
+Pagers, editors and prompts are set so that nothing waits for a person who is not there.
+
+Its process group is recorded before the command begins, so that what still runs after
+the runtime was killed is found and ended before the call is settled (law recovery.8).
+What a command leaves running on purpose goes on, and what that prints can be read.
 """
 
 import codecs
@@ -20,20 +25,38 @@ from attrs import frozen
 from dovetail.kernel import Action, Json, Tool, ToolContext, ToolFailure
 
 from . import _fields as fields
+from ._left import RUNNING, VARIABLE, LaterOutput, end_left, mark_of
 from ._paths import EXTERNAL, approve, resolve, start_in
 from ._process import Capture, run
+from ._terminal import plain
 from ._text import cut, plural
 
 DESCRIPTION = """\
 Run a shell command in the working directory and return its output and exit code. \
 Nothing carries over from one call to the next but files; use workdir instead of cd. \
-There is no input to type into and no terminal. To leave a program running, start it \
-with its output redirected: "nohup server > server.log 2>&1 &". To read, search and \
-change files, the other tools are better."""
+There is no input to type into and no terminal. Both output streams come as one, in \
+the order they were written. To leave a program running, put it into the background: \
+"server > server.log 2>&1 &". To read, search and change files, the other tools are \
+better."""
 
 KEEP = 1_048_576
-"""Bytes kept of each stream: its beginning and its end."""
+"""Bytes kept of the output: its beginning and its end."""
 _PROGRESS = 200
+
+_SECRET = re.compile(r"key|token|secret|passw|credential", re.I)
+_LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
+UNATTENDED = {
+    "TERM": "dumb",
+    **dict.fromkeys(("PAGER", "GIT_PAGER", "MANPAGER", "SYSTEMD_PAGER"), "cat"),
+    # An editor that leaves everything as it is: what needs a text has to be given it.
+    **dict.fromkeys(("EDITOR", "VISUAL", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR"), "true"),
+    "GIT_TERMINAL_PROMPT": "0",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "PIP_NO_INPUT": "1",
+    # So that what was printed before a timeout is there, and in order.
+    "PYTHONUNBUFFERED": "1",
+}
+"""What tells programs that nobody is there to answer or to look."""
 
 PROVIDER_KEYS = frozenset(
     {
@@ -89,23 +112,29 @@ class BashOutput:
     exit_code: int | None
     """``-n`` when signal ``n`` ended the shell; None when the time was over."""
     timed_out: bool
-    stdout_dropped: int
-    """Bytes that were not kept, between the beginning and the end."""
-    stderr_dropped: int
+    dropped: int
+    """Bytes of the output that were not kept, between the beginning and the end."""
     still_running: bool
     """Something that the command started still held its output open."""
+    group: int = 0
+    """The number of the process group that the command ran in."""
+    later: str | None = None
+    """The name under which ``read`` shows what comes from there on."""
 
 
 @frozen
 class BashResult(BashOutput):
     """The whole result. What is shown is recorded as content, so not once more here."""
 
-    stdout: str
-    stderr: str
+    output: str = ""
+    folded: int = 0
+    """States of lines that were written over, as progress is, and are not shown."""
 
 
 def bash_tool(
-    environment: Mapping[str, str], providers: Mapping[str, Mapping[str, Json]]
+    environment: Mapping[str, str],
+    providers: Mapping[str, Mapping[str, Json]],
+    later: LaterOutput,
 ) -> Tool[BashInput, BashOutput]:
     """Return the tool ``bash`` for commands with this environment."""
     return Tool(
@@ -115,7 +144,8 @@ def bash_tool(
         output=BashOutput,
         effect="unsafe",
         asks=(Action("bash", "text", "run a command"), EXTERNAL),
-        execute=partial(_execute, command_environment(environment, providers)),
+        execute=partial(_execute, command_environment(environment, providers), later),
+        clear=_clear,
         render=_render,
     )
 
@@ -132,17 +162,28 @@ def command_environment(
         value
         for table in providers.values()
         for name, value in table.items()
-        if isinstance(value, str) and re.search(r"key|token|secret", name, re.I)
+        if isinstance(value, str) and _SECRET.search(name)
     }
-    return {
+    kept = {
         name: value
         for name, value in environment.items()
-        if name not in PROVIDER_KEYS and name not in texts and value not in texts
+        if name not in PROVIDER_KEYS
+        and name not in texts
+        and value not in texts
+        # Settings of plugins: they are the runtime's.
+        and not (name.startswith("DOVETAIL_") and _SECRET.search(name))
     }
+    spoken = next((kept[name] for name in _LOCALE if kept.get(name)), "")
+    if not re.search(r"utf-?8", spoken, re.I):
+        kept |= {"LC_ALL": "C.UTF-8"}
+    return kept | UNATTENDED
 
 
 async def _execute(
-    environment: Mapping[str, str], input: BashInput, context: ToolContext
+    environment: Mapping[str, str],
+    later: LaterOutput,
+    input: BashInput,
+    context: ToolContext,
 ) -> BashResult:
     _check(input)
     target = await resolve(context.location, input.workdir, "run in")
@@ -151,30 +192,68 @@ async def _execute(
         metadata["description"] = input.description
     await approve(target, context, "bash", (input.command,), metadata)
     shell = await anyio.to_thread.run_sync(_shell, environment)
-    stdout, stderr = Capture(KEEP), Capture(KEEP)
-    shown = _Watched(stdout, context), _Watched(stderr, context)
+    token = context.effect_token
+    capture = Capture(KEEP)
+    name: str | None = None
+
+    async def announce(process_id: int) -> None:
+        await context.spawns(await anyio.to_thread.run_sync(mark_of, process_id))
+
+    def open_later() -> int:
+        nonlocal name
+        try:
+            name, descriptor = later.create(context.session_id, token)
+        except OSError:
+            # Better unread than ended by a broken pipe.
+            return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        return descriptor
+
     async with start_in(target, "run in") as cwd:
         try:
             ended = await run(
                 (shell, "-c", input.command),
                 cwd=cwd,
-                environment={**environment, "PWD": target.canonical},
+                environment={**environment, "PWD": target.canonical, VARIABLE: token},
                 seconds=input.timeout_ms / 1000,
-                stdout=shown[0].feed,
-                stderr=shown[1].feed,
+                stdout=_Watched(capture, context).feed,
+                stderr=None,
+                announce=announce,
+                later=open_later,
             )
         except OSError as error:
             why = (error.strerror or type(error).__name__).lower()
             raise ToolFailure(f"cannot run the command: {why}") from error
+    output, folded = plain(capture.text())
     return BashResult(
         exit_code=None if ended.timed_out else ended.code,
-        stdout=stdout.text(),
-        stderr=stderr.text(),
         timed_out=ended.timed_out,
-        stdout_dropped=stdout.dropped,
-        stderr_dropped=stderr.dropped,
+        dropped=capture.dropped,
         still_running=ended.lingering,
+        group=ended.group,
+        later=name,
+        output=output,
+        folded=folded,
     )
+
+
+async def _clear(input: BashInput, context: ToolContext) -> str | None:
+    """End what the command left running when the runtime was killed."""
+    marks = tuple(context.processes)
+    if not marks:
+        return None
+    found = await anyio.to_thread.run_sync(end_left, marks, context.effect_token)
+    said: list[str] = []
+    if found.ended:
+        said.append(f"Of what it started, {found.ended} still ran and got ended.")
+    if found.running:
+        numbers = ", ".join(map(str, found.running))
+        said.append(f"What it started still runs and could not be ended: {numbers}.")
+    if found.elsewhere:
+        said.append(
+            "It was started on another machine, in another container or before a "
+            "restart; whether it still runs there is not known."
+        )
+    return " ".join(said) or "Nothing that it started runs any more."
 
 
 def _check(input: BashInput) -> None:
@@ -203,7 +282,7 @@ class _Watched:
 
     def feed(self, chunk: bytes) -> None:
         self._capture.feed(chunk)
-        lines = self._decoder.decode(chunk).splitlines()
+        lines = plain(self._decoder.decode(chunk))[0].splitlines()
         line = next((one.strip() for one in reversed(lines) if one.strip()), "")
         if line:
             self._context.progress(cut(line, _PROGRESS))
@@ -211,18 +290,11 @@ class _Watched:
 
 def _render(output: BashOutput) -> str:
     assert isinstance(output, BashResult)
-    parts: list[str] = []
-    if output.stdout.strip("\n"):
-        parts.append(output.stdout.strip("\n"))
-    if output.stderr.strip("\n"):
-        parts.append("stderr:\n" + output.stderr.strip("\n"))
-    if not parts:
-        parts.append("(no output)")
-    parts.append(f"({'; '.join(_notes(output))})")
-    return "\n\n".join(parts)
+    shown = output.output.strip("\n")
+    return f"{shown or '(no output)'}\n\n({'; '.join(_notes(output))})"
 
 
-def _notes(output: BashOutput) -> list[str]:
+def _notes(output: BashResult) -> list[str]:
     if output.timed_out:
         notes = [
             "the time was over and the command was stopped; give a larger timeout_ms "
@@ -232,17 +304,19 @@ def _notes(output: BashOutput) -> list[str]:
         notes = [f"ended by {_signal_name(-output.exit_code)}"]
     else:
         notes = [f"exit code {output.exit_code}"]
-    for name, dropped in (
-        ("stdout", output.stdout_dropped),
-        ("stderr", output.stderr_dropped),
-    ):
-        if dropped:
-            notes.append(f"{plural(dropped, 'byte')} of {name} were not kept")
+    if output.dropped:
+        notes.append(f"{plural(output.dropped, 'byte')} in the middle were not kept")
+    if output.folded:
+        count = plural(output.folded, "line")
+        notes.append(f"{count} of progress that others wrote over are not shown")
     if output.still_running:
         notes.append(
-            "something it started still runs; more of its output is not shown, "
-            "redirect it to a file next time"
+            f"something it started still runs; to end it: kill -- -{output.group}"
         )
+        if output.later is not None:
+            notes.append(
+                f'what it prints from now on: read path="{RUNNING}{output.later}"'
+            )
     return notes
 
 

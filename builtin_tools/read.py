@@ -30,6 +30,7 @@ from dovetail.kernel import (
 
 from . import _fields as fields
 from ._files import Files, digest_of
+from ._left import RUNNING, LaterOutput
 from ._paths import (
     EXTERNAL,
     READ,
@@ -62,10 +63,12 @@ Text comes as lines of "number<TAB>text", at most 2000 lines and 50 KiB at a tim
 end of the result says how to go on. Lines over 2000 characters are cut. The number \
 and the tab are not part of the file. Of a folder the names of its entries come, \
 sorted, folders with a trailing slash. A result that was cut names a path \
-"managed:KEY" and an offset: read these to see the rest."""
+"managed:KEY" and an offset: read these to see the rest. A command that left something \
+running may name a path "running:NAME": its later output."""
 
 _MANAGED = "managed:"
-"""A file whose name begins like that is reached as ``./managed:...``."""
+"""A file whose name begins like that is reached as ``./managed:...``, and so with
+``running:``."""
 
 
 @frozen
@@ -108,7 +111,7 @@ class ReadPage(ReadOutput):
     file: FileContent | None = None
 
 
-def read_tool(files: Files) -> Tool[ReadInput, ReadOutput]:
+def read_tool(files: Files, later: LaterOutput) -> Tool[ReadInput, ReadOutput]:
     """Return the tool ``read``."""
     return Tool(
         name="read",
@@ -117,17 +120,22 @@ def read_tool(files: Files) -> Tool[ReadInput, ReadOutput]:
         output=ReadOutput,
         effect="pure",
         asks=(READ, EXTERNAL),
-        execute=partial(_execute, files),
+        execute=partial(_execute, files, later),
         render=_render,
         bound="end",
     )
 
 
-async def _execute(files: Files, input: ReadInput, context: ToolContext) -> ReadPage:
+async def _execute(
+    files: Files, later: LaterOutput, input: ReadInput, context: ToolContext
+) -> ReadPage:
     if input.path.startswith(_MANAGED):
         # Asks for nothing: it is this session's own, and the kernel sees to that.
         key = input.path.removeprefix(_MANAGED)
         return _output(input, await context.managed(key, input.offset, input.limit))
+    if input.path.startswith(RUNNING):
+        # This session's own, too: its name is looked for in no other's folder.
+        return await anyio.to_thread.run_sync(_later, later, context.session_id, input)
     target = await resolve(context.location, input.path, "read")
     await approve(target, context, "read", (target.resource,))
     # The thread asks between chunks whether the call was cancelled.
@@ -171,6 +179,30 @@ def _output(input: ReadInput, page: ManagedPage) -> ReadPage:
     return ReadPage("output", input.path, after, f"{text}\n\n({note})")
 
 
+def _later(later: LaterOutput, session_id: str, input: ReadInput) -> ReadPage:
+    """Return what a left process printed so far."""
+    descriptor = later.open(session_id, input.path.removeprefix(RUNNING))
+    if descriptor is None:
+        why = "no command of this session left such an output, or it is gone"
+        raise failure("read", input.path, why)
+    try:
+        size = os.fstat(descriptor).st_size
+        page = read_page(
+            partial(os.read, descriptor),
+            input.offset,
+            input.limit,
+            anyio.from_thread.check_cancelled,
+        )
+    finally:
+        os.close(descriptor)
+    if page.binary:
+        raise failure("read", input.path, "it is binary data, not text")
+    if not size:
+        return ReadPage("output", input.path, None, "(nothing was printed yet)")
+    shown = _page(input.path, input.path, page, input, size)
+    return evolve(shown, kind="output")
+
+
 def _read(
     files: Files, target: Target, input: ReadInput
 ) -> tuple[ReadPage, str | None]:
@@ -202,7 +234,7 @@ def _file(target: Target, descriptor: int, input: ReadInput) -> ReadPage:
             anyio.from_thread.check_cancelled,
         )
         if not page.binary:
-            return _text(target, page, input, size)
+            return _page(target.given, target.resource, page, input, size)
     raise failure(
         "read",
         target.given,
@@ -211,11 +243,13 @@ def _file(target: Target, descriptor: int, input: ReadInput) -> ReadPage:
     )
 
 
-def _text(target: Target, page: TextPage, input: ReadInput, size: int) -> ReadPage:
+def _page(
+    given: str, resource: str, page: TextPage, input: ReadInput, size: int
+) -> ReadPage:
     if not page.lines and (page.total or input.offset > 1):
         raise failure(
             "read",
-            target.given,
+            given,
             f"offset {input.offset} is past the end",
             f"the file has {plural(page.total or 0, 'line')}",
         )
@@ -227,7 +261,7 @@ def _text(target: Target, page: TextPage, input: ReadInput, size: int) -> ReadPa
     text = "\n".join(f"{line.number}\t{line.text}" for line in page.lines)
     if notes:
         text = "\n\n".join(part for part in (text, f"({'; '.join(notes)})") if part)
-    return ReadPage("text", target.resource, page.next, text)
+    return ReadPage("text", resource, page.next, text)
 
 
 def _notes(page: TextPage, size: int) -> list[str]:

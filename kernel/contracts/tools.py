@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
-from ..values.tool import Content, EffectClass, Json, ManagedPage
+from ..values.tool import Content, EffectClass, Json, ManagedPage, ProcessMark
 from .agents import Action
 from .context import Skill
 
@@ -119,6 +119,20 @@ class ToolContext(Protocol):
         """
         ...
 
+    async def spawns(self, process: ProcessMark) -> None:
+        """Record durably which process group this call is about to start.
+
+        For what can outlive this process. Start it only when this has returned, such
+        as by letting it wait until it is told to begin: then ``Tool.clear`` finds it,
+        should this process be killed meanwhile (law recovery.8).
+        """
+        ...
+
+    @property
+    def processes(self) -> Sequence[ProcessMark]:
+        """What executions of this call recorded with ``spawns`` so far."""
+        ...
+
     def progress(self, text: str) -> None:
         """Show a line to whoever watches now. Never stored, never waits."""
         ...
@@ -158,6 +172,11 @@ class Tool(Generic[I, O]):
     the effect of a call whose outcome is unknown took place. Returns the output when
     it did and None when it did not; raising means that it cannot be told, and the call
     is not repeated. It must have no effect itself."""
+    clear: Callable[[I, ToolContext], Awaitable[str | None]] | None = None
+    """For tools that start what can outlive this process. Called for a call whose
+    outcome is unknown, before it is settled, asked about or run again: ends what the
+    call left running, and returns a sentence for the model about what it found, or
+    None. It has half a minute."""
 
 
 @frozen

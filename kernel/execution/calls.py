@@ -20,7 +20,7 @@ from ..values.events import Event, LiveDelta, ToolFailed, ToolSucceeded
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
 from ..values.request import ToolCall
-from ..values.tool import Json, ManagedPage, effect_token
+from ..values.tool import Json, ManagedPage, ProcessMark, effect_token
 from .outputs import ManagedOutputs
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ class CallContext(ToolContext):
         call_id: str,
         outputs: ManagedOutputs,
         go_on: Callable[[], Awaitable[None]],
+        spawn: Callable[[ProcessMark], Awaitable[None]],
+        processes: Sequence[ProcessMark],
     ) -> None:
         self._services = services
         self._live = live
@@ -53,6 +55,8 @@ class CallContext(ToolContext):
         self._call_id = call_id
         self._outputs = outputs
         self._go_on = go_on
+        self._spawn = spawn
+        self._processes = [*processes]
         # Whether this execution was allowed something already, also by a rule: from
         # there on it may have had an effect.
         self._allowed = False
@@ -136,6 +140,14 @@ class CallContext(ToolContext):
 
     def saw(self, path: str, digest: str | None) -> None:
         self.files[clean_text(path)] = digest
+
+    async def spawns(self, process: ProcessMark) -> None:
+        await self._spawn(process)
+        self._processes.append(process)
+
+    @property
+    def processes(self) -> Sequence[ProcessMark]:
+        return tuple(self._processes)
 
     def progress(self, text: str) -> None:
         if self._live.watched:

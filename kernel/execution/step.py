@@ -52,13 +52,14 @@ from ..values.events import (
     StepStarted,
     ToolCalled,
     ToolFailed,
+    ToolSpawned,
     ToolStarted,
 )
 from ..values.ids import MessageId, new_id
 from ..values.messages import AssistantMessage, ToolPart, Usage
 from ..values.prompt import Budget
 from ..values.request import Finish, ModelRequest, ToolCall
-from ..values.tool import Failure
+from ..values.tool import Failure, ProcessMark
 from . import promotion
 from .calls import CallContext, record, report_defect
 from .continuation import OpenCall
@@ -99,6 +100,9 @@ EVENTS_AT_ONCE = 256
 """Events of one answer that are taken in before others have their turn."""
 NO_STEPS_LEFT = "execution.step_limit"
 REFUSED = "tool.refused"
+UNCLEAR = "Whether something that it started still runs could not be found out."
+CLEAR_SECONDS = 30
+"""How long a tool may take to end what a call left running."""
 REPEATABLE = ("pure", "idempotent")
 
 
@@ -135,6 +139,8 @@ class Step:
         self._rejected: Failure | None = None
         self._settlement: StepEnded | StepFailed | None = None
         self._advertised = AdvertisedTools()
+        # What was found of calls that another worker left.
+        self._found: dict[str, str] = {}
 
     async def run(self) -> bool:
         """Make one Step, and say whether the execution goes on.
@@ -180,6 +186,7 @@ class Step:
         self._going_on = True
         parts = {part.call_id: part for part in message.calls}
         self._settlement = cut_step(message, LEFT)
+        await self._clear(parts, calls)
         plans = {call.call_id: self._plan_again(message, parts, call) for call in calls}
         done: list[ToolFailed] = []
         for call_id, plan in plans.items():
@@ -241,9 +248,38 @@ class Step:
             )
         return plan
 
+    async def _clear(
+        self, parts: Mapping[str, ToolPart], calls: Sequence[OpenCall]
+    ) -> None:
+        """Have the tools end what calls of unknown outcome left running, before anybody
+        relies on what is said of these calls (law recovery.8)."""
+        async with anyio.create_task_group() as tasks:
+            for call in calls:
+                if call.known == "unknown":
+                    tasks.start_soon(self._clear_one, parts[call.call_id])
+
+    async def _clear_one(self, part: ToolPart) -> None:
+        call = ToolCall(part.call_id, part.tool, part.arguments, part.metadata)
+        plan = prepare(call, self._advertised)
+        if isinstance(plan, Failed):
+            return
+        found: str | None = UNCLEAR
+        try:
+            with anyio.move_on_after(CLEAR_SECONDS):
+                found = await plan.clear(self._context(call))
+        except ToolError as error:
+            logger.warning("%s", error, exc_info=error)
+        if found:
+            self._found[part.call_id] = found
+
     def _left(self, message: AssistantMessage, part: ToolPart) -> ToolFailed:
         reach = self._execution.history.reach(part.call_id)
-        return settled_call(message, part, reach, LEFT)
+        settled = settled_call(message, part, reach, LEFT)
+        found = self._found.get(part.call_id)
+        if found is None:
+            return settled
+        said = f"{settled.failure.message} {found}"
+        return evolve(settled, failure=evolve(settled.failure, message=said))
 
     async def _reconcile(self, call: ToolCall, plan: Runnable) -> None:
         """Ask the tool what became of a call before deciding about it."""
@@ -686,7 +722,19 @@ class Step:
             call.call_id,
             ManagedOutputs(self._log, self._execution.history),
             partial(self._go_on, call),
+            partial(self._spawn, call),
+            self._execution.history.spawned(call.call_id),
         )
+
+    async def _spawn(self, call: ToolCall, process: ProcessMark) -> None:
+        """Record a process before it starts, unless the session is lost already."""
+        spawned = ToolSpawned(
+            session_id=self._session_id,
+            message_id=self._message_id,
+            call_id=call.call_id,
+            process=process,
+        )
+        await self._execution.commit(lambda tx: _append(tx, [spawned]))
 
     async def _go_on(self, call: ToolCall) -> None:
         """Record that an executor goes on from its question, before it does.

@@ -28,7 +28,7 @@ from ..values.messages import (
     UserMessage,
 )
 from ..values.prompt import Budget
-from ..values.tool import Failure
+from ..values.tool import Failure, ProcessMark
 from .mending import PART_REFUSED, Mending
 
 Reach = Literal["called", "started", "asking", "begun"]
@@ -56,6 +56,7 @@ class _Open:
         # Calls that another worker left after they may have had an effect: whatever
         # they ask now, they may have had it then.
         self._left: set[str] = set()
+        self.spawned: dict[str, list[ProcessMark]] = {}
 
     def reach(self, call_id: str) -> Reach:
         """Return how far a call that has no result may have come."""
@@ -94,6 +95,8 @@ class _Open:
             self._reach[event.call_id] = "started" if fresh else "begun"
         elif isinstance(event, e.RequestAsked):
             self._asked(event)
+        elif isinstance(event, e.ToolSpawned):
+            self.spawned.setdefault(event.call_id, []).append(event.process)
         elif isinstance(event, e.ToolSucceeded):
             self._change(event.call_id, state="succeeded", content=event.content)
         elif isinstance(event, e.ToolFailed):
@@ -420,6 +423,10 @@ class History:
     def reach(self, call_id: str) -> Reach:
         """Return how far a call of the open message may have come."""
         return self._open.reach(call_id) if self._open else "called"
+
+    def spawned(self, call_id: str) -> tuple[ProcessMark, ...]:
+        """Return the processes that a call of the open message started."""
+        return tuple(self._open.spawned.get(call_id, ())) if self._open else ()
 
     @property
     def messages(self) -> Sequence[Message]:

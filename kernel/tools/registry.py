@@ -185,6 +185,10 @@ def compiled(tool: Tool[Any, Any]) -> RegisteredTool:
         not callable(tool.check) or inspect.isgeneratorfunction(tool.check)
     ):
         raise ToolDefinitionError(name, "check must be an async function")
+    if tool.clear is not None and (
+        not callable(tool.clear) or inspect.isgeneratorfunction(tool.clear)
+    ):
+        raise ToolDefinitionError(name, "clear must be an async function")
     if tool.render is not None and (
         not callable(tool.render) or inspect.iscoroutinefunction(tool.render)
     ):

@@ -145,6 +145,23 @@ class Runnable:
         except Exception as error:  # the boundary of tool execution
             raise ToolError(f"{self.call.tool} cannot tell") from error
 
+    async def clear(self, context: ToolContext) -> str | None:
+        """End what an earlier execution left running; return what was found.
+
+        Raises:
+            ToolError: it cannot be told.
+        """
+        registered = self._entry.item
+        clear = registered.tool.clear
+        if clear is None or not self._entry.active:
+            return None
+        try:
+            with contained(), self._entry.busy():
+                found = await clear(self.input, context)
+            return None if found is None else clean_text(found)
+        except Exception as error:  # the boundary of tool execution
+            raise ToolError(f"{self.call.tool} cannot tell what it left") from error
+
 
 def prepare(
     call: ToolCall, advertised: AdvertisedTools, limits: OutputLimits | None = None

@@ -70,6 +70,18 @@ class ManagedPage:
 
 
 @frozen
+class ProcessMark:
+    """A process group that a call starts, so that it can be found again."""
+
+    group: int
+    """Its number, which is that of its first process."""
+    started: str
+    """When that process started, as the system of ``host`` says it."""
+    host: str
+    """Which run of which system numbers it: elsewhere the number means nothing."""
+
+
+@frozen
 class ToolDefinition:
     """A tool as a model is told about it."""
 

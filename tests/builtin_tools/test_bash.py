@@ -3,16 +3,22 @@
 import os
 import re
 import signal
+import subprocess
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
+from attrs import evolve
+from dovetail.builtin_tools._left import VARIABLE, LaterOutput, mark_of
 from dovetail.builtin_tools._process import Capture
-from dovetail.builtin_tools.bash import PROVIDER_KEYS, command_environment
-from dovetail.kernel import ToolFailure
+from dovetail.builtin_tools._terminal import plain
+from dovetail.builtin_tools.bash import PROVIDER_KEYS, UNATTENDED, command_environment
+from dovetail.kernel import ProcessMark, ToolFailure
 from hypothesis import given, strategies as st
 from support.bounds import HANG
 
@@ -35,7 +41,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_output_error_output_and_exit_code_come_back(tools: Any) -> None:
     shown = await tools.text("bash", command="echo out; echo err >&2; exit 3")
-    assert shown == "out\n\nstderr:\nerr\n\n(exit code 3)"
+    assert shown == "out\nerr\n\n(exit code 3)"
     assert await tools.text("bash", command="true") == "(no output)\n\n(exit code 0)"
     assert tools.context.asked[0] == ("bash", ("echo out; echo err >&2; exit 3",))
     assert tools.context.saves[0] == ("echo out; echo err >&2; exit 3",)
@@ -56,15 +62,15 @@ async def test_it_runs_in_the_location_or_the_named_folder(
 ) -> None:
     (place / "sub").mkdir()
     output = await tools.call("bash", command="pwd; echo $PWD; pwd -P")
-    assert output.stdout == f"{place}\n" * 3
+    assert output.output == f"{place}\n" * 3
     output = await tools.call("bash", command="pwd; ls ..", workdir="sub")
-    assert output.stdout == f"{place}/sub\nsub\n"
+    assert output.output == f"{place}/sub\nsub\n"
 
 
 async def test_there_is_no_input_and_no_terminal(tools: Any) -> None:
     with anyio.fail_after(HANG):
         output = await tools.call("bash", command="cat; tty; echo x > /dev/tty")
-    assert output.stdout == "not a tty\n"
+    assert output.output.startswith("not a tty\n")
     assert output.exit_code != 0
 
 
@@ -114,7 +120,7 @@ async def test_a_timeout_keeps_the_output_and_ends_the_whole_group(
         output = await tools.call("bash", command=command, timeout_ms=500)
         # It ignored SIGTERM and was not the shell's own child.
         await until(lambda: not alive(int((place / "pid").read_text())))
-    assert output.stdout == "before\n"
+    assert output.output == "before\n"
     assert output.timed_out
     assert output.exit_code is None
     assert "the time was over" in tools.show("bash", output)
@@ -126,7 +132,7 @@ async def test_what_a_command_says_while_it_is_stopped_still_counts(
     command = "trap 'echo cleaned up; exit' TERM; echo started; sleep 100 & wait"
     with anyio.fail_after(HANG):
         output = await tools.call("bash", command=command, timeout_ms=500)
-    assert output.stdout == "started\ncleaned up\n"
+    assert output.output == "started\ncleaned up\n"
 
 
 async def test_cancelling_ends_the_whole_group(tools: Any, place: Path) -> None:
@@ -147,23 +153,253 @@ async def test_cancelling_ends_the_whole_group(tools: Any, place: Path) -> None:
     assert not (place / "late").exists()
 
 
-async def test_a_background_child_that_holds_the_pipes_does_not_block(
+async def test_what_is_left_running_goes_on_and_its_output_can_be_read_on(
     tools: Any, place: Path
 ) -> None:
     command = (
-        "sh -c 'echo $$ > pid; exec sleep 100' & until [ -s pid ]; do :; done; echo on"
+        "sh -c 'echo $$ > pid; until [ -e go ]; do sleep 0.01; done; echo later; "
+        "echo more >&2; touch survived; exec sleep 100' & "
+        "until [ -s pid ]; do :; done; echo on"
     )
     with anyio.fail_after(HANG):
         output = await tools.call("bash", command=command)
     child = int((place / "pid").read_text())
     try:
-        assert output.stdout == "on\n"
+        assert output.output == "on\n"
         assert output.exit_code == 0
         assert output.still_running
-        assert "still runs" in tools.show("bash", output)
+        shown = tools.show("bash", output)
+        assert f"still runs; to end it: kill -- -{output.group}" in shown
+        assert f'read path="running:{output.later}"' in shown
+        path = f"running:{output.later}"
+        assert "nothing was printed yet" in await tools.text("read", path=path)
+        (place / "go").touch()
+        with anyio.fail_after(HANG):
+            await until((place / "survived").exists)
+            while "more" not in (read := await tools.text("read", path=path)):
+                await anyio.lowlevel.checkpoint()
+        assert read == "1\tlater\n2\tmore"
         assert alive(child)
+        # Another session does not find it, whatever it is called.
+        tools.context.session_id = "ses_other"
+        for name in (path, "running:../x", "running:"):
+            with pytest.raises(ToolFailure, match="no command of this session"):
+                await tools.call("read", path=name)
+        assert os.getpgid(child) == output.group
     finally:
-        os.kill(child, signal.SIGKILL)
+        os.killpg(output.group, signal.SIGKILL)
+
+
+async def test_where_later_output_cannot_be_kept_what_is_left_running_goes_on(
+    tools: Any, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: "/dev/null")
+    command = (
+        "sh -c 'until [ -e go ]; do sleep 0.01; done; echo later; touch survived' & "
+        "echo on"
+    )
+    with anyio.fail_after(HANG):
+        output = await tools.call("bash", command=command)
+        assert output.later is None
+        (place / "go").touch()
+        await until((place / "survived").exists)
+
+
+def test_later_output_is_kept_where_nobody_else_can_look(tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    with pytest.raises(PermissionError, match="not a private folder"):
+        LaterOutput(folder).create("ses_1", "eff_1")
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(PermissionError, match="not a private folder"):
+        LaterOutput(tmp_path / "link").create("ses_1", "eff_1")
+    own = LaterOutput(tmp_path / "own")
+    name, descriptor = own.create("ses_1", "eff_1")
+    os.close(descriptor)
+    [path] = (tmp_path / "own").glob(f"*/{name}")
+    assert path.stat().st_mode & 0o777 == 0o600
+    os.utime(path, (1, 1))
+    other, descriptor = own.create("ses_1", "eff_2")
+    os.close(descriptor)
+    assert [one.name for one in path.parent.iterdir()] == [other]
+
+
+# --- a terminal's output as text -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("\x1b[1;31mred\x1b[0m plain\x1b[K\n", "red plain\n"),
+        ("\x1b]0;title\x07a\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\\n", "alink\n"),
+        ("\x1b(B\x1b=\x1b[?25lx\x1b[?25h\x07", "x"),
+        (" 10%\r 50%\r100%\ndone\n", "100%\ndone\n"),
+        ("a\r\nb\r\n", "a\nb\n"),
+        ("x\r\n 1%\r 2%\r\n", "x\n 2%\n"),
+        ("n\x08na\x08am\x08me _\x08u", "name u"),
+        ("tab\tand é\n", "tab\tand é\n"),
+        ("\x1b", ""),
+        ("unended \x1b[31", "unended "),
+    ],
+)
+def test_a_terminal_s_output_becomes_the_text_that_is_seen(raw: str, text: str) -> None:
+    assert plain(raw)[0] == text
+
+
+@given(st.text(st.sampled_from("a\x1b[]0;m\r\n\b\x07\\ é\0"), max_size=60))
+def test_whatever_a_program_prints_no_escape_is_left(raw: str) -> None:
+    shown, folded = plain(raw)
+    assert not re.search(r"[\x07\x08\r\x1b]", shown)
+    assert plain(shown) == (shown, 0)
+    assert folded <= raw.count("\r")
+
+
+async def test_both_streams_come_in_order_and_folded_progress_is_told(
+    tools: Any,
+) -> None:
+    command = (
+        "for i in 1 2 3; do echo out$i; echo err$i >&2; done; printf 'a\\rb\\rc\\n'"
+    )
+    shown = await tools.text("bash", command=command)
+    assert shown == (
+        "out1\nerr1\nout2\nerr2\nout3\nerr3\nc\n\n"
+        "(exit code 0; 2 lines of progress that others wrote over are not shown)"
+    )
+
+
+async def test_nothing_waits_for_a_person(tools: Any, place: Path) -> None:
+    command = (
+        "git init -q . && git config user.email a@b && git config user.name a && "
+        "touch a && git add a && git commit; git commit -qm first && git log; "
+        "git rebase -i --root && $PAGER a; $EDITOR a; python3 -c 'print(1); input()'"
+    )
+    with anyio.fail_after(HANG):
+        output = await tools.call("bash", command=command)
+    assert "Aborting commit due to empty commit message" in output.output
+    assert "first" in output.output
+    assert "EOFError" in output.output
+
+
+async def test_a_locale_that_is_utf8_is_kept_and_another_replaced(place: Path) -> None:
+    for given_, expected in (
+        ({}, "C.UTF-8"),
+        ({"LANG": "de_DE.UTF-8"}, None),
+        ({"LANG": "de_DE.UTF-8", "LC_ALL": "C"}, "C.UTF-8"),
+    ):
+        assert command_environment(given_, {}).get("LC_ALL") == expected
+
+
+# --- before it begins ----------------------------------------------------------------
+
+
+@pytest.mark.law("recovery.8")
+async def test_its_process_group_is_recorded_before_the_command_begins(
+    tools: Any, place: Path
+) -> None:
+    seen: list[bool] = []
+
+    async def spawns(process: ProcessMark) -> None:
+        # It waits: however long recording takes, nothing of the command has run.
+        seen.append(alive(process.group) and not (place / "begun").exists())
+        assert process.started
+        tools.context.processes.append(process)
+
+    tools.context.spawns = spawns
+    output = await tools.call("bash", command="touch begun; echo $$")
+    assert seen == [True]
+    assert (place / "begun").exists()
+    [mark] = tools.context.processes
+    assert mark.group == output.group == int(output.output)
+
+
+@pytest.mark.law("recovery.8")
+async def test_a_command_whose_start_cannot_be_recorded_does_not_begin(
+    tools: Any, place: Path
+) -> None:
+    marks: list[ProcessMark] = []
+
+    async def spawns(process: ProcessMark) -> None:
+        marks.append(process)
+        raise ToolFailure("the disk is full")
+
+    tools.context.spawns = spawns
+    with anyio.fail_after(HANG), pytest.raises(ExceptionGroup) as caught:
+        await tools.call("bash", command="touch begun")
+    assert caught.group_contains(ToolFailure)
+    assert not alive(marks[0].group)
+    assert not (place / "begun").exists()
+
+
+# --- after the runtime was killed ---------------------------------------------------
+
+
+def start(command: str, token: str, place: Path) -> ProcessMark:
+    """Start a command as the tool does, and forget it as a killed runtime would."""
+    process = subprocess.Popen(
+        ["bash", "-c", command],
+        cwd=place,
+        env={**os.environ, VARIABLE: token},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
+    # Whoever is left by its parent is somebody else's to wait for.
+    threading.Thread(target=process.wait, daemon=True).start()
+    return mark_of(process.pid)
+
+
+@pytest.mark.law("recovery.8")
+async def test_what_a_killed_runtime_left_running_is_found_and_ended(
+    tools: Any, place: Path
+) -> None:
+    """The shell, what ignores SIGTERM, a job with a group of its own, and what left the
+    session altogether."""
+    command = (
+        "echo $$ > 1; (trap '' TERM; sh -c 'echo $$ > 2; sleep 1000; sleep 1000') & "
+        "setsid sh -c 'echo $$ > 3; sleep 1000; :' & "
+        "set -m; sh -c 'echo $$ > 4; sleep 1000; :' & wait"
+    )
+    tools.context.effect_token = f"eff_{place.parent.name}"
+    mark = start(command, tools.context.effect_token, place)
+    stranger = start("echo $$ > 5; sleep 1000; :", "eff_other", place)
+    with anyio.fail_after(HANG):
+        for name in "12345":
+            await until(
+                lambda name=name: (
+                    (place / name).is_file() and bool((place / name).read_text())
+                )
+            )
+        numbers = [int((place / name).read_text()) for name in "1234"]
+        tools.context.processes = [mark]
+        tool = tools.tools["bash"]
+        said = await tool.clear(tool.input(command=command), tools.context)
+    assert re.fullmatch(r"Of what it started, \d+ still ran and got ended\.", said)
+    assert not any(map(alive, numbers))
+    assert alive(stranger.group)
+    os.killpg(stranger.group, signal.SIGKILL)
+    again = await tool.clear(tool.input(command=command), tools.context)
+    assert again == "Nothing that it started runs any more."
+
+
+@pytest.mark.law("recovery.8")
+async def test_no_process_is_ended_because_of_its_number_alone(
+    tools: Any, place: Path
+) -> None:
+    """Numbers are given again, and a log may say anything."""
+    stranger = start("echo $$ > 1; sleep 1000; :", "eff_other", place)
+    tool = tools.tools["bash"]
+    try:
+        for mark in (
+            evolve(stranger, started="1"),
+            evolve(stranger, started=""),
+            evolve(stranger, host="another"),
+        ):
+            tools.context.processes = [mark]
+            said = await tool.clear(tool.input(command="x"), tools.context)
+            assert ("on another machine" in said) is (mark.host == "another")
+            assert alive(stranger.group)
+    finally:
+        os.killpg(stranger.group, signal.SIGKILL)
 
 
 async def test_a_background_child_with_its_own_output_is_left_alone(
@@ -172,7 +408,7 @@ async def test_a_background_child_with_its_own_output_is_left_alone(
     command = "nohup sleep 100 > log 2>&1 & echo $!"
     with anyio.fail_after(HANG):
         output = await tools.call("bash", command=command)
-    child = int(output.stdout)
+    child = int(output.output)
     try:
         assert not output.still_running
         assert alive(child)
@@ -186,18 +422,18 @@ async def test_much_output_is_kept_at_both_ends_in_bounded_memory(tools: Any) ->
             "bash",
             command="echo first; head -c 20000000 /dev/zero | tr '\\0' x; echo last",
         )
-    assert output.stdout.startswith("first\nxxx")
-    assert output.stdout.endswith("xxxlast\n")
-    assert len(output.stdout) < 1_100_000
-    assert output.stdout_dropped == 20_000_000 + 11 - 1_048_576
-    assert "of stdout were not kept" in tools.show("bash", output)
+    assert output.output.startswith("first\nxxx")
+    assert output.output.endswith("xxxlast\n")
+    assert len(output.output) < 1_100_000
+    assert output.dropped == 20_000_000 + 11 - 1_048_576
+    assert "in the middle were not kept" in tools.show("bash", output)
 
 
 async def test_both_streams_may_be_large_at_once(tools: Any) -> None:
     half = "head -c 3000000 /dev/zero | tr '\\0' x"
     with anyio.fail_after(HANG):
         output = await tools.call("bash", command=f"{half} & {half} >&2; wait")
-    assert output.stdout_dropped == output.stderr_dropped == 3_000_000 - 1_048_576
+    assert output.dropped == 6_000_000 - 1_048_576
 
 
 async def test_bytes_that_are_not_utf8_are_replaced_as_the_web_does(
@@ -207,7 +443,7 @@ async def test_bytes_that_are_not_utf8_are_replaced_as_the_web_does(
     raw = (folder / "utf8tests.bin").read_bytes()
     (place / "a.bin").write_bytes(raw)
     output = await tools.call("bash", command="cat a.bin")
-    assert output.stdout == (folder / "utf8.replace.ref.txt").read_bytes().decode()
+    assert output.output == (folder / "utf8.replace.ref.txt").read_bytes().decode()
 
 
 async def test_lines_are_shown_while_it_runs(tools: Any) -> None:
@@ -228,11 +464,14 @@ async def test_keys_of_providers_do_not_reach_a_command(place: Path) -> None:
     environment |= {"PATH": os.environ["PATH"], "GITHUB_TOKEN": "needed", "A": "1"}
     environment |= {"MY_ROUTER": "hidden-1", "COPY": "hidden-2"}
     providers = {"acme": {"api_key_env": "MY_ROUTER", "api_key": "hidden-2", "n": 3}}
+    environment |= {"DOVETAIL_ACME_API_KEY": "hidden-3", "DOVETAIL_DB": "sqlite://"}
     kept = command_environment(environment, providers)
-    assert kept == {
+    assert {name: kept[name] for name in kept if name not in UNATTENDED} == {
         "PATH": os.environ["PATH"],
         "GITHUB_TOKEN": "needed",
         "A": "1",
+        "DOVETAIL_DB": "sqlite://",
+        "LC_ALL": "C.UTF-8",
     }
 
 
@@ -242,7 +481,7 @@ async def test_a_command_sees_the_environment_of_the_runtime(
     """As it was when the runtime was opened, not as it is now."""
     monkeypatch.setenv("LATER", "x")
     output = await tools.call("bash", command="echo [$LATER] [$HOME]")
-    assert output.stdout == f"[] [{os.environ['HOME']}]\n"
+    assert output.output == f"[] [{os.environ['HOME']}]\n"
 
 
 async def test_recorded_commands_give_the_recorded_observations(
@@ -262,7 +501,7 @@ async def test_recorded_commands_give_the_recorded_observations(
         if said["role"] == "assistant" and command and expected:
             output = await tools.call("bash", command=command[1])
             assert output.exit_code == int(expected[1])
-            assert output.stdout.strip("\n") == expected[2].strip("\n")
+            assert output.output.strip("\n") == expected[2].strip("\n")
             checked += 1
     assert checked
 

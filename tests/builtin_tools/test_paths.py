@@ -176,7 +176,6 @@ async def test_searching_and_running_outside_ask_for_that_folder(
         ("glob", ("*",)),
         outside,
         ("grep", ("need",)),
-        ("read", (f"{other}/a.txt",)),
         outside,
         ("bash", ("pwd",)),
     ]

@@ -18,6 +18,7 @@ from dovetail.kernel import (
     EffectClass,
     Observation,
     OpenCall,
+    ProcessMark,
     Register,
     Rule,
     Runtime,
@@ -28,6 +29,7 @@ from dovetail.kernel import (
     effect_token,
     hookimpl,
 )
+from dovetail.kernel.execution.step import UNCLEAR
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, finish, text
 from dovetail.kernel.testing.memory_store import MemoryState
 from support.bounds import HANG
@@ -567,6 +569,60 @@ async def test_an_unsafe_call_is_never_repeated_and_the_model_is_told(
         assert await codes_of(session) == ["tool.interrupted"]
         [sent] = provider.histories
         assert "is not repeated by itself" in sent[1].calls[0].text  # type: ignore[union-attr]
+
+
+@pytest.mark.law("recovery.8")
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            "One process still ran and got ended.",
+            " One process still ran and got ended.",
+        ),
+        (None, ""),
+        (ToolFailure("no"), f" {UNCLEAR}"),
+        (LookupError("a defect"), f" {UNCLEAR}"),
+    ],
+    ids=["found", "nothing", "cannot tell", "breaks"],
+)
+@pytest.mark.parametrize("effect", ["unsafe", "reconcilable", "idempotent"])
+async def test_what_a_call_left_running_is_cleared_before_anything_else_is_done(
+    found: Any, said: str, effect: EffectClass, tmp_path: Path
+) -> None:
+    mark = ProcessMark(7, "1234", "here")
+    gate = Gate()
+    order: list[str] = []
+
+    async def body(input: Input, context: ToolContext) -> str:
+        await context.spawns(mark)
+        assert context.processes == (mark,)
+        await gate.pass_through()
+        return "too late"
+
+    async def again(input: Input, context: ToolContext) -> str:
+        order.append("run")
+        return "ran"
+
+    async def clear(input: Input, context: ToolContext) -> str | None:
+        assert context.processes == (mark,)
+        order.append("clear")
+        if isinstance(found, Exception):
+            raise found
+        return found  # type: ignore[no-any-return]
+
+    state = await left(tmp_path, [calls(call("do"))], Ran().tool(effect, body), at=gate)
+    tool = Ran().tool(effect, again, clear=clear)
+    provider = ScriptedProvider(text("done"))
+    async with on(state, tool, plugins=[provider], lives=1) as runtime:
+        session = await runtime.sessions.get("it")
+        assert (await accept(session)).succeeded
+        [sent] = provider.histories
+        if effect == "idempotent":
+            assert order == ["clear", "run"]
+        else:
+            assert order == ["clear"]
+            told = sent[1].calls[0].text  # type: ignore[union-attr]
+            assert told.endswith(f"Check before you rely on either.{said}")
 
 
 @pytest.mark.law("recovery.2")

@@ -10,6 +10,7 @@ from dovetail.kernel import (
     ManagedPage,
     OutputNotFoundError,
     PermissionDeniedError,
+    ProcessMark,
     Skill,
     SkillNotFoundError,
 )
@@ -48,6 +49,7 @@ class FakeToolContext:
         self.saves: list[tuple[str, ...]] = []
         self.metadata: list[Mapping[str, Any]] = []
         self.lines: list[str] = []
+        self.processes: list[ProcessMark] = []
         self.files: dict[str, str | None] = {}
         self.outputs: dict[str, str] = {}
         """The complete outputs of the session, by key."""
@@ -86,6 +88,9 @@ class FakeToolContext:
 
     def saw(self, path: str, digest: str | None) -> None:
         self.files[path] = digest
+
+    async def spawns(self, process: ProcessMark) -> None:
+        self.processes.append(process)
 
     def progress(self, text: str) -> None:
         self.lines.append(text)

@@ -28,6 +28,7 @@ from dovetail.kernel import (
     ModelSwitched,
     NoticeAdded,
     PluginDisabled,
+    ProcessMark,
     Prompt,
     PromptAdmitted,
     PromptFile,
@@ -52,6 +53,7 @@ from dovetail.kernel import (
     TextEnded,
     ToolCalled,
     ToolFailed,
+    ToolSpawned,
     ToolStarted,
     ToolSucceeded,
     UndecodableError,
@@ -149,6 +151,12 @@ SAMPLES: list[Event] = [
         **ENVELOPE,
     ),
     ToolStarted(message_id=MESSAGE, call_id="call_1", **ENVELOPE),
+    ToolSpawned(
+        message_id=MESSAGE,
+        call_id="call_1",
+        process=ProcessMark(4711, "123456", "boot:7"),
+        **ENVELOPE,
+    ),
     ToolSucceeded(
         message_id=MESSAGE,
         call_id="call_1",

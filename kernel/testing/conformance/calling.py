@@ -21,7 +21,13 @@ from ...values.errors import (
 from ...values.ids import MessageId, SessionId
 from ...values.location import Location
 from ...values.request import ToolCall
-from ...values.tool import Json, ManagedPage, TextContent, effect_token
+from ...values.tool import (
+    Json,
+    ManagedPage,
+    ProcessMark,
+    TextContent,
+    effect_token,
+)
 from .looking import Tree, Watch
 from .suite import Bench, Case, Host, NotOfferedError, pictures
 
@@ -78,6 +84,7 @@ class RecordingContext(ToolContext):
         self._deny = deny
         self.asked: list[Asked] = []
         self.lines: list[str] = []
+        self._processes: list[ProcessMark] = []
 
     @property
     def location(self) -> Location:
@@ -118,6 +125,13 @@ class RecordingContext(ToolContext):
 
     def saw(self, path: str, digest: str | None) -> None:
         return None
+
+    async def spawns(self, process: ProcessMark) -> None:
+        self._processes.append(process)
+
+    @property
+    def processes(self) -> Sequence[ProcessMark]:
+        return tuple(self._processes)
 
     def progress(self, text: str) -> None:
         self.lines.append(text)

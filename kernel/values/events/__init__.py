@@ -79,6 +79,7 @@ from .session import (
 from .tools import (
     ToolCalled as ToolCalled,
     ToolFailed as ToolFailed,
+    ToolSpawned as ToolSpawned,
     ToolStarted as ToolStarted,
     ToolSucceeded as ToolSucceeded,
 )

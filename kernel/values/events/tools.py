@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from ..ids import MessageId
-from ..tool import Content, EffectClass, Failure, Json
+from ..tool import Content, EffectClass, Failure, Json, ProcessMark
 from .declaring import Event, event
 
 
@@ -39,6 +39,17 @@ class ToolStarted(Event):
 
     message_id: MessageId
     call_id: str
+
+
+@event("tool.spawned")
+@frozen(kw_only=True)
+class ToolSpawned(Event):
+    """The call is about to start a process that may outlive whoever runs the call
+    (law recovery.8)."""
+
+    message_id: MessageId
+    call_id: str
+    process: ProcessMark
 
 
 @event("tool.succeeded", retention="transcript")

@@ -1,0 +1,234 @@
+"""What a command leaves running: marking it, finding it again, ending it.
+
+Owns how a process group is named so that another process can recognise it, and where
+the output goes that a left process still writes. Knows nothing of sessions: a ``token``
+names the call, and every process of the call carries it in its environment.
+
+Nothing is ever ended because of its number alone: numbers are given again. A process
+counts as the call's when it is the recorded first one, by number and start time on the
+same run of the same system, or when its own environment holds the token.
+"""
+
+import hashlib
+import os
+import re
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from attrs import frozen
+from dovetail.kernel import ProcessMark
+
+VARIABLE = "DOVETAIL_CALL"
+"""Holds the token in the environment of everything that a call starts."""
+RUNNING = "running:"
+"""Before the name of later output, where a path is given."""
+MAX_OUTPUT = 16 * 1024 * 1024
+"""Bytes of later output that are kept; what comes then is thrown away, and the process
+goes on."""
+MAX_AGE = 7 * 24 * 3600
+"""Seconds after which later output is removed, counted from when it last grew."""
+_PROC = Path("/proc")
+_GONE = ("Z", "X", "x")
+
+
+# --- naming -----------------------------------------------------------------------
+
+
+def host_mark() -> str:
+    """Return which run of which system numbers the processes that are seen here."""
+    with suppress(OSError):
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink(_PROC / 'self/ns/pid')}"
+    system = os.uname()
+    return f"{system.nodename} {system.sysname}"
+
+
+def mark_of(process_id: int) -> ProcessMark:
+    """Return what names the group of a process that was started as its first."""
+    return ProcessMark(process_id, _started(process_id) or "", host_mark())
+
+
+def _started(process_id: int) -> str | None:
+    """Return when a process started; None when it does not run."""
+    if (_PROC / "self/stat").exists():
+        seen = _seen(process_id)
+        return seen.started if seen else None
+    found = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(process_id)],
+        capture_output=True,
+        check=False,
+        env={"PATH": os.defpath, "LC_ALL": "C"},
+    )
+    return found.stdout.decode("utf-8", "replace").strip() or None
+
+
+@frozen
+class _Seen:
+    """One process as the system lists it."""
+
+    id: int
+    group: int
+    session: int
+    started: str
+
+
+def _seen(process_id: int) -> _Seen | None:
+    try:
+        text = (_PROC / str(process_id) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # The name, in parentheses, may hold anything.
+    fields = text.rpartition(")")[2].split()
+    if len(fields) < 20 or fields[0] in _GONE:
+        return None
+    return _Seen(process_id, int(fields[2]), int(fields[3]), fields[19])
+
+
+def _all() -> Iterator[_Seen]:
+    with suppress(OSError):
+        for name in os.listdir(_PROC):
+            if name.isdecimal() and (seen := _seen(int(name))) is not None:
+                yield seen
+
+
+def _carries(process_id: int, token: str) -> bool:
+    wanted = f"{VARIABLE}={token}".encode()
+    try:
+        data = (_PROC / str(process_id) / "environ").read_bytes()
+    except OSError:
+        return False
+    return wanted in data.split(b"\0")
+
+
+# --- finding and ending -------------------------------------------------------------
+
+
+@frozen
+class Found:
+    """What became of the processes of a call."""
+
+    ended: int = 0
+    """How many still ran and were ended."""
+    running: tuple[int, ...] = ()
+    """Those that could not be ended."""
+    elsewhere: bool = False
+    """They were started where this process cannot look."""
+
+
+def end_left(marks: tuple[ProcessMark, ...], token: str, grace: float = 3.0) -> Found:
+    """End what a call left running: SIGTERM, then SIGKILL after ``grace`` seconds.
+
+    Blocks as long as that takes; call it in a thread.
+    """
+    here = [mark for mark in marks if mark.host == host_mark()]
+    before = _members(here, token)
+    waiting = before
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for seen in waiting:
+            # Between looking and this the number cannot be a stranger's: it was just
+            # verified, and numbers are not given again so fast.
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(seen.id, number)
+        deadline = time.monotonic() + grace
+        while (waiting := _members(here, token)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if not waiting:
+            break
+    left = tuple(seen.id for seen in waiting)
+    elsewhere = len(here) < len(marks)
+    return Found(len({seen.id for seen in before} - set(left)), left, elsewhere)
+
+
+def _members(marks: list[ProcessMark], token: str) -> list[_Seen]:
+    if not (_PROC / "self/stat").exists():
+        return _members_by_number(marks)
+    everything = list(_all())
+    first = {
+        mark.group
+        for mark in marks
+        for seen in everything
+        if (seen.id, seen.started) == (mark.group, mark.started)
+    }
+    ours = (os.getpid(), os.getppid())  # a command may have started this very process
+    return [
+        seen
+        for seen in everything
+        if seen.id not in ours
+        and (seen.group in first or seen.session in first or _carries(seen.id, token))
+    ]
+
+
+def _members_by_number(marks: list[ProcessMark]) -> list[_Seen]:
+    """Return the first processes alone: without /proc nobody tells the others."""
+    return [
+        _Seen(mark.group, mark.group, mark.group, mark.started)
+        for mark in marks
+        if mark.started and _started(mark.group) == mark.started
+    ]
+
+
+# --- later output -------------------------------------------------------------------
+
+_NAME = re.compile(r"[0-9a-f]{32}\Z")
+
+
+class LaterOutput:
+    """Where the output of left processes goes, each session's by itself."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+
+    def create(self, session_id: str, token: str) -> tuple[str, int]:
+        """Return the name of a new file for a call, and a descriptor to write to it.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        folder = self._session(session_id)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._forget_old(folder)
+        name = hashlib.sha256(f"{token} {time.time_ns()}".encode()).hexdigest()[:32]
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        return name, os.open(folder / name, flags | os.O_NOFOLLOW, 0o600)
+
+    def open(self, session_id: str, name: str) -> int | None:
+        """Return a descriptor to read a file of this session; None without one."""
+        if not _NAME.match(name):
+            return None
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with suppress(OSError):
+            return os.open(self._session(session_id) / name, flags)
+        return None
+
+    def _session(self, session_id: str) -> Path:
+        named = hashlib.sha256(session_id.encode("utf-8", "surrogatepass"))
+        return self._own() / named.hexdigest()[:32]
+
+    def _own(self) -> Path:
+        """Return the folder of this user, which nobody else may look into or made."""
+        if self._folder is None:
+            self._folder = Path(tempfile.gettempdir()) / f"dovetail-{os.getuid()}"
+        with suppress(FileExistsError):
+            self._folder.mkdir(mode=0o700)
+        status = self._folder.lstat()
+        if (
+            not stat.S_ISDIR(status.st_mode)
+            or status.st_uid != os.getuid()
+            or status.st_mode & 0o077
+        ):
+            raise PermissionError(
+                f"{self._folder} is not a private folder of this user"
+            )
+        return self._folder
+
+    def _forget_old(self, folder: Path) -> None:
+        for path in folder.iterdir():
+            with suppress(OSError):
+                if path.stat().st_mtime < time.time() - MAX_AGE:
+                    path.unlink()
