@@ -448,7 +448,8 @@ async def test_bytes_that_are_not_utf8_are_replaced_as_the_web_does(
 
 async def test_lines_are_shown_while_it_runs(tools: Any) -> None:
     await tools.call("bash", command="echo one; echo two >&2")
-    assert set(tools.context.lines) == {"one", "two"}
+    # The newest of each chunk: whether they come in one is the system's affair.
+    assert tools.context.lines in (["two"], ["one", "two"])
 
 
 async def test_a_commands_description_and_folder_are_told_to_the_person(
