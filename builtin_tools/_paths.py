@@ -128,6 +128,8 @@ async def approve(
     action: str,
     resources: Sequence[str],
     metadata: dict[str, object] | None = None,
+    *,
+    folder: str | None = None,
 ) -> None:
     """Ask for the folder if it is outside the Location, then for the action.
 
@@ -142,7 +144,12 @@ async def approve(
             metadata={"path": target.canonical},
         )
     await context.ask(
-        action, resources, save=tuple(resources), metadata=metadata, begun=False
+        action,
+        resources,
+        save=tuple(resources),
+        folder=folder,
+        metadata=metadata,
+        begun=False,
     )
 
 

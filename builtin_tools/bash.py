@@ -187,10 +187,12 @@ async def _execute(
 ) -> BashResult:
     _check(input)
     target = await resolve(context.location, input.workdir, "run in")
-    metadata: dict[str, object] = {"workdir": target.resource}
+    metadata: dict[str, object] = {}
     if input.description:
         metadata["description"] = input.description
-    await approve(target, context, "bash", (input.command,), metadata)
+    await approve(
+        target, context, "bash", (input.command,), metadata, folder=target.resource
+    )
     shell = await anyio.to_thread.run_sync(_shell, environment)
     token = context.effect_token
     capture = Capture(KEEP)

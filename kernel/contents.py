@@ -11,7 +11,9 @@ from .access.permissions import (
     SavedApproval as SavedApproval,
 )
 from .access.rules import (
-    deciding_rule as deciding_rule,
+    WorkingFolder as WorkingFolder,
+    decide as decide,
+    to_be_allowed as to_be_allowed,
 )
 from .configuration.merging import (
     Configuration as Configuration,

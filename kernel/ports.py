@@ -179,6 +179,8 @@ class ApprovalRow:
     author: str
     created: int
     expires: int | None
+    folder: str | None = None
+    """The one folder that it is for, as a resource; None: wherever in the Location."""
 
 
 @frozen

@@ -31,7 +31,7 @@ from ..values.ids import MessageId, RequestId, SessionId, new_id
 from ..values.location import Location
 from ..values.patterns import matches
 from ..values.tool import Json
-from .rules import decide, deciding_rule
+from .rules import WorkingFolder, decide, denying_rule
 
 WHAT = "permission"
 """The kind of request."""
@@ -53,6 +53,9 @@ class AskRequest:
     resources: tuple[str, ...]
     save: tuple[str, ...] = ()
     """What ``always`` remembers, each to the letter."""
+    folder: str | None = None
+    """The folder that it is to happen in, as a resource, where that matters: what
+    ``always`` remembers is for this folder only."""
     metadata: Mapping[str, Json] = field(factory=dict)
     message_id: MessageId | None = None
     call_id: str | None = None
@@ -72,6 +75,7 @@ class PermissionBody:
     action: str
     resources: tuple[str, ...]
     save: tuple[str, ...] = ()
+    folder: str | None = None
     metadata: Mapping[str, Json] = field(factory=dict)
 
 
@@ -95,6 +99,9 @@ class PermissionRequest:
     resources: tuple[str, ...]
     save: tuple[str, ...]
     """What ``always`` would remember, each to the letter."""
+    folder: str | None
+    """The folder that it is to happen in, as a resource; ``always`` remembers it for
+    this folder only. None: it does not matter."""
     message_id: MessageId | None
     call_id: str | None
     metadata: Mapping[str, Json]
@@ -118,6 +125,7 @@ class PermissionRequest:
             action=body.action,
             resources=body.resources,
             save=body.save,
+            folder=body.folder,
             message_id=asked.message_id,
             call_id=asked.call_id,
             metadata=body.metadata,
@@ -138,6 +146,8 @@ class SavedApproval:
     author: str
     created: int
     expires: int | None
+    folder: str | None
+    """The one folder that it is for, as a resource; None: wherever in the Location."""
 
 
 class Permissions:
@@ -193,7 +203,7 @@ class Permissions:
                     request.action, request.resources, f"plugin {who!r} denies it"
                 )
             rules = (_as_rule(effect), *rules)
-        effect = decide(request.action, request.resources, rules)
+        effect = self._decide(request, rules)
         asking = _asking(request)
         if effect != "ask" and not await self._requests.left_in(request.session_id):
             return _conclude(effect, request, rules)
@@ -207,8 +217,7 @@ class Permissions:
             def needed(tx: LogTransaction) -> bool:
                 # An approval may have been saved since the request was looked at.
                 approvals = self._approvals(tx.rows, request.agent, tx.now)
-                now = decide(request.action, request.resources, rules, approvals)
-                return now != "allow"
+                return self._decide(request, rules, approvals) != "allow"
 
             try:
                 reply = await self._requests.wait(asking, standing.id, needed)
@@ -244,14 +253,24 @@ class Permissions:
         ]
 
         def allowed(resource: str) -> bool:
-            answer = self._answer(evolve(request, resources=(resource,)))
+            one = evolve(request, resources=(resource,))
+            answer = self._answer(one)
             if answer is not None and answer[0] == "deny":
                 return False
             said = () if answer is None else (_as_rule(answer[0]),)
-            effect = decide(action, (resource,), (*said, *rules), approvals)
+            effect = self._decide(one, (*said, *rules), approvals)
             return effect == "allow" or (effect == "ask" and self._policy == "allow")
 
         return allowed
+
+    def _decide(
+        self,
+        request: AskRequest | PermissionRequest,
+        rules: Sequence[Rule],
+        approvals: Sequence[ApprovalRow] = (),
+    ) -> RuleEffect:
+        where = WorkingFolder(self._location.directory, request.folder or ".")
+        return decide(request.action, request.resources, rules, approvals, where)
 
     async def _refuse_left(self, request: AskRequest) -> None:
         """Answer the request that this call left in an earlier process, if it did."""
@@ -269,7 +288,7 @@ class Permissions:
 
         def effect(rows: Reader) -> RuleEffect:
             approvals = self._approvals(rows, request.agent, now)
-            return decide(request.action, request.resources, rules, approvals)
+            return self._decide(request, rules, approvals)
 
         def claims(effect: RuleEffect, standing: Standing) -> bool:
             counts = standing.answer is not None or self._policy == "ask"
@@ -362,12 +381,12 @@ class Permissions:
         expires: int | None,
     ) -> None:
         known = {
-            (each.action, each.pattern)
+            (each.action, each.pattern, each.folder)
             for each in self._approvals(tx.rows, asked.agent, tx.now)
             if each.kind == "exact" and each.expires is None
         }
         for pattern in dict.fromkeys(asked.save):
-            if (asked.action, pattern) in known:
+            if (asked.action, pattern, asked.folder) in known:
                 continue
             tx.rows.put_approval(
                 ApprovalRow(
@@ -381,6 +400,7 @@ class Permissions:
                     author=author,
                     created=tx.now,
                     expires=expires,
+                    folder=asked.folder,
                 )
             )
 
@@ -392,7 +412,7 @@ class Permissions:
         for row, asked in self._waiting(tx.rows):
             if asked.agent != answered.agent or asked.id in self._insisted:
                 continue
-            if decide(asked.action, asked.resources, rules, approvals) == "allow":
+            if self._decide(asked, rules, approvals) == "allow":
                 tx.append(_replied(row, "once", answered.id))
 
     # --- saved approvals ----------------------------------------------------------
@@ -411,6 +431,7 @@ class Permissions:
                 author=row.author,
                 created=row.created,
                 expires=row.expires,
+                folder=row.folder,
             )
             for row in rows
         ]
@@ -496,13 +517,14 @@ def _asking(request: AskRequest) -> Asking:
         resources=tuple(_storable(each) for each in request.resources),
         # A name that cannot be stored as it is cannot be approved to the letter.
         save=tuple(each for each in request.save if _storable(each) == each),
+        folder=None if request.folder is None else _storable(request.folder),
         metadata=sanitised(dict(request.metadata)),
     )
     return Asking(
         session_id=request.session_id,
         what=WHAT,
         agent=request.agent,
-        identity=(request.action, *request.resources),
+        identity=(request.action, *request.resources, request.folder or ""),
         body=to_json(body),
         message_id=request.message_id,
         call_id=request.call_id,
@@ -568,10 +590,6 @@ def _conclude(effect: RuleEffect, request: AskRequest, rules: Sequence[Rule]) ->
             request.resources,
             "nobody can be asked here; do without it or say what would be needed",
         )
-    found = (deciding_rule(request.action, each, rules) for each in request.resources)
-    why = next(
-        f"a rule says deny {rule.action} {rule.resource!r}"
-        for rule in found
-        if rule is not None and rule.effect == "deny"
-    )
+    rule = denying_rule(request.action, request.resources, rules)
+    why = "" if rule is None else f"a rule says deny {rule.action} {rule.resource!r}"
     raise PermissionDeniedError(request.action, request.resources, why)

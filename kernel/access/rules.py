@@ -5,11 +5,16 @@ otherwise. Knows nothing of requests, stores or people: ``permissions`` does.
 ``values.patterns`` owns how a pattern matches, ``names`` which files it means.
 """
 
+import posixpath
+import re
 from collections.abc import Iterable, Iterator, Sequence
+
+from attrs import frozen
 
 from ..contracts import Rule, RuleEffect
 from ..ports import ApprovalRow
 from ..values.patterns import matches
+from .commands import File, read_command
 
 _KEY_FILES = (
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "id_xmss*"),
@@ -85,16 +90,29 @@ def deciding_rule(action: str, resource: str, rules: Iterable[Rule]) -> Rule | N
     return max(decided, tightened, key=lambda rule: _STRICTNESS[rule.effect])
 
 
-def covers(approval: ApprovalRow, action: str, resource: str) -> bool:
+def covers(
+    approval: ApprovalRow, action: str, resource: str, folder: str | None = None
+) -> bool:
     """Return whether an approval is for this action on this resource (law access.4).
 
     An ``exact`` approval means its very text: ``*`` in an approved command is a star.
+    One that was given for a folder is for that folder only.
     """
-    if approval.action != action:
+    if approval.action != action or approval.folder not in (None, folder):
         return False
     if approval.kind == "exact":
         return approval.pattern == resource
     return matches(approval.pattern, resource)
+
+
+@frozen
+class WorkingFolder:
+    """Where a command is to run."""
+
+    root: str | None
+    """The absolute directory of the Location; None: what is absolute lies outside."""
+    folder: str
+    """The folder as a resource: relative to the root with ``/``, or absolute."""
 
 
 def decide(
@@ -102,27 +120,193 @@ def decide(
     resources: Sequence[str],
     rules: Sequence[Rule],
     approvals: Sequence[ApprovalRow] = (),
+    where: WorkingFolder | None = None,
 ) -> RuleEffect:
     """Return what is to be done about an action on all these resources.
 
     Any denied resource denies, any undecided one asks. Approvals only count where no
     rule matches: a configured ``ask`` or ``deny`` stands (law access.3). Nothing named
     means ask, because nobody can have allowed it.
+
+    A resource of ``bash`` is a text for the shell: each command in it is decided about
+    as if it stood alone, and each file that it redirects to as if a tool wrote it (law
+    access.10).
     """
     if not resources:
         return "ask"
-    effects = [_effect(action, each, rules, approvals) for each in resources]
+    if action == COMMANDS:
+        effects = [_shell(each, rules, approvals, where) for each in resources]
+    else:
+        effects = [
+            _explicit(action, (each,), rules, approvals) or "ask" for each in resources
+        ]
     return max(effects, key=_STRICTNESS.__getitem__)
 
 
-def _effect(
+def to_be_allowed(
+    action: str, resources: Sequence[str], where: WorkingFolder | None = None
+) -> Sequence[tuple[str, str]]:
+    """Return each action and resource that must be allowed for all of these to be.
+
+    Of a text for the shell of which not all is known: itself, which allows it only
+    word for word.
+    """
+    if action != COMMANDS:
+        return [(action, resource) for resource in resources]
+    found: list[tuple[str, str]] = []
+    for resource in resources:
+        reading = read_command(resource)
+        if reading.opaque is not None or reading.moves:
+            found.append((action, resource))
+            continue
+        for command in reading.commands:
+            needed = [one.texts[0] for one in command.wordings if one.needed]
+            found += [(action, text) for text in needed]
+        for file in reading.files:
+            path, outside = _placed(file, where)
+            found += [("external_directory", one) for one in outside]
+            found.append((file.action, path))
+    return list(dict.fromkeys(found))
+
+
+def denying_rule(
+    action: str, resources: Sequence[str], rules: Sequence[Rule]
+) -> Rule | None:
+    """Return a rule that denies the action on one of these resources, to be named."""
+    for resource in resources:
+        texts: Sequence[str] = (resource,)
+        if action == COMMANDS:
+            reading = read_command(resource)
+            words = [one for each in reading.commands for one in each.wordings]
+            texts = (resource, *(text for one in words for text in one.texts))
+        for text in texts:
+            rule = deciding_rule(action, text, rules)
+            if rule is not None and rule.effect == "deny":
+                return rule
+    return None
+
+
+def _explicit(
     action: str,
-    resource: str,
+    texts: Sequence[str],
     rules: Sequence[Rule],
     approvals: Sequence[ApprovalRow],
+    folder: str | None = None,
+) -> RuleEffect | None:
+    """Return what is said about one thing under any of its names; None: nothing is."""
+    found = [deciding_rule(action, text, rules) for text in texts]
+    effects = [rule.effect for rule in found if rule is not None]
+    if effects:
+        return max(effects, key=_STRICTNESS.__getitem__)
+    for approval in approvals:
+        if any(covers(approval, action, text, folder) for text in texts):
+            return "allow"
+    return None
+
+
+# --- texts for the shell ----------------------------------------------------------
+
+COMMANDS = "bash"
+"""The action whose resources are texts for the shell."""
+
+_JOINED = re.compile(r"[|&;\n]")
+
+
+def _shell(
+    text: str,
+    rules: Sequence[Rule],
+    approvals: Sequence[ApprovalRow],
+    where: WorkingFolder | None,
 ) -> RuleEffect:
-    rule = deciding_rule(action, resource, rules)
-    if rule is not None:
-        return rule.effect
-    approved = any(covers(approval, action, resource) for approval in approvals)
-    return "allow" if approved else "ask"
+    folder = where.folder if where is not None else None
+    reading = read_command(text)
+    # What was approved was approved for a folder, which is another one after `cd`.
+    approved = () if reading.moves else approvals
+    effects: list[RuleEffect | None] = [_joined(text, rules)]
+    for command in reading.commands:
+        for one in command.wordings:
+            if one.needed:
+                effects.append(_explicit(COMMANDS, one.texts, rules, approved, folder))
+            else:
+                effects.append(_against(one.texts, rules))
+    for file in reading.files:
+        effect = _file(file, rules, approved, where)
+        # Where it lies is not known after `cd`; that it is forbidden may be.
+        effects.append(None if reading.moves and effect == "allow" else effect)
+    if reading.opaque is not None or not (reading.commands or reading.files):
+        effects.append(_opaque(text, rules))
+    strictest = max((one for one in effects if one), key=_STRICTNESS.__getitem__)
+    if strictest != "allow":
+        return strictest
+    if None not in effects or _word_for_word(text, rules):
+        return "allow"
+    # Somebody saw this very text and approved it.
+    seen = any(covers(approval, COMMANDS, text, folder) for approval in approvals)
+    return "allow" if seen else "ask"
+
+
+def _word_for_word(text: str, rules: Sequence[Rule]) -> bool:
+    """Return whether a rule allows just this text, which somebody wrote down whole."""
+    rule = deciding_rule(COMMANDS, text, rules)
+    return rule is not None and rule.effect == "allow" and rule.resource == text
+
+
+def _joined(text: str, rules: Sequence[Rule]) -> RuleEffect:
+    """Deny what a rule about several commands at once denies; it allows nothing."""
+    several = [rule for rule in rules if _JOINED.search(rule.resource)]
+    rule = deciding_rule(COMMANDS, text, several)
+    return "deny" if rule is not None and rule.effect == "deny" else "allow"
+
+
+def _against(texts: Sequence[str], rules: Sequence[Rule]) -> RuleEffect:
+    """Return what is said against a wrapper, by a rule that means more than all."""
+    found = [deciding_rule(COMMANDS, text, rules) for text in texts]
+    effects: list[RuleEffect] = [
+        rule.effect for rule in found if rule is not None and rule.resource.strip("*")
+    ]
+    return max(effects, key=_STRICTNESS.__getitem__, default="allow")
+
+
+def _opaque(text: str, rules: Sequence[Rule]) -> RuleEffect | None:
+    """Return what is said about a text of which not all is known.
+
+    It is allowed only where every command is: a rule that forbids or asks for some
+    could be about this one.
+    """
+    about = [rule for rule in rules if matches(rule.action, COMMANDS)]
+    decided = deciding_rule(COMMANDS, text, about)
+    if decided is None:
+        return None
+    if decided.effect != "allow":
+        return decided.effect
+    everything = any(not rule.resource.strip("*") for rule in about)
+    return "allow" if everything and all(r.effect == "allow" for r in about) else None
+
+
+def _file(
+    file: File,
+    rules: Sequence[Rule],
+    approvals: Sequence[ApprovalRow],
+    where: WorkingFolder | None,
+) -> RuleEffect | None:
+    path, outside = _placed(file, where)
+    effects = [_explicit(file.action, (path,), rules, approvals)]
+    effects += [
+        _explicit("external_directory", (one,), rules, approvals) for one in outside
+    ]
+    known = [effect for effect in effects if effect is not None]
+    if "deny" in known or len(known) == len(effects):
+        return max(known, key=_STRICTNESS.__getitem__)
+    return None
+
+
+def _placed(file: File, where: WorkingFolder | None) -> tuple[str, tuple[str, ...]]:
+    """Return a file as a resource, and the folder that it is in if that is outside."""
+    folder = where.folder if where is not None else "."
+    path = posixpath.normpath(posixpath.join(folder, file.path))
+    root = where.root if where is not None else None
+    if root is not None and path.startswith(f"{root.rstrip('/')}/"):
+        path = posixpath.relpath(path, root)
+    if posixpath.isabs(path) or path.split("/", 1)[0] == "..":
+        return path, (f"{posixpath.dirname(path).rstrip('/')}/*",)
+    return path, ()

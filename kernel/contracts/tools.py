@@ -53,6 +53,7 @@ class ToolContext(Protocol):
         resources: Sequence[str],
         *,
         save: Sequence[str] = (),
+        folder: str | None = None,
         metadata: Mapping[str, Json] | None = None,
         begun: bool | None = None,
     ) -> None:
@@ -62,11 +63,13 @@ class ToolContext(Protocol):
         waits for the answer, also over a restart of the process. Ask before reading
         or writing anything of the target (law access.1). ``save`` lists what an
         answer of ``always`` remembers, each taken literally; empty means that
-        ``always`` counts as ``once``. A call that was stopped while it waited for its
-        first answer counts as not begun, whatever its effect class, and may run again:
-        ask before the first effect. ``begun`` says whether it may have had an effect
-        before this question; None: where an earlier one was allowed already. A tool
-        that asks several things before it does any says False with each.
+        ``always`` counts as ``once``. ``folder`` is where it is to happen, as a
+        resource, if that matters: what is remembered is for this folder only. A call
+        that was stopped while it waited for its first answer counts as not begun,
+        whatever its effect class, and may run again: ask before the first effect.
+        ``begun`` says whether it may have had an effect before this question; None:
+        where an earlier one was allowed already. A tool that asks several things
+        before it does any says False with each.
 
         Raises:
             PermissionDeniedError: a rule denies it. Let it pass: the model is told.

@@ -95,6 +95,7 @@ class CallContext(ToolContext):
         resources: Sequence[str],
         *,
         save: Sequence[str] = (),
+        folder: str | None = None,
         metadata: Mapping[str, Json] | None = None,
         begun: bool | None = None,
     ) -> None:
@@ -104,6 +105,7 @@ class CallContext(ToolContext):
             action=action,
             resources=tuple(resources),
             save=tuple(save),
+            folder=folder,
             metadata=metadata or {},
             message_id=self._message_id,
             call_id=self._call_id,

@@ -21,7 +21,7 @@ from ..access.permissions import (
     Permissions,
     SavedApproval,
 )
-from ..access.rules import decide, deciding_rule
+from ..access.rules import WorkingFolder, decide
 from ..configuration.merging import Configuration
 from ..context.registry import ContextRegistry
 from ..contracts import (
@@ -172,9 +172,16 @@ class LocationServices:
         rules = self.rules(self.configuration.agent or DEFAULT_AGENT)
         effects = [decide(action, (resource,), rules)]
         for one in self.forbidding():
-            if deciding_rule(action, resource, self._here([one.item])):
-                effects.append(one.item.effect)
+            effects.append(self._objection(one.item, action, resource))
         return max(effects, key=_STRICTNESS.__getitem__)
+
+    def _objection(
+        self, rule: Rule, action: str, resource: str, folder: str | None = None
+    ) -> RuleEffect:
+        """Return what a rule that only restricts says against one resource."""
+        where = WorkingFolder(self.location.directory, folder or ".")
+        alone = (Rule("*", "*", "allow"), *self._here([rule]))
+        return decide(action, (resource,), alone, where=where)
 
     def decide(self, request: AskRequest) -> tuple[RuleEffect, str] | None:
         """Return the strictest answer of the plugins, and whose it is.
@@ -187,10 +194,15 @@ class LocationServices:
         except PluginError as error:
             return "deny", error.plugin
         answers = [
-            (one.item.effect, one.owner)
+            (effect, one.owner)
             for one in self.forbidding()
             for resource in request.resources
-            if deciding_rule(request.action, resource, self._here([one.item]))
+            if (
+                effect := self._objection(
+                    one.item, request.action, resource, request.folder
+                )
+            )
+            != "allow"
         ]
         question = PermissionQuestion(
             session_id=request.session_id,

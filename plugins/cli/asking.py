@@ -1,31 +1,34 @@
 """Asking: how a permission request becomes an answer.
 
 Owns the patterns of ``--allow`` and the conversation with the person at the terminal.
-Everything that is shown is other people's text: it is shown whole, as far as a person
-can read it, and with nothing in it hidden.
+What is shown of a request is ``card``.
 """
 
+import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import anyio
 import click
 from attrs import frozen
 from dovetail.kernel import (
+    Json,
     PermissionReply,
     PermissionRequest,
     Rule,
-    deciding_rule,
+    ToolPart,
+    WorkingFolder,
+    decide,
+    to_be_allowed,
 )
 
-from .terminal import Terminal, typeable, visible
+from .card import card_lines
+from .terminal import Terminal, typeable
 
 _ACTION = re.compile(r"[A-Za-z0-9_.*?-]{1,64}\Z")
-MAX_SHOWN = 4_000
-"""Characters of one resource that are shown; nobody reads more."""
 MAX_ANSWER = 8_000
 
 
@@ -56,36 +59,23 @@ def _read_pattern(value: str) -> Rule:
 
 def allowed(request: PermissionRequest, patterns: Sequence[Rule]) -> bool:
     """Return whether the patterns cover everything that is asked for."""
-    return bool(request.resources) and all(
-        deciding_rule(request.action, resource, patterns) is not None
-        for resource in request.resources
-    )
+    where = WorkingFolder(None, request.folder or ".")
+    effect = decide(request.action, request.resources, patterns, where=where)
+    return effect == "allow"
 
 
 def allow_options(request: PermissionRequest) -> list[str]:
-    """Return the options of ``run`` that would answer this request."""
+    """Return the options of ``run`` that would answer this request, if any would."""
+    where = WorkingFolder(None, request.folder or ".")
     # What cannot be typed is any one character of a pattern.
-    return [
-        part
-        for resource in request.resources
-        for part in ("--allow", f"{request.action}:{typeable(resource)}")
+    options = [
+        f"{action}:{typeable(resource)}"
+        for action, resource in to_be_allowed(request.action, request.resources, where)
     ]
-
-
-def request_lines(request: PermissionRequest) -> list[str]:
-    """Return a request on as many lines as it needs, with nothing hidden."""
-    lines: list[str] = []
-    for resource in request.resources:
-        shown = resource
-        if len(resource) > MAX_SHOWN:
-            left_out = len(resource) - MAX_SHOWN
-            head, tail = resource[: MAX_SHOWN // 2], resource[-MAX_SHOWN // 2 :]
-            shown = f"{head}\n[{left_out} characters are not shown here]\n{tail}"
-        lines += [visible(line) for line in shown.split("\n")]
-    action = visible(request.action)
-    if len(lines) == 1:
-        return [f"{action}: {lines[0]}"]
-    return [f"{action}:", *(f"  | {line}" for line in lines)]
+    rules = [_read_pattern(option) for option in options]
+    if not allowed(request, rules):
+        return []
+    return [part for option in options for part in ("--allow", option)]
 
 
 @frozen
@@ -95,6 +85,16 @@ class Answer:
     reply: PermissionReply
     advice: str | None = None
     by: Literal["person", "policy"] = "person"
+
+
+def _arguments(call: ToolPart | None) -> Mapping[str, Json] | None:
+    if call is None:
+        return None
+    try:
+        found = json.loads(call.arguments)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 class Person:
@@ -113,17 +113,21 @@ class Person:
         """Whether anybody can answer."""
         return sys.stdin is not None and sys.stdin.isatty()
 
-    async def ask(self, request: PermissionRequest) -> Answer | None:
-        """Ask until there is an answer; None when the person leaves."""
+    async def ask(
+        self, request: PermissionRequest, call: ToolPart | None = None
+    ) -> Answer | None:
+        """Ask until there is an answer; None when the person leaves.
+
+        ``call`` is the call that asks, whose arguments say what would be done.
+        """
         tell, style = self._terminal.tell, self._terminal.error_style
         self._forget_typed()
-        first, *more = request_lines(request)
+        tool = call.tool if call is not None else None
+        first, *more = card_lines(request, tool, _arguments(call))
         tell(f"{style.strong('?')} allow {first}")
         for further in more:
             tell(further)
         always = bool(request.save)
-        if always and tuple(request.save) != tuple(request.resources):
-            tell("  (always remembers: " + visible(", ".join(request.save)) + ")")
         choices = f"once (o), {'always (a) ' if always else ''}or reject (r)"
         while True:
             tell(f"  {choices}? ", end="")

@@ -18,6 +18,7 @@ import click
 from anyio.abc import TaskStatus
 from attrs import frozen
 from dovetail.kernel import (
+    AssistantMessage,
     DovetailError,
     Event,
     LiveEvent,
@@ -33,6 +34,7 @@ from dovetail.kernel import (
     Runtime,
     Session,
     SessionBusyError,
+    ToolPart,
     event_to_json,
     open_runtime,
 )
@@ -43,8 +45,8 @@ from .asking import (
     allow_options,
     allowed,
     read_patterns,
-    request_lines,
 )
+from .card import request_lines
 from .continuing import (
     UNACCEPTED,
     LeftWork,
@@ -443,6 +445,12 @@ class _Run:
         for line in (f"paused: this needs a permission: {first}", *more):
             self._terminal.tell(line)
         options = allow_options(self._unanswered)
+        if not options:
+            self._terminal.tell(
+                "no --allow names it: not all of what it does is known before it runs; "
+                "answer it at a terminal"
+            )
+            return PAUSED
         go_on = next_prompt_text if self._options.prompt is not None else go_on_text
         text = go_on(session.id, *options, db=self._options.db)
         self._terminal.tell(f"to allow it: {visible(text)}")
@@ -494,7 +502,7 @@ class _Run:
             await self._show(self._transcript.break_line())
             with anyio.CancelScope() as asking:
                 self._asking = asking
-                answer = await self._person.ask(request)
+                answer = await self._person.ask(request, await self._call(request))
             self._asking = None
             if asking.cancelled_caught:
                 # The run ended meanwhile, and the question with it.
@@ -510,6 +518,18 @@ class _Run:
         except RequestNotFoundError:
             self._terminal.tell("  it was answered already")
         return True
+
+    async def _call(self, request: PermissionRequest) -> ToolPart | None:
+        """Return the call that asks, whose arguments a person should see."""
+        if self._session is None or request.message_id is None:
+            return None
+        try:
+            message = await self._session.message(request.message_id)
+        except DovetailError:
+            return None
+        parts = message.parts if isinstance(message, AssistantMessage) else ()
+        calls = (part for part in parts if isinstance(part, ToolPart))
+        return next((one for one in calls if one.call_id == request.call_id), None)
 
     # --- signals ------------------------------------------------------------------
 

@@ -270,6 +270,7 @@ class Approval(Table):
     author = TextField()
     created = IntegerField()
     expires = IntegerField(null=True)
+    folder = TextField(null=True)
 
 
 TABLES: tuple[type[Table], ...] = (

@@ -456,7 +456,8 @@ async def test_a_commands_description_and_folder_are_told_to_the_person(
     tools: Any,
 ) -> None:
     await tools.call("bash", command="true", description="Do nothing")
-    assert tools.context.metadata == [{"workdir": ".", "description": "Do nothing"}]
+    assert tools.context.metadata == [{"description": "Do nothing"}]
+    assert tools.context.folders == ["."]
 
 
 @pytest.mark.law("access.6")

