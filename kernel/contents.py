@@ -18,6 +18,9 @@ from .access.rules import (
 from .configuration.merging import (
     Configuration as Configuration,
 )
+from .context.registry import (
+    SourceState as SourceState,
+)
 from .contracts import (
     Action as Action,
     AgentProfile as AgentProfile,
@@ -208,6 +211,7 @@ from .values.events import (
     ExecutionEnded as ExecutionEnded,
     ExecutionStarted as ExecutionStarted,
     FactsRecorded as FactsRecorded,
+    LeftOut as LeftOut,
     LiveDelta as LiveDelta,
     LiveEvent as LiveEvent,
     ModelSwitched as ModelSwitched,

@@ -6,7 +6,7 @@ All of it is pure functions, so that the same observations always give the same 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from attrs import field, frozen
 
@@ -35,6 +35,12 @@ class Unavailable:
     it said itself that it cannot tell."""
     error: Exception | None = field(default=None, eq=False, repr=False)
     """What was raised, for the operator."""
+    plugin: str | None = None
+    """Whose source it is."""
+    required: bool = False
+    """Whether no epoch may begin without it."""
+    late: bool = False
+    """Whether it gave no answer in time."""
 
 
 Result = Observed | Absent | Unavailable
@@ -106,6 +112,18 @@ def changes(previous: Mapping[str, str], snapshot: Snapshot) -> Update | None:
     order = sorted(texts)
     return Update(
         _joined(texts[key] for key in order), {key: sources[key] for key in order}
+    )
+
+
+def admissions(left_out: Collection[str], snapshot: Snapshot) -> Update | None:
+    """Return what the model is told of sources that it was told nothing of so far, or
+    None while none of them can be observed. Other changes are no business of this."""
+    found = {key: one for key, one in snapshot.observed.items() if key in left_out}
+    if not found:
+        return None
+    return Update(
+        _joined(one.baseline for one in found.values()),
+        {key: _digest(one) for key, one in found.items()},
     )
 
 

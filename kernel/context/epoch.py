@@ -5,14 +5,14 @@ on with an update. Knows nothing of stores and never waits: a Step samples, asks
 and commits what is returned.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..values.errors import ContextUnavailableError
-from ..values.events import ContextUpdated, EpochStarted
+from ..values.events import ContextUpdated, EpochStarted, LeftOut
 from ..values.ids import MessageId, SessionId
-from .algebra import Snapshot, changes, digests, render_baseline
+from .algebra import Snapshot, admissions, changes, digests, render_baseline
 
 
 @frozen
@@ -32,6 +32,7 @@ class InitialiseEpoch:
     baseline: str
     sources: Mapping[str, str]
     cause: str
+    left_out: Mapping[str, LeftOut] = field(factory=dict)
 
     def event(self, session_id: SessionId) -> EpochStarted:
         """Return the event to commit."""
@@ -40,6 +41,7 @@ class InitialiseEpoch:
             baseline=self.baseline,
             sources=self.sources,
             cause=self.cause,
+            left_out=self.left_out,
         )
 
 
@@ -74,27 +76,40 @@ def decide(
     """Return what must be stored before the next request.
 
     Without an epoch one begins, with ``cause`` as its reason; pass None also to
-    replace an epoch. Within an epoch the Baseline stands, and what changed becomes an
-    update.
+    replace an epoch; what cannot be observed now is left out of its Baseline, by name.
+    Within an epoch the Baseline stands, and what changed becomes an update.
 
     Raises:
-        ContextUnavailableError: an epoch must begin and a source is unavailable. Its
-            first request is never sent with an incomplete Baseline, and no input may
-            be promoted for it (law context.4). It names the first such source.
+        ContextUnavailableError: an epoch must begin and a required source is
+            unavailable. Its first request is never sent without what that says, and no
+            input may be promoted for it (law context.4). It names the first such
+            source, whose it is, and how to do without it.
     """
     if epoch is None:
-        _require_complete(snapshot)
-        return InitialiseEpoch(render_baseline(snapshot), digests(snapshot), cause)
+        _require_required(snapshot)
+        left_out = {
+            key: LeftOut(one.plugin, one.reason)
+            for key, one in snapshot.unavailable.items()
+        }
+        return InitialiseEpoch(
+            render_baseline(snapshot), digests(snapshot), cause, left_out
+        )
     update = changes(epoch.sources, snapshot)
     return UpdateEpoch(update.text, update.sources) if update else NoChange()
 
 
-def _require_complete(snapshot: Snapshot) -> None:
-    missing = snapshot.unavailable
+def admit(left_out: Collection[str], snapshot: Snapshot) -> UpdateEpoch | None:
+    """Return what was left out of the Baseline and can be told now, if anything."""
+    update = admissions(left_out, snapshot)
+    return UpdateEpoch(update.text, update.sources) if update else None
+
+
+def _require_required(snapshot: Snapshot) -> None:
+    missing = {key: one for key, one in snapshot.unavailable.items() if one.required}
     if not missing:
         return
     (key, first), *others = missing.items()
     problem = first.reason
     if others:
         problem += "; also unavailable: " + ", ".join(other for other, _ in others)
-    raise ContextUnavailableError(key, problem) from first.error
+    raise ContextUnavailableError(key, problem, first.plugin) from first.error

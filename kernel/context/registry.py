@@ -5,12 +5,36 @@ Owns the rule that a key is offered once, and hands out what the sources say now
 was told (see ``epoch``).
 """
 
+from typing import Literal
+
+from attrs import frozen
+
 from ..contracts import ContextSource
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.errors import ConflictError, InvalidValueError
 from ..values.ids import check_source_key
-from .algebra import Snapshot
+from .algebra import Absent, Observed, Result, Snapshot, Unavailable
 from .sampling import Sampler
+
+_STATES: dict[type[Result], Literal["observed", "absent", "unavailable"]] = {
+    Observed: "observed",
+    Absent: "absent",
+    Unavailable: "unavailable",
+}
+
+
+@frozen
+class SourceState:
+    """A Context Source as it is now."""
+
+    key: str
+    plugin: str | None
+    state: Literal["observed", "absent", "unavailable"]
+    """``absent``: it has nothing to say here."""
+    required: bool
+    """Whether no session begins while it is unavailable."""
+    reason: str | None = None
+    """Why it cannot be observed."""
 
 
 class ContextRegistry:
@@ -18,7 +42,7 @@ class ContextRegistry:
 
     def __init__(self, registrations: Registrations[ContextSource]) -> None:
         self._registrations = registrations
-        self._sampler = Sampler(self.sources)
+        self._sampler = Sampler(self.sources, self.owner)
 
     def register(
         self, source: ContextSource, owner: str, rank: Rank = 0
@@ -35,6 +59,8 @@ class ContextRegistry:
         key = check_source_key("context source key", source.key)
         if not callable(source.observe):
             raise InvalidValueError("context source", key, "observe must be a function")
+        if not isinstance(source.required, bool):
+            raise InvalidValueError("context source", key, "required is true or false")
         holder = self.owner(key)
         if holder is not None:
             raise ConflictError(
@@ -50,6 +76,22 @@ class ContextRegistry:
     async def sample(self) -> Snapshot:
         """Return what all sources say, observed once after this was called."""
         return await self._sampler.sample()
+
+    async def states(self) -> list[SourceState]:
+        """Return how each source is now, in key order."""
+        found = (await self.sample()).results
+        states = []
+        for source in self.sources():
+            result = found.get(source.key)
+            if result is None:
+                continue  # it came meanwhile
+            state = _STATES[type(result)]
+            reason = result.reason if isinstance(result, Unavailable) else None
+            owner = self.owner(source.key)
+            states.append(
+                SourceState(source.key, owner, state, source.required, reason)
+            )
+        return states
 
     def owner(self, key: str) -> str | None:
         """Return the name of the plugin that offers a key, to name a culprit."""

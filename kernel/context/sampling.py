@@ -12,6 +12,7 @@ never asked twice at a time, and what it takes is its own time, whatever else ru
 from collections.abc import Callable, Iterable
 
 import anyio
+from attrs import define, evolve
 
 from ..contracts import ContextSource, Observation
 from ..lifecycle.own_time import own_time
@@ -27,11 +28,26 @@ MAX_TEXT = 1024 * 1024
 """Characters that one source may say. No model takes more, whoever asks it to."""
 
 
-class Sampler:
-    """Samples of the sources of one Location, shared by all who want one at a time."""
+MAX_REST = 64
+"""Samples that one source is left in peace for, at the most."""
 
-    def __init__(self, sources: Callable[[], Iterable[ContextSource]]) -> None:
+
+class Sampler:
+    """Samples of the sources of one Location, shared by all who want one at a time.
+
+    An optional source that gave no answer in time is not waited for in the next sample,
+    then not in the next two, four and so on: what hangs costs everybody less and less,
+    and is found again when it answers.
+    """
+
+    def __init__(
+        self,
+        sources: Callable[[], Iterable[ContextSource]],
+        owner: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
         self._sources = sources
+        self._owner = owner
+        self._rests: dict[str, _Rest] = {}
         self._began = 0
         """How many samples were begun."""
         self._number = 0
@@ -57,12 +73,52 @@ class Sampler:
         number, going_on = self._began, anyio.Event()
         self._going_on = going_on
         try:
-            self._latest = await observe(self._sources())
+            self._latest = await self._sampled()
             self._number = number
         finally:
             # Whoever waits makes the next one, also when this one was cancelled.
             self._going_on = None
             going_on.set()
+
+    async def _sampled(self) -> Snapshot:
+        results: dict[str, Result] = {}
+        asked: list[ContextSource] = []
+        for source in self._sources():
+            rest = self._rests.get(source.key)
+            if rest is not None and rest.source is source and rest.left > 0:
+                rest.left -= 1
+                results[source.key] = rest.result
+            else:
+                asked.append(source)
+        found = (await observe(asked)).results
+        for source in asked:
+            result = found[source.key]
+            if isinstance(result, Unavailable):
+                result = evolve(
+                    result, plugin=self._owner(source.key), required=source.required
+                )
+            results[source.key] = result
+            self._let_rest(source, result)
+        return Snapshot(dict(sorted(results.items())))
+
+    def _let_rest(self, source: ContextSource, result: Result) -> None:
+        before = self._rests.pop(source.key, None)
+        if not isinstance(result, Unavailable) or not result.late or source.required:
+            return
+        again = before is not None and before.source is source
+        length = min(2 * before.length, MAX_REST) if again and before else 1
+        self._rests[source.key] = _Rest(source, result, length, length)
+
+
+@define
+class _Rest:
+    """A source that is not asked for a while."""
+
+    source: ContextSource
+    result: Unavailable
+    """What is said of it meanwhile."""
+    length: int
+    left: int
 
 
 async def observe(
@@ -76,7 +132,7 @@ async def observe(
     """
     in_order = sorted(sources, key=lambda source: source.key)
     # What stands when a source gives no answer.
-    silent = Unavailable(f"no answer within {time_limit:g} s", broken=True)
+    silent = Unavailable(f"no answer within {time_limit:g} s", broken=True, late=True)
     results: dict[str, Result] = {source.key: silent for source in in_order}
 
     async def one(source: ContextSource) -> None:

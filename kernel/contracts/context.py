@@ -25,12 +25,16 @@ class ContextSource:
 
     ``observe`` returns None when there is nothing to say, and raises
     ``ContextUnavailableError`` when it cannot tell now, which is not the same. It is
-    called at most once per Step.
+    called at most once per Step. What cannot tell when a session begins is left out of
+    what the model is told, and told as soon as it can.
     """
 
     key: str
     """``namespace/name``, lower case. Sources are told in key order."""
     observe: Callable[[], Awaitable[Observation | None]]
+    required: bool = False
+    """Whether no session may begin without it. Say so only where a model that does not
+    know it would do harm: as long as it cannot be observed, every new session fails."""
 
 
 @frozen

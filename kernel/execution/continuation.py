@@ -258,13 +258,15 @@ async def _context_moved(services: LocationServices, history: History) -> list[M
         result = snapshot.results.get(key)
         was = history.sources.get(key)
         if isinstance(result, Observed):
+            if was is None and key in history.left_out:
+                continue  # nothing moved: it will be told at the next boundary
             if now[key] != was:
                 code = "context.changed" if was else "context.added"
                 moved.append(Moved(code, key, was, now[key]))
         elif result is None or isinstance(result, Absent):
             if was is not None:
                 moved.append(Moved("context.removed", key, was))
-        else:
+        elif was is not None:
             moved.append(Moved("context.unavailable", key, was))
     return moved
 

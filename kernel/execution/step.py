@@ -23,7 +23,8 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 from attrs import evolve, frozen
 
-from ..context.epoch import InitialiseEpoch, decide
+from ..context.algebra import Snapshot
+from ..context.epoch import InitialiseEpoch, UpdateEpoch, admit, decide
 from ..contracts import AgentProfile, CallNotice
 from ..history.mending import PART_REFUSED
 from ..lifecycle.scope import contained
@@ -112,7 +113,7 @@ class _Prepared:
 
     profile: AgentProfile
     model: ResolvedModel
-    epoch: InitialiseEpoch | None
+    context: InitialiseEpoch | UpdateEpoch | None
     wanted: tuple[str | None, str | None]
     """The session's agent and model that this was prepared for."""
 
@@ -133,7 +134,7 @@ class Step:
         self._slots = anyio.Semaphore(CALLS_AT_ONCE)
         self._promoted = 0
         self._last = False
-        self._epoch: InitialiseEpoch | None = None
+        self._sample: Snapshot | None = None
         self._going_on = False
         self._again: float | None = None
         self._rejected: Failure | None = None
@@ -364,14 +365,21 @@ class Step:
         profile = services.agent(agent)
         resolved = services.catalog.resolve(services.model_for(profile, model))
         self._advertised = services.tools.advertise(profile.tools)
-        if self._execution.history.baseline is not None:
-            return _Prepared(profile, resolved, None, (agent, model))
-        if self._epoch is None:
+        return _Prepared(profile, resolved, await self._told_before(), (agent, model))
+
+    async def _told_before(self) -> InitialiseEpoch | UpdateEpoch | None:
+        """Return what the model must be told of its world before anything else."""
+        history = self._execution.history
+        if history.baseline is not None and not history.left_out:
+            return None
+        if self._sample is None:
             # Once, however often the boundary is tried.
-            decision = decide(None, await services.context.sample())
-            assert isinstance(decision, InitialiseEpoch)
-            self._epoch = decision
-        return _Prepared(profile, resolved, self._epoch, (agent, model))
+            self._sample = await self._services.context.sample()
+        if history.baseline is not None:
+            return admit(history.left_out, self._sample)
+        decision = decide(None, self._sample)
+        assert isinstance(decision, InitialiseEpoch)
+        return decision
 
     async def _begin(
         self, prepared: _Prepared, known: int, *, wants_step: bool
@@ -402,6 +410,7 @@ class Step:
             begun = True
             tx.append(
                 *execution.opening(),
+                *self._admitted(prepared),
                 *promotion.promotions(self._session_id, due),
                 *self._entering(tx, prepared, due),
                 StepStarted(
@@ -415,10 +424,30 @@ class Step:
             return None
 
         if await execution.commit(boundary, knowing=known) and begun:
+            self._report_left_out(prepared)
             execution.force = False
             execution.steps_used = 1 if self._promoted else execution.steps_used + 1
             return True
         return False
+
+    def _admitted(self, prepared: _Prepared) -> list[Event]:
+        """Return what could not be told when the epoch began, and can be now: before
+        new input, which may be about it."""
+        if not isinstance(prepared.context, UpdateEpoch):
+            return []
+        message_id = MessageId(new_id("msg", self._log.clock))
+        return [prepared.context.event(self._session_id, message_id)]
+
+    def _report_left_out(self, prepared: _Prepared) -> None:
+        if isinstance(prepared.context, InitialiseEpoch):
+            for key, one in prepared.context.left_out.items():
+                logger.warning(
+                    "session %s begins without context source %r of plugin %r: %s",
+                    self._session_id,
+                    key,
+                    one.plugin,
+                    one.reason,
+                )
 
     def _entering(
         self, tx: LogTransaction, prepared: _Prepared, due: Sequence[InputRow]
@@ -426,8 +455,8 @@ class Step:
         """Return what enters history at this boundary besides new input."""
         execution = self._execution
         events: list[Event] = []
-        if prepared.epoch is not None:
-            events.append(prepared.epoch.event(self._session_id))
+        if isinstance(prepared.context, InitialiseEpoch):
+            events.append(prepared.context.event(self._session_id))
         facts = facts_now(
             self._session_id,
             self._services,

@@ -281,6 +281,8 @@ class History:
         self.facts: e.FactsRecorded | None = None
         self.sources: dict[str, str] = {}
         """What the model was told of each Context Source, by digest."""
+        self.left_out: set[str] = set()
+        """The Context Sources that the Baseline lacks, and nothing has told since."""
         self.files: dict[str, str | None] = {}
         """What each file held when a call last read or wrote it, by digest."""
         self.managed: set[str] = set()
@@ -361,9 +363,11 @@ class History:
         elif isinstance(event, e.ContextUpdated):
             self._settled.append(_notice(event))
             self.sources = told(self.sources, event.sources)
+            self.left_out -= event.sources.keys()
         elif isinstance(event, e.EpochStarted):
             self.baseline = event.baseline
             self.sources = dict(event.sources)
+            self.left_out = set(event.left_out)
         elif isinstance(event, e.FactsRecorded):
             self.facts = event
         elif isinstance(event, e.SessionCreated):

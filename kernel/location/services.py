@@ -23,7 +23,7 @@ from ..access.permissions import (
 )
 from ..access.rules import WorkingFolder, decide
 from ..configuration.merging import Configuration
-from ..context.registry import ContextRegistry
+from ..context.registry import ContextRegistry, SourceState
 from ..contracts import (
     Action,
     AgentProfile,
@@ -445,6 +445,15 @@ class LocationHandle:
         async with self._services() as services:
             await services.skills.skills()
             return services.skills.problems()
+
+    async def context(self) -> Sequence[SourceState]:
+        """Return the Context Sources, in key order, each as it is now.
+
+        One that cannot be observed is left out of what new sessions are told, or keeps
+        them from beginning where it is required.
+        """
+        async with self._services() as services:
+            return await services.context.states()
 
     async def agents(self) -> Sequence[AgentProfile]:
         """Return the agent profiles, in name order."""

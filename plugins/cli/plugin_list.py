@@ -16,6 +16,7 @@ from dovetail.kernel import (
     LocationPlugin,
     PluginError,
     PluginState,
+    SourceState,
     clean_text,
     missing_requirements,
     open_runtime,
@@ -142,6 +143,14 @@ async def _opened(location: str) -> Sequence[LocationPlugin]:
         return await runtime.location(location).plugins.list()
 
 
+async def _looked_at(
+    location: str,
+) -> tuple[Sequence[LocationPlugin], Sequence[SourceState]]:
+    async with open_runtime(STORE) as runtime, runtime.location(location) as here:
+        sources = await here.context()
+        return await here.plugins.list(), sources
+
+
 def _merged(
     found: Sequence[PluginState], opened: Sequence[LocationPlugin]
 ) -> list[Listed]:
@@ -178,9 +187,9 @@ def check_command(context: click.Context, as_json: bool) -> int:
     ]
     with tempfile.TemporaryDirectory(prefix="dovetail-check-") as folder:
         try:
-            opened = anyio.run(_opened, str(Path(folder).resolve()))
+            opened, sources = anyio.run(_looked_at, str(Path(folder).resolve()))
         except DovetailError as error:
-            opened = []
+            opened, sources = [], []
             problems.append(("-", f"no Location can be opened: {error}"))
     listed = _merged(program.plugins.states(), opened)
     for one in listed:
@@ -190,6 +199,11 @@ def check_command(context: click.Context, as_json: bool) -> int:
                 for problem in one.problems
                 if one.state != "left out"
             ]
+    problems += [
+        (one.plugin or "-", _unavailable(one))
+        for one in sources
+        if one.state == "unavailable"
+    ]
     problems = list(dict.fromkeys(problems))
     for name, problem in problems:
         if as_json:
@@ -201,6 +215,17 @@ def check_command(context: click.Context, as_json: bool) -> int:
         sound = sum(one.state == "loaded" for one in listed)
         terminal.write(f"{sound} plugins, nothing is wrong\n")
     return FAILED if problems else SUCCEEDED
+
+
+def _unavailable(source: SourceState) -> str:
+    then = (
+        "no session begins without it"
+        if source.required
+        else "sessions begin without it"
+    )
+    return (
+        f"context source {source.key!r} cannot be observed, so {then}: {source.reason}"
+    )
 
 
 def _commands(

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 import anyio
 import click
 from dovetail.kernel import (
+    ContextUpdated,
     ContinuationAccepted,
     DovetailError,
+    EpochStarted,
     Json,
+    LeftOut,
     Session,
     SessionInfo,
     event_to_json,
@@ -36,7 +39,8 @@ from .transcript import Transcript
     "as_json",
     is_flag=True,
     help="Print one object without the transcript: what is known of the session, what "
-    "is left of it, and who last accepted that it goes on.",
+    "is left of it, what the model is not told because it cannot be observed, and who "
+    "last accepted that it goes on.",
 )
 def show_command(id: str, db: str | None, as_json: bool) -> None:
     """Show a session: what is known of it, its transcript, and what was left.
@@ -93,10 +97,16 @@ async def _write_transcript(session: Session, terminal: Terminal) -> None:
 async def _as_json(session: Session, info: SessionInfo) -> Mapping[str, Json]:
     left = await _left(session, info)
     accepted = None
+    left_out: dict[str, LeftOut] = {}
     async with session.events() as tail:
         async for event in tail:
             if isinstance(event, ContinuationAccepted):
                 accepted = event
+            elif isinstance(event, EpochStarted):
+                left_out = dict(event.left_out)
+            elif isinstance(event, ContextUpdated):
+                for key in event.sources:
+                    left_out.pop(key, None)
     report = None
     if left is not None:
         report = {**to_json(left.report), "digest": left.report.digest}
@@ -104,6 +114,7 @@ async def _as_json(session: Session, info: SessionInfo) -> Mapping[str, Json]:
         "session": to_json(info),
         "pending": [to_json(one) for one in await session.pending()],
         "continuation": report,
+        "left_out": {key: to_json(one) for key, one in sorted(left_out.items())},
         "accepted": event_to_json(accepted) if accepted is not None else None,
     }
 

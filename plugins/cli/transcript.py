@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from attrs import define, field, frozen
 from dovetail.kernel import (
     AssistantMessage,
+    ContextUpdated,
     ContinuationAccepted,
     ContinuationReported,
+    EpochStarted,
     Event,
     Input,
+    LeftOut,
     LiveDelta,
     LiveEvent,
     NoticeAdded,
@@ -37,6 +40,15 @@ from dovetail.kernel import (
 from .calls import call_title, duration_text, failure_text, success_text
 from .continuing import acceptance, summary
 from .terminal import Style, first_line, plain, short, visible
+
+
+def left_out(key: str, why: LeftOut) -> str:
+    """Return in one line that the model was not told of something, and why."""
+    whose = f" of plugin {why.plugin}" if why.plugin else ""
+    reason = first_line(why.reason)
+    return (
+        f"the model was not told of {key}{whose}, which could not be observed: {reason}"
+    )
 
 
 @define(eq=False)
@@ -156,6 +168,14 @@ class Transcript:
                 return self._settled(event, self._style.bad(reason))
             case NoticeAdded():
                 return self._aside(first_line(event.text))
+            case EpochStarted():
+                return "".join(
+                    self._aside(left_out(key, one))
+                    for key, one in sorted(event.left_out.items())
+                )
+            case ContextUpdated():
+                keys = ", ".join(sorted(event.sources))
+                return self._aside(f"the model was told of {keys}")
             case ContinuationReported() if not self._recalled:
                 return self._aside(summary(event.report))
             case ContinuationAccepted():

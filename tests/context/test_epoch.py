@@ -42,13 +42,16 @@ def test_without_anything_to_say_an_epoch_has_an_empty_baseline() -> None:
 
 @pytest.mark.law("context.4")
 @pytest.mark.parametrize("cause", ["first", "compaction"])
-def test_no_epoch_begins_with_an_incomplete_baseline(cause: str) -> None:
+def test_no_epoch_begins_without_what_a_required_source_says(cause: str) -> None:
     defect = OSError("disk")
     taken = Snapshot(
         {
             **FULL.results,
-            "t/c": Unavailable("the disk is gone", error=defect),
-            "t/d": Unavailable("so is this"),
+            "t/c": Unavailable(
+                "the disk is gone", error=defect, plugin="mine", required=True
+            ),
+            "t/d": Unavailable("so is this", required=True),
+            "t/e": Unavailable("this is not needed"),
         }
     )
     with pytest.raises(ContextUnavailableError) as caught:
@@ -57,6 +60,9 @@ def test_no_epoch_begins_with_an_incomplete_baseline(cause: str) -> None:
     assert caught.value.key == "t/c"
     assert "the disk is gone" in str(caught.value)
     assert "t/d" in str(caught.value)
+    assert "t/e" not in str(caught.value)
+    assert "DOVETAIL_DISABLE_PLUGINS" in str(caught.value)
+    assert caught.value.plugin == "mine"
     assert caught.value.__cause__ is defect
 
 

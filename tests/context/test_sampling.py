@@ -108,7 +108,7 @@ async def test_a_source_that_hangs_is_unavailable_after_its_time_limit() -> None
     assert cancelled.is_set()
     assert taken.results["t/ok"] == seen("ok")
     assert taken.results["t/hang"] == Unavailable(
-        "no answer within 0.01 s", broken=True
+        "no answer within 0.01 s", broken=True, late=True
     )
 
 

@@ -11,6 +11,7 @@ small, deltas are live only, and each part is durable once, whole, when it is co
 from .context import (
     ContextUpdated as ContextUpdated,
     EpochStarted as EpochStarted,
+    LeftOut as LeftOut,
     NoticeAdded as NoticeAdded,
 )
 from .declaring import (

@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..ids import MessageId
 from .declaring import Event, event
+
+
+@frozen
+class LeftOut:
+    """Why a Context Source is not in the Baseline."""
+
+    plugin: str | None
+    """Whose source it is."""
+    reason: str
 
 
 @event("context.epoch_started", retention="transcript")
@@ -17,6 +26,8 @@ class EpochStarted(Event):
     sources: Mapping[str, str]
     """The digest of each source's value, by key."""
     cause: str = "first"
+    left_out: Mapping[str, LeftOut] = field(factory=dict)
+    """By key, what could not be observed and is told as soon as it can."""
 
 
 @event("context.updated", retention="transcript")
