@@ -30,6 +30,7 @@ from .lifecycle.detached import DetachedTasks
 from .lifecycle.location_map import LocationMap
 from .lifecycle.registrations import Registrations
 from .lifecycle.scope import Scope
+from .lifecycle.secrecy import blot_out, conceal, reveal
 from .location.observers import Observers
 from .location.requests import RequestsHandle
 from .location.services import DEFAULT_AGENT, LocationHandle, LocationServices
@@ -247,6 +248,7 @@ class Runtime:
             raise RuntimeClosedError
         self._opened_store = self._store_manager()
         self._store = await self._opened_store.__aenter__()
+        conceal()
         self._host = anyio.CancelScope()
         self._host.__enter__()
         self._detached = DetachedTasks("dovetail runtime", self._host.cancel)
@@ -317,6 +319,7 @@ class Runtime:
             if not await self._detached.aclose(LAST_SECONDS):
                 logger.error("something of the runtime does not end; it is left")
         finally:
+            reveal()
             await self._opened_store.__aexit__(None, None, None)
 
     def _store_manager(self) -> AbstractAsyncContextManager[Store]:
@@ -341,6 +344,15 @@ class Runtime:
         assert self._tasks is not None
         configuration = await to_thread.run_sync(
             Configuration.load, location, self._environment
+        )
+        # A provider's table may name the variable that holds its key.
+        blot_out(
+            [
+                value
+                for table in configuration.providers.values()
+                for value in table.values()
+                if isinstance(value, str)
+            ]
         )
         for notice in configuration.notices:
             logger.warning("%s", notice)
