@@ -13,6 +13,7 @@ themselves, and the same on every machine (law plugins.5).
 import importlib.metadata
 import inspect
 import logging
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import pluggy
@@ -117,8 +118,15 @@ class PluginLoader:
         self._found: list[Plugin] = []
         self._taken: dict[str, Plugin] = {}
         self._entries = list(_installed(self._found)) if entry_points else []
+        claimed: dict[str, Plugin] = {}
         for _, plugin in self._entries:
             choice.judge_installed(plugin)
+            if plugin.state == "loaded":
+                # A name belongs to who comes first, whether its import goes well or
+                # not: settings, keys and approvals go by it, and another package must
+                # not come by them because this one broke.
+                _free(plugin, claimed)
+                claimed.setdefault(plugin.name, plugin)
         if entry_points:
             self._found += choice.missing({each.name for each in self._found})
         self._given = tuple(given)
@@ -267,7 +275,8 @@ def _installed(
 ) -> Iterator[tuple[importlib.metadata.EntryPoint, Plugin]]:
     """Yield the installed plugins by name, and add each to ``found``.
 
-    Of two of one name, that of the distribution whose name sorts first comes first.
+    Of two of one name, that of the distribution whose name sorts first comes first, in
+    the form in which package indexes compare names: no case, and ``-_.`` are one.
     """
     entries: list[tuple[str, str, importlib.metadata.EntryPoint, Plugin]] = []
     known: dict[int, tuple[str, str | None]] = {}
@@ -279,11 +288,15 @@ def _installed(
         distribution, version = known[key]
         origin = " ".join(filter(None, (distribution, version))) or "unknown"
         plugin = Plugin(entry.name, origin, version, INSTALLED)
-        entries.append((entry.name, distribution, entry, plugin))
+        entries.append((entry.name, _comparable(distribution), entry, plugin))
     entries.sort(key=lambda each: (each[0], each[1], each[2].value))
     for _, _, entry, plugin in entries:
         found.append(plugin)
         yield entry, plugin
+
+
+def _comparable(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def _entries(found: list[Plugin]) -> list[importlib.metadata.EntryPoint]:

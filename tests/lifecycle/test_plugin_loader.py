@@ -323,6 +323,32 @@ def test_of_two_of_one_name_the_first_distribution_wins(packages: Packages) -> N
     assert plugins.state("same") == loaded
 
 
+def test_distributions_are_compared_as_package_indexes_do(packages: Packages) -> None:
+    packages.add("fixture_2", SOUND, name="same", distribution="Zeta")
+    packages.add("fixture_1", SOUND, name="same", distribution="alpha")
+    packages.add("fixture_4", SOUND, name="other", distribution="beta_y")
+    packages.add("fixture_3", SOUND, name="other", distribution="Beta-x")
+    states = [(one.origin, one.state) for one in packages.load().states()]
+    assert sorted(states) == [
+        ("Beta-x 1.0", "loaded"),
+        ("Zeta 1.0", "failed"),
+        ("alpha 1.0", "loaded"),
+        ("beta_y 1.0", "failed"),
+    ]
+
+
+@pytest.mark.law("plugins.5")
+def test_a_name_is_not_passed_on_because_its_plugin_broke(packages: Packages) -> None:
+    """Settings and keys go by it; another package must not come by them."""
+    packages.add("fixture_1", "raise LookupError", name="same", distribution="aa")
+    packages.add("fixture_2", SOUND, name="same", distribution="zz")
+    broken, refused = packages.load().states()
+    assert (broken.origin, broken.state) == ("aa 1.0", "failed")
+    assert (refused.origin, refused.state) == ("zz 1.0", "failed")
+    assert "the name is taken by a plugin of aa 1.0" in (refused.error or "")
+    assert "fixture_2" not in sys.modules
+
+
 def test_an_installed_plugin_can_be_replaced_in_code(packages: Packages) -> None:
     packages.add("fixture_a", SOUND, name="store")
     mine = Store("store", "x")
