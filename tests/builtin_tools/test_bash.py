@@ -32,11 +32,24 @@ def alive(number: int) -> bool:
     return state not in ("Z", "X")
 
 
+async def ended(number: int) -> None:
+    """Return when a process has ended, whosever child it is."""
+    try:
+        watch = os.pidfd_open(number)
+    except ProcessLookupError:
+        return
+    try:
+        await anyio.wait_readable(watch)
+    finally:
+        os.close(watch)
+
+
 async def until(condition: Callable[[], bool]) -> None:
-    """Return when something in another process has happened."""
+    """Return when another process has written something."""
     while not condition():
-        await anyio.wait_all_tasks_blocked()
-        await anyio.to_thread.run_sync(os.sched_yield)
+        # A file tells nobody that it is there. A tight loop would only be in the way
+        # of the one who makes it.
+        await anyio.sleep(0.005)
 
 
 async def test_output_error_output_and_exit_code_come_back(tools: Any) -> None:
@@ -119,7 +132,7 @@ async def test_a_timeout_keeps_the_output_and_ends_the_whole_group(
     with anyio.fail_after(HANG):
         output = await tools.call("bash", command=command, timeout_ms=500)
         # It ignored SIGTERM and was not the shell's own child.
-        await until(lambda: not alive(int((place / "pid").read_text())))
+        await ended(int((place / "pid").read_text()))
     assert output.output == "before\n"
     assert output.timed_out
     assert output.exit_code is None
@@ -136,20 +149,23 @@ async def test_what_a_command_says_while_it_is_stopped_still_counts(
 
 
 async def test_cancelling_ends_the_whole_group(tools: Any, place: Path) -> None:
-    command = "sh -c 'echo $$ > child; sleep 100' & echo $$ > shell; wait; touch late"
+    command = (
+        "sh -c 'echo $$ > child; echo > ready; sleep 100' & "
+        "echo $$ > shell; echo > ready; wait; touch late"
+    )
+    os.mkfifo(place / "ready")
+    # Both ends, so that it does not end when one has written and the other has not.
+    ready = os.open(place / "ready", os.O_RDWR | os.O_NONBLOCK)
     with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: tools.call("bash", command=command))
-
-            def written() -> bool:
-                paths = place / "child", place / "shell"
-                return all(path.exists() and path.read_text() for path in paths)
-
-            await until(written)
+            for _ in range(2):
+                await anyio.wait_readable(ready)
+                os.read(ready, 1)
             group.cancel_scope.cancel()
         for name in ("child", "shell"):
-            number = int((place / name).read_text())
-            await until(lambda number=number: not alive(number))
+            await ended(int((place / name).read_text()))
+    os.close(ready)
     assert not (place / "late").exists()
 
 

@@ -180,8 +180,9 @@ async def test_its_tools_run(module: Any, tmp_path: Path) -> None:
             runtime, tmp_path, "tools", agent="frozen-agent"
         )
         place = module.plugin.places[str(tmp_path)]
-        while len(place.succeeded) + len(place.failed) < len(calls_of(messages)):
-            await anyio.lowlevel.checkpoint()
+        with anyio.fail_after(HANG):
+            while len(place.succeeded) + len(place.failed) < len(calls_of(messages)):
+                await anyio.lowlevel.checkpoint()
     assert outcome.succeeded
     first, second, third = messages
     made = {part.call_id: part for part in first.calls}
@@ -333,8 +334,9 @@ async def test_its_observer_sees_every_event_in_order(
         await session.wait()
         events = [(event.seq, event.kind) async for event in session.events()]
         place = module.plugin.places[str(tmp_path)]
-        while place.events[-1][1] != "execution.ended":
-            await anyio.lowlevel.checkpoint()
+        with anyio.fail_after(HANG):
+            while place.events[-1][1] != "execution.ended":
+                await anyio.lowlevel.checkpoint()
     seen = [(seq, kind) for seq, kind, _ in place.events]
     # From when the Location was opened, which the first prompt did.
     assert seen == events[-len(seen) :]

@@ -524,9 +524,14 @@ async def _waiting(runtime: Runtime, session: Session) -> str:
     """Return the id of the request that waits in a session, once there is one."""
     location = (await session.info()).location
     permissions = runtime.location(location).permissions
-    while not (waiting := await permissions.pending(session.id)):
-        await anyio.wait_all_tasks_blocked()
-    return waiting[0].id
+    async with session.events(follow=True) as events:
+        async for event in events:
+            if event.kind == "request.asked" and (
+                # Those of before are answered.
+                waiting := await permissions.pending(session.id)
+            ):
+                return waiting[0].id
+    raise AssertionError("the session ended")
 
 
 # --- what was left, and what is done ----------------------------------------------
