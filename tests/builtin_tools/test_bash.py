@@ -46,7 +46,7 @@ async def ended(number: int) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Return when another process has written something."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110
         # A file tells nobody that it is there. A tight loop would only be in the way
         # of the one who makes it.
         await anyio.sleep(0.005)

@@ -99,7 +99,7 @@ async def test_a_page_of_a_large_file_is_never_cut_again(tools: Any, fill: Any) 
         ("read", {"path": ""}),
         ("read", {"path": "a", "offset": 0}),
         ("read", {"path": "a", "limit": 2001}),
-        ("read", {"path": "a", "limit": "10"}),
+        ("read", {"path": "a", "limit": "ten"}),
         ("read", {"path": "a", "file": "b"}),
         ("edit", {"path": "a", "old_string": "", "new_string": "b"}),
         ("grep", {"pattern": "x", "limit": 101}),

@@ -24,11 +24,9 @@ from dovetail.kernel.context.algebra import Snapshot, Unavailable
 from dovetail.kernel.context.sampling import MAX_REST, Sampler
 from dovetail.kernel.testing import ScriptedProvider, call, calls, text
 from dovetail.kernel.testing.memory_store import MemoryState
+from support.bounds import HANG
 from support.crashes import copied, on
 from support.hosts import host, kinds_of
-
-WITHIN = 60
-"""Seconds that bound a hang, and nothing else."""
 
 
 class Weather:
@@ -60,7 +58,7 @@ AWAY = ContextUnavailableError("t/weather", "the window is shut")
 
 
 async def asked(session: Session, words: str) -> object:
-    with anyio.fail_after(WITHIN):
+    with anyio.fail_after(HANG):
         await session.prompt(words)
         return await session.wait()
 
@@ -162,7 +160,7 @@ async def test_only_a_required_source_stops_a_session_and_says_how_to_do_without
         assert "disable_plugins" in reason.message
         assert len(await session.pending()) == 1
         weather.now = "It is sunny."
-        with anyio.fail_after(WITHIN):
+        with anyio.fail_after(HANG):
             assert (await session.resume()).succeeded
 
 

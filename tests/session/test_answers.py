@@ -44,6 +44,7 @@ from dovetail.kernel.testing import (
     reasoning,
     text,
 )
+from support.bounds import HANG
 from support.hosts import host, kinds_of
 
 PNG = base64.b64encode(b"\x89PNG").decode()
@@ -103,7 +104,7 @@ async def run(tmp_path: Path, *given: Any, model: str, **options: Any) -> Any:
     async with host(tmp_path, *given, **options) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=model)
         await session.prompt("go")
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
         return outcome, await session.history(), await kinds_of(session)
 
@@ -310,7 +311,7 @@ async def test_a_stream_without_a_sign_ends_by_the_default_of_its_provider(
     async with host(tmp_path, provider, clock=clock, retry=retry) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model="odd/m")
         await session.prompt("go")
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             await provider.gate.reached()
             await anyio.wait_all_tasks_blocked()
             clock.advance(1799)
@@ -377,7 +378,7 @@ async def test_a_call_that_was_run_is_part_of_no_step_that_is_tried_again(
     ) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         events = [event async for event in session.events()]
     assert ran == ["c1"]
@@ -448,7 +449,7 @@ async def test_an_image_that_a_provider_refused_is_told_of_from_then_on(
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         for _ in range(2):
             await session.prompt("look")
-            with anyio.fail_after(60):
+            with anyio.fail_after(HANG):
                 assert (await session.wait()).succeeded
         sent = provider.histories[-1]
         message = next(m for m in sent if isinstance(m, AssistantMessage) and m.calls)
@@ -476,14 +477,14 @@ async def test_what_was_not_the_reason_is_put_back(tmp_path: Path) -> None:
     async with host(tmp_path, provider, retry=AT_ONCE) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt(Prompt("look", files=(file,)))
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             await session.wait()
         provider.then(signed)
         await session.prompt("again")
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         await session.prompt("and again")
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
     sent = provider.histories[-1]
     assert next(m for m in sent if isinstance(m, UserMessage)).files == (file,)
@@ -500,14 +501,14 @@ async def test_a_refusal_that_nothing_helps_against_ends_and_loses_nothing(
     async with host(tmp_path, provider, retry=AT_ONCE) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt(Prompt("look", files=(file,)))
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             outcome = await session.wait()
         assert outcome.reason is not None
         assert outcome.reason.code == "provider.part_refused"
         assert len(provider.histories) == 2
         provider.what = "nothing at all"
         await session.prompt("now")
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
     sent = provider.histories[-1]
     assert next(m for m in sent if isinstance(m, UserMessage)).files == (file,)

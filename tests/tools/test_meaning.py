@@ -21,6 +21,7 @@ from dovetail.kernel.tools.meaning import meant_arguments, meant_tool, unwrapped
 from dovetail.kernel.tools.schema import input_decoder
 from dovetail.kernel.values.errors import UndecodableError
 from hypothesis import given, strategies as st
+from support.bounds import HANG
 from support.hosts import host
 
 NAMES = ("bash", "grep", "mcp__files__read", "read_file", "Read")
@@ -223,7 +224,7 @@ async def test_the_log_keeps_what_was_sent_and_the_model_is_told(
     async with host(tmp_path, provider, tool, plugins=[Guard()]) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
         events = [event async for event in session.events()]
     assert seen == [Input(whole=2)]
