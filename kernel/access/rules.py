@@ -13,7 +13,7 @@ from attrs import frozen
 
 from ..contracts import Rule, RuleEffect
 from ..ports import ApprovalRow
-from ..values.patterns import matches
+from ..values.patterns import matcher, matches
 from .commands import File, read_command
 
 _KEY_FILES = (
@@ -75,8 +75,8 @@ def deciding_rule(action: str, resource: str, rules: Iterable[Rule]) -> Rule | N
         known = tightened if rule.tightens else decided
         if (
             known is None
-            and matches(rule.action, action)
-            and matches(rule.resource, resource)
+            and matcher(rule.action)(action)
+            and matcher(rule.resource)(resource)
         ):
             if rule.tightens:
                 tightened = rule

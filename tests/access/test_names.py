@@ -24,7 +24,7 @@ ACTIONS = {
     for one in (
         Action("read", "path"),
         Action("edit", "path"),
-        Action("bash"),
+        Action("say"),
         Action("external_directory", "folder"),
     )
 }
@@ -109,10 +109,10 @@ def test_a_location_that_is_the_home_or_the_root_is_no_other() -> None:
 
 
 @pytest.mark.law("access.9")
-def test_a_command_stands_for_itself() -> None:
-    assert effect("./build.sh *", "build.sh now", "allow", "bash") == "ask"
-    assert effect("./build.sh *", "./build.sh now", "allow", "bash") == "allow"
-    assert effect("~/x", "/home/me/x", "allow", "bash") == "ask"
+def test_what_is_no_file_stands_for_itself() -> None:
+    assert effect("./build.sh *", "build.sh now", "allow", "say") == "ask"
+    assert effect("./build.sh *", "./build.sh now", "allow", "say") == "allow"
+    assert effect("~/x", "/home/me/x", "allow", "say") == "ask"
 
 
 @pytest.mark.law("access.9")
