@@ -65,12 +65,12 @@ from .location.services import (
     PermissionsHandle as PermissionsHandle,
     PluginsHandle as PluginsHandle,
 )
-from .log.commit import (
-    UnreadableEvent as UnreadableEvent,
-)
 from .log.live import (
     LiveLines as LiveLines,
     LiveSubscription as LiveSubscription,
+)
+from .log.reading import (
+    UnreadableEvent as UnreadableEvent,
 )
 from .log.tail import (
     Placed as Placed,
@@ -177,6 +177,7 @@ from .values.errors import (
     ProviderError as ProviderError,
     ProviderFault as ProviderFault,
     RequestNotFoundError as RequestNotFoundError,
+    RowDamagedError as RowDamagedError,
     RuntimeClosedError as RuntimeClosedError,
     SessionBusyError as SessionBusyError,
     SessionNotFoundError as SessionNotFoundError,

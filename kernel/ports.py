@@ -17,6 +17,10 @@ Guarantees that every store gives (the contract suite in ``testing`` checks them
    order, before the caller goes on, also when the caller was cancelled meanwhile.
 4. ``(session_id, seq)`` is unique, and a head never goes back.
 5. Failures of the medium are ``StoreError`` with a stable code, never the driver's.
+6. What is handed out is what was written. A row that was changed since, behind the
+   store's back, is an event with a ``problem``, or raises ``RowDamagedError`` with its
+   session, and nobody else's rows are touched by that; a saved approval or a large
+   value that was changed is none.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,10 +54,14 @@ class EventRecord:
     left."""
     position: int = -1
     """The place in the commit order of the whole store; given by the store."""
+    problem: str | None = None
+    """Given by the store: why what it found is not what was written, or None. Then it
+    may be of any type and value, whatever the fields promise."""
 
 
-StoredFact = tuple[int, str, int, int, bytes]
-"""What a stored event says: its seq, kind, version, created and data."""
+StoredFact = tuple[int, str, int, int, bytes, str | None]
+"""What a stored event says: its seq, kind, version, created and data, and why it cannot
+be believed, as in ``EventRecord.problem``."""
 
 
 @frozen
@@ -93,6 +101,26 @@ class SessionRow:
     cache_write_tokens: int = 0
     position: int = -1
     """Creation order over the whole store; given by the store, kept by a rebuild."""
+    sound: bool = True
+    """Given by the store: False in a listing for a session that cannot be looked up,
+    because what it is found by was changed. Then nothing else is known of it."""
+
+    @classmethod
+    def unsound(cls, id: str, position: int) -> "SessionRow":
+        """Return what stands in a listing for a session that cannot be looked up."""
+        return cls(
+            id=id,
+            directory="",
+            workspace=None,
+            title=None,
+            agent=None,
+            model=None,
+            parent=None,
+            created=0,
+            updated=0,
+            position=position,
+            sound=False,
+        )
 
 
 @frozen
@@ -194,6 +222,19 @@ class LeaseRow:
     """Milliseconds since 1970, by the clock of whoever took it."""
 
 
+@frozen
+class RowCounts:
+    """How many rows a session has."""
+
+    messages: int
+    pending: int
+    """Inputs that wait."""
+    settled: int
+    """Inputs that were promoted or withdrawn."""
+    admissions: int
+    """Keyed admissions, as far as they are what was written."""
+
+
 # --- reading ----------------------------------------------------------------------
 
 
@@ -226,7 +267,7 @@ class Reader(Protocol):
         Most reads are of this kind, and long: a store may have a shorter way.
         """
         return [
-            (one.seq, one.kind, one.version, one.created, one.data)
+            (one.seq, one.kind, one.version, one.created, one.data, one.problem)
             for one in self.events(session_id, after, limit, upto)
         ]
 
@@ -243,6 +284,10 @@ class Reader(Protocol):
 
         In creation order, from those after a place on. Projections do not matter.
         """
+        ...
+
+    def counts(self, session_id: str) -> RowCounts:
+        """Return how many rows there are: one that is missing cannot be unsound."""
         ...
 
     def session(self, session_id: str) -> SessionRow | None: ...
@@ -341,6 +386,14 @@ class Transaction(Reader, Protocol):
         """
         ...
 
+    def mend_head(self, session_id: str, seq: int, hash: bytes) -> None:
+        """Say anew where a log ends, whatever is stored of that, which may be damaged.
+
+        Who may replay into it stays as far as it can be read. The lease is given up,
+        with a fence that is higher than the last one.
+        """
+        ...
+
     def set_aside(self, records: Sequence[EventRecord]) -> None:
         """Take the events of a session from the first record's number on out of the
         log, keep them elsewhere as they are, and put these records in their place.
@@ -375,7 +428,11 @@ class Transaction(Reader, Protocol):
         ...
 
     def put_admission(self, row: AdmissionRow) -> None:
-        """Insert; there is no update and no delete."""
+        """Insert; there is no update and no delete.
+
+        Raises:
+            ConflictError: the key is taken; that admission stays, if it is sound.
+        """
         ...
 
     def put_approval(self, row: ApprovalRow) -> None:

@@ -6,7 +6,8 @@ and nobody else's. Outputs are kept by content, so a key alone is no right to re
 """
 
 from ..history.fold import History
-from ..log.commit import EventLog, events_between
+from ..log.commit import EventLog
+from ..log.reading import events_between, readable
 from ..ports import Reader
 from ..tools.output import page_of
 from ..values.errors import MessageNotFoundError, OutputNotFoundError
@@ -48,13 +49,16 @@ def output_of(
 
     Raises:
         MessageNotFoundError: the session has none of this id.
+        EventDamagedError: an event of the message is not what was written.
         OutputNotFoundError: the message has no such call, or it is not settled, or
             all of its output is in the message, or the rest is lost.
     """
     row = rows.message(session_id, message_id)
     if row is None:
         raise MessageNotFoundError(message_id)
-    for event in events_between(rows, session_id, row.body_seq, row.end_seq):
+    for event in map(
+        readable, events_between(rows, session_id, row.body_seq, row.end_seq)
+    ):
         if (
             isinstance(event, ToolSucceeded | ToolFailed)
             and event.message_id == message_id
@@ -72,4 +76,4 @@ def _text(rows: Reader, key: str) -> str:
     data = rows.blob(key)
     if data is None:
         raise OutputNotFoundError(key, "it is not in this store, so the rest is lost")
-    return data.decode()
+    return data.decode(errors="replace")

@@ -17,11 +17,14 @@ from attrs import frozen
 from ..history.fold import History
 from ..location.services import LocationServices, Use
 from ..log.bell import Bell
-from ..log.commit import EventLog, LogTransaction, existing_session
+from ..log.commit import EventLog, LogTransaction
+from ..log.reading import existing_session
 from ..ports import Reader, SessionRow
 from ..values.errors import (
     DovetailError,
+    EventDamagedError,
     OwnerFencedError,
+    RowDamagedError,
     RuntimeClosedError,
     StoreError,
     problem_of,
@@ -198,8 +201,23 @@ class Runner:
 
         Raises:
             SessionNotFoundError: there is no such session.
+            EventDamagedError, RowDamagedError: its past is not what was written.
             StoreError: the store failed, so the end could not be recorded.
         """
+        try:
+            damage = await self._log.damage(session_id)
+            if damage is not None:
+                raise damage
+            await self._drained(session_id, control)
+        except (EventDamagedError, RowDamagedError) as error:
+            # Nothing that would follow from a damaged past is worth recording behind
+            # it: whoever waits is told, and nothing is tried again by itself.
+            logger.error("session %s cannot go on: %s", session_id, error)
+            self._idle.pop(session_id, None)
+            self._log.doubt(session_id)
+            raise
+
+    async def _drained(self, session_id: str, control: DrainControl) -> None:
         while True:
             look = await self._stand_by(session_id, control)
             # Work that was lost is found by any wake (law inbox.7).

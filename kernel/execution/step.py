@@ -29,7 +29,8 @@ from ..contracts import AgentProfile, CallNotice
 from ..history.mending import PART_REFUSED
 from ..lifecycle.scope import contained
 from ..location.services import LocationServices
-from ..log.commit import LogTransaction, event_at, existing_session
+from ..log.commit import LogTransaction
+from ..log.reading import event_at, existing_session
 from ..models.catalog import ResolvedModel
 from ..ports import InputRow, Reader, SessionRow
 from ..tools.registry import AdvertisedTools

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from attrs import evolve
 
 from ..context.algebra import told
-from ..log.commit import PAGE, EventLog, event_at, events_between
+from ..log.commit import EventLog
+from ..log.reading import PAGE, event_at, events_between, readable
 from ..ports import MessageRow, Reader
 from ..values import events as e
 from ..values.errors import EventDamagedError, EventGapError
@@ -90,7 +91,7 @@ class _Open:
                 )
             )
         elif isinstance(event, e.ToolStarted):
-            self._change(event.call_id, state="started")
+            self._change(event, state="started")
             fresh = self.reach(event.call_id) == "called"
             self._reach[event.call_id] = "started" if fresh else "begun"
         elif isinstance(event, e.RequestAsked):
@@ -98,9 +99,9 @@ class _Open:
         elif isinstance(event, e.ToolSpawned):
             self.spawned.setdefault(event.call_id, []).append(event.process)
         elif isinstance(event, e.ToolSucceeded):
-            self._change(event.call_id, state="succeeded", content=event.content)
+            self._change(event, state="succeeded", content=event.content)
         elif isinstance(event, e.ToolFailed):
-            self._change(event.call_id, state="failed", failure=event.failure)
+            self._change(event, state="failed", failure=event.failure)
         elif isinstance(event, e.StepEnded):
             self.message = evolve(
                 self.message,
@@ -126,8 +127,13 @@ class _Open:
         ):
             self._reach[call_id] = "asking"
 
-    def _change(self, call_id: str, **changes: Any) -> None:
-        index = self._calls[call_id]
+    def _change(
+        self, event: e.ToolStarted | e.ToolSucceeded | e.ToolFailed, **changes: Any
+    ) -> None:
+        index = self._calls.get(event.call_id)
+        if index is None:
+            problem = f"it is of call {event.call_id!r}, which nobody made"
+            raise EventDamagedError(event.session_id, event.seq, problem)
         part = self.parts[index]
         assert isinstance(part, ToolPart)
         self.parts[index] = evolve(part, **changes)
@@ -269,6 +275,8 @@ class History:
     def _begin(self) -> None:
         self.seq = -1
         """The last event that was taken in."""
+        self.damage: EventDamagedError | None = None
+        """Why the next one cannot be taken in, nor anything after it."""
         self.wanted: tuple[str | None, str | None] = (None, None)
         """The session's agent and model."""
         self.baseline: str | None = None
@@ -301,14 +309,28 @@ class History:
         if isinstance(event, _REWRITES) and event.seq > self._rewritten:
             self._rewritten = event.seq
             self._begin()
+        elif self.damage is not None:
+            return  # what follows it is not known to follow from anything
         elif event.seq == self.seq + 1:
-            self._apply(event)
-            self.seq = event.seq
+            try:
+                self._apply(readable(event))
+            except EventDamagedError as error:
+                self.damage = error
+            else:
+                self.seq = event.seq
+
+    def _check(self) -> None:
+        if self.damage is not None:
+            raise EventDamagedError(
+                self.session_id, self.damage.seq, self.damage.problem
+            )
 
     def catch_up(self, rows: Reader) -> None:
         """Take in everything that is in the log.
 
         Raises:
+            EventDamagedError: an event of it is not what was written, or does not
+                follow from those before it.
             EventGapError: an event is missing there.
         """
         head = rows.head(self.session_id)
@@ -325,6 +347,7 @@ class History:
 
         Raises:
             EventGapError: an event is missing there.
+            EventDamagedError: as ``catch_up``.
         """
         while self.seq < upto:
             before = self._place
@@ -339,6 +362,7 @@ class History:
     def _take_in(self, events: Iterable[e.Event]) -> None:
         for event in events:
             self.offer(event)
+        self._check()
 
     def _check_moved(self, before: tuple[int, int]) -> None:
         if self._place == before:
@@ -351,7 +375,10 @@ class History:
         if isinstance(event, e.PromptAdmitted):
             self._prompts[event.input_id] = event
         elif isinstance(event, e.PromptPromoted):
-            admitted = self._prompts.pop(event.input_id)
+            admitted = self._prompts.pop(event.input_id, None)
+            if admitted is None:
+                problem = f"it promotes input {event.input_id!r}, which does not wait"
+                raise EventDamagedError(event.session_id, event.seq, problem)
             self._settled.append(_user_message(admitted, event.seq))
             self._mending.asked()
             if admitted.budget is not None:
@@ -515,7 +542,7 @@ def message_of(rows: Reader, row: MessageRow) -> Message:
     Raises:
         EventDamagedError: an event that the message is made of cannot be read.
     """
-    first = event_at(rows, row.session_id, row.body_seq)
+    first = readable(event_at(rows, row.session_id, row.body_seq))
     if isinstance(first, e.PromptAdmitted):
         return _user_message(first, row.seq)
     if isinstance(first, e.NoticeAdded | e.ContextUpdated):
@@ -526,7 +553,7 @@ def message_of(rows: Reader, row: MessageRow) -> Message:
         )
     opened = _Open(first)
     for event in events_between(rows, row.session_id, row.body_seq, row.end_seq):
-        if getattr(event, "message_id", None) == row.id:
+        if getattr(readable(event), "message_id", None) == row.id:
             opened.apply(event)
     return opened.build()
 

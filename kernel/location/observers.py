@@ -18,9 +18,10 @@ import anyio
 
 from ..contracts import CallNotice
 from ..log.bell import Bell
-from ..log.commit import EventLog, events_between
+from ..log.commit import EventLog
+from ..log.reading import events_between
 from ..ports import Reader
-from ..values.errors import PluginError, RuntimeClosedError, StoreError
+from ..values.errors import DovetailError, PluginError
 from ..values.events import (
     Event,
     ExecutionEnded,
@@ -79,7 +80,7 @@ class Observers:
                 try:
                     if await self._is_here(event):
                         await self._tell_one(event)
-                except (StoreError, RuntimeClosedError) as error:
+                except DovetailError as error:
                     logger.warning("observers were not told of %r: %s", event, error)
 
     async def _is_here(self, event: Event) -> bool:

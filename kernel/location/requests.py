@@ -12,7 +12,8 @@ from typing import Literal, cast
 from attrs import frozen
 
 from ..access.permissions import WHAT as PERMISSION
-from ..log.commit import EventLog, existing_session
+from ..log.commit import EventLog
+from ..log.reading import existing_session
 from ..ports import Reader, RequestRow
 from ..requests.asking import Requests, pending
 from ..values.errors import InvalidValueError, RequestNotFoundError

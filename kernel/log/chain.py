@@ -4,8 +4,11 @@ Owns walking the records of one log and saying what is wrong with the next one. 
 nothing of what an event means, so that events of newer releases are checked too.
 """
 
-from ..ports import EventRecord
+from collections.abc import Callable
+
+from ..ports import EventRecord, Reader
 from ..values.events import NO_HASH, chain_hash, payload_digest
+from .reading import PAGE
 from .reduction import is_reduced
 
 
@@ -17,6 +20,7 @@ class Chain:
         self.seq = seq
         """The last sound event."""
         self.hash = hash
+        self._position = -1
 
     def problem(self, record: EventRecord) -> str | None:
         """Return what is wrong with the next record; a sound one moves the chain on."""
@@ -36,8 +40,34 @@ class Chain:
         )
         if found != record.hash:
             return "its hash is not that of what is stored"
-        self.seq, self.hash = record.seq, found
+        if record.problem is not None:
+            return record.problem
+        if record.position <= self._position:
+            return "it stands before its predecessor in the commit order"
+        self.seq, self.hash, self._position = record.seq, found, record.position
         return None
+
+    def walk(
+        self,
+        rows: Reader,
+        upto: int | None = None,
+        seen: Callable[[EventRecord], object] | None = None,
+    ) -> str | None:
+        """Walk on; return what is wrong with the first unsound event, or None.
+
+        ``upto`` is the last event that is looked at, ``seen`` is told of each sound
+        one.
+        """
+        while True:
+            page = rows.events(self.session_id, after=self.seq, limit=PAGE, upto=upto)
+            for record in page:
+                problem = self.problem(record)
+                if problem is not None:
+                    return problem
+                if seen is not None:
+                    seen(record)
+            if len(page) < PAGE:
+                return None
 
 
 def payload_of(record: EventRecord) -> bytes | None:

@@ -11,8 +11,9 @@ events are written; if it raises, no sequence number is consumed and nobody is t
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 from weakref import WeakSet, finalize
 
@@ -24,57 +25,45 @@ from ..ports import (
     Reader,
     SessionRow,
     Store,
-    StoredFact,
     Transaction,
 )
 from ..values.clock import Clock
 from ..values.errors import (
     EventDamagedError,
-    EventKindError,
-    EventLogError,
     EventOwnerError,
-    EventVersionError,
+    RowDamagedError,
     RuntimeClosedError,
     SessionBusyError,
-    SessionNotFoundError,
 )
 from ..values.events import (
     NO_HASH,
     Event,
     chain_hash,
-    decode_event,
     encode_event,
     payload_digest,
     stamped,
 )
-from ..values.tool import Failure
 from .bell import Bell
 from .live import LiveFeed
+from .mending import mend
 from .projector import Projection
+from .soundness import Look, look_over
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-PAGE = 256
-"""Events read at once: bounds memory and the time that a read view is held."""
-
-
-@frozen(kw_only=True)
-class UnreadableEvent(Event):
-    """Stands for a stored event that this release cannot read (law events.6)."""
-
-    kind = "event.unreadable"
-
-    stored_kind: str
-    stored_version: int
-    failure: Failure
+KNOWN_SOUND = 10_000
+"""Sessions of which is remembered that their logs are sound; the others are read again,
+the next time that it matters."""
 
 
 @frozen
 class _Committed(Generic[T]):
     result: T
     events: tuple[Event, ...]
+    moved: Mapping[str, tuple[Head, Head]]
+    """Where the logs that it appended to ended before, and end now."""
 
 
 class LogTransaction:
@@ -84,6 +73,7 @@ class LogTransaction:
         self.rows = rows
         self.now = clock.now()
         self._heads: dict[str, Head] = {}
+        self._first_heads: dict[str, Head] = {}
         self._projection = Projection(rows)
         self._failure: BaseException | None = None
         self.appended: list[Event] = []
@@ -170,8 +160,17 @@ class LogTransaction:
         known = self._heads.get(session_id)
         if known is None:
             known = self.rows.head(session_id) or Head(-1, NO_HASH)
-            self._heads[session_id] = known
+            self._heads[session_id] = self._first_heads[session_id] = known
         return known
+
+    @property
+    def moved(self) -> Mapping[str, tuple[Head, Head]]:
+        """Where the logs that it appended to ended before, and end now."""
+        return {
+            session_id: (_bare(self._first_heads[session_id]), _bare(head))
+            for session_id, head in self._heads.items()
+            if head != self._first_heads[session_id]
+        }
 
     def check_idle(self, session_id: str) -> None:
         """Refuse what may only be done to a session that nobody executes.
@@ -203,6 +202,8 @@ class EventLog:
         self._dropped: deque[str | None] = deque()
         self._observers: list[Callable[[Event], None]] = []
         self._end_watch: Callable[[], None] | None = None
+        # Up to where logs are known to be sound.
+        self._sound: OrderedDict[str, Head] = OrderedDict()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -213,6 +214,69 @@ class EventLog:
     def readers(self) -> int:
         """How many bells are held by somebody."""
         return sum(len(bells) for bells in self._bells.values())
+
+    # --- sound or not -------------------------------------------------------------
+
+    async def damage(
+        self, session_id: str, *, afresh: bool = False
+    ) -> EventDamagedError | RowDamagedError | None:
+        """Return what is wrong with a session, or None where it can be relied on.
+
+        All of its log is read the first time that this process asks, and what came
+        since when it asks ``afresh``. Rows that are missing are made anew.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+        """
+        known = self._sound.get(session_id)
+        if known is not None and not afresh:
+            return None
+        try:
+            look = await self.read(partial(_look_over, session_id, known))
+        except RowDamagedError as error:
+            return error
+        if look.problem is not None:
+            self.doubt(session_id)
+            return look.error(session_id)
+        if not look.complete:
+            lost = RowDamagedError("message, input or work", session_id)
+            if not await self._mend(lost):
+                return lost
+        self._trust(session_id, Head(look.seq, look.hash))
+        return None
+
+    def doubt(self, session_id: str) -> None:
+        """Look at all of a session again, the next time that it matters."""
+        self._sound.pop(session_id, None)
+
+    def _trust(self, session_id: str, head: Head) -> None:
+        self._sound[session_id] = head
+        self._sound.move_to_end(session_id)
+        while len(self._sound) > KNOWN_SOUND:
+            self._sound.popitem(last=False)
+
+    async def _mend(self, error: RowDamagedError) -> bool:
+        """Make the rows of a session anew, and say if that could be done."""
+        logger.warning("%s; what follows from its log is made anew", error)
+        try:
+            await self.store.transact(partial(_mend_rows, error.session_id))
+        except RowDamagedError:
+            return False
+        return True
+
+    async def _mended(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Do something with the store, again where it met a row that was damaged."""
+        met: set[str] = set()
+        while True:
+            try:
+                return await attempt()
+            except RowDamagedError as error:
+                if error.session_id in met or not await self._mend(error):
+                    raise
+                met.add(error.session_id)
+            except EventDamagedError as error:
+                self.doubt(error.aggregate)
+                raise
 
     async def commit(self, decide: Callable[[LogTransaction], T]) -> T:
         """Run a decision and return its result once its events are durable.
@@ -234,9 +298,9 @@ class EventLog:
             tx = LogTransaction(rows, self.clock)
             result = decide(tx)
             tx.finish()
-            return _Committed(result, tuple(tx.appended))
+            return _Committed(result, tuple(tx.appended), tx.moved)
 
-        done = await self.store.transact(work, self._tell)
+        done = await self._mended(lambda: self.store.transact(work, self._tell))
         return done.result
 
     async def append(self, *events: Event) -> list[Event]:
@@ -251,11 +315,14 @@ class EventLog:
         """
         if self._closed:
             raise RuntimeClosedError
-        return await self.store.read(work)
+        return await self._mended(lambda: self.store.read(work))
 
     # --- telling ------------------------------------------------------------------
 
     def _tell(self, done: _Committed[T]) -> None:
+        for session_id, (before, after) in done.moved.items():
+            if before.seq < 0 or self._sound.get(session_id) == before:
+                self._trust(session_id, after)
         # Bells first: they only mark their readers, who run after this.
         if self._bells and done.events:
             for session_id in {event.session_id for event in done.events}:
@@ -341,64 +408,13 @@ class EventLog:
         self._bells.clear()
 
 
-# --- reading ----------------------------------------------------------------------
+def _look_over(session_id: str, known: Head | None, rows: Reader) -> Look:
+    return look_over(rows, session_id, known)
 
 
-def event_of(record: EventRecord) -> Event:
-    """Return the event of a record, or what stands for one that cannot be read."""
-    fact = (record.seq, record.kind, record.version, record.created, record.data)
-    return event_from(record.session_id, fact)
+def _mend_rows(session_id: str, rows: Transaction) -> None:
+    mend(rows, session_id)
 
 
-def event_from(session_id: str, fact: StoredFact) -> Event:
-    """Return the event of a stored fact, or what stands for one that cannot be read."""
-    seq, kind, version, created, data = fact
-    try:
-        return decode_event(kind, version, data, session_id, seq, created)
-    except (EventKindError, EventVersionError, EventDamagedError) as error:
-        logger.warning("%s", error)
-        return UnreadableEvent(
-            session_id=session_id,  # type: ignore[arg-type]
-            seq=seq,
-            created=created,
-            stored_kind=kind,
-            stored_version=version,
-            failure=Failure(error.code, str(error)),
-        )
-
-
-def event_at(rows: Reader, session_id: str, seq: int) -> Event:
-    """Return one stored event.
-
-    Raises:
-        EventLogError: there is none at this place.
-    """
-    found = rows.facts(session_id, after=seq - 1, limit=1, upto=seq)
-    if not found:
-        raise EventLogError(session_id, seq, "there is no such event")
-    return event_from(session_id, found[0])
-
-
-def events_between(
-    rows: Reader, session_id: str, after: int, upto: int | None = None
-) -> Iterator[Event]:
-    """Yield the events with ``after < seq <= upto`` in order, page by page."""
-    while True:
-        page = rows.facts(session_id, after=after, limit=PAGE, upto=upto)
-        for fact in page:
-            yield event_from(session_id, fact)
-        if len(page) < PAGE:
-            return
-        after = page[-1][0]
-
-
-def existing_session(rows: Reader, session_id: str) -> SessionRow:
-    """Return a session's row.
-
-    Raises:
-        SessionNotFoundError: there is no such session.
-    """
-    row = rows.session(session_id)
-    if row is None:
-        raise SessionNotFoundError(session_id)
-    return row
+def _bare(head: Head) -> Head:
+    return Head(head.seq, head.hash)

@@ -18,9 +18,10 @@ from ..ports import (
     Transaction,
 )
 from ..values import events as e
-from ..values.errors import EventLogError, SessionNotFoundError
+from ..values.errors import EventLogError
 from ..values.messages import Usage
 from ..values.shortcut import changed
+from .reading import no_session
 
 
 class Projection:
@@ -57,7 +58,7 @@ class Projection:
         if found is None:
             found = self._rows.session(session_id)
             if found is None:
-                raise SessionNotFoundError(session_id)
+                raise no_session(self._rows, session_id)
             self._sessions[session_id] = found
         return found
 

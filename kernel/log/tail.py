@@ -24,7 +24,8 @@ from ..values.errors import (
 )
 from ..values.events import Event
 from .bell import Bell
-from .commit import PAGE, EventLog, event_from, event_of
+from .commit import EventLog
+from .reading import PAGE, event_from, event_of
 
 R = TypeVar("R")
 T = TypeVar("T")

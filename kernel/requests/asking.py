@@ -21,7 +21,8 @@ import anyio
 from attrs import field, frozen
 
 from ..log.bell import Bell
-from ..log.commit import EventLog, LogTransaction, event_at
+from ..log.commit import EventLog, LogTransaction
+from ..log.reading import event_at
 from ..ports import Reader, RequestRow
 from ..values.codec import clean_text, sanitised
 from ..values.errors import (

@@ -6,11 +6,13 @@ wrote. Knows nothing of execution, which promotes what is due (``execution.promo
 a caller rings the doorbell afterwards.
 """
 
-from ..log.commit import LogTransaction, event_at
+from ..log.commit import LogTransaction
+from ..log.reading import event_at, readable
 from ..ports import AdmissionRow, InputRow, Reader
 from ..values.clock import Clock
 from ..values.codec import dumps, from_json, loads, to_json
 from ..values.errors import (
+    EventDamagedError,
     InputNotFoundError,
     InputNotPendingError,
     PromptConflictError,
@@ -138,11 +140,17 @@ def redeliver(
 
 
 def pending(rows: Reader, session_id: SessionId) -> list[Input]:
-    """Return the pending inputs with their prompts, in admission order."""
+    """Return the pending inputs with their prompts, in admission order.
+
+    Raises:
+        EventDamagedError: one of them is not what was admitted.
+    """
     found = []
     for row in rows.pending_inputs(session_id):
-        admitted = event_at(rows, session_id, row.seq)
-        assert isinstance(admitted, PromptAdmitted), admitted
+        admitted = readable(event_at(rows, session_id, row.seq))
+        if not isinstance(admitted, PromptAdmitted):
+            problem = f"it is not the admission of input {row.id!r}"
+            raise EventDamagedError(session_id, row.seq, problem)
         found.append(
             Input(
                 id=MessageId(row.id),

@@ -18,7 +18,8 @@ from ..execution.coordinator import Coordinator, Outcome
 from ..execution.outputs import output_of
 from ..execution.runner import Runner
 from ..history.fold import History, message_of
-from ..log.commit import EventLog, LogTransaction, existing_session
+from ..log.commit import EventLog, LogTransaction
+from ..log.reading import existing_session
 from ..log.tail import Tail
 from ..ports import MessageRow, Reader, SessionRow
 from ..upkeep.replay import Export
@@ -27,6 +28,7 @@ from ..values.errors import (
     CursorInvalidError,
     InvalidValueError,
     MessageNotFoundError,
+    RowDamagedError,
 )
 from ..values.events import (
     AgentSwitched,
@@ -69,6 +71,9 @@ class SessionInfo:
     steps: int = 0
     usage: Usage = field(factory=Usage)
     """Totals of all settled Steps."""
+    damage: Failure | None = None
+    """What is wrong with its past, and from which event on; None as far as it is known.
+    A listing looks at no log, and tells it of sessions that cannot even be found."""
 
 
 @frozen
@@ -221,11 +226,14 @@ class Session:
             KeyInvalidError: the key is not usable.
             PromptConflictError: the key was used for something else (law inbox.4).
             SessionNotFoundError: the session is gone.
+            EventDamagedError, RowDamagedError: its past is not what was written, so
+                that nothing can be built on it; see ``runtime.sessions.repair``.
         """
         checked = Prompt.of(prompt)
         if key is not None:
             check_key(key)
         _check_delivery(delivery)
+        await self._check_sound()
 
         def admitting(tx: LogTransaction) -> tuple[AdmittedPrompt, bool]:
             receipt = inbox.admit(
@@ -275,11 +283,14 @@ class Session:
         caller does not stop the work.
 
         Raises:
+            EventDamagedError, RowDamagedError: nothing runs, and nothing can: its past
+                is not what was written.
             StoreError: the store failed, so that the end could not be recorded.
         """
         outcome = await self._coordinator.wait(self.id)
         if outcome is not None and outcome.status != "idle":
             return outcome
+        await self._check_sound()
         return (await self.info()).outcome
 
     async def resume(self, accept: str | None = None) -> Outcome:
@@ -292,7 +303,9 @@ class Session:
 
         Raises:
             ContinuationChangedError: the accepted report is not the present one.
+            EventDamagedError, RowDamagedError: its past is not what was written.
         """
+        await self._check_sound()
         if accept is not None:
             current = await self.continuation()
             if current.digest != accept:
@@ -307,7 +320,9 @@ class Session:
         Raises:
             SessionNotFoundError: the session is gone.
             LocationNotFoundError: its directory is gone.
+            EventDamagedError: its past is not what was written.
         """
+        await self._check_sound()
         return await self._runner.continuation(self.id)
 
     async def interrupt(self, reason: str | None = None) -> bool:
@@ -322,15 +337,25 @@ class Session:
     # --- looking ------------------------------------------------------------------
 
     async def info(self) -> SessionInfo:
-        """Return the session's current description.
+        """Return the session's current description, with what is wrong with its past.
+
+        The first time in a process this reads all of the session's log.
 
         Raises:
             SessionNotFoundError: the session is gone.
+            EventDamagedError: not even its beginning can be read.
         """
+        damage = await self._log.damage(self.id, afresh=True)
         now = self._log.clock.now()
+        found = None if damage is None else Failure(damage.code, str(damage))
         return await self._log.read(
-            lambda rows: _info(rows, existing_session(rows, self.id), now)
+            lambda rows: _info(rows, existing_session(rows, self.id), now, found)
         )
+
+    async def _check_sound(self) -> None:
+        damage = await self._log.damage(self.id)
+        if damage is not None:
+            raise damage
 
     async def held_until(self) -> int | None:
         """Return until when a process holds the session, unless it renews its lease
@@ -380,7 +405,10 @@ class Session:
         Raises:
             CursorInvalidError: the cursor is not of this listing and order.
             SessionNotFoundError: the session is gone.
+            EventDamagedError: an event of this page is not what was written.
         """
+        # Rows that were lost are made anew by it. What is sound can be read anyway.
+        await self._log.damage(self.id)
         _check_limit(limit)
         place = _from_cursor(f"messages.{order}", cursor)
 
@@ -408,7 +436,9 @@ class Session:
 
         Raises:
             MessageNotFoundError: this session has none of this id.
+            EventDamagedError: an event that it is made of is not what was written.
         """
+        await self._log.damage(self.id)
 
         def find(rows: Reader) -> Message:
             existing_session(rows, self.id)
@@ -435,7 +465,12 @@ class Session:
         return await self._log.read(read)
 
     async def history(self) -> Sequence[Message]:
-        """Return the Session History that the next request would carry."""
+        """Return the Session History that the next request would carry.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+            EventDamagedError: its past is not what was written.
+        """
 
         def decode(rows: Reader) -> Sequence[Message]:
             existing_session(rows, self.id)
@@ -528,9 +563,16 @@ def _from_cursor(listing: str, cursor: str | None) -> int | None:
     raise CursorInvalidError("cursor", cursor, f"it is not a cursor of {listing}")
 
 
-def _info(rows: Reader, row: SessionRow, now: int) -> SessionInfo:
+def _info(
+    rows: Reader, row: SessionRow, now: int, damage: Failure | None = None
+) -> SessionInfo:
     status: Literal["running", "lost", "idle"] = "idle"
+    if not row.sound:
+        unfound = RowDamagedError("aggregate", row.id)
+        damage = Failure(unfound.code, str(unfound))
     if row.status == "running":
+        status = "lost"
+    if row.status == "running" and damage is None:
         held = ownership.held_until(rows, row.id, "", now) is not None
         status = "running" if held else "lost"
     reason = (
@@ -556,4 +598,5 @@ def _info(rows: Reader, row: SessionRow, now: int) -> SessionInfo:
             row.cache_read_tokens,
             row.cache_write_tokens,
         ),
+        damage=damage,
     )

@@ -16,7 +16,7 @@ from ..upkeep.rebuild import rebuild
 from ..upkeep.replay import ExportedEvent, Replay, Replayed, claim, release
 from ..upkeep.retention import Pruned, prune
 from ..upkeep.verification import Repaired, Verified, repair, verify
-from ..values.errors import SessionBusyError
+from ..values.errors import RowDamagedError, SessionBusyError
 from ..values.events import Retention
 from ..values.ids import SessionId
 
@@ -178,4 +178,7 @@ def _all_names(rows: Reader) -> list[str]:
 
 
 def _has_log(rows: Reader, name: str) -> bool:
-    return rows.head(name) is not None or bool(rows.events(name, limit=1))
+    try:
+        return rows.head(name) is not None or bool(rows.events(name, limit=1))
+    except RowDamagedError:
+        return True

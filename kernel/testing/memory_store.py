@@ -31,6 +31,7 @@ from ..ports import (
     MessageRow,
     Reader,
     RequestRow,
+    RowCounts,
     SessionRow,
     Store,
     Transaction,
@@ -130,6 +131,15 @@ class MemoryReader(Reader):
             if place > after
         )
         return found[: max(limit, 0)]
+
+    def counts(self, session_id: str) -> RowCounts:
+        inputs = [
+            row for row in self._now().inputs.values() if row.session_id == session_id
+        ]
+        pending = sum(row.state == "pending" for row in inputs)
+        messages = len(self._messages_of(session_id))
+        admissions = sum(key[0] == session_id for key in self._now().admissions)
+        return RowCounts(messages, pending, len(inputs) - pending, admissions)
 
     def session(self, session_id: str) -> SessionRow | None:
         return self._now().sessions.get(session_id)
@@ -336,6 +346,15 @@ class MemoryTransaction(MemoryReader, Transaction):
         before = log[index]
         self._undo.append(lambda: log.__setitem__(index, before))
         log[index] = record
+
+    def mend_head(self, session_id: str, seq: int, hash: bytes) -> None:
+        state = self._now()
+        self._enter(session_id)
+        head = attrs.evolve(state.heads[session_id], seq=seq, hash=hash)
+        self._put(state.heads, session_id, head)
+        lease = state.leases.get(session_id)
+        fence = 1 if lease is None else lease.fence + 1
+        self._put(state.leases, session_id, LeaseRow(session_id, None, fence, 0))
 
     def set_aside(self, records: Sequence[EventRecord]) -> None:
         state = self._now()

@@ -5,8 +5,8 @@ see the old rows or the new ones. Operational rows (admissions, leases, approval
 not derived and not touched.
 """
 
-from ..log.commit import UnreadableEvent, events_between
 from ..log.projector import Projection
+from ..log.reading import UnreadableEvent, events_between
 from ..ports import Transaction
 from ..values.errors import (
     EventDamagedError,

@@ -21,10 +21,12 @@ from typing import Any
 from attrs import evolve, frozen
 
 from ..log.chain import Chain, payload_of
-from ..log.commit import PAGE, EventLog, LogTransaction
+from ..log.commit import EventLog, LogTransaction
+from ..log.mending import remember
+from ..log.reading import PAGE
 from ..log.reduction import is_reduced, seal
 from ..log.tail import Following
-from ..ports import AdmissionRow, EventRecord, Reader
+from ..ports import EventRecord, Reader
 from ..values.codec import check_depth, dumps, from_json, loads, to_json
 from ..values.errors import (
     EventAggregateError,
@@ -46,7 +48,6 @@ from ..values.events import (
     encode_event,
 )
 from ..values.ids import check_caller_id
-from ..values.prompt import AdmittedPrompt, prompt_digest
 from ..values.tool import Json
 
 ENVELOPE = ("session_id", "seq", "kind", "version", "created")
@@ -305,9 +306,9 @@ class Replay:
         if fresh:
             tx.check_idle(self.session_id)
             tx.accept(fresh, events)
-            for record, event in zip(fresh, events, strict=True):
-                if isinstance(event, PromptAdmitted) and record.digest is None:
-                    _remember_key(tx, event)
+            for event in events:
+                if isinstance(event, PromptAdmitted):
+                    remember(tx.rows, event)
             if self._owner is not None and head.owner is None:
                 tx.rows.set_owner(self.session_id, self._owner)
         return Replayed(self.session_id, len(fresh), tx.head(self.session_id).seq)
@@ -384,28 +385,6 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "hash": (str, type(None)),
     "digest": (str, type(None)),
 }
-
-
-def _remember_key(tx: LogTransaction, event: PromptAdmitted) -> None:
-    if event.key is None or tx.rows.admission(event.session_id, event.key):
-        return
-    receipt = AdmittedPrompt(
-        id=event.input_id,
-        session_id=event.session_id,
-        key=event.key,
-        delivery=event.delivery,
-        cursor=event.seq,
-        created=event.created,
-    )
-    tx.rows.put_admission(
-        AdmissionRow(
-            event.session_id,
-            event.key,
-            prompt_digest(dumps(to_json(event.prompt))),
-            event.delivery,
-            dumps(to_json(receipt)),
-        )
-    )
 
 
 # --- ownership --------------------------------------------------------------------

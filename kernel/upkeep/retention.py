@@ -21,7 +21,8 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from ..log.commit import PAGE, LogTransaction
+from ..log.commit import LogTransaction
+from ..log.reading import PAGE
 from ..log.reduction import reduced
 from ..ports import Reader
 from ..values.errors import (

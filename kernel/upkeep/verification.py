@@ -10,19 +10,31 @@ repair is an event of its own behind them: no number is given out twice, every c
 stays good (law storage.3), and whoever tails the store in commit order learns of it.
 Then the projections are rebuilt: the session goes on from its last sound event.
 
-Admissions stay, as always: a prompt that was set aside is known by its key, but the
-session has lost it; ``events_set_aside`` says what there was.
+Admissions stay, as always. A prompt that was set aside while it waited, and can still
+be read, is admitted once more, under its own id. One that the model had seen is lost to
+the session, though known by its key; ``events_set_aside`` says what there was.
 """
 
-from attrs import frozen
+import contextlib
+from collections.abc import Sequence
 
-from ..log.chain import Chain
-from ..log.commit import PAGE, LogTransaction
+from attrs import evolve, frozen
+
+from ..log.chain import Chain, payload_of
+from ..log.commit import LogTransaction
+from ..log.mending import mend
+from ..log.reading import PAGE, event_of
+from ..log.soundness import wrong_end
 from ..ports import EventRecord, Head, Reader
-from ..values.errors import EventDamagedError, SessionNotFoundError
+from ..values.errors import EventDamagedError, RowDamagedError, SessionNotFoundError
 from ..values.events import (
     NO_HASH,
+    Event,
     EventSetAside,
+    PromptAdmitted,
+    PromptPromoted,
+    PromptWithdrawn,
+    SessionCreated,
     SessionRepaired,
     chain_hash,
     encode_event,
@@ -30,7 +42,6 @@ from ..values.events import (
 )
 from ..values.ids import SessionId
 from ..values.tool import Failure
-from .rebuild import rebuild
 
 MOST_MISSING = 10_000
 """How many lost events in a row are taken for lost events. A number further away is
@@ -67,22 +78,27 @@ def verify(rows: Reader, session_id: str) -> Verified:
         SessionNotFoundError: there is no such session.
         StoreDamagedError: the medium cannot be read.
     """
-    head = rows.head(session_id)
-    chain, removed, problem = Chain(session_id), 0, None
-    page = rows.events(session_id, limit=PAGE)
-    if head is None and not page:
+    head, lost = _head(rows, session_id)
+    if head is None and lost is None and not rows.events(session_id, limit=1):
         raise SessionNotFoundError(session_id)
-    while problem is None:
-        for record in page:
-            problem = chain.problem(record)
-            if problem is not None:
-                break
-            removed += record.digest is not None
-        if len(page) < PAGE:
-            break
-        page = rows.events(session_id, after=chain.seq, limit=PAGE)
-    if problem is None:
-        problem = _wrong_end(chain, head)
+    return _walked(rows, session_id, head, lost)
+
+
+def _walked(
+    rows: Reader, session_id: str, head: Head | None, lost: str | None
+) -> Verified:
+    chain, removed = Chain(session_id), 0
+
+    def count(record: EventRecord) -> None:
+        nonlocal removed
+        removed += record.digest is not None
+
+    # What stands past the end is of no log: it came there from elsewhere.
+    problem = chain.walk(rows, None if head is None else head.seq, count)
+    problem = problem or lost or wrong_end(chain, head)
+    if problem is not None and chain.seq >= (-1 if head is None else head.seq):
+        # The end is not what it is said to be: as far as there are sound ones, then.
+        problem = chain.walk(rows, None, count) or lost or wrong_end(chain, head)
     return Verified(
         session_id=session_id,
         events=chain.seq + 1,
@@ -94,14 +110,12 @@ def verify(rows: Reader, session_id: str) -> Verified:
     )
 
 
-def _wrong_end(chain: Chain, head: Head | None) -> str | None:
-    if head is None:
-        return f"the log ends at {chain.seq}, and nothing says so"
-    if head.seq != chain.seq:
-        return f"the log was recorded to end at {head.seq}, and ends at {chain.seq}"
-    if head.hash != chain.hash:
-        return "the log was recorded to end with another hash"
-    return None
+def _head(rows: Reader, session_id: str) -> tuple[Head | None, str | None]:
+    """Return where a log is said to end, or why that cannot be said."""
+    try:
+        return rows.head(session_id), None
+    except RowDamagedError:
+        return None, "what is stored of where the log ends is not what was written"
 
 
 @frozen
@@ -113,10 +127,15 @@ class Repaired:
     """How many events were taken out of the log."""
     seq: int
     """Where the log ends now."""
+    admitted: int = 0
+    """How many prompts that waited were admitted again, so that none is lost."""
 
 
 def repair(tx: LogTransaction, session_id: str) -> Repaired:
     """Set aside what follows the last sound event; a sound log is left as it is.
+
+    Where only what proves the events was damaged, and not what they say, nothing is
+    lost: the log is again what it was.
 
     Raises:
         SessionNotFoundError: there is no such session.
@@ -126,31 +145,91 @@ def repair(tx: LogTransaction, session_id: str) -> Repaired:
     found = verify(tx.rows, session_id)
     if found.first_bad is None:
         return Repaired(found, 0, found.last_sound)
-    tx.check_idle(session_id)
-    count, furthest = _rest(tx.rows, session_id, found.first_bad)
-    last = _end(tx.rows.head(session_id), found, count, furthest)
-    tx.rows.set_aside(_fillers(found, last, tx.now))
-    if found.last_sound >= 0:
-        rebuild(tx.rows, session_id)
+    head, lost = _head(tx.rows, session_id)
+    if lost is None and head is not None:
+        tx.check_idle(session_id)
     else:
-        tx.rows.clear_projections(session_id)
-    [event] = tx.append(
+        # Whoever executes it, if anybody still does, is fenced by this. The log may be
+        # found by it, and not before.
+        tx.rows.mend_head(session_id, found.last_sound, bytes.fromhex(found.hash))
+        found = _walked(tx.rows, session_id, None, lost)
+    first = found.last_sound + 1
+    rest = _rest(tx.rows, session_id, first)
+    whole = _proven(found, rest, head)
+    if whole is not None:
+        if head is None:
+            tx.rows.mend_head(session_id, found.last_sound, bytes.fromhex(found.hash))
+        if whole:
+            tx.rows.set_aside(whole)
+        mend(tx.rows, session_id)
+        return Repaired(found, 0, found.last_sound + len(whole))
+    furthest = max((one.seq for one in rest if type(one.seq) is int), default=-1)
+    last = _end(head, found, len(rest), furthest)
+    fillers = _fillers(found, last, tx.now, _beginning(tx.rows, found))
+    tx.rows.set_aside(fillers)
+    mend(tx.rows, session_id)
+    waiting = _waiting(rest)
+    made = tx.append(
         SessionRepaired(
             session_id=SessionId(session_id),
-            first=found.first_bad,
+            first=first,
             last=last,
             failure=Failure(EventDamagedError.code, found.problem or ""),
-        )
+        ),
+        *(waiting if tx.rows.session(session_id) else ()),
     )
-    return Repaired(found, count, event.seq)
+    return Repaired(found, len(rest), made[-1].seq, len(made) - 1)
 
 
-def _rest(rows: Reader, session_id: str, first: int) -> tuple[int, int]:
-    """Return how many events are stored from a number on, and the highest number."""
-    count, after = 0, first - 1
+def _proven(
+    found: Verified, rest: Sequence[EventRecord], head: Head | None
+) -> list[EventRecord] | None:
+    """Return the rest of a log with the hashes that it should have, if all that it says
+    is proven by a hash behind it: the last one's own, or the one that its end has."""
+    made: list[EventRecord] = []
+    previous = bytes.fromhex(found.hash)
+    for number, record in enumerate(rest, found.last_sound + 1):
+        payload = payload_of(record)
+        if payload is None or record.seq != number:
+            return None
+        previous = chain_hash(
+            previous,
+            record.session_id,
+            record.seq,
+            record.kind,
+            record.version,
+            record.created,
+            payload,
+        )
+        made.append(evolve(record, hash=previous, position=-1, problem=None))
+    if head is not None:
+        return made if (head.seq, head.hash) == (_last(found, made), previous) else None
+    return made if not rest or rest[-1].hash == previous else None
+
+
+def _last(found: Verified, made: Sequence[EventRecord]) -> int:
+    return found.last_sound + len(made)
+
+
+def _rest(rows: Reader, session_id: str, first: int) -> list[EventRecord]:
+    """Return what is stored from a number on."""
+    found: list[EventRecord] = []
+    after: int = first - 1
     while page := rows.events(session_id, after=after, limit=PAGE):
-        count, after = count + len(page), page[-1].seq
-    return count, after
+        found += page
+        after = page[-1].seq
+    return found
+
+
+def _waiting(rest: Sequence[EventRecord]) -> list[PromptAdmitted]:
+    """Return the prompts among these that wait, to be admitted once more."""
+    waiting: dict[str, PromptAdmitted] = {}
+    for event in (event_of(one) for one in rest if one.problem is None):
+        if isinstance(event, PromptAdmitted):
+            waiting[event.input_id] = evolve(event, seq=-1, created=0)
+        elif isinstance(event, PromptPromoted | PromptWithdrawn):
+            waiting.pop(event.input_id, None)
+    return list(waiting.values())
 
 
 def _end(head: Head | None, found: Verified, count: int, furthest: int) -> int:
@@ -162,12 +241,36 @@ def _end(head: Head | None, found: Verified, count: int, furthest: int) -> int:
     )
 
 
-def _fillers(found: Verified, last: int, now: int) -> list[EventRecord]:
+def _beginning(rows: Reader, found: Verified) -> Event:
+    """Return what stands for the first event that is set aside.
+
+    A log must begin with what its session is. Where just that is lost, the session's
+    row still says it, without the budget, which must be given anew.
+    """
+    session_id = SessionId(found.session_id)
+    row = None
+    if found.last_sound < 0:
+        with contextlib.suppress(RowDamagedError):
+            row = rows.session(session_id)
+    if row is None:
+        return EventSetAside(session_id=session_id)
+    return SessionCreated(
+        session_id=session_id,
+        directory=row.directory,
+        workspace=row.workspace,
+        title=row.title,
+        agent=row.agent,
+        model=row.model,
+        parent=row.parent,
+    )
+
+
+def _fillers(found: Verified, last: int, now: int, first: Event) -> list[EventRecord]:
     made: list[EventRecord] = []
-    filler = EventSetAside(session_id=SessionId(found.session_id))
-    data = encode_event(filler)
+    filler = first
     previous = bytes.fromhex(found.hash) if found.last_sound >= 0 else NO_HASH
     for seq in range(found.last_sound + 1, last + 1):
+        data = encode_event(filler)
         previous = chain_hash(
             previous,
             found.session_id,
@@ -182,4 +285,5 @@ def _fillers(found: Verified, last: int, now: int) -> list[EventRecord]:
                 found.session_id, seq, filler.kind, filler.version, now, data, previous
             )
         )
+        filler = EventSetAside(session_id=SessionId(found.session_id))
     return made

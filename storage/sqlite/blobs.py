@@ -1,24 +1,25 @@
 """Large values, each kept once under the SHA-256 of its bytes: the table ``blob``.
 
 Owns also which events hold which value, in the table ``hold``, and the end of a value
-that was held and is not any more.
+that was held and is not any more. A value that is not what its name says is none.
 """
 
 import hashlib
 
 from peewee import fn
 
+from .checks import checksum
 from .database import View
 from .tables import Blob, Hold, render, slot, slots
 
 _BLOB = render(Blob.select(Blob.data).where(Blob.digest == slot("digest")), "digest")
-_PUT_BLOB = render(
-    Blob.insert(slots(Blob)).on_conflict("IGNORE"),
-    "digest",
-    "data",
-)
+_PUT_BLOB = render(Blob.insert(slots(Blob)).on_conflict("REPLACE"), "digest", "data")
 _HOLD = render(
-    Hold.insert(slots(Hold)).on_conflict("IGNORE"), "aggregate", "seq", "digest"
+    Hold.insert(slots(Hold)).on_conflict("IGNORE"),
+    "aggregate",
+    "seq",
+    "digest",
+    "checksum",
 )
 _HELD = render(
     Hold.select(Hold.digest).where(
@@ -59,21 +60,30 @@ def kept(view: View, digest: str) -> bytes | None:
     """Return a value by its SHA-256 in hexadecimal, or None."""
     key = _key(digest)
     found = None if key is None else view.one(_BLOB, (key,))
-    return None if found is None else bytes(found[0])
+    if found is None or not isinstance(found[0], bytes):
+        return None
+    data: bytes = found[0]
+    return data if hashlib.sha256(data).digest() == key else None
 
 
 def keep(view: View, data: bytes) -> str:
     """Keep a value once, and return its SHA-256 in hexadecimal."""
     digest = hashlib.sha256(data)
-    view.write(_PUT_BLOB, (digest.digest(), data))
+    found = view.one(_BLOB, (digest.digest(),))
+    # What is there may have been changed since it was kept.
+    if found is None or found[0] != data:
+        view.write(_PUT_BLOB, (digest.digest(), data))
     return digest.hexdigest()
 
 
-def hold(view: View, aggregate: int | None, seq: int, digest: str) -> None:
+def hold(
+    view: View, session_id: str, aggregate: int | None, seq: int, digest: str
+) -> None:
     """Remember that an event needs a value. What is no digest names none."""
     key = _key(digest)
     if key is not None:
-        view.write(_HOLD, (aggregate, seq, key))
+        values = (aggregate, seq, key, checksum((session_id, seq, key)))
+        view.write(_HOLD, values)
 
 
 def let_go(view: View, aggregate: int | None, seq: int) -> int:

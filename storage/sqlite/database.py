@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 from dovetail.kernel.values.errors import (
     DovetailError,
     InvalidValueError,
+    RowDamagedError,
     StoreClosedError,
     StoreDamagedError,
     StoreError,
@@ -23,6 +24,8 @@ from dovetail.kernel.values.errors import (
     StoreLockedError,
     StoreReadOnlyError,
 )
+
+from .checks import is_sound
 
 APPLICATION_ID = 0x64766574
 """Marks our files: ``dvet``, in the header at byte 68."""
@@ -56,6 +59,8 @@ class Medium:
         # Absolute, because the working directory may change while it is open.
         self.path = None if path is None else path.absolute()
         self.wait = wait
+        self.warned: set[str] = set()
+        """What the log was told of already."""
         self.gone = False
         """Whether the file was removed or replaced since it was opened."""
         self._identity: tuple[int, int] | None = None
@@ -258,6 +263,37 @@ class View:
             raise self.spoil(self._medium.failure(error)) from error
         except UnicodeEncodeError:
             return []
+
+    def checked(
+        self, table: str, session_id: str, sql: str, parameters: Parameters
+    ) -> tuple[Any, ...] | None:
+        """Return the first row, which ends with its checksum, without that; or None.
+
+        Raises:
+            RowDamagedError: it is not what was written for this session.
+        """
+        found = self.one(sql, parameters)
+        if found is None:
+            return None
+        if not is_sound(session_id, found):
+            raise self.damaged(table, session_id)
+        return found[:-1]
+
+    def all_checked(
+        self, table: str, session_id: str, sql: str, parameters: Parameters
+    ) -> list[tuple[Any, ...]]:
+        """Return every row, as ``checked`` does the first."""
+        found = self.all(sql, parameters)
+        if not all(is_sound(session_id, row) for row in found):
+            raise self.damaged(table, session_id)
+        return [row[:-1] for row in found]
+
+    def damaged(self, table: str, session_id: str) -> RowDamagedError:
+        """Return what to tell of a row that is not what was written.
+
+        The transaction goes on: whoever mends the row does so in it.
+        """
+        return RowDamagedError(table, session_id, self._medium.name)
 
     def write(self, sql: str, parameters: Parameters) -> sqlite3.Cursor:
         """Run a statement that changes rows.

@@ -2,11 +2,14 @@
 
 from dovetail.kernel.ports import EpochRow
 
+from .checks import summed
 from .event_store import AGGREGATE_OF, EventReads, EventWrites
 from .tables import Epoch, render, upsert
 
 _EPOCH = render(
-    Epoch.select(Epoch.seq, Epoch.updated_seq).where(Epoch.aggregate == AGGREGATE_OF),
+    Epoch.select(Epoch.seq, Epoch.updated_seq, Epoch.checksum).where(
+        Epoch.aggregate == AGGREGATE_OF
+    ),
     "session_id",
 )
 _PUT_EPOCH = upsert(Epoch, "aggregate")
@@ -16,7 +19,7 @@ class EpochReads(EventReads):
     """Reading epochs."""
 
     def epoch(self, session_id: str) -> EpochRow | None:
-        found = self.one(_EPOCH, (session_id,))
+        found = self.checked("epoch", session_id, _EPOCH, (session_id,))
         return EpochRow(session_id, *found) if found else None
 
 
@@ -24,5 +27,5 @@ class EpochWrites(EventWrites, EpochReads):
     """Writing epochs."""
 
     def put_epoch(self, row: EpochRow) -> None:
-        values = (self.aggregate(row.session_id), row.seq, row.updated_seq)
-        self.write(_PUT_EPOCH, values)
+        values = summed(row.session_id, row.seq, row.updated_seq)
+        self.write(_PUT_EPOCH, (self.aggregate(row.session_id), *values))

@@ -14,29 +14,28 @@ from dovetail.kernel.values.errors import (
     EventAggregateError,
     EventDivergedError,
     EventGapError,
+    RowDamagedError,
 )
 from dovetail.kernel.values.events import NO_HASH
 from peewee import SQL, fn
 
 from .blobs import hold, keep, kept, let_go
+from .checks import checksum, event_checksum
 from .database import MAX_INTEGER, Medium, View, bounded
 from .large_values import is_shrunk, restore, shrink
 from .tables import Aggregate, Event, SetAside, insertion, render, slot, slots
+
+CHANGED = "what is stored of it is not what was written"
 
 AGGREGATE_OF = Aggregate.select(Aggregate.id).where(
     Aggregate.session_id == slot("session_id")
 )
 """For other modules: the key of a session, as a part of a larger query."""
 
-_CONTENT = (
-    Event.seq,
-    Event.kind,
-    Event.version,
-    Event.created,
-    Event.data,
-    Event.hash,
-    Event.digest,
-    Event.position,
+_FACT = (Event.seq, Event.kind, Event.version, Event.created, Event.data)
+_CONTENT = (*_FACT, Event.hash, Event.digest, Event.position)
+_HEAD_OF = Aggregate.select(Aggregate.seq).where(
+    Aggregate.session_id == slot("session_id")
 )
 
 _PLACE = render(
@@ -46,7 +45,7 @@ _PLACE = render(
     "session_id",
 )
 _EVENTS = render(
-    Event.select(*_CONTENT)
+    Event.select(*_CONTENT, Event.checksum)
     .where(
         Event.aggregate == AGGREGATE_OF,
         Event.seq > slot("after"),
@@ -59,22 +58,25 @@ _EVENTS = render(
     "upto",
     "limit",
 )
+# What stands past the end of a log is not of it: it came there from elsewhere.
 _FACTS = render(
-    Event.select(Event.seq, Event.kind, Event.version, Event.created, Event.data)
+    Event.select(*_FACT, Event.checksum)
     .where(
         Event.aggregate == AGGREGATE_OF,
         Event.seq > slot("after"),
         Event.seq <= slot("upto"),
+        Event.seq <= _HEAD_OF,
     )
     .order_by(Event.seq)
     .limit(slot("limit")),
     "session_id",
     "after",
     "upto",
+    "session_id",
     "limit",
 )
 _ALL_EVENTS = render(
-    Event.select(Aggregate.session_id, *_CONTENT)
+    Event.select(Aggregate.session_id, *_CONTENT, Event.checksum)
     .join(Aggregate, on=(Event.aggregate == Aggregate.id))
     .where(Event.position > slot("after"))
     .order_by(Event.position)
@@ -109,20 +111,21 @@ _SET_ASIDE = render(
 _DAMAGED = (Event.aggregate == slot("aggregate")) & (
     (Event.seq >= slot("first")) | (Event.seq < SQL("0"))
 )
+_ASIDE = (
+    SetAside.aggregate,
+    SetAside.seq,
+    SetAside.kind,
+    SetAside.version,
+    SetAside.created,
+    SetAside.data,
+    SetAside.hash,
+    SetAside.digest,
+    SetAside.position,
+)
 _KEEP_ASIDE = render(
     SetAside.insert_from(
         Event.select(Event.aggregate, *_CONTENT).where(_DAMAGED).order_by(Event.seq),
-        (
-            SetAside.aggregate,
-            SetAside.seq,
-            SetAside.kind,
-            SetAside.version,
-            SetAside.created,
-            SetAside.data,
-            SetAside.hash,
-            SetAside.digest,
-            SetAside.position,
-        ),
+        _ASIDE,
     ),
     "aggregate",
     "first",
@@ -137,43 +140,69 @@ _LAST_BEFORE = render(
     "aggregate",
     "first",
 )
-_DATA_SIZE = render(
-    Event.select(fn.LENGTH(Event.data)).where(
-        Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
-    ),
-    "aggregate",
-    "seq",
-)
 _REMOVE_DATA = render(
-    Event.update({Event.data: slot("data"), Event.digest: slot("digest")}).where(
-        Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
-    ),
+    Event.update(
+        {
+            Event.data: slot("data"),
+            Event.digest: slot("digest"),
+            Event.checksum: slot("checksum"),
+        }
+    ).where(Event.aggregate == slot("aggregate"), Event.seq == slot("seq")),
     "data",
     "digest",
+    "checksum",
     "aggregate",
     "seq",
 )
-_ADD_AGGREGATE = insertion(Aggregate, "id", "owner", "worker", "fence", "expires")
+_LAST_AGGREGATE = render(Aggregate.select(fn.MAX(Aggregate.id)))
+_ADD_AGGREGATE = insertion(Aggregate)
 _ADD_EVENT = insertion(Event)
 _LAST_POSITIONS = render(
     Event.select(fn.MAX(Event.position)).union_all(
         SetAside.select(fn.MAX(SetAside.position))
     )
 )
-_MOVE_HEAD = render(
-    Aggregate.update({Aggregate.seq: slot("seq"), Aggregate.hash: slot("hash")}).where(
-        Aggregate.id == slot("id")
-    ),
-    "seq",
-    "hash",
+_PLACED = slots(Aggregate, "id", "session_id")
+_PUT_PLACE = render(
+    Aggregate.update(_PLACED).where(Aggregate.id == slot("id")),
+    *[one.name for one in _PLACED],
     "id",
 )
-_SET_OWNER = render(
-    Aggregate.update({Aggregate.owner: slot("owner")}).where(
-        Aggregate.id == slot("id")
-    ),
-    "owner",
+_NUMBER_PLACE = render(
+    Aggregate.update({Aggregate.id: slot("new")}).where(Aggregate.id == slot("id")),
+    "new",
     "id",
+)
+# Numbers that events have and no session.
+_ORPHANS = render(
+    Event.select(Event.aggregate)
+    .distinct()
+    .where(Event.aggregate.not_in(Aggregate.select(Aggregate.id)))
+)
+# Who stands where the next event goes came from elsewhere, if it is not sound.
+_OCCUPANT = render(
+    Event.select(*_FACT, Event.checksum).where(
+        Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
+    ),
+    "aggregate",
+    "seq",
+)
+_ONE_ASIDE = render(
+    SetAside.insert_from(
+        Event.select(Event.aggregate, *_CONTENT).where(
+            Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
+        ),
+        _ASIDE,
+    ),
+    "aggregate",
+    "seq",
+)
+_TAKE_ONE_OUT = render(
+    Event.delete().where(
+        Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
+    ),
+    "aggregate",
+    "seq",
 )
 
 
@@ -186,16 +215,27 @@ class Place(NamedTuple):
     owner: str | None = None
     worker: str | None = None
     fence: int | None = None
-    expires: int = 0
+    expires: int | None = None
 
 
 class EventReads(View):
     """Reading the log."""
 
     def place(self, session_id: str) -> Place | None:
-        """Return the place of a session, or None where it has none yet."""
-        found = self.one(_PLACE, (session_id,))
+        """Return the place of a session, or None where it has none yet.
+
+        Raises:
+            RowDamagedError: what is stored of it is not what was written.
+        """
+        found = self.checked("aggregate", session_id, _PLACE, (session_id,))
         return None if found is None else Place._make(found)
+
+    def has_sound_place(self, session_id: str) -> bool:
+        """Return whether the session can be found at all by this id."""
+        try:
+            return self.place(session_id) is not None
+        except RowDamagedError:
+            return False
 
     def head(self, session_id: str) -> Head | None:
         found = self.place(session_id)
@@ -215,8 +255,8 @@ class EventReads(View):
     ) -> Sequence[EventRecord]:
         last = MAX_INTEGER if upto is None else bounded(upto)
         values = (session_id, bounded(after), last, max(0, bounded(limit)))
-        rows = self._whole(self.all(_EVENTS, values), 4)
-        return [EventRecord(session_id, *row) for row in rows]
+        rows = self.all(_EVENTS, values)
+        return [self._record(session_id, row) for row in rows]
 
     def facts(
         self,
@@ -226,33 +266,71 @@ class EventReads(View):
         upto: int | None = None,
     ) -> Sequence[StoredFact]:
         last = MAX_INTEGER if upto is None else bounded(upto)
-        values = (session_id, bounded(after), last, max(0, bounded(limit)))
-        facts: Sequence[Any] = self._whole(self.all(_FACTS, values), 4)
-        return facts
+        values = (session_id, bounded(after), last, session_id, max(0, bounded(limit)))
+        return [self._fact(session_id, row) for row in self.all(_FACTS, values)]
 
     def all_events(self, after: int = -1, limit: int = 512) -> Sequence[EventRecord]:
         values = (bounded(after), max(0, bounded(limit)))
-        rows = self._whole(self.all(_ALL_EVENTS, values), 5)
-        return [EventRecord(*row) for row in rows]
-
-    def _whole(
-        self, rows: Sequence[tuple[Any, ...]], column: int
-    ) -> Sequence[tuple[Any, ...]]:
-        """Return rows with the long texts of their data put back."""
-        if not any(is_shrunk(row[column]) for row in rows):
-            return rows
         return [
-            (
-                *row[:column],
-                restore(row[column], partial(kept, self)),
-                *row[column + 1 :],
-            )
-            for row in rows
+            self._record(session_id, row)
+            for session_id, *row in self.all(_ALL_EVENTS, values)
         ]
 
+    def _fact(self, session_id: str, row: Sequence[Any]) -> StoredFact:
+        """Return what an event says, with the long texts of its data put back."""
+        seq, kind, version, created = row[:4]
+        return (seq, kind, version, created, *self._data(session_id, row, row[5]))
+
+    def _data(
+        self, session_id: str, row: Sequence[Any], checksum: object
+    ) -> tuple[bytes, str | None]:
+        seq, kind, version, created, data = row[:5]
+        try:
+            found = event_checksum(session_id, seq, kind, version, created, data)
+        except TypeError:
+            return b"", CHANGED
+        if found != checksum:
+            return data, CHANGED
+        # Where a text of it is lost, what is left is no JSON, and told as such.
+        return self._restored(data), None
+
+    def _record(self, session_id: str, row: Sequence[Any]) -> EventRecord:
+        seq, kind, version, created, _, hash, digest, position, checksum = row
+        data, problem = self._data(session_id, row, checksum)
+        if not isinstance(hash, bytes) or not isinstance(digest, bytes | None):
+            hash, digest, problem = b"", None, problem or CHANGED
+        return EventRecord(
+            session_id,
+            seq,
+            kind,
+            version,
+            created,
+            data,
+            hash,
+            digest,
+            position,
+            problem,
+        )
+
     def events_set_aside(self, session_id: str) -> Sequence[EventRecord]:
-        found = self._whole(self.all(_SET_ASIDE, (session_id,)), 4)
-        return [EventRecord(session_id, *row) for row in found]
+        found = self.all(_SET_ASIDE, (session_id,))
+        return [
+            EventRecord(
+                session_id,
+                seq,
+                kind,
+                version,
+                created,
+                self._restored(data),
+                hash,
+                digest,
+                position,
+            )
+            for seq, kind, version, created, data, hash, digest, position in found
+        ]
+
+    def _restored(self, data: bytes) -> bytes:
+        return restore(data, partial(kept, self)) if is_shrunk(data) else data
 
     def logs(self, after: int = -1, limit: int = 512) -> Sequence[tuple[int, str]]:
         found = self.all(_LOGS, (bounded(after), max(0, bounded(limit))))
@@ -294,7 +372,7 @@ class EventWrites(EventReads):
             aggregate = self._add_place(session_id, last.seq, last.hash)
         else:
             aggregate = found.id
-            self._move_head(found, last)
+            self.change_place(session_id, seq=last.seq, hash=last.hash)
         for record in records:
             self._add(aggregate, record)
 
@@ -302,26 +380,60 @@ class EventWrites(EventReads):
         """See ``Transaction.set_owner``. A log can be claimed while it is empty."""
         if owner is None and self.known(session_id) is None:
             return
-        self.write(_SET_OWNER, (owner, self.aggregate(session_id)))
-        self.changed(session_id, owner=owner)
+        self.aggregate(session_id)
+        self.change_place(session_id, owner=owner)
 
     def remove_data(self, records: Sequence[EventRecord]) -> int:
         """See ``Transaction.remove_data``."""
         freed = 0
         for record in records:
             aggregate = self.known(record.session_id)
-            before = self.one(_DATA_SIZE, (aggregate, record.seq))
+            before = self.one(_OCCUPANT, (aggregate, record.seq))
             if before is None:
                 continue
-            values = (record.data, record.digest, aggregate, record.seq)
+            seq, kind, version, created, data, _ = before
+            sum = event_checksum(
+                record.session_id, seq, kind, version, created, record.data
+            )
+            values = (record.data, record.digest, sum, aggregate, record.seq)
             self.write(_REMOVE_DATA, values)
-            freed += before[0] - len(record.data)
+            freed += len(data) - len(record.data)
             freed += let_go(self, aggregate, record.seq)
         return freed
 
     def hold_blob(self, session_id: str, seq: int, digest: str) -> None:
         """See ``Transaction.hold_blob``."""
-        hold(self, self.aggregate(session_id), seq, digest)
+        hold(self, session_id, self.aggregate(session_id), seq, digest)
+
+    def mend_head(self, session_id: str, seq: int, hash: bytes) -> None:
+        """See ``Transaction.mend_head``."""
+        found = self.one(_PLACE, (session_id,))
+        if found is None:
+            self._add_place(session_id, seq, hash)
+            return
+        *raw, checksum = found
+        id, owner = self._what_it_was(session_id, Place(*raw), seq, hash, checksum)
+        if id != raw[0]:
+            self.write(_NUMBER_PLACE, (id, raw[0]))
+        fence = raw[5]
+        fence = fence + 1 if isinstance(fence, int) and 0 <= fence < 2**62 else 1
+        self._put_place(session_id, Place(id, seq, hash, owner, None, fence, 0))
+
+    def _what_it_was(
+        self, session_id: str, raw: Place, seq: int, hash: bytes, checksum: object
+    ) -> tuple[int, str | None]:
+        """Return the key and the owner of a damaged place.
+
+        Of what they may have been, what fits the sum; else, what is there.
+        """
+        orphans = [row[0] for row in self.all(_ORPHANS, ())]
+        for id in (raw.id, *orphans):
+            for owner in (raw.owner, None):
+                for place in (raw, raw._replace(seq=seq, hash=hash)):
+                    tried = place._replace(id=id, owner=owner)
+                    if _place_sum(session_id, tried) == checksum:
+                        return id, owner
+        return raw.id, raw.owner if isinstance(raw.owner, str) else None
 
     def set_aside(self, records: Sequence[EventRecord]) -> None:
         """See ``Transaction.set_aside``."""
@@ -340,7 +452,7 @@ class EventWrites(EventReads):
         given = [position or 0 for (position,) in self.all(_LAST_POSITIONS, ())]
         for position, record in enumerate(records, max(given) + 1):
             self._add(aggregate, record, position)
-        self._move_head(found, records[-1])
+        self.change_place(session_id, seq=records[-1].seq, hash=records[-1].hash)
 
     def known(self, session_id: str) -> int | None:
         """Return the key of a session, or None where it has none yet."""
@@ -353,24 +465,29 @@ class EventWrites(EventReads):
         return self._add_place(session_id, -1, NO_HASH) if found is None else found
 
     def _add_place(self, session_id: str, seq: int, hash: bytes) -> int:
-        made = self.write(_ADD_AGGREGATE, (session_id, seq, hash)).lastrowid
-        assert made is not None
-        self._places[session_id] = Place(made, seq, hash)
-        return made
+        # As SQLite would number it; the number is part of what is summed.
+        last = self.one(_LAST_AGGREGATE, ())
+        place = Place(((last and last[0]) or 0) + 1, seq, hash)
+        values = (place.id, session_id, *place[1:], _place_sum(session_id, place))
+        self.write(_ADD_AGGREGATE, values)
+        self._places[session_id] = place
+        return place.id
 
-    def changed(self, session_id: str, **columns: Any) -> None:
-        """Remember what was written of a session's place, beside its key."""
-        self._places[session_id] = self._places[session_id]._replace(**columns)
+    def change_place(self, session_id: str, **columns: Any) -> None:
+        """Write something of a session's place, beside its key."""
+        found = self.place(session_id)
+        assert found is not None
+        self._put_place(session_id, found._replace(**columns))
 
-    def _move_head(self, place: Place, last: EventRecord) -> None:
-        self.write(_MOVE_HEAD, (last.seq, last.hash, place.id))
-        moved = Place(place.id, last.seq, last.hash, *place[3:])
-        self._places[last.session_id] = moved
+    def _put_place(self, session_id: str, place: Place) -> None:
+        self.write(_PUT_PLACE, (*place[1:], _place_sum(session_id, place), place.id))
+        self._places[session_id] = place
 
     def _add(
         self, aggregate: int | None, record: EventRecord, position: int | None = None
     ) -> None:
         parts: list[str] = []
+        data = shrink(record.data, partial(self._keep, parts))
         values = (
             position,
             aggregate,
@@ -378,23 +495,38 @@ class EventWrites(EventReads):
             record.kind,
             record.version,
             record.created,
-            shrink(record.data, partial(self._keep, parts)),
+            data,
             record.hash,
             record.digest,
+            _sum(record, data),
         )
         try:
             self.write(_ADD_EVENT, values)
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
                 raise
-            # Part of this append may be written: the transaction must not go on.
-            raise self.spoil(
-                EventDivergedError(
-                    record.session_id, record.seq, "it is stored already, past the head"
-                )
-            ) from error
+            if not self._clear(aggregate, record):
+                # Part of this append may be written: the transaction must not go on.
+                raise self.spoil(
+                    EventDivergedError(
+                        record.session_id,
+                        record.seq,
+                        "it is stored already, past the head",
+                    )
+                ) from error
+            self.write(_ADD_EVENT, values)
         for digest in parts:
-            hold(self, aggregate, record.seq, digest)
+            hold(self, record.session_id, aggregate, record.seq, digest)
+
+    def _clear(self, aggregate: int | None, record: EventRecord) -> bool:
+        """Set aside what is no event of this log from where one goes; say if it was."""
+        place = (aggregate, record.seq)
+        found = self.one(_OCCUPANT, place)
+        if found is None or self._data(record.session_id, found, found[5])[1] is None:
+            return False
+        self.write(_ONE_ASIDE, place)
+        self.write(_TAKE_ONE_OUT, place)
+        return True
 
     def _keep(self, parts: list[str], data: bytes) -> str:
         digest = keep(self, data)
@@ -410,3 +542,13 @@ def _check_numbers(records: Sequence[EventRecord], session_id: str, first: int) 
             )
         if record.seq != number:
             raise EventGapError(session_id, record.seq, f"the next event is {number}")
+
+
+def _sum(record: EventRecord, data: bytes) -> int:
+    return event_checksum(
+        record.session_id, record.seq, record.kind, record.version, record.created, data
+    )
+
+
+def _place_sum(session_id: str, place: Place) -> int:
+    return checksum((session_id, *place))

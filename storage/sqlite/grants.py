@@ -1,10 +1,16 @@
-"""Saved approvals: the operational table ``approval``. Knows nothing of matching."""
+"""Saved approvals: the operational table ``approval``. Knows nothing of matching.
 
+An approval that is not what was saved allows nothing: it is left out, and the log says
+so.
+"""
+
+import logging
 from collections.abc import Sequence
 
 import attrs
 from dovetail.kernel.ports import ApprovalRow
 
+from .checks import is_sound, summed
 from .database import View
 from .tables import Approval, render, slot, slots, upsert
 
@@ -17,19 +23,32 @@ _APPROVALS = render(
 _PUT_APPROVAL = upsert(Approval, "id", omit="number")
 _DELETE_APPROVAL = render(Approval.delete().where(Approval.id == slot("id")), "id")
 
+_log = logging.getLogger("dovetail.storage")
+
 
 class GrantReads(View):
     """Reading saved approvals."""
 
     def approvals(self, directory: str) -> Sequence[ApprovalRow]:
-        return [ApprovalRow(*row) for row in self.all(_APPROVALS, (directory,))]
+        found = self.all(_APPROVALS, (directory,))
+        sound = [row for row in found if is_sound("", row)]
+        if len(sound) < len(found) and directory not in self._medium.warned:
+            self._medium.warned.add(directory)
+            _log.warning(
+                "%d saved approvals of %r in %s are not what was saved; they allow "
+                "nothing",
+                len(found) - len(sound),
+                directory,
+                self._medium.name,
+            )
+        return [ApprovalRow(*row[:-1]) for row in sound]
 
 
 class GrantWrites(GrantReads):
     """Writing saved approvals."""
 
     def put_approval(self, row: ApprovalRow) -> None:
-        self.write(_PUT_APPROVAL, attrs.astuple(row, recurse=False))
+        self.write(_PUT_APPROVAL, summed("", *attrs.astuple(row, recurse=False)))
 
     def delete_approval(self, approval_id: str) -> bool:
         return self.write(_DELETE_APPROVAL, (approval_id,)).rowcount > 0

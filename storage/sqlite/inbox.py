@@ -2,33 +2,38 @@
 
 Owns the table ``input`` and, in the table ``work``, the inputs that wait, which are
 projections; and the table ``admission``, which is operational: there is no statement
-here that changes or deletes one (laws inbox.3 and storage.3). Knows nothing of prompts
-or of what promotion means.
+here that changes or deletes one that is sound (laws inbox.3 and storage.3). Knows
+nothing of prompts or of what promotion means.
 """
 
 import sqlite3
 from collections.abc import Sequence
 
 from dovetail.kernel.ports import AdmissionRow, InputRow
-from dovetail.kernel.values.errors import ConflictError
+from dovetail.kernel.values.errors import ConflictError, RowDamagedError
 from dovetail.kernel.values.prompt import Delivery
 from peewee import SQL
 
+from .checks import Row, summed
 from .event_store import AGGREGATE_OF, EventReads, EventWrites
-from .tables import Admission, Input, Work, insertion, render, slot, slots, upsert
+from .tables import (
+    Admission,
+    Input,
+    Work,
+    insertion,
+    render,
+    replacement,
+    slot,
+    slots,
+    upsert,
+)
 
 INPUT = "input"
 """What an input is in the table of work."""
 
-_WAITING = Work.select(
-    Work.id,
-    Work.seq,
-    Work.delivery,
-    SQL("'pending'"),
-    SQL("NULL"),
-    Work.created,
-    Work.key,
-).where(Work.aggregate == AGGREGATE_OF, Work.what == SQL(f"'{INPUT}'"))
+_WAITING = Work.select(*slots(Work, "aggregate")).where(
+    Work.aggregate == AGGREGATE_OF, Work.what == SQL(f"'{INPUT}'")
+)
 _WAITING_INPUT = render(_WAITING.where(Work.id == slot("id")), "session_id", "id")
 _SETTLED_INPUT = render(
     Input.select(*slots(Input, "aggregate")).where(
@@ -62,6 +67,12 @@ _ADMISSION = render(
     "key",
 )
 _ADD_ADMISSION = insertion(Admission)
+_MEND_ADMISSION = replacement(Admission)
+
+
+def _waiting(session_id: str, row: Row) -> InputRow:
+    _, id, seq, delivery, created, key = row
+    return InputRow(session_id, id, seq, delivery, "pending", None, created, key)
 
 
 class InboxReads(EventReads):
@@ -69,21 +80,26 @@ class InboxReads(EventReads):
 
     def input(self, session_id: str, input_id: str) -> InputRow | None:
         key = (session_id, input_id)
-        found = self.one(_WAITING_INPUT, key) or self.one(_SETTLED_INPUT, key)
+        found = self.checked("work", session_id, _WAITING_INPUT, key)
+        if found is not None:
+            return _waiting(session_id, found)
+        found = self.checked("input", session_id, _SETTLED_INPUT, key)
         return InputRow(session_id, *found) if found else None
 
     def pending_inputs(
         self, session_id: str, delivery: Delivery | None = None
     ) -> Sequence[InputRow]:
         found = (
-            self.all(_PENDING, (session_id,))
+            self.all_checked("work", session_id, _PENDING, (session_id,))
             if delivery is None
-            else self.all(_PENDING_OF, (session_id, delivery))
+            else self.all_checked(
+                "work", session_id, _PENDING_OF, (session_id, delivery)
+            )
         )
-        return [InputRow(session_id, *row) for row in found]
+        return [_waiting(session_id, row) for row in found]
 
     def admission(self, session_id: str, key: str) -> AdmissionRow | None:
-        found = self.one(_ADMISSION, (session_id, key))
+        found = self.checked("admission", session_id, _ADMISSION, (session_id, key))
         return AdmissionRow(session_id, *found) if found else None
 
 
@@ -93,12 +109,13 @@ class InboxWrites(EventWrites, InboxReads):
     def put_input(self, row: InputRow) -> None:
         aggregate = self.aggregate(row.session_id)
         if row.state == "pending":
-            waiting = (row.id, row.seq, row.delivery, row.created, row.key)
-            self.write(_PUT_WAITING, (aggregate, INPUT, *waiting))
+            waiting = (INPUT, row.id, row.seq, row.delivery, row.created, row.key)
+            values = summed(row.session_id, *waiting)
+            self.write(_PUT_WAITING, (aggregate, *values))
             return
         self.write(_END_WAITING, (aggregate, row.id))
-        values = (
-            aggregate,
+        values = summed(
+            row.session_id,
             row.id,
             row.seq,
             row.delivery,
@@ -107,7 +124,7 @@ class InboxWrites(EventWrites, InboxReads):
             row.created,
             row.key,
         )
-        self.write(_PUT_INPUT, values)
+        self.write(_PUT_INPUT, (aggregate, *values))
 
     def put_admission(self, row: AdmissionRow) -> None:
         """See ``Transaction.put_admission``.
@@ -115,18 +132,22 @@ class InboxWrites(EventWrites, InboxReads):
         Raises:
             ConflictError: the key is taken; the first admission stays as it is.
         """
-        values = (
-            self.aggregate(row.session_id),
-            row.key,
-            row.digest,
-            row.delivery,
-            row.receipt,
-        )
+        aggregate = self.aggregate(row.session_id)
+        sums = summed(row.session_id, row.key, row.digest, row.delivery, row.receipt)
+        values = (aggregate, *sums)
         try:
             self.write(_ADD_ADMISSION, values)
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
                 raise
-            raise ConflictError(
-                f"key {row.key!r} of session {row.session_id!r} is already admitted"
-            ) from error
+            if self._has_sound_admission(row.session_id, row.key):
+                raise ConflictError(
+                    f"key {row.key!r} of session {row.session_id!r} is already admitted"
+                ) from error
+            self.write(_MEND_ADMISSION, values)
+
+    def _has_sound_admission(self, session_id: str, key: str) -> bool:
+        try:
+            return self.admission(session_id, key) is not None
+        except RowDamagedError:
+            return False

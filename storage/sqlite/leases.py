@@ -6,21 +6,6 @@ Owns three columns of the table ``aggregate``. Operational: nothing derives them
 from dovetail.kernel.ports import LeaseRow
 
 from .event_store import EventReads, EventWrites
-from .tables import Aggregate, render, slot
-
-_PUT_LEASE = render(
-    Aggregate.update(
-        {
-            Aggregate.worker: slot("worker"),
-            Aggregate.fence: slot("fence"),
-            Aggregate.expires: slot("expires"),
-        }
-    ).where(Aggregate.id == slot("id")),
-    "worker",
-    "fence",
-    "expires",
-    "id",
-)
 
 
 class LeaseReads(EventReads):
@@ -30,7 +15,7 @@ class LeaseReads(EventReads):
         found = self.place(session_id)
         if found is None or found.fence is None:
             return None
-        return LeaseRow(session_id, found.worker, found.fence, found.expires)
+        return LeaseRow(session_id, found.worker, found.fence, found.expires or 0)
 
 
 class LeaseWrites(EventWrites, LeaseReads):
@@ -43,8 +28,7 @@ class LeaseWrites(EventWrites, LeaseReads):
                 f"the fence of session {row.session_id!r} is {current.fence} and "
                 f"cannot go down to {row.fence}"
             )
-        aggregate = self.aggregate(row.session_id)
-        self.write(_PUT_LEASE, (row.owner, row.fence, row.expires, aggregate))
-        self.changed(
+        self.aggregate(row.session_id)
+        self.change_place(
             row.session_id, worker=row.owner, fence=row.fence, expires=row.expires
         )

@@ -15,7 +15,7 @@ from dovetail.kernel.values.errors import (
 )
 
 from .database import LOG_SIZE, PAGE_SIZE, Medium, look
-from .migrations import Migration, migrate, pending
+from .migrations import Migration, check, migrate, pending
 
 
 def open_writer(medium: Medium, steps: Sequence[Migration]) -> sqlite3.Connection:
@@ -63,6 +63,7 @@ def _is_current(
     try:
         if pending(connection, medium, steps):
             return False
+        check(connection, medium, steps)
         mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
     except sqlite3.Error as error:
         connection.close()

@@ -8,17 +8,21 @@ rows follow from events.
 from collections.abc import Sequence
 from itertools import combinations
 from operator import attrgetter
+from typing import Any
 
 import attrs
-from dovetail.kernel.ports import MessageRow, RequestRow, SessionRow
+from dovetail.kernel.ports import MessageRow, RequestRow, RowCounts, SessionRow
 from peewee import JOIN, SQL, fn
 
+from .checks import Row, is_sound, summed
 from .database import MAX_INTEGER, bounded
 from .event_store import AGGREGATE_OF, EventReads, EventWrites
 from .tables import (
     PROJECTIONS,
+    Admission,
     Aggregate,
     Event,
+    Input,
     Message,
     Request,
     Session,
@@ -33,10 +37,9 @@ from .tables import (
 
 # --- sessions ---------------------------------------------------------------------
 
-_OWN = list(slots(Session, "aggregate", "folded"))
-_SESSIONS = Session.select(Aggregate.session_id, *_OWN, Session.aggregate).join(
-    Aggregate, on=(Session.aggregate == Aggregate.id)
-)
+_SESSIONS = Session.select(
+    Aggregate.session_id, Session.aggregate, *slots(Session, "aggregate")
+).join(Aggregate, on=(Session.aggregate == Aggregate.id))
 _SESSION = render(
     _SESSIONS.where(Aggregate.session_id == slot("session_id")), "session_id"
 )
@@ -78,7 +81,7 @@ _CHANGE_SESSION = render(
     "aggregate",
     "directory",
 )
-_values = attrgetter(*[one.name for one in attrs.fields(SessionRow)][1:-1])
+_values = attrgetter(*[one.name for one in attrs.fields(SessionRow)][1:-2])
 """What is stored of a session's row beside its key, in the order of the columns."""
 
 EXECUTION = "execution"
@@ -100,6 +103,7 @@ _MESSAGE_ROW = (
     Message.type,
     Message.body_seq,
     Message.end_seq,
+    Message.checksum,
 )
 _MESSAGE = render(
     Message.select(*_MESSAGE_ROW).where(
@@ -136,7 +140,9 @@ _OPEN_MESSAGES = render(
 # In place of whatever it conflicts with: an id is one message, and so is a seq.
 _PUT_MESSAGE = replacement(Message)
 _END_MESSAGE = render(
-    Message.update({Message.end_seq: slot("end_seq")}).where(
+    Message.update(
+        {Message.end_seq: slot("end_seq"), Message.checksum: slot("checksum")}
+    ).where(
         Message.aggregate == slot("aggregate"),
         Message.seq == slot("seq"),
         Message.id == slot("id"),
@@ -144,6 +150,7 @@ _END_MESSAGE = render(
         Message.body_seq == slot("body_seq"),
     ),
     "end_seq",
+    "checksum",
     "aggregate",
     "seq",
     "id",
@@ -160,6 +167,7 @@ _REQUESTS = Request.select(
     Request.seq,
     Request.directory,
     Request.answered_seq,
+    Request.checksum,
 ).join(Aggregate, on=(Request.aggregate == Aggregate.id))
 _REQUEST = render(
     _REQUESTS.where(Request.aggregate == AGGREGATE_OF, Request.id == slot("id")),
@@ -196,12 +204,41 @@ _CLEAR = tuple(
 )
 
 
+_COUNTS = tuple(
+    render(
+        table.select(fn.COUNT(SQL("*"))).where(
+            table.aggregate == AGGREGATE_OF, *narrowed
+        ),
+        "session_id",
+    )
+    for table, narrowed in (
+        (Message, ()),
+        (Work, (Work.what == SQL("'input'"),)),
+        (Input, ()),
+    )
+)
+
+_ADMISSIONS = render(
+    Admission.select(*slots(Admission, "aggregate")).where(
+        Admission.aggregate == AGGREGATE_OF
+    ),
+    "session_id",
+)
+
+
 class ProjectionReads(EventReads):
     """Reading projections."""
 
+    def counts(self, session_id: str) -> RowCounts:
+        found = [self.one(sql, (session_id,)) for sql in _COUNTS]
+        messages, pending, settled = [row[0] if row else 0 for row in found]
+        admissions = self.all(_ADMISSIONS, (session_id,))
+        sound = sum(is_sound(session_id, row) for row in admissions)
+        return RowCounts(messages, pending, settled, sound)
+
     def session(self, session_id: str) -> SessionRow | None:
         found = self.one(_SESSION, (session_id,))
-        return SessionRow(*found) if found else None
+        return None if found is None else self._session(found)
 
     def sessions(
         self,
@@ -218,13 +255,23 @@ class ProjectionReads(EventReads):
             values.append(search.casefold())
         values.append(max(0, bounded(limit)))
         sql = _LISTINGS[directory is not None, bool(search)]
-        return [SessionRow(*row) for row in self.all(sql, values)]
+        return [self._session(row) for row in self.all(sql, values)]
+
+    def _session(self, row: Row) -> SessionRow:
+        session_id, position, *values = row
+        if not is_sound(session_id, tuple(values)):
+            if self.has_sound_place(session_id):
+                raise self.damaged("session", session_id)
+            return SessionRow.unsound(session_id, position)
+        # Without what only the table has: the folded title, and the sum.
+        fields: list[Any] = [session_id, *values[:-2], position]
+        return SessionRow(*fields)
 
     def sessions_with_work(self) -> Sequence[str]:
         return [row[0] for row in self.all(_WITH_WORK, ())]
 
     def message(self, session_id: str, message_id: str) -> MessageRow | None:
-        found = self.one(_MESSAGE, (session_id, message_id))
+        found = self.checked("message", session_id, _MESSAGE, (session_id, message_id))
         return MessageRow(session_id, *found) if found else None
 
     def messages(
@@ -243,15 +290,17 @@ class ProjectionReads(EventReads):
             max(0, bounded(limit)),
         )
         sql = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
-        return [MessageRow(session_id, *row) for row in self.all(sql, values)]
+        found = self.all_checked("message", session_id, sql, values)
+        return [MessageRow(session_id, *row) for row in found]
 
     def open_messages(self, session_id: str) -> Sequence[MessageRow]:
-        found = self.all(_OPEN_MESSAGES, (session_id,))
+        values = (session_id,)
+        found = self.all_checked("message", session_id, _OPEN_MESSAGES, values)
         return [MessageRow(session_id, *row) for row in found]
 
     def request(self, session_id: str, request_id: str) -> RequestRow | None:
-        found = self.one(_REQUEST, (session_id, request_id))
-        return RequestRow(*found) if found else None
+        found = self._requests(self.all(_REQUEST, (session_id, request_id)))
+        return found[0] if found else None
 
     def pending_requests(
         self,
@@ -262,8 +311,17 @@ class ProjectionReads(EventReads):
     ) -> Sequence[RequestRow]:
         asked = {"directory": directory, "session_id": session_id, "id": id}
         given = {name: value for name, value in asked.items() if value is not None}
-        found = self.all(_PENDINGS[tuple(given)], tuple(given.values()))
-        return [RequestRow(*row) for row in found]
+        return self._requests(self.all(_PENDINGS[tuple(given)], tuple(given.values())))
+
+    def _requests(self, rows: Sequence[Row]) -> list[RequestRow]:
+        """Return rows of several sessions, without those of one that is not found."""
+        made: list[RequestRow] = []
+        for session_id, *values in rows:
+            if is_sound(session_id, tuple(values)):
+                made.append(RequestRow(session_id, *values[:-1]))
+            elif self.has_sound_place(session_id):
+                raise self.damaged("request", session_id)
+        return made
 
 
 class ProjectionWrites(EventWrites, ProjectionReads):
@@ -273,32 +331,29 @@ class ProjectionWrites(EventWrites, ProjectionReads):
         aggregate = self.aggregate(row.id)
         directory, *others = _values(row)
         folded = None if row.title is None else row.title.casefold()
-        changes = (*others, folded, aggregate, directory)
-        if self.write(_CHANGE_SESSION, changes).rowcount == 0:
-            self.write(_PUT_SESSION, (aggregate, directory, *others, folded))
+        sums = summed(row.id, directory, *others, folded)
+        if self.write(_CHANGE_SESSION, (*sums[1:], aggregate, directory)).rowcount == 0:
+            self.write(_PUT_SESSION, (aggregate, *sums))
         if row.status == "running":
-            self.write(_BEGIN_WORK, (aggregate, EXECUTION, "", -1, "", 0, None))
+            begun = summed(row.id, EXECUTION, "", -1, "", 0, None)
+            self.write(_BEGIN_WORK, (aggregate, *begun))
         else:
             self.write(_END_WORK, (aggregate,))
 
     def put_message(self, row: MessageRow) -> None:
         aggregate, end = self.aggregate(row.session_id), row.end_seq
-        same = (aggregate, row.seq, row.id, row.type, row.body_seq)
+        same = (row.seq, row.id, row.type, row.body_seq)
+        sums = summed(row.session_id, *same, end)
         # A Step that ends was written when it began, with this one difference.
         ends = row.type == "assistant" and end is not None
-        if not ends or self.write(_END_MESSAGE, (end, *same)).rowcount == 0:
-            self.write(_PUT_MESSAGE, (*same, end))
+        changes = (end, sums[-1], aggregate, *same)
+        if not ends or self.write(_END_MESSAGE, changes).rowcount == 0:
+            self.write(_PUT_MESSAGE, (aggregate, *sums))
 
     def put_request(self, row: RequestRow) -> None:
-        values = (
-            self.aggregate(row.session_id),
-            row.id,
-            row.what,
-            row.seq,
-            row.directory,
-            row.answered_seq,
-        )
-        self.write(_PUT_REQUEST, values)
+        values = (row.id, row.what, row.seq, row.directory, row.answered_seq)
+        sums = summed(row.session_id, *values)
+        self.write(_PUT_REQUEST, (self.aggregate(row.session_id), *sums))
 
     def clear_projections(self, session_id: str) -> None:
         known = self.known(session_id)

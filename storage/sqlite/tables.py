@@ -9,6 +9,8 @@ connection: building a query costs about 110 us, running it 5 to 20.
 
 A session is one row of ``aggregate``, whose small integer id is its key in every other
 table and, because rows are never deleted, also its place in the creation order.
+
+Every row that nothing else vouches for ends with a checksum, see ``checks``.
 """
 
 from typing import Any, cast
@@ -60,6 +62,7 @@ class Aggregate(Table):
     fence = IntegerField(null=True)
     """The last fencing number; None when there was no lease yet."""
     expires = IntegerField(null=True)
+    checksum = IntegerField()
 
 
 class Event(Table):
@@ -79,6 +82,7 @@ class Event(Table):
     data = BlobField()
     hash = BlobField()
     digest = BlobField(null=True)
+    checksum = IntegerField()
 
     class Meta:
         indexes = ((("aggregate", "seq"), True),)
@@ -112,6 +116,7 @@ class Hold(Table):
     aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
     seq = IntegerField()
     digest = BlobField()
+    checksum = IntegerField()
 
     class Meta:
         primary_key = CompositeKey("aggregate", "seq", "digest")
@@ -148,6 +153,7 @@ class Session(Table):
     cache_write_tokens = IntegerField()
     folded = TextField(null=True)
     """The title with case folded, because SQLite itself folds ASCII only."""
+    checksum = IntegerField()
 
 
 class Work(Table):
@@ -164,6 +170,7 @@ class Work(Table):
     delivery = TextField()
     created = IntegerField()
     key = TextField(null=True)
+    checksum = IntegerField()
 
     class Meta:
         primary_key = CompositeKey("aggregate", "what", "id")
@@ -181,6 +188,7 @@ class Input(Table):
     settled_seq = IntegerField(null=True)
     created = IntegerField()
     key = TextField(null=True)
+    checksum = IntegerField()
 
     class Meta:
         primary_key = CompositeKey("aggregate", "id")
@@ -196,6 +204,7 @@ class Message(Table):
     type = TextField()
     body_seq = IntegerField()
     end_seq = IntegerField(null=True)
+    checksum = IntegerField()
 
     class Meta:
         primary_key = CompositeKey("aggregate", "seq")
@@ -212,6 +221,7 @@ class Request(Table):
     seq = IntegerField()
     directory = TextField()
     answered_seq = IntegerField(null=True)
+    checksum = IntegerField()
 
     class Meta:
         primary_key = CompositeKey("aggregate", "id")
@@ -237,6 +247,7 @@ class Epoch(Table):
     )
     seq = IntegerField()
     updated_seq = IntegerField()
+    checksum = IntegerField()
 
 
 # --- operational rows: neither derived nor replayed -------------------------------
@@ -250,6 +261,7 @@ class Admission(Table):
     digest = TextField()
     delivery = TextField()
     receipt = BlobField()
+    checksum = IntegerField()
 
     class Meta:
         primary_key = CompositeKey("aggregate", "key")
@@ -271,6 +283,7 @@ class Approval(Table):
     created = IntegerField()
     expires = IntegerField(null=True)
     folder = TextField(null=True)
+    checksum = IntegerField()
 
 
 TABLES: tuple[type[Table], ...] = (

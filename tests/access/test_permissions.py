@@ -26,7 +26,8 @@ from dovetail.kernel import (
     StoreClosedError,
 )
 from dovetail.kernel.access.permissions import AskRequest, Permissions
-from dovetail.kernel.log.commit import EventLog, events_between
+from dovetail.kernel.log.commit import EventLog
+from dovetail.kernel.log.reading import events_between
 from dovetail.kernel.plugins.loader import load_plugins
 from dovetail.kernel.requests.asking import Requests
 from dovetail.kernel.testing.clock import ManualClock

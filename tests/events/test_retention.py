@@ -19,7 +19,8 @@ from dovetail.kernel import (
     kinds,
 )
 from dovetail.kernel.history.fold import History
-from dovetail.kernel.log.commit import EventLog, LogTransaction, event_of
+from dovetail.kernel.log.commit import EventLog, LogTransaction
+from dovetail.kernel.log.reading import event_of
 from dovetail.kernel.log.reduction import REMOVED, reduced, seal
 from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.ports import EventRecord, LeaseRow

@@ -2,7 +2,6 @@
 
 import gc
 import random
-import sqlite3
 import sys
 from typing import Any
 
@@ -16,10 +15,12 @@ from dovetail.kernel import (
     SessionTitled,
     UnreadableEvent,
 )
-from dovetail.kernel.log.commit import PAGE, EventLog
+from dovetail.kernel.log.commit import EventLog
+from dovetail.kernel.log.reading import PAGE
 from dovetail.kernel.log.tail import Placed, RuntimeTail, Tail
 from dovetail.kernel.testing.scripted import Gate
 from support.bounds import HANG
+from support.damage import harm
 from support.logs import Medium, WrappedStore, created, fill, log_on, seqs, take, titled
 
 
@@ -397,10 +398,7 @@ async def test_a_row_that_cannot_be_read_is_named_and_the_reader_goes_on(
 ) -> None:
     await fill(log, "s", 4)
     change, code = DAMAGES[damage]
-    connection = sqlite3.connect(medium.file)
-    connection.execute(f"UPDATE event SET {change} WHERE seq = 2")
-    connection.commit()
-    connection.close()
+    harm(medium.file, f"UPDATE event SET {change} WHERE seq = 2", summed=True)
 
     with anyio.fail_after(HANG):
         async with following(log) as tail:

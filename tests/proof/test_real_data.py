@@ -22,7 +22,7 @@ from dovetail.kernel import (
     UndecodableError,
     UserMessage,
 )
-from dovetail.kernel.log.commit import event_of
+from dovetail.kernel.log.reading import event_of
 from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
 from dovetail.kernel.upkeep.rebuild import rebuild

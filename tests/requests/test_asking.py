@@ -15,7 +15,8 @@ from dovetail.kernel import (
     SessionCreated,
     SessionId,
 )
-from dovetail.kernel.log.commit import EventLog, LogTransaction, events_between
+from dovetail.kernel.log.commit import EventLog, LogTransaction
+from dovetail.kernel.log.reading import events_between
 from dovetail.kernel.requests.asking import Asking, Requests, Standing
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import MemoryState, MemoryStore

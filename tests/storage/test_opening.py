@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from dovetail.kernel import (
+    RowDamagedError,
     StoreDamagedError,
     StoreError,
     StoreForeignError,
@@ -277,11 +278,16 @@ async def test_opening_does_not_look_at_projection_rows(
         pass
     connection = bare(path)
     connection.execute(
-        "INSERT INTO aggregate (id, session_id, seq, hash) VALUES (1, 'a', -1, x'')"
+        "INSERT INTO aggregate (id, session_id, seq, hash, checksum)"
+        " VALUES (1, 'a', -1, x'', 0)"
     )
-    connection.execute("INSERT INTO input VALUES (1, 'i', 5, 'nonsense', 'x', 9, 9, 9)")
-    connection.execute("INSERT INTO work VALUES (1, 'x', 'j', 5, 'x', 9, 9)")
-    connection.execute("INSERT INTO message VALUES (1, -7, '', '', 'text', 'text')")
+    connection.execute(
+        "INSERT INTO input VALUES (1, 'i', 5, 'nonsense', 'x', 9, 9, 9, 9)"
+    )
+    connection.execute("INSERT INTO work VALUES (1, 'x', 'j', 5, 'x', 9, 9, 9)")
+    connection.execute("INSERT INTO message VALUES (1, -7, '', '', 'text', 'text', 9)")
     connection.close()
     async with open_sqlite(path) as store:
-        assert await store.read(lambda reader: reader.input("a", "i")) is not None
+        with pytest.raises(RowDamagedError) as caught:
+            await store.read(lambda reader: reader.input("a", "i"))
+        assert (caught.value.table, caught.value.session_id) == ("input", "a")

@@ -4,6 +4,7 @@ import sqlite3
 from typing import Any
 
 from dovetail.kernel.testing.memory_store import MemoryState, MemoryTransaction
+from dovetail.storage.sqlite.checks import checksum, event_checksum
 from dovetail.storage.sqlite.database import Medium
 from dovetail.storage.sqlite.migrations import STEPS
 from dovetail.storage.sqlite.opening import open_writer
@@ -61,10 +62,38 @@ DESKS: dict[str, type[MemoryDesk] | type[SqliteDesk]] = {
 }
 
 
-def harm(file: Any, *statements: str) -> None:
-    """Change a database file as no store would."""
+def harm(file: Any, *statements: str, summed: bool = False) -> None:
+    """Change a database file as no store would.
+
+    With ``summed``, the sums of logs and their events are right afterwards, as those
+    that another release wrote, or somebody who knows how.
+    """
     connection = sqlite3.connect(file)
+    connection.text_factory = lambda stored: stored.decode(errors="replace")
     for statement in statements:
         connection.execute(statement)
+    if summed:
+        sum_again(connection)
     connection.commit()
     connection.close()
+
+
+def sum_again(connection: sqlite3.Connection) -> None:
+    """Make the sums of logs and events right; rows that have none are left."""
+    for key, session_id, *place, _ in connection.execute(
+        "SELECT * FROM aggregate"
+    ).fetchall():
+        connection.execute(
+            "UPDATE aggregate SET checksum = ? WHERE id = ?",
+            (checksum((session_id, key, *place)), key),
+        )
+        for position, *fact in connection.execute(
+            "SELECT position, seq, kind, version, created, data FROM event"
+            " WHERE aggregate = ?",
+            (key,),
+        ).fetchall():
+            if isinstance(fact[-1], bytes):
+                connection.execute(
+                    "UPDATE event SET checksum = ? WHERE position = ?",
+                    (event_checksum(session_id, *fact), position),
+                )

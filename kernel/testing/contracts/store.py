@@ -162,7 +162,7 @@ class LogContract(StoreCase):
             assert [attrs.evolve(one, position=-1) for one in found] == written
             facts = await store.read(lambda reader: reader.facts("a", 0, 1, 2))
             one = written[1]
-            expected = (one.seq, one.kind, one.version, one.created, one.data)
+            expected = (one.seq, one.kind, one.version, one.created, one.data, None)
             assert [tuple(fact) for fact in facts] == [expected]
             head = await store.read(lambda reader: reader.head("a"))
             assert head == Head(2, removed.hash)

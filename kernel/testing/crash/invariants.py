@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from attrs import evolve, frozen
 
 from ...history.fold import History
-from ...log.commit import LogTransaction, events_between
+from ...log.commit import LogTransaction
+from ...log.reading import events_between
 from ...ports import EventRecord, Head, Reader, SessionRow
 from ...values import events as e
 from ...values.clock import Clock

@@ -34,6 +34,7 @@
     |   +-- EventKindError           event.unknown_kind
     |   +-- EventVersionError        event.unknown_version
     |   +-- EventDamagedError        event.damaged
+    +-- RowDamagedError              row.damaged
     +-- LiveOverflowError            live.overflow
     +-- OwnerFencedError             owner.fenced
     +-- ExecutionInterruptedError    execution.interrupted
@@ -108,6 +109,7 @@ from .log import (
     EventOwnerError as EventOwnerError,
     EventVersionError as EventVersionError,
     LiveOverflowError as LiveOverflowError,
+    RowDamagedError as RowDamagedError,
 )
 from .models import (
     ModelError as ModelError,

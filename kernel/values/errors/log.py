@@ -5,7 +5,7 @@ from .base import DovetailError
 
 class EventLogError(DovetailError):
     """An event cannot be appended, replayed or read. ``aggregate`` and ``seq`` say
-    which."""
+    which, ``problem`` why."""
 
     code = "event.failed"
 
@@ -13,6 +13,7 @@ class EventLogError(DovetailError):
         super().__init__(f"event {seq} of {aggregate!r}: {problem}")
         self.aggregate = aggregate
         self.seq = seq
+        self.problem = problem
 
 
 class EventGapError(EventLogError):
@@ -55,6 +56,25 @@ class EventDamagedError(EventLogError):
     """A stored event does not decode, or breaks the hash chain."""
 
     code = "event.damaged"
+
+
+class RowDamagedError(DovetailError):
+    """A stored row of one session is not what was written; no other session is hit.
+
+    ``table`` and ``session_id`` say which. What follows from the log is made anew by
+    itself when it is met; this is raised for what does not.
+    """
+
+    code = "row.damaged"
+
+    def __init__(self, table: str, session_id: str, where: str = "") -> None:
+        place = f" in {where}" if where else ""
+        super().__init__(
+            f"a row of table {table!r} of session {session_id!r}{place} is not what "
+            f"was written; `dovetail verify {session_id} --repair` goes on from what is"
+        )
+        self.table = table
+        self.session_id = session_id
 
 
 class LiveOverflowError(DovetailError):

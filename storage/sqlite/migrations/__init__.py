@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 from dovetail.kernel.values.errors import (
+    StoreDamagedError,
     StoreError,
     StoreMigrationError,
     StoreNewerError,
@@ -30,9 +31,14 @@ class Migration:
 
     name: str
     apply: Callable[[sqlite3.Connection], None]
+    schema: Sequence[str] = ()
+    """The statements that the file's schema consists of after this step, as SQLite
+    keeps them; none where that is not to be compared."""
 
 
-STEPS: tuple[Migration, ...] = (Migration("0001_initial", m0001_initial.apply),)
+STEPS: tuple[Migration, ...] = (
+    Migration("0001_initial", m0001_initial.apply, m0001_initial.SCHEMA),
+)
 """In order; the number of a step is its place, from 1."""
 
 
@@ -45,6 +51,29 @@ def version(connection: sqlite3.Connection) -> int:
     return int(found[0] or 0)
 
 
+def check(
+    connection: sqlite3.Connection, medium: Medium, steps: Sequence[Migration]
+) -> None:
+    """Compare the journal and the schema of a current file with the steps that it had.
+
+    What others added to the file is not looked at.
+
+    Raises:
+        StoreDamagedError: a step is not the one that was journaled, or a part of the
+            schema is not what the steps made.
+    """
+    journal = connection.execute("SELECT number, name FROM migration ORDER BY number")
+    if journal.fetchall() != [(n, step.name) for n, step in enumerate(steps, 1)]:
+        raise StoreDamagedError(medium.name, "its journal of migrations was changed")
+    there = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")}
+    for statement in steps[-1].schema if steps else ():
+        if statement not in there:
+            what = " ".join(statement.split("(")[0].split())
+            raise StoreDamagedError(
+                medium.name, f"its schema was changed: {what} is not as it was made"
+            )
+
+
 def pending(
     connection: sqlite3.Connection, medium: Medium, steps: Sequence[Migration]
 ) -> Sequence[Migration]:
@@ -53,7 +82,12 @@ def pending(
     Raises:
         StoreNewerError: it has had steps that this release does not know.
     """
-    done = version(connection)
+    try:
+        done = version(connection)
+    except ValueError as error:
+        raise StoreDamagedError(
+            medium.name, "its journal of migrations was changed"
+        ) from error
     if done > len(steps):
         raise StoreNewerError(
             medium.name,

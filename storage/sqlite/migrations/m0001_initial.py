@@ -12,7 +12,8 @@ STATEMENTS = (
         "owner" TEXT,
         "worker" TEXT,
         "fence" INTEGER,
-        "expires" INTEGER
+        "expires" INTEGER,
+        "checksum" INTEGER NOT NULL
     )
     """,
     'CREATE UNIQUE INDEX "aggregate_session_id" ON "aggregate" ("session_id")',
@@ -27,6 +28,7 @@ STATEMENTS = (
         "data" BLOB NOT NULL,
         "hash" BLOB NOT NULL,
         "digest" BLOB,
+        "checksum" INTEGER NOT NULL,
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
     )
     """,
@@ -58,6 +60,7 @@ STATEMENTS = (
         "aggregate" INTEGER NOT NULL,
         "seq" INTEGER NOT NULL,
         "digest" BLOB NOT NULL,
+        "checksum" INTEGER NOT NULL,
         PRIMARY KEY ("aggregate", "seq", "digest"),
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
     ) WITHOUT ROWID
@@ -85,6 +88,7 @@ STATEMENTS = (
         "cache_read_tokens" INTEGER NOT NULL,
         "cache_write_tokens" INTEGER NOT NULL,
         "folded" TEXT,
+        "checksum" INTEGER NOT NULL,
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
     )
     """,
@@ -98,6 +102,7 @@ STATEMENTS = (
         "delivery" TEXT NOT NULL,
         "created" INTEGER NOT NULL,
         "key" TEXT,
+        "checksum" INTEGER NOT NULL,
         PRIMARY KEY ("aggregate", "what", "id"),
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
     ) WITHOUT ROWID
@@ -112,6 +117,7 @@ STATEMENTS = (
         "settled_seq" INTEGER,
         "created" INTEGER NOT NULL,
         "key" TEXT,
+        "checksum" INTEGER NOT NULL,
         PRIMARY KEY ("aggregate", "id"),
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
     ) WITHOUT ROWID
@@ -124,6 +130,7 @@ STATEMENTS = (
         "type" TEXT NOT NULL,
         "body_seq" INTEGER NOT NULL,
         "end_seq" INTEGER,
+        "checksum" INTEGER NOT NULL,
         PRIMARY KEY ("aggregate", "seq"),
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
     ) WITHOUT ROWID
@@ -137,6 +144,7 @@ STATEMENTS = (
         "seq" INTEGER NOT NULL,
         "directory" TEXT NOT NULL,
         "answered_seq" INTEGER,
+        "checksum" INTEGER NOT NULL,
         PRIMARY KEY ("aggregate", "id"),
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
     ) WITHOUT ROWID
@@ -158,6 +166,7 @@ STATEMENTS = (
         "aggregate" INTEGER NOT NULL PRIMARY KEY,
         "seq" INTEGER NOT NULL,
         "updated_seq" INTEGER NOT NULL,
+        "checksum" INTEGER NOT NULL,
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
     )
     """,
@@ -168,6 +177,7 @@ STATEMENTS = (
         "digest" TEXT NOT NULL,
         "delivery" TEXT NOT NULL,
         "receipt" BLOB NOT NULL,
+        "checksum" INTEGER NOT NULL,
         PRIMARY KEY ("aggregate", "key"),
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
     ) WITHOUT ROWID
@@ -185,15 +195,19 @@ STATEMENTS = (
         "author" TEXT NOT NULL,
         "created" INTEGER NOT NULL,
         "expires" INTEGER,
-        "folder" TEXT
+        "folder" TEXT,
+        "checksum" INTEGER NOT NULL
     )
     """,
     'CREATE UNIQUE INDEX "approval_id" ON "approval" ("id")',
     'CREATE INDEX "approval_directory" ON "approval" ("directory")',
 )
 
+SCHEMA = tuple(" ".join(statement.split()) for statement in STATEMENTS)
+"""As SQLite keeps it, which is as it was given."""
+
 
 def apply(connection: sqlite3.Connection) -> None:
     """Create every table and index."""
-    for statement in STATEMENTS:
+    for statement in SCHEMA:
         connection.execute(statement)
