@@ -56,7 +56,11 @@ def test_a_text_is_allowed_when_each_command_in_it_is(text: str) -> None:
         *("git status $(touch x)", "git status `touch x`", "git status <(touch x)"),
         *("ls ${x:-$(touch y)}", 'ls "${x:-`touch y`}"', "ls $((`touch x`))"),
         *("[[ -f $(touch x) ]]", "cat <<EOF\n$(touch x)\nEOF", "a=$(touch x)"),
-        *("if touch x; then ls; fi", "case x in x) touch y;; esac", "touch() { ls; }"),
+        *(
+            "if touch x; then ls; fi",
+            "case x in x) touch y;; esac",
+            "touch() { ls; }; touch",
+        ),
         # Redirected: a write of the file, or a read of one that is asked for.
         *("git status > x", "ls >> x", "ls >| x", "ls &> x", "ls 1>x", "ls < .env"),
         *("ls > $F", "ls >~/x", "ls <&x", "exec 3<>/dev/tcp/h/1"),
