@@ -38,13 +38,15 @@ class Wording:
     texts: tuple[str, ...]
     """As it is written, and with its quotes taken off."""
     needed: bool = True
-    """Whether it must be allowed. Otherwise only a rule about it that says more than
-    ``*`` counts: a wrapper that adds nothing to what it runs."""
+    """Whether it must be allowed. Otherwise only a rule against it counts that says
+    more than ``*``: it is another name of a command that must be, or a wrapper that
+    adds nothing to what it runs."""
 
 
 @frozen
 class Command:
-    """One command that would run. Every wording of it must be allowed."""
+    """One command that would run, as it is written first, then as rules may know it:
+    without what is assigned before it, and without its folder."""
 
     wordings: tuple[Wording, ...]
 
@@ -127,6 +129,12 @@ _PASSED = frozenset(
     }
 )
 _OPENS = {"<": "read", "<>": "edit"}
+_RESERVED = frozenset(
+    {
+        *("if", "then", "elif", "else", "fi", "for", "select", "while", "until", "do"),
+        *("done", "case", "esac", "in", "function", "{", "}", "!", "[[", "]]"),
+    }
+)
 _SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "ash", "mksh"))
 _MOVES = frozenset(("cd", "pushd", "popd", "chroot"))
 
@@ -312,14 +320,18 @@ class _Reader:
         if assigned:
             # A value can change what the command does, so that as it is written it
             # must be allowed; and a rule about the command sees it all the same.
-            wordings.append(_wording(words))
+            wordings.append(_wording(words, needed=False))
+        if name in _RESERVED:
+            # The grammar took a part of the language for a command.
+            self._unknown(f"{name!r} stands where a command should")
         if name is None or _GLOB.search(words[0].written) or not name:
             self._commands.append(Command(tuple(wordings)))
             self._unknown("a command is named only when it runs")
             return
         base = name.rpartition("/")[2]
         if base != name:
-            wordings.append(_wording([_Word(base, base), *words[1:]]))
+            bare = [_Word(base, base), *words[1:]]
+            wordings.append(_wording(bare, needed=False))
         if base in _MOVES:
             self._moves = True
         try:
@@ -526,12 +538,12 @@ def _known(word: _Word) -> str:
     return word.value
 
 
-def _wording(words: Sequence[_Word]) -> Wording:
+def _wording(words: Sequence[_Word], *, needed: bool = True) -> Wording:
     written = " ".join(word.written for word in words)
     bare = " ".join(
         word.written if word.value is None else word.value for word in words
     )
-    return Wording((written,) if bare == written else (written, bare))
+    return Wording((written,) if bare == written else (written, bare), needed)
 
 
 # --- nodes ------------------------------------------------------------------------
