@@ -145,6 +145,22 @@ def end_left(marks: tuple[ProcessMark, ...], token: str, grace: float = 3.0) -> 
     return Found(len({seen.id for seen in before} - set(left)), left, elsewhere)
 
 
+def group_runs(group: int, token: str) -> bool:
+    """Tell whether something of a call still runs in its process group.
+
+    Where there is no /proc, something that only was not reaped yet counts, too.
+    """
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    if not (_PROC / "self/stat").exists():
+        return True
+    return any(seen.group == group and _carries(seen.id, token) for seen in _all())
+
+
 def _members(marks: list[ProcessMark], token: str) -> list[_Seen]:
     if not (_PROC / "self/stat").exists():
         return _members_by_number(marks)

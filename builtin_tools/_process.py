@@ -188,9 +188,9 @@ async def run(
         OSError: the command cannot be started.
     """
     gate: tuple[int, int] | None = None
+    command = [*await anyio.to_thread.run_sync(_dying_with_us), *command]
     if announce is not None:
-        dying = await anyio.to_thread.run_sync(_dying_with_us)
-        command = ["/bin/sh", "-c", _GATE, "sh", *dying, *command]
+        command = ["/bin/sh", "-c", _GATE, "sh", *command]
         gate = os.pipe()
         stdin = gate[0]
     try:

@@ -25,7 +25,7 @@ from attrs import frozen
 from dovetail.kernel import Action, Json, Tool, ToolContext, ToolFailure
 
 from . import _fields as fields
-from ._left import RUNNING, VARIABLE, LaterOutput, end_left, mark_of
+from ._left import RUNNING, VARIABLE, LaterOutput, end_left, group_runs, mark_of
 from ._paths import EXTERNAL, approve, resolve, start_in
 from ._process import Capture, run
 from ._terminal import plain
@@ -115,11 +115,12 @@ class BashOutput:
     dropped: int
     """Bytes of the output that were not kept, between the beginning and the end."""
     still_running: bool
-    """Something that the command started still held its output open."""
+    """Something that the command started went on when its shell had ended."""
     group: int = 0
     """The number of the process group that the command ran in."""
     later: str | None = None
-    """The name under which ``read`` shows what comes from there on."""
+    """The name under which ``read`` shows what comes from there on, if that still held
+    the output open."""
 
 
 @frozen
@@ -225,12 +226,22 @@ async def _execute(
         except OSError as error:
             why = (error.strerror or type(error).__name__).lower()
             raise ToolFailure(f"cannot run the command: {why}") from error
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(end_left, (), token)
+            raise
+    if ended.timed_out:
+        # Also what had left the group: the command is said to be stopped.
+        await anyio.to_thread.run_sync(end_left, (), token)
+        running = False
+    else:
+        running = await anyio.to_thread.run_sync(group_runs, ended.group, token)
     output, folded = plain(capture.text())
     return BashResult(
         exit_code=None if ended.timed_out else ended.code,
         timed_out=ended.timed_out,
         dropped=capture.dropped,
-        still_running=ended.lingering,
+        still_running=ended.lingering or running,
         group=ended.group,
         later=name,
         output=output,

@@ -139,6 +139,28 @@ async def test_a_timeout_keeps_the_output_and_ends_the_whole_group(
     assert "the time was over" in tools.show("bash", output)
 
 
+@pytest.mark.parametrize("how", ["timeout", "cancelled"])
+async def test_what_left_the_group_of_a_stopped_command_is_ended_too(
+    tools: Any, place: Path, how: str
+) -> None:
+    command = "setsid sh -c 'echo $$ > pid; exec sleep 100' & wait; sleep 100"
+    begun = anyio.Event()
+
+    async def run() -> None:
+        milliseconds = 1000 if how == "timeout" else 600_000
+        await tools.call("bash", command=command, timeout_ms=milliseconds)
+        begun.set()
+
+    with anyio.fail_after(HANG):
+        async with anyio.create_task_group() as group:
+            group.start_soon(run)
+            pid = place / "pid"
+            await until(lambda: pid.exists() and bool(pid.read_text()))
+            if how == "cancelled":
+                group.cancel_scope.cancel()
+    assert not alive(int(pid.read_text()))
+
+
 async def test_what_a_command_says_while_it_is_stopped_still_counts(
     tools: Any,
 ) -> None:
@@ -375,7 +397,6 @@ async def test_what_a_killed_runtime_left_running_is_found_and_ended(
         "setsid sh -c 'echo $$ > 3; sleep 1000; :' & "
         "set -m; sh -c 'echo $$ > 4; sleep 1000; :' & wait"
     )
-    tools.context.effect_token = f"eff_{place.parent.name}"
     mark = start(command, tools.context.effect_token, place)
     stranger = start("echo $$ > 5; sleep 1000; :", "eff_other", place)
     with anyio.fail_after(HANG):
@@ -426,8 +447,11 @@ async def test_a_background_child_with_its_own_output_is_left_alone(
         output = await tools.call("bash", command=command)
     child = int(output.output)
     try:
-        assert not output.still_running
         assert alive(child)
+        # Nothing of it is lost to whoever looks into its file, so no other is named.
+        assert (output.still_running, output.later) == (True, None)
+        assert f"kill -- -{output.group})" in tools.show("bash", output)
+        assert not (await tools.call("bash", command="true")).still_running
     finally:
         os.kill(child, signal.SIGKILL)
 

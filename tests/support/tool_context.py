@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from dovetail.kernel import (
     Location,
@@ -29,7 +30,6 @@ class FakeToolContext:
     agent = "build"
     message_id = "msg_test"
     call_id = "call_test"
-    effect_token = "eff_test"
 
     def __init__(
         self,
@@ -40,6 +40,8 @@ class FakeToolContext:
         skills: Sequence[Skill] = (),
     ) -> None:
         self.location = Location.at(directory)
+        # As every call has its own: what carries it belongs to this one.
+        self.effect_token = f"eff_{uuid4().hex}"
         self.deny = tuple(deny)
         self.decide = decide
         self.closed: tuple[str, ...] = ()

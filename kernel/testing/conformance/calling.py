@@ -4,6 +4,7 @@ Owns the examples of a suite and what a call may use while it is tried. Knows no
 what is promised.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,8 @@ from ...values.tool import (
 from .looking import Tree, Watch
 from .suite import Bench, Case, Host, NotOfferedError, pictures
 
-SESSION = SessionId("ses_conformance")
+# Each process has its own: what a call starts carries its token, and may be ended so.
+SESSION = SessionId(f"ses_conformance_{os.getpid()}")
 MESSAGE = MessageId("msg_conformance")
 CALL = "call_conformance"
 TOKEN = effect_token(SESSION, MESSAGE, CALL)
