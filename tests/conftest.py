@@ -95,6 +95,21 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         )
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests told by ``record_property("told", ...)``, whoever ran them."""
+    told = [
+        str(value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, value in report.user_properties
+        if name == "told"
+    ]
+    if told:
+        terminalreporter.section("what was told")
+        terminalreporter.write("".join(f"{one}\n" for one in told))
+
+
 # --- what they may use ------------------------------------------------------------
 
 

@@ -44,6 +44,7 @@ from dovetail.plugins.providers.anthropic import MessagesProtocol
 from dovetail.plugins.providers.endpoints import Endpoint
 from dovetail.plugins.providers.openai import ChatProtocol
 from dovetail.storage.plugin import plugin as sqlite
+from support.bounds import HANG
 from support.corpora import find_corpus
 from support.shapes import Shape, plain, refusal, shape_of
 
@@ -379,11 +380,11 @@ SCENARIOS = [
 @pytest.mark.law("tools.2")
 @pytest.mark.parametrize("crashed", SCENARIOS, ids=lambda one: one.__name__)
 def test_a_crash_at_any_instant_breaks_no_law(
-    crashed: Callable[[CrashWorld], CrashScenario], capsys: pytest.CaptureFixture[str]
+    crashed: Callable[[CrashWorld], CrashScenario],
+    record_property: Callable[[str, object], None],
 ) -> None:
-    report = crash_test(crashed)
-    with capsys.disabled():
-        print(f"\n{report}")
+    report = crash_test(crashed, limit=HANG)
+    record_property("told", str(report))
     assert report.sound, report
     assert len(report.found) == len(report.exercised) > 20
 
@@ -427,13 +428,14 @@ def busy(world: CrashWorld) -> CrashScenario:
 @pytest.mark.law("recovery.1")
 @pytest.mark.law("recovery.2")
 def test_a_crash_at_a_random_instant_breaks_no_law(
-    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     """``DOVETAIL_CRASH_KILLS=1000 DOVETAIL_CRASH_SEED=7`` makes it longer."""
     kills = int(os.environ.get("DOVETAIL_CRASH_KILLS", "20"))
     seed = int(os.environ.get("DOVETAIL_CRASH_SEED", "0"))
-    report = crash_storm(busy, kills=kills, seed=seed, seconds=30 + kills)
-    with capsys.disabled():
-        print(f"\n{report}")
+    report = crash_storm(
+        busy, kills=kills, seed=seed, seconds=HANG + 3 * kills, limit=HANG
+    )
+    record_property("told", str(report))
     assert report.sound, report
     assert report.kills >= min(kills, 10)
