@@ -566,18 +566,31 @@ def _advice(message: str | None) -> str | None:
 def _obey(ended: RequestAnswered, request: AskRequest) -> None:
     """Return when the answer allows it. One that cannot be read allows nothing."""
     message = None
+    # What the model is told is who said no, and never that a person did who was not
+    # asked about this.
     if ended.outcome == "answered":
+        why = _WHOSE_NO.get(
+            ended.by, "the person rejected something else, and with it this"
+        )
         try:
             said = from_json(dict(ended.answer), PermissionAnswer)
         except UndecodableError:
-            pass
+            why = "the answer cannot be read"
         else:
             if said.reply != "reject":
                 return
             message = said.message
     elif ended.outcome == "expired":
-        message = "nobody answered in time"
-    raise PermissionRejectedError(request.action, request.resources, message)
+        message = why = "nobody answered in time"
+    else:
+        why = "the question was withdrawn before anybody answered it"
+    raise PermissionRejectedError(request.action, request.resources, message, why)
+
+
+_WHOSE_NO = {
+    PERSON: "rejected by the person",
+    POLICY: "rejected by a policy, without asking a person",
+}
 
 
 def _conclude(effect: RuleEffect, request: AskRequest, rules: Sequence[Rule]) -> None:

@@ -5,7 +5,7 @@ and execution goes on only after it was accepted, which is an event (law recover
 Owns also how an open message is settled when nobody will go on with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Literal
 
@@ -132,9 +132,12 @@ def _begin(events: list[Event], tx: LogTransaction) -> None:
 # --- settling ---------------------------------------------------------------------
 
 
-def settle_open(rows: Reader, history: History, why: str) -> list[Event]:
+def settle_open(
+    rows: Reader, history: History, why: str, idle: Collection[str] = ()
+) -> list[Event]:
     """Return the events that settle the open message of a session, if there is one:
-    each open call, then the Step.
+    each open call, then the Step. ``idle`` are calls that whoever runs them knows not
+    to have begun, whatever was recorded in advance.
 
     The transcript that results has a result for every call (law tools.2).
     """
@@ -142,7 +145,12 @@ def settle_open(rows: Reader, history: History, why: str) -> list[Event]:
     if message is None:
         return []
     settled = [
-        settled_call(message, part, history.reach(part.call_id), why)
+        settled_call(
+            message,
+            part,
+            "called" if part.call_id in idle else history.reach(part.call_id),
+            why,
+        )
         for part in message.calls
         if not part.settled
     ]

@@ -131,6 +131,9 @@ class Step:
         # What is complete and not yet committed: it goes with the next commit.
         self._held: list[Event] = []
         self._open: dict[str, ToolCall] = {}
+        # Calls whose executor was not entered here: the start of some is recorded
+        # before their turn comes.
+        self._idle: set[str] = set()
         self._called = False
         self._slots = anyio.Semaphore(CALLS_AT_ONCE)
         self._promoted = 0
@@ -476,7 +479,9 @@ class Step:
         elif not due and isinstance(last, AssistantMessage) and not last.calls:
             # Some models refuse a request that ends with their own words.
             failure = last.failure
-            told = AFTER.get(failure.code, CUT_OFF) if failure else GO_ON
+            # Nothing of an answer was cut off where nothing of one came.
+            told = CUT_OFF if failure and last.parts else GO_ON
+            told = AFTER.get(failure.code, told) if failure else told
             events.append(self._notice(told))
         return events
 
@@ -703,6 +708,7 @@ class Step:
             )
             return
         self._open[call.call_id] = call
+        self._idle.add(call.call_id)
         if effect in REPEATABLE:
             # A repeat is harmless, so nothing is lost by recording the start at once.
             events.append(self._start_of(call))
@@ -729,6 +735,7 @@ class Step:
         if self._going_on or self._advertised.effect(call.tool) not in REPEATABLE:
             await self._record(lambda _: [self._start_of(call)])
         context = self._context(call)
+        self._idle.discard(call.call_id)
         await self._settle(call, await plan.run(context), context)
 
     def _noticed(self, call: ToolCall, plan: Runnable) -> CallNotice:
@@ -842,7 +849,9 @@ class Step:
         await execution.commit(lambda tx: _append(tx, held))
         while history.open is not None:
             await execution.commit(
-                lambda tx: _append(tx, settle_open(tx.rows, history, STOPPED)),
+                lambda tx: _append(
+                    tx, settle_open(tx.rows, history, STOPPED, self._idle)
+                ),
                 knowing=history.seq,
             )
 

@@ -11,6 +11,8 @@ from dovetail.kernel import (
     AgentProfile,
     AssistantMessage,
     EffectClass,
+    Failure,
+    ProviderError,
     Register,
     RequestAsked,
     Rule,
@@ -20,6 +22,7 @@ from dovetail.kernel import (
     ToolContext,
     hookimpl,
 )
+from dovetail.kernel.execution.step import CALLS_AT_ONCE
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
 from dovetail.kernel.testing.memory_store import MemoryState
 from support.bounds import HANG
@@ -74,15 +77,23 @@ async def asked(session: Session, times: int = 1) -> None:
                 return
 
 
-async def failure_of(session: Session) -> tuple[str, str]:
-    [failure] = [
+async def failures(session: Session) -> list[Failure]:
+    return [
         part.failure
         for message in await session.history()
         if isinstance(message, AssistantMessage)
         for part in message.calls
+        if part.failure is not None
     ]
-    assert failure is not None
+
+
+async def failure_of(session: Session) -> tuple[str, str]:
+    [failure] = await failures(session)
     return failure.code, failure.message
+
+
+def several(number: int) -> Any:
+    return calls(*(call("do", id=f"call_{at}") for at in range(number)))
 
 
 def model(*answers: Any) -> ScriptedProvider:
@@ -237,6 +248,64 @@ async def test_a_call_that_only_reads_is_not_told_as_an_effect(tmp_path: Path) -
     assert code == "tool.interrupted"
     assert "may have" not in said
     assert "changes nothing" in said
+
+
+@pytest.mark.law("recovery.7")
+@pytest.mark.parametrize("effect", ["unsafe", "idempotent"])
+async def test_a_call_whose_turn_had_not_come_did_not_start(
+    effect: EffectClass, tmp_path: Path
+) -> None:
+    """Also where its start was recorded in advance, because a repeat is harmless."""
+    gate = Gate()
+
+    async def body(context: ToolContext) -> None:
+        await gate.pass_through()
+
+    many = ScriptedProvider(several(CALLS_AT_ONCE + 3))
+    async with on(MemoryState(), tool(body, effect), plugins=[many]) as runtime:
+        session = await begun(runtime, tmp_path)
+        with anyio.fail_after(HANG):
+            await gate.reached()
+            await anyio.wait_all_tasks_blocked()
+            await session.interrupt()
+            await session.wait()
+        codes = [failure.code for failure in await failures(session)]
+    assert codes.count("tool.interrupted") == CALLS_AT_ONCE
+    assert codes.count("tool.not_started") == 3
+
+
+@pytest.mark.law("recovery.7")
+async def test_no_person_is_said_to_have_refused_what_they_were_not_asked(
+    tmp_path: Path,
+) -> None:
+    both = ScriptedProvider(several(2))
+    async with on(MemoryState(), tool(ask), plugins=[both]) as runtime:
+        session = await begun(runtime, tmp_path)
+        await asked(session, 2)
+        permissions = runtime.location(tmp_path).permissions
+        first, _ = await permissions.pending()
+        await permissions.reply(first.id, "reject")
+        with anyio.fail_after(HANG):
+            await session.wait()
+        said = [failure.message for failure in await failures(session)]
+    assert sorted(one.partition(": ")[2] for one in said) == [
+        "rejected by the person",
+        "the person rejected something else, and with it this",
+    ]
+
+
+@pytest.mark.law("recovery.7")
+async def test_an_answer_that_never_began_was_not_cut_off(tmp_path: Path) -> None:
+    broken = ProviderError("provider.failed", "scripted", "no")
+    provider = ScriptedProvider(broken, text("Here."))
+    async with on(MemoryState(), plugins=[provider]) as runtime:
+        session = await begun(runtime, tmp_path)
+        with anyio.fail_after(HANG):
+            await session.wait()
+            assert (await session.resume()).succeeded
+        texts = [getattr(one, "text", "") for one in provider.histories[-1]]
+    assert "Go on." in texts
+    assert not [one for one in texts if "cut off" in one]
 
 
 # --- whoever worked on it ----------------------------------------------------------

@@ -34,12 +34,19 @@ class PermissionDeniedError(DovetailError):
 
 
 class PermissionRejectedError(PermissionDeniedError):
-    """The person said no. ``advice`` is what they said to do instead, or None."""
+    """It was not allowed when it was asked for, mostly because the person said no.
+
+    ``advice`` is what to do instead, or None; the text says whose no it is.
+    """
 
     code = "permission.rejected"
 
     def __init__(
-        self, action: str, resources: Sequence[str], advice: str | None = None
+        self,
+        action: str,
+        resources: Sequence[str],
+        advice: str | None = None,
+        why: str = "rejected by the person",
     ) -> None:
-        super().__init__(action, resources, advice or "rejected by the person")
+        super().__init__(action, resources, advice or why)
         self.advice = advice
