@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from ..values.errors import RuntimeClosedError
+from ..values.errors import ContainedError, RuntimeClosedError
 
 T = TypeVar("T")
 
@@ -31,8 +31,8 @@ def contained() -> Iterator[None]:
     """Let a stranger's code that is awaited in here end nothing but itself.
 
     What is raised and is no Exception, such as SystemExit, would end the task and all
-    around it: it becomes a RuntimeError with it as the cause. Ctrl-C, the closing of a
-    coroutine and cancelling are not a stranger's, and pass; but not what looks like a
+    around it: it becomes a ContainedError with it as the cause. Ctrl-C, the closing of
+    a coroutine and cancelling are not a stranger's, and pass; but not what looks like a
     cancelling where nobody cancelled, such as waiting for a future that was.
     """
     try:
@@ -42,7 +42,7 @@ def contained() -> Iterator[None]:
     except BaseException as error:
         if _passes(error, _cancelled()):
             raise
-        raise RuntimeError(f"it raised {_named(error)}") from error
+        raise ContainedError(f"it raised {_named(error)}") from error
 
 
 def _passes(error: BaseException, cancelled: bool) -> bool:

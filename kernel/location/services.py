@@ -337,7 +337,7 @@ class LocationServices:
         """
         name = model or profile.model or self.configuration.model
         if name is None:
-            raise ModelNotSelectedError
+            raise ModelNotSelectedError(self.catalog.askable())
         return name
 
     def prepare(self, request: ModelRequest, session_id: SessionId) -> ModelRequest:
@@ -464,14 +464,17 @@ class LocationHandle:
         self, model: str | None = None, agent: str | None = None
     ) -> str:
         """Return the name of the model that a session here uses, if it is given this
-        model and this agent.
+        model and this agent. It can be asked as far as that shows without a network.
 
         Raises:
             AgentNotFoundError: nobody offers the agent.
             ModelNotSelectedError: neither they nor the configuration name a model.
+            ModelUnknownError: nobody here serves it.
+            ProviderError: ``provider.key_missing``; its provider has no key.
         """
         async with self._services() as services:
-            return services.model_for(services.agent(agent), model)
+            name = services.model_for(services.agent(agent), model)
+            return services.catalog.resolve(name).name
 
     @property
     def plugins(self) -> "PluginsHandle":

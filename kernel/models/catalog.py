@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from ..contracts import Provider, ProviderRoute
 from ..lifecycle.registrations import Registration, Registrations
-from ..values.errors import ModelUnknownError
+from ..values.errors import ModelUnknownError, ProviderError
 from ..values.request import ModelInfo
 
 
@@ -71,21 +71,36 @@ class ModelCatalog:
         offer = self._registrations.offer()
         entry = offer.get(provider_name) if model.strip() else None
         if entry is None:
-            raise ModelUnknownError(name, self._offered())
+            raise ModelUnknownError(name, self.askable())
         provider = entry.item
         info = next((one for one in provider.models if one.name == name), None)
         if info is None and not provider.open:
-            raise ModelUnknownError(name, [one.name for one in provider.models])
+            known = [one.name for one in provider.models]
+            raise ModelUnknownError(name, known if _has_key(provider) else ())
         route = provider.route(model)
         return ResolvedModel(name, provider_name, model, info, route, entry)
 
-    def _offered(self) -> list[str]:
-        """Return names to show someone who asked for what is not there."""
+    def askable(self) -> list[str]:
+        """Return names to show someone who asked for what is not there: models whose
+        provider has what it needs. ``provider/...`` stands for any model of it."""
+        offer = self._registrations.offer()
+        able = [name for name, one in offer.items() if _has_key(one.item)]
+        known = {one.name for name in able for one in offer[name].item.models}
         return [
-            *(one.name for one in self.models()),
-            *(
-                f"{name}/..."
-                for name, one in self._registrations.offer().items()
-                if one.item.open
-            ),
+            *sorted(known),
+            *(f"{name}/..." for name in able if offer[name].item.open),
         ]
+
+
+def _has_key(provider: Provider) -> bool:
+    """Return whether a route can be made, as far as that is a question of keys."""
+    name = provider.models[0].name if provider.models else f"{provider.name}/model"
+    try:
+        # Nothing is asked over the network by it.
+        provider.route(name.partition("/")[2])
+    except ProviderError as error:
+        return error.code != "provider.key_missing"
+    except Exception:
+        # Whoever chooses it hears what is wrong.
+        return True
+    return True

@@ -30,6 +30,7 @@ from ..values.errors import (
     ToolStaleError,
     ToolUnknownError,
     UndecodableError,
+    raised,
 )
 from ..values.request import ToolCall
 from ..values.tool import Content, Failure, FileContent, Json, TextContent
@@ -264,7 +265,7 @@ def _told(name: str, error: Exception, limits: OutputLimits) -> Failed:
 def _broke(name: str, error: Exception, limits: OutputLimits) -> Failed:
     # Not the exception's own text: nobody wrote it for the model, and it may hold
     # secrets.
-    text = f"tool {name!r} broke ({type(error).__name__})"
+    text = f"tool {name!r} broke ({type(raised(error)).__name__})"
     return _bounded_failure("internal", clean_text(text), error, limits)
 
 

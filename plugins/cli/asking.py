@@ -30,6 +30,9 @@ from .terminal import Terminal, typeable
 
 _ACTION = re.compile(r"[A-Za-z0-9_.*?-]{1,64}\Z")
 MAX_ANSWER = 8_000
+PASTE_PAUSE = 0.05
+"""Seconds without a further piece after which a paste is over."""
+LONGEST_PASTE = 2.0
 
 
 def read_patterns(
@@ -121,7 +124,6 @@ class Person:
         ``call`` is the call that asks, whose arguments say what would be done.
         """
         tell, style = self._terminal.tell, self._terminal.error_style
-        self._forget_typed()
         tool = call.tool if call is not None else None
         first, *more = card_lines(request, tool, _arguments(call))
         tell(f"{style.strong('?')} allow {first}")
@@ -130,8 +132,7 @@ class Person:
         always = bool(request.save)
         choices = f"once (o), {'always (a) ' if always else ''}or reject (r)"
         while True:
-            tell(f"  {choices}? ", end="")
-            line = await self._line()
+            line = await self._answer_to(f"  {choices}? ")
             if line is None:
                 return None
             answer = line.strip().lower()
@@ -140,16 +141,25 @@ class Person:
             if answer in ("a", "always") and always:
                 return Answer("always")
             if answer in ("r", "reject", "n", "no"):
-                tell("  what to do instead (Enter alone stops the run)? ", end="")
-                advice = (await self._line() or "").strip()
+                question = "  what to do instead (Enter alone stops the run)? "
+                advice = (await self._answer_to(question) or "").strip()
                 return Answer("reject", advice[:MAX_ANSWER] or None)
 
     async def confirm(self, question: str) -> bool:
         """Ask whether to do something; only a clear yes is one."""
-        self._forget_typed()
         style = self._terminal.error_style
-        self._terminal.tell(f"{style.strong('?')} {question} (y/N)? ", end="")
-        return (await self._line() or "").strip().lower() in ("y", "yes")
+        answer = await self._answer_to(f"{style.strong('?')} {question} (y/N)? ")
+        return (answer or "").strip().lower() in ("y", "yes")
+
+    async def _answer_to(self, question: str) -> str | None:
+        """Return the line that was typed after a question was shown, or None.
+
+        What came before, such as the further lines of one that was pasted, was not
+        meant for it.
+        """
+        await self._forget_typed()
+        self._terminal.tell(question, end="")
+        return await self._line()
 
     async def _line(self) -> str | None:
         """Return the next line, or None at the end of input."""
@@ -164,11 +174,21 @@ class Person:
         line, _, self._typed = self._typed.partition(b"\n")
         return line.decode(sys.stdin.encoding or "utf-8", "replace")
 
-    def _forget_typed(self) -> None:
-        """Drop what was typed before the question was there to be read."""
+    async def _forget_typed(self) -> None:
+        """Drop what was typed before the question is there to be read.
+
+        A paste comes in pieces: whatever follows the one before at once belongs to it.
+        """
         self._typed = b""
         try:
             import termios
         except ImportError:
             return
-        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+        fd = sys.stdin.fileno()
+        with anyio.move_on_after(LONGEST_PASTE):
+            while True:
+                termios.tcflush(fd, termios.TCIFLUSH)
+                with anyio.move_on_after(PASTE_PAUSE) as pause:
+                    await anyio.wait_readable(fd)
+                if pause.cancelled_caught:
+                    return

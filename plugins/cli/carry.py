@@ -59,7 +59,7 @@ def import_command(file: BinaryIO, owner: str | None, db: str | None) -> None:
     events = list(_events(file))
 
     async def write() -> Replayed | None:
-        async with open_runtime(database_url(db)) as runtime:
+        async with open_runtime(database_url(db, new=True)) as runtime:
             return await runtime.sessions.replay(events, owner)
 
     terminal = Terminal()

@@ -5,6 +5,7 @@ from dovetail.kernel import (
     DovetailError,
     InvalidValueError,
     ModelNotSelectedError,
+    ModelUnknownError,
     NotFoundError,
     Outcome,
     StoreUnknownError,
@@ -17,6 +18,7 @@ _USAGE_ERRORS = (
     NotFoundError,
     ConflictError,
     ModelNotSelectedError,
+    ModelUnknownError,
     StoreUnknownError,
 )
 
@@ -30,3 +32,22 @@ def code_of_outcome(outcome: Outcome) -> int:
     """Return the code of how an execution ended."""
     codes = {"succeeded": SUCCEEDED, "paused": PAUSED, "interrupted": INTERRUPTED}
     return codes.get(outcome.status, FAILED)
+
+
+def raised(error: BaseException) -> BaseException:
+    """Return what was raised, out of the groups that tasks put it into: an interrupt or
+    an exit before all others, and an error of ours before those of others."""
+    leaves: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
+        else:
+            leaves.append(one)
+    wanted = (KeyboardInterrupt, SystemExit, DovetailError)
+    for kind in wanted:
+        for leaf in leaves:
+            if isinstance(leaf, kind):
+                return leaf
+    return leaves[0]

@@ -6,26 +6,39 @@ Owns widths and cutting. Cells are other people's text and are made safe here.
 import time
 from collections.abc import Sequence
 
-from dovetail.kernel import Outcome, Usage
+from dovetail.kernel import LiveEvent, Outcome, StepEnded, Usage
 
 from .terminal import Style, short, visible
 
 GAP = "  "
+NARROWEST = 10
+"""Columns of the screen below which a cell says nothing."""
 
 
 def table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], width: int, style: Style
 ) -> str:
-    """Return rows under their heads, the last column cut to fit the width."""
+    """Return rows under their heads, cut to fit the width from the last column on.
+
+    A column that has no room at all is left out. The first one, which says what a row
+    is about, stays whole.
+    """
     cells = [[visible(cell) for cell in row] for row in rows]
     widths = [
         max(len(each) for each in column) for column in zip(heads, *cells, strict=True)
     ]
-    room = max(width - sum(widths[:-1]) - len(GAP) * (len(heads) - 1), 10)
+    while len(widths) > 1:
+        room = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)
+        if room >= min(widths[-1], NARROWEST):
+            widths[-1] = min(widths[-1], room)
+            break
+        widths.pop()
 
     def line(row: Sequence[str]) -> str:
-        padded = [cell.ljust(size) for cell, size in zip(row, widths, strict=True)]
-        return GAP.join([*padded[:-1], short(row[-1], room)]).rstrip()
+        fitting = zip(row, widths, strict=False)
+        return GAP.join(
+            short(cell, size).ljust(size) for cell, size in fitting
+        ).rstrip()
 
     lines = [style.dim(line(heads)), *map(line, cells)]
     return "".join(f"{each}\n" for each in lines)
@@ -34,6 +47,13 @@ def table(
 def when(milliseconds: int) -> str:
     """Return a moment in local time, to the minute."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000))
+
+
+def moment(milliseconds: int) -> str:
+    """Return a moment in local time, to the millisecond."""
+    seconds, rest = divmod(milliseconds, 1000)
+    told = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    return f"{told}.{rest:03}"
 
 
 def outcome_text(outcome: Outcome) -> str:
@@ -56,3 +76,31 @@ def usage_text(usage: Usage) -> str:
         if count
     ]
     return ", ".join(told) or "none"
+
+
+class Costs:
+    """What Steps cost, as far as the prices of their models are known."""
+
+    def __init__(self) -> None:
+        self._dollars = 0.0
+        self._priced = self._unpriced = 0
+
+    def take(self, event: LiveEvent) -> None:
+        """Count an event in."""
+        if isinstance(event, StepEnded):
+            self._dollars += event.cost or 0.0
+            self._priced += event.cost is not None
+            self._unpriced += event.cost is None
+
+    @property
+    def dollars(self) -> float | None:
+        """The sum; None when no price was known."""
+        return self._dollars if self._priced else None
+
+    @property
+    def text(self) -> str | None:
+        """The sum for people; None when no price was known."""
+        if not self._priced:
+            return None
+        least = "at least " if self._unpriced else ""
+        return f"{least}${self._dollars:.4f}"

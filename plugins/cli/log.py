@@ -6,6 +6,7 @@ import anyio
 import click
 from dovetail.kernel import Event, Json, event_to_json, open_runtime
 
+from .listing import moment
 from .options import database_option, database_url, json_line, json_option
 from .terminal import Style, Terminal, short, visible
 
@@ -48,7 +49,9 @@ def event_line(event: Event, terminal: Terminal) -> str:
     """Return an event on one line."""
     shown = event_to_json(event)
     own = {name: value for name, value in shown.items() if name not in _ENVELOPE}
-    line = f"{event.seq:>5}  {visible(event.kind):<22} {_fields(own, terminal.style)}"
+    when = terminal.style.dim(moment(event.created))
+    fields = _fields(own, terminal.style)
+    line = f"{event.seq:>5}  {when}  {visible(event.kind):<22} {fields}"
     return line.rstrip() + "\n"
 
 

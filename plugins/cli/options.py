@@ -6,11 +6,13 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import click
 import platformdirs
 from dovetail.kernel import Json
+
+from .terminal import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,15 +35,27 @@ def json_option(what: str) -> Callable[[F], F]:
     return click.option("--json", "as_json", is_flag=True, help=f"Print {what} a line.")
 
 
-def database_url(given: str | None) -> str:
+def database_url(given: str | None, *, new: bool = False) -> str:
     """Return the URL of the database; the default one is made possible.
 
+    One that somebody typed is a mistake where it is not there: only a command that
+    begins something ``new`` makes one. A folder for it is never made.
+
     Raises:
+        UsageError: the file that was named is not there, or its folder.
         ClickException: the folder of the default one cannot be made.
     """
     if given is not None:
+        _check_file(given, new or given == os.environ.get(DATABASE_VARIABLE))
         return given
     folder = Path(platformdirs.user_data_dir("dovetail"))
+    home = Path(os.path.expanduser("~"))
+    if folder.is_relative_to(home) and not home.is_dir():
+        # Nobody wants a home to be made.
+        raise click.ClickException(
+            f"there is no home folder {visible(str(home))} to keep a database in; "
+            "name one with --db"
+        )
     try:
         # What sessions saw is nobody else's business.
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -50,6 +64,34 @@ def database_url(given: str | None) -> str:
             f"{folder} cannot be made ({error.strerror}); name a database with --db"
         ) from error
     return f"sqlite:///{quote((folder / 'dovetail.db').as_posix())}"
+
+
+def _check_file(url: str, new: bool) -> None:
+    scheme, _, place = url.partition(":///")
+    if scheme.lower() != "sqlite":
+        # Of another store, or wrong: whoever opens it says so.
+        return
+    path = Path(unquote(place.partition("?")[0]))
+    if path.name in ("", ":memory:"):
+        return
+    if not new and not _is_there(path):
+        raise click.UsageError(f"there is no database {visible(str(path))}")
+    if not _is_there(path.parent):
+        raise click.UsageError(
+            f"there is no folder {visible(str(path.parent))} for the database; make it "
+            "first, or name another one with --db"
+        )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:
+        # What cannot be looked at may be there; opening it says what is wrong.
+        return True
+    return True
 
 
 def command_text(*arguments: str, db: str | None) -> str:

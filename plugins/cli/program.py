@@ -7,7 +7,9 @@ Knows no command by name.
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -23,8 +25,8 @@ from dovetail.kernel import (
     load_plugins,
 )
 
-from .exits import FAILED, INTERRUPTED, SUCCEEDED, USAGE, code_of_error
-from .terminal import Style, Terminal, visible
+from .exits import FAILED, INTERRUPTED, SUCCEEDED, USAGE, code_of_error, raised
+from .terminal import OutputError, Style, Terminal, tell_error, visible
 
 HOOK = "dovetail_register_commands"
 OWN = "cli"
@@ -37,6 +39,7 @@ logger = logging.getLogger(__name__)
 def run_program(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Never raises."""
     _prepare_streams()
+    _listen_to_interrupts()
     terminal = Terminal()
     told = _Told(terminal)
     log = logging.getLogger("dovetail")
@@ -44,16 +47,9 @@ def run_program(arguments: Sequence[str]) -> int:
     propagate, log.propagate = log.propagate, False
     try:
         return _run(list(arguments), terminal)
-    except BrokenPipeError:
-        _let_go_of_output()
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:
+    except BaseException as error:
         # Boundary: a command may be a stranger's, and a person reads no tracebacks.
-        logger.debug("the command broke", exc_info=error)
-        tell_error(terminal, f"{type(error).__name__}: {error}", "internal")
-        return FAILED
+        return _end_of(raised(error), terminal)
     finally:
         log.removeHandler(told)
         log.propagate = propagate
@@ -63,23 +59,47 @@ def _run(arguments: list[str], terminal: Terminal) -> int:
     if {"-v", "--verbose"} & set(arguments[:1]):
         # Before the plugins are loaded, because that is what one wants to hear about.
         logging.getLogger("dovetail").setLevel(logging.DEBUG)
-    try:
-        program = CommandLine(load_plugins(environment=os.environ))
-        answer = program.main(arguments, prog_name="dovetail", standalone_mode=False)
-        terminal.write("")
-        sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return USAGE
-    except click.ClickException as error:
-        tell_error(terminal, _usage(error), "usage")
-        return USAGE if isinstance(error, click.UsageError) else FAILED
-    except click.Abort:
-        return INTERRUPTED
-    except DovetailError as error:
-        tell_error(terminal, str(error), error.code)
-        return code_of_error(error)
+    program = CommandLine(load_plugins(environment=os.environ))
+    answer = program.main(arguments, prog_name="dovetail", standalone_mode=False)
+    sys.stdout.flush()
     return answer if isinstance(answer, int) else SUCCEEDED
+
+
+def _end_of(error: BaseException, terminal: Terminal) -> int:
+    """Tell what ended a command before its end, and return the exit code."""
+    match error:
+        case KeyboardInterrupt() | click.Abort():
+            return INTERRUPTED
+        case SystemExit():
+            return _code_of_exit(error, terminal)
+        case BrokenPipeError():
+            _let_go_of_output()
+            return FAILED
+        case OutputError():
+            tell_error(terminal, str(error), "output.failed")
+            _let_go_of_output()
+            return FAILED
+        case click.exceptions.NoArgsIsHelpError():
+            error.show()
+            return USAGE
+        case click.ClickException():
+            tell_error(terminal, _usage(error), "usage")
+            return USAGE if isinstance(error, click.UsageError) else FAILED
+        case DovetailError():
+            tell_error(terminal, str(error), error.code)
+            return code_of_error(error)
+    logger.debug("the command broke", exc_info=error)
+    name, text = type(error).__name__, str(error)
+    tell_error(terminal, f"{name}: {text}" if text else name, "internal")
+    return FAILED
+
+
+def _code_of_exit(error: SystemExit, terminal: Terminal) -> int:
+    """Return the code of an exit; a text is told, as the interpreter does."""
+    if error.code is None or isinstance(error.code, int):
+        return error.code or SUCCEEDED
+    terminal.tell(visible(str(error.code)))
+    return FAILED
 
 
 def _usage(error: click.ClickException) -> str:
@@ -90,18 +110,24 @@ def _usage(error: click.ClickException) -> str:
     return f"{message.rstrip('.')}; see {context.command_path} --help"
 
 
-def tell_error(terminal: Terminal, message: str, code: str) -> None:
-    """Tell an error on one line."""
-    style = terminal.error_style
-    terminal.tell(f"{style.bad('error:')} {visible(message)} [{code}]")
-
-
 def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             # A terminal that lacks a character shows another one.
             reconfigure(errors="replace")
+
+
+def _listen_to_interrupts() -> None:
+    """Make SIGINT end a command that a script started in the background, too.
+
+    Shells have such a process ignore it, for a Ctrl-C that is meant for the script;
+    whoever sends it to this process means this process.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _let_go_of_output() -> None:
@@ -233,8 +259,10 @@ class CommandLine(click.Group):
             return None
         try:
             command: Any = one.command.load()
-        except Exception as error:
-            # Boundary: loading imports a stranger's code.
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # Boundary: loading imports a stranger's code, which may want to exit.
             raise self._broken(one, f"{type(error).__name__}: {error}") from error
         if not isinstance(command, click.Command):
             raise self._broken(one, "it does not load a click command")

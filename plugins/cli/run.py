@@ -7,7 +7,6 @@ answers to permission requests, what signals do, and the exit code.
 import math
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from functools import partial
@@ -19,11 +18,11 @@ from anyio.abc import TaskStatus
 from attrs import frozen
 from dovetail.kernel import (
     AssistantMessage,
-    DovetailError,
     Event,
     LiveEvent,
     Location,
     ModelNotSelectedError,
+    ModelUnknownError,
     Outcome,
     PermissionRequest,
     PermissionsHandle,
@@ -55,8 +54,9 @@ from .continuing import (
     report_lines,
     short_lines,
 )
-from .exits import INTERRUPTED, PAUSED, USAGE, code_of_outcome
+from .exits import INTERRUPTED, PAUSED, USAGE, code_of_outcome, raised
 from .feed import Feed
+from .listing import Costs
 from .options import (
     database_option,
     database_url,
@@ -65,7 +65,8 @@ from .options import (
     json_option,
     next_prompt_text,
 )
-from .terminal import Terminal, first_line, plain, short, visible
+from .piped import is_piped, read_piped
+from .terminal import Terminal, first_line, plain, short, tell_error, visible
 from .transcript import Transcript
 
 MAX_TITLE = 60
@@ -75,6 +76,10 @@ LEASE_SECONDS = 3
 """How long the next process waits when this one is killed. A person waits for it."""
 PATIENCE = 5.0
 """Seconds that a prompt waits to know whether an earlier process is still at work."""
+MAX_OFFERED = 8
+"""Models that are named to someone who has to choose one."""
+OTHER_MODEL = ("model.unknown", "model.not_selected")
+"""Reasons that stay as long as the model does."""
 SAY_WHAT = "say what to do: give a PROMPT, or pipe one in"
 
 
@@ -121,7 +126,11 @@ class RunOptions:
     help="Answer matching permission requests with once: ACTION or ACTION:RESOURCE, "
     "such as edit or 'bash:git *'. May be repeated.",
 )
-@click.option("--yes", is_flag=True, help="Allow everything that no rule denies.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Allow everything that no rule denies. A report is not accepted by it.",
+)
 @json_option("the session's durable events, one")
 def run_command(
     prompt: str | None,
@@ -139,7 +148,7 @@ def run_command(
     """Prompt a session, a new one or an earlier one, and show what it does.
 
     The prompt comes from standard input when PROMPT is "-", or left out and the input
-    is no terminal.
+    is no terminal. What is piped in beside a PROMPT follows it.
 
     Without a prompt, --session and --continue go on with what was left: what waits,
     what was interrupted, and what a process left that was killed. Where something of
@@ -158,7 +167,8 @@ def run_command(
     earlier = session is not None or newest
     if accept is not None and not earlier:
         raise click.UsageError("--accept needs --session or --continue")
-    said = None if accept is not None else _read_prompt(prompt, earlier)
+    terminal = Terminal()
+    said = None if accept is not None else _read_prompt(prompt, earlier, terminal)
     options = RunOptions(
         None if said is None else Prompt.of(said),
         session,
@@ -172,27 +182,38 @@ def run_command(
         yes,
         as_json,
     )
-    return anyio.run(_Run(options, Terminal()).run)
+    return anyio.run(_Run(options, terminal).run)
 
 
-def _read_prompt(given: str | None, earlier: bool) -> str | None:
-    """Return the prompt; None when there is none and an earlier session to go on."""
-    if given is not None and given != "-":
-        return given
-    unsaid = earlier and given is None
-    if sys.stdin is None or sys.stdin.isatty():
-        if unsaid:
-            return None
+def _read_prompt(given: str | None, earlier: bool, terminal: Terminal) -> str | None:
+    """Return the prompt; None when there is none and an earlier session to go on.
+
+    What is piped in beside a prompt follows it, as a file to look at.
+    """
+    said = None if given in (None, "-") else _typed(given)
+    wanted = said is None and not (earlier and given is None)
+    piped = None
+    if is_piped():
+        piped = read_piped(MAX_INPUT, terminal, wanted=wanted)
+    elif wanted:
         raise click.UsageError(SAY_WHAT)
-    data = sys.stdin.buffer.read(MAX_INPUT)
-    if unsaid and not data:
-        return None
+    if said is None:
+        return piped if wanted else piped or None
+    return f"{said}\n\n{piped}" if piped and piped.strip() else said
+
+
+def _typed(text: str) -> str:
+    """Return what was typed, as UTF-8 whatever the locale thinks that it was."""
     try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise click.UsageError(
-            f"the prompt is not UTF-8 at byte {error.start}"
-        ) from None
+        text.encode()
+    except UnicodeEncodeError:
+        try:
+            return os.fsencode(text).decode()
+        except UnicodeDecodeError as error:
+            raise click.UsageError(
+                f"the prompt is not UTF-8 at byte {error.start}"
+            ) from None
+    return text
 
 
 class _Run:
@@ -211,6 +232,9 @@ class _Run:
         )
         self._session: Session | None = None
         """Set while there is something to interrupt."""
+        self._found: str | None = None
+        """The earlier session that is gone on with."""
+        self._costs = Costs()
         self._unanswered: PermissionRequest | None = None
         self._signalled = False
         self._asking: anyio.CancelScope | None = None
@@ -224,16 +248,18 @@ class _Run:
                 code = await self._in_runtime()
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            error = _only(group)
-            if isinstance(error, ModelNotSelectedError):
-                return self._tell_no_model()
+            error = raised(group)
+            if isinstance(error, ModelNotSelectedError) and not self._found:
+                return self._tell_no_model(error)
+            if isinstance(error, ModelNotSelectedError | ModelUnknownError):
+                return self._tell_other_model(error)
             raise error from group
         return code
 
     async def _in_runtime(self) -> int:
         options = self._options
         async with open_runtime(
-            database_url(options.db),
+            database_url(options.db, new=not (options.session or options.newest)),
             on_permission="allow" if options.yes else "ask",
             lease_seconds=LEASE_SECONDS,
         ) as runtime:
@@ -241,6 +267,7 @@ class _Run:
             location = await self._location(session)
             model, agent = options.model, options.agent
             if session is not None:
+                self._found = session.id
                 info = await session.info()
                 model, agent = model or info.model, agent or info.agent
             # Refuse what cannot run, before anything of it is recorded.
@@ -274,15 +301,39 @@ class _Run:
             return Location.at(self._options.location or ".")
         return (await session.info()).location
 
-    def _tell_no_model(self) -> int:
+    def _tell_no_model(self, error: ModelNotSelectedError) -> int:
+        style = self._terminal.error_style
+        how = (
+            f"add --model {_example(error.offered)}; "
+            f"offered here: {', '.join(map(visible, error.offered[:MAX_OFFERED]))}"
+            if error.offered
+            else "set OPENAI_API_KEY (and OPENAI_BASE_URL) or ANTHROPIC_API_KEY, and "
+            "add --model provider/name"
+        )
         self._terminal.tell(
-            "error: no model is configured; set OPENAI_API_KEY (and OPENAI_BASE_URL) "
-            "or ANTHROPIC_API_KEY, and add --model provider/name [model.not_selected]\n"
+            f"{style.bad('error:')} no model is configured; {how} [{error.code}]\n"
             'or write model = "provider/name" in dovetail.toml, in your configuration '
             "folder, or in the directory if you trust it\n"
             "`dovetail demo` needs no model: it shows a session with a rehearsal of one"
         )
         return USAGE
+
+    def _tell_other_model(
+        self, error: ModelNotSelectedError | ModelUnknownError
+    ) -> int:
+        """Tell that an earlier session needs another model, or a new one does."""
+        tell_error(self._terminal, str(error), error.code)
+        if self._found is not None:
+            model = ("--model", _example(error.offered))
+            text = self._go_on_text(self._found, *model)
+            self._terminal.tell(f"to go on: {visible(text)}")
+        return USAGE
+
+    def _go_on_text(self, session_id: str, *options: str) -> str:
+        """Return what may be typed to do the same again, with more options."""
+        said = self._options.prompt is not None
+        go_on = next_prompt_text if said else go_on_text
+        return go_on(session_id, *options, db=self._options.db)
 
     # --- an earlier session -------------------------------------------------------
 
@@ -339,7 +390,13 @@ class _Run:
         else:
             for line in report_lines(left, self._terminal.error_style):
                 self._terminal.tell(line)
-            if accept is None and not left.report.clean and self._person.there:
+            unaccepted = accept is None and not left.report.clean
+            if unaccepted and self._options.yes and not self._person.there:
+                self._terminal.tell(
+                    "--yes answers permission requests; this report is accepted by "
+                    "its digest only"
+                )
+            if unaccepted and self._person.there:
                 if not await self._person.confirm("accept this and go on"):
                     self._tell_acceptable(session, left.report.digest)
                     return PAUSED
@@ -402,6 +459,7 @@ class _Run:
                 await self._answer_asked(permissions, session, event)
 
     async def _show_event(self, event: LiveEvent) -> None:
+        self._costs.take(event)
         if not self._options.as_json:
             await self._terminal.show(self._transcript.take(event))
         elif isinstance(event, Event):
@@ -413,7 +471,6 @@ class _Run:
 
     async def _conclude(self, session: Session, outcome: Outcome) -> int:
         tell = self._terminal.tell
-        go_on = visible(next_prompt_text(session.id, db=self._options.db))
         if self._unanswered is not None:
             return self._tell_unanswered(session)
         style = self._terminal.error_style
@@ -431,9 +488,18 @@ class _Run:
             why = f": {visible(reason.message)}" if reason and reason.message else ""
             tell(f"{outcome.status}{why}")
         if not outcome.succeeded:
-            tell(f"to go on: {go_on}")
-        elif self._terminal.interactive:
-            tell(style.dim(f"session {session.id}"))
+            options: tuple[str, ...] = ()
+            if reason is not None and reason.code in OTHER_MODEL:
+                # The same again would fail the same way.
+                model = ("--model", "provider/name")
+                go_on = visible(
+                    next_prompt_text(session.id, *model, db=self._options.db)
+                )
+            go_on = next_prompt_text(session.id, *options, db=self._options.db)
+            tell(f"to go on: {visible(go_on)}")
+        if self._terminal.interactive:
+            cost = f", {self._costs.text}" if self._costs.text else ""
+            tell(style.dim(f"session {session.id}{cost}"))
         if self._signalled and not outcome.succeeded:
             # Interrupted before there was anything to record of it.
             return INTERRUPTED
@@ -451,8 +517,7 @@ class _Run:
                 "answer it at a terminal"
             )
             return PAUSED
-        go_on = next_prompt_text if self._options.prompt is not None else go_on_text
-        text = go_on(session.id, *options, db=self._options.db)
+        text = self._go_on_text(session.id, *options)
         self._terminal.tell(f"to allow it: {visible(text)}")
         return PAUSED
 
@@ -568,19 +633,12 @@ async def _end_of(session: Session) -> int:
         return tail.cursor
 
 
+def _example(offered: Sequence[str]) -> str:
+    """Return a model to show how one is named: one that can be asked, if there is."""
+    known = [name for name in offered if not name.endswith("/...")]
+    return visible(known[0]) if known else "provider/name"
+
+
 def title_of(text: str) -> str | None:
     """Return the title of a session that begins with this prompt."""
     return short(plain(first_line(text)), MAX_TITLE) or None
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error of a group: ours, where there are several."""
-    leaves: list[BaseException] = []
-    waiting: list[BaseException] = [group]
-    while waiting:
-        error = waiting.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            waiting += error.exceptions
-        else:
-            leaves.append(error)
-    return next((one for one in leaves if isinstance(one, DovetailError)), leaves[0])

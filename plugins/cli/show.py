@@ -19,7 +19,7 @@ from dovetail.kernel import (
 )
 
 from .continuing import LeftWork, left_work, report_lines
-from .listing import outcome_text, usage_text, when
+from .listing import Costs, outcome_text, usage_text, when
 from .options import (
     database_option,
     database_url,
@@ -59,7 +59,9 @@ async def _show(id: str, db: str | None, as_json: bool, terminal: Terminal) -> N
             terminal.write(json_line(await _as_json(session, info)))
             return
         terminal.write(_heading(info, terminal.style) + "\n")
-        await _write_transcript(session, terminal)
+        costs = await _write_transcript(session, terminal)
+        if costs.text is not None:
+            terminal.write(f"\n{terminal.style.dim('cost'.ljust(9))} {costs.text}\n")
         try:
             left = await _left(session, info)
         except DovetailError as error:
@@ -84,22 +86,26 @@ async def _left(session: Session, info: SessionInfo) -> LeftWork | None:
     return None if alive else await left_work(session, info)
 
 
-async def _write_transcript(session: Session, terminal: Terminal) -> None:
+async def _write_transcript(session: Session, terminal: Terminal) -> Costs:
     transcript = Transcript(
         terminal.style, reasoning=True, watched=False, failures=True
     )
+    costs = Costs()
     async with session.events() as tail:
         async for event in tail:
-            terminal.write(transcript.take(event))
+            costs.take(event)
+            await terminal.show(transcript.take(event))
     terminal.write(transcript.break_line())
+    return costs
 
 
 async def _as_json(session: Session, info: SessionInfo) -> Mapping[str, Json]:
     left = await _left(session, info)
-    accepted = None
+    accepted, costs = None, Costs()
     left_out: dict[str, LeftOut] = {}
     async with session.events() as tail:
         async for event in tail:
+            costs.take(event)
             if isinstance(event, ContinuationAccepted):
                 accepted = event
             elif isinstance(event, EpochStarted):
@@ -112,6 +118,7 @@ async def _as_json(session: Session, info: SessionInfo) -> Mapping[str, Json]:
         report = {**to_json(left.report), "digest": left.report.digest}
     return {
         "session": to_json(info),
+        "cost": costs.dollars,
         "pending": [to_json(one) for one in await session.pending()],
         "continuation": report,
         "left_out": {key: to_json(one) for key, one in sorted(left_out.items())},

@@ -91,6 +91,10 @@ class Style:
         return f"\x1b[{code}m{text}\x1b[0m" if self.on and text else text
 
 
+class OutputError(Exception):
+    """Standard output takes nothing more, as on a full disk."""
+
+
 class Terminal:
     """Standard output and error of this process."""
 
@@ -123,8 +127,16 @@ class Terminal:
     def write(self, text: str) -> None:
         """Write to standard output, at once. The text is clean already."""
         if text:
-            self._out.write(text)
-            self._out.flush()
+            try:
+                self._out.write(text)
+                self._out.flush()
+            except BrokenPipeError:
+                # Whoever read it has enough.
+                raise
+            except OSError as error:
+                raise OutputError(
+                    f"the output cannot be written: {error.strerror}"
+                ) from error
 
     async def show(self, text: str) -> None:
         """Write to standard output without holding anybody up.
@@ -138,3 +150,9 @@ class Terminal:
         """Write a line to standard error. The text is clean already."""
         self._err.write(text + end)
         self._err.flush()
+
+
+def tell_error(terminal: Terminal, message: str, code: str) -> None:
+    """Tell an error on one line."""
+    style = terminal.error_style
+    terminal.tell(f"{style.bad('error:')} {visible(message)} [{code}]")

@@ -34,7 +34,8 @@ def verify_command(id: str | None, repair: bool, db: str | None, as_json: bool) 
     async def run() -> int:
         left = []
         async with open_runtime(database_url(db)) as runtime:
-            for found in await runtime.sessions.verify(id):
+            checked = await runtime.sessions.verify(id)
+            for found in checked:
                 line = json_line(to_json(found))
                 await terminal.show(line if as_json else _told(found, terminal.style))
                 if found.sound:
@@ -44,6 +45,8 @@ def verify_command(id: str | None, repair: bool, db: str | None, as_json: bool) 
                     terminal.tell(_repaired(done))
                 else:
                     left.append(found.session_id)
+        if not checked:
+            terminal.tell("no sessions")
         if left:
             again = command_text("verify", *([id] if id else []), "--repair", db=db)
             terminal.tell(f"to set aside what cannot be trusted: {visible(again)}")

@@ -62,6 +62,27 @@ async def test_a_word_of_advice_goes_to_the_model(home: Home) -> None:
     assert "call it b, please" in json.dumps(server.requests[1].json()["messages"])
 
 
+async def test_what_was_pasted_answers_no_question_that_it_did_not_see(
+    home: Home,
+) -> None:
+    async with serve(running("touch a"), text("As you say.")) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("reject (r)? ")
+            await person.type("perhaps\no\n")
+            await person.until("reject (r)? ")
+            await person.type("r\nremove everything\n")
+            await person.until("what to do instead")
+            await person.until("? ")
+            await person.type("call it b\n")
+            await person.until("As you say.")
+            assert await person.end() == 0
+    assert not (home.work / "a").exists()
+    told = json.dumps(server.requests[1].json()["messages"])
+    assert "call it b" in told
+    assert "remove everything" not in told
+
+
 async def test_a_rejection_without_advice_stops_the_run(home: Home) -> None:
     async with serve(running("touch a")) as server:
         home.serve_from(server.url)

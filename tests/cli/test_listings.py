@@ -4,12 +4,14 @@ programs."""
 import json
 import shlex
 import signal
+import sys
 from collections.abc import Callable
 
 import anyio
 import pytest
 from dovetail.kernel import DovetailError, open_runtime
 from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
+from dovetail.plugins.cli.listing import moment
 from support.commands import MODEL, Done, Home, saying, text as answer
 from support.replay import Answer, serve, sse
 
@@ -69,6 +71,20 @@ def test_no_sessions_is_no_error(do: Callable[..., Done]) -> None:
     assert (done.code, done.out, done.err) == (0, "", "no sessions\n")
 
 
+def test_a_database_that_was_typed_wrong_is_not_made(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    for command in ("sessions", "verify", "show x", "log x", "export x", "prune x"):
+        done = do(*command.split(), "--db", "sqlite:///no/such.db")
+        assert done.code == 2
+        assert "there is no database no/such.db" in done.err
+    for command in ("run hi", "import -"):
+        done = do(*command.split(), "--db", "sqlite:///no/such.db")
+        assert done.code == 2
+        assert "there is no folder no" in done.err
+    assert list(home.work.iterdir()) == []
+
+
 # --- show -------------------------------------------------------------------------
 
 
@@ -112,12 +128,29 @@ def test_the_log_is_one_line_an_event(home: Home, do: Callable[..., Done]) -> No
     id = record(home, "hi")
     events = do("log", id, "--json").lines()
     lines = do("log", id).out.splitlines()
-    assert [line.split()[:2] for line in lines] == [
-        [str(event["seq"]), event["kind"]] for event in events
+    assert [line.split()[:4] for line in lines] == [
+        [str(event["seq"]), *moment(event["created"]).split(), event["kind"]]
+        for event in events
     ]
     assert "text=hi!" in "\n".join(lines)
     after = do("log", id, "--after", str(events[-3]["seq"]), "--json").lines()
     assert after == events[-2:]
+
+
+async def test_an_interrupt_ends_what_a_script_runs_in_the_background(
+    home: Home,
+) -> None:
+    id = record(home)
+    command = f"trap '' INT; exec {sys.executable} -m dovetail.plugins.cli"
+    process = await anyio.open_process(
+        ["sh", "-c", f"{command} log {id} --follow"], env=home.environment
+    )
+    with anyio.fail_after(60):
+        async with process:
+            assert process.stdout is not None
+            await process.stdout.receive()
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 130
 
 
 async def test_following_shows_what_other_processes_record(home: Home) -> None:

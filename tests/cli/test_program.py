@@ -261,6 +261,36 @@ def test_what_is_wrong_with_a_plugin_that_is_not_needed_is_not_told(
     assert (done.code, done.err) == (0, "no sessions\n")
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (SystemExit(7), 7, ""),
+        (SystemExit("bye"), 1, "bye\n"),
+        (BaseExceptionGroup("group", [ValueError("no"), SystemExit(4)]), 4, ""),
+        (BaseExceptionGroup("group", [KeyboardInterrupt()]), 130, ""),
+        (ExceptionGroup("group", [KeyError("k")]), 1, "error: KeyError: 'k' [internal"),
+        (GeneratorExit(), 1, "error: GeneratorExit [internal]"),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, BaseException) else "",
+)
+def test_however_a_command_ends_nobody_reads_a_traceback(
+    given: list[Any],
+    error: BaseException,
+    code: int,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @click.command("ends")
+    def ends() -> None:
+        raise error
+
+    given.append(adding(Command("ends", "Ends", lambda: ends)))
+    assert program.run_program(["ends"]) == code
+    said = capsys.readouterr().err
+    assert told in said
+    assert "Traceback" not in said
+
+
 def test_without_a_command_the_help_is_shown(do: Callable[..., Done]) -> None:
     done = do()
     assert done.code == 2

@@ -4,11 +4,14 @@ import json
 import os
 import signal
 import stat
+import sys
 from collections.abc import Callable
 
 import anyio
 import pytest
 from attrs import evolve
+from dovetail.plugins.cli import piped
+from dovetail.plugins.cli.terminal import Terminal
 from support.commands import MODEL, Done, Home, calling, chunk, saying, text
 from support.replay import JSON, Answer, serve, sse
 
@@ -89,6 +92,59 @@ async def test_the_prompt_may_come_from_standard_input(home: Home) -> None:
     assert ["Grüße\nzwei" in str(said[0]), "dash" in str(said[1])] == [True, True]
 
 
+async def test_what_is_piped_in_beside_a_prompt_follows_it(home: Home) -> None:
+    async with serve(text("One."), text("Two.")) as server:
+        home.serve_from(server.url)
+        await home.do("run", "explain this", "--model", MODEL, input=b"a log\nof it")
+        await home.do("run", "--continue", "and this", input=b"another")
+    said = [request.json()["messages"][-1]["content"] for request in server.requests]
+    assert "explain this\n\na log\nof it" in str(said[0])
+    assert "and this\n\nanother" in str(said[1])
+
+
+def test_an_open_pipe_that_brings_nothing_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    with open(reader) as pipe, open(writer, "w") as held:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        monkeypatch.setattr(piped, "PATIENCE", 0.01)
+        assert piped.is_piped()
+        assert piped.read_piped(100, Terminal(), wanted=False) is None
+        assert "going on without it" in capsys.readouterr().err
+        held.write("more than it may be")
+        held.close()
+        assert piped.read_piped(9, Terminal(), wanted=True) == "more than"
+
+
+async def test_a_model_that_cannot_be_asked_leaves_nothing(home: Home) -> None:
+    absent = await home.do("run", "hi", "--model", "absent/m")
+    assert absent.code == 2
+    assert "offered here: 'openai/" in absent.err
+    keyless = {"OPENAI_API_KEY": None}
+    done = await home.do("run", "hi", "--model", MODEL, environment=keyless)
+    assert (done.code, done.out) == (1, "")
+    assert "[provider.key_missing]" in done.err
+    assert await sessions(home) == []
+
+
+async def test_how_to_go_on_names_another_model_than_the_one_that_is_gone(
+    home: Home,
+) -> None:
+    async with serve(text("One.")) as server:
+        home.serve_from(server.url)
+        await home.do("run", "hi", "--model", MODEL)
+    config = home.work / "dovetail.toml"
+    config.write_text('[plugins]\ndeny = ["openai"]\n')
+    for prompt in (["more"], []):
+        done = await home.do("run", "--continue", *prompt)
+        assert done.code == 2
+        assert "[model.unknown]" in done.err
+        [hint] = [line for line in done.err.splitlines() if "to go on" in line]
+        assert "--model provider/name" in hint
+        assert hint.endswith('"..."') == bool(prompt)
+
+
 async def test_a_new_session_is_named_after_its_first_line(home: Home) -> None:
     async with serve(text("Yes.")) as server:
         home.serve_from(server.url)
@@ -142,11 +198,16 @@ async def test_the_default_database_is_a_private_file_of_the_person(home: Home) 
 async def test_without_a_model_it_says_how_to_name_one_and_leaves_nothing(
     home: Home,
 ) -> None:
-    done = await home.do("run", "hi")
+    keyless = {"OPENAI_API_KEY": None}
+    done = await home.do("run", "hi", environment=keyless)
     assert (done.code, done.out) == (2, "")
     key, toml, demo = done.err.splitlines()
     assert "OPENAI_API_KEY" in key
     assert "--model" in key
+    # With a key, what it is good for is offered instead, and nothing else.
+    offers = (await home.do("run", "hi")).err.splitlines()[0]
+    assert "add --model openai/" in offers
+    assert "anthropic/" not in offers
     assert "dovetail.toml" in toml
     assert "dovetail demo" in demo
     assert await sessions(home) == []

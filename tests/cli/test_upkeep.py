@@ -6,7 +6,7 @@ from collections.abc import Callable
 import anyio
 from dovetail.kernel import open_runtime
 from dovetail.kernel.testing.scripted import ScriptedProvider, text
-from support.commands import Done, Home
+from support.commands import MODEL, Done, Home
 from support.damage import harm
 
 
@@ -65,13 +65,19 @@ def test_what_log_prints_can_be_imported_too(
     assert do("export", id, *elsewhere(home)).out == do("export", id).out
 
 
+def test_verifying_nothing_says_so(do: Callable[..., Done]) -> None:
+    for options in ([], ["--json"]):
+        done = do("verify", *options)
+        assert (done.code, done.out, done.err) == (0, "", "no sessions\n")
+
+
 def test_a_replica_is_not_prompted(home: Home, do: Callable[..., Done]) -> None:
     id = record(home)
     file = home.work / "session.jsonl"
     file.write_text(do("export", id).out)
     assert do("import", str(file), "--owner", "origin", *elsewhere(home)).code == 0
 
-    done = do("run", "more", "--session", id, *elsewhere(home))
+    done = do("run", "more", "--session", id, "--model", MODEL, *elsewhere(home))
     assert done.code == 1
     assert done.err.endswith("[event.foreign_owner]\n")
     thief = do("import", str(file), "--owner", "thief", *elsewhere(home))

@@ -66,6 +66,25 @@ def test_a_name_that_leads_nowhere_is_refused_with_what_is_offered(name: str) ->
     assert caught.value.model == name
 
 
+def test_only_models_are_offered_whose_provider_has_its_key() -> None:
+    def locked(model: str) -> Any:
+        raise ProviderError("provider.key_missing", "b", "set B_KEY")
+
+    def broken(model: str) -> Any:
+        raise ValueError(model)
+
+    catalog = ModelCatalog(
+        offer(
+            Provider("a", Routes(), [ModelInfo("a/known")], open=False),
+            Provider("b", locked, [ModelInfo("b/known")]),
+            Provider("c", broken),
+        )
+    )
+    assert catalog.askable() == ["a/known", "c/..."]
+    with pytest.raises(ModelUnknownError, match=r"offered here: 'a/known', 'c/\.\.\.'"):
+        catalog.resolve("d/m")
+
+
 def test_a_closed_provider_serves_only_what_it_lists() -> None:
     closed = Provider("a", Routes(), [ModelInfo("a/m")], open=False)
     catalog = ModelCatalog(offer(closed))

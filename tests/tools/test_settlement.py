@@ -387,6 +387,8 @@ async def test_a_tool_that_wants_to_exit_has_a_defect() -> None:
 
     assert isinstance(settled, Failed)
     assert settled.failure.code == "internal"
+    # By its own name, not that of what it was put into here.
+    assert settled.failure.message.endswith("broke (SystemExit)")
     assert settled.defect is not None
     assert isinstance(settled.defect.__cause__, SystemExit)
 

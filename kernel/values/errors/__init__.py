@@ -75,6 +75,7 @@ ever contains a secret (law access.6).
 from .base import (
     MAX_PROBLEM as MAX_PROBLEM,
     ConflictError as ConflictError,
+    ContainedError as ContainedError,
     CursorInvalidError as CursorInvalidError,
     DovetailError as DovetailError,
     InvalidValueError as InvalidValueError,
@@ -84,6 +85,7 @@ from .base import (
     UndecodableError as UndecodableError,
     error_text as error_text,
     problem_of as problem_of,
+    raised as raised,
 )
 from .configuration import (
     ConfigurationError as ConfigurationError,

@@ -7,8 +7,28 @@ MAX_PROBLEM = 500
 """Characters of a stranger's exception that are kept."""
 
 
+class ContainedError(RuntimeError):
+    """A stranger's code raised what is no Exception, such as SystemExit: its cause.
+
+    It is that which is told, see ``raised``.
+    """
+
+
+def raised(error: BaseException) -> BaseException:
+    """Return what a stranger's code raised itself, out of what it was put into here:
+    a group of one, or what keeps it from ending more than itself."""
+    while True:
+        if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        elif isinstance(error, ContainedError) and error.__cause__ is not None:
+            error = error.__cause__
+        else:
+            return error
+
+
 def error_text(error: BaseException) -> str:
     """Return a stranger's exception as one bounded text."""
+    error = raised(error)
     try:
         text = str(error)
     except KeyboardInterrupt:
@@ -101,6 +121,7 @@ class RuntimeClosedError(DovetailError):
 
 def problem_of(error: BaseException) -> Mapping[str, str]:
     """Return an error as the ``code`` and ``message`` that records and doors show."""
+    error = raised(error)
     if isinstance(error, DovetailError):
         return {"code": error.code, "message": str(error)}
     name = type(error).__name__

@@ -5,6 +5,9 @@ from typing import Literal
 
 from .base import DovetailError
 
+MAX_OFFERED = 8
+"""Names that a message lists of what is there instead."""
+
 
 class ModelError(DovetailError):
     """A model cannot be used."""
@@ -17,11 +20,13 @@ class ModelNotSelectedError(ModelError):
 
     code = "model.not_selected"
 
-    def __init__(self) -> None:
+    def __init__(self, offered: Sequence[str] = ()) -> None:
         super().__init__(
             "no model is selected: give the session a model such as "
-            "'openai/gpt-5.2', or set `model` in dovetail.toml"
+            f"'openai/gpt-5.2', or set `model` in dovetail.toml{_offered(offered)}"
         )
+        self.offered = tuple(offered)
+        """Models that can be asked; ``provider/...`` stands for any of it."""
 
 
 class ModelUnknownError(ModelError):
@@ -29,11 +34,20 @@ class ModelUnknownError(ModelError):
 
     code = "model.unknown"
 
-    def __init__(self, model: str, known: Sequence[str] = ()) -> None:
-        offered = ", ".join(repr(name) for name in known[:8])
-        tail = f"; offered here: {offered}" if offered else "; no provider is offered"
+    def __init__(self, model: str, offered: Sequence[str] = ()) -> None:
+        tail = _offered(offered) or "; no provider is offered that has its key"
         super().__init__(f"model {model!r} is not offered (use provider/model){tail}")
         self.model = model
+        self.offered = tuple(offered)
+        """Models that can be asked; ``provider/...`` stands for any of it."""
+
+
+def _offered(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:MAX_OFFERED])
+    more = len(names) - MAX_OFFERED
+    return (f"; offered here: {shown}" if shown else "") + (
+        f" and {more} more" if more > 0 else ""
+    )
 
 
 ProviderFault = Literal[
