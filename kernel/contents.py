@@ -15,6 +15,10 @@ from .access.rules import (
     decide as decide,
     to_be_allowed as to_be_allowed,
 )
+from .configuration.database import (
+    DATABASE_VARIABLE as DATABASE_VARIABLE,
+    default_database_url as default_database_url,
+)
 from .configuration.merging import (
     Configuration as Configuration,
 )
@@ -100,6 +104,8 @@ from .ports import (
     Transaction as Transaction,
 )
 from .runtime import (
+    OnPermission as OnPermission,
+    Resume as Resume,
     Runtime as Runtime,
     open_runtime as open_runtime,
 )
@@ -135,6 +141,7 @@ from .values.encoding import (
     text_encoding as text_encoding,
 )
 from .values.errors import (
+    CONTINUATION_UNACCEPTED as CONTINUATION_UNACCEPTED,
     AgentNotFoundError as AgentNotFoundError,
     ApprovalNotFoundError as ApprovalNotFoundError,
     ConfigurationError as ConfigurationError,
@@ -200,6 +207,7 @@ from .values.errors import (
     ToolStaleError as ToolStaleError,
     ToolUnknownError as ToolUnknownError,
     UndecodableError as UndecodableError,
+    problem_of as problem_of,
 )
 from .values.events import (
     AgentSwitched as AgentSwitched,

@@ -63,7 +63,11 @@ LAST_SECONDS = 1.0
 """How long what is left is waited for, when everything was closed and cancelled."""
 
 OnPermission = Literal["ask", "allow", "deny"]
+"""What becomes of an action that no rule decides: a person is asked, or it is allowed
+or denied without asking."""
 Resume = Literal["report", "clean", "always"]
+"""When a session whose process was lost goes on by itself: never, when nothing is in
+doubt, or always."""
 
 INSTRUCTIONS = (
     "You are a careful software agent working in the directory described above. Use "

@@ -9,12 +9,13 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Literal
 
-from ..history.fold import UNACCEPTED, History, Reach
+from ..history.fold import History, Reach
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
 from ..ports import Reader
 from ..requests.asking import withdrawals
 from ..values.codec import to_json
+from ..values.errors import CONTINUATION_UNACCEPTED
 from ..values.events import (
     ContinuationAccepted,
     ContinuationReported,
@@ -106,13 +107,13 @@ def _acceptance(
 def _why(report: ContinuationReport, attempts: int) -> Failure:
     if attempts >= MAX_ATTEMPTS:
         return Failure(
-            UNACCEPTED,
+            CONTINUATION_UNACCEPTED,
             f"it went on by itself {attempts} times without finishing a Step; look at "
             f"it, then accept report {report.digest}",
         )
     unknown = sum(call.known == "unknown" for call in report.calls)
     return Failure(
-        UNACCEPTED,
+        CONTINUATION_UNACCEPTED,
         f"{unknown} calls have an unknown outcome and {len(report.moved)} facts moved; "
         f"accept report {report.digest}, or prompt it, to go on",
     )

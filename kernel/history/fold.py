@@ -17,7 +17,7 @@ from ..log.commit import EventLog
 from ..log.reading import PAGE, event_at, events_between, readable
 from ..ports import MessageRow, Reader
 from ..values import events as e
-from ..values.errors import EventDamagedError, EventGapError
+from ..values.errors import CONTINUATION_UNACCEPTED, EventDamagedError, EventGapError
 from ..values.messages import (
     AssistantMessage,
     Message,
@@ -215,7 +215,10 @@ class Left:
             return
         if isinstance(event, e.ExecutionEnded):
             self.running = False
-            if event.reason is not None and event.reason.code == UNACCEPTED:
+            if (
+                event.reason is not None
+                and event.reason.code == CONTINUATION_UNACCEPTED
+            ):
                 self.unaccepted = True
                 return
         elif isinstance(event, e.ExecutionStarted):
@@ -230,9 +233,6 @@ class Left:
         if not isinstance(event, _SAID):
             self.trusted = event.seq
 
-
-UNACCEPTED = "continuation.unaccepted"
-"""The reason of an execution that stopped to show its Continuation Report."""
 
 # What callers say about a session is no part of what its execution did.
 _SAID = (

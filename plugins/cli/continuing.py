@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import anyio
 from attrs import frozen
 from dovetail.kernel import (
+    CONTINUATION_UNACCEPTED,
     AssistantMessage,
     ContinuationReport,
     Input,
@@ -24,8 +25,6 @@ from dovetail.kernel import (
 from .calls import call_title
 from .terminal import Style, first_line, short, visible
 
-UNACCEPTED = "continuation.unaccepted"
-"""The reason of an execution that stopped because its report must be accepted."""
 LOOK_SECONDS = 0.05
 MAX_MOVED = 40
 """Facts that are named one by one; ``--json`` has all of them."""
@@ -58,7 +57,7 @@ async def left_work(session: Session, info: SessionInfo) -> LeftWork | None:
     about to be done by somebody is not left.
     """
     reason = info.outcome.reason
-    unaccepted = reason is not None and reason.code == UNACCEPTED
+    unaccepted = reason is not None and reason.code == CONTINUATION_UNACCEPTED
     if info.status == "idle" and not unaccepted:
         return None
     report = await session.continuation()

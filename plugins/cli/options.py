@@ -6,17 +6,19 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import click
-import platformdirs
-from dovetail.kernel import Json
+from dovetail.kernel import (
+    DATABASE_VARIABLE,
+    ConfigurationError,
+    Json,
+    default_database_url,
+)
 
 from .terminal import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-DATABASE_VARIABLE = "DOVETAIL_DB"
 
 
 def database_option(command: F) -> F:
@@ -48,22 +50,10 @@ def database_url(given: str | None, *, new: bool = False) -> str:
     if given is not None:
         _check_file(given, new or given == os.environ.get(DATABASE_VARIABLE))
         return given
-    folder = Path(platformdirs.user_data_dir("dovetail"))
-    home = Path(os.path.expanduser("~"))
-    if folder.is_relative_to(home) and not home.is_dir():
-        # Nobody wants a home to be made.
-        raise click.ClickException(
-            f"there is no home folder {visible(str(home))} to keep a database in; "
-            "name one with --db"
-        )
     try:
-        # What sessions saw is nobody else's business.
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise click.ClickException(
-            f"{folder} cannot be made ({error.strerror}); name a database with --db"
-        ) from error
-    return f"sqlite:///{quote((folder / 'dovetail.db').as_posix())}"
+        return default_database_url()
+    except ConfigurationError as error:
+        raise click.ClickException(f"{error}; name one with --db") from error
 
 
 def _check_file(url: str, new: bool) -> None:

@@ -45,6 +45,7 @@ def run_program(arguments: Sequence[str]) -> int:
     log = logging.getLogger("dovetail")
     log.addHandler(told)
     propagate, log.propagate = log.propagate, False
+    level = log.level
     try:
         return _run(list(arguments), terminal)
     except BaseException as error:
@@ -53,6 +54,7 @@ def run_program(arguments: Sequence[str]) -> int:
     finally:
         log.removeHandler(told)
         log.propagate = propagate
+        log.setLevel(level)
 
 
 def _run(arguments: list[str], terminal: Terminal) -> int:

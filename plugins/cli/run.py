@@ -17,6 +17,7 @@ import click
 from anyio.abc import TaskStatus
 from attrs import frozen
 from dovetail.kernel import (
+    CONTINUATION_UNACCEPTED,
     AssistantMessage,
     Event,
     LiveEvent,
@@ -47,7 +48,6 @@ from .asking import (
 )
 from .card import request_lines
 from .continuing import (
-    UNACCEPTED,
     LeftWork,
     is_alive,
     left_work,
@@ -478,7 +478,7 @@ class _Run:
             # Another process was quicker.
             outcome = (await session.info()).outcome
         reason = outcome.reason
-        if reason is not None and reason.code == UNACCEPTED:
+        if reason is not None and reason.code == CONTINUATION_UNACCEPTED:
             tell(f"paused: {visible(reason.message)}")
             self._tell_acceptable(session, (await session.continuation()).digest)
             return PAUSED

@@ -134,8 +134,7 @@ async def test_how_to_go_on_names_another_model_than_the_one_that_is_gone(
     async with serve(text("One.")) as server:
         home.serve_from(server.url)
         await home.do("run", "hi", "--model", MODEL)
-    config = home.work / "dovetail.toml"
-    config.write_text('[plugins]\ndeny = ["openai"]\n')
+    home.environment["DOVETAIL_DISABLE_PLUGINS"] = "openai"
     for prompt in (["more"], []):
         done = await home.do("run", "--continue", *prompt)
         assert done.code == 2
@@ -217,7 +216,7 @@ async def test_without_a_model_it_says_how_to_name_one_and_leaves_nothing(
     ("arguments", "code"),
     [
         (["run", "hi", "--session", "ses_no", "--model", MODEL], "session.not_found"),
-        (["run", "hi", "--model", "nonsense"], "value.invalid"),
+        (["run", "hi", "--model", "nonsense"], "model.unknown"),
         (["run", "hi", "--agent", "nobody", "--model", MODEL], "agent.not_found"),
         (["run", "hi", "--location", "/no/such", "--model", MODEL], "location."),
         (["run", " ", "--model", MODEL], "prompt.invalid"),

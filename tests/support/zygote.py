@@ -206,7 +206,8 @@ def warm_up() -> None:
         os.environ.clear()
         os.environ["HOME"] = folder
         # The event loop and the database, whose parts come when they are wanted.
-        assert run_program(["sessions", "--db", f"sqlite:///{folder}/s.db"]) == 0
+        os.environ["DOVETAIL_DB"] = f"sqlite:///{folder}/s.db"
+        assert run_program(["sessions"]) == 0
     for thread in threading.enumerate():
         # A fork has none but the one that forks.
         if thread is not threading.main_thread():

@@ -16,6 +16,7 @@ from ...log.reading import events_between
 from ...ports import EventRecord, Head, Reader, SessionRow
 from ...values import events as e
 from ...values.clock import Clock
+from ...values.errors import CONTINUATION_UNACCEPTED
 from ...values.messages import AssistantMessage, UserMessage
 from ...values.tool import effect_token
 from ..clock import ManualClock
@@ -237,7 +238,7 @@ def _takeovers(session: StoredSession) -> Iterator[str]:
         elif isinstance(event, e.ExecutionEnded):
             running = (
                 event.reason is not None
-                and event.reason.code == "continuation.unaccepted"
+                and event.reason.code == CONTINUATION_UNACCEPTED
             )
 
 

@@ -17,7 +17,11 @@ from ...execution.coordinator import Outcome
 from ...models.retry import RetryPolicy
 from ...runtime import Runtime
 from ...sessions.sessions import Session
-from ...values.errors import ContinuationChangedError, RequestNotFoundError
+from ...values.errors import (
+    CONTINUATION_UNACCEPTED,
+    ContinuationChangedError,
+    RequestNotFoundError,
+)
 from ...values.events import Event, PermissionReply, RequestAsked
 from ...values.messages import Message
 from ...values.prompt import AdmittedPrompt, Delivery
@@ -27,7 +31,6 @@ from .watch import RequestCheck
 from .world import CrashWorld
 
 Policy = Literal["report", "clean", "always"]
-UNACCEPTED = "continuation.unaccepted"
 
 
 @frozen
@@ -156,7 +159,7 @@ class CrashRun:
             outcome = await session.wait()
             info = await session.info()
             reason = outcome.reason.code if outcome.reason else None
-            if info.status != "idle" or reason == UNACCEPTED:
+            if info.status != "idle" or reason == CONTINUATION_UNACCEPTED:
                 await self._accept(session)
             elif await session.pending():
                 await session.resume()

@@ -97,6 +97,7 @@ from .context import (
     SkillNotFoundError as SkillNotFoundError,
 )
 from .execution import (
+    CONTINUATION_UNACCEPTED as CONTINUATION_UNACCEPTED,
     ContinuationChangedError as ContinuationChangedError,
     ExecutionInterruptedError as ExecutionInterruptedError,
     OwnerFencedError as OwnerFencedError,

@@ -2,6 +2,10 @@
 
 from .base import ConflictError, DovetailError
 
+CONTINUATION_UNACCEPTED = "continuation.unaccepted"
+"""The code of the reason why an execution is ``paused`` that stopped to show its
+Continuation Report: it goes on when somebody accepts that."""
+
 
 class ContinuationChangedError(ConflictError):
     """The accepted Continuation Report is not the present one. Look again."""
