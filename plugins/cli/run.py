@@ -19,6 +19,7 @@ from attrs import frozen
 from dovetail.kernel import (
     CONTINUATION_UNACCEPTED,
     AssistantMessage,
+    DovetailError,
     Event,
     LiveEvent,
     Location,

@@ -3,6 +3,7 @@
 A comment before a fenced block says how it is used::
 
     <!-- test: rehearsal -->       the model openai/rehearsal answers, in the sample
+    <!-- test: twice -->           prints the same when it is run again
     <!-- test: continues -->       goes on from the program before it
     <!-- test: file weather.py --> is saved under this name for the rest of the page
     <!-- test: output -->          is what the program before it prints; ... is anything
@@ -59,6 +60,10 @@ class Stage:
             blank = "\n" * (block.line - before.count("\n"))
             self.program = f"{before}{blank}{block.text}"
             self.run(where, block.how == "rehearsal")
+            if block.how == "twice":
+                printed = self.printed
+                self.run(where, False)
+                assert self.printed == printed, f"{where} prints something else"
 
     def environment(self) -> dict[str, str]:
         """Return what is there besides: nothing that is configured on this machine."""
@@ -186,6 +191,16 @@ def test_a_program_goes_on_from_the_one_before(tmp_path: Path) -> None:
     played(tmp_path, first, "<!-- test: continues -->\n```python\nassert a\n```")
     with pytest.raises(AssertionError, match="NameError"):
         played(tmp_path, first, "```python\nassert a\n```")
+
+
+def test_a_program_that_does_something_else_when_run_again_is_found(
+    tmp_path: Path,
+) -> None:
+    again = "<!-- test: twice -->\n```python\n{}\n```"
+    played(tmp_path, again.format("print(1)"))
+    grows = "open('n', 'a').write('x')\nprint(open('n').read())"
+    with pytest.raises(AssertionError, match="something else"):
+        played(tmp_path, again.format(grows))
 
 
 def test_a_file_can_be_imported(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ BLOCK = re.compile(
     r"^```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.M | re.S,
 )
-HOWS = ("rehearsal", "continues", "file", "console", "line", "output", "skip")
+HOWS = ("rehearsal", "twice", "continues", "file", "console", "line", "output", "skip")
 
 
 @frozen
