@@ -107,9 +107,7 @@ async def test_after_a_kill_a_person_sees_the_report_accepts_and_nothing_is_repe
 ) -> None:
     async with serve(held_call(), text("It was done once.")) as server:
         home.serve_from(server.url)
-        async with home.started(
-            "run", "do it", "--model", MODEL, "--allow", "bash"
-        ) as child:
+        async with home.started("run", "do it", "--model", MODEL, "--yes") as child:
             await held.begun()
             child.process.kill()
             assert await child.process.wait() == -9
@@ -209,7 +207,8 @@ async def test_what_is_not_in_doubt_goes_on_by_itself(home: Home) -> None:
         assert (done.code, done.out) == (
             0,
             "(going on: nothing was in doubt)\n"
-            "(Your last answer was cut off. Go on from where it stopped.)\n"
+            # Nothing of the answer had come to be recorded.
+            "(Go on.)\n"
             "All of it.\n\n> second\n\nAnd more.\n",
         )
         assert "moved since: nothing\nwaiting:\n  > second\n" in done.err
@@ -354,7 +353,7 @@ async def test_show_tells_what_was_left_and_then_who_accepted_it(
             assert "outcome unknown (unsafe): not repeated" in shown.out
             assert f"--accept {digest}\n" in shown.out
             # Looking changes nothing.
-            assert (await kinds(home, id))[-1] == "tool.started"
+            assert (await kinds(home, id))[-1] == "tool.spawned"
             await home.do("run", "--session", id, "--accept", digest)
             shown = await home.do("show", id)
             [told] = (await home.do("show", id, "--json")).lines()
