@@ -167,14 +167,16 @@ async def run(
     stdout: Feed,
     stderr: Feed | None,
     stdin: int = subprocess.DEVNULL,
+    chunk: int = CHUNK,
     announce: Callable[[int], Awaitable[None]] | None = None,
     later: Callable[[], int] | None = None,
 ) -> Ended:
     """Run a command in a process group of its own and return how it ended.
 
     Output is handed to ``stdout`` and ``stderr`` chunk by chunk, in the event-loop
-    thread; without ``stderr`` both come to ``stdout``, in the order they were written.
-    After ``seconds``, on cancellation, and when a feed has enough, the whole group gets
+    thread, which others wait for as long as the feed takes for a ``chunk``. Without
+    ``stderr`` both streams come to ``stdout``, in the order they were written. After
+    ``seconds``, on cancellation, and when a feed has enough, the whole group gets
     SIGTERM and, if it is still there after three seconds, SIGKILL; only then does this
     return. A process that left the group by its own ``setsid`` is out of reach. When
     the command ends by itself, whatever it left running stays: what that still writes
@@ -216,7 +218,7 @@ async def run(
     finally:
         if gate is not None:
             os.close(gate[0])
-    child = _Child(process)
+    child = _Child(process, chunk)
     timed_out = lingering = False
     try:
         async with anyio.create_task_group() as pumps:
@@ -269,8 +271,9 @@ nothing back. Where the file may not grow any more, the system ends the first on
 
 
 class _Child:
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", chunk: int) -> None:
         self._process = process
+        self._chunk = chunk
         pipes = (self._process.stdout, self._process.stderr)
         self._pipes = tuple(pipe for pipe in pipes if pipe is not None)
         for pipe in self._pipes:
@@ -295,7 +298,7 @@ class _Child:
             wanted = True
             while True:
                 try:
-                    chunk = os.read(descriptor, CHUNK)
+                    chunk = os.read(descriptor, self._chunk)
                 except BlockingIOError:
                     await anyio.wait_readable(descriptor)
                     continue

@@ -35,6 +35,9 @@ MAX_RESULTS = 100
 MAX_SKIPPED = 65_536
 """Characters of the names that ripgrep is told to leave out, as its arguments; our own
 program takes any number."""
+_CHUNK = 8_192
+"""Bytes of names or lines that are looked at in one go: each name is decided about, and
+the other sessions wait as long."""
 _LAST_NAME = re.compile(r"[\w.*?-]+\Z")
 
 
@@ -102,24 +105,25 @@ class Search:
         Raises:
             ToolFailure: the pattern is invalid, or no search can be run.
         """
+        wanted = file_pattern(pattern)
         names: list[str] = []
         left_out = 0
+        also = await anyio.to_thread.run_sync(_spelt, root, wanted)
 
         def take(path: str) -> bool:
-            nonlocal left_out
+            nonlocal left_out, also
+            if path == also:
+                also = None  # it is visible by itself
             if readable(clean_text(path)):
                 names.append(path)
             else:
                 left_out += 1
             return len(names) > limit
 
-        wanted = file_pattern(pattern)
         ended = await self._list(cwd, root, pattern, wanted, take)
-        if not ended.enough:
-            also = await anyio.to_thread.run_sync(_spelt, root, wanted)
-            if also is not None and also not in names and readable(clean_text(also)):
-                names.append(also)
-                names.sort(key=lambda path: os.fsencode(path).split(b"/"))
+        if also is not None and not ended.enough:
+            take(also)
+            names.sort(key=lambda path: os.fsencode(path).split(b"/"))
         return Found(
             paths=tuple(clean_text(path) for path in names[:limit]),
             truncated=len(names) > limit,
@@ -362,6 +366,7 @@ class Search:
                 stdout=feed,
                 stderr=errors.feed,
                 stdin=stdin,
+                chunk=_CHUNK,
             )
         except (OSError, ValueError) as error:
             raise ToolFailure(f"cannot search: {error}") from error

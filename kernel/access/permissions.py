@@ -29,7 +29,7 @@ from ..values.errors import (
 from ..values.events import PermissionReply, RequestAnswered, RequestAsked
 from ..values.ids import MessageId, RequestId, SessionId, new_id
 from ..values.location import Location
-from ..values.patterns import matches
+from ..values.patterns import matches, needed
 from ..values.tool import Json
 from .rules import WorkingFolder, decide, denying_rule
 
@@ -238,8 +238,9 @@ class Permissions:
         asked, the answer is no. Resources of the request are not looked at.
         """
         action = request.action
+        # Thousands of things are asked about, and few rules can be about any of them.
         rules = [
-            rule
+            (needed(rule.resource), rule)
             for rule in self._rules_for(request.agent)
             if matches(rule.action, action)
         ]
@@ -258,7 +259,8 @@ class Permissions:
             if answer is not None and answer[0] == "deny":
                 return False
             said = () if answer is None else (_as_rule(answer[0]),)
-            effect = self._decide(one, (*said, *rules), approvals)
+            about = [rule for text, rule in rules if text in resource]
+            effect = self._decide(one, (*said, *about), approvals)
             return effect == "allow" or (effect == "ask" and self._policy == "allow")
 
         return allowed

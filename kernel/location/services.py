@@ -204,6 +204,8 @@ class LocationServices:
             )
             != "allow"
         ]
+        if not deciding:
+            return max(answers, key=lambda each: _STRICTNESS[each[0]], default=None)
         question = PermissionQuestion(
             session_id=request.session_id,
             agent=request.agent,

@@ -40,6 +40,13 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     return partial(_one_fits, _pieces(pattern))
 
 
+def needed(pattern: str) -> str:
+    """Return a text that everything the pattern matches contains: to tell quickly, of
+    many patterns, which ones cannot match."""
+    # What ends in a space and a star matches without them, too.
+    return max(re.split(r"[*?]+", pattern.removesuffix(" *")), key=len)
+
+
 def _everything(text: str) -> bool:
     return True
 

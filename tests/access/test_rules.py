@@ -12,7 +12,7 @@ from dovetail.kernel.access.rules import (
     deciding_rule,
 )
 from dovetail.kernel.ports import ApprovalRow
-from dovetail.kernel.values.patterns import matches
+from dovetail.kernel.values.patterns import matches, needed
 from hypothesis import given, settings, strategies as st
 
 SIGNS = st.text(alphabet="ab *?\\/\n.[", max_size=10)
@@ -59,6 +59,20 @@ def test_a_pattern_means_what_its_plain_definition_says(
     pattern: str, text: str
 ) -> None:
     assert matches(pattern, text) == slowly_matches(pattern, text)
+
+
+@given(SIGNS, SIGNS)
+def test_what_a_pattern_matches_contains_what_it_needs(pattern: str, text: str) -> None:
+    """So that of many patterns those can be passed over that cannot match."""
+    assert needed(pattern) in text or not matches(pattern, text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [("*.env.*", ".env."), ("ls *", "ls"), ("*", ""), ("a?bc*d", "bc"), ("", "")],
+)
+def test_a_pattern_needs_its_longest_literal_piece(pattern: str, text: str) -> None:
+    assert needed(pattern) == text
 
 
 @given(st.text(max_size=20), st.integers(0, 2**32))
