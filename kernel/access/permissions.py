@@ -73,10 +73,15 @@ class PermissionBody:
     """What a permission request asks, as its event keeps it."""
 
     action: str
+    """What is to be done, such as ``edit``; see the table of actions."""
     resources: tuple[str, ...]
+    """What it is to be done to; all of it must be allowed."""
     save: tuple[str, ...] = ()
+    """The patterns that an ``always`` would remember."""
     folder: str | None = None
+    """The folder that relative resources are of, as a resource."""
     metadata: Mapping[str, Json] = field(factory=dict)
+    """What the tool says besides, for whoever shows the question."""
 
 
 @frozen
@@ -84,7 +89,9 @@ class PermissionAnswer:
     """What was said to a permission request, as its event keeps it."""
 
     reply: PermissionReply
+    """Once, always, or not at all."""
     message: str | None = None
+    """What the person says to the model instead; None for nothing."""
 
 
 @frozen
@@ -92,19 +99,26 @@ class PermissionRequest:
     """A permission request, as whoever answers it sees it."""
 
     id: RequestId
+    """What it is answered by."""
     session_id: SessionId
+    """The session that it belongs to."""
     agent: str
     """Whose call it is: an ``always`` holds for this agent only."""
     action: str
+    """What is to be done, such as ``edit``."""
     resources: tuple[str, ...]
+    """What it is to be done to; all of it must be allowed."""
     save: tuple[str, ...]
     """What ``always`` would remember, each to the letter."""
     folder: str | None
     """The folder that it is to happen in, as a resource; ``always`` remembers it for
     this folder only. None: it does not matter."""
     message_id: MessageId | None
+    """The message of the call that asks; None where no call does."""
     call_id: str | None
+    """The call that asks, as its provider named it; None where no call does."""
     metadata: Mapping[str, Json]
+    """What the tool says besides, for whoever shows the question."""
     created: int
     """Milliseconds since 1970."""
 
@@ -138,14 +152,21 @@ class SavedApproval:
     """A remembered ``always`` (law access.4)."""
 
     id: str
+    """What it is removed by."""
     agent: str
     """The one agent that it is for."""
     action: str
+    """What may be done."""
     kind: Literal["exact", "glob"]
+    """How ``pattern`` is read: as the resource itself, or with ``*`` and ``?``."""
     pattern: str
+    """What it may be done to."""
     author: str
+    """Who said ``always``."""
     created: int
+    """Milliseconds since 1970."""
     expires: int | None
+    """Milliseconds since 1970 from which on it does not count; None: never."""
     folder: str | None
     """The one folder that it is for, as a resource; None: wherever in the Location."""
 

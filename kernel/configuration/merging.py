@@ -55,7 +55,9 @@ class Configuration:
     """The settings that hold in one Location, or outside of any."""
 
     model: str | None = None
+    """The model of sessions that name none, as ``provider/model``."""
     agent: str | None = None
+    """The agent of sessions that name none."""
     providers: Mapping[str, Mapping[str, Json]] = field(factory=dict, repr=False)
     """The ``[providers.NAME]`` tables. They may hold keys."""
     rules: tuple[Rule, ...] = ()
@@ -67,6 +69,7 @@ class Configuration:
     skill_folders: tuple[str, ...] = ()
     """Absolute, the user's first. They need not exist."""
     disabled_plugins: tuple[str, ...] = ()
+    """Plugins that are not opened in the Location."""
     plugin_files: tuple[str, ...] = ()
     """Absolute, the user's first."""
     sources: tuple[str, ...] = ()

@@ -28,7 +28,9 @@ class SourceState:
     """A Context Source as it is now."""
 
     key: str
+    """``namespace/name``."""
     plugin: str | None
+    """Whose source it is; None for one of dovetail itself."""
     state: Literal["observed", "absent", "unavailable"]
     """``absent``: it has nothing to say here."""
     required: bool

@@ -22,6 +22,7 @@ class Action:
     """Something that tools ask permission for. A rule is about one, by its name."""
 
     name: str
+    """What a rule calls it by."""
     resource: ResourceKind = "text"
     """What its resources are: files, named relative to the Location or absolutely;
     folders outside of the Location, named ``/the/folder/*``; or any other text, such
@@ -41,8 +42,11 @@ class Rule:
     """
 
     action: str
+    """A pattern for the actions that it is about."""
     resource: str
+    """A pattern for what they are done to."""
     effect: RuleEffect
+    """What becomes of them: allowed, asked for, or denied."""
     tightens: bool = False
     """Such a rule only ever makes the answer stricter, wherever it stands in the list.
     Rules out of a file that nobody vouched for are of this kind."""
@@ -55,7 +59,9 @@ class AgentProfile:
     """How an agent behaves: its instructions, its Steps, its rights."""
 
     name: str
+    """What sessions and the configuration call it by."""
     description: str = ""
+    """What it is for, for a person who chooses one."""
     instructions: str = ""
     """Added to the system text after the Baseline."""
     model: str | None = None
@@ -63,6 +69,7 @@ class AgentProfile:
     steps: int = 50
     """Steps per activity; the last one is asked to finish without tools."""
     rules: Sequence[Rule] = ()
+    """Its permission rules; those of the configuration come after them."""
     tools: Sequence[str] | None = None
     """The tools it is offered; None means all."""
 
@@ -72,9 +79,16 @@ class PermissionQuestion:
     """Something that a call wants to do, before it is allowed."""
 
     session_id: SessionId
+    """The session that it belongs to."""
     agent: str
+    """Whose call it is."""
     action: str
+    """What is to be done, such as ``edit``."""
     resources: tuple[str, ...]
+    """What it is to be done to; all of it must be allowed."""
     message_id: MessageId | None = None
+    """The message of the call; None where no call asks."""
     call_id: str | None = None
+    """The call, as its provider named it; None where no call asks."""
     metadata: Mapping[str, Json] = field(factory=dict, repr=False)
+    """What the tool says besides, for whoever shows the question."""

@@ -32,6 +32,7 @@ class ContextSource:
     key: str
     """``namespace/name``, lower case. Sources are told in key order."""
     observe: Callable[[], Awaitable[Observation | None]]
+    """Says what is so now, in five seconds at the most."""
     required: bool = False
     """Whether no session may begin without it. Say so only where a model that does not
     know it would do harm: as long as it cannot be observed, every new session fails."""
@@ -42,8 +43,11 @@ class Skill:
     """A named instruction package that the model can load on demand."""
 
     name: str
+    """What a model loads it by; of two of one name, the later source's."""
     description: str
+    """When it is wanted: all that a model has to choose by."""
     body: str
+    """The instructions."""
     directory: str | None = None
     """Where its files are; None for a skill that is not a folder."""
     files: tuple[str, ...] = ()
@@ -57,7 +61,9 @@ class SkillProblem:
     """Why something that looked like a skill is not offered."""
 
     path: str
+    """Where it is."""
     problem: str
+    """Why it is not offered, in a sentence."""
 
 
 @frozen(eq=False)
@@ -65,4 +71,6 @@ class SkillSource:
     """A place where skills are found. Of equal names the later source wins."""
 
     key: str
+    """``namespace/name``, lower case."""
     find: Callable[[], Awaitable[Sequence[Skill | SkillProblem]]]
+    """Finds them, in four seconds at the most, and says of what it passes over why."""

@@ -23,8 +23,11 @@ class Command:
     """
 
     name: str
+    """What is typed after ``dovetail``: lower case letters, digits and ``-``."""
     help: str
+    """What it does, on one line, for the list of commands."""
     load: Callable[[], Any]
+    """Returns the click command; may import what it needs."""
 
 
 def _allow(action: str, resource: str) -> RuleEffect:
@@ -36,6 +39,7 @@ class Place:
     """Where a registering hook is called: one plugin in one Location."""
 
     location: Location
+    """The Location that is opened."""
     settings: Any = field(factory=dict, repr=False)
     """The plugin's own table of the configuration, ``[plugins.NAME]``: an instance of
     its class ``Settings``, or a mapping where it declares none."""

@@ -159,6 +159,8 @@ class Tool(Generic[I, O]):
     """An attrs class. Its fields become the JSON Schema; ``field(metadata=
     {"description": ...})`` describes one."""
     execute: Callable[[I, ToolContext], Awaitable[O]]
+    """Does it. What it returns is the result; how it may end otherwise is on the page
+    about tools."""
     output: type[O] = str  # type: ignore[assignment]
     """``str`` or an attrs class."""
     effect: EffectClass = "unsafe"
@@ -187,9 +189,13 @@ class CallNotice:
     """One call of a tool. The three ids name it wherever it is spoken of."""
 
     session_id: SessionId
+    """The session that it belongs to."""
     message_id: MessageId
+    """The assistant message that it belongs to."""
     call_id: str
+    """Which call it is, as the provider named it; unique within its message."""
     tool: str
+    """The tool that is called."""
     arguments: str = field(repr=False)
     """The JSON text that the tool's input is made of: what the model wrote, or, where
     that was not of the right JSON types, what it was read as."""

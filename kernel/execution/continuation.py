@@ -39,9 +39,13 @@ class OpenCall:
     """A call of the Step that was cut off, and what will be done with it."""
 
     call_id: str
+    """Which call it is, as the provider named it; unique within its message."""
     message_id: str
+    """The message that was cut off."""
     tool: str
+    """The tool that was called."""
     effect: EffectClass | None
+    """What a repeat would do, as the tool declared it; None when it did not."""
     known: Known
     """``not_started``: it is proven that its effect had not begun (law recovery.3)."""
     action: Action
@@ -58,7 +62,9 @@ class Moved:
     what: str
     """The name of the thing: a tool, a path, a key, a plugin."""
     before: str | None = None
+    """What it was; None when it was not there."""
     after: str | None = None
+    """What it is; None when it is not there any more."""
 
 
 @frozen
@@ -66,7 +72,9 @@ class ContinuationReport:
     """What the runtime trusts of a session and what must be re-checked."""
 
     session_id: SessionId
+    """Which session it is about."""
     location: Location
+    """Where the session works."""
     trusted_seq: int
     """The last event of the execution that was left."""
     trusted_hash: str
@@ -82,8 +90,11 @@ class ContinuationReport:
     promoted: tuple[str, ...]
     """Inputs that the execution made visible."""
     withdrawn: tuple[str, ...]
+    """Inputs that were taken back before they became visible."""
     calls: tuple[OpenCall, ...]
+    """The calls of the message that was cut off, with what is known of each."""
     moved: tuple[Moved, ...]
+    """What is not as it was when the execution was left."""
     digest: str = field(init=False)
     """Names exactly this report; accept it with ``resume(accept=digest)``."""
 

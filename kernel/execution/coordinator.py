@@ -24,7 +24,9 @@ class Outcome:
     """How an execution ended. ``idle``: the session never executed."""
 
     status: OutcomeStatus | Literal["idle"]
+    """How it ended."""
     reason: Failure | None = None
+    """Why, unless it succeeded."""
 
     @property
     def succeeded(self) -> bool:

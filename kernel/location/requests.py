@@ -29,7 +29,9 @@ class PendingRequest:
     """One request that waits for a person."""
 
     id: RequestId
+    """What it is answered by, together with its session."""
     session_id: SessionId
+    """The session whose call waits."""
     what: str
     """The kind of request: ``permission``, for example."""
     directory: str
@@ -39,7 +41,9 @@ class PendingRequest:
     body: Mapping[str, Json]
     """What is asked, in the shape of its kind."""
     message_id: MessageId | None
+    """The message of the call; None where no call asks."""
     call_id: str | None
+    """The call, as its provider named it; None where no call asks."""
     created: int
     """Milliseconds since 1970."""
     expires: int | None

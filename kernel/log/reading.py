@@ -38,7 +38,9 @@ class UnreadableEvent(Event):
     stored_kind: str
     """Empty for events that are missing."""
     stored_version: int
+    """The version that is stored of it."""
     failure: Failure
+    """Why it cannot be read."""
 
     @property
     def is_damaged(self) -> bool:

@@ -189,6 +189,7 @@ class Placed:
     cursor: int
     """Opaque: only good as ``after`` of ``runtime.events`` on the same store."""
     event: Event
+    """The event."""
 
 
 class RuntimeTail(Following[EventRecord, Placed]):

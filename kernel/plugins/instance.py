@@ -80,8 +80,11 @@ class LocationPlugin:
     """What is known of one plugin in one Location."""
 
     name: str
+    """What it is called."""
     origin: str
+    """Where it comes from: a distribution, an object given in code, or a file."""
     version: str | None
+    """The version of its distribution, if it has one."""
     state: InstanceState
     """``open``; ``failed``: it could not be opened, or its background task broke;
     ``disabled``: its hooks failed or lingered too often; ``left out``: by the
@@ -89,12 +92,14 @@ class LocationPlugin:
     error: str | None = None
     """Why it is not open."""
     hooks: tuple[str, ...] = ()
+    """The hooks that it implements."""
     contributions: tuple[str, ...] = ()
     """What it offers here, such as ``tool read``, in order. What is hidden by another
     plugin counts too."""
     errors: int = 0
     """What went wrong with it here since the Location opened."""
     last_error: str | None = None
+    """The latest of its errors, in one text."""
     seconds: float = field(default=0.0, eq=False)
     """How long its hook calls here took together."""
 

@@ -49,9 +49,11 @@ class PluginState:
     """What is known of one plugin that was found, whether it was loaded or not."""
 
     name: str
+    """What it is called."""
     origin: str
     """``distribution version``, or ``given`` for an object given in code."""
     version: str | None
+    """The version of its distribution, if it has one."""
     state: State
     """``denied`` by the lists of the code, ``disabled`` by the environment."""
     error: str | None = None
@@ -61,6 +63,7 @@ class PluginState:
     errors: int = 0
     """How many of its hook calls failed since."""
     last_error: str | None = None
+    """The latest of its errors, in one text."""
     warnings: tuple[str, ...] = ()
     """What it uses that a later release removes, and what of its order is ignored."""
     seconds: float = field(default=0.0, eq=False)

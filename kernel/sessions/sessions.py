@@ -56,19 +56,28 @@ class SessionInfo:
     """What is known of a session without reading its transcript."""
 
     id: SessionId
+    """What ``sessions.get`` finds it by."""
     location: Location
+    """Where it works."""
     title: str | None
+    """What a person would call it."""
     agent: str | None
+    """Its own agent profile; None for the configured one."""
     model: str | None
+    """Its own model, as ``provider/model``; None for its agent's or the configured
+    one."""
     parent: str | None
+    """The session this one was forked from."""
     created: int
     """Milliseconds since 1970."""
     updated: int
+    """When its last event was recorded, in milliseconds since 1970."""
     status: Literal["running", "lost", "idle"]
     """``lost`` when it was running and no process holds it any more."""
     outcome: Outcome
     """How the last execution ended."""
     steps: int = 0
+    """How many Steps it has had."""
     usage: Usage = field(factory=Usage)
     """Totals of all settled Steps."""
     damage: Failure | None = None
@@ -81,6 +90,7 @@ class Page(Generic[T]):
     """One page of a listing: iterate it, and go on with ``cursor``."""
 
     items: Sequence[T]
+    """What is on it, in the order of the listing."""
     cursor: str | None = None
     """Give it back for the next page; None when this is the last one."""
 

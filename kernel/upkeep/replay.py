@@ -59,10 +59,15 @@ class ExportedEvent:
     """One event as it travels. As JSON, the same names."""
 
     session_id: str
+    """The session that it belongs to."""
     seq: int
+    """Its number in the log of its session: from 0, without gaps."""
     kind: str
+    """What kind of event it is."""
     version: int
+    """The version of its kind that ``data`` is of."""
     created: int
+    """Milliseconds since 1970."""
     data: Json
     """The event's own fields, as they are stored."""
     hash: str | None = None
@@ -191,6 +196,7 @@ class Replayed:
     """What one replay came to."""
 
     session_id: str
+    """Which session it is."""
     accepted: int
     """How many events were new."""
     seq: int

@@ -42,6 +42,7 @@ class Pruned:
     """What one pruning removed."""
 
     session_id: SessionId
+    """Which session it is."""
     events: int
     """How many events lost their content."""
     bytes: int

@@ -53,6 +53,7 @@ class Verified:
     """What a walk over one log found."""
 
     session_id: str
+    """Which session it is."""
     events: int
     """How many sound events there are."""
     removed: int
@@ -64,6 +65,7 @@ class Verified:
     first_bad: int | None = None
     """The first event that is missing or is not what was written, or None."""
     problem: str | None = None
+    """What is wrong at ``first_bad``; None when all is sound."""
 
     @property
     def sound(self) -> bool:
@@ -123,6 +125,7 @@ class Repaired:
     """What a repair did."""
 
     found: Verified
+    """What was damaged."""
     set_aside: int
     """How many events were taken out of the log."""
     seq: int

@@ -18,10 +18,15 @@ class Usage:
     """
 
     input: int | None = None
+    """All that was sent."""
     output: int | None = None
+    """All that came back."""
     reasoning: int | None = None
+    """Of ``output``: what the model thought."""
     cache_read: int | None = None
+    """Of ``input``: what the provider had kept from before."""
     cache_write: int | None = None
+    """Of ``input``: what it keeps for later."""
 
 
 @frozen
@@ -29,9 +34,11 @@ class TextPart:
     """Text that the model wrote."""
 
     text: str
+    """All of it."""
     metadata: Mapping[str, Json] = field(factory=dict)
     """What the provider attached; sent only to the model that wrote it."""
     type: Literal["text"] = "text"
+    """Tells the kinds of parts apart."""
 
 
 @frozen
@@ -39,9 +46,11 @@ class ReasoningPart:
     """What the model thought before it answered."""
 
     text: str
+    """All of it."""
     metadata: Mapping[str, Json] = field(factory=dict)
     """What the provider wants back with it; sent only to the model that wrote it."""
     type: Literal["reasoning"] = "reasoning"
+    """Tells the kinds of parts apart."""
 
 
 @frozen
@@ -51,19 +60,25 @@ class ToolPart:
     call_id: str
     """As the provider named it; unique within its message."""
     tool: str
+    """The tool that the model named."""
     arguments: str
     """The JSON text that the model wrote."""
     state: CallState = "called"
+    """How far the call has come."""
     content: tuple[Content, ...] = ()
     """What the model is shown: the bounded Model Output."""
     failure: Failure | None = None
+    """Why there is no result; None when there is one or the call is open."""
     effect: EffectClass | None = None
     """What a repeat would do, as the advertised tool declared it."""
     metadata: Mapping[str, Json] = field(factory=dict)
+    """What the provider attached to it; only the model that wrote it is sent it
+    again."""
     reading: tuple[str, ...] = ()
     """What of the call was read differently from what the model wrote, a line each: it
     is told so beside the result."""
     type: Literal["tool"] = "tool"
+    """Tells the kinds of parts apart."""
 
     @property
     def settled(self) -> bool:
@@ -88,13 +103,19 @@ class UserMessage:
     """A promoted prompt."""
 
     id: MessageId
+    """That of the input that it was."""
     session_id: SessionId
+    """The session that it belongs to."""
     seq: int
     """The sequence number of the event that made it visible: the transcript's order."""
     created: int
+    """Milliseconds since 1970."""
     text: str
+    """What was said."""
     files: tuple[PromptFile, ...] = ()
+    """What was attached."""
     type: Literal["user"] = "user"
+    """Tells the kinds of messages apart."""
 
 
 @frozen
@@ -102,20 +123,29 @@ class AssistantMessage:
     """What one Step brought: text, reasoning and calls, in the order they came."""
 
     id: MessageId
+    """What ``session.message`` finds it by."""
     session_id: SessionId
+    """The session that it belongs to."""
     seq: int
+    """The number of the event that it began with."""
     created: int
+    """Milliseconds since 1970."""
     agent: str
+    """The name of the agent profile."""
     model: str
     """``provider/model``."""
     parts: tuple[Part, ...] = ()
+    """Text, reasoning and calls, in the order they came."""
     finish: str | None = None
     """A FinishReason, or None while the Step runs or when it failed."""
     usage: Usage | None = None
+    """The tokens of its request; None while it runs."""
     failure: Failure | None = None
+    """Why the Step failed; None when it did not."""
     ended: int | None = None
     """When the Step was settled, in milliseconds; None while it runs."""
     type: Literal["assistant"] = "assistant"
+    """Tells the kinds of messages apart."""
 
     @property
     def text(self) -> str:
@@ -136,11 +166,17 @@ class NoticeMessage:
     """
 
     id: MessageId
+    """What ``session.message`` finds it by."""
     session_id: SessionId
+    """The session that it belongs to."""
     seq: int
+    """The number of its event."""
     created: int
+    """Milliseconds since 1970."""
     text: str
+    """What the model is told, word for word."""
     type: Literal["notice"] = "notice"
+    """Tells the kinds of messages apart."""
 
 
 Message = UserMessage | AssistantMessage | NoticeMessage

@@ -27,7 +27,9 @@ class PromptFile:
     """A file that the caller attaches, by content."""
 
     name: str
+    """What the model is told that it is called."""
     mime: str
+    """Its media type, such as ``image/png``."""
     data: str
     """The bytes in base64."""
 
@@ -37,7 +39,9 @@ class Prompt:
     """What a caller says: text and attached files."""
 
     text: str
+    """What is said."""
     files: tuple[PromptFile, ...] = ()
+    """What is attached."""
 
     @classmethod
     def of(cls, prompt: "str | Prompt") -> "Prompt":
@@ -87,6 +91,7 @@ class Budget:
     """
 
     steps: int | None = None
+    """Steps at the most."""
     tokens: int | None = None
     """Input and output together, as the provider counts."""
     cost: float | None = None
@@ -105,8 +110,11 @@ class AdmittedPrompt:
     id: MessageId
     """Names the input now, and the user message once it is promoted."""
     session_id: SessionId
+    """The session that accepted it."""
     key: str | None
+    """The caller's own name for it, if there was one."""
     delivery: Delivery
+    """Whether it joins the running work or waits for its end."""
     cursor: int
     """The sequence number of the admission; ``events(after=cursor)`` shows the rest."""
     created: int
@@ -118,14 +126,21 @@ class Input:
     """One admitted input and its state. It is in exactly one state (law inbox.2)."""
 
     id: MessageId
+    """What it is withdrawn by."""
     session_id: SessionId
+    """The session that it belongs to."""
     prompt: Prompt
+    """What was said."""
     delivery: Delivery
+    """Whether it joins the running work or waits for its end."""
     state: InputState
+    """Whether it waits still."""
     seq: int
     """The sequence number of the admission, which is also the order of promotion."""
     created: int
+    """Milliseconds since 1970."""
     key: str | None = field(default=None)
+    """The caller's own name for it, if there was one."""
 
 
 def check_key(key: str) -> str:

@@ -24,6 +24,7 @@ class ModelInfo:
     output: int | None = None
     """Tokens that it can write at most."""
     price: "Price | None" = None
+    """What its tokens cost; None when that is not known."""
 
 
 @frozen
@@ -31,10 +32,13 @@ class Price:
     """US dollars for a million tokens."""
 
     input: float
+    """US dollars for a million tokens that are sent."""
     output: float
+    """US dollars for a million tokens that come back."""
     cache_read: float | None = None
     """None: as much as input."""
     cache_write: float | None = None
+    """US dollars for a million tokens that the provider keeps; None: as ``input``."""
 
     def of(self, usage: Usage) -> float:
         """Return what a request cost."""
@@ -104,12 +108,14 @@ class ModelRequest:
     system: tuple[str, ...]
     """The Baseline and the agent's instructions, in order."""
     history: RequestHistory
+    """What was said so far."""
     tools: tuple[ToolDefinition, ...] = ()
     """In name order, so that the same set always gives the same bytes."""
     tool_choice: Literal["auto", "none"] = "auto"
     """``none``: the tools stay in the request, because earlier calls refer to them,
     and the model must answer without calling any."""
     max_output: int | None = None
+    """Tokens that the answer may have; None leaves it to the provider."""
     options: Mapping[str, Json] = field(factory=dict)
     """Settings in the words of the provider, added to the body as they are."""
 
@@ -122,7 +128,9 @@ class TextDelta:
     """More of a text part. The first delta of a ``part`` begins it."""
 
     part: str
+    """Which part it is of; unique within the answer."""
     text: str
+    """What is new."""
 
 
 @frozen
@@ -134,7 +142,9 @@ class TextEnd:
     """
 
     part: str
+    """Which part it is."""
     metadata: Mapping[str, Json] = field(factory=dict)
+    """What the provider attached to it."""
 
 
 @frozen
@@ -142,7 +152,9 @@ class ReasoningDelta:
     """More of a reasoning part."""
 
     part: str
+    """Which part it is of; unique within the answer."""
     text: str
+    """What is new."""
 
 
 @frozen
@@ -154,7 +166,9 @@ class ReasoningEnd:
     """
 
     part: str
+    """Which part it is."""
     metadata: Mapping[str, Json] = field(factory=dict)
+    """What the provider attached to it."""
 
 
 @frozen
@@ -162,8 +176,11 @@ class ToolInputDelta:
     """More of a call's arguments, as text. For watchers only."""
 
     call_id: str
+    """Which call it is of."""
     tool: str
+    """The tool that the model named, as soon as that is known."""
     text: str
+    """What is new of the arguments."""
 
 
 @frozen
@@ -178,11 +195,17 @@ class ToolCall:
     """
 
     call_id: str
+    """The provider's name for it; unique within the answer."""
     tool: str
+    """The tool that the model named."""
     arguments: str
+    """The text that the model wrote."""
     metadata: Mapping[str, Json] = field(factory=dict)
+    """What the provider attached to it."""
     cut: bool = False
+    """Whether the model ran out of output inside it."""
     refused: str | None = None
+    """Why the provider itself would not have it; None when it does."""
 
 
 @frozen
@@ -190,7 +213,9 @@ class Finish:
     """The response is complete. Exactly one, and the last event of a stream."""
 
     reason: FinishReason
+    """Why the model stopped."""
     usage: Usage = field(factory=Usage)
+    """The tokens of the request, as far as the provider told."""
 
 
 ModelEvent = (

@@ -28,7 +28,9 @@ class Failure:
     """A durable record of what went wrong: a stable code and a text."""
 
     code: str
+    """Stable: what programs decide by."""
     message: str
+    """For people and models; the wording is no promise."""
 
 
 @frozen
@@ -36,7 +38,9 @@ class TextContent:
     """Text that a tool shows to the model."""
 
     text: str
+    """The text."""
     type: Literal["text"] = "text"
+    """Tells the kinds of content apart."""
 
 
 @frozen
@@ -44,10 +48,13 @@ class FileContent:
     """A file, such as an image, that a tool shows to the model."""
 
     mime: str
+    """Its media type, such as ``image/png``."""
     data: str
     """The bytes in base64."""
     name: str | None = None
+    """What it is called, if anything."""
     type: Literal["file"] = "file"
+    """Tells the kinds of content apart."""
 
 
 Content = TextContent | FileContent
@@ -86,7 +93,9 @@ class ToolDefinition:
     """A tool as a model is told about it."""
 
     name: str
+    """What the model calls it by."""
     description: str
+    """What it does and when to use it, for the model."""
     schema: Mapping[str, Json]
     """The JSON Schema (2020-12) of the input: always of type ``object``."""
 

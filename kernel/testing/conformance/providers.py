@@ -84,9 +84,11 @@ class ProviderExample:
     error: str | None = None
     """The code of the ProviderError that it ends with instead."""
     status: int = 200
+    """The HTTP status of the answer."""
     headers: Mapping[str, str] = field(
         factory=lambda: {"content-type": "text/event-stream"}
     )
+    """The headers of the answer."""
     prompt: str = "Hello"
     """What the user says in the request."""
 

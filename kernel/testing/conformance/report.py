@@ -30,10 +30,12 @@ class Report:
     suite: str
     """The kind of what was checked: ``tool``, ``provider`` and so on."""
     version: int
+    """The version of the suite."""
     checked: tuple[str, ...] = ()
     """The codes of the checks that were tried, in order. Where the plugin does not
     offer what is to be checked, only its definition is."""
     findings: tuple[Finding, ...] = ()
+    """What does not conform, in the order of the checks."""
     exempted: Mapping[str, str] = field(factory=dict)
     """The codes that the suite leaves out, and why."""
 

@@ -68,6 +68,7 @@ class Check:
     """One named promise, and how it is tried."""
 
     code: str
+    """What a report calls it, for ever."""
     since: int
     """The version of its suite that it came with."""
     run: Callable[["Bench[Any]"], Iterator[str]]

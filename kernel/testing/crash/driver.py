@@ -46,6 +46,7 @@ class CrashFailure:
     policy: str
     """What it was reopened with."""
     problems: tuple[str, ...]
+    """What did not hold, a sentence each."""
 
     def __str__(self) -> str:
         died = ", then ".join(self.kills) or "without a crash"
@@ -57,14 +58,19 @@ class CrashReport:
     """What crashing a scenario came to. Print it: it says what was done."""
 
     scenario: str
+    """Its name."""
     found: tuple[Kills, ...]
     """Every fault point, and every further one that only a recovery comes to."""
     exercised: tuple[Kills, ...]
+    """Those at which a process was killed."""
     failures: tuple[CrashFailure, ...]
+    """What did not hold, and where it was killed for that."""
     kills: int
     """How many processes were killed, in all."""
     runs: int
+    """How often the scenario was run."""
     seconds: float
+    """How long all of it took."""
 
     @property
     def sound(self) -> bool:

@@ -29,6 +29,7 @@ class Attempts:
     """
 
     answers: Sequence[Answer]
+    """One for each attempt."""
 
 
 Script = Sequence[Answer | Attempts]

@@ -29,6 +29,7 @@ class FaultPoint:
     number: int
     """Which of its name it is, from 1."""
     side: Side
+    """Just before it, or just after."""
 
     def __str__(self) -> str:
         return f"{self.side} {self.name} #{self.number}"

@@ -38,7 +38,9 @@ class CrashEnd:
     """What is left of a run once it is over: what invariants are checked on."""
 
     world: CrashWorld
+    """What happened outside of the processes."""
     location: Path
+    """The directory of the sessions."""
     events: Mapping[str, Sequence[Event]]
     """The durable events of each session."""
     histories: Mapping[str, Sequence[Message]]

@@ -15,6 +15,7 @@ class LeftOut:
     plugin: str | None
     """Whose source it is."""
     reason: str
+    """Why it could not be observed."""
 
 
 @event("context.epoch_started", retention="transcript")
@@ -23,9 +24,11 @@ class EpochStarted(Event):
     """A rendered Baseline is the prefix of every request from here on."""
 
     baseline: str
+    """What every request of the epoch begins with."""
     sources: Mapping[str, str]
     """The digest of each source's value, by key."""
     cause: str = "first"
+    """Why it began, such as ``first``."""
     left_out: Mapping[str, LeftOut] = field(factory=dict)
     """By key, what could not be observed and is told as soon as it can."""
 
@@ -36,7 +39,9 @@ class ContextUpdated(Event):
     """The model is told, between other messages, what is newly true."""
 
     message_id: MessageId
+    """The message that the model reads it in."""
     text: str
+    """What the model is told, word for word."""
     sources: Mapping[str, str | None]
     """The new digests by key; None for a source that was removed."""
 
@@ -47,4 +52,6 @@ class NoticeAdded(Event):
     """The runtime tells the model something, such as that a run was interrupted."""
 
     message_id: MessageId
+    """The message that the model reads it in."""
     text: str
+    """What the model is told, word for word."""

@@ -21,11 +21,16 @@ class Event:
     """
 
     kind: ClassVar[str] = ""
+    """What kind of event it is, such as ``step.started``; stable for ever."""
     version: ClassVar[int] = 1
+    """Of its kind: grows when the fields change."""
     retention: ClassVar[Retention] = "forever"
+    """Whether its content may be removed one day, and with what else."""
 
     session_id: SessionId
+    """The session that it belongs to."""
     seq: int = -1
+    """Its number in the log of its session: from 0, without gaps."""
     created: int = 0
     """Milliseconds since 1970, for people; order is ``seq``."""
 

@@ -28,7 +28,9 @@ class ExecutionEnded(Event):
     """The worker stopped, and why (law execution.7)."""
 
     status: OutcomeStatus
+    """How it ended."""
     reason: Failure | None = None
+    """Why, unless it succeeded."""
 
 
 @event("facts.recorded")
@@ -40,7 +42,9 @@ class FactsRecorded(Event):
     """
 
     agent: str
+    """The name of the agent profile."""
     model: str
+    """``provider/model``."""
     tools: Mapping[str, str]
     """The digest of each advertised definition, by name."""
     rules: str
@@ -57,6 +61,7 @@ class ContinuationReported(Event):
     """What was trusted and what had moved when a worker took the session over."""
 
     digest: str
+    """Names exactly this report."""
     report: Json
     """A ContinuationReport as JSON."""
 
@@ -67,6 +72,7 @@ class ContinuationAccepted(Event):
     """Execution may continue from this report (law recovery.4)."""
 
     digest: str
+    """Names the report that was accepted."""
     by: str
     """``person``: the report was accepted by its digest. ``prompt``: by a new prompt.
     ``clean``: nothing was unknown and nothing had moved. ``policy``: by
@@ -81,8 +87,11 @@ class StepStarted(Event):
     """A request is about to be sent; its answer is this message."""
 
     message_id: MessageId
+    """The assistant message that it writes."""
     agent: str
+    """The name of the agent profile."""
     model: str
+    """``provider/model``."""
 
 
 @event("retry.scheduled", retention="trace")
@@ -91,10 +100,13 @@ class RetryScheduled(Event):
     """The request failed before it brought anything and will be sent again."""
 
     message_id: MessageId
+    """The assistant message that it belongs to."""
     attempt: int
     """The number of the attempt that comes, from 2."""
     delay_ms: int
+    """Milliseconds from now to the next attempt."""
     failure: Failure
+    """Why the attempt before it failed."""
 
 
 @event("step.ended")
@@ -103,8 +115,11 @@ class StepEnded(Event):
     """The Step is settled: its answer is whole and all its calls have results."""
 
     message_id: MessageId
+    """The assistant message that it belongs to."""
     finish: str
+    """Why the model stopped: a FinishReason."""
     usage: Usage = field(factory=Usage)
+    """The tokens of its request, as far as the provider told."""
     cost: float | None = None
     """US dollars; None when no price is known."""
     broke_off: Failure | None = None
@@ -118,8 +133,11 @@ class StepFailed(Event):
     """The Step is settled without a whole answer; what had come is kept."""
 
     message_id: MessageId
+    """The assistant message that it belongs to."""
     failure: Failure
+    """Why there is no answer."""
     usage: Usage = field(factory=Usage)
+    """The tokens of its request, as far as the provider told."""
     cost: float | None = None
     """US dollars, where the provider told of its usage before it failed."""
 
@@ -130,8 +148,12 @@ class TextEnded(Event):
     """A text part, whole."""
 
     message_id: MessageId
+    """The assistant message that it belongs to."""
     text: str
+    """All of it."""
     metadata: Mapping[str, Json] = field(factory=dict)
+    """What the provider attached to it; only the model that wrote it is sent it
+    again."""
 
 
 @event("reasoning.ended", retention="transcript")
@@ -140,5 +162,9 @@ class ReasoningEnded(Event):
     """A reasoning part, whole."""
 
     message_id: MessageId
+    """The assistant message that it belongs to."""
     text: str
+    """All of it."""
     metadata: Mapping[str, Json] = field(factory=dict)
+    """What the provider attached to it; only the model that wrote it is sent it
+    again."""

@@ -13,9 +13,13 @@ class PromptAdmitted(Event):
     """A prompt was accepted. It is not visible to the model yet."""
 
     input_id: MessageId
+    """Which input it is; that is also the id of the message that it becomes."""
     prompt: Prompt
+    """What was said."""
     delivery: Delivery
+    """Whether it joins the running work or waits for its end."""
     key: str | None = None
+    """The caller's own name for it, if there was one."""
     budget: Budget | None = None
     """For the work that it begins, until other input with a budget comes."""
 
@@ -26,6 +30,7 @@ class PromptPromoted(Event):
     """The admitted prompt is a user message now, under the id of its input."""
 
     input_id: MessageId
+    """Which input it is; that is also the id of the message that it becomes."""
 
 
 @event("prompt.withdrawn")
@@ -34,6 +39,7 @@ class PromptWithdrawn(Event):
     """The caller took a pending prompt back."""
 
     input_id: MessageId
+    """Which input it is; that is also the id of the message that it becomes."""
 
 
 @event("prompt.redelivered")
@@ -42,4 +48,6 @@ class PromptRedelivered(Event):
     """The caller changed how a pending prompt is delivered."""
 
     input_id: MessageId
+    """Which input it is; that is also the id of the message that it becomes."""
     delivery: Delivery
+    """How it is delivered from now on."""

@@ -19,11 +19,17 @@ class LiveDelta:
     """
 
     session_id: SessionId
+    """The session that it belongs to."""
     message_id: MessageId
+    """The assistant message that is being written."""
     what: Literal["text", "reasoning", "tool_input", "progress"]
+    """What ``text`` is more of."""
     part: str
+    """Tells the parts of one message apart."""
     text: str
+    """What is new."""
     kind: ClassVar[str] = "live.delta"
+    """The same for all of them."""
 
 
 LiveEvent = Event | LiveDelta

@@ -12,4 +12,6 @@ class PluginDisabled(Event):
     """A plugin failed too often in this Location and is not called any more."""
 
     plugin: str
+    """Which plugin it is."""
     failure: Failure
+    """Why it is not called any more."""

@@ -35,7 +35,9 @@ class RequestAsked(Event):
     body: Mapping[str, Json]
     """What is asked, in the shape of its kind."""
     message_id: MessageId | None = None
+    """The message of the call; None where no call asks."""
     call_id: str | None = None
+    """The call, as its provider named it; None where no call asks."""
     begun: bool = False
     """Whether the call may have had an effect before it asked (law recovery.3)."""
     expires: int | None = None
@@ -48,7 +50,9 @@ class RequestAnswered(Event):
     """A request came to its end, exactly once (law access.5)."""
 
     request_id: RequestId
+    """Which request it is."""
     outcome: RequestOutcome
+    """How it ended: answered, withdrawn, or expired."""
     by: str
     """Who: ``person``, ``policy``, ``interrupt``, a name given by whoever answered, or
     the id of the request whose answer decided this one too."""

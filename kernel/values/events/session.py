@@ -13,10 +13,15 @@ class SessionCreated(Event):
     """A session exists. Always the first event."""
 
     directory: str
+    """The directory of its Location."""
     workspace: str | None = None
+    """Tells Locations in one directory apart."""
     title: str | None = None
+    """What a person would call it."""
     agent: str | None = None
+    """Its own agent; None for the configured one."""
     model: str | None = None
+    """Its own model, as ``provider/model``; None for the configured one."""
     parent: str | None = None
     """The session this one was forked from."""
     budget: Budget | None = None
@@ -29,6 +34,7 @@ class ModelSwitched(Event):
     """The session's model changed; Steps use it from the next boundary on."""
 
     model: str | None
+    """The new model, as ``provider/model``; None for the configured one."""
 
 
 @event("session.agent_switched")
@@ -37,6 +43,7 @@ class AgentSwitched(Event):
     """The session's agent changed; Steps use it from the next boundary on."""
 
     agent: str | None
+    """The new agent; None for the configured one."""
 
 
 @event("session.titled")
@@ -45,6 +52,7 @@ class SessionTitled(Event):
     """The session has a new title."""
 
     title: str
+    """What a person would call it."""
 
 
 @event("session.budgeted")
@@ -53,6 +61,7 @@ class SessionBudgeted(Event):
     """The session has another budget; what was used before counts."""
 
     budget: Budget | None
+    """For all the work of the session; None for no bound."""
 
 
 @event("session.pruned")
@@ -61,8 +70,11 @@ class SessionPruned(Event):
     """Content of earlier events was removed; what is left of them says so."""
 
     classes: tuple[Retention, ...]
+    """What kinds of content were removed."""
     events: int
+    """How many events lost theirs."""
     bytes: int
+    """How much that was."""
 
 
 @event("session.repaired")
@@ -72,8 +84,11 @@ class SessionRepaired(Event):
     the session went on from the last sound event."""
 
     first: int
+    """The first event that was set aside."""
     last: int
+    """The last one."""
     failure: Failure
+    """What was wrong."""
 
 
 @event("event.set_aside")

@@ -15,13 +15,18 @@ class ToolCalled(Event):
     """A complete call, durable before anything of it starts (law tools.1)."""
 
     message_id: MessageId
+    """The assistant message that it belongs to."""
     call_id: str
+    """Which call it is, as the provider named it; unique within its message."""
     tool: str
+    """The tool that the model named."""
     arguments: str
     """The JSON text that the model wrote, unchanged."""
     effect: EffectClass | None = None
     """The effect class of the advertised tool; None when no such tool was offered."""
     metadata: Mapping[str, Json] = field(factory=dict)
+    """What the provider attached to it; only the model that wrote it is sent it
+    again."""
     named: str | None = None
     """What the model wrote for the tool's name, where that was not its name."""
     reading: tuple[str, ...] = ()
@@ -38,7 +43,9 @@ class ToolStarted(Event):
     """
 
     message_id: MessageId
+    """The assistant message that it belongs to."""
     call_id: str
+    """Which call it is, as the provider named it; unique within its message."""
 
 
 @event("tool.spawned")
@@ -48,8 +55,11 @@ class ToolSpawned(Event):
     (law recovery.8)."""
 
     message_id: MessageId
+    """The assistant message that it belongs to."""
     call_id: str
+    """Which call it is, as the provider named it; unique within its message."""
     process: ProcessMark
+    """How the process is found again."""
 
 
 @event("tool.succeeded", retention="transcript")
@@ -58,8 +68,11 @@ class ToolSucceeded(Event):
     """The call's one settlement: what the model is shown."""
 
     message_id: MessageId
+    """The assistant message that it belongs to."""
     call_id: str
+    """Which call it is, as the provider named it; unique within its message."""
     content: tuple[Content, ...]
+    """What the model is shown: the bounded Model Output."""
     data: Json = None
     """The structured output, where it says more than the content."""
     managed: str | None = None
@@ -75,6 +88,10 @@ class ToolFailed(Event):
     """The call's one settlement: why there is no result."""
 
     message_id: MessageId
+    """The assistant message that it belongs to."""
     call_id: str
+    """Which call it is, as the provider named it; unique within its message."""
     failure: Failure
+    """Why there is no result, as the model is told."""
     managed: str | None = None
+    """Where the complete text is kept, if some of it was cut."""
