@@ -179,6 +179,7 @@ from .values.errors import (
     PluginImportError as PluginImportError,
     PluginInvalidError as PluginInvalidError,
     PluginNotFoundError as PluginNotFoundError,
+    Problem as Problem,
     PromptConflictError as PromptConflictError,
     PromptInvalidError as PromptInvalidError,
     ProviderError as ProviderError,

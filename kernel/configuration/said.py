@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 from ..contracts import AgentProfile, Rule, RuleEffect
 from ..values.patterns import MAX_PATTERN, MAX_RULES
 from ..values.tool import Json
-from .table import Table
+from .table import Table, where
 
 T = TypeVar("T")
 
@@ -199,7 +199,7 @@ def _rules(table: Table) -> Iterator[Rule]:
             each.required("action"),
             each.required("resource"),
             effect,  # type: ignore[arg-type]
-            source=f"{each.path}: {each.keys}",
+            source=f"{each.path}: {where(each.at)}",
         )
 
 

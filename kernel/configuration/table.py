@@ -5,7 +5,7 @@ of the key, and never by a value. Knows no setting.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -25,22 +25,32 @@ def shown(name: str) -> str:
     return repr(name if len(name) <= 64 else f"{name[:61]}...")
 
 
+def where(at: Sequence[str | int]) -> str:
+    """Return the path of a key as TOML would write it: ``agents.build.rules[3]``."""
+    parts = [f"[{one}]" if isinstance(one, int) else f".{shown(one)}" for one in at]
+    return "".join(parts).removeprefix(".")
+
+
 class Table:
     """A table of a file, at a path of keys, that is asked for what it should hold."""
 
-    def __init__(self, path: Path, keys: str, data: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, at: tuple[str | int, ...], data: Mapping[str, Any]
+    ) -> None:
         self.path = path
-        self.keys = keys
+        self.at = at
+        """The keys, and the positions in arrays, that lead to it."""
         self._data = data
 
     @classmethod
     def top(cls, path: Path, data: Mapping[str, Any]) -> "Table":
-        return cls(path, "", data)
+        return cls(path, (), data)
 
     # --- complaints ---------------------------------------------------------------
 
     def error(self, key: str, problem: str) -> ConfigurationError:
-        return ConfigurationError(str(self.path), f"{self._at(key)} {problem}")
+        at = (*self.at, key)
+        return ConfigurationError(str(self.path), f"{where(at)} {problem}", at)
 
     def untrusted(self, key: str, problem: str) -> ConfigurationUntrustedError:
         return ConfigurationUntrustedError(
@@ -54,9 +64,6 @@ class Table:
             f"{self.path}: {key}: {what} is ignored, because "
             f"{str(self.path.parent)!r} is not in `trusted` of your own {FILE_NAME}"
         )
-
-    def _at(self, key: str) -> str:
-        return f"{self.keys}.{shown(key)}" if self.keys else shown(key)
 
     def _wrong(self, key: str, wanted: str) -> ConfigurationError:
         return self.error(key, f"must be {wanted}, not {_type(self._data[key])}")
@@ -116,7 +123,7 @@ class Table:
         value = self._data.get(key, {})
         if not isinstance(value, dict):
             raise self._wrong(key, "a table")
-        return Table(self.path, self._at(key), value)
+        return Table(self.path, (*self.at, key), value)
 
     def named(self, key: str) -> list[tuple[str, "Table"]]:
         """Return the tables of a table, by name."""
@@ -132,8 +139,7 @@ class Table:
             if not isinstance(item, dict):
                 raise self.error(key, f"must hold tables only; item {at} is none")
         return [
-            Table(self.path, f"{self._at(key)}[{at}]", item)
-            for at, item in enumerate(value)
+            Table(self.path, (*self.at, key, at), item) for at, item in enumerate(value)
         ]
 
     def json(self) -> dict[str, Json]:

@@ -15,7 +15,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import attrs
 
 from ..values.codec import from_json, loads_exact
-from ..values.errors import ConfigurationError, UndecodableError
+from ..values.errors import ConfigurationError, Problem, UndecodableError
 from ..values.tool import Json
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -66,10 +66,9 @@ def settings_of(
 
 
 def _problem(
-    line: str, given: Mapping[str, str], hidden: set[str], secrets: list[str]
+    problem: Problem, given: Mapping[str, str], hidden: set[str], secrets: list[str]
 ) -> str:
-    path, _, text = line.partition(": ")
-    key = re.split(r"[.\[]", path.removeprefix("$").removeprefix("."))[0]
+    key, text = str(problem.path[0]) if problem.path else "", problem.text
     where = f"{key} ({given[key]})" if key in given else key or "the settings"
     leaks = any(secret and secret in text for secret in secrets)
     if key in hidden or leaks or (hidden and not key and "unknown field" not in text):

@@ -7,7 +7,7 @@ floats) and lone surrogates (no UTF-8 exists for them).
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, get_args
 
 import attrs
@@ -15,7 +15,7 @@ import cattrs
 import orjson
 from cattrs.gen import make_dict_unstructure_fn
 
-from .errors import UndecodableError
+from .errors import Problem, UndecodableError
 from .shapes import (
     SCALARS,
     allowed,
@@ -249,35 +249,39 @@ def from_json(data: Json, kind: type[T], what: str | None = None) -> T:
         raise UndecodableError(name, problems(error)) from error
 
 
-def problems(error: BaseException) -> list[str]:
+def problems(error: BaseException) -> list[Problem]:
     """Return one line per thing that is wrong, each with its path (``$.a[0].b``)."""
-    return [f"{path}: {text}" for path, text in _walk(error, "$")]
+    return list(_walk(error, "$", ()))
 
 
-def _walk(error: BaseException, path: str) -> list[tuple[str, str]]:
+def _walk(
+    error: BaseException, shown: str, path: tuple[str | int, ...]
+) -> Iterator[Problem]:
     if isinstance(error, cattrs.BaseValidationError):
-        found: list[tuple[str, str]] = []
         for inner in error.exceptions:
-            found += _walk(inner, path + _step(inner))
-        return found
+            more, steps = _step(inner)
+            yield from _walk(inner, shown + more, (*path, *steps))
+        return
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
         names = ", ".join(sorted(_shown(name) for name in error.extra_fields))
-        return [(path, f"unknown field {names}")]
-    if isinstance(error, KeyError):
-        return [(path, "required field is missing")]
-    if isinstance(error, RecursionError):
-        return [(path, "it nests too deeply")]
-    return [(path, str(error) or type(error).__name__)]
+        text = f"unknown field {names}"
+    elif isinstance(error, KeyError):
+        text = "required field is missing"
+    elif isinstance(error, RecursionError):
+        text = "it nests too deeply"
+    else:
+        text = str(error) or type(error).__name__
+    yield Problem(f"{shown}: {text}", path, text)
 
 
-def _step(error: BaseException) -> str:
-    """Return the part of the path that an error's own notes tell."""
+def _step(error: BaseException) -> tuple[str, tuple[str | int, ...]]:
+    """Return the part of the path that an error's notes tell: shown, and as data."""
     for note in getattr(error, "__notes__", ()):
         if isinstance(note, cattrs.AttributeValidationNote):
-            return f".{note.name}"
+            return f".{note.name}", (note.name,)
         if isinstance(note, _Place):
-            return place(note.place)
-    return ""
+            return place(note.place), (note.place,)
+    return "", ()
 
 
 def place(where: int | str) -> str:

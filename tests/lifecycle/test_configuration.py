@@ -271,6 +271,14 @@ def test_a_wrong_setting_is_named_with_its_file(
         assert caught.value.code == "config.invalid"
 
 
+def test_a_wrong_setting_has_its_path_as_data(files: Files) -> None:
+    files.user('[agents."a.b"]\nrules = [{ action = "a", resource = "b" }]')
+    with pytest.raises(ConfigurationError) as caught:
+        files.load()
+    assert caught.value.keys == ("agents", "a.b", "rules", 0, "effect")
+    assert "agents.'a.b'.rules[0].effect is missing" in str(caught.value)
+
+
 def test_a_location_cannot_trust_itself(files: Files) -> None:
     files.location('trusted = ["."]')
     with pytest.raises(ConfigurationError, match="trusted belongs in the user's own"):

@@ -129,6 +129,19 @@ def test_all_problems_are_told_at_once() -> None:
     ]
 
 
+def test_a_problem_has_its_path_as_data() -> None:
+    with pytest.raises(UndecodableError) as caught:
+        from_json(
+            {"leaf": {}, "more": [{"leaf": {"number": "1"}}], "named": {"a: b": 1}},
+            Node,
+        )
+    found = {problem.path: problem.text for problem in caught.value.problems}
+    assert set(found) == {("more", 0, "leaf", "number"), ("named", "a: b")}
+    for problem in caught.value.problems:
+        assert problem.endswith(problem.text)
+        assert problem.text.startswith("expected")
+
+
 def test_a_flood_of_problems_is_told_by_its_first_ones() -> None:
     found = problems({"leaf": {}, "words": [1] * 100_000})
 

@@ -81,6 +81,7 @@ from .base import (
     InvalidValueError as InvalidValueError,
     LocationNotFoundError as LocationNotFoundError,
     NotFoundError as NotFoundError,
+    Problem as Problem,
     RuntimeClosedError as RuntimeClosedError,
     UndecodableError as UndecodableError,
     error_text as error_text,

@@ -1,7 +1,7 @@
 """The root of all errors, its branches, and how an error is shown."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 MAX_PROBLEM = 500
 """Characters of a stranger's exception that are kept."""
@@ -72,6 +72,21 @@ class CursorInvalidError(InvalidValueError):
     code = "cursor.invalid"
 
 
+class Problem(str):
+    """One thing that is wrong with data: a line for people (``$.a[0].b: expected a
+    string``), and its path and what is wrong there as data."""
+
+    path: tuple[str | int, ...]
+    """The names of fields and keys, and the positions of items, from the outside."""
+    text: str
+    """What is wrong there."""
+
+    def __new__(cls, line: str, path: Sequence[str | int] = (), text: str = "") -> Self:
+        made = super().__new__(cls, line)
+        made.path, made.text = tuple(path), text or line
+        return made
+
+
 class UndecodableError(InvalidValueError):
     """Data does not have the shape that its type asks for. ``problems`` lists where."""
 
@@ -81,7 +96,9 @@ class UndecodableError(InvalidValueError):
         DovetailError.__init__(self, f"{what} cannot be read: " + "; ".join(problems))
         self.what = what
         self.rule = "must have the shape of its type"
-        self.problems = tuple(problems)
+        self.problems = tuple(
+            one if isinstance(one, Problem) else Problem(one) for one in problems
+        )
 
 
 class NotFoundError(DovetailError):

@@ -1,5 +1,7 @@
 """Errors of configuration files and variables."""
 
+from collections.abc import Sequence
+
 from .base import DovetailError, InvalidValueError
 
 
@@ -8,10 +10,14 @@ class ConfigurationError(InvalidValueError):
 
     code = "config.invalid"
 
-    def __init__(self, where: str, problem: str) -> None:
+    def __init__(
+        self, where: str, problem: str, keys: Sequence[str | int] = ()
+    ) -> None:
         DovetailError.__init__(self, f"{where}: {problem}")
         self.what = where
         self.rule = problem
+        self.keys = tuple(keys)
+        """The path of the key in the file, where it is about one."""
 
 
 class ConfigurationUntrustedError(ConfigurationError):
