@@ -4,9 +4,11 @@ Owns how a process group is named so that another process can recognise it, and 
 the output goes that a left process still writes. Knows nothing of sessions: a ``token``
 names the call, and every process of the call carries it in its environment.
 
-Nothing is ever ended because of its number alone: numbers are given again. A process
-counts as the call's when it is the recorded first one, by number and start time on the
-same run of the same system, or when its own environment holds the token.
+Nothing is ever ended because of what a record says of it: numbers are given again, and
+a record may come out of a log that somebody else wrote. A process counts as the call's
+when its own environment holds the token, or when it is in the recorded session with one
+that does: nobody gets into a session from outside. What is recorded and shows no token
+is left alone and told.
 """
 
 import hashlib
@@ -59,13 +61,7 @@ def _started(process_id: int) -> str | None:
     if (_PROC / "self/stat").exists():
         seen = _seen(process_id)
         return seen.started if seen else None
-    found = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(process_id)],
-        capture_output=True,
-        check=False,
-        env={"PATH": os.defpath, "LC_ALL": "C"},
-    )
-    return found.stdout.decode("utf-8", "replace").strip() or None
+    return _asked("-o", "lstart=", process_id) or None
 
 
 @frozen
@@ -116,7 +112,7 @@ class Found:
     ended: int = 0
     """How many still ran and were ended."""
     running: tuple[int, ...] = ()
-    """Those that could not be ended."""
+    """Those that could not be ended, or are not proven to be the call's."""
     elsewhere: bool = False
     """They were started where this process cannot look."""
 
@@ -140,7 +136,7 @@ def end_left(marks: tuple[ProcessMark, ...], token: str, grace: float = 3.0) -> 
             time.sleep(0.02)
         if not waiting:
             break
-    left = tuple(seen.id for seen in waiting)
+    left = tuple({seen.id for seen in waiting} | set(_unproven(here)))
     elsewhere = len(here) < len(marks)
     return Found(len({seen.id for seen in before} - set(left)), left, elsewhere)
 
@@ -163,30 +159,45 @@ def group_runs(group: int, token: str) -> bool:
 
 def _members(marks: list[ProcessMark], token: str) -> list[_Seen]:
     if not (_PROC / "self/stat").exists():
-        return _members_by_number(marks)
+        return _recorded(marks, token)
     everything = list(_all())
-    first = {
-        mark.group
-        for mark in marks
-        for seen in everything
-        if (seen.id, seen.started) == (mark.group, mark.started)
-    }
     ours = (os.getpid(), os.getppid())  # a command may have started this very process
+    carriers = {seen.id: seen for seen in everything if _carries(seen.id, token)}
+    recorded = {mark.group for mark in marks}
+    sessions = {seen.session for seen in carriers.values()} & recorded
     return [
         seen
         for seen in everything
-        if seen.id not in ours
-        and (seen.group in first or seen.session in first or _carries(seen.id, token))
+        if seen.id not in ours and (seen.id in carriers or seen.session in sessions)
     ]
 
 
-def _members_by_number(marks: list[ProcessMark]) -> list[_Seen]:
-    """Return the first processes alone: without /proc nobody tells the others."""
+def _unproven(marks: list[ProcessMark]) -> list[int]:
+    """Return the recorded processes that still run, whoever's they are."""
+    return [mark.group for mark in marks if _started(mark.group) == mark.started]
+
+
+def _recorded(marks: list[ProcessMark], token: str) -> list[_Seen]:
+    """Return the recorded processes that carry the token: without /proc nobody lists
+    the others."""
     return [
         _Seen(mark.group, mark.group, mark.group, mark.started)
         for mark in marks
-        if mark.started and _started(mark.group) == mark.started
+        if mark.started
+        and _started(mark.group) == mark.started
+        and f"{VARIABLE}={token}" in _asked("ewwo", "command=", mark.group).split()
     ]
+
+
+def _asked(how: str, column: str, process_id: int) -> str:
+    """Return what ``ps`` says of a process; empty when it does not run."""
+    found = subprocess.run(
+        ["ps", how, column, "-p", str(process_id)],
+        capture_output=True,
+        check=False,
+        env={"PATH": os.defpath, "LC_ALL": "C"},
+    )
+    return found.stdout.decode("utf-8", "replace").strip()
 
 
 # --- later output -------------------------------------------------------------------

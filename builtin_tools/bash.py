@@ -260,7 +260,7 @@ async def _clear(input: BashInput, context: ToolContext) -> str | None:
         said.append(f"Of what it started, {found.ended} still ran and got ended.")
     if found.running:
         numbers = ", ".join(map(str, found.running))
-        said.append(f"What it started still runs and could not be ended: {numbers}.")
+        said.append(f"What it started may still run and was not ended: {numbers}.")
     if found.elsewhere:
         said.append(
             "It was started on another machine, in another container or before a "

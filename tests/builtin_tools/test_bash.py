@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -418,6 +419,24 @@ async def test_what_a_killed_runtime_left_running_is_found_and_ended(
     assert again == "Nothing that it started runs any more."
 
 
+@pytest.mark.skipif(shutil.which("ps") is None, reason="needs ps")
+async def test_where_the_system_lists_no_processes_the_first_one_is_ended(
+    tools: Any, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dovetail.builtin_tools._left._PROC", place / "none")
+    tool = tools.tools["bash"]
+    for token, said in (
+        (tools.context.effect_token, "Of what it started, 1 still ran and got ended."),
+        ("eff_other", "What it started may still run and was not ended: "),
+    ):
+        mark = start("sleep 1000; :", token, place)
+        tools.context.processes = [mark]
+        told = await tool.clear(tool.input(command="x"), tools.context)
+        assert told.startswith(said)
+        assert alive(mark.group) is (token == "eff_other")
+    os.killpg(mark.group, signal.SIGKILL)
+
+
 @pytest.mark.law("recovery.8")
 async def test_no_process_is_ended_because_of_its_number_alone(
     tools: Any, place: Path
@@ -430,10 +449,14 @@ async def test_no_process_is_ended_because_of_its_number_alone(
             evolve(stranger, started="1"),
             evolve(stranger, started=""),
             evolve(stranger, host="another"),
+            stranger,
         ):
             tools.context.processes = [mark]
             said = await tool.clear(tool.input(command="x"), tools.context)
             assert ("on another machine" in said) is (mark.host == "another")
+            # One that it is, to the letter, but that shows no sign of this call.
+            told = f"may still run and was not ended: {stranger.group}." in said
+            assert told is (mark == stranger)
             assert alive(stranger.group)
     finally:
         os.killpg(stranger.group, signal.SIGKILL)
