@@ -217,9 +217,18 @@ class LeaseRow:
 
     session_id: str
     owner: str | None
+    """Whose it is; None once it was given back."""
     fence: int
-    expires: int
-    """Milliseconds since 1970, by the clock of whoever took it."""
+    renewals: int = 0
+    """How often it was renewed under this fence."""
+    lasts: int = 0
+    """Milliseconds that it lasts after it was taken or renewed, by the clock of
+    whoever saw that."""
+    renewed: int = 0
+    """When that was, in milliseconds since 1970 by its owner's clock. To be shown: it
+    decides nothing."""
+    process: str | None = None
+    """The owner's process, where it has a name; see ``lifecycle.process``."""
 
 
 @frozen
@@ -485,6 +494,19 @@ class Store(Protocol):
         a transaction that was handed over: the call ends when its fate is known.
 
         Raises:
+            StoreError: the medium failed; see its subclasses. Nothing was written.
+        """
+        ...
+
+    def transact_in_thread(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in a transaction, from a thread that is not the event loop's.
+
+        As ``transact``, but that the calling thread waits, and that nothing of it
+        needs the event loop: it ends also while that is held up. Nothing that readers
+        are told of is written like this.
+
+        Raises:
+            StoreClosedError: it was closed.
             StoreError: the medium failed; see its subclasses. Nothing was written.
         """
         ...

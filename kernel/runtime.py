@@ -23,11 +23,12 @@ from .context.registry import ContextRegistry
 from .contracts import AgentProfile, ContextSource, Place, Provider, Rule, SkillSource
 from .execution.coordinator import Coordinator
 from .execution.execution import ExecutionSettings
-from .execution.ownership import DEFAULT_LEASE_SECONDS
+from .execution.ownership import DEFAULT_LEASE_SECONDS, Owner
 from .execution.runner import Runner
 from .lifecycle.clock import SystemClock
 from .lifecycle.detached import DetachedTasks
 from .lifecycle.location_map import LocationMap
+from .lifecycle.process import name_of_process
 from .lifecycle.registrations import Registrations
 from .lifecycle.scope import Scope
 from .lifecycle.secrecy import blot_out, conceal, reveal
@@ -257,7 +258,8 @@ class Runtime:
         self._host.__enter__()
         self._detached = DetachedTasks("dovetail runtime", self._host.cancel)
         self._tasks = await self._detached.open()
-        self._log = EventLog(self._store, self._clock)
+        owner = new_id("own", self._clock)
+        self._log = EventLog(self._store, self._clock, owner)
         self._requests = Requests(self._log)
         self._locations = LocationMap(
             self._tasks,
@@ -268,7 +270,7 @@ class Runtime:
         self._runner = Runner(
             self._log,
             self._locations.use,
-            new_id("own", self._clock),
+            Owner(owner, self._settings.lease_ms, name_of_process()),
             self._resume,
             self._settings,
         )

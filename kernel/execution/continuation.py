@@ -24,7 +24,6 @@ from ..values.ids import SessionId
 from ..values.location import Location
 from ..values.messages import ToolPart
 from ..values.tool import EffectClass
-from . import ownership
 from .facts import facts_now
 
 Known = Literal["completed", "not_started", "unknown"]
@@ -125,16 +124,18 @@ async def report_of(
     left = history.left
 
     def look(rows: Reader) -> tuple[tuple[str, ...], str, bool]:
+        lease = rows.lease(session_id)
         trusted = rows.events(
             session_id, after=left.trusted - 1, limit=1, upto=left.trusted
         )
         return (
             tuple(row.id for row in rows.pending_inputs(session_id)),
             trusted[0].hash.hex() if trusted else "",
-            ownership.held_until(rows, session_id, taker, now) is not None,
+            lease is not None
+            and lease.owner != taker
+            and log.lookout.seems_held(lease),
         )
 
-    now = log.clock.now()
     pending, trusted_hash, held = await log.read(look)
     return ContinuationReport(
         session_id=session_id,

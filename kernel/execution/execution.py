@@ -19,7 +19,7 @@ from ..values.prompt import Budget
 from ..values.tool import Failure
 from . import ownership
 from .coordinator import Outcome
-from .ownership import DEFAULT_LEASE_SECONDS, Fence, Standing
+from .ownership import DEFAULT_LEASE_SECONDS, Fence, Owner, Standing
 from .silence import Silence
 
 
@@ -57,7 +57,7 @@ class Execution:
     session_id: SessionId
     log: EventLog
     history: History
-    owner: str
+    owner: Owner
     force: bool
     """Whether at least one request must be made."""
     settings: "ExecutionSettings"
@@ -128,7 +128,7 @@ class Execution:
                     self.session_id,
                     self.owner,
                     tx.now,
-                    self.settings.lease_ms,
+                    self.log.lookout,
                     self.seen,
                     grown=before != self.looked,
                 )
@@ -157,24 +157,24 @@ class Execution:
         Raises:
             LeaseHeldError: another worker is doing it; its outcome is to be waited for.
         """
-        session_id, now, known = self.session_id, self.log.clock.now(), self.history.seq
+        session_id, known, lookout = self.session_id, self.history.seq, self.log.lookout
 
-        def look(rows: Reader) -> tuple[bool, int | None]:
+        def look(rows: Reader) -> tuple[bool, bool]:
             head = rows.head(session_id)
             moved = head is not None and head.seq != known
             left = moved or bool(rows.pending_inputs(session_id))
-            return left, ownership.held_until(rows, session_id, self.owner, now)
+            return left, lookout.held(rows.lease(session_id)) is not None
 
         left, held = await self.log.read(look)
-        if not left and held is not None:
-            raise ownership.LeaseHeldError(held, moved=True)
+        if not left and held:
+            raise ownership.LeaseHeldError(session_id, moved=True)
         return not left
 
     def opening(self) -> list[Event]:
         """Return what must be recorded before anything else of this execution."""
         if self.started:
             return []
-        return [ExecutionStarted(session_id=self.session_id, owner=self.owner)]
+        return [ExecutionStarted(session_id=self.session_id, owner=self.owner.name)]
 
     async def catch_up(self) -> None:
         """Take in all that is in the log, whoever committed it.

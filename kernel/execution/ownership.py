@@ -4,10 +4,13 @@ Owns the lease of a session's execution and its fencing number. Every function r
 inside a transaction: a lease is taken, checked, renewed and given back in the very
 transaction that it protects (law execution.2). A worker that was stopped past its
 lease and comes back holds an old number, and nothing it wants to write is written.
+
+When a lease has run out is judged by the ``lookout``; nothing here reads a clock.
 """
 
 from attrs import frozen
 
+from ..log.lookout import Lookout
 from ..ports import LeaseRow, Reader, Transaction
 from ..values.errors import OwnerFencedError
 from ..values.shortcut import changed
@@ -24,23 +27,24 @@ class Fence:
     number: int
 
 
-class LeaseHeldError(Exception):
-    """Another worker holds the lease until ``expires``, or held it since this one last
-    looked. Never leaves the runner, which looks again."""
+@frozen
+class Owner:
+    """Who takes leases, and how long one lasts."""
 
-    def __init__(self, expires: int, *, moved: bool) -> None:
-        super().__init__(f"held until {expires}")
-        self.expires = expires
+    name: str
+    lease_ms: int
+    process: str | None = None
+    """The process it lives in, where that has a name."""
+
+
+class LeaseHeldError(Exception):
+    """Another worker holds the lease, or held it since this one last looked. Never
+    leaves the runner, which looks again."""
+
+    def __init__(self, session_id: str, *, moved: bool) -> None:
+        super().__init__(f"{session_id} is held")
         self.moved = moved
         """Whether another worker took it since."""
-
-
-def held_until(rows: Reader, session_id: str, owner: str, now: int) -> int | None:
-    """Return when the lease of another worker ends, or None when it can be taken."""
-    row = rows.lease(session_id)
-    if row is None or row.owner in (None, owner) or row.expires <= now:
-        return None
-    return row.expires
 
 
 @frozen
@@ -62,9 +66,9 @@ def standing(rows: Reader, session_id: str) -> Standing:
 def take(
     rows: Transaction,
     session_id: str,
-    owner: str,
+    owner: Owner,
     now: int,
-    lease_ms: int,
+    lookout: Lookout,
     seen: Standing,
     *,
     grown: bool,
@@ -74,22 +78,28 @@ def take(
     ``seen`` is how it stood when the taker looked at the session, ``grown`` whether the
     log has grown since. Somebody may have worked on the session in between: under
     another number, or under one that had run out and that nobody had taken yet. Then
-    whatever was decided from that look is wrong.
+    whatever was decided from that look is wrong. ``now`` is only shown.
 
     Raises:
         LeaseHeldError: another worker holds it, or may have worked since that look.
     """
-    expires = held_until(rows, session_id, owner, now)
+    held = lookout.held(rows.lease(session_id))
     now_stands = standing(rows, session_id)
-    left = now_stands.owner not in (None, owner)
-    if expires is not None or now_stands != seen or (left and grown):
-        raise LeaseHeldError(
-            now if expires is None else expires,
-            moved=now_stands.number != seen.number,
-        )
+    left = now_stands.owner not in (None, owner.name)
+    if held is not None or now_stands != seen or (left and grown):
+        raise LeaseHeldError(session_id, moved=now_stands.number != seen.number)
     number = now_stands.number + 1
-    rows.put_lease(LeaseRow(session_id, owner, number, now + lease_ms))
-    return Fence(session_id, owner, number)
+    rows.put_lease(
+        LeaseRow(
+            session_id,
+            owner.name,
+            number,
+            lasts=owner.lease_ms,
+            renewed=now,
+            process=owner.process,
+        )
+    )
+    return Fence(session_id, owner.name, number)
 
 
 def check(rows: Reader, fence: Fence) -> LeaseRow:
@@ -107,13 +117,19 @@ def check(rows: Reader, fence: Fence) -> LeaseRow:
     return row
 
 
-def renew(rows: Transaction, fence: Fence, now: int, lease_ms: int) -> None:
-    """Hold the lease for longer.
+def renew(rows: Transaction, fence: Fence, now: int) -> bool:
+    """Give a sign of life; False when the lease was given back meanwhile, which whoever
+    held it did itself.
 
     Raises:
         OwnerFencedError: somebody else took it.
     """
-    rows.put_lease(changed(check(rows, fence), expires=now + lease_ms))
+    row = rows.lease(fence.session_id)
+    if row is not None and row.fence == fence.number and row.owner is None:
+        return False
+    row = check(rows, fence)
+    rows.put_lease(changed(row, renewals=row.renewals + 1, renewed=now))
+    return True
 
 
 def release(rows: Transaction, fence: Fence) -> None:
@@ -122,4 +138,4 @@ def release(rows: Transaction, fence: Fence) -> None:
     Raises:
         OwnerFencedError: somebody else took it.
     """
-    rows.put_lease(changed(check(rows, fence), owner=None, expires=0))
+    rows.put_lease(changed(check(rows, fence), owner=None, process=None))

@@ -58,7 +58,7 @@ async def admit(
     while True:
         known = execution.history.seq
         report = await report_of(
-            execution.log, services, execution.history, execution.owner
+            execution.log, services, execution.history, execution.owner.name
         )
         left = execution.history.left
         events: list[Event] = []
@@ -84,7 +84,9 @@ async def admit(
                 by=by,
                 attempt=left.attempts + 1 if by in ("policy", "clean") else 0,
             ),
-            ExecutionStarted(session_id=execution.session_id, owner=execution.owner),
+            ExecutionStarted(
+                session_id=execution.session_id, owner=execution.owner.name
+            ),
         ]
         if await execution.commit(partial(_begin, events), knowing=known):
             return report

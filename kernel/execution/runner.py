@@ -15,9 +15,11 @@ import anyio
 from attrs import frozen
 
 from ..history.fold import History
+from ..lifecycle.loop import loop_caller
 from ..location.services import LocationServices, Use
 from ..log.bell import Bell
-from ..log.commit import EventLog, LogTransaction
+from ..log.commit import EventLog
+from ..log.lookout import Held
 from ..log.reading import existing_session
 from ..ports import Reader, SessionRow
 from ..values.errors import (
@@ -37,7 +39,8 @@ from . import ownership, recovery
 from .continuation import ContinuationReport, report_of
 from .coordinator import DrainControl, Outcome
 from .execution import Execution, ExecutionSettings
-from .ownership import LeaseHeldError, Standing
+from .keeper import Keeper
+from .ownership import Fence, LeaseHeldError, Owner, Standing
 from .recovery import STOPPED, settle_open
 from .silence import Silence
 from .step import Step
@@ -57,7 +60,8 @@ class _Look:
     seq: int
     """The last event in the log."""
     pending: bool
-    held_until: int | None
+    held: Held | None
+    """That another worker owns the session, as far as can be known."""
     lease: Standing
 
 
@@ -68,7 +72,7 @@ class Runner:
         self,
         log: EventLog,
         use: Use,
-        owner: str,
+        owner: Owner,
         policy: recovery.Policy,
         settings: ExecutionSettings,
     ) -> None:
@@ -83,6 +87,15 @@ class Runner:
         self._end_observing = log.observe(self._observe)
         self.silence = Silence(log.clock)
         """What listens to the streams of all sessions; its ``watch`` must run."""
+        self._keeper = Keeper(
+            log.store,
+            log.clock,
+            settings.lease_seconds,
+            call=loop_caller(),
+            fences=self._fences,
+            lost=self._lost,
+            given_up=lambda: False,
+        )
 
     def close(self) -> None:
         """Stop following the log."""
@@ -108,42 +121,33 @@ class Runner:
     # --- the lease ----------------------------------------------------------------
 
     async def keep_leases(self) -> None:
-        """Renew the leases of what runs here, for as long as the runtime is open.
+        """Have the leases of what runs here renewed, as long as the runtime is open.
 
         An execution that lost its lease is stopped; what it wanted to write since was
         refused anyway.
         """
-        while True:
-            await self._log.clock.sleep(self._settings.lease_ms / 3000)
-            for session_id in tuple(self._running):
-                await self._renew(session_id)
-
-    async def _renew(self, session_id: str) -> None:
-        running = self._running.get(session_id)
-        if running is None:
-            return  # it ended while another lease was renewed
-        execution, control = running
-        fence = execution.fence
-        if fence is None or execution.outcome is not None:
-            return
-
-        def renewing(tx: LogTransaction) -> None:
-            # Its end may have been handed over before this.
-            if (row := tx.rows.lease(session_id)) is not None and row.owner is not None:
-                ownership.renew(tx.rows, fence, tx.now, self._settings.lease_ms)
-
         try:
-            await self._log.commit(renewing)
-        except OwnerFencedError as error:
-            logger.warning("%s", error)
+            await anyio.sleep_forever()
+        finally:
+            await self._keeper.aclose()
+
+    def _fences(self) -> Sequence[Fence]:
+        # Another thread asks: a copy is made in one go.
+        running = [execution for execution, _ in self._running.copy().values()]
+        return [
+            one.fence
+            for one in running
+            if one.fence is not None and one.outcome is None
+        ]
+
+    def _lost(self, fence: Fence) -> None:
+        execution, control = self._running.get(fence.session_id, (None, None))
+        if execution is not None and control is not None and execution.fence is fence:
             control.again = True
             control.scope.cancel()
-        except StoreError as error:
-            # The next append finds out; until then the lease may just run out.
-            logger.warning("the lease of %s was not renewed: %s", session_id, error)
 
     async def _look(self, session_id: str) -> _Look:
-        now = self._log.clock.now()
+        lookout = self._log.lookout
 
         def look(rows: Reader) -> _Look:
             row, head = existing_session(rows, session_id), rows.head(session_id)
@@ -151,7 +155,7 @@ class Runner:
                 row,
                 head.seq if head else -1,
                 bool(rows.pending_inputs(session_id)),
-                ownership.held_until(rows, session_id, self._owner, now),
+                lookout.held(rows.lease(session_id)),
                 ownership.standing(rows, session_id),
             )
 
@@ -160,21 +164,20 @@ class Runner:
     async def _stand_by(self, session_id: str, control: DrainControl) -> _Look:
         """Return how things are once no other worker owns the session."""
         look = await self._look(session_id)
-        if look.held_until is None:
+        if look.held is None:
             return look
-        first = look.held_until
+        first = look.held.sign
         bell = self._log.bell(session_id)
         try:
             while True:
                 look = await self._look(session_id)
-                if look.held_until not in (None, first):
+                if look.held is not None and look.held.sign != first:
                     # It lives: what was accepted is not what it may leave behind.
                     control.accept = None
-                if look.held_until is None:
+                if look.held is None:
                     control.force = control.force and look.row.status == "running"
                     return look
-                seconds = (look.held_until - self._log.clock.now()) / 1000
-                await self._rung_or_later(bell, seconds)
+                await self._rung_or_later(bell, look.held.seconds)
         finally:
             self._log.hush(session_id, bell)
 
@@ -255,6 +258,7 @@ class Runner:
             look.lease,
         )
         self._running[session_id] = (execution, control)
+        self._keeper.begin()
         try:
             # Another process may have committed since this one last did.
             await history.follow_up(self._log, look.seq)
@@ -325,7 +329,7 @@ class Runner:
 
         row = await self._log.read(read)
         async with self._use(Location(row.directory, row.workspace)) as services:
-            taker = "" if session_id in self._running else self._owner
+            taker = "" if session_id in self._running else self._owner.name
             return await report_of(self._log, services, history, taker)
 
     async def _interrupted(self, execution: Execution, control: DrainControl) -> None:

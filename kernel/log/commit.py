@@ -45,6 +45,7 @@ from ..values.events import (
 )
 from .bell import Bell
 from .live import LiveFeed
+from .lookout import Lookout
 from .mending import mend
 from .projector import Projection
 from .soundness import Look, look_over
@@ -69,9 +70,12 @@ class _Committed(Generic[T]):
 class LogTransaction:
     """What a decision may use: rows to read, operational rows to write, ``append``."""
 
-    def __init__(self, rows: Transaction, clock: Clock) -> None:
+    def __init__(
+        self, rows: Transaction, clock: Clock, lookout: Lookout | None = None
+    ) -> None:
         self.rows = rows
         self.now = clock.now()
+        self._lookout = lookout or Lookout(clock)
         self._heads: dict[str, Head] = {}
         self._first_heads: dict[str, Head] = {}
         self._projection = Projection(rows)
@@ -178,9 +182,9 @@ class LogTransaction:
         Raises:
             SessionBusyError: a worker of some process holds its lease.
         """
-        lease = self.rows.lease(session_id)
-        if lease is not None and lease.owner is not None and lease.expires > self.now:
-            raise SessionBusyError(session_id)
+        held = self._lookout.held(self.rows.lease(session_id))
+        if held is not None:
+            raise SessionBusyError(session_id, held.seconds)
 
     def finish(self) -> None:
         """Write what was kept back until the end of the transaction."""
@@ -192,10 +196,12 @@ class LogTransaction:
 class EventLog:
     """Commits decisions and tells readers, in the order of the log."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, owner: str = "") -> None:
+        """``owner`` is under which name this runtime takes leases."""
         self.store = store
         self.clock = clock
         self.live = LiveFeed()
+        self.lookout = Lookout(clock, owner)
         # By session; those of all sessions are under None.
         self._bells: dict[str | None, WeakSet[Bell]] = {}
         # Whose bells were collected, by whatever thread collected them.
@@ -295,7 +301,7 @@ class EventLog:
             raise RuntimeClosedError
 
         def work(rows: Transaction) -> _Committed[T]:
-            tx = LogTransaction(rows, self.clock)
+            tx = LogTransaction(rows, self.clock, self.lookout)
             result = decide(tx)
             tx.finish()
             return _Committed(result, tuple(tx.appended), tx.moved)

@@ -12,13 +12,13 @@ from typing import Generic, Literal, TypeVar
 
 from attrs import field, frozen
 
-from ..execution import ownership
 from ..execution.continuation import ContinuationReport
 from ..execution.coordinator import Coordinator, Outcome
 from ..execution.outputs import output_of
 from ..execution.runner import Runner
 from ..history.fold import History, message_of
 from ..log.commit import EventLog, LogTransaction
+from ..log.lookout import Lookout
 from ..log.reading import existing_session
 from ..log.tail import Tail
 from ..ports import MessageRow, Reader, SessionRow
@@ -179,7 +179,7 @@ class Sessions(Upkeep):
         directory = None if location is None else Location.at(location).directory
         _check_limit(limit)
         before = _from_cursor("sessions", cursor)
-        now = self._log.clock.now()
+        lookout = self._log.lookout
 
         def read(reader: Reader) -> Page[SessionInfo]:
             rows = reader.sessions(
@@ -187,7 +187,7 @@ class Sessions(Upkeep):
             )
             last = rows[limit - 1].position if rows[limit:] else None
             return Page(
-                [_info(reader, row, now) for row in rows[:limit]],
+                [_info(lookout, reader, row) for row in rows[:limit]],
                 None if last is None else _to_cursor("sessions", last),
             )
 
@@ -356,10 +356,11 @@ class Session:
             EventDamagedError: not even its beginning can be read.
         """
         damage = await self._log.damage(self.id, afresh=True)
-        now = self._log.clock.now()
         found = None if damage is None else Failure(damage.code, str(damage))
         return await self._log.read(
-            lambda rows: _info(rows, existing_session(rows, self.id), now, found)
+            lambda rows: _info(
+                self._log.lookout, rows, existing_session(rows, self.id), found
+            )
         )
 
     async def _check_sound(self) -> None:
@@ -371,19 +372,19 @@ class Session:
         """Return until when a process holds the session, unless it renews its lease
         (milliseconds since 1970), or None: nobody runs it, whatever is left of it.
 
-        Whoever runs it renews in time, so a value that grows is a sign of life, and
-        one that passes is the end of that process.
+        Whoever runs it renews in time, so a value that changes is a sign of life, and
+        one that becomes None is the end: it was let go, or its process has ended, or
+        this runtime has seen no sign of life for as long as the lease lasts. What
+        another process left without ending for certain counts from the first look on.
 
         Raises:
             SessionNotFoundError: the session is gone.
         """
-        now = self._log.clock.now()
+        lookout = self._log.lookout
 
         def look(rows: Reader) -> int | None:
             existing_session(rows, self.id)
-            row = rows.lease(self.id)
-            held = row is not None and row.owner is not None and row.expires > now
-            return row.expires if row is not None and held else None
+            return lookout.held_until(rows.lease(self.id))
 
         return await self._log.read(look)
 
@@ -574,7 +575,10 @@ def _from_cursor(listing: str, cursor: str | None) -> int | None:
 
 
 def _info(
-    rows: Reader, row: SessionRow, now: int, damage: Failure | None = None
+    lookout: Lookout,
+    rows: Reader,
+    row: SessionRow,
+    damage: Failure | None = None,
 ) -> SessionInfo:
     status: Literal["running", "lost", "idle"] = "idle"
     if not row.sound:
@@ -583,8 +587,7 @@ def _info(
     if row.status == "running":
         status = "lost"
     if row.status == "running" and damage is None:
-        held = ownership.held_until(rows, row.id, "", now) is not None
-        status = "running" if held else "lost"
+        status = "running" if lookout.seems_held(rows.lease(row.id)) else "lost"
     reason = (
         Failure(row.reason_code, row.reason_message or "") if row.reason_code else None
     )

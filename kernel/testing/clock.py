@@ -65,8 +65,7 @@ class ManualClock(Clock):
         who sleeps while it goes on may be woken before it ends.
 
         ``beside`` is how many tasks always sleep, and are woken when their time comes
-        but are no reason to jump: an open runtime with one session at work has one,
-        which keeps its lease.
+        but are no reason to jump.
         """
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._jump, beside)

@@ -7,9 +7,10 @@ processes would on one file. Not for production: nothing survives the process.
 """
 
 import hashlib
+import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import attrs
@@ -20,6 +21,7 @@ from anyio.lowlevel import (
 )
 
 from ..hookspecs import hookimpl
+from ..lifecycle.loop import CallInLoop, loop_caller
 from ..ports import (
     AdmissionRow,
     ApprovalRow,
@@ -53,6 +55,9 @@ Pair = tuple[str, str]
 
 MAX_INTEGER = 2**63 - 1
 
+_LOCK = threading.RLock()
+"""Held by whoever looks or writes, in whatever state: not all do it in one thread."""
+
 
 class MemoryState:
     """What a memory store holds. Give it to the next store to open it again."""
@@ -77,7 +82,7 @@ class MemoryState:
         self.positions: dict[str, int] = {}
         self.placed = 0
         """The last place in the commit order that was given out; never given again."""
-        self.watchers: dict[object, tuple[object, Callable[[], None]]] = {}
+        self.watchers: dict[object, tuple[object, Callable[[], None], CallInLoop]] = {}
 
 
 class MemoryReader(Reader):
@@ -543,7 +548,7 @@ def _storable(value: object) -> None:
 class MemoryStore(Store):
     """A store in dictionaries; see ``ports.Store``.
 
-    Transactions run in the event-loop thread, one whole one after another.
+    Transactions run in the thread of whoever makes them, one whole one after another.
     """
 
     def __init__(
@@ -552,6 +557,7 @@ class MemoryStore(Store):
         self.state = MemoryState() if state is None else state
         self._name = name
         self._closed = False
+        self._thread = threading.get_ident()
 
     @property
     def name(self) -> str:
@@ -567,39 +573,52 @@ class MemoryStore(Store):
     ) -> T:
         # No other pause before it ran: calls run in the order in which they were made.
         await checkpoint_if_cancelled()
-        self._check_open()
-        transaction = MemoryTransaction(self.state, self._name)
-        try:
-            result = work(transaction)
-            if transaction.failure is not None:
-                raise transaction.failure
-        except BaseException:
-            transaction.roll_back()
-            raise
-        finally:
-            transaction.end()
+        result, changed = self._transacted(work)
         try:
             if on_commit is not None:
                 on_commit(result)
         finally:
-            if transaction.changed:
+            if changed:
                 self._tell_others()
             # From here on it is done, so cancellation must wait for the next call.
             await cancel_shielded_checkpoint()
         return result
 
+    def transact_in_thread(self, work: Callable[[Transaction], T]) -> T:
+        result, changed = self._transacted(work)
+        if changed:
+            self._tell_others()
+        return result
+
+    def _transacted(self, work: Callable[[Transaction], T]) -> tuple[T, bool]:
+        """Return what a transaction made, and whether it wrote anything."""
+        with _LOCK:
+            self._check_open()
+            transaction = MemoryTransaction(self.state, self._name)
+            try:
+                result = work(transaction)
+                if transaction.failure is not None:
+                    raise transaction.failure
+            except BaseException:
+                transaction.roll_back()
+                raise
+            finally:
+                transaction.end()
+            return result, transaction.changed
+
     async def read(self, work: Callable[[Reader], T]) -> T:
         await checkpoint()
-        self._check_open()
-        reader = MemoryReader(self.state, self._name)
-        try:
-            return work(reader)
-        finally:
-            reader.end()
+        with _LOCK:
+            self._check_open()
+            reader = MemoryReader(self.state, self._name)
+            try:
+                return work(reader)
+            finally:
+                reader.end()
 
     def watch(self, notify: Callable[[], None]) -> Callable[[], None]:
         key = object()
-        self.state.watchers[key] = (self, notify)
+        self.state.watchers[key] = (self, notify, loop_caller())
 
         def end() -> None:
             self.state.watchers.pop(key, None)
@@ -609,7 +628,7 @@ class MemoryStore(Store):
     async def aclose(self) -> None:
         self._closed = True
         watchers = self.state.watchers
-        for key in [key for key, (owner, _) in watchers.items() if owner is self]:
+        for key in [key for key, (owner, *_) in watchers.items() if owner is self]:
             del watchers[key]
         await cancel_shielded_checkpoint()
 
@@ -618,9 +637,16 @@ class MemoryStore(Store):
             raise StoreClosedError(self._name)
 
     def _tell_others(self) -> None:
-        for owner, notify in list(self.state.watchers.values()):
-            if owner is not self:
+        here = threading.get_ident()
+        for owner, notify, call in list(self.state.watchers.values()):
+            if owner is self:
+                continue
+            if here == self._thread:
                 notify()
+            else:
+                # A loop that has ended has nobody left to tell.
+                with suppress(RuntimeError):
+                    call(notify)
 
 
 @asynccontextmanager

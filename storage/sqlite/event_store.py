@@ -215,7 +215,10 @@ class Place(NamedTuple):
     owner: str | None = None
     worker: str | None = None
     fence: int | None = None
-    expires: int | None = None
+    renewals: int | None = None
+    lasts: int | None = None
+    renewed: int | None = None
+    process: str | None = None
 
 
 class EventReads(View):

@@ -1,12 +1,13 @@
 """Waiting for what cannot be called off.
 
 Owns how a caller waits for a transaction that was handed over: until it is settled,
-whatever cancellation comes meanwhile, which then arrives at the caller's next wait.
-Knows nothing of transactions.
+whatever cancellation comes meanwhile, which then arrives at the caller's next wait. A
+thread other than the loop's waits in its own way. Knows nothing of transactions.
 """
 
 import asyncio
 import math
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ from anyio.lowlevel import current_token
 
 class Fate(Protocol):
     """Something that is settled once, in the event loop."""
+
+    __slots__ = ()
 
     def settle(self) -> None:
         """Let whoever waits go on."""
@@ -83,6 +86,25 @@ class AnyioFate:
             # Cancellation is a state here, not a message: the next wait meets it again.
             with anyio.CancelScope(shield=True):
                 await self._done.wait()
+
+
+class ThreadFate(Fate):
+    """A fate that a thread waits for. It is settled wherever that comes up."""
+
+    __slots__ = ("_done",)
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+
+    def settle(self) -> None:
+        self._done.set()
+
+    async def outlast(self) -> None:
+        raise AssertionError("a thread waits for this, and no task")
+
+    def settled(self, within: float) -> bool:
+        """Wait for it, and say whether it came in as many seconds."""
+        return self._done.wait(within)
 
 
 def loop_words() -> tuple[Callable[[], Fate], Callable[..., object]]:

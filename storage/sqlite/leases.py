@@ -1,6 +1,6 @@
 """Leases: who executes a session, with fences that only grow.
 
-Owns three columns of the table ``aggregate``. Operational: nothing derives them.
+Owns six columns of the table ``aggregate``. Operational: nothing derives them.
 """
 
 from dovetail.kernel.ports import LeaseRow
@@ -15,7 +15,15 @@ class LeaseReads(EventReads):
         found = self.place(session_id)
         if found is None or found.fence is None:
             return None
-        return LeaseRow(session_id, found.worker, found.fence, found.expires or 0)
+        return LeaseRow(
+            session_id,
+            found.worker,
+            found.fence,
+            found.renewals or 0,
+            found.lasts or 0,
+            found.renewed or 0,
+            found.process,
+        )
 
 
 class LeaseWrites(EventWrites, LeaseReads):
@@ -30,5 +38,11 @@ class LeaseWrites(EventWrites, LeaseReads):
             )
         self.aggregate(row.session_id)
         self.change_place(
-            row.session_id, worker=row.owner, fence=row.fence, expires=row.expires
+            row.session_id,
+            worker=row.owner,
+            fence=row.fence,
+            renewals=row.renewals,
+            lasts=row.lasts,
+            renewed=row.renewed,
+            process=row.process,
         )

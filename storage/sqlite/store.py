@@ -76,6 +76,9 @@ class SqliteStore(Store):
     ) -> T:
         return await self._writer.transact(work, on_commit)
 
+    def transact_in_thread(self, work: Callable[[Transaction], T]) -> T:
+        return self._writer.transact_in_thread(work)
+
     async def read(self, work: Callable[[Reader], T]) -> T:
         if self._readers is not None:
             return await self._readers.read(work)

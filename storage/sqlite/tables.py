@@ -58,10 +58,13 @@ class Aggregate(Table):
     hash = BlobField()
     owner = TextField(null=True)
     worker = TextField(null=True)
-    """Whose the lease is, until ``expires``; None once it was given back."""
+    """Whose the lease is; None once it was given back."""
     fence = IntegerField(null=True)
     """The last fencing number; None when there was no lease yet."""
-    expires = IntegerField(null=True)
+    renewals = IntegerField(null=True)
+    lasts = IntegerField(null=True)
+    renewed = IntegerField(null=True)
+    process = TextField(null=True)
     checksum = IntegerField()
 
 

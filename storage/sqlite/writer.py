@@ -14,7 +14,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from dovetail.kernel.values.errors import StoreClosedError
 
 from .database import Medium, View
-from .fate import Fate, loop_words
+from .fate import Fate, ThreadFate, loop_words
 
 T = TypeVar("T")
 
@@ -110,6 +110,25 @@ class Writer:
         result: T = operation.result
         return result
 
+    def transact_in_thread(self, work: Callable[[Any], T]) -> T:
+        """See ``Store.transact_in_thread``."""
+        if self._closing:
+            raise StoreClosedError(self._medium.name)
+        fate = ThreadFate()
+        operation = Operation(work, None, fate)
+        self._queue.put(operation)
+        # Handed over as the writer ended: nobody will come for it.
+        while not fate.settled(within=1.0):
+            if not self._thread.is_alive() and not fate.settled(within=0):
+                raise StoreClosedError(self._medium.name)
+        if operation.error is not None:
+            try:
+                raise operation.error
+            finally:
+                del operation  # else the error and this frame would hold each other
+        result: T = operation.result
+        return result
+
     def watch(self, notify: Callable[[], None]) -> Callable[[], None]:
         """See ``Store.watch``."""
         key = object()
@@ -133,7 +152,7 @@ class Writer:
         # It says so as its last act, so this waits for no more than a return.
         self._thread.join()
 
-    def _deliver(self, group: list[Operation]) -> None:
+    def _deliver(self, group: Sequence[Operation]) -> None:
         for operation in group:
             if operation.error is None and operation.on_commit is not None:
                 try:
@@ -172,10 +191,19 @@ class Writer:
                 # A defect of the writer itself must not leave anybody waiting.
                 for operation in group:
                     operation.error = operation.error or error
-            self._tell(self._deliver, group)
+            self._settled(group)
         if self._watchers and time.monotonic() >= self._next_look:
             self._look()
         return not (self._closing and self._queue.empty())
+
+    def _settled(self, group: list[Operation]) -> None:
+        """Let everyone who waits go on: threads at once, tasks in the event loop."""
+        in_loop = [one for one in group if not isinstance(one.fate, ThreadFate)]
+        if in_loop:
+            self._tell(self._deliver, in_loop)
+        for operation in group:
+            if isinstance(operation.fate, ThreadFate):
+                operation.fate.settle()
 
     def _take(self) -> list[Operation | Poke]:
         """Wait for something to do, and return all of it, up to the largest group."""

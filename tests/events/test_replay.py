@@ -312,8 +312,7 @@ async def test_owners_of_nothing_and_bad_names_are_refused(log: EventLog) -> Non
 async def test_a_session_that_runs_here_takes_no_foreign_events(log: EventLog) -> None:
     travelling = await source(conversation())
     await replay(log, travelling[:3])
-    soon = log.clock.now() + 1000
-    lease = LeaseRow("s", "worker", 1, soon)
+    lease = LeaseRow("s", "worker", 1, lasts=1000)
     await log.commit(lambda tx: tx.rows.put_lease(lease))
 
     with pytest.raises(SessionBusyError):

@@ -201,7 +201,7 @@ async def test_only_an_idle_session_of_this_store_is_pruned(log: EventLog) -> No
     with pytest.raises(SessionBusyError):
         await pruned(log)
     await log.append(*written(["execution", "execution"])[-1:])
-    lease = LeaseRow("s", "worker", 1, log.clock.now() + 1000)
+    lease = LeaseRow("s", "worker", 1, lasts=1000)
     await log.commit(lambda tx: tx.rows.put_lease(lease))
     with pytest.raises(SessionBusyError):
         await pruned(log)

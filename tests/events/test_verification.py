@@ -299,11 +299,11 @@ async def test_only_an_idle_session_of_this_store_is_repaired(
 ) -> None:
     await fill(log, "s", 3)
     harm(medium.file, "UPDATE event SET created = 1 WHERE seq = 2")
-    soon = log.clock.now() + 1000
-    await log.commit(lambda tx: tx.rows.put_lease(LeaseRow("s", "worker", 1, soon)))
+    lease = LeaseRow("s", "worker", 1, lasts=1000)
+    await log.commit(lambda tx: tx.rows.put_lease(lease))
     with pytest.raises(SessionBusyError):
         await repaired(log)
-    await log.commit(lambda tx: tx.rows.put_lease(LeaseRow("s", None, 1, 0)))
+    await log.commit(lambda tx: tx.rows.put_lease(LeaseRow("s", None, 1)))
     await log.commit(lambda tx: tx.rows.set_owner("s", "origin"))
     with pytest.raises(EventOwnerError):
         await repaired(log)

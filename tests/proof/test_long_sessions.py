@@ -170,6 +170,9 @@ class CountingStore(Store):
         await anyio.lowlevel.cancel_shielded_checkpoint()
         return result
 
+    def transact_in_thread(self, work: Callable[[Any], T]) -> T:
+        raise AssertionError("no session here works for as long as a lease lasts")
+
     async def read(self, work: Callable[[Reader], T]) -> T:
         await anyio.lowlevel.checkpoint()
         return self._within(SqliteReader, "BEGIN", work)

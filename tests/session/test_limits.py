@@ -28,9 +28,6 @@ from hypothesis import given, strategies as st
 from support.bounds import HANG
 from support.hosts import host, kinds_of
 
-LEASES = 1
-"""The keeper of leases sleeps while a session is at work."""
-
 
 def _unavailable(advice: float | None = None) -> ProviderError:
     return ProviderError(
@@ -55,7 +52,7 @@ async def test_a_request_that_failed_before_any_output_is_sent_again_visibly(
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
         with anyio.fail_after(HANG):
-            async with clock.jumping(beside=LEASES):
+            async with clock.jumping():
                 await session.wait()
         assert (await session.info()).outcome.succeeded
         scheduled = [
@@ -80,7 +77,7 @@ async def test_an_answer_that_broke_off_is_kept_and_another_goes_on_from_it(
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("count")
         with anyio.fail_after(HANG):
-            async with clock.jumping(beside=LEASES):
+            async with clock.jumping():
                 await session.wait()
         assert (await session.info()).outcome.succeeded
         _, first, notice, second = await session.history()
@@ -102,7 +99,7 @@ async def test_retries_end_and_a_long_advice_is_not_waited_for(tmp_path: Path) -
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
         with anyio.fail_after(HANG):
-            async with clock.jumping(beside=LEASES):
+            async with clock.jumping():
                 await session.wait()
             assert (await session.info()).outcome.status == "failed"
             assert len(provider.requests) == 3
@@ -118,7 +115,7 @@ async def test_an_interrupt_ends_the_waiting_for_a_retry(tmp_path: Path) -> None
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
         with anyio.fail_after(HANG):
-            await clock.until_sleeping(LEASES + 1)
+            await clock.until_sleeping(1)
             await session.interrupt()
             assert (await session.wait()).status == "interrupted"
         assert len(provider.requests) == 1
@@ -134,7 +131,7 @@ async def test_a_silent_stream_is_given_up_when_that_was_asked_for(
         await session.prompt("go")
         with anyio.fail_after(HANG):
             await gate.reached()
-            await clock.until_sleeping(LEASES + 1)
+            await clock.until_sleeping(1)
             clock.advance(31)
             outcome = await session.wait()
         assert outcome.reason is not None

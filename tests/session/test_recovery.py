@@ -30,7 +30,15 @@ from dovetail.kernel import (
     hookimpl,
 )
 from dovetail.kernel.execution.step import UNCLEAR
-from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, finish, text
+from dovetail.kernel.testing import (
+    Gate,
+    ManualClock,
+    ScriptedProvider,
+    call,
+    calls,
+    finish,
+    text,
+)
 from dovetail.kernel.testing.memory_store import MemoryState
 from support.bounds import HANG
 from support.crashes import copied, on
@@ -959,7 +967,7 @@ async def test_a_worker_that_lost_the_session_while_it_asked_does_not_act(
 
     state = MemoryState()
     provider = ScriptedProvider(calls(call("do")), text("done"))
-    async with on(state, asking("old"), plugins=[provider]) as old:
+    async with on(state, asking("old"), plugins=[provider], lease_seconds=3600) as old:
         session = await old.sessions.create(
             id="it", location=tmp_path, model=provider.model
         )
@@ -967,10 +975,13 @@ async def test_a_worker_that_lost_the_session_while_it_asked_does_not_act(
         with anyio.fail_after(HANG):
             await _waiting(old, session)
             before = (await session.continuation()).trusted_seq
-            # As if the old worker had slept for longer than its lease.
+            clock = ManualClock()
             async with on(
-                state, asking("new"), plugins=[provider], lives=1, resume="always"
+                state, asking("new"), plugins=[provider], clock=clock, resume="always"
             ) as new:
+                await anyio.wait_all_tasks_blocked()
+                # As if the old worker had slept for longer than its lease.
+                clock.advance(3601)
                 other = await new.sessions.get("it")
                 await _asked_after(other, before)
                 permissions = new.location(tmp_path).permissions

@@ -54,7 +54,7 @@ async def test_a_lease_that_ran_out_since_the_look_is_taken_over_with_a_report(
     clock, held, hanging = ManualClock(), Held(), Gate()
     provider = ScriptedProvider([hanging, *text("lost")])
     async with (
-        host(tmp_path, provider) as other,
+        host(tmp_path, provider, lease_seconds=3600) as other,
         host(tmp_path, provider, plugins=[held], clock=clock) as late,
     ):
         theirs = await other.sessions.create(
@@ -68,7 +68,8 @@ async def test_a_lease_that_ran_out_since_the_look_is_taken_over_with_a_report(
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(theirs.resume)
                 await hanging.reached()
-                clock.advance(3600 * 24 * 365 * 10)
+                assert await mine.held_until() is not None
+                clock.advance(3601)
                 held.gate.open()
                 outcome = await mine.wait()
                 kinds = await kinds_of(mine)
@@ -99,7 +100,7 @@ async def test_what_a_worker_did_after_its_lease_ran_out_is_taken_over_too(
 
     tool = Tool("nothing", "Nothing.", Nothing, nothing)
     async with (
-        host(tmp_path, provider, tool) as other,
+        host(tmp_path, provider, tool, lease_seconds=3600) as other,
         host(
             tmp_path, provider, tool, plugins=[held], clock=clock, resume="always"
         ) as late,
@@ -110,8 +111,9 @@ async def test_what_a_worker_did_after_its_lease_ran_out_is_taken_over_too(
         with anyio.fail_after(HANG):
             await theirs.prompt("one")
             await hanging.reached()
-            clock.advance(3600 * 24 * 365 * 10)
             mine = await late.sessions.get("mine")
+            assert await mine.held_until() is not None
+            clock.advance(3601)
             await mine.prompt("two")
             await held.gate.reached()
             # It knows what it found; now the other one comes back to life.

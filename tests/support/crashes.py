@@ -1,15 +1,20 @@
 """What a killed process leaves behind, without a process: copies of a memory store.
 
 A store in memory is copied at an instant that a test chooses, and the copy is opened by
-another runtime whose clock is later than every lease. What the first one does after
-that instant happened in another world. Real processes are killed in tests/crash.
+another runtime. In the copy whoever held a lease has ended. What the first one does
+after that instant happened in another world. Real processes are killed in tests/crash.
 """
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
+from attrs import evolve
 from dovetail.kernel import RetryPolicy, Runtime, Tool, open_runtime
+from dovetail.kernel.lifecycle.process import name_of_process
 from dovetail.kernel.testing import ManualClock, MemoryStorePlugin
 from dovetail.kernel.testing.memory_store import MemoryState
 
@@ -25,7 +30,19 @@ def copied(state: MemoryState) -> MemoryState:
         setattr(copy, name, type(table)(table))
     copy.events = {key: list(records) for key, records in state.events.items()}
     copy.watchers = {}
+    copy.leases = {
+        key: evolve(row, process=ended()) for key, row in state.leases.items()
+    }
     return copy
+
+
+@cache
+def ended() -> str | None:
+    """Return the name of a process that has ended."""
+    with subprocess.Popen(
+        [sys.executable, "-c", ""], stdin=subprocess.DEVNULL
+    ) as child:
+        return name_of_process(child.pid)
 
 
 @asynccontextmanager

@@ -48,6 +48,9 @@ class WrappedStore(Store):
     async def transact(self, work: Any, on_commit: Any = None) -> Any:
         return await self.inner.transact(work, on_commit)
 
+    def transact_in_thread(self, work: Any) -> Any:
+        return self.inner.transact_in_thread(work)
+
     async def read(self, work: Callable[[Reader], T]) -> T:
         number = self.reads
         self.reads += 1

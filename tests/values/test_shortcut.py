@@ -232,8 +232,8 @@ def test_a_copy_differs_in_what_is_changed_and_in_nothing_else(value: Any) -> No
 def test_what_is_changed_is_told_by_its_name_in_any_order() -> None:
     row = LeaseRow("s", "w", 1, 2)
     for _ in range(2):
-        assert changed(row, expires=9, fence=8) == LeaseRow("s", "w", 8, 9)
-        assert changed(row, fence=8, expires=9) == LeaseRow("s", "w", 8, 9)
+        assert changed(row, renewals=9, fence=8) == LeaseRow("s", "w", 8, 9)
+        assert changed(row, fence=8, renewals=9) == LeaseRow("s", "w", 8, 9)
         assert changed(row) == row
     with pytest.raises(TypeError):
         changed(row, hash=1)

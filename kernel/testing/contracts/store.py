@@ -416,6 +416,40 @@ class TransactionContract(StoreCase):
         assert outcomes == expected
         assert {one.session_id for one in kept} == {f"s{n}" for n in range(60) if n % 3}
 
+    async def test_a_thread_transacts_while_the_event_loop_is_held_up(self) -> None:
+        lease, told = LeaseRow("a", "w", 1), list[object]()
+
+        def work(transaction: Transaction) -> str:
+            transaction.put_lease(lease)
+            return "written"
+
+        def broken(transaction: Transaction) -> None:
+            transaction.put_lease(attrs.evolve(lease, fence=2))
+            raise LookupError("mine")
+
+        def act() -> None:
+            try:
+                told.append(store.transact_in_thread(work))
+                store.transact_in_thread(broken)
+            except BaseException as error:
+                told.append(error)
+
+        async with self.open_store() as store:
+            thread = threading.Thread(target=act, daemon=True)
+            thread.start()
+            # Here, in the thread of the event loop, where nothing else runs meanwhile.
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+            assert await store.read(lambda reader: reader.lease("a")) == lease
+        assert told[0] == "written"
+        assert isinstance(told[1], LookupError)
+
+    async def test_a_closed_store_refuses_a_thread_too(self) -> None:
+        async with self.open_store() as store:
+            await store.aclose()
+            with raises(StoreClosedError):
+                store.transact_in_thread(lambda transaction: None)
+
     async def test_transactions_run_alone_and_one_after_another(self) -> None:
         order: list[int] = []
 
@@ -642,7 +676,7 @@ class ProjectionContract(StoreCase):
             RequestRow("a", "req", "permission", 5, "/w", 6),
             EpochRow("a", 7, 8),
             AdmissionRow("a", "k", "digest", "queue", b"\x00\xff"),
-            LeaseRow("a", None, 2, 10),
+            LeaseRow("a", "w", 2, 10, 15_000, 2**41, "p.1.2"),
         )
 
         def work(transaction: Transaction) -> None:
@@ -998,12 +1032,12 @@ class RowContract(StoreCase):
 
     async def test_a_fence_only_grows(self) -> None:
         async with self.open_store() as store:
-            await store.transact(lambda tx: tx.put_lease(LeaseRow("a", "w1", 3, 10)))
-            await store.transact(lambda tx: tx.put_lease(LeaseRow("a", None, 3, 11)))
+            await store.transact(lambda tx: tx.put_lease(LeaseRow("a", "w1", 3, 9)))
+            await store.transact(lambda tx: tx.put_lease(LeaseRow("a", None, 3, 1)))
             with raises(ValueError):
-                await store.transact(lambda tx: tx.put_lease(LeaseRow("a", "w0", 2, 9)))
+                await store.transact(lambda tx: tx.put_lease(LeaseRow("a", "w0", 2)))
             found = await store.read(lambda reader: reader.lease("a"))
-            assert found == LeaseRow("a", None, 3, 11)
+            assert found == LeaseRow("a", None, 3, 1)
 
     async def test_large_values_are_kept_once_under_their_digest(self) -> None:
         value = bytes(range(256)) * 4096

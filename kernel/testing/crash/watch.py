@@ -118,6 +118,9 @@ class WatchedStore(Store):
 
         return await self._store.transact(watched, told)
 
+    def transact_in_thread(self, work: Callable[[Transaction], T]) -> T:
+        return self._store.transact_in_thread(work)
+
     async def read(self, work: Callable[[Reader], T]) -> T:
         return await self._store.read(work)
 

@@ -76,12 +76,21 @@ class InputNotPendingError(ConflictError):
 
 
 class SessionBusyError(ConflictError):
-    """The session is running, and this may only be done to an idle one."""
+    """The session is running, and this may only be done to an idle one.
+
+    ``seconds`` is how long another process holds it without a sign of life, if it is
+    one: where that has gone, the same may be done after as many seconds.
+    """
 
     code = "session.busy"
 
-    def __init__(self, session_id: str) -> None:
+    def __init__(self, session_id: str, seconds: float | None = None) -> None:
+        gone = ""
+        if seconds is not None:
+            gone = f"; if its process has gone, try again in {seconds:.0f} s"
         super().__init__(
             f"session {session_id!r} is running; interrupt it or wait until it is idle"
+            f"{gone}"
         )
         self.session_id = session_id
+        self.seconds = seconds

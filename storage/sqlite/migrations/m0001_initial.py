@@ -12,7 +12,10 @@ STATEMENTS = (
         "owner" TEXT,
         "worker" TEXT,
         "fence" INTEGER,
-        "expires" INTEGER,
+        "renewals" INTEGER,
+        "lasts" INTEGER,
+        "renewed" INTEGER,
+        "process" TEXT,
         "checksum" INTEGER NOT NULL
     )
     """,

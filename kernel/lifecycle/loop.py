@@ -1,0 +1,24 @@
+"""The event loop as other threads reach it.
+
+Owns one way in: a function is called in the loop, soon, and whoever asks for it does
+not wait, so that a loop that is held up holds up nobody else.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from anyio.lowlevel import current_token
+
+CallInLoop: TypeAlias = Callable[..., object]
+"""``call(function, *arguments)``, from any thread. Raises RuntimeError once the loop
+has ended."""
+
+
+def loop_caller() -> CallInLoop:
+    """Return what calls functions in the loop that runs here."""
+    native: Any = current_token().native_token
+    if isinstance(native, asyncio.AbstractEventLoop):
+        return native.call_soon_threadsafe
+    call: CallInLoop = native.run_sync_soon  # trio's
+    return call
