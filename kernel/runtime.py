@@ -22,11 +22,12 @@ from .configuration.merging import Configuration
 from .context.registry import ContextRegistry
 from .contracts import AgentProfile, ContextSource, Place, Provider, Rule, SkillSource
 from .execution.coordinator import Coordinator
-from .execution.execution import ExecutionSettings
+from .execution.execution import DEFAULT_BLOCKED_SECONDS, ExecutionSettings
 from .execution.ownership import DEFAULT_LEASE_SECONDS, Owner
 from .execution.runner import Runner
 from .lifecycle.clock import SystemClock
 from .lifecycle.detached import DetachedTasks
+from .lifecycle.guests import contain_tasks
 from .lifecycle.location_map import LocationMap
 from .lifecycle.process import name_of_process
 from .lifecycle.registrations import Registrations
@@ -94,6 +95,7 @@ def open_runtime(
     lease_seconds: float = DEFAULT_LEASE_SECONDS,
     retry: RetryPolicy | None = None,
     stream_silence: float | None = None,
+    blocked_seconds: float = DEFAULT_BLOCKED_SECONDS,
     location_idle_seconds: float | None = 3600,
     hook_limits: HookLimits | None = None,
     clock: Clock | None = None,
@@ -101,22 +103,35 @@ def open_runtime(
 ) -> "Runtime":
     """Open a runtime on a store: ``async with open_runtime(url) as runtime``.
 
-    ``url`` says which: ``sqlite:///agents.db``, ``sqlite://`` (in memory), or whatever
-    a plugin opens.
-
-    ``plugins`` are objects given in code, after those found by entry point (which
-    ``load_entry_points=False`` leaves out; ``allow_plugins`` and ``deny_plugins``
-    narrow by name). ``on_permission`` says what happens where no rule decides: ask a
-    person and wait, allow, or deny. ``resume`` says what happens with work that an
-    earlier process left: ``report`` leaves it until ``resume()`` or a new prompt,
-    ``clean`` goes on at once where nothing is unknown and nothing moved, ``always``
-    goes on in any case, having recorded the Continuation Report. ``lease_seconds`` is
-    how long another process waits before it takes over the sessions of one that died.
-    ``retry`` says how failed requests are sent again, ``stream_silence`` after how many
-    seconds without a sign an answer counts as broken off (None: as its provider says).
-    ``location_idle_seconds`` is after how long without use a Location closes (None:
-    with the runtime), ``hook_limits`` what plugins may cost before they are disabled.
-    ``environment`` stands for ``os.environ``.
+    Arguments:
+        url: which store: ``sqlite:///agents.db``, ``sqlite://`` (in memory), or
+            whatever a plugin opens.
+        plugins: plugin objects, which come after those that are found by entry point.
+        load_entry_points: whether installed plugins are found by entry point at all.
+        allow_plugins: the only installed plugins that are loaded, by name; None: all.
+        deny_plugins: installed plugins that are not loaded, by name.
+        on_permission: what happens where no rule decides: ``ask`` a person and wait,
+            ``allow``, or ``deny``.
+        resume: what happens with work that an earlier process left. ``report`` leaves
+            it until ``resume()`` or a new prompt, ``clean`` goes on at once where
+            nothing is unknown and nothing moved, ``always`` goes on in any case,
+            having recorded the Continuation Report.
+        lease_seconds: how long another process waits for a sign of life before it
+            takes over a session, from 0.1 to 3600. Signs are given from a thread, three
+            in that time. Nobody waits for a process that is known to have ended.
+        retry: how failed requests are sent again.
+        stream_silence: seconds without a sign after which an answer counts as broken
+            off; None: as its provider says.
+        blocked_seconds: seconds that plugin code may hold up the event loop. Until then
+            its sessions stay with this process; after it, with the culprit logged,
+            another process may take them over. Code that holds Python's interpreter
+            lock, such as one long regular expression, holds up the signs of life
+            themselves and has only ``lease_seconds``.
+        location_idle_seconds: after how long without use a Location closes; None: with
+            the runtime.
+        hook_limits: what plugins may cost before they are disabled.
+        clock: where time comes from, for tests. The system's by default.
+        environment: stands for ``os.environ``.
 
     Leaving it interrupts what runs, settles it durably, and closes everything.
 
@@ -133,6 +148,8 @@ def open_runtime(
             raise InvalidValueError(what, value, f"one of {', '.join(choices)}")
     if not 0.1 <= lease_seconds <= 3600:
         raise InvalidValueError("lease_seconds", lease_seconds, "from 0.1 to 3600")
+    if not blocked_seconds > 0:
+        raise InvalidValueError("blocked_seconds", blocked_seconds, "more than 0")
     if location_idle_seconds is not None and not location_idle_seconds >= 0:
         raise InvalidValueError(
             "location_idle_seconds", location_idle_seconds, "at least 0, or None"
@@ -150,7 +167,9 @@ def open_runtime(
         ),
         on_permission,
         resume,
-        ExecutionSettings(lease_seconds, retry or RetryPolicy(), stream_silence),
+        ExecutionSettings(
+            lease_seconds, retry or RetryPolicy(), stream_silence, blocked_seconds
+        ),
         clock or SystemClock(),
         environment,
         location_idle_seconds,
@@ -254,6 +273,8 @@ class Runtime:
         self._opened_store = self._store_manager()
         self._store = await self._opened_store.__aenter__()
         conceal()
+        self._end_watch = self.plugins.watchdog.watch_loop()
+        self._end_containing = contain_tasks()
         self._host = anyio.CancelScope()
         self._host.__enter__()
         self._detached = DetachedTasks("dovetail runtime", self._host.cancel)
@@ -273,6 +294,7 @@ class Runtime:
             Owner(owner, self._settings.lease_ms, name_of_process()),
             self._resume,
             self._settings,
+            self.plugins.watchdog,
         )
         self._tasks.start_soon(self._runner.keep_leases)
         self._tasks.start_soon(self._runner.silence.watch)
@@ -326,6 +348,8 @@ class Runtime:
                 logger.error("something of the runtime does not end; it is left")
         finally:
             reveal()
+            self._end_watch()
+            self._end_containing()
             await self._opened_store.__aexit__(None, None, None)
 
     def _store_manager(self) -> AbstractAsyncContextManager[Store]:

@@ -15,8 +15,8 @@ import anyio
 from attrs import define, evolve
 
 from ..contracts import ContextSource, Observation
+from ..lifecycle.guests import Guest, contained
 from ..lifecycle.own_time import own_time
-from ..lifecycle.scope import contained
 from ..values.codec import clean_text
 from ..values.errors import ContextUnavailableError, error_text
 from .algebra import Absent, Observed, Result, Snapshot, Unavailable
@@ -146,7 +146,7 @@ async def observe(
 
 async def _observe(source: ContextSource) -> Result:
     try:
-        with contained():
+        with contained(Guest(None, f"context source {source.key!r}")):
             found = await source.observe()
     except ContextUnavailableError as error:
         return Unavailable(clean_text(error.problem), error=error)

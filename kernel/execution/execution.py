@@ -22,6 +22,8 @@ from .coordinator import Outcome
 from .ownership import DEFAULT_LEASE_SECONDS, Fence, Owner, Standing
 from .silence import Silence
 
+DEFAULT_BLOCKED_SECONDS = 300.0
+
 
 @frozen
 class ExecutionSettings:
@@ -32,6 +34,8 @@ class ExecutionSettings:
     silence: float | None = None
     """Seconds without any event after which a stream counts as broken; None: as its
     provider says."""
+    blocked_seconds: float = DEFAULT_BLOCKED_SECONDS
+    """Seconds that the event loop may stand still before leases are renewed no more."""
 
     @property
     def lease_ms(self) -> int:

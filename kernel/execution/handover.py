@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from ..contracts import ProviderRoute
 from ..values.codec import clean_text
-from ..values.errors import ProviderError, ProviderFault
+from ..values.errors import ProviderError, ProviderFault, raised
 from ..values.messages import Usage
 from ..values.request import (
     Finish,
@@ -80,7 +80,9 @@ def broken(provider: str, error: Exception) -> ProviderError:
     Only its type is recorded: nobody wrote its text for others, and it may hold
     secrets.
     """
-    made = ProviderError("provider.failed", provider, f"its code broke: {kind(error)}")
+    made = ProviderError(
+        "provider.failed", provider, f"its code broke: {kind(raised(error))}"
+    )
     logger.error("%s", made, exc_info=error)
     return made
 

@@ -44,10 +44,10 @@ class Keeper:
         call: CallInLoop,
         fences: Callable[[], Sequence[Fence]],
         lost: Callable[[Fence], None],
-        given_up: Callable[[], bool],
+        given_up: Callable[[], str | None],
     ) -> None:
-        """``fences`` says what is held now, and ``given_up`` whether nobody may count
-        on this process for now, both in the keeper's thread; ``lost`` hears in the
+        """``fences`` says what is held now, and ``given_up`` why nobody may count on
+        this process for now, both in the keeper's thread; ``lost`` hears in the
         event loop, by ``call``, of what is held no more."""
         self._store = store
         self._clock = clock
@@ -80,13 +80,18 @@ class Keeper:
             self._thread.join()
 
     def _run(self) -> None:
-        pause = self._period
+        pause, told = self._period, False
         try:
             while not self._end.wait(pause):
                 pause = self._period
-                if not self._given_up() and not self._renew_all():
+                why = self._given_up()
+                if why is not None:
+                    if not told:
+                        logger.error("%s", why)
+                elif not self._renew_all():
                     # A store that was locked may be free before the lease is over.
                     pause = self._period / 5
+                told = why is not None
         finally:
             self._tell(self._ended.set)
 

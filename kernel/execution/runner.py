@@ -16,6 +16,7 @@ from attrs import frozen
 
 from ..history.fold import History
 from ..lifecycle.loop import loop_caller
+from ..lifecycle.watchdog import Watchdog
 from ..location.services import LocationServices, Use
 from ..log.bell import Bell
 from ..log.commit import EventLog
@@ -75,6 +76,7 @@ class Runner:
         owner: Owner,
         policy: recovery.Policy,
         settings: ExecutionSettings,
+        watchdog: Watchdog,
     ) -> None:
         self._log = log
         self._use = use
@@ -94,8 +96,9 @@ class Runner:
             call=loop_caller(),
             fences=self._fences,
             lost=self._lost,
-            given_up=lambda: False,
+            given_up=self._given_up,
         )
+        self._watchdog = watchdog
 
     def close(self) -> None:
         """Stop following the log."""
@@ -139,6 +142,17 @@ class Runner:
             for one in running
             if one.fence is not None and one.outcome is None
         ]
+
+    def _given_up(self) -> str | None:
+        """Return why nobody may count on what runs here, if that is so."""
+        seconds, most = self._watchdog.silence(), self._settings.blocked_seconds
+        if seconds <= most:
+            return None
+        told = "; ".join(str(one) for one in self._watchdog.now() if one.loop)
+        return (
+            f"the event loop has stood still for {seconds:.0f} s, and may for {most:g} "
+            f"s ({told}): another process may take over what runs here"
+        )
 
     def _lost(self, fence: Fence) -> None:
         execution, control = self._running.get(fence.session_id, (None, None))

@@ -27,7 +27,7 @@ from ..context.algebra import Snapshot
 from ..context.epoch import InitialiseEpoch, UpdateEpoch, admit, decide
 from ..contracts import AgentProfile, CallNotice
 from ..history.mending import PART_REFUSED
-from ..lifecycle.scope import contained
+from ..lifecycle.guests import Guest, contained
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
 from ..log.reading import event_at, existing_session
@@ -543,7 +543,7 @@ class Step:
             if silence is None:
                 silence = provider.silence
             listening = self._execution.silence.listening(model.provider, silence)
-            with contained(), model.entry.busy(), listening as heard:
+            with contained(_guest(model)), model.entry.busy(), listening as heard:
                 async with handed_over(model.provider, model.route, request) as stream:
                     count = 0
                     async for event in stream:
@@ -863,6 +863,10 @@ def _new_budget(tx: LogTransaction, due: Sequence[InputRow]) -> Budget | None:
         if isinstance(admitted, PromptAdmitted) and admitted.budget is not None:
             return admitted.budget
     return None
+
+
+def _guest(model: ResolvedModel) -> Guest:
+    return Guest(model.entry.owner, f"provider {model.provider!r}")
 
 
 def _append(tx: LogTransaction, events: list[Event]) -> None:

@@ -6,17 +6,16 @@ a resource opens (a task group, a cancel scope) must be closed by the task that 
 it, and a Location is opened by whoever needs it first and closed by somebody else.
 """
 
-import asyncio
 import logging
-import math
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from ..values.errors import ContainedError, RuntimeClosedError
+from ..values.errors import RuntimeClosedError
+from .guests import Guest, contained
 
 T = TypeVar("T")
 
@@ -24,50 +23,6 @@ logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 10.0
 """How long everything in one scope may take to close before it is abandoned."""
-
-
-@contextmanager
-def contained() -> Iterator[None]:
-    """Let a stranger's code that is awaited in here end nothing but itself.
-
-    What is raised and is no Exception, such as SystemExit, would end the task and all
-    around it: it becomes a ContainedError with it as the cause. Ctrl-C, the closing of
-    a coroutine and cancelling are not a stranger's, and pass; but not what looks like a
-    cancelling where nobody cancelled, such as waiting for a future that was.
-    """
-    try:
-        yield
-    except Exception:
-        raise
-    except BaseException as error:
-        if _passes(error, _cancelled()):
-            raise
-        raise ContainedError(f"it raised {_named(error)}") from error
-
-
-def _passes(error: BaseException, cancelled: bool) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return any(_passes(one, cancelled) for one in error.exceptions)
-    if isinstance(error, anyio.get_cancelled_exc_class()):
-        return cancelled
-    return isinstance(error, KeyboardInterrupt | GeneratorExit)
-
-
-def _cancelled() -> bool:
-    """Return whether somebody cancelled the task that runs now."""
-    if anyio.current_effective_deadline() == -math.inf:
-        return True
-    if not issubclass(anyio.get_cancelled_exc_class(), asyncio.CancelledError):
-        return False
-    # By asyncio's own means, as when its loop ends.
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _named(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return type(error).__name__
 
 
 class _Entering:
@@ -92,8 +47,11 @@ class Scope:
         *,
         close_seconds: float = CLOSE_SECONDS,
         on_failure: Callable[[Exception], None] | None = None,
+        guest: Guest | None = None,
     ) -> None:
+        """``guest`` is whose resources they are, where they are not ours."""
         self.name = name
+        self._guest = guest
         self.failure: BaseException | None = None
         """What ended the scope early: a resource's background task that broke."""
         self._parent = parent
@@ -209,7 +167,7 @@ class Scope:
     async def _run(self, *, task_status: TaskStatus[None]) -> None:
         asked = False
         try:
-            with contained(), self._outer:
+            with contained(self._guest), self._outer:
                 async with AsyncExitStack() as stack:
                     try:
                         task_status.started()

@@ -98,8 +98,9 @@ def _run(path: str, name: str, module: str) -> ModuleType:
     sys.modules[module] = made
     try:
         spec.loader.exec_module(made)
-    except (Exception, SystemExit) as error:
-        # Boundary: the file is a stranger's code, which may even want to exit.
+    except BaseException as error:
+        # Boundary: the file is a stranger's code, which may even want to exit. It runs
+        # in a thread, where nobody else interrupts it.
         raise PluginImportError(
             name, f"loading {path} failed: {error_text(error)}"
         ) from error

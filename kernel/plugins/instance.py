@@ -22,6 +22,7 @@ from anyio.abc import TaskGroup
 from attrs import define, evolve, field, frozen
 
 from ..contracts import Place
+from ..lifecycle.guests import Guest
 from ..lifecycle.registrations import Rank, Registration
 from ..lifecycle.scope import Scope
 from ..log.bell import Bell
@@ -314,6 +315,7 @@ class LocationPlugins:
             self._tasks,
             close_seconds=self._limits.close_seconds,
             on_failure=lambda error: self._broke(instance, error),
+            guest=Guest(plugin.name, "what it opened"),
         )
         await scope.open()
         # Whatever ends it, what it contributed goes before what it opened.

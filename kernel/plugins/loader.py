@@ -15,12 +15,15 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import pluggy
 
 from ..hookspecs import PROJECT
 from ..lazy import Importing
 from ..lifecycle.clock import SystemClock
+from ..lifecycle.guests import Guest, by_person
+from ..lifecycle.watchdog import Watchdog
 from ..values.clock import Clock
 from ..values.errors import (
     PluginError,
@@ -80,6 +83,7 @@ def load_plugins(
     """
     manager = table.manager()
     clock = clock or SystemClock()
+    watchdog = Watchdog()
     loader = PluginLoader(
         given,
         entry_points=entry_points,
@@ -87,6 +91,7 @@ def load_plugins(
         manager=manager,
         table=table,
         clock=clock,
+        watchdog=watchdog,
     )
     return PluginSet(
         loader,
@@ -95,6 +100,7 @@ def load_plugins(
         table=table,
         clock=clock,
         trace=bool(environment.get(TRACE_VARIABLE)),
+        watchdog=watchdog,
     )
 
 
@@ -110,8 +116,10 @@ class PluginLoader:
         manager: pluggy.PluginManager,
         table: HookTable,
         clock: Clock,
+        watchdog: Watchdog,
     ) -> None:
         self._choice = choice
+        self._watchdog = watchdog
         self._manager = manager
         self._table = table
         self._clock = clock
@@ -179,8 +187,11 @@ class PluginLoader:
         if plugin.state != "loaded" or self._taken.get(plugin.name) is plugin:
             return
         began = self._clock.monotonic()
-        _load(plugin, entry, self._manager, self._table, self._taken)
+        importing = self._watchdog.calling(Guest(plugin.name, "the import"))
+        _load(plugin, entry, self._manager, self._table, self._taken, importing)
         plugin.seconds = self._clock.monotonic() - began
+        if importing.last is not None:
+            plugin.last_blocking = str(importing.last)
 
 
 def _has(item: object, hook: str) -> bool:
@@ -344,15 +355,16 @@ def _load(
     manager: pluggy.PluginManager,
     table: HookTable,
     taken: dict[str, Plugin],
+    watched: AbstractContextManager[object],
 ) -> None:
     if not _free(plugin, taken):
         return
     try:
-        with Importing():
+        with watched, Importing():
             item = entry.load()
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and by_person(error):
+            raise
         # Boundary: importing runs a stranger's code, which may even want to exit.
         problem = f"importing {entry.value!r} failed: {error_text(error)}"
         if isinstance(error, ImportError) and (

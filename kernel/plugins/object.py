@@ -68,6 +68,9 @@ class PluginState:
     """What it uses that a later release removes, and what of its order is ignored."""
     seconds: float = field(default=0.0, eq=False)
     """How long importing it and all calls of its hooks took together."""
+    last_blocking: str | None = field(default=None, eq=False)
+    """What code of it last took so long that others waited for it, where, and how
+    long; that it takes or took this is not an error by itself."""
 
 
 # --- hooks ------------------------------------------------------------------------
@@ -163,6 +166,7 @@ class Plugin:
     last_error: str | None = None
     warnings: list[str] = field(factory=list)
     seconds: float = 0.0
+    last_blocking: str | None = None
     last_seconds: float = 0.0
     """How long the last call of a hook took."""
 
@@ -186,6 +190,7 @@ class Plugin:
             last_error=self.last_error,
             warnings=tuple(self.warnings),
             seconds=self.seconds,
+            last_blocking=self.last_blocking,
         )
 
 

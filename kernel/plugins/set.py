@@ -18,7 +18,9 @@ from attrs import has
 
 from ..hookspecs import Hooks
 from ..lifecycle.clock import SystemClock
+from ..lifecycle.guests import Guest, by_person
 from ..lifecycle.registrations import Rank
+from ..lifecycle.watchdog import Blocking, Watchdog
 from ..values.clock import Clock
 from ..values.errors import PluginError, PluginNotFoundError, error_text
 from ..values.location import Location
@@ -70,6 +72,7 @@ class PluginSet:
         table: HookTable = HOOKS,
         clock: Clock | None = None,
         trace: bool = False,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self.manager = manager
         """pluggy's own registry of the same plugins, for looking things up."""
@@ -77,6 +80,9 @@ class PluginSet:
         self._table = table
         self._clock = clock or SystemClock()
         self._trace = trace
+        self.watchdog = watchdog or Watchdog()
+        """Says whose code holds things up, while it does."""
+        self.watchdog.on_blocking = self._hear
         self._on_error = on_error
 
     @cached_property
@@ -107,6 +113,13 @@ class PluginSet:
     def states(self) -> tuple[PluginState, ...]:
         """Return every plugin that was found, in order, with what became of it."""
         return tuple(each.shown() for each in self._found)
+
+    def blocking(self) -> Sequence[Blocking]:
+        """Return what code of plugins takes long at this moment, the longest first.
+
+        It may be asked from any thread: the event loop may be what stands still.
+        """
+        return self.watchdog.now()
 
     def state(self, plugin: str) -> PluginState:
         """Return what became of one plugin; of two of one name, the loaded one.
@@ -277,6 +290,13 @@ class PluginSet:
         if self._on_error is not None:
             self._on_error(error)
 
+    def _hear(self, told: Blocking) -> None:
+        """Keep with a plugin what it held up last; any thread says so."""
+        named = None if told.guest is None else told.guest.plugin
+        culprit = self.__dict__.get("_loaded", {}).get(named)
+        if culprit is not None:
+            culprit.last_blocking = str(told)
+
     def _call(self, plugin: Plugin, name: str, arguments: dict[str, Any]) -> Any:
         hook = plugin.hooks.get(name)
         if hook is None:
@@ -284,14 +304,15 @@ class PluginSet:
         began = self._clock.monotonic()
         try:
             taken = [arguments[each] for each in hook.positional]
-            if hook.named:
-                named = {each: arguments[each] for each in hook.named}
-                answer = hook.function(*taken, **named)
-            else:
-                answer = hook.function(*taken)
-        except KeyboardInterrupt:
-            raise
+            with self.watchdog.calling(Guest(plugin.name, f"hook {name}")):
+                if hook.named:
+                    named = {each: arguments[each] for each in hook.named}
+                    answer = hook.function(*taken, **named)
+                else:
+                    answer = hook.function(*taken)
         except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and by_person(error):
+                raise
             # Boundary: a hook is a stranger's code. Nothing is awaited in it, so that
             # even what looks like a cancelling, or wants to exit, is its own doing.
             self._took(plugin, name, arguments, began, f"raised {type(error).__name__}")

@@ -13,9 +13,9 @@ import anyio
 from attrs import evolve, field, frozen
 
 from ..contracts import ContextSource, Observation, Skill, SkillProblem, SkillSource
+from ..lifecycle.guests import Guest, contained
 from ..lifecycle.own_time import own_time
 from ..lifecycle.registrations import Rank, Registration, Registrations
-from ..lifecycle.scope import contained
 from ..values.codec import clean_text
 from ..values.errors import InvalidValueError, SkillNotFoundError, error_text
 from ..values.ids import check_source_key
@@ -118,15 +118,15 @@ class SkillRegistry:
     async def _search(self, generation: tuple[int, int]) -> _Offer:
         offered = self._registrations.offer()
         # `all` is in the order of owners, which decides among equal names.
-        sources = [
-            one.item
+        sources = {
+            one.item: one.owner
             for one in self._registrations.all()
             if offered[one.key] is one  # not hidden by a later one of its key
-        ]
+        }
         failures: dict[SkillSource, SkillProblem] = {}
 
         async def search_one(source: SkillSource) -> None:
-            found = await self._find(source)
+            found = await self._find(source, sources[source])
             if isinstance(found, SkillProblem):
                 failures[source] = found
             else:
@@ -152,14 +152,15 @@ class SkillRegistry:
         return _Offer(generation, dict(sorted(skills.items())), tuple(problems))
 
     async def _find(
-        self, source: SkillSource
+        self, source: SkillSource, owner: str
     ) -> Sequence[Skill | SkillProblem] | SkillProblem:
+        guest = Guest(owner, f"skill source {source.key!r}")
         silent = f"no answer within {self._time_limit:g} s"
         found: Sequence[Skill | SkillProblem] | SkillProblem
         found = SkillProblem(source.key, silent)
         async with own_time(self._time_limit):
             try:
-                with contained():
+                with contained(guest):
                     found = [_checked(item, source) for item in await source.find()]
             except Exception as error:  # a plugin's source: the boundary of a hook
                 reason = clean_text(error_text(error))

@@ -11,8 +11,8 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from ..contracts import ToolContext
+from ..lifecycle.guests import Guest, contained
 from ..lifecycle.registrations import Registration
-from ..lifecycle.scope import contained
 from ..values.codec import (
     clean_text,
     converter,
@@ -117,7 +117,7 @@ class Runnable:
             return failed(ToolStaleError(self.call.tool), limits=self._limits)
         registered = self._entry.item
         try:
-            with contained():
+            with contained(_guest(self._entry)):
                 with self._entry.busy():
                     output = await registered.tool.execute(self.input, context)
                 return _shown(registered, output, self._limits)
@@ -137,7 +137,7 @@ class Runnable:
         if ask is None or not self._entry.active:
             raise ToolStaleError(self.call.tool)
         try:
-            with contained():
+            with contained(_guest(self._entry)):
                 with self._entry.busy():
                     output = await ask(self.input, context)
                 if output is None:
@@ -162,6 +162,10 @@ class Runnable:
             return None if found is None else clean_text(found)
         except Exception as error:  # the boundary of tool execution
             raise ToolError(f"{self.call.tool} cannot tell what it left") from error
+
+
+def _guest(entry: Registration[RegisteredTool]) -> Guest:
+    return Guest(entry.owner, f"tool {entry.item.tool.name!r}")
 
 
 def prepare(
@@ -252,9 +256,8 @@ def _decoded(call: ToolCall, registered: RegisteredTool) -> tuple[Any, Json, lis
 
 def _told(name: str, error: Exception, limits: OutputLimits) -> Failed:
     """Return an exception of a tool as what the model is told about it."""
-    # A task group wraps even a single exception.
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    found = raised(error)
+    error = found if isinstance(found, Exception) else error
     if isinstance(error, ToolOutputError):
         return failed(error, defect=error, limits=limits)
     if isinstance(error, DovetailError):

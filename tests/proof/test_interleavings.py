@@ -16,7 +16,7 @@ how many are played.
 import os
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -397,7 +397,7 @@ class Play:
                     await anyio.lowlevel.checkpoint()
                     if self.model.streaming.total():
                         break
-                self.clocks[index].advance(20)
+                await self.sleep(index, runtime)
                 continue
             if act == ("close",):
                 self.closing[index].set()
@@ -411,6 +411,16 @@ class Play:
                 return
             except (PromptConflictError, InputNotPendingError) as error:
                 self.done.append((act, error.code))
+
+    async def sleep(self, index: int, runtime: Runtime) -> None:
+        """Let leases that this process sees seem to be renewed no more, and want the
+        sessions."""
+        with suppress(RuntimeClosedError):
+            sessions = [await runtime.sessions.get(name) for name in SESSIONS]
+            held = [one for one in sessions if await one.held_until() is not None]
+            self.clocks[index].advance(20)
+            for session in held:
+                await self.do(runtime, "prompt", session.id, "Go on.", "steer")
 
     async def do(self, runtime: Runtime, kind: str, *rest: Any) -> str:
         session = await runtime.sessions.get(rest[0])

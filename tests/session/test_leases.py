@@ -45,7 +45,7 @@ def renewals(file: Path) -> int:
     return int(found or 0)
 
 
-@pytest.mark.law("execution.9")
+@pytest.mark.law("execution.14")
 async def test_a_tool_that_blocks_the_loop_costs_no_lease(tmp_path: Path) -> None:
     """The tool holds up the loop until its lease was renewed several times over."""
     seen: list[int] = []
@@ -229,7 +229,7 @@ class Jumping(ManualClock):
 jumps = st.floats(-YEARS, YEARS)
 
 
-@pytest.mark.law("execution.10")
+@pytest.mark.law("execution.15")
 @given(
     before=jumps,
     steps=st.lists(st.tuples(jumps, st.floats(0.01, 0.99), st.booleans())),
@@ -256,7 +256,7 @@ def test_no_jump_of_a_clock_takes_a_session_from_a_live_owner_or_holds_it(
     assert lookout.held(row) is None
 
 
-@pytest.mark.law("execution.10")
+@pytest.mark.law("execution.15")
 def test_nobody_is_waited_for_who_has_ended_or_let_go() -> None:
     lookout = Lookout(ManualClock(), "me")
     assert lookout.held(None) is None
@@ -267,7 +267,7 @@ def test_nobody_is_waited_for_who_has_ended_or_let_go() -> None:
     assert lookout.held(LeaseRow("s", "other", 1, lasts=9000)) is not None
 
 
-@pytest.mark.law("execution.10")
+@pytest.mark.law("execution.15")
 @pytest.mark.parametrize("lasts", [-5, 2**62])
 def test_whatever_a_row_says_it_holds_nobody_for_longer_than_a_lease_may_last(
     lasts: int,
@@ -296,7 +296,7 @@ async def _left_behind(
     return runtime, session
 
 
-@pytest.mark.law("execution.10")
+@pytest.mark.law("execution.15")
 @pytest.mark.parametrize("days", [-10_000, -30, 30, 10_000])
 async def test_an_owner_whose_clock_is_days_off_holds_no_longer_than_its_lease(
     tmp_path: Path, days: int
@@ -304,8 +304,8 @@ async def test_an_owner_whose_clock_is_days_off_holds_no_longer_than_its_lease(
     wrong, right, gate = ManualClock(), ManualClock(), Gate()
     wrong.set_back(-days * 86_400)
     provider = ScriptedProvider(text("taken over"))
-    async with AsyncExitStack() as stack:
-        with anyio.fail_after(HANG):
+    with anyio.fail_after(HANG):
+        async with AsyncExitStack() as stack:
             _, theirs = await _left_behind(tmp_path, stack, wrong, gate)
             other = await stack.enter_async_context(
                 host(tmp_path, provider, clock=right, resume="always")
@@ -323,14 +323,14 @@ async def test_an_owner_whose_clock_is_days_off_holds_no_longer_than_its_lease(
     assert len(provider.requests) == 1
 
 
-@pytest.mark.law("execution.10")
+@pytest.mark.law("execution.15")
 @pytest.mark.parametrize("days", [-10_000, -30, 30, 10_000])
 async def test_a_clock_that_jumps_takes_nothing_from_a_live_owner(
     tmp_path: Path, days: int
 ) -> None:
     clock, gate = ManualClock(), Gate()
-    async with AsyncExitStack() as stack:
-        with anyio.fail_after(HANG):
+    with anyio.fail_after(HANG):
+        async with AsyncExitStack() as stack:
             _, theirs = await _left_behind(tmp_path, stack, ManualClock(), gate)
             other = await stack.enter_async_context(
                 host(tmp_path, ScriptedProvider(text("later")), clock=clock)
