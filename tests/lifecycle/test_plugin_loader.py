@@ -1,6 +1,7 @@
 """The plugin loader: strangers' mistakes stay theirs."""
 
 import importlib.metadata
+import signal
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -192,9 +193,19 @@ def test_a_plugin_that_cannot_be_loaded_disturbs_nobody(
 
 
 def test_interrupting_the_import_of_a_plugin_interrupts(packages: Packages) -> None:
-    packages.add("fixture_a", "raise KeyboardInterrupt")
+    interrupt = "import signal\nsignal.raise_signal(signal.SIGINT)"
+    packages.add("fixture_a", interrupt)
     with pytest.raises(KeyboardInterrupt):
         packages.load().loaded()
+
+
+@pytest.mark.law("plugins.8")
+def test_an_import_that_raises_the_same_itself_fails(packages: Packages) -> None:
+    packages.add("fixture_a", "raise KeyboardInterrupt")
+    plugins = packages.load()
+    assert plugins.loaded() == ()
+    [state] = plugins.states()
+    assert "failed: KeyboardInterrupt" in (state.error or "")
 
 
 @pytest.mark.law("plugins.1")
@@ -712,16 +723,21 @@ def test_a_failure_before_an_answer_is_not_skipped() -> None:
         plugins.first("dovetail_open_store", url="b")
 
 
-def test_what_is_not_an_exception_passes() -> None:
+def test_a_persons_ctrl_c_passes_and_one_of_the_hooks_own_does_not() -> None:
     class Quitting:
         @hookimpl
         def dovetail_open_store(self, url: str) -> Any:
-            raise KeyboardInterrupt
+            if url == "own":
+                raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     plugins = load(Quitting())
     with pytest.raises(KeyboardInterrupt):
         plugins.each("dovetail_open_store", url="x")
     assert plugins.state("Quitting").errors == 0
+    with pytest.raises(PluginError, match="KeyboardInterrupt"):
+        plugins.call("Quitting", "dovetail_open_store", url="own")
+    assert plugins.state("Quitting").errors == 1
 
 
 def test_a_coroutine_is_not_an_answer() -> None:

@@ -118,7 +118,7 @@ async def test_what_was_given_back_or_lost_is_not_renewed() -> None:
             call=loop_caller(),
             fences=lambda: fences,
             lost=hear,
-            given_up=lambda: False,
+            given_up=lambda: None,
         )
         keeper.begin()
         with anyio.fail_after(HANG):
@@ -204,7 +204,7 @@ async def _renewed_once(
         call=loop_caller(),
         fences=lambda: fences,
         lost=lambda fence: None,
-        given_up=lambda: False,
+        given_up=lambda: None,
     )
     keeper.begin()
     with anyio.fail_after(HANG):

@@ -55,6 +55,10 @@ SCOPE = {
     "dovetail.kernel.lifecycle",
     "dovetail.kernel.lifecycle.scope",
     "dovetail.kernel.lifecycle.registrations",
+    # What a stranger's code runs in.
+    "dovetail.kernel.lifecycle.guests",
+    # Which process one is in, which is not of the kernel at all.
+    "dovetail.kernel.lifecycle.process",
 }
 
 KERNEL_LIBRARIES = {
