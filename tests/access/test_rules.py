@@ -14,6 +14,7 @@ from dovetail.kernel.access.rules import (
 from dovetail.kernel.ports import ApprovalRow
 from dovetail.kernel.values.patterns import matches, needed
 from hypothesis import given, settings, strategies as st
+from support.bounds import HANG
 
 SIGNS = st.text(alphabet="ab *?\\/\n.[", max_size=10)
 
@@ -115,10 +116,10 @@ def test_a_pattern_matches_the_whole_text(
 
 
 def test_a_hostile_pattern_costs_little() -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert not matches("*a" * 40 + "b", "a" * 20_000)
     # A backtracking matcher would need longer than the universe has.
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < HANG
 
 
 @pytest.mark.law("access.3")

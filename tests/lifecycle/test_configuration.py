@@ -21,6 +21,7 @@ from dovetail.kernel.access.rules import decide
 from dovetail.kernel.configuration import merging as configuration_module
 from dovetail.kernel.configuration.merging import Configuration
 from hypothesis import given, settings, strategies as st
+from support.bounds import HANG
 
 SECRET = "sk-do-not-show-me"
 
@@ -331,7 +332,7 @@ def test_the_user_may_link_their_own_file(files: Files) -> None:
 
 
 def test_hostile_files_are_read_quickly(files: Files) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     for text in (
         ".".join(["a"] * 120_000) + " = 1",
         "a" * 250_000,
@@ -343,7 +344,7 @@ def test_hostile_files_are_read_quickly(files: Files) -> None:
         with suppress(ConfigurationError):
             files.load()
     # Each takes milliseconds; read naively, the first alone takes minutes.
-    assert time.perf_counter() - begin < 20
+    assert time.process_time() - begin < HANG
 
 
 @given(st.text(max_size=60))
