@@ -39,7 +39,7 @@ from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
 from support.bounds import HANG
 from support.hosts import host
 
-QUICK = HookLimits(open_seconds=0.05, close_seconds=0.05)
+QUICK = HookLimits(open_seconds=HANG, close_seconds=0.05)
 
 
 @frozen

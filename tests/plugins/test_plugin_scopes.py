@@ -26,8 +26,6 @@ from dovetail.kernel.testing import Gate, ManualClock, ScriptedProvider, text
 from support.bounds import HANG
 from support.hosts import Tools, host
 
-QUICK = HookLimits(open_seconds=0.05, close_seconds=0.05)
-
 
 @frozen
 class Nothing:
@@ -246,10 +244,11 @@ async def test_a_plugin_that_misbehaves_is_named_and_disturbs_nobody(
 ) -> None:
     story: list[str] = []
     plugins = [telling(story, "a"), Resource("bad", make), telling(story, "c")]
+    limits = HookLimits(open_seconds=HANG if open_ else 0.05, close_seconds=0.05)
     with caplog.at_level(logging.WARNING):
         with anyio.fail_after(HANG):
             async with host(
-                tmp_path, ScriptedProvider(), plugins=plugins, hook_limits=QUICK
+                tmp_path, ScriptedProvider(), plugins=plugins, hook_limits=limits
             ) as runtime:
                 wanted = ["a", "bad", "c"] if open_ else ["a", "c"]
                 assert await offered(runtime, tmp_path) == wanted
