@@ -157,6 +157,35 @@ def test_what_is_wrong_is_told_and_ends_with_1(
     assert all(line.startswith("wrong: ") for line in shown.out.splitlines())
 
 
+@pytest.mark.law("context.8")
+@pytest.mark.parametrize("required", [False, True])
+def test_a_source_that_cannot_be_observed_is_told_with_what_follows(
+    packages: Packages, do: Callable[..., Done], required: bool
+) -> None:
+    code = f"""
+        from dovetail.kernel import ContextSource, ContextUnavailableError, hookimpl
+
+        async def observe():
+            raise ContextUnavailableError("acme/team", "nobody is there")
+
+        class Plugin:
+            @hookimpl
+            def dovetail_register_context(self, register):
+                register(ContextSource("acme/team", observe, {required}))
+
+        plugin = Plugin()
+    """
+    packages.add("acme", code)
+    done = do("plugins", "check", "--json")
+    [told] = done.lines()
+    assert done.code == 1
+    assert told["plugin"] == "acme"
+    assert "'acme/team' cannot be observed" in told["problem"]
+    assert "nobody is there" in told["problem"]
+    then = "no session begins" if required else "sessions begin"
+    assert f"so {then} without it" in told["problem"]
+
+
 def test_what_is_disabled_is_not_checked(
     packages: Packages, do: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:

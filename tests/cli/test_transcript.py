@@ -3,8 +3,11 @@
 from typing import Any
 
 from dovetail.kernel import (
+    ContextUpdated,
+    EpochStarted,
     Event,
     Failure,
+    LeftOut,
     LiveDelta,
     LiveEvent,
     MessageId,
@@ -242,3 +245,20 @@ def test_durations_are_for_people() -> None:
         "1 min 1 s",
         "0 ms",
     ]
+
+
+def test_what_the_model_was_not_told_is_named_with_whose_it_is_and_why() -> None:
+    transcript = Transcript(Style(), reasoning=True, watched=False, failures=True)
+    begun = EpochStarted(
+        session_id=S,
+        baseline="",
+        sources={},
+        left_out={"acme/team": LeftOut("acme", "nobody\nis \x1b[2J there")},
+    )
+    [line] = transcript.take(begun).splitlines()
+    assert "not told of acme/team of plugin acme" in line
+    assert line.endswith("could not be observed: nobody)")
+    now = ContextUpdated(
+        session_id=S, message_id=M, text="Ann is.", sources={"acme/team": "1"}
+    )
+    assert transcript.take(now) == "(the model was told of acme/team)\n"

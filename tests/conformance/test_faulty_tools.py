@@ -10,6 +10,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from attrs import field, frozen
 from dovetail.kernel import (
+    Action,
     FileContent,
     PermissionDeniedError,
     Register,
@@ -238,6 +239,11 @@ FAULTS: list[tuple[str, str, type[ToolConformance]]] = [
     ("it connects before it asks", "tool.permission", suite(connecting_first)),
     ("it hides a denial", "tool.permission", suite(taking_no_for_an_answer)),
     ("it asks about nothing", "tool.permission", suite(asking_for_nothing)),
+    (
+        "it asks for what it does not say",
+        "tool.permission",
+        suite(sound, asks=[Action("other")]),
+    ),
     ("it does it twice", "tool.repeat", suite(adding)),
     ("it changes and says pure", "tool.repeat", suite(sound, effect="pure")),
     (

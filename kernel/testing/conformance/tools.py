@@ -273,8 +273,15 @@ def _permission(bench: Bench[ToolConformance]) -> Iterator[str]:
                     context = RecordingContext(case, watch, deny=deny)
                     settled = await plan.run(context)
                     opened, reached = tuple(watch.opened), tuple(watch.reached)
+                asks = tool_of(host, case.suite.tool).asks
                 return _Permitted(
-                    settled, context.asked, before, pictures(case), opened, reached
+                    settled,
+                    context.asked,
+                    before,
+                    pictures(case),
+                    opened,
+                    reached,
+                    None if asks is None else tuple(one.name for one in asks),
                 )
 
             found = bench.hosted(call)
@@ -294,6 +301,8 @@ class _Permitted:
     after: tuple[Tree, object]
     opened: tuple[str, ...]
     reached: tuple[str, ...]
+    declared: tuple[str, ...] | None
+    """The actions that the tool says it asks for."""
 
     def denied(self) -> Iterator[str]:
         """Yield what is wrong with a call whose every question was denied."""
@@ -328,6 +337,8 @@ class _Permitted:
         for one in self.asked:
             if not isinstance(one.action, str) or not one.action.strip():
                 yield f"it asked for the action {one.action!r}"
+            elif self.declared is not None and one.action not in self.declared:
+                yield f"it asked for {one.action!r}, which its `asks` does not name"
             if not one.resources or not all(
                 isinstance(each, str) and each for each in one.resources
             ):
