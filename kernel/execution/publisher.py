@@ -39,9 +39,26 @@ class _Part:
     """A text or reasoning part that is not complete yet."""
 
     what: Literal["text", "reasoning"]
+    blocks: list[str] = field(factory=list)
     pieces: list[str] = field(factory=list)
     metadata: Mapping[str, Json] = field(factory=dict)
     ended: bool = False
+
+    def add(self, text: str) -> None:
+        """Add a piece. Many small ones cost many times their text, so they are put
+        together now and then."""
+        self.pieces.append(text)
+        if len(self.pieces) >= _PIECES:
+            self.blocks.append("".join(self.pieces))
+            self.pieces.clear()
+
+    @property
+    def text(self) -> str:
+        """All of it so far."""
+        return "".join([*self.blocks, *self.pieces])
+
+
+_PIECES = 4096
 
 
 class Publisher:
@@ -132,7 +149,7 @@ class Publisher:
         """Return every part that is held, complete or not, and hold none."""
         events: list[Event] = []
         for part in self._parts.values():
-            text = clean_text("".join(part.pieces))
+            text = clean_text(part.text)
             if part.what == "text":
                 if text or part.metadata:
                     events.append(
@@ -165,7 +182,7 @@ class Publisher:
             )
         self._count(what, len(text))
         self.thought = self.thought or what == "reasoning"
-        part.pieces.append(text)
+        part.add(text)
         if what == "text" and not self.said:
             self.said = bool(text.strip())
         self._show(what, name, text)

@@ -72,6 +72,8 @@ class AnswerLimits:
     """Parts of text and reasoning in one answer."""
     events: int = 4_000_000
     """Model events, the empty ones too."""
+    quiet: int = 1_000_000
+    """Events on the wire in a row that bring nothing of the answer."""
     stream: int = 256 * 1024 * 1024
     """Bytes on the wire, with everything that means nothing."""
 

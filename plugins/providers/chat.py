@@ -36,6 +36,7 @@ from .reading import (
     UnreadableError,
     merged,
     objects_in,
+    payload,
     table,
     tokens,
     word,
@@ -140,7 +141,7 @@ class ChatDecoder:
         Raises:
             ProviderError: it breaks the protocol, or tells of a failure.
         """
-        data = event.data.strip()
+        data = payload(event.data)
         if data == DONE:
             return self._end()
         try:

@@ -31,6 +31,7 @@ from .reading import (
     Joined,
     UnreadableError,
     objects_in,
+    payload,
     table,
     tokens,
     word,
@@ -148,7 +149,7 @@ class MessagesDecoder:
         Raises:
             ProviderError: it breaks the protocol, or tells of a failure.
         """
-        data = event.data.strip()
+        data = payload(event.data)
         if data == DONE:
             return self._end() if self._reason else []
         try:

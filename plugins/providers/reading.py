@@ -30,12 +30,11 @@ def objects_in(data: bytes) -> list[dict[str, Any]]:
     Raises:
         UnreadableError: it begins an object and is no JSON.
     """
-    data = data.strip()
-    # A proxy that frames what is framed already leaves the field's name in the data.
-    while data.startswith(b"data:"):
-        data = data[5:].lstrip()
+    data = payload(data)
     if not data.startswith(b"{"):
         return []
+    if len(data) > _LENIENT_BYTES / 4 and data.count(b"{") + data.count(b"[") > _MOST:
+        raise UnreadableError("an event holds more values than any answer has")
     try:
         return [orjson.loads(data)]
     except orjson.JSONDecodeError as error:
@@ -44,9 +43,18 @@ def objects_in(data: bytes) -> list[dict[str, Any]]:
         return _leniently(data)
 
 
+def payload(data: bytes) -> bytes:
+    """Return what an event's data holds, without what is only around it."""
+    data = data.strip()
+    # A proxy that frames what is framed already leaves the field's name in the data.
+    while data.startswith(b"data:"):
+        data = data[5:].lstrip()
+    return data
+
+
 def is_whole(data: bytes) -> bool:
     """Whether a line of data is all of an event: an object, or the end marker."""
-    data = data.strip()
+    data = payload(data)
     if data == DONE:
         return True
     if not data.endswith(b"}"):
@@ -82,6 +90,8 @@ def _leniently(data: bytes) -> list[dict[str, Any]]:
 
 _LENIENT_BYTES = 2 * 1024 * 1024
 """What is read with patience, and so slowly, is not longer than this."""
+_MOST = 50_000
+"""Objects and arrays in one large event: reading more would keep others waiting."""
 _SPACE = re.compile(r"\s*")
 _LENIENT = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
 

@@ -21,6 +21,7 @@ from dovetail.kernel import (
     ToolCall,
 )
 
+from .calls import beyond
 from .endpoints import Endpoint
 from .faults import CallRefusedError
 from .reading import is_whole
@@ -180,6 +181,7 @@ class _Events:
         self._chunks = chunks
         self._frames = SseDecoder(whole=is_whole)
         self._bytes = 0
+        self._quiet = 0
         self._decoder = decoder
         self._provider = provider
         self._ready: deque[ModelEvent] = deque()
@@ -217,12 +219,7 @@ class _Events:
                 return
             self._bytes += len(chunk)
             if self._bytes > LIMITS.stream:
-                raise ProviderError(
-                    "provider.answer_limit",
-                    self._provider,
-                    f"the stream went on after {LIMITS.stream} bytes, which is the "
-                    "most that one may hold",
-                )
+                raise beyond(self._provider, f"{LIMITS.stream} bytes of its stream")
             self._take(self._frames.feed(chunk))
         except EventTooLargeError as error:
             self._failure = ProviderError(
@@ -237,7 +234,13 @@ class _Events:
         for event in events:
             if self._decoder.done:
                 return
-            self._ready.extend(self._decoder.feed(event))
+            brought = self._decoder.feed(event)
+            self._ready.extend(brought)
+            self._quiet = 0 if brought else self._quiet + 1
+            if self._quiet > LIMITS.quiet:
+                raise beyond(
+                    self._provider, f"{LIMITS.quiet} events in a row that bring nothing"
+                )
 
     async def _next(self) -> bytes | None:
         """Return the next bytes; None at the end, which an answer that has said it is

@@ -12,6 +12,7 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from dovetail.kernel import (
+    AnswerLimits,
     Finish,
     ProviderError,
     ProviderRoute,
@@ -478,7 +479,7 @@ async def test_an_endless_error_body_is_read_only_so_far() -> None:
     assert len(str(error)) < 3000
 
 
-async def test_silence_is_borne_unless_a_limit_is_configured() -> None:
+async def test_silence_is_borne_for_as_long_as_is_configured() -> None:
     never = anyio.Event()
     answer = Answer(sse(*SAID), end="silent", released=never)
     async with serve(answer) as server:
@@ -544,3 +545,112 @@ async def test_a_call_comes_whole_over_the_wire() -> None:
     ):
         events = await ask(providers["test"].route("m"), request())
     assert ToolCall("c1", "get_weather", '{"city":"Paris"}') in events
+
+
+# --- what a refusal teaches, and what ends a stream -------------------------------
+
+
+async def test_a_call_that_the_server_refused_is_an_answer_with_a_refused_call() -> (
+    None
+):
+    told = {
+        "message": "Failed to call a function.",
+        "type": "invalid_request_error",
+        "code": "tool_use_failed",
+        "failed_generation": '{"name": "read", "arguments": {"path": 1}}',
+    }
+    answer = Answer(json.dumps({"error": told}).encode(), 400, JSON)
+    async with serve(answer) as server, opened(openai, **local(server)) as providers:
+        call, finish = await ask(providers["test"].route("m"), request())
+    assert isinstance(call, ToolCall)
+    assert (call.tool, call.arguments) == ("read", '{"path":1}')
+    assert call.refused == "Failed to call a function."
+    assert finish == Finish("tool_calls")
+
+
+async def test_what_a_refusal_teaches_is_kept_and_the_request_may_be_sent_again() -> (
+    None
+):
+    problem = "Unknown parameter: stream_options"
+    refusal = json.dumps({"error": {"message": problem}}).encode()
+    async with (
+        serve(Answer(refusal, 400, JSON), Answer(HELLO)) as server,
+        opened(openai, **local(server)) as providers,
+    ):
+        route = providers["test"].route("m")
+        with pytest.raises(ProviderError) as caught:
+            await ask(route, request())
+        assert caught.value.retryable
+        await ask(route, request())
+    first, second = (one.json() for one in server.requests)
+    assert "stream_options" in first
+    assert "stream_options" not in second
+
+
+async def test_a_refused_image_is_told_from_a_refused_request() -> None:
+    for message, code in (
+        ("could not process image", "provider.part_refused"),
+        ("messages.1.content.0: unknown variant `image_url`", "provider.part_refused"),
+        ("Invalid `signature` in `thinking` block", "provider.part_refused"),
+        ("temperature must be below 2", "provider.invalid_request"),
+    ):
+        body = json.dumps({"error": {"message": message}}).encode()
+        async with serve(Answer(body, 400, JSON)) as server:
+            _, error = await failure(server)
+        assert error.code == code, message
+
+
+@pytest.mark.law("execution.9")
+async def test_an_answer_at_its_end_does_not_wait_for_a_server_that_says_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from dovetail.plugins.providers import routes
+
+    monkeypatch.setattr(routes, "GOODBYE", 0.01)
+    never = anyio.Event()
+    answer = Answer(sse(*SAID, *STOPPED), end="silent", released=never)
+    async with serve(answer) as server, opened(openai, **local(server)) as providers:
+        with anyio.fail_after(30):
+            events = await ask(providers["test"].route("m"), request())
+    assert isinstance(events[-1], Finish)
+
+
+@pytest.mark.law("execution.9")
+@pytest.mark.parametrize(
+    ("limits", "endless", "named"),
+    [
+        ({"stream": 5000}, b": alive\n\n", "5000 bytes"),
+        ({"quiet": 50}, sse({"id": "r", "choices": [{"delta": {}}]}), "50 events"),
+        ({"quiet": 50}, sse("ping"), "50 events"),
+    ],
+    ids=["comments", "empty deltas", "words"],
+)
+async def test_a_stream_that_never_says_anything_ends(
+    limits: Any, endless: bytes, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dovetail.plugins.providers import routes
+
+    monkeypatch.setattr(routes, "LIMITS", AnswerLimits(**limits))
+    body = sse(*SAID) + endless * 1000
+    async with serve(Answer(body, end="cut", piece=1000)) as server:
+        got, error = await failure(server)
+    assert got.text == "Hi"
+    assert error.code == "provider.answer_limit"
+    assert named in error.problem
+
+
+@pytest.mark.law("access.6")
+async def test_httpx_logs_no_address_of_ours_and_every_other_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    import httpx
+
+    caplog.set_level("DEBUG", "httpx")
+    async with serve(Answer(HELLO), Answer(b"{}", 200, JSON)) as server:
+        table = {"base_url": f"{server.url}/v1?sig=planted-secret"}
+        async with opened(openai, providers={"test": table}) as providers:
+            await ask(providers["test"].route("m"), request())
+        assert "planted-secret" not in caplog.text
+        async with httpx.AsyncClient() as client:
+            await client.get(f"{server.url}/theirs")
+    assert "/theirs" in caplog.text
