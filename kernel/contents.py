@@ -35,6 +35,7 @@ from .contracts import (
     PermissionQuestion as PermissionQuestion,
     Place as Place,
     Provider as Provider,
+    ProviderProtocol as ProviderProtocol,
     ProviderRoute as ProviderRoute,
     Register as Register,
     ResourceKind as ResourceKind,

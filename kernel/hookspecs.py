@@ -46,6 +46,7 @@ from .contracts import (
     PermissionQuestion,
     Place,
     Provider,
+    ProviderProtocol,
     Register,
     Rule,
     RuleEffect,
@@ -175,6 +176,29 @@ class Hooks:
         """
 
     @hookspec
+    def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:
+        """Say which protocols of providers you speak.
+
+        Arguments: ``register`` takes a ProviderProtocol.
+
+        Result: none. With what all plugins say, it is decided which protocol each
+        ``[providers.NAME]`` table means; ``place.protocols`` tells it to
+        ``dovetail_register_providers``. A table whose protocol nobody speaks is told
+        of by name.
+
+        When: once per opening of a Location, before any plugin opens, and once more
+        for each plugin that is added later. Only say it: nothing is open yet.
+
+        Errors: an exception is recorded; the protocols named before it count.
+
+        Example::
+
+            @hookimpl
+            def dovetail_register_protocols(self, register):
+                register(ProviderProtocol("acme-chat", provider="acme"))
+        """
+
+    @hookspec
     def dovetail_register_providers(
         self, register: Register[Provider], place: Place
     ) -> None:
@@ -182,6 +206,7 @@ class Hooks:
 
         Arguments: ``register`` takes a Provider. ``place`` holds the environment and
         the configured ``[providers.NAME]`` tables: take keys and endpoints from there.
+        Read only tables of a protocol of yours, by ``place.protocols``.
 
         Result: none. A later plugin's provider hides an earlier one of the same name.
 

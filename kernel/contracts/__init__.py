@@ -27,6 +27,7 @@ from .hooks import (
 )
 from .providers import (
     Provider as Provider,
+    ProviderProtocol as ProviderProtocol,
     ProviderRoute as ProviderRoute,
 )
 from .tools import (

@@ -49,6 +49,9 @@ class Place:
     """What the plugin's own ``dovetail_open_location`` yielded."""
     providers: Mapping[str, Mapping[str, Json]] = field(factory=dict, repr=False)
     """The configured ``[providers.NAME]`` tables, for provider plugins."""
+    protocols: Mapping[str, str] = field(factory=dict)
+    """Which protocol each provider speaks, by name: those with a table, and those that
+    a protocol is at home with. A plugin reads those of its own protocol."""
     skill_folders: Sequence[str] = ()
     """The configured folders to look for skills in."""
     effect: Callable[[str, str], RuleEffect] = field(default=_allow, repr=False)

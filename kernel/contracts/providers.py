@@ -32,6 +32,24 @@ class ProviderRoute(Protocol):
         ...
 
 
+@frozen
+class ProviderProtocol:
+    """A protocol that the configured providers may speak, and its plugin reads.
+
+    Handed over by ``dovetail_register_protocols``. The plugin finds the tables that
+    are its to read in ``place.protocols``.
+    """
+
+    name: str
+    """What ``protocol`` of a ``[providers.NAME]`` table says, such as ``acme-chat``."""
+    provider: str
+    """The provider that it is at home with: it speaks the protocol without a table, or
+    with one that names none."""
+    common: bool = False
+    """Whether a table is read as of this protocol when it names none and is called like
+    no protocol's own provider."""
+
+
 @frozen(eq=False)
 class Provider:
     """Who serves models. Handed over by ``dovetail_register_providers``.

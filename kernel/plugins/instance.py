@@ -21,12 +21,13 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, evolve, field, frozen
 
-from ..contracts import Place
+from ..contracts import Place, ProviderProtocol
 from ..lifecycle.guests import Guest
 from ..lifecycle.registrations import Rank, Registration
 from ..lifecycle.scope import Scope
 from ..log.bell import Bell
 from ..log.commit import EventLog
+from ..models.protocols import spoken
 from ..values.errors import (
     ConflictError,
     DovetailError,
@@ -47,6 +48,7 @@ from .settings import settings_of
 logger = logging.getLogger(__name__)
 
 OPEN = "dovetail_open_location"
+PROTOCOLS = "dovetail_register_protocols"
 
 Add = Callable[[Any, str, Rank], Registration[Any]]
 """``add(item, owner, rank)``."""
@@ -237,8 +239,10 @@ class LocationPlugins:
             wanted.pop(name, None)
             if changed is not None:
                 wanted[name] = changed
+        order = ranks(list(wanted.values()))
+        self._speak([wanted[name] for name in order if name not in self._left_out])
         try:
-            for name, rank in ranks(list(wanted.values())).items():
+            for name, rank in order.items():
                 instance = PluginInstance(wanted[name], self._place, rank)
                 self._instances[name] = instance
                 if name in self._left_out:
@@ -253,6 +257,34 @@ class LocationPlugins:
             self._closed = True
             with anyio.CancelScope(shield=True):
                 await self._close_all()
+
+    def _speak(self, plugins: Sequence[Plugin]) -> None:
+        """Decide which protocol each configured provider speaks."""
+        said: list[ProviderProtocol] = []
+        for plugin in plugins:
+            if PROTOCOLS not in plugin.hooks or plugin.state != "loaded":
+                continue
+
+            def register(item: Any, plugin: Plugin = plugin) -> None:
+                if isinstance(item, ProviderProtocol):
+                    said.append(item)
+                    return
+                problem = f"it registered a {type(item).__name__} as a protocol"
+                where = self._directory
+                self._set.record(
+                    PluginError(plugin.name, problem, hook=PROTOCOLS, location=where),
+                    plugin,
+                )
+
+            try:
+                self._set.call(plugin, PROTOCOLS, register=register)
+            except PluginError as error:
+                # It is recorded; what was said before it counts.
+                logger.warning("%s", error)
+        protocols, problems = spoken(said, self._place.providers)
+        self._place = evolve(self._place, protocols=protocols)
+        for problem in problems:
+            logger.warning("at %s: %s", self._directory, problem)
 
     async def _close_all(self) -> None:
         end = anyio.current_time() + 2 * self._limits.close_seconds
@@ -611,6 +643,9 @@ class LocationPlugins:
 
     async def _put(self, plugin: Plugin, old: PluginInstance | None) -> PluginInstance:
         """Prove a plugin, put it in the place of another, then close that."""
+        if PROTOCOLS in plugin.hooks:
+            others = [one.plugin for one in self._instances.values()]
+            self._speak([*(one for one in others if one.name != plugin.name), plugin])
         new = PluginInstance(plugin, self._place, plugin.level)
         try:
             await self._enter(new)

@@ -18,6 +18,7 @@ from dovetail.kernel import (
     PromptFile,
     Provider,
     ProviderError,
+    ProviderProtocol,
     ProviderRoute,
     ReasoningPart,
     Register,
@@ -79,6 +80,10 @@ class AnthropicPlugin:
         self, place: Place
     ) -> AbstractAsyncContextManager[Transport]:
         return open_transport()
+
+    @hookimpl
+    def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:
+        register(DEFAULTS.spoken)
 
     @hookimpl
     def dovetail_register_providers(

@@ -19,6 +19,7 @@ from dovetail.kernel import (
     Price,
     Provider,
     ProviderError,
+    ProviderProtocol,
     ProviderRoute,
     Register,
 )
@@ -132,6 +133,13 @@ class Defaults:
     url_variable: str
     models: Mapping[str, tuple[int, int]] = field(factory=dict)
     """Context and output limits, in tokens, by model."""
+    common: bool = False
+    """Whether tables that name no protocol are read as of this one."""
+
+    @property
+    def spoken(self) -> ProviderProtocol:
+        """The protocol, as its plugin registers it."""
+        return ProviderProtocol(self.protocol, self.provider, self.common)
 
 
 def register_endpoints(
@@ -140,7 +148,7 @@ def register_endpoints(
     defaults: Defaults,
     route: Callable[[Endpoint, str], ProviderRoute],
 ) -> None:
-    """Register the protocol's own provider and every configured one that speaks it.
+    """Register every provider that speaks the protocol, as ``place.protocols`` says.
 
     Each stands alone: a table that cannot be used leaves the others registered.
 
@@ -148,11 +156,11 @@ def register_endpoints(
         ConfigurationError: after the good ones were registered; names all bad ones.
     """
     refused: list[str] = []
-    for name in sorted({defaults.provider, *place.providers}):
+    for name, protocol in sorted(place.protocols.items()):
+        if protocol != defaults.protocol:
+            continue
         table = place.providers.get(name, {})
         try:
-            if not _is_ours(name, table, defaults):
-                continue
             endpoint = read_endpoint(name, table, place.environment, defaults)
         except ConfigurationError as error:
             refused.append(str(error))
@@ -174,35 +182,6 @@ def _opener(
     route: Callable[[Endpoint, str], ProviderRoute], endpoint: Endpoint
 ) -> Callable[[str], ProviderRoute]:
     return lambda model: route(endpoint, model)
-
-
-def _is_ours(name: str, table: Any, defaults: Defaults) -> bool:
-    """Whether this protocol is the one to read the table.
-
-    A table without a protocol speaks that of the provider it is named after, and
-    OpenAI's Chat otherwise, which nearly everyone offers. A protocol of another
-    family is for another plugin to read.
-    """
-    where = f"[providers.{name}]"
-    if not isinstance(table, Mapping):
-        if name == defaults.provider or defaults.provider == "openai":
-            raise ConfigurationError(where, "it must be a table")
-        return False
-    protocol = table.get("protocol")
-    if protocol is None:
-        home = name if name in ("openai", "anthropic") else "openai"
-        return home == defaults.provider
-    if protocol == defaults.protocol:
-        return True
-    if not isinstance(protocol, str):
-        if defaults.provider == "openai":
-            raise ConfigurationError(where, "protocol must be a text")
-        return False
-    if protocol.startswith(defaults.provider):
-        raise ConfigurationError(
-            where, f"protocol {protocol[:40]!r} is unknown; use {defaults.protocol!r}"
-        )
-    return False
 
 
 def read_endpoint(

@@ -18,6 +18,7 @@ from dovetail.kernel import (
     Place,
     Provider,
     ProviderError,
+    ProviderProtocol,
     ProviderRoute,
     ReasoningPart,
     Register,
@@ -52,6 +53,7 @@ DEFAULTS = Defaults(
     base_url="https://api.openai.com/v1",
     key_variable="OPENAI_API_KEY",
     url_variable="OPENAI_BASE_URL",
+    common=True,
     models={
         "gpt-4.1": (1_047_576, 32_768),
         "gpt-4o": (128_000, 16_384),
@@ -77,6 +79,10 @@ class OpenAIPlugin:
         self, place: Place
     ) -> AbstractAsyncContextManager[Transport]:
         return open_transport()
+
+    @hookimpl
+    def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:
+        register(DEFAULTS.spoken)
 
     @hookimpl
     def dovetail_register_providers(

@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 from dovetail.kernel import (
     ConfigurationError,
-    Location,
     ModelInfo,
-    Place,
     Price,
     Provider,
     ProviderError,
@@ -18,7 +16,7 @@ from dovetail.plugins.providers.endpoints import read_endpoint
 from dovetail.plugins.providers.openai import DEFAULTS, plugin as openai
 from dovetail.plugins.providers.transport import Transport
 from support.replay import Answer, serve, sse
-from support.requests import ask, opened, providers_of, request
+from support.requests import ask, opened, place_of, providers_of, request
 
 SECRET = "sk-secret-0123456789"
 STOP = sse(
@@ -29,12 +27,7 @@ STOP = sse(
 def offered(
     plugin: Any, tables: Mapping[str, Any], environment: Mapping[str, str] | None = None
 ) -> dict[str, Provider]:
-    place = Place(
-        Location("/"),
-        environment=environment or {},
-        resource=Transport(),
-        providers=tables,
-    )
+    place = place_of(environment=environment or {}, resource=Transport(), tables=tables)
     return providers_of(plugin, place)
 
 
@@ -208,9 +201,6 @@ BAD = {
     "options": {"base_url": "http://x", "options": []},
     "open": {"base_url": "http://x", "open": "yes"},
     "timeout": {"base_url": "http://x", "read_timeout": 0},
-    "protocol": {"base_url": "http://x", "protocol": "openai-chatt"},
-    "protocol type": {"base_url": "http://x", "protocol": 1},
-    "no table": "http://x",
 }
 
 
@@ -222,7 +212,7 @@ def test_a_bad_table_is_named_and_leaves_the_others_alone(table: Any) -> None:
     def register(one: Provider) -> None:
         got.append(one.name)
 
-    place = Place(Location("/"), resource=Transport(), providers=tables)
+    place = place_of(resource=Transport(), tables=tables)
     with pytest.raises(ConfigurationError, match="bad") as caught:
         openai.dovetail_register_providers(register=register, place=place)
     assert got == ["good", "openai"]

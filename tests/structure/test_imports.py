@@ -6,7 +6,9 @@ top of the kernel by itself.
 """
 
 import ast
+import re
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -148,6 +150,17 @@ def room(module: str) -> str | None:
     return parts[2] if len(parts) > 2 and parts[2] != "contents" else "top"
 
 
+def _provider_plugins() -> frozenset[str]:
+    """Return the modules of providers that are plugins: those with an entry point."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    targets = project["project"]["entry-points"]["dovetail"].values()
+    named = [re.match(r"dovetail\.plugins\.providers\.(\w+):", one) for one in targets]
+    return frozenset(one[1] for one in named if one)
+
+
+PROVIDERS = _provider_plugins()
+
+
 def unit(module: str) -> str | None:
     """Return the plugin that a module belongs to; None for what plugins share."""
     parts = module.split(".")
@@ -156,7 +169,7 @@ def unit(module: str) -> str | None:
     if parts[2] != "providers":
         return parts[2]
     own = parts[3] if len(parts) > 3 else ""
-    return f"providers.{own}" if own in ("openai", "anthropic") else "providers"
+    return f"providers.{own}" if own in PROVIDERS else "providers"
 
 
 def wrong_directions(tree: Tree) -> list[str]:
@@ -227,11 +240,8 @@ def folder_crossings(tree: Tree, public: set[str]) -> list[str]:
 ELSEWHERE = "dovetail.kernel.testing.pytest_plugin"
 """Installed as ``dovetail_pytest``, from where nothing here is relative."""
 
-SHARED = {
-    ("providers.openai", "providers"),
-    ("providers.anthropic", "providers"),
-}
-"""What the two providers have in common lies beside them."""
+SHARED = {(f"providers.{one}", "providers") for one in PROVIDERS}
+"""What the providers have in common lies beside them."""
 
 
 def _into_the_kernel(module: str, one: Import, public: set[str]) -> list[str]:

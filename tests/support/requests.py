@@ -21,6 +21,8 @@ from dovetail.kernel import (
     ToolDefinition,
     UserMessage,
 )
+from dovetail.kernel.models.protocols import spoken
+from dovetail.plugins.providers import anthropic, openai
 
 SESSION = SessionId("ses_test")
 WEATHER = ToolDefinition(
@@ -69,6 +71,13 @@ def request(*messages: Message, **more: Any) -> ModelRequest:
     )
 
 
+def place_of(*, tables: Mapping[str, Any], **more: Any) -> Place:
+    """Return a place in which our protocols are spoken, as the kernel makes it."""
+    ours = [openai.DEFAULTS.spoken, anthropic.DEFAULTS.spoken]
+    protocols, _ = spoken(ours, tables)
+    return Place(Location("/"), providers=tables, protocols=protocols, **more)
+
+
 def providers_of(plugin: Any, place: Place) -> dict[str, Provider]:
     found: dict[str, Provider] = {}
 
@@ -89,11 +98,8 @@ async def opened(
     """Open a plugin in a Location, as the kernel does, and give its providers."""
     place = Place(Location("/"), environment=environment or {})
     async with plugin.dovetail_open_location(place=place) as resource:
-        place = Place(
-            Location("/"),
-            environment=environment or {},
-            resource=resource,
-            providers=providers or {},
+        place = place_of(
+            environment=environment or {}, resource=resource, tables=providers or {}
         )
         yield providers_of(plugin, place)
 
