@@ -4,11 +4,13 @@ These are the imports that type checkers and editors follow. Nobody imports this
 at run time: ``lazy`` reads it, and imports a name's module when the name is wanted.
 """
 
-from .access.permissions import (
+from .access.approvals import (
+    SavedApproval as SavedApproval,
+)
+from .access.request import (
     PermissionAnswer as PermissionAnswer,
     PermissionBody as PermissionBody,
     PermissionRequest as PermissionRequest,
-    SavedApproval as SavedApproval,
 )
 from .access.rules import (
     WorkingFolder as WorkingFolder,

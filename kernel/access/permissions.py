@@ -1,174 +1,48 @@
-"""Permissions: requests "may this be done", and remembered answers.
+"""Permissions: may this be done? Decided, or asked.
 
-Owns what a permission request asks, when one is needed, what its answer means, and
-what an ``always`` remembers, in one Location. Knows the rules as a function from an
-agent's name, and nothing of who asks the person. Neighbours: ``rules`` decides,
-``requests`` keeps a request from being asked to its one answer.
+Owns when a permission request is needed in one Location, and what its answer means for
+it and for others that wait. Knows the rules as a function from an agent's name, and
+nothing of who asks the person. Neighbours: ``rules`` decides, ``approvals`` remembers,
+``requests`` keeps a request from being asked to its one end.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
 
 import anyio
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from ..contracts import Rule, RuleEffect
 from ..log.commit import EventLog, LogTransaction
-from ..ports import ApprovalRow, Reader, RequestRow, Transaction
+from ..ports import ApprovalRow, Reader, RequestRow
 from ..requests import asking as requests
-from ..requests.asking import INTERRUPT, PERSON, POLICY, Asking, Requests, Standing
-from ..values.codec import clean_text, from_json, sanitised, to_json
+from ..requests.asking import INTERRUPT, PERSON, POLICY, Asking, Requests, RequestState
+from ..values.codec import from_json
 from ..values.errors import (
-    ApprovalNotFoundError,
     InvalidValueError,
     PermissionDeniedError,
     PermissionRejectedError,
     RequestNotFoundError,
     UndecodableError,
 )
-from ..values.events import PermissionReply, RequestAnswered, RequestAsked
-from ..values.ids import MessageId, RequestId, SessionId, new_id
+from ..values.events import PermissionReply, RequestAnswered
+from ..values.ids import RequestId
 from ..values.location import Location
 from ..values.patterns import matches, needed
-from ..values.tool import Json
+from .approvals import Approvals
+from .request import (
+    WHAT,
+    AskRequest,
+    PermissionAnswer,
+    PermissionRequest,
+    answer_of,
+    asking_for,
+    checked_advice,
+)
 from .rules import WorkingFolder, decide, denying_rule
-
-WHAT = "permission"
-"""The kind of request."""
 
 Policy = Literal["ask", "allow", "deny"]
 """What happens where neither a rule nor an approval decides."""
-
-MAX_ADVICE = 8_192
-"""Characters of advice that go with a rejection."""
-
-
-@frozen
-class AskRequest:
-    """What one call of one agent wants to do."""
-
-    session_id: SessionId
-    agent: str
-    action: str
-    resources: tuple[str, ...]
-    save: tuple[str, ...] = ()
-    """What ``always`` remembers, each to the letter."""
-    folder: str | None = None
-    """The folder that it is to happen in, as a resource, where that matters: what
-    ``always`` remembers is for this folder only."""
-    metadata: Mapping[str, Json] = field(factory=dict)
-    message_id: MessageId | None = None
-    call_id: str | None = None
-    begun: bool = False
-    """Whether the call may have had an effect before it asks this."""
-    guard: Callable[[LogTransaction], None] | None = field(
-        default=None, eq=False, repr=False
-    )
-    """Raises where whoever asks may not write any more; runs in each transaction that
-    is made for the call."""
-
-
-@frozen
-class PermissionBody:
-    """What a permission request asks, as its event keeps it."""
-
-    action: str
-    """What is to be done, such as ``edit``; see the table of actions."""
-    resources: tuple[str, ...]
-    """What it is to be done to; all of it must be allowed."""
-    save: tuple[str, ...] = ()
-    """The patterns that an ``always`` would remember."""
-    folder: str | None = None
-    """The folder that relative resources are of, as a resource."""
-    metadata: Mapping[str, Json] = field(factory=dict)
-    """What the tool says besides, for whoever shows the question."""
-
-
-@frozen
-class PermissionAnswer:
-    """What was said to a permission request, as its event keeps it."""
-
-    reply: PermissionReply
-    """Once, always, or not at all."""
-    message: str | None = None
-    """What the person says to the model instead; None for nothing."""
-
-
-@frozen
-class PermissionRequest:
-    """A permission request, as whoever answers it sees it."""
-
-    id: RequestId
-    """What it is answered by."""
-    session_id: SessionId
-    """The session that it belongs to."""
-    agent: str
-    """Whose call it is: an ``always`` holds for this agent only."""
-    action: str
-    """What is to be done, such as ``edit``."""
-    resources: tuple[str, ...]
-    """What it is to be done to; all of it must be allowed."""
-    save: tuple[str, ...]
-    """What ``always`` would remember, each to the letter."""
-    folder: str | None
-    """The folder that it is to happen in, as a resource; ``always`` remembers it for
-    this folder only. None: it does not matter."""
-    message_id: MessageId | None
-    """The message of the call that asks; None where no call does."""
-    call_id: str | None
-    """The call that asks, as its provider named it; None where no call does."""
-    metadata: Mapping[str, Json]
-    """What the tool says besides, for whoever shows the question."""
-    created: int
-    """Milliseconds since 1970."""
-
-    @classmethod
-    def of(cls, asked: RequestAsked) -> "PermissionRequest | None":
-        """Return what an event asks; None when that is no permission, or was removed
-        by retention."""
-        if asked.what != WHAT or not asked.body:
-            return None
-        try:
-            body = from_json(dict(asked.body), PermissionBody)
-        except UndecodableError:
-            return None
-        return cls(
-            id=asked.request_id,
-            session_id=asked.session_id,
-            agent=asked.agent,
-            action=body.action,
-            resources=body.resources,
-            save=body.save,
-            folder=body.folder,
-            message_id=asked.message_id,
-            call_id=asked.call_id,
-            metadata=body.metadata,
-            created=asked.created,
-        )
-
-
-@frozen
-class SavedApproval:
-    """A remembered ``always`` (law access.4)."""
-
-    id: str
-    """What it is removed by."""
-    agent: str
-    """The one agent that it is for."""
-    action: str
-    """What may be done."""
-    kind: Literal["exact", "glob"]
-    """How ``pattern`` is read: as the resource itself, or with ``*`` and ``?``."""
-    pattern: str
-    """What it may be done to."""
-    author: str
-    """Who said ``always``."""
-    created: int
-    """Milliseconds since 1970."""
-    expires: int | None
-    """Milliseconds since 1970 from which on it does not count; None: never."""
-    folder: str | None
-    """The one folder that it is for, as a resource; None: wherever in the Location."""
 
 
 class Permissions:
@@ -185,6 +59,7 @@ class Permissions:
     ) -> None:
         self._location = location
         self._log = log
+        self.approvals = Approvals(location, log)
         self._requests = requests
         self._rules_for = rules_for
         self._policy = policy
@@ -225,7 +100,7 @@ class Permissions:
                 )
             rules = (_as_rule(effect), *rules)
         effect = self._decide(request, rules)
-        asking = _asking(request)
+        asking = asking_for(request)
         if effect != "ask" and not await self._requests.left_in(request.session_id):
             return _conclude(effect, request, rules)
         effect, standing = await self._reserve(request, asking, rules)
@@ -237,7 +112,7 @@ class Permissions:
 
             def needed(tx: LogTransaction) -> bool:
                 # An approval may have been saved since the request was looked at.
-                approvals = self._approvals(tx.rows, request.agent, tx.now)
+                approvals = self.approvals.holding(tx.rows, request.agent, tx.now)
                 return self._decide(request, rules, approvals) != "allow"
 
             try:
@@ -269,7 +144,7 @@ class Permissions:
         approvals = [
             row
             for row in await self._log.read(
-                lambda rows: self._approvals(rows, request.agent, now)
+                lambda rows: self.approvals.holding(rows, request.agent, now)
             )
             if row.action == action
         ]
@@ -299,21 +174,21 @@ class Permissions:
         """Answer the request that this call left in an earlier process, if it did."""
         if await self._requests.left_in(request.session_id):
             denied = [Rule("*", "*", "deny")]
-            _, standing = await self._reserve(request, _asking(request), denied)
+            _, standing = await self._reserve(request, asking_for(request), denied)
             if standing.pending:
                 await self._settle(standing.id, request, "reject")
 
     async def _reserve(
         self, request: AskRequest, asking: Asking, rules: Sequence[Rule]
-    ) -> tuple[RuleEffect, Standing]:
+    ) -> tuple[RuleEffect, RequestState]:
         """Return what holds now; a question or an answer is nobody else's then."""
         now = self._log.clock.now()
 
         def effect(rows: Reader) -> RuleEffect:
-            approvals = self._approvals(rows, request.agent, now)
+            approvals = self.approvals.holding(rows, request.agent, now)
             return self._decide(request, rules, approvals)
 
-        def claims(effect: RuleEffect, standing: Standing) -> bool:
+        def claims(effect: RuleEffect, standing: RequestState) -> bool:
             counts = standing.answer is not None or self._policy == "ask"
             return effect == "ask" and counts
 
@@ -328,7 +203,7 @@ class Permissions:
             "answered",
             POLICY,
             request.guard,
-            _answer(reply),
+            answer_of(reply),
         )
 
     # --- answering ----------------------------------------------------------------
@@ -373,7 +248,7 @@ class Permissions:
         """
         if reply not in get_args(PermissionReply):
             raise InvalidValueError("reply", reply, '"once", "always" or "reject"')
-        advice = _advice(message)
+        advice = checked_advice(message)
         rules: Sequence[Rule] = ()
 
         def answer(tx: LogTransaction) -> None:
@@ -385,7 +260,7 @@ class Permissions:
                 ):
                     tx.append(_replied(other, "reject", request_id, advice))
             if reply == "always" and asked is not None and asked.save:
-                self._save(tx, asked, by, expires)
+                self.approvals.save(tx, asked, by, expires)
                 self._release(tx, asked, rules)
 
         with anyio.CancelScope(shield=True):
@@ -396,99 +271,18 @@ class Permissions:
                 rules = tuple(self._rules_for(agents[0])) if agents else ()
             await self._log.commit(answer)
 
-    def _save(
-        self,
-        tx: LogTransaction,
-        asked: PermissionRequest,
-        author: str,
-        expires: int | None,
-    ) -> None:
-        known = {
-            (each.action, each.pattern, each.folder)
-            for each in self._approvals(tx.rows, asked.agent, tx.now)
-            if each.kind == "exact" and each.expires is None
-        }
-        for pattern in dict.fromkeys(asked.save):
-            if (asked.action, pattern, asked.folder) in known:
-                continue
-            tx.rows.put_approval(
-                ApprovalRow(
-                    id=new_id("apr", self._log.clock),
-                    directory=self._location.directory,
-                    workspace=self._location.workspace,
-                    agent=asked.agent,
-                    action=asked.action,
-                    kind="exact",
-                    pattern=pattern,
-                    author=author,
-                    created=tx.now,
-                    expires=expires,
-                    folder=asked.folder,
-                )
-            )
-
     def _release(
         self, tx: LogTransaction, answered: PermissionRequest, rules: Sequence[Rule]
     ) -> None:
         """Allow what its agent waits for elsewhere and is fully allowed now."""
-        approvals = self._approvals(tx.rows, answered.agent, tx.now)
+        approvals = self.approvals.holding(tx.rows, answered.agent, tx.now)
         for row, asked in self._waiting(tx.rows):
             if asked.agent != answered.agent or asked.id in self._insisted:
                 continue
             if self._decide(asked, rules, approvals) == "allow":
                 tx.append(_replied(row, "once", answered.id))
 
-    # --- saved approvals ----------------------------------------------------------
-
-    async def saved(self) -> Sequence[SavedApproval]:
-        """Return the saved approvals that hold now, in the order they were saved."""
-        now = self._log.clock.now()
-        rows = await self._log.read(lambda rows: self._approvals(rows, None, now))
-        return [
-            SavedApproval(
-                id=row.id,
-                agent=row.agent,
-                action=row.action,
-                kind=row.kind,
-                pattern=row.pattern,
-                author=row.author,
-                created=row.created,
-                expires=row.expires,
-                folder=row.folder,
-            )
-            for row in rows
-        ]
-
-    async def revoke(self, approval_id: str) -> None:
-        """Take a saved approval back. What it allowed so far stays done.
-
-        Raises:
-            ApprovalNotFoundError: this Location has no such approval.
-        """
-
-        def delete(rows: Transaction) -> None:
-            mine = {
-                row.id
-                for row in rows.approvals(self._location.directory)
-                if row.workspace == self._location.workspace
-            }
-            if approval_id not in mine or not rows.delete_approval(approval_id):
-                raise ApprovalNotFoundError(approval_id)
-
-        await self._log.store.transact(delete)
-
     # --- rows of this Location ----------------------------------------------------
-
-    def _approvals(
-        self, rows: Reader, agent: str | None, now: int
-    ) -> Sequence[ApprovalRow]:
-        return [
-            row
-            for row in rows.approvals(self._location.directory)
-            if row.workspace == self._location.workspace
-            and agent in (None, row.agent)
-            and (row.expires is None or now < row.expires)
-        ]
 
     def _waiting(self, rows: Reader) -> Sequence[tuple[RequestRow, PermissionRequest]]:
         """Return what waits in this Location and can be read, oldest first."""
@@ -520,6 +314,10 @@ class Permissions:
         )
 
 
+def _noanswer_of(request: AskRequest) -> None:
+    return None
+
+
 def _no_answer(request: AskRequest) -> None:
     return None
 
@@ -531,59 +329,13 @@ def _as_rule(answer: RuleEffect) -> Rule:
     return Rule("*", "*", answer, tightens=answer == "ask")
 
 
-# --- what a request is ------------------------------------------------------------
-
-
-def _asking(request: AskRequest) -> Asking:
-    body = PermissionBody(
-        action=_storable(request.action),
-        resources=tuple(_storable(each) for each in request.resources),
-        # A name that cannot be stored as it is cannot be approved to the letter.
-        save=tuple(each for each in request.save if _storable(each) == each),
-        folder=None if request.folder is None else _storable(request.folder),
-        metadata=sanitised(dict(request.metadata)),
-    )
-    return Asking(
-        session_id=request.session_id,
-        what=WHAT,
-        agent=request.agent,
-        identity=(request.action, *request.resources, request.folder or ""),
-        body=to_json(body),
-        message_id=request.message_id,
-        call_id=request.call_id,
-        begun=request.begun,
-        guard=request.guard,
-    )
-
-
-def _storable(text: str) -> str:
-    """Return text that has a UTF-8; a file's name may be without one."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 # --- what an answer is ------------------------------------------------------------
-
-
-def _answer(reply: PermissionReply, message: str | None = None) -> dict[str, Any]:
-    said = PermissionAnswer(reply, message if reply == "reject" else None)
-    answer: dict[str, Any] = to_json(said)
-    return answer
 
 
 def _replied(
     row: RequestRow, reply: PermissionReply, by: str, message: str | None = None
 ) -> RequestAnswered:
-    return requests.ended(row, "answered", by, _answer(reply, message))
-
-
-def _advice(message: str | None) -> str | None:
-    if message is None or not message.strip():
-        return None
-    if len(message) > MAX_ADVICE:
-        raise InvalidValueError(
-            "message", message, f"at most {MAX_ADVICE} characters of advice"
-        )
-    return clean_text(message)
+    return requests.ended(row, "answered", by, answer_of(reply, message))
 
 
 def _obey(ended: RequestAnswered, request: AskRequest) -> None:

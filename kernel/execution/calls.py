@@ -7,7 +7,7 @@ before started, settled before the next request) is the Step's.
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from ..access.permissions import AskRequest
+from ..access.request import AskRequest
 from ..contracts import Skill, ToolContext
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction

@@ -11,7 +11,7 @@ from typing import Literal, cast
 
 from attrs import frozen
 
-from ..access.permissions import WHAT as PERMISSION
+from ..access.request import WHAT as PERMISSION
 from ..log.commit import EventLog
 from ..log.reading import existing_session
 from ..ports import Reader, RequestRow

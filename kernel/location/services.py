@@ -14,13 +14,10 @@ from typing import Any, Literal, TypeVar
 
 from attrs import define, evolve, field
 
+from ..access.approvals import SavedApproval
 from ..access.names import Ground, check_rule
-from ..access.permissions import (
-    AskRequest,
-    PermissionRequest,
-    Permissions,
-    SavedApproval,
-)
+from ..access.permissions import Permissions
+from ..access.request import AskRequest, PermissionRequest
 from ..access.rules import WorkingFolder, decide
 from ..configuration.merging import Configuration
 from ..context.registry import ContextRegistry, SourceState
@@ -531,7 +528,7 @@ class PermissionsHandle:
     async def saved(self) -> Sequence[SavedApproval]:
         """Return the saved approvals of this Location."""
         async with self._services() as services:
-            return await services.permissions.saved()
+            return await services.permissions.approvals.saved()
 
     async def revoke(self, approval_id: str) -> None:
         """Forget a saved approval.
@@ -540,7 +537,7 @@ class PermissionsHandle:
             ApprovalNotFoundError: there is none of this id here.
         """
         async with self._services() as services:
-            await services.permissions.revoke(approval_id)
+            await services.permissions.approvals.revoke(approval_id)
 
 
 class PluginsHandle:

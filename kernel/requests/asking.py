@@ -93,7 +93,7 @@ class Asking:
 
 
 @frozen
-class Standing:
+class RequestState:
     """How things stand with one request before it is made."""
 
     id: RequestId
@@ -124,8 +124,8 @@ class Requests:
         self,
         asking: Asking,
         decide: Callable[[Reader], T],
-        claims: Callable[[T, Standing], bool],
-    ) -> tuple[T, Standing]:
+        claims: Callable[[T, RequestState], bool],
+    ) -> tuple[T, RequestState]:
         """Return how things stand with a request, and what was decided about it.
 
         Both are of one state of the store. Where ``claims`` says so, the question or
@@ -140,7 +140,7 @@ class Requests:
                 rows: Reader,
                 taken: Collection[str] = taken,
                 ordinary: RequestId = ordinary,
-            ) -> tuple[T, Standing]:
+            ) -> tuple[T, RequestState]:
                 return decide(rows), _standing(rows, asking, taken, ordinary)
 
             decided, standing = await self._log.read(look)
@@ -370,19 +370,19 @@ def answer_to(rows: Reader, row: RequestRow) -> RequestAnswered | None:
 
 def _standing(
     rows: Reader, asking: Asking, used: Collection[str], ordinary: RequestId
-) -> Standing:
+) -> RequestState:
     if asking.call_id is None:
-        return Standing(ordinary, False, None)
+        return RequestState(ordinary, False, None)
     for ordinal in count():
         request_id = asking.id(ordinal)
         if request_id in used:
             continue
         row = rows.request(asking.session_id, request_id)
         if row is None or row.answered_seq is None:
-            return Standing(request_id, row is not None, None)
+            return RequestState(request_id, row is not None, None)
         answer = answer_to(rows, row)
         # Who interrupted a call did not answer the question, and a policy may be
         # another one today.
         if answer is not None and answer.outcome == "answered" and answer.by != POLICY:
-            return Standing(request_id, False, answer)
+            return RequestState(request_id, False, answer)
     raise AssertionError("unreachable")

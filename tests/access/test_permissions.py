@@ -25,7 +25,8 @@ from dovetail.kernel import (
     Store,
     StoreClosedError,
 )
-from dovetail.kernel.access.permissions import AskRequest, Permissions
+from dovetail.kernel.access.permissions import Permissions
+from dovetail.kernel.access.request import AskRequest
 from dovetail.kernel.log.commit import EventLog
 from dovetail.kernel.log.reading import events_between
 from dovetail.kernel.plugins.loader import load_plugins
@@ -326,7 +327,7 @@ async def test_a_request_shows_what_is_wanted(process: Process) -> None:
     assert isinstance(asked, RequestAsked)
     assert isinstance(replied, RequestAnswered)
     assert (replied.answer["reply"], replied.by) == ("once", "person")
-    assert list(await process.permissions.saved()) == []
+    assert list(await process.permissions.approvals.saved()) == []
 
 
 async def test_a_rejection_carries_its_advice(process: Process) -> None:
@@ -430,7 +431,7 @@ async def test_something_asked_outside_of_a_call_is_always_new(
 async def test_always_is_remembered_to_the_letter(process: Process) -> None:
     asked = want("rm *.tmp", action="bash", save=["rm *.tmp"])
     await approve(process, asked, by="ann")
-    (saved,) = await process.permissions.saved()
+    (saved,) = await process.permissions.approvals.saved()
     assert (saved.agent, saved.action, saved.pattern) == ("build", "bash", "rm *.tmp")
     assert (saved.kind, saved.author, saved.expires) == ("exact", "ann", None)
     assert saved.created == process.clock.now()
@@ -464,30 +465,30 @@ async def test_an_approval_is_for_one_location(process: Process) -> None:
                 await process.permissions.reply(pending[0].id, "once")
             await elsewhere.reply(pending[0].id, "once")
     assert asker.result == "allowed"
-    assert list(await elsewhere.saved()) == []
+    assert list(await elsewhere.approvals.saved()) == []
 
 
 @pytest.mark.law("access.4")
 async def test_workspaces_of_one_directory_share_nothing(process: Process) -> None:
     await approve(process, want(save=["a.py"]))
     beside = process.at(Location(HERE, "w"))
-    assert list(await beside.saved()) == []
-    (saved,) = await process.permissions.saved()
+    assert list(await beside.approvals.saved()) == []
+    (saved,) = await process.permissions.approvals.saved()
     with pytest.raises(ApprovalNotFoundError):
-        await beside.revoke(saved.id)
+        await beside.approvals.revoke(saved.id)
 
 
 async def test_always_without_anything_to_save_counts_as_once(
     process: Process,
 ) -> None:
     await approve(process, want())
-    assert list(await process.permissions.saved()) == []
+    assert list(await process.permissions.approvals.saved()) == []
 
 
 async def test_the_same_approval_is_saved_once(process: Process) -> None:
     await approve(process, want("a.py", "b.py", save=["a.py", "a.py"]))
     await approve(process, want("b.py", save=["b.py", "a.py"], call="call_2"))
-    saved = await process.permissions.saved()
+    saved = await process.permissions.approvals.saved()
     assert [each.pattern for each in saved] == ["a.py", "b.py"]
 
 
@@ -578,11 +579,11 @@ async def test_always_does_not_release_what_is_configured_to_ask(
 @pytest.mark.law("access.4")
 async def test_a_revoked_approval_is_gone(process: Process) -> None:
     await approve(process, want(save=["a.py"]))
-    (saved,) = await process.permissions.saved()
-    await process.permissions.revoke(saved.id)
-    assert list(await process.permissions.saved()) == []
+    (saved,) = await process.permissions.approvals.saved()
+    await process.permissions.approvals.revoke(saved.id)
+    assert list(await process.permissions.approvals.saved()) == []
     with pytest.raises(ApprovalNotFoundError):
-        await process.permissions.revoke(saved.id)
+        await process.permissions.approvals.revoke(saved.id)
     again = await answered(process, want(call="call_2"), "reject")
     assert isinstance(again, PermissionRejectedError)
 
@@ -594,7 +595,7 @@ async def test_an_approval_expires(process: Process) -> None:
     process.clock.advance(59)
     await process.permissions.ask(want(call="call_2"))
     process.clock.advance(1)
-    assert list(await process.permissions.saved()) == []
+    assert list(await process.permissions.approvals.saved()) == []
     again = await answered(process, want(call="call_3"), "reject")
     assert isinstance(again, PermissionRejectedError)
 
@@ -605,7 +606,7 @@ async def test_a_name_without_utf8_is_asked_about_and_never_saved(
 ) -> None:
     name = "caf\udce9.txt"
     await approve(process, want(name, save=[name]))
-    assert list(await process.permissions.saved()) == []
+    assert list(await process.permissions.approvals.saved()) == []
     asked = (await process.events())[0]
     assert asked.body["resources"] == ["caf\\udce9.txt"]
 
@@ -800,7 +801,9 @@ async def test_another_process_may_answer(opened: Callable[[], Any]) -> None:
                 assert list(await theirs.permissions.pending()) == [pending]
                 await theirs.permissions.reply(pending.id, "always")
         assert asker.result == "allowed"
-        assert [one.pattern for one in await mine.permissions.saved()] == ["a.py"]
+        assert [one.pattern for one in await mine.permissions.approvals.saved()] == [
+            "a.py"
+        ]
 
 
 async def test_a_runtime_that_closes_leaves_the_request(
@@ -832,4 +835,4 @@ async def test_a_cancelled_answer_is_whole_or_not_there(process: Process) -> Non
                 scope.cancel()
                 await process.permissions.reply(pending.id, "always")
             assert await asker.ended() == "allowed"
-    assert len(await process.permissions.saved()) == 1
+    assert len(await process.permissions.approvals.saved()) == 1

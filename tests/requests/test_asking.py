@@ -16,7 +16,7 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.log.commit import EventLog, LogTransaction
 from dovetail.kernel.log.reading import events_between
-from dovetail.kernel.requests.asking import Asking, Requests, Standing
+from dovetail.kernel.requests.asking import Asking, Requests, RequestState
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import MemoryState, MemoryStore
 from dovetail.kernel.values.ids import MessageId, RequestId
@@ -45,7 +45,7 @@ class Process:
         self.log = EventLog(MemoryStore(state), clock)
         self.requests = Requests(self.log)
 
-    async def reserved(self, asking: Asking) -> Standing:
+    async def reserved(self, asking: Asking) -> RequestState:
         _, standing = await self.requests.reserve(
             asking, lambda rows: None, lambda decided, standing: True
         )

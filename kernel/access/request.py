@@ -1,0 +1,171 @@
+"""A permission request: what it asks, as its event keeps it and as people see it.
+
+Owns the shape of the request and of its answer. Knows nothing of rules, nor of who
+waits for it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from ..log.commit import LogTransaction
+from ..requests.asking import Asking
+from ..values.codec import clean_text, from_json, sanitised, to_json
+from ..values.errors import InvalidValueError, UndecodableError
+from ..values.events import PermissionReply, RequestAsked
+from ..values.ids import MessageId, RequestId, SessionId
+from ..values.tool import Json
+
+WHAT = "permission"
+"""The kind of request."""
+
+MAX_ADVICE = 8_192
+"""Characters of advice that go with a rejection."""
+
+
+@frozen
+class AskRequest:
+    """What one call of one agent wants to do."""
+
+    session_id: SessionId
+    agent: str
+    action: str
+    resources: tuple[str, ...]
+    save: tuple[str, ...] = ()
+    """What ``always`` remembers, each to the letter."""
+    folder: str | None = None
+    """The folder that it is to happen in, as a resource, where that matters: what
+    ``always`` remembers is for this folder only."""
+    metadata: Mapping[str, Json] = field(factory=dict)
+    message_id: MessageId | None = None
+    call_id: str | None = None
+    begun: bool = False
+    """Whether the call may have had an effect before it asks this."""
+    guard: Callable[[LogTransaction], None] | None = field(
+        default=None, eq=False, repr=False
+    )
+    """Raises where whoever asks may not write any more; runs in each transaction that
+    is made for the call."""
+
+
+@frozen
+class PermissionBody:
+    """What a permission request asks, as its event keeps it."""
+
+    action: str
+    """What is to be done, such as ``edit``; see the table of actions."""
+    resources: tuple[str, ...]
+    """What it is to be done to; all of it must be allowed."""
+    save: tuple[str, ...] = ()
+    """The patterns that an ``always`` would remember."""
+    folder: str | None = None
+    """The folder that relative resources are of, as a resource."""
+    metadata: Mapping[str, Json] = field(factory=dict)
+    """What the tool says besides, for whoever shows the question."""
+
+
+@frozen
+class PermissionAnswer:
+    """What was said to a permission request, as its event keeps it."""
+
+    reply: PermissionReply
+    """Once, always, or not at all."""
+    message: str | None = None
+    """What the person says to the model instead; None for nothing."""
+
+
+@frozen
+class PermissionRequest:
+    """A permission request, as whoever answers it sees it."""
+
+    id: RequestId
+    """What it is answered by."""
+    session_id: SessionId
+    """The session that it belongs to."""
+    agent: str
+    """Whose call it is: an ``always`` holds for this agent only."""
+    action: str
+    """What is to be done, such as ``edit``."""
+    resources: tuple[str, ...]
+    """What it is to be done to; all of it must be allowed."""
+    save: tuple[str, ...]
+    """What ``always`` would remember, each to the letter."""
+    folder: str | None
+    """The folder that it is to happen in, as a resource; ``always`` remembers it for
+    this folder only. None: it does not matter."""
+    message_id: MessageId | None
+    """The message of the call that asks; None where no call does."""
+    call_id: str | None
+    """The call that asks, as its provider named it; None where no call does."""
+    metadata: Mapping[str, Json]
+    """What the tool says besides, for whoever shows the question."""
+    created: int
+    """Milliseconds since 1970."""
+
+    @classmethod
+    def of(cls, asked: RequestAsked) -> "PermissionRequest | None":
+        """Return what an event asks; None when that is no permission, or was removed
+        by retention."""
+        if asked.what != WHAT or not asked.body:
+            return None
+        try:
+            body = from_json(dict(asked.body), PermissionBody)
+        except UndecodableError:
+            return None
+        return cls(
+            id=asked.request_id,
+            session_id=asked.session_id,
+            agent=asked.agent,
+            action=body.action,
+            resources=body.resources,
+            save=body.save,
+            folder=body.folder,
+            message_id=asked.message_id,
+            call_id=asked.call_id,
+            metadata=body.metadata,
+            created=asked.created,
+        )
+
+
+def asking_for(request: AskRequest) -> Asking:
+    body = PermissionBody(
+        action=_storable(request.action),
+        resources=tuple(_storable(each) for each in request.resources),
+        # A name that cannot be stored as it is cannot be approved to the letter.
+        save=tuple(each for each in request.save if _storable(each) == each),
+        folder=None if request.folder is None else _storable(request.folder),
+        metadata=sanitised(dict(request.metadata)),
+    )
+    return Asking(
+        session_id=request.session_id,
+        what=WHAT,
+        agent=request.agent,
+        identity=(request.action, *request.resources, request.folder or ""),
+        body=to_json(body),
+        message_id=request.message_id,
+        call_id=request.call_id,
+        begun=request.begun,
+        guard=request.guard,
+    )
+
+
+def _storable(text: str) -> str:
+    """Return text that has a UTF-8; a file's name may be without one."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def answer_of(reply: PermissionReply, message: str | None = None) -> dict[str, Any]:
+    said = PermissionAnswer(reply, message if reply == "reject" else None)
+    answer: dict[str, Any] = to_json(said)
+    return answer
+
+
+def checked_advice(message: str | None) -> str | None:
+    if message is None or not message.strip():
+        return None
+    if len(message) > MAX_ADVICE:
+        raise InvalidValueError(
+            "message", message, f"at most {MAX_ADVICE} characters of advice"
+        )
+    return clean_text(message)
