@@ -230,7 +230,9 @@ class Hooks:
         Arguments: ``register`` takes a ContextSource. ``place`` names the Location.
 
         Result: none. A key can be offered once; the second is refused. Sources are
-        told in key order, whoever offers them.
+        told in key order, whoever offers them. One that cannot be observed when a
+        session begins is left out by name, and told at the first Step boundary at which
+        it can be; only one that is ``required`` keeps sessions from beginning.
 
         When: once per opening of a Location, in its scope. A source itself is observed
         at most once per Step.

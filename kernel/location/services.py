@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
+from anyio import to_thread
 from attrs import define, evolve, field
 
 from ..access.approvals import SavedApproval
@@ -132,32 +133,41 @@ class LocationServices:
         Raises:
             ConfigurationError: a rule can never match anything.
         """
-        actions = self.tools.actions()
-        asked = [*actions, *self.tools.silent()]
-        odd = []
         written = [*self.configuration.rules]
         for one in self.agents.offer().values():
             written += one.item.rules
-        for rule in dict.fromkeys(written):
-            if rule.source is None:
-                continue
+        odd = self._odd(rule for rule in written if rule.source is not None)
+        # What every question will need is found out now, and not while one waits.
+        for name in self.agents.offer():
+            self.rules(name)
+        return odd
+
+    def meant(self, rules: Iterable[Rule]) -> tuple[Sequence[Rule], Sequence[str]]:
+        """Return what rules mean here, and what is odd about them; see
+        ``check_rules``."""
+        given = tuple(rules)
+        return tuple(self._here(given)), self._odd(given)
+
+    def _odd(self, rules: Iterable[Rule]) -> Sequence[str]:
+        actions = self.tools.actions()
+        asked = [*actions, *self.tools.silent()]
+        odd = []
+        for rule in dict.fromkeys(rules):
+            where = rule.source or "a rule"
             why = self.ground.nothing(rule, actions)
             if why is not None:
                 raise ConfigurationError(
-                    rule.source,
+                    where,
                     f"a rule about {rule.resource!r} can never match: {why}",
                 )
             if not any(matches(rule.action, name) for name in asked):
                 near = get_close_matches(rule.action, asked, 1)
                 advice = f"; did you mean {near[0]!r}" if near else ""
+                there_are = f"(there are: {', '.join(sorted(asked))})"
                 odd.append(
-                    f"{rule.source}: no tool here is known to ask for {rule.action!r}"
-                    f"{advice} "
-                    f"(there are: {', '.join(sorted(asked))})"
+                    f"{where}: no tool here is known to ask for {rule.action!r}{advice}"
+                    f" {there_are}"
                 )
-        # What every question will need is found out now, and not while one waits.
-        for name in self.agents.offer():
-            self.rules(name)
         return odd
 
     def forbidding(self) -> Sequence[Registration[Rule]]:
@@ -501,6 +511,18 @@ class PermissionsHandle:
         process (law access.5)."""
         async with self._services() as services:
             return await services.permissions.pending(session_id)
+
+    async def meaning(
+        self, rules: Sequence[Rule]
+    ) -> tuple[Sequence[Rule], Sequence[str]]:
+        """Return rules with what else they mean in this Location, to decide by them as
+        it would, and a line for each that is about something no tool here asks.
+
+        Raises:
+            ConfigurationError: one of them can never match anything.
+        """
+        async with self._services() as services:
+            return await to_thread.run_sync(services.meant, rules)
 
     async def reply(
         self,

@@ -57,7 +57,7 @@ def _read_pattern(value: str) -> Rule:
             f"{value!r} names no resource after the colon; write {action!r} alone "
             "for all of them"
         )
-    return Rule(action, resource or "*", "allow")
+    return Rule(action, resource or "*", "allow", source=f"--allow {value}")
 
 
 def allowed(request: PermissionRequest, patterns: Sequence[Rule]) -> bool:

@@ -236,6 +236,8 @@ class _Run:
         self._found: str | None = None
         """The earlier session that is gone on with."""
         self._costs = Costs()
+        self._allow: Sequence[Rule] = ()
+        """What ``--allow`` means in the directory."""
         self._unanswered: PermissionRequest | None = None
         self._signalled = False
         self._asking: anyio.CancelScope | None = None
@@ -274,6 +276,10 @@ class _Run:
             # Refuse what cannot run, before anything of it is recorded.
             await runtime.location(location).model_for(model, agent)
             permissions = runtime.location(location).permissions
+            if options.allow:
+                self._allow, odd = await permissions.meaning(options.allow)
+                for line in odd:
+                    self._terminal.tell(f"warning: {visible(line)}")
             if session is not None:
                 return await self._again(runtime, permissions, session)
             assert options.prompt is not None
@@ -541,7 +547,7 @@ class _Run:
         if self._options.yes or self._person.there:
             return True
         for request in await permissions.pending(session.id):
-            if not allowed(request, self._options.allow):
+            if not allowed(request, self._allow):
                 self._unanswered = request
                 return False
         return True
@@ -562,7 +568,7 @@ class _Run:
     ) -> bool:
         """Answer one request; False when there is nobody to answer it."""
         answer: Answer | None = None
-        if self._options.yes or allowed(request, self._options.allow):
+        if self._options.yes or allowed(request, self._allow):
             answer = Answer("once", by="policy")
         elif self._person.there:
             await self._show(self._transcript.break_line())

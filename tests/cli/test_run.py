@@ -411,6 +411,29 @@ async def test_allow_answers_what_its_pattern_covers(
     assert (done.code, (home.work / "made").exists()) == (0 if made else 3, made)
 
 
+@pytest.mark.law("access.9")
+@pytest.mark.parametrize("form", ["./made.txt", "{work}/made.txt", "*/made.txt"])
+async def test_allow_means_the_file_that_it_names(home: Home, form: str) -> None:
+    making = calling(("write", {"path": "made.txt", "content": "x"}))
+    pattern = form.format(work=home.work.resolve())
+    async with serve(making, text("Made.")) as server:
+        home.serve_from(server.url)
+        done = await home.do(
+            "run", "make", "--model", MODEL, "--allow", f"edit:{pattern}"
+        )
+    assert (done.code, (home.work / "made.txt").exists()) == (0, True)
+
+
+async def test_an_option_that_allows_what_nothing_asks_is_told(home: Home) -> None:
+    async with serve(text("Done.")) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "hi", "--model", MODEL, "--allow", "write")
+    assert done.code == 0
+    [line] = [line for line in done.err.splitlines() if line.startswith("warning:")]
+    assert "--allow write: no tool here is known to ask for 'write'" in line
+    assert "edit" in line
+
+
 async def test_yes_allows_what_no_rule_denies(home: Home) -> None:
     (home.work / "dovetail.toml").write_text(
         "[permissions]\nrules = [{ action = 'bash', resource = 'touch denied', "
