@@ -93,6 +93,8 @@ class SessionRow:
     """The status of the last execution.ended."""
     reason_code: str | None = None
     reason_message: str | None = None
+    ended_seq: int = -1
+    """The last execution.ended; -1 before the first."""
     steps: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -322,9 +324,19 @@ class Reader(Protocol):
     def input(self, session_id: str, input_id: str) -> InputRow | None: ...
 
     def pending_inputs(
-        self, session_id: str, delivery: Delivery | None = None
+        self,
+        session_id: str,
+        delivery: Delivery | None = None,
+        limit: int | None = None,
     ) -> Sequence[InputRow]:
-        """Return pending inputs in admission order."""
+        """Return pending inputs in admission order, at most ``limit``.
+
+        The first queued ones are found at once, however many wait.
+        """
+        ...
+
+    def has_pending_input(self, session_id: str, after: int = -1) -> bool:
+        """Whether an input waits that was admitted after an event. At once, for -1."""
         ...
 
     def admission(self, session_id: str, key: str) -> AdmissionRow | None: ...

@@ -332,6 +332,8 @@ class Runtime:
             raise broken
 
     async def _close(self) -> None:
+        # What the store refuses now is not tried again: closing waits for nobody.
+        self._log.patience.end()
         within = self._hook_limits.settle_seconds
         try:
             for session_id in await self._coordinator.aclose(within):

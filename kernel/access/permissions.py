@@ -143,7 +143,7 @@ class Permissions:
         now = self._log.clock.now()
         approvals = [
             row
-            for row in await self._log.read(
+            for row in await self._log.of_work(request.session_id).read(
                 lambda rows: self.approvals.holding(rows, request.agent, now)
             )
             if row.action == action

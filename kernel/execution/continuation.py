@@ -15,7 +15,7 @@ from attrs import field, frozen
 from ..context.algebra import Absent, Observed, digests
 from ..history.fold import History, Reach
 from ..location.services import LocationServices
-from ..log.commit import EventLog
+from ..log.commit import EventLog, WorkLog
 from ..ports import Reader
 from ..values.codec import dumps, field_names, to_json
 from ..values.errors import DovetailError
@@ -113,7 +113,7 @@ class ContinuationReport:
 
 
 async def report_of(
-    log: EventLog, services: LocationServices, history: History, taker: str
+    log: EventLog | WorkLog, services: LocationServices, history: History, taker: str
 ) -> ContinuationReport:
     """Compute the report of a session as things are now.
 
@@ -201,7 +201,7 @@ def _action(known: Known, effect: EffectClass | None) -> Action:
 
 
 async def _facts_moved(
-    log: EventLog, services: LocationServices, history: History
+    log: EventLog | WorkLog, services: LocationServices, history: History
 ) -> list[Moved]:
     before = history.facts
     if before is None:

@@ -21,7 +21,11 @@ StopReason = Literal["user", "shutdown"]
 
 @frozen
 class Outcome:
-    """How an execution ended. ``idle``: the session never executed."""
+    """How an execution ended.
+
+    ``idle``: the session never executed; with a reason, there is input that is newer
+    than the last execution, or work that was left, and nobody is at it.
+    """
 
     status: OutcomeStatus | Literal["idle"]
     """How it ended."""

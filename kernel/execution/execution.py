@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from attrs import define, field, frozen
 
 from ..history.fold import History, Spent, is_only_said
-from ..log.commit import EventLog, LogTransaction
+from ..log.commit import LogTransaction, WorkLog
 from ..models.retry import RetryPolicy
 from ..ports import Reader
 from ..values.events import Event, ExecutionEnded, ExecutionStarted
@@ -59,7 +59,7 @@ class Execution:
     """One busy period: what its Steps share."""
 
     session_id: SessionId
-    log: EventLog
+    log: WorkLog
     history: History
     owner: Owner
     force: bool
@@ -166,7 +166,7 @@ class Execution:
         def look(rows: Reader) -> tuple[bool, bool]:
             head = rows.head(session_id)
             moved = head is not None and head.seq != known
-            left = moved or bool(rows.pending_inputs(session_id))
+            left = moved or rows.has_pending_input(session_id)
             return left, lookout.held(rows.lease(session_id)) is not None
 
         left, held = await self.log.read(look)

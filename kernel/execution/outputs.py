@@ -6,7 +6,7 @@ and nobody else's. Outputs are kept by content, so a key alone is no right to re
 """
 
 from ..history.fold import History
-from ..log.commit import EventLog
+from ..log.patience import Readable
 from ..log.reading import events_between, readable
 from ..ports import Reader
 from ..tools.output import page_of
@@ -21,7 +21,7 @@ _LONGEST_NAME = 80
 class ManagedOutputs:
     """The complete outputs of one running session, as its calls may read them."""
 
-    def __init__(self, log: EventLog, history: History) -> None:
+    def __init__(self, log: Readable, history: History) -> None:
         self._log = log
         self._history = history
 

@@ -20,7 +20,7 @@ def due(rows: Reader, session_id: str, *, idle: bool) -> Sequence[InputRow]:
     steers = rows.pending_inputs(session_id, "steer")
     if steers or not idle:
         return steers
-    return rows.pending_inputs(session_id, "queue")[:1]
+    return rows.pending_inputs(session_id, "queue", 1)
 
 
 def promotions(session_id: SessionId, rows: Sequence[InputRow]) -> list[Event]:

@@ -10,6 +10,7 @@ its lease ends. Knows nothing of who waits (the coordinator does).
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 
 import anyio
 from attrs import frozen
@@ -52,6 +53,12 @@ KEPT_HISTORIES = 64
 """Idle sessions whose decoded history is kept. The others are read again when they
 run again; a bound keeps the memory of a runtime with many sessions flat."""
 
+LOST = Failure(
+    "execution.lost",
+    "whoever ran it left no end and holds it no more; resume() or a prompt goes on",
+)
+WAITING = Failure("input.waiting", "input waits and nobody is at it; resume() goes on")
+
 
 @frozen
 class _Look:
@@ -64,6 +71,15 @@ class _Look:
     held: Held | None
     """That another worker owns the session, as far as can be known."""
     lease: Standing
+
+
+def outcome_of(row: SessionRow) -> Outcome:
+    """Return how the last execution of a session ended, as recorded."""
+    if row.outcome is None:
+        return Outcome("idle")
+    code = row.reason_code
+    reason = None if code is None else Failure(code, row.reason_message or "")
+    return Outcome(row.outcome, reason)  # type: ignore[arg-type]
 
 
 class Runner:
@@ -168,12 +184,12 @@ class Runner:
             return _Look(
                 row,
                 head.seq if head else -1,
-                bool(rows.pending_inputs(session_id)),
+                rows.has_pending_input(session_id),
                 lookout.held(rows.lease(session_id)),
                 ownership.standing(rows, session_id),
             )
 
-        return await self._log.read(look)
+        return await self._log.of_work(session_id).read(look)
 
     async def _stand_by(self, session_id: str, control: DrainControl) -> _Look:
         """Return how things are once no other worker owns the session."""
@@ -216,25 +232,38 @@ class Runner:
         recorded (law execution.4). Otherwise the execution has a durable beginning and
         a durable end (law execution.7), whose outcome is left in ``control``.
 
+        While the store refuses for a time, the work stands where it is and goes on by
+        itself afterwards, for as long as the runtime is open.
+
         Raises:
             SessionNotFoundError: there is no such session.
             EventDamagedError, RowDamagedError: its past is not what was written.
-            StoreError: the store failed, so the end could not be recorded.
+            StoreError: the store is gone for good, or the runtime closes meanwhile, so
+                that the end could not be recorded.
         """
         try:
-            damage = await self._log.damage(session_id)
+            damage = await self._log.of_work(session_id).damage()
             if damage is not None:
                 raise damage
-            await self._drained(session_id, control)
-        except (EventDamagedError, RowDamagedError) as error:
-            # Nothing that would follow from a damaged past is worth recording behind
-            # it: whoever waits is told, and nothing is tried again by itself.
-            logger.error("session %s cannot go on: %s", session_id, error)
-            self._idle.pop(session_id, None)
-            self._log.doubt(session_id)
+            await self._log.patience.outlast(
+                session_id, lambda: self._drain(session_id, control)
+            )
+        except RuntimeClosedError:
+            raise
+        except DovetailError as error:
+            # Whoever waits is told. Nothing that would follow from a damaged past is
+            # worth recording behind it, and nothing is tried again by itself.
+            logger.error("the work of session %s stopped: %s", session_id, error)
+            self._log.patience.note(session_id, error)
+            if isinstance(error, EventDamagedError | RowDamagedError):
+                self._idle.pop(session_id, None)
+                self._log.doubt(session_id)
+            raise
+        except Exception:
+            logger.exception("the work of session %s stopped", session_id)
             raise
 
-    async def _drained(self, session_id: str, control: DrainControl) -> None:
+    async def _drain(self, session_id: str, control: DrainControl) -> None:
         while True:
             look = await self._stand_by(session_id, control)
             # Work that was lost is found by any wake (law inbox.7).
@@ -254,6 +283,10 @@ class Runner:
                 self._idle.pop(session_id, None)
                 control.force = False
                 continue
+            except StoreError:
+                # What is left now is not what was accepted.
+                control.accept = None
+                raise
             return
 
     async def _execute(
@@ -262,7 +295,7 @@ class Runner:
         history = self._idle.pop(session_id, None) or History(session_id)
         execution = Execution(
             SessionId(session_id),
-            self._log,
+            self._log.of_work(session_id),
             history,
             self._owner,
             control.force,
@@ -275,7 +308,7 @@ class Runner:
         self._keeper.begin()
         try:
             # Another process may have committed since this one last did.
-            await history.follow_up(self._log, look.seq)
+            await history.follow_up(execution.log, look.seq)
             execution.looked = history.seq
             await self._work(execution, look.row, control)
         finally:
@@ -327,6 +360,40 @@ class Runner:
         if history.open is not None:
             await Step(execution, services).go_on_with(history.open, report.calls)
         return execution.outcome is None
+
+    async def recorded(self, session_id: str) -> Outcome:
+        """Return how the last execution of a session ended, once no other worker runs
+        it. Nothing is told that is older than the input that waits.
+
+        ``idle`` with a reason: input waits, or work was left, and nobody is at it.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            RuntimeClosedError: the runtime closes.
+        """
+        bell = self._log.bell(session_id)
+        try:
+            while True:
+                look = await self._log.read(partial(self._recorded, session_id))
+                if isinstance(look, Outcome):
+                    return look
+                await self._rung_or_later(bell, look.seconds)
+        finally:
+            self._log.hush(session_id, bell)
+
+    def _recorded(self, session_id: str, rows: Reader) -> Outcome | Held:
+        """Return an outcome, or how another worker holds the session."""
+        row = existing_session(rows, session_id)
+        held = self._log.lookout.held(rows.lease(session_id))
+        if held is not None:
+            return held
+        trouble = self._log.patience.trouble(session_id)
+        if row.status == "running":
+            return Outcome("idle", trouble or LOST)
+        # What was there when an execution ended was left by it on purpose.
+        if rows.has_pending_input(session_id, after=row.ended_seq):
+            return Outcome("idle", trouble or WAITING)
+        return outcome_of(row)
 
     async def continuation(self, session_id: str) -> ContinuationReport:
         """Return the Continuation Report of a session as things are now.

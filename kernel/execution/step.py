@@ -142,6 +142,9 @@ class Step:
         self._going_on = False
         self._again: float | None = None
         self._rejected: Failure | None = None
+        self._committing = 0
+        self._others_done: anyio.Event | None = None
+        self._refused = False
         self._settlement: StepEnded | StepFailed | None = None
         self._advertised = AdvertisedTools()
         # What was found of calls that another worker left.
@@ -334,7 +337,7 @@ class Step:
         session_id = self._session_id
 
         def look(rows: Reader) -> tuple[SessionRow, bool]:
-            waiting = bool(rows.pending_inputs(session_id))
+            waiting = rows.has_pending_input(session_id)
             return existing_session(rows, session_id), waiting
 
         row, waiting = await self._log.read(look)
@@ -351,7 +354,7 @@ class Step:
     ) -> Outcome | None:
         """Append events, and the end of the execution unless input is waiting."""
         execution = self._execution
-        waiting = tx.rows.pending_inputs(self._session_id)
+        waiting = tx.rows.has_pending_input(self._session_id)
         # New input brings new Steps: only a failure or a stop leaves it waiting.
         ends = outcome.status in ("failed", "interrupted") or not waiting
         ending = [execution.ended(outcome)] if ends else []
@@ -824,7 +827,31 @@ class Step:
 
         # What was taken out of memory must reach the log, also when this is cancelled.
         with anyio.CancelScope(shield=True):
+            await self._in_order(recording, last=settlement is not None)
+
+    async def _in_order(
+        self, recording: Callable[[LogTransaction], Outcome | None], *, last: bool
+    ) -> None:
+        """Commit what was recorded, and what settles the Step after all else.
+
+        A store that refused another call's result may take what comes after it first,
+        and the Step would be settled without it.
+        """
+        self._committing += 1
+        try:
+            if last and self._committing > 1:
+                self._others_done = anyio.Event()
+                await self._others_done.wait()
+                if self._refused:
+                    return  # whoever met it ends the Step
             await self._execution.commit(recording)
+        except BaseException:
+            self._refused = True
+            raise
+        finally:
+            self._committing -= 1
+            if self._others_done is not None and self._committing == 1:
+                self._others_done.set()
 
     def _verdict(self, settlement: StepEnded | StepFailed) -> Outcome | None:
         """Return how the execution ends with this Step; None when it goes on."""

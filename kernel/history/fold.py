@@ -13,7 +13,7 @@ from typing import Any, Literal
 from attrs import evolve
 
 from ..context.algebra import told
-from ..log.commit import EventLog
+from ..log.patience import Readable
 from ..log.reading import PAGE, event_at, events_between, readable
 from ..ports import MessageRow, Reader
 from ..values import events as e
@@ -339,7 +339,7 @@ class History:
             self._take_in(events_between(rows, self.session_id, self.seq))
             self._check_moved(before)
 
-    async def follow_up(self, log: EventLog, upto: int) -> None:
+    async def follow_up(self, log: Readable, upto: int) -> None:
         """Take in what is missing of the log up to an event, while others are offered.
 
         The log is read on whatever thread the store likes; events are taken in on

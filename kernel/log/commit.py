@@ -47,6 +47,7 @@ from .bell import Bell
 from .live import LiveFeed
 from .lookout import Lookout
 from .mending import mend
+from .patience import Patience
 from .projector import Projection
 from .soundness import Look, look_over
 
@@ -202,6 +203,8 @@ class EventLog:
         self.clock = clock
         self.live = LiveFeed()
         self.lookout = Lookout(clock, owner)
+        self.patience = Patience(clock)
+        """For what a session's work asks of the store, here and anywhere above."""
         # By session; those of all sessions are under None.
         self._bells: dict[str | None, WeakSet[Bell]] = {}
         # Whose bells were collected, by whatever thread collected them.
@@ -323,6 +326,10 @@ class EventLog:
             raise RuntimeClosedError
         return await self._mended(lambda: self.store.read(work))
 
+    def of_work(self, session_id: str) -> "WorkLog":
+        """Return the log as the work of a session uses it, which nobody waits for."""
+        return WorkLog(self, session_id)
+
     # --- telling ------------------------------------------------------------------
 
     def _tell(self, done: _Committed[T]) -> None:
@@ -404,6 +411,7 @@ class EventLog:
     def close(self) -> None:
         """Refuse commits and stop telling. The store is closed by whoever opened it."""
         self._closed = True
+        self.patience.end()
         if self._end_watch:
             self._end_watch()
             self._end_watch = None
@@ -412,6 +420,44 @@ class EventLog:
             for bell in tuple(bells):
                 bell.close()
         self._bells.clear()
+
+
+class WorkLog:
+    """The log as the work of one session uses it: a store that refuses is asked again.
+
+    So the work stands still for as long as a store is locked or full, and loses nothing
+    of what it holds. Otherwise as ``EventLog``.
+    """
+
+    def __init__(self, log: EventLog, session_id: str) -> None:
+        self._log = log
+        self._session_id = session_id
+        self.clock = log.clock
+        self.live = log.live
+        self.lookout = log.lookout
+
+    async def commit(self, decide: Callable[[LogTransaction], T]) -> T:
+        """As ``EventLog.commit``. What waits is in no order with what comes after it:
+        whoever relies on one commit being there waits for it."""
+        return await self._log.patience.outlast(
+            self._session_id, lambda: self._log.commit(decide)
+        )
+
+    async def append(self, *events: Event) -> list[Event]:
+        """As ``EventLog.append``."""
+        return await self.commit(lambda tx: tx.append(*events))
+
+    async def damage(self) -> EventDamagedError | RowDamagedError | None:
+        """As ``EventLog.damage``."""
+        return await self._log.patience.outlast(
+            self._session_id, lambda: self._log.damage(self._session_id)
+        )
+
+    async def read(self, work: Callable[[Reader], T]) -> T:
+        """As ``EventLog.read``."""
+        return await self._log.patience.outlast(
+            self._session_id, lambda: self._log.read(work)
+        )
 
 
 def _look_over(session_id: str, known: Head | None, rows: Reader) -> Look:

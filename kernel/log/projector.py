@@ -167,6 +167,7 @@ def _execution_ended(to: Projection, _: Transaction, event: e.ExecutionEnded) ->
         outcome=event.status,
         reason_code=event.reason.code if event.reason else None,
         reason_message=event.reason.message if event.reason else None,
+        ended_seq=event.seq,
     )
 
 

@@ -581,7 +581,7 @@ class LocationPlugins:
             notice = self._notices.popleft()
             try:
                 # Whoever runs the session, this is true of it: there is no fence.
-                await self._log.append(notice)
+                await self._log.of_work(notice.session_id).append(notice)
             except (StoreError, EventLogError, RuntimeClosedError) as error:
                 logger.error("that %r is disabled: %s", notice.plugin, error)
 

@@ -116,7 +116,7 @@ class Requests:
 
     async def left_in(self, session_id: str) -> bool:
         """Return whether any request of a session waits."""
-        return await self._log.read(
+        return await self._log.of_work(session_id).read(
             lambda rows: bool(rows.pending_requests(session_id=session_id))
         )
 
@@ -131,6 +131,7 @@ class Requests:
         Both are of one state of the store. Where ``claims`` says so, the question or
         its answer is nobody else's from then on.
         """
+        log = self._log.of_work(asking.session_id)
         while True:
             used = self._used.get(asking.session_id, set())
             ordinary = RequestId(new_id("req", self._log.clock))
@@ -143,7 +144,7 @@ class Requests:
             ) -> tuple[T, RequestState]:
                 return decide(rows), _standing(rows, asking, taken, ordinary)
 
-            decided, standing = await self._log.read(look)
+            decided, standing = await log.read(look)
             if not claims(decided, standing):
                 return decided, standing
             # Another call may have claimed it while the store was read.
@@ -185,11 +186,11 @@ class Requests:
         # Subscribed before the request exists, so that no answer can be missed.
         bell = self._log.bell(asking.session_id)
         try:
-            if not await self._log.commit(put):
+            if not await self._log.of_work(asking.session_id).commit(put):
                 return None
             return await self._ended(asking, request_id, bell)
         except anyio.get_cancelled_exc_class():
-            # As long as one commit takes; the store bounds that.
+            # As long as the store takes; nothing else is waited for.
             with anyio.CancelScope(shield=True):
                 await self._withdraw(asking, request_id)
             raise
@@ -205,8 +206,9 @@ class Requests:
             row = rows.request(asking.session_id, request_id)
             return answer_to(rows, row) if row is not None else None
 
+        log = self._log.of_work(asking.session_id)
         while True:
-            if (answer := await self._log.read(end)) is not None:
+            if (answer := await log.read(end)) is not None:
                 return answer
             if asking.expires is None:
                 rung = await bell.wait()
@@ -263,7 +265,7 @@ class Requests:
             if row is not None and row.answered_seq is None:
                 tx.append(ended(row, outcome, by, answer))
 
-        await self._log.commit(settle)
+        await self._log.of_work(session_id).commit(settle)
 
     async def answer(
         self, session_id: str, request_id: str, answer: Mapping[str, Json], by: str

@@ -15,10 +15,9 @@ from attrs import field, frozen
 from ..execution.continuation import ContinuationReport
 from ..execution.coordinator import Coordinator, Outcome
 from ..execution.outputs import output_of
-from ..execution.runner import Runner
+from ..execution.runner import Runner, outcome_of
 from ..history.fold import History, message_of
 from ..log.commit import EventLog, LogTransaction
-from ..log.lookout import Lookout
 from ..log.reading import existing_session
 from ..log.tail import Tail
 from ..ports import MessageRow, Reader, SessionRow
@@ -83,6 +82,9 @@ class SessionInfo:
     damage: Failure | None = None
     """What is wrong with its past, and from which event on; None as far as it is known.
     A listing looks at no log, and tells it of sessions that cannot even be found."""
+    trouble: Failure | None = None
+    """What keeps its work in this process from going on: the store is locked, say. It
+    is tried again by itself."""
 
 
 @frozen
@@ -179,7 +181,6 @@ class Sessions(Upkeep):
         directory = None if location is None else Location.at(location).directory
         _check_limit(limit)
         before = _from_cursor("sessions", cursor)
-        lookout = self._log.lookout
 
         def read(reader: Reader) -> Page[SessionInfo]:
             rows = reader.sessions(
@@ -187,7 +188,7 @@ class Sessions(Upkeep):
             )
             last = rows[limit - 1].position if rows[limit:] else None
             return Page(
-                [_info(lookout, reader, row) for row in rows[:limit]],
+                [_info(self._log, reader, row) for row in rows[:limit]],
                 None if last is None else _to_cursor("sessions", last),
             )
 
@@ -287,21 +288,28 @@ class Session:
     # --- running ------------------------------------------------------------------
 
     async def wait(self) -> Outcome:
-        """Return how the work ended once the session is idle in this process.
+        """Return how the work ended once the session is idle, whoever runs it.
 
-        When nothing runs: how the last execution ended, as recorded. Cancelling the
-        caller does not stop the work.
+        When nothing runs: how the last execution ended, as recorded, unless input waits
+        that is newer, or work was left: then ``idle``, with a reason. While the store
+        refuses, the work stands still and this waits; ``info().trouble`` says why.
+        Cancelling the caller does not stop the work.
 
         Raises:
             EventDamagedError, RowDamagedError: nothing runs, and nothing can: its past
                 is not what was written.
-            StoreError: the store failed, so that the end could not be recorded.
+            StoreError: the store failed for good, so that the end could not be
+                recorded.
         """
-        outcome = await self._coordinator.wait(self.id)
-        if outcome is not None and outcome.status != "idle":
-            return outcome
-        await self._check_sound()
-        return (await self.info()).outcome
+        while True:
+            outcome = await self._coordinator.wait(self.id)
+            if outcome is not None and outcome.status != "idle":
+                return outcome
+            await self._check_sound()
+            outcome = await self._runner.recorded(self.id)
+            # It may have begun here meanwhile.
+            if not self._coordinator.busy(self.id):
+                return outcome
 
     async def resume(self, accept: str | None = None) -> Outcome:
         """Go on: make at least one Step (law execution.4), and return the outcome.
@@ -322,7 +330,9 @@ class Session:
                 raise ContinuationChangedError(self.id, accept, current.digest)
         else:
             await self._log.read(lambda rows: existing_session(rows, self.id))
-        return await self._coordinator.run(self.id, accept=accept)
+        outcome = await self._coordinator.run(self.id, accept=accept)
+        # Another worker was at it: its outcome counts.
+        return await self.wait() if outcome.status == "idle" else outcome
 
     async def continuation(self) -> ContinuationReport:
         """Return what is trusted of this session now, and what must be re-checked.
@@ -358,9 +368,7 @@ class Session:
         damage = await self._log.damage(self.id, afresh=True)
         found = None if damage is None else Failure(damage.code, str(damage))
         return await self._log.read(
-            lambda rows: _info(
-                self._log.lookout, rows, existing_session(rows, self.id), found
-            )
+            lambda rows: _info(self._log, rows, existing_session(rows, self.id), found)
         )
 
     async def _check_sound(self) -> None:
@@ -575,7 +583,7 @@ def _from_cursor(listing: str, cursor: str | None) -> int | None:
 
 
 def _info(
-    lookout: Lookout,
+    log: EventLog,
     rows: Reader,
     row: SessionRow,
     damage: Failure | None = None,
@@ -587,11 +595,7 @@ def _info(
     if row.status == "running":
         status = "lost"
     if row.status == "running" and damage is None:
-        status = "running" if lookout.seems_held(rows.lease(row.id)) else "lost"
-    reason = (
-        Failure(row.reason_code, row.reason_message or "") if row.reason_code else None
-    )
-    outcome = Outcome(row.outcome, reason) if row.outcome else Outcome("idle")  # type: ignore[arg-type]
+        status = "running" if log.lookout.seems_held(rows.lease(row.id)) else "lost"
     return SessionInfo(
         id=SessionId(row.id),
         location=Location(row.directory, row.workspace),
@@ -602,7 +606,7 @@ def _info(
         created=row.created,
         updated=row.updated,
         status=status,
-        outcome=outcome,
+        outcome=outcome_of(row),
         steps=row.steps,
         usage=Usage(
             row.input_tokens,
@@ -612,4 +616,5 @@ def _info(
             row.cache_write_tokens,
         ),
         damage=damage,
+        trouble=log.patience.trouble(row.id),
     )

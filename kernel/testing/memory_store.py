@@ -179,7 +179,10 @@ class MemoryReader(Reader):
         return self._now().inputs.get((session_id, input_id))
 
     def pending_inputs(
-        self, session_id: str, delivery: Delivery | None = None
+        self,
+        session_id: str,
+        delivery: Delivery | None = None,
+        limit: int | None = None,
     ) -> Sequence[InputRow]:
         found = [
             row
@@ -188,7 +191,10 @@ class MemoryReader(Reader):
             and row.state == "pending"
             and delivery in (None, row.delivery)
         ]
-        return sorted(found, key=lambda row: (row.seq, row.id))
+        return sorted(found, key=lambda row: (row.seq, row.id))[:limit]
+
+    def has_pending_input(self, session_id: str, after: int = -1) -> bool:
+        return any(row.seq > after for row in self.pending_inputs(session_id))
 
     def admission(self, session_id: str, key: str) -> AdmissionRow | None:
         return self._now().admissions.get((session_id, key))

@@ -481,9 +481,6 @@ class _Run:
         if self._unanswered is not None:
             return self._tell_unanswered(session)
         style = self._terminal.error_style
-        if outcome.status == "idle":
-            # Another process was quicker.
-            outcome = (await session.info()).outcome
         reason = outcome.reason
         if reason is not None and reason.code == CONTINUATION_UNACCEPTED:
             tell(f"paused: {visible(reason.message)}")

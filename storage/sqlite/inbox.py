@@ -15,6 +15,7 @@ from dovetail.kernel.values.prompt import Delivery
 from peewee import SQL
 
 from .checks import Row, summed
+from .database import MAX_INTEGER, bounded
 from .event_store import AGGREGATE_OF, EventReads, EventWrites
 from .tables import (
     Admission,
@@ -34,7 +35,13 @@ INPUT = "input"
 _WAITING = Work.select(*slots(Work, "aggregate")).where(
     Work.aggregate == AGGREGATE_OF, Work.what == SQL(f"'{INPUT}'")
 )
-_WAITING_INPUT = render(_WAITING.where(Work.id == slot("id")), "session_id", "id")
+# By both, so that the key leads there: each is one look.
+_DELIVERED = Work.delivery.in_([SQL("'steer'"), SQL("'queue'")])
+_WAITING_INPUT = render(
+    _WAITING.where(_DELIVERED, Work.id == slot("id")), "session_id", "id"
+)
+# Of one whose delivery is damaged, which is nowhere else either.
+_HIDDEN_INPUT = render(_WAITING.where(Work.id == slot("id")), "session_id", "id")
 _SETTLED_INPUT = render(
     Input.select(*slots(Input, "aggregate")).where(
         Input.aggregate == AGGREGATE_OF, Input.id == slot("id")
@@ -42,21 +49,40 @@ _SETTLED_INPUT = render(
     "session_id",
     "id",
 )
-_IN_ORDER = _WAITING.order_by(Work.seq, Work.id)
-_PENDING = render(_IN_ORDER, "session_id")
-_PENDING_OF = render(
-    _IN_ORDER.where(Work.delivery == slot("delivery")), "session_id", "delivery"
+_IN_ORDER = _WAITING.order_by(Work.seq, Work.id).limit(slot("limit"))
+_PENDING = render(_IN_ORDER, "session_id", "limit")
+_PENDING_STEERS = render(
+    _IN_ORDER.where(Work.delivery == SQL("'steer'")), "session_id", "limit"
 )
-_PUT_WAITING = upsert(Work, "aggregate", "what", "id")
+_QUEUED = render(
+    _IN_ORDER.where(Work.delivery == SQL("'queue'")), "session_id", "limit"
+)
+_ANY_PENDING = render(
+    _WAITING.where(Work.seq > slot("after")).limit(SQL("1")), "session_id", "after"
+)
+_PUT_WAITING = upsert(Work, "aggregate", "what", "delivery", "id")
 _END_WAITING = render(
     Work.delete().where(
         Work.aggregate == slot("aggregate"),
         Work.what == SQL(f"'{INPUT}'"),
+        _DELIVERED,
         Work.id == slot("id"),
     ),
     "aggregate",
     "id",
 )
+_END_OTHERWISE = render(
+    Work.delete().where(
+        Work.aggregate == slot("aggregate"),
+        Work.what == SQL(f"'{INPUT}'"),
+        Work.delivery == slot("delivery"),
+        Work.id == slot("id"),
+    ),
+    "aggregate",
+    "delivery",
+    "id",
+)
+_PENDINGS = {None: _PENDING, "steer": _PENDING_STEERS, "queue": _QUEUED}
 _PUT_INPUT = upsert(Input, "aggregate", "id")
 
 _ADMISSION = render(
@@ -71,7 +97,7 @@ _MEND_ADMISSION = replacement(Admission)
 
 
 def _waiting(session_id: str, row: Row) -> InputRow:
-    _, id, seq, delivery, created, key = row
+    _, delivery, id, seq, created, key = row
     return InputRow(session_id, id, seq, delivery, "pending", None, created, key)
 
 
@@ -84,19 +110,27 @@ class InboxReads(EventReads):
         if found is not None:
             return _waiting(session_id, found)
         found = self.checked("input", session_id, _SETTLED_INPUT, key)
-        return InputRow(session_id, *found) if found else None
+        if found is not None:
+            return InputRow(session_id, *found)
+        found = self.checked("work", session_id, _HIDDEN_INPUT, key)
+        return None if found is None else _waiting(session_id, found)
 
     def pending_inputs(
-        self, session_id: str, delivery: Delivery | None = None
+        self,
+        session_id: str,
+        delivery: Delivery | None = None,
+        limit: int | None = None,
     ) -> Sequence[InputRow]:
-        found = (
-            self.all_checked("work", session_id, _PENDING, (session_id,))
-            if delivery is None
-            else self.all_checked(
-                "work", session_id, _PENDING_OF, (session_id, delivery)
-            )
+        most = MAX_INTEGER if limit is None else bounded(limit)
+        found = self.all_checked(
+            "work", session_id, _PENDINGS[delivery], (session_id, max(0, most))
         )
         return [_waiting(session_id, row) for row in found]
+
+    def has_pending_input(self, session_id: str, after: int = -1) -> bool:
+        values = (session_id, bounded(after))
+        # A row that is damaged, and so is never due, must not wait for ever.
+        return self.checked("work", session_id, _ANY_PENDING, values) is not None
 
     def admission(self, session_id: str, key: str) -> AdmissionRow | None:
         found = self.checked("admission", session_id, _ADMISSION, (session_id, key))
@@ -109,7 +143,9 @@ class InboxWrites(EventWrites, InboxReads):
     def put_input(self, row: InputRow) -> None:
         aggregate = self.aggregate(row.session_id)
         if row.state == "pending":
-            waiting = (INPUT, row.id, row.seq, row.delivery, row.created, row.key)
+            waiting = (INPUT, row.delivery, row.id, row.seq, row.created, row.key)
+            before = "queue" if row.delivery == "steer" else "steer"
+            self.write(_END_OTHERWISE, (aggregate, before, row.id))
             values = summed(row.session_id, *waiting)
             self.write(_PUT_WAITING, (aggregate, *values))
             return

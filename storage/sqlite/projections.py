@@ -335,7 +335,7 @@ class ProjectionWrites(EventWrites, ProjectionReads):
         if self.write(_CHANGE_SESSION, (*sums[1:], aggregate, directory)).rowcount == 0:
             self.write(_PUT_SESSION, (aggregate, *sums))
         if row.status == "running":
-            begun = summed(row.id, EXECUTION, "", -1, "", 0, None)
+            begun = summed(row.id, EXECUTION, "", "", -1, 0, None)
             self.write(_BEGIN_WORK, (aggregate, *begun))
         else:
             self.write(_END_WORK, (aggregate,))

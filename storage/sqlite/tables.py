@@ -16,6 +16,7 @@ Every row that nothing else vouches for ends with a checksum, see ``checks``.
 from typing import Any, cast
 
 from peewee import (
+    SQL,
     AutoField,
     BlobField,
     CompositeKey,
@@ -148,6 +149,7 @@ class Session(Table):
     outcome = TextField(null=True)
     reason_code = TextField(null=True)
     reason_message = TextField(null=True)
+    ended_seq = IntegerField()
     steps = IntegerField()
     input_tokens = IntegerField()
     output_tokens = IntegerField()
@@ -168,16 +170,30 @@ class Work(Table):
     aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
     what = TextField()
     """``input`` or ``execution``; only an input has the rest."""
+    delivery = TextField()
     id = TextField()
     seq = IntegerField()
-    delivery = TextField()
     created = IntegerField()
     key = TextField(null=True)
     checksum = IntegerField()
 
     class Meta:
-        primary_key = CompositeKey("aggregate", "what", "id")
+        # What is delivered otherwise is not read: many may be queued, and each steer
+        # is looked for at every boundary.
+        primary_key = CompositeKey("aggregate", "what", "delivery", "id")
         without_rowid = True
+
+
+# Only of what is queued, so that who is not in a queue pays nothing for it.
+Work.add_index(
+    Work.index(
+        Work.aggregate,
+        Work.seq,
+        Work.id,
+        where=Work.delivery == SQL("'queue'"),
+        name="work_queued",
+    )
+)
 
 
 class Input(Table):

@@ -844,12 +844,47 @@ class ProjectionContract(StoreCase):
                 reader.pending_inputs("a"),
                 reader.pending_inputs("a", "steer"),
                 reader.pending_inputs("a", "queue"),
+                reader.pending_inputs("a", limit=2),
+                reader.pending_inputs("a", "steer", 1),
+                reader.pending_inputs("a", "queue", 0),
             )
             return [[row.seq for row in rows] for rows in found]
 
+        def any_left(reader: Reader) -> list[bool]:
+            return [
+                reader.has_pending_input("a"),
+                reader.has_pending_input("a", after=8),
+                reader.has_pending_input("a", after=9),
+                reader.has_pending_input("c"),
+            ]
+
         async with self.open_store() as store:
             await store.transact(work)
-            assert await store.read(look) == [[3, 4, 9], [4, 9], [3]]
+            assert await store.read(look) == [[3, 4, 9], [4, 9], [3], [3, 4], [4], []]
+            assert await store.read(any_left) == [True, True, False, False]
+
+    async def test_an_input_that_is_delivered_otherwise_waits_once(self) -> None:
+        def work(transaction: Transaction) -> None:
+            transaction.put_input(input_row("a", 3, delivery="queue"))
+            transaction.put_input(input_row("a", 4, delivery="queue"))
+            transaction.put_input(input_row("a", 3, delivery="steer"))
+
+        def look(reader: Reader) -> list[list[int]]:
+            found = (
+                reader.pending_inputs("a"),
+                reader.pending_inputs("a", "steer"),
+                reader.pending_inputs("a", "queue"),
+            )
+            return [[row.seq for row in rows] for rows in found]
+
+        def end(transaction: Transaction) -> None:
+            transaction.put_input(input_row("a", 3, state="promoted"))
+
+        async with self.open_store() as store:
+            await store.transact(work)
+            assert await store.read(look) == [[3, 4], [3], [4]]
+            await store.transact(end)
+            assert await store.read(look) == [[4], [], [4]]
 
     async def test_messages_are_paged_in_both_directions(self) -> None:
         def work(transaction: Transaction) -> None:

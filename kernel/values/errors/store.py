@@ -1,5 +1,7 @@
 """Errors of the store and its medium."""
 
+from typing import ClassVar
+
 from .base import DovetailError
 
 
@@ -7,6 +9,9 @@ class StoreError(DovetailError):
     """The store could not do it. What was confirmed before stays confirmed."""
 
     code = "store.failed"
+
+    may_pass: ClassVar[bool] = True
+    """Whether it may be over by itself: what was accepted is tried again then."""
 
     def __init__(self, where: str, problem: str) -> None:
         super().__init__(f"store {where}: {problem}")
@@ -18,6 +23,7 @@ class StoreUnknownError(StoreError):
     """No plugin opens stores of this kind of URL."""
 
     code = "store.unknown_url"
+    may_pass = False
 
 
 class StoreLockedError(StoreError):
@@ -46,24 +52,28 @@ class StoreDamagedError(StoreError):
     """The file is damaged: what it holds cannot be read as a database."""
 
     code = "store.damaged"
+    may_pass = False
 
 
 class StoreForeignError(StoreError):
     """The file is a database of another program; it was not touched."""
 
     code = "store.foreign"
+    may_pass = False
 
 
 class StoreNewerError(StoreError):
     """A newer release wrote this file; this one would not understand it."""
 
     code = "store.newer"
+    may_pass = False
 
 
 class StoreMigrationError(StoreError):
     """A migration failed and the file is as it was. ``step`` names it."""
 
     code = "store.migration_failed"
+    may_pass = False
 
     def __init__(self, where: str, step: str, problem: str) -> None:
         super().__init__(where, f"migration {step} failed and was undone: {problem}")
@@ -74,6 +84,7 @@ class StoreClosedError(StoreError):
     """The store was closed."""
 
     code = "store.closed"
+    may_pass = False
 
     def __init__(self, where: str) -> None:
         super().__init__(where, "closed")

@@ -84,6 +84,7 @@ STATEMENTS = (
         "outcome" TEXT,
         "reason_code" TEXT,
         "reason_message" TEXT,
+        "ended_seq" INTEGER NOT NULL,
         "steps" INTEGER NOT NULL,
         "input_tokens" INTEGER NOT NULL,
         "output_tokens" INTEGER NOT NULL,
@@ -100,15 +101,19 @@ STATEMENTS = (
     CREATE TABLE "work" (
         "aggregate" INTEGER NOT NULL,
         "what" TEXT NOT NULL,
+        "delivery" TEXT NOT NULL,
         "id" TEXT NOT NULL,
         "seq" INTEGER NOT NULL,
-        "delivery" TEXT NOT NULL,
         "created" INTEGER NOT NULL,
         "key" TEXT,
         "checksum" INTEGER NOT NULL,
-        PRIMARY KEY ("aggregate", "what", "id"),
+        PRIMARY KEY ("aggregate", "what", "delivery", "id"),
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
     ) WITHOUT ROWID
+    """,
+    """
+    CREATE INDEX "work_queued" ON "work" ("aggregate", "seq", "id")
+    WHERE ("delivery" = 'queue')
     """,
     """
     CREATE TABLE "input" (
