@@ -30,6 +30,7 @@ from .context.registry import (
 from .contracts import (
     Action as Action,
     AgentProfile as AgentProfile,
+    BlockingToolContext as BlockingToolContext,
     CallNotice as CallNotice,
     Command as Command,
     ContextSource as ContextSource,
@@ -203,6 +204,7 @@ from .values.errors import (
     StoreNewerError as StoreNewerError,
     StoreReadOnlyError as StoreReadOnlyError,
     StoreUnknownError as StoreUnknownError,
+    ToolCancelledError as ToolCancelledError,
     ToolDefinitionError as ToolDefinitionError,
     ToolError as ToolError,
     ToolFailure as ToolFailure,

@@ -31,6 +31,7 @@ from .providers import (
     ProviderRoute as ProviderRoute,
 )
 from .tools import (
+    BlockingToolContext as BlockingToolContext,
     CallNotice as CallNotice,
     Tool as Tool,
     ToolContext as ToolContext,

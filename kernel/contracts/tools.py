@@ -141,14 +141,75 @@ class ToolContext(Protocol):
         ...
 
 
+class BlockingToolContext(Protocol):
+    """What one execution of one call may use from a thread: see ``ToolContext``.
+
+    For tools that are plain functions. What is awaited there waits here, in the thread
+    of the call or in another one that it started. Once the call was cancelled,
+    everything here that does something raises ToolCancelledError.
+    """
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the call was interrupted. Its thread cannot be ended from outside:
+        one that works for long looks at this, and returns."""
+        ...
+
+    @property
+    def session_id(self) -> SessionId: ...
+
+    @property
+    def agent(self) -> str: ...
+
+    @property
+    def message_id(self) -> MessageId: ...
+
+    @property
+    def call_id(self) -> str: ...
+
+    @property
+    def effect_token(self) -> str: ...
+
+    @property
+    def location(self) -> Location: ...
+
+    @property
+    def processes(self) -> Sequence[ProcessMark]: ...
+
+    def ask(
+        self,
+        action: str,
+        resources: Sequence[str],
+        *,
+        save: Sequence[str] = (),
+        folder: str | None = None,
+        metadata: Mapping[str, Json] | None = None,
+        begun: bool | None = None,
+    ) -> None: ...
+
+    def allowing(self, action: str) -> Callable[[str], bool]: ...
+
+    def skill(self, name: str) -> "Skill": ...
+
+    def managed(self, key: str, offset: int = 1, limit: int = 2_000) -> ManagedPage: ...
+
+    def saw(self, path: str, digest: str | None) -> None: ...
+
+    def spawns(self, process: ProcessMark) -> None: ...
+
+    def progress(self, text: str) -> None: ...
+
+
 @frozen(eq=False)
 class Tool(Generic[I, O]):
     """A named capability that a model can call.
 
     ``execute(input, context)`` gets the input decoded and checked, and returns a value
-    of the output type. Raise ``ToolFailure`` for an expected failure that the model
-    should read; any other exception is recorded for the operator, and the model is
-    only told that the tool broke. Cancellation is never a result: let it pass.
+    of the output type. It is ``async def``, or ``def``: then it runs in a thread of its
+    own, with a context that waits, and may block; so may ``check`` and ``clear``. Raise
+    ``ToolFailure`` for an expected failure that the model should read; any other
+    exception is recorded for the operator, and the model is only told that the tool
+    broke. Cancellation is never a result: let it pass.
     """
 
     name: str
@@ -158,7 +219,9 @@ class Tool(Generic[I, O]):
     input: type[I]
     """An attrs class. Its fields become the JSON Schema; ``field(metadata=
     {"description": ...})`` describes one."""
-    execute: Callable[[I, ToolContext], Awaitable[O]]
+    execute: (
+        Callable[[I, ToolContext], Awaitable[O]] | Callable[[I, BlockingToolContext], O]
+    )
     """Does it. What it returns is the result; how it may end otherwise is on the page
     about tools."""
     output: type[O] = str  # type: ignore[assignment]
@@ -172,12 +235,20 @@ class Tool(Generic[I, O]):
     """What the model is shown. None: a text as it is, anything else as JSON."""
     bound: Literal["middle", "end"] = "middle"
     """Which part of an over-long output is cut."""
-    check: Callable[[I, ToolContext], Awaitable[O | None]] | None = None
+    check: (
+        Callable[[I, ToolContext], Awaitable[O | None]]
+        | Callable[[I, BlockingToolContext], O | None]
+        | None
+    ) = None
     """For ``reconcilable`` tools, and required of them: asks the outside world whether
     the effect of a call whose outcome is unknown took place. Returns the output when
     it did and None when it did not; raising means that it cannot be told, and the call
     is not repeated. It must have no effect itself."""
-    clear: Callable[[I, ToolContext], Awaitable[str | None]] | None = None
+    clear: (
+        Callable[[I, ToolContext], Awaitable[str | None]]
+        | Callable[[I, BlockingToolContext], str | None]
+        | None
+    ) = None
     """For tools that start what can outlive this process. Called for a call whose
     outcome is unknown, before it is settled, asked about or run again: ends what the
     call left running, and returns a sentence for the model about what it found, or

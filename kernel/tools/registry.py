@@ -5,12 +5,12 @@ of permissions, sessions or execution: ``settlement`` runs what is kept here.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, get_args
 
 from attrs import field, frozen
 
-from ..contracts import Action, Tool
+from ..contracts import Action, Tool, ToolContext
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.codec import clean_text
 from ..values.errors import ToolDefinitionError
@@ -18,6 +18,9 @@ from ..values.shapes import is_attrs
 from ..values.tool import TOOL_NAME, EffectClass, Json, ToolDefinition
 from .meaning import meant_tool
 from .schema import input_decoder, input_schema
+from .threads import ToolThreads
+
+Awaited = Callable[[Any, ToolContext], Awaitable[Any]]
 
 
 @frozen(eq=False)
@@ -30,6 +33,12 @@ class RegisteredTool:
     """Makes arguments an instance of the input type; raises UndecodableError."""
     check: Callable[[Json], Any]
     """Proves that encoded output fits the output type; raises UndecodableError."""
+    threads: ToolThreads
+    """Where what is no coroutine of it runs."""
+
+    def awaited(self, function: Callable[[Any, Any], Any]) -> Awaited:
+        """Return a function of the tool as one to be awaited."""
+        return self.threads.awaited(self.tool.name, function)
 
 
 @frozen(eq=False)
@@ -72,6 +81,8 @@ class ToolRegistry:
         self._registrations = (
             Registrations[RegisteredTool]() if registrations is None else registrations
         )
+        # By plugin.
+        self._threads: dict[str, ToolThreads] = {}
         # By the names asked for: the generation it was taken in, and the snapshot.
         self._taken: dict[tuple[str, ...] | None, tuple[int, AdvertisedTools]] = {}
 
@@ -86,7 +97,8 @@ class ToolRegistry:
             ToolDefinitionError: its name, its description, one of its types or one of
                 its settings cannot be used. Nothing was registered.
         """
-        registered = compiled(tool)
+        threads = self._threads.setdefault(owner, ToolThreads(owner))
+        registered = compiled(tool, threads)
         return self._registrations.add(owner, tool.name, registered, rank)
 
     def actions(self) -> dict[str, Action]:
@@ -141,7 +153,9 @@ class ToolRegistry:
         return AdvertisedTools(definitions, entries)
 
 
-def compiled(tool: Tool[Any, Any]) -> RegisteredTool:
+def compiled(
+    tool: Tool[Any, Any], threads: ToolThreads | None = None
+) -> RegisteredTool:
     """Return a tool with its schema and decoders, checked.
 
     Raises:
@@ -171,8 +185,8 @@ def compiled(tool: Tool[Any, Any]) -> RegisteredTool:
         isinstance(asks, list | tuple) and all(isinstance(one, Action) for one in asks)
     ):
         raise ToolDefinitionError(name, "asks must be a list of Action")
-    if not callable(tool.execute) or inspect.isgeneratorfunction(tool.execute):
-        raise ToolDefinitionError(name, "execute must be an async function")
+    if not callable(tool.execute) or _is_generator(tool.execute):
+        raise ToolDefinitionError(name, "execute must be a function, async or not")
     if tool.effect == "reconcilable" and tool.check is None:
         raise ToolDefinitionError(
             name, "a reconcilable tool needs a check that tells what became of a call"
@@ -182,13 +196,13 @@ def compiled(tool: Tool[Any, Any]) -> RegisteredTool:
             name, f"only a reconcilable tool is asked by check; this is {tool.effect}"
         )
     if tool.check is not None and (
-        not callable(tool.check) or inspect.isgeneratorfunction(tool.check)
+        not callable(tool.check) or _is_generator(tool.check)
     ):
-        raise ToolDefinitionError(name, "check must be an async function")
+        raise ToolDefinitionError(name, "check must be a function, async or not")
     if tool.clear is not None and (
-        not callable(tool.clear) or inspect.isgeneratorfunction(tool.clear)
+        not callable(tool.clear) or _is_generator(tool.clear)
     ):
-        raise ToolDefinitionError(name, "clear must be an async function")
+        raise ToolDefinitionError(name, "clear must be a function, async or not")
     if tool.render is not None and (
         not callable(tool.render) or inspect.iscoroutinefunction(tool.render)
     ):
@@ -204,7 +218,12 @@ def compiled(tool: Tool[Any, Any]) -> RegisteredTool:
         ToolDefinition(name, words, schema),
         input_decoder(tool.input),
         _any if tool.output is str else input_decoder(tool.output),
+        ToolThreads("") if threads is None else threads,
     )
+
+
+def _is_generator(function: object) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _any(data: Json) -> None:

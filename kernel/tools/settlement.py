@@ -119,7 +119,8 @@ class Runnable:
         try:
             with contained(_guest(self._entry)):
                 with self._entry.busy():
-                    output = await registered.tool.execute(self.input, context)
+                    execute = registered.awaited(registered.tool.execute)
+                    output = await execute(self.input, context)
                 return _shown(registered, output, self._limits)
         except Exception as error:  # the boundary of tool execution
             return _told(self.call.tool, error, self._limits)
@@ -139,7 +140,7 @@ class Runnable:
         try:
             with contained(_guest(self._entry)):
                 with self._entry.busy():
-                    output = await ask(self.input, context)
+                    output = await registered.awaited(ask)(self.input, context)
                 if output is None:
                     return None
                 return _shown(registered, output, self._limits)
@@ -157,8 +158,8 @@ class Runnable:
         if clear is None or not self._entry.active:
             return None
         try:
-            with contained(), self._entry.busy():
-                found = await clear(self.input, context)
+            with contained(_guest(self._entry)), self._entry.busy():
+                found = await registered.awaited(clear)(self.input, context)
             return None if found is None else clean_text(found)
         except Exception as error:  # the boundary of tool execution
             raise ToolError(f"{self.call.tool} cannot tell what it left") from error

@@ -158,9 +158,9 @@ class Unshowable:
         ({"output": Unshowable}, "Unshowable.it"),
         ({"effect": "harmless"}, "effect must be one of"),
         ({"bound": "start"}, "bound must be one of"),
-        ({"execute": "done"}, "async function"),
+        ({"execute": "done"}, "a function, async or not"),
         ({"effect": "reconcilable"}, "needs a check"),
-        ({"effect": "reconcilable", "check": "done"}, "check must be an async"),
+        ({"effect": "reconcilable", "check": "done"}, "check must be a function"),
         *(
             ({"effect": effect, "check": execute}, "only a reconcilable tool")
             for effect in ("pure", "idempotent", "unsafe")

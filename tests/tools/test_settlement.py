@@ -1,6 +1,7 @@
 """Settlement: one call, one outcome, and nothing guessed on the way."""
 
 import base64
+import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -369,16 +370,30 @@ async def test_cancellation_passes_through_and_is_no_outcome() -> None:
 
 
 @pytest.mark.law("tools.5")
-async def test_ctrl_c_passes_through() -> None:
+async def test_a_persons_ctrl_c_passes_through() -> None:
     """Run by hand: neither event loop lets it through unchanged."""
-    error = KeyboardInterrupt()
-    plan = prepare(call(), offering(Recorder(error)))
+
+    async def interrupted(input: object, context: object) -> str:
+        default = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            signal.signal(signal.SIGINT, default)
+        return "unreachable"
+
+    plan = prepare(call(), offering(interrupted))
     assert isinstance(plan, Runnable)
 
-    with pytest.raises(KeyboardInterrupt) as caught:
+    with pytest.raises(KeyboardInterrupt):
         plan.run(CONTEXT).send(None)
 
-    assert caught.value is error
+
+@pytest.mark.law("plugins.8")
+async def test_one_that_the_tool_raises_itself_is_its_defect() -> None:
+    settled = await settle(call(), offering(Recorder(KeyboardInterrupt())), CONTEXT)
+
+    assert isinstance(settled, Failed)
+    assert settled.failure.message.endswith("broke (KeyboardInterrupt)")
 
 
 @pytest.mark.law("tools.5")

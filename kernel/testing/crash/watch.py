@@ -14,6 +14,7 @@ from attrs import evolve
 from ...contracts import Provider, ProviderRoute, Tool, ToolContext
 from ...plugins.set import PluginSet
 from ...ports import EventRecord, Reader, Store, Transaction
+from ...tools.threads import ToolThreads
 from ...values.messages import AssistantMessage
 from ...values.request import ModelEvent, ModelRequest
 from .points import FaultPoints
@@ -165,6 +166,7 @@ class _WatchedRows:
 def _tool(tool: Any, points: FaultPoints, world: CrashWorld) -> Any:
     if not isinstance(tool, Tool):
         return tool  # the registry says what is wrong with it
+    threads = ToolThreads("watched")
 
     async def execute(input: Any, context: ToolContext) -> Any:
         name = f"tool {tool.name}"
@@ -172,7 +174,7 @@ def _tool(tool: Any, points: FaultPoints, world: CrashWorld) -> Any:
         with points.around(name):
             world.entered(tool.name, tool.effect, context)
             await points.arrive(name)
-            return await tool.execute(input, watched)
+            return await threads.awaited(tool.name, tool.execute)(input, watched)
 
     check = tool.check
     if check is None:
@@ -180,7 +182,7 @@ def _tool(tool: Any, points: FaultPoints, world: CrashWorld) -> Any:
 
     async def asked(input: Any, context: ToolContext) -> Any:
         with points.around(f"check {tool.name}"):
-            return await check(input, context)
+            return await threads.awaited(tool.name, check)(input, context)
 
     return evolve(tool, execute=execute, check=asked)
 

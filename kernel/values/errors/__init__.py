@@ -46,6 +46,7 @@
     |   +-- ToolFailure              tool.failed
     |   +-- ToolUnknownError         tool.unknown
     |   +-- ToolStaleError           tool.stale
+    |   +-- ToolCancelledError       tool.cancelled
     |   +-- ToolInputError           tool.input_invalid
     |   +-- ToolOutputError          tool.output_invalid
     |   +-- ToolDefinitionError      tool.definition_invalid
@@ -158,6 +159,7 @@ from .store import (
     StoreUnknownError as StoreUnknownError,
 )
 from .tools import (
+    ToolCancelledError as ToolCancelledError,
     ToolDefinitionError as ToolDefinitionError,
     ToolError as ToolError,
     ToolFailure as ToolFailure,

@@ -41,6 +41,20 @@ class ToolStaleError(ToolError):
         self.name = name
 
 
+class ToolCancelledError(ToolError):
+    """The call was interrupted, and its thread still goes on: end it soon.
+
+    Raised in the thread of a synchronous tool by what it asks of its context. What the
+    call returns by then, or raises, is dropped.
+    """
+
+    code = "tool.cancelled"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the call of tool {name!r} was interrupted")
+        self.name = name
+
+
 class ToolInputError(ToolError):
     """The arguments do not fit the tool's input type; the executor never ran."""
 
