@@ -91,6 +91,10 @@ class LocationServices:
     providers: Registrations[Provider]
     plugin_rules: Registrations[Rule]
     ground: Ground
+    _rules: dict[str, tuple[tuple[int, ...], tuple[Rule, ...]]] = field(
+        factory=dict, init=False
+    )
+    """By agent, and by the generations of what they were made of."""
     _meant: dict[Rule, tuple[Rule, ...]] = field(factory=dict, init=False)
     _meant_in: int = field(default=-1, init=False)
     """The generation of the tools that these are for."""
@@ -100,7 +104,16 @@ class LocationServices:
         configuration's. The last that matches wins, so that what a plugin allows is
         a default; what it forbids is in ``forbidding``. With each stands what else it
         means here."""
-        return tuple(self._here(self._written(agent)))
+        generation = (
+            self.tools.generation,
+            self.agents.generation,
+            self.plugin_rules.generation,
+        )
+        known = self._rules.get(agent)
+        if known is None or known[0] != generation:
+            found = tuple(self._here(self._written(agent)))
+            known = self._rules[agent] = generation, found
+        return known[1]
 
     def _written(self, agent: str) -> Sequence[Rule]:
         profile = self.agents.get(agent)
