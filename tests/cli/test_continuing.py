@@ -5,11 +5,21 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Literal
 
 import anyio
 import pytest
-from dovetail.kernel import RequestAsked, Session, StepStarted, open_runtime
+from attrs import evolve
+from dovetail.kernel import (
+    RequestAsked,
+    Session,
+    StepStarted,
+    ToolSpawned,
+    open_runtime,
+)
+from dovetail.kernel.ports import Transaction
+from dovetail.storage.sqlite.store import open_sqlite
 from support.bounds import HANG
 from support.commands import MODEL, Home, calling, saying, text
 from support.replay import Answer, Replay, Request, serve, sse
@@ -30,10 +40,12 @@ class Held:
         self._begun = os.open(self._folder / "begun", os.O_RDWR | os.O_NONBLOCK)
         self._hold = os.open(self._folder / "hold", os.O_RDWR | os.O_NONBLOCK)
 
-    async def begun(self, *_: object) -> None:
-        """Return once the command has had its effect."""
+    async def begun(self, session: Session | None = None) -> None:
+        """Return once the command has had its effect, and the session knows of it."""
         await anyio.wait_readable(self._begun)
         assert os.read(self._begun, 1) == b"\n"
+        if session is not None:
+            await seen(session, ToolSpawned)
 
     def close(self) -> None:
         """Let the command end, whoever its parent is by now."""
@@ -62,7 +74,7 @@ async def lost(
     """Leave a session as a process leaves it that is killed at a certain moment.
 
     The database is copied at that moment, which is what a killed process leaves. The
-    session's id is given; its lease is over soon.
+    session's id is given.
     """
     elsewhere = home.path / "elsewhere.db"
     # What is installed comes with the environment of the one who asks.
@@ -84,9 +96,19 @@ async def lost(
             source.backup(target)
         source.close()
         target.close()
+        async with open_sqlite(home.path / "sessions.db") as store:
+            await store.transact(partial(_end_process, session.id))
         await session.interrupt()
         await session.wait()
     yield session.id
+
+
+def _end_process(session_id: str, rows: Transaction) -> None:
+    """Let the process that held a session have ended, which is this one: another
+    process was given its number later."""
+    lease = rows.lease(session_id)
+    assert lease is not None
+    rows.put_lease(evolve(lease, process=f"{lease.process}0"))
 
 
 def held_call() -> Answer:
