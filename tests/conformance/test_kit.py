@@ -22,6 +22,7 @@ from dovetail.kernel.testing.conformance import (
     check,
 )
 from dovetail.kernel.testing.conformance.suite import Bench, Checks, Suite
+from support.bounds import HANG
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS: tuple[type[Suite], ...] = (
@@ -188,19 +189,19 @@ class Breaking:
         raise ZeroDivisionError("so much for that")
 
 
-def hanging(plugin: object) -> type[ToolConformance]:
+def hanging(plugin: object, patience: float) -> type[ToolConformance]:
     given = {"plugin": plugin, "tool": "hang", "examples": (ToolExample(),)}
-    return type("Suite", (ToolConformance,), {**given, "patience": 0.2})
+    return type("Suite", (ToolConformance,), {**given, "patience": patience})
 
 
 def test_a_plugin_that_never_comes_back_is_reported() -> None:
-    report = check(hanging(Hanging()), backend="trio")
+    report = check(hanging(Hanging(), 0.2), backend="trio")
     assert "tool.output" in report.codes
     assert "did not come back within 0.2 s" in str(report.findings[0])
 
 
 def test_a_plugin_whose_hook_breaks_is_reported_once_with_its_error() -> None:
-    report = check(hanging(Breaking()), backend="asyncio")
+    report = check(hanging(Breaking(), HANG), backend="asyncio")
     (found,) = report.findings
     assert found.code == "tool.definition"
     assert "so much for that" in found.problem
