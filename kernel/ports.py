@@ -64,6 +64,12 @@ StoredFact = tuple[int, str, int, int, bytes, str | None]
 be believed, as in ``EventRecord.problem``."""
 
 
+def took(imported: Sequence[tuple[int, int]], seq: int) -> bool:
+    """Return whether an event is in none of the runs of those that came from another
+    store."""
+    return not any(first <= seq <= last for first, last in imported)
+
+
 @frozen
 class Head:
     """Where a session's log ends."""
@@ -72,6 +78,13 @@ class Head:
     hash: bytes
     owner: str | None = None
     """Who may replay into this log; None for a log that is written here."""
+    imported: tuple[tuple[int, int], ...] = ()
+    """Which events came from another store: from the first to the last of each run.
+    What they say is data; it decides nothing here (law access.8)."""
+
+    def took(self, seq: int) -> bool:
+        """Return whether an event was made in this store."""
+        return took(self.imported, seq)
 
 
 @frozen
@@ -398,6 +411,12 @@ class Transaction(Reader, Protocol):
         """Record who may replay into this session's log."""
         ...
 
+    def set_imported(
+        self, session_id: str, imported: Sequence[tuple[int, int]]
+    ) -> None:
+        """Record which events of a log came from another store."""
+        ...
+
     def remove_data(self, records: Sequence[EventRecord]) -> int:
         """Write the ``data`` and ``digest`` of stored events, and let go of the large
         values that they held; nothing else of them changes.
@@ -410,8 +429,9 @@ class Transaction(Reader, Protocol):
     def mend_head(self, session_id: str, seq: int, hash: bytes) -> None:
         """Say anew where a log ends, whatever is stored of that, which may be damaged.
 
-        Who may replay into it stays as far as it can be read. The lease is given up,
-        with a fence that is higher than the last one.
+        Who may replay into it and what was imported stay as far as that can be read;
+        else, all of it counts as imported. The lease is given up, with a fence that is
+        higher than the last one.
         """
         ...
 

@@ -57,7 +57,8 @@ class Moved:
     """One fact that is not as it was at the trusted position."""
 
     code: str
-    """Such as ``tool.changed``, ``rules.changed``, ``file.changed``."""
+    """Such as ``tool.changed``, ``rules.changed``, ``file.changed``; ``log.imported``
+    where what was left was left in another store."""
     what: str
     """The name of the thing: a tool, a path, a key, a plugin."""
     before: str | None = None
@@ -157,6 +158,7 @@ async def report_of(
         withdrawn=tuple(left.withdrawn),
         calls=tuple(_calls(history)),
         moved=(
+            *([Moved("log.imported", session_id)] if left.imported else ()),
             *(await _facts_moved(log, services, history)),
             *(await _context_moved(services, history)),
             *(await to_thread.run_sync(lambda: list(_files_moved(history)))),

@@ -64,6 +64,11 @@ def output_of(
             and event.message_id == message_id
             and event.call_id == call_id
         ):
+            head = rows.head(session_id)
+            if event.managed is not None and head and not head.took(event.seq):
+                raise OutputNotFoundError(
+                    call_id, "it is kept in the store that the session came from"
+                )
             if event.managed is None:
                 raise OutputNotFoundError(
                     call_id, "nothing else is kept than what the message holds"

@@ -102,7 +102,7 @@ class Runner:
         self._idle: OrderedDict[str, History] = OrderedDict()
         """Of sessions that do not run: the History of one that runs is its own."""
         self._running: dict[str, tuple[Execution, DrainControl]] = {}
-        self._end_observing = log.observe(self._observe)
+        self._end_observing = log.observe(self._observe, foreign=False)
         self.silence = Silence(log.clock)
         """What listens to the streams of all sessions; its ``watch`` must run."""
         self._keeper = Keeper(

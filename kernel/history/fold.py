@@ -15,7 +15,7 @@ from attrs import evolve
 from ..context.algebra import told
 from ..log.patience import Readable
 from ..log.reading import PAGE, event_at, events_between, readable
-from ..ports import MessageRow, Reader
+from ..ports import MessageRow, Reader, took
 from ..values import events as e
 from ..values.errors import CONTINUATION_UNACCEPTED, EventDamagedError, EventGapError
 from ..values.messages import (
@@ -197,6 +197,8 @@ class Left:
         """The sequence number of its beginning."""
         self.trusted = -1
         """The last event before anything that was only said about it."""
+        self.imported = False
+        """Whether that was made in another store."""
         self.promoted: list[str] = []
         self.withdrawn: list[str] = []
         self.reported: str | None = None
@@ -204,14 +206,16 @@ class Left:
         self.attempts = 0
         """How often it was continued by itself since a Step last ended."""
 
-    def apply(self, event: e.Event) -> None:
-        """Take in one event."""
+    def apply(self, event: e.Event, *, here: bool) -> None:
+        """Take in one event; ``here`` says whether it was made in this store."""
         if isinstance(event, e.ContinuationReported):
-            self.reported = event.digest
+            self.reported = event.digest if here else None
             return
         if isinstance(event, e.ContinuationAccepted):
-            self.unaccepted = False
-            self.attempts = event.attempt
+            # Who accepted it elsewhere did not accept it here.
+            if here:
+                self.unaccepted = False
+                self.attempts = event.attempt
             return
         if isinstance(event, e.ExecutionEnded):
             self.running = False
@@ -223,6 +227,7 @@ class Left:
                 return
         elif isinstance(event, e.ExecutionStarted):
             self.owner, self.running, self.since = event.owner, True, event.seq
+            self.unaccepted = False
             self.promoted, self.withdrawn = [], []
         elif isinstance(event, e.PromptPromoted):
             self.promoted.append(event.input_id)
@@ -232,6 +237,7 @@ class Left:
             self.attempts = 0
         if not isinstance(event, _SAID):
             self.trusted = event.seq
+            self.imported = not here
 
 
 # What callers say about a session is no part of what its execution did.
@@ -259,6 +265,10 @@ _SAID_KINDS = frozenset(
     )
 )
 
+# What an event of another store says of this does not hold here: the model is told of
+# this machine anew, and no process of this one is anybody's who lives elsewhere.
+_ONLY_HERE = (e.EpochStarted, e.FactsRecorded, e.ToolSpawned)
+
 # From here on the events before are not what they were.
 _REWRITES = (e.SessionPruned, e.SessionRepaired)
 
@@ -269,6 +279,7 @@ class History:
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
         self._rewritten = -1
+        self._imported: tuple[tuple[int, int], ...] = ()
         """The last event that changed the ones before it, which were read since."""
         self._begin()
 
@@ -303,6 +314,7 @@ class History:
         self._prompts: dict[str, e.PromptAdmitted] = {}
         self._encoded: dict[str, list[bytes]] = {}
         self._mending = Mending()
+        self._budget_here = False
 
     def offer(self, event: e.Event) -> None:
         """Take in the next event. One that is not the next is left to be read."""
@@ -336,6 +348,7 @@ class History:
         head = rows.head(self.session_id)
         while head is not None and self.seq < head.seq:
             before = self._place
+            self._imported = head.imported
             self._take_in(events_between(rows, self.session_id, self.seq))
             self._check_moved(before)
 
@@ -352,7 +365,8 @@ class History:
         while self.seq < upto:
             before = self._place
             missing = partial(_missing, self.session_id, self.seq)
-            self._take_in(await log.read(missing))
+            self._imported, found = await log.read(missing)
+            self._take_in(found)
             self._check_moved(before)
 
     @property
@@ -369,8 +383,11 @@ class History:
             raise EventGapError(self.session_id, self.seq + 1, "it is not in the log")
 
     def _apply(self, event: e.Event) -> None:
-        self.left.apply(event)
-        if isinstance(event, e.ToolSucceeded | e.ToolFailed) and event.managed:
+        here = took(self._imported, event.seq)
+        self.left.apply(event, here=here)
+        if not here and isinstance(event, _ONLY_HERE):
+            return
+        if here and isinstance(event, e.ToolSucceeded | e.ToolFailed) and event.managed:
             self.managed.add(event.managed)
         if isinstance(event, e.PromptAdmitted):
             self._prompts[event.input_id] = event
@@ -381,7 +398,9 @@ class History:
                 raise EventDamagedError(event.session_id, event.seq, problem)
             self._settled.append(_user_message(admitted, event.seq))
             self._mending.asked()
-            if admitted.budget is not None:
+            if admitted.budget is not None and (
+                took(self._imported, admitted.seq) or self.activity.budget is None
+            ):
                 self.activity = Spent(admitted.budget)
         elif isinstance(event, e.PromptWithdrawn):
             self._prompts.pop(event.input_id, None)
@@ -389,8 +408,9 @@ class History:
             self._settled.append(_notice(event))
         elif isinstance(event, e.ContextUpdated):
             self._settled.append(_notice(event))
-            self.sources = told(self.sources, event.sources)
-            self.left_out -= event.sources.keys()
+            if here:
+                self.sources = told(self.sources, event.sources)
+                self.left_out -= event.sources.keys()
         elif isinstance(event, e.EpochStarted):
             self.baseline = event.baseline
             self.sources = dict(event.sources)
@@ -399,13 +419,13 @@ class History:
             self.facts = event
         elif isinstance(event, e.SessionCreated):
             self.wanted = (event.agent, event.model)
-            self.session.budget = event.budget
+            self._budget(event.budget, here=here)
         elif isinstance(event, e.AgentSwitched):
             self.wanted = (event.agent, self.wanted[1])
         elif isinstance(event, e.ModelSwitched):
             self.wanted = (self.wanted[0], event.model)
         elif isinstance(event, e.SessionBudgeted):
-            self.session.budget = event.budget
+            self._budget(event.budget, here=here)
         elif isinstance(event, e.StepStarted):
             self._open = _Open(event)
         elif isinstance(event, e.ExecutionStarted):
@@ -415,7 +435,7 @@ class History:
             event, "message_id", None
         ):
             self._open.apply(event)
-            if isinstance(event, e.ToolSucceeded):
+            if here and isinstance(event, e.ToolSucceeded):
                 self.files.update(event.files)
             if isinstance(event, e.StepEnded | e.StepFailed):
                 self.session.add(event)
@@ -426,6 +446,12 @@ class History:
                 self._mend(event)
         elif isinstance(event, e.ExecutionEnded):
             self._cut = self._cut and self.left.unaccepted
+
+    def _budget(self, budget: Budget | None, *, here: bool) -> None:
+        """Take a budget of the session; one from elsewhere lifts none of here."""
+        if here or not self._budget_here:
+            self.session.budget = budget
+            self._budget_here = here
 
     def _mend(self, event: e.StepEnded | e.StepFailed) -> None:
         """Leave out what the provider refused, or learn that it was right to."""
@@ -496,8 +522,12 @@ class History:
         return HistorySnapshot(self._settled, len(self._settled), self._encoded)
 
 
-def _missing(session_id: str, after: int, rows: Reader) -> list[e.Event]:
-    return list(events_between(rows, session_id, after))
+def _missing(
+    session_id: str, after: int, rows: Reader
+) -> tuple[tuple[tuple[int, int], ...], list[e.Event]]:
+    head = rows.head(session_id)
+    imported = () if head is None else head.imported
+    return imported, list(events_between(rows, session_id, after))
 
 
 class HistorySnapshot:

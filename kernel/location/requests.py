@@ -15,7 +15,7 @@ from ..access.request import WHAT as PERMISSION
 from ..log.commit import EventLog
 from ..log.reading import existing_session
 from ..ports import Reader, RequestRow
-from ..requests.asking import Requests, pending
+from ..requests.asking import Requests, is_of_here, pending
 from ..values.errors import InvalidValueError, RequestNotFoundError
 from ..values.events import PermissionReply
 from ..values.ids import MessageId, RequestId, SessionId
@@ -140,7 +140,11 @@ class RequestsHandle:
 def _the_one(
     rows: Reader, request_id: str, session_id: str | None
 ) -> tuple[RequestRow, Location]:
-    found = rows.pending_requests(id=request_id, session_id=session_id)
+    found = [
+        row
+        for row in rows.pending_requests(id=request_id, session_id=session_id)
+        if is_of_here(rows, row)
+    ]
     if not found:
         raise RequestNotFoundError(request_id)
     if len(found) > 1:

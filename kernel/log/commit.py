@@ -66,6 +66,7 @@ class _Committed(Generic[T]):
     events: tuple[Event, ...]
     moved: Mapping[str, tuple[Head, Head]]
     """Where the logs that it appended to ended before, and end now."""
+    imported: bool
 
 
 class LogTransaction:
@@ -82,6 +83,8 @@ class LogTransaction:
         self._projection = Projection(rows)
         self._failure: BaseException | None = None
         self.appended: list[Event] = []
+        self.imported = False
+        """Whether what it appended came from another store."""
 
     def session(self, session_id: str) -> SessionRow:
         """Return the session's row as it is now, within this transaction.
@@ -144,7 +147,8 @@ class LogTransaction:
     def accept(self, records: Sequence[EventRecord], events: Sequence[Event]) -> None:
         """Append records that are stamped and chained already, and project them.
 
-        ``events`` are what the records say. Whoever calls this answers for both.
+        ``events`` are what the records say. Whoever calls this answers for both, and
+        for what of it was made elsewhere (``imported``).
         """
         try:
             self.rows.append(records)
@@ -159,6 +163,15 @@ class LogTransaction:
         owner = self.head(last.session_id).owner
         self._heads[last.session_id] = Head(last.seq, last.hash, owner)
         self.appended += events
+
+    def imports(self, session_id: str, first: int, last: int) -> None:
+        """Say that these events, which were accepted, came from another store."""
+        head = self.rows.head(session_id)
+        known = list(head.imported) if head is not None else []
+        if known and known[-1][1] == first - 1:
+            first = known.pop()[0]
+        self.rows.set_imported(session_id, (*known, (first, last)))
+        self.imported = True
 
     def head(self, session_id: str) -> Head:
         """Return where the session's log ends by now; at -1 when there is none."""
@@ -209,7 +222,7 @@ class EventLog:
         self._bells: dict[str | None, WeakSet[Bell]] = {}
         # Whose bells were collected, by whatever thread collected them.
         self._dropped: deque[str | None] = deque()
-        self._observers: list[Callable[[Event], None]] = []
+        self._observers: list[tuple[Callable[[Event], None], bool]] = []
         self._end_watch: Callable[[], None] | None = None
         # Up to where logs are known to be sound.
         self._sound: OrderedDict[str, Head] = OrderedDict()
@@ -307,7 +320,7 @@ class EventLog:
             tx = LogTransaction(rows, self.clock, self.lookout)
             result = decide(tx)
             tx.finish()
-            return _Committed(result, tuple(tx.appended), tx.moved)
+            return _Committed(result, tuple(tx.appended), tx.moved, tx.imported)
 
         done = await self._mended(lambda: self.store.transact(work, self._tell))
         return done.result
@@ -343,7 +356,9 @@ class EventLog:
             self._ring(None)
         for event in done.events:
             self.live.publish(event)
-            for observe in tuple(self._observers):
+            for observe, foreign in tuple(self._observers):
+                if done.imported and not foreign:
+                    continue
                 try:
                     observe(event)
                 except Exception:
@@ -352,13 +367,17 @@ class EventLog:
                     logger.exception("an observer of the log failed at %r", event)
         self._sweep()
 
-    def observe(self, observer: Callable[[Event], None]) -> Callable[[], None]:
+    def observe(
+        self, observer: Callable[[Event], None], *, foreign: bool = True
+    ) -> Callable[[], None]:
         """Call a function with every committed event of this process, in log order.
 
-        It must be quick and must not raise. Returns a function that ends it.
+        Without ``foreign``, not with those that were made in another store. It must be
+        quick and must not raise. Returns a function that ends it.
         """
-        self._observers.append(observer)
-        return lambda: self._observers.remove(observer)
+        entry = (observer, foreign)
+        self._observers.append(entry)
+        return lambda: self._observers.remove(entry)
 
     def bell(self, session_id: str | None) -> Bell:
         """Return a bell that rings after commits to a session, or to any session.

@@ -294,7 +294,7 @@ def waiting(tx: LogTransaction, session_id: str, request_id: str) -> RequestRow:
             time is over.
     """
     row = tx.rows.request(session_id, request_id)
-    if row is None or row.answered_seq is not None:
+    if row is None or row.answered_seq is not None or not is_of_here(tx.rows, row):
         raise RequestNotFoundError(request_id)
     asked = question_of(tx.rows, row)
     if asked is not None and asked.expires is not None and tx.now >= asked.expires:
@@ -327,8 +327,9 @@ def withdrawals(
     """
     return [
         ended(row, "withdrawn", INTERRUPT)
-        for row, asked in pending(rows, session_id=session_id)
-        if (asked.message_id, asked.call_id) in calls
+        for row in rows.pending_requests(session_id=session_id)
+        if (asked := question_of(rows, row)) is not None
+        and (asked.message_id, asked.call_id) in calls
     ]
 
 
@@ -344,13 +345,22 @@ def pending(
 ) -> Sequence[tuple[RequestRow, RequestAsked]]:
     """Return the requests that wait, oldest first; also those of dead processes.
 
-    Those whose question cannot be read, which the log has warned of, are left out.
+    Those whose question cannot be read, which the log has warned of, are left out, and
+    those that another store asked: a call that goes on asks them again (law access.8).
     """
     return [
         (row, asked)
         for row in rows.pending_requests(directory=directory, session_id=session_id)
-        if what in (None, row.what) and (asked := question_of(rows, row)) is not None
+        if what in (None, row.what)
+        and is_of_here(rows, row)
+        and (asked := question_of(rows, row)) is not None
     ]
+
+
+def is_of_here(rows: Reader, row: RequestRow) -> bool:
+    """Return whether this store asked a request, so that it may be answered here."""
+    head = rows.head(row.session_id)
+    return head is not None and head.took(row.seq)
 
 
 def question_of(rows: Reader, row: RequestRow) -> RequestAsked | None:
@@ -360,11 +370,12 @@ def question_of(rows: Reader, row: RequestRow) -> RequestAsked | None:
 
 
 def answer_to(rows: Reader, row: RequestRow) -> RequestAnswered | None:
-    """Return how a request ended, or None while it waits.
+    """Return how a request ended, or None while it waits, or where it ended elsewhere.
 
     One whose end cannot be read has an empty answer, which allows nothing.
     """
-    if row.answered_seq is None:
+    head = rows.head(row.session_id)
+    if row.answered_seq is None or head is None or not head.took(row.answered_seq):
         return None
     event = event_at(rows, row.session_id, row.answered_seq)
     return event if isinstance(event, RequestAnswered) else ended(row, "answered", "")
@@ -383,8 +394,8 @@ def _standing(
         if row is None or row.answered_seq is None:
             return RequestState(request_id, row is not None, None)
         answer = answer_to(rows, row)
-        # Who interrupted a call did not answer the question, and a policy may be
-        # another one today.
+        # Who interrupted a call did not answer the question, a policy may be another
+        # one today, and what another store was answered was not answered here.
         if answer is not None and answer.outcome == "answered" and answer.by != POLICY:
             return RequestState(request_id, False, answer)
     raise AssertionError("unreachable")

@@ -325,6 +325,14 @@ class MemoryTransaction(MemoryReader, Transaction):
         head = attrs.evolve(heads[session_id], owner=owner)
         self._put(heads, session_id, head)
 
+    def set_imported(
+        self, session_id: str, imported: Sequence[tuple[int, int]]
+    ) -> None:
+        state = self._now()
+        self._enter(session_id)
+        head = attrs.evolve(state.heads[session_id], imported=tuple(imported))
+        self._put(state.heads, session_id, head)
+
     def remove_data(self, records: Sequence[EventRecord]) -> int:
         state = self._now()
         freed = 0

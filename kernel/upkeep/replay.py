@@ -10,6 +10,11 @@ only that owner may replay into it, and nothing here may append to it: two write
 one log would part at the next event, and a replica that executed would repeat what its
 origin does. ``release`` makes it an ordinary log, which is how a session moves.
 
+What is replayed is data. It brings no authority: an answer, an acceptance, a budget, a
+Baseline or a process that another store recorded decides nothing here, and what waits
+for a person there is asked again here when its call goes on (law access.8). The store
+remembers which events those are.
+
 Travelling with a log: prompts under a key are known at the other end as well, with the
 same receipt (law inbox.3). Not travelling: leases, saved approvals, and the complete
 outputs behind ``managed``, which are kept by content in the store that made them.
@@ -312,6 +317,7 @@ class Replay:
         if fresh:
             tx.check_idle(self.session_id)
             tx.accept(fresh, events)
+            tx.imports(self.session_id, fresh[0].seq, fresh[-1].seq)
             for event in events:
                 if isinstance(event, PromptAdmitted):
                     remember(tx.rows, event)

@@ -10,6 +10,7 @@ there, so that a row which came to another session is unsound as well.
 """
 
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 Row = tuple[Any, ...]
@@ -46,3 +47,15 @@ def event_checksum(
     """
     place = f"{session_id} {seq} {kind} {version} {created}"
     return zlib.crc32(data, zlib.crc32(place.encode(errors="surrogatepass")))
+
+
+def one_byte_off(value: object) -> Iterator[Any]:
+    """Yield what a value may have been of which one byte was changed."""
+    if isinstance(value, int):
+        for shift in range(0, 64, 8):
+            for byte in range(1, 256):
+                yield value ^ (byte << shift)
+    elif isinstance(value, str):
+        for at in range(len(value)):
+            for other in range(128):
+                yield value[:at] + chr(other) + value[at + 1 :]

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from dovetail.kernel.ports import EventRecord, Head, StoredFact
+from dovetail.kernel.values.codec import dumps, loads
 from dovetail.kernel.values.errors import (
     EventAggregateError,
     EventDivergedError,
@@ -20,7 +21,7 @@ from dovetail.kernel.values.events import NO_HASH
 from peewee import SQL, fn
 
 from .blobs import hold, keep, kept, let_go
-from .checks import checksum, event_checksum
+from .checks import checksum, event_checksum, one_byte_off
 from .database import MAX_INTEGER, Medium, View, bounded
 from .large_values import is_shrunk, restore, shrink
 from .tables import Aggregate, Event, SetAside, insertion, render, slot, slots
@@ -219,6 +220,11 @@ class Place(NamedTuple):
     lasts: int | None = None
     renewed: int | None = None
     process: str | None = None
+    imported: str | None = None
+
+
+LEASE = ("worker", "fence", "renewals", "lasts", "renewed", "process")
+"""What of a place is its lease."""
 
 
 class EventReads(View):
@@ -247,7 +253,7 @@ class EventReads(View):
         # A row without events and without an owner only keeps the session's place.
         if found.seq < 0 and found.owner is None:
             return None
-        return Head(found.seq, found.hash, found.owner)
+        return Head(found.seq, found.hash, found.owner, _runs(found.imported))
 
     def events(
         self,
@@ -386,6 +392,14 @@ class EventWrites(EventReads):
         self.aggregate(session_id)
         self.change_place(session_id, owner=owner)
 
+    def set_imported(
+        self, session_id: str, imported: Sequence[tuple[int, int]]
+    ) -> None:
+        """See ``Transaction.set_imported``."""
+        self.aggregate(session_id)
+        text = dumps([list(run) for run in imported]).decode() if imported else None
+        self.change_place(session_id, imported=text)
+
     def remove_data(self, records: Sequence[EventRecord]) -> int:
         """See ``Transaction.remove_data``."""
         freed = 0
@@ -414,29 +428,55 @@ class EventWrites(EventReads):
         if found is None:
             self._add_place(session_id, seq, hash)
             return
-        *raw, checksum = found
-        id, owner = self._what_it_was(session_id, Place(*raw), seq, hash, checksum)
-        if id != raw[0]:
-            self.write(_NUMBER_PLACE, (id, raw[0]))
-        fence = raw[5]
+        *columns, checksum = found
+        raw = Place(*columns)
+        fits = self._what_it_was(session_id, raw, seq, hash, checksum)
+        if fits is None:
+            # Of what cannot be told apart, whatever allows less.
+            owner = raw.owner if isinstance(raw.owner, str) else None
+            everything = dumps([[0, max(seq, 0)]]).decode()
+            fits = raw._replace(owner=owner, imported=everything)
+        if fits.id != raw.id:
+            self.write(_NUMBER_PLACE, (fits.id, raw.id))
+        fence = raw.fence
         fence = fence + 1 if isinstance(fence, int) and 0 <= fence < 2**62 else 1
-        self._put_place(session_id, Place(id, seq, hash, owner, None, fence, 0))
+        self._put_place(
+            session_id,
+            fits._replace(
+                seq=seq,
+                hash=hash,
+                fence=fence,
+                worker=None,
+                renewals=0,
+                lasts=0,
+                renewed=0,
+                process=None,
+            ),
+        )
 
     def _what_it_was(
         self, session_id: str, raw: Place, seq: int, hash: bytes, checksum: object
-    ) -> tuple[int, str | None]:
-        """Return the key and the owner of a damaged place.
+    ) -> Place | None:
+        """Return what a damaged place was, where that can be told by its sum.
 
-        Of what they may have been, what fits the sum; else, what is there.
+        Or where nothing that counts was damaged: the sum itself, or the lease.
         """
         orphans = [row[0] for row in self.all(_ORPHANS, ())]
-        for id in (raw.id, *orphans):
-            for owner in (raw.owner, None):
-                for place in (raw, raw._replace(seq=seq, hash=hash)):
-                    tried = place._replace(id=id, owner=owner)
-                    if _place_sum(session_id, tried) == checksum:
-                        return id, owner
-        return raw.id, raw.owner if isinstance(raw.owner, str) else None
+        tried: list[dict[str, Any]] = [
+            {"seq": seq, "hash": hash},
+            *({"id": id} for id in orphans),
+            *({name: None} for name in ("owner", "imported", *LEASE)),
+            *(
+                {name: other}
+                for name in LEASE
+                for other in one_byte_off(getattr(raw, name))
+            ),
+        ]
+        for columns in tried:
+            place = raw._replace(**columns)
+            if _place_sum(session_id, place) == checksum:
+                return place
+        return raw if checksum in one_byte_off(_place_sum(session_id, raw)) else None
 
     def set_aside(self, records: Sequence[EventRecord]) -> None:
         """See ``Transaction.set_aside``."""
@@ -545,6 +585,10 @@ def _check_numbers(records: Sequence[EventRecord], session_id: str, first: int) 
             )
         if record.seq != number:
             raise EventGapError(session_id, record.seq, f"the next event is {number}")
+
+
+def _runs(text: str | None) -> tuple[tuple[int, int], ...]:
+    return tuple((first, last) for first, last in loads(text)) if text else ()
 
 
 def _sum(record: EventRecord, data: bytes) -> int:

@@ -66,6 +66,8 @@ class Aggregate(Table):
     lasts = IntegerField(null=True)
     renewed = IntegerField(null=True)
     process = TextField(null=True)
+    imported = TextField(null=True)
+    """Which events came from another store, as JSON: the first and last of each run."""
     checksum = IntegerField()
 
 

@@ -181,7 +181,7 @@ UNREADABLE_ENDS = (
     "worker = 'x'",
     "expires = 'later'",
     "fence = -1",
-    "checksum = 1",
+    "checksum = checksum + 1",
     "id = 77",
 )
 

@@ -43,6 +43,7 @@ from dovetail.kernel.testing.memory_store import MemoryState
 from support.bounds import HANG
 from support.crashes import copied, on
 from support.hosts import kinds_of
+from support.logs import chained
 
 
 @frozen
@@ -366,10 +367,12 @@ async def test_a_plugin_that_is_gone_or_another_version_is_named(
     records = state.events["it"]
     assert any(b'"weather":"given"' in record.data for record in records)
     # As if that plugin had come from a distribution then.
-    state.events["it"] = [
+    state.events["it"] = chained(
         evolve(one, data=one.data.replace(b'"weather":"given"', b'"weather":"1.0"'))
         for one in records
-    ]
+    )
+    last = state.events["it"][-1]
+    state.heads["it"] = evolve(state.heads["it"], hash=last.hash)
     report = await _moved(state, _world(tmp_path))
     assert [(one.code, one.before, one.after) for one in report.moved] == [
         ("plugin.changed", "1.0", "given")

@@ -1,15 +1,18 @@
 """Event logs for tests: on both stores, with gates where a reader may be held up."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
+from attrs import evolve
 from dovetail.kernel import Reader, SessionCreated, SessionId, SessionTitled, Store
 from dovetail.kernel.log.commit import EventLog
 from dovetail.kernel.log.tail import Tail
+from dovetail.kernel.ports import EventRecord
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import MemoryState, open_memory_store
+from dovetail.kernel.values.events import NO_HASH, chain_hash, payload_digest
 from dovetail.storage.sqlite.store import open_sqlite
 
 from support.bounds import HANG
@@ -66,6 +69,24 @@ class WrappedStore(Store):
 
     async def aclose(self) -> None:
         await self.inner.aclose()
+
+
+def chained(records: Iterable[EventRecord]) -> list[EventRecord]:
+    """Return the records of one log with the hashes that they should have."""
+    made: list[EventRecord] = []
+    previous = NO_HASH
+    for one in records:
+        previous = chain_hash(
+            previous,
+            one.session_id,
+            one.seq,
+            one.kind,
+            one.version,
+            one.created,
+            payload_digest(one.data),
+        )
+        made.append(evolve(one, hash=previous))
+    return made
 
 
 def log_on(store: Store) -> EventLog:

@@ -16,6 +16,7 @@ STATEMENTS = (
         "lasts" INTEGER,
         "renewed" INTEGER,
         "process" TEXT,
+        "imported" TEXT,
         "checksum" INTEGER NOT NULL
     )
     """,
