@@ -80,7 +80,7 @@ class Head:
     """Who may replay into this log; None for a log that is written here."""
     imported: tuple[tuple[int, int], ...] = ()
     """Which events came from another store: from the first to the last of each run.
-    What they say is data; it decides nothing here (law access.8)."""
+    What they say is data; it decides nothing here (law access.12)."""
 
     def took(self, seq: int) -> bool:
         """Return whether an event was made in this store."""

@@ -267,7 +267,7 @@ _SAID_KINDS = frozenset(
 
 # What an event of another store says of this does not hold here: the model is told of
 # this machine anew, and no process of this one is anybody's who lives elsewhere.
-_ONLY_HERE = (e.EpochStarted, e.FactsRecorded, e.ToolSpawned)
+_ONLY_HERE = (e.EpochStarted, e.ToolSpawned)
 
 # From here on the events before are not what they were.
 _REWRITES = (e.SessionPruned, e.SessionRepaired)

@@ -346,7 +346,7 @@ def pending(
     """Return the requests that wait, oldest first; also those of dead processes.
 
     Those whose question cannot be read, which the log has warned of, are left out, and
-    those that another store asked: a call that goes on asks them again (law access.8).
+    those that another store asked: a call that goes on asks them again (law access.12).
     """
     return [
         (row, asked)

@@ -12,7 +12,7 @@ origin does. ``release`` makes it an ordinary log, which is how a session moves.
 
 What is replayed is data. It brings no authority: an answer, an acceptance, a budget, a
 Baseline or a process that another store recorded decides nothing here, and what waits
-for a person there is asked again here when its call goes on (law access.8). The store
+for a person there is asked again here when its call goes on (law access.12). The store
 remembers which events those are.
 
 Travelling with a log: prompts under a key are known at the other end as well, with the
@@ -27,6 +27,7 @@ from attrs import evolve, frozen
 
 from ..log.chain import Chain, payload_of
 from ..log.commit import EventLog, LogTransaction
+from ..log.grammar import Grammar
 from ..log.mending import remember
 from ..log.reading import PAGE
 from ..log.reduction import is_reduced, seal
@@ -298,7 +299,8 @@ class Replay:
             EventOwnerError: the log is another owner's replica.
             EventGapError: it begins after the end of what is stored.
             EventDivergedError: what is stored, or what it follows, is something else.
-            EventDamagedError: it breaks its own hash chain.
+            EventDamagedError: it breaks its own hash chain, or an event of it does not
+                follow from those before it or holds what none can.
             SessionBusyError: the session is running here.
         """
         head = tx.head(self.session_id)
@@ -316,6 +318,7 @@ class Replay:
         fresh, events = records[known:], self._events[known:]
         if fresh:
             tx.check_idle(self.session_id)
+            self._check_follows(tx.rows, events)
             tx.accept(fresh, events)
             tx.imports(self.session_id, fresh[0].seq, fresh[-1].seq)
             for event in events:
@@ -324,6 +327,14 @@ class Replay:
             if self._owner is not None and head.owner is None:
                 tx.rows.set_owner(self.session_id, self._owner)
         return Replayed(self.session_id, len(fresh), tx.head(self.session_id).seq)
+
+    def _check_follows(self, rows: Reader, events: Sequence[Event]) -> None:
+        """Refuse what no log can hold in this place: every reader relies on it."""
+        grammar = Grammar(rows, self.session_id)
+        for event in events:
+            problem = grammar.problem(event)
+            if problem is not None:
+                raise EventDamagedError(self.session_id, event.seq, problem)
 
     def _chained(self, rows: Reader) -> list[EventRecord]:
         """Return the records with their hashes, computed and compared."""

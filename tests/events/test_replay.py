@@ -15,11 +15,13 @@ from dovetail.kernel import (
     EventOwnerError,
     ExportedEvent,
     InvalidValueError,
+    MessageId,
     Prompt,
     PromptAdmitted,
     SessionBusyError,
     SessionId,
     SessionNotFoundError,
+    StepStarted,
     UndecodableError,
     event_to_json,
 )
@@ -178,7 +180,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
             *e[:8],
             *(evolve(one, hash=None) for one in data(8, input_id="msg_x")(e)[8:]),
         ],
-        "event.failed",
+        "event.damaged",
     ),
     "no text for a kind": (changed(8, kind=3), "value.undecodable"),
     "no whole number": (changed(8, seq=8.0), "value.undecodable"),
@@ -404,7 +406,7 @@ async def test_naughty_text_travels_unchanged(log: EventLog, corpus: Any) -> Non
             PromptAdmitted(
                 session_id=SessionId("s"),
                 input_id=f"msg_{number}",  # type: ignore[arg-type]
-                prompt=Prompt(string),
+                prompt=Prompt(f"> {string}"),
                 delivery="queue",
             )
         )
@@ -415,7 +417,9 @@ async def test_naughty_text_travels_unchanged(log: EventLog, corpus: Any) -> Non
     await replay(log, [ExportedEvent.from_line(line) for line in lines])
 
     got = [event async for event in Tail(log, "s", 0, follow=False)]
-    assert [event.prompt.text for event in got] == strings  # type: ignore[attr-defined]
+    assert [event.prompt.text for event in got] == [  # type: ignore[attr-defined]
+        f"> {string}" for string in strings
+    ]
 
 
 def test_foreign_json_is_refused_with_a_typed_error(corpus: Any) -> None:
@@ -431,16 +435,21 @@ def test_foreign_json_is_refused_with_a_typed_error(corpus: Any) -> None:
 async def test_foreign_json_inside_an_event_travels_unchanged_or_is_refused(
     log: EventLog, corpus: Any
 ) -> None:
-    """As the data of a tool result, which may be anything."""
-    start = await source([created("s")])
-    await replay(log, start)
+    """As what a provider says of a text, which may be anything."""
+    step = StepStarted(
+        session_id=SessionId("s"),
+        message_id=MessageId("m"),
+        agent="build",
+        model="test/m",
+    )
+    await replay(log, await source([created("s"), step]))
     travelled = 0
     for case in corpus("json-test-suite").lines("test_parsing.jsonl"):
         text = base64.b64decode(case["b64"])
         line = (
-            b'{"session_id":"s","seq":%d,"kind":"tool.succeeded","version":1,"created":0,'
-            b'"data":{"message_id":"m","call_id":"c","content":[],"data":%s}}'
-            % (travelled + 1, text)
+            b'{"session_id":"s","seq":%d,"kind":"text.ended","version":1,"created":0,'
+            b'"data":{"message_id":"m","text":"","metadata":{"said":%s}}}'
+            % (travelled + 2, text)
         )
         try:
             event = ExportedEvent.from_line(line)
@@ -449,7 +458,7 @@ async def test_foreign_json_inside_an_event_travels_unchanged_or_is_refused(
             assert case["expect"] != "accept", case["name"]
             continue
         travelled += 1
-        [again] = [one async for one in Export(log, "s", travelled - 1, follow=False)]
+        [again] = [one async for one in Export(log, "s", travelled, follow=False)]
         assert again.data == event.data, case["name"]
     assert travelled > 50
 

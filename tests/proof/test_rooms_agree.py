@@ -399,6 +399,7 @@ class RoomsAgree(RuleBasedStateMachine):
             mine = [one for one in held["log"] if one.session_id == session_id]
             held["log"] = [attrs.evolve(one, position=0) for one in mine]
             head, row, *rest = held[session_id]
+            head = attrs.evolve(head, imported=())
             held[session_id] = (head, attrs.evolve(row, position=0), *rest)
         assert there["log"] == here["log"]
         assert there[session_id] == here[session_id]
