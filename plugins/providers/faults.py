@@ -6,12 +6,15 @@ through. Decides from status and structured codes first; words of the text count
 where providers give nothing better (too much input, no more credit).
 """
 
+import base64
+import html
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import orjson
 from dovetail.kernel import ProviderError, ProviderFault, ToolCall, clean_text
@@ -131,12 +134,12 @@ def _call_in(written: str) -> tuple[str, str]:
 
 
 class Redactor:
-    """Takes secrets out of text: whole, percent-encoded, or half masked."""
+    """Takes secrets out of text: whole, escaped, quoted, encoded, or half masked."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         known = sorted({one for one in secrets if len(one) >= _MIN_SECRET})
         self._known = known
-        forms = {form for one in known for form in (one, quote(one, safe=""))}
+        forms = {form for one in known for form in _forms(one)}
         # Longest first: a secret may contain another one.
         ordered = sorted(forms, key=len, reverse=True)
         self._exact = re.compile("|".join(map(re.escape, ordered))) if forms else None
@@ -158,6 +161,23 @@ class Redactor:
             if (head and one.startswith(head)) or (tail and one.endswith(tail)):
                 return _REDACTED
         return match[0]
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield what a secret looks like after what servers and libraries do to text."""
+    quoted = quote(secret, safe="")
+    raw = secret.encode("utf-8", "surrogatepass")
+    yield secret
+    yield quoted
+    yield re.sub("%..", lambda found: found[0].lower(), quoted)
+    yield quote_plus(secret)
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(json.dumps(secret)[1:-1])[1:-1]
+    yield repr(secret)[1:-1]
+    yield html.escape(secret)
+    for encode in (base64.b64encode, base64.urlsafe_b64encode, base64.b16encode):
+        yield encode(raw).decode().rstrip("=")
+    yield raw.hex()
 
 
 _MASKED = re.compile(

@@ -212,6 +212,11 @@ class MessagesDecoder:
             raise fault_in_stream(
                 self._provider, told if tells(told) else body, self._redact
             )
+        elif kind == "message" and isinstance(body.get("content"), list):
+            # Not streamed at all.
+            self._message(body)
+            self._message_delta({"delta": body})
+            events += self._end()
         elif kind == "message" and tells_of_failure(body):
             # No event of the protocol: the name is the one that framing gives.
             raise fault_in_stream(self._provider, body, self._redact)

@@ -121,6 +121,8 @@ class ChatProtocol:
         # Only OpenAI itself refuses the old name, and only it knows the new one.
         official = _is_of(endpoint, "openai.com", "openai.azure.com")
         self._limit = "max_completion_tokens" if official else "max_tokens"
+        # Gemini wants a signature with the calls of every message.
+        self._signed = _is_of(endpoint, "googleapis.com")
         self._learned: set[str] = set()
         # Mistral's models take no other ids, wherever they run.
         strict = _is_of(endpoint, "mistral.ai") or _MISTRAL.search(model)
@@ -149,6 +151,8 @@ class ChatProtocol:
             self._asks_usage = False
         elif lesson in _LIMIT_NAMES:
             self._limit = lesson
+        elif lesson == "signed":
+            self._signed = True
         elif lesson == "silent":
             self._says_thoughts = False
         else:
@@ -161,6 +165,8 @@ class ChatProtocol:
         if self._limit in told and not _LIMIT_NAMES & self._learned:
             (other,) = _LIMIT_NAMES - {self._limit}
             return other
+        if "thought_signature" in told and _MISSING.search(told) and not self._signed:
+            return "signed"
         for name in REASONING_FIELDS[:2]:
             if name in told and _MISSING.search(told):
                 return name
@@ -198,6 +204,8 @@ class ChatProtocol:
         field that they go back in: servers that want it want it everywhere.
         """
         history, dialect = request.history, f"{DEFAULTS.protocol}:{self._name}"
+        if self._signed:
+            dialect += ":signed"
         if not self._says_thoughts:
             dialect += ":silent"
             return history.encoded(dialect, self.encode_message)
@@ -256,6 +264,9 @@ class ChatProtocol:
                 _dumped({"role": "tool", "tool_call_id": call_id, "content": shown})
             )
         if calls:
+            if self._signed and not any("extra_content" in call for call in calls):
+                for call in calls:
+                    call["extra_content"] = _UNSIGNED
             said["tool_calls"] = calls
         elif not text.strip():
             return b""
@@ -278,6 +289,8 @@ def _is_of(endpoint: Endpoint, *domains: str) -> bool:
     )
 
 
+_UNSIGNED: Json = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+"""What Google takes in the place of the signature of a call that another model made."""
 _LIMIT_NAMES = frozenset(("max_tokens", "max_completion_tokens"))
 _MISTRAL = re.compile(r"mistral|ministral|codestral|devstral|magistral|pixtral", re.I)
 _MISSING = re.compile(r"missing|must be|required|pass(?:ed)? back")

@@ -43,6 +43,19 @@ def objects_in(data: bytes) -> list[dict[str, Any]]:
         return _leniently(data)
 
 
+def answer_in(body: bytes) -> bytes | None:
+    """Return the whole answer that a body is, in one line, or None if it is none."""
+    try:
+        found = objects_in(body)
+    except UnreadableError:
+        return None
+    if len(found) != 1 or found[0].get("error"):
+        return None
+    whole = isinstance(found[0].get("choices"), list)
+    whole = whole or isinstance(found[0].get("content"), list)
+    return written(found[0]).encode("utf-8", "replace") if whole else None
+
+
 def payload(data: bytes) -> bytes:
     """Return what an event's data holds, without what is only around it."""
     data = data.strip()

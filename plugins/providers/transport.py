@@ -22,6 +22,8 @@ from .faults import (
     fault_of_answer,
     fault_of_no_stream,
 )
+from .reading import answer_in
+from .sse import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
     import httpx
@@ -114,8 +116,8 @@ class Transport:
             raise _fault_of(error, target) from error
         chunks = _Chunks(response, target)
         try:
-            await _check(response, chunks, target)
-            yield chunks
+            undivided = await _check(response, chunks, target)
+            yield chunks if undivided is None else _Undivided(undivided)
         finally:
             # Also when cancelled: the connection must go back or go away.
             with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
@@ -257,16 +259,46 @@ class _Chunks:
             return
 
 
-async def _check(response: "httpx.Response", chunks: _Chunks, target: Target) -> None:
-    """Return when the answer is a stream, or at least does not deny it."""
+class _Undivided:
+    """An answer that came as one JSON object, as a stream of one event."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._events = [b"data: %b\n\n" % answer]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._events:
+            raise StopAsyncIteration
+        return self._events.pop()
+
+    async def drain(self) -> None:
+        """Nothing is left: it was read whole."""
+
+
+async def _check(
+    response: "httpx.Response", chunks: _Chunks, target: Target
+) -> bytes | None:
+    """Return None when the answer is a stream, or at least does not deny it; or the
+    answer itself, from a server that does not stream.
+
+    Raises:
+        ProviderError, CallRefusedError: it is no answer.
+    """
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     packed = response.headers.get("content-encoding", "").strip().lower()
     if packed in ("", "identity"):
         packed = ""
     if response.status_code == 200 and kind not in _NO_STREAM and not packed:
-        return
+        return None
     headers: Mapping[str, str] = response.headers
-    body = "" if packed else await _bounded(chunks)
+    answered = response.status_code == 200 and kind == "application/json"
+    most = MAX_EVENT_BYTES if answered else _MAX_BODY_BYTES
+    raw = b"" if packed else await _bounded(chunks, most)
+    if answered and (undivided := answer_in(raw)) is not None:
+        return undivided
+    body = raw[:_MAX_BODY_BYTES].decode("utf-8", "replace")
     if response.status_code != 200:
         raise fault_of_answer(
             target.provider, response.status_code, headers, body, target.redact
@@ -281,18 +313,18 @@ _NO_STREAM = frozenset(
 )
 
 
-async def _bounded(chunks: _Chunks) -> str:
-    """Return as much of a body as an error needs, and what came if it breaks off."""
+async def _bounded(chunks: _Chunks, most: int) -> bytes:
+    """Return that much of a body, and what came if it breaks off."""
     read = bytearray()
     try:
         async for chunk in chunks:
             read += chunk
-            if len(read) >= _MAX_BODY_BYTES:
+            if len(read) >= most:
                 break
     except ProviderError:
         # The status says more than the loss of its explanation.
         pass
-    return bytes(read[:_MAX_BODY_BYTES]).decode("utf-8", "replace")
+    return bytes(read[:most])
 
 
 def _fault_of(

@@ -915,3 +915,23 @@ def test_a_call_that_the_server_refused_in_mid_stream_is_a_refused_call() -> Non
     # One that is about no call stays an error.
     got = read(chunk({"content": "a"}), {"error": {**error, "failed_generation": ""}})
     assert got.error is not None
+
+
+def test_calls_of_others_are_signed_as_google_wants_it() -> None:
+    signed = {"extra_content": {"google": {"thought_signature": "own"}}}
+    foreign = assistant(settled("a"), settled("b"), model="other/m")
+    own = assistant(settled("c", metadata={"attached": signed}), settled("d"), seq=2)
+    google = "https://generativelanguage.googleapis.com/v1beta/openai"
+    taught = protocol()
+    missing = "Function call is missing a thought_signature in functionCall parts"
+    assert taught.learned_from(
+        ProviderError("provider.part_refused", "test", missing, status=400)
+    )
+    for route in (ChatProtocol(Endpoint("test", google), "m"), taught):
+        body = json.loads(route.encode(request(foreign, own)))
+        first, second = (m["tool_calls"] for m in body["messages"] if "tool_calls" in m)
+        for call in first:
+            signature = call["extra_content"]["google"]["thought_signature"]
+            assert signature == "skip_thought_signature_validator"
+        assert second[0]["extra_content"] == signed["extra_content"]
+        assert "extra_content" not in second[1]

@@ -1,7 +1,11 @@
 """What a refusal means, and that no secret is told."""
 
+import base64
+import html
 import json
+import re
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from dovetail.plugins.providers.faults import (
@@ -174,3 +178,24 @@ def test_a_key_anywhere_in_a_body_is_not_told(a: str, b: str, pad: int) -> None:
         json.dumps({"error": {"message": "x" * pad + KEY + b}}),
     ):
         assert KEY[:8] not in str(fault(401, body))
+
+
+@pytest.mark.law("access.6")
+def test_a_key_is_taken_out_however_it_is_written() -> None:
+    key = 'sk-"a/b\\c+é&1'
+    redact = Redactor([key])
+    forms = [
+        key,
+        quote(key, safe=""),
+        re.sub("%..", lambda found: found[0].lower(), quote(key, safe="")),
+        quote_plus(key),
+        json.dumps(key),
+        json.dumps(json.dumps(key)),
+        repr(key),
+        html.escape(key),
+        base64.b64encode(key.encode()).decode(),
+        base64.urlsafe_b64encode(key.encode()).decode(),
+        key.encode().hex(),
+    ]
+    for form in forms:
+        assert redact(f"x {form} y").count("[redacted]") == 1, form

@@ -654,3 +654,64 @@ async def test_httpx_logs_no_address_of_ours_and_every_other_one(
         async with httpx.AsyncClient() as client:
             await client.get(f"{server.url}/theirs")
     assert "/theirs" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("plugin", "protocol", "body"),
+    [
+        (
+            openai,
+            "openai-chat",
+            {
+                "id": "r1",
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": {
+                            "role": "assistant",
+                            "content": "Hi",
+                            "tool_calls": [
+                                {
+                                    "id": "c1",
+                                    "type": "function",
+                                    "function": {"name": "t", "arguments": "{}"},
+                                }
+                            ],
+                        },
+                        "finish_reason": "tool_calls",
+                    }
+                ],
+                "usage": {"prompt_tokens": 3, "completion_tokens": 1},
+            },
+        ),
+        (
+            anthropic,
+            "anthropic-messages",
+            {
+                "id": "m1",
+                "type": "message",
+                "content": [
+                    {"type": "text", "text": "Hi"},
+                    {"type": "tool_use", "id": "c1", "name": "t", "input": {}},
+                ],
+                "stop_reason": "tool_use",
+                "usage": {"input_tokens": 3, "output_tokens": 1},
+            },
+        ),
+    ],
+    ids=["chat", "messages"],
+)
+async def test_an_answer_that_was_not_streamed_is_an_answer(
+    plugin: Any, protocol: str, body: Any
+) -> None:
+    got = Answered()
+    answer = Answer(json.dumps(body, indent=1).encode(), 200, JSON)
+    async with serve(answer) as server:
+        table = {"base_url": f"{server.url}/v1", "protocol": protocol}
+        async with opened(plugin, providers={"test": table}) as providers:
+            await collect(providers["test"].route("m"), got)
+    assert got.text == "Hi"
+    assert got.calls == [ToolCall("c1", "t", "{}")]
+    assert got.finish is not None
+    assert got.finish.reason == "tool_calls"
+    assert (got.finish.usage.input, got.finish.usage.output) == (3, 1)
