@@ -28,7 +28,7 @@ from .loop import CallInLoop, loop_caller
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.25
 FIRST_SECONDS = 1.0
 """How long something may take before it is told."""
 LONGEST_PAUSE = 60.0
@@ -269,7 +269,7 @@ class Watchdog:
             return
         told = wait.last
         seconds = time.monotonic() - wait.began
-        ended = Blocking(told.guest, told.where, seconds, told.loop)
+        wait.last = ended = Blocking(told.guest, told.where, seconds, told.loop)
         self.past.append(ended)
         logger.warning("%s went on after %.1f s", ended.who, seconds)
         if self.on_blocking is not None:

@@ -105,6 +105,8 @@ class LocationPlugin:
     """The latest of its errors, in one text."""
     seconds: float = field(default=0.0, eq=False)
     """How long its hook calls here took together."""
+    last_blocking: str | None = field(default=None, eq=False)
+    """See ``PluginState.last_blocking``."""
 
 
 class _Spending:
@@ -173,6 +175,7 @@ class PluginInstance:
             errors=self.errors,
             last_error=self.last_error,
             seconds=self.seconds,
+            last_blocking=self.plugin.last_blocking,
         )
 
 

@@ -96,6 +96,13 @@ class Listed:
             told.append(self.here.last_error)
         return list(dict.fromkeys(each for each in told if each))
 
+    @property
+    def blocking(self) -> Sequence[str]:
+        """What of it took so long that others waited for it: told, and no fault that
+        a check would find, since it may be the machine's."""
+        known = [one.last_blocking for one in (self.found, self.here) if one]
+        return list(dict.fromkeys(each for each in known if each))
+
     def json(self) -> Json:
         shown = to_json(self.found) if self.found is not None else {"name": self.name}
         return {
@@ -134,7 +141,7 @@ def list_command(context: click.Context, location: str, as_json: bool) -> None:
     rows = [_row(one) for one in listed]
     terminal.write(table(HEADS, rows, terminal.width, terminal.style))
     for one in listed:
-        for problem in one.problems:
+        for problem in (*one.problems, *one.blocking):
             terminal.write(f"{visible(one.name)}: {visible(first_line(problem))}\n")
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from dovetail.kernel import PluginState
+from dovetail.plugins.cli.plugin_list import Listed
 from support.commands import Done
 
 SOUND = """
@@ -192,3 +194,12 @@ def test_what_is_disabled_is_not_checked(
     packages.add("wrong", "raise RuntimeError('no luck')")
     monkeypatch.setenv("DOVETAIL_DISABLE_PLUGINS", "wrong")
     assert do("plugins", "check").code == 0
+
+
+def test_what_a_plugin_held_up_is_listed_and_no_fault() -> None:
+    held = PluginState(
+        "slow", "slow 1", "1", "loaded", last_blocking="the import has taken 9.0 s"
+    )
+    one = Listed(held)
+    assert one.blocking == ["the import has taken 9.0 s"]
+    assert one.problems == []

@@ -67,6 +67,53 @@ async def test_a_tool_that_blocks_the_loop_costs_no_lease(tmp_path: Path) -> Non
     assert seen[0] >= 7
 
 
+@pytest.mark.law("execution.14")
+async def test_a_loop_that_stands_still_beyond_its_bound_is_named_and_given_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, anyio_backend_name: str
+) -> None:
+    """Another runtime, with a loop of its own in a thread, takes over meanwhile."""
+    taken = threading.Event()
+    outcomes: list[str] = []
+
+    async def take_over() -> None:
+        provider = ScriptedProvider(text("Taken over."))
+        async with host(tmp_path, provider, resume="always") as other:
+            session = await other.sessions.get("it")
+            with anyio.fail_after(HANG):
+                await session.prompt("Go on")
+                outcomes.append((await session.wait()).status)
+
+    def elsewhere() -> None:
+        try:
+            anyio.run(take_over, backend=anyio_backend_name)
+        finally:
+            taken.set()
+
+    async def block(input: Nothing, context: ToolContext) -> str:
+        threading.Thread(target=elsewhere).start()
+        assert taken.wait(2 * HANG)
+        return "too late"
+
+    provider = ScriptedProvider(calls(call("block")), text("Never asked."))
+    tool = Tool("block", "Block.", Nothing, block)
+    async with host(
+        tmp_path, provider, tool, lease_seconds=0.6, blocked_seconds=1.5
+    ) as runtime:
+        session = await runtime.sessions.create(
+            id="it", location=tmp_path, model=provider.model
+        )
+        with anyio.fail_after(4 * HANG):
+            await session.prompt("Begin")
+            await session.wait()
+        kinds = await kinds_of(session)
+    assert outcomes == ["succeeded"]
+    assert kinds.count("execution.started") >= 2
+    assert "tool.succeeded" not in kinds
+    [told] = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert "tool 'block' of plugin 'test-tools'" in told.getMessage()
+    assert "another process may take over" in told.getMessage()
+
+
 @pytest.mark.law("execution.1")
 async def test_a_live_owner_keeps_its_session_beyond_one_lease(tmp_path: Path) -> None:
     """Another runtime watches for several leases, and takes nothing."""
