@@ -31,6 +31,7 @@ from dovetail.kernel import (
     PermissionQuestion,
     Place,
     Price,
+    ProcessMark,
     Provider,
     ProviderError,
     ReasoningDelta,
@@ -126,6 +127,8 @@ class PathInput:
 
 
 async def write(input: PathInput, context) -> str:
+    allowed = await context.allowing("frozen_write")
+    assert isinstance(allowed(input.path), bool)
     path = context.location.path / input.path
     await context.ask("frozen_write", [str(path)], save=[str(path)], metadata={"n": 1})
     path.write_bytes(b"frozen")
@@ -192,6 +195,7 @@ async def read_skill(input: NameInput, context) -> str:
 def tools_for(resource: "Resource"):
     async def send(input: LetterInput, context) -> LetterOutput:
         await context.ask("frozen_send", [input.to])
+        await context.spawns(ProcessMark(group=1, started="never", host="nowhere"))
         number = resource.settings.first_number + len(resource.letters())
         with open(resource.post, "a") as file:
             file.write(f"{context.effect_token} {number}\n")
@@ -201,13 +205,17 @@ def tools_for(resource: "Resource"):
         number = resource.letters().get(context.effect_token)
         return None if number is None else LetterOutput(number)
 
+    async def clear(input: LetterInput, context) -> str | None:
+        told = [f"{one.group} of {one.host}" for one in context.processes]
+        return f"It had started {told}." if told else None
+
     yield Tool("frozen_everything", "Take everything.", EverythingInput, everything,
                EverythingOutput, "pure")
     yield Tool(name="frozen_write", description="Write.", input=PathInput, execute=write,
                effect="idempotent")
     yield Tool(name="frozen_send", description="Send a letter.", input=LetterInput,
                output=LetterOutput, execute=send, effect="reconcilable", check=was_sent,
-               render=lambda output: f"letter {output.number}")
+               clear=clear, render=lambda output: f"letter {output.number}")
     yield Tool("frozen_picture", "Draw.", NoInput, picture, render=shown)
     yield Tool("frozen_fail", "Fail.", NoInput, fail, effect="unsafe")
     yield Tool("frozen_break", "Break.", NoInput, break_down, effect="pure")

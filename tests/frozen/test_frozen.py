@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "8772d760a43571a375a341e26e5cd44bfd52b5185ab46bc91bebb1af5e6f4acc",
+    "release_0_1_0": "77f475ab30f147158744f5a4709e685cc8e5d18367499dccda766ecd52d7a684",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
