@@ -9,6 +9,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from dovetail.kernel import ContextSource, Observation, Place, Register, hookimpl
 from dovetail.kernel.testing.conformance import ContextConformance
+from support.bounds import HANG
 from support.faults import (
     LEFT_OPEN,
     assert_caught,
@@ -96,7 +97,7 @@ class Team(ContextConformance):
     version = 1
     plugin: object = Offering(sound)
     sources = ("acme/team",)
-    patience = 5.0
+    patience = HANG
 
     def prepare(self, folder: Path) -> None:
         (folder / "TEAM").write_text("ann, bob")

@@ -33,6 +33,7 @@ from dovetail.kernel.testing.conformance import (
     ProviderConformance,
     ProviderExample,
 )
+from support.bounds import HANG
 from support.faults import (
     LEFT_OPEN,
     assert_caught,
@@ -290,7 +291,7 @@ class Acme(ProviderConformance):
         ),
         ProviderExample(b"no", status=401, error="provider.authentication"),
     )
-    patience = 5.0
+    patience = HANG
 
 
 def suite(route: type[Route] = Route, **changes: Any) -> type[ProviderConformance]:

@@ -17,6 +17,7 @@ from dovetail.kernel import (
     hookimpl,
 )
 from dovetail.kernel.testing.conformance import SkillConformance
+from support.bounds import HANG
 from support.faults import (
     LEFT_OPEN,
     assert_caught,
@@ -109,7 +110,7 @@ class Recipes(SkillConformance):
     version = 1
     plugin: object = Offering(sound)
     skills = ("bread",)
-    patience = 5.0
+    patience = HANG
 
     def prepare(self, folder: Path) -> None:
         (folder / "bread.recipe").write_text("Flour, water, salt.")

@@ -13,6 +13,7 @@ from dovetail.kernel.ports import LeaseRow
 from dovetail.kernel.testing import MemoryStore, MemoryStorePlugin
 from dovetail.kernel.testing.conformance import Report, StoreConformance, check
 from dovetail.kernel.testing.memory_store import MemoryState
+from support.bounds import HANG
 from support.faults import LEFT_OPEN, cases, codes_of
 
 
@@ -176,7 +177,7 @@ class Memory(StoreConformance):
 
     version = 1
     plugin: object = MemoryStorePlugin()
-    patience = 2.0
+    patience = HANG
 
     def url(self, folder: Path, name: str) -> str:
         return f"memory://{folder}/{name}"

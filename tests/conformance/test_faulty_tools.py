@@ -24,6 +24,7 @@ from dovetail.kernel.testing.conformance import (
     check,
     suite as conformance_suite,
 )
+from support.bounds import HANG
 from support.faults import (
     LEFT_OPEN,
     assert_caught,
@@ -203,7 +204,7 @@ class Noting(ToolConformance):
     plugin: object = Offering(sound)
     tool = "note"
     examples = (ToolExample({"text": "hello"}),)
-    patience = 5.0
+    patience = HANG
 
     def prepare(self, folder: Path) -> None:
         (folder / "other.txt").write_text("there before\n")
