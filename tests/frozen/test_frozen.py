@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "77f475ab30f147158744f5a4709e685cc8e5d18367499dccda766ecd52d7a684",
+    "release_0_1_0": "7fc3e89a7e378c359c36275a9e49fe5f8bf904c894e2ab3d66a9980d80003f41",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
