@@ -97,6 +97,34 @@ class Hooks:
         """
 
     @hookspec
+    def dovetail_open_runtime(
+        self, runtime: Any
+    ) -> AbstractAsyncContextManager[Any] | None:
+        """Open something beside the sessions, such as a door to them or a timetable.
+
+        Arguments: ``runtime`` is the Runtime, open: its sessions may be prompted, its
+        events followed, its Locations used. It is not yours to close.
+
+        Result: an async context manager, or None. A task group inside it is yours for
+        as long as the runtime is open. What it yields is kept by nobody.
+
+        When: once per runtime. As it opens, when an object that was given in code has
+        this hook; otherwise, so that no plugin is imported only to be asked, when its
+        first Location opens, which does not wait for it. Left, the last first, before
+        anything else of the runtime closes, so that it can still be used.
+
+        Errors: an exception, or not being open after ten seconds, is recorded, and the
+        runtime and the plugin's other hooks go on without it. So they do when a task
+        in it breaks later.
+
+        Example::
+
+            @hookimpl
+            def dovetail_open_runtime(self, runtime):
+                return serve(runtime)
+        """
+
+    @hookspec
     def dovetail_register_commands(self, register: Register[Command]) -> None:
         """Add commands to the command line.
 

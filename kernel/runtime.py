@@ -41,6 +41,7 @@ from .log.live import LiveLines, LiveSubscription
 from .log.tail import RuntimeTail
 from .models.catalog import ModelCatalog
 from .models.retry import RetryPolicy
+from .plugins.beside import RuntimeScopes
 from .plugins.files import opened_files
 from .plugins.instance import Changes, HookLimits, LocationPlugins
 from .plugins.loader import load_plugins
@@ -300,7 +301,9 @@ class Runtime:
         self._tasks.start_soon(self._runner.silence.watch)
         self._coordinator = Coordinator(self._tasks, self._runner.drain)
         self._sessions = Sessions(self._log, self._coordinator, self._runner)
+        self._beside = RuntimeScopes(self.plugins, self._tasks, self._hook_limits, self)
         try:
+            await self._beside.open_given()
             if self._resume != "report":
                 await self._wake_all()
         except BaseException as error:
@@ -319,9 +322,11 @@ class Runtime:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._closed = True
         try:
             with anyio.CancelScope(shield=True):
+                # First, and while the runtime is open: they use it.
+                await self._beside.aclose()
+                self._closed = True
                 await self._close()
         finally:
             # The body's own error goes on as it is. Only what broke in the runtime
@@ -374,6 +379,7 @@ class Runtime:
     ) -> LocationServices:
         Location.at(location.directory)
         assert self._tasks is not None
+        self._tasks.start_soon(self._beside.open)
         configuration = await to_thread.run_sync(
             Configuration.load, location, self._environment
         )

@@ -147,13 +147,17 @@ class PluginLoader:
         loaded; and when an object that was given in code may answer the hook, too.
         """
         if not self._loaded:
-            if any(_has(item, hook) for item in self._given):
+            if self.is_given(hook):
                 return None
             for entry, plugin in self._entries:
                 if plugin.name == name:
                     self._load(entry, plugin)
                     break
         return self._taken.get(name)
+
+    def is_given(self, hook: str) -> bool:
+        """Return whether an object that was given in code may have a hook."""
+        return any(_has(item, hook) for item in self._given)
 
     def all(self) -> Sequence[Plugin]:
         """Return everything that was found, loaded as far as it is wanted, in order."""

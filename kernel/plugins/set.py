@@ -51,6 +51,8 @@ class Loader(Protocol):
 
     def alone(self, name: str, hook: str) -> Plugin | None: ...
 
+    def is_given(self, hook: str) -> bool: ...
+
 
 class PluginSet:
     """The plugins of one runtime, and the way to call their hooks.
@@ -150,6 +152,11 @@ class PluginSet:
         """Return the names of the plugins that implement a hook, in order."""
         found = self._implementing[self._table.spec(hook).name]
         return tuple(each.name for each in found)
+
+    def is_given(self, hook: str) -> bool:
+        """Return whether an object that was given in code may have a hook, without
+        importing anything for it."""
+        return self._loader.is_given(self._table.spec(hook).name)
 
     def rank(self, plugin: str) -> Rank:
         """Return the place of a plugin's contributions among those of others."""
