@@ -673,17 +673,25 @@ def test_each_pattern_of_an_ignore_file_means_what_it_means_to_git(
     with TemporaryDirectory() as name:
         root = Path(name).resolve()
         git(root, "init", "-q")
-        for line in lines:
-            # Its manual says that a `**` behind other characters is a plain `*`, and
-            # ripgrep keeps to that; git itself takes `a**/b` for `a` and then `**/b`.
-            if re.search(r"[^/*]\*\*", line.removeprefix("!")):
-                continue
-            (root / ".gitignore").write_text(f"{line}\n")
-            given = b"".join(one.encode() + b"\0" for one in names)
-            told = git(root, "check-ignore", "-z", "--stdin", "--no-index", given=given)
-            ignored = set(told.decode().split("\0")) - {""}
-            found = {one for one in names if not is_visible(one, str(root), None)}
-            assert found == ignored, line
+        # Its manual says that a `**` behind other characters is a plain `*`, and
+        # ripgrep keeps to that; git itself takes `a**/b` for `a` and then `**/b`.
+        lines = [
+            line
+            for line in lines
+            if not re.search(r"[^/*]\*\*", line.removeprefix("!"))
+        ]
+        # Each in a folder of its own, so that git is started once for all.
+        for at, line in enumerate(lines):
+            (root / str(at)).mkdir()
+            (root / str(at) / ".gitignore").write_text(f"{line}\n")
+        asked = [f"{at}/{one}" for at in range(len(lines)) for one in names]
+        given = b"".join(one.encode() + b"\0" for one in asked)
+        told = git(root, "check-ignore", "-z", "--stdin", "--no-index", given=given)
+        ignored = set(told.decode().split("\0")) - {""}
+        for at, line in enumerate(lines):
+            here = str(root / str(at))
+            found = {f"{at}/{one}" for one in names if not is_visible(one, here, None)}
+            assert found == {one for one in ignored if one.startswith(f"{at}/")}, line
 
 
 def in_folder(root: Path, *command: str) -> set[str]:
