@@ -67,8 +67,12 @@ async def handed_over(
                 # leaves it: on trio nobody else can.
                 if (close := getattr(stream, "aclose", None)) is not None:
                     await close()
-    except ProviderError as error:
-        sound = _sound(provider, error)
+    except Exception as error:
+        # A provider that has tasks of its own raises its error in a group.
+        told = raised(error)
+        if not isinstance(told, ProviderError):
+            raise
+        sound = _sound(provider, told)
         if sound is error:
             raise
         raise sound from error

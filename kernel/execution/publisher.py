@@ -133,7 +133,8 @@ class Publisher:
                 )
             if len(self._call_ids) >= self._limits.calls:
                 raise self._beyond(f"{self._limits.calls} calls")
-            if len(event.arguments) > self._limits.arguments:
+            size = len(event.arguments) + len(event.tool) + len(event.call_id)
+            if size > self._limits.arguments:
                 raise self._beyond(
                     f"{self._limits.arguments} characters of arguments of one call"
                 )

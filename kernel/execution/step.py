@@ -540,6 +540,7 @@ class Step:
             self._log.live,
             provider.limits,
         )
+        complete = False
         try:
             request = self._request(prepared)
             silence = self._execution.settings.silence
@@ -558,6 +559,7 @@ class Step:
                         if not count % EVENTS_AT_ONCE:
                             # What comes without waiting must not keep others waiting.
                             await anyio.lowlevel.checkpoint()
+                    complete = publisher.finish is not None
             if publisher.finish is None:
                 raise ProviderError(
                     "provider.stream_broken",
@@ -566,10 +568,15 @@ class Step:
                     retryable=True,
                 )
         except DovetailError as error:
-            return error
+            if not complete:
+                return error
+            # The answer was whole; what broke was only its goodbye.
+            logger.warning("%s", error)
         except Exception as error:
             # Boundary: a provider plugin is a stranger's code.
-            return broken(model.provider, error)
+            made = broken(model.provider, error)
+            if not complete:
+                return made
         return None
 
     def _delay(self, error: DovetailError | None, attempt: int) -> float | None:

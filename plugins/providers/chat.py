@@ -56,6 +56,7 @@ ATTACHED = (
     "provider_specific_fields",
     "thought_signature",
 )
+_MORE = frozenset((*ATTACHED, "tool_calls", "function_call"))
 _FINISHES: Mapping[str, FinishReason] = {
     "stop": "stop",
     "end_turn": "stop",
@@ -216,12 +217,14 @@ class ChatDecoder:
             if tells_of_failure(chunk):
                 self._fail(chunk, events)
             choices = ()
-        self._count(chunk)
+        if "usage" in chunk or "x_groq" in chunk:
+            self._count(chunk)
         for choice in choices:
             if not isinstance(choice, dict):
                 raise self._broken("a choice is not an object")
             if choice.get("index") in (None, 0, "0", ""):
-                self._count(choice)
+                if "usage" in choice:
+                    self._count(choice)
                 self._choice(choice, events)
 
     def _fail(self, told: Any, events: list[ModelEvent]) -> None:
@@ -263,10 +266,11 @@ class ChatDecoder:
         if isinstance(refusal, str) and refusal:
             self._refused = True
             self._say("text", refusal, events)
-        for name in ATTACHED:
-            if delta.get(name):
-                self._attach(name, delta[name])
-        self._tool_calls(delta, events)
+        if not _MORE.isdisjoint(delta):
+            for name in ATTACHED:
+                if delta.get(name):
+                    self._attach(name, delta[name])
+            self._tool_calls(delta, events)
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and reason:
             self._stop(reason.lower())

@@ -512,3 +512,31 @@ async def test_a_refusal_that_nothing_helps_against_ends_and_loses_nothing(
             assert (await session.wait()).succeeded
     sent = provider.histories[-1]
     assert next(m for m in sent if isinstance(m, UserMessage)).files == (file,)
+
+
+@pytest.mark.law("execution.12")
+async def test_an_error_in_a_group_is_that_error(tmp_path: Path) -> None:
+    class Grouped(Odd):
+        async def _play(self) -> AsyncIterator[Any]:
+            down = ProviderError("provider.unavailable", "odd", "down")
+            raise ExceptionGroup("tasks", [ExceptionGroup("more", [down])])
+            yield
+
+    outcome, _, _ = await run(tmp_path, Grouped(), model="odd/m")
+    assert outcome.reason.code == "provider.unavailable"
+
+
+async def test_a_whole_answer_stays_whole_when_its_stream_breaks_in_closing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Breaking(Odd):
+        @asynccontextmanager
+        async def stream(self, request: Any) -> AsyncIterator[Any]:
+            yield self._play()
+            raise ValueError
+
+    provider = Breaking(TextDelta("0", "a"), Finish("stop"))
+    outcome, history, _ = await run(tmp_path, provider, model="odd/m")
+    assert outcome.succeeded
+    assert history[-1].text == "a"
+    assert "provider 'odd': its code broke: ValueError" in caplog.text
