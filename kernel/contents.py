@@ -63,15 +63,17 @@ from .hookspecs import (
     Hooks as Hooks,
     hookimpl as hookimpl,
 )
+from .location.handles import (
+    LocationHandle as LocationHandle,
+    PermissionsHandle as PermissionsHandle,
+    PluginsHandle as PluginsHandle,
+)
 from .location.requests import (
     PendingRequest as PendingRequest,
     RequestsHandle as RequestsHandle,
 )
 from .location.services import (
     DEFAULT_AGENT as DEFAULT_AGENT,
-    LocationHandle as LocationHandle,
-    PermissionsHandle as PermissionsHandle,
-    PluginsHandle as PluginsHandle,
 )
 from .log.live import (
     LiveLines as LiveLines,
@@ -88,8 +90,10 @@ from .log.tail import (
 from .models.retry import (
     RetryPolicy as RetryPolicy,
 )
-from .plugins.instance import (
+from .plugins.budgets import (
     HookLimits as HookLimits,
+)
+from .plugins.instance import (
     LocationPlugin as LocationPlugin,
 )
 from .plugins.loader import (

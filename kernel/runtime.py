@@ -33,17 +33,19 @@ from .lifecycle.process import name_of_process
 from .lifecycle.registrations import Registrations
 from .lifecycle.scope import Scope
 from .lifecycle.secrecy import blot_out, conceal, reveal
+from .location.handles import LocationHandle
 from .location.observers import Observers
 from .location.requests import RequestsHandle
-from .location.services import DEFAULT_AGENT, LocationHandle, LocationServices
+from .location.services import DEFAULT_AGENT, LocationServices
 from .log.commit import EventLog
 from .log.live import LiveLines, LiveSubscription
 from .log.tail import RuntimeTail
 from .models.catalog import ModelCatalog
 from .models.retry import RetryPolicy
 from .plugins.beside import RuntimeScopes
+from .plugins.budgets import HookLimits
 from .plugins.files import opened_files
-from .plugins.instance import Changes, HookLimits, LocationPlugins
+from .plugins.instance import Changes, LocationPlugins
 from .plugins.loader import load_plugins
 from .plugins.set import PluginSet
 from .ports import Store

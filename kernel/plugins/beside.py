@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from ..lifecycle.guests import Guest
 from ..lifecycle.scope import Scope
 from ..values.errors import PluginError, RuntimeClosedError, error_text
-from .instance import HookLimits
+from .budgets import HookLimits
 from .set import PluginSet
 
 logger = logging.getLogger(__name__)

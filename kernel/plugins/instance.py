@@ -41,6 +41,7 @@ from ..values.errors import (
 from ..values.events import PluginDisabled
 from ..values.ids import SessionId
 from ..values.tool import Failure, Json
+from .budgets import HookLimits, Spending
 from .object import Plugin, name_of, nearest, ranks
 from .set import PluginSet
 from .settings import settings_of
@@ -54,28 +55,6 @@ Add = Callable[[Any, str, Rank], Registration[Any]]
 """``add(item, owner, rank)``."""
 
 InstanceState = Literal["open", "failed", "disabled", "left out"]
-
-
-@frozen
-class HookLimits:
-    """What the hooks of one plugin may cost in one Location, before it is disabled."""
-
-    call_seconds: float = 1.0
-    """A call that takes longer counts as an error. It cannot be interrupted."""
-    window: int = 100
-    """How many of the last calls of one hook count."""
-    errors: int = 10
-    """How many of them may fail."""
-    seconds: float = 10.0
-    """How long they may take together."""
-    open_seconds: float = 10.0
-    """How long ``dovetail_open_location`` may take to open what it handed over."""
-    close_seconds: float = 5.0
-    """How long one plugin may take to close, and twice that all of a Location."""
-    settle_seconds: float = 10.0
-    """How long its calls and requests that run may go on after a plugin was replaced,
-    removed or disabled, before what it opened is closed under them; and after the
-    runtime was closed, before they are left behind."""
 
 
 @frozen
@@ -109,35 +88,6 @@ class LocationPlugin:
     """See ``PluginState.last_blocking``."""
 
 
-class _Spending:
-    """What the last calls of one hook cost."""
-
-    def __init__(self, limits: HookLimits) -> None:
-        self._limits = limits
-        self._calls: deque[tuple[bool, float]] = deque()
-        self._errors = 0
-        self._seconds = 0.0
-
-    def add(self, failed: bool, seconds: float) -> str | None:
-        """Count one call, and return what is exceeded with it."""
-        limits = self._limits
-        self._calls.append((failed, seconds))
-        self._errors += failed
-        self._seconds += seconds
-        if len(self._calls) > limits.window:
-            past, before = self._calls.popleft()
-            self._errors -= past
-            self._seconds -= before
-        if self._errors > limits.errors:
-            return f"{self._errors} of its last {len(self._calls)} calls failed"
-        if self._seconds > limits.seconds:
-            return (
-                f"its last {len(self._calls)} calls took {self._seconds:.3g} s, "
-                f"and may take {limits.seconds:g} s"
-            )
-        return None
-
-
 @define(eq=False)
 class PluginInstance:
     """One plugin in one Location."""
@@ -151,7 +101,7 @@ class PluginInstance:
     registrations: list[tuple[str, Registration[Any]]] = field(factory=list)
     withdrawn: list[Registration[Any]] = field(factory=list)
     """What it offered before and may still be at work."""
-    spending: dict[str, _Spending] = field(factory=dict)
+    spending: dict[str, Spending] = field(factory=dict)
     errors: int = 0
     last_error: str | None = None
     seconds: float = 0.0
@@ -501,7 +451,7 @@ class LocationPlugins:
             )
         spending = instance.spending.get(hook)
         if spending is None:
-            spending = instance.spending[hook] = _Spending(self._limits)
+            spending = instance.spending[hook] = Spending(self._limits)
         exceeded = spending.add(failed, seconds)
         if exceeded is not None and instance.state == "open":
             self._disable(instance, f"{hook}: {exceeded}", session_id)

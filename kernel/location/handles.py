@@ -1,0 +1,250 @@
+"""The handles of a Location: how an application looks at one and changes it.
+
+Owns no state but which handles are entered: every call opens the Location if it is not,
+and describes what its services offer at that moment.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Literal
+
+from anyio import to_thread
+
+from ..access.approvals import SavedApproval
+from ..access.request import PermissionRequest
+from ..context.registry import SourceState
+from ..contracts import AgentProfile, Rule, Skill, SkillProblem
+from ..plugins.instance import LocationPlugin
+from ..values.errors import InvalidValueError
+from ..values.events import PermissionReply
+from ..values.location import Location
+from ..values.request import ModelInfo
+from ..values.tool import ToolDefinition
+from .services import LocationServices, Use
+
+
+class LocationHandle:
+    """A Location as an application sees it. It opens on first use.
+
+    ``await handle`` opens it now; ``async with handle`` keeps it open for as long as
+    it is entered. Otherwise it closes when it was not used for a while, and the next
+    use opens it again. Everything here describes what is offered at the moment of the
+    call.
+    """
+
+    def __init__(self, location: Location, use: Use) -> None:
+        self.location = location
+        self._use = use
+        self._entered: list[AbstractAsyncContextManager[LocationServices]] = []
+
+    def __repr__(self) -> str:
+        return f"LocationHandle({self.location.directory!r})"
+
+    def __await__(self) -> Generator[Any, None, "LocationHandle"]:
+        return self._opened().__await__()
+
+    async def _opened(self) -> "LocationHandle":
+        async with self._use(self.location):
+            return self
+
+    async def __aenter__(self) -> "LocationHandle":
+        use = self._use(self.location)
+        await use.__aenter__()
+        self._entered.append(use)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._entered.pop().__aexit__(None, None, None)
+
+    def _services(self) -> "AbstractAsyncContextManager[LocationServices]":
+        return self._use(self.location)
+
+    async def tools(self) -> Sequence[ToolDefinition]:
+        """Return the tools that models are offered, in name order."""
+        async with self._services() as services:
+            return services.tools.advertise().definitions
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """Return the models that are known by name; others may be accepted."""
+        async with self._services() as services:
+            return services.catalog.models()
+
+    async def skills(self) -> Sequence[Skill]:
+        """Return the skills that are offered, in name order."""
+        async with self._services() as services:
+            return await services.skills.skills()
+
+    async def skill_problems(self) -> Sequence[SkillProblem]:
+        """Return what looked like a skill and is not offered, and why."""
+        async with self._services() as services:
+            await services.skills.skills()
+            return services.skills.problems()
+
+    async def context(self) -> Sequence[SourceState]:
+        """Return the Context Sources, in key order, each as it is now.
+
+        One that cannot be observed is left out of what new sessions are told, or keeps
+        them from beginning where it is required.
+        """
+        async with self._services() as services:
+            return await services.context.states()
+
+    async def agents(self) -> Sequence[AgentProfile]:
+        """Return the agent profiles, in name order."""
+        async with self._services() as services:
+            return [one.item for one in services.agents.offer().values()]
+
+    async def model_for(
+        self, model: str | None = None, agent: str | None = None
+    ) -> str:
+        """Return the name of the model that a session here uses, if it is given this
+        model and this agent. It can be asked as far as that shows without a network.
+
+        Raises:
+            AgentNotFoundError: nobody offers the agent.
+            ModelNotSelectedError: neither they nor the configuration name a model.
+            ModelUnknownError: nobody here serves it.
+            ProviderError: ``provider.key_missing``; its provider has no key.
+        """
+        async with self._services() as services:
+            name = services.model_for(services.agent(agent), model)
+            return services.catalog.resolve(name).name
+
+    @property
+    def plugins(self) -> "PluginsHandle":
+        """The plugins of this Location."""
+        return PluginsHandle(self._services)
+
+    @property
+    def permissions(self) -> "PermissionsHandle":
+        """Permission requests that wait for an answer, and saved approvals."""
+        return PermissionsHandle(self._services)
+
+
+class PermissionsHandle:
+    """The permissions of a Location as an application sees them."""
+
+    def __init__(
+        self, services: "Callable[[], AbstractAsyncContextManager[LocationServices]]"
+    ) -> None:
+        self._services = services
+
+    async def pending(
+        self, session_id: str | None = None
+    ) -> Sequence[PermissionRequest]:
+        """Return the unanswered requests, the oldest first, also those of an earlier
+        process (law access.5)."""
+        async with self._services() as services:
+            return await services.permissions.pending(session_id)
+
+    async def meaning(
+        self, rules: Sequence[Rule]
+    ) -> tuple[Sequence[Rule], Sequence[str]]:
+        """Return rules with what else they mean in this Location, to decide by them as
+        it would, and a line for each that is about something no tool here asks.
+
+        Raises:
+            ConfigurationError: one of them can never match anything.
+        """
+        async with self._services() as services:
+            return await to_thread.run_sync(services.meant, rules)
+
+    async def reply(
+        self,
+        request_id: str,
+        reply: PermissionReply,
+        message: str | None = None,
+        *,
+        by: Literal["person", "policy"] = "person",
+    ) -> None:
+        """Answer a request, exactly once.
+
+        ``always`` also remembers what the request offered to save. ``reject`` with a
+        message tells the model what to do instead; without one the run stops. ``by``
+        is recorded: ``policy`` is for what was decided before anybody asked.
+
+        Raises:
+            RequestNotFoundError: it is unknown here, or answered already.
+            InvalidValueError: an argument is none of the above.
+        """
+        if by not in ("person", "policy"):
+            raise InvalidValueError("by", by, '"person" or "policy"')
+        async with self._services() as services:
+            await services.permissions.reply(request_id, reply, message, by=by)
+
+    async def saved(self) -> Sequence[SavedApproval]:
+        """Return the saved approvals of this Location."""
+        async with self._services() as services:
+            return await services.permissions.approvals.saved()
+
+    async def revoke(self, approval_id: str) -> None:
+        """Forget a saved approval.
+
+        Raises:
+            ApprovalNotFoundError: there is none of this id here.
+        """
+        async with self._services() as services:
+            await services.permissions.approvals.revoke(approval_id)
+
+
+class PluginsHandle:
+    """The plugins of a Location as an application sees and changes them.
+
+    What is changed here is changed in this Location and in no other, for as long as
+    the runtime is open. Changes under one name wait for each other (law plugins.4).
+    """
+
+    def __init__(
+        self, services: "Callable[[], AbstractAsyncContextManager[LocationServices]]"
+    ) -> None:
+        self._services = services
+
+    async def list(self) -> Sequence[LocationPlugin]:
+        """Return the plugins, in the order in which they are called."""
+        async with self._services() as services:
+            return services.plugins.known()
+
+    async def add(self, plugin: object, name: str | None = None) -> LocationPlugin:
+        """Open a plugin here, and offer what it contributes from now on.
+
+        Without a name it is called as one that is given to ``open_runtime``. It comes
+        after all installed and given ones. Cancelled, nothing is added.
+
+        Raises:
+            ConflictError: the name is taken.
+            PluginError: its hooks are wrong, it cannot be opened, or something that it
+                offers is refused. Nothing of it is left.
+        """
+        async with self._services() as services:
+            return await services.plugins.add(plugin, name)
+
+    async def replace(self, name: str, plugin: object) -> LocationPlugin:
+        """Put a plugin in the place of another, without a gap.
+
+        The new one is opened and what it offers is proven; then both change places at
+        once; then the old one is closed. A call that was advertised with a tool of the
+        old one and did not start yet fails as stale; one that runs goes on, and finds
+        what the old one opened closed. Cancelled before they changed places, the old
+        one stays.
+
+        Raises:
+            PluginNotFoundError: there is no plugin of this name.
+            PluginError: as in ``add``. The old one works on (law plugins.3).
+        """
+        async with self._services() as services:
+            return await services.plugins.replace(name, plugin)
+
+    async def remove(self, name: str) -> None:
+        """Take a plugin out; what it hid is offered again (law plugins.2).
+
+        Raises:
+            PluginNotFoundError: there is no plugin of this name.
+        """
+        async with self._services() as services:
+            await services.plugins.remove(name)
