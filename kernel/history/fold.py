@@ -30,7 +30,7 @@ from ..values.messages import (
 )
 from ..values.prompt import Budget
 from ..values.tool import Failure, ProcessMark
-from .mending import PART_REFUSED, Mending
+from .mending import CONTENT_REFUSED, PART_REFUSED, Mending
 
 Reach = Literal["called", "started", "asking", "begun"]
 """How far a call without a result may have come: its executor did not run; it ran and
@@ -455,11 +455,14 @@ class History:
 
     def _mend(self, event: e.StepEnded | e.StepFailed) -> None:
         """Leave out what the provider refused, or learn that it was right to."""
-        changed = None
+        changed, refused = None, self._settled[-1]
+        assert isinstance(refused, AssistantMessage)
         if isinstance(event, e.StepEnded):
             self._mending.answered(len(self._settled) - 1)
         elif event.failure.code == PART_REFUSED:
             changed = self._mending.refused(self._settled)
+        elif event.failure.code == CONTENT_REFUSED and not refused.parts:
+            changed = self._mending.withhold(self._settled)
         elif event.failure.code == "provider.invalid_request":
             changed = self._mending.put_back(self._settled)
         if changed is not None:

@@ -16,6 +16,10 @@ first, and what turned out not to be the reason is put back:
 
 An answer confirms what is left out then. When even the last does not help, everything
 is put back: it was refused for another reason.
+
+What a provider refused to answer, before it said a word, it would refuse in every later
+request too. Nothing is tried again then: the run has failed and a person knows why. But
+what was new in that request is left out of those that follow.
 """
 
 from collections.abc import Sequence
@@ -32,6 +36,8 @@ from ..values.messages import (
 )
 from ..values.tool import Content, FileContent, TextContent
 
+CONTENT_REFUSED = "provider.content_refused"
+WITHHELD = "[left out: the provider refused to answer this]"
 PART_REFUSED = "provider.part_refused"
 """The failure of a Step whose request was refused for something in its messages."""
 
@@ -79,6 +85,17 @@ class Mending:
                 messages[index] = message
         return min(touched)
 
+    def withhold(self, messages: list[Message]) -> int | None:
+        """Leave out what no answer came after; return the first index that changed."""
+        changed = None
+        for index in range(self._answered, len(messages)):
+            made = _withheld(messages[index])
+            if made is not messages[index]:
+                messages[index] = made
+                self._originals.pop(index, None)
+                changed = index if changed is None else changed
+        return changed
+
     def put_back(self, messages: list[Message]) -> int | None:
         """Undo what no answer confirmed: the refusal had another reason."""
         if not self._originals:
@@ -110,6 +127,20 @@ class Mending:
             if made and made != now:
                 return stage, made
         return None
+
+
+def _withheld(message: Message) -> Message:
+    if isinstance(message, UserMessage):
+        return evolve(message, text=WITHHELD, files=())
+    if not isinstance(message, AssistantMessage) or not message.calls:
+        return message
+    parts = tuple(
+        evolve(part, content=(TextContent(WITHHELD),))
+        if isinstance(part, ToolPart) and part.content
+        else part
+        for part in message.parts
+    )
+    return message if parts == message.parts else evolve(message, parts=parts)
 
 
 def _without_files(message: Message) -> Message:

@@ -4,7 +4,8 @@ Owns how a request is written (``MessagesProtocol``). How its answer is read is
 ``messages``'.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import orjson
@@ -69,6 +70,7 @@ DEFAULTS = Defaults(
         "claude-sonnet-4-6": (1_000_000, 64_000),
     },
 )
+_THOUGHTS = ("thinking", "redacted_thinking")
 _CACHED: Json = {"type": "ephemeral"}
 
 
@@ -133,6 +135,7 @@ class MessagesProtocol:
         # A marker of the whole request is Anthropic's own; others refuse it.
         self._official = endpoint.host == "api.anthropic.com"
         self._caches = True
+        self._thinks = False
         self._tools = ToolList(self._tool_shapes)
 
     def decoder(self, request: ModelRequest) -> MessagesDecoder:
@@ -141,12 +144,20 @@ class MessagesProtocol:
 
     def learned_from(self, error: ProviderError) -> bool:
         """Whether a refusal told how the endpoint wants to be asked."""
-        refused = error.status in (400, 422) and "cache_control" in error.problem
-        if not (refused and self._caches) or self._official:
+        if error.status not in (400, 422) or self._official:
             return False
-        self._caches = False
-        self._tools = ToolList(self._tool_shapes)
-        return True
+        if "cache_control" in error.problem and self._caches:
+            self._caches = False
+            self._tools = ToolList(self._tool_shapes)
+            return True
+        thoughts = re.search("thinking|reasoning_content", error.problem)
+        missing = thoughts and re.search("missing|required|must", error.problem)
+        if missing and self._says_thoughts and not self._thinks:
+            # Every message with calls must have thoughts, also those of other models.
+            self._thinks = True
+            self._dialect += ":thinks"
+            return True
+        return False
 
     def encode(self, request: ModelRequest) -> bytes:
         """Return the body of a request.
@@ -173,8 +184,23 @@ class MessagesProtocol:
             head["system"] = system
         options = (self._endpoint.options, request.options)
         head = merged_options(self._provider, head, options)
+        if self._official and self._unthought(head, request):
+            # It would be refused, now and for ever after.
+            del head["thinking"]
         messages = request.history.encoded(self._dialect, self.encode_message)
         return encoded_body(self._provider, head, _in_turns(messages))
+
+    def _unthought(self, head: Mapping[str, Json], request: ModelRequest) -> bool:
+        """Whether thinking is asked for that cannot be: calls of another model are the
+        last, and Anthropic wants those to begin with thoughts that it signed."""
+        thinking = head.get("thinking")
+        if not isinstance(thinking, dict) or thinking.get("type") != "enabled":
+            return False
+        for message in reversed(request.history.messages):
+            if isinstance(message, AssistantMessage) and message.parts:
+                said = self._said(message)
+                return bool(message.calls) and said[0]["type"] not in _THOUGHTS
+        return False
 
     def encode_message(self, message: Message) -> bytes:
         """Return a message as objects joined by commas; empty when it says nothing.
@@ -191,28 +217,37 @@ class MessagesProtocol:
         return _said_by_user([_text(notice(message.text))])
 
     def _assistant(self, message: AssistantMessage) -> bytes:
+        said = self._said(message)
+        if not said:
+            return b""
+        if self._thinks and message.calls and said[0]["type"] not in _THOUGHTS:
+            said.insert(0, {"type": "thinking", "thinking": "", "signature": ""})
+        objects = [_dumped("assistant", said)]
+        if message.calls:
+            own = message.model == self._name
+            results = [
+                self._result(part, call_id_of(message, part, own=own))
+                for part in message.calls
+            ]
+            objects.append(_dumped("user", results))
+        return b",".join(objects)
+
+    def _said(self, message: AssistantMessage) -> list[dict[str, Json]]:
+        """Return what the model said, its calls among it."""
         own = message.model == self._name
         native = own and self._says_thoughts
         said: list[dict[str, Json]] = []
-        results: list[dict[str, Json]] = []
         for part in message.parts:
             if isinstance(part, ToolPart):
+                attached = attached_to(part) if native else {}
                 call_id = call_id_of(message, part, own=own)
-                said.append(
-                    (attached_to(part) if native else {}) | _call(part, call_id)
-                )
-                results.append(self._result(part, call_id))
+                said.append(attached | _call(part, call_id))
             else:
                 said += self._words(part, native)
         # Thinking must lead to something; alone it is refused.
-        while said and said[-1]["type"] in ("thinking", "redacted_thinking"):
+        while said and said[-1]["type"] in _THOUGHTS:
             said.pop()
-        if not said:
-            return b""
-        objects = [_dumped("assistant", said)]
-        if results:
-            objects.append(_dumped("user", results))
-        return b",".join(objects)
+        return said
 
     def _words(
         self, part: TextPart | ReasoningPart, native: bool

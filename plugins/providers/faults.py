@@ -63,6 +63,11 @@ _PART_REFUSED = re.compile(
     re.IGNORECASE,
 )
 """Words of a 4xx that blames something in the messages, rather than the request."""
+_UNABLE = re.compile(
+    r"(?:images?|audio|video|file|document|multimodal)\b.{0,40}"
+    r"(?:not supported|unsupported|not support)|not support.{0,30}(?:image|audio|file)",
+    re.IGNORECASE,
+)
 _CALL_REFUSED = frozenset(("tool_use_failed", "tool_call_validation_failed"))
 _REFUSED_CODES = frozenset(
     ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
@@ -281,6 +286,9 @@ def _fault(
         return "provider.context_overflow"
     if _OVERFLOW.search(evidence) and not _THROTTLED.search(evidence):
         return "provider.context_overflow"
+    if status in (500, 501) and _UNABLE.search(evidence):
+        # llama.cpp and others say so as if they had broken.
+        return "provider.part_refused"
     if status == 408 or status >= 500:
         return "provider.unavailable"
     if 400 <= status < 500:

@@ -749,3 +749,36 @@ def test_a_server_that_knows_no_cache_is_asked_without_one() -> None:
     body = route.encode(request(system=("S",), tools=(WEATHER,)))
     assert b"cache_control" not in body
     assert not route.learned_from(refused)
+
+
+def test_thinking_is_not_asked_for_where_it_would_be_refused() -> None:
+    """The last calls are another model's: they do not begin with signed thoughts."""
+    thinking = {"thinking": {"type": "enabled", "budget_tokens": 2000}}
+    official = MessagesProtocol(
+        Endpoint("test", "https://api.anthropic.com", options=thinking), "m"
+    )
+    signed = ReasoningPart("hm", {"signature": "s"})
+    foreign = assistant(settled("a"), model="other/m")
+    own = assistant(signed, settled("b"), seq=2)
+    said = assistant(TextPart("so"), seq=3, model="other/m")
+    for messages, asked in (
+        ((user("go"),), True),
+        ((user("go"), foreign), False),
+        ((user("go"), foreign, user("on", 5)), False),
+        ((user("go"), foreign, own), True),
+        ((user("go"), foreign, said), True),
+    ):
+        body = json.loads(official.encode(request(*messages)))
+        assert ("thinking" in body) is asked
+
+
+def test_a_server_that_misses_thoughts_gets_them_with_every_message_of_calls() -> None:
+    route = protocol()
+    problem = "thinking is enabled but reasoning_content is missing at index 1"
+    refused = ProviderError("provider.part_refused", "test", problem, status=400)
+    foreign = assistant(settled("a"), model="other/m")
+    assert b"thinking" not in route.encode(request(foreign))
+    assert route.learned_from(refused)
+    said, _ = json.loads(route.encode(request(foreign)))["messages"]
+    assert said["content"][0] == {"type": "thinking", "thinking": "", "signature": ""}
+    assert not route.learned_from(refused)

@@ -540,3 +540,37 @@ async def test_a_whole_answer_stays_whole_when_its_stream_breaks_in_closing(
     assert outcome.succeeded
     assert history[-1].text == "a"
     assert "provider 'odd': its code broke: ValueError" in caplog.text
+
+
+@pytest.mark.law("execution.11")
+async def test_what_a_provider_will_not_answer_is_left_out_of_later_requests(
+    tmp_path: Path,
+) -> None:
+    class Prudish(Picky):
+        @asynccontextmanager
+        async def stream(self, request: Any) -> AsyncIterator[Any]:
+            try:
+                async with super().stream(request) as stream:
+                    yield stream
+            except ProviderError:
+                raise ProviderError(
+                    "provider.content_refused", self.name, "no", status=400
+                ) from None
+
+    provider = Prudish("something bad")
+    async with host(tmp_path, provider, retry=AT_ONCE) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        statuses = []
+        for prompt in ("hello", "something bad", "hello again"):
+            await session.prompt(prompt)
+            with anyio.fail_after(60):
+                statuses.append((await session.wait()).status)
+        shown = await session.messages(order="asc")
+    assert statuses == ["succeeded", "failed", "succeeded"]
+    said = [m.text for m in provider.histories[-1] if isinstance(m, UserMessage)]
+    assert said == [
+        "hello",
+        "[left out: the provider refused to answer this]",
+        "hello again",
+    ]
+    assert "something bad" in [m.text for m in shown if isinstance(m, UserMessage)]
