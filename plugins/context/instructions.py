@@ -20,6 +20,7 @@ that nobody wonders why an instruction has no effect:
 import codecs
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,11 @@ MAX_FILE = 65_536
 """Bytes of one file that are told."""
 MAX_TOTAL = 262_144
 """Bytes of all files together. The innermost are kept."""
+
+
+_HEADING = re.compile(
+    r"^(?=[ \t]*(?:From .*:|Instruction files that were left out:)[ \t]*$)", re.M
+)
 
 
 @frozen
@@ -255,7 +261,11 @@ def _bounded(texts: list[_Text], left_out: list[tuple[Path, str]]) -> Instructio
 
 
 def _rendered(found: Instructions) -> Observation | None:
-    parts = [f"From {path}:\n\n{text}" for path, text in found.files]
+    # A line of a file that looks like the heading of another is marked, so that no
+    # file can speak in the name of one that the user wrote.
+    parts = [
+        f"From {path}:\n\n{_HEADING.sub('> ', text)}" for path, text in found.files
+    ]
     if found.left_out:
         lines = [f"- {path}: {why}" for path, why in found.left_out]
         parts.append("Instruction files that were left out:\n" + "\n".join(lines))
