@@ -15,7 +15,9 @@ import attrs
 from attrs import define, field, frozen
 
 from dovetail.kernel import (
+    Action,
     AgentProfile,
+    AnswerLimits,
     AssistantMessage,
     CallNotice,
     Command,
@@ -34,6 +36,7 @@ from dovetail.kernel import (
     ProcessMark,
     Provider,
     ProviderError,
+    ProviderProtocol,
     ReasoningDelta,
     ReasoningEnd,
     ReasoningPart,
@@ -210,7 +213,8 @@ def tools_for(resource: "Resource"):
     yield Tool("frozen_everything", "Take everything.", EverythingInput, everything,
                EverythingOutput, "pure")
     yield Tool(name="frozen_write", description="Write.", input=PathInput, execute=write,
-               effect="idempotent")
+               effect="idempotent",
+               asks=[Action("frozen_write", resource="path", about="writes")])
     yield Tool(name="frozen_send", description="Send a letter.", input=LetterInput,
                output=LetterOutput, execute=send, effect="reconcilable", check=was_sent,
                clear=clear, render=lambda output: f"letter {output.number}")
@@ -385,6 +389,21 @@ class FrozenPlugin:
         return frozen_command
 
     @hookimpl
+    def dovetail_open_runtime(self, runtime):
+        return self.beside(runtime)
+
+    @asynccontextmanager
+    async def beside(self, runtime):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(runtime.sessions.list)
+            yield
+            tasks.cancel_scope.cancel()
+
+    @hookimpl
+    def dovetail_register_protocols(self, register):
+        register(ProviderProtocol("frozen-chat", provider="frozen", common=False))
+
+    @hookimpl
     def dovetail_open_location(self, place: Place):
         return self.opened(place)
 
@@ -419,6 +438,7 @@ class FrozenPlugin:
                     ModelInfo("frozen/model", 100_000, 8_000, Price(1.0, 2.0, 0.1, 1.5)),
                     ModelInfo(name="frozen/small"),
                 ],
+                limits=AnswerLimits(calls=100),
                 open=False,
             )
         )
