@@ -390,6 +390,11 @@ class Reader(Protocol):
         """Return the saved approvals of a directory in the order they were saved."""
         ...
 
+    def approval_changes(self, directory: str) -> int | None:
+        """Return a number that is another one after each change of a directory's saved
+        approvals, found at once; None: it is not known."""
+        ...
+
     def lease(self, session_id: str) -> LeaseRow | None: ...
 
     def blob(self, digest: str) -> bytes | None:

@@ -47,6 +47,22 @@ class Approvals:
     def __init__(self, location: Location, log: EventLog) -> None:
         self._location = location
         self._log = log
+        # By how often they had changed by then. Both at once: any thread may ask.
+        self._known: tuple[int, tuple[str, ...]] | None = None
+
+    def ids(self, rows: Reader) -> tuple[str, ...]:
+        """Return the ids of all of the directory, in order.
+
+        They are read only where they changed since this was last asked.
+        """
+        changes, known = rows.approval_changes(self._location.directory), self._known
+        if known is not None and known[0] == changes:
+            return known[1]
+        found = rows.approvals(self._location.directory)
+        ids = tuple(sorted(row.id for row in found))
+        if changes is not None:
+            self._known = changes, ids
+        return ids
 
     def holding(
         self, rows: Reader, agent: str | None, now: int

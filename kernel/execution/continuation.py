@@ -211,7 +211,7 @@ async def _facts_moved(
     row, approvals = await log.read(
         lambda rows: (
             rows.session(history.session_id),
-            rows.approvals(services.location.directory),
+            services.permissions.approvals.ids(rows),
         )
     )
     assert row is not None

@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary
 
 from ..contracts import Rule
 from ..location.services import LocationServices
-from ..ports import ApprovalRow
 from ..tools.registry import AdvertisedTools
 from ..values.codec import dumps, to_json
 from ..values.events import FactsRecorded
@@ -37,7 +36,7 @@ def facts_now(
     services: LocationServices,
     agent: str,
     model: str,
-    approvals: Sequence[ApprovalRow],
+    approvals: tuple[str, ...],
     advertised: AdvertisedTools,
 ) -> FactsRecorded:
     """Return the facts as they are now."""
@@ -49,7 +48,7 @@ def facts_now(
         rules=_rules(
             [*(one.item for one in services.forbidding()), *services.rules(agent)]
         ),
-        approvals=tuple(sorted(row.id for row in approvals)),
+        approvals=approvals,
         plugins=services.plugins.versions(),
     )
 

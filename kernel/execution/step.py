@@ -469,7 +469,7 @@ class Step:
             self._services,
             prepared.profile.name,
             prepared.model.name,
-            tx.rows.approvals(self._services.location.directory),
+            self._services.permissions.approvals.ids(tx.rows),
             self._advertised,
         )
         known = execution.history.facts

@@ -76,6 +76,7 @@ class MemoryState:
         self.epochs: dict[str, EpochRow] = {}
         self.admissions: dict[Pair, AdmissionRow] = {}
         self.approvals: dict[str, ApprovalRow] = {}
+        self.approval_changes: dict[str, int] = {}
         self.leases: dict[str, LeaseRow] = {}
         self.blobs: dict[str, bytes] = {}
         self.holds: dict[tuple[str, int, str], bool] = {}
@@ -263,6 +264,9 @@ class MemoryReader(Reader):
     def approvals(self, directory: str) -> Sequence[ApprovalRow]:
         rows = self._now().approvals.values()
         return [row for row in rows if row.directory == directory]
+
+    def approval_changes(self, directory: str) -> int | None:
+        return self._now().approval_changes.get(directory, 0)
 
     def lease(self, session_id: str) -> LeaseRow | None:
         return self._now().leases.get(session_id)
@@ -462,11 +466,18 @@ class MemoryTransaction(MemoryReader, Transaction):
         state = self._now()
         self._check(row)
         self._put(state.approvals, row.id, row)
+        self._count_change(row.directory)
 
     def delete_approval(self, approval_id: str) -> bool:
         state = self._now()
-        self._check(approval_id)
+        row = state.approvals.get(approval_id)
+        if row is not None:
+            self._count_change(row.directory)
         return self._drop(state.approvals, approval_id)
+
+    def _count_change(self, directory: str) -> None:
+        changes = self._now().approval_changes
+        self._put(changes, directory, changes.get(directory, 0) + 1)
 
     def put_lease(self, row: LeaseRow) -> None:
         state = self._now()

@@ -12,7 +12,7 @@ from dovetail.kernel.ports import ApprovalRow
 
 from .checks import is_sound, summed
 from .database import View
-from .tables import Approval, render, slot, slots, upsert
+from .tables import Approval, ApprovalChanges, render, slot, slots, upsert
 
 _APPROVALS = render(
     Approval.select(*slots(Approval, "number"))
@@ -22,6 +22,17 @@ _APPROVALS = render(
 )
 _PUT_APPROVAL = upsert(Approval, "id", omit="number")
 _DELETE_APPROVAL = render(Approval.delete().where(Approval.id == slot("id")), "id")
+
+_DIRECTORY = render(
+    Approval.select(Approval.directory).where(Approval.id == slot("id")), "id"
+)
+_CHANGES = render(
+    ApprovalChanges.select(*slots(ApprovalChanges)).where(
+        ApprovalChanges.directory == slot("directory")
+    ),
+    "directory",
+)
+_PUT_CHANGES = upsert(ApprovalChanges, "directory")
 
 _log = logging.getLogger("dovetail.storage")
 
@@ -43,12 +54,30 @@ class GrantReads(View):
             )
         return [ApprovalRow(*row[:-1]) for row in sound]
 
+    def approval_changes(self, directory: str) -> int | None:
+        found = self.one(_CHANGES, (directory,))
+        if found is None:
+            return 0
+        return found[1] if is_sound("", found) else None
+
 
 class GrantWrites(GrantReads):
     """Writing saved approvals."""
 
     def put_approval(self, row: ApprovalRow) -> None:
         self.write(_PUT_APPROVAL, summed("", *attrs.astuple(row, recurse=False)))
+        self._count_change(row.directory)
 
     def delete_approval(self, approval_id: str) -> bool:
-        return self.write(_DELETE_APPROVAL, (approval_id,)).rowcount > 0
+        found = self.one(_DIRECTORY, (approval_id,))
+        if found is None:
+            return False
+        self.write(_DELETE_APPROVAL, (approval_id,))
+        self._count_change(found[0])
+        return True
+
+    def _count_change(self, directory: str) -> None:
+        changes = self.approval_changes(directory)
+        # One that is not known stays so, and costs reads only.
+        if changes is not None:
+            self.write(_PUT_CHANGES, summed("", directory, changes + 1))

@@ -307,6 +307,18 @@ class Approval(Table):
     checksum = IntegerField()
 
 
+class ApprovalChanges(Table):
+    """How often the saved approvals of a directory changed, so that who knows them all
+    need not read them again."""
+
+    directory = TextField(primary_key=True)
+    changes = IntegerField()
+    checksum = IntegerField()
+
+    class Meta:
+        without_rowid = True
+
+
 TABLES: tuple[type[Table], ...] = (
     Aggregate,
     Event,
@@ -321,6 +333,7 @@ TABLES: tuple[type[Table], ...] = (
     Epoch,
     Admission,
     Approval,
+    ApprovalChanges,
 )
 PROJECTIONS: tuple[type[Table], ...] = (
     Session,

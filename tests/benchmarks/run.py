@@ -17,6 +17,7 @@ from time import perf_counter
 
 import admissions
 import anyio
+import boundaries
 import hooks
 import hot_path
 import live
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
         turns.scripted_step,
         turns.growth,
         turns.sessions_20,
+        boundaries.boundaries,
         admissions.admission,
         admissions.admissions_64,
         processes.process_start,

@@ -1065,6 +1065,33 @@ class RowContract(StoreCase):
             found = await store.read(lambda reader: reader.approvals("/work"))
             assert list(found) == [changed, approval_row(3)]
 
+    async def test_a_change_of_approvals_is_seen_without_reading_them(self) -> None:
+        def save(transaction: Transaction) -> None:
+            transaction.put_approval(approval_row(1))
+
+        def again(transaction: Transaction) -> None:
+            transaction.put_approval(approval_row(1, pattern="b"))
+
+        def elsewhere(transaction: Transaction) -> None:
+            transaction.put_approval(approval_row(2, directory="/other"))
+            transaction.delete_approval("apr_9")
+
+        def delete(transaction: Transaction) -> None:
+            transaction.delete_approval("apr_1")
+
+        async with self.open_store() as store:
+
+            async def changes() -> int | None:
+                return await store.read(lambda reader: reader.approval_changes("/work"))
+
+            seen = [await changes()]
+            for work in (save, again, delete):
+                await store.transact(work)
+                seen.append(await changes())
+            await store.transact(elsewhere)
+            assert len(set(seen)) == 4
+            assert await changes() == seen[-1]
+
     async def test_a_fence_only_grows(self) -> None:
         async with self.open_store() as store:
             await store.transact(lambda tx: tx.put_lease(LeaseRow("a", "w1", 3, 9)))

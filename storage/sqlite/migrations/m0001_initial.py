@@ -210,6 +210,13 @@ STATEMENTS = (
     """,
     'CREATE UNIQUE INDEX "approval_id" ON "approval" ("id")',
     'CREATE INDEX "approval_directory" ON "approval" ("directory")',
+    """
+    CREATE TABLE "approval_changes" (
+        "directory" TEXT NOT NULL PRIMARY KEY,
+        "changes" INTEGER NOT NULL,
+        "checksum" INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
 )
 
 SCHEMA = tuple(" ".join(statement.split()) for statement in STATEMENTS)
