@@ -8,6 +8,7 @@ Step reads the session again, whatever its length.
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, Literal
 
 from attrs import evolve
@@ -31,6 +32,9 @@ from ..values.messages import (
 from ..values.prompt import Budget
 from ..values.tool import Failure, ProcessMark
 from .mending import CONTENT_REFUSED, PART_REFUSED, Mending
+
+AT_ONCE = 1024
+"""Events of a long past that are taken in before others have their turn."""
 
 Reach = Literal["called", "started", "asking", "begun"]
 """How far a call without a result may have come: its executor did not run; it ran and
@@ -530,7 +534,7 @@ def _missing(
 ) -> tuple[tuple[tuple[int, int], ...], list[e.Event]]:
     head = rows.head(session_id)
     imported = () if head is None else head.imported
-    return imported, list(events_between(rows, session_id, after))
+    return imported, list(islice(events_between(rows, session_id, after), AT_ONCE))
 
 
 class HistorySnapshot:

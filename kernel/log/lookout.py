@@ -29,7 +29,9 @@ from ..values.clock import Clock
 LONGEST_LEASE_SECONDS = 3600.0
 """What a lease may last at most, whatever its row says."""
 REMEMBERED = 10_000
-"""Leases that are remembered. One that was forgotten only counts from a later look."""
+"""Leases that are remembered, and more where they are needed: only one that ran out
+long ago is forgotten. One that somebody waits for would never run out otherwise."""
+LONG_AGO_SECONDS = 60.0
 
 
 @frozen
@@ -69,6 +71,8 @@ class Lookout:
         self._owner = owner
         """Who looks: its own leases hold it up in nothing."""
         self._seen: dict[str, _Sighting] = {}
+        self._crowded = 0
+        """Up to how many it is not worth while to look for more to forget."""
 
     def held(self, row: LeaseRow | None) -> Held | None:
         """Return how long somebody else holds a lease, or None: it can be taken."""
@@ -84,11 +88,20 @@ class Lookout:
             lasts = min(max(0.0, row.lasts / 1000), LONGEST_LEASE_SECONDS)
             until = self._clock.now() + int(lasts * 1000)
             seen = self._seen[row.session_id] = _Sighting(*sign, now + lasts, until)
-            if len(self._seen) > REMEMBERED:
-                self._seen.pop(next(iter(self._seen)), None)
+            self._forget(now)
         if seen.end <= now:
             return None
         return Held((row.fence, row.renewals), seen.end - now, seen.until)
+
+    def _forget(self, now: float) -> None:
+        """Forget what ran out long ago, where there is much."""
+        if len(self._seen) <= max(REMEMBERED, self._crowded):
+            return
+        past = now - LONG_AGO_SECONDS
+        for session_id, seen in tuple(self._seen.items()):
+            if seen.end < past:
+                self._seen.pop(session_id, None)
+        self._crowded = len(self._seen) * 11 // 10
 
     def held_until(self, row: LeaseRow | None) -> int | None:
         """Return ``Held.until``, also of a lease of this runtime's own."""

@@ -15,6 +15,7 @@ from dovetail.kernel import Runtime, Session, Tool, ToolContext
 from dovetail.kernel.execution.keeper import Keeper
 from dovetail.kernel.execution.ownership import Fence
 from dovetail.kernel.lifecycle.loop import loop_caller
+from dovetail.kernel.log import lookout as lookout_module
 from dovetail.kernel.log.lookout import LONGEST_LEASE_SECONDS, Lookout
 from dovetail.kernel.ports import LeaseRow
 from dovetail.kernel.testing import Gate, ManualClock, ScriptedProvider
@@ -325,6 +326,24 @@ def test_whatever_a_row_says_it_holds_nobody_for_longer_than_a_lease_may_last(
     lookout.held(row)
     clock.advance(LONGEST_LEASE_SECONDS)
     assert lookout.held(row) is None
+
+
+@pytest.mark.law("execution.15", "execution.13")
+def test_however_few_are_remembered_a_lease_that_is_waited_for_runs_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookout_module, "REMEMBERED", 1)
+    clock = ManualClock()
+    lookout = Lookout(clock)
+    rows = [LeaseRow(f"s{number}", "other", 1, lasts=9000) for number in range(50)]
+    assert all(lookout.held(row) for row in rows)
+    clock.advance(9)
+    assert not any(lookout.held(row) for row in rows)
+    # What ran out long ago makes room for others, and only costs another wait.
+    clock.advance(lookout_module.LONG_AGO_SECONDS + 1)
+    fresh = [LeaseRow(f"t{number}", "other", 1, lasts=9000) for number in range(9)]
+    assert all(lookout.held(row) for row in fresh)
+    assert lookout.held(rows[0]) is not None
 
 
 async def _left_behind(
