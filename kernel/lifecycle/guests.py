@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Any
 
 import anyio
-from attrs import frozen
 
-from ..values.errors import ContainedError
+from ..values.errors.base import ContainedError
+from ..values.frozen import frozen
 
 
 @frozen

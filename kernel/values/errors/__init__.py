@@ -76,7 +76,6 @@ ever contains a secret (law access.6).
 from .base import (
     MAX_PROBLEM as MAX_PROBLEM,
     ConflictError as ConflictError,
-    ContainedError as ContainedError,
     CursorInvalidError as CursorInvalidError,
     DovetailError as DovetailError,
     InvalidValueError as InvalidValueError,
