@@ -26,8 +26,7 @@ Guarantees that every store gives (the contract suite in ``testing`` checks them
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, TypeVar
 
-from attrs import frozen
-
+from .values.frozen import frozen
 from .values.prompt import Delivery, InputState
 
 T = TypeVar("T")

@@ -3,10 +3,10 @@
 from contextlib import AbstractAsyncContextManager
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from attrs import frozen
 from dovetail.kernel import hookimpl
 from dovetail.kernel.ports import Store
 from dovetail.kernel.values.errors import InvalidValueError
+from dovetail.kernel.values.frozen import frozen
 
 LONGEST_WAIT = 3600.0
 

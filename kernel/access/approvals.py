@@ -7,11 +7,10 @@ they match: ``rules`` does.
 from collections.abc import Sequence
 from typing import Literal
 
-from attrs import frozen
-
 from ..log.commit import EventLog, LogTransaction
 from ..ports import ApprovalRow, Reader, Transaction
 from ..values.errors import ApprovalNotFoundError
+from ..values.frozen import frozen
 from ..values.ids import new_id
 from ..values.location import Location
 from .request import PermissionRequest

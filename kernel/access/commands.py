@@ -19,7 +19,9 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve
+
+from ..values.frozen import frozen
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser

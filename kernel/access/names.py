@@ -13,10 +13,11 @@ Looks at the disk for links and the home: once per rule, when a Location opens.
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ..contracts import Action, Rule
 from ..values.errors import InvalidValueError
+from ..values.frozen import frozen
 from ..values.patterns import MAX_PATTERN, matches, rests, wild
 
 _VARIABLES = ("$HOME/", "${", "%USERPROFILE%", "%HOME%")

@@ -7,13 +7,14 @@ waits for it.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
 from ..log.commit import LogTransaction
 from ..requests.asking import Asking
 from ..values.codec import clean_text, from_json, sanitised, to_json
 from ..values.errors import InvalidValueError, UndecodableError
 from ..values.events import PermissionReply, RequestAsked
+from ..values.frozen import frozen
 from ..values.ids import MessageId, RequestId, SessionId
 from ..values.tool import Json
 

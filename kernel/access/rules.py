@@ -9,10 +9,9 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from attrs import frozen
-
 from ..contracts import Rule, RuleEffect
 from ..ports import ApprovalRow
+from ..values.frozen import frozen
 from ..values.patterns import matcher, matches
 from .commands import File, read_command
 

@@ -39,9 +39,10 @@ never laxer: ``trust`` has the whole answer, key by key.
 import os
 from collections.abc import Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import field
 
 from ..contracts import AgentProfile, Rule
+from ..values.frozen import frozen
 from ..values.location import Location
 from ..values.tool import Json
 from .file import FILE_NAME, read, same_file, user_file

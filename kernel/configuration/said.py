@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar, get_args
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from ..contracts import AgentProfile, Rule, RuleEffect
+from ..values.frozen import frozen
 from ..values.patterns import MAX_PATTERN, MAX_RULES
 from ..values.tool import Json
 from .table import Table, where

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from ..contracts import Rule
+from ..values.frozen import frozen
 from ..values.tool import Json
 from .said import AgentSettings, Said
 from .table import Table, shown

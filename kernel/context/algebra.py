@@ -8,9 +8,10 @@ All of it is pure functions, so that the same observations always give the same 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 
-from attrs import field, frozen
+from attrs import field
 
 from ..contracts import Observation
+from ..values.frozen import frozen
 
 
 @frozen

@@ -7,10 +7,11 @@ and commits what is returned.
 
 from collections.abc import Collection, Mapping
 
-from attrs import field, frozen
+from attrs import field
 
 from ..values.errors import ContextUnavailableError
 from ..values.events import ContextUpdated, EpochStarted, LeftOut
+from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
 from .algebra import Snapshot, admissions, changes, digests, render_baseline
 

@@ -7,11 +7,10 @@ was told (see ``epoch``).
 
 from typing import Literal
 
-from attrs import frozen
-
 from ..contracts import ContextSource
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.errors import ConflictError, InvalidValueError
+from ..values.frozen import frozen
 from ..values.ids import check_source_key
 from .algebra import Absent, Observed, Result, Snapshot, Unavailable
 from .sampling import Sampler

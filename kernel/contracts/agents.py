@@ -6,8 +6,9 @@ from collections.abc import (
 )
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import field
 
+from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
 from ..values.tool import Json
 

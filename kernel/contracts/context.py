@@ -6,7 +6,7 @@ from collections.abc import (
     Sequence,
 )
 
-from attrs import frozen
+from ..values.frozen import frozen
 
 
 @frozen

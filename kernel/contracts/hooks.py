@@ -7,8 +7,9 @@ from collections.abc import (
 )
 from typing import Any, Protocol, TypeVar
 
-from attrs import field, frozen
+from attrs import field
 
+from ..values.frozen import frozen
 from ..values.location import Location
 from ..values.tool import Json
 from .agents import RuleEffect

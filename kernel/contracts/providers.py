@@ -8,8 +8,9 @@ from collections.abc import (
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from attrs import field, frozen
+from attrs import field
 
+from ..values.frozen import frozen
 from ..values.request import AnswerLimits, ModelEvent, ModelInfo, ModelRequest
 
 

@@ -8,8 +8,9 @@ from collections.abc import (
 )
 from typing import Generic, Literal, Protocol, TypeVar
 
-from attrs import field, frozen
+from attrs import field
 
+from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
 from ..values.tool import Content, EffectClass, Json, ManagedPage, ProcessMark

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from anyio import to_thread
-from attrs import field, frozen
+from attrs import field
 
 from ..context.algebra import Absent, Observed, digests
 from ..history.fold import History, Reach
@@ -20,6 +20,7 @@ from ..ports import Reader
 from ..values.codec import dumps, field_names, to_json
 from ..values.errors import DovetailError
 from ..values.events import FactsRecorded
+from ..values.frozen import frozen
 from ..values.ids import SessionId
 from ..values.location import Location
 from ..values.messages import ToolPart

@@ -10,10 +10,10 @@ from typing import Literal
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import frozen
 
 from ..values.errors import RuntimeClosedError
 from ..values.events import OutcomeStatus
+from ..values.frozen import frozen
 from ..values.tool import Failure
 
 StopReason = Literal["user", "shutdown"]

@@ -7,13 +7,14 @@ which checks the fence inside the same transaction (law execution.2).
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ..history.fold import History, Spent, is_only_said
 from ..log.commit import LogTransaction, WorkLog
 from ..models.retry import RetryPolicy
 from ..ports import Reader
 from ..values.events import Event, ExecutionEnded, ExecutionStarted
+from ..values.frozen import frozen
 from ..values.ids import SessionId
 from ..values.prompt import Budget
 from ..values.tool import Failure

@@ -8,11 +8,10 @@ lease and comes back holds an old number, and nothing it wants to write is writt
 When a lease has run out is judged by the ``lookout``; nothing here reads a clock.
 """
 
-from attrs import frozen
-
 from ..log.lookout import Lookout
 from ..ports import LeaseRow, Reader, Transaction
 from ..values.errors import OwnerFencedError
+from ..values.frozen import frozen
 from ..values.shortcut import changed
 
 DEFAULT_LEASE_SECONDS = 15.0

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import anyio
-from attrs import frozen
 
 from ..history.fold import History
 from ..lifecycle.loop import loop_caller
@@ -34,6 +33,7 @@ from ..values.errors import (
     problem_of,
 )
 from ..values.events import Event
+from ..values.frozen import frozen
 from ..values.ids import SessionId
 from ..values.location import Location
 from ..values.tool import Failure

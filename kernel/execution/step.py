@@ -21,7 +21,7 @@ from random import random
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ..context.algebra import Snapshot
 from ..context.epoch import InitialiseEpoch, UpdateEpoch, admit, decide
@@ -57,6 +57,7 @@ from ..values.events import (
     ToolSpawned,
     ToolStarted,
 )
+from ..values.frozen import frozen
 from ..values.ids import MessageId, new_id
 from ..values.messages import AssistantMessage, ToolPart, Usage
 from ..values.prompt import Budget

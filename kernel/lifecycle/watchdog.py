@@ -21,8 +21,9 @@ from collections.abc import Callable, Sequence
 from contextvars import Context, Token
 from types import FrameType, TracebackType
 
-from attrs import define, frozen
+from attrs import define
 
+from ..values.frozen import frozen
 from .guests import GUEST, Guest
 from .loop import CallInLoop, loop_caller
 

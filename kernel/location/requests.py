@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, cast
 
-from attrs import frozen
-
 from ..access.request import WHAT as PERMISSION
 from ..log.commit import EventLog
 from ..log.reading import existing_session
@@ -18,6 +16,7 @@ from ..ports import Reader, RequestRow
 from ..requests.asking import Requests, is_of_here, pending
 from ..values.errors import InvalidValueError, RequestNotFoundError
 from ..values.events import PermissionReply
+from ..values.frozen import frozen
 from ..values.ids import MessageId, RequestId, SessionId
 from ..values.location import Location
 from ..values.tool import Json

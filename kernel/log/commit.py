@@ -17,8 +17,6 @@ from functools import partial
 from typing import Generic, TypeVar
 from weakref import WeakSet, finalize
 
-from attrs import frozen
-
 from ..ports import (
     EventRecord,
     Head,
@@ -43,6 +41,7 @@ from ..values.events import (
     payload_digest,
     stamped,
 )
+from ..values.frozen import frozen
 from .bell import Bell
 from .live import LiveFeed
 from .lookout import Lookout

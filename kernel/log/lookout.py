@@ -20,11 +20,10 @@ of those two). The price of this one is that a newcomer who can prove nothing wa
 as long as a lease lasts, also for an owner that was gone long before.
 """
 
-from attrs import frozen
-
 from ..lifecycle.process import has_ended
 from ..ports import LeaseRow
 from ..values.clock import Clock
+from ..values.frozen import frozen
 
 LONGEST_LEASE_SECONDS = 3600.0
 """What a lease may last at most, whatever its row says."""

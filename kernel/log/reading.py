@@ -8,8 +8,6 @@ events.6), and never taken for something else. Knows nothing of what events mean
 import logging
 from collections.abc import Iterator
 
-from attrs import frozen
-
 from ..ports import EventRecord, Reader, SessionRow, StoredFact
 from ..values.errors import (
     DovetailError,
@@ -20,6 +18,7 @@ from ..values.errors import (
     SessionNotFoundError,
 )
 from ..values.events import Event, SessionCreated, decode_event
+from ..values.frozen import frozen
 from ..values.ids import SessionId
 from ..values.tool import Failure
 

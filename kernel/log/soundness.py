@@ -7,12 +7,11 @@ Changes nothing; ``mending`` does.
 
 from collections import Counter
 
-from attrs import frozen
-
 from ..ports import EventRecord, Head, Reader, RowCounts
 from ..values.codec import loads
 from ..values.errors import EventDamagedError, SessionNotFoundError
 from ..values.events import PromptAdmitted
+from ..values.frozen import frozen
 from .chain import Chain
 
 

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 import anyio
-from attrs import frozen
 
 from ..ports import EventRecord, Reader, StoredFact
 from ..values.errors import (
@@ -23,6 +22,7 @@ from ..values.errors import (
     StoreClosedError,
 )
 from ..values.events import Event
+from ..values.frozen import frozen
 from .bell import Bell
 from .commit import EventLog
 from .reading import PAGE, event_from, event_of

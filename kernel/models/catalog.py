@@ -4,11 +4,12 @@ Owns the way from a model's name, ``provider/model``, to a route. Knows no provi
 no protocol: it reads what plugins registered, at the moment it is asked.
 """
 
-from attrs import field, frozen
+from attrs import field
 
 from ..contracts import Provider, ProviderRoute
 from ..lifecycle.registrations import Registration, Registrations
 from ..values.errors import ModelUnknownError, ProviderError
+from ..values.frozen import frozen
 from ..values.request import ModelInfo
 
 

@@ -4,7 +4,7 @@ Owns the arithmetic. When a retry is allowed at all is the Step's decision, and 
 random number is the caller's, so that nothing here has state.
 """
 
-from attrs import frozen
+from ..values.frozen import frozen
 
 LONGEST_ADVICE = 900.0
 """A provider that asks for more than this is not waited for: the run fails and says

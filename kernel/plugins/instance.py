@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from ..contracts import Place, ProviderProtocol
 from ..lifecycle.guests import Guest
@@ -39,6 +39,7 @@ from ..values.errors import (
     error_text,
 )
 from ..values.events import PluginDisabled
+from ..values.frozen import frozen
 from ..values.ids import SessionId
 from ..values.tool import Failure, Json
 from .budgets import HookLimits, Spending

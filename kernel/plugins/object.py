@@ -16,11 +16,12 @@ from typing import Any, Literal
 
 import attrs
 import pluggy
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ..hookspecs import PROJECT, Hooks
 from ..lifecycle.registrations import Rank
 from ..values.errors import PluginError, PluginInvalidError, error_text
+from ..values.frozen import frozen
 
 logger = logging.getLogger(__name__)
 

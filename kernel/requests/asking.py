@@ -18,7 +18,7 @@ from itertools import count
 from typing import TypeVar
 
 import anyio
-from attrs import field, frozen
+from attrs import field
 
 from ..log.bell import Bell
 from ..log.commit import EventLog, LogTransaction
@@ -32,6 +32,7 @@ from ..values.errors import (
     StoreError,
 )
 from ..values.events import RequestAnswered, RequestAsked, RequestOutcome
+from ..values.frozen import frozen
 from ..values.ids import MessageId, RequestId, SessionId, new_id
 from ..values.tool import Json
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Generic, Literal, TypeVar
 
-from attrs import field, frozen
+from attrs import field
 
 from ..execution.continuation import ContinuationReport
 from ..execution.coordinator import Coordinator, Outcome
@@ -36,6 +36,7 @@ from ..values.events import (
     SessionCreated,
     SessionTitled,
 )
+from ..values.frozen import frozen
 from ..values.ids import SessionId, check_caller_id, new_id
 from ..values.location import Location
 from ..values.messages import Message, Usage

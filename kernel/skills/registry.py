@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 import anyio
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from ..contracts import ContextSource, Observation, Skill, SkillProblem, SkillSource
 from ..lifecycle.guests import Guest, contained
@@ -18,6 +18,7 @@ from ..lifecycle.own_time import own_time
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.codec import clean_text
 from ..values.errors import InvalidValueError, SkillNotFoundError, error_text
+from ..values.frozen import frozen
 from ..values.ids import check_source_key
 
 TIME_LIMIT = 4.0

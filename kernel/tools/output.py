@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import attrs
-from attrs import frozen
 
 from ..values.codec import clean_text
 from ..values.errors import InvalidValueError
+from ..values.frozen import frozen
 from ..values.tool import Content, FileContent, ManagedPage, TextContent
 
 MAX_KEY_BYTES = 160

@@ -8,12 +8,13 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, get_args
 
-from attrs import field, frozen
+from attrs import field
 
 from ..contracts import Action, Tool, ToolContext
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.codec import clean_text
 from ..values.errors import ToolDefinitionError
+from ..values.frozen import frozen
 from ..values.shapes import is_attrs
 from ..values.tool import TOOL_NAME, EffectClass, Json, ToolDefinition
 from .meaning import meant_tool

@@ -8,7 +8,7 @@ caller records the call before ``Runnable.run`` and the outcome after it (law to
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from ..contracts import ToolContext
 from ..lifecycle.guests import Guest, contained
@@ -32,6 +32,7 @@ from ..values.errors import (
     UndecodableError,
     raised,
 )
+from ..values.frozen import frozen
 from ..values.request import ToolCall
 from ..values.tool import Content, Failure, FileContent, Json, TextContent
 from .meaning import MAX_NOTES, meant_arguments, unwrapped

@@ -23,7 +23,7 @@ outputs behind ``managed``, which are kept by content in the store that made the
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ..log.chain import Chain, payload_of
 from ..log.commit import EventLog, LogTransaction
@@ -53,6 +53,7 @@ from ..values.events import (
     decode_event,
     encode_event,
 )
+from ..values.frozen import frozen
 from ..values.ids import check_caller_id
 from ..values.tool import Json
 

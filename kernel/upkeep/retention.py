@@ -19,8 +19,6 @@ that is not settled.
 
 from collections.abc import Sequence
 
-from attrs import frozen
-
 from ..log.commit import LogTransaction
 from ..log.reading import PAGE
 from ..log.reduction import reduced
@@ -34,6 +32,7 @@ from ..values.events import (
     SessionPruned,
     kinds,
 )
+from ..values.frozen import frozen
 from ..values.ids import SessionId
 
 

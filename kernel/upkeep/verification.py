@@ -18,7 +18,7 @@ the session, though known by its key; ``events_set_aside`` says what there was.
 import contextlib
 from collections.abc import Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ..log.chain import Chain, payload_of
 from ..log.commit import LogTransaction
@@ -40,6 +40,7 @@ from ..values.events import (
     encode_event,
     payload_digest,
 )
+from ..values.frozen import frozen
 from ..values.ids import SessionId
 from ..values.tool import Failure
 

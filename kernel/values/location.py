@@ -3,9 +3,8 @@
 import os
 from pathlib import Path
 
-from attrs import frozen
-
 from .errors import LocationNotFoundError
+from .frozen import frozen
 
 
 @frozen

@@ -6,9 +6,10 @@ import hashlib
 import re
 from typing import Literal
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from .errors import KeyInvalidError, PromptInvalidError
+from .frozen import frozen
 from .ids import MessageId, SessionId
 
 Delivery = Literal["steer", "queue"]

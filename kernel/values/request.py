@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
-from attrs import field, frozen
+from attrs import field
 
+from .frozen import frozen
 from .messages import Message, Usage
 from .tool import Json, ToolDefinition
 

@@ -21,7 +21,8 @@ from typing import (
 )
 
 import attrs
-from attrs import frozen
+
+from .frozen import frozen
 
 SCALARS: Mapping[type, str] = {
     str: "a string",

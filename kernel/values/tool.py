@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from attrs import frozen
+from .frozen import frozen
 
 Json = Any
 """A JSON value: None, bool, int, float, str, list or dict of the same."""

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, TypeVar
 
-from attrs import frozen
-
+from ..frozen import frozen
 from ..ids import SessionId
 
 Retention = Literal["forever", "transcript", "trace"]

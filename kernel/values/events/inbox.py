@@ -1,7 +1,6 @@
 """What callers say, until the model sees it."""
 
-from attrs import frozen
-
+from ..frozen import frozen
 from ..ids import MessageId
 from ..prompt import Budget, Delivery, Prompt
 from .declaring import Event, event

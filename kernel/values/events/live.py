@@ -2,9 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from attrs import frozen
-
 from ..codec import converter
+from ..frozen import frozen
 from ..ids import MessageId, SessionId
 from ..tool import Json
 from .declaring import Event

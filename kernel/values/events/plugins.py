@@ -1,7 +1,6 @@
 """What became of plugins while a session ran."""
 
-from attrs import frozen
-
+from ..frozen import frozen
 from ..tool import Failure
 from .declaring import Event, event
 

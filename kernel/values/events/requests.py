@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import field
 
+from ..frozen import frozen
 from ..ids import MessageId, RequestId
 from ..tool import Json
 from .declaring import Event, event

@@ -1,7 +1,6 @@
 """What happens to a session as a whole."""
 
-from attrs import frozen
-
+from ..frozen import frozen
 from ..prompt import Budget
 from ..tool import Failure
 from .declaring import Event, Retention, event

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import field
 
+from ..frozen import frozen
 from ..ids import MessageId
 from ..tool import Content, EffectClass, Failure, Json, ProcessMark
 from .declaring import Event, event

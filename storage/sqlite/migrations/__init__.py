@@ -8,13 +8,13 @@ of locks or files; see ``opening``.
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from attrs import frozen
 from dovetail.kernel.values.errors import (
     StoreDamagedError,
     StoreError,
     StoreMigrationError,
     StoreNewerError,
 )
+from dovetail.kernel.values.frozen import frozen
 
 from ..database import APPLICATION_ID, Medium
 from . import m0001_initial
