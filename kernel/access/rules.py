@@ -8,12 +8,15 @@ otherwise. Knows nothing of requests, stores or people: ``permissions`` does.
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..contracts import Rule, RuleEffect
 from ..ports import ApprovalRow
 from ..values.frozen import frozen
 from ..values.patterns import matcher, matches
-from .commands import File, read_command
+
+if TYPE_CHECKING:
+    from .commands import File, Reading
 
 _KEY_FILES = (
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "id_xmss*"),
@@ -154,7 +157,7 @@ def to_be_allowed(
         return [(action, resource) for resource in resources]
     found: list[tuple[str, str]] = []
     for resource in resources:
-        reading = read_command(resource)
+        reading = _read_command(resource)
         if reading.opaque is not None or reading.moves:
             found.append((action, resource))
             continue
@@ -175,7 +178,7 @@ def denying_rule(
     for resource in resources:
         texts: Sequence[str] = (resource,)
         if action == COMMANDS:
-            reading = read_command(resource)
+            reading = _read_command(resource)
             words = [one for each in reading.commands for one in each.wordings]
             texts = (resource, *(text for one in words for text in one.texts))
         for text in texts:
@@ -218,7 +221,7 @@ def _shell(
     where: WorkingFolder | None,
 ) -> RuleEffect:
     folder = where.folder if where is not None else None
-    reading = read_command(text)
+    reading = _read_command(text)
     # What was approved was approved for a folder, which is another one after `cd`.
     approved = () if reading.moves else approvals
     effects: list[RuleEffect | None] = [_joined(text, rules)]
@@ -283,7 +286,7 @@ def _opaque(text: str, rules: Sequence[Rule]) -> RuleEffect | None:
 
 
 def _file(
-    file: File,
+    file: "File",
     rules: Sequence[Rule],
     approvals: Sequence[ApprovalRow],
     where: WorkingFolder | None,
@@ -299,7 +302,7 @@ def _file(
     return None
 
 
-def _placed(file: File, where: WorkingFolder | None) -> tuple[str, tuple[str, ...]]:
+def _placed(file: "File", where: WorkingFolder | None) -> tuple[str, tuple[str, ...]]:
     """Return a file as a resource, and the folder that it is in if that is outside."""
     folder = where.folder if where is not None else "."
     path = posixpath.normpath(posixpath.join(folder, file.path))
@@ -309,3 +312,10 @@ def _placed(file: File, where: WorkingFolder | None) -> tuple[str, tuple[str, ..
     if posixpath.isabs(path) or path.split("/", 1)[0] == "..":
         return path, (f"{posixpath.dirname(path).rstrip('/')}/*",)
     return path, ()
+
+
+def _read_command(text: str) -> "Reading":
+    # Here and not above: what reads commands is large, and most processes ask for none.
+    from .commands import read_command
+
+    return read_command(text)

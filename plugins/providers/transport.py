@@ -6,6 +6,8 @@ of protocols: it sends bytes and hands back bytes.
 """
 
 import logging
+import os
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -13,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
+from anyio import to_thread
 from attrs import field, frozen
 from dovetail.kernel import ProviderError, ProviderFault
 
@@ -89,9 +92,9 @@ class Transport:
         Raises:
             ProviderError: on entering, and while the body is read.
         """
+        client = await self._opened(target)
         import httpx
 
-        client = self._opened(target)
         request = httpx.Request(
             "POST",
             target.url,
@@ -123,28 +126,21 @@ class Transport:
             with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await chunks.aclose()
 
-    def _opened(self, target: Target) -> "httpx.AsyncClient":
-        import ssl
-
-        import httpx
-
+    async def _opened(self, target: Target) -> "httpx.AsyncClient":
+        encrypted = _may_be_encrypted(target.url)
+        if encrypted not in self._clients:
+            # In a thread: importing it and reading certificates takes long enough to
+            # hold up every session of the process.
+            made = await to_thread.run_sync(_new_client, encrypted)
+            # Another request may have been quicker; a client without connections holds
+            # nothing that had to be closed.
+            self._clients.setdefault(encrypted, made)
         if self._closed:
+            self._clients.clear()
             raise ProviderError(
                 "provider.unreachable", target.provider, "its Location was closed"
             )
-        encrypted = _may_be_encrypted(target.url)
-        client = self._clients.get(encrypted)
-        if client is None:
-            # No limit on connections: sessions must not wait for each other's model.
-            client = self._clients[encrypted] = httpx.AsyncClient(
-                verify=True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-                limits=httpx.Limits(
-                    max_connections=None,
-                    max_keepalive_connections=_MAX_KEPT_CONNECTIONS,
-                    keepalive_expiry=_KEPT_FOR,
-                ),
-            )
-        return client
+        return self._clients[encrypted]
 
     async def aclose(self) -> None:
         """Close all connections. Closing twice is harmless."""
@@ -159,9 +155,31 @@ def _may_be_encrypted(url: str) -> bool:
     """Return whether certificates may have to be checked. Reading those that are
     trusted takes as long as a dozen requests, and a model on this machine needs none;
     a client without them trusts nobody."""
-    from urllib.request import getproxies
+    return not url.startswith("http://") or _proxied()
 
-    return not url.startswith("http://") or bool(getproxies())
+
+def _proxied() -> bool:
+    """Return whether the environment names a proxy, as httpx reads it."""
+    return any(
+        value and name.lower() in ("http_proxy", "https_proxy", "all_proxy")
+        for name, value in os.environ.items()
+    ) or sys.platform in ("darwin", "win32")
+
+
+def _new_client(encrypted: bool) -> "httpx.AsyncClient":
+    import ssl
+
+    import httpx
+
+    # No limit on connections: sessions must not wait for each other's model.
+    return httpx.AsyncClient(
+        verify=True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        limits=httpx.Limits(
+            max_connections=None,
+            max_keepalive_connections=_MAX_KEPT_CONNECTIONS,
+            keepalive_expiry=_KEPT_FOR,
+        ),
+    )
 
 
 @asynccontextmanager

@@ -5,29 +5,20 @@ same bytes that dovetail stores, in WAL mode with ``synchronous=FULL``: facts th
 known together in one commit, and each before anything relies on it. No sessions, no
 recovery, no permissions, no readers: whoever builds all that has to pay for it on top.
 
-Run as a program it makes one turn in a new process: ``floor.py URL DATABASE BODY
-FACTS``, where the last two are files.
+A process that starts has a floor of its own: ``first_turn``.
 """
 
 import asyncio
 import queue
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
 import orjson
-from memory import peak
+from storing import ANSWER, HEADERS, INSERT, PRAGMAS, SCHEMA
 
-HEADERS = {"content-type": "application/json", "authorization": "Bearer none-needed"}
-SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS event (session TEXT, seq INTEGER, data BLOB)",
-    "CREATE TABLE IF NOT EXISTS head (session TEXT PRIMARY KEY, seq INTEGER)",
-    "CREATE TABLE IF NOT EXISTS waiting (id TEXT PRIMARY KEY, session TEXT, seq INT)",
-)
-INSERT = "INSERT INTO event VALUES (?, ?, ?)"
 NEXT = (
     "INSERT INTO head VALUES (?, 0) "
     "ON CONFLICT DO UPDATE SET seq = seq + 1 RETURNING seq"
@@ -38,9 +29,7 @@ WAIT = "INSERT INTO waiting VALUES (?, ?, ?)"
 def connected(path: Path) -> sqlite3.Connection:
     """Return a connection to a database as durable as dovetail's."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    for statement in SCHEMA:
+    for statement in (*PRAGMAS, *SCHEMA):
         connection.execute(statement)
     return connection
 
@@ -117,8 +106,6 @@ class Floor:
         self.log.connection.close()
 
 
-ANSWER = 3
-"""text.ended, step.ended, execution.ended."""
 RESULT = 3
 """tool.succeeded, step.ended, and the next step.started."""
 
@@ -203,16 +190,3 @@ class GroupFloor:
 def _settle(futures: Sequence[asyncio.Future[None]]) -> None:
     for future in futures:
         future.set_result(None)
-
-
-async def _first_turn(url: str, path: str, body: bytes, facts: bytes) -> None:
-    floor = Floor(url, Path(path))
-    await floor.turn("first", body, facts.split(b"\n"))
-    print("done", flush=True)
-    print(peak())
-    await floor.aclose()
-
-
-if __name__ == "__main__":
-    url, path, *files = sys.argv[1:]
-    asyncio.run(_first_turn(url, path, *(Path(one).read_bytes() for one in files)))
