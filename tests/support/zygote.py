@@ -31,9 +31,6 @@ import anyio
 
 # --- those who order --------------------------------------------------------------
 
-POSSIBLE = hasattr(os, "pidfd_open")
-"""Elsewhere each command is started for itself."""
-
 
 class Zygote:
     """The process that forks."""
@@ -151,33 +148,43 @@ def main() -> None:
     """
     channel = socket.socket(fileno=int(sys.argv[1]))
     warm_up()
+    # The end of a child arrives like an order: as something to read.
+    ended, signalled = socket.socketpair()
+    ended.setblocking(False)
+    signalled.setblocking(False)
+    signal.set_wakeup_fd(signalled.fileno())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
     poll = select.poll()
     poll.register(channel, select.POLLIN)
-    talks: dict[int, tuple[int, int]] = {}
+    poll.register(ended, select.POLLIN)
+    talks: dict[int, int] = {}
     while True:
-        for descriptor, _ in poll.poll():
-            if descriptor != channel.fileno():
-                pid, talk = talks.pop(descriptor)
-                poll.unregister(descriptor)
-                os.close(descriptor)
-                _, status = os.waitpid(pid, 0)
-                tell(talk, os.waitstatus_to_exitcode(status))
-                os.close(talk)
-                continue
+        ready = [descriptor for descriptor, _ in poll.poll()]
+        if ended.fileno() in ready:
+            ended.recv(4096)
+            for pid in list(talks):
+                gone, status = os.waitpid(pid, os.WNOHANG)
+                if gone:
+                    talk = talks.pop(pid)
+                    tell(talk, os.waitstatus_to_exitcode(status))
+                    os.close(talk)
+        if channel.fileno() in ready:
             signs, descriptors, _, _ = socket.recv_fds(channel, 1, 5)
             if not signs:
-                return None
+                return
             order, *streams, talk = descriptors
             pid = os.fork()
             if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 # Closed in a moment, and not again by whoever sweeps up.
-                channel.detach()
-                return be(json.loads(os.fdopen(order, "rb").read()), streams)
+                for used in (channel, ended, signalled):
+                    used.detach()
+                be(json.loads(os.fdopen(order, "rb").read()), streams)
+                return
             for given in (order, *streams):
                 os.close(given)
-            watched = os.pidfd_open(pid)
-            poll.register(watched, select.POLLIN)
-            talks[watched] = pid, talk
+            talks[pid] = talk
             tell(talk, pid)
 
 
