@@ -73,6 +73,7 @@ class ToolContext(Protocol):
         before it does any says False with each.
 
         Raises:
+            InvalidValueError: it is over a million characters, all in all.
             PermissionDeniedError: a rule denies it. Let it pass: the model is told.
             PermissionRejectedError: the person said no, perhaps with advice.
         """
@@ -119,7 +120,7 @@ class ToolContext(Protocol):
         ``path`` is absolute; ``digest`` is the SHA-256 of the content in hexadecimal,
         None when the file is gone. Before a session goes on in another process, files
         that changed since are reported (law recovery.5). Counts when the call
-        succeeds.
+        succeeds, for the first 10,000 files.
         """
         ...
 

@@ -15,7 +15,7 @@ from ..log.live import LiveFeed
 from ..tools.output import MAX_PAGE_LINES
 from ..tools.settlement import Failed, Succeeded
 from ..values.codec import clean_text
-from ..values.errors import PermissionRejectedError
+from ..values.errors import InvalidValueError, PermissionRejectedError
 from ..values.events import Event, LiveDelta, ToolFailed, ToolSucceeded
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
@@ -25,6 +25,10 @@ from .outputs import ManagedOutputs
 
 logger = logging.getLogger(__name__)
 
+MAX_ASKED = 1_048_576
+"""Characters of one question to a person, everything that goes with it included."""
+MAX_SEEN = 10_000
+"""Files that one call says it read or wrote; of more, the later ones are not kept."""
 MAX_PROGRESS = 4_096
 """Characters of a line that is shown to whoever watches."""
 
@@ -99,6 +103,9 @@ class CallContext(ToolContext):
         metadata: Mapping[str, Json] | None = None,
         begun: bool | None = None,
     ) -> None:
+        if _weight([*resources, *save, metadata or {}]) > MAX_ASKED:
+            rule = f"at most {MAX_ASKED} characters of resources, save and metadata"
+            raise InvalidValueError("question about", action, rule)
         request = AskRequest(
             session_id=self._session_id,
             agent=self._agent,
@@ -141,7 +148,9 @@ class CallContext(ToolContext):
         return await self._outputs.page(key, offset, limit)
 
     def saw(self, path: str, digest: str | None) -> None:
-        self.files[clean_text(path)] = digest
+        path = clean_text(path)
+        if len(self.files) < MAX_SEEN or path in self.files:
+            self.files[path] = digest
 
     async def spawns(self, process: ProcessMark) -> None:
         await self._spawn(process)
@@ -162,6 +171,22 @@ class CallContext(ToolContext):
                     clean_text(text[:MAX_PROGRESS]),
                 )
             )
+
+
+def _weight(value: Json) -> int:
+    """Return how many characters a value holds, about; of one that is too heavy, only
+    that it is."""
+    waiting, total = [value], 0
+    while waiting and total <= MAX_ASKED:
+        one = waiting.pop()
+        if isinstance(one, str | Mapping | list | tuple):
+            total += len(one)
+        total += 1
+        if isinstance(one, Mapping) and total <= MAX_ASKED:
+            waiting += [*one, *one.values()]
+        elif isinstance(one, list | tuple) and total <= MAX_ASKED:
+            waiting += one
+    return total
 
 
 def record(

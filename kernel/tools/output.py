@@ -162,9 +162,10 @@ def _within_kept(
     for one in content:
         if isinstance(one, TextContent) and one.text:
             if not budget:
-                lost += _size(clean_text(one.text))
+                lost += _size(one.text)
                 continue
-            text, missing = _ends(clean_text(one.text), budget)
+            text, missing = _ends(one.text, budget)
+            text = clean_text(text)
             budget = max(0, budget - _size(text))
             lost += missing
             if missing or text != one.text:
@@ -178,14 +179,15 @@ def _ends(text: str, limit: int) -> tuple[str, int]:
     if len(text) * 4 <= limit or _size(text) <= limit:
         return text, 0
     half = limit // 2
-    head = text[:half].encode()[:half].decode(errors="ignore")
-    tail = text[len(text) - half :].encode()[-half:].decode(errors="ignore")
+    head = clean_text(text[:half]).encode()[:half].decode(errors="ignore")
+    tail = clean_text(text[len(text) - half :]).encode()[-half:].decode(errors="ignore")
     missing = _size(text) - _size(head) - _size(tail)
     return f"{head}\n[... {missing} bytes were not kept ...]\n{tail}", missing
 
 
 def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
+    # A lone surrogate has as many bytes as what it is replaced by.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _lines(text: str) -> int:

@@ -221,7 +221,7 @@ def failed(
     limits: OutputLimits | None = None,
 ) -> Failed:
     """Return an error as an outcome; its message is cleaned and bounded."""
-    text = clean_text(str(error)) or "the tool failed"
+    text = str(error) or "the tool failed"
     return _bounded_failure(error.code, text, defect, limits or OutputLimits())
 
 
@@ -230,7 +230,7 @@ def _bounded_failure(
 ) -> Failed:
     bounded = bound([TextContent(text)], "end", limits)
     if bounded.cut is None:
-        return Failed(Failure(code, text), defect)
+        return Failed(Failure(code, _only_text(bounded)), defect)
     failure = Failure(code, _only_text(bounded))
     return Failed(failure, defect, bounded.full_text, bounded)
 
@@ -313,7 +313,7 @@ def _encoded(registered: RegisteredTool, output: object) -> tuple[Json, str]:
     if wanted is str:
         if not isinstance(output, str):
             raise ToolOutputError(tool.name, f"expected a text, got {_kind(output)}")
-        return None, clean_text(output)
+        return None, output  # cleaned where it is bounded, when it is shorter
     if not isinstance(output, getattr(wanted, "__origin__", wanted)):
         name = getattr(wanted, "__name__", wanted)
         raise ToolOutputError(tool.name, f"expected {name}, got {_kind(output)}")
