@@ -20,7 +20,7 @@ from .access.permissions import Permissions
 from .access.rules import DEFAULT_RULES
 from .configuration.merging import Configuration
 from .context.registry import ContextRegistry
-from .contracts import AgentProfile, ContextSource, Place, Provider, Rule, SkillSource
+from .contracts import AgentProfile, ContextSource, Place, Provider, SkillSource
 from .execution.coordinator import Coordinator
 from .execution.execution import DEFAULT_BLOCKED_SECONDS, ExecutionSettings
 from .execution.ownership import DEFAULT_LEASE_SECONDS, Owner
@@ -401,10 +401,7 @@ class Runtime:
         context = ContextRegistry(Registrations[ContextSource]())
         skills = SkillRegistry(Registrations[SkillSource]())
 
-        def rules(agent: str) -> Sequence[Rule]:
-            return services.rules(agent)
-
-        services: LocationServices = LocationServices(
+        services = LocationServices(
             location=location,
             scope=scope,
             configuration=configuration,
@@ -414,34 +411,10 @@ class Runtime:
             context=context,
             skills=skills,
             agents=agents,
-            permissions=Permissions(
-                location,
-                self._log,
-                self._requests,
-                rules,
-                self._on_permission,
-                lambda request: services.decide(request),
-            ),
-            plugins=LocationPlugins(
-                self.plugins,
-                Place(
-                    location=location,
-                    environment=MappingProxyType(self._environment),
-                    providers=configuration.providers,
-                    skill_folders=configuration.skill_folders,
-                    effect=lambda action, resource: services.effect(action, resource),
-                ),
-                tables=configuration.plugins,
-                left_out=dict.fromkeys(
-                    configuration.disabled_plugins, "the configuration disables it"
-                ),
-                changes=self._changes.setdefault(location, {}),
-                log=self._log,
-                tasks=self._tasks,
-                limits=self._hook_limits,
-            ),
             plugin_rules=Registrations(),
             ground=Ground(location.directory, self._home()),
+            make_plugins=self._plugins_of,
+            make_permissions=self._permissions_of,
         )
         agents.add(
             "dovetail",
@@ -478,6 +451,38 @@ class Runtime:
     def _home(self) -> str | None:
         named = self._environment.get("HOME") or os.path.expanduser("~")
         return named if os.path.isabs(named) else None
+
+    def _plugins_of(self, services: LocationServices) -> LocationPlugins:
+        assert self._tasks is not None
+        configuration = services.configuration
+        return LocationPlugins(
+            self.plugins,
+            Place(
+                location=services.location,
+                environment=MappingProxyType(self._environment),
+                providers=configuration.providers,
+                skill_folders=configuration.skill_folders,
+                effect=services.effect,
+            ),
+            tables=configuration.plugins,
+            left_out=dict.fromkeys(
+                configuration.disabled_plugins, "the configuration disables it"
+            ),
+            changes=self._changes.setdefault(services.location, {}),
+            log=self._log,
+            tasks=self._tasks,
+            limits=self._hook_limits,
+        )
+
+    def _permissions_of(self, services: LocationServices) -> Permissions:
+        return Permissions(
+            services.location,
+            self._log,
+            self._requests,
+            services.rules,
+            self._on_permission,
+            services.decide,
+        )
 
     def _forget_unchanged(self, location: Location) -> None:
         if not self._changes.get(location):

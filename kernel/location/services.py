@@ -79,11 +79,14 @@ class LocationServices:
     context: ContextRegistry
     skills: SkillRegistry
     agents: Registrations[AgentProfile]
-    permissions: Permissions
-    plugins: LocationPlugins
     providers: Registrations[Provider]
     plugin_rules: Registrations[Rule]
     ground: Ground
+    _make_plugins: "Callable[[LocationServices], LocationPlugins]"
+    """Makes what is told of the others, and is asked by them; so is the next."""
+    _make_permissions: "Callable[[LocationServices], Permissions]"
+    plugins: LocationPlugins = field(init=False)
+    permissions: Permissions = field(init=False)
     _rules: dict[str, tuple[tuple[int, ...], tuple[Rule, ...]]] = field(
         factory=dict, init=False
     )
@@ -91,6 +94,10 @@ class LocationServices:
     _meant: dict[Rule, tuple[Rule, ...]] = field(factory=dict, init=False)
     _meant_in: int = field(default=-1, init=False)
     """The generation of the tools that these are for."""
+
+    def __attrs_post_init__(self) -> None:
+        self.plugins = self._make_plugins(self)
+        self.permissions = self._make_permissions(self)
 
     def rules(self, agent: str) -> Sequence[Rule]:
         """Return an agent's rules: what plugins allow, the profile's, then the
