@@ -72,7 +72,11 @@ class Transport:
 
     def __init__(self) -> None:
         self._clients: dict[bool, httpx.AsyncClient] = {}
-        """One for each answer to whether anything of it may be encrypted."""
+        """One for each answer to whether anything of it may be encrypted. Reading the
+        certificates that are trusted takes as long as a dozen requests, and a model on
+        this machine needs none; a client without them trusts nobody."""
+        # As a client reads it: once, when it is made.
+        self._proxied = _proxied()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -127,7 +131,7 @@ class Transport:
                 await chunks.aclose()
 
     async def _opened(self, target: Target) -> "httpx.AsyncClient":
-        encrypted = _may_be_encrypted(target.url)
+        encrypted = self._proxied or not target.url.startswith("http://")
         if encrypted not in self._clients:
             # In a thread: importing it and reading certificates takes long enough to
             # hold up every session of the process.
@@ -149,13 +153,6 @@ class Transport:
             _, client = self._clients.popitem()
             with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await client.aclose()
-
-
-def _may_be_encrypted(url: str) -> bool:
-    """Return whether certificates may have to be checked. Reading those that are
-    trusted takes as long as a dozen requests, and a model on this machine needs none;
-    a client without them trusts nobody."""
-    return not url.startswith("http://") or _proxied()
 
 
 def _proxied() -> bool:
