@@ -128,7 +128,7 @@ def admissions(left_out: Collection[str], snapshot: Snapshot) -> Update | None:
     )
 
 
-def told(
+def digests_after(
     previous: Mapping[str, str], sources: Mapping[str, str | None]
 ) -> dict[str, str]:
     """Return the digests by key after an update's ``sources`` were told."""

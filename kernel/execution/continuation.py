@@ -13,7 +13,8 @@ from anyio import to_thread
 from attrs import field
 
 from ..context.algebra import Absent, Observed, digests
-from ..history.fold import History, Reach
+from ..history.fold import History
+from ..history.messages import Progress
 from ..location.services import LocationServices
 from ..log.commit import EventLog, WorkLog
 from ..ports import Reader
@@ -123,7 +124,7 @@ async def report_of(
     Empty for one that only looks.
     """
     session_id = SessionId(history.session_id)
-    left = history.left
+    left = history.last_execution
 
     def look(rows: Reader) -> tuple[tuple[str, ...], str, bool]:
         lease = rows.lease(session_id)
@@ -170,7 +171,7 @@ async def report_of(
 def _calls(history: History) -> Iterator[OpenCall]:
     message = history.open
     for part in message.calls if message else ():
-        known = _known(part, history.reach(part.call_id))
+        known = _known(part, history.progress(part.call_id))
         assert message is not None
         yield OpenCall(
             part.call_id,
@@ -182,12 +183,12 @@ def _calls(history: History) -> Iterator[OpenCall]:
         )
 
 
-def _known(part: ToolPart, reach: Reach) -> Known:
+def _known(part: ToolPart, progress: Progress) -> Known:
     if part.settled:
         return "completed"
     # A tool asks before its effect: one that did not go on from its first question
     # has not begun. Whether that was answered meanwhile makes no difference.
-    return "not_started" if reach in ("called", "asking") else "unknown"
+    return "not_started" if progress in ("called", "asking") else "unknown"
 
 
 def _action(known: Known, effect: EffectClass | None) -> Action:

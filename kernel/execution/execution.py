@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, field
 
-from ..history.fold import History, Spent, is_only_said
+from ..history.fold import History, is_only_said
+from ..history.spent import Spent
 from ..log.commit import LogTransaction, WorkLog
 from ..models.retry import RetryPolicy
 from ..ports import Reader

@@ -85,9 +85,9 @@ class Publisher:
         self._sizes = {"text": 0, "reasoning": 0}
         self._inputs: dict[str, int] = {}
         self.finish: Finish | None = None
-        self.brought = False
+        self.has_output = False
         """Whether anything came that a watcher may have seen or a log may hold."""
-        self.said = False
+        self.has_answer = False
         """Whether there was text that says something, or a call."""
         self.thought = False
         """Whether there was reasoning."""
@@ -114,7 +114,7 @@ class Publisher:
             )
         if self._events > self._limits.events:
             raise self._beyond(f"{self._limits.events} events")
-        self.brought = True
+        self.has_output = True
         if isinstance(event, TextDelta):
             self._delta("text", event.part, event.text)
         elif isinstance(event, ReasoningDelta):
@@ -139,7 +139,7 @@ class Publisher:
                     f"{self._limits.arguments} characters of arguments of one call"
                 )
             self._call_ids.add(event.call_id)
-            self.said = True
+            self.has_answer = True
             return self.flush()
         else:
             self.finish = event
@@ -184,8 +184,8 @@ class Publisher:
         self._count(what, len(text))
         self.thought = self.thought or what == "reasoning"
         part.add(text)
-        if what == "text" and not self.said:
-            self.said = bool(text.strip())
+        if what == "text" and not self.has_answer:
+            self.has_answer = bool(text.strip())
         self._show(what, name, text)
 
     def _end(

@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Literal
 
-from ..history.fold import History, Reach
+from ..history.fold import History
+from ..history.messages import Progress
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
 from ..ports import Reader
@@ -60,7 +61,7 @@ async def admit(
         report = await report_of(
             execution.log, services, execution.history, execution.owner.name
         )
-        left = execution.history.left
+        left = execution.history.last_execution
         events: list[Event] = []
         if left.reported != report.digest:
             events.append(
@@ -151,7 +152,7 @@ def settle_open(
         settled_call(
             message,
             part,
-            "called" if part.call_id in idle else history.reach(part.call_id),
+            "called" if part.call_id in idle else history.progress(part.call_id),
             why,
         )
         for part in message.calls
@@ -170,18 +171,18 @@ def with_questions(rows: Reader, settled: Sequence[ToolFailed]) -> list[Event]:
 
 
 def settled_call(
-    message: AssistantMessage, part: ToolPart, reach: Reach, why: str
+    message: AssistantMessage, part: ToolPart, progress: Progress, why: str
 ) -> ToolFailed:
     """Return the settlement of a call that will not be repeated.
 
-    ``reach`` is how far it may have come: of a call that is proven not to have begun
+    ``progress`` is how far it may have come: of a call that is proven not to have begun
     nothing else is said (law recovery.7).
     """
     return ToolFailed(
         session_id=message.session_id,
         message_id=message.id,
         call_id=part.call_id,
-        failure=_call_failure(part.effect, reach, why),
+        failure=_call_failure(part.effect, progress, why),
     )
 
 
@@ -194,12 +195,12 @@ def cut_step(message: AssistantMessage, why: str) -> StepFailed:
     )
 
 
-def _call_failure(effect: EffectClass | None, reach: Reach, why: str) -> Failure:
+def _call_failure(effect: EffectClass | None, progress: Progress, why: str) -> Failure:
     # What stands here is all that the model will ever know of the call. Each sentence
     # is true whoever stopped it, and whether that worker lives or not.
-    if reach == "called":
+    if progress == "called":
         return Failure(NOT_STARTED, f"The call did not start: {why}.")
-    if reach == "asking":
+    if progress == "asking":
         return Failure(
             NOT_STARTED,
             f"The call did not start: {why} before it was allowed. It changed nothing.",

@@ -209,7 +209,7 @@ class Runner:
                     return look
                 await self._rung_or_later(bell, look.held.seconds)
         finally:
-            self._log.hush(session_id, bell)
+            self._log.forget_bell(session_id, bell)
 
     async def _rung_or_later(self, bell: Bell, seconds: float) -> None:
         async with anyio.create_task_group() as tasks:
@@ -351,7 +351,7 @@ class Runner:
     ) -> bool:
         """Go on with what another worker left, if that may be; say if to run Steps."""
         history = execution.history
-        left = history.left
+        left = history.last_execution
         if not (left.running or left.unaccepted or history.open):
             return True
         report = await recovery.admit(execution, services, control, self._policy)
@@ -379,7 +379,7 @@ class Runner:
                     return look
                 await self._rung_or_later(bell, look.seconds)
         finally:
-            self._log.hush(session_id, bell)
+            self._log.forget_bell(session_id, bell)
 
     def _recorded(self, session_id: str, rows: Reader) -> Outcome | Held:
         """Return an outcome, or how another worker holds the session."""

@@ -282,8 +282,8 @@ class Step:
             self._found[part.call_id] = found
 
     def _left(self, message: AssistantMessage, part: ToolPart) -> ToolFailed:
-        reach = self._execution.history.reach(part.call_id)
-        settled = settled_call(message, part, reach, LEFT)
+        progress = self._execution.history.progress(part.call_id)
+        settled = settled_call(message, part, progress, LEFT)
         found = self._found.get(part.call_id)
         if found is None:
             return settled
@@ -373,9 +373,9 @@ class Step:
         profile = services.agent(agent)
         resolved = services.catalog.resolve(services.model_for(profile, model))
         self._advertised = services.tools.advertise(profile.tools)
-        return _Prepared(profile, resolved, await self._told_before(), (agent, model))
+        return _Prepared(profile, resolved, await self._context_due(), (agent, model))
 
-    async def _told_before(self) -> InitialiseEpoch | UpdateEpoch | None:
+    async def _context_due(self) -> InitialiseEpoch | UpdateEpoch | None:
         """Return what the model must be told of its world before anything else."""
         history = self._execution.history
         if history.baseline is not None and not history.left_out:
@@ -518,7 +518,7 @@ class Step:
                 while True:
                     error = await self._stream(prepared, calls)
                     delay = self._delay(error, attempt)
-                    if delay is None or self._publisher.brought:
+                    if delay is None or self._publisher.has_output:
                         break
                     # Nothing came of it that anybody could have relied on
                     # (law execution.8).
@@ -613,7 +613,7 @@ class Step:
         execution.broken = 0 if failure is None else execution.broken + 1
         empty = failure is not None and failure.code == EMPTY_ANSWER
         execution.empty = execution.empty + 1 if empty else 0
-        if self._publisher.brought:
+        if self._publisher.has_output:
             # What broke off is kept, and another message goes on from there.
             self._again = self._delay(error, execution.broken)
         elif failure and failure.code == PART_REFUSED and execution.history.mends:
@@ -658,7 +658,7 @@ class Step:
                 "it ended its answer with an error, and did not say which",
                 retryable=True,
             )
-        if self._publisher.said:
+        if self._publisher.has_answer:
             return None
         thought = "thoughts alone" if self._publisher.thought else "nothing"
         cut = ", and no output was left" if finish.reason == "length" else ""
@@ -791,7 +791,7 @@ class Step:
         that lost the session while it waited stops here (law execution.2).
         """
         await self._execution.catch_up()
-        if self._execution.history.reach(call.call_id) == "asking":
+        if self._execution.history.progress(call.call_id) == "asking":
             await self._record(lambda _: [self._start_of(call)])
 
     async def _settle(

@@ -1,264 +1,38 @@
 """Session History: the transcript decoded, as a fold of events.
 
-Owns the one function from events to messages; the transcript that readers page
-through and the history that a model is sent are both made by it, so they cannot
-disagree. A running session keeps its History and extends it by sequence number: no
-Step reads the session again, whatever its length.
+Owns the fold over the events of a session. The transcript that readers page through
+and the history that a model is sent are both made by the functions of ``messages``, so
+they cannot disagree. A running session keeps its History and extends it by sequence
+number: no Step reads the session again, whatever its length.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, Literal
 
-from attrs import evolve
-
-from ..context.algebra import told
+from ..context.algebra import digests_after
 from ..log.patience import Readable
-from ..log.reading import PAGE, event_at, events_between, readable
-from ..ports import MessageRow, Reader, took
+from ..log.reading import PAGE, events_between, readable
+from ..ports import Reader, took
 from ..values import events as e
-from ..values.errors import CONTINUATION_UNACCEPTED, EventDamagedError, EventGapError
+from ..values.errors import EventDamagedError, EventGapError
 from ..values.messages import (
     AssistantMessage,
     Message,
-    NoticeMessage,
-    Part,
-    ReasoningPart,
-    TextPart,
-    ToolPart,
     UserMessage,
 )
 from ..values.prompt import Budget
-from ..values.tool import Failure, ProcessMark
+from ..values.tool import ProcessMark
+from .encoding import HistorySnapshot
 from .mending import CONTENT_REFUSED, PART_REFUSED, Mending
+from .messages import OpenMessage, Progress, notice_message, user_message
+from .spent import Spent
+from .takeover import LastExecution
 
 AT_ONCE = 1024
 """Events of a long past that are taken in before others have their turn."""
 
-Reach = Literal["called", "started", "asking", "begun"]
-"""How far a call without a result may have come: its executor did not run; it ran and
-may have had its effect; it waits for the answer to a question that it asked before any
-effect, so that it had none; it went on from a question, or was left by a worker while
-it ran."""
-
-
-class _Open:
-    """An assistant message while its events come."""
-
-    def __init__(self, event: e.StepStarted) -> None:
-        self.message = AssistantMessage(
-            id=event.message_id,
-            session_id=event.session_id,
-            seq=event.seq,
-            created=event.created,
-            agent=event.agent,
-            model=event.model,
-        )
-        self.parts: list[Part] = []
-        self._calls: dict[str, int] = {}
-        self._reach: dict[str, Reach] = {}
-        # Calls that another worker left after they may have had an effect: whatever
-        # they ask now, they may have had it then.
-        self._left: set[str] = set()
-        self.spawned: dict[str, list[ProcessMark]] = {}
-
-    def reach(self, call_id: str) -> Reach:
-        """Return how far a call that has no result may have come."""
-        return self._reach.get(call_id, "called")
-
-    def taken_over(self) -> None:
-        """Another worker goes on: who was asking has not gone on, nor will it."""
-        for call_id, reach in self._reach.items():
-            if reach == "asking":
-                self._reach[call_id] = "called"
-            elif reach in ("started", "begun"):
-                self._reach[call_id] = "begun"
-                self._left.add(call_id)
-
-    def apply(self, event: e.Event) -> None:
-        """Take in one event of this message."""
-        if isinstance(event, e.TextEnded):
-            self.parts.append(TextPart(event.text, event.metadata))
-        elif isinstance(event, e.ReasoningEnded):
-            self.parts.append(ReasoningPart(event.text, event.metadata))
-        elif isinstance(event, e.ToolCalled):
-            self._calls[event.call_id] = len(self.parts)
-            self.parts.append(
-                ToolPart(
-                    event.call_id,
-                    event.tool,
-                    event.arguments,
-                    effect=event.effect,
-                    metadata=event.metadata,
-                    reading=event.reading,
-                )
-            )
-        elif isinstance(event, e.ToolStarted):
-            self._change(event, state="started")
-            fresh = self.reach(event.call_id) == "called"
-            self._reach[event.call_id] = "started" if fresh else "begun"
-        elif isinstance(event, e.RequestAsked):
-            self._asked(event)
-        elif isinstance(event, e.ToolSpawned):
-            self.spawned.setdefault(event.call_id, []).append(event.process)
-        elif isinstance(event, e.ToolSucceeded):
-            self._change(event, state="succeeded", content=event.content)
-        elif isinstance(event, e.ToolFailed):
-            self._change(event, state="failed", failure=event.failure)
-        elif isinstance(event, e.StepEnded):
-            self.message = evolve(
-                self.message,
-                finish=event.finish,
-                usage=event.usage,
-                ended=event.created,
-            )
-        elif isinstance(event, e.StepFailed):
-            self.message = evolve(
-                self.message,
-                failure=event.failure,
-                usage=event.usage,
-                ended=event.created,
-            )
-
-    def _asked(self, event: e.RequestAsked) -> None:
-        call_id = event.call_id
-        if (
-            call_id is not None
-            and not event.begun
-            and call_id not in self._left
-            and self.reach(call_id) in ("started", "begun")
-        ):
-            self._reach[call_id] = "asking"
-
-    def _change(
-        self, event: e.ToolStarted | e.ToolSucceeded | e.ToolFailed, **changes: Any
-    ) -> None:
-        index = self._calls.get(event.call_id)
-        if index is None:
-            problem = f"it is of call {event.call_id!r}, which nobody made"
-            raise EventDamagedError(event.session_id, event.seq, problem)
-        part = self.parts[index]
-        assert isinstance(part, ToolPart)
-        self.parts[index] = evolve(part, **changes)
-
-    def build(self) -> AssistantMessage:
-        """Return the message as far as it has come."""
-        return evolve(self.message, parts=tuple(self.parts))
-
-
-class Spent:
-    """What work has used of its budget."""
-
-    def __init__(self, budget: Budget | None = None) -> None:
-        self.budget = budget
-        self.steps = 0
-        self.tokens = 0
-        self.cost = 0.0
-
-    def add(self, event: e.StepEnded | e.StepFailed) -> None:
-        """Count one Step."""
-        self.steps += 1
-        self.tokens += (event.usage.input or 0) + (event.usage.output or 0)
-        self.cost += event.cost or 0.0
-
-    def exceeded(self, seconds: float, *, priced: bool) -> Failure | None:
-        """Return which limit is reached, or None.
-
-        ``seconds`` is the age of the execution; ``priced`` whether the model's price
-        is known: without it a limit of money cannot be kept, so it counts as reached.
-        """
-        budget = self.budget
-        if budget is None:
-            return None
-        if budget.steps is not None and self.steps >= budget.steps:
-            return Failure("budget.steps", f"all {budget.steps} Steps are used")
-        if budget.tokens is not None and self.tokens >= budget.tokens:
-            return Failure(
-                "budget.tokens", f"{self.tokens} of {budget.tokens} tokens are used"
-            )
-        if budget.cost is not None and (not priced or self.cost >= budget.cost):
-            why = f"{self.cost:.4f} of {budget.cost:g} dollars are used"
-            return Failure(
-                "budget.cost", why if priced else "the model's price is not known"
-            )
-        if budget.seconds is not None and seconds >= budget.seconds:
-            return Failure("budget.seconds", f"{budget.seconds:g} seconds are over")
-        return None
-
-
-class Left:
-    """What an execution has done, as far as whoever takes it over must know."""
-
-    def __init__(self) -> None:
-        self.owner: str | None = None
-        """Who ran it last."""
-        self.running = False
-        """Whether it has no durable end."""
-        self.unaccepted = False
-        """Whether its end was a report that nobody has accepted yet."""
-        self.since = 0
-        """The sequence number of its beginning."""
-        self.trusted = -1
-        """The last event before anything that was only said about it."""
-        self.imported = False
-        """Whether that was made in another store."""
-        self.promoted: list[str] = []
-        self.withdrawn: list[str] = []
-        self.reported: str | None = None
-        """The digest of the last report."""
-        self.attempts = 0
-        """How often it was continued by itself since a Step last ended."""
-
-    def apply(self, event: e.Event, *, here: bool) -> None:
-        """Take in one event; ``here`` says whether it was made in this store."""
-        if isinstance(event, e.ContinuationReported):
-            self.reported = event.digest if here else None
-            return
-        if isinstance(event, e.ContinuationAccepted):
-            # Who accepted it elsewhere did not accept it here.
-            if here:
-                self.unaccepted = False
-                self.attempts = event.attempt
-            return
-        if isinstance(event, e.ExecutionEnded):
-            self.running = False
-            if (
-                event.reason is not None
-                and event.reason.code == CONTINUATION_UNACCEPTED
-            ):
-                self.unaccepted = True
-                return
-        elif isinstance(event, e.ExecutionStarted):
-            self.owner, self.running, self.since = event.owner, True, event.seq
-            self.unaccepted = False
-            self.promoted, self.withdrawn = [], []
-        elif isinstance(event, e.PromptPromoted):
-            self.promoted.append(event.input_id)
-        elif isinstance(event, e.PromptWithdrawn):
-            self.withdrawn.append(event.input_id)
-        elif isinstance(event, e.StepEnded):
-            self.attempts = 0
-        if not isinstance(event, _SAID):
-            self.trusted = event.seq
-            self.imported = not here
-
-
-# What callers say about a session is no part of what its execution did.
-_SAID = (
-    e.PromptAdmitted,
-    e.PromptWithdrawn,
-    e.PromptRedelivered,
-    e.RequestAnswered,
-    e.SessionTitled,
-    e.ModelSwitched,
-    e.AgentSwitched,
-    e.SessionPruned,
-    e.SessionRepaired,
-    e.EventSetAside,
-)
-
-# Of these, what no decision about a Step rests on: see ``is_only_said``.
+# Of what callers say, what no decision about a Step rests on: see ``is_only_said``.
 _SAID_KINDS = frozenset(
     one.kind
     for one in (
@@ -296,7 +70,7 @@ class History:
         """The session's agent and model."""
         self.baseline: str | None = None
         """The rendered Baseline of the current Context Epoch."""
-        self.left = Left()
+        self.last_execution = LastExecution()
         """What the execution that is running, or was lost, has done so far."""
         self.session = Spent()
         self.activity = Spent()
@@ -311,7 +85,7 @@ class History:
         self.managed: set[str] = set()
         """The keys of the complete outputs that calls of this session left."""
         self._settled: list[Message] = []
-        self._open: _Open | None = None
+        self._open: OpenMessage | None = None
         # Whether the last Step failed in an execution that goes on: a stream that
         # broke off, or a Step that another worker left.
         self._cut = False
@@ -388,7 +162,7 @@ class History:
 
     def _apply(self, event: e.Event) -> None:
         here = took(self._imported, event.seq)
-        self.left.apply(event, here=here)
+        self.last_execution.apply(event, here=here)
         if not here and isinstance(event, _ONLY_HERE):
             return
         if here and isinstance(event, e.ToolSucceeded | e.ToolFailed) and event.managed:
@@ -400,7 +174,7 @@ class History:
             if admitted is None:
                 problem = f"it promotes input {event.input_id!r}, which does not wait"
                 raise EventDamagedError(event.session_id, event.seq, problem)
-            self._settled.append(_user_message(admitted, event.seq))
+            self._settled.append(user_message(admitted, event.seq))
             self._mending.asked()
             if admitted.budget is not None and (
                 took(self._imported, admitted.seq) or self.activity.budget is None
@@ -409,11 +183,11 @@ class History:
         elif isinstance(event, e.PromptWithdrawn):
             self._prompts.pop(event.input_id, None)
         elif isinstance(event, e.NoticeAdded):
-            self._settled.append(_notice(event))
+            self._settled.append(notice_message(event))
         elif isinstance(event, e.ContextUpdated):
-            self._settled.append(_notice(event))
+            self._settled.append(notice_message(event))
             if here:
-                self.sources = told(self.sources, event.sources)
+                self.sources = digests_after(self.sources, event.sources)
                 self.left_out -= event.sources.keys()
         elif isinstance(event, e.EpochStarted):
             self.baseline = event.baseline
@@ -431,7 +205,7 @@ class History:
         elif isinstance(event, e.SessionBudgeted):
             self._budget(event.budget, here=here)
         elif isinstance(event, e.StepStarted):
-            self._open = _Open(event)
+            self._open = OpenMessage(event)
         elif isinstance(event, e.ExecutionStarted):
             if self._open is not None:
                 self._open.taken_over()
@@ -449,7 +223,7 @@ class History:
                 self._cut = isinstance(event, e.StepFailed)
                 self._mend(event)
         elif isinstance(event, e.ExecutionEnded):
-            self._cut = self._cut and self.left.unaccepted
+            self._cut = self._cut and self.last_execution.unaccepted
 
     def _budget(self, budget: Budget | None, *, here: bool) -> None:
         """Take a budget of the session; one from elsewhere lifts none of here."""
@@ -484,9 +258,9 @@ class History:
         """The message of the Step that is not settled, as far as it has come."""
         return self._open.build() if self._open else None
 
-    def reach(self, call_id: str) -> Reach:
+    def progress(self, call_id: str) -> Progress:
         """Return how far a call of the open message may have come."""
-        return self._open.reach(call_id) if self._open else "called"
+        return self._open.progress(call_id) if self._open else "called"
 
     def spawned(self, call_id: str) -> tuple[ProcessMark, ...]:
         """Return the processes that a call of the open message started."""
@@ -524,9 +298,9 @@ class History:
             # A notice alone asks for nothing.
         return False
 
-    def snapshot(self) -> "HistorySnapshot":
+    def snapshot(self) -> HistorySnapshot:
         """Return the settled messages as they are now, for one request."""
-        return HistorySnapshot(self._settled, len(self._settled), self._encoded)
+        return HistorySnapshot(self._settled, 0, len(self._settled), self._encoded)
 
 
 def _missing(
@@ -535,31 +309,6 @@ def _missing(
     head = rows.head(session_id)
     imported = () if head is None else head.imported
     return imported, list(islice(events_between(rows, session_id, after), AT_ONCE))
-
-
-class HistorySnapshot:
-    """The history of one request: a ``RequestHistory``.
-
-    It shares what the History settles and encodes, both of which only grow at their
-    end; a History that begins anew leaves them to the snapshots that there are.
-    """
-
-    def __init__(
-        self, settled: Sequence[Message], end: int, made: dict[str, list[bytes]]
-    ) -> None:
-        self._settled = settled
-        self._end = end
-        self._made = made
-
-    @property
-    def messages(self) -> Sequence[Message]:
-        return tuple(self._settled[: self._end])
-
-    def encoded(self, dialect: str, encode: Callable[[Message], bytes]) -> list[bytes]:
-        made = self._made.setdefault(dialect, [])
-        for message in self._settled[len(made) : self._end]:
-            made.append(encode(message))
-        return made[: self._end]
 
 
 def is_only_said(rows: Reader, session_id: str, after: int) -> bool:
@@ -571,46 +320,3 @@ def is_only_said(rows: Reader, session_id: str, after: int) -> bool:
     """
     facts = rows.facts(session_id, after=after, limit=PAGE)
     return len(facts) < PAGE and all(kind in _SAID_KINDS for _, kind, *_ in facts)
-
-
-def message_of(rows: Reader, row: MessageRow) -> Message:
-    """Return one message of the transcript, read from its own events.
-
-    Raises:
-        EventDamagedError: an event that the message is made of cannot be read.
-    """
-    first = readable(event_at(rows, row.session_id, row.body_seq))
-    if isinstance(first, e.PromptAdmitted):
-        return _user_message(first, row.seq)
-    if isinstance(first, e.NoticeAdded | e.ContextUpdated):
-        return _notice(first)
-    if not isinstance(first, e.StepStarted):
-        raise EventDamagedError(
-            row.session_id, row.body_seq, f"message {row.id!r} does not begin here"
-        )
-    opened = _Open(first)
-    for event in events_between(rows, row.session_id, row.body_seq, row.end_seq):
-        if getattr(readable(event), "message_id", None) == row.id:
-            opened.apply(event)
-    return opened.build()
-
-
-def _user_message(event: e.PromptAdmitted, seq: int) -> UserMessage:
-    return UserMessage(
-        id=event.input_id,
-        session_id=event.session_id,
-        seq=seq,
-        created=event.created,
-        text=event.prompt.text,
-        files=event.prompt.files,
-    )
-
-
-def _notice(event: e.NoticeAdded | e.ContextUpdated) -> NoticeMessage:
-    return NoticeMessage(
-        id=event.message_id,
-        session_id=event.session_id,
-        seq=event.seq,
-        created=event.created,
-        text=event.text,
-    )

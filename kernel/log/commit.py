@@ -397,7 +397,7 @@ class EventLog:
             self._end_watch = self.store.watch(self._somebody_committed)
         return bell
 
-    def hush(self, session_id: str | None, bell: Bell) -> None:
+    def forget_bell(self, session_id: str | None, bell: Bell) -> None:
         """Forget a bell now. Twice is once."""
         self._bells.get(session_id, WeakSet()).discard(bell)
         self._dropped.append(session_id)

@@ -130,7 +130,7 @@ class Following(ABC, Generic[R, T]):
         self._done = True
         self._page.clear()
         if self._bell is not None:
-            self._log.hush(self._topic, self._bell)
+            self._log.forget_bell(self._topic, self._bell)
             self._bell.close()
 
     async def aclose(self) -> None:

@@ -196,7 +196,7 @@ class Requests:
                 await self._withdraw(asking, request_id)
             raise
         finally:
-            self._log.hush(asking.session_id, bell)
+            self._log.forget_bell(asking.session_id, bell)
 
     async def _ended(
         self, asking: Asking, request_id: RequestId, bell: Bell

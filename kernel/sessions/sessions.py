@@ -16,7 +16,8 @@ from ..execution.continuation import ContinuationReport
 from ..execution.coordinator import Coordinator, Outcome
 from ..execution.outputs import output_of
 from ..execution.runner import Runner, outcome_of
-from ..history.fold import History, message_of
+from ..history.fold import History
+from ..history.messages import message_of
 from ..log.commit import EventLog, LogTransaction
 from ..log.reading import existing_session
 from ..log.tail import Tail

@@ -207,7 +207,7 @@ _TAKE_ONE_OUT = render(
 )
 
 
-class Place(NamedTuple):
+class AggregateRow(NamedTuple):
     """What is written of a session with every commit: its key, its head, its lease."""
 
     id: int
@@ -230,14 +230,14 @@ LEASE = ("worker", "fence", "renewals", "lasts", "renewed", "process")
 class EventReads(View):
     """Reading the log."""
 
-    def place(self, session_id: str) -> Place | None:
+    def place(self, session_id: str) -> AggregateRow | None:
         """Return the place of a session, or None where it has none yet.
 
         Raises:
             RowDamagedError: what is stored of it is not what was written.
         """
         found = self.checked("aggregate", session_id, _PLACE, (session_id,))
-        return None if found is None else Place._make(found)
+        return None if found is None else AggregateRow._make(found)
 
     def has_sound_place(self, session_id: str) -> bool:
         """Return whether the session can be found at all by this id."""
@@ -352,9 +352,9 @@ class EventWrites(EventReads):
     def __init__(self, connection: sqlite3.Connection, medium: Medium) -> None:
         super().__init__(connection, medium)
         # Nobody else can write meanwhile, so what was read stays true.
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, AggregateRow] = {}
 
-    def place(self, session_id: str) -> Place | None:
+    def place(self, session_id: str) -> AggregateRow | None:
         known = self._places.get(session_id)
         if known is None:
             known = super().place(session_id)
@@ -429,7 +429,7 @@ class EventWrites(EventReads):
             self._add_place(session_id, seq, hash)
             return
         *columns, checksum = found
-        raw = Place(*columns)
+        raw = AggregateRow(*columns)
         fits = self._what_it_was(session_id, raw, seq, hash, checksum)
         if fits is None:
             # Of what cannot be told apart, whatever allows less.
@@ -455,8 +455,13 @@ class EventWrites(EventReads):
         )
 
     def _what_it_was(
-        self, session_id: str, raw: Place, seq: int, hash: bytes, checksum: object
-    ) -> Place | None:
+        self,
+        session_id: str,
+        raw: AggregateRow,
+        seq: int,
+        hash: bytes,
+        checksum: object,
+    ) -> AggregateRow | None:
         """Return what a damaged place was, where that can be told by its sum.
 
         Or where nothing that counts was damaged: the sum itself, or the lease.
@@ -510,7 +515,7 @@ class EventWrites(EventReads):
     def _add_place(self, session_id: str, seq: int, hash: bytes) -> int:
         # As SQLite would number it; the number is part of what is summed.
         last = self.one(_LAST_AGGREGATE, ())
-        place = Place(((last and last[0]) or 0) + 1, seq, hash)
+        place = AggregateRow(((last and last[0]) or 0) + 1, seq, hash)
         values = (place.id, session_id, *place[1:], _place_sum(session_id, place))
         self.write(_ADD_AGGREGATE, values)
         self._places[session_id] = place
@@ -522,7 +527,7 @@ class EventWrites(EventReads):
         assert found is not None
         self._put_place(session_id, found._replace(**columns))
 
-    def _put_place(self, session_id: str, place: Place) -> None:
+    def _put_place(self, session_id: str, place: AggregateRow) -> None:
         self.write(_PUT_PLACE, (*place[1:], _place_sum(session_id, place), place.id))
         self._places[session_id] = place
 
@@ -597,5 +602,5 @@ def _sum(record: EventRecord, data: bytes) -> int:
     )
 
 
-def _place_sum(session_id: str, place: Place) -> int:
+def _place_sum(session_id: str, place: AggregateRow) -> int:
     return checksum((session_id, *place))

@@ -13,7 +13,7 @@ from dovetail.kernel.context.algebra import (
     Update,
     changes,
     digests,
-    told,
+    digests_after,
 )
 from hypothesis import given, strategies as st
 
@@ -94,7 +94,7 @@ def test_an_unavailable_source_is_never_told_as_removed_and_keeps_its_digest() -
     update = changes(before, after)
     assert update is not None
     assert update.text == "B2"
-    assert told(before, update.sources)["t/a"] == before["t/a"]
+    assert digests_after(before, update.sources)["t/a"] == before["t/a"]
     assert changes(before, snapshot(a=Unavailable("away"), b=seen("B"))) is None
 
 
@@ -121,7 +121,7 @@ def test_whatever_comes_after_another_an_update_brings_the_model_up_to_date(
         if update is not None:
             assert update.text
             assert not update.sources.keys() & one.unavailable.keys()
-            known = told(known, update.sources)
+            known = digests_after(known, update.sources)
         assert known == {**digests(one), **kept}
         assert changes(known, one) is None  # told once, not again
 

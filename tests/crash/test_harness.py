@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve, frozen
 from dovetail.kernel import InvalidValueError, ModelRequest, Register, Tool, hookimpl
 from dovetail.kernel.execution import continuation
-from dovetail.kernel.history import fold as history
+from dovetail.kernel.history import takeover
 from dovetail.kernel.testing import (
     CrashEnd,
     CrashRun,
@@ -104,16 +104,16 @@ def test_what_a_scenario_changes_stays_in_processes_that_die() -> None:
 
 
 def never_reports(world: CrashWorld) -> CrashScenario:
-    def forget(left: Any, event: Any) -> None:
-        apply(left, event)
-        left.running = False
+    def forget(last: Any, event: Any, *, here: bool) -> None:
+        apply(last, event, here=here)
+        last.running = False
 
     apply = REMEMBERED
-    history.Left.apply = forget  # type: ignore[method-assign]
+    takeover.LastExecution.apply = forget  # type: ignore[method-assign]
     return paying(world)
 
 
-REMEMBERED = history.Left.apply
+REMEMBERED = takeover.LastExecution.apply
 
 
 def test_going_on_without_a_report_is_found() -> None:

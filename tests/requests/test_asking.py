@@ -68,7 +68,7 @@ class Process:
                     return RequestId(found[0].id)
                 await bell.wait()
         finally:
-            self.log.hush(ONE, bell)
+            self.log.forget_bell(ONE, bell)
 
     async def events(self) -> list[Any]:
         return await self.log.read(

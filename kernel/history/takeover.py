@@ -1,0 +1,80 @@
+"""Takeover: what is known of an execution to whoever goes on with it.
+
+Owns which events tell of that, and which are only what callers say about a session
+while, or after, somebody works on it. Knows nothing of reports and acceptance, which
+``execution`` makes of it.
+"""
+
+from ..values import events as e
+from ..values.errors import CONTINUATION_UNACCEPTED
+
+# What callers say about a session is no part of what its execution did.
+SAID = (
+    e.PromptAdmitted,
+    e.PromptWithdrawn,
+    e.PromptRedelivered,
+    e.RequestAnswered,
+    e.SessionTitled,
+    e.ModelSwitched,
+    e.AgentSwitched,
+    e.SessionPruned,
+    e.SessionRepaired,
+    e.EventSetAside,
+)
+
+
+class LastExecution:
+    """What an execution has done, as far as whoever takes it over must know."""
+
+    def __init__(self) -> None:
+        self.owner: str | None = None
+        """Who ran it last."""
+        self.running = False
+        """Whether it has no durable end."""
+        self.unaccepted = False
+        """Whether its end was a report that nobody has accepted yet."""
+        self.since = 0
+        """The sequence number of its beginning."""
+        self.trusted = -1
+        """The last event before anything that was only said about it."""
+        self.imported = False
+        """Whether that was made in another store."""
+        self.promoted: list[str] = []
+        self.withdrawn: list[str] = []
+        self.reported: str | None = None
+        """The digest of the last report."""
+        self.attempts = 0
+        """How often it was continued by itself since a Step last ended."""
+
+    def apply(self, event: e.Event, *, here: bool) -> None:
+        """Take in one event; ``here`` says whether it was made in this store."""
+        if isinstance(event, e.ContinuationReported):
+            self.reported = event.digest if here else None
+            return
+        if isinstance(event, e.ContinuationAccepted):
+            # Who accepted it elsewhere did not accept it here.
+            if here:
+                self.unaccepted = False
+                self.attempts = event.attempt
+            return
+        if isinstance(event, e.ExecutionEnded):
+            self.running = False
+            if (
+                event.reason is not None
+                and event.reason.code == CONTINUATION_UNACCEPTED
+            ):
+                self.unaccepted = True
+                return
+        elif isinstance(event, e.ExecutionStarted):
+            self.owner, self.running, self.since = event.owner, True, event.seq
+            self.unaccepted = False
+            self.promoted, self.withdrawn = [], []
+        elif isinstance(event, e.PromptPromoted):
+            self.promoted.append(event.input_id)
+        elif isinstance(event, e.PromptWithdrawn):
+            self.withdrawn.append(event.input_id)
+        elif isinstance(event, e.StepEnded):
+            self.attempts = 0
+        if not isinstance(event, SAID):
+            self.trusted = event.seq
+            self.imported = not here
