@@ -5,7 +5,6 @@ in the tasks that the code starts, so that whoever looks from another thread can
 whose code holds up the loop. Whatever is raised inside ends that call and no more.
 """
 
-import asyncio
 import math
 import opcode
 import threading
@@ -13,12 +12,15 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from ..values.errors.base import ContainedError
 from ..values.frozen import frozen
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 @frozen
@@ -110,11 +112,18 @@ def _cancelled() -> bool:
     """Return whether somebody cancelled the task that runs now."""
     if anyio.current_effective_deadline() == -math.inf:
         return True
-    if not issubclass(anyio.get_cancelled_exc_class(), asyncio.CancelledError):
+    if not _on_asyncio():
         return False
+    import asyncio
+
     # By asyncio's own means, as when its loop ends.
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _on_asyncio() -> bool:
+    # By name: who runs on another loop, or on none, should not import this one.
+    return anyio.get_cancelled_exc_class().__module__.partition(".")[0] == "asyncio"
 
 
 def _named(error: BaseException) -> str:
@@ -133,8 +142,10 @@ def contain_tasks() -> Callable[[], None]:
     any task end the loop, past all task groups; trio's groups bring them to whoever
     opened them, who is contained.
     """
-    if not issubclass(anyio.get_cancelled_exc_class(), asyncio.CancelledError):
+    if not _on_asyncio():
         return lambda: None
+    import asyncio
+
     loop = asyncio.get_running_loop()
     before: Any = loop.get_task_factory()
     if isinstance(before, _Factory):
@@ -154,8 +165,10 @@ class _Factory:
         self.users = 0
 
     def __call__(
-        self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
+        self, loop: "asyncio.AbstractEventLoop", coroutine: Any, **options: Any
     ) -> Any:
+        import asyncio
+
         context: Context | None = options.get("context")
         guest = GUEST.get() if context is None else context.get(GUEST)
         if guest is not None and asyncio.iscoroutine(coroutine):
@@ -164,7 +177,7 @@ class _Factory:
             return self._before(loop, coroutine, **options)
         return asyncio.Task(coroutine, loop=loop, **options)
 
-    def leave(self, loop: asyncio.AbstractEventLoop) -> None:
+    def leave(self, loop: "asyncio.AbstractEventLoop") -> None:
         self.users -= 1
         # Somebody may have put another one on top, which goes on to call this one.
         if self.users == 0 and loop.get_task_factory() is self:

@@ -4,7 +4,6 @@ Owns one way in: a function is called in the loop, soon, and whoever asks for it
 not wait, so that a loop that is held up holds up nobody else.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -18,7 +17,9 @@ has ended."""
 def loop_caller() -> CallInLoop:
     """Return what calls functions in the loop that runs here."""
     native: Any = current_token().native_token
-    if isinstance(native, asyncio.AbstractEventLoop):
-        return native.call_soon_threadsafe
-    call: CallInLoop = native.run_sync_soon  # trio's
+    # asyncio's name for it, then trio's. Neither is imported here: a process that runs
+    # no loop, or the other one, does without.
+    call: CallInLoop = getattr(native, "call_soon_threadsafe", None) or (
+        native.run_sync_soon
+    )
     return call

@@ -10,7 +10,6 @@ is told as soon as it lets go.
 It looks in real time: it watches threads, which no test's clock moves.
 """
 
-import asyncio
 import logging
 import os
 import sys
@@ -287,6 +286,9 @@ class Watchdog:
         return Blocking(guest, _place_of(frame), now - wait.began, held)
 
 
+_HANDLES = os.path.join("asyncio", "events.py")
+
+
 def _guest_of(frame: FrameType | None) -> Guest | None:
     """Return whose task or callback runs in a loop's thread.
 
@@ -296,7 +298,7 @@ def _guest_of(frame: FrameType | None) -> Guest | None:
     while frame is not None:
         context: object = None
         code = frame.f_code
-        if code is asyncio.Handle._run.__code__:
+        if code.co_qualname == "Handle._run" and code.co_filename.endswith(_HANDLES):
             context = getattr(frame.f_locals.get("self"), "_context", None)
         elif code.co_name == "unrolled_run" and code.co_filename.endswith("_run.py"):
             context = getattr(frame.f_locals.get("task"), "context", None)

@@ -25,7 +25,8 @@ from dovetail.kernel import (
 from dovetail.kernel.contracts import ContextSource
 from dovetail.kernel.lifecycle.guests import contain_tasks, contained
 from dovetail.kernel.testing import ScriptedProvider, call, calls, text
-from dovetail.kernel.values.errors import ContainedError, error_text
+from dovetail.kernel.values.errors import error_text
+from dovetail.kernel.values.errors.base import ContainedError
 from support.bounds import HANG
 from support.hosts import host
 
