@@ -562,6 +562,21 @@ class Store(Protocol):
         process committed. Returns a function that ends the watch."""
         ...
 
+    async def size(self) -> int:
+        """Return how many bytes it takes where it is kept; 0 if that means nothing."""
+        return 0
+
+    async def compact(self) -> None:
+        """Give back to the system what is taken and holds nothing any more.
+
+        Others read and write meanwhile, and wait for no more than a moment. What a
+        reader still needs stays until a later time.
+
+        Raises:
+            StoreError: the medium failed; nothing that was confirmed is lost.
+        """
+        return
+
     async def aclose(self) -> None:
         """Finish what was handed over, then close. Closing twice is harmless."""
         ...

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from anyio import to_thread
+from attrs import evolve
 
 from ..execution.coordinator import Coordinator
 from ..log.commit import EventLog, LogTransaction
@@ -142,7 +143,8 @@ class Upkeep:
 
         ``trace`` is what only operators look at; ``transcript`` must be named to be
         removed, and then what was said is gone for good, from the model's view too.
-        ``before`` is a sequence number: events from there on stay whole.
+        ``before`` is a sequence number: events from there on stay whole. The space is
+        given back to the system, while others read and write.
 
         Raises:
             SessionNotFoundError: there is no such session.
@@ -150,9 +152,13 @@ class Upkeep:
             EventOwnerError: it is a replica.
             InvalidValueError: a class is none of the two.
         """
-        return await self._on_idle(
+        store = self._log.store
+        size = await store.size()
+        done = await self._on_idle(
             id, lambda tx: prune(tx, SessionId(id), classes, before)
         )
+        await store.compact()
+        return evolve(done, disk_before=size, disk_after=await store.size())
 
     async def _on_idle(self, id: str, decide: Callable[[LogTransaction], T]) -> T:
         # The lease, which the decision looks at, is taken only once a drain has found

@@ -46,6 +46,11 @@ class Pruned:
     """How many events lost their content."""
     bytes: int
     """How much less is stored now, complete outputs of calls included."""
+    disk_before: int = 0
+    """Bytes that the store's files took before; 0 for a store without files."""
+    disk_after: int = 0
+    """And afterwards: what was given back to the system. Less goes than was removed
+    while others read, or where little was removed from each of many places."""
 
 
 def prune(

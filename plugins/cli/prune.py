@@ -46,5 +46,11 @@ def prune_command(
     else:
         terminal.tell(
             f"{visible(done.session_id)}: {done.events} events lost their content, "
-            f"{done.bytes:,} bytes"
+            f"{done.bytes:,} bytes; {_on_disk(done)}"
         )
+
+
+def _on_disk(done: Pruned) -> str:
+    return (
+        f"on disk {done.disk_before:,} bytes before and {done.disk_after:,} afterwards"
+    )

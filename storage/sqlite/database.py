@@ -4,10 +4,12 @@ Owns the settings of a connection, the translation of the driver's errors, and `
 through which every statement runs. Knows nothing of rows or threads.
 """
 
+import contextlib
 import errno
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -38,9 +40,17 @@ and touches five to ten for a few hundred bytes of facts: of SQLite's usual 4,09
 nearly all would be what was there before. Values of many kilobytes pay for it with
 about three times their reading, which is still well under a millisecond."""
 
+FREED = 2_000
+"""Pages that are given back in one commit: a hundredth of a second, or a few."""
+
 LOG_SIZE = 4 * 1024 * 1024
 """Bytes of the write-ahead log after which it is folded into the file: what is written
 again and again is folded in once."""
+
+FOLD_WAIT = 0.05
+"""Seconds that writers may wait while the log is folded."""
+
+FOLD_ATTEMPTS = 20
 
 Parameters = Sequence[Any]
 
@@ -98,6 +108,59 @@ class Medium:
             connection.close()
             raise self.failure(error) from error
         return connection
+
+    def files(self) -> Sequence[Path]:
+        """Return where it is kept: the database, its log, and what indexes that."""
+        if self.path is None:
+            return ()
+        return [Path(f"{self.path}{suffix}") for suffix in ("", "-wal", "-shm")]
+
+    def size(self) -> int:
+        """Return how many bytes its files have."""
+        found = 0
+        for file in self.files():
+            with contextlib.suppress(FileNotFoundError):
+                found += file.stat().st_size
+        return found
+
+    def compact(self) -> None:
+        """Give unused pages back, fold the log into the file, and cut off its end.
+
+        Whoever writes meanwhile waits for no more than one commit of ``FREED`` pages,
+        or ``FOLD_WAIT``. Where somebody reads what the log has to keep for them, it is
+        tried again for a while; what is left then goes with a later commit.
+
+        Raises:
+            StoreError: it failed; nothing that was confirmed is lost.
+        """
+        connection = self.connect()
+        try:
+            self._give_back(connection)
+            connection.execute(f"PRAGMA busy_timeout = {round(FOLD_WAIT * 1000)}")
+            # Most of the work in a way that nobody waits for.
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            for _ in range(FOLD_ATTEMPTS):
+                folded = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                if folded.fetchone()[0] == 0:
+                    return
+                time.sleep(FOLD_WAIT)
+        except sqlite3.Error as error:
+            failure = self.failure(error)
+            # Whoever keeps it locked for so long needs it more.
+            if not isinstance(failure, StoreLockedError):
+                raise failure from error
+        finally:
+            connection.close()
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        unused = connection.execute("PRAGMA freelist_count")
+        before, after = 0, unused.fetchone()[0]
+        while after and after != before:
+            # A script: of a statement without columns the driver makes one step only,
+            # and each page that is given back is one.
+            connection.executescript(f"PRAGMA incremental_vacuum({FREED})")
+            unused = connection.execute("PRAGMA freelist_count")
+            before, after = after, unused.fetchone()[0]
 
     def remember(self) -> None:
         """Take the file that is there now as ours."""

@@ -7,6 +7,7 @@ worker thread. Knows nothing of what the tables hold.
 import os
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 
 from dovetail.kernel.values.errors import (
     StoreError,
@@ -81,8 +82,8 @@ def _open_locked(medium: Medium, steps: Sequence[Migration]) -> sqlite3.Connecti
     path = medium.path
     assert path is not None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=medium.wait):
+        _make_private(path.parent)
+        with FileLock(f"{path}.lock", timeout=medium.wait, mode=0o600):
             # Again: another process may have been here while this one waited.
             created = not look(medium) and _create(medium)
             try:
@@ -98,6 +99,16 @@ def _open_locked(medium: Medium, steps: Sequence[Migration]) -> sqlite3.Connecti
         raise StoreLockedError(medium.name, medium.wait) from error
     except OSError as error:
         raise medium.system_failure(error) from error
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder, and those that it is in, for its owner alone.
+
+    One that is there stays as it is.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
 
 
 def _create(medium: Medium) -> bool:
@@ -132,6 +143,8 @@ def _finished(
     try:
         # Only heeded where the file is still empty.
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+        # So that what retention removes can be given back, a part at a time.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         migrate(connection, medium, steps)
         if medium.path is not None:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]

@@ -59,6 +59,7 @@ class SqliteStore(Store):
 
     def __init__(self, medium: Medium, writer: Writer, readers: Readers | None) -> None:
         self._name = medium.name
+        self._medium = medium
         self._writer = writer
         self._readers = readers
 
@@ -88,6 +89,14 @@ class SqliteStore(Store):
 
     def watch(self, notify: Callable[[], None]) -> Callable[[], None]:
         return self._writer.watch(notify)
+
+    async def size(self) -> int:
+        return self._medium.size()
+
+    async def compact(self) -> None:
+        if self._medium.path is None:
+            return
+        await to_thread.run_sync(self._medium.compact)
 
     async def aclose(self) -> None:
         # The writer last: whoever closes the last connection folds the log into the

@@ -67,6 +67,12 @@ class WrappedStore(Store):
     def watch(self, notify: Callable[[], None]) -> Callable[[], None]:
         return self.inner.watch(notify)
 
+    async def size(self) -> int:
+        return await self.inner.size()
+
+    async def compact(self) -> None:
+        await self.inner.compact()
+
     async def aclose(self) -> None:
         await self.inner.aclose()
 
