@@ -81,6 +81,10 @@ class Head:
     """Which events came from another store: from the first to the last of each run.
     What they say is data; it decides nothing here (law access.12)."""
 
+    damaged: int | None = None
+    """The first event that was found not to be what was written; nothing is appended
+    behind it. None as far as anybody knows."""
+
     def took(self, seq: int) -> bool:
         """Return whether an event was made in this store."""
         return took(self.imported, seq)
@@ -115,6 +119,8 @@ class SessionRow:
     cache_write_tokens: int = 0
     position: int = -1
     """Creation order over the whole store; given by the store, kept by a rebuild."""
+    damaged: int | None = None
+    """Given by the store: see ``Head.damaged``."""
     sound: bool = True
     """Given by the store: False in a listing for a session that cannot be looked up,
     because what it is found by was changed. Then nothing else is known of it."""
@@ -428,6 +434,10 @@ class Transaction(Reader, Protocol):
         Return how many bytes less are stored, those of large values that nothing holds
         any more included.
         """
+        ...
+
+    def set_damaged(self, session_id: str, seq: int | None) -> None:
+        """Record from which event on a log is not what was written, or that it is."""
         ...
 
     def mend_head(self, session_id: str, seq: int, hash: bytes) -> None:

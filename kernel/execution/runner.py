@@ -21,7 +21,7 @@ from ..location.services import LocationServices, Use
 from ..log.bell import Bell
 from ..log.commit import EventLog
 from ..log.lookout import Held
-from ..log.reading import existing_session
+from ..log.reading import damaged, existing_session
 from ..ports import Reader, SessionRow
 from ..values.errors import (
     DovetailError,
@@ -242,9 +242,6 @@ class Runner:
                 that the end could not be recorded.
         """
         try:
-            damage = await self._log.of_work(session_id).damage()
-            if damage is not None:
-                raise damage
             await self._log.patience.outlast(
                 session_id, lambda: self._drain(session_id, control)
             )
@@ -257,7 +254,8 @@ class Runner:
             self._log.patience.note(session_id, error)
             if isinstance(error, EventDamagedError | RowDamagedError):
                 self._idle.pop(session_id, None)
-                self._log.doubt(session_id)
+            if isinstance(error, EventDamagedError):
+                await self._log.mark(error)
             raise
         except Exception:
             logger.exception("the work of session %s stopped", session_id)
@@ -269,6 +267,8 @@ class Runner:
             # Work that was lost is found by any wake (law inbox.7).
             if not (look.pending or control.force or look.row.status == "running"):
                 return
+            if look.row.damaged is not None:
+                raise damaged(session_id, look.row.damaged)
             try:
                 await self._execute(session_id, look, control)
             except LeaseHeldError as error:
@@ -308,13 +308,28 @@ class Runner:
         self._keeper.begin()
         try:
             # Another process may have committed since this one last did.
+            cold = history.seq < 0
             await history.follow_up(execution.log, look.seq)
             execution.looked = history.seq
+            if cold:
+                await self._check_rows(history)
             await self._work(execution, look.row, control)
         finally:
             del self._running[session_id]
             self._keep(history)
             control.outcome = execution.outcome
+
+    async def _check_rows(self, history: History) -> None:
+        """Make the rows of a session anew where some are missing: what is not there
+        cannot be found to be damaged."""
+        expected, session_id = history.counts, history.session_id
+        found = await self._log.read(lambda rows: rows.counts(session_id))
+        if (found.messages, found.pending, found.settled) != (
+            expected.messages,
+            expected.pending,
+            expected.settled,
+        ) or found.admissions < expected.admissions:
+            await self._log.mend(session_id)
 
     async def _work(
         self, execution: Execution, row: SessionRow, control: DrainControl

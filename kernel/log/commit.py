@@ -11,8 +11,8 @@ events are written; if it raises, no sequence number is consumed and nobody is t
 """
 
 import logging
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 from weakref import WeakSet, finalize
@@ -32,6 +32,7 @@ from ..values.errors import (
     RowDamagedError,
     RuntimeClosedError,
     SessionBusyError,
+    StoreError,
 )
 from ..values.events import (
     NO_HASH,
@@ -48,23 +49,17 @@ from .lookout import Lookout
 from .mending import mend
 from .patience import Patience
 from .projector import Projection
-from .soundness import Look, look_over
+from .reading import damaged
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-
-KNOWN_SOUND = 10_000
-"""Sessions of which is remembered that their logs are sound; the others are read again,
-the next time that it matters."""
 
 
 @frozen
 class _Committed(Generic[T]):
     result: T
     events: tuple[Event, ...]
-    moved: Mapping[str, tuple[Head, Head]]
-    """Where the logs that it appended to ended before, and end now."""
     imported: bool
 
 
@@ -78,7 +73,6 @@ class LogTransaction:
         self.now = clock.now()
         self._lookout = lookout or Lookout(clock)
         self._heads: dict[str, Head] = {}
-        self._first_heads: dict[str, Head] = {}
         self._projection = Projection(rows)
         self._failure: BaseException | None = None
         self.appended: list[Event] = []
@@ -98,6 +92,7 @@ class LogTransaction:
 
         Raises:
             EventOwnerError: the log is a replica that somebody else writes.
+            EventDamagedError: the log is not what was written; repair it first.
             EventLogError: a projector refused one; the whole transaction is lost then,
                 also when the decision goes on.
         """
@@ -112,6 +107,8 @@ class LogTransaction:
                 f"the log is replayed from {head.owner!r} and is not written here; "
                 "release it first",
             )
+        if head.damaged is not None:
+            raise damaged(session_id, head.damaged)
         seq, previous = head.seq, head.hash
         made: list[Event] = []
         records: list[EventRecord] = []
@@ -177,17 +174,8 @@ class LogTransaction:
         known = self._heads.get(session_id)
         if known is None:
             known = self.rows.head(session_id) or Head(-1, NO_HASH)
-            self._heads[session_id] = self._first_heads[session_id] = known
+            self._heads[session_id] = known
         return known
-
-    @property
-    def moved(self) -> Mapping[str, tuple[Head, Head]]:
-        """Where the logs that it appended to ended before, and end now."""
-        return {
-            session_id: (_bare(self._first_heads[session_id]), _bare(head))
-            for session_id, head in self._heads.items()
-            if head != self._first_heads[session_id]
-        }
 
     def check_idle(self, session_id: str) -> None:
         """Refuse what may only be done to a session that nobody executes.
@@ -223,8 +211,6 @@ class EventLog:
         self._dropped: deque[str | None] = deque()
         self._observers: list[tuple[Callable[[Event], None], bool]] = []
         self._end_watch: Callable[[], None] | None = None
-        # Up to where logs are known to be sound.
-        self._sound: OrderedDict[str, Head] = OrderedDict()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -236,45 +222,35 @@ class EventLog:
         """How many bells are held by somebody."""
         return sum(len(bells) for bells in self._bells.values())
 
-    # --- sound or not -------------------------------------------------------------
+    # --- damage -------------------------------------------------------------------
 
-    async def damage(
-        self, session_id: str, *, afresh: bool = False
-    ) -> EventDamagedError | RowDamagedError | None:
-        """Return what is wrong with a session, or None where it can be relied on.
+    async def mark(self, error: EventDamagedError) -> None:
+        """Remember, beyond this process, that a log is not what was written.
 
-        All of its log is read the first time that this process asks, and what came
-        since when it asks ``afresh``. Rows that are missing are made anew.
-
-        Raises:
-            SessionNotFoundError: there is no such session.
+        From then on nothing is appended to it, and whoever asks is told, until it is
+        repaired or found to be sound.
         """
-        known = self._sound.get(session_id)
-        if known is not None and not afresh:
-            return None
+        await self._set_damaged(error.aggregate, error.seq)
+
+    async def unmark(self, session_id: str) -> None:
+        """Remember that a log is what was written."""
+        await self._set_damaged(session_id, None)
+
+    async def _set_damaged(self, session_id: str, seq: int | None) -> None:
+        def setting(rows: Transaction) -> None:
+            head = rows.head(session_id)
+            if head is not None and head.damaged != seq:
+                rows.set_damaged(session_id, seq)
+
         try:
-            look = await self.read(partial(_look_over, session_id, known))
-        except RowDamagedError as error:
-            return error
-        if look.problem is not None:
-            self.doubt(session_id)
-            return look.error(session_id)
-        if not look.complete:
-            lost = RowDamagedError("message, input or work", session_id)
-            if not await self._mend(lost):
-                return lost
-        self._trust(session_id, Head(look.seq, look.hash))
-        return None
+            await self.store.transact(setting)
+        except (RowDamagedError, StoreError) as error:
+            # It is found again by whoever reads it.
+            logger.warning("damage of %s was not noted: %s", session_id, error)
 
-    def doubt(self, session_id: str) -> None:
-        """Look at all of a session again, the next time that it matters."""
-        self._sound.pop(session_id, None)
-
-    def _trust(self, session_id: str, head: Head) -> None:
-        self._sound[session_id] = head
-        self._sound.move_to_end(session_id)
-        while len(self._sound) > KNOWN_SOUND:
-            self._sound.popitem(last=False)
+    async def mend(self, session_id: str) -> None:
+        """Make the rows of a session anew that follow from its log."""
+        await self._mend(RowDamagedError("message, input, work", session_id))
 
     async def _mend(self, error: RowDamagedError) -> bool:
         """Make the rows of a session anew, and say if that could be done."""
@@ -295,9 +271,6 @@ class EventLog:
                 if error.session_id in met or not await self._mend(error):
                     raise
                 met.add(error.session_id)
-            except EventDamagedError as error:
-                self.doubt(error.aggregate)
-                raise
 
     async def commit(self, decide: Callable[[LogTransaction], T]) -> T:
         """Run a decision and return its result once its events are durable.
@@ -319,7 +292,7 @@ class EventLog:
             tx = LogTransaction(rows, self.clock, self.lookout)
             result = decide(tx)
             tx.finish()
-            return _Committed(result, tuple(tx.appended), tx.moved, tx.imported)
+            return _Committed(result, tuple(tx.appended), tx.imported)
 
         done = await self._mended(lambda: self.store.transact(work, self._tell))
         return done.result
@@ -336,7 +309,11 @@ class EventLog:
         """
         if self._closed:
             raise RuntimeClosedError
-        return await self._mended(lambda: self.store.read(work))
+        try:
+            return await self._mended(lambda: self.store.read(work))
+        except EventDamagedError as error:
+            await self.mark(error)
+            raise
 
     def of_work(self, session_id: str) -> "WorkLog":
         """Return the log as the work of a session uses it, which nobody waits for."""
@@ -345,9 +322,6 @@ class EventLog:
     # --- telling ------------------------------------------------------------------
 
     def _tell(self, done: _Committed[T]) -> None:
-        for session_id, (before, after) in done.moved.items():
-            if before.seq < 0 or self._sound.get(session_id) == before:
-                self._trust(session_id, after)
         # Bells first: they only mark their readers, who run after this.
         if self._bells and done.events:
             for session_id in {event.session_id for event in done.events}:
@@ -465,12 +439,6 @@ class WorkLog:
         """As ``EventLog.append``."""
         return await self.commit(lambda tx: tx.append(*events))
 
-    async def damage(self) -> EventDamagedError | RowDamagedError | None:
-        """As ``EventLog.damage``."""
-        return await self._log.patience.outlast(
-            self._session_id, lambda: self._log.damage(self._session_id)
-        )
-
     async def read(self, work: Callable[[Reader], T]) -> T:
         """As ``EventLog.read``."""
         return await self._log.patience.outlast(
@@ -478,13 +446,5 @@ class WorkLog:
         )
 
 
-def _look_over(session_id: str, known: Head | None, rows: Reader) -> Look:
-    return look_over(rows, session_id, known)
-
-
 def _mend_rows(session_id: str, rows: Transaction) -> None:
     mend(rows, session_id)
-
-
-def _bare(head: Head) -> Head:
-    return Head(head.seq, head.hash)

@@ -143,6 +143,16 @@ def events_between(
         yield _missing(session_id, after + 1, upto)
 
 
+def damaged(session_id: str, seq: int) -> EventDamagedError:
+    """Return what to tell whoever wants to build on a log that was found damaged."""
+    return EventDamagedError(
+        session_id,
+        seq,
+        "it is not what was written, and nothing from here on can be relied on; "
+        f"`dovetail verify {session_id} --repair` goes on from what is before it",
+    )
+
+
 def existing_session(rows: Reader, session_id: str) -> SessionRow:
     """Return a session's row.
 

@@ -19,7 +19,7 @@ from ..execution.runner import Runner, outcome_of
 from ..history.fold import History
 from ..history.messages import message_of
 from ..log.commit import EventLog, LogTransaction
-from ..log.reading import existing_session
+from ..log.reading import damaged, existing_session
 from ..log.tail import Tail
 from ..ports import MessageRow, Reader, SessionRow
 from ..upkeep.replay import Export
@@ -82,8 +82,8 @@ class SessionInfo:
     usage: Usage = field(factory=Usage)
     """Totals of all settled Steps."""
     damage: Failure | None = None
-    """What is wrong with its past, and from which event on; None as far as it is known.
-    A listing looks at no log, and tells it of sessions that cannot even be found."""
+    """What is wrong with its past, and from which event on; None as far as anybody
+    found: whoever goes on with a session or verifies it reads all of it."""
     trouble: Failure | None = None
     """What keeps its work in this process from going on: the store is locked, say. It
     is tried again by itself."""
@@ -246,7 +246,6 @@ class Session:
         if key is not None:
             check_key(key)
         _check_delivery(delivery)
-        await self._check_sound()
 
         def admitting(tx: LogTransaction) -> tuple[AdmittedPrompt, bool]:
             receipt = inbox.admit(
@@ -361,22 +360,25 @@ class Session:
     async def info(self) -> SessionInfo:
         """Return the session's current description, with what is wrong with its past.
 
-        The first time in a process this reads all of the session's log.
-
         Raises:
             SessionNotFoundError: the session is gone.
             EventDamagedError: not even its beginning can be read.
         """
-        damage = await self._log.damage(self.id, afresh=True)
-        found = None if damage is None else Failure(damage.code, str(damage))
-        return await self._log.read(
-            lambda rows: _info(self._log, rows, existing_session(rows, self.id), found)
-        )
+
+        def look(rows: Reader) -> SessionInfo:
+            row = existing_session(rows, self.id)
+            try:
+                rows.head(self.id)
+            except RowDamagedError as error:
+                return _info(self._log, rows, row, Failure(error.code, str(error)))
+            return _info(self._log, rows, row)
+
+        return await self._log.read(look)
 
     async def _check_sound(self) -> None:
-        damage = await self._log.damage(self.id)
-        if damage is not None:
-            raise damage
+        row = await self._log.read(lambda rows: existing_session(rows, self.id))
+        if row.damaged is not None:
+            raise damaged(self.id, row.damaged)
 
     async def held_until(self) -> int | None:
         """Return until when a process holds the session, unless it renews its lease
@@ -428,8 +430,6 @@ class Session:
             SessionNotFoundError: the session is gone.
             EventDamagedError: an event of this page is not what was written.
         """
-        # Rows that were lost are made anew by it. What is sound can be read anyway.
-        await self._log.damage(self.id)
         _check_limit(limit)
         place = _from_cursor(f"messages.{order}", cursor)
 
@@ -459,7 +459,6 @@ class Session:
             MessageNotFoundError: this session has none of this id.
             EventDamagedError: an event that it is made of is not what was written.
         """
-        await self._log.damage(self.id)
 
         def find(rows: Reader) -> Message:
             existing_session(rows, self.id)
@@ -591,7 +590,10 @@ def _info(
     damage: Failure | None = None,
 ) -> SessionInfo:
     status: Literal["running", "lost", "idle"] = "idle"
-    if not row.sound:
+    if row.damaged is not None:
+        found = damaged(row.id, row.damaged)
+        damage = Failure(found.code, str(found))
+    elif not row.sound:
         unfound = RowDamagedError("aggregate", row.id)
         damage = Failure(unfound.code, str(unfound))
     if row.status == "running":

@@ -5,6 +5,7 @@ is one transaction of ``events``; here it only is kept away from a session that 
 """
 
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from anyio import to_thread
@@ -12,6 +13,7 @@ from attrs import evolve
 
 from ..execution.coordinator import Coordinator
 from ..log.commit import EventLog, LogTransaction
+from ..log.reading import damaged
 from ..ports import Reader
 from ..upkeep.rebuild import rebuild
 from ..upkeep.replay import ExportedEvent, Replay, Replayed, claim, release
@@ -98,10 +100,18 @@ class Upkeep:
             SessionNotFoundError: there is no such session.
             StoreError: the medium itself cannot be read.
         """
-        return [
-            await self._log.read(lambda rows, name=name: verify(rows, name))  # type: ignore[misc]
-            for name in await self._names(id)
-        ]
+        found = []
+        for name in await self._names(id):
+            one = await self._log.read(partial(_verified, name))
+            found.append(one)
+            # Who is asked next need not read it all to know.
+            if one.first_bad is not None:
+                await self._log.mark(damaged(name, one.first_bad))
+            else:
+                await self._log.unmark(name)
+            if not one.complete:
+                await self._log.mend(name)
+        return found
 
     async def repair(self, id: str) -> Repaired:
         """Set aside what follows the last sound event of a session.
@@ -171,6 +181,10 @@ class Upkeep:
         if id is not None:
             return (id,)
         return await self._log.read(_all_names)
+
+
+def _verified(name: str, rows: Reader) -> Verified:
+    return verify(rows, name)
 
 
 def _all_names(rows: Reader) -> list[str]:

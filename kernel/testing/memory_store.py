@@ -370,6 +370,14 @@ class MemoryTransaction(MemoryReader, Transaction):
         self._undo.append(lambda: log.__setitem__(index, before))
         log[index] = record
 
+    def set_damaged(self, session_id: str, seq: int | None) -> None:
+        state = self._now()
+        head = attrs.evolve(state.heads[session_id], damaged=seq)
+        self._put(state.heads, session_id, head)
+        row = state.sessions.get(session_id)
+        if row is not None:
+            self._put(state.sessions, session_id, attrs.evolve(row, damaged=seq))
+
     def mend_head(self, session_id: str, seq: int, hash: bytes) -> None:
         state = self._now()
         self._enter(session_id)
@@ -409,7 +417,11 @@ class MemoryTransaction(MemoryReader, Transaction):
         state = self._now()
         self._check(attrs.evolve(row, position=0))
         self._enter(row.id)
-        placed = attrs.evolve(row, position=state.positions[row.id])
+        placed = attrs.evolve(
+            row,
+            position=state.positions[row.id],
+            damaged=state.heads[row.id].damaged,
+        )
         self._put(state.sessions, row.id, placed)
 
     def put_input(self, row: InputRow) -> None:

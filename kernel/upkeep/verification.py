@@ -16,16 +16,17 @@ the session, though known by its key; ``events_set_aside`` says what there was.
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
 
-from attrs import evolve
+from attrs import evolve, field
 
 from ..log.chain import Chain, payload_of
 from ..log.commit import LogTransaction
 from ..log.mending import mend
 from ..log.reading import PAGE, event_of
-from ..log.soundness import wrong_end
-from ..ports import EventRecord, Head, Reader
+from ..ports import EventRecord, Head, Reader, RowCounts
+from ..values.codec import loads
 from ..values.errors import EventDamagedError, RowDamagedError, SessionNotFoundError
 from ..values.events import (
     NO_HASH,
@@ -67,6 +68,9 @@ class Verified:
     """The first event that is missing or is not what was written, or None."""
     problem: str | None = None
     """What is wrong at ``first_bad``; None when all is sound."""
+    complete: bool = field(default=True, eq=False)
+    """Whether there are as many rows as follow from the log. Only looked at where all
+    of it is sound; rows that are missing are made anew."""
 
     @property
     def sound(self) -> bool:
@@ -92,16 +96,19 @@ def _walked(
 ) -> Verified:
     chain, removed = Chain(session_id), 0
 
+    expected = Expected()
+
     def count(record: EventRecord) -> None:
         nonlocal removed
         removed += record.digest is not None
+        expected.count(record)
 
     # What stands past the end is of no log: it came there from elsewhere.
     problem = chain.walk(rows, None if head is None else head.seq, count)
-    problem = problem or lost or wrong_end(chain, head)
+    problem = problem or lost or _wrong_end(chain, head)
     if problem is not None and chain.seq >= (-1 if head is None else head.seq):
         # The end is not what it is said to be: as far as there are sound ones, then.
-        problem = chain.walk(rows, None, count) or lost or wrong_end(chain, head)
+        problem = chain.walk(rows, None, count) or lost or _wrong_end(chain, head)
     return Verified(
         session_id=session_id,
         events=chain.seq + 1,
@@ -110,7 +117,19 @@ def _walked(
         hash=chain.hash.hex(),
         first_bad=None if problem is None else chain.seq + 1,
         problem=problem,
+        complete=problem is not None or expected.fits(rows.counts(session_id)),
     )
+
+
+def _wrong_end(chain: Chain, head: Head | None) -> str | None:
+    """Return what is wrong with where a log is said to end, or None."""
+    if head is None:
+        return f"the log ends at {chain.seq}, and nothing says so"
+    if head.seq != chain.seq:
+        return f"the log was recorded to end at {head.seq}, and ends at {chain.seq}"
+    if head.hash != chain.hash:
+        return "the log was recorded to end with another hash"
+    return None
 
 
 def _head(rows: Reader, session_id: str) -> tuple[Head | None, str | None]:
@@ -147,9 +166,11 @@ def repair(tx: LogTransaction, session_id: str) -> Repaired:
         EventOwnerError: the log is a replica.
     """
     found = verify(tx.rows, session_id)
+    head, lost = _head(tx.rows, session_id)
+    if head is not None and head.damaged is not None:
+        tx.rows.set_damaged(session_id, None)
     if found.first_bad is None:
         return Repaired(found, 0, found.last_sound)
-    head, lost = _head(tx.rows, session_id)
     if lost is None and head is not None:
         tx.check_idle(session_id)
     else:
@@ -291,3 +312,36 @@ def _fillers(found: Verified, last: int, now: int, first: Event) -> list[EventRe
         )
         filler = EventSetAside(session_id=SessionId(found.session_id))
     return made
+
+
+# --- rows -------------------------------------------------------------------------
+
+
+class Expected:
+    """How many rows follow from a log."""
+
+    def __init__(self) -> None:
+        self._kinds: Counter[str] = Counter()
+        self._keys: set[str] = set()
+
+    def count(self, record: EventRecord) -> None:
+        self._kinds[record.kind] += 1
+        # What retention removed cannot be compared with any more.
+        if record.kind == PromptAdmitted.kind and record.digest is None:
+            key = loads(record.data).get("key")
+            if key is not None:
+                self._keys.add(key)
+
+    def fits(self, counts: RowCounts) -> bool:
+        kinds = self._kinds
+        settled = kinds["prompt.promoted"] + kinds["prompt.withdrawn"]
+        messages = sum(kinds[kind] for kind in _VISIBLE)
+        return (
+            counts.messages == messages
+            and counts.settled == settled
+            and counts.pending == kinds["prompt.admitted"] - settled
+            and counts.admissions >= len(self._keys)
+        )
+
+
+_VISIBLE = ("prompt.promoted", "context.updated", "notice.added", "step.started")

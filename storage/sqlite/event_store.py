@@ -221,6 +221,7 @@ class AggregateRow(NamedTuple):
     renewed: int | None = None
     process: str | None = None
     imported: str | None = None
+    damaged: int | None = None
 
 
 LEASE = ("worker", "fence", "renewals", "lasts", "renewed", "process")
@@ -253,7 +254,9 @@ class EventReads(View):
         # A row without events and without an owner only keeps the session's place.
         if found.seq < 0 and found.owner is None:
             return None
-        return Head(found.seq, found.hash, found.owner, _runs(found.imported))
+        return Head(
+            found.seq, found.hash, found.owner, _runs(found.imported), found.damaged
+        )
 
     def events(
         self,
@@ -422,6 +425,10 @@ class EventWrites(EventReads):
         """See ``Transaction.hold_blob``."""
         hold(self, session_id, self.aggregate(session_id), seq, digest)
 
+    def set_damaged(self, session_id: str, seq: int | None) -> None:
+        """See ``Transaction.set_damaged``."""
+        self.change_place(session_id, damaged=seq)
+
     def mend_head(self, session_id: str, seq: int, hash: bytes) -> None:
         """See ``Transaction.mend_head``."""
         found = self.one(_PLACE, (session_id,))
@@ -451,6 +458,7 @@ class EventWrites(EventReads):
                 lasts=0,
                 renewed=0,
                 process=None,
+                damaged=None,
             ),
         )
 
@@ -470,7 +478,7 @@ class EventWrites(EventReads):
         tried: list[dict[str, Any]] = [
             {"seq": seq, "hash": hash},
             *({"id": id} for id in orphans),
-            *({name: None} for name in ("owner", "imported", *LEASE)),
+            *({name: None} for name in ("owner", "imported", "damaged", *LEASE)),
             *(
                 {name: other}
                 for name in LEASE

@@ -38,7 +38,10 @@ from .tables import (
 # --- sessions ---------------------------------------------------------------------
 
 _SESSIONS = Session.select(
-    Aggregate.session_id, Session.aggregate, *slots(Session, "aggregate")
+    Aggregate.session_id,
+    Session.aggregate,
+    Aggregate.damaged,
+    *slots(Session, "aggregate"),
 ).join(Aggregate, on=(Session.aggregate == Aggregate.id))
 _SESSION = render(
     _SESSIONS.where(Aggregate.session_id == slot("session_id")), "session_id"
@@ -81,7 +84,7 @@ _CHANGE_SESSION = render(
     "aggregate",
     "directory",
 )
-_values = attrgetter(*[one.name for one in attrs.fields(SessionRow)][1:-2])
+_values = attrgetter(*[one.name for one in attrs.fields(SessionRow)][1:-3])
 """What is stored of a session's row beside its key, in the order of the columns."""
 
 EXECUTION = "execution"
@@ -258,13 +261,13 @@ class ProjectionReads(EventReads):
         return [self._session(row) for row in self.all(sql, values)]
 
     def _session(self, row: Row) -> SessionRow:
-        session_id, position, *values = row
+        session_id, position, damaged, *values = row
         if not is_sound(session_id, tuple(values)):
             if self.has_sound_place(session_id):
                 raise self.damaged("session", session_id)
             return SessionRow.unsound(session_id, position)
         # Without what only the table has: the folded title, and the sum.
-        fields: list[Any] = [session_id, *values[:-2], position]
+        fields: list[Any] = [session_id, *values[:-2], position, damaged]
         return SessionRow(*fields)
 
     def sessions_with_work(self) -> Sequence[str]:

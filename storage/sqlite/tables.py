@@ -68,6 +68,8 @@ class Aggregate(Table):
     process = TextField(null=True)
     imported = TextField(null=True)
     """Which events came from another store, as JSON: the first and last of each run."""
+    damaged = IntegerField(null=True)
+    """The first event that was found not to be what was written."""
     checksum = IntegerField()
 
 

@@ -215,6 +215,40 @@ async def test_a_session_without_its_first_event_goes_on_as_what_its_row_says(
             assert (await session.wait()).succeeded
 
 
+UNSOUND_ROWS = (
+    "UPDATE session SET title = 'x', steps = 'many'",
+    "UPDATE message SET body_seq = 7 WHERE type = 'user'",
+    "UPDATE admission SET receipt = x'7b7d'",
+    "UPDATE input SET state = 'pending'",
+    "DELETE FROM session",
+    "INSERT INTO work VALUES (1, 'input', 'msg_9', 3, 'steer', 0, NULL, 0)",
+)
+MISSING_ROWS = (
+    "DELETE FROM message",
+    "UPDATE admission SET key = 'l'",
+    "UPDATE input SET aggregate = 9",
+)
+
+
+@pytest.mark.law("storage.6")
+async def test_an_input_whose_row_was_lost_is_found_by_whoever_goes_on(
+    tmp_path: Path,
+) -> None:
+    provider = ScriptedProvider(*[text(word) for word in ("a", "b", "c")])
+    async with host(tmp_path, provider) as runtime:
+        session = await runtime.sessions.create(id="s", location="/", model=MODEL)
+        await session.prompt("waits", resume=False)
+    change(tmp_path, "DELETE FROM work")
+    async with host(tmp_path, provider) as runtime:
+        session = await runtime.sessions.get("s")
+        await session.prompt("and this")
+        with anyio.fail_after(HANG):
+            assert (await session.wait()).succeeded
+        messages = await session.messages(order="asc")
+        said = [one.text for one in messages if one.type == "user"]
+        assert sorted(said) == ["and this", "waits"]
+
+
 @pytest.mark.law("storage.6")
 async def test_rows_that_follow_from_the_log_are_made_anew_by_themselves(
     tmp_path: Path,
@@ -225,17 +259,12 @@ async def test_rows_that_follow_from_the_log_are_made_anew_by_themselves(
         receipt = await session.prompt("first", key="k")
         await session.wait()
         before = await session.messages(order="asc")
-    for statement in (
-        "UPDATE session SET title = 'x', steps = 'many'",
-        "UPDATE message SET body_seq = 7 WHERE type = 'user'",
-        "DELETE FROM message",
-        "UPDATE admission SET key = 'l'",
-        "UPDATE input SET state = 'pending'",
-        "DELETE FROM session",
-        "INSERT INTO work VALUES (1, 'input', 'msg_9', 3, 'steer', 0, NULL, 0)",
-    ):
+    for statement in (*UNSOUND_ROWS, *MISSING_ROWS):
         change(tmp_path, statement)
         async with host(tmp_path, provider) as runtime:
+            if statement in MISSING_ROWS:
+                # What is not there is found by whoever reads the log.
+                assert all(one.sound for one in await runtime.sessions.verify())
             session = await runtime.sessions.get("s")
             info = await session.info()
             assert (info.title, info.steps, info.damage) == (None, 1, None), statement

@@ -17,6 +17,7 @@ STATEMENTS = (
         "renewed" INTEGER,
         "process" TEXT,
         "imported" TEXT,
+        "damaged" INTEGER,
         "checksum" INTEGER NOT NULL
     )
     """,
