@@ -115,10 +115,12 @@ def _why(report: ContinuationReport, attempts: int) -> Failure:
             f"it, then accept report {report.digest}",
         )
     unknown = sum(call.known == "unknown" for call in report.calls)
+    moved = len(report.moved)
+    calls = "1 call has" if unknown == 1 else f"{unknown} calls have"
     return Failure(
         CONTINUATION_UNACCEPTED,
-        f"{unknown} calls have an unknown outcome and {len(report.moved)} facts moved; "
-        f"accept report {report.digest}, or prompt it, to go on",
+        f"{calls} an unknown outcome and {moved} {'fact' if moved == 1 else 'facts'} "
+        f"moved; accept report {report.digest}, or prompt it, to go on",
     )
 
 

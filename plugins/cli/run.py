@@ -415,7 +415,9 @@ class _Run:
             return await self._watch(permissions, session, feed, resume)
 
     def _tell_acceptable(self, session: Session, digest: str) -> None:
-        text = go_on_text(session.id, "--accept", digest, db=self._options.db)
+        # As it was asked for: who allowed everything means it still.
+        options = ("--accept", digest, *(["--yes"] if self._options.yes else []))
+        text = go_on_text(session.id, *options, db=self._options.db)
         self._terminal.tell(f"to accept it and go on: {visible(text)}")
 
     # --- the run ------------------------------------------------------------------

@@ -179,6 +179,13 @@ async def test_nothing_goes_on_before_somebody_accepts(home: Home, held: Held) -
             digest = reported["digest"]
             hint = f"dovetail run --session {id} --accept {digest}"
             assert alone.err.splitlines()[-1] == f"to accept it and go on: {hint}"
+            # Allowing everything accepts no report, and says so.
+            yes = await home.do("run", "--continue", "--yes")
+            assert yes.code == 3
+            assert (
+                "--yes answers permission requests; this report is accepted" in yes.err
+            )
+            assert yes.err.splitlines()[-1] == f"to accept it and go on: {hint} --yes"
             other = await home.do("run", "--session", id, "--accept", "0" * 32)
             assert (other.code, "[continuation.changed]" in other.err) == (2, True)
             assert len(server.requests) == 1
