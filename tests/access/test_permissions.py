@@ -86,7 +86,7 @@ class Process:
         bell = self.log.bell(None)
         while len(found := list(await self.permissions.pending())) < wanted:
             await bell.wait()
-        self.log.hush(None, bell)
+        self.log.forget_bell(None, bell)
         return found
 
 
