@@ -1,192 +1,242 @@
-"""One tool call of a Step: what its executor may use, and what it leaves behind.
+"""The calls of one Step: recorded, run side by side, settled.
 
-Owns the ToolContext and the events of a settlement. The order of things (durable
-before started, settled before the next request) is the Step's.
+Owns that a complete call is durable before anything of it starts (law tools.1), how
+many run at a time, and what an executor leaves behind as events. When the Step is
+settled is the ``record``'s to say; what an executor may use is in ``call_context``.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
-from ..access.request import AskRequest
-from ..contracts import Skill, ToolContext
+import anyio
+from anyio.abc import TaskGroup
+from attrs import evolve
+
+from ..contracts import CallNotice
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
-from ..log.live import LiveFeed
-from ..tools.output import MAX_PAGE_LINES
-from ..tools.settlement import Failed, Succeeded
-from ..values.codec import clean_text
-from ..values.errors import InvalidValueError, PermissionRejectedError
-from ..values.events import Event, LiveDelta, ToolFailed, ToolSucceeded
+from ..tools.registry import AdvertisedTools
+from ..tools.settlement import Failed, Runnable, Succeeded, prepare
+from ..values.codec import clean_text, sanitised
+from ..values.events import (
+    Event,
+    ToolCalled,
+    ToolFailed,
+    ToolSpawned,
+    ToolStarted,
+    ToolSucceeded,
+)
 from ..values.ids import MessageId, SessionId
-from ..values.location import Location
 from ..values.request import ToolCall
-from ..values.tool import Json, ManagedPage, ProcessMark, effect_token
+from ..values.tool import Failure, ProcessMark
+from .boundary import LAST_STEP
+from .call_context import CallContext
+from .execution import Execution
 from .outputs import ManagedOutputs
+from .record import StepRecord
 
 logger = logging.getLogger(__name__)
 
-MAX_ASKED = 1_048_576
-"""Characters of one question to a person, everything that goes with it included."""
-MAX_SEEN = 10_000
-"""Files that one call says it read or wrote; of more, the later ones are not kept."""
-MAX_PROGRESS = 4_096
-"""Characters of a line that is shown to whoever watches."""
+MAX_NAMED = 80
+"""Characters of a tool's name as a model wrote it that are told of."""
+CALLS_AT_ONCE = 16
+"""Calls of one Step that run at the same time; the others wait for their turn."""
+NO_STEPS_LEFT = "execution.step_limit"
+REFUSED = "tool.refused"
+REPEATABLE = ("pure", "idempotent")
 
 
-class CallContext(ToolContext):
-    """What one execution of one call may use."""
+class Calls:
+    """The calls of one message."""
 
     def __init__(
         self,
+        execution: Execution,
         services: LocationServices,
-        live: LiveFeed,
-        guard: Callable[[LogTransaction], None],
-        session_id: SessionId,
-        agent: str,
+        record: StepRecord,
         message_id: MessageId,
-        call_id: str,
-        outputs: ManagedOutputs,
-        go_on: Callable[[], Awaitable[None]],
-        spawn: Callable[[ProcessMark], Awaitable[None]],
-        processes: Sequence[ProcessMark],
-    ) -> None:
-        self._services = services
-        self._live = live
-        self._guard = guard
-        self._session_id = session_id
-        self._agent = agent
-        self._message_id = message_id
-        self._call_id = call_id
-        self._outputs = outputs
-        self._go_on = go_on
-        self._spawn = spawn
-        self._processes = [*processes]
-        # Whether this execution was allowed something already, also by a rule: from
-        # there on it may have had an effect.
-        self._allowed = False
-        self.rejected = False
-        """Whether the person said no and nothing else: the run stops then."""
-        self.files: dict[str, str | None] = {}
-        """What the call said of the files that it read or wrote."""
-
-    @property
-    def session_id(self) -> SessionId:
-        return self._session_id
-
-    @property
-    def agent(self) -> str:
-        return self._agent
-
-    @property
-    def message_id(self) -> MessageId:
-        return self._message_id
-
-    @property
-    def call_id(self) -> str:
-        return self._call_id
-
-    @property
-    def effect_token(self) -> str:
-        return effect_token(self._session_id, self._message_id, self._call_id)
-
-    @property
-    def location(self) -> Location:
-        return self._services.location
-
-    async def ask(
-        self,
-        action: str,
-        resources: Sequence[str],
+        agent: str,
+        advertised: AdvertisedTools,
         *,
-        save: Sequence[str] = (),
-        folder: str | None = None,
-        metadata: Mapping[str, Json] | None = None,
-        begun: bool | None = None,
+        last: bool = False,
+        taken_over: bool = False,
     ) -> None:
-        if _weight([*resources, *save, metadata or {}]) > MAX_ASKED:
-            rule = f"at most {MAX_ASKED} characters of resources, save and metadata"
-            raise InvalidValueError("question about", action, rule)
-        request = AskRequest(
-            session_id=self._session_id,
-            agent=self._agent,
-            action=action,
-            resources=tuple(resources),
-            save=tuple(save),
-            folder=folder,
-            metadata=metadata or {},
-            message_id=self._message_id,
-            call_id=self._call_id,
-            begun=self._allowed if begun is None else begun,
-            guard=self._guard,
-        )
-        try:
-            await self._services.permissions.ask(request)
-        except PermissionRejectedError as error:
-            self.rejected = error.advice is None
-            raise
-        self._allowed = True
-        await self._go_on()
+        self._execution = execution
+        self._services = services
+        self._log = execution.log
+        self._session_id = execution.session_id
+        self._record = record
+        self._message_id = message_id
+        self._agent = agent
+        self._advertised = advertised
+        self._last = last
+        """Whether nothing may be called any more."""
+        self._taken_over = taken_over
+        """Whether another worker left them, so that no start is recorded yet."""
+        self._slots = anyio.Semaphore(CALLS_AT_ONCE)
+        self.any = False
+        """Whether the model made a call."""
+        self.idle: set[str] = set()
+        """Calls whose executor was not entered here: the start of some is recorded
+        before their turn comes."""
+        self.rejected: Failure | None = None
+        """What a person said no to, and nothing else: the run stops then."""
 
-    async def allowing(self, action: str) -> Callable[[str], bool]:
-        return await self._services.permissions.allowing(
-            AskRequest(
+    async def begin(
+        self, call: ToolCall, before: Sequence[Event], tasks: TaskGroup
+    ) -> None:
+        """Record what came before a complete call, and the call; then start it."""
+        self.any = True
+        call = _clean(call)
+        meant = self._advertised.meant(call.tool)
+        named: str | None = None
+        reading: tuple[str, ...] = ()
+        if meant is not None and meant != call.tool:
+            named, call = call.tool, evolve(call, tool=meant)
+            reading = (f"the tool {named[:MAX_NAMED]!r} was read as {meant!r}",)
+        if self._last:
+            plan: Runnable | Failed = Failed(Failure(NO_STEPS_LEFT, LAST_STEP))
+        else:
+            plan = prepare(call, self._advertised)
+        if isinstance(plan, Runnable):
+            reading = (*reading, *plan.reading)
+        effect = self._advertised.effect(call.tool)
+        events = [
+            *before,
+            ToolCalled(
                 session_id=self._session_id,
-                agent=self._agent,
-                action=action,
-                resources=(),
                 message_id=self._message_id,
-                call_id=self._call_id,
+                call_id=call.call_id,
+                tool=call.tool,
+                arguments=call.arguments,
+                effect=effect,
+                metadata=call.metadata,
+                named=named,
+                reading=reading,
+            ),
+        ]
+        if isinstance(plan, Failed):
+            failed = plan
+            report_defect(self._services, call, failed)
+            await self._record.commit(
+                lambda tx: [
+                    *events,
+                    record(tx, self._session_id, self._message_id, call, failed, {}),
+                ]
             )
+            return
+        self._record.open[call.call_id] = call
+        self.idle.add(call.call_id)
+        if effect in REPEATABLE:
+            # A repeat is harmless, so nothing is lost by recording the start at once.
+            events.append(self._start_of(call))
+        await self._record.commit(lambda _: events)
+        tasks.start_soon(self.run, call, plan)
+
+    def _start_of(self, call: ToolCall) -> ToolStarted:
+        return ToolStarted(
+            session_id=self._session_id,
+            message_id=self._message_id,
+            call_id=call.call_id,
         )
 
-    async def skill(self, name: str) -> Skill:
-        return await self._services.skills.get(name)
+    async def run(self, call: ToolCall, plan: Runnable) -> None:
+        """Run an executor when its turn comes, and settle the call."""
+        async with self._slots:
+            await self._run_now(call, plan)
 
-    async def managed(
-        self, key: str, offset: int = 1, limit: int = MAX_PAGE_LINES
-    ) -> ManagedPage:
-        return await self._outputs.page(key, offset, limit)
+    async def _run_now(self, call: ToolCall, plan: Runnable) -> None:
+        refusal = self._services.refusal(self._noticed(call, plan))
+        if refusal is not None:
+            failed = Failed(Failure(REFUSED, clean_text(refusal)))
+            await self.settle(call, failed, self.context(call))
+            return
+        if self._taken_over or self._advertised.effect(call.tool) not in REPEATABLE:
+            await self._record.commit(lambda _: [self._start_of(call)])
+        context = self.context(call)
+        self.idle.discard(call.call_id)
+        await self.settle(call, await plan.run(context), context)
 
-    def saw(self, path: str, digest: str | None) -> None:
-        path = clean_text(path)
-        if len(self.files) < MAX_SEEN or path in self.files:
-            self.files[path] = digest
+    def _noticed(self, call: ToolCall, plan: Runnable) -> CallNotice:
+        return CallNotice(
+            session_id=self._session_id,
+            message_id=self._message_id,
+            call_id=call.call_id,
+            tool=call.tool,
+            arguments=plan.arguments,
+            effect=self._advertised.effect(call.tool),
+        )
 
-    async def spawns(self, process: ProcessMark) -> None:
-        await self._spawn(process)
-        self._processes.append(process)
+    def context(self, call: ToolCall) -> CallContext:
+        """Return what one execution of a call may use."""
+        return CallContext(
+            self._services,
+            self._log.live,
+            self._execution.guard,
+            self._session_id,
+            self._agent,
+            self._message_id,
+            call.call_id,
+            ManagedOutputs(self._log, self._execution.history),
+            partial(self._go_on, call),
+            partial(self._spawn, call),
+            self._execution.history.spawned(call.call_id),
+        )
 
-    @property
-    def processes(self) -> Sequence[ProcessMark]:
-        return tuple(self._processes)
+    async def _spawn(self, call: ToolCall, process: ProcessMark) -> None:
+        """Record a process before it starts, unless the session is lost already."""
+        spawned = ToolSpawned(
+            session_id=self._session_id,
+            message_id=self._message_id,
+            call_id=call.call_id,
+            process=process,
+        )
+        await self._execution.commit(lambda tx: _append(tx, spawned))
 
-    def progress(self, text: str) -> None:
-        if self._live.watched:
-            self._live.publish(
-                LiveDelta(
-                    self._session_id,
-                    self._message_id,
-                    "progress",
-                    self._call_id,
-                    clean_text(text[:MAX_PROGRESS]),
+    async def _go_on(self, call: ToolCall) -> None:
+        """Record that an executor goes on from its question, before it does.
+
+        Until then it is proven that it has not begun (law recovery.3); and a worker
+        that lost the session while it waited stops here (law execution.2).
+        """
+        await self._execution.catch_up()
+        if self._execution.history.progress(call.call_id) == "asking":
+            await self._record.commit(lambda _: [self._start_of(call)])
+
+    async def settle(
+        self, call: ToolCall, settled: Succeeded | Failed, context: CallContext
+    ) -> None:
+        """Record what became of a call."""
+        if isinstance(settled, Failed):
+            report_defect(self._services, call, settled)
+            if context.rejected:
+                self.rejected = settled.failure
+        # Between here and handing the commit over there is no await: whoever finds
+        # no open call left records the Step's end in the same transaction.
+        del self._record.open[call.call_id]
+        await self._record.commit(
+            lambda tx: [
+                record(
+                    tx, self._session_id, self._message_id, call, settled, context.files
                 )
-            )
+            ]
+        )
 
 
-def _weight(value: Json) -> int:
-    """Return how many characters a value holds, about; of one that is too heavy, only
-    that it is."""
-    waiting, total = [value], 0
-    while waiting and total <= MAX_ASKED:
-        one = waiting.pop()
-        if isinstance(one, str | Mapping | list | tuple):
-            total += len(one)
-        total += 1
-        if isinstance(one, Mapping) and total <= MAX_ASKED:
-            waiting += [*one, *one.values()]
-        elif isinstance(one, list | tuple) and total <= MAX_ASKED:
-            waiting += one
-    return total
+def _clean(call: ToolCall) -> ToolCall:
+    """Return the call with text that can be stored: models cut surrogates in two."""
+    return evolve(
+        call,
+        call_id=clean_text(call.call_id),
+        tool=clean_text(call.tool),
+        arguments=clean_text(call.arguments),
+        metadata=sanitised(call.metadata),
+    )
+
+
+def _append(tx: LogTransaction, event: Event) -> None:
+    tx.append(event)
 
 
 def record(

@@ -76,7 +76,22 @@ class _Busy:
 
 
 class Coordinator:
-    """Runs drains in the runtime's task group, at most one per session."""
+    """Runs drains in the runtime's task group, at most one per session.
+
+    A session is in one of these states, and each call changes it in one go:
+
+    1. *Quiet*: it has no entry. A ring makes one and starts its task; waiting for it
+       returns at once.
+    2. *Busy*: its task is in a drain. A ring marks the entry, and the task drains once
+       more before anybody who waits is told; what rings asked for adds up (any of them
+       forces a Step, the latest acceptance counts).
+    3. *Stopped*: busy, and its drain is cancelled. The rings before are forgotten, so
+       nothing starts by itself. A ring from now on is as in 2: it is of somebody who
+       wants more than what was stopped, and gets a control of its own.
+    4. *Over*: the drain returned or raised and no ring is left. The entry goes, and
+       everybody who waited has the outcome, or the error. Quiet again.
+    5. *Closed*, for all sessions: every ring is refused, everything busy is stopped.
+    """
 
     def __init__(self, tasks: TaskGroup, drain: Drain) -> None:
         self._tasks = tasks

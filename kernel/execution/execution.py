@@ -219,6 +219,22 @@ class Execution:
         while not await self.commit(ending, knowing=self.history.seq):
             pass  # it is known now
 
+    def end_unless_waiting(
+        self, tx: LogTransaction, outcome: Outcome, events: Sequence[Event] = ()
+    ) -> Outcome | None:
+        """Append events, and the end of the execution unless input is waiting."""
+        waiting = tx.rows.has_pending_input(self.session_id)
+        # New input brings new Steps: only a failure or a stop leaves it waiting.
+        ends = outcome.status in ("failed", "interrupted") or not waiting
+        ending = [self.ended(outcome)] if ends else []
+        tx.append(*self.opening(), *events, *ending)
+        return outcome if ends else None
+
+    def stop(self, tx: LogTransaction, outcome: Outcome) -> Outcome:
+        """Append the end of the execution, whatever is waiting."""
+        tx.append(*self.opening(), self.ended(outcome))
+        return outcome
+
     def exceeded(self, fresh: Budget | None, *, priced: bool) -> Failure | None:
         """Return the limit of a budget that is reached, or None.
 

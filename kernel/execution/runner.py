@@ -46,6 +46,7 @@ from .ownership import Fence, LeaseHeldError, Owner, Standing
 from .recovery import STOPPED, settle_open
 from .silence import Silence
 from .step import Step
+from .takeover import Takeover
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +193,17 @@ class Runner:
         return await self._log.of_work(session_id).read(look)
 
     async def _stand_by(self, session_id: str, control: DrainControl) -> _Look:
-        """Return how things are once no other worker owns the session."""
+        """Return how things are once no other worker owns the session.
+
+        1. Nobody else holds it: as it is.
+        2. Somebody holds it: look again whenever the log is written to, and when its
+           lease would be over.
+        3. It was renewed meanwhile, or is another lease by now: that worker lives. What
+           was accepted here is not what it may leave behind, and counts no more.
+        4. It let go, or ran out: whoever forced a Step is served where that worker left
+           work, and not where it came to an end, which is the outcome waited for.
+        5. The runtime closes: ``RuntimeClosedError``.
+        """
         look = await self._look(session_id)
         if look.held is None:
             return look
@@ -373,7 +384,8 @@ class Runner:
         if report is None:
             return False
         if history.open is not None:
-            await Step(execution, services).go_on_with(history.open, report.calls)
+            takeover = Takeover(execution, services, history.open)
+            await takeover.go_on(report.calls)
         return execution.outcome is None
 
     async def recorded(self, session_id: str) -> Outcome:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ..values.errors.base import ContainedError
+from ..values.errors.base import ContainedError, first_of
 from ..values.frozen import frozen
 
 if TYPE_CHECKING:
@@ -127,9 +127,7 @@ def _on_asyncio() -> bool:
 
 
 def _named(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return type(error).__name__
+    return type(first_of(error)).__name__
 
 
 # --- tasks that a guest starts ----------------------------------------------------

@@ -37,6 +37,7 @@ from ..values.errors import (
     RuntimeClosedError,
     StoreError,
     error_text,
+    first_of,
 )
 from ..values.events import PluginDisabled
 from ..values.frozen import frozen
@@ -719,6 +720,4 @@ def _noun(hook: str) -> str:
 
 
 def _told(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error_text(error)
+    return error_text(first_of(error))

@@ -261,7 +261,7 @@ async def test_a_bound_ends_the_step_with_its_reason_and_keeps_what_was_complete
 
 @pytest.mark.law("execution.9")
 async def test_only_so_many_calls_run_at_once(tmp_path: Path) -> None:
-    from dovetail.kernel.execution.step import CALLS_AT_ONCE
+    from dovetail.kernel.execution.calls import CALLS_AT_ONCE
 
     running, most, gate = [0], [0], Gate()
 

@@ -29,7 +29,7 @@ from dovetail.kernel import (
     effect_token,
     hookimpl,
 )
-from dovetail.kernel.execution.step import UNCLEAR
+from dovetail.kernel.execution.takeover import UNCLEAR
 from dovetail.kernel.testing import (
     Gate,
     ManualClock,

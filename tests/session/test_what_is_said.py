@@ -22,7 +22,7 @@ from dovetail.kernel import (
     ToolContext,
     hookimpl,
 )
-from dovetail.kernel.execution.step import CALLS_AT_ONCE
+from dovetail.kernel.execution.calls import CALLS_AT_ONCE
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
 from dovetail.kernel.testing.memory_store import MemoryState
 from support.bounds import HANG

@@ -85,6 +85,7 @@ from .base import (
     RuntimeClosedError as RuntimeClosedError,
     UndecodableError as UndecodableError,
     error_text as error_text,
+    first_of as first_of,
     problem_of as problem_of,
     raised as raised,
 )

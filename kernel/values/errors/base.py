@@ -26,6 +26,13 @@ def raised(error: BaseException) -> BaseException:
             return error
 
 
+def first_of(error: BaseException) -> BaseException:
+    """Return the first exception of a group, however deep, or the error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def error_text(error: BaseException) -> str:
     """Return a stranger's exception as one bounded text."""
     error = raised(error)

@@ -1,0 +1,123 @@
+"""One Physical Attempt: a request on the wire, and what its stream brings.
+
+Owns the request, and that a provider's code, which is a stranger's, breaks nothing but
+this attempt. Knows nothing of whether there is another one, nor of what calls do.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio.lowlevel
+
+from ..lifecycle.guests import Guest, contained
+from ..location.services import LocationServices
+from ..models.catalog import ResolvedModel
+from ..values.errors import DovetailError, ProviderError
+from ..values.events import Event
+from ..values.request import ModelRequest, ToolCall
+from .boundary import Prepared
+from .execution import Execution
+from .handover import broken, handed_over
+from .publisher import Publisher
+
+logger = logging.getLogger(__name__)
+
+EVENTS_AT_ONCE = 256
+"""Events of one answer that are taken in before others have their turn."""
+
+
+class Attempt:
+    """One request, and the parts of the message as its stream brings them."""
+
+    def __init__(
+        self,
+        execution: Execution,
+        services: LocationServices,
+        prepared: Prepared,
+        *,
+        last: bool,
+    ) -> None:
+        self._execution = execution
+        self._services = services
+        self._prepared = prepared
+        self._last = last
+        """Whether nothing may be called any more."""
+        # What is complete and not yet committed: it goes with the next commit.
+        self._held: list[Event] = []
+        self.publisher = Publisher(
+            execution.session_id,
+            prepared.message_id,
+            prepared.model.provider,
+            execution.log.live,
+            prepared.model.entry.item.limits,
+        )
+
+    async def run(
+        self, call: Callable[[ToolCall, Sequence[Event]], Awaitable[None]]
+    ) -> DovetailError | None:
+        """Make the request; return why it failed, or None.
+
+        ``call`` takes each complete call, with what must be recorded before it.
+        """
+        model, publisher = self._prepared.model, self.publisher
+        provider = model.entry.item
+        complete = False
+        try:
+            request = self._request()
+            silence = self._execution.settings.silence
+            if silence is None:
+                silence = provider.silence
+            listening = self._execution.silence.listening(model.provider, silence)
+            with contained(_guest(model)), model.entry.busy(), listening as heard:
+                async with handed_over(model.provider, model.route, request) as stream:
+                    count = 0
+                    async for event in stream:
+                        heard()
+                        self._held += publisher.take(event)
+                        if isinstance(event, ToolCall):
+                            before, self._held = self._held, []
+                            await call(event, before)
+                        count += 1
+                        if not count % EVENTS_AT_ONCE:
+                            # What comes without waiting must not keep others waiting.
+                            await anyio.lowlevel.checkpoint()
+                    complete = publisher.finish is not None
+            if publisher.finish is None:
+                raise ProviderError(
+                    "provider.stream_broken",
+                    model.provider,
+                    "the stream ended before the response was complete",
+                    retryable=True,
+                )
+        except DovetailError as error:
+            if not complete:
+                return error
+            # The answer was whole; what broke was only its goodbye.
+            logger.warning("%s", error)
+        except Exception as error:
+            # Boundary: a provider plugin is a stranger's code.
+            made = broken(model.provider, error)
+            if not complete:
+                return made
+        return None
+
+    def release(self) -> list[Event]:
+        """Return what came and was not handed on, and hold nothing."""
+        held, self._held = [*self._held, *self.publisher.flush()], []
+        return held
+
+    def _request(self) -> ModelRequest:
+        history = self._execution.history
+        system = (history.baseline or "", self._prepared.profile.instructions)
+        request = ModelRequest(
+            model=self._prepared.model.model,
+            system=tuple(text for text in system if text),
+            history=history.snapshot(),
+            tools=self._prepared.advertised.definitions,
+            tool_choice="none" if self._last else "auto",
+        )
+        return self._services.prepare(request, self._execution.session_id)
+
+
+def _guest(model: ResolvedModel) -> Guest:
+    return Guest(model.entry.owner, f"provider {model.provider!r}")

@@ -1,0 +1,261 @@
+"""The Safe Step Boundary: what enters history before a request is assembled.
+
+Owns the one transaction in which that happens (law inbox.6): new input, what the model
+must be told of its world, the facts that the Step rests on, and the beginning of the
+Step; and whether there is anything to do at all. Knows nothing of requests and answers.
+
+What is known here says only what to try. The transaction looks again, and where the log
+holds more than was known, the boundary is tried anew (law execution.13).
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from attrs import evolve
+
+from ..context.algebra import Snapshot
+from ..context.epoch import InitialiseEpoch, UpdateEpoch, admit, decide
+from ..contracts import AgentProfile
+from ..history.mending import PART_REFUSED
+from ..location.services import LocationServices
+from ..log.commit import LogTransaction
+from ..log.reading import event_at, existing_session
+from ..models.catalog import ResolvedModel
+from ..ports import InputRow, Reader, SessionRow
+from ..tools.registry import AdvertisedTools
+from ..values.errors import ProviderFault
+from ..values.events import Event, NoticeAdded, PromptAdmitted, StepStarted
+from ..values.frozen import frozen
+from ..values.ids import MessageId, new_id
+from ..values.messages import AssistantMessage
+from ..values.prompt import Budget
+from . import promotion
+from .coordinator import Outcome
+from .execution import Execution
+from .facts import facts_now
+
+logger = logging.getLogger(__name__)
+
+LAST_STEP = (
+    "This is the last Step of this run and tools cannot be called any more. Say what "
+    "was done, what is left, and how to go on."
+)
+CUT_OFF = "Your last answer was cut off. Go on from where it stopped."
+GO_ON = "Go on."
+EMPTY_ANSWER: ProviderFault = "provider.empty_answer"
+AFTER: Mapping[str, str] = {
+    EMPTY_ANSWER: "Your last answer held neither text nor a tool call. Answer now.",
+    PART_REFUSED: "Something in this conversation was refused by your provider. If a "
+    "note above says what, it is left out; go on without it.",
+}
+"""What the model is told after a Step that failed like this; otherwise CUT_OFF."""
+
+
+@frozen
+class Prepared:
+    """What a Step was prepared with."""
+
+    message_id: MessageId
+    """The message that it makes."""
+    profile: AgentProfile
+    model: ResolvedModel
+    advertised: AdvertisedTools
+    context: InitialiseEpoch | UpdateEpoch | None
+    wanted: tuple[str | None, str | None]
+    """The session's agent and model that this was prepared for."""
+
+
+class Boundary:
+    """One Safe Step Boundary of an execution, tried until it holds."""
+
+    def __init__(self, execution: Execution, services: LocationServices) -> None:
+        self._execution = execution
+        self._services = services
+        self._log = execution.log
+        self._session_id = execution.session_id
+        self._sample: Snapshot | None = None
+
+    async def begin(self) -> Prepared | None:
+        """Promote what is due and begin the Step; None when there is nothing to do."""
+        execution = self._execution
+        history = execution.history
+        # What is known here is only what to try first: the transaction looks again.
+        wanted, waiting = history.wanted, history.waiting
+        while True:
+            known = history.seq
+            wants_step = history.wants_step
+            if wants_step or execution.force or waiting:
+                prepared = await self._prepare(*wanted)
+                if await self._commit(prepared, known, wants_step=wants_step):
+                    return prepared
+            elif execution.started:
+                await self._finish_if_idle(known)
+            elif await execution.stand_back():
+                return None
+            if execution.outcome is not None:
+                return None
+            wanted, waiting = await self._look()
+
+    async def _look(self) -> tuple[tuple[str | None, str | None], bool]:
+        """Return the session's agent and model and whether input waits, as the log has
+        it, which the History then holds."""
+        session_id = self._session_id
+
+        def look(rows: Reader) -> tuple[SessionRow, bool]:
+            waiting = rows.has_pending_input(session_id)
+            return existing_session(rows, session_id), waiting
+
+        row, waiting = await self._log.read(look)
+        await self._execution.catch_up()
+        return (row.agent, row.model), waiting
+
+    async def _finish_if_idle(self, known: int) -> None:
+        execution = self._execution
+        await execution.commit(
+            lambda tx: execution.end_unless_waiting(tx, Outcome("succeeded")),
+            knowing=known,
+        )
+
+    async def _prepare(self, agent: str | None, model: str | None) -> Prepared:
+        services = self._services
+        profile = services.agent(agent)
+        resolved = services.catalog.resolve(services.model_for(profile, model))
+        return Prepared(
+            MessageId(new_id("msg", self._log.clock)),
+            profile,
+            resolved,
+            services.tools.advertise(profile.tools),
+            await self._context_due(),
+            (agent, model),
+        )
+
+    async def _context_due(self) -> InitialiseEpoch | UpdateEpoch | None:
+        """Return what the model must be told of its world before anything else."""
+        history = self._execution.history
+        if history.baseline is not None and not history.left_out:
+            return None
+        if self._sample is None:
+            # Once, however often the boundary is tried.
+            self._sample = await self._services.context.sample()
+        if history.baseline is not None:
+            return admit(history.left_out, self._sample)
+        decision = decide(None, self._sample)
+        assert isinstance(decision, InitialiseEpoch)
+        return decision
+
+    async def _commit(
+        self, prepared: Prepared, known: int, *, wants_step: bool
+    ) -> bool:
+        """Commit the boundary, unless the log holds more than is known, or the
+        session's agent or model moved meanwhile."""
+        execution = self._execution
+        begun = False
+        promoted = 0
+
+        def boundary(tx: LogTransaction) -> Outcome | None:
+            nonlocal begun, promoted
+            begun = False
+            row = tx.session(self._session_id)
+            if (row.agent, row.model) != prepared.wanted:
+                return None
+            due = promotion.due(tx.rows, self._session_id, idle=not wants_step)
+            if not due and not wants_step and not execution.force:
+                # What was due may be gone, withdrawn or done by another worker. An
+                # execution that never began has no end either (law execution.4).
+                if not execution.started:
+                    return None
+                return execution.end_unless_waiting(tx, Outcome("succeeded"))
+            info = prepared.model.info
+            priced = info is not None and info.price is not None
+            reached = execution.exceeded(_new_budget(tx, due), priced=priced)
+            if reached is not None:
+                return execution.stop(tx, Outcome("paused", reached))
+            begun = True
+            tx.append(
+                *execution.opening(),
+                *self._admitted(prepared),
+                *promotion.promotions(self._session_id, due),
+                *self._entering(tx, prepared, due),
+                StepStarted(
+                    session_id=self._session_id,
+                    message_id=prepared.message_id,
+                    agent=prepared.profile.name,
+                    model=prepared.model.name,
+                ),
+            )
+            promoted = len(due)
+            return None
+
+        if await execution.commit(boundary, knowing=known) and begun:
+            self._report_left_out(prepared)
+            execution.force = False
+            execution.steps_used = 1 if promoted else execution.steps_used + 1
+            return True
+        return False
+
+    def _admitted(self, prepared: Prepared) -> list[Event]:
+        """Return what could not be told when the epoch began, and can be now: before
+        new input, which may be about it."""
+        if not isinstance(prepared.context, UpdateEpoch):
+            return []
+        message_id = MessageId(new_id("msg", self._log.clock))
+        return [prepared.context.event(self._session_id, message_id)]
+
+    def _report_left_out(self, prepared: Prepared) -> None:
+        if isinstance(prepared.context, InitialiseEpoch):
+            for key, one in prepared.context.left_out.items():
+                logger.warning(
+                    "session %s begins without context source %r of plugin %r: %s",
+                    self._session_id,
+                    key,
+                    one.plugin,
+                    one.reason,
+                )
+
+    def _entering(
+        self, tx: LogTransaction, prepared: Prepared, due: Sequence[InputRow]
+    ) -> list[Event]:
+        """Return what enters history at this boundary besides new input."""
+        execution = self._execution
+        events: list[Event] = []
+        if isinstance(prepared.context, InitialiseEpoch):
+            events.append(prepared.context.event(self._session_id))
+        facts = facts_now(
+            self._session_id,
+            self._services,
+            prepared.profile.name,
+            prepared.model.name,
+            self._services.permissions.approvals.ids(tx.rows),
+            prepared.advertised,
+        )
+        known = execution.history.facts
+        if known is None or evolve(known, seq=-1, created=0) != facts:
+            events.append(facts)
+        used = 1 if due else execution.steps_used + 1
+        last = execution.history.last
+        if used >= prepared.profile.steps:
+            events.append(self._notice(LAST_STEP))
+        elif not due and isinstance(last, AssistantMessage) and not last.calls:
+            # Some models refuse a request that ends with their own words.
+            failure = last.failure
+            # Nothing of an answer was cut off where nothing of one came.
+            told = CUT_OFF if failure and last.parts else GO_ON
+            told = AFTER.get(failure.code, told) if failure else told
+            events.append(self._notice(told))
+        return events
+
+    def _notice(self, text: str) -> NoticeAdded:
+        return NoticeAdded(
+            session_id=self._session_id,
+            message_id=MessageId(new_id("msg", self._log.clock)),
+            text=text,
+        )
+
+
+def _new_budget(tx: LogTransaction, due: Sequence[InputRow]) -> Budget | None:
+    """Return the budget that the last of these inputs with one came with."""
+    for row in reversed(due):
+        admitted = event_at(tx.rows, row.session_id, row.seq)
+        if isinstance(admitted, PromptAdmitted) and admitted.budget is not None:
+            return admitted.budget
+    return None

@@ -1,0 +1,187 @@
+"""One tool call of a Step: what its executor may use, and what it leaves behind.
+
+Owns the ToolContext and the events of a settlement. The order of things (durable
+before started, settled before the next request) is the Step's.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from ..access.request import AskRequest
+from ..contracts import Skill, ToolContext
+from ..location.services import LocationServices
+from ..log.commit import LogTransaction
+from ..log.live import LiveFeed
+from ..tools.output import MAX_PAGE_LINES
+from ..values.codec import clean_text
+from ..values.errors import InvalidValueError, PermissionRejectedError
+from ..values.events import LiveDelta
+from ..values.ids import MessageId, SessionId
+from ..values.location import Location
+from ..values.tool import Json, ManagedPage, ProcessMark, effect_token
+from .outputs import ManagedOutputs
+
+logger = logging.getLogger(__name__)
+
+MAX_ASKED = 1_048_576
+"""Characters of one question to a person, everything that goes with it included."""
+MAX_SEEN = 10_000
+"""Files that one call says it read or wrote; of more, the later ones are not kept."""
+MAX_PROGRESS = 4_096
+"""Characters of a line that is shown to whoever watches."""
+
+
+class CallContext(ToolContext):
+    """What one execution of one call may use."""
+
+    def __init__(
+        self,
+        services: LocationServices,
+        live: LiveFeed,
+        guard: Callable[[LogTransaction], None],
+        session_id: SessionId,
+        agent: str,
+        message_id: MessageId,
+        call_id: str,
+        outputs: ManagedOutputs,
+        go_on: Callable[[], Awaitable[None]],
+        spawn: Callable[[ProcessMark], Awaitable[None]],
+        processes: Sequence[ProcessMark],
+    ) -> None:
+        self._services = services
+        self._live = live
+        self._guard = guard
+        self._session_id = session_id
+        self._agent = agent
+        self._message_id = message_id
+        self._call_id = call_id
+        self._outputs = outputs
+        self._go_on = go_on
+        self._spawn = spawn
+        self._processes = [*processes]
+        # Whether this execution was allowed something already, also by a rule: from
+        # there on it may have had an effect.
+        self._allowed = False
+        self.rejected = False
+        """Whether the person said no and nothing else: the run stops then."""
+        self.files: dict[str, str | None] = {}
+        """What the call said of the files that it read or wrote."""
+
+    @property
+    def session_id(self) -> SessionId:
+        return self._session_id
+
+    @property
+    def agent(self) -> str:
+        return self._agent
+
+    @property
+    def message_id(self) -> MessageId:
+        return self._message_id
+
+    @property
+    def call_id(self) -> str:
+        return self._call_id
+
+    @property
+    def effect_token(self) -> str:
+        return effect_token(self._session_id, self._message_id, self._call_id)
+
+    @property
+    def location(self) -> Location:
+        return self._services.location
+
+    async def ask(
+        self,
+        action: str,
+        resources: Sequence[str],
+        *,
+        save: Sequence[str] = (),
+        folder: str | None = None,
+        metadata: Mapping[str, Json] | None = None,
+        begun: bool | None = None,
+    ) -> None:
+        if _weight([*resources, *save, metadata or {}]) > MAX_ASKED:
+            rule = f"at most {MAX_ASKED} characters of resources, save and metadata"
+            raise InvalidValueError("question about", action, rule)
+        request = AskRequest(
+            session_id=self._session_id,
+            agent=self._agent,
+            action=action,
+            resources=tuple(resources),
+            save=tuple(save),
+            folder=folder,
+            metadata=metadata or {},
+            message_id=self._message_id,
+            call_id=self._call_id,
+            begun=self._allowed if begun is None else begun,
+            guard=self._guard,
+        )
+        try:
+            await self._services.permissions.ask(request)
+        except PermissionRejectedError as error:
+            self.rejected = error.advice is None
+            raise
+        self._allowed = True
+        await self._go_on()
+
+    async def allowing(self, action: str) -> Callable[[str], bool]:
+        return await self._services.permissions.allowing(
+            AskRequest(
+                session_id=self._session_id,
+                agent=self._agent,
+                action=action,
+                resources=(),
+                message_id=self._message_id,
+                call_id=self._call_id,
+            )
+        )
+
+    async def skill(self, name: str) -> Skill:
+        return await self._services.skills.get(name)
+
+    async def managed(
+        self, key: str, offset: int = 1, limit: int = MAX_PAGE_LINES
+    ) -> ManagedPage:
+        return await self._outputs.page(key, offset, limit)
+
+    def saw(self, path: str, digest: str | None) -> None:
+        path = clean_text(path)
+        if len(self.files) < MAX_SEEN or path in self.files:
+            self.files[path] = digest
+
+    async def spawns(self, process: ProcessMark) -> None:
+        await self._spawn(process)
+        self._processes.append(process)
+
+    @property
+    def processes(self) -> Sequence[ProcessMark]:
+        return tuple(self._processes)
+
+    def progress(self, text: str) -> None:
+        if self._live.watched:
+            self._live.publish(
+                LiveDelta(
+                    self._session_id,
+                    self._message_id,
+                    "progress",
+                    self._call_id,
+                    clean_text(text[:MAX_PROGRESS]),
+                )
+            )
+
+
+def _weight(value: Json) -> int:
+    """Return how many characters a value holds, about; of one that is too heavy, only
+    that it is."""
+    waiting, total = [value], 0
+    while waiting and total <= MAX_ASKED:
+        one = waiting.pop()
+        if isinstance(one, str | Mapping | list | tuple):
+            total += len(one)
+        total += 1
+        if isinstance(one, Mapping) and total <= MAX_ASKED:
+            waiting += [*one, *one.values()]
+        elif isinstance(one, list | tuple) and total <= MAX_ASKED:
+            waiting += one
+    return total

@@ -1,0 +1,104 @@
+"""The record of one Step: what is committed of it, and in which order.
+
+Owns that every call is settled durably before the Step is, and that the decision which
+ends the execution is in the transaction that settles the Step: whoever finds no open
+call left records both. Knows nothing of what the events are about.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+
+import anyio
+
+from ..log.commit import LogTransaction
+from ..values.events import Event, StepEnded, StepFailed
+from ..values.request import ToolCall
+from .coordinator import Outcome
+from .execution import Execution
+from .recovery import STOPPED, settle_open
+
+Settlement = StepEnded | StepFailed
+
+
+class StepRecord:
+    """What is recorded of one Step while its calls run side by side."""
+
+    def __init__(
+        self, execution: Execution, verdict: Callable[[Settlement], Outcome | None]
+    ) -> None:
+        self.open: dict[str, ToolCall] = {}
+        """The calls that are not settled."""
+        self.settlement: Settlement | None = None
+        """What settles the Step, once nothing but open calls is to be waited for."""
+        self._execution = execution
+        self._verdict = verdict
+        self._committing = 0
+        self._others_done: anyio.Event | None = None
+        self._refused = False
+
+    async def commit(self, make: Callable[[LogTransaction], list[Event]]) -> None:
+        """Commit events, and with the last of them the Step and perhaps the end."""
+        settlement = self.settlement if not self.open else None
+        if settlement is not None:
+            self.settlement = None
+        verdict = self._verdict(settlement) if settlement else None
+
+        def recording(tx: LogTransaction) -> Outcome | None:
+            # A copy: this may run more than once, and adds to it.
+            events = [*make(tx)]
+            if settlement is None:
+                tx.append(*events)
+                return None
+            events.append(settlement)
+            if verdict is None:
+                tx.append(*events)
+                return None
+            return self._execution.end_unless_waiting(tx, verdict, events)
+
+        # What was taken out of memory must reach the log, also when this is cancelled.
+        with anyio.CancelScope(shield=True):
+            await self._in_order(recording, last=settlement is not None)
+
+    async def _in_order(
+        self, recording: Callable[[LogTransaction], Outcome | None], *, last: bool
+    ) -> None:
+        """Commit what was recorded, and what settles the Step after all else.
+
+        A store that refused another call's result may take what comes after it first,
+        and the Step would be settled without it.
+        """
+        self._committing += 1
+        try:
+            if last and self._committing > 1:
+                self._others_done = anyio.Event()
+                await self._others_done.wait()
+                if self._refused:
+                    return  # whoever met it ends the Step
+            await self._execution.commit(recording)
+        except BaseException:
+            self._refused = True
+            raise
+        finally:
+            self._committing -= 1
+            if self._others_done is not None and self._committing == 1:
+                self._others_done.set()
+
+    async def settle_cancelled(
+        self, held: Sequence[Event], idle: Collection[str]
+    ) -> None:
+        """Leave a valid transcript behind (law execution.5).
+
+        ``held`` is what was complete and not recorded, ``idle`` the calls whose
+        executor was not entered.
+        """
+        execution = self._execution
+        history = execution.history
+        await execution.commit(lambda tx: _append(tx, held))
+        while history.open is not None:
+            await execution.commit(
+                lambda tx: _append(tx, settle_open(tx.rows, history, STOPPED, idle)),
+                knowing=history.seq,
+            )
+
+
+def _append(tx: LogTransaction, events: Sequence[Event]) -> None:
+    tx.append(*events)

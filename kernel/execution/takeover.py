@@ -1,0 +1,181 @@
+"""Takeover: going on with the Step that another worker left.
+
+Owns how an open message is settled once its Continuation Report was accepted: which
+calls run again, with the effect token they had, which are asked about first, and what
+is said of the others (law recovery.2). It makes no request; the next Step does.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import anyio
+from attrs import evolve
+
+from ..location.services import LocationServices
+from ..tools.settlement import Failed, Runnable, Succeeded, prepare
+from ..values.errors import (
+    DovetailError,
+    ToolError,
+    ToolStaleError,
+    first_of,
+    problem_of,
+)
+from ..values.events import ToolFailed
+from ..values.messages import AssistantMessage, ToolPart
+from ..values.request import ToolCall
+from ..values.tool import Failure
+from .calls import Calls
+from .continuation import OpenCall
+from .coordinator import Outcome
+from .execution import Execution
+from .facts import tool_digests
+from .record import Settlement, StepRecord
+from .recovery import LEFT, cut_step, settled_call, with_questions
+
+logger = logging.getLogger(__name__)
+
+UNCLEAR = "Whether something that it started still runs could not be found out."
+CLEAR_SECONDS = 30
+"""How long a tool may take to end what a call left running."""
+
+
+class Takeover:
+    """One open message, and what becomes of its calls."""
+
+    def __init__(
+        self,
+        execution: Execution,
+        services: LocationServices,
+        message: AssistantMessage,
+    ) -> None:
+        self._execution = execution
+        self._session_id = execution.session_id
+        self._message = message
+        self._parts = {part.call_id: part for part in message.calls}
+        profile = services.agent(execution.history.wanted[0])
+        self._advertised = services.tools.advertise(profile.tools)
+        self._record = StepRecord(execution, self._verdict)
+        self._record.settlement = cut_step(message, LEFT)
+        self._calls = Calls(
+            execution,
+            services,
+            self._record,
+            message.id,
+            profile.name,
+            self._advertised,
+            taken_over=True,
+        )
+        # What was found of calls whose outcome is unknown.
+        self._found: dict[str, str] = {}
+
+    async def go_on(self, calls: Sequence[OpenCall]) -> None:
+        """Settle the message as its report says."""
+        await self._clear(calls)
+        plans = {call.call_id: self._plan(call) for call in calls}
+        record = self._record
+        done: list[ToolFailed] = []
+        for call_id, plan in plans.items():
+            if isinstance(plan, Runnable):
+                record.open[call_id] = plan.call
+            elif plan is not None:
+                done.append(plan)
+        try:
+            async with anyio.create_task_group() as tasks:
+                if done or not record.open:
+                    await record.commit(lambda tx: with_questions(tx.rows, done))
+                for call in calls:
+                    plan = plans[call.call_id]
+                    if isinstance(plan, Runnable):
+                        again = self._reconcile if call.action == "check" else None
+                        tasks.start_soon(again or self._calls.run, plan.call, plan)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await record.settle_cancelled([], self._calls.idle)
+            raise
+        except BaseExceptionGroup as group:
+            raise first_of(group) from group
+
+    def _verdict(self, settlement: Settlement) -> Outcome | None:
+        """Return how the execution ends with this message; None when it goes on."""
+        rejected = self._calls.rejected
+        return Outcome("interrupted", rejected) if rejected else None
+
+    def _plan(self, call: OpenCall) -> Runnable | ToolFailed | None:
+        """Return the call ready to run, its settlement, or None: it has one."""
+        part = self._parts[call.call_id]
+        if call.action == "none":
+            return None
+        if call.action == "settle":
+            return self._left(part)
+        facts = self._execution.history.facts
+        known = facts.tools.get(call.tool) if facts else None
+        if tool_digests(self._advertised).get(call.tool) != known:
+            # Not the tool that was advertised (law tools.3).
+            if call.known == "unknown":
+                return self._left(part)
+            stale: DovetailError = ToolStaleError(call.tool)
+            return ToolFailed(
+                session_id=self._session_id,
+                message_id=self._message.id,
+                call_id=call.call_id,
+                failure=Failure(**problem_of(stale)),
+            )
+        plan = prepare(
+            ToolCall(part.call_id, part.tool, part.arguments, part.metadata),
+            self._advertised,
+        )
+        if isinstance(plan, Failed):
+            return ToolFailed(
+                session_id=self._session_id,
+                message_id=self._message.id,
+                call_id=call.call_id,
+                failure=plan.failure,
+            )
+        return plan
+
+    async def _clear(self, calls: Sequence[OpenCall]) -> None:
+        """Have the tools end what calls of unknown outcome left running, before anybody
+        relies on what is said of these calls (law recovery.8)."""
+        async with anyio.create_task_group() as tasks:
+            for call in calls:
+                if call.known == "unknown":
+                    tasks.start_soon(self._clear_one, self._parts[call.call_id])
+
+    async def _clear_one(self, part: ToolPart) -> None:
+        call = ToolCall(part.call_id, part.tool, part.arguments, part.metadata)
+        plan = prepare(call, self._advertised)
+        if isinstance(plan, Failed):
+            return
+        found: str | None = UNCLEAR
+        try:
+            with anyio.move_on_after(CLEAR_SECONDS):
+                found = await plan.clear(self._calls.context(call))
+        except ToolError as error:
+            logger.warning("%s", error, exc_info=error)
+        if found:
+            self._found[part.call_id] = found
+
+    def _left(self, part: ToolPart) -> ToolFailed:
+        progress = self._execution.history.progress(part.call_id)
+        settled = settled_call(self._message, part, progress, LEFT)
+        found = self._found.get(part.call_id)
+        if found is None:
+            return settled
+        said = f"{settled.failure.message} {found}"
+        return evolve(settled, failure=evolve(settled.failure, message=said))
+
+    async def _reconcile(self, call: ToolCall, plan: Runnable) -> None:
+        """Ask the tool what became of a call before deciding about it."""
+        context = self._calls.context(call)
+        settled: Succeeded | Failed
+        try:
+            found = await plan.check(context)
+        except ToolError as error:
+            logger.warning("%s", error)
+            settled = Failed(self._left(self._parts[call.call_id]).failure)
+        else:
+            if found is None:
+                await self._calls.run(call, plan)
+                return
+            settled = found
+        await self._calls.settle(call, settled, context)
