@@ -22,7 +22,7 @@ from ..log.bell import Bell
 from ..log.commit import EventLog
 from ..log.lookout import Held
 from ..log.reading import damaged, existing_session
-from ..ports import Reader, SessionRow
+from ..ports import Reader, RowCounts, SessionRow
 from ..values.errors import (
     DovetailError,
     EventDamagedError,
@@ -333,8 +333,19 @@ class Runner:
     async def _check_rows(self, history: History) -> None:
         """Make the rows of a session anew where some are missing: what is not there
         cannot be found to be damaged."""
-        expected, session_id = history.counts, history.session_id
-        found = await self._log.read(lambda rows: rows.counts(session_id))
+        session_id = history.session_id
+
+        def look(rows: Reader) -> tuple[int, RowCounts]:
+            head = rows.head(session_id)
+            return -1 if head is None else head.seq, rows.counts(session_id)
+
+        while True:
+            known, expected = history.seq, history.counts
+            head, found = await self._log.read(look)
+            if head <= known:
+                break
+            # More was said meanwhile: what follows from it is not missing.
+            await history.follow_up(self._log, head)
         if (found.messages, found.pending, found.settled) != (
             expected.messages,
             expected.pending,

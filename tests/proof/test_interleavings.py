@@ -56,7 +56,6 @@ from dovetail.kernel.execution import runner as runner_module
 from dovetail.kernel.execution.runner import Runner
 from dovetail.kernel.history import fold as fold_module
 from dovetail.kernel.log import (
-    commit as commit_module,
     lookout as lookout_module,
     reading as reading_module,
 )
@@ -118,7 +117,6 @@ def forgetful(seed: int) -> Iterator[None]:
 
     with (
         mock.patch.object(runner_module, "KEPT_HISTORIES", 1),
-        mock.patch.object(commit_module, "KNOWN_SOUND", 1),
         mock.patch.object(lookout_module, "REMEMBERED", 1),
         mock.patch.object(reading_module, "PAGE", 1),
         mock.patch.object(fold_module, "PAGE", random.choice((1, 2, 256))),
