@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol as Shape
 
 import anyio
+import anyio.lowlevel
 from dovetail.kernel import (
     AnswerLimits,
     Finish,
@@ -31,6 +32,8 @@ from .wording import made_call_id
 
 USER_AGENT = "dovetail"
 LIMITS = AnswerLimits()
+AT_ONCE = 8192
+"""Bytes of one stream that are read before others have their turn."""
 GOODBYE = 10.0
 """Seconds in which a stream goes on after its finish reason, or has ended with it."""
 
@@ -182,6 +185,8 @@ class _Events:
         self._frames = SseDecoder(whole=is_whole)
         self._bytes = 0
         self._quiet = 0
+        self._chunk = b""
+        self._at = 0
         self._decoder = decoder
         self._provider = provider
         self._ready: deque[ModelEvent] = deque()
@@ -243,10 +248,20 @@ class _Events:
                 )
 
     async def _next(self) -> bytes | None:
-        """Return the next bytes; None at the end, which an answer that has said it is
+        """Return some more bytes; None at the end, which an answer that has said it is
         at its end may not be left waiting for."""
-        if not self._decoder.ending:
-            return await anext(self._chunks, None)
-        with anyio.move_on_after(GOODBYE):
-            return await anext(self._chunks, None)
-        return None
+        if self._at < len(self._chunk):
+            # A server that sends faster than is read must not keep others waiting.
+            await anyio.lowlevel.checkpoint()
+        else:
+            self._chunk, self._at = b"", 0
+            with anyio.move_on_after(GOODBYE if self._decoder.ending else None):
+                while not self._chunk:
+                    chunk = await anext(self._chunks, None)
+                    if chunk is None:
+                        break
+                    self._chunk = chunk
+            if not self._chunk:
+                return None
+        begin, self._at = self._at, self._at + AT_ONCE
+        return self._chunk[begin : self._at]
