@@ -143,8 +143,6 @@ def _finished(
     try:
         # Only heeded where the file is still empty.
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-        # So that what retention removes can be given back, a part at a time.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         migrate(connection, medium, steps)
         if medium.path is not None:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]

@@ -110,7 +110,7 @@ def migrate(
     # inside a transaction.
     connection.execute("PRAGMA foreign_keys = OFF")
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        _begin(connection)
         try:
             _apply(connection, medium, steps)
             connection.execute("COMMIT")
@@ -123,6 +123,18 @@ def migrate(
         raise medium.failure(error) from error
     finally:
         connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Begin to write, and let an empty file give back what retention will remove."""
+    if connection.execute("PRAGMA page_count").fetchone()[0]:
+        connection.execute("BEGIN IMMEDIATE")
+        return
+    # It has to be said before the first page is written, and writes that itself. Inside
+    # of the transaction, so that no file is ever there without our name in it: whoever
+    # opened one now, or after a crash, would take it for a stranger's.
+    connection.execute("BEGIN")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
 
 
 def _apply(
