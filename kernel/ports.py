@@ -101,6 +101,11 @@ class SessionRow:
     agent: str | None
     model: str | None
     parent: str | None
+    """Whose child it is."""
+    forked_from: str | None
+    """Whose past it shares."""
+    forked_seq: int | None
+    """The last event of that past."""
     created: int
     updated: int
     status: str = "idle"
@@ -136,6 +141,8 @@ class SessionRow:
             agent=None,
             model=None,
             parent=None,
+            forked_from=None,
+            forked_seq=None,
             created=0,
             updated=0,
             position=position,
@@ -326,12 +333,16 @@ class Reader(Protocol):
         *,
         directory: str | None = None,
         search: str | None = None,
+        parent: str | None = None,
+        roots: bool = False,
         before: int | None = None,
         limit: int = 50,
     ) -> Sequence[SessionRow]:
         """Return sessions, newest first by position, older than ``before``.
 
         ``search`` is plain text looked for in titles without regard to case.
+        ``parent`` leaves only its children, ``roots`` only those that are nobody's.
+        A page of them is found at once, however many others there are.
         """
         ...
 

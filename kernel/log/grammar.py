@@ -27,6 +27,9 @@ LATEST = 253_402_300_799_999
 MOST_TOKENS = 10**12
 """More than any request can use; sums of these stay within what can be stored."""
 
+MOST_EVENTS = 2**53
+"""More than any log has; the last number that every reader of JSON has exactly."""
+
 LONGEST_PATH = 4096
 LONGEST_NAME = 200
 
@@ -239,6 +242,7 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
         ):
             raise InvalidValueError("directory", directory, "an absolute path")
         yield from _long("title", event.title)
+        yield from _wrong_lineage(event)
     elif isinstance(event, e.SessionTitled):
         yield from _long("title", event.title)
     elif isinstance(event, e.PromptAdmitted):
@@ -258,6 +262,20 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
 def _long(name: str, value: str | None) -> Iterator[str]:
     if value is not None and len(value) > LONGEST_NAME:
         yield f"its {name} has more than {LONGEST_NAME} characters"
+
+
+def _wrong_lineage(event: e.SessionCreated) -> Iterator[str]:
+    """Yield why it cannot be whose child or fork it says; neither need be here."""
+    for name in ("parent", "forked_from"):
+        other = getattr(event, name)
+        if other is not None:
+            check_caller_id(name, other)
+        if other == event.session_id:
+            yield f"its {name} is itself"
+    if (event.forked_from is None) != (event.forked_seq is None):
+        yield "whose past it shares, and up to which event, belong together"
+    if not 0 <= (event.forked_seq or 0) <= MOST_EVENTS:
+        yield f"{event.forked_seq} is no event"
 
 
 def _wrong_usage(usage: Usage) -> Iterator[str]:

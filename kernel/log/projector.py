@@ -83,6 +83,8 @@ def _session_created(to: Projection, _: Transaction, event: e.SessionCreated) ->
             agent=event.agent,
             model=event.model,
             parent=event.parent,
+            forked_from=event.forked_from,
+            forked_seq=event.forked_seq,
             created=event.created,
             updated=event.created,
         )

@@ -68,7 +68,11 @@ class SessionInfo:
     """Its own model, as ``provider/model``; None for its agent's or the configured
     one."""
     parent: str | None
-    """The session this one was forked from."""
+    """Whose child it is: the id of the session that it works for."""
+    forked_from: str | None
+    """The id of the session whose past it shares."""
+    forked_seq: int | None
+    """The last event of that past."""
     created: int
     """Milliseconds since 1970."""
     updated: int
@@ -120,14 +124,18 @@ class Sessions(Upkeep):
         agent: str | None = None,
         title: str | None = None,
         budget: Budget | None = None,
+        parent: str | None = None,
     ) -> "Session":
         """Create a session in a directory; it is durable when this returns.
 
         With an ``id`` that exists, that session is returned as it is and the other
         arguments count for nothing, so that a caller may retry (idempotent).
+        ``parent`` is the id of the session whose child it is, for good; it takes
+        nothing else from it, and goes on when that one ends.
 
         Raises:
             LocationNotFoundError: there is no such directory.
+            SessionNotFoundError: this store has no such parent.
             InvalidValueError: the id, model or title is not usable.
         """
         session_id = SessionId(
@@ -141,6 +149,8 @@ class Sessions(Upkeep):
 
         def creating(tx: LogTransaction) -> None:
             if tx.rows.head(session_id) is None:
+                if parent is not None:
+                    tx.session(parent)
                 tx.append(
                     SessionCreated(
                         session_id=session_id,
@@ -149,6 +159,7 @@ class Sessions(Upkeep):
                         title=title,
                         agent=agent,
                         model=model,
+                        parent=parent,
                         budget=budget,
                     )
                 )
@@ -171,22 +182,34 @@ class Sessions(Upkeep):
         search: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        parent: str | None = None,
+        roots: bool = False,
     ) -> Page[SessionInfo]:
         """Return sessions, the newest first.
 
-        ``search`` is plain text looked for in titles. At most 200 a page.
+        ``search`` is plain text looked for in titles. ``parent`` leaves only the
+        children of that session, of which there are none where there is no such
+        session; ``roots`` only those that are nobody's child. At most 200 a page.
 
         Raises:
             CursorInvalidError: the cursor is not of this listing.
+            InvalidValueError: both children and roots are asked for.
             LocationNotFoundError: there is no such directory.
         """
+        if parent is not None and roots:
+            raise InvalidValueError("parent", parent, "a root is nobody's child")
         directory = None if location is None else Location.at(location).directory
         _check_limit(limit)
         before = _from_cursor("sessions", cursor)
 
         def read(reader: Reader) -> Page[SessionInfo]:
             rows = reader.sessions(
-                directory=directory, search=search, before=before, limit=limit + 1
+                directory=directory,
+                search=search,
+                parent=parent,
+                roots=roots,
+                before=before,
+                limit=limit + 1,
             )
             last = rows[limit - 1].position if rows[limit:] else None
             return Page(
@@ -607,6 +630,8 @@ def _info(
         agent=row.agent,
         model=row.model,
         parent=row.parent,
+        forked_from=row.forked_from,
+        forked_seq=row.forked_seq,
         created=row.created,
         updated=row.updated,
         status=status,

@@ -155,6 +155,8 @@ class MemoryReader(Reader):
         *,
         directory: str | None = None,
         search: str | None = None,
+        parent: str | None = None,
+        roots: bool = False,
         before: int | None = None,
         limit: int = 50,
     ) -> Sequence[SessionRow]:
@@ -162,6 +164,8 @@ class MemoryReader(Reader):
             row
             for row in self._now().sessions.values()
             if (directory is None or row.directory == directory)
+            and (parent is None or row.parent == parent)
+            and not (roots and row.parent is not None)
             and (before is None or row.position < before)
             and (not search or search.casefold() in (row.title or "").casefold())
         ]

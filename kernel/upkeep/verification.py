@@ -287,6 +287,8 @@ def _beginning(rows: Reader, found: Verified) -> Event:
         agent=row.agent,
         model=row.model,
         parent=row.parent,
+        forked_from=row.forked_from,
+        forked_seq=row.forked_seq,
     )
 
 

@@ -21,6 +21,8 @@ MAX_TITLE = 40
 @click.command("sessions")
 @click.option("--location", metavar="DIR", help="Only those of this directory.")
 @click.option("--search", metavar="TEXT", help="Only those with this in their title.")
+@click.option("--parent", metavar="ID", help="Only the children of this session.")
+@click.option("--roots", is_flag=True, help="Only those that are nobody's child.")
 @click.option(
     "--limit", type=click.IntRange(1, 200), default=50, show_default=True, metavar="N"
 )
@@ -30,6 +32,8 @@ MAX_TITLE = 40
 def sessions_command(
     location: str | None,
     search: str | None,
+    parent: str | None,
+    roots: bool,
     limit: int,
     cursor: str | None,
     db: str | None,
@@ -39,8 +43,12 @@ def sessions_command(
 
     async def read() -> Page[SessionInfo]:
         async with open_runtime(database_url(db)) as runtime:
-            return await runtime.sessions.list(location, search, limit, cursor)
+            return await runtime.sessions.list(
+                location, search, limit, cursor, parent, roots
+            )
 
+    if parent is not None and roots:
+        raise click.UsageError("--parent and --roots: a root is nobody's child")
     terminal = Terminal()
     page = anyio.run(read)
     if as_json:
@@ -56,6 +64,10 @@ def sessions_command(
             again += ["--location", location]
         if search is not None:
             again += ["--search", search]
+        if parent is not None:
+            again += ["--parent", parent]
+        if roots:
+            again += ["--roots"]
         terminal.tell(f"more: {visible(command_text(*again, db=db))}")
 
 

@@ -130,6 +130,7 @@ def _heading(info: SessionInfo, style: Style) -> str:
     lines = {
         "session": info.id,
         "title": info.title or "-",
+        **_lineage(info),
         "location": info.location.directory,
         "model": info.model or "the configured one",
         "agent": info.agent or "the configured one",
@@ -143,3 +144,13 @@ def _heading(info: SessionInfo, style: Style) -> str:
     return "".join(
         f"{style.dim(name.ljust(9))} {visible(text)}\n" for name, text in lines.items()
     )
+
+
+def _lineage(info: SessionInfo) -> dict[str, str]:
+    """Return what is said of a session that came from another one."""
+    lines = {}
+    if info.parent is not None:
+        lines["parent"] = info.parent
+    if info.forked_from is not None:
+        lines["fork of"] = f"{info.forked_from} up to event {info.forked_seq}"
+    return lines

@@ -6,13 +6,13 @@ rows follow from events.
 """
 
 from collections.abc import Sequence
-from itertools import combinations
-from operator import attrgetter
+from itertools import combinations, product
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import attrs
 from dovetail.kernel.ports import MessageRow, RequestRow, RowCounts, SessionRow
-from peewee import JOIN, SQL, fn
+from peewee import JOIN, OP, SQL, Expression, NodeList, fn
 
 from .checks import Row, is_sound, summed
 from .database import MAX_INTEGER, bounded
@@ -52,21 +52,40 @@ _LISTING = (
     .limit(slot("limit"))
 )
 _IN_DIRECTORY = Session.directory == slot("directory")
+_CHILDREN = Session.parent == slot("parent")
+_ROOTS = Session.parent.is_null()
 # Not LIKE: that folds only ASCII, and would need its wildcards escaped.
 _TITLED = fn.INSTR(Session.folded, slot("search")) > SQL("0")
+
+
+def _listing(directory: bool, search: bool, parent: bool, roots: bool) -> str:
+    """Return the listing that is narrowed by these."""
+    asked: dict[str, Any] = {}
+    if directory:
+        asked["directory"] = _unindexed(_IN_DIRECTORY) if parent else _IN_DIRECTORY
+    if search:
+        asked["search"] = _TITLED
+    if parent:
+        asked["parent"] = _CHILDREN
+    query = _LISTING.where(*asked.values())
+    if roots:
+        query = query.where(_unindexed(_ROOTS) if directory else _ROOTS)
+    return render(query, "before", *asked, "limit")
+
+
+def _unindexed(condition: Any) -> Expression:
+    """Return a condition that no index is looked for: another one leaves fewer rows.
+
+    Children are few, and roots are not, whatever SQLite takes them for.
+    """
+    column = NodeList((SQL("+"), condition.lhs), glue="")
+    return Expression(column, condition.op, condition.rhs)
+
+
 _LISTINGS = {
-    (False, False): render(_LISTING, "before", "limit"),
-    (True, False): render(
-        _LISTING.where(_IN_DIRECTORY), "before", "directory", "limit"
-    ),
-    (False, True): render(_LISTING.where(_TITLED), "before", "search", "limit"),
-    (True, True): render(
-        _LISTING.where(_IN_DIRECTORY).where(_TITLED),
-        "before",
-        "directory",
-        "search",
-        "limit",
-    ),
+    asked: _listing(*asked)
+    for asked in product((False, True), repeat=4)
+    if asked[2:] != (True, True)
 }
 _WITH_WORK = render(
     Aggregate.select(Aggregate.session_id)
@@ -75,17 +94,28 @@ _WITH_WORK = render(
 )
 _PUT_SESSION = upsert(Session, "aggregate")
 # All but what is indexed, so that an index that stays the same is not written.
-_CHANGED = slots(Session, "aggregate", "directory")
+_CHANGED = slots(Session, "aggregate", "directory", "parent")
 _CHANGE_SESSION = render(
     Session.update(_CHANGED).where(
-        Session.aggregate == slot("aggregate"), Session.directory == slot("directory")
+        Session.aggregate == slot("aggregate"),
+        Session.directory == slot("directory"),
+        Expression(Session.parent, OP.IS, slot("parent")),
     ),
     *[one.name for one in _CHANGED],
     "aggregate",
     "directory",
+    "parent",
 )
 _values = attrgetter(*[one.name for one in attrs.fields(SessionRow)][1:-3])
 """What is stored of a session's row beside its key, in the order of the columns."""
+_unfixed = itemgetter(
+    *[
+        at
+        for at, one in enumerate(slots(Session, "aggregate"))
+        if one.name not in ("directory", "parent")
+    ]
+)
+"""What of that may change."""
 
 EXECUTION = "execution"
 """What an execution that has not ended is in the table of work."""
@@ -248,6 +278,8 @@ class ProjectionReads(EventReads):
         *,
         directory: str | None = None,
         search: str | None = None,
+        parent: str | None = None,
+        roots: bool = False,
         before: int | None = None,
         limit: int = 50,
     ) -> Sequence[SessionRow]:
@@ -256,8 +288,12 @@ class ProjectionReads(EventReads):
             values.append(directory)
         if search:
             values.append(search.casefold())
+        if parent is not None:
+            if roots:
+                return []  # a child is no root
+            values.append(parent)
         values.append(max(0, bounded(limit)))
-        sql = _LISTINGS[directory is not None, bool(search)]
+        sql = _LISTINGS[directory is not None, bool(search), parent is not None, roots]
         return [self._session(row) for row in self.all(sql, values)]
 
     def _session(self, row: Row) -> SessionRow:
@@ -332,10 +368,10 @@ class ProjectionWrites(EventWrites, ProjectionReads):
 
     def put_session(self, row: SessionRow) -> None:
         aggregate = self.aggregate(row.id)
-        directory, *others = _values(row)
         folded = None if row.title is None else row.title.casefold()
-        sums = summed(row.id, directory, *others, folded)
-        if self.write(_CHANGE_SESSION, (*sums[1:], aggregate, directory)).rowcount == 0:
+        sums = summed(row.id, *_values(row), folded)
+        same = (aggregate, row.directory, row.parent)
+        if self.write(_CHANGE_SESSION, (*_unfixed(sums), *same)).rowcount == 0:
             self.write(_PUT_SESSION, (aggregate, *sums))
         if row.status == "running":
             begun = summed(row.id, EXECUTION, "", "", -1, 0, None)

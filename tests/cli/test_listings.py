@@ -69,6 +69,36 @@ def test_a_listing_can_be_narrowed_and_continued(
     assert rest.err == ""
 
 
+def test_children_and_roots_are_listed_by_themselves(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    top = record(home, "top")
+
+    async def run() -> None:
+        async with open_runtime(home.url) as runtime:
+            for number in range(3):
+                await runtime.sessions.create(
+                    f"child{number}", location=home.work, parent=top
+                )
+
+    anyio.run(run)
+    assert [one["id"] for one in do("sessions", "--json", "--roots").lines()] == [top]
+    page = do("sessions", "--json", "--parent", top, "--limit", "2")
+    assert [(one["id"], one["parent"]) for one in page.lines()] == [
+        ("child2", top),
+        ("child1", top),
+    ]
+    command = shlex.split(page.err.removeprefix("more: "))
+    assert [one["id"] for one in do(*command[1:], "--json").lines()] == ["child0"]
+    page = do("sessions", "--roots", "--limit", "1", "--location", str(home.work))
+    assert page.err == ""
+    assert f"parent    {top}" in do("show", "child0").out.splitlines()
+    assert "parent" not in do("show", top).out
+    refused = do("sessions", "--roots", "--parent", top)
+    assert refused.code == 2
+    assert "a root is nobody's child" in refused.err
+
+
 def test_no_sessions_is_no_error(do: Callable[..., Done]) -> None:
     done = do("sessions")
     assert (done.code, done.out, done.err) == (0, "", "no sessions\n")

@@ -59,13 +59,14 @@ async def fill(folder: Path) -> dict[str, object]:
         await one.wait()
         await one.prompt("use the tools")
         await one.wait()
-        two = await runtime.sessions.create(id="two", location="/")
+        two = await runtime.sessions.create(id="two", location="/", parent="one")
         picture = PromptFile("a.png", "image/png", "QUJD" * 5000)
         await two.prompt(Prompt("look", (picture,)), resume=False)
         gone = await two.prompt("never mind", delivery="queue", resume=False)
         await two.withdraw(gone.id)
         return {
             "sessions": [info.id for info in await runtime.sessions.list()],
+            "children": [info.id for info in await runtime.sessions.list(parent="one")],
             "receipt": to_json(receipt),
             "pending": [to_json(item) for item in await two.pending()],
             "messages": [

@@ -57,7 +57,9 @@ ROWS: dict[str, st.SearchStrategy[Any]] = {
         title=st.none() | texts | st.sampled_from(("Straße 50%", "İstanbul", "_x_")),
         agent=st.none(),
         model=st.none() | texts,
-        parent=st.none(),
+        parent=st.none() | sessions,
+        forked_from=st.none() | sessions,
+        forked_seq=st.none() | numbers,
         created=times,
         updated=times,
         status=st.sampled_from(("idle", "running")),
@@ -180,6 +182,7 @@ def ask(reader: Reader) -> dict[str, Any]:
         "work": list(reader.sessions_with_work()),
         "listing": list(reader.sessions()),
         "page": list(reader.sessions(before=3, limit=1)),
+        "roots": list(reader.sessions(roots=True)),
         "pending": list(reader.pending_requests()),
         "blobs": [reader.blob(digest) for digest in DIGESTS],
     }
@@ -188,10 +191,12 @@ def ask(reader: Reader) -> dict[str, Any]:
     for place in PLACES:
         found["approvals", place] = list(reader.approvals(place))
         found["place", place] = list(reader.sessions(directory=place))
+        found["roots", place] = list(reader.sessions(directory=place, roots=True))
         found["asked", place] = list(reader.pending_requests(directory=place))
     for word in WORDS:
         found["waiting", word] = list(reader.pending_requests(id=word))
     for one in SESSIONS:
+        found["children", one] = list(reader.sessions(parent=one))
         found["session", one] = (
             reader.head(one),
             reader.session(one),

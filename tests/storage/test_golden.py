@@ -30,6 +30,8 @@ async def test_a_golden_database_opens_and_keeps_everything(
     async with host(tmp_path, ScriptedProvider()) as runtime:
         found = [info.id for info in await runtime.sessions.list()]
         assert found == content["sessions"]
+        children = [info.id for info in await runtime.sessions.list(parent="one")]
+        assert children == content["children"]
         one = await runtime.sessions.get("one")
         two = await runtime.sessions.get("two")
         messages = await one.messages(order="asc")

@@ -85,6 +85,29 @@ def test_work_is_found_in_its_own_small_table(database: sqlite3.Connection) -> N
     assert f'"work" AS "{alias}"' in ALL[WHOLE]
 
 
+LISTINGS = {
+    (False, False, False, False): "INTEGER PRIMARY KEY",
+    (True, False, False, False): "session_directory",
+    (False, False, True, False): "session_parent",
+    (True, False, True, False): "session_parent",
+    (True, True, True, False): "session_parent",
+    (False, False, False, True): "session_parent",
+    (True, False, False, True): "session_directory",
+    (True, True, False, True): "session_directory",
+}
+
+
+@pytest.mark.parametrize("asked", LISTINGS)
+def test_a_listing_is_led_by_the_index_that_leaves_fewest(
+    asked: tuple[bool, bool, bool, bool], database: sqlite3.Connection
+) -> None:
+    """Children are few, in whatever directory; roots are many, but not in one."""
+    first = plan(database, projections._LISTINGS[asked])[0]
+    assert f"USING INDEX {LISTINGS[asked]} " in first or (
+        f"USING {LISTINGS[asked]} " in first
+    )
+
+
 # Few rows: what waits for an answer, by the place of its event; what has work, and the
 # inputs of a session that wait, of which all are read.
 SORTED = ("PENDINGS", "PERMISSION", "WITH_WORK", "inbox_PENDING")

@@ -90,6 +90,8 @@ SAMPLES: list[Event] = [
         agent="build",
         model="openai/gpt",
         parent="ses_0",
+        forked_from="ses_2",
+        forked_seq=41,
         **ENVELOPE,
     ),
     ModelSwitched(model="anthropic/claude", **ENVELOPE),
@@ -306,6 +308,8 @@ events = st.one_of(
         agent=optional,
         model=optional,
         parent=optional,
+        forked_from=optional,
+        forked_seq=st.none() | st.integers(0, 2**53),
         **envelope,
     ),
     st.builds(

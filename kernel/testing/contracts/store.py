@@ -64,7 +64,19 @@ def record(session_id: str, seq: int, data: bytes = b"{}") -> EventRecord:
 
 def session_row(session_id: str, **changes: Any) -> SessionRow:
     """Return some session."""
-    row = SessionRow(session_id, "/work", None, None, None, None, None, 1, 2)
+    row = SessionRow(
+        id=session_id,
+        directory="/work",
+        workspace=None,
+        title=None,
+        agent=None,
+        model=None,
+        parent=None,
+        forked_from=None,
+        forked_seq=None,
+        created=1,
+        updated=2,
+    )
     return attrs.evolve(row, **changes)
 
 
@@ -667,7 +679,7 @@ class ProjectionContract(StoreCase):
 
     async def test_every_row_is_read_back_as_it_was_put(self) -> None:
         session = SessionRow(
-            "a", "/w", "ws", "Tïtle\0🦊", "build", "p/m", "b", 1, 2, "running",
+            "a", "/w", "ws", "Tïtle\0🦊", "build", "p/m", "b", "c", 9, 1, 2, "running",
             "failed", "code", "why", 3, 4, 5, 6, 7, 8,
         )  # fmt: skip
         rows = (
@@ -780,6 +792,58 @@ class ProjectionContract(StoreCase):
                 [],
                 [],
                 ["d", "c", "b", "a"],
+            ]
+
+    async def test_sessions_are_listed_by_whose_children_they_are(self) -> None:
+        family = {"a": None, "b": "a", "c": None, "d": "a", "e": "d", "f": "gone"}
+
+        def work(transaction: Transaction) -> None:
+            for name, parent in family.items():
+                place = "/other" if name in "cd" else "/work"
+                row = session_row(name, parent=parent, directory=place, title=name)
+                transaction.put_session(row)
+            # Whose child it is stays what it was, and what it is not is no row.
+            transaction.put_session(session_row("b", parent="a", title="later"))
+
+        def look(reader: Reader) -> list[list[str]]:
+            last = reader.sessions(parent="a", limit=1)[0].position
+            found = [
+                reader.sessions(),
+                reader.sessions(roots=True),
+                reader.sessions(roots=True, directory="/other"),
+                reader.sessions(roots=True, search="C"),
+                reader.sessions(roots=True, limit=1),
+                reader.sessions(parent="a"),
+                reader.sessions(parent="a", before=last),
+                reader.sessions(parent="a", directory="/work"),
+                reader.sessions(parent="a", search="LATER", directory="/work"),
+                reader.sessions(parent="a", search="zzz"),
+                reader.sessions(parent="gone"),
+                reader.sessions(parent="nobody"),
+                reader.sessions(parent=""),
+                reader.sessions(parent="a", roots=True),
+                reader.sessions(parent="a", roots=True, directory="/work"),
+            ]
+            return [[row.id for row in page] for page in found]
+
+        async with self.open_store() as store:
+            await store.transact(work)
+            assert await store.read(look) == [
+                ["f", "e", "d", "c", "b", "a"],
+                ["c", "a"],
+                ["c"],
+                ["c"],
+                ["c"],
+                ["d", "b"],
+                ["b"],
+                ["b"],
+                ["b"],
+                [],
+                ["f"],
+                [],
+                [],
+                [],
+                [],
             ]
 
     async def test_titles_are_searched_as_plain_text_without_regard_to_case(

@@ -22,7 +22,11 @@ class SessionCreated(Event):
     model: str | None = None
     """Its own model, as ``provider/model``; None for the configured one."""
     parent: str | None = None
-    """The session this one was forked from."""
+    """Whose child it is: the session that it works for."""
+    forked_from: str | None = None
+    """Whose past it shares; not the same as being its child."""
+    forked_seq: int | None = None
+    """The last event of that past; there is one where ``forked_from`` is."""
     budget: Budget | None = None
     """For all the work of the session."""
 

@@ -80,6 +80,8 @@ STATEMENTS = (
         "agent" TEXT,
         "model" TEXT,
         "parent" TEXT,
+        "forked_from" TEXT,
+        "forked_seq" INTEGER,
         "created" INTEGER NOT NULL,
         "updated" INTEGER NOT NULL,
         "status" TEXT NOT NULL,
@@ -99,6 +101,7 @@ STATEMENTS = (
     )
     """,
     'CREATE INDEX "session_directory" ON "session" ("directory")',
+    'CREATE INDEX "session_parent" ON "session" ("parent")',
     """
     CREATE TABLE "work" (
         "aggregate" INTEGER NOT NULL,
