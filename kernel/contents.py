@@ -106,7 +106,37 @@ from .plugins.object import (
 from .plugins.set import (
     PluginSet as PluginSet,
 )
-from .ports import (
+from .ports.blobs import (
+    BlobReader as BlobReader,
+    BlobWriter as BlobWriter,
+)
+from .ports.log import (
+    LogReader as LogReader,
+    LogWriter as LogWriter,
+)
+from .ports.operational import (
+    OperationalReader as OperationalReader,
+    OperationalWriter as OperationalWriter,
+)
+from .ports.projections import (
+    ProjectionReader as ProjectionReader,
+    ProjectionWriter as ProjectionWriter,
+)
+from .ports.rows import (
+    AdmissionRow as AdmissionRow,
+    ApprovalRow as ApprovalRow,
+    EpochRow as EpochRow,
+    EventRecord as EventRecord,
+    Head as Head,
+    InputRow as InputRow,
+    LeaseRow as LeaseRow,
+    MessageRow as MessageRow,
+    RequestRow as RequestRow,
+    RowCounts as RowCounts,
+    SessionRow as SessionRow,
+    StoredFact as StoredFact,
+)
+from .ports.store import (
     Reader as Reader,
     Store as Store,
     Transaction as Transaction,
@@ -220,6 +250,7 @@ from .values.errors import (
     problem_of as problem_of,
 )
 from .values.events import (
+    NO_HASH as NO_HASH,
     AgentSwitched as AgentSwitched,
     ContextUpdated as ContextUpdated,
     ContinuationAccepted as ContinuationAccepted,

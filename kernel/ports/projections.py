@@ -1,0 +1,128 @@
+"""The projections of a store: rows that follow from the log, and are disposable.
+
+Whatever is lost of them is made anew from the events (law events.4), so there is a way
+to clear those of one session, and no other deletion. Who writes which row for which
+event is decided in ``log.projectors``.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..values.prompt import Delivery
+from .rows import EpochRow, InputRow, MessageRow, RequestRow, SessionRow
+
+
+class ProjectionReader(Protocol):
+    """Reading projections."""
+
+    def session(self, session_id: str) -> SessionRow | None:
+        """Return a session's row, or None when there is none."""
+        ...
+
+    def sessions(
+        self,
+        *,
+        directory: str | None = None,
+        search: str | None = None,
+        parent: str | None = None,
+        roots: bool = False,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> Sequence[SessionRow]:
+        """Return sessions, newest first by position, older than ``before``.
+
+        ``search`` is plain text looked for in titles without regard to case.
+        ``parent`` leaves only its children, ``roots`` only those that are nobody's.
+        A page of them is found at once, however many others there are.
+        """
+        ...
+
+    def sessions_with_work(self) -> Sequence[str]:
+        """Return ids of sessions with pending input or an unended execution."""
+        ...
+
+    def input(self, session_id: str, input_id: str) -> InputRow | None:
+        """Return an admitted input, pending or not, or None when there is none."""
+        ...
+
+    def pending_inputs(
+        self,
+        session_id: str,
+        delivery: Delivery | None = None,
+        limit: int | None = None,
+    ) -> Sequence[InputRow]:
+        """Return pending inputs in admission order, at most ``limit``.
+
+        The first queued ones are found at once, however many wait.
+        """
+        ...
+
+    def has_pending_input(self, session_id: str, after: int = -1) -> bool:
+        """Whether an input waits that was admitted after an event. At once, for -1."""
+        ...
+
+    def message(self, session_id: str, message_id: str) -> MessageRow | None:
+        """Return where a message is, or None when there is none of this id."""
+        ...
+
+    def messages(
+        self,
+        session_id: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        newest_first: bool = False,
+        limit: int = 50,
+    ) -> Sequence[MessageRow]:
+        """Return messages with ``after < seq < before``, ordered by seq."""
+        ...
+
+    def open_messages(self, session_id: str) -> Sequence[MessageRow]:
+        """Return messages whose Step is not settled, in order."""
+        ...
+
+    def request(self, session_id: str, request_id: str) -> RequestRow | None:
+        """Return a request, answered or not, or None when there is none."""
+        ...
+
+    def pending_requests(
+        self,
+        *,
+        directory: str | None = None,
+        session_id: str | None = None,
+        id: str | None = None,
+    ) -> Sequence[RequestRow]:
+        """Return unanswered requests, oldest first, narrowed by what is given."""
+        ...
+
+    def epoch(self, session_id: str) -> EpochRow | None:
+        """Return the current Context Epoch, or None before the first one."""
+        ...
+
+
+class ProjectionWriter(ProjectionReader, Protocol):
+    """Writing projections."""
+
+    def put_session(self, row: SessionRow) -> None:
+        """Insert or replace; the position that the store gave is kept."""
+        ...
+
+    def put_input(self, row: InputRow) -> None:
+        """Insert or replace."""
+        ...
+
+    def put_message(self, row: MessageRow) -> None:
+        """Insert or replace."""
+        ...
+
+    def put_request(self, row: RequestRow) -> None:
+        """Insert or replace."""
+        ...
+
+    def put_epoch(self, row: EpochRow) -> None:
+        """Insert or replace."""
+        ...
+
+    def clear_projections(self, session_id: str) -> None:
+        """Delete every projection row of the session, and nothing else."""
+        ...
