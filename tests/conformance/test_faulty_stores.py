@@ -64,7 +64,11 @@ def by_the_letter(reader: Reader, *, search: str | None = None, **more: Any) -> 
 
 def any_fence(transaction: Transaction, row: LeaseRow) -> None:
     made: Any = transaction
-    made._put(made._state.leases, row.session_id, row)
+    made.put(made.now().leases, row.session_id, row)
+
+
+def no_hold(transaction: Transaction, session_id: str, seq: int, digest: str) -> None:
+    """Keep every value for ever, as one that no event was said to need."""
 
 
 class HushingUp(MemoryStore):
@@ -207,6 +211,7 @@ FAULTS: list[tuple[str, str, type[StoreConformance]]] = [
         of(altering(sessions=by_the_letter)),
     ),
     ("it takes any fence", "store.rows", of(altering(put_lease=any_fence))),
+    ("it holds no values", "store.blobs", of(altering(hold_blob=no_hold))),
     ("its names are one", "store.opening", suite(OneForAllNames())),
     ("it keeps when it closes", "store.kill", suite(KeepingWhenClosed())),
     ("it gets stuck", "store.cancellation", of(GettingStuck)),

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 from ...plugins.loader import load_plugins
 from ...ports import Store, Transaction
 from ..contracts.store import (
+    BlobContract,
     LogContract,
     OpeningContract,
     ProjectionContract,
@@ -150,6 +151,7 @@ _part("transactions", TransactionContract)
 _part("reading", ReadingContract)
 _part("projections", ProjectionContract)
 _part("rows", RowContract)
+_part("blobs", BlobContract)
 _part("opening", OpeningContract)
 
 

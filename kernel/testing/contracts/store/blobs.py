@@ -1,0 +1,88 @@
+"""The contract of ``ports.blobs``, and of what retention lets go of."""
+
+from collections.abc import Callable
+
+import attrs
+
+from ....ports import Reader, Transaction
+from .cases import StoreCase, raises, record
+
+
+class BlobContract(StoreCase):
+    """Large values are kept once under their digest, for as long as an event needs
+    them."""
+
+    async def test_large_values_are_kept_once_under_their_digest(self) -> None:
+        value = bytes(range(256)) * 4096
+
+        def work(transaction: Transaction) -> list[str]:
+            return [transaction.put_blob(one) for one in (value, b"", value)]
+
+        async with self.open_store() as store:
+            first, empty, again = await store.transact(work)
+            assert first == again != empty
+            for digest, expected in (
+                (first, value),
+                (empty, b""),
+                (first.upper(), None),
+                ("no digest", None),
+                ("\ud800", None),
+            ):
+                assert await store.read(_blob(digest)) == expected
+
+    async def test_a_large_value_goes_with_the_last_event_that_held_it(self) -> None:
+        def work(transaction: Transaction) -> list[str]:
+            transaction.append([record("a", 0), record("a", 1)])
+            transaction.append([record("b", 0)])
+            names = [transaction.put_blob(one) for one in (b"both", b"mine", b"free")]
+            for _ in range(2):
+                transaction.hold_blob("a", 0, names[0])
+            transaction.hold_blob("b", 0, names[0])
+            transaction.hold_blob("a", 1, names[1])
+            transaction.hold_blob("a", 1, "00" * 32)
+            transaction.hold_blob("a", 1, "no digest")
+            return names
+
+        def removing(*places: tuple[str, int]) -> Callable[[Transaction], int]:
+            rests = [
+                attrs.evolve(record(one, seq, b""), digest=b"d" * 64)
+                for one, seq in places
+            ]
+            return lambda tx: tx.remove_data(rests)
+
+        size = len(record("a", 0).data)
+        async with self.open_store() as store:
+            names = await store.transact(work)
+
+            async def left() -> list[bytes | None]:
+                return [await store.read(_blob(name)) for name in names]
+
+            assert await store.transact(removing(("a", 0))) == size
+            assert await left() == [b"both", b"mine", b"free"]
+            assert await store.transact(removing(("a", 1))) == size + len(b"mine")
+            assert await left() == [b"both", None, b"free"]
+            assert await store.transact(removing(("b", 0))) == size + len(b"both")
+            assert await left() == [None, None, b"free"]
+            assert await store.transact(removing(("b", 0), ("b", 9), ("c", 0))) == 0
+
+    async def test_a_rolled_back_removal_lets_go_of_nothing(self) -> None:
+        def removing(transaction: Transaction) -> None:
+            rest = attrs.evolve(record("a", 0, b""), digest=b"d" * 64)
+            assert transaction.remove_data([rest]) > 0
+            raise LookupError("mine")
+
+        def hold(transaction: Transaction) -> str:
+            transaction.append([record("a", 0)])
+            name = transaction.put_blob(b"kept")
+            transaction.hold_blob("a", 0, name)
+            return name
+
+        async with self.open_store() as store:
+            name = await store.transact(hold)
+            with raises(LookupError):
+                await store.transact(removing)
+            assert await store.read(_blob(name)) == b"kept"
+
+
+def _blob(digest: str) -> Callable[[Reader], bytes | None]:
+    return lambda reader: reader.blob(digest)
