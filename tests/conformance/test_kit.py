@@ -130,6 +130,7 @@ def test_what_was_released_in_version_1_stays_as_it_was(kind: type[Suite]) -> No
             "reading",
             "projections",
             "rows",
+            "blobs",
             "opening",
             "kill",
             "cancellation",
