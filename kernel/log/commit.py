@@ -48,7 +48,7 @@ from .live import LiveFeed
 from .lookout import Lookout
 from .mending import mend
 from .patience import Patience
-from .projector import Projection
+from .projectors import Projection
 from .reading import damaged
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from ..values.codec import dumps, to_json
 from ..values.errors import EventLogError, RowDamagedError
 from ..values.events import PromptAdmitted
 from ..values.prompt import AdmittedPrompt, prompt_digest
-from .projector import Projection
+from .projectors import Projection
 from .reading import UnreadableEvent, events_between
 
 

@@ -5,7 +5,7 @@ see the old rows or the new ones. Operational rows (admissions, leases, approval
 not derived and not touched.
 """
 
-from ..log.projector import Projection
+from ..log.projectors import Projection
 from ..log.reading import UnreadableEvent, events_between
 from ..ports import Transaction
 from ..values.errors import (

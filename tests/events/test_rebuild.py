@@ -8,6 +8,7 @@ from dovetail.kernel import (
     SessionNotFoundError,
 )
 from dovetail.kernel.log.commit import EventLog, LogTransaction
+from dovetail.kernel.log.projectors import SUBJECTS
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.upkeep.rebuild import rebuild
 from hypothesis import given, settings, strategies as st
@@ -127,3 +128,8 @@ async def test_what_cannot_be_read_is_refused_and_what_is_not_ours_passed_over(
 async def test_nobody_is_not_rebuilt(log: EventLog) -> None:
     with pytest.raises(SessionNotFoundError):
         await log.commit(lambda tx: rebuild(tx.rows, "nobody"))
+
+
+def test_a_kind_of_event_is_projected_by_one_subject() -> None:
+    projected = [kind for subject in SUBJECTS for kind in subject.PROJECTORS]
+    assert len(projected) == len(set(projected)) > 15

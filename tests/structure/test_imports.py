@@ -237,6 +237,23 @@ def folder_crossings(tree: Tree, public: set[str]) -> list[str]:
     return found
 
 
+APART = {
+    "dovetail.kernel.log.projectors": {"target"},
+}
+"""Packages of subjects that know nothing of each other, and what they share."""
+
+
+def mixed_subjects(tree: Tree) -> list[str]:
+    """Return each import from one subject to another that lives apart from it."""
+    found = []
+    for module, one, target in tree.all():
+        package, _, here = module.rpartition(".")
+        above, _, there = target.rpartition(".")
+        if package == above in APART and there not in APART[package]:
+            found.append(f"{module}:{one.line}: {here} imports {there}")
+    return found
+
+
 ELSEWHERE = "dovetail.kernel.testing.pytest_plugin"
 """Installed as ``dovetail_pytest``, from where nothing here is relative."""
 
@@ -332,6 +349,10 @@ def test_folders_and_plugins_keep_apart(tree: Tree, public: set[str]) -> None:
     assert folder_crossings(tree, public) == []
 
 
+def test_a_subject_is_read_without_the_others(tree: Tree) -> None:
+    assert mixed_subjects(tree) == []
+
+
 def test_libraries_stay_where_they_belong(tree: Tree) -> None:
     assert foreign_libraries(tree) == []
 
@@ -386,6 +407,14 @@ WRONG = {
     "the testing kit from above": (
         wrong_directions,
         {f"{KERNEL}.runtime": "from .testing.a import b", f"{KERNEL}.testing.a": ""},
+    ),
+    "a subject imports another": (
+        mixed_subjects,
+        {
+            f"{KERNEL}.log.projectors.a": "from .target import T\nfrom .b import c",
+            f"{KERNEL}.log.projectors.b": "",
+            f"{KERNEL}.log.projectors.target": "",
+        },
     ),
     "a circle of two": (
         cycles,

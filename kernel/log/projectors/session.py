@@ -1,0 +1,43 @@
+"""The session's own row: what it is, and what it is called."""
+
+from ...ports import SessionRow
+from ...values import events as e
+from .target import Projectors, Target
+
+
+def _session_created(to: Target, event: e.SessionCreated) -> None:
+    to.put(
+        SessionRow(
+            id=event.session_id,
+            directory=event.directory,
+            workspace=event.workspace,
+            title=event.title,
+            agent=event.agent,
+            model=event.model,
+            parent=event.parent,
+            forked_from=event.forked_from,
+            forked_seq=event.forked_seq,
+            created=event.created,
+            updated=event.created,
+        )
+    )
+
+
+def _model_switched(to: Target, event: e.ModelSwitched) -> None:
+    to.change(event, model=event.model)
+
+
+def _agent_switched(to: Target, event: e.AgentSwitched) -> None:
+    to.change(event, agent=event.agent)
+
+
+def _titled(to: Target, event: e.SessionTitled) -> None:
+    to.change(event, title=event.title)
+
+
+PROJECTORS: Projectors = {
+    e.SessionCreated: _session_created,
+    e.ModelSwitched: _model_switched,
+    e.AgentSwitched: _agent_switched,
+    e.SessionTitled: _titled,
+}

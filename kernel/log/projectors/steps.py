@@ -1,0 +1,53 @@
+"""Steps: the assistant's messages, and the totals of a session."""
+
+from ...ports import MessageRow
+from ...values import events as e
+from ...values.errors import EventLogError
+from ...values.messages import Usage
+from ...values.shortcut import changed
+from .target import Projectors, Target
+
+
+def _step_started(to: Target, event: e.StepStarted) -> None:
+    to.rows.put_message(
+        MessageRow(
+            session_id=event.session_id,
+            seq=event.seq,
+            id=event.message_id,
+            type="assistant",
+            body_seq=event.seq,
+            end_seq=None,
+        )
+    )
+
+
+def _step_settled(to: Target, event: e.StepEnded | e.StepFailed) -> None:
+    row = to.rows.message(event.session_id, event.message_id)
+    if row is None or row.end_seq is not None:
+        raise EventLogError(
+            event.session_id,
+            event.seq,
+            f"message {event.message_id!r} has no running Step",
+        )
+    to.rows.put_message(changed(row, end_seq=event.seq))
+    total, used = to.session(event.session_id), event.usage
+    to.change(
+        event,
+        steps=total.steps + 1,
+        input_tokens=total.input_tokens + _count(used, "input"),
+        output_tokens=total.output_tokens + _count(used, "output"),
+        reasoning_tokens=total.reasoning_tokens + _count(used, "reasoning"),
+        cache_read_tokens=total.cache_read_tokens + _count(used, "cache_read"),
+        cache_write_tokens=total.cache_write_tokens + _count(used, "cache_write"),
+    )
+
+
+def _count(usage: Usage, name: str) -> int:
+    return getattr(usage, name) or 0
+
+
+PROJECTORS: Projectors = {
+    e.StepStarted: _step_started,
+    e.StepEnded: _step_settled,
+    e.StepFailed: _step_settled,
+}

@@ -1,0 +1,59 @@
+"""What projectors write to.
+
+Owns the session's row while a transaction changes it: every subject has a say in it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...ports import SessionRow, Transaction
+from ...values import events as e
+from ...values.shortcut import changed
+from ..reading import no_session
+
+
+class Target:
+    """The rows of one transaction, and how an event changes them.
+
+    The session's own row is kept here until ``flush``: several events of one
+    transaction change it, and it is written once.
+    """
+
+    def __init__(self, rows: Transaction) -> None:
+        self.rows = rows
+        self._sessions: dict[str, SessionRow] = {}
+        self._changed: set[str] = set()
+
+    def flush(self) -> None:
+        """Write the session rows that changed."""
+        for session_id in sorted(self._changed):
+            self.rows.put_session(self._sessions[session_id])
+        self._changed.clear()
+
+    def session(self, session_id: str) -> SessionRow:
+        """Return the session's row as this transaction has changed it so far.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+        """
+        found = self._sessions.get(session_id)
+        if found is None:
+            found = self.rows.session(session_id)
+            if found is None:
+                raise no_session(self.rows, session_id)
+            self._sessions[session_id] = found
+        return found
+
+    def change(self, event: e.Event, **changes: Any) -> None:
+        """Change the session's row; it counts as updated at the event's time."""
+        row = self.session(event.session_id)
+        self.put(changed(row, updated=event.created, **changes))
+
+    def put(self, row: SessionRow) -> None:
+        """Take this as the session's row."""
+        self._sessions[row.id] = row
+        self._changed.add(row.id)
+
+
+Projectors = Mapping[type[e.Event], Callable[[Target, Any], None]]
+"""What is done for each kind of event."""
