@@ -64,8 +64,7 @@ class SqlitePlugin:
         parsed = SqliteUrl.parse(url)
         if parsed is None:
             return None
-        # Here, because peewee takes longer to import than the whole kernel, and a
-        # process that opens no SQLite store should not pay for it.
+        # Here, because a process that opens no SQLite store should not pay for it.
         from .sqlite.store import open_sqlite
 
         return open_sqlite(parsed.path, busy_timeout=parsed.busy_timeout)

@@ -3,23 +3,15 @@
 from dovetail.kernel.ports import EpochRow
 
 from .checks import summed
-from .event_store import AGGREGATE_OF, EventReads, EventWrites
-from .tables import Epoch, render, upsert
-
-_EPOCH = render(
-    Epoch.select(Epoch.seq, Epoch.updated_seq, Epoch.checksum).where(
-        Epoch.aggregate == AGGREGATE_OF
-    ),
-    "session_id",
-)
-_PUT_EPOCH = upsert(Epoch, "aggregate")
+from .event_store import EventReads, EventWrites
+from .statements import EPOCH, PUT_EPOCH
 
 
 class EpochReads(EventReads):
     """Reading epochs."""
 
     def epoch(self, session_id: str) -> EpochRow | None:
-        found = self.checked("epoch", session_id, _EPOCH, (session_id,))
+        found = self.checked("epoch", session_id, EPOCH, (session_id,))
         return EpochRow(session_id, *found) if found else None
 
 
@@ -28,4 +20,4 @@ class EpochWrites(EventWrites, EpochReads):
 
     def put_epoch(self, row: EpochRow) -> None:
         values = summed(row.session_id, row.seq, row.updated_seq)
-        self.write(_PUT_EPOCH, (self.aggregate(row.session_id), *values))
+        self.write(PUT_EPOCH, (self.aggregate(row.session_id), *values))

@@ -18,193 +18,35 @@ from dovetail.kernel.values.errors import (
     RowDamagedError,
 )
 from dovetail.kernel.values.events import NO_HASH
-from peewee import SQL, fn
 
 from .blobs import hold, keep, kept, let_go
 from .checks import checksum, event_checksum, one_byte_off
 from .database import MAX_INTEGER, Medium, View, bounded
 from .large_values import is_shrunk, restore, shrink
-from .tables import Aggregate, Event, SetAside, insertion, render, slot, slots
+from .statements import (
+    ADD_AGGREGATE,
+    ADD_EVENT,
+    ALL_EVENTS,
+    EVENTS,
+    FACTS,
+    KEEP_ASIDE,
+    LAST_AGGREGATE,
+    LAST_BEFORE,
+    LAST_POSITIONS,
+    LOGS,
+    NUMBER_PLACE,
+    OCCUPANT,
+    ONE_ASIDE,
+    ORPHANS,
+    PLACE,
+    PUT_PLACE,
+    REMOVE_DATA,
+    SET_ASIDE,
+    TAKE_ONE_OUT,
+    TAKE_OUT,
+)
 
 CHANGED = "what is stored of it is not what was written"
-
-AGGREGATE_OF = Aggregate.select(Aggregate.id).where(
-    Aggregate.session_id == slot("session_id")
-)
-"""For other modules: the key of a session, as a part of a larger query."""
-
-_FACT = (Event.seq, Event.kind, Event.version, Event.created, Event.data)
-_CONTENT = (*_FACT, Event.hash, Event.digest, Event.position)
-_HEAD_OF = Aggregate.select(Aggregate.seq).where(
-    Aggregate.session_id == slot("session_id")
-)
-
-_PLACE = render(
-    Aggregate.select(*slots(Aggregate, "session_id")).where(
-        Aggregate.session_id == slot("session_id")
-    ),
-    "session_id",
-)
-_EVENTS = render(
-    Event.select(*_CONTENT, Event.checksum)
-    .where(
-        Event.aggregate == AGGREGATE_OF,
-        Event.seq > slot("after"),
-        Event.seq <= slot("upto"),
-    )
-    .order_by(Event.seq)
-    .limit(slot("limit")),
-    "session_id",
-    "after",
-    "upto",
-    "limit",
-)
-# What stands past the end of a log is not of it: it came there from elsewhere.
-_FACTS = render(
-    Event.select(*_FACT, Event.checksum)
-    .where(
-        Event.aggregate == AGGREGATE_OF,
-        Event.seq > slot("after"),
-        Event.seq <= slot("upto"),
-        Event.seq <= _HEAD_OF,
-    )
-    .order_by(Event.seq)
-    .limit(slot("limit")),
-    "session_id",
-    "after",
-    "upto",
-    "session_id",
-    "limit",
-)
-_ALL_EVENTS = render(
-    Event.select(Aggregate.session_id, *_CONTENT, Event.checksum)
-    .join(Aggregate, on=(Event.aggregate == Aggregate.id))
-    .where(Event.position > slot("after"))
-    .order_by(Event.position)
-    .limit(slot("limit")),
-    "after",
-    "limit",
-)
-_LOGS = render(
-    Aggregate.select(Aggregate.id, Aggregate.session_id)
-    .where(Aggregate.id > slot("after"))
-    .order_by(Aggregate.id)
-    .limit(slot("limit")),
-    "after",
-    "limit",
-)
-_SET_ASIDE = render(
-    SetAside.select(
-        SetAside.seq,
-        SetAside.kind,
-        SetAside.version,
-        SetAside.created,
-        SetAside.data,
-        SetAside.hash,
-        SetAside.digest,
-        SetAside.position,
-    )
-    .where(SetAside.aggregate == AGGREGATE_OF)
-    .order_by(SetAside.number),
-    "session_id",
-)
-# A number below 0 is damage too: it is in nobody's way, and belongs to what is moved.
-_DAMAGED = (Event.aggregate == slot("aggregate")) & (
-    (Event.seq >= slot("first")) | (Event.seq < SQL("0"))
-)
-_ASIDE = (
-    SetAside.aggregate,
-    SetAside.seq,
-    SetAside.kind,
-    SetAside.version,
-    SetAside.created,
-    SetAside.data,
-    SetAside.hash,
-    SetAside.digest,
-    SetAside.position,
-)
-_KEEP_ASIDE = render(
-    SetAside.insert_from(
-        Event.select(Event.aggregate, *_CONTENT).where(_DAMAGED).order_by(Event.seq),
-        _ASIDE,
-    ),
-    "aggregate",
-    "first",
-)
-_TAKE_OUT = render(Event.delete().where(_DAMAGED), "aggregate", "first")
-_LAST_BEFORE = render(
-    Event.select(fn.MAX(Event.seq)).where(
-        Event.aggregate == slot("aggregate"),
-        Event.seq >= SQL("0"),
-        Event.seq < slot("first"),
-    ),
-    "aggregate",
-    "first",
-)
-_REMOVE_DATA = render(
-    Event.update(
-        {
-            Event.data: slot("data"),
-            Event.digest: slot("digest"),
-            Event.checksum: slot("checksum"),
-        }
-    ).where(Event.aggregate == slot("aggregate"), Event.seq == slot("seq")),
-    "data",
-    "digest",
-    "checksum",
-    "aggregate",
-    "seq",
-)
-_LAST_AGGREGATE = render(Aggregate.select(fn.MAX(Aggregate.id)))
-_ADD_AGGREGATE = insertion(Aggregate)
-_ADD_EVENT = insertion(Event)
-_LAST_POSITIONS = render(
-    Event.select(fn.MAX(Event.position)).union_all(
-        SetAside.select(fn.MAX(SetAside.position))
-    )
-)
-_PLACED = slots(Aggregate, "id", "session_id")
-_PUT_PLACE = render(
-    Aggregate.update(_PLACED).where(Aggregate.id == slot("id")),
-    *[one.name for one in _PLACED],
-    "id",
-)
-_NUMBER_PLACE = render(
-    Aggregate.update({Aggregate.id: slot("new")}).where(Aggregate.id == slot("id")),
-    "new",
-    "id",
-)
-# Numbers that events have and no session.
-_ORPHANS = render(
-    Event.select(Event.aggregate)
-    .distinct()
-    .where(Event.aggregate.not_in(Aggregate.select(Aggregate.id)))
-)
-# Who stands where the next event goes came from elsewhere, if it is not sound.
-_OCCUPANT = render(
-    Event.select(*_FACT, Event.checksum).where(
-        Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
-    ),
-    "aggregate",
-    "seq",
-)
-_ONE_ASIDE = render(
-    SetAside.insert_from(
-        Event.select(Event.aggregate, *_CONTENT).where(
-            Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
-        ),
-        _ASIDE,
-    ),
-    "aggregate",
-    "seq",
-)
-_TAKE_ONE_OUT = render(
-    Event.delete().where(
-        Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
-    ),
-    "aggregate",
-    "seq",
-)
 
 
 class AggregateRow(NamedTuple):
@@ -237,7 +79,7 @@ class EventReads(View):
         Raises:
             RowDamagedError: what is stored of it is not what was written.
         """
-        found = self.checked("aggregate", session_id, _PLACE, (session_id,))
+        found = self.checked("aggregate", session_id, PLACE, (session_id,))
         return None if found is None else AggregateRow._make(found)
 
     def has_sound_place(self, session_id: str) -> bool:
@@ -267,7 +109,7 @@ class EventReads(View):
     ) -> Sequence[EventRecord]:
         last = MAX_INTEGER if upto is None else bounded(upto)
         values = (session_id, bounded(after), last, max(0, bounded(limit)))
-        rows = self.all(_EVENTS, values)
+        rows = self.all(EVENTS, values)
         return [self._record(session_id, row) for row in rows]
 
     def facts(
@@ -279,13 +121,13 @@ class EventReads(View):
     ) -> Sequence[StoredFact]:
         last = MAX_INTEGER if upto is None else bounded(upto)
         values = (session_id, bounded(after), last, session_id, max(0, bounded(limit)))
-        return [self._fact(session_id, row) for row in self.all(_FACTS, values)]
+        return [self._fact(session_id, row) for row in self.all(FACTS, values)]
 
     def all_events(self, after: int = -1, limit: int = 512) -> Sequence[EventRecord]:
         values = (bounded(after), max(0, bounded(limit)))
         return [
             self._record(session_id, row)
-            for session_id, *row in self.all(_ALL_EVENTS, values)
+            for session_id, *row in self.all(ALL_EVENTS, values)
         ]
 
     def _fact(self, session_id: str, row: Sequence[Any]) -> StoredFact:
@@ -325,7 +167,7 @@ class EventReads(View):
         )
 
     def events_set_aside(self, session_id: str) -> Sequence[EventRecord]:
-        found = self.all(_SET_ASIDE, (session_id,))
+        found = self.all(SET_ASIDE, (session_id,))
         return [
             EventRecord(
                 session_id,
@@ -345,7 +187,7 @@ class EventReads(View):
         return restore(data, partial(kept, self)) if is_shrunk(data) else data
 
     def logs(self, after: int = -1, limit: int = 512) -> Sequence[tuple[int, str]]:
-        found = self.all(_LOGS, (bounded(after), max(0, bounded(limit))))
+        found = self.all(LOGS, (bounded(after), max(0, bounded(limit))))
         return [(place, session_id) for place, session_id in found]
 
 
@@ -408,7 +250,7 @@ class EventWrites(EventReads):
         freed = 0
         for record in records:
             aggregate = self.known(record.session_id)
-            before = self.one(_OCCUPANT, (aggregate, record.seq))
+            before = self.one(OCCUPANT, (aggregate, record.seq))
             if before is None:
                 continue
             seq, kind, version, created, data, _ = before
@@ -416,7 +258,7 @@ class EventWrites(EventReads):
                 record.session_id, seq, kind, version, created, record.data
             )
             values = (record.data, record.digest, sum, aggregate, record.seq)
-            self.write(_REMOVE_DATA, values)
+            self.write(REMOVE_DATA, values)
             freed += len(data) - len(record.data)
             freed += let_go(self, aggregate, record.seq)
         return freed
@@ -431,7 +273,7 @@ class EventWrites(EventReads):
 
     def mend_head(self, session_id: str, seq: int, hash: bytes) -> None:
         """See ``Transaction.mend_head``."""
-        found = self.one(_PLACE, (session_id,))
+        found = self.one(PLACE, (session_id,))
         if found is None:
             self._add_place(session_id, seq, hash)
             return
@@ -444,7 +286,7 @@ class EventWrites(EventReads):
             everything = dumps([[0, max(seq, 0)]]).decode()
             fits = raw._replace(owner=owner, imported=everything)
         if fits.id != raw.id:
-            self.write(_NUMBER_PLACE, (fits.id, raw.id))
+            self.write(NUMBER_PLACE, (fits.id, raw.id))
         fence = raw.fence
         fence = fence + 1 if isinstance(fence, int) and 0 <= fence < 2**62 else 1
         self._put_place(
@@ -474,7 +316,7 @@ class EventWrites(EventReads):
 
         Or where nothing that counts was damaged: the sum itself, or the lease.
         """
-        orphans = [row[0] for row in self.all(_ORPHANS, ())]
+        orphans = [row[0] for row in self.all(ORPHANS, ())]
         tried: list[dict[str, Any]] = [
             {"seq": seq, "hash": hash},
             *({"id": id} for id in orphans),
@@ -499,13 +341,13 @@ class EventWrites(EventReads):
         _check_numbers(records, session_id, first)
         found = self.place(session_id)
         aggregate = found.id if found else None
-        before = self.one(_LAST_BEFORE, (aggregate, first))
+        before = self.one(LAST_BEFORE, (aggregate, first))
         count = -1 if before is None or before[0] is None else before[0]
         if found is None or count + 1 != first:
             raise EventGapError(session_id, first, f"the log has {count + 1} events")
-        self.write(_KEEP_ASIDE, (aggregate, first))
-        self.write(_TAKE_OUT, (aggregate, first))
-        given = [position or 0 for (position,) in self.all(_LAST_POSITIONS, ())]
+        self.write(KEEP_ASIDE, (aggregate, first))
+        self.write(TAKE_OUT, (aggregate, first))
+        given = [position or 0 for (position,) in self.all(LAST_POSITIONS, ())]
         for position, record in enumerate(records, max(given) + 1):
             self._add(aggregate, record, position)
         self.change_place(session_id, seq=records[-1].seq, hash=records[-1].hash)
@@ -522,10 +364,10 @@ class EventWrites(EventReads):
 
     def _add_place(self, session_id: str, seq: int, hash: bytes) -> int:
         # As SQLite would number it; the number is part of what is summed.
-        last = self.one(_LAST_AGGREGATE, ())
+        last = self.one(LAST_AGGREGATE, ())
         place = AggregateRow(((last and last[0]) or 0) + 1, seq, hash)
         values = (place.id, session_id, *place[1:], _place_sum(session_id, place))
-        self.write(_ADD_AGGREGATE, values)
+        self.write(ADD_AGGREGATE, values)
         self._places[session_id] = place
         return place.id
 
@@ -536,7 +378,7 @@ class EventWrites(EventReads):
         self._put_place(session_id, found._replace(**columns))
 
     def _put_place(self, session_id: str, place: AggregateRow) -> None:
-        self.write(_PUT_PLACE, (*place[1:], _place_sum(session_id, place), place.id))
+        self.write(PUT_PLACE, (*place[1:], _place_sum(session_id, place), place.id))
         self._places[session_id] = place
 
     def _add(
@@ -557,7 +399,7 @@ class EventWrites(EventReads):
             _sum(record, data),
         )
         try:
-            self.write(_ADD_EVENT, values)
+            self.write(ADD_EVENT, values)
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
                 raise
@@ -570,18 +412,18 @@ class EventWrites(EventReads):
                         "it is stored already, past the head",
                     )
                 ) from error
-            self.write(_ADD_EVENT, values)
+            self.write(ADD_EVENT, values)
         for digest in parts:
             hold(self, record.session_id, aggregate, record.seq, digest)
 
     def _clear(self, aggregate: int | None, record: EventRecord) -> bool:
         """Set aside what is no event of this log from where one goes; say if it was."""
         place = (aggregate, record.seq)
-        found = self.one(_OCCUPANT, place)
+        found = self.one(OCCUPANT, place)
         if found is None or self._data(record.session_id, found, found[5])[1] is None:
             return False
-        self.write(_ONE_ASIDE, place)
-        self.write(_TAKE_ONE_OUT, place)
+        self.write(ONE_ASIDE, place)
+        self.write(TAKE_ONE_OUT, place)
         return True
 
     def _keep(self, parts: list[str], data: bytes) -> str:

@@ -12,27 +12,14 @@ from dovetail.kernel.ports import ApprovalRow
 
 from .checks import is_sound, summed
 from .database import View
-from .tables import Approval, ApprovalChanges, render, slot, slots, upsert
-
-_APPROVALS = render(
-    Approval.select(*slots(Approval, "number"))
-    .where(Approval.directory == slot("directory"))
-    .order_by(Approval.number),
-    "directory",
+from .statements import (
+    APPROVAL_CHANGES,
+    APPROVAL_DIRECTORY,
+    APPROVALS,
+    DELETE_APPROVAL,
+    PUT_APPROVAL,
+    PUT_APPROVAL_CHANGES,
 )
-_PUT_APPROVAL = upsert(Approval, "id", omit="number")
-_DELETE_APPROVAL = render(Approval.delete().where(Approval.id == slot("id")), "id")
-
-_DIRECTORY = render(
-    Approval.select(Approval.directory).where(Approval.id == slot("id")), "id"
-)
-_CHANGES = render(
-    ApprovalChanges.select(*slots(ApprovalChanges)).where(
-        ApprovalChanges.directory == slot("directory")
-    ),
-    "directory",
-)
-_PUT_CHANGES = upsert(ApprovalChanges, "directory")
 
 _log = logging.getLogger("dovetail.storage")
 
@@ -41,7 +28,7 @@ class GrantReads(View):
     """Reading saved approvals."""
 
     def approvals(self, directory: str) -> Sequence[ApprovalRow]:
-        found = self.all(_APPROVALS, (directory,))
+        found = self.all(APPROVALS, (directory,))
         sound = [row for row in found if is_sound("", row)]
         if len(sound) < len(found) and directory not in self._medium.warned:
             self._medium.warned.add(directory)
@@ -55,7 +42,7 @@ class GrantReads(View):
         return [ApprovalRow(*row[:-1]) for row in sound]
 
     def approval_changes(self, directory: str) -> int | None:
-        found = self.one(_CHANGES, (directory,))
+        found = self.one(APPROVAL_CHANGES, (directory,))
         if found is None:
             return 0
         return found[1] if is_sound("", found) else None
@@ -65,14 +52,14 @@ class GrantWrites(GrantReads):
     """Writing saved approvals."""
 
     def put_approval(self, row: ApprovalRow) -> None:
-        self.write(_PUT_APPROVAL, summed("", *attrs.astuple(row, recurse=False)))
+        self.write(PUT_APPROVAL, summed("", *attrs.astuple(row, recurse=False)))
         self._count_change(row.directory)
 
     def delete_approval(self, approval_id: str) -> bool:
-        found = self.one(_DIRECTORY, (approval_id,))
+        found = self.one(APPROVAL_DIRECTORY, (approval_id,))
         if found is None:
             return False
-        self.write(_DELETE_APPROVAL, (approval_id,))
+        self.write(DELETE_APPROVAL, (approval_id,))
         self._count_change(found[0])
         return True
 
@@ -80,4 +67,4 @@ class GrantWrites(GrantReads):
         changes = self.approval_changes(directory)
         # One that is not known stays so, and costs reads only.
         if changes is not None:
-            self.write(_PUT_CHANGES, summed("", directory, changes + 1))
+            self.write(PUT_APPROVAL_CHANGES, summed("", directory, changes + 1))

@@ -12,88 +12,25 @@ from collections.abc import Sequence
 from dovetail.kernel.ports import AdmissionRow, InputRow
 from dovetail.kernel.values.errors import ConflictError, RowDamagedError
 from dovetail.kernel.values.prompt import Delivery
-from peewee import SQL
 
 from .checks import Row, summed
 from .database import MAX_INTEGER, bounded
-from .event_store import AGGREGATE_OF, EventReads, EventWrites
-from .tables import (
-    Admission,
-    Input,
-    Work,
-    insertion,
-    render,
-    replacement,
-    slot,
-    slots,
-    upsert,
+from .event_store import EventReads, EventWrites
+from .statements import (
+    ADD_ADMISSION,
+    ADMISSION,
+    ANY_PENDING,
+    END_OTHERWISE,
+    END_WAITING,
+    HIDDEN_INPUT,
+    MEND_ADMISSION,
+    PENDING_INPUTS,
+    PUT_INPUT,
+    PUT_WAITING,
+    SETTLED_INPUT,
+    WAITING_INPUT,
 )
-
-INPUT = "input"
-"""What an input is in the table of work."""
-
-_WAITING = Work.select(*slots(Work, "aggregate")).where(
-    Work.aggregate == AGGREGATE_OF, Work.what == SQL(f"'{INPUT}'")
-)
-# By both, so that the key leads there: each is one look.
-_DELIVERED = Work.delivery.in_([SQL("'steer'"), SQL("'queue'")])
-_WAITING_INPUT = render(
-    _WAITING.where(_DELIVERED, Work.id == slot("id")), "session_id", "id"
-)
-# Of one whose delivery is damaged, which is nowhere else either.
-_HIDDEN_INPUT = render(_WAITING.where(Work.id == slot("id")), "session_id", "id")
-_SETTLED_INPUT = render(
-    Input.select(*slots(Input, "aggregate")).where(
-        Input.aggregate == AGGREGATE_OF, Input.id == slot("id")
-    ),
-    "session_id",
-    "id",
-)
-_IN_ORDER = _WAITING.order_by(Work.seq, Work.id).limit(slot("limit"))
-_PENDING = render(_IN_ORDER, "session_id", "limit")
-_PENDING_STEERS = render(
-    _IN_ORDER.where(Work.delivery == SQL("'steer'")), "session_id", "limit"
-)
-_QUEUED = render(
-    _IN_ORDER.where(Work.delivery == SQL("'queue'")), "session_id", "limit"
-)
-_ANY_PENDING = render(
-    _WAITING.where(Work.seq > slot("after")).limit(SQL("1")), "session_id", "after"
-)
-_PUT_WAITING = upsert(Work, "aggregate", "what", "delivery", "id")
-_END_WAITING = render(
-    Work.delete().where(
-        Work.aggregate == slot("aggregate"),
-        Work.what == SQL(f"'{INPUT}'"),
-        _DELIVERED,
-        Work.id == slot("id"),
-    ),
-    "aggregate",
-    "id",
-)
-_END_OTHERWISE = render(
-    Work.delete().where(
-        Work.aggregate == slot("aggregate"),
-        Work.what == SQL(f"'{INPUT}'"),
-        Work.delivery == slot("delivery"),
-        Work.id == slot("id"),
-    ),
-    "aggregate",
-    "delivery",
-    "id",
-)
-_PENDINGS = {None: _PENDING, "steer": _PENDING_STEERS, "queue": _QUEUED}
-_PUT_INPUT = upsert(Input, "aggregate", "id")
-
-_ADMISSION = render(
-    Admission.select(*slots(Admission, "aggregate")).where(
-        Admission.aggregate == AGGREGATE_OF, Admission.key == slot("key")
-    ),
-    "session_id",
-    "key",
-)
-_ADD_ADMISSION = insertion(Admission)
-_MEND_ADMISSION = replacement(Admission)
+from .work import INPUT
 
 
 def _waiting(session_id: str, row: Row) -> InputRow:
@@ -106,13 +43,13 @@ class InboxReads(EventReads):
 
     def input(self, session_id: str, input_id: str) -> InputRow | None:
         key = (session_id, input_id)
-        found = self.checked("work", session_id, _WAITING_INPUT, key)
+        found = self.checked("work", session_id, WAITING_INPUT, key)
         if found is not None:
             return _waiting(session_id, found)
-        found = self.checked("input", session_id, _SETTLED_INPUT, key)
+        found = self.checked("input", session_id, SETTLED_INPUT, key)
         if found is not None:
             return InputRow(session_id, *found)
-        found = self.checked("work", session_id, _HIDDEN_INPUT, key)
+        found = self.checked("work", session_id, HIDDEN_INPUT, key)
         return None if found is None else _waiting(session_id, found)
 
     def pending_inputs(
@@ -123,17 +60,17 @@ class InboxReads(EventReads):
     ) -> Sequence[InputRow]:
         most = MAX_INTEGER if limit is None else bounded(limit)
         found = self.all_checked(
-            "work", session_id, _PENDINGS[delivery], (session_id, max(0, most))
+            "work", session_id, PENDING_INPUTS[delivery], (session_id, max(0, most))
         )
         return [_waiting(session_id, row) for row in found]
 
     def has_pending_input(self, session_id: str, after: int = -1) -> bool:
         values = (session_id, bounded(after))
         # A row that is damaged, and so is never due, must not wait for ever.
-        return self.checked("work", session_id, _ANY_PENDING, values) is not None
+        return self.checked("work", session_id, ANY_PENDING, values) is not None
 
     def admission(self, session_id: str, key: str) -> AdmissionRow | None:
-        found = self.checked("admission", session_id, _ADMISSION, (session_id, key))
+        found = self.checked("admission", session_id, ADMISSION, (session_id, key))
         return AdmissionRow(session_id, *found) if found else None
 
 
@@ -145,11 +82,11 @@ class InboxWrites(EventWrites, InboxReads):
         if row.state == "pending":
             waiting = (INPUT, row.delivery, row.id, row.seq, row.created, row.key)
             before = "queue" if row.delivery == "steer" else "steer"
-            self.write(_END_OTHERWISE, (aggregate, before, row.id))
+            self.write(END_OTHERWISE, (aggregate, before, row.id))
             values = summed(row.session_id, *waiting)
-            self.write(_PUT_WAITING, (aggregate, *values))
+            self.write(PUT_WAITING, (aggregate, *values))
             return
-        self.write(_END_WAITING, (aggregate, row.id))
+        self.write(END_WAITING, (aggregate, row.id))
         values = summed(
             row.session_id,
             row.id,
@@ -160,7 +97,7 @@ class InboxWrites(EventWrites, InboxReads):
             row.created,
             row.key,
         )
-        self.write(_PUT_INPUT, (aggregate, *values))
+        self.write(PUT_INPUT, (aggregate, *values))
 
     def put_admission(self, row: AdmissionRow) -> None:
         """See ``Transaction.put_admission``.
@@ -172,7 +109,7 @@ class InboxWrites(EventWrites, InboxReads):
         sums = summed(row.session_id, row.key, row.digest, row.delivery, row.receipt)
         values = (aggregate, *sums)
         try:
-            self.write(_ADD_ADMISSION, values)
+            self.write(ADD_ADMISSION, values)
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
                 raise
@@ -180,7 +117,7 @@ class InboxWrites(EventWrites, InboxReads):
                 raise ConflictError(
                     f"key {row.key!r} of session {row.session_id!r} is already admitted"
                 ) from error
-            self.write(_MEND_ADMISSION, values)
+            self.write(MEND_ADMISSION, values)
 
     def _has_sound_admission(self, session_id: str, key: str) -> bool:
         try:

@@ -4,8 +4,8 @@ Owns columns, keys and indexes, and the rendering of statements from them. Knows
 nothing of connections or transactions. The frozen steps in ``migrations`` lead to this
 schema; a test compares the two.
 
-Statements are rendered once, when their module is imported, and run on the driver's
-connection: building a query costs about 110 us, running it 5 to 20.
+Statements are rendered once, before anybody runs them: see ``queries``. Building one
+costs about 110 us, running it 5 to 20.
 
 A session is one row of ``aggregate``, whose small integer id is its key in every other
 table and, because rows are never deleted, also its place in the creation order.

@@ -1,46 +1,20 @@
 """No statement that runs while a session works reads a whole table."""
 
-import inspect
-import re
 import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from dovetail.storage.sqlite import (
-    blobs,
-    epochs,
-    event_store,
-    grants,
-    inbox,
-    leases,
-    projections,
-    tables,
-)
-
-MODULES = (blobs, epochs, event_store, grants, inbox, leases, projections)
+from dovetail.storage.sqlite import statements, tables
+from support.statements import rendered, texts
 
 PARTIAL = ("request_pending_",)
 """Indexes of only what waits: going through all of one is the purpose."""
 
-WHOLE = "projections_WITH_WORK[0]"
+WHOLE = "WITH_WORK[0]"
 """Reads all of the table of work, which holds only what is left to do."""
 
-REPAIR = "event_store_ORPHANS[0]"
+REPAIR = "ORPHANS[0]"
 """Looks for events without a session, to mend one that cannot be found."""
-
-
-def statements() -> Iterator[tuple[str, str]]:
-    """Yield every statement of the store, by where it is written."""
-    for module in MODULES:
-        for name, value in inspect.getmembers(module):
-            if not re.fullmatch(r"_[A-Z_]+", name):
-                continue
-            many = value if isinstance(value, (tuple, dict)) else (value,)
-            texts = many.values() if isinstance(many, dict) else many
-            for number, text in enumerate(texts):
-                if isinstance(text, str):
-                    label = f"{module.__name__.rpartition('.')[2]}{name}[{number}]"
-                    yield label, text
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +32,12 @@ def plan(connection: sqlite3.Connection, sql: str) -> list[str]:
     return [row[3] for row in rows]
 
 
-ALL = dict(statements())
+ALL = {
+    f"{name}[{number}]": str(text)
+    for part in rendered().values()
+    for name in part
+    for number, text in enumerate(texts(getattr(statements, name)))
+}
 
 
 def test_every_statement_is_looked_at() -> None:
@@ -102,7 +81,7 @@ def test_a_listing_is_led_by_the_index_that_leaves_fewest(
     asked: tuple[bool, bool, bool, bool], database: sqlite3.Connection
 ) -> None:
     """Children are few, in whatever directory; roots are many, but not in one."""
-    first = plan(database, projections._LISTINGS[asked])[0]
+    first = plan(database, statements.LISTINGS[asked])[0]
     assert f"USING INDEX {LISTINGS[asked]} " in first or (
         f"USING {LISTINGS[asked]} " in first
     )
@@ -110,7 +89,7 @@ def test_a_listing_is_led_by_the_index_that_leaves_fewest(
 
 # Few rows: what waits for an answer, by the place of its event; what has work, and the
 # inputs of a session that wait, of which all are read.
-SORTED = ("PENDINGS", "PERMISSION", "WITH_WORK", "inbox_PENDING")
+SORTED = ("PENDING_REQUESTS", "PENDING_INPUTS[0]", "PENDING_INPUTS[1]", "WITH_WORK")
 
 
 @pytest.mark.parametrize(

@@ -59,12 +59,12 @@ def test_a_url_of_another_kind_is_left_to_others() -> None:
     assert plugin.dovetail_open_store("redis://x") is None
 
 
-def test_peewee_is_loaded_only_when_a_store_is_opened() -> None:
+def test_the_store_is_loaded_when_one_is_opened_and_peewee_is_not() -> None:
     code = (
         "import sys; from dovetail.storage.plugin import plugin;"
         "plugin.dovetail_open_store('redis://x');"
-        "assert 'peewee' not in sys.modules;"
+        "assert 'sqlite3' not in sys.modules;"
         "plugin.dovetail_open_store('sqlite://');"
-        "assert 'peewee' in sys.modules"
+        "assert 'sqlite3' in sys.modules and 'peewee' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

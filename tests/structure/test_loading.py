@@ -55,6 +55,7 @@ def test_importing_everything_loads_no_folder_under_its_bare_name() -> None:
         ),
         ("from dovetail.kernel import Tool, hookimpl", "click httpx peewee"),
         ("from dovetail.kernel import open_runtime", "click httpx peewee trio"),
+        ("from dovetail.storage.sqlite.store import open_sqlite", "peewee playhouse"),
     ],
 )
 def test_importing_the_kernel_stays_light(

@@ -1,0 +1,183 @@
+"""Statements of the log and its heads: ``aggregate``, ``event``, ``set_aside``."""
+
+from peewee import SQL, fn
+
+from ..tables import Aggregate, Event, SetAside, insertion, render, slot, slots
+
+AGGREGATE_OF = Aggregate.select(Aggregate.id).where(
+    Aggregate.session_id == slot("session_id")
+)
+"""For other modules: the key of a session, as a part of a larger query."""
+
+_FACT = (Event.seq, Event.kind, Event.version, Event.created, Event.data)
+_CONTENT = (*_FACT, Event.hash, Event.digest, Event.position)
+_HEAD_OF = Aggregate.select(Aggregate.seq).where(
+    Aggregate.session_id == slot("session_id")
+)
+
+PLACE = render(
+    Aggregate.select(*slots(Aggregate, "session_id")).where(
+        Aggregate.session_id == slot("session_id")
+    ),
+    "session_id",
+)
+EVENTS = render(
+    Event.select(*_CONTENT, Event.checksum)
+    .where(
+        Event.aggregate == AGGREGATE_OF,
+        Event.seq > slot("after"),
+        Event.seq <= slot("upto"),
+    )
+    .order_by(Event.seq)
+    .limit(slot("limit")),
+    "session_id",
+    "after",
+    "upto",
+    "limit",
+)
+# What stands past the end of a log is not of it: it came there from elsewhere.
+FACTS = render(
+    Event.select(*_FACT, Event.checksum)
+    .where(
+        Event.aggregate == AGGREGATE_OF,
+        Event.seq > slot("after"),
+        Event.seq <= slot("upto"),
+        Event.seq <= _HEAD_OF,
+    )
+    .order_by(Event.seq)
+    .limit(slot("limit")),
+    "session_id",
+    "after",
+    "upto",
+    "session_id",
+    "limit",
+)
+ALL_EVENTS = render(
+    Event.select(Aggregate.session_id, *_CONTENT, Event.checksum)
+    .join(Aggregate, on=(Event.aggregate == Aggregate.id))
+    .where(Event.position > slot("after"))
+    .order_by(Event.position)
+    .limit(slot("limit")),
+    "after",
+    "limit",
+)
+LOGS = render(
+    Aggregate.select(Aggregate.id, Aggregate.session_id)
+    .where(Aggregate.id > slot("after"))
+    .order_by(Aggregate.id)
+    .limit(slot("limit")),
+    "after",
+    "limit",
+)
+SET_ASIDE = render(
+    SetAside.select(
+        SetAside.seq,
+        SetAside.kind,
+        SetAside.version,
+        SetAside.created,
+        SetAside.data,
+        SetAside.hash,
+        SetAside.digest,
+        SetAside.position,
+    )
+    .where(SetAside.aggregate == AGGREGATE_OF)
+    .order_by(SetAside.number),
+    "session_id",
+)
+# A number below 0 is damage too: it is in nobody's way, and belongs to what is moved.
+_DAMAGED = (Event.aggregate == slot("aggregate")) & (
+    (Event.seq >= slot("first")) | (Event.seq < SQL("0"))
+)
+_ASIDE = (
+    SetAside.aggregate,
+    SetAside.seq,
+    SetAside.kind,
+    SetAside.version,
+    SetAside.created,
+    SetAside.data,
+    SetAside.hash,
+    SetAside.digest,
+    SetAside.position,
+)
+KEEP_ASIDE = render(
+    SetAside.insert_from(
+        Event.select(Event.aggregate, *_CONTENT).where(_DAMAGED).order_by(Event.seq),
+        _ASIDE,
+    ),
+    "aggregate",
+    "first",
+)
+TAKE_OUT = render(Event.delete().where(_DAMAGED), "aggregate", "first")
+LAST_BEFORE = render(
+    Event.select(fn.MAX(Event.seq)).where(
+        Event.aggregate == slot("aggregate"),
+        Event.seq >= SQL("0"),
+        Event.seq < slot("first"),
+    ),
+    "aggregate",
+    "first",
+)
+REMOVE_DATA = render(
+    Event.update(
+        {
+            Event.data: slot("data"),
+            Event.digest: slot("digest"),
+            Event.checksum: slot("checksum"),
+        }
+    ).where(Event.aggregate == slot("aggregate"), Event.seq == slot("seq")),
+    "data",
+    "digest",
+    "checksum",
+    "aggregate",
+    "seq",
+)
+LAST_AGGREGATE = render(Aggregate.select(fn.MAX(Aggregate.id)))
+ADD_AGGREGATE = insertion(Aggregate)
+ADD_EVENT = insertion(Event)
+LAST_POSITIONS = render(
+    Event.select(fn.MAX(Event.position)).union_all(
+        SetAside.select(fn.MAX(SetAside.position))
+    )
+)
+_PLACED = slots(Aggregate, "id", "session_id")
+PUT_PLACE = render(
+    Aggregate.update(_PLACED).where(Aggregate.id == slot("id")),
+    *[one.name for one in _PLACED],
+    "id",
+)
+NUMBER_PLACE = render(
+    Aggregate.update({Aggregate.id: slot("new")}).where(Aggregate.id == slot("id")),
+    "new",
+    "id",
+)
+# Numbers that events have and no session.
+ORPHANS = render(
+    Event.select(Event.aggregate)
+    .distinct()
+    .where(Event.aggregate.not_in(Aggregate.select(Aggregate.id)))
+)
+# Who stands where the next event goes came from elsewhere, if it is not sound.
+OCCUPANT = render(
+    Event.select(*_FACT, Event.checksum).where(
+        Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
+    ),
+    "aggregate",
+    "seq",
+)
+ONE_ASIDE = render(
+    SetAside.insert_from(
+        Event.select(Event.aggregate, *_CONTENT).where(
+            Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
+        ),
+        _ASIDE,
+    ),
+    "aggregate",
+    "seq",
+)
+TAKE_ONE_OUT = render(
+    Event.delete().where(
+        Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
+    ),
+    "aggregate",
+    "seq",
+)

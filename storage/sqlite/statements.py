@@ -1,0 +1,893 @@
+"""The statements that the store runs: what ``queries`` renders, written down.
+
+Written by ``tests/support/statements.py``, never by hand; a test compares the two.
+So no process renders statements when it starts, or imports what renders them.
+"""
+
+# fmt: off
+
+# Statements of large values and who holds them: ``blob``, ``hold``.
+
+BLOB = (
+    'SELECT "t1"."data"'
+    ' FROM "blob" AS "t1"'
+    ' WHERE ("t1"."digest" = ?)'
+)
+
+PUT_BLOB = (
+    'INSERT OR REPLACE INTO "blob" ("digest", "data")'
+    ' VALUES (?, ?)'
+)
+
+PUT_HOLD = (
+    'INSERT OR IGNORE INTO "hold" ("aggregate", "seq", "digest", "checksum")'
+    ' VALUES (?, ?, ?, ?)'
+)
+
+HELD_BLOBS = (
+    'SELECT "t1"."digest"'
+    ' FROM "hold" AS "t1"'
+    ' WHERE (("t1"."aggregate" = ?) AND ("t1"."seq" = ?))'
+)
+
+END_HOLD = (
+    'DELETE'
+    ' FROM "hold"'
+    ' WHERE (("hold"."aggregate" = ?) AND ("hold"."seq" = ?))'
+)
+
+BLOB_HOLDER = (
+    'SELECT "t1"."aggregate"'
+    ' FROM "hold" AS "t1"'
+    ' WHERE ("t1"."digest" = ?)'
+)
+
+BLOB_SIZE = (
+    'SELECT LENGTH("t1"."data")'
+    ' FROM "blob" AS "t1"'
+    ' WHERE ("t1"."digest" = ?)'
+)
+
+DROP_BLOB = (
+    'DELETE'
+    ' FROM "blob"'
+    ' WHERE ("blob"."digest" = ?)'
+)
+
+# Statements of Context Epochs: ``epoch``.
+
+EPOCH = (
+    'SELECT "t1"."seq", "t1"."updated_seq", "t1"."checksum"'
+    ' FROM "epoch" AS "t1"'
+    ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?)))'
+)
+
+PUT_EPOCH = (
+    'INSERT INTO "epoch" ("aggregate", "seq", "updated_seq", "checksum")'
+    ' VALUES (?, ?, ?, ?)'
+    ' ON CONFLICT ("aggregate") DO UPDATE'
+    ' SET "seq" = EXCLUDED."seq", "updated_seq" = EXCLUDED."updated_seq", '
+    '"checksum" = EXCLUDED."checksum"'
+)
+
+# Statements of the log and its heads: ``aggregate``, ``event``, ``set_aside``.
+
+PLACE = (
+    'SELECT "t1"."id", "t1"."seq", "t1"."hash", "t1"."owner", "t1"."worker", '
+    '"t1"."fence", "t1"."renewals", "t1"."lasts", "t1"."renewed", '
+    '"t1"."process", "t1"."imported", "t1"."damaged", "t1"."checksum"'
+    ' FROM "aggregate" AS "t1"'
+    ' WHERE ("t1"."session_id" = ?)'
+)
+
+EVENTS = (
+    'SELECT "t1"."seq", "t1"."kind", "t1"."version", "t1"."created", '
+    '"t1"."data", "t1"."hash", "t1"."digest", "t1"."position", '
+    '"t1"."checksum"'
+    ' FROM "event" AS "t1"'
+    ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."seq" > ?)) AND ("t1"."seq" '
+    '<= ?))'
+    ' ORDER BY "t1"."seq" LIMIT ?'
+)
+
+FACTS = (
+    'SELECT "t1"."seq", "t1"."kind", "t1"."version", "t1"."created", '
+    '"t1"."data", "t1"."checksum"'
+    ' FROM "event" AS "t1"'
+    ' WHERE (((("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."seq" > ?)) AND ("t1"."seq" '
+    '<= ?)) AND ("t1"."seq" <= (SELECT "t2"."seq"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))))'
+    ' ORDER BY "t1"."seq" LIMIT ?'
+)
+
+ALL_EVENTS = (
+    'SELECT "t1"."session_id", "t2"."seq", "t2"."kind", "t2"."version", '
+    '"t2"."created", "t2"."data", "t2"."hash", "t2"."digest", '
+    '"t2"."position", "t2"."checksum"'
+    ' FROM "event" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+    '("t2"."aggregate" = "t1"."id")'
+    ' WHERE ("t2"."position" > ?)'
+    ' ORDER BY "t2"."position" LIMIT ?'
+)
+
+LOGS = (
+    'SELECT "t1"."id", "t1"."session_id"'
+    ' FROM "aggregate" AS "t1"'
+    ' WHERE ("t1"."id" > ?)'
+    ' ORDER BY "t1"."id" LIMIT ?'
+)
+
+SET_ASIDE = (
+    'SELECT "t1"."seq", "t1"."kind", "t1"."version", "t1"."created", '
+    '"t1"."data", "t1"."hash", "t1"."digest", "t1"."position"'
+    ' FROM "set_aside" AS "t1"'
+    ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?)))'
+    ' ORDER BY "t1"."number"'
+)
+
+KEEP_ASIDE = (
+    'INSERT INTO "set_aside" ("aggregate", "seq", "kind", "version", '
+    '"created", "data", "hash", "digest", "position") SELECT '
+    '"t1"."aggregate", "t1"."seq", "t1"."kind", "t1"."version", '
+    '"t1"."created", "t1"."data", "t1"."hash", "t1"."digest", "t1"."position"'
+    ' FROM "event" AS "t1"'
+    ' WHERE (("t1"."aggregate" = ?) AND (("t1"."seq" >= ?) OR ("t1"."seq" < '
+    '0)))'
+    ' ORDER BY "t1"."seq"'
+)
+
+TAKE_OUT = (
+    'DELETE'
+    ' FROM "event"'
+    ' WHERE (("event"."aggregate" = ?) AND (("event"."seq" >= ?) OR '
+    '("event"."seq" < 0)))'
+)
+
+LAST_BEFORE = (
+    'SELECT MAX("t1"."seq")'
+    ' FROM "event" AS "t1"'
+    ' WHERE ((("t1"."aggregate" = ?) AND ("t1"."seq" >= 0)) AND ("t1"."seq" <'
+    ' ?))'
+)
+
+REMOVE_DATA = (
+    'UPDATE "event"'
+    ' SET "data" = ?, "digest" = ?, "checksum" = ?'
+    ' WHERE (("event"."aggregate" = ?) AND ("event"."seq" = ?))'
+)
+
+LAST_AGGREGATE = (
+    'SELECT MAX("t1"."id")'
+    ' FROM "aggregate" AS "t1"'
+)
+
+ADD_AGGREGATE = (
+    'INSERT INTO "aggregate" ("id", "session_id", "seq", "hash", "owner", '
+    '"worker", "fence", "renewals", "lasts", "renewed", "process", '
+    '"imported", "damaged", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+)
+
+ADD_EVENT = (
+    'INSERT INTO "event" ("position", "aggregate", "seq", "kind", "version", '
+    '"created", "data", "hash", "digest", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+)
+
+LAST_POSITIONS = (
+    'SELECT MAX("t1"."position")'
+    ' FROM "event" AS "t1"'
+    ' UNION ALL SELECT MAX("t2"."position")'
+    ' FROM "set_aside" AS "t2"'
+)
+
+PUT_PLACE = (
+    'UPDATE "aggregate"'
+    ' SET "seq" = ?, "hash" = ?, "owner" = ?, "worker" = ?, "fence" = ?, '
+    '"renewals" = ?, "lasts" = ?, "renewed" = ?, "process" = ?, "imported" = '
+    '?, "damaged" = ?, "checksum" = ?'
+    ' WHERE ("aggregate"."id" = ?)'
+)
+
+NUMBER_PLACE = (
+    'UPDATE "aggregate"'
+    ' SET "id" = ?'
+    ' WHERE ("aggregate"."id" = ?)'
+)
+
+ORPHANS = (
+    'SELECT DISTINCT "t1"."aggregate"'
+    ' FROM "event" AS "t1"'
+    ' WHERE ("t1"."aggregate" NOT IN (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"))'
+)
+
+OCCUPANT = (
+    'SELECT "t1"."seq", "t1"."kind", "t1"."version", "t1"."created", '
+    '"t1"."data", "t1"."checksum"'
+    ' FROM "event" AS "t1"'
+    ' WHERE (("t1"."aggregate" = ?) AND ("t1"."seq" = ?))'
+)
+
+ONE_ASIDE = (
+    'INSERT INTO "set_aside" ("aggregate", "seq", "kind", "version", '
+    '"created", "data", "hash", "digest", "position") SELECT '
+    '"t1"."aggregate", "t1"."seq", "t1"."kind", "t1"."version", '
+    '"t1"."created", "t1"."data", "t1"."hash", "t1"."digest", "t1"."position"'
+    ' FROM "event" AS "t1"'
+    ' WHERE (("t1"."aggregate" = ?) AND ("t1"."seq" = ?))'
+)
+
+TAKE_ONE_OUT = (
+    'DELETE'
+    ' FROM "event"'
+    ' WHERE (("event"."aggregate" = ?) AND ("event"."seq" = ?))'
+)
+
+# Statements of saved approvals: ``approval``, ``approval_changes``.
+
+APPROVALS = (
+    'SELECT "t1"."id", "t1"."directory", "t1"."workspace", "t1"."agent", '
+    '"t1"."action", "t1"."kind", "t1"."pattern", "t1"."author", '
+    '"t1"."created", "t1"."expires", "t1"."folder", "t1"."checksum"'
+    ' FROM "approval" AS "t1"'
+    ' WHERE ("t1"."directory" = ?)'
+    ' ORDER BY "t1"."number"'
+)
+
+PUT_APPROVAL = (
+    'INSERT INTO "approval" ("id", "directory", "workspace", "agent", '
+    '"action", "kind", "pattern", "author", "created", "expires", "folder", '
+    '"checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+    ' ON CONFLICT ("id") DO UPDATE'
+    ' SET "directory" = EXCLUDED."directory", "workspace" = '
+    'EXCLUDED."workspace", "agent" = EXCLUDED."agent", "action" = '
+    'EXCLUDED."action", "kind" = EXCLUDED."kind", "pattern" = '
+    'EXCLUDED."pattern", "author" = EXCLUDED."author", "created" = '
+    'EXCLUDED."created", "expires" = EXCLUDED."expires", "folder" = '
+    'EXCLUDED."folder", "checksum" = EXCLUDED."checksum"'
+)
+
+DELETE_APPROVAL = (
+    'DELETE'
+    ' FROM "approval"'
+    ' WHERE ("approval"."id" = ?)'
+)
+
+APPROVAL_DIRECTORY = (
+    'SELECT "t1"."directory"'
+    ' FROM "approval" AS "t1"'
+    ' WHERE ("t1"."id" = ?)'
+)
+
+APPROVAL_CHANGES = (
+    'SELECT "t1"."directory", "t1"."changes", "t1"."checksum"'
+    ' FROM "approval_changes" AS "t1"'
+    ' WHERE ("t1"."directory" = ?)'
+)
+
+PUT_APPROVAL_CHANGES = (
+    'INSERT INTO "approval_changes" ("directory", "changes", "checksum")'
+    ' VALUES (?, ?, ?)'
+    ' ON CONFLICT ("directory") DO UPDATE'
+    ' SET "changes" = EXCLUDED."changes", "checksum" = EXCLUDED."checksum"'
+)
+
+# Statements of inputs and admissions: ``input``, ``admission``, and what waits.
+
+WAITING_INPUT = (
+    'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
+    '"t1"."created", "t1"."key", "t1"."checksum"'
+    ' FROM "work" AS "t1"'
+    ' WHERE (((("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
+    '("t1"."delivery" IN (\'steer\', \'queue\'))) AND ("t1"."id" = ?))'
+)
+
+HIDDEN_INPUT = (
+    'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
+    '"t1"."created", "t1"."key", "t1"."checksum"'
+    ' FROM "work" AS "t1"'
+    ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
+    '("t1"."id" = ?))'
+)
+
+SETTLED_INPUT = (
+    'SELECT "t1"."id", "t1"."seq", "t1"."delivery", "t1"."state", '
+    '"t1"."settled_seq", "t1"."created", "t1"."key", "t1"."checksum"'
+    ' FROM "input" AS "t1"'
+    ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."id" = ?))'
+)
+
+ANY_PENDING = (
+    'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
+    '"t1"."created", "t1"."key", "t1"."checksum"'
+    ' FROM "work" AS "t1"'
+    ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
+    '("t1"."seq" > ?)) LIMIT 1'
+)
+
+PUT_WAITING = (
+    'INSERT INTO "work" ("aggregate", "what", "delivery", "id", "seq", '
+    '"created", "key", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?)'
+    ' ON CONFLICT ("aggregate", "what", "delivery", "id") DO UPDATE'
+    ' SET "seq" = EXCLUDED."seq", "created" = EXCLUDED."created", "key" = '
+    'EXCLUDED."key", "checksum" = EXCLUDED."checksum"'
+)
+
+END_WAITING = (
+    'DELETE'
+    ' FROM "work"'
+    ' WHERE (((("work"."aggregate" = ?) AND ("work"."what" = \'input\')) AND '
+    '("work"."delivery" IN (\'steer\', \'queue\'))) AND ("work"."id" = ?))'
+)
+
+END_OTHERWISE = (
+    'DELETE'
+    ' FROM "work"'
+    ' WHERE (((("work"."aggregate" = ?) AND ("work"."what" = \'input\')) AND '
+    '("work"."delivery" = ?)) AND ("work"."id" = ?))'
+)
+
+PENDING_INPUTS = {
+    None: (
+        'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
+        '"t1"."created", "t1"."key", "t1"."checksum"'
+        ' FROM "work" AS "t1"'
+        ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
+        ' FROM "aggregate" AS "t2"'
+        ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\'))'
+        ' ORDER BY "t1"."seq", "t1"."id" LIMIT ?'
+    ),
+    'steer': (
+        'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
+        '"t1"."created", "t1"."key", "t1"."checksum"'
+        ' FROM "work" AS "t1"'
+        ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
+        ' FROM "aggregate" AS "t2"'
+        ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
+        '("t1"."delivery" = \'steer\'))'
+        ' ORDER BY "t1"."seq", "t1"."id" LIMIT ?'
+    ),
+    'queue': (
+        'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
+        '"t1"."created", "t1"."key", "t1"."checksum"'
+        ' FROM "work" AS "t1"'
+        ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
+        ' FROM "aggregate" AS "t2"'
+        ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
+        '("t1"."delivery" = \'queue\'))'
+        ' ORDER BY "t1"."seq", "t1"."id" LIMIT ?'
+    ),
+}
+
+PUT_INPUT = (
+    'INSERT INTO "input" ("aggregate", "id", "seq", "delivery", "state", '
+    '"settled_seq", "created", "key", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)'
+    ' ON CONFLICT ("aggregate", "id") DO UPDATE'
+    ' SET "seq" = EXCLUDED."seq", "delivery" = EXCLUDED."delivery", "state" ='
+    ' EXCLUDED."state", "settled_seq" = EXCLUDED."settled_seq", "created" = '
+    'EXCLUDED."created", "key" = EXCLUDED."key", "checksum" = '
+    'EXCLUDED."checksum"'
+)
+
+ADMISSION = (
+    'SELECT "t1"."key", "t1"."digest", "t1"."delivery", "t1"."receipt", '
+    '"t1"."checksum"'
+    ' FROM "admission" AS "t1"'
+    ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."key" = ?))'
+)
+
+ADD_ADMISSION = (
+    'INSERT INTO "admission" ("aggregate", "key", "digest", "delivery", '
+    '"receipt", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?)'
+)
+
+MEND_ADMISSION = (
+    'INSERT OR REPLACE INTO "admission" ("aggregate", "key", "digest", '
+    '"delivery", "receipt", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?)'
+)
+
+# Statements of sessions, messages and requests, and of all projections at once.
+
+SESSION = (
+    'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
+    '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
+    '"t2"."model", "t2"."parent", "t2"."forked_from", "t2"."forked_seq", '
+    '"t2"."created", "t2"."updated", "t2"."status", "t2"."outcome", '
+    '"t2"."reason_code", "t2"."reason_message", "t2"."ended_seq", '
+    '"t2"."steps", "t2"."input_tokens", "t2"."output_tokens", '
+    '"t2"."reasoning_tokens", "t2"."cache_read_tokens", '
+    '"t2"."cache_write_tokens", "t2"."folded", "t2"."checksum"'
+    ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+    '("t2"."aggregate" = "t1"."id")'
+    ' WHERE ("t1"."session_id" = ?)'
+)
+
+LISTINGS = {
+    (False, False, False, False): (
+        'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
+        '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
+        '"t2"."model", "t2"."parent", "t2"."forked_from", "t2"."forked_seq", '
+        '"t2"."created", "t2"."updated", "t2"."status", "t2"."outcome", '
+        '"t2"."reason_code", "t2"."reason_message", "t2"."ended_seq", '
+        '"t2"."steps", "t2"."input_tokens", "t2"."output_tokens", '
+        '"t2"."reasoning_tokens", "t2"."cache_read_tokens", '
+        '"t2"."cache_write_tokens", "t2"."folded", "t2"."checksum"'
+        ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id")'
+        ' WHERE ("t2"."aggregate" < ?)'
+        ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
+    ),
+    (False, False, False, True): (
+        'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
+        '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
+        '"t2"."model", "t2"."parent", "t2"."forked_from", "t2"."forked_seq", '
+        '"t2"."created", "t2"."updated", "t2"."status", "t2"."outcome", '
+        '"t2"."reason_code", "t2"."reason_message", "t2"."ended_seq", '
+        '"t2"."steps", "t2"."input_tokens", "t2"."output_tokens", '
+        '"t2"."reasoning_tokens", "t2"."cache_read_tokens", '
+        '"t2"."cache_write_tokens", "t2"."folded", "t2"."checksum"'
+        ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id")'
+        ' WHERE (("t2"."aggregate" < ?) AND ("t2"."parent" IS NULL))'
+        ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
+    ),
+    (False, False, True, False): (
+        'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
+        '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
+        '"t2"."model", "t2"."parent", "t2"."forked_from", "t2"."forked_seq", '
+        '"t2"."created", "t2"."updated", "t2"."status", "t2"."outcome", '
+        '"t2"."reason_code", "t2"."reason_message", "t2"."ended_seq", '
+        '"t2"."steps", "t2"."input_tokens", "t2"."output_tokens", '
+        '"t2"."reasoning_tokens", "t2"."cache_read_tokens", '
+        '"t2"."cache_write_tokens", "t2"."folded", "t2"."checksum"'
+        ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id")'
+        ' WHERE (("t2"."aggregate" < ?) AND ("t2"."parent" = ?))'
+        ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
+    ),
+    (False, True, False, False): (
+        'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
+        '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
+        '"t2"."model", "t2"."parent", "t2"."forked_from", "t2"."forked_seq", '
+        '"t2"."created", "t2"."updated", "t2"."status", "t2"."outcome", '
+        '"t2"."reason_code", "t2"."reason_message", "t2"."ended_seq", '
+        '"t2"."steps", "t2"."input_tokens", "t2"."output_tokens", '
+        '"t2"."reasoning_tokens", "t2"."cache_read_tokens", '
+        '"t2"."cache_write_tokens", "t2"."folded", "t2"."checksum"'
+        ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id")'
+        ' WHERE (("t2"."aggregate" < ?) AND (INSTR("t2"."folded", ?) > 0))'
+        ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
+    ),
+    (False, True, False, True): (
+        'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
+        '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
+        '"t2"."model", "t2"."parent", "t2"."forked_from", "t2"."forked_seq", '
+        '"t2"."created", "t2"."updated", "t2"."status", "t2"."outcome", '
+        '"t2"."reason_code", "t2"."reason_message", "t2"."ended_seq", '
+        '"t2"."steps", "t2"."input_tokens", "t2"."output_tokens", '
+        '"t2"."reasoning_tokens", "t2"."cache_read_tokens", '
+        '"t2"."cache_write_tokens", "t2"."folded", "t2"."checksum"'
+        ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id")'
+        ' WHERE ((("t2"."aggregate" < ?) AND (INSTR("t2"."folded", ?) > 0)) AND '
+        '("t2"."parent" IS NULL))'
+        ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
+    ),
+    (False, True, True, False): (
+        'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
+        '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
+        '"t2"."model", "t2"."parent", "t2"."forked_from", "t2"."forked_seq", '
+        '"t2"."created", "t2"."updated", "t2"."status", "t2"."outcome", '
+        '"t2"."reason_code", "t2"."reason_message", "t2"."ended_seq", '
+        '"t2"."steps", "t2"."input_tokens", "t2"."output_tokens", '
+        '"t2"."reasoning_tokens", "t2"."cache_read_tokens", '
+        '"t2"."cache_write_tokens", "t2"."folded", "t2"."checksum"'
+        ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id")'
+        ' WHERE ((("t2"."aggregate" < ?) AND (INSTR("t2"."folded", ?) > 0)) AND '
+        '("t2"."parent" = ?))'
+        ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
+    ),
+    (True, False, False, False): (
+        'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
+        '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
+        '"t2"."model", "t2"."parent", "t2"."forked_from", "t2"."forked_seq", '
+        '"t2"."created", "t2"."updated", "t2"."status", "t2"."outcome", '
+        '"t2"."reason_code", "t2"."reason_message", "t2"."ended_seq", '
+        '"t2"."steps", "t2"."input_tokens", "t2"."output_tokens", '
+        '"t2"."reasoning_tokens", "t2"."cache_read_tokens", '
+        '"t2"."cache_write_tokens", "t2"."folded", "t2"."checksum"'
+        ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id")'
+        ' WHERE (("t2"."aggregate" < ?) AND ("t2"."directory" = ?))'
+        ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
+    ),
+    (True, False, False, True): (
+        'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
+        '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
+        '"t2"."model", "t2"."parent", "t2"."forked_from", "t2"."forked_seq", '
+        '"t2"."created", "t2"."updated", "t2"."status", "t2"."outcome", '
+        '"t2"."reason_code", "t2"."reason_message", "t2"."ended_seq", '
+        '"t2"."steps", "t2"."input_tokens", "t2"."output_tokens", '
+        '"t2"."reasoning_tokens", "t2"."cache_read_tokens", '
+        '"t2"."cache_write_tokens", "t2"."folded", "t2"."checksum"'
+        ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id")'
+        ' WHERE ((("t2"."aggregate" < ?) AND ("t2"."directory" = ?)) AND '
+        '(+"t2"."parent" IS NULL))'
+        ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
+    ),
+    (True, False, True, False): (
+        'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
+        '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
+        '"t2"."model", "t2"."parent", "t2"."forked_from", "t2"."forked_seq", '
+        '"t2"."created", "t2"."updated", "t2"."status", "t2"."outcome", '
+        '"t2"."reason_code", "t2"."reason_message", "t2"."ended_seq", '
+        '"t2"."steps", "t2"."input_tokens", "t2"."output_tokens", '
+        '"t2"."reasoning_tokens", "t2"."cache_read_tokens", '
+        '"t2"."cache_write_tokens", "t2"."folded", "t2"."checksum"'
+        ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id")'
+        ' WHERE ((("t2"."aggregate" < ?) AND (+"t2"."directory" = ?)) AND '
+        '("t2"."parent" = ?))'
+        ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
+    ),
+    (True, True, False, False): (
+        'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
+        '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
+        '"t2"."model", "t2"."parent", "t2"."forked_from", "t2"."forked_seq", '
+        '"t2"."created", "t2"."updated", "t2"."status", "t2"."outcome", '
+        '"t2"."reason_code", "t2"."reason_message", "t2"."ended_seq", '
+        '"t2"."steps", "t2"."input_tokens", "t2"."output_tokens", '
+        '"t2"."reasoning_tokens", "t2"."cache_read_tokens", '
+        '"t2"."cache_write_tokens", "t2"."folded", "t2"."checksum"'
+        ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id")'
+        ' WHERE ((("t2"."aggregate" < ?) AND ("t2"."directory" = ?)) AND '
+        '(INSTR("t2"."folded", ?) > 0))'
+        ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
+    ),
+    (True, True, False, True): (
+        'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
+        '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
+        '"t2"."model", "t2"."parent", "t2"."forked_from", "t2"."forked_seq", '
+        '"t2"."created", "t2"."updated", "t2"."status", "t2"."outcome", '
+        '"t2"."reason_code", "t2"."reason_message", "t2"."ended_seq", '
+        '"t2"."steps", "t2"."input_tokens", "t2"."output_tokens", '
+        '"t2"."reasoning_tokens", "t2"."cache_read_tokens", '
+        '"t2"."cache_write_tokens", "t2"."folded", "t2"."checksum"'
+        ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id")'
+        ' WHERE (((("t2"."aggregate" < ?) AND ("t2"."directory" = ?)) AND '
+        '(INSTR("t2"."folded", ?) > 0)) AND (+"t2"."parent" IS NULL))'
+        ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
+    ),
+    (True, True, True, False): (
+        'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
+        '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
+        '"t2"."model", "t2"."parent", "t2"."forked_from", "t2"."forked_seq", '
+        '"t2"."created", "t2"."updated", "t2"."status", "t2"."outcome", '
+        '"t2"."reason_code", "t2"."reason_message", "t2"."ended_seq", '
+        '"t2"."steps", "t2"."input_tokens", "t2"."output_tokens", '
+        '"t2"."reasoning_tokens", "t2"."cache_read_tokens", '
+        '"t2"."cache_write_tokens", "t2"."folded", "t2"."checksum"'
+        ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id")'
+        ' WHERE (((("t2"."aggregate" < ?) AND (+"t2"."directory" = ?)) AND '
+        '(INSTR("t2"."folded", ?) > 0)) AND ("t2"."parent" = ?))'
+        ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
+    ),
+}
+
+WITH_WORK = (
+    'SELECT "t1"."session_id"'
+    ' FROM "aggregate" AS "t1"'
+    ' WHERE ("t1"."id" IN (SELECT "t2"."aggregate"'
+    ' FROM "work" AS "t2"))'
+    ' ORDER BY "t1"."id"'
+)
+
+PUT_SESSION = (
+    'INSERT INTO "session" ("aggregate", "directory", "workspace", "title", '
+    '"agent", "model", "parent", "forked_from", "forked_seq", "created", '
+    '"updated", "status", "outcome", "reason_code", "reason_message", '
+    '"ended_seq", "steps", "input_tokens", "output_tokens", '
+    '"reasoning_tokens", "cache_read_tokens", "cache_write_tokens", "folded",'
+    ' "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '
+    '?, ?, ?)'
+    ' ON CONFLICT ("aggregate") DO UPDATE'
+    ' SET "directory" = EXCLUDED."directory", "workspace" = '
+    'EXCLUDED."workspace", "title" = EXCLUDED."title", "agent" = '
+    'EXCLUDED."agent", "model" = EXCLUDED."model", "parent" = '
+    'EXCLUDED."parent", "forked_from" = EXCLUDED."forked_from", "forked_seq" '
+    '= EXCLUDED."forked_seq", "created" = EXCLUDED."created", "updated" = '
+    'EXCLUDED."updated", "status" = EXCLUDED."status", "outcome" = '
+    'EXCLUDED."outcome", "reason_code" = EXCLUDED."reason_code", '
+    '"reason_message" = EXCLUDED."reason_message", "ended_seq" = '
+    'EXCLUDED."ended_seq", "steps" = EXCLUDED."steps", "input_tokens" = '
+    'EXCLUDED."input_tokens", "output_tokens" = EXCLUDED."output_tokens", '
+    '"reasoning_tokens" = EXCLUDED."reasoning_tokens", "cache_read_tokens" = '
+    'EXCLUDED."cache_read_tokens", "cache_write_tokens" = '
+    'EXCLUDED."cache_write_tokens", "folded" = EXCLUDED."folded", "checksum" '
+    '= EXCLUDED."checksum"'
+)
+
+CHANGE_SESSION = (
+    'UPDATE "session"'
+    ' SET "workspace" = ?, "title" = ?, "agent" = ?, "model" = ?, '
+    '"forked_from" = ?, "forked_seq" = ?, "created" = ?, "updated" = ?, '
+    '"status" = ?, "outcome" = ?, "reason_code" = ?, "reason_message" = ?, '
+    '"ended_seq" = ?, "steps" = ?, "input_tokens" = ?, "output_tokens" = ?, '
+    '"reasoning_tokens" = ?, "cache_read_tokens" = ?, "cache_write_tokens" = '
+    '?, "folded" = ?, "checksum" = ?'
+    ' WHERE ((("session"."aggregate" = ?) AND ("session"."directory" = ?)) '
+    'AND ("session"."parent" IS ?))'
+)
+
+BEGIN_WORK = (
+    'INSERT OR IGNORE INTO "work" ("aggregate", "what", "delivery", "id", '
+    '"seq", "created", "key", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?)'
+)
+
+END_WORK = (
+    'DELETE'
+    ' FROM "work"'
+    ' WHERE (("work"."aggregate" = ?) AND ("work"."what" = \'execution\'))'
+)
+
+MESSAGE = (
+    'SELECT "t1"."seq", "t1"."id", "t1"."type", "t1"."body_seq", '
+    '"t1"."end_seq", "t1"."checksum"'
+    ' FROM "message" AS "t1"'
+    ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."id" = ?))'
+)
+
+OLDEST_FIRST = (
+    'SELECT "t1"."seq", "t1"."id", "t1"."type", "t1"."body_seq", '
+    '"t1"."end_seq", "t1"."checksum"'
+    ' FROM "message" AS "t1"'
+    ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."seq" > ?)) AND ("t1"."seq" <'
+    ' ?))'
+    ' ORDER BY "t1"."seq" LIMIT ?'
+)
+
+NEWEST_FIRST = (
+    'SELECT "t1"."seq", "t1"."id", "t1"."type", "t1"."body_seq", '
+    '"t1"."end_seq", "t1"."checksum"'
+    ' FROM "message" AS "t1"'
+    ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."seq" > ?)) AND ("t1"."seq" <'
+    ' ?))'
+    ' ORDER BY "t1"."seq" DESC LIMIT ?'
+)
+
+OPEN_MESSAGES = (
+    'SELECT "t1"."seq", "t1"."id", "t1"."type", "t1"."body_seq", '
+    '"t1"."end_seq", "t1"."checksum"'
+    ' FROM "message" AS "t1"'
+    ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."end_seq" IS NULL))'
+    ' ORDER BY "t1"."seq"'
+)
+
+PUT_MESSAGE = (
+    'INSERT OR REPLACE INTO "message" ("aggregate", "seq", "id", "type", '
+    '"body_seq", "end_seq", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?)'
+)
+
+END_MESSAGE = (
+    'UPDATE "message"'
+    ' SET "end_seq" = ?, "checksum" = ?'
+    ' WHERE ((((("message"."aggregate" = ?) AND ("message"."seq" = ?)) AND '
+    '("message"."id" = ?)) AND ("message"."type" = ?)) AND '
+    '("message"."body_seq" = ?))'
+)
+
+REQUEST = (
+    'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+    '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+    ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+    '("t2"."aggregate" = "t1"."id")'
+    ' WHERE (("t2"."aggregate" = (SELECT "t1"."id"'
+    ' FROM "aggregate" AS "t1"'
+    ' WHERE ("t1"."session_id" = ?))) AND ("t2"."id" = ?))'
+)
+
+PENDING_REQUESTS = {
+    (): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE ("t2"."answered_seq" IS NULL)'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('directory',): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE (("t2"."answered_seq" IS NULL) AND ("t2"."directory" = ?))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('session_id',): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE (("t2"."answered_seq" IS NULL) AND ("t2"."aggregate" = (SELECT '
+        '"t1"."id"'
+        ' FROM "aggregate" AS "t1"'
+        ' WHERE ("t1"."session_id" = ?))))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('id',): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE (("t2"."answered_seq" IS NULL) AND ("t2"."id" = ?))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('directory', 'session_id'): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE ((("t2"."answered_seq" IS NULL) AND ("t2"."directory" = ?)) AND '
+        '("t2"."aggregate" = (SELECT "t1"."id"'
+        ' FROM "aggregate" AS "t1"'
+        ' WHERE ("t1"."session_id" = ?))))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('directory', 'id'): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE ((("t2"."answered_seq" IS NULL) AND ("t2"."directory" = ?)) AND '
+        '("t2"."id" = ?))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('session_id', 'id'): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE ((("t2"."answered_seq" IS NULL) AND ("t2"."aggregate" = (SELECT '
+        '"t1"."id"'
+        ' FROM "aggregate" AS "t1"'
+        ' WHERE ("t1"."session_id" = ?)))) AND ("t2"."id" = ?))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('directory', 'session_id', 'id'): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE (((("t2"."answered_seq" IS NULL) AND ("t2"."directory" = ?)) AND '
+        '("t2"."aggregate" = (SELECT "t1"."id"'
+        ' FROM "aggregate" AS "t1"'
+        ' WHERE ("t1"."session_id" = ?)))) AND ("t2"."id" = ?))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+}
+
+PUT_REQUEST = (
+    'INSERT INTO "request" ("aggregate", "id", "what", "seq", "directory", '
+    '"answered_seq", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?)'
+    ' ON CONFLICT ("aggregate", "id") DO UPDATE'
+    ' SET "what" = EXCLUDED."what", "seq" = EXCLUDED."seq", "directory" = '
+    'EXCLUDED."directory", "answered_seq" = EXCLUDED."answered_seq", '
+    '"checksum" = EXCLUDED."checksum"'
+)
+
+CLEAR_PROJECTIONS = (
+    (
+        'DELETE'
+        ' FROM "session"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "work"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "input"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "message"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "request"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "epoch"'
+        ' WHERE (aggregate = ?)'
+    ),
+)
+
+ROW_COUNTS = (
+    (
+        'SELECT COUNT(*)'
+        ' FROM "message" AS "t1"'
+        ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
+        ' FROM "aggregate" AS "t2"'
+        ' WHERE ("t2"."session_id" = ?)))'
+    ),
+    (
+        'SELECT COUNT(*)'
+        ' FROM "work" AS "t1"'
+        ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
+        ' FROM "aggregate" AS "t2"'
+        ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\'))'
+    ),
+    (
+        'SELECT COUNT(*)'
+        ' FROM "input" AS "t1"'
+        ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
+        ' FROM "aggregate" AS "t2"'
+        ' WHERE ("t2"."session_id" = ?)))'
+    ),
+)
+
+ADMISSIONS = (
+    'SELECT "t1"."key", "t1"."digest", "t1"."delivery", "t1"."receipt", '
+    '"t1"."checksum"'
+    ' FROM "admission" AS "t1"'
+    ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?)))'
+)
