@@ -1,4 +1,4 @@
-"""The built-in tools: read, write, edit, glob, grep, bash, skill.
+"""The built-in tools: read, write, edit, glob, grep, bash, skill, question.
 
 One file per tool; the files with an underscore are their shared parts. They use only
 public names of ``dovetail.kernel`` and arrive through the same entry point as a
@@ -16,6 +16,7 @@ from .bash import bash_tool
 from .edit import edit_tool
 from .glob import glob_tool
 from .grep import grep_tool
+from .question import question_tool
 from .read import read_tool
 from .skill import skill_tool
 from .write import write_tool
@@ -38,7 +39,7 @@ class BuiltinTools:
     def dovetail_register_tools(
         self, register: Register[Tool[Any, Any]], place: Place
     ) -> None:
-        """Offer the seven tools."""
+        """Offer the tools."""
         ripgrep = place.settings.get("ripgrep", True)
         if not isinstance(ripgrep, bool):
             raise ConfigurationError("plugins.tools.ripgrep", "must be true or false")
@@ -50,6 +51,7 @@ class BuiltinTools:
         register(grep_tool(search, self._files))
         register(bash_tool(place.environment, place.providers, self._later))
         register(skill_tool())
+        register(question_tool())
 
 
 plugin = BuiltinTools()

@@ -9,13 +9,38 @@ from typing import Any
 import attrs
 
 
-def text(description: str, *, default: Any = attrs.NOTHING, min_length: int = 0) -> Any:
+def text(
+    description: str,
+    *,
+    default: Any = attrs.NOTHING,
+    min_length: int = 0,
+    max_length: int | None = None,
+) -> Any:
     """Return a text field."""
     metadata: dict[str, Any] = {"description": description}
     validators: list[Any] = []
     if min_length:
         metadata["minLength"] = min_length
         validators.append(attrs.validators.min_len(min_length))
+    if max_length is not None:
+        metadata["maxLength"] = max_length
+        validators.append(attrs.validators.max_len(max_length))
+    return _field(metadata, validators, default)
+
+
+def several(
+    description: str,
+    *,
+    at_most: int,
+    at_least: int = 0,
+    default: Any = attrs.NOTHING,
+) -> Any:
+    """Return a field for a list, which is a tuple in its class."""
+    metadata: dict[str, Any] = {"description": description, "maxItems": at_most}
+    validators: list[Any] = [attrs.validators.max_len(at_most)]
+    if at_least:
+        metadata["minItems"] = at_least
+        validators.append(attrs.validators.min_len(at_least))
     return _field(metadata, validators, default)
 
 

@@ -67,6 +67,7 @@ from .location.handles import (
     LocationHandle as LocationHandle,
     PermissionsHandle as PermissionsHandle,
     PluginsHandle as PluginsHandle,
+    QuestionsHandle as QuestionsHandle,
 )
 from .location.requests import (
     PendingRequest as PendingRequest,
@@ -140,6 +141,12 @@ from .ports.store import (
     Reader as Reader,
     Store as Store,
     Transaction as Transaction,
+)
+from .requests.questions import (
+    OnQuestion as OnQuestion,
+    QuestionBody as QuestionBody,
+    QuestionReply as QuestionReply,
+    QuestionRequest as QuestionRequest,
 )
 from .runtime import (
     OnPermission as OnPermission,
@@ -222,6 +229,7 @@ from .values.errors import (
     PromptInvalidError as PromptInvalidError,
     ProviderError as ProviderError,
     ProviderFault as ProviderFault,
+    QuestionDismissedError as QuestionDismissedError,
     RequestNotFoundError as RequestNotFoundError,
     RowDamagedError as RowDamagedError,
     RuntimeClosedError as RuntimeClosedError,
@@ -323,6 +331,11 @@ from .values.prompt import (
     InputState as InputState,
     Prompt as Prompt,
     PromptFile as PromptFile,
+)
+from .values.question import (
+    Question as Question,
+    QuestionAnswer as QuestionAnswer,
+    QuestionOption as QuestionOption,
 )
 from .values.request import (
     AnswerLimits as AnswerLimits,

@@ -50,6 +50,7 @@ from .plugins.loader import load_plugins
 from .plugins.set import PluginSet
 from .ports import Store
 from .requests.asking import Requests
+from .requests.questions import OnQuestion, Questions
 from .sessions.sessions import Sessions
 from .skills.registry import SkillRegistry, skills_source
 from .tools.registry import ToolRegistry
@@ -94,6 +95,7 @@ def open_runtime(
     allow_plugins: Collection[str] | None = None,
     deny_plugins: Collection[str] = (),
     on_permission: OnPermission = "ask",
+    on_question: OnQuestion | None = None,
     resume: Resume = "report",
     lease_seconds: float = DEFAULT_LEASE_SECONDS,
     retry: RetryPolicy | None = None,
@@ -115,6 +117,9 @@ def open_runtime(
         deny_plugins: installed plugins that are not loaded, by name.
         on_permission: what happens where no rule decides: ``ask`` a person and wait,
             ``allow``, or ``deny``.
+        on_question: what happens when a call asks a person something: ``ask`` and wait,
+            or ``dismiss``, which tells the model that nobody is there. None: wait where
+            permissions wait.
         resume: what happens with work that an earlier process left. ``report`` leaves
             it until ``resume()`` or a new prompt, ``clean`` goes on at once where
             nothing is unknown and nothing moved, ``always`` goes on in any case,
@@ -145,10 +150,13 @@ def open_runtime(
     """
     for what, value, choices in (
         ("on_permission", on_permission, ("ask", "allow", "deny")),
+        ("on_question", on_question, (None, "ask", "dismiss")),
         ("resume", resume, ("report", "clean", "always")),
     ):
         if value not in choices:
-            raise InvalidValueError(what, value, f"one of {', '.join(choices)}")
+            raise InvalidValueError(
+                what, value, f"one of {', '.join(filter(None, choices))}"
+            )
     if not 0.1 <= lease_seconds <= 3600:
         raise InvalidValueError("lease_seconds", lease_seconds, "from 0.1 to 3600")
     if not blocked_seconds > 0:
@@ -169,6 +177,7 @@ def open_runtime(
             clock=clock,
         ),
         on_permission,
+        on_question or ("ask" if on_permission == "ask" else "dismiss"),
         resume,
         ExecutionSettings(
             lease_seconds, retry or RetryPolicy(), stream_silence, blocked_seconds
@@ -188,6 +197,7 @@ class Runtime:
         url: str,
         plugins: PluginSet,
         on_permission: OnPermission,
+        on_question: OnQuestion,
         resume: Resume,
         settings: ExecutionSettings,
         clock: Clock,
@@ -199,6 +209,7 @@ class Runtime:
         """What was found, what was loaded, and what is wrong with the rest."""
         self._url = url
         self._on_permission = on_permission
+        self._on_question = on_question
         self._resume = resume
         self._settings = settings
         self._clock = clock
@@ -232,7 +243,9 @@ class Runtime:
     def requests(self) -> RequestsHandle:
         """Everything that waits for a person, in all Locations of the store."""
         self._check_open()
-        return RequestsHandle(self._log, self._requests, self._locations.use)
+        return RequestsHandle(
+            self._log, self._requests, self._questions, self._locations.use
+        )
 
     def live(self, *, session_id: str | None = None) -> LiveSubscription:
         """Return every event as it happens from now on, deltas included.
@@ -285,6 +298,7 @@ class Runtime:
         owner = new_id("own", self._clock)
         self._log = EventLog(self._store, self._clock, owner)
         self._requests = Requests(self._log)
+        self._questions = Questions(self._log, self._requests, self._on_question)
         self._locations = LocationMap(
             self._tasks,
             self._open_location,
@@ -413,6 +427,7 @@ class Runtime:
             agents=agents,
             plugin_rules=Registrations(),
             ground=Ground(location.directory, self._home()),
+            questions=self._questions,
             make_plugins=self._plugins_of,
             make_permissions=self._permissions_of,
         )

@@ -314,10 +314,6 @@ class Permissions:
         )
 
 
-def _noanswer_of(request: AskRequest) -> None:
-    return None
-
-
 def _no_answer(request: AskRequest) -> None:
     return None
 

@@ -13,6 +13,7 @@ from attrs import field
 from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
+from ..values.question import Question, QuestionAnswer
 from ..values.tool import Content, EffectClass, Json, ManagedPage, ProcessMark
 from .agents import Action
 from .context import Skill
@@ -86,6 +87,21 @@ class ToolContext(Protocol):
         For tools that look at many things at once: what is denied, or would have to
         be asked for, is left out before it decides anything, and the result says how
         many were. Quick, synchronous, and good for the length of one call.
+        """
+        ...
+
+    async def question(self, questions: Sequence[Question]) -> Sequence[QuestionAnswer]:
+        """Ask a person, and return one answer to each question, in their order.
+
+        Not for permission, which is ``ask``. Durable before this waits, and waits as
+        long as nobody answers, also over a restart of the process: the call then asks
+        the same again and finds its answer. What begins with the answer counts as
+        begun, as after ``ask``.
+
+        Raises:
+            InvalidValueError: a question cannot be asked like this.
+            QuestionDismissedError: there is no answer. Let it pass: the model is told,
+                or the run stops, as the person wanted.
         """
         ...
 
@@ -190,6 +206,8 @@ class BlockingToolContext(Protocol):
     ) -> None: ...
 
     def allowing(self, action: str) -> Callable[[str], bool]: ...
+
+    def question(self, questions: Sequence[Question]) -> Sequence[QuestionAnswer]: ...
 
     def skill(self, name: str) -> "Skill": ...
 

@@ -12,12 +12,18 @@ from ..contracts import Skill, ToolContext
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
 from ..log.live import LiveFeed
+from ..requests.questions import Asker
 from ..tools.output import MAX_PAGE_LINES
 from ..values.codec import clean_text
-from ..values.errors import InvalidValueError, PermissionRejectedError
+from ..values.errors import (
+    InvalidValueError,
+    PermissionRejectedError,
+    QuestionDismissedError,
+)
 from ..values.events import LiveDelta
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
+from ..values.question import Question, QuestionAnswer
 from ..values.tool import Json, ManagedPage, ProcessMark, effect_token
 from .outputs import ManagedOutputs
 
@@ -59,11 +65,11 @@ class CallContext(ToolContext):
         self._go_on = go_on
         self._spawn = spawn
         self._processes = [*processes]
-        # Whether this execution was allowed something already, also by a rule: from
-        # there on it may have had an effect.
+        # Whether this execution was allowed something already, also by a rule, or got
+        # an answer: from there on it may have had an effect.
         self._allowed = False
         self.rejected = False
-        """Whether the person said no and nothing else: the run stops then."""
+        """Whether the person said no, and nothing else: the run stops then."""
         self.files: dict[str, str | None] = {}
         """What the call said of the files that it read or wrote."""
 
@@ -136,6 +142,24 @@ class CallContext(ToolContext):
                 call_id=self._call_id,
             )
         )
+
+    async def question(self, questions: Sequence[Question]) -> Sequence[QuestionAnswer]:
+        asker = Asker(
+            session_id=self._session_id,
+            agent=self._agent,
+            message_id=self._message_id,
+            call_id=self._call_id,
+            begun=self._allowed,
+            guard=self._guard,
+        )
+        try:
+            answers = await self._services.questions.ask(questions, asker)
+        except QuestionDismissedError as error:
+            self.rejected = error.advice is None
+            raise
+        self._allowed = True
+        await self._go_on()
+        return answers
 
     async def skill(self, name: str) -> Skill:
         return await self._services.skills.get(name)

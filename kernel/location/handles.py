@@ -16,9 +16,11 @@ from ..access.request import PermissionRequest
 from ..context.registry import SourceState
 from ..contracts import AgentProfile, Rule, Skill, SkillProblem
 from ..plugins.instance import LocationPlugin
+from ..requests.questions import QuestionRequest
 from ..values.errors import InvalidValueError
 from ..values.events import PermissionReply
 from ..values.location import Location
+from ..values.question import QuestionAnswer
 from ..values.request import ModelInfo
 from ..values.tool import ToolDefinition
 from .services import LocationServices, Use
@@ -126,6 +128,11 @@ class LocationHandle:
         """Permission requests that wait for an answer, and saved approvals."""
         return PermissionsHandle(self._services)
 
+    @property
+    def questions(self) -> "QuestionsHandle":
+        """Questions that wait for an answer."""
+        return QuestionsHandle(self._services)
+
 
 class PermissionsHandle:
     """The permissions of a Location as an application sees them."""
@@ -191,6 +198,65 @@ class PermissionsHandle:
         """
         async with self._services() as services:
             await services.permissions.approvals.revoke(approval_id)
+
+
+class QuestionsHandle:
+    """The questions of a Location as an application sees them."""
+
+    def __init__(
+        self, services: "Callable[[], AbstractAsyncContextManager[LocationServices]]"
+    ) -> None:
+        self._services = services
+
+    async def pending(self, session_id: str | None = None) -> Sequence[QuestionRequest]:
+        """Return the unanswered questions, the oldest first, also those of an earlier
+        process (law access.5)."""
+        async with self._services() as services:
+            return await services.questions.pending(services.location, session_id)
+
+    async def reply(
+        self,
+        request_id: str,
+        answers: Sequence[QuestionAnswer],
+        *,
+        session_id: str | None = None,
+    ) -> None:
+        """Answer, exactly once; durable when this returns. Whoever waits goes on.
+
+        ``answers`` has one for each question, in their order; an empty one leaves its
+        question open. ``session_id`` is needed only where two sessions have requests of
+        one id. What nobody waits for is answered too: the answer counts when its call
+        is continued. Once begun, cancelling does not stop it.
+
+        Raises:
+            RequestNotFoundError: nothing of this id waits here, or it was answered.
+            InvalidValueError: an answer is missing, or does not answer its question.
+        """
+        async with self._services() as services:
+            await services.questions.reply(
+                request_id, answers, session_id=session_id, location=services.location
+            )
+
+    async def dismiss(
+        self,
+        request_id: str,
+        message: str | None = None,
+        *,
+        session_id: str | None = None,
+    ) -> None:
+        """Refuse to answer, exactly once; durable when this returns.
+
+        With ``message`` the model is told that instead and goes on. Without, the run
+        stops, as after a permission that was rejected without advice.
+
+        Raises:
+            RequestNotFoundError: nothing of this id waits here, or it was answered.
+            InvalidValueError: the message is too long.
+        """
+        async with self._services() as services:
+            await services.questions.dismiss(
+                request_id, message, session_id=session_id, location=services.location
+            )
 
 
 class PluginsHandle:

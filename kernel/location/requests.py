@@ -14,6 +14,8 @@ from ..log.commit import EventLog
 from ..log.reading import existing_session
 from ..ports import Reader, RequestRow
 from ..requests.asking import Requests, is_of_here, pending
+from ..requests.questions import WHAT as QUESTION, QuestionReply, Questions
+from ..values.codec import from_json
 from ..values.errors import InvalidValueError, RequestNotFoundError
 from ..values.events import PermissionReply
 from ..values.frozen import frozen
@@ -56,10 +58,12 @@ class RequestsHandle:
         self,
         log: EventLog,
         requests: Requests,
+        questions: Questions,
         use: Callable[[Location], AbstractAsyncContextManager[LocationServices]],
     ) -> None:
         self._log = log
         self._requests = requests
+        self._questions = questions
         self._use = use
 
     async def pending(
@@ -106,13 +110,15 @@ class RequestsHandle:
 
         A permission is answered with ``once``, ``always`` or ``reject``, as by
         ``runtime.location(...).permissions.reply``. Any other kind takes a mapping, in
-        the shape of its kind. ``session_id`` is needed only where two sessions have
+        the shape of its kind: questions one of ``QuestionReply``, where ``answers`` is
+        null to dismiss them. ``session_id`` is needed only where two sessions have
         requests of one id, as copies of a session have.
 
         Raises:
             RequestNotFoundError: nothing of this id waits, or it was answered already.
             InvalidValueError: the answer is not one of its kind, or the id alone does
                 not say which request is meant.
+            UndecodableError: the answer to questions has another shape.
         """
         if by not in ("person", "policy"):
             raise InvalidValueError("by", by, '"person" or "policy"')
@@ -133,6 +139,17 @@ class RequestsHandle:
             return
         if not isinstance(answer, Mapping) or message is not None:
             raise InvalidValueError("answer", answer, f"a {row.what} takes a mapping")
+        if row.what == QUESTION:
+            said = from_json(dict(answer), QuestionReply, "answers")
+            if said.answers is None:
+                await self._questions.dismiss(
+                    request_id, said.message, by=by, session_id=row.session_id
+                )
+            else:
+                await self._questions.reply(
+                    request_id, said.answers, by=by, session_id=row.session_id
+                )
+            return
         await self._requests.answer(row.session_id, request_id, answer, by)
 
 

@@ -32,6 +32,7 @@ from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..lifecycle.scope import Scope
 from ..models.catalog import ModelCatalog
 from ..plugins.instance import Add, LocationPlugins
+from ..requests.questions import Questions
 from ..skills.registry import SkillRegistry
 from ..tools.registry import ToolRegistry
 from ..values.codec import sanitised
@@ -82,6 +83,7 @@ class LocationServices:
     providers: Registrations[Provider]
     plugin_rules: Registrations[Rule]
     ground: Ground
+    questions: Questions
     _make_plugins: "Callable[[LocationServices], LocationPlugins]"
     """Makes what is told of the others, and is asked by them; so is the next."""
     _make_permissions: "Callable[[LocationServices], Permissions]"

@@ -29,6 +29,7 @@ from ..lifecycle.loop import CallInLoop, loop_caller
 from ..values.errors import ToolCancelledError
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
+from ..values.question import Question, QuestionAnswer
 from ..values.tool import Json, ManagedPage, ProcessMark
 
 T = TypeVar("T")
@@ -346,6 +347,9 @@ class _Blocking(BlockingToolContext):
 
     def allowing(self, action: str) -> Callable[[str], bool]:
         return self._call.wait_for(partial(self._context.allowing, action))
+
+    def question(self, questions: Sequence[Question]) -> Sequence[QuestionAnswer]:
+        return self._call.wait_for(partial(self._context.question, questions))
 
     def skill(self, name: str) -> Skill:
         return self._call.wait_for(partial(self._context.skill, name))

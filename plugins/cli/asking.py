@@ -1,4 +1,4 @@
-"""Asking: how a permission request becomes an answer.
+"""Asking: how a request to a person becomes an answer.
 
 Owns the patterns of ``--allow`` and the conversation with the person at the terminal.
 What is shown of a request is ``card``.
@@ -18,6 +18,9 @@ from dovetail.kernel import (
     Json,
     PermissionReply,
     PermissionRequest,
+    Question,
+    QuestionAnswer,
+    QuestionRequest,
     Rule,
     ToolPart,
     WorkingFolder,
@@ -25,7 +28,7 @@ from dovetail.kernel import (
     to_be_allowed,
 )
 
-from .card import card_lines
+from .card import card_lines, one_question_lines
 from .terminal import Terminal, typeable
 
 _ACTION = re.compile(r"[A-Za-z0-9_.*?-]{1,64}\Z")
@@ -90,6 +93,36 @@ class Answer:
     by: Literal["person", "policy"] = "person"
 
 
+@frozen
+class Answers:
+    """What a person said to questions; ``answers`` is None: they dismissed them."""
+
+    answers: tuple[QuestionAnswer, ...] | None
+    message: str | None = None
+
+
+def read_answer(question: Question, line: str) -> QuestionAnswer | None:
+    """Return what a typed line answers; None when it answers nothing that was asked.
+
+    Numbers name options, and an empty line leaves the question open.
+    """
+    line = line.strip()
+    if not line:
+        return QuestionAnswer()
+    numbers = [part for part in re.split(r"[\s,;]+", line) if part]
+    labels = [option.label for option in question.options]
+    if labels and all(part.isdecimal() for part in numbers):
+        places = {int(part) for part in numbers}
+        if max(places) > len(labels) or min(places) < 1:
+            return None
+        if len(places) > 1 and not question.multiple:
+            return None
+        return QuestionAnswer(tuple(labels[place - 1] for place in sorted(places)))
+    if line in labels:
+        return QuestionAnswer((line,))
+    return QuestionAnswer(text=line) if question.free else None
+
+
 def _arguments(call: ToolPart | None) -> Mapping[str, Json] | None:
     if call is None:
         return None
@@ -144,6 +177,35 @@ class Person:
                 question = "  what to do instead (Enter alone stops the run)? "
                 advice = (await self._answer_to(question) or "").strip()
                 return Answer("reject", advice[:MAX_ANSWER] or None)
+
+    async def answer(self, request: QuestionRequest) -> Answers | None:
+        """Ask each question until it has an answer; None when the person leaves."""
+        tell, style = self._terminal.tell, self._terminal.error_style
+        answers: list[QuestionAnswer] = []
+        for question in request.questions:
+            first, *more = one_question_lines(question)
+            tell(f"{style.strong('?')} {first}")
+            for further in more:
+                tell(further)
+            how = []
+            if question.options:
+                how.append("numbers" if question.multiple else "a number")
+            if question.free:
+                how.append("your own words")
+            choices = f"{' or '.join(how)}, Enter to leave it open, d to dismiss"
+            while True:
+                line = await self._answer_to(f"  {choices}? ")
+                if line is None:
+                    return None
+                if line.strip().lower() in ("d", "dismiss"):
+                    instead = "  what to say instead (Enter alone stops the run)? "
+                    said = (await self._answer_to(instead) or "").strip()
+                    return Answers(None, said[:MAX_ANSWER] or None)
+                answer = read_answer(question, line)
+                if answer is not None:
+                    answers.append(answer)
+                    break
+        return Answers(tuple(answers))
 
     async def confirm(self, question: str) -> bool:
         """Ask whether to do something; only a clear yes is one."""

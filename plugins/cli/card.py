@@ -1,4 +1,4 @@
-"""The card of a permission request: all that a person agrees to.
+"""The card of a request: all that a person agrees to, or is asked.
 
 Owns what is shown of a request: the command or path whole, the folder, the change of
 an edit, the content of a write, and what ``always`` would cover. Everything on it is
@@ -8,7 +8,7 @@ long goes by; a terminal can be scrolled back.
 
 from collections.abc import Iterator, Mapping
 
-from dovetail.kernel import Json, PermissionRequest
+from dovetail.kernel import Json, PermissionRequest, Question, QuestionRequest
 
 from .terminal import visible
 
@@ -39,6 +39,24 @@ def card_lines(
         *_content(request, tool, arguments),
         *always_lines(request),
     ]
+
+
+def question_lines(request: QuestionRequest) -> list[str]:
+    """Return all questions of a request, each with its options."""
+    return [
+        line for question in request.questions for line in one_question_lines(question)
+    ]
+
+
+def one_question_lines(question: Question) -> list[str]:
+    """Return one question with its numbered options."""
+    header = f"[{visible(question.header)}] " if question.header else ""
+    first, *more = _lines(question.text)
+    lines = [f"{header}{visible(first)}", *(f"  | {visible(line)}" for line in more)]
+    for number, option in enumerate(question.options, 1):
+        lines.append(f"  {number}. {visible(option.label)}")
+        lines += [f"     | {visible(x)}" for x in _lines(option.description) if x]
+    return lines
 
 
 def always_lines(request: PermissionRequest) -> list[str]:

@@ -1,7 +1,7 @@
 """The command ``run``: prompt a session, show what it does, and end as it ends.
 
-Owns one run: which session and model, going on with what an earlier process left, the
-answers to permission requests, what signals do, and the exit code.
+Owns one run: which session and model, going on with what an earlier process left, what
+signals do, and the exit code. Who answers what it asks is ``answering``.
 """
 
 import math
@@ -18,36 +18,24 @@ from anyio.abc import TaskStatus
 from attrs import frozen
 from dovetail.kernel import (
     CONTINUATION_UNACCEPTED,
-    AssistantMessage,
-    DovetailError,
     Event,
     LiveEvent,
     Location,
     ModelNotSelectedError,
     ModelUnknownError,
     Outcome,
-    PermissionRequest,
-    PermissionsHandle,
     Prompt,
     RequestAsked,
-    RequestNotFoundError,
     Rule,
     Runtime,
     Session,
     SessionBusyError,
-    ToolPart,
     event_to_json,
     open_runtime,
 )
 
-from .asking import (
-    Answer,
-    Person,
-    allow_options,
-    allowed,
-    read_patterns,
-)
-from .card import request_lines
+from .answering import Answering
+from .asking import Person, read_patterns
 from .continuing import (
     LeftWork,
     is_alive,
@@ -236,11 +224,8 @@ class _Run:
         self._found: str | None = None
         """The earlier session that is gone on with."""
         self._costs = Costs()
-        self._allow: Sequence[Rule] = ()
-        """What ``--allow`` means in the directory."""
-        self._unanswered: PermissionRequest | None = None
+        self._answering: Answering | None = None
         self._signalled = False
-        self._asking: anyio.CancelScope | None = None
 
     async def run(self) -> int:
         """Return the exit code."""
@@ -264,6 +249,7 @@ class _Run:
         async with open_runtime(
             database_url(options.db, new=not (options.session or options.newest)),
             on_permission="allow" if options.yes else "ask",
+            on_question="ask" if self._person.there or not options.yes else "dismiss",
             lease_seconds=LEASE_SECONDS,
         ) as runtime:
             session = await self._find(runtime)
@@ -275,13 +261,22 @@ class _Run:
                 model, agent = model or info.model, agent or info.agent
             # Refuse what cannot run, before anything of it is recorded.
             await runtime.location(location).model_for(model, agent)
-            permissions = runtime.location(location).permissions
+            here = runtime.location(location)
+            allow: Sequence[Rule] = ()
             if options.allow:
-                self._allow, odd = await permissions.meaning(options.allow)
+                allow, odd = await here.permissions.meaning(options.allow)
                 for line in odd:
                     self._terminal.tell(f"warning: {visible(line)}")
+            answering = self._answering = Answering(
+                self._terminal,
+                self._person,
+                here,
+                allow,
+                everything=options.yes,
+                break_line=lambda: self._show(self._transcript.break_line()),
+            )
             if session is not None:
-                return await self._again(runtime, permissions, session)
+                return await self._again(runtime, answering, session)
             assert options.prompt is not None
             session = await runtime.sessions.create(
                 location=location,
@@ -289,7 +284,7 @@ class _Run:
                 agent=options.agent,
                 title=title_of(options.prompt.text),
             )
-            return await self._prompt(runtime, permissions, session, -1)
+            return await self._prompt(runtime, answering, session, -1)
 
     # --- before the prompt --------------------------------------------------------
 
@@ -345,7 +340,7 @@ class _Run:
     # --- an earlier session -------------------------------------------------------
 
     async def _again(
-        self, runtime: Runtime, permissions: PermissionsHandle, session: Session
+        self, runtime: Runtime, answering: Answering, session: Session
     ) -> int:
         """Go on with an earlier session, by a prompt or with what is left of it."""
         options = self._options
@@ -354,12 +349,10 @@ class _Run:
         if alive and options.prompt is None:
             raise SessionBusyError(session.id)
         answerable = (
-            await self._answer_left(permissions, session.id)
-            if alive
-            else await self._answerable(permissions, session)
+            await answering.left(session) if alive else await answering.can(session)
         )
         if not answerable:
-            return self._tell_unanswered(session)
+            return self._tell_unanswered(session, answering)
         if options.model is not None:
             await session.switch_model(options.model)
         if options.agent is not None:
@@ -368,11 +361,11 @@ class _Run:
         if left is not None:
             self._transcript.recall(left.cut, left.pending)
         if options.prompt is None:
-            return await self._go_on(runtime, permissions, session, left)
+            return await self._go_on(runtime, answering, session, left)
         if left is not None:
             for line in short_lines(left, self._terminal.error_style):
                 self._terminal.tell(line)
-        return await self._prompt(runtime, permissions, session, elsewhere=alive)
+        return await self._prompt(runtime, answering, session, elsewhere=alive)
 
     def _tell_waiting(self, seconds: int) -> None:
         self._terminal.tell(
@@ -383,7 +376,7 @@ class _Run:
     async def _go_on(
         self,
         runtime: Runtime,
-        permissions: PermissionsHandle,
+        answering: Answering,
         session: Session,
         left: LeftWork | None,
     ) -> int:
@@ -412,7 +405,7 @@ class _Run:
         with closing(feed):
             feed.begin(await _end_of(session))
             resume = partial(session.resume, accept)
-            return await self._watch(permissions, session, feed, resume)
+            return await self._watch(answering, session, feed, resume)
 
     def _tell_acceptable(self, session: Session, digest: str) -> None:
         # As it was asked for: who allowed everything means it still.
@@ -425,7 +418,7 @@ class _Run:
     async def _prompt(
         self,
         runtime: Runtime,
-        permissions: PermissionsHandle,
+        answering: Answering,
         session: Session,
         after: int | None = None,
         *,
@@ -438,11 +431,11 @@ class _Run:
             receipt = await session.prompt(self._options.prompt)
             self._transcript.known(receipt.id)
             feed.begin(receipt.cursor - 1 if after is None else after)
-            return await self._watch(permissions, session, feed, session.wait)
+            return await self._watch(answering, session, feed, session.wait)
 
     async def _watch(
         self,
-        permissions: PermissionsHandle,
+        answering: Answering,
         session: Session,
         feed: Feed,
         work: Callable[[], Awaitable[Outcome]],
@@ -450,22 +443,21 @@ class _Run:
         """Show what happens until the work is done, and conclude."""
         self._session = session
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._follow, permissions, session, feed)
+            tasks.start_soon(self._follow, answering, session, feed)
             outcome = await work()
             self._session = None
-            if self._asking is not None:
-                self._asking.cancel()
+            answering.stop()
             feed.end()
         await self._show(self._transcript.break_line())
+        if answering.unanswered is not None:
+            return self._tell_unanswered(session, answering)
         return await self._conclude(session, outcome)
 
-    async def _follow(
-        self, permissions: PermissionsHandle, session: Session, feed: Feed
-    ) -> None:
+    async def _follow(self, answering: Answering, session: Session, feed: Feed) -> None:
         async for event in feed:
             await self._show_event(event)
             if isinstance(event, RequestAsked):
-                await self._answer_asked(permissions, session, event)
+                await answering.take(session, event)
 
     async def _show_event(self, event: LiveEvent) -> None:
         self._costs.take(event)
@@ -480,8 +472,6 @@ class _Run:
 
     async def _conclude(self, session: Session, outcome: Outcome) -> int:
         tell = self._terminal.tell
-        if self._unanswered is not None:
-            return self._tell_unanswered(session)
         style = self._terminal.error_style
         reason = outcome.reason
         if reason is not None and reason.code == CONTINUATION_UNACCEPTED:
@@ -511,96 +501,14 @@ class _Run:
             return INTERRUPTED
         return code_of_outcome(outcome)
 
-    def _tell_unanswered(self, session: Session) -> int:
-        assert self._unanswered is not None
-        first, *more = request_lines(self._unanswered)
-        for line in (f"paused: this needs a permission: {first}", *more):
+    def _tell_unanswered(self, session: Session, answering: Answering) -> int:
+        lines, options = answering.unanswered_lines()
+        for line in lines:
             self._terminal.tell(line)
-        options = allow_options(self._unanswered)
-        if not options:
-            self._terminal.tell(
-                "no --allow names it: not all of what it does is known before it runs; "
-                "answer it at a terminal"
-            )
-            return PAUSED
-        text = self._go_on_text(session.id, *options)
-        self._terminal.tell(f"to allow it: {visible(text)}")
+        if options:
+            text = self._go_on_text(session.id, *options)
+            self._terminal.tell(f"to allow it: {visible(text)}")
         return PAUSED
-
-    # --- permissions --------------------------------------------------------------
-
-    async def _answer_left(self, permissions: PermissionsHandle, id: str) -> bool:
-        """Answer what a living process asks; say whether all of it was answered."""
-        for request in await permissions.pending(id):
-            if not await self._answer(permissions, request):
-                return False
-        return True
-
-    async def _answerable(
-        self, permissions: PermissionsHandle, session: Session
-    ) -> bool:
-        """Say whether anybody can answer what a lost process asked.
-
-        Each call asks again when it goes on; so that is when it is answered.
-        """
-        if self._options.yes or self._person.there:
-            return True
-        for request in await permissions.pending(session.id):
-            if not allowed(request, self._allow):
-                self._unanswered = request
-                return False
-        return True
-
-    async def _answer_asked(
-        self, permissions: PermissionsHandle, session: Session, event: RequestAsked
-    ) -> None:
-        for request in await permissions.pending(session.id):
-            if (
-                request.id == event.request_id
-                and self._unanswered is None
-                and not await self._answer(permissions, request)
-            ):
-                await session.interrupt("a permission is needed")
-
-    async def _answer(
-        self, permissions: PermissionsHandle, request: PermissionRequest
-    ) -> bool:
-        """Answer one request; False when there is nobody to answer it."""
-        answer: Answer | None = None
-        if self._options.yes or allowed(request, self._allow):
-            answer = Answer("once", by="policy")
-        elif self._person.there:
-            await self._show(self._transcript.break_line())
-            with anyio.CancelScope() as asking:
-                self._asking = asking
-                answer = await self._person.ask(request, await self._call(request))
-            self._asking = None
-            if asking.cancelled_caught:
-                # The run ended meanwhile, and the question with it.
-                self._terminal.tell("")
-                return True
-        if answer is None:
-            self._unanswered = request
-            return False
-        try:
-            await permissions.reply(
-                request.id, answer.reply, answer.advice, by=answer.by
-            )
-        except RequestNotFoundError:
-            self._terminal.tell("  it was answered already")
-        return True
-
-    async def _call(self, request: PermissionRequest) -> ToolPart | None:
-        """Return the call that asks, whose arguments a person should see."""
-        if self._session is None or request.message_id is None:
-            return None
-        try:
-            message = await self._session.message(request.message_id)
-        except DovetailError:
-            return None
-        parts = message.parts if isinstance(message, AssistantMessage) else ()
-        calls = (part for part in parts if isinstance(part, ToolPart))
-        return next((one for one in calls if one.call_id == request.call_id), None)
 
     # --- signals ------------------------------------------------------------------
 
@@ -620,8 +528,8 @@ class _Run:
                     everything.cancel()
                     return
                 self._terminal.tell("\ninterrupting; once more ends at once")
-                if self._asking is not None:
-                    self._asking.cancel()
+                if self._answering is not None:
+                    self._answering.stop()
                 await self._session.interrupt()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -278,3 +279,83 @@ def test_the_card_shows_the_folder_the_change_and_what_always_would_cover() -> N
     # Of a tool that nobody here knows: all that it was called with.
     foreign = card_lines(edit, "stamp", {"path": "a.py", "mark": "x\x07"})
     assert foreign[1:4] == ["  stamp with:", "  | mark: x\\x07", "  | path: a.py"]
+
+
+# --- questions --------------------------------------------------------------------
+
+
+def wondering(*questions: Any) -> Answer:
+    return calling(("question", {"questions": questions}))
+
+
+COLOUR = {
+    "question": "Which colour?",
+    "header": "Colour",
+    "options": [{"label": "Red", "description": "Loud"}, {"label": "Blue"}],
+}
+
+
+async def test_questions_of_the_model_are_answered_by_number_or_in_words(
+    home: Home,
+) -> None:
+    many: dict[str, Any] = {"question": "Which ones?", "multiple": True}
+    many["options"] = [{"label": name} for name in ("a", "b", "c")]
+    async with serve(
+        wondering(COLOUR, many, {"question": "A name?"}), text("Ok.")
+    ) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("[Colour] Which colour?")
+            await person.until("1. Red")
+            await person.until("to dismiss? ")
+            await person.type("7\n")
+            await person.until("to dismiss? ")
+            await person.type("2\n")
+            await person.until("3. c")
+            await person.until("to dismiss? ")
+            await person.type("3, 1\n")
+            await person.until("A name?")
+            await person.until("to dismiss? ")
+            await person.type("Bo, of course\n")
+            await person.until("Ok.")
+            assert await person.end() == 0
+    told = server.requests[1].json()["messages"][-1]["content"]
+    assert told == (
+        "Which colour?\n- Blue\n\nWhich ones?\n- a\n- c\n\n"
+        "A name?\nIn their own words: Bo, of course"
+    )
+
+
+@pytest.mark.parametrize("instead", ["take red", ""])
+async def test_a_question_is_dismissed_with_words_or_without(
+    home: Home, instead: str
+) -> None:
+    answers = [text("As you say.")] if instead else []
+    async with serve(wondering(COLOUR), *answers) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("to dismiss? ")
+            await person.type("d\n")
+            await person.until("what to say instead")
+            await person.type(f"{instead}\n")
+            await person.until("As you say." if instead else "to go on: dovetail run")
+            assert await person.end() == (0 if instead else 130)
+    if instead:
+        assert instead in json.dumps(server.requests[1].json()["messages"])
+
+
+async def test_without_a_terminal_a_question_pauses_the_run(home: Home) -> None:
+    async with serve(wondering(COLOUR)) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "do it", "--model", MODEL)
+    assert done.code == 3
+    assert "paused: this needs an answer:" in done.err
+    assert "Which colour?" in done.err
+
+
+async def test_who_allows_everything_and_is_not_there_is_not_asked(home: Home) -> None:
+    async with serve(wondering(COLOUR), text("I took red.")) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "do it", "--yes", "--model", MODEL)
+    assert done.code == 0
+    assert "nobody can be asked here" in json.dumps(server.requests[1].json())

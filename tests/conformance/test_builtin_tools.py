@@ -1,4 +1,4 @@
-"""The seven built-in tools keep what the suite for tools asks of a stranger's."""
+"""The built-in tools keep what the suite for tools asks of a stranger's."""
 
 from pathlib import Path
 
@@ -68,3 +68,13 @@ class TestSkill(Builtin):
     tool = "skill"
     examples = (ToolExample({"name": "sums"}),)
     skills = (Skill("sums", "How to add up.", "Add one after the other."),)
+
+
+class TestQuestion(Builtin):
+    tool = "question"
+    examples = (
+        ToolExample(
+            {"questions": [{"question": "A or B?", "options": [{"label": "A"}]}]}
+        ),
+        ToolExample({"questions": [{"question": "?", "custom": False}]}, fails=True),
+    )

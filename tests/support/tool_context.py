@@ -12,6 +12,9 @@ from dovetail.kernel import (
     OutputNotFoundError,
     PermissionDeniedError,
     ProcessMark,
+    Question,
+    QuestionAnswer,
+    QuestionDismissedError,
     Skill,
     SkillNotFoundError,
 )
@@ -51,6 +54,10 @@ class FakeToolContext:
         self.saves: list[tuple[str, ...]] = []
         self.folders: list[str | None] = []
         self.metadata: list[Mapping[str, Any]] = []
+        self.questions: list[tuple[Question, ...]] = []
+        self.answers: list[Sequence[QuestionAnswer]] = []
+        """What a person says, in turn; when there is nothing left, they dismiss."""
+        self.dismissed: str | None = None
         self.lines: list[str] = []
         self.processes: list[ProcessMark] = []
         self.files: dict[str, str | None] = {}
@@ -77,6 +84,12 @@ class FakeToolContext:
             answer = self.decide(action, resources)
             if answer is not None:
                 await answer
+
+    async def question(self, questions: Sequence[Question]) -> Sequence[QuestionAnswer]:
+        self.questions.append(tuple(questions))
+        if not self.answers:
+            raise QuestionDismissedError(self.dismissed)
+        return self.answers.pop(0)
 
     async def allowing(self, action: str) -> Callable[[str], bool]:
         return lambda resource: (

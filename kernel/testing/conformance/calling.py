@@ -16,11 +16,13 @@ from ...values.codec import dumps
 from ...values.errors import (
     OutputNotFoundError,
     PermissionDeniedError,
+    QuestionDismissedError,
     SkillNotFoundError,
     ToolError,
 )
 from ...values.ids import MessageId, SessionId
 from ...values.location import Location
+from ...values.question import Question, QuestionAnswer, checked_questions
 from ...values.request import ToolCall
 from ...values.tool import (
     Json,
@@ -113,6 +115,14 @@ class RecordingContext(ToolContext):
 
     async def allowing(self, action: str) -> Callable[[str], bool]:
         return lambda resource: not self._deny
+
+    async def question(self, questions: Sequence[Question]) -> Sequence[QuestionAnswer]:
+        if self._deny:
+            raise QuestionDismissedError
+        return [
+            QuestionAnswer(tuple(option.label for option in one.options[:1]))
+            for one in checked_questions(questions)
+        ]
 
     async def skill(self, name: str) -> Skill:
         for one in self._case.suite.skills:

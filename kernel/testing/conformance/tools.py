@@ -132,6 +132,12 @@ def _differs(given: Json, kept: Json) -> str | None:
             if inner:
                 return f"{inner} in {name!r}"
         return None
+    if (
+        type(given) is type(kept)
+        and isinstance(given, list)
+        and len(given) == len(kept)
+    ):
+        return next(filter(None, map(_differs, given, kept)), None)
     if isinstance(given, bool) != isinstance(kept, bool) or given != kept:
         return f"{given!r} and kept as {kept!r}"
     return None

@@ -52,6 +52,7 @@
     |   +-- ToolDefinitionError      tool.definition_invalid
     +-- PermissionDeniedError        permission.denied
     |   +-- PermissionRejectedError  permission.rejected
+    +-- QuestionDismissedError       question.dismissed
     +-- PluginError                  plugin.failed
     |   +-- PluginImportError        plugin.import_failed
     |   +-- PluginInvalidError       plugin.invalid
@@ -133,6 +134,7 @@ from .requests import (
     ApprovalNotFoundError as ApprovalNotFoundError,
     PermissionDeniedError as PermissionDeniedError,
     PermissionRejectedError as PermissionRejectedError,
+    QuestionDismissedError as QuestionDismissedError,
     RequestNotFoundError as RequestNotFoundError,
 )
 from .sessions import (

@@ -50,3 +50,18 @@ class PermissionRejectedError(PermissionDeniedError):
     ) -> None:
         super().__init__(action, resources, advice or why)
         self.advice = advice
+
+
+class QuestionDismissedError(DovetailError):
+    """A call's questions were not answered.
+
+    ``advice`` is why not, or what the person said instead; None when the person only
+    said no: then the run stops.
+    """
+
+    code = "question.dismissed"
+
+    def __init__(self, advice: str | None = None) -> None:
+        why = advice or "the person does not want to answer them"
+        super().__init__(f"the questions were not answered: {why}")
+        self.advice = advice

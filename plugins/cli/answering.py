@@ -1,0 +1,172 @@
+"""Answering: what a run asks while it goes on gets its answer, or nobody has one.
+
+Owns who answers a request: an option that was given in advance, the person at the
+terminal, or nobody, and then which request stays unanswered. How a person is asked is
+``asking``; what is shown of a request is ``card``.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
+from dovetail.kernel import (
+    AssistantMessage,
+    DovetailError,
+    LocationHandle,
+    PermissionRequest,
+    QuestionRequest,
+    RequestAsked,
+    RequestNotFoundError,
+    Rule,
+    Session,
+    ToolPart,
+)
+
+from .asking import Answer, Answers, Person, allow_options, allowed
+from .card import question_lines, request_lines
+from .terminal import Terminal
+
+Request = PermissionRequest | QuestionRequest
+
+
+class Answering:
+    """Who answers what one run asks."""
+
+    def __init__(
+        self,
+        terminal: Terminal,
+        person: Person,
+        location: LocationHandle,
+        allow: Sequence[Rule],
+        *,
+        everything: bool,
+        break_line: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._terminal = terminal
+        self._person = person
+        self._permissions = location.permissions
+        self._questions = location.questions
+        self._allow = allow
+        self._everything = everything
+        self._break_line = break_line
+        self._asking: anyio.CancelScope | None = None
+        self.unanswered: Request | None = None
+        """What nobody was there to answer."""
+
+    def stop(self) -> None:
+        """Ask no further: the run ended, or is to end."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+    async def left(self, session: Session) -> bool:
+        """Answer what a living process asks; say whether all of it was answered."""
+        for request in await self._pending(session):
+            if not await self._answer(request, None):
+                return False
+        return True
+
+    async def can(self, session: Session) -> bool:
+        """Say whether anybody can answer what a lost process asked.
+
+        Each call asks again when it goes on; so that is when it is answered.
+        """
+        if self._everything or self._person.there:
+            return True
+        for request in await self._pending(session):
+            if isinstance(request, QuestionRequest) or not allowed(
+                request, self._allow
+            ):
+                self.unanswered = request
+                return False
+        return True
+
+    async def take(self, session: Session, event: RequestAsked) -> None:
+        """Answer what a run asked just now. Where nobody can, the run is stopped."""
+        for request in await self._pending(session):
+            if (
+                request.id == event.request_id
+                and self.unanswered is None
+                and not await self._answer(request, session)
+            ):
+                await session.interrupt("nobody is there to answer")
+
+    def unanswered_lines(self) -> tuple[list[str], list[str]]:
+        """Return what to tell of the request that nobody answered, and the options of
+        ``run`` that would answer it, where there are any."""
+        request = self.unanswered
+        assert request is not None
+        if isinstance(request, QuestionRequest):
+            lines = question_lines(request)
+            return [
+                "paused: this needs an answer:",
+                *lines,
+                "answer it at a terminal",
+            ], []
+        first, *more = request_lines(request)
+        lines = [f"paused: this needs a permission: {first}", *more]
+        options = allow_options(request)
+        if not options:
+            lines.append(
+                "no --allow names it: not all of what it does is known before it runs; "
+                "answer it at a terminal"
+            )
+        return lines, options
+
+    async def _pending(self, session: Session) -> Sequence[Request]:
+        return [
+            *await self._permissions.pending(session.id),
+            *await self._questions.pending(session.id),
+        ]
+
+    async def _answer(self, request: Request, session: Session | None) -> bool:
+        """Answer one request; False when there is nobody to answer it."""
+        answer: Answer | Answers | None = None
+        known = isinstance(request, PermissionRequest) and (
+            self._everything or allowed(request, self._allow)
+        )
+        if known:
+            answer = Answer("once", by="policy")
+        elif self._person.there:
+            await self._break_line()
+            with anyio.CancelScope() as asking:
+                self._asking = asking
+                if isinstance(request, QuestionRequest):
+                    answer = await self._person.answer(request)
+                else:
+                    call = await _call(request, session)
+                    answer = await self._person.ask(request, call)
+            self._asking = None
+            if asking.cancelled_caught:
+                # The run ended meanwhile, and the question with it.
+                self._terminal.tell("")
+                return True
+        if answer is None:
+            self.unanswered = request
+            return False
+        try:
+            await self._reply(request, answer)
+        except RequestNotFoundError:
+            self._terminal.tell("  it was answered already")
+        return True
+
+    async def _reply(self, request: Request, answer: Answer | Answers) -> None:
+        if isinstance(answer, Answer):
+            await self._permissions.reply(
+                request.id, answer.reply, answer.advice, by=answer.by
+            )
+        elif answer.answers is None:
+            await self._questions.dismiss(request.id, answer.message)
+        else:
+            await self._questions.reply(request.id, answer.answers)
+
+
+async def _call(request: PermissionRequest, session: Session | None) -> ToolPart | None:
+    """Return the call that asks, whose arguments a person should see."""
+    if session is None or request.message_id is None:
+        return None
+    try:
+        message = await session.message(request.message_id)
+    except DovetailError:
+        return None
+    parts = message.parts if isinstance(message, AssistantMessage) else ()
+    calls = (part for part in parts if isinstance(part, ToolPart))
+    return next((one for one in calls if one.call_id == request.call_id), None)
