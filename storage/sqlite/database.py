@@ -54,6 +54,10 @@ FOLD_ATTEMPTS = 20
 
 Parameters = Sequence[Any]
 
+DRIVER_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What the driver raises. An error of SQLite's names what it is about, and where that
+is a name from a damaged schema it may be no text: then the driver raises this."""
+
 E = TypeVar("E", bound=DovetailError)
 
 
@@ -92,7 +96,7 @@ class Medium:
                 check_same_thread=False,
                 cached_statements=256,
             )
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise self.failure(error) from error
         connection.text_factory = _text
         try:
@@ -104,7 +108,7 @@ class Medium:
             # A log that grew large in a busy moment gives its space back. Memory
             # mapping stays off: a file truncated underneath would kill the process.
             connection.execute(f"PRAGMA journal_size_limit = {64 * 1024 * 1024}")
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             connection.close()
             raise self.failure(error) from error
         return connection
@@ -144,7 +148,7 @@ class Medium:
                 if folded.fetchone()[0] == 0:
                     return
                 time.sleep(FOLD_WAIT)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             failure = self.failure(error)
             # Whoever keeps it locked for so long needs it more.
             if not isinstance(failure, StoreLockedError):
@@ -191,8 +195,11 @@ class Medium:
             return (-1, -1)
         return (found.st_dev, found.st_ino)
 
-    def failure(self, error: sqlite3.Error) -> StoreError:
+    def failure(self, error: Exception) -> StoreError:
         """Return what an error of the driver means for a caller."""
+        if isinstance(error, UnicodeDecodeError):
+            told = error.object.decode(errors="replace")
+            return StoreDamagedError(self.name, told)
         extended = getattr(error, "sqlite_errorcode", None) or 0
         text = str(error)
         match extended & 0xFF:
@@ -310,7 +317,7 @@ class View:
         try:
             found: tuple[Any, ...] | None
             found = self._connection.execute(sql, parameters).fetchone()
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise self.spoil(self._medium.failure(error)) from error
         except UnicodeEncodeError:
             return None  # a lone surrogate: no stored text can be equal to it
@@ -322,7 +329,7 @@ class View:
             raise self._refusal
         try:
             return self._connection.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise self.spoil(self._medium.failure(error)) from error
         except UnicodeEncodeError:
             return []
@@ -371,7 +378,7 @@ class View:
             return self._connection.execute(sql, parameters)
         except sqlite3.IntegrityError:
             raise
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise self.spoil(self._medium.failure(error)) from error
         except UnicodeEncodeError as error:
             rule = "a lone surrogate cannot be stored"

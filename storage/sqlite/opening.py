@@ -15,7 +15,7 @@ from dovetail.kernel.values.errors import (
     StoreReadOnlyError,
 )
 
-from .database import LOG_SIZE, PAGE_SIZE, Medium, look
+from .database import DRIVER_ERRORS, LOG_SIZE, PAGE_SIZE, Medium, look
 from .migrations import Migration, check, migrate, pending
 
 
@@ -41,7 +41,7 @@ def open_writer(medium: Medium, steps: Sequence[Migration]) -> sqlite3.Connectio
     try:
         (page,) = connection.execute("PRAGMA page_size").fetchone()
         connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_SIZE // page}")
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         connection.close()
         raise medium.failure(error) from error
     return connection
@@ -66,7 +66,7 @@ def _is_current(
             return False
         check(connection, medium, steps)
         mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         connection.close()
         raise medium.failure(error) from error
     except StoreError:
@@ -150,7 +150,7 @@ def _finished(
                 raise StoreError(
                     medium.name, "this file system cannot keep a write-ahead log"
                 )
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         connection.close()
         raise medium.failure(error) from error
     except BaseException:

@@ -19,7 +19,7 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 from dovetail.kernel.values.errors import StoreClosedError, StoreLockedError
 
-from .database import Medium, View
+from .database import DRIVER_ERRORS, Medium, View
 
 T = TypeVar("T")
 
@@ -147,7 +147,7 @@ def _read_only(medium: Medium, wait: float | None = None) -> sqlite3.Connection:
     connection = medium.connect(wait=wait)
     try:
         connection.execute("PRAGMA query_only = ON")
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         connection.close()
         raise medium.failure(error) from error
     return connection

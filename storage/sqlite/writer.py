@@ -22,7 +22,7 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 from dovetail.kernel.values.errors import StoreClosedError
 
-from .database import Medium, View
+from .database import DRIVER_ERRORS, Medium, View
 from .fate import Fate, ThreadFate, loop_words
 
 T = TypeVar("T")
@@ -249,7 +249,7 @@ class Writer:
                 if not self._perform_each(group):
                     return False
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._roll_back()
             self._fail(group, error)
             return alone
@@ -304,7 +304,7 @@ class Writer:
                 self._connection.execute("BEGIN IMMEDIATE")
             finally:
                 self._wait_for(self._medium.wait)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             self._fail(group, error)
             return False
         return True
@@ -316,7 +316,7 @@ class Writer:
         for operation in group:
             operation.error = self._medium.refuse()
 
-    def _fail(self, group: list[Operation], error: sqlite3.Error) -> None:
+    def _fail(self, group: list[Operation], error: Exception) -> None:
         for operation in group:
             # One each: an exception carries the traceback of whoever raises it.
             operation.error = self._medium.failure(error)
@@ -341,7 +341,7 @@ class Writer:
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        except sqlite3.Error:
+        except DRIVER_ERRORS:
             # The failure before it is the one to tell. If the transaction is still
             # open, the next BEGIN fails and says so.
             _log.exception("rolling back %s failed", self._medium.name)
@@ -359,7 +359,7 @@ class Writer:
         commits of this store are made on this one."""
         try:
             found = self._connection.execute("PRAGMA data_version").fetchone()
-        except sqlite3.Error:
+        except DRIVER_ERRORS:
             # The watchers are told, they read, and the read says what is wrong.
             return None
         return int(found[0])

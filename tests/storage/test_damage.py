@@ -127,6 +127,20 @@ def test_a_changed_bit_of_the_file_is_an_error_or_nothing(
     assert "open" in said or _is_named(said) or _told(said) == _told(healthy)
 
 
+@pytest.mark.law("storage.5")
+async def test_a_schema_that_is_no_text_any_more_is_a_damaged_store(
+    filled: Path,
+) -> None:
+    path = copied(filled / "test.db", filled / "copy")
+    stored = path.read_bytes()
+    assert stored.count(b'CREATE TABLE "approval"') == 1
+    # The driver cannot even say what SQLite says of it.
+    path.write_bytes(stored.replace(b'TABLE "approval"', b'TA\xcfLE "approval"'))
+    with pytest.raises(StoreDamagedError, match="malformed"):
+        async with host(path.parent, ScriptedProvider()):
+            pass
+
+
 # --- what becomes of a session ----------------------------------------------------
 
 

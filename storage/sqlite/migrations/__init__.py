@@ -16,7 +16,7 @@ from dovetail.kernel.values.errors import (
 )
 from dovetail.kernel.values.frozen import frozen
 
-from ..database import APPLICATION_ID, Medium
+from ..database import APPLICATION_ID, DRIVER_ERRORS, Medium
 from . import m0001_initial
 
 JOURNAL = (
@@ -119,7 +119,7 @@ def migrate(
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         raise medium.failure(error) from error
     finally:
         connection.execute("PRAGMA foreign_keys = ON")
@@ -161,7 +161,7 @@ def _apply(
 
 def _failed(medium: Medium, step: Migration, error: Exception) -> StoreError:
     """Name the step, except where the medium failed: then that is what to mend."""
-    if isinstance(error, sqlite3.Error):
+    if isinstance(error, DRIVER_ERRORS):
         meant = medium.failure(error)
         if type(meant) is not StoreError:
             return meant
