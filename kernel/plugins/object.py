@@ -134,9 +134,23 @@ class HookTable:
 
     def manager(self) -> pluggy.PluginManager:
         """Return a new plugin manager for these hooks."""
-        made = pluggy.PluginManager(PROJECT)
+        made = _Manager(PROJECT)
         made.add_hookspecs(self.declared)
         return made
+
+
+class _Manager(pluggy.PluginManager):
+    """pluggy's manager, which looks at no attribute that every object has.
+
+    Most of an object is such attributes, and to look at them was most of its loading.
+    """
+
+    def parse_hookimpl_opts(
+        self, plugin: Any, name: str
+    ) -> "pluggy.HookimplOpts | None":
+        if name.startswith("__") and hasattr(object, name):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
 
 
 HOOKS = HookTable(Hooks)
