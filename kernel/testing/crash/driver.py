@@ -7,6 +7,7 @@ zygotes do.
 """
 
 import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count, cycle, islice
 from pathlib import Path
 from queue import SimpleQueue
@@ -273,9 +274,7 @@ class _Zygotes:
 
     def __enter__(self) -> "_Zygotes":
         with ExitStack() as stack:
-            started = [
-                stack.enter_context(_Zygote(self._source)) for _ in range(self._workers)
-            ]
+            started = stack.enter_context(_started(self._source, self._workers))
             for one in started:
                 # Only they make the scenario: what it changes stays in processes that
                 # die.
@@ -350,24 +349,50 @@ class _Zygotes:
                 self._free.put(zygote)
 
 
-class _Zygote:
-    """One zygote process, as the driver sees it."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def __enter__(self) -> "_Zygote":
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__.rpartition(".")[0] + ".zygote"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+@contextmanager
+def _started(source: Source, number: int) -> "Iterator[Sequence[_Zygote]]":
+    """Start zygotes; they end when nobody is left to order anything."""
+    with ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in range(number)]
+        for pair in pairs:
+            for end in pair:
+                stack.enter_context(end)
+        theirs = [other.fileno() for _, other in pairs]
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", __name__.rpartition(".")[0] + ".zygote"),
+                *map(str, theirs),
+            ],
+            stdin=subprocess.DEVNULL,
+            pass_fds=theirs,
         )
-        self._send(dumps(to_json(self._source)))
-        return self
+        for _, other in pairs:
+            other.close()
+        try:
+            zygotes = [_Zygote(source.name, mine) for mine, _ in pairs]
+            zygotes[0].begin(source)
+            yield zygotes
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            for mine, _ in pairs:
+                # Whatever reads or writes it at this moment ends as well.
+                with suppress(OSError):
+                    mine.shutdown(socket.SHUT_RDWR)
+            process.wait()
 
-    def __exit__(self, *error: object) -> None:
-        self._process.kill()
-        self._process.communicate()
+
+class _Zygote:
+    """One zygote, as the driver sees it."""
+
+    def __init__(self, name: str, channel: socket.socket) -> None:
+        self._name = name
+        self._talk = channel.makefile("rwb")
+
+    def begin(self, source: Source) -> None:
+        """Say what is to be crashed."""
+        self._send(dumps(to_json(source)))
 
     def ready(self) -> Ready:
         """Wait until it has imported everything."""
@@ -379,24 +404,25 @@ class _Zygote:
         return from_json(loads(self._receive()), Answer)
 
     def _send(self, line: bytes) -> None:
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(line + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError as error:
+            self._talk.write(line + b"\n")
+            self._talk.flush()
+        except OSError as error:
             raise self._dead() from error
 
     def _receive(self) -> bytes:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        try:
+            line = self._talk.readline()
+        except ConnectionResetError:
+            line = b""
         if not line.endswith(b"\n"):
             raise self._dead()
         return line
 
     def _dead(self) -> RuntimeError:
         return RuntimeError(
-            f"the process that was to crash {self._source.name} ended with "
-            f"{self._process.wait()}; what it wrote to standard error says why"
+            f"the process that was to crash {self._name} ended; what it wrote to "
+            "standard error says why"
         )
 
 

@@ -3,10 +3,13 @@
 Owns the lives and deaths of the processes of a run: each is forked here, dies by its
 own hand at a fault point or by ours after a while, and is followed by the next one on
 the same store, until one comes to the end of the story and looks at what is left.
-Starting a Python process costs a third of a second, a fork a few milliseconds. Nothing
-here starts a thread, and no event loop is open when a fork happens.
+Starting a Python process costs a third of a second, a fork a few milliseconds. What
+the kernel makes when it first needs it is made before the first fork, by a scenario of
+our own; nothing of the author's runs here but the making of theirs. No thread is left
+and no event loop is open when a fork happens.
 
 Speaks with the driver in lines of JSON: where the scenario is, then one order a line.
+One zygote for each worker: the first forks the others, which saves their start.
 """
 
 import faulthandler
@@ -14,9 +17,13 @@ import gc
 import importlib
 import importlib.util
 import os
+import select
 import shutil
 import signal
+import socket
 import sys
+import tempfile
+import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -30,6 +37,8 @@ import anyio
 import anyio.lowlevel
 from attrs import frozen
 
+from ...contracts import Register, Tool, ToolContext
+from ...hookspecs import hookimpl
 from ...lifecycle.clock import SystemClock
 from ...plugins.loader import load_plugins
 from ...ports import Reader
@@ -37,6 +46,7 @@ from ...runtime import Runtime, open_runtime
 from ...values.codec import dumps, from_json, loads, to_json
 from ...values.errors import EventDamagedError
 from ...values.events import decode_event, kinds
+from ..scripted import call, calls
 from .invariants import StoredSession, problems, stored
 from .model import CrashModel
 from .points import FaultPoint, FaultPoints, reached_in
@@ -105,25 +115,82 @@ class Answer:
 
 
 def main() -> None:
-    """Serve orders from standard input until it ends."""
-    # What a tool prints must not get between the lines of the conversation.
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    """Serve orders until nobody is left who gives any.
+
+    ``sys.argv`` holds the numbers of sockets, one for each zygote.
+    """
+    # What a scenario prints belongs to no conversation.
     os.dup2(2, 1)
-    source = from_json(loads(sys.stdin.buffer.readline()), Source)
+    channels = [socket.socket(fileno=int(number)) for number in sys.argv[1:]]
+    mine = channels[0].makefile("rwb")
+    source = from_json(loads(mine.readline()), Source)
+    sys.path[:] = list(source.path)
+    _rehearse()
     factory = _found(source)
     scenario = _warm_up(factory)
+    gc.collect()
+    gc.freeze()
+    others: list[int] = []
+    for channel in channels[1:]:
+        if (child := os.fork()) == 0:
+            mine, others = channel.makefile("rwb"), []
+            break
+        others.append(child)
+    for channel in channels:
+        # A file of it stays open: mine, and in no zygote that of another one.
+        channel.close()
     ready = Ready(
         tuple(scenario.resume), tuple(scenario.backends), "{folder}" in scenario.store
     )
-    answers.write(dumps(to_json(ready)) + b"\n")
-    gc.freeze()
-    for line in sys.stdin.buffer:
-        answer = perform(factory, from_json(loads(line), Order))
-        answers.write(dumps(to_json(answer)) + b"\n")
+    mine.write(_line(ready))
+    mine.flush()
+    for line in mine:
+        mine.write(_line(perform(factory, from_json(loads(line), Order))))
+        mine.flush()
+    for other in others:
+        os.waitpid(other, 0)
+
+
+def _line(said: Ready | Answer) -> bytes:
+    return dumps(to_json(said)) + b"\n"
+
+
+def _rehearse() -> None:
+    """Live through a scenario of our own, so that each life finds made what the kernel
+    and the store make when they first need it: imports, converters, statements.
+
+    The author's scenario is not for that: what it changes stays in processes that die.
+    """
+    with tempfile.TemporaryDirectory(prefix="dovetail-rehearsal-") as folder:
+        (Path(folder) / "place").mkdir()
+        _live_through(_rehearsal, Order(folder), 0, FaultPoints())
+    for thread in threading.enumerate():
+        # A fork has none but the one that forks.
+        if thread is not threading.main_thread():
+            thread.join()
+
+
+def _rehearsal(world: CrashWorld) -> CrashScenario:
+    return CrashScenario([_Rehearsed()], model=[calls(call("rehearse"))])
+
+
+class _Rehearsed:
+    name = "rehearsed"
+
+    @hookimpl
+    def dovetail_register_tools(self, register: Register[Tool[Any, Any]]) -> None:
+        async def rehearse(input: _Nothing, context: ToolContext) -> str:
+            return "done"
+
+        register(Tool("rehearse", "Rehearse.", _Nothing, rehearse))
+
+
+@frozen
+class _Nothing:
+    pass
 
 
 def _found(source: Source) -> Factory:
-    sys.path[:] = list(source.path)
     found: Any = _module(source)
     for part in source.name.split("."):
         found = getattr(found, part)
@@ -220,20 +287,21 @@ def _life(
     delay: float | None,
 ) -> int | None:
     """Fork a process and return how it ended; None when it had to be ended."""
+    ended, held = os.pipe()
     child = os.fork()
     if child == 0:
         _be(factory, order, generation, point)
-    deadline = time.monotonic() + (order.limit if delay is None else delay)
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() >= deadline:
-            os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-            code = os.waitstatus_to_exitcode(status)
-            return None if delay is None and code == -signal.SIGKILL else code
-        time.sleep(0.001)
+    os.close(held)
+    limit = order.limit if delay is None else delay
+    # Its end of the pipe is closed by its end.
+    gone, _, _ = select.select([ended], [], [], limit)
+    os.close(ended)
+    if not gone:
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    hung = not gone and delay is None and code == -signal.SIGKILL
+    return None if hung else code
 
 
 def _be(
@@ -248,10 +316,7 @@ def _be(
         os.dup2(said, 2)
         faulthandler.dump_traceback_later(max(1.0, order.limit - 1))
         points = FaultPoints(_trace(folder, generation), point)
-        for body, reached in ((_live, points), (_look, FaultPoints())):
-            world = CrashWorld(folder / "world.jsonl", reached, generation)
-            scenario = factory(world)
-            anyio.run(body, scenario, order, world, reached, backend=order.backend)
+        _live_through(factory, order, generation, points)
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -271,6 +336,15 @@ def _said(folder: Path, generation: int) -> Path:
 
 
 # --- one life ---------------------------------------------------------------------
+
+
+def _live_through(
+    factory: Factory, order: Order, generation: int, points: FaultPoints
+) -> None:
+    for body, reached in ((_live, points), (_look, FaultPoints())):
+        world = CrashWorld(Path(order.folder) / "world.jsonl", reached, generation)
+        scenario = factory(world)
+        anyio.run(body, scenario, order, world, reached, backend=order.backend)
 
 
 class _LaterClock(SystemClock):
