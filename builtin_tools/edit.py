@@ -10,7 +10,6 @@ what stands around it, tells what is in the file; then ``edit``.
 
 import os
 import re
-from difflib import get_close_matches
 from functools import partial
 
 import anyio.to_thread
@@ -323,6 +322,8 @@ def _hint(text: str, old: str, ending: str) -> str:
     # 2. A line that looks like its first one.
     first = plain[0][:200]
     candidates = {line[:200]: index for index, line in reversed([*enumerate(flat)])}
+    from difflib import get_close_matches
+
     near = get_close_matches(first, [*candidates][-5000:], n=1, cutoff=0.6)
     if near:
         shown = _excerpt(lines, candidates[near[0]], len(plain))

@@ -11,7 +11,6 @@ import base64
 import heapq
 import os
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from functools import partial
 from typing import Literal
 
@@ -397,6 +396,8 @@ def _missing(target: Target) -> ToolFailure:
                     os.close(descriptor)
         except OSError as error:
             return failure("read", target.given, reason(error))
+        from difflib import get_close_matches
+
         near = get_close_matches(target.name, names, n=3, cutoff=0.6)
     then = f"there is {', '.join(repr(shown_path(name)) for name in near)}"
     return failure(

@@ -7,7 +7,6 @@ not text, not TOML, or made to be slow. Knows no setting.
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +56,9 @@ def read(path: Path, *, follow: bool, required: bool) -> dict[str, Any] | None:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ConfigurationError(str(path), f"line {line} is not UTF-8") from None
+    # Here, because most Locations have no file.
+    import tomllib
+
     if _ENDLESS_KEY.search(text):
         raise ConfigurationError(str(path), "a dotted key has too many parts")
     try:

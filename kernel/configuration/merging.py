@@ -48,7 +48,6 @@ from ..values.tool import Json
 from .file import FILE_NAME, read, same_file, user_file
 from .said import AgentSettings, Said
 from .table import Table
-from .trust import restrained
 
 
 @frozen
@@ -114,6 +113,8 @@ class Configuration:
                 raise table.error("trusted", "belongs in the user's own file only")
             local = Said.by(table)
             if not trusted:
+                from .trust import restrained
+
                 local = restrained(local, said, table, location.path)
             said = said.then(local)
         return _configuration(said, sources, trusted=trusted)

@@ -6,7 +6,6 @@ of the key, and never by a value. Knows no setting.
 
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +71,8 @@ class Table:
         """Refuse every other key."""
         for key in self._data:
             if key not in known:
+                from difflib import get_close_matches
+
                 near = get_close_matches(key[:64], known, 1)
                 advice = f"; did you mean {near[0]!r}?" if near else ""
                 raise self.error(key, f"is not a known setting{advice}")

@@ -7,7 +7,7 @@ Owns also how an open message is settled when nobody will go on with it.
 
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..history.fold import History
 from ..history.messages import Progress
@@ -27,9 +27,11 @@ from ..values.events import (
 )
 from ..values.messages import AssistantMessage, ToolPart
 from ..values.tool import EffectClass, Failure
-from .continuation import ContinuationReport, report_of
 from .coordinator import DrainControl, Outcome
 from .execution import Execution
+
+if TYPE_CHECKING:
+    from .continuation import ContinuationReport
 
 Policy = Literal["report", "clean", "always"]
 
@@ -50,12 +52,15 @@ async def admit(
     services: LocationServices,
     control: DrainControl,
     policy: Policy,
-) -> ContinuationReport | None:
+) -> "ContinuationReport | None":
     """Return the accepted report of what was left, or None: the execution is paused.
 
     Acceptance, report and the new beginning are one commit. Without acceptance the
     report is recorded, and the execution ends as paused.
     """
+    # Here, because few sessions are taken over.
+    from .continuation import report_of
+
     while True:
         known = execution.history.seq
         report = await report_of(
@@ -94,7 +99,7 @@ async def admit(
 
 
 def _acceptance(
-    report: ContinuationReport, control: DrainControl, policy: Policy, attempts: int
+    report: "ContinuationReport", control: DrainControl, policy: Policy, attempts: int
 ) -> str | None:
     if control.accept == report.digest:
         return "person"
@@ -107,7 +112,7 @@ def _acceptance(
     return "policy" if policy == "always" else None
 
 
-def _why(report: ContinuationReport, attempts: int) -> Failure:
+def _why(report: "ContinuationReport", attempts: int) -> Failure:
     if attempts >= MAX_ATTEMPTS:
         return Failure(
             CONTINUATION_UNACCEPTED,

@@ -11,6 +11,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -38,7 +39,6 @@ from ..values.ids import SessionId
 from ..values.location import Location
 from ..values.tool import Failure
 from . import ownership, recovery
-from .continuation import ContinuationReport, report_of
 from .coordinator import DrainControl, Outcome
 from .execution import Execution, ExecutionSettings
 from .keeper import Keeper
@@ -46,7 +46,9 @@ from .ownership import Fence, LeaseHeldError, Owner, Standing
 from .recovery import STOPPED, settle_open
 from .silence import Silence
 from .step import Step
-from .takeover import Takeover
+
+if TYPE_CHECKING:
+    from .continuation import ContinuationReport
 
 logger = logging.getLogger(__name__)
 
@@ -395,6 +397,9 @@ class Runner:
         if report is None:
             return False
         if history.open is not None:
+            # Here, because few sessions are taken over.
+            from .takeover import Takeover
+
             takeover = Takeover(execution, services, history.open)
             await takeover.go_on(report.calls)
         return execution.outcome is None
@@ -433,12 +438,14 @@ class Runner:
             return Outcome("idle", trouble or WAITING)
         return outcome_of(row)
 
-    async def continuation(self, session_id: str) -> ContinuationReport:
+    async def continuation(self, session_id: str) -> "ContinuationReport":
         """Return the Continuation Report of a session as things are now.
 
         Raises:
             SessionNotFoundError: there is no such session.
         """
+        from .continuation import report_of
+
         history = History(session_id)
 
         def read(rows: Reader) -> SessionRow:

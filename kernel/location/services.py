@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from attrs import define, evolve, field
@@ -176,6 +175,8 @@ class LocationServices:
                     f"a rule about {rule.resource!r} can never match: {why}",
                 )
             if not any(matches(rule.action, name) for name in asked):
+                from difflib import get_close_matches
+
                 near = get_close_matches(rule.action, asked, 1)
                 advice = f"; did you mean {near[0]!r}" if near else ""
                 there_are = f"(there are: {', '.join(sorted(asked))})"

@@ -6,7 +6,6 @@ Knows nothing of where the object came from (see ``plugin_loader``) nor of how i
 hooks are called (see ``plugin_set``).
 """
 
-import difflib
 import importlib.metadata
 import inspect
 import logging
@@ -211,6 +210,8 @@ class Plugin:
 
 def nearest(name: str, known: Collection[str]) -> str:
     """Return a question about the name that was perhaps meant, or nothing."""
+    import difflib
+
     near = difflib.get_close_matches(name, sorted(known), 1)
     return f"did you mean {near[0]!r}?" if near else ""
 

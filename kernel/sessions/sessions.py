@@ -8,11 +8,10 @@ import base64
 import binascii
 import os
 from collections.abc import Iterator, Sequence
-from typing import Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from attrs import field
 
-from ..execution.continuation import ContinuationReport
 from ..execution.coordinator import Coordinator, Outcome
 from ..execution.outputs import output_of
 from ..execution.runner import Runner, outcome_of
@@ -22,7 +21,6 @@ from ..log.commit import EventLog, LogTransaction
 from ..log.reading import damaged, existing_session
 from ..log.tail import Tail
 from ..ports import MessageRow, Reader, SessionRow
-from ..upkeep.replay import Export
 from ..values.errors import (
     ContinuationChangedError,
     CursorInvalidError,
@@ -45,6 +43,10 @@ from ..values.prompt import AdmittedPrompt, Budget, Delivery, Input, Prompt, che
 from ..values.tool import Failure
 from . import inbox
 from .upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from ..execution.continuation import ContinuationReport
+    from ..upkeep.replay import Export
 
 T = TypeVar("T")
 
@@ -358,7 +360,7 @@ class Session:
         # Another worker was at it: its outcome counts.
         return await self.wait() if outcome.status == "idle" else outcome
 
-    async def continuation(self) -> ContinuationReport:
+    async def continuation(self) -> "ContinuationReport":
         """Return what is trusted of this session now, and what must be re-checked.
 
         Raises:
@@ -432,9 +434,11 @@ class Session:
         """
         return Tail(self._log, self.id, after, follow=follow)
 
-    def export(self, after: int | None = None, follow: bool = False) -> Export:
+    def export(self, after: int | None = None, follow: bool = False) -> "Export":
         """Return the events after a cursor as they travel to another store, for
         ``runtime.sessions.replay``. Otherwise as ``events``."""
+        from ..upkeep.replay import Export
+
         return Export(self._log, self.id, after, follow=follow)
 
     async def messages(

@@ -2,11 +2,12 @@
 
 Owns the public face of replaying, verifying, repairing, rebuilding and pruning. Each
 is one transaction of ``events``; here it only is kept away from a session that runs.
+What does the work is imported by whoever asks for it: most processes never do.
 """
 
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from anyio import to_thread
 from attrs import evolve
@@ -15,13 +16,14 @@ from ..execution.coordinator import Coordinator
 from ..log.commit import EventLog, LogTransaction
 from ..log.reading import damaged
 from ..ports import Reader
-from ..upkeep.rebuild import rebuild
-from ..upkeep.replay import ExportedEvent, Replay, Replayed, claim, release
-from ..upkeep.retention import Pruned, prune
-from ..upkeep.verification import Repaired, Verified, repair, verify
 from ..values.errors import RowDamagedError, SessionBusyError
 from ..values.events import Retention
 from ..values.ids import SessionId
+
+if TYPE_CHECKING:
+    from ..upkeep.replay import ExportedEvent, Replayed
+    from ..upkeep.retention import Pruned
+    from ..upkeep.verification import Repaired, Verified
 
 T = TypeVar("T")
 
@@ -37,9 +39,9 @@ class Upkeep:
 
     async def replay(
         self,
-        events: Iterable[ExportedEvent] | AsyncIterable[ExportedEvent],
+        events: "Iterable[ExportedEvent] | AsyncIterable[ExportedEvent]",
         owner: str | None = None,
-    ) -> Replayed | None:
+    ) -> "Replayed | None":
         """Write a session's events as another store exported them (law events.7).
 
         All of one session, in order, from anywhere up to the end of what is stored
@@ -59,6 +61,8 @@ class Upkeep:
             SessionBusyError: the session is running here.
             InvalidValueError: an event, the session id or the owner is not usable.
         """
+        from ..upkeep.replay import Replay
+
         if isinstance(events, AsyncIterable):
             collected = [event async for event in events]
         else:
@@ -78,6 +82,8 @@ class Upkeep:
             SessionBusyError: it is running.
             InvalidValueError: the owner is not usable as an id.
         """
+        from ..upkeep.replay import claim
+
         await self._on_idle(id, lambda tx: claim(tx, id, owner))
 
     async def release(self, id: str) -> None:
@@ -87,11 +93,13 @@ class Upkeep:
         Raises:
             SessionNotFoundError: there is no such session.
         """
+        from ..upkeep.replay import release
+
         await self._log.commit(lambda tx: release(tx, id))
 
     # --- looking after what is stored ---------------------------------------------
 
-    async def verify(self, id: str | None = None) -> Sequence[Verified]:
+    async def verify(self, id: str | None = None) -> "Sequence[Verified]":
         """Walk the hash chain of one session, or of all, and say what was found.
 
         Reads everything, and stops nobody from writing meanwhile.
@@ -113,7 +121,7 @@ class Upkeep:
                 await self._log.mend(name)
         return found
 
-    async def repair(self, id: str) -> Repaired:
+    async def repair(self, id: str) -> "Repaired":
         """Set aside what follows the last sound event of a session.
 
         What was set aside is kept as it was found; its numbers stay taken. A session
@@ -124,6 +132,8 @@ class Upkeep:
             SessionBusyError: it is running.
             EventOwnerError: it is a replica.
         """
+        from ..upkeep.verification import repair
+
         return await self._on_idle(id, lambda tx: repair(tx, id))
 
     async def rebuild(self, id: str | None = None) -> int:
@@ -136,6 +146,8 @@ class Upkeep:
             EventLogError: an event cannot be projected; see its subclasses. Those
                 sessions before it are rebuilt, it and those after it are as they were.
         """
+        from ..upkeep.rebuild import rebuild
+
         count = 0
         for name in await self._names(id):
             count += await self._log.commit(
@@ -148,7 +160,7 @@ class Upkeep:
         id: str,
         classes: Sequence[Retention] = ("trace",),
         before: int | None = None,
-    ) -> Pruned:
+    ) -> "Pruned":
         """Remove content that a session's retention classes let go (law storage.4).
 
         ``trace`` is what only operators look at; ``transcript`` must be named to be
@@ -162,6 +174,8 @@ class Upkeep:
             EventOwnerError: it is a replica.
             InvalidValueError: a class is none of the two.
         """
+        from ..upkeep.retention import prune
+
         store = self._log.store
         size = await store.size()
         done = await self._on_idle(
@@ -183,7 +197,9 @@ class Upkeep:
         return await self._log.read(_all_names)
 
 
-def _verified(name: str, rows: Reader) -> Verified:
+def _verified(name: str, rows: Reader) -> "Verified":
+    from ..upkeep.verification import verify
+
     return verify(rows, name)
 
 

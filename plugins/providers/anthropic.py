@@ -7,6 +7,7 @@ Owns how a request is written (``MessagesProtocol``). How its answer is read is
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 import orjson
 from dovetail.kernel import (
@@ -32,7 +33,6 @@ from dovetail.kernel import (
 )
 
 from .endpoints import Defaults, Endpoint, register_endpoints
-from .messages import MessagesDecoder
 from .routes import Route, target_of, transport_of
 from .transport import Transport, open_transport
 from .wording import (
@@ -47,6 +47,9 @@ from .wording import (
     result_of,
     tool_name,
 )
+
+if TYPE_CHECKING:
+    from .messages import MessagesDecoder
 
 VERSION = "2023-06-01"
 MAX_OUTPUT = 8192
@@ -138,8 +141,11 @@ class MessagesProtocol:
         self._thinks = False
         self._tools = ToolList(self._tool_shapes)
 
-    def decoder(self, request: ModelRequest) -> MessagesDecoder:
+    def decoder(self, request: ModelRequest) -> "MessagesDecoder":
         """Return a new decoder, for the one response to this request."""
+        # Here, so that whoever asks no Anthropic model does not import it.
+        from .messages import MessagesDecoder
+
         return MessagesDecoder(self._provider, self._redact)
 
     def learned_from(self, error: ProviderError) -> bool:

@@ -16,8 +16,6 @@ import platformdirs
 from attrs import define, field, frozen
 from dovetail.kernel import Location, RuleEffect, Skill, SkillProblem
 
-from .skill_file import is_skill_name, read_skill
-
 IN_LOCATION = (".claude/skills", ".agents/skills", ".dovetail/skills")
 MAX_DEPTH = 12
 """Folders below a skill folder."""
@@ -116,6 +114,9 @@ class _Search:
             if folder.expected or os.path.lexists(folder.path):
                 self._problem(folder.path, "there is no such folder")
             return
+        # Here, because many have no skills.
+        from .skill_file import is_skill_name, read_skill
+
         allowed = _real_paths(folder.allowed)
         for path, is_top in self._walk(folder.path, allowed):
             if not (is_skill_name(path.name) or is_top):
