@@ -15,13 +15,15 @@ backslashes between backquotes, and here-documents whose end is quoted in part.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from ..values.frozen import frozen
+from .variables import Given, Variables
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -89,6 +91,8 @@ class _Word:
     written: str
     value: str | None
     """What the shell makes of it, if that is known without running anything."""
+    several: bool = False
+    """Whether it may become several words, or another one, when it runs."""
 
 
 _NO_PARSER = "the shell parser is not installed (tree-sitter-bash)"
@@ -108,7 +112,30 @@ _LITERAL = frozenset(
 )
 _PLAIN_END = re.compile(r"""[A-Za-z0-9_]+\Z|'[A-Za-z0-9_]+'\Z|"[A-Za-z0-9_]+"\Z""")
 _GLOB = re.compile(r"[*?\[\]{}]")
+_SEVERAL = re.compile(r"[*?\[]|[@+!]\(|\{.*(?:,|\.\.).*\}", re.DOTALL)
+_ANSI_C = re.compile(r"\$'(?:[^'\\]|\\.)*'\Z", re.DOTALL)
+# bash takes such a line end away before it reads; the grammar parts words there.
+_CONTINUED = re.compile(rb"(?:(?<!\\)(?:\\\\)+|(?<![\s\\]))\\\n(?=\S)")
+_LINE_END = re.compile(rb"(?<!\\)(?:\\\\)*\n")
+_ON_ONE_LINE = frozenset(
+    {
+        *("command", "command_name", "variable_assignment", "variable_assignments"),
+        *("declaration_command", "unset_command", "redirected_statement", "word"),
+        *("file_redirect", "herestring_redirect", "concatenation", "negated_command"),
+        *("number", "simple_expansion", "variable_name"),
+    }
+)
+_ARGUMENTS = frozenset(
+    {
+        *("word", "number", "string", "raw_string", "ansi_c_string", "concatenation"),
+        *("translated_string", "expansion", "simple_expansion", "brace_expression"),
+        *("arithmetic_expansion", "command_substitution", "process_substitution"),
+        "extglob_pattern",
+    }
+)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
+_DEVICE = re.compile(r"-\Z|(?:.*/)?(?:(?:dev|proc)/.*|stdin|fd/.*)\Z", re.DOTALL)
+"""What stands for the input of a process, whatever the way to it."""
 _NO_FILE = re.compile(r"/dev/(?:null|stdout|stderr|stdin|tty|zero|full|fd/\d+)\Z")
 
 # Nodes that hold commands and add nothing to them.
@@ -137,7 +164,14 @@ _RESERVED = frozenset(
         *("done", "case", "esac", "in", "function", "{", "}", "!", "[[", "]]"),
     }
 )
-_SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "ash", "mksh"))
+_SHELL = re.compile(r"(?:r?bash|sh|dash|zsh|r?ksh|ksh93|ash|mksh|yash|posh)[\d.-]*\Z")
+_OTHER_SHELLS = frozenset(
+    ("csh", "tcsh", "fish", "rc", "es", "nu", "elvish", "xonsh", "pwsh", "powershell")
+)
+_EVALUATING = frozenset(
+    ("alias", "bind", "compgen", "complete", "compopt", "enable", "fc")
+)
+"""Builtins that take a text for code, or a name for another one's."""
 _MOVES = frozenset(("cd", "pushd", "popd", "chroot"))
 
 
@@ -155,6 +189,8 @@ class _Wrapper:
     """Short options with one."""
     long: tuple[str, ...] = ()
     long_valued: tuple[str, ...] = ()
+    attached: str = ""
+    """Short options whose value can only be in the same word, if they have one."""
     skip: int = 0
     """Words between its options and the command."""
     assigns: bool = False
@@ -170,7 +206,7 @@ _WRAPPERS = {
     "busybox": _Wrapper(),
     "chronic": _Wrapper("ev"),
     "command": _Wrapper("p"),
-    "coproc": _Wrapper(),
+    "coproc": _Wrapper(assigns=True),
     "doas": _Wrapper("nL", "uC", needed=True),
     "env": _Wrapper(
         "i0v",
@@ -194,7 +230,9 @@ _WRAPPERS = {
         assigns=True,
         needed=True,
     ),
-    "time": _Wrapper("pv", "fo", ("portability", "verbose"), ("format", "output")),
+    "time": _Wrapper(
+        "pv", "fo", ("portability", "verbose"), ("format", "output"), assigns=True
+    ),
     "timeout": _Wrapper(
         "v",
         "ks",
@@ -204,18 +242,69 @@ _WRAPPERS = {
     ),
     "unbuffer": _Wrapper("p"),
     "xargs": _Wrapper(
-        "0rtpxoi",
+        "0rtpxo",
         "aEdILnPs",
-        ("null", "no-run-if-empty", "verbose", "interactive", "exit", "open-tty"),
+        (
+            *("null", "no-run-if-empty", "verbose", "interactive", "exit", "open-tty"),
+            *("max-lines", "replace", "eof"),
+        ),
         (
             *("arg-file", "delimiter", "max-lines", "max-args", "max-procs"),
             *("max-chars", "replace", "process-slot-var", "eof"),
         ),
+        attached="iel",
         appends=True,
     ),
 }
+_WITH_ACTS = frozenset(
+    {
+        *("git", "gh", "glab", "hg", "svn", "docker", "podman", "kubectl", "helm"),
+        *("npm", "pnpm", "yarn", "pip", "pip3", "uv", "poetry", "cargo", "go", "gem"),
+        *("systemctl", "aws", "gcloud", "az", "terraform", "apt", "apt-get", "brew"),
+        *("dnf", "yum", "pacman", "make", "psql", "redis-cli", "heroku", "fly"),
+    }
+)
+"""Programs whose first word that is no option says what they do."""
+_LAUNCHERS = frozenset(
+    {
+        *(
+            "at",
+            "batch",
+            "bwrap",
+            "capsh",
+            "cgexec",
+            "choom",
+            "chpst",
+            "chroot",
+            "chrt",
+        ),
+        *("cpulimit", "daemonize", "dbus-launch", "dbus-run-session", "dtach"),
+        *(
+            "dumb-init",
+            "eatmydata",
+            "entr",
+            "envdir",
+            "expect",
+            "fakechroot",
+            "fakeroot",
+        ),
+        *("faketime", "firejail", "flock", "gosu", "i386", "linux32", "linux64"),
+        *("ltrace", "nsenter", "numactl", "perf", "prlimit", "proot", "proxychains"),
+        *("proxychains4", "rlwrap", "rr", "runcon", "screen", "script", "setarch"),
+        *("setlock", "setpriv", "setuidgid", "sg", "softlimit", "ssh-agent", "sshpass"),
+        *("start-stop-daemon", "strace", "su-exec", "systemd-inhibit", "systemd-run"),
+        *("taskset", "tini", "tmux", "torify", "torsocks", "trickle", "tsocks"),
+        *("uclampset", "unshare", "valgrind", "x86_64", "xvfb-run"),
+    }
+)
+"""Programs that run another one which is named behind their options.
+
+They must be allowed themselves, so this is only for what rules forbid.
+"""
+MAX_TAILS = 24
+"""Words of such a program at which its command may begin."""
 _FIND_RUNS = frozenset(("-exec", "-execdir", "-ok", "-okdir"))
-_SOMETHING = _Word("{}", "{}")
+_SOMETHING = _Word("{}", None, several=True)
 """Stands for words that are known only when a command runs."""
 
 
@@ -227,9 +316,13 @@ class _Reader:
         self._files: list[File] = []
         self._opaque: str | None = None
         self._moves = False
+        self._variables = Variables()
+        self._launched_here = False
 
     def read(self, text: str, depth: int) -> Reading:
         self._text(text, depth)
+        if self._variables.problem is not None:
+            self._unknown(self._variables.problem)
         return Reading(
             tuple(self._commands), tuple(self._files), self._moves, self._opaque
         )
@@ -255,6 +348,13 @@ class _Reader:
         root = parser.parse(source).root_node
         if root.has_error:
             self._unknown("it cannot be read as a command for bash")
+        for found in _CONTINUED.finditer(source):
+            at = found.end() - 1
+            around = root.descendant_for_byte_range(at, at)
+            if around is None or around.type != "raw_string":
+                self._unknown("a line goes on in the middle of a word")
+                break
+        self._variables.text(text)
         # By hand and not by recursion: the depth is for whoever wrote it to choose.
         waiting = [root]
         while waiting:
@@ -269,6 +369,9 @@ class _Reader:
         kind = node.type
         if kind not in _LITERAL and _hides(node, source):
             self._unknown("a substitution stands where the grammar sees none")
+        if kind in _ON_ONE_LINE and _is_misread(node, source):
+            self._unknown("the grammar parts its words in another way than bash")
+        self._variables.node(node)
         if kind == "command":
             self._command(node, depth)
         elif kind in ("declaration_command", "unset_command", "variable_assignment"):
@@ -277,6 +380,8 @@ class _Reader:
             inside = ("command", "declaration_command", "c_style_for_statement")
             if parent is None or parent.type not in inside:
                 self._add(_Word(_written(node), None))
+            if kind != "variable_assignment":
+                self._variables.declaration(node)
         elif kind == "file_redirect":
             self._redirect(node)
         elif kind == "comment":
@@ -286,9 +391,27 @@ class _Reader:
         elif kind == "command_substitution":
             if _written(node).startswith("`") and "\\" in _written(node):
                 self._unknown("a backslash stands between backquotes")
+        elif kind == "redirected_statement":
+            body = node.child_by_field_name("body")
+            apart = body is None or body.type != "command"
+            if apart and any(_behind(one) for one in node.named_children):
+                self._unknown("words stand behind a redirection")
+        elif kind == "ansi_c_string":
+            if not _ANSI_C.match(_written(node)):
+                self._unknown("the end of a quoted text is not where it seems")
         elif kind == "heredoc_start":
             if not _PLAIN_END.match(_written(node)):
                 self._unknown("the end of a here-document is quoted in part")
+        elif kind == "heredoc_redirect":
+            if _is_misread_document(node, source):
+                self._unknown("it is not known where a here-document ends")
+        elif kind == "heredoc_body":
+            if not _in_quoted_document(node):
+                if "\\\n" in _written(node):
+                    self._unknown("a line of a here-document goes on")
+                # The grammar takes the one for a subshell, and the other for text.
+                if re.search(r"\$(?:\(\(|\[)", _written(node)):
+                    self._variables.evaluates(_written(node))
         elif kind == "function_definition":
             # From here on a name may mean something else; its body is read like the
             # rest, and a call of it is a command of its own.
@@ -301,12 +424,18 @@ class _Reader:
     def _command(self, node: "Node", depth: int) -> None:
         words: list[_Word] = []
         assigned: list[_Word] = []
-        for child in node.named_children:
+        around = node.parent
+        if around is not None and around.type != "redirected_statement":
+            around = None
+        for child in (*node.named_children, *_redirections(around)):
             if child.type == "variable_assignment":
                 assigned.append(_Word(_written(child), None))
             elif child.type == "command_name":
                 words.append(_word(child.named_children[0]))
-            elif child.type not in ("file_redirect", "herestring_redirect"):
+            elif child.type.endswith("_redirect"):
+                # The words behind its file are those of the command.
+                words += map(_word, _behind(child))
+            else:
                 words.append(_word(child))
         if not words:
             self._unknown("a command has no name")
@@ -319,6 +448,8 @@ class _Reader:
         """Take in one command, and what it would run itself."""
         wordings = [_wording([*assigned, *words])]
         name = words[0].value
+        for one in assigned:
+            self._variables.sets(*one.written.split("=", 1))
         if assigned:
             # A value can change what the command does, so that as it is written it
             # must be allowed; and a rule about the command sees it all the same.
@@ -331,9 +462,14 @@ class _Reader:
             self._unknown("a command is named only when it runs")
             return
         base = name.rpartition("/")[2]
+        bare = [_Word(base, base), *words[1:]]
         if base != name:
-            bare = [_Word(base, base), *words[1:]]
             wordings.append(_wording(bare, needed=False))
+        if base in _WITH_ACTS:
+            # What denies `git push` denies `git -C x push`.
+            for at in _after_options(words):
+                wordings.append(_wording([bare[0], *words[at:]], needed=False))
+        self._variables.command(base, map(_given, words[1:]))
         if base in _MOVES:
             self._moves = True
         try:
@@ -357,23 +493,24 @@ class _Reader:
         """
         if len(self._commands) > MAX_PARTS or depth > MAX_DEPTH:
             raise _Opaque("commands stand too deep in one another")
-        if name in _SHELLS:
-            script = _script(rest)
-            if script is None:
-                return None
-            self._text(_known(script), depth + 1)
-            return False
+        if _SHELL.match(name):
+            return self._shell(rest, depth)
+        if name in _OTHER_SHELLS:
+            raise _Opaque("what another shell runs is not read")
+        if name in (".", "source"):
+            if not rest or _DEVICE.match(_known(rest[0])):
+                raise _Opaque("a shell runs what it is sent")
+            self._variables.sets_words()
+            return None
         if name == "eval":
-            self._text(" ".join(_known(word) for word in rest), depth + 1)
+            words = [_known(word) for word in rest]
+            if words[:1] == ["--"]:
+                del words[0]
+            self._text(" ".join(words), depth + 1)
             return False
         if name == "trap":
-            if not rest or (rest[0].value or "").startswith("-") or not rest[0].value:
-                if rest and rest[0].value is None:
-                    raise _Opaque("a trap is known only when it runs")
-                return None
-            self._text(_known(rest[0]), depth + 1)
-            return False
-        if name == "su":
+            return self._trap(rest, depth)
+        if name == "su" or name == "runuser":
             return self._su(rest, depth)
         if name == "find":
             return self._find(rest, depth)
@@ -381,16 +518,89 @@ class _Reader:
             return self._watch(rest, depth)
         if name == "parallel":
             raise _Opaque("what parallel runs is not read")
+        if name in _EVALUATING and rest:
+            raise _Opaque(f"{name} changes what is run")
+        if name == "hash" and any((word.value or "-p")[:2] == "-p" for word in rest):
+            raise _Opaque("hash changes what a name means")
+        runs = name in ("mapfile", "readarray")
+        if runs and any((word.value or "-C")[:2] == "-C" for word in rest):
+            raise _Opaque(f"{name} runs a text")
+        if name == "jobs" and rest and rest[0].value == "-x" and len(rest) > 1:
+            self._run(rest[1:], depth + 1)
+            return False
+        if name in _LAUNCHERS:
+            return self._launched(rest, depth)
         wrapper = _WRAPPERS.get(name)
         return None if wrapper is None else self._wrapped(name, wrapper, rest, depth)
+
+    def _shell(self, rest: Sequence[_Word], depth: int) -> bool | None:
+        script, file, given = _script(rest)
+        if given:
+            self._variables.sets_words()
+        if script is not None:
+            self._text(_known(script), depth + 1)
+            return False
+        if file is None or _DEVICE.match(_known(file)):
+            raise _Opaque("a shell runs what it is sent")
+        return None
+
+    def _trap(self, rest: Sequence[_Word], depth: int) -> bool | None:
+        words = list(rest)
+        if words and words[0].value == "--":
+            del words[0]
+        elif words and words[0].value in ("-l", "-p", "-P"):
+            return None
+        if len(words) < 2:
+            # It shows what is trapped, or resets one.
+            return None
+        text = _known(words[0])
+        if text not in ("", "-"):
+            self._text(text, depth + 1)
+        return False if text not in ("", "-") else None
+
+    def _launched(self, rest: Sequence[_Word], depth: int) -> bool:
+        """Take in what might be run by a program that runs others and whose options are
+        not read: it must be allowed itself, and what denies anything that may be its
+        command denies it."""
+        if self._launched_here:
+            # Whatever is in here was looked at from the outside.
+            return True
+        tails = [
+            at
+            for at, word in enumerate(rest)
+            if not (word.value or "").startswith("-") or " " in (word.value or "")
+        ]
+        if len(tails) > MAX_TAILS:
+            raise _Opaque("it is not known where its command begins")
+        for at in tails:
+            value = rest[at].value or ""
+            text = re.sub(r"\A-(?:-[^=\s]*=|\w)", "", value)
+            inner = _Reader()
+            inner._launched_here = True
+            if re.search(r"\s", text):
+                inner._text(text, depth + 1)
+            elif not value.startswith("-"):
+                inner._run(rest[at:], depth + 1)
+            self._beside(inner)
+        return True
+
+    def _beside(self, other: "_Reader") -> None:
+        """Take in what another reader found as what only a rule against it is about."""
+        if other._opaque is not None:
+            self._unknown(other._opaque)
+        for command in other._commands:
+            self._commands.append(
+                Command(tuple(evolve(one, needed=False) for one in command.wordings))
+            )
 
     def _wrapped(
         self, name: str, wrapper: _Wrapper, rest: Sequence[_Word], depth: int
     ) -> bool | None:
         left = list(rest)
         assigned: list[_Word] = []
+        placeholder: str | None = None
         while left:
-            word = _known(left[0])
+            word = _fixed(left[0])
             if wrapper.assigns and _ASSIGNMENT.match(word):
                 assigned.append(left.pop(0))
             elif word == "--":
@@ -403,29 +613,56 @@ class _Reader:
             elif name == "command" and set(word[1:]) & set("vV"):
                 return None
             else:
-                del left[: 1 + _option(name, wrapper, word)]
+                taken = 1 + _option(name, wrapper, word)
+                for one in left[:taken]:
+                    _fixed(one)
+                replaced = _replaced(left[:taken]) if wrapper.appends else None
+                placeholder = placeholder or replaced
+                del left[:taken]
         while wrapper.assigns and left and _ASSIGNMENT.match(left[0].value or ""):
             assigned.append(left.pop(0))
         for _ in range(wrapper.skip):
             if left:
-                _known(left.pop(0))
+                _fixed(left.pop(0))
         if not left:
             # It shows something, or waits for words: a command like any other.
             return None
-        if wrapper.appends:
+        if placeholder is not None:
+            left = [
+                _Word(one.written, None) if placeholder in one.written else one
+                for one in left
+            ]
+        elif wrapper.appends:
             left.append(_SOMETHING)
         self._run(left, depth + 1, assigned)
         return wrapper.needed
 
-    def _su(self, rest: Sequence[_Word], depth: int) -> bool | None:
-        for index, word in enumerate(rest):
-            if word.value in ("-c", "--command") and index + 1 < len(rest):
-                self._text(_known(rest[index + 1]), depth + 1)
-                return True
-            if (word.value or "").startswith("--command="):
-                self._text(_known(word).partition("=")[2], depth + 1)
-                return True
-        return None
+    def _su(self, rest: Sequence[_Word], depth: int) -> bool:
+        left = [_known(word) for word in rest]
+        options = _Wrapper("lmpfPT-", "gGwus")
+        given = False
+        names = 0
+        while left:
+            word = left.pop(0)
+            text: str | None = None
+            if word in ("--command", "--session-command"):
+                text = left.pop(0) if left else ""
+            elif word.startswith(("--command=", "--session-command=")):
+                text = word.partition("=")[2]
+            elif found := re.match(r"-[lmpfPT]*c", word):
+                text = word[found.end() :] or (left.pop(0) if left else "")
+            elif word.startswith("-") and word != "-":
+                del left[: _option("su", options, word)]
+            elif word != "-":
+                names += 1
+            if text is not None:
+                given = True
+                self._text(text, depth + 1)
+        if names > 1:
+            raise _Opaque("su hands words to a shell")
+        if not given:
+            raise _Opaque("a shell runs what it is sent")
+        return True
 
     def _watch(self, rest: Sequence[_Word], depth: int) -> bool | None:
         left = list(rest)
@@ -441,12 +678,16 @@ class _Reader:
         words = iter(rest)
         found = False
         for word in words:
+            if _may_be_run(word):
+                raise _Opaque("what find does is known only when it runs")
             if word.value in _FIND_RUNS:
                 run: list[_Word] = []
                 for inner in words:
                     if inner.value == ";" or (inner.value == "+" and run):
                         break
-                    run.append(inner)
+                    # It puts a name there, in the middle of a word as well.
+                    named = "{}" in inner.written
+                    run.append(_Word(inner.written, None) if named else inner)
                 if not run:
                     raise _Opaque("find names no command")
                 self._run(run, depth + 1)
@@ -500,6 +741,8 @@ def _option(name: str, wrapper: _Wrapper, word: str) -> int:
             return 1
         raise _Opaque(f"{name} has the option --{option}")
     for index, sign in enumerate(word[1:], 1):
+        if sign in wrapper.attached:
+            return 0
         if sign in wrapper.valued:
             return 1 if index == len(word) - 1 else 0
         if sign not in wrapper.flags:
@@ -507,31 +750,143 @@ def _option(name: str, wrapper: _Wrapper, word: str) -> int:
     return 0
 
 
-def _script(rest: Sequence[_Word]) -> _Word | None:
-    """Return the text that a shell is handed, or None: it runs a file or its input.
+def _script(rest: Sequence[_Word]) -> tuple[_Word | None, _Word | None, bool]:
+    """Return the text that a shell is handed; the file that it runs; and whether it is
+    given further words. It runs its input where it has neither.
 
     Raises:
         _Opaque: it cannot be known.
     """
-    given = False
-    words = iter(rest)
-    for word in words:
-        if word.value is None and given:
-            return word
-        option = _known(word)
-        if option in ("-", "--"):
-            return next(words, None) if given else None
-        if option[:1] not in ("-", "+"):
-            return word if given else None
+    handed = False
+    words = list(rest)
+    while words:
+        if handed and words[0].value is None:
+            break
+        option = _fixed(words[0])
+        if option[:1] not in ("-", "+") or option in ("-", "--"):
+            break
+        word = words.pop(0)
         if option.startswith("--"):
             if option in ("--rcfile", "--init-file"):
                 raise _Opaque("a shell reads another file first")
+            if option in ("--version", "--help"):
+                return None, word, False
             continue
         if "c" in option and option[0] == "-":
-            given = True
-        if option[-1] in "oO":
-            next(words, None)
-    return None
+            handed = True
+        if "s" in option and option[0] == "-":
+            raise _Opaque("a shell runs what it is sent")
+        for sign in option[1:]:
+            if sign in "oO" and words:
+                _fixed(words.pop(0))
+    if words and words[0].value in ("-", "--"):
+        del words[0]
+    if not words:
+        return None, None, False
+    return (words[0], None, len(words) > 1) if handed else (None, words[0], True)
+
+
+def _after_options(words: Sequence[_Word], most: int = 4) -> Iterator[int]:
+    """Yield where the words of a command may begin behind options of its program: each
+    may have a value or none."""
+    at = 1
+    while at < len(words) and most:
+        option = (words[at].value or "").startswith("-")
+        if not option and at > 1:
+            yield at
+            most -= 1
+        if not option and not (words[at - 1].value or "").startswith("-"):
+            return
+        at += 1
+
+
+def _replaced(words: Sequence[_Word]) -> str | None:
+    """Return what xargs puts its input in the place of, if these words name that."""
+    option = words[0].value or ""
+    if option.startswith("--"):
+        name, _, value = option.partition("=")
+        if name != "--replace":
+            return None
+        return value or "{}"
+    _, sign, value = option.partition("I")
+    if sign:
+        return value or words[-1].value
+    _, sign, value = option.partition("i")
+    return (value or "{}") if sign else None
+
+
+def _may_be_run(word: _Word) -> bool:
+    """Whether a word of find may become an option that runs something."""
+    if word.value is None:
+        return not _BELOW.match(word.written)
+    if not word.several:
+        return False
+    named = any(fnmatchcase(option, word.value) for option in _FIND_RUNS)
+    return named or "{" in word.value
+
+
+_BELOW = re.compile(r'"\$(?:\w+|\{\w+\})/[^$`"\\]*"\Z')
+"""A path below a folder that a variable names: no option, whatever it holds."""
+
+
+def _redirections(node: "Node | None") -> "Sequence[Node]":
+    if node is None:
+        return ()
+    return [one for one in node.named_children if one.type.endswith("_redirect")]
+
+
+def _is_misread(node: "Node", source: bytes) -> bool:
+    """Whether the parts of a node cannot be what bash makes of it: a line ends between
+    them, which the grammar takes for a blank behind ``==`` or before a line that begins
+    with a continuation; or nothing is between them."""
+    at = node.start_byte
+    for child in node.children:
+        # A word that begins where another one ends is the same word.
+        joined = node.type == "command" and node.start_byte < at == child.start_byte
+        if joined and not child.type.endswith("_redirect"):
+            return True
+        if _LINE_END.search(source, at, child.start_byte):
+            return True
+        at = child.end_byte
+    return bool(_LINE_END.search(source, at, node.end_byte))
+
+
+def _is_misread_document(node: "Node", source: bytes) -> bool:
+    """Whether the grammar took a line of a here-document for the end of the line that
+    it begins on, or another line for its last one."""
+    parts = {one.type: one for one in node.children}
+    start, body = parts.get("heredoc_start"), parts.get("heredoc_body")
+    end = parts.get("heredoc_end")
+    if start is None or body is None or end is None:
+        return True
+    if _written(end).strip("\t") != _written(start).strip("\"'"):
+        return True
+    between = source[start.end_byte : body.start_byte]
+    return between.count(b"\n") > 1 or b"\\\n" in between
+
+
+def _behind(node: "Node") -> "Sequence[Node]":
+    """Return the words behind a redirection, which the grammar takes for a part of it
+    and bash for words of the command."""
+    words = [one for one in node.named_children if one.type in _ARGUMENTS]
+    if node.type == "file_redirect":
+        return words[1:]
+    if node.type != "heredoc_redirect":
+        return ()
+    inner = [_behind(one) for one in _redirections(node)]
+    return [*words, *(word for each in inner for word in each)]
+
+
+def _given(word: _Word) -> Given:
+    known = word.value is not None and not word.several
+    return word.written if word.value is None else word.value, known, word.written
+
+
+def _fixed(word: _Word) -> str:
+    """Return a word that stays one, whatever there is when it runs."""
+    if word.several:
+        raise _Opaque("a part of it is known only when it runs")
+    return _known(word)
 
 
 def _known(word: _Word) -> str:
@@ -578,7 +933,18 @@ def _word(node: "Node") -> _Word:
     written = _written(node)
     if _continued(node):
         written = written.replace("\\\n", "")
-    return _Word(written, _value(node))
+    return _Word(written, _value(node), _several(node))
+
+
+def _several(node: "Node") -> bool:
+    """Whether a word may become several: what is quoted does not."""
+    if node.type == "concatenation":
+        bare = [_written(one) for one in node.children if one.type not in _QUOTED]
+        return bool(_SEVERAL.search("".join(bare)))
+    return node.type not in _QUOTED and bool(_SEVERAL.search(_written(node)))
+
+
+_QUOTED = ("string", "raw_string", "ansi_c_string", "translated_string")
 
 
 def _continued(node: "Node") -> bool:

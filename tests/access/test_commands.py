@@ -106,6 +106,164 @@ def test_one_denied_command_denies_the_whole(text: str) -> None:
     assert effect(text, *DENYING) == "deny"
 
 
+BEHIND_A_REDIRECTION = [
+    *("env > y rm x", "rm 2>&1 x", "git >y push", "sh >y -c 'rm x'", "> y env rm x"),
+    *("env <<E rm x\nE", "env <<E 2>&1 rm x\nE", "env <<E >y rm x\nE", "eval >y rm x"),
+    *("sudo <y rm x", "ls; env >y rm x | ls", "f() { env >y rm x; }; f"),
+]
+
+
+@pytest.mark.law("access.10")
+@pytest.mark.parametrize("text", BEHIND_A_REDIRECTION)
+def test_a_word_behind_a_redirection_belongs_to_the_command(text: str) -> None:
+    assert effect(text, *DENYING, Rule("bash", "git push *", "deny")) == "deny"
+
+
+@pytest.mark.law("access.10")
+def test_only_what_is_whole_is_allowed_by_name() -> None:
+    rules = [Rule("bash", "make", "allow"), Rule("edit", "y", "allow")]
+    assert effect("make > y", *rules) == "allow"
+    assert effect("make > y install", *rules) == "ask"
+    assert effect("{ make; } > y install", *rules) == "ask"
+
+
+@pytest.mark.law("access.10")
+@pytest.mark.parametrize(
+    "text",
+    [
+        # A program that runs another one, whatever options it has.
+        *("strace -f -o y rm x", "flock . rm x", "flock -c 'rm x' .", "taskset 1 rm x"),
+        *("script -qc 'rm x' y", "setarch -R rm x", "unshare -r sh -c 'rm x'"),
+        *("nice taskset 1 env rm x", "env strace strace rm x", "sg root 'rm x'"),
+        *("find . -exec strace rm {} \\;", "xargs flock . rm", "choom -n 0 -- rm x"),
+        *(
+            "eval -- rm x",
+            "trap -- 'rm x' EXIT",
+            "command trap 'rm x' 0",
+            "su -c'rm x'",
+        ),
+        *("su -lc 'rm x'", "runuser bob -c 'rm x'", "rbash -c 'rm x'", "jobs -x rm x"),
+        *("xargs --max-lines rm", "xargs --eof rm", "xargs -i rm {}", "xargs -l1 rm"),
+        *("time A=1 rm x", "bash -co pipefail 'rm x'", "sh -c -- 'rm x'"),
+        # What an act is called by, behind other options.
+        *("git -C . rm x", "git --no-pager -c a=b rm x", "docker --host h rm x"),
+    ],
+)
+def test_a_program_that_runs_another_one_hides_nothing(text: str) -> None:
+    acts = [Rule("bash", f"{name} rm *", "deny") for name in ("git", "docker")]
+    assert effect(text, *DENYING, *acts) == "deny"
+
+
+@pytest.mark.law("access.10")
+@pytest.mark.parametrize(
+    "text",
+    [
+        # A shell that runs what it is sent.
+        *("echo rm x | sh", "bash <<< 'rm x'", "bash <<E\nrm x\nE", "ls | sudo bash -"),
+        *(
+            "cat x | bash -s -- y",
+            "sh -e < x",
+            ". /dev/stdin",
+            "source /proc/self/fd/0",
+        ),
+        *("bash /tmp/../dev/stdin", "cd /dev; . ./stdin", "env bash", "fish -c 'rm x'"),
+        *(
+            "xargs sh -c",
+            "xargs -I@ sh -c @",
+            "xargs bash",
+            "find . -exec sh -c {} \\;",
+        ),
+        *("su", "su bob rm x", "strace bash", "find . -name x -exec {} \\;"),
+        # Options that are there only when it runs.
+        *("find . $X rm {} +", "find . $'-exec' rm {} +", "find . {-exec,rm} {} +"),
+        *("find . -exe? rm {} +", "timeout {5,rm} x", "sudo -u {bob,rm} x"),
+        *("printf $X 'a[$(rm x)]' y", "test {-v,'a[$(rm x)]'}"),
+        # A line that bash ends elsewhere than it seems.
+        *(
+            "echo ==\nrm x",
+            "echo =~ \nrm x",
+            "a\n\\\n  rm x",
+            "r\\\nm x",
+            "x={\\; rm x",
+        ),
+        *("cat <<E\n\\\nE\nrm x\nE", "==<<E\n$x`rm x`", "echo $'\\\\'; rm x #'"),
+        *("<<<a[\\; rm x", "echo &\\\n& rm x"),
+        # Names that mean something else.
+        *("alias ls='rm x'\nls", "BASH_ALIASES[ls]='rm x'", "hash -p ./rm ls; ls"),
+        *("BASH_CMDS[ls]=./rm; ls", "enable -f ./a.so ls", "complete -C 'rm x' ls"),
+        *("BASH_ENV=./x bash -c ls", "env BASH_ENV=x bash y", "export ENV=./x; sh y"),
+        *("PS4='$(rm x)'; set -x; ls", "read PS4; set -x", "mapfile -C 'rm x' a"),
+    ],
+)
+def test_what_only_a_shell_can_tell_asks(text: str) -> None:
+    assert effect(text, *DENYING) in ("ask", "deny")
+
+
+@pytest.mark.law("access.10")
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("x='a[$(rm y)]'; echo $((x))", "x='a[$(rm y)]'; ((x))", "let 'a[$(rm y)]'"),
+        *("x='a[$(rm y)]'; ! ((x))", "x='a[$(rm y)]'; echo ${z:-$[x]}", "let $x"),
+        *("x='a[$(rm y)]'; [[ x -eq 1 ]]", "x='a[$(rm y)]'; [[ (-v $x) ]]"),
+        *(
+            "x='a[$(rm y)]'; echo ${z:x}",
+            "x='a[$(rm y)]'; z[x]=1",
+            "test -v 'a[$(rm)]'",
+        ),
+        *("x='a[$(rm y)]'; echo ${!x}", "x='a[$(rm y)]'; cat <<E\n$((x))\nE\n"),
+        *("echo ${x:='a[$(rm y)]'} $((x))", "x=z; z='a[$(rm y)]'; echo $((x))"),
+        *("for x in 'a[$(rm y)]'; do ((x)); done", "read x < z; echo $((x))"),
+        *("echo $(( $(echo 'a[$(rm y)]') ))", "f() { ((  $1 )); }; f 'a[$(rm y)]'"),
+        *("bash -c 'echo $(($0))' 'a[$(rm y)]'", "set -- 'a[$(rm y)]'; echo $(($1))"),
+        *("printf -v 'a[$(rm y)]' z", "read 'a[$(rm y)]'", "unset 'a[$(rm y)]'"),
+        *(
+            "declare 'a[$(rm y)]=1'",
+            "declare -i x='a[$(rm y)]'",
+            "\\declare -i x='a[$(rm y)]'",
+        ),
+        *("declare -n r; r='a[$(rm y)]'; echo $r", "declare -a a='($(rm y))'"),
+        *("builtin declare 'a[$(rm y)]=1'", "x='$(rm y)'; echo ${x@P}"),
+        *("declare -i x; x='a[$(rm y)]'", "wait -n -p 'a[$(rm y)]'"),
+        *("printf -v x %s 'a[$(rm y)]'; ((x))", "getopts a: x; ((OPTARG))"),
+    ],
+)
+def test_a_value_that_bash_takes_for_code_asks(text: str) -> None:
+    assert effect(text, *DENYING) in ("ask", "deny")
+
+
+@pytest.mark.law("access.10")
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("i=0; while ((i < 5)); do i=$((i + 1)); done", "echo $((1 + 2)) $((N * 2))"),
+        *(
+            "for ((i = 0; i < 5; i++)); do echo $i; done",
+            "for i in 1 2; do ((i)); done",
+        ),
+        *('n=$(ls | wc -l); if [ "$n" -gt 3 ]; then echo many; fi', "x[0]=a; x[1]=b"),
+        *(
+            "a=(x y); echo ${a[0]} ${a[@]} ${!a[@]}",
+            "declare -a a=(x y)",
+            'local y="$1"',
+        ),
+        *('while read -r a b; do echo "$a"; done < f', "printf '%s\\n' \"$x\""),
+        *("bash run.sh --all", "source .venv/bin/activate && ls", "bash --version"),
+        *("find . -name *.py", 'find "$HOME/x" -name y', "find . -exec ls {} +"),
+        *("trap - EXIT", 'test "$a" = "$b"', '[ -z "$x" ] || ls', "hash -r"),
+        *("cat <<'E' > f\na \\\nb $((x)) `c`\nE\n", "make 2>/dev/null", "git -C x log"),
+        *(
+            "xargs -I{} cp {} /tmp",
+            "strace -f ls",
+            "flock . make",
+            "python -c 'a=\"(\"'",
+        ),
+    ],
+)
+def test_what_is_usual_is_understood(text: str) -> None:
+    assert read_command(text).opaque is None
+
+
 def test_what_is_forbidden_somewhere_asks_where_not_all_is_known() -> None:
     assert effect("$CMD x", *DENYING) == "ask"
     # Where everything is allowed there is nothing to be told apart.
@@ -229,6 +387,43 @@ _WORDS = st.sampled_from(
         *("echo $[1+1]", "echo ${x/a/b}", "echo a\\\nb", ": # so\n", 'echo "\\""'),
     ]
 )
+_PIECES = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "a",
+                " ",
+                "\n",
+                ";",
+                "|",
+                "'",
+                '"',
+                "\\",
+                "\\\n",
+                "#",
+                "$(",
+                "`",
+                ")",
+                "{ ",
+            ),
+            *(
+                "}",
+                "<<E\n",
+                "\nE\n",
+                "<<<",
+                ">y",
+                " 2>&1 ",
+                "==",
+                "=~",
+                "$'",
+                "((",
+                "))",
+            ),
+            *("[[ ", " ]]", "${x:-", "x=", "a[", "]", "env ", "time ", "! ", "echo "),
+        ]
+    ),
+    max_size=5,
+).map("".join)
 _WRAPPED = st.recursive(
     st.just("mark x"),
     lambda inner: st.one_of(
@@ -242,6 +437,7 @@ _WRAPPED = st.recursive(
         inner.map(lambda text: f"cat <<E\n$({text})\nE\n"),
         inner.map(lambda text: f"! {text}"),
         inner.map(lambda text: f"time {text}"),
+        st.tuples(_PIECES, inner, _PIECES).map("".join),
         st.tuples(_WORDS, st.sampled_from(_JOINERS), inner).map("".join),
         st.tuples(inner, st.sampled_from(_JOINERS), _WORDS).map("".join),
     ),
