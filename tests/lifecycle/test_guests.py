@@ -200,6 +200,7 @@ async def test_whatever_else_of_a_plugin_wants_to_end_everything_does_not(
 
 @pytest.mark.law("plugins.8")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.usefixtures("interrupts")
 async def test_a_persons_ctrl_c_is_not_taken_for_the_codes_own() -> None:
     with pytest.raises(KeyboardInterrupt), contained():
         signal.raise_signal(signal.SIGINT)

@@ -192,6 +192,7 @@ def test_a_plugin_that_cannot_be_loaded_disturbs_nobody(
     ]
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_interrupting_the_import_of_a_plugin_interrupts(packages: Packages) -> None:
     interrupt = "import signal\nsignal.raise_signal(signal.SIGINT)"
     packages.add("fixture_a", interrupt)
@@ -723,6 +724,7 @@ def test_a_failure_before_an_answer_is_not_skipped() -> None:
         plugins.first("dovetail_open_store", url="b")
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_a_persons_ctrl_c_passes_and_one_of_the_hooks_own_does_not() -> None:
     class Quitting:
         @hookimpl
