@@ -151,9 +151,23 @@ class Sent:
         return json.loads(self._chat.encode(request))["messages"]
 
 
+LOOPS = ("asyncio", "trio")
+AT_ONCE = [
+    pytest.param(number, False, loop, id=f"{loop}-at once-{number}")
+    for number in range(COUNT)
+    for loop in LOOPS
+]
+STEP_BY_STEP = [
+    # To what lies in the database it is the same which loop reads it: in turn.
+    pytest.param(number, True, LOOPS[number % 2], id=f"step by step-{number}")
+    for number in range(COUNT)
+]
+
+
 @pytest.mark.law("tools.2")
-@pytest.mark.parametrize("number", range(COUNT))
-@pytest.mark.parametrize("reopened", [False, True], ids=["at once", "step by step"])
+@pytest.mark.parametrize(
+    ("number", "reopened", "anyio_backend"), AT_ONCE + STEP_BY_STEP
+)
 async def test_each_request_is_the_recorded_prefix(
     number: int, reopened: bool, tmp_path: Path
 ) -> None:
