@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from attrs import fields
 from dovetail.builtin_tools import plugin
-from dovetail.kernel import Action, Location, Place, Tool
+from dovetail.kernel import Action, AnswerLimits, Location, Place, Tool
 from dovetail.kernel.access.rules import DEFAULT_RULES, decide
 from dovetail.kernel.configuration.trust import CLAUSES
 
@@ -63,13 +64,38 @@ def actions() -> str:
     return table(("action", "to", "resource", "asked by", "without a rule"), rows)
 
 
+HELD = {
+    "text": "characters of text, all parts together",
+    "reasoning": "characters of reasoning, with what goes back with it",
+    "arguments": "characters of one call's arguments",
+    "calls": "calls",
+    "parts": "parts of text and reasoning",
+    "events": "pieces that it comes in, the empty ones too",
+    "quiet": "pieces in a row that bring nothing",
+    "stream": "bytes on the wire, with everything that means nothing",
+}
+
+
+def limits() -> str:
+    """Return how much one answer may hold."""
+    rows = [
+        (f"`limits.{one.name}`", f"{one.default:,}", HELD[one.name])
+        for one in fields(AnswerLimits)
+    ]
+    return table(("key", "default", "of"), rows)
+
+
 def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """Return a Markdown table."""
     lines = [heads, ("---",) * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"actions": actions, "trust": trust}
+TABLES: Mapping[str, Callable[[], str]] = {
+    "actions": actions,
+    "limits": limits,
+    "trust": trust,
+}
 
 
 def made(text: str) -> str:

@@ -138,6 +138,7 @@ class MessagesProtocol:
         # A marker of the whole request is Anthropic's own; others refuse it.
         self._official = endpoint.host == "api.anthropic.com"
         self._caches = True
+        self._forbids = True
         self._thinks = False
         self._tools = ToolList(self._tool_shapes)
 
@@ -146,7 +147,7 @@ class MessagesProtocol:
         # Here, so that whoever asks no Anthropic model does not import it.
         from .messages import MessagesDecoder
 
-        return MessagesDecoder(self._provider, self._redact)
+        return MessagesDecoder(self._provider, self._redact, self._endpoint.limits)
 
     def learned_from(self, error: ProviderError) -> bool:
         """Whether a refusal told how the endpoint wants to be asked."""
@@ -155,6 +156,9 @@ class MessagesProtocol:
         if "cache_control" in error.problem and self._caches:
             self._caches = False
             self._tools = ToolList(self._tool_shapes)
+            return True
+        if "tool_choice" in error.problem and self._forbids:
+            self._forbids = False
             return True
         thoughts = re.search("thinking|reasoning_content", error.problem)
         missing = thoughts and re.search("missing|required|must", error.problem)
@@ -190,6 +194,9 @@ class MessagesProtocol:
             head["system"] = system
         options = (self._endpoint.options, request.options)
         head = merged_options(self._provider, head, options)
+        if tools is not None and request.tool_choice == "none" and self._forbids:
+            # After the options, which may ask for a call in every answer.
+            head["tool_choice"] = {"type": "none"}
         if self._official and self._unthought(head, request):
             # It would be refused, now and for ever after.
             del head["thinking"]

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields, frozen
 from dovetail.kernel import (
+    AnswerLimits,
     ConfigurationError,
     Json,
     ModelInfo,
@@ -48,10 +49,13 @@ _FIELDS = frozenset(
         "connect_timeout",
         "read_timeout",
         "silence",
+        "limits",
         "stream_usage",
         "send_reasoning",
     )
 )
+_MOST = 1_000_000_000
+"""Of anything in one answer: what is held of it must fit into memory."""
 _MODEL_FIELDS = frozenset(("name", "context", "output", "price"))
 _PRICE_FIELDS = frozenset(("input", "output", "cache_read", "cache_write"))
 
@@ -76,6 +80,8 @@ class Endpoint:
     """Seconds without a byte that are borne; None: any."""
     silence: float = SILENCE
     """Seconds in which bytes may come that are nothing of the answer."""
+    limits: AnswerLimits = field(factory=AnswerLimits)
+    """How much one answer may hold."""
     stream_usage: bool = True
     """Whether the usage is asked for; some old servers refuse the question."""
     send_reasoning: bool = True
@@ -172,6 +178,7 @@ def register_endpoints(
                 models=endpoint.models,
                 open=endpoint.open,
                 silence=endpoint.silence,
+                limits=endpoint.limits,
             )
         )
     if refused:
@@ -227,6 +234,7 @@ def read_endpoint(
         connect_timeout=read.seconds("connect_timeout") or CONNECT_TIMEOUT,
         read_timeout=read_timeout,
         silence=read.seconds("silence") or max(SILENCE, 2 * read_timeout),
+        limits=_limits(read),
         stream_usage=read.flag("stream_usage", True),
         send_reasoning=read.flag("send_reasoning", True),
     )
@@ -303,6 +311,13 @@ def _models(
     return tuple(found[name] for name in sorted(found))
 
 
+def _limits(read: "_Table") -> AnswerLimits:
+    inner = _Table(f"limits of {read.where}", read.table("limits"))
+    inner.refuse_unknown(frozenset(one.name for one in fields(AnswerLimits)))
+    given = {one.name: inner.amount(one.name) for one in fields(AnswerLimits)}
+    return AnswerLimits(**{name: one for name, one in given.items() if one is not None})
+
+
 def _price(model: "_Table") -> Price | None:
     table = model.table("price")
     if not table:
@@ -360,11 +375,19 @@ class _Table:
         return float(value)
 
     def tokens(self, name: str) -> int | None:
+        return self._whole(name, None, "a positive whole number of tokens")
+
+    def amount(self, name: str) -> int | None:
+        return self._whole(name, _MOST, f"a whole number from 1 to {_MOST}")
+
+    def _whole(self, name: str, most: int | None, rule: str) -> int | None:
         value = self._data.get(name)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self._refuse(name, "a positive whole number of tokens")
+            raise self._refuse(name, rule)
+        if most is not None and value > most:
+            raise self._refuse(name, rule)
         return value
 
     def dollars(self, name: str) -> float | None:

@@ -123,6 +123,7 @@ class ChatProtocol:
         self._limit = "max_completion_tokens" if official else "max_tokens"
         # Gemini wants a signature with the calls of every message.
         self._signed = _is_of(endpoint, "googleapis.com")
+        self._forbids = True
         self._learned: set[str] = set()
         # Mistral's models take no other ids, wherever they run.
         strict = _is_of(endpoint, "mistral.ai") or _MISTRAL.search(model)
@@ -132,7 +133,8 @@ class ChatProtocol:
     def decoder(self, request: ModelRequest) -> "ChatDecoder":
         """Return a new decoder, for the one response to this request."""
         tools = frozenset(tool.name for tool in request.tools)
-        return ChatDecoder(self._provider, self._redact, tools=tools)
+        limits = self._endpoint.limits
+        return ChatDecoder(self._provider, self._redact, tools=tools, limits=limits)
 
     def learned_from(self, error: ProviderError) -> bool:
         """Whether a refusal told how the endpoint wants to be asked.
@@ -153,6 +155,8 @@ class ChatProtocol:
             self._limit = lesson
         elif lesson == "signed":
             self._signed = True
+        elif lesson == "tool_choice":
+            self._forbids = False
         elif lesson == "silent":
             self._says_thoughts = False
         else:
@@ -162,6 +166,8 @@ class ChatProtocol:
     def _lesson(self, told: str) -> str | None:
         if "stream_options" in told and self._asks_usage:
             return "stream_options"
+        if "tool_choice" in told and self._forbids:
+            return "tool_choice"
         if self._limit in told and not _LIMIT_NAMES & self._learned:
             (other,) = _LIMIT_NAMES - {self._limit}
             return other
@@ -191,6 +197,9 @@ class ChatProtocol:
             head["tools"] = tools
         options = (self._endpoint.options, request.options)
         head = merged_options(self._provider, head, options)
+        if tools is not None and request.tool_choice == "none" and self._forbids:
+            # After the options, which may ask for a call in every answer.
+            head["tool_choice"] = "none"
         # One system message: many chat templates take no second one.
         system = "\n\n".join(clean_text(one) for one in request.system if one.strip())
         messages = [_dumped({"role": "system", "content": system})] if system else []

@@ -13,7 +13,6 @@ from typing import Protocol as Shape
 import anyio
 import anyio.lowlevel
 from dovetail.kernel import (
-    AnswerLimits,
     Finish,
     ModelEvent,
     ModelRequest,
@@ -31,7 +30,6 @@ from .transport import ByteStream, Target, Transport
 from .wording import made_call_id
 
 USER_AGENT = "dovetail"
-LIMITS = AnswerLimits()
 AT_ONCE = 8192
 """Bytes of one stream that are read before others have their turn."""
 GOODBYE = 10.0
@@ -128,7 +126,7 @@ class Route:
                 raise
             else:
                 decoder = self._protocol.decoder(request)
-                answer = _Events(chunks, decoder, self._target.provider)
+                answer = _Events(chunks, decoder, self._target)
             yield answer
 
 
@@ -153,6 +151,7 @@ def target_of(endpoint: Endpoint, path: str, authentication: dict[str, str]) -> 
         redact=endpoint.redactor(),
         connect_timeout=endpoint.connect_timeout,
         read_timeout=endpoint.read_timeout,
+        limits=endpoint.limits,
     )
 
 
@@ -180,7 +179,8 @@ class _Given:
 class _Events:
     """The Model events of one response. What came before a failure comes first."""
 
-    def __init__(self, chunks: ByteStream, decoder: Decoder, provider: str) -> None:
+    def __init__(self, chunks: ByteStream, decoder: Decoder, target: Target) -> None:
+        self._limits = target.limits
         self._chunks = chunks
         self._frames = SseDecoder(whole=is_whole)
         self._bytes = 0
@@ -188,7 +188,7 @@ class _Events:
         self._chunk = b""
         self._at = 0
         self._decoder = decoder
-        self._provider = provider
+        self._provider = target.provider
         self._ready: deque[ModelEvent] = deque()
         self._failure: ProviderError | None = None
         self._ended = False
@@ -223,8 +223,9 @@ class _Events:
                 self._failure = None
                 return
             self._bytes += len(chunk)
-            if self._bytes > LIMITS.stream:
-                raise beyond(self._provider, f"{LIMITS.stream} bytes of its stream")
+            most = self._limits.stream
+            if self._bytes > most:
+                raise beyond(self._provider, f"{most} bytes of its stream")
             self._take(self._frames.feed(chunk))
         except EventTooLargeError as error:
             self._failure = ProviderError(
@@ -242,9 +243,10 @@ class _Events:
             brought = self._decoder.feed(event)
             self._ready.extend(brought)
             self._quiet = 0 if brought else self._quiet + 1
-            if self._quiet > LIMITS.quiet:
+            most = self._limits.quiet
+            if self._quiet > most:
                 raise beyond(
-                    self._provider, f"{LIMITS.quiet} events in a row that bring nothing"
+                    self._provider, f"{most} events in a row that bring nothing"
                 )
 
     async def _next(self) -> bytes | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 from anyio import to_thread
 from attrs import field, frozen
-from dovetail.kernel import ProviderError, ProviderFault
+from dovetail.kernel import AnswerLimits, ProviderError, ProviderFault
 
 from .faults import (
     MAX_BODY_CHARS,
@@ -53,6 +53,7 @@ class Target:
     redact: Redactor
     connect_timeout: float
     read_timeout: float | None
+    limits: AnswerLimits = field(factory=AnswerLimits)
 
 
 class ByteStream(Protocol):

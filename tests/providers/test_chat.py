@@ -246,6 +246,16 @@ def test_openai_itself_is_asked_in_its_own_words() -> None:
     assert "max_completion_tokens" not in json.loads(official.encode(request()))
 
 
+def test_the_last_step_is_asked_for_without_calls() -> None:
+    eager = protocol(options={"tool_choice": "required"})
+    for choice, said in (("none", "none"), ("auto", "required")):
+        body = eager.encode(request(tools=(WEATHER,), tool_choice=choice))
+        assert json.loads(body)["tool_choice"] == said
+    # Where there is no tool, a choice is refused.
+    assert b"tool_choice" not in protocol().encode(request(tool_choice="none"))
+    assert b"tool_choice" not in protocol().encode(request(tools=(WEATHER,)))
+
+
 def test_tools_are_encoded_again_only_when_they_change() -> None:
     def tools_of(*tools: ToolDefinition) -> Any:
         return json.loads(one.encode(request(tools=tools))).get("tools")
@@ -811,6 +821,11 @@ def test_ids_are_those_that_the_endpoint_takes() -> None:
             {"stream_options": {"include_usage": True}},
             {},
         ),
+        (
+            "unknown field: tool_choice",
+            {"tool_choice": "none"},
+            {"model": "m"},
+        ),
     ],
 )
 def test_an_endpoint_is_asked_in_the_words_that_its_refusal_taught(
@@ -818,7 +833,7 @@ def test_an_endpoint_is_asked_in_the_words_that_its_refusal_taught(
 ) -> None:
     route = protocol()
     refused = ProviderError("provider.invalid_request", "test", problem, status=400)
-    asked = request(max_output=7)
+    asked = request(max_output=7, tools=(WEATHER,), tool_choice="none")
     assert before.items() <= json.loads(route.encode(asked)).items()
     assert route.learned_from(refused)
     body = json.loads(route.encode(asked))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from dovetail.kernel import (
+    AnswerLimits,
     ConfigurationError,
     ModelInfo,
     Price,
@@ -201,7 +202,23 @@ BAD = {
     "options": {"base_url": "http://x", "options": []},
     "open": {"base_url": "http://x", "open": "yes"},
     "timeout": {"base_url": "http://x", "read_timeout": 0},
+    "limits": {"base_url": "http://x", "limits": 5},
+    "no limit": {"base_url": "http://x", "limits": {"calls": 0}},
+    "half a limit": {"base_url": "http://x", "limits": {"text": 1.5}},
+    "a limit that is none": {"base_url": "http://x", "limits": {"stream": 10**12}},
+    "unknown limit": {"base_url": "http://x", "limits": {"words": 5}},
 }
+
+
+@pytest.mark.law("execution.9")
+def test_what_one_answer_may_hold_is_set_for_each_provider() -> None:
+    tables = {
+        "narrow": {"base_url": "http://x/v1", "limits": {"calls": 3, "text": 100}},
+        "plain": {"base_url": "http://x/v1"},
+    }
+    found = offered(openai, tables)
+    assert found["narrow"].limits == AnswerLimits(calls=3, text=100)
+    assert found["plain"].limits == AnswerLimits()
 
 
 @pytest.mark.parametrize("table", BAD.values(), ids=BAD)

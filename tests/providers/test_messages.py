@@ -751,6 +751,19 @@ def test_a_server_that_knows_no_cache_is_asked_without_one() -> None:
     assert not route.learned_from(refused)
 
 
+def test_the_last_step_is_asked_for_without_calls() -> None:
+    route = protocol(options={"tool_choice": {"type": "any"}})
+    last = request(tools=(WEATHER,), tool_choice="none")
+    assert json.loads(route.encode(last))["tool_choice"] == {"type": "none"}
+    assert b"tool_choice" not in protocol().encode(request(tool_choice="none"))
+    plain = protocol()
+    problem = "tool_choice: Input tag 'none' does not match any of the expected tags"
+    refused = ProviderError("provider.invalid_request", "test", problem, status=400)
+    assert plain.learned_from(refused)
+    assert b"tool_choice" not in plain.encode(last)
+    assert not plain.learned_from(refused)
+
+
 def test_thinking_is_not_asked_for_where_it_would_be_refused() -> None:
     """The last calls are another model's: they do not begin with signed thoughts."""
     thinking = {"thinking": {"type": "enabled", "budget_tokens": 2000}}

@@ -12,7 +12,6 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from dovetail.kernel import (
-    AnswerLimits,
     Finish,
     ProviderError,
     ProviderRoute,
@@ -55,10 +54,10 @@ def local(server: Replay, **more: Any) -> dict[str, Any]:
     return {"providers": {"test": table}}
 
 
-async def failure(server: Replay) -> tuple[Answered, ProviderError]:
+async def failure(server: Replay, **more: Any) -> tuple[Answered, ProviderError]:
     """Return what came and the error that ended it."""
     got = Answered()
-    async with opened(openai, **local(server)) as providers:
+    async with opened(openai, **local(server, **more)) as providers:
         with pytest.raises(ProviderError) as caught:
             await collect(providers["test"].route("m"), got)
     return got, caught.value
@@ -639,14 +638,11 @@ async def test_an_answer_at_its_end_does_not_wait_for_a_server_that_says_no_more
     ids=["comments", "empty deltas", "words"],
 )
 async def test_a_stream_that_never_says_anything_ends(
-    limits: Any, endless: bytes, named: str, monkeypatch: pytest.MonkeyPatch
+    limits: Any, endless: bytes, named: str
 ) -> None:
-    from dovetail.plugins.providers import routes
-
-    monkeypatch.setattr(routes, "LIMITS", AnswerLimits(**limits))
     body = sse(*SAID) + endless * 1000
     async with serve(Answer(body, end="cut", piece=1000)) as server:
-        got, error = await failure(server)
+        got, error = await failure(server, limits=limits)
     assert got.text == "Hi"
     assert error.code == "provider.answer_limit"
     assert named in error.problem
