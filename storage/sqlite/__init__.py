@@ -1,1 +1,1 @@
-"""The store in an SQLite file: tables, one writer, readers, migrations."""
+"""The store in an SQLite file: one writer, readers, migrations, and SQLite's words."""

@@ -1,7 +1,7 @@
 """The database file: opening connections to it, and what its failures mean.
 
-Owns the settings of a connection, the translation of the driver's errors, and ``View``,
-through which every statement runs. Knows nothing of rows or threads.
+Owns the settings of a connection and the translation of the driver's errors. Knows
+nothing of rows or threads.
 """
 
 import contextlib
@@ -12,13 +12,8 @@ import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
 
 from dovetail.kernel.values.errors import (
-    DovetailError,
-    InvalidValueError,
-    RowDamagedError,
-    StoreClosedError,
     StoreDamagedError,
     StoreError,
     StoreForeignError,
@@ -27,12 +22,10 @@ from dovetail.kernel.values.errors import (
     StoreReadOnlyError,
 )
 
-from .checks import is_sound
+from ..sql.view import Medium as AnyMedium
 
 APPLICATION_ID = 0x64766574
 """Marks our files: ``dvet``, in the header at byte 68."""
-
-MAX_INTEGER = 2**63 - 1
 
 PAGE_SIZE = 512
 """Bytes of a page in new files. A commit writes every page that it touches as a whole,
@@ -52,16 +45,12 @@ FOLD_WAIT = 0.05
 
 FOLD_ATTEMPTS = 20
 
-Parameters = Sequence[Any]
-
 DRIVER_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What the driver raises. An error of SQLite's names what it is about, and where that
 is a name from a damaged schema it may be no text: then the driver raises this."""
 
-E = TypeVar("E", bound=DovetailError)
 
-
-class Medium:
+class Medium(AnyMedium):
     """Where a database is, and what an error of the driver says about it.
 
     ``name`` is for messages, ``path`` is None for a database in memory, and ``wait`` is
@@ -69,12 +58,10 @@ class Medium:
     """
 
     def __init__(self, name: str, path: Path | None, wait: float) -> None:
-        self.name = name
+        super().__init__(name)
         # Absolute, because the working directory may change while it is open.
         self.path = None if path is None else path.absolute()
         self.wait = wait
-        self.warned: set[str] = set()
-        """What the log was told of already."""
         self.gone = False
         """Whether the file was removed or replaced since it was opened."""
         self._identity: tuple[int, int] | None = None
@@ -270,135 +257,7 @@ def look(medium: Medium) -> bool:
     return True
 
 
-class _Past:
-    """Stands where the connection of a transaction was that is over."""
-
-    def __init__(self, medium: Medium) -> None:
-        self._medium = medium
-
-    def execute(self, sql: str, parameters: Parameters) -> NoReturn:
-        """Refuse.
-
-        Raises:
-            StoreClosedError: always.
-        """
-        raise StoreClosedError(f"{self._medium.name} (a past transaction)")
-
-
-class View:
-    """One transaction's statements on one connection.
-
-    The first statement that fails ends it: SQLite may have rolled back by itself then,
-    and a later statement would commit alone. ``failure`` keeps the error, so that the
-    transaction fails also when its function caught it and went on.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, medium: Medium) -> None:
-        self._connection = connection
-        self._medium = medium
-        self._refusal: DovetailError | None = None
-        self.failure: DovetailError | None = None
-
-    def end(self) -> None:
-        """Refuse every later statement: the transaction is over."""
-        self._refusal = None
-        # Not a check before every statement, and not an error made for every end.
-        self._connection = _Past(self._medium)  # type: ignore[assignment]
-
-    def spoil(self, error: E) -> E:
-        """Make the transaction fail with this error, and return it to be raised."""
-        self.failure = self._refusal = error
-        return error
-
-    def one(self, sql: str, parameters: Parameters) -> tuple[Any, ...] | None:
-        """Return the first row, or None."""
-        if self._refusal is not None:
-            raise self._refusal
-        try:
-            found: tuple[Any, ...] | None
-            found = self._connection.execute(sql, parameters).fetchone()
-        except DRIVER_ERRORS as error:
-            raise self.spoil(self._medium.failure(error)) from error
-        except UnicodeEncodeError:
-            return None  # a lone surrogate: no stored text can be equal to it
-        return found
-
-    def all(self, sql: str, parameters: Parameters) -> list[tuple[Any, ...]]:
-        """Return every row."""
-        if self._refusal is not None:
-            raise self._refusal
-        try:
-            return self._connection.execute(sql, parameters).fetchall()
-        except DRIVER_ERRORS as error:
-            raise self.spoil(self._medium.failure(error)) from error
-        except UnicodeEncodeError:
-            return []
-
-    def checked(
-        self, table: str, session_id: str, sql: str, parameters: Parameters
-    ) -> tuple[Any, ...] | None:
-        """Return the first row, which ends with its checksum, without that; or None.
-
-        Raises:
-            RowDamagedError: it is not what was written for this session.
-        """
-        found = self.one(sql, parameters)
-        if found is None:
-            return None
-        if not is_sound(session_id, found):
-            raise self.damaged(table, session_id)
-        return found[:-1]
-
-    def all_checked(
-        self, table: str, session_id: str, sql: str, parameters: Parameters
-    ) -> list[tuple[Any, ...]]:
-        """Return every row, as ``checked`` does the first."""
-        found = self.all(sql, parameters)
-        if not all(is_sound(session_id, row) for row in found):
-            raise self.damaged(table, session_id)
-        return [row[:-1] for row in found]
-
-    def damaged(self, table: str, session_id: str) -> RowDamagedError:
-        """Return what to tell of a row that is not what was written.
-
-        The transaction goes on: whoever mends the row does so in it.
-        """
-        return RowDamagedError(table, session_id, self._medium.name)
-
-    def write(self, sql: str, parameters: Parameters) -> sqlite3.Cursor:
-        """Run a statement that changes rows.
-
-        Raises:
-            InvalidValueError: text with a lone surrogate, or an integer over 64 bits.
-            sqlite3.IntegrityError: a row is in the way; for the caller to explain.
-        """
-        if self._refusal is not None:
-            raise self._refusal
-        try:
-            return self._connection.execute(sql, parameters)
-        except sqlite3.IntegrityError:
-            raise
-        except DRIVER_ERRORS as error:
-            raise self.spoil(self._medium.failure(error)) from error
-        except UnicodeEncodeError as error:
-            rule = "a lone surrogate cannot be stored"
-            raise self.spoil(InvalidValueError("text", error.object, rule)) from error
-        except OverflowError as error:
-            large = next(one for one in parameters if _is_large(one))
-            rule = "over 64 bits cannot be stored"
-            raise self.spoil(InvalidValueError("number", large, rule)) from error
-
-
 def _text(stored: bytes) -> str:
     """Return stored text. What is not UTF-8 was damaged, and must not make the rows
     beside it unreadable."""
     return stored.decode(errors="replace")
-
-
-def bounded(number: int) -> int:
-    """Return a position or limit as the nearest one that SQLite can hold."""
-    return max(-1, min(number, MAX_INTEGER))
-
-
-def _is_large(value: object) -> bool:
-    return isinstance(value, int) and not -MAX_INTEGER - 1 <= value <= MAX_INTEGER

@@ -19,7 +19,8 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 from dovetail.kernel.values.errors import StoreClosedError, StoreLockedError
 
-from .database import DRIVER_ERRORS, Medium, View
+from .database import DRIVER_ERRORS, Medium
+from .view import SqliteView
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ class Readers:
     """Runs reads; use from one event loop."""
 
     def __init__(
-        self, medium: Medium, begin: Callable[[sqlite3.Connection, Medium], View]
+        self, medium: Medium, begin: Callable[[sqlite3.Connection, Medium], SqliteView]
     ) -> None:
         self._medium = medium
         self._begin = begin
@@ -93,7 +94,7 @@ class Readers:
             self._idle.set()
 
     def _limited(self, work: Callable[..., T]) -> Callable[..., T]:
-        def limited(view: View) -> T:
+        def limited(view: SqliteView) -> T:
             self._looks_left = LIMIT
             try:
                 return work(view)
@@ -125,7 +126,7 @@ class Readers:
                     self._spare.append(connection)
 
     def _run(
-        self, connection: sqlite3.Connection, view: View, work: Callable[..., T]
+        self, connection: sqlite3.Connection, view: SqliteView, work: Callable[..., T]
     ) -> T:
         """Run a read in a transaction of its own, so that it sees one state."""
         try:

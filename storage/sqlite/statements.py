@@ -1,10 +1,278 @@
-"""The statements that the store runs: what ``queries`` renders, written down.
+"""The statements that the store runs: what ``sql.queries`` renders, written down.
 
 Written by ``tests/support/statements.py``, never by hand; a test compares the two.
 So no process renders statements when it starts, or imports what renders them.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 # fmt: off
+
+# The schema that they are for, as migrations make it.
+
+SCHEMA = (
+    (
+        'CREATE TABLE "aggregate" ("id" INTEGER NOT NULL PRIMARY KEY,'
+        ' "session_id" TEXT NOT NULL,'
+        ' "seq" INTEGER NOT NULL,'
+        ' "hash" BLOB NOT NULL,'
+        ' "owner" TEXT,'
+        ' "worker" TEXT,'
+        ' "fence" INTEGER,'
+        ' "renewals" INTEGER,'
+        ' "lasts" INTEGER,'
+        ' "renewed" INTEGER,'
+        ' "process" TEXT,'
+        ' "imported" TEXT,'
+        ' "damaged" INTEGER,'
+        ' "checksum" INTEGER NOT NULL)'
+    ),
+    (
+        'CREATE UNIQUE INDEX "aggregate_session_id" ON "aggregate" ("session_id")'
+    ),
+    (
+        'CREATE TABLE "event" ("position" INTEGER NOT NULL PRIMARY KEY,'
+        ' "aggregate" INTEGER NOT NULL,'
+        ' "seq" INTEGER NOT NULL,'
+        ' "kind" TEXT NOT NULL,'
+        ' "version" INTEGER NOT NULL,'
+        ' "created" INTEGER NOT NULL,'
+        ' "data" BLOB NOT NULL,'
+        ' "hash" BLOB NOT NULL,'
+        ' "digest" BLOB,'
+        ' "checksum" INTEGER NOT NULL,'
+        ' FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id"))'
+    ),
+    (
+        'CREATE UNIQUE INDEX "event_aggregate_seq" ON "event" ("aggregate", '
+        '"seq")'
+    ),
+    (
+        'CREATE TABLE "set_aside" ("number" INTEGER NOT NULL PRIMARY KEY,'
+        ' "aggregate" INTEGER NOT NULL,'
+        ' "seq" INTEGER NOT NULL,'
+        ' "kind" TEXT NOT NULL,'
+        ' "version" INTEGER NOT NULL,'
+        ' "created" INTEGER NOT NULL,'
+        ' "data" BLOB NOT NULL,'
+        ' "hash" BLOB NOT NULL,'
+        ' "digest" BLOB,'
+        ' "position" INTEGER NOT NULL,'
+        ' FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id"))'
+    ),
+    (
+        'CREATE INDEX "set_aside_aggregate" ON "set_aside" ("aggregate")'
+    ),
+    (
+        'CREATE TABLE "blob" ("digest" BLOB NOT NULL PRIMARY KEY,'
+        ' "data" BLOB NOT NULL)'
+    ),
+    (
+        'CREATE TABLE "hold" ("aggregate" INTEGER NOT NULL,'
+        ' "seq" INTEGER NOT NULL,'
+        ' "digest" BLOB NOT NULL,'
+        ' "checksum" INTEGER NOT NULL,'
+        ' PRIMARY KEY ("aggregate", "seq", "digest"),'
+        ' FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")) WITHOUT ROWID'
+    ),
+    (
+        'CREATE INDEX "hold_digest" ON "hold" ("digest")'
+    ),
+    (
+        'CREATE TABLE "session" ("aggregate" INTEGER NOT NULL PRIMARY KEY,'
+        ' "directory" TEXT NOT NULL,'
+        ' "workspace" TEXT,'
+        ' "title" TEXT,'
+        ' "agent" TEXT,'
+        ' "model" TEXT,'
+        ' "parent" TEXT,'
+        ' "forked_from" TEXT,'
+        ' "forked_seq" INTEGER,'
+        ' "created" INTEGER NOT NULL,'
+        ' "updated" INTEGER NOT NULL,'
+        ' "status" TEXT NOT NULL,'
+        ' "outcome" TEXT,'
+        ' "reason_code" TEXT,'
+        ' "reason_message" TEXT,'
+        ' "ended_seq" INTEGER NOT NULL,'
+        ' "steps" INTEGER NOT NULL,'
+        ' "input_tokens" INTEGER NOT NULL,'
+        ' "output_tokens" INTEGER NOT NULL,'
+        ' "reasoning_tokens" INTEGER NOT NULL,'
+        ' "cache_read_tokens" INTEGER NOT NULL,'
+        ' "cache_write_tokens" INTEGER NOT NULL,'
+        ' "folded" TEXT,'
+        ' "checksum" INTEGER NOT NULL,'
+        ' FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id"))'
+    ),
+    (
+        'CREATE INDEX "session_directory" ON "session" ("directory")'
+    ),
+    (
+        'CREATE INDEX "session_parent" ON "session" ("parent")'
+    ),
+    (
+        'CREATE TABLE "work" ("aggregate" INTEGER NOT NULL,'
+        ' "what" TEXT NOT NULL,'
+        ' "delivery" TEXT NOT NULL,'
+        ' "id" TEXT NOT NULL,'
+        ' "seq" INTEGER NOT NULL,'
+        ' "created" INTEGER NOT NULL,'
+        ' "key" TEXT,'
+        ' "checksum" INTEGER NOT NULL,'
+        ' PRIMARY KEY ("aggregate", "what", "delivery", "id"),'
+        ' FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")) WITHOUT ROWID'
+    ),
+    (
+        'CREATE INDEX "work_queued" ON "work" ("aggregate", "seq", "id")'
+        ' WHERE ("delivery" = \'queue\')'
+    ),
+    (
+        'CREATE TABLE "input" ("aggregate" INTEGER NOT NULL,'
+        ' "id" TEXT NOT NULL,'
+        ' "seq" INTEGER NOT NULL,'
+        ' "delivery" TEXT NOT NULL,'
+        ' "state" TEXT NOT NULL,'
+        ' "settled_seq" INTEGER,'
+        ' "created" INTEGER NOT NULL,'
+        ' "key" TEXT,'
+        ' "checksum" INTEGER NOT NULL,'
+        ' PRIMARY KEY ("aggregate", "id"),'
+        ' FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")) WITHOUT ROWID'
+    ),
+    (
+        'CREATE TABLE "message" ("aggregate" INTEGER NOT NULL,'
+        ' "seq" INTEGER NOT NULL,'
+        ' "id" TEXT NOT NULL,'
+        ' "type" TEXT NOT NULL,'
+        ' "body_seq" INTEGER NOT NULL,'
+        ' "end_seq" INTEGER,'
+        ' "checksum" INTEGER NOT NULL,'
+        ' PRIMARY KEY ("aggregate", "seq"),'
+        ' FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")) WITHOUT ROWID'
+    ),
+    (
+        'CREATE UNIQUE INDEX "message_aggregate_id" ON "message" ("aggregate", '
+        '"id")'
+    ),
+    (
+        'CREATE TABLE "request" ("aggregate" INTEGER NOT NULL,'
+        ' "id" TEXT NOT NULL,'
+        ' "what" TEXT NOT NULL,'
+        ' "seq" INTEGER NOT NULL,'
+        ' "directory" TEXT NOT NULL,'
+        ' "answered_seq" INTEGER,'
+        ' "checksum" INTEGER NOT NULL,'
+        ' PRIMARY KEY ("aggregate", "id"),'
+        ' FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")) WITHOUT ROWID'
+    ),
+    (
+        'CREATE INDEX "request_pending_aggregate" ON "request" ("aggregate")'
+        ' WHERE ("answered_seq" IS NULL)'
+    ),
+    (
+        'CREATE INDEX "request_pending_directory" ON "request" ("directory")'
+        ' WHERE ("answered_seq" IS NULL)'
+    ),
+    (
+        'CREATE INDEX "request_pending_id" ON "request" ("id")'
+        ' WHERE ("answered_seq" IS NULL)'
+    ),
+    (
+        'CREATE TABLE "epoch" ("aggregate" INTEGER NOT NULL PRIMARY KEY,'
+        ' "seq" INTEGER NOT NULL,'
+        ' "updated_seq" INTEGER NOT NULL,'
+        ' "checksum" INTEGER NOT NULL,'
+        ' FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id"))'
+    ),
+    (
+        'CREATE TABLE "admission" ("aggregate" INTEGER NOT NULL,'
+        ' "key" TEXT NOT NULL,'
+        ' "digest" TEXT NOT NULL,'
+        ' "delivery" TEXT NOT NULL,'
+        ' "receipt" BLOB NOT NULL,'
+        ' "checksum" INTEGER NOT NULL,'
+        ' PRIMARY KEY ("aggregate", "key"),'
+        ' FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")) WITHOUT ROWID'
+    ),
+    (
+        'CREATE TABLE "approval" ("number" INTEGER NOT NULL PRIMARY KEY,'
+        ' "id" TEXT NOT NULL,'
+        ' "directory" TEXT NOT NULL,'
+        ' "workspace" TEXT,'
+        ' "agent" TEXT NOT NULL,'
+        ' "action" TEXT NOT NULL,'
+        ' "kind" TEXT NOT NULL,'
+        ' "pattern" TEXT NOT NULL,'
+        ' "author" TEXT NOT NULL,'
+        ' "created" INTEGER NOT NULL,'
+        ' "expires" INTEGER,'
+        ' "folder" TEXT,'
+        ' "checksum" INTEGER NOT NULL)'
+    ),
+    (
+        'CREATE UNIQUE INDEX "approval_id" ON "approval" ("id")'
+    ),
+    (
+        'CREATE INDEX "approval_directory" ON "approval" ("directory")'
+    ),
+    (
+        'CREATE TABLE "approval_changes" ("directory" TEXT NOT NULL PRIMARY KEY,'
+        ' "changes" INTEGER NOT NULL,'
+        ' "checksum" INTEGER NOT NULL) WITHOUT ROWID'
+    ),
+)
+
+# Statements of saved approvals: ``approval``, ``approval_changes``.
+
+APPROVALS = (
+    'SELECT "t1"."id", "t1"."directory", "t1"."workspace", "t1"."agent", '
+    '"t1"."action", "t1"."kind", "t1"."pattern", "t1"."author", '
+    '"t1"."created", "t1"."expires", "t1"."folder", "t1"."checksum"'
+    ' FROM "approval" AS "t1"'
+    ' WHERE ("t1"."directory" = ?)'
+    ' ORDER BY "t1"."number"'
+)
+
+PUT_APPROVAL = (
+    'INSERT INTO "approval" ("id", "directory", "workspace", "agent", '
+    '"action", "kind", "pattern", "author", "created", "expires", "folder", '
+    '"checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+    ' ON CONFLICT ("id") DO UPDATE'
+    ' SET "directory" = EXCLUDED."directory", "workspace" = '
+    'EXCLUDED."workspace", "agent" = EXCLUDED."agent", "action" = '
+    'EXCLUDED."action", "kind" = EXCLUDED."kind", "pattern" = '
+    'EXCLUDED."pattern", "author" = EXCLUDED."author", "created" = '
+    'EXCLUDED."created", "expires" = EXCLUDED."expires", "folder" = '
+    'EXCLUDED."folder", "checksum" = EXCLUDED."checksum"'
+)
+
+DELETE_APPROVAL = (
+    'DELETE'
+    ' FROM "approval"'
+    ' WHERE ("approval"."id" = ?)'
+)
+
+APPROVAL_DIRECTORY = (
+    'SELECT "t1"."directory"'
+    ' FROM "approval" AS "t1"'
+    ' WHERE ("t1"."id" = ?)'
+)
+
+APPROVAL_CHANGES = (
+    'SELECT "t1"."directory", "t1"."changes", "t1"."checksum"'
+    ' FROM "approval_changes" AS "t1"'
+    ' WHERE ("t1"."directory" = ?)'
+)
+
+PUT_APPROVAL_CHANGES = (
+    'INSERT INTO "approval_changes" ("directory", "changes", "checksum")'
+    ' VALUES (?, ?, ?)'
+    ' ON CONFLICT ("directory") DO UPDATE'
+    ' SET "changes" = EXCLUDED."changes", "checksum" = EXCLUDED."checksum"'
+)
 
 # Statements of large values and who holds them: ``blob``, ``hold``.
 
@@ -15,8 +283,10 @@ BLOB = (
 )
 
 PUT_BLOB = (
-    'INSERT OR REPLACE INTO "blob" ("digest", "data")'
+    'INSERT INTO "blob" ("digest", "data")'
     ' VALUES (?, ?)'
+    ' ON CONFLICT ("digest") DO UPDATE'
+    ' SET "data" = EXCLUDED."data"'
 )
 
 PUT_HOLD = (
@@ -72,15 +342,147 @@ PUT_EPOCH = (
     '"checksum" = EXCLUDED."checksum"'
 )
 
-# Statements of the log and its heads: ``aggregate``, ``event``, ``set_aside``.
+# Statements of inputs and admissions: ``input``, ``admission``, and what waits.
 
-PLACE = (
-    'SELECT "t1"."id", "t1"."seq", "t1"."hash", "t1"."owner", "t1"."worker", '
-    '"t1"."fence", "t1"."renewals", "t1"."lasts", "t1"."renewed", '
-    '"t1"."process", "t1"."imported", "t1"."damaged", "t1"."checksum"'
-    ' FROM "aggregate" AS "t1"'
-    ' WHERE ("t1"."session_id" = ?)'
+WAITING_INPUT = (
+    'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
+    '"t1"."created", "t1"."key", "t1"."checksum"'
+    ' FROM "work" AS "t1"'
+    ' WHERE (((("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
+    '("t1"."delivery" IN (\'steer\', \'queue\'))) AND ("t1"."id" = ?))'
 )
+
+HIDDEN_INPUT = (
+    'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
+    '"t1"."created", "t1"."key", "t1"."checksum"'
+    ' FROM "work" AS "t1"'
+    ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
+    '("t1"."id" = ?))'
+)
+
+SETTLED_INPUT = (
+    'SELECT "t1"."id", "t1"."seq", "t1"."delivery", "t1"."state", '
+    '"t1"."settled_seq", "t1"."created", "t1"."key", "t1"."checksum"'
+    ' FROM "input" AS "t1"'
+    ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."id" = ?))'
+)
+
+ANY_PENDING = (
+    'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
+    '"t1"."created", "t1"."key", "t1"."checksum"'
+    ' FROM "work" AS "t1"'
+    ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
+    '("t1"."seq" > ?)) LIMIT 1'
+)
+
+PUT_WAITING = (
+    'INSERT INTO "work" ("aggregate", "what", "delivery", "id", "seq", '
+    '"created", "key", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?)'
+    ' ON CONFLICT ("aggregate", "what", "delivery", "id") DO UPDATE'
+    ' SET "seq" = EXCLUDED."seq", "created" = EXCLUDED."created", "key" = '
+    'EXCLUDED."key", "checksum" = EXCLUDED."checksum"'
+)
+
+END_WAITING = (
+    'DELETE'
+    ' FROM "work"'
+    ' WHERE (((("work"."aggregate" = ?) AND ("work"."what" = \'input\')) AND '
+    '("work"."delivery" IN (\'steer\', \'queue\'))) AND ("work"."id" = ?))'
+)
+
+END_OTHERWISE = (
+    'DELETE'
+    ' FROM "work"'
+    ' WHERE (((("work"."aggregate" = ?) AND ("work"."what" = \'input\')) AND '
+    '("work"."delivery" = ?)) AND ("work"."id" = ?))'
+)
+
+PENDING_INPUTS: Mapping[Any, str] = {
+    None: (
+        'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
+        '"t1"."created", "t1"."key", "t1"."checksum"'
+        ' FROM "work" AS "t1"'
+        ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
+        ' FROM "aggregate" AS "t2"'
+        ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\'))'
+        ' ORDER BY "t1"."seq", "t1"."id" LIMIT ?'
+    ),
+    'steer': (
+        'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
+        '"t1"."created", "t1"."key", "t1"."checksum"'
+        ' FROM "work" AS "t1"'
+        ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
+        ' FROM "aggregate" AS "t2"'
+        ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
+        '("t1"."delivery" = \'steer\'))'
+        ' ORDER BY "t1"."seq", "t1"."id" LIMIT ?'
+    ),
+    'queue': (
+        'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
+        '"t1"."created", "t1"."key", "t1"."checksum"'
+        ' FROM "work" AS "t1"'
+        ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
+        ' FROM "aggregate" AS "t2"'
+        ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
+        '("t1"."delivery" = \'queue\'))'
+        ' ORDER BY "t1"."seq", "t1"."id" LIMIT ?'
+    ),
+}
+
+PUT_INPUT = (
+    'INSERT INTO "input" ("aggregate", "id", "seq", "delivery", "state", '
+    '"settled_seq", "created", "key", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)'
+    ' ON CONFLICT ("aggregate", "id") DO UPDATE'
+    ' SET "seq" = EXCLUDED."seq", "delivery" = EXCLUDED."delivery", "state" ='
+    ' EXCLUDED."state", "settled_seq" = EXCLUDED."settled_seq", "created" = '
+    'EXCLUDED."created", "key" = EXCLUDED."key", "checksum" = '
+    'EXCLUDED."checksum"'
+)
+
+ADMISSION = (
+    'SELECT "t1"."key", "t1"."digest", "t1"."delivery", "t1"."receipt", '
+    '"t1"."checksum"'
+    ' FROM "admission" AS "t1"'
+    ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."key" = ?))'
+)
+
+ADD_ADMISSION = (
+    'INSERT INTO "admission" ("aggregate", "key", "digest", "delivery", '
+    '"receipt", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?)'
+)
+
+MEND_ADMISSION = (
+    'INSERT INTO "admission" ("aggregate", "key", "digest", "delivery", '
+    '"receipt", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?)'
+    ' ON CONFLICT ("aggregate", "key") DO UPDATE'
+    ' SET "digest" = EXCLUDED."digest", "delivery" = EXCLUDED."delivery", '
+    '"receipt" = EXCLUDED."receipt", "checksum" = EXCLUDED."checksum"'
+)
+
+ADMISSIONS = (
+    'SELECT "t1"."key", "t1"."digest", "t1"."delivery", "t1"."receipt", '
+    '"t1"."checksum"'
+    ' FROM "admission" AS "t1"'
+    ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?)))'
+)
+
+# Statements of the log: ``event``, ``set_aside``.
 
 EVENTS = (
     'SELECT "t1"."seq", "t1"."kind", "t1"."version", "t1"."created", '
@@ -165,18 +567,6 @@ REMOVE_DATA = (
     ' WHERE (("event"."aggregate" = ?) AND ("event"."seq" = ?))'
 )
 
-LAST_AGGREGATE = (
-    'SELECT MAX("t1"."id")'
-    ' FROM "aggregate" AS "t1"'
-)
-
-ADD_AGGREGATE = (
-    'INSERT INTO "aggregate" ("id", "session_id", "seq", "hash", "owner", '
-    '"worker", "fence", "renewals", "lasts", "renewed", "process", '
-    '"imported", "damaged", "checksum")'
-    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
-)
-
 ADD_EVENT = (
     'INSERT INTO "event" ("position", "aggregate", "seq", "kind", "version", '
     '"created", "data", "hash", "digest", "checksum")'
@@ -188,27 +578,6 @@ LAST_POSITIONS = (
     ' FROM "event" AS "t1"'
     ' UNION ALL SELECT MAX("t2"."position")'
     ' FROM "set_aside" AS "t2"'
-)
-
-PUT_PLACE = (
-    'UPDATE "aggregate"'
-    ' SET "seq" = ?, "hash" = ?, "owner" = ?, "worker" = ?, "fence" = ?, '
-    '"renewals" = ?, "lasts" = ?, "renewed" = ?, "process" = ?, "imported" = '
-    '?, "damaged" = ?, "checksum" = ?'
-    ' WHERE ("aggregate"."id" = ?)'
-)
-
-NUMBER_PLACE = (
-    'UPDATE "aggregate"'
-    ' SET "id" = ?'
-    ' WHERE ("aggregate"."id" = ?)'
-)
-
-ORPHANS = (
-    'SELECT DISTINCT "t1"."aggregate"'
-    ' FROM "event" AS "t1"'
-    ' WHERE ("t1"."aggregate" NOT IN (SELECT "t2"."id"'
-    ' FROM "aggregate" AS "t2"))'
 )
 
 OCCUPANT = (
@@ -233,185 +602,287 @@ TAKE_ONE_OUT = (
     ' WHERE (("event"."aggregate" = ?) AND ("event"."seq" = ?))'
 )
 
-# Statements of saved approvals: ``approval``, ``approval_changes``.
+# Statements of where messages are: ``message``.
 
-APPROVALS = (
-    'SELECT "t1"."id", "t1"."directory", "t1"."workspace", "t1"."agent", '
-    '"t1"."action", "t1"."kind", "t1"."pattern", "t1"."author", '
-    '"t1"."created", "t1"."expires", "t1"."folder", "t1"."checksum"'
-    ' FROM "approval" AS "t1"'
-    ' WHERE ("t1"."directory" = ?)'
-    ' ORDER BY "t1"."number"'
-)
-
-PUT_APPROVAL = (
-    'INSERT INTO "approval" ("id", "directory", "workspace", "agent", '
-    '"action", "kind", "pattern", "author", "created", "expires", "folder", '
-    '"checksum")'
-    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
-    ' ON CONFLICT ("id") DO UPDATE'
-    ' SET "directory" = EXCLUDED."directory", "workspace" = '
-    'EXCLUDED."workspace", "agent" = EXCLUDED."agent", "action" = '
-    'EXCLUDED."action", "kind" = EXCLUDED."kind", "pattern" = '
-    'EXCLUDED."pattern", "author" = EXCLUDED."author", "created" = '
-    'EXCLUDED."created", "expires" = EXCLUDED."expires", "folder" = '
-    'EXCLUDED."folder", "checksum" = EXCLUDED."checksum"'
-)
-
-DELETE_APPROVAL = (
-    'DELETE'
-    ' FROM "approval"'
-    ' WHERE ("approval"."id" = ?)'
-)
-
-APPROVAL_DIRECTORY = (
-    'SELECT "t1"."directory"'
-    ' FROM "approval" AS "t1"'
-    ' WHERE ("t1"."id" = ?)'
-)
-
-APPROVAL_CHANGES = (
-    'SELECT "t1"."directory", "t1"."changes", "t1"."checksum"'
-    ' FROM "approval_changes" AS "t1"'
-    ' WHERE ("t1"."directory" = ?)'
-)
-
-PUT_APPROVAL_CHANGES = (
-    'INSERT INTO "approval_changes" ("directory", "changes", "checksum")'
-    ' VALUES (?, ?, ?)'
-    ' ON CONFLICT ("directory") DO UPDATE'
-    ' SET "changes" = EXCLUDED."changes", "checksum" = EXCLUDED."checksum"'
-)
-
-# Statements of inputs and admissions: ``input``, ``admission``, and what waits.
-
-WAITING_INPUT = (
-    'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
-    '"t1"."created", "t1"."key", "t1"."checksum"'
-    ' FROM "work" AS "t1"'
-    ' WHERE (((("t1"."aggregate" = (SELECT "t2"."id"'
-    ' FROM "aggregate" AS "t2"'
-    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
-    '("t1"."delivery" IN (\'steer\', \'queue\'))) AND ("t1"."id" = ?))'
-)
-
-HIDDEN_INPUT = (
-    'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
-    '"t1"."created", "t1"."key", "t1"."checksum"'
-    ' FROM "work" AS "t1"'
-    ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
-    ' FROM "aggregate" AS "t2"'
-    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
-    '("t1"."id" = ?))'
-)
-
-SETTLED_INPUT = (
-    'SELECT "t1"."id", "t1"."seq", "t1"."delivery", "t1"."state", '
-    '"t1"."settled_seq", "t1"."created", "t1"."key", "t1"."checksum"'
-    ' FROM "input" AS "t1"'
+MESSAGE = (
+    'SELECT "t1"."seq", "t1"."id", "t1"."type", "t1"."body_seq", '
+    '"t1"."end_seq", "t1"."checksum"'
+    ' FROM "message" AS "t1"'
     ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
     ' FROM "aggregate" AS "t2"'
     ' WHERE ("t2"."session_id" = ?))) AND ("t1"."id" = ?))'
 )
 
-ANY_PENDING = (
-    'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
-    '"t1"."created", "t1"."key", "t1"."checksum"'
-    ' FROM "work" AS "t1"'
+OLDEST_FIRST = (
+    'SELECT "t1"."seq", "t1"."id", "t1"."type", "t1"."body_seq", '
+    '"t1"."end_seq", "t1"."checksum"'
+    ' FROM "message" AS "t1"'
     ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
     ' FROM "aggregate" AS "t2"'
-    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
-    '("t1"."seq" > ?)) LIMIT 1'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."seq" > ?)) AND ("t1"."seq" <'
+    ' ?))'
+    ' ORDER BY "t1"."seq" LIMIT ?'
 )
 
-PUT_WAITING = (
-    'INSERT INTO "work" ("aggregate", "what", "delivery", "id", "seq", '
-    '"created", "key", "checksum")'
-    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?)'
-    ' ON CONFLICT ("aggregate", "what", "delivery", "id") DO UPDATE'
-    ' SET "seq" = EXCLUDED."seq", "created" = EXCLUDED."created", "key" = '
-    'EXCLUDED."key", "checksum" = EXCLUDED."checksum"'
+NEWEST_FIRST = (
+    'SELECT "t1"."seq", "t1"."id", "t1"."type", "t1"."body_seq", '
+    '"t1"."end_seq", "t1"."checksum"'
+    ' FROM "message" AS "t1"'
+    ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."seq" > ?)) AND ("t1"."seq" <'
+    ' ?))'
+    ' ORDER BY "t1"."seq" DESC LIMIT ?'
 )
 
-END_WAITING = (
+OPEN_MESSAGES = (
+    'SELECT "t1"."seq", "t1"."id", "t1"."type", "t1"."body_seq", '
+    '"t1"."end_seq", "t1"."checksum"'
+    ' FROM "message" AS "t1"'
+    ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."end_seq" IS NULL))'
+    ' ORDER BY "t1"."seq"'
+)
+
+TAKE_MESSAGE_AWAY = (
     'DELETE'
-    ' FROM "work"'
-    ' WHERE (((("work"."aggregate" = ?) AND ("work"."what" = \'input\')) AND '
-    '("work"."delivery" IN (\'steer\', \'queue\'))) AND ("work"."id" = ?))'
+    ' FROM "message"'
+    ' WHERE ((("message"."aggregate" = ?) AND ("message"."id" = ?)) AND '
+    '("message"."seq" != ?))'
 )
 
-END_OTHERWISE = (
-    'DELETE'
-    ' FROM "work"'
-    ' WHERE (((("work"."aggregate" = ?) AND ("work"."what" = \'input\')) AND '
-    '("work"."delivery" = ?)) AND ("work"."id" = ?))'
+PUT_MESSAGE = (
+    'INSERT INTO "message" ("aggregate", "seq", "id", "type", "body_seq", '
+    '"end_seq", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?)'
+    ' ON CONFLICT ("aggregate", "seq") DO UPDATE'
+    ' SET "id" = EXCLUDED."id", "type" = EXCLUDED."type", "body_seq" = '
+    'EXCLUDED."body_seq", "end_seq" = EXCLUDED."end_seq", "checksum" = '
+    'EXCLUDED."checksum"'
 )
 
-PENDING_INPUTS = {
-    None: (
-        'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
-        '"t1"."created", "t1"."key", "t1"."checksum"'
+END_MESSAGE = (
+    'UPDATE "message"'
+    ' SET "end_seq" = ?, "checksum" = ?'
+    ' WHERE ((((("message"."aggregate" = ?) AND ("message"."seq" = ?)) AND '
+    '("message"."id" = ?)) AND ("message"."type" = ?)) AND '
+    '("message"."body_seq" = ?))'
+)
+
+# Statements of the places of sessions: ``aggregate``.
+
+PLACE = (
+    'SELECT "t1"."id", "t1"."seq", "t1"."hash", "t1"."owner", "t1"."worker", '
+    '"t1"."fence", "t1"."renewals", "t1"."lasts", "t1"."renewed", '
+    '"t1"."process", "t1"."imported", "t1"."damaged", "t1"."checksum"'
+    ' FROM "aggregate" AS "t1"'
+    ' WHERE ("t1"."session_id" = ?)'
+)
+
+LAST_AGGREGATE = (
+    'SELECT MAX("t1"."id")'
+    ' FROM "aggregate" AS "t1"'
+)
+
+ADD_AGGREGATE = (
+    'INSERT INTO "aggregate" ("id", "session_id", "seq", "hash", "owner", '
+    '"worker", "fence", "renewals", "lasts", "renewed", "process", '
+    '"imported", "damaged", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+)
+
+PUT_PLACE = (
+    'UPDATE "aggregate"'
+    ' SET "seq" = ?, "hash" = ?, "owner" = ?, "worker" = ?, "fence" = ?, '
+    '"renewals" = ?, "lasts" = ?, "renewed" = ?, "process" = ?, "imported" = '
+    '?, "damaged" = ?, "checksum" = ?'
+    ' WHERE ("aggregate"."id" = ?)'
+)
+
+NUMBER_PLACE = (
+    'UPDATE "aggregate"'
+    ' SET "id" = ?'
+    ' WHERE ("aggregate"."id" = ?)'
+)
+
+ORPHANS = (
+    'SELECT DISTINCT "t1"."aggregate"'
+    ' FROM "event" AS "t1"'
+    ' WHERE ("t1"."aggregate" NOT IN (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"))'
+)
+
+# Statements of all projections at once.
+
+CLEAR_PROJECTIONS: tuple[str, ...] = (
+    (
+        'DELETE'
+        ' FROM "session"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "work"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "input"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "message"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "request"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "epoch"'
+        ' WHERE (aggregate = ?)'
+    ),
+)
+
+ROW_COUNTS: tuple[str, ...] = (
+    (
+        'SELECT COUNT(*)'
+        ' FROM "message" AS "t1"'
+        ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
+        ' FROM "aggregate" AS "t2"'
+        ' WHERE ("t2"."session_id" = ?)))'
+    ),
+    (
+        'SELECT COUNT(*)'
         ' FROM "work" AS "t1"'
         ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
         ' FROM "aggregate" AS "t2"'
         ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\'))'
-        ' ORDER BY "t1"."seq", "t1"."id" LIMIT ?'
     ),
-    'steer': (
-        'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
-        '"t1"."created", "t1"."key", "t1"."checksum"'
-        ' FROM "work" AS "t1"'
-        ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
+    (
+        'SELECT COUNT(*)'
+        ' FROM "input" AS "t1"'
+        ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
         ' FROM "aggregate" AS "t2"'
-        ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
-        '("t1"."delivery" = \'steer\'))'
-        ' ORDER BY "t1"."seq", "t1"."id" LIMIT ?'
+        ' WHERE ("t2"."session_id" = ?)))'
     ),
-    'queue': (
-        'SELECT "t1"."what", "t1"."delivery", "t1"."id", "t1"."seq", '
-        '"t1"."created", "t1"."key", "t1"."checksum"'
-        ' FROM "work" AS "t1"'
-        ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
-        ' FROM "aggregate" AS "t2"'
-        ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\')) AND '
-        '("t1"."delivery" = \'queue\'))'
-        ' ORDER BY "t1"."seq", "t1"."id" LIMIT ?'
+)
+
+# Statements of requests to a person: ``request``.
+
+REQUEST = (
+    'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+    '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+    ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+    '("t2"."aggregate" = "t1"."id")'
+    ' WHERE (("t2"."aggregate" = (SELECT "t1"."id"'
+    ' FROM "aggregate" AS "t1"'
+    ' WHERE ("t1"."session_id" = ?))) AND ("t2"."id" = ?))'
+)
+
+PENDING_REQUESTS: Mapping[Any, str] = {
+    (): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE ("t2"."answered_seq" IS NULL)'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('directory',): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE (("t2"."answered_seq" IS NULL) AND ("t2"."directory" = ?))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('session_id',): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE (("t2"."answered_seq" IS NULL) AND ("t2"."aggregate" = (SELECT '
+        '"t1"."id"'
+        ' FROM "aggregate" AS "t1"'
+        ' WHERE ("t1"."session_id" = ?))))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('id',): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE (("t2"."answered_seq" IS NULL) AND ("t2"."id" = ?))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('directory', 'session_id'): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE ((("t2"."answered_seq" IS NULL) AND ("t2"."directory" = ?)) AND '
+        '("t2"."aggregate" = (SELECT "t1"."id"'
+        ' FROM "aggregate" AS "t1"'
+        ' WHERE ("t1"."session_id" = ?))))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('directory', 'id'): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE ((("t2"."answered_seq" IS NULL) AND ("t2"."directory" = ?)) AND '
+        '("t2"."id" = ?))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('session_id', 'id'): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE ((("t2"."answered_seq" IS NULL) AND ("t2"."aggregate" = (SELECT '
+        '"t1"."id"'
+        ' FROM "aggregate" AS "t1"'
+        ' WHERE ("t1"."session_id" = ?)))) AND ("t2"."id" = ?))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('directory', 'session_id', 'id'): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
+        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
+        ' WHERE (((("t2"."answered_seq" IS NULL) AND ("t2"."directory" = ?)) AND '
+        '("t2"."aggregate" = (SELECT "t1"."id"'
+        ' FROM "aggregate" AS "t1"'
+        ' WHERE ("t1"."session_id" = ?)))) AND ("t2"."id" = ?))'
+        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
     ),
 }
 
-PUT_INPUT = (
-    'INSERT INTO "input" ("aggregate", "id", "seq", "delivery", "state", '
-    '"settled_seq", "created", "key", "checksum")'
-    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)'
+PUT_REQUEST = (
+    'INSERT INTO "request" ("aggregate", "id", "what", "seq", "directory", '
+    '"answered_seq", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?)'
     ' ON CONFLICT ("aggregate", "id") DO UPDATE'
-    ' SET "seq" = EXCLUDED."seq", "delivery" = EXCLUDED."delivery", "state" ='
-    ' EXCLUDED."state", "settled_seq" = EXCLUDED."settled_seq", "created" = '
-    'EXCLUDED."created", "key" = EXCLUDED."key", "checksum" = '
-    'EXCLUDED."checksum"'
+    ' SET "what" = EXCLUDED."what", "seq" = EXCLUDED."seq", "directory" = '
+    'EXCLUDED."directory", "answered_seq" = EXCLUDED."answered_seq", '
+    '"checksum" = EXCLUDED."checksum"'
 )
 
-ADMISSION = (
-    'SELECT "t1"."key", "t1"."digest", "t1"."delivery", "t1"."receipt", '
-    '"t1"."checksum"'
-    ' FROM "admission" AS "t1"'
-    ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
-    ' FROM "aggregate" AS "t2"'
-    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."key" = ?))'
-)
-
-ADD_ADMISSION = (
-    'INSERT INTO "admission" ("aggregate", "key", "digest", "delivery", '
-    '"receipt", "checksum")'
-    ' VALUES (?, ?, ?, ?, ?, ?)'
-)
-
-MEND_ADMISSION = (
-    'INSERT OR REPLACE INTO "admission" ("aggregate", "key", "digest", '
-    '"delivery", "receipt", "checksum")'
-    ' VALUES (?, ?, ?, ?, ?, ?)'
-)
-
-# Statements of sessions, messages and requests, and of all projections at once.
+# Statements of sessions, and of their executions: ``session``, ``work``.
 
 SESSION = (
     'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
@@ -427,7 +898,7 @@ SESSION = (
     ' WHERE ("t1"."session_id" = ?)'
 )
 
-LISTINGS = {
+LISTINGS: Mapping[Any, str] = {
     (False, False, False, False): (
         'SELECT "t1"."session_id", "t2"."aggregate", "t1"."damaged", '
         '"t2"."directory", "t2"."workspace", "t2"."title", "t2"."agent", '
@@ -661,233 +1132,4 @@ END_WORK = (
     'DELETE'
     ' FROM "work"'
     ' WHERE (("work"."aggregate" = ?) AND ("work"."what" = \'execution\'))'
-)
-
-MESSAGE = (
-    'SELECT "t1"."seq", "t1"."id", "t1"."type", "t1"."body_seq", '
-    '"t1"."end_seq", "t1"."checksum"'
-    ' FROM "message" AS "t1"'
-    ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
-    ' FROM "aggregate" AS "t2"'
-    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."id" = ?))'
-)
-
-OLDEST_FIRST = (
-    'SELECT "t1"."seq", "t1"."id", "t1"."type", "t1"."body_seq", '
-    '"t1"."end_seq", "t1"."checksum"'
-    ' FROM "message" AS "t1"'
-    ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
-    ' FROM "aggregate" AS "t2"'
-    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."seq" > ?)) AND ("t1"."seq" <'
-    ' ?))'
-    ' ORDER BY "t1"."seq" LIMIT ?'
-)
-
-NEWEST_FIRST = (
-    'SELECT "t1"."seq", "t1"."id", "t1"."type", "t1"."body_seq", '
-    '"t1"."end_seq", "t1"."checksum"'
-    ' FROM "message" AS "t1"'
-    ' WHERE ((("t1"."aggregate" = (SELECT "t2"."id"'
-    ' FROM "aggregate" AS "t2"'
-    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."seq" > ?)) AND ("t1"."seq" <'
-    ' ?))'
-    ' ORDER BY "t1"."seq" DESC LIMIT ?'
-)
-
-OPEN_MESSAGES = (
-    'SELECT "t1"."seq", "t1"."id", "t1"."type", "t1"."body_seq", '
-    '"t1"."end_seq", "t1"."checksum"'
-    ' FROM "message" AS "t1"'
-    ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
-    ' FROM "aggregate" AS "t2"'
-    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."end_seq" IS NULL))'
-    ' ORDER BY "t1"."seq"'
-)
-
-PUT_MESSAGE = (
-    'INSERT OR REPLACE INTO "message" ("aggregate", "seq", "id", "type", '
-    '"body_seq", "end_seq", "checksum")'
-    ' VALUES (?, ?, ?, ?, ?, ?, ?)'
-)
-
-END_MESSAGE = (
-    'UPDATE "message"'
-    ' SET "end_seq" = ?, "checksum" = ?'
-    ' WHERE ((((("message"."aggregate" = ?) AND ("message"."seq" = ?)) AND '
-    '("message"."id" = ?)) AND ("message"."type" = ?)) AND '
-    '("message"."body_seq" = ?))'
-)
-
-REQUEST = (
-    'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
-    '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
-    ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
-    '("t2"."aggregate" = "t1"."id")'
-    ' WHERE (("t2"."aggregate" = (SELECT "t1"."id"'
-    ' FROM "aggregate" AS "t1"'
-    ' WHERE ("t1"."session_id" = ?))) AND ("t2"."id" = ?))'
-)
-
-PENDING_REQUESTS = {
-    (): (
-        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
-        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
-        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
-        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
-        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
-        ' WHERE ("t2"."answered_seq" IS NULL)'
-        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
-    ),
-    ('directory',): (
-        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
-        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
-        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
-        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
-        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
-        ' WHERE (("t2"."answered_seq" IS NULL) AND ("t2"."directory" = ?))'
-        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
-    ),
-    ('session_id',): (
-        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
-        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
-        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
-        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
-        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
-        ' WHERE (("t2"."answered_seq" IS NULL) AND ("t2"."aggregate" = (SELECT '
-        '"t1"."id"'
-        ' FROM "aggregate" AS "t1"'
-        ' WHERE ("t1"."session_id" = ?))))'
-        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
-    ),
-    ('id',): (
-        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
-        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
-        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
-        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
-        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
-        ' WHERE (("t2"."answered_seq" IS NULL) AND ("t2"."id" = ?))'
-        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
-    ),
-    ('directory', 'session_id'): (
-        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
-        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
-        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
-        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
-        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
-        ' WHERE ((("t2"."answered_seq" IS NULL) AND ("t2"."directory" = ?)) AND '
-        '("t2"."aggregate" = (SELECT "t1"."id"'
-        ' FROM "aggregate" AS "t1"'
-        ' WHERE ("t1"."session_id" = ?))))'
-        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
-    ),
-    ('directory', 'id'): (
-        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
-        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
-        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
-        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
-        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
-        ' WHERE ((("t2"."answered_seq" IS NULL) AND ("t2"."directory" = ?)) AND '
-        '("t2"."id" = ?))'
-        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
-    ),
-    ('session_id', 'id'): (
-        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
-        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
-        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
-        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
-        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
-        ' WHERE ((("t2"."answered_seq" IS NULL) AND ("t2"."aggregate" = (SELECT '
-        '"t1"."id"'
-        ' FROM "aggregate" AS "t1"'
-        ' WHERE ("t1"."session_id" = ?)))) AND ("t2"."id" = ?))'
-        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
-    ),
-    ('directory', 'session_id', 'id'): (
-        'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
-        '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
-        ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
-        '("t2"."aggregate" = "t1"."id") LEFT OUTER JOIN "event" AS "t3" ON '
-        '(("t3"."aggregate" = "t2"."aggregate") AND ("t3"."seq" = "t2"."seq"))'
-        ' WHERE (((("t2"."answered_seq" IS NULL) AND ("t2"."directory" = ?)) AND '
-        '("t2"."aggregate" = (SELECT "t1"."id"'
-        ' FROM "aggregate" AS "t1"'
-        ' WHERE ("t1"."session_id" = ?)))) AND ("t2"."id" = ?))'
-        ' ORDER BY "t3"."position", "t2"."aggregate", "t2"."seq", "t2"."id"'
-    ),
-}
-
-PUT_REQUEST = (
-    'INSERT INTO "request" ("aggregate", "id", "what", "seq", "directory", '
-    '"answered_seq", "checksum")'
-    ' VALUES (?, ?, ?, ?, ?, ?, ?)'
-    ' ON CONFLICT ("aggregate", "id") DO UPDATE'
-    ' SET "what" = EXCLUDED."what", "seq" = EXCLUDED."seq", "directory" = '
-    'EXCLUDED."directory", "answered_seq" = EXCLUDED."answered_seq", '
-    '"checksum" = EXCLUDED."checksum"'
-)
-
-CLEAR_PROJECTIONS = (
-    (
-        'DELETE'
-        ' FROM "session"'
-        ' WHERE (aggregate = ?)'
-    ),
-    (
-        'DELETE'
-        ' FROM "work"'
-        ' WHERE (aggregate = ?)'
-    ),
-    (
-        'DELETE'
-        ' FROM "input"'
-        ' WHERE (aggregate = ?)'
-    ),
-    (
-        'DELETE'
-        ' FROM "message"'
-        ' WHERE (aggregate = ?)'
-    ),
-    (
-        'DELETE'
-        ' FROM "request"'
-        ' WHERE (aggregate = ?)'
-    ),
-    (
-        'DELETE'
-        ' FROM "epoch"'
-        ' WHERE (aggregate = ?)'
-    ),
-)
-
-ROW_COUNTS = (
-    (
-        'SELECT COUNT(*)'
-        ' FROM "message" AS "t1"'
-        ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
-        ' FROM "aggregate" AS "t2"'
-        ' WHERE ("t2"."session_id" = ?)))'
-    ),
-    (
-        'SELECT COUNT(*)'
-        ' FROM "work" AS "t1"'
-        ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
-        ' FROM "aggregate" AS "t2"'
-        ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\'))'
-    ),
-    (
-        'SELECT COUNT(*)'
-        ' FROM "input" AS "t1"'
-        ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
-        ' FROM "aggregate" AS "t2"'
-        ' WHERE ("t2"."session_id" = ?)))'
-    ),
-)
-
-ADMISSIONS = (
-    'SELECT "t1"."key", "t1"."digest", "t1"."delivery", "t1"."receipt", '
-    '"t1"."checksum"'
-    ' FROM "admission" AS "t1"'
-    ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
-    ' FROM "aggregate" AS "t2"'
-    ' WHERE ("t2"."session_id" = ?)))'
 )

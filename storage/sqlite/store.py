@@ -1,7 +1,7 @@
 """The SQLite store: the rooms of this folder put together as the kernel's ``Store``.
 
 Owns nothing but their order: open the file, then write and read, then close. Start
-reading at ``tables`` for the rows, at ``writer`` for how a commit happens.
+reading at ``sql.tables`` for the rows, at ``writer`` for how a commit happens.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,37 +13,32 @@ from anyio import CancelScope, to_thread
 from dovetail.kernel.ports import Reader, Store, Transaction
 from dovetail.kernel.values.errors import StoreError
 
-from .blobs import BlobReads, BlobWrites
+from ..sql.transaction import SqlReader, SqlTransaction
 from .database import Medium
-from .epochs import EpochReads, EpochWrites
-from .grants import GrantReads, GrantWrites
-from .inbox import InboxReads, InboxWrites
-from .leases import LeaseReads, LeaseWrites
 from .migrations import STEPS, Migration
 from .opening import open_writer
-from .projections import ProjectionReads, ProjectionWrites
 from .readers import Readers
+from .view import SqliteView
 from .writer import Writer
 
 T = TypeVar("T")
 
 
-class SqliteReader(
-    ProjectionReads, InboxReads, EpochReads, GrantReads, LeaseReads, BlobReads, Reader
-):
+class SqliteReader(SqliteView, SqlReader):
     """A consistent view: see ``ports.Reader``."""
 
 
-class SqliteTransaction(
-    ProjectionWrites,
-    InboxWrites,
-    EpochWrites,
-    GrantWrites,
-    LeaseWrites,
-    BlobWrites,
-    Transaction,
-):
+class SqliteTransaction(SqliteView, SqlTransaction):
     """A transaction: see ``ports.Transaction``."""
+
+    def next_position(self) -> int | None:
+        """See ``LogWrites.next_position``: the key of ``event`` is SQLite's own rowid.
+
+        Not AUTOINCREMENT, whose counter is one more page in every commit: SQLite gives
+        out the largest position and one, and ``set_aside``, which alone removes events,
+        gives their places away for good.
+        """
+        return None
 
     def read(self, work: Callable[[Reader], T]) -> T:
         """Run a read inside this transaction, without the means to write."""

@@ -22,8 +22,9 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 from dovetail.kernel.values.errors import StoreClosedError
 
-from .database import DRIVER_ERRORS, Medium, View
-from .fate import Fate, ThreadFate, loop_words
+from ..sql.fate import Fate, ThreadFate, loop_words
+from .database import DRIVER_ERRORS, Medium
+from .view import SqliteView
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ class Writer:
         self,
         connection: sqlite3.Connection,
         medium: Medium,
-        begin: Callable[[sqlite3.Connection, Medium], View],
+        begin: Callable[[sqlite3.Connection, Medium], SqliteView],
     ) -> None:
         self._connection = connection
         self._medium = medium

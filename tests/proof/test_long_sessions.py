@@ -33,8 +33,9 @@ from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.scripted import ScriptedProvider, text
 from dovetail.kernel.values import events as e
 from dovetail.kernel.values.tool import TextContent
-from dovetail.storage.sqlite.database import Medium, View
+from dovetail.storage.sqlite.database import Medium
 from dovetail.storage.sqlite.store import SqliteReader, SqliteTransaction, open_sqlite
+from dovetail.storage.sqlite.view import SqliteView
 from support.bounds import HANG
 
 pytestmark = pytest.mark.xdist_group("long sessions")
@@ -177,7 +178,9 @@ class CountingStore(Store):
         await anyio.lowlevel.checkpoint()
         return self._within(SqliteReader, "BEGIN", work)
 
-    def _within(self, kind: type[View], begin: str, work: Callable[[Any], T]) -> T:
+    def _within(
+        self, kind: type[SqliteView], begin: str, work: Callable[[Any], T]
+    ) -> T:
         self._connection.execute(begin)
         view = kind(self._connection, self._medium)
         try:

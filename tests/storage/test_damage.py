@@ -18,8 +18,8 @@ from dovetail.kernel import (
     StoreDamagedError,
 )
 from dovetail.kernel.testing import ScriptedProvider, text
-from dovetail.storage.sqlite.checks import is_sound, summed
-from dovetail.storage.sqlite.tables import TABLES
+from dovetail.storage.sql.checks import is_sound, summed
+from dovetail.storage.sql.tables import TABLES
 from hypothesis import given, settings, strategies as st
 from support.bounds import HANG
 from support.damaged import MODEL, Harm, consult, copied, fill, harms

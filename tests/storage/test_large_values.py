@@ -8,7 +8,7 @@ import pytest
 from dovetail.kernel import EventDamagedError, Prompt, PromptFile, UnreadableEvent
 from dovetail.kernel.testing import ScriptedProvider
 from dovetail.kernel.values.codec import dumps
-from dovetail.storage.sqlite.large_values import LARGE, restore, shrink
+from dovetail.storage.sql.large_values import LARGE, restore, shrink
 from hypothesis import given, strategies as st
 from support.hosts import host
 

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from dovetail.kernel import StoreMigrationError
-from dovetail.storage.sqlite import tables
+from dovetail.storage.sqlite import statements
 from dovetail.storage.sqlite.migrations import STEPS, Migration
 from dovetail.storage.sqlite.store import open_sqlite
 from support.bounds import HANG
@@ -30,7 +30,7 @@ async def test_the_steps_lead_to_the_schema_of_the_models(
     async with open_sqlite(tmp_path / "a.db"):
         pass
     modelled = bare(tmp_path / "models.db")
-    for statement in tables.schema():
+    for statement in statements.SCHEMA:
         modelled.execute(statement)
     assert schema_of(bare(tmp_path / "a.db")) == schema_of(modelled)
 

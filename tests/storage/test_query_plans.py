@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from dovetail.storage.sqlite import statements, tables
+from dovetail.storage.sqlite import statements
 from support.statements import rendered, texts
 
 PARTIAL = ("request_pending_",)
@@ -20,7 +20,7 @@ REPAIR = "ORPHANS[0]"
 @pytest.fixture(scope="module")
 def database() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    for statement in tables.schema():
+    for statement in statements.SCHEMA:
         connection.execute(statement)
     yield connection
     connection.close()

@@ -237,6 +237,33 @@ def folder_crossings(tree: Tree, public: set[str]) -> list[str]:
     return found
 
 
+STORES: dict[str, set[str]] = {
+    "sql": set(),
+    "sqlite": {"sql"},
+    # Which URLs are whose.
+    "plugin": {"sqlite"},
+}
+"""The rooms of the stores, and what each may import of the others."""
+
+DRIVERS = {"sqlite3": "sqlite"}
+"""Libraries of one database, and the room that knows it."""
+
+
+def mixed_stores(tree: Tree) -> list[str]:
+    """Return each import between rooms of the stores that runs the wrong way, and each
+    of a driver where any database is meant."""
+    found = []
+    for module, one, target in tree.all():
+        if not module.startswith("dovetail.storage."):
+            continue
+        here, parts = module.split(".")[2], target.split(".")
+        there = parts[2] if parts[:2] == ["dovetail", "storage"] else None
+        knows = {here, *STORES[here], None}
+        if there not in knows or DRIVERS.get(parts[0], here) != here:
+            found.append(f"{module}:{one.line} ({here}) imports {target}")
+    return found
+
+
 APART = {
     "dovetail.kernel.log.projectors": {"target"},
 }
@@ -349,6 +376,10 @@ def test_folders_and_plugins_keep_apart(tree: Tree, public: set[str]) -> None:
     assert folder_crossings(tree, public) == []
 
 
+def test_stores_share_what_knows_none_of_them(tree: Tree) -> None:
+    assert mixed_stores(tree) == []
+
+
 def test_a_subject_is_read_without_the_others(tree: Tree) -> None:
     assert mixed_subjects(tree) == []
 
@@ -407,6 +438,17 @@ WRONG = {
     "the testing kit from above": (
         wrong_directions,
         {f"{KERNEL}.runtime": "from .testing.a import b", f"{KERNEL}.testing.a": ""},
+    ),
+    "what stores share imports one of them": (
+        mixed_stores,
+        {
+            "dovetail.storage.sql.a": "from ..sqlite.b import c",
+            "dovetail.storage.sqlite.b": "",
+        },
+    ),
+    "what stores share imports a driver": (
+        mixed_stores,
+        {"dovetail.storage.sql.a": "def f():\n    import sqlite3"},
     ),
     "a subject imports another": (
         mixed_subjects,

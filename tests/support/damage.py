@@ -4,7 +4,7 @@ import sqlite3
 from typing import Any
 
 from dovetail.kernel.testing.memory_store import MemoryState, MemoryTransaction
-from dovetail.storage.sqlite.checks import checksum, event_checksum
+from dovetail.storage.sql.checks import checksum, event_checksum
 from dovetail.storage.sqlite.database import Medium
 from dovetail.storage.sqlite.migrations import STEPS
 from dovetail.storage.sqlite.opening import open_writer

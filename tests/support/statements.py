@@ -1,9 +1,12 @@
-"""Writes what the queries render into the module that the store runs.
+"""Writes what the queries render into the modules that the stores run.
 
 Run by hand whenever a table or a query is changed, and looked through in the diff: this
 is the SQL that will run.
 
     python tests/support/statements.py
+
+It writes ``storage/sqlite/statements.py``, with the schema that it is for, and the
+names of all statements into ``storage/sql/statements.py``.
 """
 
 import re
@@ -13,21 +16,46 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from dovetail.storage.sqlite import queries
+from dovetail.storage.sql import queries
+from dovetail.storage.sql.rendering import Statement
+from dovetail.storage.sqlite.dialect import SQLITE, schema
 
-PLACE = Path(queries.__file__).parent.parent / "statements.py"
-HEAD = '''\
-"""The statements that the store runs: what ``queries`` renders, written down.
+STORAGE = Path(queries.__file__).parents[2]
+NAMES = STORAGE / "sql" / "statements.py"
+TEXTS = STORAGE / "sqlite" / "statements.py"
+
+NAMES_HEAD = '''\
+"""The names of the statements that every SQL store runs.
+
+Written by ``tests/support/statements.py`` from ``queries``, never by hand. The module
+``statements`` of each store has them all, in the words of its database.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class Statements(Protocol):
+    """A store's own statements."""
+'''
+TEXTS_HEAD = '''\
+"""The statements that the store runs: what ``sql.queries`` renders, written down.
 
 Written by ``tests/support/statements.py``, never by hand; a test compares the two.
 So no process renders statements when it starts, or imports what renders them.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 # fmt: off
 '''
 WIDTH = 72
-CLAUSE = re.compile(r" (?=(?:FROM|WHERE|ORDER BY|VALUES|ON CONFLICT|SET|UNION) )")
-VERBS = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ")
+CLAUSE = re.compile(
+    r" (?=(?:FROM|WHERE|ORDER BY|VALUES|ON CONFLICT|SET|UNION) )"
+    # Of a table, each column and key.
+    r"|(?<=,) (?=(?:\"\w+\" [A-Z]|PRIMARY KEY|FOREIGN KEY))"
+)
 
 
 def rendered() -> dict[str, dict[str, object]]:
@@ -40,18 +68,32 @@ def rendered() -> dict[str, dict[str, object]]:
             for name, value in vars(module).items()
             if name.isupper()
             and name[0] != "_"
-            and all(_is_sql(one) for one in texts(value))
+            and all(isinstance(one, Statement) for one in texts(value))
         }
     return parts
 
 
-def written() -> str:
-    """Return the text of the module."""
-    text = [HEAD]
+def names_written() -> str:
+    """Return the text of the module that only names them."""
+    text = [NAMES_HEAD]
+    for statements in rendered().values():
+        text.append("\n")
+        text += [
+            f"    {name}: {_type(value) or 'str'}\n"
+            for name, value in statements.items()
+        ]
+    return "".join(text)
+
+
+def texts_written() -> str:
+    """Return the text of the module that SQLite runs."""
+    text = [TEXTS_HEAD, "\n# The schema that they are for, as migrations make it.\n"]
+    text.append(f"\nSCHEMA = {_literal(tuple(schema()))}\n")
     for title, statements in rendered().items():
         text.append(f"\n# {title}\n")
         for name, value in statements.items():
-            text.append(f"\n{name} = {_literal(value)}\n")
+            kind = _type(value)
+            text.append(f"\n{name}{f': {kind}' if kind else ''} = {_literal(value)}\n")
     return "".join(text)
 
 
@@ -62,8 +104,11 @@ def texts(value: object) -> Sequence[object]:
     return value if isinstance(value, tuple) else [value]
 
 
-def _is_sql(value: object) -> bool:
-    return all(isinstance(one, str) and one.startswith(VERBS) for one in texts(value))
+def _type(value: object) -> str | None:
+    """Return what several statements are declared as."""
+    if isinstance(value, Mapping):
+        return "Mapping[Any, str]"
+    return "tuple[str, ...]" if isinstance(value, tuple) else None
 
 
 def _literal(value: object) -> str:
@@ -73,14 +118,15 @@ def _literal(value: object) -> str:
         return _braced("{", [f"{pair}," for pair in pairs], "}")
     if isinstance(value, tuple):
         return _braced("(", [f"{_literal(one)}," for one in value], ")")
-    clauses = CLAUSE.sub("\\n ", str(value)).splitlines()
+    said = SQLITE.say(value) if isinstance(value, Statement) else str(value)
+    clauses = CLAUSE.sub("\\n ", said).splitlines()
     lines = [
         line
         for clause in clauses
         for line in textwrap.wrap(clause, WIDTH, drop_whitespace=False)
     ]
-    if "".join(lines) != value:
-        raise ValueError(f"not to be broken into lines: {value}")
+    if "".join(lines) != said:
+        raise ValueError(f"not to be broken into lines: {said}")
     return _braced("(", [repr(line) for line in lines], ")")
 
 
@@ -89,4 +135,5 @@ def _braced(start: str, lines: Sequence[str], end: str) -> str:
 
 
 if __name__ == "__main__":
-    PLACE.write_text(written())
+    NAMES.write_text(names_written())
+    TEXTS.write_text(texts_written())

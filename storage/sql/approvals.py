@@ -11,24 +11,16 @@ import attrs
 from dovetail.kernel.ports import ApprovalRow
 
 from .checks import is_sound, summed
-from .database import View
-from .statements import (
-    APPROVAL_CHANGES,
-    APPROVAL_DIRECTORY,
-    APPROVALS,
-    DELETE_APPROVAL,
-    PUT_APPROVAL,
-    PUT_APPROVAL_CHANGES,
-)
+from .view import View
 
 _log = logging.getLogger("dovetail.storage")
 
 
-class GrantReads(View):
+class ApprovalReads(View):
     """Reading saved approvals."""
 
     def approvals(self, directory: str) -> Sequence[ApprovalRow]:
-        found = self.all(APPROVALS, (directory,))
+        found = self.all(self.sql.APPROVALS, (directory,))
         sound = [row for row in found if is_sound("", row)]
         if len(sound) < len(found) and directory not in self._medium.warned:
             self._medium.warned.add(directory)
@@ -42,24 +34,26 @@ class GrantReads(View):
         return [ApprovalRow(*row[:-1]) for row in sound]
 
     def approval_changes(self, directory: str) -> int | None:
-        found = self.one(APPROVAL_CHANGES, (directory,))
+        found = self.one(self.sql.APPROVAL_CHANGES, (directory,))
         if found is None:
             return 0
         return found[1] if is_sound("", found) else None
 
 
-class GrantWrites(GrantReads):
+class ApprovalWrites(ApprovalReads):
     """Writing saved approvals."""
 
     def put_approval(self, row: ApprovalRow) -> None:
-        self.write(PUT_APPROVAL, summed("", *attrs.astuple(row, recurse=False)))
+        self.write(
+            self.sql.PUT_APPROVAL, summed("", *attrs.astuple(row, recurse=False))
+        )
         self._count_change(row.directory)
 
     def delete_approval(self, approval_id: str) -> bool:
-        found = self.one(APPROVAL_DIRECTORY, (approval_id,))
+        found = self.one(self.sql.APPROVAL_DIRECTORY, (approval_id,))
         if found is None:
             return False
-        self.write(DELETE_APPROVAL, (approval_id,))
+        self.write(self.sql.DELETE_APPROVAL, (approval_id,))
         self._count_change(found[0])
         return True
 
@@ -67,4 +61,6 @@ class GrantWrites(GrantReads):
         changes = self.approval_changes(directory)
         # One that is not known stays so, and costs reads only.
         if changes is not None:
-            self.write(PUT_APPROVAL_CHANGES, summed("", directory, changes + 1))
+            self.write(
+                self.sql.PUT_APPROVAL_CHANGES, summed("", directory, changes + 1)
+            )

@@ -1,11 +1,8 @@
 """The tables, as peewee models: the only place that says what the schema is.
 
-Owns columns, keys and indexes, and the rendering of statements from them. Knows
-nothing of connections or transactions. The frozen steps in ``migrations`` lead to this
-schema; a test compares the two.
-
-Statements are rendered once, before anybody runs them: see ``queries``. Building one
-costs about 110 us, running it 5 to 20.
+Owns columns, keys and indexes. Knows nothing of connections, of transactions, or of
+which database it is: that is a ``Dialect``. The migrations of each store lead to this
+schema, and a test compares the two.
 
 A session is one row of ``aggregate``, whose small integer id is its key in every other
 table and, because rows are never deleted, also its place in the creation order.
@@ -13,32 +10,27 @@ table and, because rows are never deleted, also its place in the creation order.
 Every row that nothing else vouches for ends with a checksum, see ``checks``.
 """
 
-from typing import Any, cast
-
 from peewee import (
     SQL,
     AutoField,
+    BigIntegerField,
     BlobField,
     CompositeKey,
-    Field,
     ForeignKeyField,
-    IntegerField,
     Model,
-    Query,
-    SqliteDatabase,
     TextField,
-    Value,
 )
-
-dialect = SqliteDatabase(None)
-"""How SQL is written. Never connected: the stores open their own connections."""
 
 
 class Table(Model):
-    """What all tables share."""
+    """What all tables share.
+
+    Those ``without_rowid`` are laid out in the order of their key, where a database has
+    a word for that.
+    """
 
     class Meta:
-        database = dialect
+        database = None
         legacy_table_names = False
 
 
@@ -54,43 +46,40 @@ class Aggregate(Table):
 
     id = AutoField()
     session_id = TextField(unique=True)
-    seq = IntegerField()
+    seq = BigIntegerField()
     """The last event's, or -1."""
     hash = BlobField()
     owner = TextField(null=True)
     worker = TextField(null=True)
     """Whose the lease is; None once it was given back."""
-    fence = IntegerField(null=True)
+    fence = BigIntegerField(null=True)
     """The last fencing number; None when there was no lease yet."""
-    renewals = IntegerField(null=True)
-    lasts = IntegerField(null=True)
-    renewed = IntegerField(null=True)
+    renewals = BigIntegerField(null=True)
+    lasts = BigIntegerField(null=True)
+    renewed = BigIntegerField(null=True)
     process = TextField(null=True)
     imported = TextField(null=True)
     """Which events came from another store, as JSON: the first and last of each run."""
-    damaged = IntegerField(null=True)
+    damaged = BigIntegerField(null=True)
     """The first event that was found not to be what was written."""
-    checksum = IntegerField()
+    checksum = BigIntegerField()
 
 
 class Event(Table):
-    """One event. ``position`` is the commit order and is never given out twice.
-
-    Not AUTOINCREMENT, whose counter is one more page in every commit: SQLite gives out
-    the largest position and one, and ``set_aside``, which alone removes events, gives
-    their places away for good.
+    """One event. ``position`` is the commit order and is never given out twice: who
+    removes events, which only ``set_aside`` does, keeps their places.
     """
 
-    position = IntegerField(primary_key=True)
+    position = BigIntegerField(primary_key=True)
     aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
-    seq = IntegerField()
+    seq = BigIntegerField()
     kind = TextField()
-    version = IntegerField()
-    created = IntegerField()
+    version = BigIntegerField()
+    created = BigIntegerField()
     data = BlobField()
     hash = BlobField()
     digest = BlobField(null=True)
-    checksum = IntegerField()
+    checksum = BigIntegerField()
 
     class Meta:
         indexes = ((("aggregate", "seq"), True),)
@@ -101,14 +90,14 @@ class SetAside(Table):
 
     number = AutoField()
     aggregate = ForeignKeyField(Aggregate, column_name="aggregate")
-    seq = IntegerField()
+    seq = BigIntegerField()
     kind = TextField()
-    version = IntegerField()
-    created = IntegerField()
+    version = BigIntegerField()
+    created = BigIntegerField()
     data = BlobField()
     hash = BlobField()
     digest = BlobField(null=True)
-    position = IntegerField()
+    position = BigIntegerField()
 
 
 class Blob(Table):
@@ -122,9 +111,9 @@ class Hold(Table):
     """An event that needs a large value. One that no event needs any more goes."""
 
     aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
-    seq = IntegerField()
+    seq = BigIntegerField()
     digest = BlobField()
-    checksum = IntegerField()
+    checksum = BigIntegerField()
 
     class Meta:
         primary_key = CompositeKey("aggregate", "seq", "digest")
@@ -148,23 +137,23 @@ class Session(Table):
     model = TextField(null=True)
     parent = TextField(null=True, index=True)
     forked_from = TextField(null=True)
-    forked_seq = IntegerField(null=True)
-    created = IntegerField()
-    updated = IntegerField()
+    forked_seq = BigIntegerField(null=True)
+    created = BigIntegerField()
+    updated = BigIntegerField()
     status = TextField()
     outcome = TextField(null=True)
     reason_code = TextField(null=True)
     reason_message = TextField(null=True)
-    ended_seq = IntegerField()
-    steps = IntegerField()
-    input_tokens = IntegerField()
-    output_tokens = IntegerField()
-    reasoning_tokens = IntegerField()
-    cache_read_tokens = IntegerField()
-    cache_write_tokens = IntegerField()
+    ended_seq = BigIntegerField()
+    steps = BigIntegerField()
+    input_tokens = BigIntegerField()
+    output_tokens = BigIntegerField()
+    reasoning_tokens = BigIntegerField()
+    cache_read_tokens = BigIntegerField()
+    cache_write_tokens = BigIntegerField()
     folded = TextField(null=True)
-    """The title with case folded, because SQLite itself folds ASCII only."""
-    checksum = IntegerField()
+    """The title with case folded: databases disagree about how."""
+    checksum = BigIntegerField()
 
 
 class Work(Table):
@@ -178,10 +167,10 @@ class Work(Table):
     """``input`` or ``execution``; only an input has the rest."""
     delivery = TextField()
     id = TextField()
-    seq = IntegerField()
-    created = IntegerField()
+    seq = BigIntegerField()
+    created = BigIntegerField()
     key = TextField(null=True)
-    checksum = IntegerField()
+    checksum = BigIntegerField()
 
     class Meta:
         # What is delivered otherwise is not read: many may be queued, and each steer
@@ -207,13 +196,13 @@ class Input(Table):
 
     aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
     id = TextField()
-    seq = IntegerField()
+    seq = BigIntegerField()
     delivery = TextField()
     state = TextField()
-    settled_seq = IntegerField(null=True)
-    created = IntegerField()
+    settled_seq = BigIntegerField(null=True)
+    created = BigIntegerField()
     key = TextField(null=True)
-    checksum = IntegerField()
+    checksum = BigIntegerField()
 
     class Meta:
         primary_key = CompositeKey("aggregate", "id")
@@ -224,12 +213,12 @@ class Message(Table):
     """Where one message is in the log; laid out in transcript order."""
 
     aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
-    seq = IntegerField()
+    seq = BigIntegerField()
     id = TextField()
     type = TextField()
-    body_seq = IntegerField()
-    end_seq = IntegerField(null=True)
-    checksum = IntegerField()
+    body_seq = BigIntegerField()
+    end_seq = BigIntegerField(null=True)
+    checksum = BigIntegerField()
 
     class Meta:
         primary_key = CompositeKey("aggregate", "seq")
@@ -243,10 +232,10 @@ class Request(Table):
     aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
     id = TextField()
     what = TextField()
-    seq = IntegerField()
+    seq = BigIntegerField()
     directory = TextField()
-    answered_seq = IntegerField(null=True)
-    checksum = IntegerField()
+    answered_seq = BigIntegerField(null=True)
+    checksum = BigIntegerField()
 
     class Meta:
         primary_key = CompositeKey("aggregate", "id")
@@ -270,9 +259,9 @@ class Epoch(Table):
     aggregate = ForeignKeyField(
         Aggregate, column_name="aggregate", primary_key=True, index=False
     )
-    seq = IntegerField()
-    updated_seq = IntegerField()
-    checksum = IntegerField()
+    seq = BigIntegerField()
+    updated_seq = BigIntegerField()
+    checksum = BigIntegerField()
 
 
 # --- operational rows: neither derived nor replayed -------------------------------
@@ -286,7 +275,7 @@ class Admission(Table):
     digest = TextField()
     delivery = TextField()
     receipt = BlobField()
-    checksum = IntegerField()
+    checksum = BigIntegerField()
 
     class Meta:
         primary_key = CompositeKey("aggregate", "key")
@@ -305,10 +294,10 @@ class Approval(Table):
     kind = TextField()
     pattern = TextField()
     author = TextField()
-    created = IntegerField()
-    expires = IntegerField(null=True)
+    created = BigIntegerField()
+    expires = BigIntegerField(null=True)
     folder = TextField(null=True)
-    checksum = IntegerField()
+    checksum = BigIntegerField()
 
 
 class ApprovalChanges(Table):
@@ -316,8 +305,8 @@ class ApprovalChanges(Table):
     need not read them again."""
 
     directory = TextField(primary_key=True)
-    changes = IntegerField()
-    checksum = IntegerField()
+    changes = BigIntegerField()
+    checksum = BigIntegerField()
 
     class Meta:
         without_rowid = True
@@ -347,72 +336,3 @@ PROJECTIONS: tuple[type[Table], ...] = (
     Request,
     Epoch,
 )
-
-
-def schema() -> list[str]:
-    """Return the statements that make the whole schema in an empty database."""
-    made: list[str] = []
-    for table in TABLES:
-        manager = cast("Any", table)._schema  # the stubs leave it out
-        made.append(_text(manager._create_table(safe=False)))
-        made += [_text(index) for index in manager._create_indexes(safe=False)]
-    return made
-
-
-def _text(context: Any) -> str:
-    sql, parameters = context.query()
-    assert not parameters, sql
-    return str(sql)
-
-
-# --- rendering --------------------------------------------------------------------
-
-
-def slot(name: str) -> Any:
-    """Return a place in a statement that a value is bound to when it runs."""
-    return Value(name, converter=False)
-
-
-def slots(table: type[Table], *omitted: str) -> dict[Field, Any]:
-    """Return a slot for every column, in the order of their declaration."""
-    fields: list[Field] = table._meta.sorted_fields
-    return {one: slot(one.name) for one in fields if one.name not in omitted}
-
-
-def render(query: Query, *names: str) -> str:
-    """Return a query's SQL, having checked that its slots are these, in this order."""
-    sql, parameters = query.sql()
-    assert list(parameters) == list(names), (sql, parameters, names)
-    return str(sql)
-
-
-def insertion(table: type[Table], *omitted: str) -> str:
-    """Return the statement that inserts a row."""
-    values = slots(table, *omitted)
-    return render(table.insert(values), *[one.name for one in values])
-
-
-def addition(table: type[Table]) -> str:
-    """Return the statement that inserts a row where its key does not exist."""
-    values = slots(table)
-    query = table.insert(values).on_conflict_ignore()
-    return render(query, *[one.name for one in values])
-
-
-def replacement(table: type[Table]) -> str:
-    """Return the statement that inserts a row in place of all it conflicts with."""
-    values = slots(table)
-    return render(
-        table.insert(values).on_conflict("REPLACE"), *[one.name for one in values]
-    )
-
-
-def upsert(table: type[Table], *key: str, omit: str = "") -> str:
-    """Return the statement that inserts a row or, where its key exists, replaces it."""
-    # By name: `==` on a peewee field makes an expression, so `in` would find anything.
-    values = slots(table, omit)
-    query = table.insert(values).on_conflict(
-        conflict_target=[one for one in values if one.name in key],
-        preserve=[one for one in values if one.name not in key],
-    )
-    return render(query, *[one.name for one in values])

@@ -6,7 +6,6 @@ here that changes or deletes one that is sound (laws inbox.3 and storage.3). Kno
 nothing of prompts or of what promotion means.
 """
 
-import sqlite3
 from collections.abc import Sequence
 
 from dovetail.kernel.ports import AdmissionRow, InputRow
@@ -14,22 +13,8 @@ from dovetail.kernel.values.errors import ConflictError, RowDamagedError
 from dovetail.kernel.values.prompt import Delivery
 
 from .checks import Row, summed
-from .database import MAX_INTEGER, bounded
-from .event_store import EventReads, EventWrites
-from .statements import (
-    ADD_ADMISSION,
-    ADMISSION,
-    ANY_PENDING,
-    END_OTHERWISE,
-    END_WAITING,
-    HIDDEN_INPUT,
-    MEND_ADMISSION,
-    PENDING_INPUTS,
-    PUT_INPUT,
-    PUT_WAITING,
-    SETTLED_INPUT,
-    WAITING_INPUT,
-)
+from .places import PlaceReads, PlaceWrites
+from .view import MAX_INTEGER, TakenError, bounded
 from .work import INPUT
 
 
@@ -38,18 +23,18 @@ def _waiting(session_id: str, row: Row) -> InputRow:
     return InputRow(session_id, id, seq, delivery, "pending", None, created, key)
 
 
-class InboxReads(EventReads):
+class InboxReads(PlaceReads):
     """Reading the inbox."""
 
     def input(self, session_id: str, input_id: str) -> InputRow | None:
         key = (session_id, input_id)
-        found = self.checked("work", session_id, WAITING_INPUT, key)
+        found = self.checked("work", session_id, self.sql.WAITING_INPUT, key)
         if found is not None:
             return _waiting(session_id, found)
-        found = self.checked("input", session_id, SETTLED_INPUT, key)
+        found = self.checked("input", session_id, self.sql.SETTLED_INPUT, key)
         if found is not None:
             return InputRow(session_id, *found)
-        found = self.checked("work", session_id, HIDDEN_INPUT, key)
+        found = self.checked("work", session_id, self.sql.HIDDEN_INPUT, key)
         return None if found is None else _waiting(session_id, found)
 
     def pending_inputs(
@@ -60,21 +45,28 @@ class InboxReads(EventReads):
     ) -> Sequence[InputRow]:
         most = MAX_INTEGER if limit is None else bounded(limit)
         found = self.all_checked(
-            "work", session_id, PENDING_INPUTS[delivery], (session_id, max(0, most))
+            "work",
+            session_id,
+            self.sql.PENDING_INPUTS[delivery],
+            (session_id, max(0, most)),
         )
         return [_waiting(session_id, row) for row in found]
 
     def has_pending_input(self, session_id: str, after: int = -1) -> bool:
         values = (session_id, bounded(after))
         # A row that is damaged, and so is never due, must not wait for ever.
-        return self.checked("work", session_id, ANY_PENDING, values) is not None
+        return (
+            self.checked("work", session_id, self.sql.ANY_PENDING, values) is not None
+        )
 
     def admission(self, session_id: str, key: str) -> AdmissionRow | None:
-        found = self.checked("admission", session_id, ADMISSION, (session_id, key))
+        found = self.checked(
+            "admission", session_id, self.sql.ADMISSION, (session_id, key)
+        )
         return AdmissionRow(session_id, *found) if found else None
 
 
-class InboxWrites(EventWrites, InboxReads):
+class InboxWrites(PlaceWrites, InboxReads):
     """Writing the inbox."""
 
     def put_input(self, row: InputRow) -> None:
@@ -82,11 +74,11 @@ class InboxWrites(EventWrites, InboxReads):
         if row.state == "pending":
             waiting = (INPUT, row.delivery, row.id, row.seq, row.created, row.key)
             before = "queue" if row.delivery == "steer" else "steer"
-            self.write(END_OTHERWISE, (aggregate, before, row.id))
+            self.write(self.sql.END_OTHERWISE, (aggregate, before, row.id))
             values = summed(row.session_id, *waiting)
-            self.write(PUT_WAITING, (aggregate, *values))
+            self.write(self.sql.PUT_WAITING, (aggregate, *values))
             return
-        self.write(END_WAITING, (aggregate, row.id))
+        self.write(self.sql.END_WAITING, (aggregate, row.id))
         values = summed(
             row.session_id,
             row.id,
@@ -97,7 +89,7 @@ class InboxWrites(EventWrites, InboxReads):
             row.created,
             row.key,
         )
-        self.write(PUT_INPUT, (aggregate, *values))
+        self.write(self.sql.PUT_INPUT, (aggregate, *values))
 
     def put_admission(self, row: AdmissionRow) -> None:
         """See ``Transaction.put_admission``.
@@ -109,15 +101,13 @@ class InboxWrites(EventWrites, InboxReads):
         sums = summed(row.session_id, row.key, row.digest, row.delivery, row.receipt)
         values = (aggregate, *sums)
         try:
-            self.write(ADD_ADMISSION, values)
-        except sqlite3.IntegrityError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-                raise
+            self.add(self.sql.ADD_ADMISSION, values)
+        except TakenError as error:
             if self._has_sound_admission(row.session_id, row.key):
                 raise ConflictError(
                     f"key {row.key!r} of session {row.session_id!r} is already admitted"
                 ) from error
-            self.write(MEND_ADMISSION, values)
+            self.write(self.sql.MEND_ADMISSION, values)
 
     def _has_sound_admission(self, session_id: str, key: str) -> bool:
         try:

@@ -2,33 +2,28 @@
 
 from peewee import fn
 
-from ..tables import Blob, Hold, render, slot, slots
+from ..rendering import Statement, addition, slot, upsert
+from ..tables import Blob, Hold
 
-BLOB = render(Blob.select(Blob.data).where(Blob.digest == slot("digest")), "digest")
-PUT_BLOB = render(Blob.insert(slots(Blob)).on_conflict("REPLACE"), "digest", "data")
-PUT_HOLD = render(
-    Hold.insert(slots(Hold)).on_conflict("IGNORE"),
-    "aggregate",
-    "seq",
-    "digest",
-    "checksum",
-)
-HELD_BLOBS = render(
+BLOB = Statement(Blob.select(Blob.data).where(Blob.digest == slot("digest")), "digest")
+PUT_BLOB = upsert(Blob, "digest")
+PUT_HOLD = addition(Hold)
+HELD_BLOBS = Statement(
     Hold.select(Hold.digest).where(
         Hold.aggregate == slot("aggregate"), Hold.seq == slot("seq")
     ),
     "aggregate",
     "seq",
 )
-END_HOLD = render(
+END_HOLD = Statement(
     Hold.delete().where(Hold.aggregate == slot("aggregate"), Hold.seq == slot("seq")),
     "aggregate",
     "seq",
 )
-BLOB_HOLDER = render(
+BLOB_HOLDER = Statement(
     Hold.select(Hold.aggregate).where(Hold.digest == slot("digest")), "digest"
 )
-BLOB_SIZE = render(
+BLOB_SIZE = Statement(
     Blob.select(fn.LENGTH(Blob.data)).where(Blob.digest == slot("digest")), "digest"
 )
-DROP_BLOB = render(Blob.delete().where(Blob.digest == slot("digest")), "digest")
+DROP_BLOB = Statement(Blob.delete().where(Blob.digest == slot("digest")), "digest")

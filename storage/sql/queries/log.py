@@ -1,27 +1,17 @@
-"""Statements of the log and its heads: ``aggregate``, ``event``, ``set_aside``."""
+"""Statements of the log: ``event``, ``set_aside``."""
 
 from peewee import SQL, fn
 
-from ..tables import Aggregate, Event, SetAside, insertion, render, slot, slots
-
-AGGREGATE_OF = Aggregate.select(Aggregate.id).where(
-    Aggregate.session_id == slot("session_id")
-)
-"""For other modules: the key of a session, as a part of a larger query."""
+from ..rendering import Statement, insertion, slot
+from ..tables import Aggregate, Event, SetAside
+from .places import AGGREGATE_OF
 
 _FACT = (Event.seq, Event.kind, Event.version, Event.created, Event.data)
 _CONTENT = (*_FACT, Event.hash, Event.digest, Event.position)
 _HEAD_OF = Aggregate.select(Aggregate.seq).where(
     Aggregate.session_id == slot("session_id")
 )
-
-PLACE = render(
-    Aggregate.select(*slots(Aggregate, "session_id")).where(
-        Aggregate.session_id == slot("session_id")
-    ),
-    "session_id",
-)
-EVENTS = render(
+EVENTS = Statement(
     Event.select(*_CONTENT, Event.checksum)
     .where(
         Event.aggregate == AGGREGATE_OF,
@@ -36,7 +26,7 @@ EVENTS = render(
     "limit",
 )
 # What stands past the end of a log is not of it: it came there from elsewhere.
-FACTS = render(
+FACTS = Statement(
     Event.select(*_FACT, Event.checksum)
     .where(
         Event.aggregate == AGGREGATE_OF,
@@ -52,7 +42,7 @@ FACTS = render(
     "session_id",
     "limit",
 )
-ALL_EVENTS = render(
+ALL_EVENTS = Statement(
     Event.select(Aggregate.session_id, *_CONTENT, Event.checksum)
     .join(Aggregate, on=(Event.aggregate == Aggregate.id))
     .where(Event.position > slot("after"))
@@ -61,7 +51,7 @@ ALL_EVENTS = render(
     "after",
     "limit",
 )
-LOGS = render(
+LOGS = Statement(
     Aggregate.select(Aggregate.id, Aggregate.session_id)
     .where(Aggregate.id > slot("after"))
     .order_by(Aggregate.id)
@@ -69,7 +59,7 @@ LOGS = render(
     "after",
     "limit",
 )
-SET_ASIDE = render(
+SET_ASIDE = Statement(
     SetAside.select(
         SetAside.seq,
         SetAside.kind,
@@ -99,7 +89,7 @@ _ASIDE = (
     SetAside.digest,
     SetAside.position,
 )
-KEEP_ASIDE = render(
+KEEP_ASIDE = Statement(
     SetAside.insert_from(
         Event.select(Event.aggregate, *_CONTENT).where(_DAMAGED).order_by(Event.seq),
         _ASIDE,
@@ -107,8 +97,8 @@ KEEP_ASIDE = render(
     "aggregate",
     "first",
 )
-TAKE_OUT = render(Event.delete().where(_DAMAGED), "aggregate", "first")
-LAST_BEFORE = render(
+TAKE_OUT = Statement(Event.delete().where(_DAMAGED), "aggregate", "first")
+LAST_BEFORE = Statement(
     Event.select(fn.MAX(Event.seq)).where(
         Event.aggregate == slot("aggregate"),
         Event.seq >= SQL("0"),
@@ -117,7 +107,7 @@ LAST_BEFORE = render(
     "aggregate",
     "first",
 )
-REMOVE_DATA = render(
+REMOVE_DATA = Statement(
     Event.update(
         {
             Event.data: slot("data"),
@@ -131,40 +121,21 @@ REMOVE_DATA = render(
     "aggregate",
     "seq",
 )
-LAST_AGGREGATE = render(Aggregate.select(fn.MAX(Aggregate.id)))
-ADD_AGGREGATE = insertion(Aggregate)
 ADD_EVENT = insertion(Event)
-LAST_POSITIONS = render(
+LAST_POSITIONS = Statement(
     Event.select(fn.MAX(Event.position)).union_all(
         SetAside.select(fn.MAX(SetAside.position))
     )
 )
-_PLACED = slots(Aggregate, "id", "session_id")
-PUT_PLACE = render(
-    Aggregate.update(_PLACED).where(Aggregate.id == slot("id")),
-    *[one.name for one in _PLACED],
-    "id",
-)
-NUMBER_PLACE = render(
-    Aggregate.update({Aggregate.id: slot("new")}).where(Aggregate.id == slot("id")),
-    "new",
-    "id",
-)
-# Numbers that events have and no session.
-ORPHANS = render(
-    Event.select(Event.aggregate)
-    .distinct()
-    .where(Event.aggregate.not_in(Aggregate.select(Aggregate.id)))
-)
 # Who stands where the next event goes came from elsewhere, if it is not sound.
-OCCUPANT = render(
+OCCUPANT = Statement(
     Event.select(*_FACT, Event.checksum).where(
         Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
     ),
     "aggregate",
     "seq",
 )
-ONE_ASIDE = render(
+ONE_ASIDE = Statement(
     SetAside.insert_from(
         Event.select(Event.aggregate, *_CONTENT).where(
             Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
@@ -174,7 +145,7 @@ ONE_ASIDE = render(
     "aggregate",
     "seq",
 )
-TAKE_ONE_OUT = render(
+TAKE_ONE_OUT = Statement(
     Event.delete().where(
         Event.aggregate == slot("aggregate"), Event.seq == slot("seq")
     ),

@@ -2,31 +2,22 @@
 
 from peewee import SQL
 
-from ..tables import (
-    Admission,
-    Input,
-    Work,
-    insertion,
-    render,
-    replacement,
-    slot,
-    slots,
-    upsert,
-)
+from ..rendering import Statement, insertion, slot, slots, upsert
+from ..tables import Admission, Input, Work
 from ..work import INPUT
-from .events import AGGREGATE_OF
+from .places import AGGREGATE_OF
 
 _WAITING = Work.select(*slots(Work, "aggregate")).where(
     Work.aggregate == AGGREGATE_OF, Work.what == SQL(f"'{INPUT}'")
 )
 # By both, so that the key leads there: each is one look.
 _DELIVERED = Work.delivery.in_([SQL("'steer'"), SQL("'queue'")])
-WAITING_INPUT = render(
+WAITING_INPUT = Statement(
     _WAITING.where(_DELIVERED, Work.id == slot("id")), "session_id", "id"
 )
 # Of one whose delivery is damaged, which is nowhere else either.
-HIDDEN_INPUT = render(_WAITING.where(Work.id == slot("id")), "session_id", "id")
-SETTLED_INPUT = render(
+HIDDEN_INPUT = Statement(_WAITING.where(Work.id == slot("id")), "session_id", "id")
+SETTLED_INPUT = Statement(
     Input.select(*slots(Input, "aggregate")).where(
         Input.aggregate == AGGREGATE_OF, Input.id == slot("id")
     ),
@@ -34,18 +25,18 @@ SETTLED_INPUT = render(
     "id",
 )
 _IN_ORDER = _WAITING.order_by(Work.seq, Work.id).limit(slot("limit"))
-_FIRST_PENDING = render(_IN_ORDER, "session_id", "limit")
-_PENDING_STEERS = render(
+_FIRST_PENDING = Statement(_IN_ORDER, "session_id", "limit")
+_PENDING_STEERS = Statement(
     _IN_ORDER.where(Work.delivery == SQL("'steer'")), "session_id", "limit"
 )
-_QUEUED = render(
+_QUEUED = Statement(
     _IN_ORDER.where(Work.delivery == SQL("'queue'")), "session_id", "limit"
 )
-ANY_PENDING = render(
+ANY_PENDING = Statement(
     _WAITING.where(Work.seq > slot("after")).limit(SQL("1")), "session_id", "after"
 )
 PUT_WAITING = upsert(Work, "aggregate", "what", "delivery", "id")
-END_WAITING = render(
+END_WAITING = Statement(
     Work.delete().where(
         Work.aggregate == slot("aggregate"),
         Work.what == SQL(f"'{INPUT}'"),
@@ -55,7 +46,7 @@ END_WAITING = render(
     "aggregate",
     "id",
 )
-END_OTHERWISE = render(
+END_OTHERWISE = Statement(
     Work.delete().where(
         Work.aggregate == slot("aggregate"),
         Work.what == SQL(f"'{INPUT}'"),
@@ -68,8 +59,7 @@ END_OTHERWISE = render(
 )
 PENDING_INPUTS = {None: _FIRST_PENDING, "steer": _PENDING_STEERS, "queue": _QUEUED}
 PUT_INPUT = upsert(Input, "aggregate", "id")
-
-ADMISSION = render(
+ADMISSION = Statement(
     Admission.select(*slots(Admission, "aggregate")).where(
         Admission.aggregate == AGGREGATE_OF, Admission.key == slot("key")
     ),
@@ -77,4 +67,10 @@ ADMISSION = render(
     "key",
 )
 ADD_ADMISSION = insertion(Admission)
-MEND_ADMISSION = replacement(Admission)
+MEND_ADMISSION = upsert(Admission, "aggregate", "key")
+ADMISSIONS = Statement(
+    Admission.select(*slots(Admission, "aggregate")).where(
+        Admission.aggregate == AGGREGATE_OF
+    ),
+    "session_id",
+)

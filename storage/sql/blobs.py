@@ -6,38 +6,35 @@ that was held and is not any more. A value that is not what its name says is non
 
 import hashlib
 
+from dovetail.kernel.ports import BlobReader, BlobWriter
+
 from .checks import checksum
-from .database import View
-from .statements import (
-    BLOB,
-    BLOB_HOLDER,
-    BLOB_SIZE,
-    DROP_BLOB,
-    END_HOLD,
-    HELD_BLOBS,
-    PUT_BLOB,
-    PUT_HOLD,
-)
+from .places import PlaceWrites
+from .view import View
 
 
-class BlobReads(View):
+class BlobReads(View, BlobReader):
     """Reading large values."""
 
     def blob(self, digest: str) -> bytes | None:
         return kept(self, digest)
 
 
-class BlobWrites(BlobReads):
+class BlobWrites(PlaceWrites, BlobReads, BlobWriter):
     """Writing large values."""
 
     def put_blob(self, data: bytes) -> str:
         return keep(self, data)
 
+    def hold_blob(self, session_id: str, seq: int, digest: str) -> None:
+        """See ``Transaction.hold_blob``."""
+        hold(self, session_id, self.aggregate(session_id), seq, digest)
+
 
 def kept(view: View, digest: str) -> bytes | None:
     """Return a value by its SHA-256 in hexadecimal, or None."""
     key = _key(digest)
-    found = None if key is None else view.one(BLOB, (key,))
+    found = None if key is None else view.one(view.sql.BLOB, (key,))
     if found is None or not isinstance(found[0], bytes):
         return None
     data: bytes = found[0]
@@ -47,10 +44,10 @@ def kept(view: View, digest: str) -> bytes | None:
 def keep(view: View, data: bytes) -> str:
     """Keep a value once, and return its SHA-256 in hexadecimal."""
     digest = hashlib.sha256(data)
-    found = view.one(BLOB, (digest.digest(),))
+    found = view.one(view.sql.BLOB, (digest.digest(),))
     # What is there may have been changed since it was kept.
     if found is None or found[0] != data:
-        view.write(PUT_BLOB, (digest.digest(), data))
+        view.write(view.sql.PUT_BLOB, (digest.digest(), data))
     return digest.hexdigest()
 
 
@@ -61,21 +58,21 @@ def hold(
     key = _key(digest)
     if key is not None:
         values = (aggregate, seq, key, checksum((session_id, seq, key)))
-        view.write(PUT_HOLD, values)
+        view.write(view.sql.PUT_HOLD, values)
 
 
 def let_go(view: View, aggregate: int | None, seq: int) -> int:
     """Drop what only this event held, and return how many bytes that were."""
-    held = view.all(HELD_BLOBS, (aggregate, seq))
+    held = view.all(view.sql.HELD_BLOBS, (aggregate, seq))
     if not held:
         return 0
-    view.write(END_HOLD, (aggregate, seq))
+    view.write(view.sql.END_HOLD, (aggregate, seq))
     freed = 0
     for (digest,) in held:
-        size = view.one(BLOB_SIZE, (digest,))
-        if size is not None and view.one(BLOB_HOLDER, (digest,)) is None:
+        size = view.one(view.sql.BLOB_SIZE, (digest,))
+        if size is not None and view.one(view.sql.BLOB_HOLDER, (digest,)) is None:
             freed += size[0]
-            view.write(DROP_BLOB, (digest,))
+            view.write(view.sql.DROP_BLOB, (digest,))
     return freed
 
 

@@ -1,9 +1,10 @@
 """Statements of Context Epochs: ``epoch``."""
 
-from ..tables import Epoch, render, upsert
-from .events import AGGREGATE_OF
+from ..rendering import Statement, upsert
+from ..tables import Epoch
+from .places import AGGREGATE_OF
 
-EPOCH = render(
+EPOCH = Statement(
     Epoch.select(Epoch.seq, Epoch.updated_seq, Epoch.checksum).where(
         Epoch.aggregate == AGGREGATE_OF
     ),

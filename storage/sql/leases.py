@@ -5,10 +5,10 @@ Owns six columns of the table ``aggregate``. Operational: nothing derives them.
 
 from dovetail.kernel.ports import LeaseRow
 
-from .event_store import EventReads, EventWrites
+from .places import PlaceReads, PlaceWrites
 
 
-class LeaseReads(EventReads):
+class LeaseReads(PlaceReads):
     """Reading leases."""
 
     def lease(self, session_id: str) -> LeaseRow | None:
@@ -26,7 +26,7 @@ class LeaseReads(EventReads):
         )
 
 
-class LeaseWrites(EventWrites, LeaseReads):
+class LeaseWrites(PlaceWrites, LeaseReads):
     """Writing leases."""
 
     def put_lease(self, row: LeaseRow) -> None:

@@ -1,0 +1,38 @@
+"""The projections together: what it means to clear every one of a session."""
+
+from dovetail.kernel.ports import ProjectionReader, ProjectionWriter
+
+from .epochs import EpochReads, EpochWrites
+from .inbox import InboxReads, InboxWrites
+from .messages import MessageReads, MessageWrites
+from .requests import RequestReads, RequestWrites
+from .sessions import SessionReads, SessionWrites
+
+
+class ProjectionReads(
+    SessionReads,
+    InboxReads,
+    MessageReads,
+    RequestReads,
+    EpochReads,
+    ProjectionReader,
+):
+    """Reading projections."""
+
+
+class ProjectionWrites(
+    SessionWrites,
+    InboxWrites,
+    MessageWrites,
+    RequestWrites,
+    EpochWrites,
+    ProjectionReads,
+    ProjectionWriter,
+):
+    """Writing projections."""
+
+    def clear_projections(self, session_id: str) -> None:
+        known = self.known(session_id)
+        if known is not None:
+            for sql in self.sql.CLEAR_PROJECTIONS:
+                self.write(sql, (known,))

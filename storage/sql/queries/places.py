@@ -1,0 +1,37 @@
+"""Statements of the places of sessions: ``aggregate``."""
+
+from peewee import fn
+
+from ..rendering import Statement, insertion, slot, slots
+from ..tables import Aggregate, Event
+
+AGGREGATE_OF = Aggregate.select(Aggregate.id).where(
+    Aggregate.session_id == slot("session_id")
+)
+"""For other modules: the key of a session, as a part of a larger query."""
+
+PLACE = Statement(
+    Aggregate.select(*slots(Aggregate, "session_id")).where(
+        Aggregate.session_id == slot("session_id")
+    ),
+    "session_id",
+)
+LAST_AGGREGATE = Statement(Aggregate.select(fn.MAX(Aggregate.id)))
+ADD_AGGREGATE = insertion(Aggregate)
+_PLACED = slots(Aggregate, "id", "session_id")
+PUT_PLACE = Statement(
+    Aggregate.update(_PLACED).where(Aggregate.id == slot("id")),
+    *[one.name for one in _PLACED],
+    "id",
+)
+NUMBER_PLACE = Statement(
+    Aggregate.update({Aggregate.id: slot("new")}).where(Aggregate.id == slot("id")),
+    "new",
+    "id",
+)
+# Numbers that events have and no session.
+ORPHANS = Statement(
+    Event.select(Event.aggregate)
+    .distinct()
+    .where(Event.aggregate.not_in(Aggregate.select(Aggregate.id)))
+)

@@ -1,0 +1,26 @@
+"""Statements of all projections at once."""
+
+from peewee import SQL, fn
+
+from ..rendering import Statement, slot
+from ..tables import PROJECTIONS, Input, Message, Work
+from ..work import INPUT
+from .places import AGGREGATE_OF
+
+CLEAR_PROJECTIONS = tuple(
+    Statement(table.delete().where(SQL("aggregate") == slot("aggregate")), "aggregate")
+    for table in PROJECTIONS
+)
+ROW_COUNTS = tuple(
+    Statement(
+        table.select(fn.COUNT(SQL("*"))).where(
+            table.aggregate == AGGREGATE_OF, *narrowed
+        ),
+        "session_id",
+    )
+    for table, narrowed in (
+        (Message, ()),
+        (Work, (Work.what == SQL(f"'{INPUT}'"),)),
+        (Input, ()),
+    )
+)

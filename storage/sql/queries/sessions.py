@@ -1,0 +1,89 @@
+"""Statements of sessions, and of their executions: ``session``, ``work``."""
+
+from itertools import product
+from typing import Any
+
+from peewee import SQL
+
+from ..rendering import (
+    Statement,
+    addition,
+    contains,
+    same,
+    slot,
+    slots,
+    unindexed,
+    upsert,
+)
+from ..tables import Aggregate, Session, Work
+from ..work import EXECUTION
+
+_SESSIONS = Session.select(
+    Aggregate.session_id,
+    Session.aggregate,
+    Aggregate.damaged,
+    *slots(Session, "aggregate"),
+).join(Aggregate, on=(Session.aggregate == Aggregate.id))
+SESSION = Statement(
+    _SESSIONS.where(Aggregate.session_id == slot("session_id")), "session_id"
+)
+_LISTING = (
+    _SESSIONS.where(Session.aggregate < slot("before"))
+    .order_by(Session.aggregate.desc())
+    .limit(slot("limit"))
+)
+_IN_DIRECTORY = Session.directory == slot("directory")
+_CHILDREN = Session.parent == slot("parent")
+_ROOTS = Session.parent.is_null()
+_TITLED = contains(Session.folded, slot("search"))
+
+
+def _listing(directory: bool, search: bool, parent: bool, roots: bool) -> Statement:
+    """Return the listing that is narrowed by these.
+
+    Children are few and roots are not, whatever a planner takes them for.
+    """
+    asked: dict[str, Any] = {}
+    if directory:
+        asked["directory"] = unindexed(_IN_DIRECTORY) if parent else _IN_DIRECTORY
+    if search:
+        asked["search"] = _TITLED
+    if parent:
+        asked["parent"] = _CHILDREN
+    query = _LISTING.where(*asked.values())
+    if roots:
+        query = query.where(unindexed(_ROOTS) if directory else _ROOTS)
+    return Statement(query, "before", *asked, "limit")
+
+
+LISTINGS = {
+    asked: _listing(*asked)
+    for asked in product((False, True), repeat=4)
+    if asked[2:] != (True, True)
+}
+WITH_WORK = Statement(
+    Aggregate.select(Aggregate.session_id)
+    .where(Aggregate.id.in_(Work.select(Work.aggregate)))
+    .order_by(Aggregate.id)
+)
+PUT_SESSION = upsert(Session, "aggregate")
+# All but what is indexed, so that an index that stays the same is not written.
+_CHANGED = slots(Session, "aggregate", "directory", "parent")
+CHANGE_SESSION = Statement(
+    Session.update(_CHANGED).where(
+        Session.aggregate == slot("aggregate"),
+        Session.directory == slot("directory"),
+        same(Session.parent, slot("parent")),
+    ),
+    *[one.name for one in _CHANGED],
+    "aggregate",
+    "directory",
+    "parent",
+)
+BEGIN_WORK = addition(Work)
+END_WORK = Statement(
+    Work.delete().where(
+        Work.aggregate == slot("aggregate"), Work.what == SQL(f"'{EXECUTION}'")
+    ),
+    "aggregate",
+)

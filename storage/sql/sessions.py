@@ -1,0 +1,91 @@
+"""Sessions: the projection ``session``, and the executions in the table ``work``.
+
+Knows nothing of how a session's row follows from its events.
+"""
+
+from collections.abc import Sequence
+from operator import attrgetter, itemgetter
+from typing import Any
+
+import attrs
+from dovetail.kernel.ports import SessionRow
+
+from .checks import Row, is_sound, summed
+from .places import PlaceReads, PlaceWrites
+from .view import MAX_INTEGER, bounded
+from .work import EXECUTION
+
+_SESSION = tuple(one.name for one in attrs.fields(SessionRow))[1:-3]
+_values = attrgetter(*_SESSION)
+"""What is stored of a session's row beside its key, in the order of the columns."""
+_unfixed = itemgetter(
+    *[
+        at
+        for at, name in enumerate((*_SESSION, "folded", "checksum"))
+        if name not in ("directory", "parent")
+    ]
+)
+"""What of that, of the folded title and of the sum may change."""
+
+
+class SessionReads(PlaceReads):
+    """Reading sessions."""
+
+    def session(self, session_id: str) -> SessionRow | None:
+        found = self.one(self.sql.SESSION, (session_id,))
+        return None if found is None else self._session(found)
+
+    def sessions(
+        self,
+        *,
+        directory: str | None = None,
+        search: str | None = None,
+        parent: str | None = None,
+        roots: bool = False,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> Sequence[SessionRow]:
+        values: list[object] = [MAX_INTEGER if before is None else bounded(before)]
+        if directory is not None:
+            values.append(directory)
+        if search:
+            values.append(search.casefold())
+        if parent is not None:
+            if roots:
+                return []  # a child is no root
+            values.append(parent)
+        values.append(max(0, bounded(limit)))
+        sql = self.sql.LISTINGS[
+            directory is not None, bool(search), parent is not None, roots
+        ]
+        return [self._session(row) for row in self.all(sql, values)]
+
+    def _session(self, row: Row) -> SessionRow:
+        session_id, position, damaged, *values = row
+        if not is_sound(session_id, tuple(values)):
+            if self.has_sound_place(session_id):
+                raise self.damaged("session", session_id)
+            return SessionRow.unsound(session_id, position)
+        # Without what only the table has: the folded title, and the sum.
+        fields: list[Any] = [session_id, *values[:-2], position, damaged]
+        return SessionRow(*fields)
+
+    def sessions_with_work(self) -> Sequence[str]:
+        return [row[0] for row in self.all(self.sql.WITH_WORK, ())]
+
+
+class SessionWrites(PlaceWrites, SessionReads):
+    """Writing sessions."""
+
+    def put_session(self, row: SessionRow) -> None:
+        aggregate = self.aggregate(row.id)
+        folded = None if row.title is None else row.title.casefold()
+        sums = summed(row.id, *_values(row), folded)
+        fixed = (aggregate, row.directory, row.parent)
+        if self.write(self.sql.CHANGE_SESSION, (*_unfixed(sums), *fixed)) == 0:
+            self.write(self.sql.PUT_SESSION, (aggregate, *sums))
+        if row.status == "running":
+            begun = summed(row.id, EXECUTION, "", "", -1, 0, None)
+            self.write(self.sql.BEGIN_WORK, (aggregate, *begun))
+        else:
+            self.write(self.sql.END_WORK, (aggregate,))

@@ -1,0 +1,43 @@
+"""All rooms together: what a store hands to whoever reads or writes.
+
+A store adds its own view in front, which runs the statements.
+"""
+
+from dovetail.kernel.ports import Reader, RowCounts, Transaction
+
+from .approvals import ApprovalReads, ApprovalWrites
+from .blobs import BlobReads, BlobWrites
+from .checks import is_sound
+from .leases import LeaseReads, LeaseWrites
+from .log import LogReads, LogWrites
+from .projections import ProjectionReads, ProjectionWrites
+
+
+class SqlReader(
+    LogReads,
+    ProjectionReads,
+    ApprovalReads,
+    LeaseReads,
+    BlobReads,
+    Reader,
+):
+    """A consistent view: see ``ports.Reader``."""
+
+    def counts(self, session_id: str) -> RowCounts:
+        found = [self.one(sql, (session_id,)) for sql in self.sql.ROW_COUNTS]
+        messages, pending, settled = [row[0] if row else 0 for row in found]
+        admissions = self.all(self.sql.ADMISSIONS, (session_id,))
+        sound = sum(is_sound(session_id, row) for row in admissions)
+        return RowCounts(messages, pending, settled, sound)
+
+
+class SqlTransaction(
+    LogWrites,
+    ProjectionWrites,
+    ApprovalWrites,
+    LeaseWrites,
+    BlobWrites,
+    SqlReader,
+    Transaction,
+):
+    """A transaction: see ``ports.Transaction``."""
