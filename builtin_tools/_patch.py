@@ -19,7 +19,7 @@ from ._text import cut
 MAX_PATCH = 500_000
 """Characters of one patch. With it a question stays below what a person can be asked
 at once, so that the whole of it is always shown."""
-MAX_SECTIONS = 200
+MAX_SECTIONS = 100
 """Files that one patch names with a header."""
 
 BEGIN, END = "*** Begin Patch", "*** End Patch"

@@ -298,6 +298,7 @@ from .values.events import (
     TextEnded as TextEnded,
     ToolCalled as ToolCalled,
     ToolFailed as ToolFailed,
+    ToolProceeded as ToolProceeded,
     ToolSpawned as ToolSpawned,
     ToolStarted as ToolStarted,
     ToolSucceeded as ToolSucceeded,
@@ -356,6 +357,7 @@ from .values.request import (
 from .values.tool import (
     CallState as CallState,
     Content as Content,
+    Deed as Deed,
     EffectClass as EffectClass,
     Failure as Failure,
     FileContent as FileContent,

@@ -14,7 +14,7 @@ from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
 from ..values.question import Question, QuestionAnswer
-from ..values.tool import Content, EffectClass, Json, ManagedPage, ProcessMark
+from ..values.tool import Content, Deed, EffectClass, Json, ManagedPage, ProcessMark
 from .agents import Action
 from .context import Skill
 
@@ -154,6 +154,28 @@ class ToolContext(Protocol):
         """What executions of this call recorded with ``spawns`` so far."""
         ...
 
+    async def does(self, text: str, data: Json = None) -> None:
+        """Record durably what this call does next; then do it.
+
+        For a tool that does several things one after another. Saying the next one says
+        that the one before is done. Of a call that is cut off, the model and whoever
+        accepts the Continuation Report are told what was done, what may have been, and
+        that nothing after it was begun (law recovery.9). ``text`` is a few words, such
+        as ``remove old.txt``; ``data`` is for a ``check``, which finds all of it in
+        ``deeds``.
+
+        Raises:
+            InvalidValueError: the text has none or over 500 characters, the data over
+                10,000, or there are 1,000 already. Nothing was recorded.
+        """
+        ...
+
+    @property
+    def deeds(self) -> Sequence[Deed]:
+        """What executions of this call recorded with ``does`` so far, in order. All but
+        the last one of each execution are done."""
+        ...
+
     def progress(self, text: str) -> None:
         """Show a line to whoever watches now. Never stored, never waits."""
         ...
@@ -194,6 +216,9 @@ class BlockingToolContext(Protocol):
     @property
     def processes(self) -> Sequence[ProcessMark]: ...
 
+    @property
+    def deeds(self) -> Sequence[Deed]: ...
+
     def ask(
         self,
         action: str,
@@ -216,6 +241,8 @@ class BlockingToolContext(Protocol):
     def saw(self, path: str, digest: str | None) -> None: ...
 
     def spawns(self, process: ProcessMark) -> None: ...
+
+    def does(self, text: str, data: Json = None) -> None: ...
 
     def progress(self, text: str) -> None: ...
 

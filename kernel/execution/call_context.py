@@ -14,7 +14,7 @@ from ..log.commit import LogTransaction
 from ..log.live import LiveFeed
 from ..requests.questions import Asker
 from ..tools.output import MAX_PAGE_LINES
-from ..values.codec import clean_text
+from ..values.codec import clean_text, sanitised
 from ..values.errors import (
     InvalidValueError,
     PermissionRejectedError,
@@ -24,7 +24,7 @@ from ..values.events import LiveDelta
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
 from ..values.question import Question, QuestionAnswer
-from ..values.tool import Json, ManagedPage, ProcessMark, effect_token
+from ..values.tool import Deed, Json, ManagedPage, ProcessMark, effect_token
 from .outputs import ManagedOutputs
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,12 @@ MAX_ASKED = 1_048_576
 """Characters of one question to a person, everything that goes with it included."""
 MAX_SEEN = 10_000
 """Files that one call says it read or wrote; of more, the later ones are not kept."""
+MAX_DEEDS = 1_000
+"""Things that one call records of what it does."""
+MAX_DEED = 500
+"""Characters of the words of one."""
+MAX_DEED_DATA = 10_000
+"""Characters of what goes with it."""
 MAX_PROGRESS = 4_096
 """Characters of a line that is shown to whoever watches."""
 
@@ -53,6 +59,8 @@ class CallContext(ToolContext):
         go_on: Callable[[], Awaitable[None]],
         spawn: Callable[[ProcessMark], Awaitable[None]],
         processes: Sequence[ProcessMark],
+        proceed: Callable[[Deed], Awaitable[None]],
+        deeds: Sequence[Deed],
     ) -> None:
         self._services = services
         self._live = live
@@ -65,6 +73,8 @@ class CallContext(ToolContext):
         self._go_on = go_on
         self._spawn = spawn
         self._processes = [*processes]
+        self._proceed = proceed
+        self._deeds = [*deeds]
         # Whether this execution was allowed something already, also by a rule, or got
         # an answer: from there on it may have had an effect.
         self._allowed = False
@@ -181,6 +191,24 @@ class CallContext(ToolContext):
     @property
     def processes(self) -> Sequence[ProcessMark]:
         return tuple(self._processes)
+
+    async def does(self, text: str, data: Json = None) -> None:
+        if not 0 < len(text) <= MAX_DEED:
+            rule = f"1 to {MAX_DEED} characters"
+            raise InvalidValueError("deed", text[:MAX_DEED], rule)
+        if _weight(data) > MAX_DEED_DATA:
+            rule = f"at most {MAX_DEED_DATA} characters of data"
+            raise InvalidValueError("deed", text, rule)
+        if len(self._deeds) >= MAX_DEEDS:
+            rule = f"at most {MAX_DEEDS} in one call"
+            raise InvalidValueError("deed", text, rule)
+        deed = Deed(clean_text(text), sanitised(data))
+        await self._proceed(deed)
+        self._deeds.append(deed)
+
+    @property
+    def deeds(self) -> Sequence[Deed]:
+        return tuple(self._deeds)
 
     def progress(self, text: str) -> None:
         if self._live.watched:

@@ -23,18 +23,20 @@ from ..values.events import (
     Event,
     ToolCalled,
     ToolFailed,
+    ToolProceeded,
     ToolSpawned,
     ToolStarted,
     ToolSucceeded,
 )
 from ..values.ids import MessageId, SessionId
 from ..values.request import ToolCall
-from ..values.tool import Failure, ProcessMark
+from ..values.tool import Deed, Failure, ProcessMark
 from .boundary import LAST_STEP
 from .call_context import CallContext
 from .execution import Execution
 from .outputs import ManagedOutputs
 from .record import StepRecord
+from .recovery import account
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +158,19 @@ class Calls:
             await self._record.commit(lambda _: [self._start_of(call)])
         context = self.context(call)
         self.idle.discard(call.call_id)
-        await self.settle(call, await plan.run(context), context)
+        settled = await plan.run(context)
+        if isinstance(settled, Failed) and settled.defect is not None:
+            settled = await self._with_receipt(call, settled)
+        await self.settle(call, settled, context)
+
+    async def _with_receipt(self, call: ToolCall, broken: Failed) -> Failed:
+        """Return the failure of a tool that broke, with what the call had done."""
+        await self._execution.catch_up()
+        told = account(self._execution.history.receipt(call.call_id))
+        if not told:
+            return broken
+        message = f"{broken.failure.message}. {told}"
+        return evolve(broken, failure=evolve(broken.failure, message=message))
 
     def _noticed(self, call: ToolCall, plan: Runnable) -> CallNotice:
         return CallNotice(
@@ -182,6 +196,8 @@ class Calls:
             partial(self._go_on, call),
             partial(self._spawn, call),
             self._execution.history.spawned(call.call_id),
+            partial(self._proceed, call),
+            self._execution.history.deeds(call.call_id),
         )
 
     async def _spawn(self, call: ToolCall, process: ProcessMark) -> None:
@@ -193,6 +209,16 @@ class Calls:
             process=process,
         )
         await self._execution.commit(lambda tx: _append(tx, spawned))
+
+    async def _proceed(self, call: ToolCall, deed: Deed) -> None:
+        """Record what a call does next, unless the session is lost already."""
+        proceeded = ToolProceeded(
+            session_id=self._session_id,
+            message_id=self._message_id,
+            call_id=call.call_id,
+            deed=deed,
+        )
+        await self._execution.commit(lambda tx: _append(tx, proceeded))
 
     async def _go_on(self, call: ToolCall) -> None:
         """Record that an executor goes on from its question, before it does.

@@ -14,7 +14,7 @@ from attrs import field
 
 from ..context.algebra import Absent, Observed, digests
 from ..history.fold import History
-from ..history.messages import Progress
+from ..history.messages import Progress, Receipt
 from ..location.services import LocationServices
 from ..log.commit import EventLog, WorkLog
 from ..ports import Reader
@@ -52,6 +52,10 @@ class OpenCall:
     action: Action
     """``run`` again with the same effect token, ``check`` with the tool first, or
     ``settle`` as interrupted."""
+    done: tuple[str, ...] = ()
+    """Of several things that it does, those that it had done, in its words."""
+    doing: tuple[str, ...] = ()
+    """What it was doing, so that it may or may not be done; it began nothing after."""
 
 
 @frozen
@@ -173,6 +177,7 @@ def _calls(history: History) -> Iterator[OpenCall]:
     for part in message.calls if message else ():
         known = _known(part, history.progress(part.call_id))
         assert message is not None
+        receipt = Receipt() if part.settled else history.receipt(part.call_id)
         yield OpenCall(
             part.call_id,
             message.id,
@@ -180,6 +185,8 @@ def _calls(history: History) -> Iterator[OpenCall]:
             part.effect,
             known,
             _action(known, part.effect),
+            receipt.done,
+            receipt.doing,
         )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from ..history.fold import History
-from ..history.messages import Progress
+from ..history.messages import Progress, Receipt
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
 from ..ports import Reader
@@ -42,6 +42,8 @@ STOPPED = "it was interrupted"
 INTERRUPTED = "tool.interrupted"
 NOT_STARTED = "tool.not_started"
 
+MAX_TOLD = 100
+"""Deeds of one call that the model is told of one by one."""
 MAX_ATTEMPTS = 10
 """How often a session goes on by itself without one Step that ends (law recovery.6):
 what kills the process every time must not do so for ever."""
@@ -161,6 +163,7 @@ def settle_open(
             part,
             "called" if part.call_id in idle else history.progress(part.call_id),
             why,
+            history.receipt(part.call_id),
         )
         for part in message.calls
         if not part.settled
@@ -178,18 +181,22 @@ def with_questions(rows: Reader, settled: Sequence[ToolFailed]) -> list[Event]:
 
 
 def settled_call(
-    message: AssistantMessage, part: ToolPart, progress: Progress, why: str
+    message: AssistantMessage,
+    part: ToolPart,
+    progress: Progress,
+    why: str,
+    receipt: Receipt,
 ) -> ToolFailed:
     """Return the settlement of a call that will not be repeated.
 
     ``progress`` is how far it may have come: of a call that is proven not to have begun
-    nothing else is said (law recovery.7).
+    nothing else is said (law recovery.7). ``receipt`` is what it recorded of itself.
     """
     return ToolFailed(
         session_id=message.session_id,
         message_id=message.id,
         call_id=part.call_id,
-        failure=_call_failure(part.effect, progress, why),
+        failure=_call_failure(part.effect, progress, why, receipt),
     )
 
 
@@ -202,7 +209,31 @@ def cut_step(message: AssistantMessage, why: str) -> StepFailed:
     )
 
 
-def _call_failure(effect: EffectClass | None, progress: Progress, why: str) -> Failure:
+def account(receipt: Receipt) -> str:
+    """Return what a model is told of what a call did; empty where nothing is known."""
+    told = []
+    if receipt.done:
+        told.append(f"It had done this: {_listed(receipt.done)}.")
+    if receipt.doing:
+        told.append(
+            f"This may or may not be done: {_listed(receipt.doing)}. "
+            "It began nothing after that."
+        )
+    return " ".join(told)
+
+
+def _listed(deeds: Sequence[str]) -> str:
+    """Return these in words; of very many the first ones and the last."""
+    if len(deeds) > MAX_TOLD:
+        half = MAX_TOLD // 2
+        between = f"and {len(deeds) - 2 * half} between these"
+        deeds = [*deeds[:half], between, *deeds[-half:]]
+    return "; ".join(deeds)
+
+
+def _call_failure(
+    effect: EffectClass | None, progress: Progress, why: str, receipt: Receipt
+) -> Failure:
     # What stands here is all that the model will ever know of the call. Each sentence
     # is true whoever stopped it, and whether that worker lives or not.
     if progress == "called":
@@ -217,6 +248,13 @@ def _call_failure(effect: EffectClass | None, progress: Progress, why: str) -> F
             INTERRUPTED,
             f"The call has no result: {why}. It changes nothing, so it can be made "
             "again.",
+        )
+    told = account(receipt)
+    if told:
+        return Failure(
+            INTERRUPTED,
+            f"The call was not finished: {why}. {told} It is not repeated by itself. "
+            "Check before you go on from there.",
         )
     return Failure(
         INTERRUPTED,

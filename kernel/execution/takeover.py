@@ -13,9 +13,11 @@ from attrs import evolve
 
 from ..location.services import LocationServices
 from ..tools.settlement import Failed, Runnable, Succeeded, prepare
+from ..values.codec import clean_text
 from ..values.errors import (
     DovetailError,
     ToolError,
+    ToolFailure,
     ToolStaleError,
     first_of,
     problem_of,
@@ -35,6 +37,8 @@ from .recovery import LEFT, cut_step, settled_call, with_questions
 logger = logging.getLogger(__name__)
 
 UNCLEAR = "Whether something that it started still runs could not be found out."
+MAX_SAID = 2_000
+"""Characters of what a check says when it cannot tell."""
 CLEAR_SECONDS = 30
 """How long a tool may take to end what a call left running."""
 
@@ -156,8 +160,10 @@ class Takeover:
             self._found[part.call_id] = found
 
     def _left(self, part: ToolPart) -> ToolFailed:
-        progress = self._execution.history.progress(part.call_id)
-        settled = settled_call(self._message, part, progress, LEFT)
+        history = self._execution.history
+        progress = history.progress(part.call_id)
+        receipt = history.receipt(part.call_id)
+        settled = settled_call(self._message, part, progress, LEFT, receipt)
         found = self._found.get(part.call_id)
         if found is None:
             return settled
@@ -172,7 +178,13 @@ class Takeover:
             found = await plan.check(context)
         except ToolError as error:
             logger.warning("%s", error)
-            settled = Failed(self._left(self._parts[call.call_id]).failure)
+            failure = self._left(self._parts[call.call_id]).failure
+            if isinstance(error.__cause__, ToolFailure):
+                # What the tool found out all the same, in words for the model.
+                says = clean_text(str(error.__cause__)[:MAX_SAID])
+                message = f"{failure.message} Its tool says: {says}"
+                failure = evolve(failure, message=message)
+            settled = Failed(failure)
         else:
             if found is None:
                 await self._calls.run(call, plan)

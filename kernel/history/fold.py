@@ -23,10 +23,10 @@ from ..values.messages import (
     UserMessage,
 )
 from ..values.prompt import Budget
-from ..values.tool import ProcessMark
+from ..values.tool import Deed, ProcessMark
 from .encoding import HistorySnapshot
 from .mending import CONTENT_REFUSED, PART_REFUSED, Mending
-from .messages import OpenMessage, Progress, notice_message, user_message
+from .messages import OpenMessage, Progress, Receipt, notice_message, user_message
 from .spent import Spent
 from .takeover import LastExecution
 
@@ -280,6 +280,14 @@ class History:
     def spawned(self, call_id: str) -> tuple[ProcessMark, ...]:
         """Return the processes that a call of the open message started."""
         return tuple(self._open.spawned.get(call_id, ())) if self._open else ()
+
+    def deeds(self, call_id: str) -> tuple[Deed, ...]:
+        """Return what a call of the open message recorded of what it does."""
+        return tuple(self._open.deeds.get(call_id, ())) if self._open else ()
+
+    def receipt(self, call_id: str) -> Receipt:
+        """Return what a call of the open message did, as far as is known."""
+        return self._open.receipt(call_id) if self._open else Receipt()
 
     @property
     def messages(self) -> Sequence[Message]:

@@ -14,6 +14,7 @@ from ..log.reading import event_at, events_between, readable
 from ..ports import MessageRow, Reader
 from ..values import events as e
 from ..values.errors import EventDamagedError
+from ..values.frozen import frozen
 from ..values.messages import (
     AssistantMessage,
     Message,
@@ -24,13 +25,23 @@ from ..values.messages import (
     ToolPart,
     UserMessage,
 )
-from ..values.tool import ProcessMark
+from ..values.tool import Deed, ProcessMark
 
 Progress = Literal["called", "started", "asking", "begun"]
 """How far a call without a result may have come: its executor did not run; it ran and
 may have had its effect; it waits for the answer to a question that it asked before any
 effect, so that it had none; it went on from a question, or was left by a worker while
 it ran."""
+
+
+@frozen
+class Receipt:
+    """What a call without a result recorded of what it does (law recovery.9)."""
+
+    done: tuple[str, ...] = ()
+    """What is done, in its order."""
+    doing: tuple[str, ...] = ()
+    """What may or may not be done: the last thing of each execution."""
 
 
 class OpenMessage:
@@ -52,6 +63,10 @@ class OpenMessage:
         # they ask now, they may have had it then.
         self._left: set[str] = set()
         self.spawned: dict[str, list[ProcessMark]] = {}
+        self.deeds: dict[str, list[Deed]] = {}
+        # Of each call how many deeds there were whenever a worker was gone: nobody
+        # began another one after the last of them to say that it was done.
+        self._cut: dict[str, set[int]] = {}
 
     def progress(self, call_id: str) -> Progress:
         """Return how far a call that has no result may have come."""
@@ -59,12 +74,23 @@ class OpenMessage:
 
     def taken_over(self) -> None:
         """Another worker goes on: who was asking has not gone on, nor will it."""
+        for call_id, deeds in self.deeds.items():
+            self._cut.setdefault(call_id, set()).add(len(deeds))
         for call_id, progress in self._progress.items():
             if progress == "asking":
                 self._progress[call_id] = "called"
             elif progress in ("started", "begun"):
                 self._progress[call_id] = "begun"
                 self._left.add(call_id)
+
+    def receipt(self, call_id: str) -> Receipt:
+        """Return what a call that has no result did, as far as is known."""
+        deeds = self.deeds.get(call_id, [])
+        doing = {*self._cut.get(call_id, ()), len(deeds)}
+        return Receipt(
+            tuple(one.text for at, one in enumerate(deeds, 1) if at not in doing),
+            tuple(one.text for at, one in enumerate(deeds, 1) if at in doing),
+        )
 
     def apply(self, event: e.Event) -> None:
         """Take in one event of this message."""
@@ -92,6 +118,8 @@ class OpenMessage:
             self._asked(event)
         elif isinstance(event, e.ToolSpawned):
             self.spawned.setdefault(event.call_id, []).append(event.process)
+        elif isinstance(event, e.ToolProceeded):
+            self.deeds.setdefault(event.call_id, []).append(event.deed)
         elif isinstance(event, e.ToolSucceeded):
             self._change(event, state="succeeded", content=event.content)
         elif isinstance(event, e.ToolFailed):
@@ -117,6 +145,7 @@ class OpenMessage:
             call_id is not None
             and not event.begun
             and call_id not in self._left
+            and call_id not in self.deeds
             and self.progress(call_id) in ("started", "begun")
         ):
             self._progress[call_id] = "asking"

@@ -147,7 +147,12 @@ class Grammar:
         return problem
 
     def _of_call(
-        self, event: e.ToolStarted | e.ToolSpawned | e.ToolSucceeded | e.ToolFailed
+        self,
+        event: e.ToolStarted
+        | e.ToolSpawned
+        | e.ToolProceeded
+        | e.ToolSucceeded
+        | e.ToolFailed,
     ) -> str | None:
         problem = self._of_open(event)
         if problem is not None:
@@ -203,6 +208,7 @@ _RULES: dict[type[e.Event], Callable[[Grammar, Any], str | None]] = {
     e.ToolCalled: Grammar._called,
     e.ToolStarted: Grammar._of_call,
     e.ToolSpawned: Grammar._of_call,
+    e.ToolProceeded: Grammar._of_call,
     e.ToolSucceeded: Grammar._of_call,
     e.ToolFailed: Grammar._of_call,
     e.StepEnded: Grammar._settled,

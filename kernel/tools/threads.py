@@ -30,7 +30,7 @@ from ..values.errors import ToolCancelledError
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
 from ..values.question import Question, QuestionAnswer
-from ..values.tool import Json, ManagedPage, ProcessMark
+from ..values.tool import Deed, Json, ManagedPage, ProcessMark
 
 T = TypeVar("T")
 
@@ -359,6 +359,13 @@ class _Blocking(BlockingToolContext):
 
     def spawns(self, process: ProcessMark) -> None:
         self._call.wait_for(partial(self._context.spawns, process))
+
+    @property
+    def deeds(self) -> Sequence[Deed]:
+        return self._context.deeds
+
+    def does(self, text: str, data: Json = None) -> None:
+        self._call.wait_for(partial(self._context.does, text, data))
 
     def saw(self, path: str, digest: str | None) -> None:
         # In the loop, before whatever comes of the call: it is told in this order.

@@ -89,6 +89,16 @@ class ProcessMark:
 
 
 @frozen
+class Deed:
+    """One of several things that a call does, recorded before it is done."""
+
+    text: str
+    """What is done, in a few words, such as ``remove old.txt``."""
+    data: Json = None
+    """What the tool needs to find out later whether it was done."""
+
+
+@frozen
 class ToolDefinition:
     """A tool as a model is told about it."""
 

@@ -164,6 +164,8 @@ def _calls(left: LeftWork, style: Style) -> list[str]:
         title = call_title(call.tool, part.arguments if part else "")
         colour = style.bad if call.known == "unknown" else style.dim
         lines.append(f"  * {title} - {colour(_known(call))}")
+        lines += [f"      done: {visible(text)}" for text in call.done]
+        lines += [f"      done or not: {visible(text)}" for text in call.doing]
     return ["calls of the Step that was cut off:", *lines] if lines else []
 
 

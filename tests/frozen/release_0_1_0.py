@@ -23,6 +23,7 @@ from dovetail.kernel import (
     Command,
     ContextSource,
     ContextUnavailableError,
+    Deed,
     FileContent,
     Finish,
     Location,
@@ -198,6 +199,7 @@ def tools_for(resource: "Resource"):
         await context.ask("frozen_send", [input.to])
         await context.spawns(ProcessMark(group=1, started="never", host="nowhere"))
         number = resource.settings.first_number + len(resource.letters())
+        await context.does(f"post letter {number}", {"number": number})
         with open(resource.post, "a") as file:
             file.write(f"{context.effect_token} {number}\n")
         return LetterOutput(number)
@@ -208,7 +210,8 @@ def tools_for(resource: "Resource"):
 
     async def clear(input: LetterInput, context) -> str | None:
         told = [f"{one.group} of {one.host}" for one in context.processes]
-        return f"It had started {told}." if told else None
+        done = [one == Deed(one.text, one.data) and one.text for one in context.deeds]
+        return f"It had started {told} and begun {done}." if told else None
 
     yield Tool("frozen_everything", "Take everything.", EverythingInput, everything,
                EverythingOutput, "pure")

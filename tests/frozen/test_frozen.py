@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "a157673e49e6a50ff42a96f1813137d37d28c25bea4c38bae0b3761a260d067a",
+    "release_0_1_0": "d24e1371e7d24416443c5696dbe13ce895f2ce5d83643839b51fc5aa5bd6c981",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

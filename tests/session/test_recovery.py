@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from dovetail.kernel import (
     ContextUnavailableError,
     ContinuationChangedError,
     ContinuationReport,
+    Deed,
     EffectClass,
+    InvalidValueError,
     Observation,
     OpenCall,
     ProcessMark,
@@ -29,7 +32,9 @@ from dovetail.kernel import (
     effect_token,
     hookimpl,
 )
+from dovetail.kernel.execution.recovery import account
 from dovetail.kernel.execution.takeover import UNCLEAR
+from dovetail.kernel.history.messages import Receipt
 from dovetail.kernel.testing import (
     Gate,
     ManualClock,
@@ -638,7 +643,151 @@ async def test_what_a_call_left_running_is_cleared_before_anything_else_is_done(
         else:
             assert order == ["clear"]
             told = sent[1].calls[0].text  # type: ignore[union-attr]
+            if effect == "reconcilable":
+                said += " Its tool says: nobody answers there"
             assert told.endswith(f"Check before you rely on either.{said}")
+
+
+async def three(context: ToolContext) -> None:
+    """Do three things, one after another."""
+    for name in ("make a", "make b", "make c"):
+        await context.does(name, {"name": name})
+
+
+@pytest.mark.law("recovery.9")
+@pytest.mark.parametrize("effect", ["unsafe", "reconcilable"])
+async def test_what_a_cut_off_call_did_is_told_to_the_model_and_to_the_person(
+    effect: EffectClass, tmp_path: Path
+) -> None:
+    gate = Gate()
+    seen: list[tuple[Deed, ...]] = []
+
+    async def body(input: Input, context: ToolContext) -> str:
+        await three(context)
+        await gate.pass_through()
+        return "too late"
+
+    async def check(input: Input, context: ToolContext) -> str | None:
+        seen.append(tuple(context.deeds))
+        raise ToolFailure("c is not there.")
+
+    state = await left(tmp_path, [calls(call("do"))], Ran().tool(effect, body), at=gate)
+    checked = {"check": check} if effect == "reconcilable" else {}
+    provider = ScriptedProvider(text("done"))
+    tool = Ran().tool(effect, **checked)
+    async with on(state, tool, plugins=[provider], lives=1) as runtime:
+        session = await runtime.sessions.get("it")
+        [open_call] = (await session.continuation()).calls
+        assert (open_call.done, open_call.doing) == (("make a", "make b"), ("make c",))
+        assert (await accept(session)).succeeded
+        told = provider.histories[0][1].calls[0].text  # type: ignore[union-attr]
+    assert (
+        "It had done this: make a; make b. This may or may not be done: make c. "
+        "It began nothing after that."
+    ) in told
+    if effect == "reconcilable":
+        assert told.endswith("Its tool says: c is not there.")
+        names = ("make a", "make b", "make c")
+        assert seen == [tuple(Deed(name, {"name": name}) for name in names)]
+
+
+@pytest.mark.law("recovery.9")
+async def test_what_an_interrupted_or_a_broken_call_did_is_told_to_the_model(
+    tmp_path: Path,
+) -> None:
+    gate = Gate()
+
+    async def body(input: Input, context: ToolContext) -> str:
+        await three(context)
+        if input.word == "break":
+            raise LookupError("a defect")
+        await gate.pass_through()
+        return "too late"
+
+    provider = ScriptedProvider(
+        calls(
+            call("do", {"word": "break"}, id="1"), call("do", {"word": "wait"}, id="2")
+        ),
+        text("done"),
+    )
+    tool = Ran().tool(body=body)
+    async with on(MemoryState(), tool, plugins=[provider]) as runtime:
+        session = await runtime.sessions.create(
+            id="it", location=tmp_path, model=provider.model
+        )
+        await session.prompt("Go.")
+        with anyio.fail_after(HANG):
+            await gate.reached()
+            await session.interrupt()
+            await session.wait()
+            await session.prompt("And?")
+            assert (await session.wait()).succeeded
+    [broken, stopped] = provider.histories[-1][1].calls  # type: ignore[union-attr]
+    for one in (broken, stopped):
+        assert "It had done this: make a; make b." in one.text
+        assert "may or may not be done: make c." in one.text
+
+
+@pytest.mark.law("recovery.9")
+async def test_what_was_left_in_the_middle_stays_unknown_when_the_call_runs_again(
+    tmp_path: Path,
+) -> None:
+    first, second = Gate(), Gate()
+
+    async def body(input: Input, context: ToolContext) -> str:
+        gate = second if context.deeds else first
+        await context.does("knock")
+        await context.does("ring")
+        await gate.pass_through()
+        return "too late"
+
+    tool = Ran().tool("idempotent", body)
+    state = await left(tmp_path, [calls(call("do"))], tool, at=first)
+    async with on(state, tool, plugins=[ScriptedProvider()], lives=1) as runtime:
+        session = await runtime.sessions.get("it")
+        digest = (await session.continuation()).digest
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(session.resume, accept=digest))
+            with anyio.fail_after(HANG):
+                await second.reached()
+                await anyio.wait_all_tasks_blocked()
+            again = copied(state)
+            tasks.cancel_scope.cancel()
+    async with on(again, tool, plugins=[ScriptedProvider()], lives=2) as runtime:
+        session = await runtime.sessions.get("it")
+        [open_call] = (await session.continuation()).calls
+    assert open_call.done == ("knock", "knock")
+    assert open_call.doing == ("ring", "ring")
+
+
+@pytest.mark.law("recovery.9")
+async def test_what_a_call_says_that_it_does_is_bounded(tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    async def body(input: Input, context: ToolContext) -> str:
+        for given, data in (("", None), ("x" * 501, None), ("x", "y" * 10_001)):
+            try:
+                await context.does(given, data)
+            except InvalidValueError as error:
+                refused.append(str(error))
+        assert context.deeds == ()
+        return "done"
+
+    provider = ScriptedProvider(calls(call("do")), text("done"))
+    async with on(MemoryState(), Ran().tool(body=body), plugins=[provider]) as runtime:
+        session = await runtime.sessions.create(
+            id="it", location=tmp_path, model=provider.model
+        )
+        await session.prompt("Go.")
+        with anyio.fail_after(HANG):
+            assert (await session.wait()).succeeded
+    assert len(refused) == 3
+
+
+def test_of_very_many_deeds_the_first_and_the_last_are_told() -> None:
+    told = account(Receipt(tuple(f"make {number}" for number in range(500))))
+    assert told.startswith("It had done this: make 0; make 1;")
+    assert "; make 49; and 400 between these; make 450;" in told
 
 
 @pytest.mark.law("recovery.2")

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from dovetail.kernel import (
+    Deed,
     Location,
     ManagedPage,
     OutputNotFoundError,
@@ -60,6 +61,7 @@ class FakeToolContext:
         self.dismissed: str | None = None
         self.lines: list[str] = []
         self.processes: list[ProcessMark] = []
+        self.deeds: list[Deed] = []
         self.files: dict[str, str | None] = {}
         self.outputs: dict[str, str] = {}
         """The complete outputs of the session, by key."""
@@ -109,6 +111,9 @@ class FakeToolContext:
 
     async def spawns(self, process: ProcessMark) -> None:
         self.processes.append(process)
+
+    async def does(self, text: str, data: Any = None) -> None:
+        self.deeds.append(Deed(text, data))
 
     def progress(self, text: str) -> None:
         self.lines.append(text)

@@ -12,6 +12,7 @@ from dovetail.kernel import (
     ContextUpdated,
     ContinuationAccepted,
     ContinuationReported,
+    Deed,
     EpochStarted,
     Event,
     EventDamagedError,
@@ -53,6 +54,7 @@ from dovetail.kernel import (
     TextEnded,
     ToolCalled,
     ToolFailed,
+    ToolProceeded,
     ToolSpawned,
     ToolStarted,
     ToolSucceeded,
@@ -157,6 +159,12 @@ SAMPLES: list[Event] = [
         message_id=MESSAGE,
         call_id="call_1",
         process=ProcessMark(4711, "123456", "boot:7"),
+        **ENVELOPE,
+    ),
+    ToolProceeded(
+        message_id=MESSAGE,
+        call_id="call_1",
+        deed=Deed("remove old.txt", {"path": "/work/old.txt", "after": None}),
         **ENVELOPE,
     ),
     ToolSucceeded(

@@ -25,6 +25,7 @@ from ...values.location import Location
 from ...values.question import Question, QuestionAnswer, checked_questions
 from ...values.request import ToolCall
 from ...values.tool import (
+    Deed,
     Json,
     ManagedPage,
     ProcessMark,
@@ -89,6 +90,7 @@ class RecordingContext(ToolContext):
         self.asked: list[Asked] = []
         self.lines: list[str] = []
         self._processes: list[ProcessMark] = []
+        self._deeds: list[Deed] = []
 
     @property
     def location(self) -> Location:
@@ -145,6 +147,13 @@ class RecordingContext(ToolContext):
     @property
     def processes(self) -> Sequence[ProcessMark]:
         return tuple(self._processes)
+
+    async def does(self, text: str, data: Any = None) -> None:
+        self._deeds.append(Deed(text, data))
+
+    @property
+    def deeds(self) -> Sequence[Deed]:
+        return tuple(self._deeds)
 
     def progress(self, text: str) -> None:
         self.lines.append(text)

@@ -80,6 +80,7 @@ from .session import (
 from .tools import (
     ToolCalled as ToolCalled,
     ToolFailed as ToolFailed,
+    ToolProceeded as ToolProceeded,
     ToolSpawned as ToolSpawned,
     ToolStarted as ToolStarted,
     ToolSucceeded as ToolSucceeded,

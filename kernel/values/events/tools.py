@@ -6,7 +6,7 @@ from attrs import field
 
 from ..frozen import frozen
 from ..ids import MessageId
-from ..tool import Content, EffectClass, Failure, Json, ProcessMark
+from ..tool import Content, Deed, EffectClass, Failure, Json, ProcessMark
 from .declaring import Event, event
 
 
@@ -61,6 +61,20 @@ class ToolSpawned(Event):
     """Which call it is, as the provider named it; unique within its message."""
     process: ProcessMark
     """How the process is found again."""
+
+
+@event("tool.proceeded")
+@frozen(kw_only=True)
+class ToolProceeded(Event):
+    """The call is about to do the next of several things; what it was about to do
+    before is done (law recovery.9)."""
+
+    message_id: MessageId
+    """The assistant message that it belongs to."""
+    call_id: str
+    """Which call it is, as the provider named it; unique within its message."""
+    deed: Deed
+    """What is done next."""
 
 
 @event("tool.succeeded", retention="transcript")
