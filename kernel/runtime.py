@@ -45,8 +45,8 @@ from .models.retry import RetryPolicy
 from .plugins.beside import RuntimeScopes
 from .plugins.budgets import HookLimits
 from .plugins.files import opened_files
-from .plugins.instance import Changes, LocationPlugins
 from .plugins.loader import load_plugins
+from .plugins.location_plugins import Changes, LocationPlugins
 from .plugins.set import PluginSet
 from .ports import Store
 from .requests.asking import Requests
@@ -452,7 +452,7 @@ class Runtime:
             )
         )
         await scope.enter(services.plugins.running(services.registering(), files))
-        scope.spawn(services.plugins.record_notices)
+        scope.spawn(services.plugins.notices.record)
         for name in configuration.agents:
             base = agents.get(name) or AgentProfile(name, rules=DEFAULT_RULES)
             agents.add(

@@ -361,7 +361,7 @@ class Runner:
         """Run Steps until nothing must continue, and record whatever ends that."""
         try:
             async with self._use(Location(row.directory, row.workspace)) as services:
-                with services.plugins.serving(execution.session_id):
+                with services.plugins.notices.serving(execution.session_id):
                     if await self._admitted(execution, services, control):
                         while await Step(execution, services).run():
                             pass

@@ -67,7 +67,7 @@ class Observers:
             self._queue.clear()
 
     def _take(self, event: Event) -> None:
-        if any(self._services.plugins.calling(hook) for hook in HOOKS):
+        if any(self._services.plugins.hooks.implementing(hook) for hook in HOOKS):
             self._queue.append(event)
             self._bell.ring()
 
@@ -113,7 +113,9 @@ class Observers:
 
     async def _find(self, event: ToolSucceeded | ToolFailed) -> CallNotice | None:
         """Return the call that was made before anybody here observed."""
-        if not any(self._services.plugins.calling(hook) for hook in HOOKS[1:]):
+        if not any(
+            self._services.plugins.hooks.implementing(hook) for hook in HOOKS[1:]
+        ):
             return None
 
         def find(rows: Reader) -> ToolCalled | None:
@@ -128,12 +130,12 @@ class Observers:
         return None if found is None else _notice(found)
 
     def _call_all(self, hook: str, about: Event, **arguments: Any) -> None:
-        plugins = self._services.plugins
-        for one in plugins.calling(hook):
-            if not plugins.allowed(one):
+        hooks = self._services.plugins.hooks
+        for one in hooks.implementing(hook):
+            if not one.is_open:
                 continue
             try:
-                plugins.call(one, hook, session_id=about.session_id, **arguments)
+                hooks.call(one, hook, session_id=about.session_id, **arguments)
             except PluginError as error:
                 # Recorded where it was called; the others are told all the same.
                 logger.debug("an observer failed: %s", error)

@@ -30,7 +30,8 @@ from ..contracts import (
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..lifecycle.scope import Scope
 from ..models.catalog import ModelCatalog
-from ..plugins.instance import Add, LocationPlugins
+from ..plugins.location_plugins import LocationPlugins
+from ..plugins.opening import Add
 from ..requests.questions import Questions
 from ..skills.registry import SkillRegistry
 from ..tools.registry import ToolRegistry
@@ -212,8 +213,8 @@ class LocationServices:
         One that breaks, or cannot be called, denies (law plugins.6).
         """
         try:
-            self.plugins.calling(RULES)
-            deciding = self.plugins.calling(DECIDE)
+            self.plugins.hooks.implementing(RULES)
+            deciding = self.plugins.hooks.implementing(DECIDE)
         except PluginError as error:
             return "deny", error.plugin
         answers = [
@@ -243,7 +244,7 @@ class LocationServices:
             # For each its own: what one does to it in place, the next does not see.
             asked = evolve(question, metadata=deepcopy(metadata))
             try:
-                answer = self.plugins.call(
+                answer = self.plugins.hooks.call(
                     one, DECIDE, session_id=request.session_id, question=asked
                 )
             except PluginError as error:
@@ -251,7 +252,9 @@ class LocationServices:
             if answer is None:
                 continue
             if answer not in _EFFECTS:
-                self.plugins.refuse(one, DECIDE, f"it answered {type(answer).__name__}")
+                self.plugins.hooks.refuse(
+                    one, DECIDE, f"it answered {type(answer).__name__}"
+                )
                 answer = "deny"
             answers.append((answer, one.name))
         return max(answers, key=lambda each: _STRICTNESS[each[0]], default=None)
@@ -259,15 +262,15 @@ class LocationServices:
     def refusal(self, call: CallNotice) -> str | None:
         """Return why a plugin does not let a call run; None when all do."""
         try:
-            guarding = self.plugins.calling(PREPARE_CALL)
+            guarding = self.plugins.hooks.implementing(PREPARE_CALL)
             for one in guarding:
-                reason: Any = self.plugins.call(
+                reason: Any = self.plugins.hooks.call(
                     one, PREPARE_CALL, session_id=call.session_id, call=call
                 )
                 if isinstance(reason, str):
                     return f"plugin {one.name!r} does not let it run: {reason}"
                 if reason is not None:
-                    raise self.plugins.refuse(
+                    raise self.plugins.hooks.refuse(
                         one, PREPARE_CALL, f"it answered {type(reason).__name__}"
                     )
         except PluginError as error:
@@ -371,7 +374,7 @@ class LocationServices:
         Raises:
             PluginError: a plugin broke; the request must not be sent (law plugins.6).
         """
-        preparing = self.plugins.calling(PREPARE)
+        preparing = self.plugins.hooks.implementing(PREPARE)
         if preparing:
             # The definitions are those of all sessions here: what a plugin does to
             # them in place must stay in this request.
@@ -380,13 +383,13 @@ class LocationServices:
                 request, tools=tuple(copied), options=deepcopy(request.options)
             )
         for one in preparing:
-            changed: Any = self.plugins.call(
+            changed: Any = self.plugins.hooks.call(
                 one, PREPARE, session_id=session_id, request=request
             )
             if isinstance(changed, ModelRequest):
                 request = changed
             elif changed is not None:
-                raise self.plugins.refuse(
+                raise self.plugins.hooks.refuse(
                     one, PREPARE, f"it answered {type(changed).__name__}"
                 )
         return request

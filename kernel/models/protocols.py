@@ -10,7 +10,7 @@ from typing import Any
 from ..contracts import ProviderProtocol
 
 
-def spoken(
+def assigned(
     protocols: Iterable[ProviderProtocol], tables: Mapping[str, Any]
 ) -> tuple[Mapping[str, str], list[str]]:
     """Return the protocol of each provider by name, and what is wrong with the rest.

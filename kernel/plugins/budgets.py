@@ -1,7 +1,7 @@
 """Budgets: what the hooks of one plugin may cost in one Location, and what they did.
 
 Owns the limits and the count of the last calls of a hook. What happens to a plugin that
-exceeds them is decided where its instance is kept (``instance``).
+exceeds them is decided where it is called (``calling``).
 """
 
 from collections import deque

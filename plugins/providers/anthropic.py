@@ -88,7 +88,7 @@ class AnthropicPlugin:
 
     @hookimpl
     def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:
-        register(DEFAULTS.spoken)
+        register(DEFAULTS.offered)
 
     @hookimpl
     def dovetail_register_providers(

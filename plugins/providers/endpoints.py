@@ -143,7 +143,7 @@ class Defaults:
     """Whether tables that name no protocol are read as of this one."""
 
     @property
-    def spoken(self) -> ProviderProtocol:
+    def offered(self) -> ProviderProtocol:
         """The protocol, as its plugin registers it."""
         return ProviderProtocol(self.protocol, self.provider, self.common)
 

@@ -82,7 +82,7 @@ class OpenAIPlugin:
 
     @hookimpl
     def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:
-        register(DEFAULTS.spoken)
+        register(DEFAULTS.offered)
 
     @hookimpl
     def dovetail_register_providers(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from dovetail.kernel import ProviderProtocol
-from dovetail.kernel.models.protocols import spoken
+from dovetail.kernel.models.protocols import assigned
 
 CHAT = ProviderProtocol("any-chat", "any", common=True)
 OWN = ProviderProtocol("own-words", "own")
@@ -17,7 +17,7 @@ def test_a_table_speaks_what_it_names_or_what_it_is_called_like() -> None:
         "other": {"protocol": "own-words"},
         "any": {"protocol": "own-words"},
     }
-    found, problems = spoken([CHAT, OWN], tables)
+    found, problems = assigned([CHAT, OWN], tables)
     assert found == {
         "any": "own-words",
         "local": "any-chat",
@@ -28,7 +28,7 @@ def test_a_table_speaks_what_it_names_or_what_it_is_called_like() -> None:
 
 
 def test_a_protocols_own_provider_speaks_it_without_a_table() -> None:
-    assert spoken([CHAT, OWN], {}) == ({"any": "any-chat", "own": "own-words"}, [])
+    assert assigned([CHAT, OWN], {}) == ({"any": "any-chat", "own": "own-words"}, [])
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_protocols_own_provider_speaks_it_without_a_table() -> None:
 def test_a_table_that_nobody_reads_is_told_of_with_those_that_are_known(
     table: Any, says: str
 ) -> None:
-    found, (problem,) = spoken([CHAT, OWN], {"bad": table})
+    found, (problem,) = assigned([CHAT, OWN], {"bad": table})
     assert "bad" not in found
     assert problem.startswith("[providers.bad]: ")
     assert says in problem
@@ -51,6 +51,6 @@ def test_a_table_that_nobody_reads_is_told_of_with_those_that_are_known(
 
 
 def test_without_a_common_protocol_a_table_must_name_one() -> None:
-    found, (problem,) = spoken([OWN], {"local": {}})
+    found, (problem,) = assigned([OWN], {"local": {}})
     assert found == {"own": "own-words"}
     assert "it names no protocol; known are: own-words" in problem

@@ -21,7 +21,7 @@ from dovetail.kernel import (
     ToolDefinition,
     UserMessage,
 )
-from dovetail.kernel.models.protocols import spoken
+from dovetail.kernel.models.protocols import assigned
 from dovetail.plugins.providers import anthropic, openai
 
 SESSION = SessionId("ses_test")
@@ -73,8 +73,8 @@ def request(*messages: Message, **more: Any) -> ModelRequest:
 
 def place_of(*, tables: Mapping[str, Any], **more: Any) -> Place:
     """Return a place in which our protocols are spoken, as the kernel makes it."""
-    ours = [openai.DEFAULTS.spoken, anthropic.DEFAULTS.spoken]
-    protocols, _ = spoken(ours, tables)
+    ours = [openai.DEFAULTS.offered, anthropic.DEFAULTS.offered]
+    protocols, _ = assigned(ours, tables)
     return Place(Location("/"), providers=tables, protocols=protocols, **more)
 
 

@@ -1,0 +1,53 @@
+"""Which protocol each configured provider speaks, as the plugins here tell.
+
+Owns the call of the hook that names protocols. How names become an assignment is
+``models.protocols``'.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..contracts import ProviderProtocol
+from ..models.protocols import assigned
+from ..values.errors import PluginError
+from ..values.tool import Json
+from .object import Plugin
+from .set import PluginSet
+
+logger = logging.getLogger(__name__)
+
+PROTOCOLS = "dovetail_register_protocols"
+
+
+def ask_protocols(
+    called: PluginSet,
+    plugins: Sequence[Plugin],
+    providers: Mapping[str, Mapping[str, Json]],
+    directory: str,
+) -> Mapping[str, str]:
+    """Return the protocol of each provider, having asked the plugins for theirs."""
+    offered: list[ProviderProtocol] = []
+    for plugin in plugins:
+        if PROTOCOLS not in plugin.hooks or plugin.state != "loaded":
+            continue
+
+        def register(item: Any, plugin: Plugin = plugin) -> None:
+            if isinstance(item, ProviderProtocol):
+                offered.append(item)
+                return
+            problem = f"it registered a {type(item).__name__} as a protocol"
+            called.record(
+                PluginError(plugin.name, problem, hook=PROTOCOLS, location=directory),
+                plugin,
+            )
+
+        try:
+            called.call(plugin, PROTOCOLS, register=register)
+        except PluginError as error:
+            # It is recorded; what was offered before it counts.
+            logger.warning("%s", error)
+    protocols, problems = assigned(offered, providers)
+    for problem in problems:
+        logger.warning("at %s: %s", directory, problem)
+    return protocols
