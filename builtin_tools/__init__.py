@@ -1,4 +1,5 @@
-"""The built-in tools: read, write, edit, glob, grep, bash, skill, question.
+"""The built-in tools: read, write, edit, glob, grep, bash, skill, question,
+todowrite.
 
 One file per tool; the files with an underscore are their shared parts. They use only
 public names of ``dovetail.kernel`` and arrive through the same entry point as a
@@ -19,6 +20,7 @@ from .grep import grep_tool
 from .question import question_tool
 from .read import read_tool
 from .skill import skill_tool
+from .todowrite import todowrite_tool
 from .write import write_tool
 
 
@@ -52,6 +54,7 @@ class BuiltinTools:
         register(bash_tool(place.environment, place.providers, self._later))
         register(skill_tool())
         register(question_tool())
+        register(todowrite_tool())
 
 
 plugin = BuiltinTools()

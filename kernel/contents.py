@@ -296,6 +296,7 @@ from .values.events import (
     StepFailed as StepFailed,
     StepStarted as StepStarted,
     TextEnded as TextEnded,
+    TodosReplaced as TodosReplaced,
     ToolCalled as ToolCalled,
     ToolFailed as ToolFailed,
     ToolProceeded as ToolProceeded,
@@ -353,6 +354,11 @@ from .values.request import (
     TextEnd as TextEnd,
     ToolCall as ToolCall,
     ToolInputDelta as ToolInputDelta,
+)
+from .values.todo import (
+    Todo as Todo,
+    TodoPriority as TodoPriority,
+    TodoState as TodoState,
 )
 from .values.tool import (
     CallState as CallState,

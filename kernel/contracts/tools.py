@@ -14,6 +14,7 @@ from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
 from ..values.question import Question, QuestionAnswer
+from ..values.todo import Todo
 from ..values.tool import Content, Deed, EffectClass, Json, ManagedPage, ProcessMark
 from .agents import Action
 from .context import Skill
@@ -102,6 +103,17 @@ class ToolContext(Protocol):
             InvalidValueError: a question cannot be asked like this.
             QuestionDismissedError: there is no answer. Let it pass: the model is told,
                 or the run stops, as the person wanted.
+        """
+        ...
+
+    async def replace_todos(self, todos: Sequence[Todo]) -> None:
+        """Put this list in the place of the session's own; durable when this returns.
+
+        ``session.todos()`` tells it to the application. The same again changes nothing.
+
+        Raises:
+            InvalidValueError: an entry is not well-formed, two have one id, or more
+                than one is in progress. The list stays as it was.
         """
         ...
 
@@ -233,6 +245,8 @@ class BlockingToolContext(Protocol):
     def allowing(self, action: str) -> Callable[[str], bool]: ...
 
     def question(self, questions: Sequence[Question]) -> Sequence[QuestionAnswer]: ...
+
+    def replace_todos(self, todos: Sequence[Todo]) -> None: ...
 
     def skill(self, name: str) -> "Skill": ...
 

@@ -24,6 +24,7 @@ from ..values.events import LiveDelta
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
 from ..values.question import Question, QuestionAnswer
+from ..values.todo import Todo, checked_todos
 from ..values.tool import Deed, Json, ManagedPage, ProcessMark, effect_token
 from .outputs import ManagedOutputs
 
@@ -58,6 +59,7 @@ class CallContext(ToolContext):
         outputs: ManagedOutputs,
         go_on: Callable[[], Awaitable[None]],
         spawn: Callable[[ProcessMark], Awaitable[None]],
+        keep_todos: Callable[[tuple[Todo, ...]], Awaitable[None]],
         processes: Sequence[ProcessMark],
         proceed: Callable[[Deed], Awaitable[None]],
         deeds: Sequence[Deed],
@@ -72,6 +74,7 @@ class CallContext(ToolContext):
         self._outputs = outputs
         self._go_on = go_on
         self._spawn = spawn
+        self._keep_todos = keep_todos
         self._processes = [*processes]
         self._proceed = proceed
         self._deeds = [*deeds]
@@ -170,6 +173,9 @@ class CallContext(ToolContext):
         self._allowed = True
         await self._go_on()
         return answers
+
+    async def replace_todos(self, todos: Sequence[Todo]) -> None:
+        await self._keep_todos(checked_todos(todos))
 
     async def skill(self, name: str) -> Skill:
         return await self._services.skills.get(name)

@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 from attrs import evolve
 
 from ..contracts import CallNotice
+from ..history.todos import todos_of
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
 from ..tools.registry import AdvertisedTools
@@ -21,6 +22,7 @@ from ..tools.settlement import Failed, Runnable, Succeeded, prepare
 from ..values.codec import clean_text, sanitised
 from ..values.events import (
     Event,
+    TodosReplaced,
     ToolCalled,
     ToolFailed,
     ToolProceeded,
@@ -30,6 +32,7 @@ from ..values.events import (
 )
 from ..values.ids import MessageId, SessionId
 from ..values.request import ToolCall
+from ..values.todo import Todo
 from ..values.tool import Deed, Failure, ProcessMark
 from .boundary import LAST_STEP
 from .call_context import CallContext
@@ -195,6 +198,7 @@ class Calls:
             ManagedOutputs(self._log, self._execution.history),
             partial(self._go_on, call),
             partial(self._spawn, call),
+            partial(self._keep_todos, call),
             self._execution.history.spawned(call.call_id),
             partial(self._proceed, call),
             self._execution.history.deeds(call.call_id),
@@ -219,6 +223,21 @@ class Calls:
             deed=deed,
         )
         await self._execution.commit(lambda tx: _append(tx, proceeded))
+
+    async def _keep_todos(self, call: ToolCall, todos: tuple[Todo, ...]) -> None:
+        """Replace the session's list; the same again leaves no event."""
+        replaced = TodosReplaced(
+            session_id=self._session_id,
+            todos=todos,
+            message_id=self._message_id,
+            call_id=call.call_id,
+        )
+
+        def replace(tx: LogTransaction) -> None:
+            if todos_of(tx.rows, self._session_id) != todos:
+                tx.append(replaced)
+
+        await self._execution.commit(replace)
 
     async def _go_on(self, call: ToolCall) -> None:
         """Record that an executor goes on from its question, before it does.

@@ -17,6 +17,7 @@ from ..values.errors import DovetailError, InvalidValueError
 from ..values.ids import check_caller_id
 from ..values.messages import Usage
 from ..values.prompt import Budget, Prompt, check_key
+from ..values.todo import checked_todos
 from .reading import events_between
 
 E = TypeVar("E", bound=e.Event)
@@ -151,6 +152,7 @@ class Grammar:
         event: e.ToolStarted
         | e.ToolSpawned
         | e.ToolProceeded
+        | e.TodosReplaced
         | e.ToolSucceeded
         | e.ToolFailed,
     ) -> str | None:
@@ -209,6 +211,7 @@ _RULES: dict[type[e.Event], Callable[[Grammar, Any], str | None]] = {
     e.ToolStarted: Grammar._of_call,
     e.ToolSpawned: Grammar._of_call,
     e.ToolProceeded: Grammar._of_call,
+    e.TodosReplaced: Grammar._of_call,
     e.ToolSucceeded: Grammar._of_call,
     e.ToolFailed: Grammar._of_call,
     e.StepEnded: Grammar._settled,
@@ -249,6 +252,8 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
             raise InvalidValueError("directory", directory, "an absolute path")
         yield from _long("title", event.title)
         yield from _wrong_lineage(event)
+    elif isinstance(event, e.TodosReplaced):
+        checked_todos(event.todos)
     elif isinstance(event, e.SessionTitled):
         yield from _long("title", event.title)
     elif isinstance(event, e.PromptAdmitted):

@@ -60,6 +60,7 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
         body={},
     ),
     ("request.answered", 1): _kept("request_id", "outcome", "by"),
+    ("todos.replaced", 1): _kept("message_id", "call_id", todos=[]),
     ("tool.failed", 1): _kept_with_code("message_id", "call_id"),
 }
 """By kind and stored version: from an event's fields to those that stay. Applying it

@@ -139,6 +139,8 @@ class SessionRow:
     """Those of the requests that came from a provider's cache."""
     cache_write_tokens: int = 0
     """Those that were put into one."""
+    todos_seq: int = -1
+    """The last todos.replaced; -1 before the first."""
     position: int = -1
     """Creation order over the whole store; given by the store, kept by a rebuild."""
     damaged: int | None = None

@@ -17,6 +17,7 @@ from ..execution.outputs import output_of
 from ..execution.runner import Runner, outcome_of
 from ..history.fold import History
 from ..history.messages import message_of
+from ..history.todos import todos_of
 from ..log.commit import EventLog, LogTransaction
 from ..log.reading import damaged, existing_session
 from ..log.tail import Tail
@@ -40,6 +41,7 @@ from ..values.ids import SessionId, check_caller_id, new_id
 from ..values.location import Location
 from ..values.messages import Message, Usage
 from ..values.prompt import AdmittedPrompt, Budget, Delivery, Input, Prompt, check_key
+from ..values.todo import Todo
 from ..values.tool import Failure
 from . import inbox
 from .upkeep import Upkeep
@@ -495,6 +497,16 @@ class Session:
             return message_of(rows, row)
 
         return await self._log.read(find)
+
+    async def todos(self) -> Sequence[Todo]:
+        """Return the list in which the model keeps what it is to do, as it is now.
+
+        Empty before there is one, and when pruning removed it.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+        """
+        return await self._log.read(lambda rows: todos_of(rows, self.id))
 
     async def output(self, message_id: str, call_id: str) -> str:
         """Return the complete output of a call whose result was cut (law tools.6).

@@ -30,6 +30,7 @@ from ..values.errors import ToolCancelledError
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
 from ..values.question import Question, QuestionAnswer
+from ..values.todo import Todo
 from ..values.tool import Deed, Json, ManagedPage, ProcessMark
 
 T = TypeVar("T")
@@ -350,6 +351,9 @@ class _Blocking(BlockingToolContext):
 
     def question(self, questions: Sequence[Question]) -> Sequence[QuestionAnswer]:
         return self._call.wait_for(partial(self._context.question, questions))
+
+    def replace_todos(self, todos: Sequence[Todo]) -> None:
+        self._call.wait_for(partial(self._context.replace_todos, todos))
 
     def skill(self, name: str) -> Skill:
         return self._call.wait_for(partial(self._context.skill, name))

@@ -62,6 +62,12 @@ async def _show(id: str, db: str | None, as_json: bool, terminal: Terminal) -> N
         costs = await _write_transcript(session, terminal)
         if costs.text is not None:
             terminal.write(f"\n{terminal.style.dim('cost'.ljust(9))} {costs.text}\n")
+        todos = await session.todos()
+        if todos:
+            terminal.write(f"\n{terminal.style.dim('to do')}\n")
+            for one in todos:
+                line = visible(f"{one.status.ljust(11)} {one.id}: {one.content}")
+                terminal.write(f"  {line}\n")
         try:
             left = await _left(session, info)
         except DovetailError as error:
@@ -120,6 +126,7 @@ async def _as_json(session: Session, info: SessionInfo) -> Mapping[str, Json]:
         "session": to_json(info),
         "cost": costs.dollars,
         "pending": [to_json(one) for one in await session.pending()],
+        "todos": [to_json(one) for one in await session.todos()],
         "continuation": report,
         "left_out": {key: to_json(one) for key, one in sorted(left_out.items())},
         "accepted": event_to_json(accepted) if accepted is not None else None,

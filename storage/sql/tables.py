@@ -151,6 +151,7 @@ class Session(Table):
     reasoning_tokens = BigIntegerField()
     cache_read_tokens = BigIntegerField()
     cache_write_tokens = BigIntegerField()
+    todos_seq = BigIntegerField()
     folded = TextField(null=True)
     """The title with case folded: databases disagree about how."""
     checksum = BigIntegerField()

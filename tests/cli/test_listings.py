@@ -269,3 +269,18 @@ def test_every_kind_of_error_has_an_exit_code() -> None:
     from dovetail.plugins.cli.exits import code_of_error
 
     assert code_of_error(DovetailError("x")) == 1
+
+
+def test_show_tells_what_is_to_be_done(home: Home, do: Callable[..., Done]) -> None:
+    todos = [
+        {"id": "1", "content": "look \x1b[31m", "status": "completed"},
+        {"id": "2", "content": "leap", "status": "in_progress"},
+    ]
+    played = ScriptedProvider(calls(call("todowrite", {"todos": todos})), text("Ok."))
+    session = record(home, "do it", provider=played)
+    shown = do("show", session).out
+    assert "to do\n  completed   1: look " in shown
+    assert "\n  in_progress 2: leap\n" in shown
+    assert "\x1b" not in shown
+    told = json.loads(do("show", session, "--json").out)
+    assert [one["id"] for one in told["todos"]] == ["1", "2"]

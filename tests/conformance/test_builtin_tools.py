@@ -78,3 +78,11 @@ class TestQuestion(Builtin):
         ),
         ToolExample({"questions": [{"question": "?", "custom": False}]}, fails=True),
     )
+
+
+class TestTodowrite(Builtin):
+    tool = "todowrite"
+    examples = (
+        ToolExample({"todos": [{"id": "1", "content": "look", "priority": "high"}]}),
+        ToolExample({"todos": [{"id": "1", "content": " "}]}, fails=True),
+    )

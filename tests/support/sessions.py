@@ -29,6 +29,8 @@ from dovetail.kernel import (
     StepStarted,
     TextContent,
     TextEnded,
+    Todo,
+    TodosReplaced,
     ToolCalled,
     ToolFailed,
     ToolStarted,
@@ -143,6 +145,8 @@ class Writer:
             call = {"message_id": message, "call_id": f"call_{number}"}
             self.add(ToolCalled, tool="read", arguments='{"path": "secret"}', **call)
             self.add(ToolStarted, **call)
+            if outcome is ToolSucceeded:
+                self.add(TodosReplaced, todos=(Todo("1", "secret plan"),), **call)
             if outcome is ToolSucceeded:
                 self.add(
                     ToolSucceeded,

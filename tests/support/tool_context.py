@@ -18,8 +18,10 @@ from dovetail.kernel import (
     QuestionDismissedError,
     Skill,
     SkillNotFoundError,
+    Todo,
 )
 from dovetail.kernel.tools.output import page_of
+from dovetail.kernel.values.todo import checked_todos
 
 Decide = Callable[[str, Sequence[str]], Awaitable[None] | None]
 
@@ -59,6 +61,7 @@ class FakeToolContext:
         self.answers: list[Sequence[QuestionAnswer]] = []
         """What a person says, in turn; when there is nothing left, they dismiss."""
         self.dismissed: str | None = None
+        self.todos: tuple[Todo, ...] = ()
         self.lines: list[str] = []
         self.processes: list[ProcessMark] = []
         self.deeds: list[Deed] = []
@@ -92,6 +95,9 @@ class FakeToolContext:
         if not self.answers:
             raise QuestionDismissedError(self.dismissed)
         return self.answers.pop(0)
+
+    async def replace_todos(self, todos: Sequence[Todo]) -> None:
+        self.todos = checked_todos(todos)
 
     async def allowing(self, action: str) -> Callable[[str], bool]:
         return lambda resource: (

@@ -9,10 +9,19 @@ No subject knows another one; a kind of event belongs to one of them.
 """
 
 from ...values import events as e
-from . import calls, context, execution, inbox, requests, session, steps
+from . import calls, context, execution, inbox, requests, session, steps, todos
 from .target import Projectors, Target
 
-SUBJECTS = (session, inbox, execution, context, steps, calls, requests)
+SUBJECTS = (
+    session,
+    inbox,
+    execution,
+    context,
+    steps,
+    calls,
+    requests,
+    todos,
+)
 
 _PROJECTORS: Projectors = {
     kind: project

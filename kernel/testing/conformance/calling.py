@@ -24,6 +24,7 @@ from ...values.ids import MessageId, SessionId
 from ...values.location import Location
 from ...values.question import Question, QuestionAnswer, checked_questions
 from ...values.request import ToolCall
+from ...values.todo import Todo, checked_todos
 from ...values.tool import (
     Deed,
     Json,
@@ -125,6 +126,9 @@ class RecordingContext(ToolContext):
             QuestionAnswer(tuple(option.label for option in one.options[:1]))
             for one in checked_questions(questions)
         ]
+
+    async def replace_todos(self, todos: Sequence[Todo]) -> None:
+        checked_todos(todos)
 
     async def skill(self, name: str) -> Skill:
         for one in self._case.suite.skills:

@@ -77,6 +77,9 @@ from .session import (
     SessionRepaired as SessionRepaired,
     SessionTitled as SessionTitled,
 )
+from .todos import (
+    TodosReplaced as TodosReplaced,
+)
 from .tools import (
     ToolCalled as ToolCalled,
     ToolFailed as ToolFailed,

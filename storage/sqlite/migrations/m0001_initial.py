@@ -95,6 +95,7 @@ STATEMENTS = (
         "reasoning_tokens" INTEGER NOT NULL,
         "cache_read_tokens" INTEGER NOT NULL,
         "cache_write_tokens" INTEGER NOT NULL,
+        "todos_seq" INTEGER NOT NULL,
         "folded" TEXT,
         "checksum" INTEGER NOT NULL,
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
