@@ -52,9 +52,18 @@ def paying(world: CrashWorld) -> CrashScenario:
 
 
 def test_every_kind_of_fault_point_is_found_also_in_a_recovery() -> None:
-    report = crash_test(paying)
+    first: set[FaultPoint] = set()
+    chosen = {
+        FaultPoint("commit tool.called", 1, "after"),
+        FaultPoint("tool pay", 1, "before"),
+    }
+
+    def choose(point: FaultPoint) -> bool:
+        first.add(point)
+        return point in chosen
+
+    report = crash_test(paying, only=choose)
     assert report.sound, report
-    first = {one[0] for one in report.found if len(one) == 1}
     found = {point.name for point in first}
     assert found >= {
         "prompt",
@@ -70,6 +79,7 @@ def test_every_kind_of_fault_point_is_found_also_in_a_recovery() -> None:
         "effect pay",
     }
     assert {evolve(point, side="after") for point in first} <= first
+    assert {one[0] for one in report.found if len(one) == 1} == chosen
     again = {one[1].name for one in report.found if len(one) == 2}
     assert {one for one in again if one.endswith("accepted + execution.started")}
     assert report.runs > len(report.found)
@@ -79,6 +89,13 @@ def test_every_kind_of_fault_point_is_found_also_in_a_recovery() -> None:
 
 def _of_the_tool(point: FaultPoint) -> bool:
     return "pay" in point.name
+
+
+def test_what_left_nothing_is_not_recovered_from() -> None:
+    left_nothing = FaultPoint("commit session.created", 1, "before")
+    report = crash_test(paying, only=lambda point: point == left_nothing)
+    assert report.sound, report
+    assert report.found == ((left_nothing,),)
 
 
 # --- it finds defects -------------------------------------------------------------

@@ -154,7 +154,7 @@ def crash_test(
                 if answer.killed < len(order.kills):
                     continue
                 exercised.append(order.kills)
-                for point in () if answer.problems else _recovery(answer.lives[-1]):
+                for point in () if answer.problems else _recovery(answer.lives):
                     if point not in seen:
                         further.setdefault(point, _Aim(point)).ways.append(
                             _onward(order)
@@ -237,9 +237,20 @@ def _failure(order: Order, answer: Answer) -> CrashFailure:
     return CrashFailure(tuple(died[: answer.killed]), order.policy, answer.problems)
 
 
-def _recovery(life: Sequence[FaultPoint]) -> Iterator[FaultPoint]:
-    """Yield what a process came to before it asked a model again."""
-    for point in life:
+def _recovery(lives: Sequence[Sequence[FaultPoint]]) -> Iterator[FaultPoint]:
+    """Yield what the last process came to before it asked a model again.
+
+    Nothing, where those that died had committed nothing: it begins, as the first run
+    did, and recovers from nothing.
+    """
+    *dead, last = lives
+    if not any(
+        one.name.startswith("commit ") and one.side == "after"
+        for life in dead
+        for one in life
+    ):
+        return
+    for point in last:
         if point.name == "request":
             return
         yield point
