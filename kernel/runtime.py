@@ -96,6 +96,7 @@ def open_runtime(
     deny_plugins: Collection[str] = (),
     on_permission: OnPermission = "ask",
     on_question: OnQuestion | None = None,
+    request_seconds: float | None = None,
     resume: Resume = "report",
     lease_seconds: float = DEFAULT_LEASE_SECONDS,
     retry: RetryPolicy | None = None,
@@ -120,6 +121,9 @@ def open_runtime(
         on_question: what happens when a call asks a person something: ``ask`` and wait,
             or ``dismiss``, which tells the model that nobody is there. None: wait where
             permissions wait.
+        request_seconds: how long a request waits for a person, counted from when it was
+            first asked, restarts included; then it counts as refused, and the model is
+            told that nobody answered. None: as long as nobody answers.
         resume: what happens with work that an earlier process left. ``report`` leaves
             it until ``resume()`` or a new prompt, ``clean`` goes on at once where
             nothing is unknown and nothing moved, ``always`` goes on in any case,
@@ -159,6 +163,10 @@ def open_runtime(
             )
     if not 0.1 <= lease_seconds <= 3600:
         raise InvalidValueError("lease_seconds", lease_seconds, "from 0.1 to 3600")
+    if request_seconds is not None and not 0 < request_seconds <= 10**9:
+        raise InvalidValueError(
+            "request_seconds", request_seconds, "more than 0 and at most 1e9, or None"
+        )
     if not blocked_seconds > 0:
         raise InvalidValueError("blocked_seconds", blocked_seconds, "more than 0")
     if location_idle_seconds is not None and not location_idle_seconds >= 0:
@@ -178,6 +186,7 @@ def open_runtime(
         ),
         on_permission,
         on_question or ("ask" if on_permission == "ask" else "dismiss"),
+        request_seconds,
         resume,
         ExecutionSettings(
             lease_seconds, retry or RetryPolicy(), stream_silence, blocked_seconds
@@ -198,6 +207,7 @@ class Runtime:
         plugins: PluginSet,
         on_permission: OnPermission,
         on_question: OnQuestion,
+        request_seconds: float | None,
         resume: Resume,
         settings: ExecutionSettings,
         clock: Clock,
@@ -210,6 +220,7 @@ class Runtime:
         self._url = url
         self._on_permission = on_permission
         self._on_question = on_question
+        self._request_seconds = request_seconds
         self._resume = resume
         self._settings = settings
         self._clock = clock
@@ -297,7 +308,7 @@ class Runtime:
         self._tasks = await self._detached.open()
         owner = new_id("own", self._clock)
         self._log = EventLog(self._store, self._clock, owner)
-        self._requests = Requests(self._log)
+        self._requests = Requests(self._log, self._request_seconds)
         self._questions = Questions(self._log, self._requests, self._on_question)
         self._locations = LocationMap(
             self._tasks,

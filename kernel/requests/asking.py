@@ -58,8 +58,6 @@ class Asking:
     call_id: str | None = None
     begun: bool = False
     """Whether the call may have had an effect before it asks (law recovery.3)."""
-    expires: int | None = None
-    """Milliseconds since 1970; None: it waits as long as nobody answers."""
     guard: Callable[[LogTransaction], None] | None = field(
         default=None, eq=False, repr=False
     )
@@ -78,7 +76,7 @@ class Asking:
             digest.update(f"\0{len(data)}\0".encode() + data)
         return RequestId(f"req_{digest.hexdigest()[:32]}")
 
-    def event(self, request_id: RequestId) -> RequestAsked:
+    def event(self, request_id: RequestId, expires: int | None) -> RequestAsked:
         """Return the event that makes the request durable."""
         return RequestAsked(
             session_id=self.session_id,
@@ -89,7 +87,7 @@ class Asking:
             message_id=self.message_id,
             call_id=None if self.call_id is None else clean_text(self.call_id),
             begun=self.begun,
-            expires=self.expires,
+            expires=expires,
         )
 
 
@@ -107,8 +105,10 @@ class RequestState:
 class Requests:
     """The requests of one store, as those ask them who wait for an answer."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, seconds: float | None = None) -> None:
+        """``seconds`` is how long a request waits; None: as long as nobody answers."""
         self._log = log
+        self._lasts = None if seconds is None else int(seconds * 1000)
         # By session: requests that a call of this process waits for or took the answer
         # of. An answer counts once. It grows by one per question to a person.
         self._used: dict[str, set[str]] = {}
@@ -170,18 +170,25 @@ class Requests:
             OwnerFencedError: whoever asks may not write any more.
         """
 
+        expires: int | None = None
+
         def put(tx: LogTransaction) -> bool:
+            nonlocal expires
             if asking.guard is not None:
                 asking.guard(tx)
+            expires = None if self._lasts is None else tx.now + self._lasts
             row = tx.rows.request(asking.session_id, request_id)
             if row is not None:
+                left = question_of(tx.rows, row)
+                # Its time runs from when it was first asked.
+                expires = expires if left is None else left.expires
                 if row.answered_seq is None:
                     # Left by an earlier process: this one waits for it now.
-                    tx.append(asking.event(request_id))
+                    tx.append(asking.event(request_id, expires))
                 return True
             if not needed(tx):
                 return False
-            tx.append(asking.event(request_id))
+            tx.append(asking.event(request_id, expires))
             return True
 
         # Subscribed before the request exists, so that no answer can be missed.
@@ -189,7 +196,7 @@ class Requests:
         try:
             if not await self._log.of_work(asking.session_id).commit(put):
                 return None
-            return await self._ended(asking, request_id, bell)
+            return await self._ended(asking, request_id, expires, bell)
         except anyio.get_cancelled_exc_class():
             # As long as the store takes; nothing else is waited for.
             with anyio.CancelScope(shield=True):
@@ -199,7 +206,7 @@ class Requests:
             self._log.forget_bell(asking.session_id, bell)
 
     async def _ended(
-        self, asking: Asking, request_id: RequestId, bell: Bell
+        self, asking: Asking, request_id: RequestId, expires: int | None, bell: Bell
     ) -> RequestAnswered:
         """Return how a request ended, once it has."""
 
@@ -211,12 +218,12 @@ class Requests:
         while True:
             if (answer := await log.read(end)) is not None:
                 return answer
-            if asking.expires is None:
+            if expires is None:
                 rung = await bell.wait()
             else:
-                rest = (asking.expires - self._log.clock.now()) / 1000
+                rest = (expires - self._log.clock.now()) / 1000
                 rung = await self._rung_within(bell, rest)
-                if self._log.clock.now() >= asking.expires:
+                if self._log.clock.now() >= expires:
                     await self.settle(
                         asking.session_id, request_id, "expired", EXPIRY, asking.guard
                     )

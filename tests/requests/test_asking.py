@@ -41,9 +41,11 @@ def asking(**changes: Any) -> Asking:
 class Process:
     """One process that has the store open."""
 
-    def __init__(self, state: MemoryState, clock: ManualClock) -> None:
+    def __init__(
+        self, state: MemoryState, clock: ManualClock, seconds: float | None = None
+    ) -> None:
         self.log = EventLog(MemoryStore(state), clock)
-        self.requests = Requests(self.log)
+        self.requests = Requests(self.log, seconds)
 
     async def reserved(self, asking: Asking) -> RequestState:
         _, standing = await self.requests.reserve(
@@ -148,7 +150,7 @@ async def test_a_call_that_goes_on_takes_the_answer_that_came_meanwhile(
 ) -> None:
     # A process that died while it waited: the request is there, nobody waits.
     standing = await process.reserved(asking())
-    await process.log.append(asking().event(standing.id))
+    await process.log.append(asking().event(standing.id, None))
     await process.requests.answer(ONE, standing.id, ANSWER, "person")
     later = Process(state, clock)
     first = await later.ask(asking())
@@ -183,14 +185,23 @@ async def test_one_that_is_cancelled_is_withdrawn(process: Process) -> None:
     )
 
 
+@pytest.fixture
+async def hurried(
+    process: Process, state: MemoryState, clock: ManualClock
+) -> AsyncIterator[Process]:
+    """A process whose requests wait for a minute."""
+    hurried = Process(state, clock, 60)
+    yield hurried
+    hurried.log.close()
+
+
 async def test_one_that_nobody_answers_in_time_expires(
-    process: Process, clock: ManualClock
+    hurried: Process, clock: ManualClock
 ) -> None:
-    late = asking(expires=clock.now() + 60_000)
     answers: list[Any] = []
 
     async def ask() -> None:
-        answers.append(await process.ask(late))
+        answers.append(await hurried.ask(asking()))
 
     async with anyio.create_task_group() as group:
         group.start_soon(ask)
@@ -200,13 +211,34 @@ async def test_one_that_nobody_answers_in_time_expires(
     assert (answer.outcome, answer.by) == ("expired", "expiry")
 
 
+@pytest.mark.parametrize("seconds", [60, None])
+async def test_the_time_runs_from_when_it_was_first_asked_whoever_waits_now(
+    process: Process, state: MemoryState, clock: ManualClock, seconds: float | None
+) -> None:
+    # Left by a process that died half a minute before its time is over.
+    standing = await process.reserved(asking())
+    await process.log.append(asking().event(standing.id, clock.now() + 60_000))
+    clock.advance(30)
+    later = Process(state, clock, seconds)
+    answers: list[Any] = []
+
+    async def ask() -> None:
+        answers.append(await later.ask(asking()))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await clock.until_sleeping(1)
+        clock.advance(31)
+    later.log.close()
+    assert [answer.outcome for answer in answers] == ["expired"]
+
+
 async def test_an_answer_after_the_time_does_not_count(
     process: Process, clock: ManualClock
 ) -> None:
-    late = asking(expires=clock.now() + 60_000)
     # Left by a process that died, so nobody here notices that its time is over.
-    standing = await process.reserved(late)
-    await process.log.append(late.event(standing.id))
+    standing = await process.reserved(asking())
+    await process.log.append(asking().event(standing.id, clock.now() + 60_000))
     clock.advance(61)
     with pytest.raises(RequestNotFoundError):
         await process.requests.answer(ONE, standing.id, ANSWER, "person")

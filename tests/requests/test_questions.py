@@ -23,6 +23,7 @@ from dovetail.kernel import (
     ToolPart,
     UndecodableError,
 )
+from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import MemoryState
 from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
 from support.bounds import HANG
@@ -269,6 +270,22 @@ async def test_what_was_left_for_a_person_is_dismissed_where_nobody_is(
         assert await runtime.requests.pending() == []
 
 
+async def test_a_model_is_told_that_nobody_answered_in_time(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with waiting(tmp_path, COLOUR, clock=clock, request_seconds=3600) as (
+        _runtime,
+        session,
+        request,
+    ):
+        assert request.expires == request.created + 3_600_000
+        async with anyio.create_task_group() as group:
+            group.start_soon(session.wait)
+            await clock.until_sleeping(1)
+            clock.advance(3601)
+        assert "nobody answered in time" in await told(session)
+        assert (await session.wait()).succeeded
+
+
 async def test_an_interrupt_withdraws_a_question(tmp_path: Path) -> None:
     async with waiting(tmp_path, COLOUR) as (runtime, session, request):
         await session.interrupt()
@@ -277,6 +294,13 @@ async def test_an_interrupt_withdraws_a_question(tmp_path: Path) -> None:
         assert await runtime.requests.pending() == []
         with pytest.raises(RequestNotFoundError):
             await runtime.location(tmp_path).questions.dismiss(request.id)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+async def test_a_time_to_answer_is_a_time(tmp_path: Path, seconds: float) -> None:
+    with pytest.raises(InvalidValueError, match="request_seconds"):
+        async with host(tmp_path, script(), request_seconds=seconds):
+            pass
 
 
 @pytest.mark.parametrize(
