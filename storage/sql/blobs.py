@@ -6,21 +6,19 @@ that was held and is not any more. A value that is not what its name says is non
 
 import hashlib
 
-from dovetail.kernel.ports import BlobReader, BlobWriter
-
 from .checks import checksum
 from .places import PlaceWrites
 from .view import View
 
 
-class BlobReads(View, BlobReader):
+class BlobReads(View):
     """Reading large values."""
 
     def blob(self, digest: str) -> bytes | None:
         return kept(self, digest)
 
 
-class BlobWrites(PlaceWrites, BlobReads, BlobWriter):
+class BlobWrites(PlaceWrites, BlobReads):
     """Writing large values."""
 
     def put_blob(self, data: bytes) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from dovetail.kernel.ports import EventRecord, Head, LogReader, LogWriter, StoredFact
+from dovetail.kernel.ports import EventRecord, Head, StoredFact
 from dovetail.kernel.values.codec import dumps, loads
 from dovetail.kernel.values.errors import (
     EventAggregateError,
@@ -26,8 +26,8 @@ from .view import MAX_INTEGER, TakenError, bounded
 CHANGED = "what is stored of it is not what was written"
 
 
-class LogReads(PlaceReads, LogReader):
-    """Reading the log."""
+class LogReads(PlaceReads):
+    """Reading the log; see ``ports.LogReader``."""
 
     def head(self, session_id: str) -> Head | None:
         found = self.place(session_id)
@@ -131,8 +131,8 @@ class LogReads(PlaceReads, LogReader):
         return [(place, session_id) for place, session_id in found]
 
 
-class LogWrites(PlaceWrites, LogReads, LogWriter):
-    """Appending to the log, and what else may happen to it."""
+class LogWrites(PlaceWrites, LogReads):
+    """Appending to the log, and what else may happen to it: see ``ports.LogWriter``."""
 
     def append(self, records: Sequence[EventRecord]) -> None:
         """See ``Transaction.append``.

@@ -1,7 +1,5 @@
 """The projections together: what it means to clear every one of a session."""
 
-from dovetail.kernel.ports import ProjectionReader, ProjectionWriter
-
 from .epochs import EpochReads, EpochWrites
 from .inbox import InboxReads, InboxWrites
 from .messages import MessageReads, MessageWrites
@@ -15,7 +13,6 @@ class ProjectionReads(
     MessageReads,
     RequestReads,
     EpochReads,
-    ProjectionReader,
 ):
     """Reading projections."""
 
@@ -27,7 +24,6 @@ class ProjectionWrites(
     RequestWrites,
     EpochWrites,
     ProjectionReads,
-    ProjectionWriter,
 ):
     """Writing projections."""
 

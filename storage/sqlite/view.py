@@ -89,11 +89,7 @@ class SqliteView(View):
                 raise TakenError(str(error), key=key) from error
             raise self.spoil(self._meaning(error, parameters)) from error
 
-    def _meaning(
-        self,
-        error: Exception,
-        parameters: Parameters,
-    ) -> DovetailError:
+    def _meaning(self, error: Exception, parameters: Parameters) -> DovetailError:
         """Return what a failure to write means for a caller."""
         if isinstance(error, UnicodeEncodeError):
             rule = "a lone surrogate cannot be stored"
