@@ -38,6 +38,10 @@ class SavedApproval:
     """Milliseconds since 1970 from which on it does not count; None: never."""
     folder: str | None
     """The one folder that it is for, as a resource; None: wherever in the Location."""
+    session_id: str | None
+    """The session that asked for it."""
+    request_id: str | None
+    """The request that it was the answer to."""
 
 
 class Approvals:
@@ -104,6 +108,8 @@ class Approvals:
                     created=tx.now,
                     expires=expires,
                     folder=asked.folder,
+                    session_id=asked.session_id,
+                    request_id=asked.id,
                 )
             )
 
@@ -122,6 +128,8 @@ class Approvals:
                 created=row.created,
                 expires=row.expires,
                 folder=row.folder,
+                session_id=row.session_id,
+                request_id=row.request_id,
             )
             for row in rows
         ]

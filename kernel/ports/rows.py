@@ -288,6 +288,10 @@ class ApprovalRow:
     """Until when, in milliseconds since 1970; None: until it is revoked."""
     folder: str | None = None
     """The one folder that it is for, as a resource; None: wherever in the Location."""
+    session_id: str | None = None
+    """The session that asked for it; None where nobody knows."""
+    request_id: str | None = None
+    """The request that it was the answer to; None where nobody knows."""
 
 
 @frozen

@@ -19,6 +19,9 @@ class CommandLinePlugin:
         register(Command("import", "Write a session of another database", _import))
         register(Command("verify", "Check that nothing recorded was changed", _verify))
         register(Command("prune", "Remove content that may go", _prune))
+        register(
+            Command("permissions", "Show what was approved, by whom", _permissions)
+        )
         register(Command("plugins", "Show what is installed", _plugins))
 
 
@@ -68,6 +71,12 @@ def _prune() -> Any:
     from .prune import prune_command
 
     return prune_command
+
+
+def _permissions() -> Any:
+    from .permissions import permissions_command
+
+    return permissions_command
 
 
 def _plugins() -> Any:

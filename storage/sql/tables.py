@@ -298,6 +298,8 @@ class Approval(Table):
     created = BigIntegerField()
     expires = BigIntegerField(null=True)
     folder = TextField(null=True)
+    session_id = TextField(null=True)
+    request_id = TextField(null=True)
     checksum = BigIntegerField()
 
 

@@ -210,6 +210,8 @@ SCHEMA = (
         ' "created" INTEGER NOT NULL,'
         ' "expires" INTEGER,'
         ' "folder" TEXT,'
+        ' "session_id" TEXT,'
+        ' "request_id" TEXT,'
         ' "checksum" INTEGER NOT NULL)'
     ),
     (
@@ -230,7 +232,8 @@ SCHEMA = (
 APPROVALS = (
     'SELECT "t1"."id", "t1"."directory", "t1"."workspace", "t1"."agent", '
     '"t1"."action", "t1"."kind", "t1"."pattern", "t1"."author", '
-    '"t1"."created", "t1"."expires", "t1"."folder", "t1"."checksum"'
+    '"t1"."created", "t1"."expires", "t1"."folder", "t1"."session_id", '
+    '"t1"."request_id", "t1"."checksum"'
     ' FROM "approval" AS "t1"'
     ' WHERE ("t1"."directory" = ?)'
     ' ORDER BY "t1"."number"'
@@ -239,15 +242,16 @@ APPROVALS = (
 PUT_APPROVAL = (
     'INSERT INTO "approval" ("id", "directory", "workspace", "agent", '
     '"action", "kind", "pattern", "author", "created", "expires", "folder", '
-    '"checksum")'
-    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+    '"session_id", "request_id", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
     ' ON CONFLICT ("id") DO UPDATE'
     ' SET "directory" = EXCLUDED."directory", "workspace" = '
     'EXCLUDED."workspace", "agent" = EXCLUDED."agent", "action" = '
     'EXCLUDED."action", "kind" = EXCLUDED."kind", "pattern" = '
     'EXCLUDED."pattern", "author" = EXCLUDED."author", "created" = '
     'EXCLUDED."created", "expires" = EXCLUDED."expires", "folder" = '
-    'EXCLUDED."folder", "checksum" = EXCLUDED."checksum"'
+    'EXCLUDED."folder", "session_id" = EXCLUDED."session_id", "request_id" = '
+    'EXCLUDED."request_id", "checksum" = EXCLUDED."checksum"'
 )
 
 DELETE_APPROVAL = (

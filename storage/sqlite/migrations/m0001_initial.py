@@ -210,6 +210,8 @@ STATEMENTS = (
         "created" INTEGER NOT NULL,
         "expires" INTEGER,
         "folder" TEXT,
+        "session_id" TEXT,
+        "request_id" TEXT,
         "checksum" INTEGER NOT NULL
     )
     """,

@@ -1,0 +1,204 @@
+"""The command ``permissions``: what was approved for good, taking it back, and who
+answered what."""
+
+from collections.abc import Sequence
+
+import anyio
+import click
+from attrs import evolve, frozen
+from dovetail.kernel import (
+    Json,
+    Location,
+    PermissionAnswer,
+    PermissionRequest,
+    RequestAnswered,
+    RequestAsked,
+    SavedApproval,
+    UndecodableError,
+    from_json,
+    open_runtime,
+    to_json,
+)
+
+from .card import request_lines
+from .listing import moment, table, when
+from .options import database_option, database_url, json_line, json_option
+from .terminal import Terminal, visible
+
+HEADS = ("id", "saved", "until", "agent", "action", "folder", "resource")
+
+location_option = click.option(
+    "--location",
+    metavar="DIR",
+    help="Of this directory. [default: the working directory]",
+)
+
+
+@click.group("permissions")
+def permissions_command() -> None:
+    """Show and take back what was approved for good, and who answered what."""
+
+
+# --- list and revoke --------------------------------------------------------------
+
+
+@permissions_command.command("list")
+@location_option
+@database_option
+@json_option("one approval")
+def list_command(location: str | None, db: str | None, as_json: bool) -> None:
+    """List the approvals of a directory that hold now, as they were saved.
+
+    Each is for one agent and the very text of a resource; with a folder, for commands
+    that run there. What the configuration denies or asks for stays so.
+    """
+
+    async def read() -> Sequence[SavedApproval]:
+        async with open_runtime(database_url(db)) as runtime:
+            return await runtime.location(location or ".").permissions.saved()
+
+    terminal = Terminal()
+    saved = anyio.run(read)
+    if as_json:
+        terminal.write("".join(json_line(to_json(one)) for one in saved))
+    elif saved:
+        rows = [_row(one) for one in saved]
+        terminal.write(table(HEADS, rows, terminal.width, terminal.style))
+    else:
+        directory = Location.at(location or ".").directory
+        terminal.tell(f"nothing is approved for good in {visible(directory)}")
+
+
+def _row(one: SavedApproval) -> tuple[str, ...]:
+    return (
+        one.id,
+        when(one.created),
+        "-" if one.expires is None else when(one.expires),
+        one.agent,
+        one.action,
+        one.folder or "-",
+        one.pattern,
+    )
+
+
+@permissions_command.command("revoke")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@location_option
+@database_option
+def revoke_command(ids: tuple[str, ...], location: str | None, db: str | None) -> None:
+    """Take approvals back. What they allowed so far stays done."""
+
+    async def revoke() -> None:
+        async with open_runtime(database_url(db)) as runtime:
+            permissions = runtime.location(location or ".").permissions
+            for one in ids:
+                await permissions.revoke(one)
+                terminal.tell(f"revoked {visible(one)}")
+
+    terminal = Terminal()
+    anyio.run(revoke)
+
+
+# --- log --------------------------------------------------------------------------
+
+
+@frozen
+class Answered:
+    """One permission request of the log, and how it ended."""
+
+    session_id: str
+    request: PermissionRequest
+    asked: int
+    ended: int | None
+    """When, in milliseconds since 1970; None: it still waits."""
+    outcome: str
+    """``once``, ``always``, ``reject``, ``withdrawn``, ``expired``, ``waits``, or
+    ``unreadable``."""
+    by: str | None
+    message: str | None
+
+    def json(self) -> dict[str, Json]:
+        return {
+            "session_id": self.session_id,
+            "request": to_json(self.request),
+            "asked": self.asked,
+            "ended": self.ended,
+            "outcome": self.outcome,
+            "by": self.by,
+            "message": self.message,
+        }
+
+
+@permissions_command.command("log")
+@click.option("--session", metavar="ID", help="Only those of this session.")
+@database_option
+@json_option("one request")
+def log_command(session: str | None, db: str | None, as_json: bool) -> None:
+    """Show every permission that was asked for, and who answered how, oldest first.
+
+    What rules or saved approvals allowed was not asked for, and is not here.
+    """
+
+    async def read() -> Sequence[Answered]:
+        async with open_runtime(database_url(db)) as runtime:
+            found: dict[tuple[str, str], Answered] = {}
+            if session is None:
+                async with runtime.events() as tail:
+                    async for placed in tail:
+                        _take(found, placed.event)
+            else:
+                one = await runtime.sessions.get(session)
+                async with one.events() as events:
+                    async for event in events:
+                        _take(found, event)
+            return [*found.values()]
+
+    terminal = Terminal()
+    for one in anyio.run(read):
+        if as_json:
+            terminal.write(json_line(one.json()))
+            continue
+        first, *more = request_lines(one.request)
+        who = f" by {visible(one.by)}" if one.by else ""
+        session_id = visible(one.session_id)
+        style = terminal.style
+        terminal.write(
+            f"{style.dim(moment(one.asked))} {session_id} {first}\n"
+            + "".join(f"{line}\n" for line in more)
+            + f"  {one.outcome}{who}"
+            + (f": {visible(one.message)}" if one.message else "")
+            + "\n"
+        )
+
+
+def _take(found: dict[tuple[str, str], Answered], event: object) -> None:
+    """Take note of a request that was asked, or of its end."""
+    if isinstance(event, RequestAsked):
+        request = PermissionRequest.of(event)
+        key = (event.session_id, event.request_id)
+        if request is not None and key not in found:
+            found[key] = Answered(
+                event.session_id, request, event.created, None, "waits", None, None
+            )
+    elif isinstance(event, RequestAnswered):
+        asked = found.get((event.session_id, event.request_id))
+        if asked is not None:
+            outcome, message = _said(event)
+            found[event.session_id, event.request_id] = evolve(
+                asked,
+                ended=event.created,
+                outcome=outcome,
+                by=event.by,
+                message=message,
+            )
+
+
+def _said(event: RequestAnswered) -> tuple[str, str | None]:
+    """Return how a request ended, and what was said beside it."""
+    if event.outcome != "answered":
+        return event.outcome, None
+    try:
+        said = from_json(dict(event.answer), PermissionAnswer)
+    except UndecodableError:
+        return "unreadable", None
+    return said.reply, said.message
