@@ -23,7 +23,7 @@ from ..log.bell import Bell
 from ..log.commit import EventLog
 from ..log.lookout import Held
 from ..log.reading import damaged, existing_session
-from ..ports import Reader, RowCounts, SessionRow
+from ..ports import Reader, SessionRow
 from ..values.errors import (
     DovetailError,
     EventDamagedError,
@@ -275,6 +275,7 @@ class Runner:
             raise
 
     async def _drain(self, session_id: str, control: DrainControl) -> None:
+        await self._log.complete(session_id)
         while True:
             look = await self._stand_by(session_id, control)
             # Work that was lost is found by any wake (law inbox.7).
@@ -321,39 +322,13 @@ class Runner:
         self._keeper.begin()
         try:
             # Another process may have committed since this one last did.
-            cold = history.seq < 0
             await history.follow_up(execution.log, look.seq)
             execution.looked = history.seq
-            if cold:
-                await self._check_rows(history)
             await self._work(execution, look.row, control)
         finally:
             del self._running[session_id]
             self._keep(history)
             control.outcome = execution.outcome
-
-    async def _check_rows(self, history: History) -> None:
-        """Make the rows of a session anew where some are missing: what is not there
-        cannot be found to be damaged."""
-        session_id = history.session_id
-
-        def look(rows: Reader) -> tuple[int, RowCounts]:
-            head = rows.head(session_id)
-            return -1 if head is None else head.seq, rows.counts(session_id)
-
-        while True:
-            known, expected = history.seq, history.counts
-            head, found = await self._log.read(look)
-            if head <= known:
-                break
-            # More was said meanwhile: what follows from it is not missing.
-            await history.follow_up(self._log, head)
-        if (found.messages, found.pending, found.settled) != (
-            expected.messages,
-            expected.pending,
-            expected.settled,
-        ) or found.admissions < expected.admissions:
-            await self._log.mend(session_id)
 
     async def _work(
         self, execution: Execution, row: SessionRow, control: DrainControl

@@ -13,8 +13,7 @@ from itertools import islice
 from ..context.algebra import digests_after
 from ..log.patience import Readable
 from ..log.reading import PAGE, events_between, readable
-from ..log.reduction import REMOVED
-from ..ports import Reader, RowCounts, took
+from ..ports import Reader, took
 from ..values import events as e
 from ..values.errors import EventDamagedError, EventGapError
 from ..values.messages import (
@@ -94,17 +93,6 @@ class History:
         self._encoded: dict[str, list[bytes]] = {}
         self._mending = Mending()
         self._budget_here = False
-        self._admitted = self._keyed = 0
-
-    @property
-    def counts(self) -> RowCounts:
-        """How many rows follow from what was taken in."""
-        return RowCounts(
-            messages=len(self._settled) + (self._open is not None),
-            pending=len(self._prompts),
-            settled=self._admitted - len(self._prompts),
-            admissions=self._keyed,
-        )
 
     def offer(self, event: e.Event) -> None:
         """Take in the next event. One that is not the next is left to be read."""
@@ -181,9 +169,6 @@ class History:
             self.managed.add(event.managed)
         if isinstance(event, e.PromptAdmitted):
             self._prompts[event.input_id] = event
-            self._admitted += 1
-            # Of what retention removed nobody can tell any more whether it is the same.
-            self._keyed += event.key is not None and event.prompt.text != REMOVED
         elif isinstance(event, e.PromptPromoted):
             admitted = self._prompts.pop(event.input_id, None)
             if admitted is None:

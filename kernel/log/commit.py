@@ -44,6 +44,7 @@ from ..values.events import (
 )
 from ..values.frozen import frozen
 from .bell import Bell
+from .completeness import is_complete
 from .live import LiveFeed
 from .lookout import Lookout
 from .mending import mend
@@ -54,6 +55,9 @@ from .reading import damaged
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+REMEMBERED = 100_000
+"""Sessions that are known to have all their rows; beyond, they are looked at again."""
 
 
 @frozen
@@ -209,6 +213,8 @@ class EventLog:
         self._bells: dict[str | None, WeakSet[Bell]] = {}
         # Whose bells were collected, by whatever thread collected them.
         self._dropped: deque[str | None] = deque()
+        self._complete: set[str] = set()
+        """Sessions that were found to have all their rows."""
         self._observers: list[tuple[Callable[[Event], None], bool]] = []
         self._end_watch: Callable[[], None] | None = None
         self._closed = False
@@ -247,6 +253,22 @@ class EventLog:
         except (RowDamagedError, StoreError) as error:
             # It is found again by whoever reads it.
             logger.warning("damage of %s was not noted: %s", session_id, error)
+
+    async def complete(self, session_id: str) -> None:
+        """Make the rows of a session anew where some are missing: what is not there
+        cannot be found to be damaged. Looked at once, before anything rests on it.
+
+        Raises:
+            RuntimeClosedError: the runtime was closed.
+            StoreError: it cannot be read.
+        """
+        if session_id in self._complete:
+            return
+        if not await self.read(lambda rows: is_complete(rows, session_id)):
+            await self.mend(session_id)
+        if len(self._complete) >= REMEMBERED:
+            self._complete.clear()
+        self._complete.add(session_id)
 
     async def mend(self, session_id: str) -> None:
         """Make the rows of a session anew that follow from its log."""

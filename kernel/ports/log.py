@@ -4,7 +4,8 @@ Facts. They are appended and read; what retention removes and repair sets aside 
 that changes of them. A store knows nothing of what an event says.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .rows import EventRecord, Head, StoredFact
@@ -46,6 +47,19 @@ class LogReader(Protocol):
     def all_events(self, after: int = -1, limit: int = 512) -> Sequence[EventRecord]:
         """Return events of all sessions with ``position > after`` in commit order."""
         ...
+
+    def kinds(self, session_id: str) -> Mapping[str, int]:
+        """Return how many events of each kind the log has, up to its end.
+
+        As they are stored, whether or not they are what was written; a store may have
+        a way to count them without reading them.
+        """
+        found: Counter[str] = Counter()
+        after = -1
+        while page := self.facts(session_id, after):
+            found.update(kind for _, kind, *_ in page)
+            after = page[-1][0]
+        return found
 
     def events_set_aside(self, session_id: str) -> Sequence[EventRecord]:
         """Return what ``set_aside`` took out of the log, in the order it was taken."""

@@ -86,6 +86,8 @@ class RowCounts:
     """Inputs that were promoted or withdrawn."""
     admissions: int
     """Keyed admissions, as far as they are what was written."""
+    keyed: int
+    """Of all inputs, those that say that they were admitted under a key."""
 
 
 # --- projections ------------------------------------------------------------------

@@ -280,6 +280,7 @@ class Session:
             )
             return receipt, bool(tx.appended)
 
+        await self._log.complete(self.id)
         receipt, fresh = await self._log.commit(admitting)
         if resume:
             # Who says something new wants the session to go on, whatever an earlier
@@ -289,6 +290,7 @@ class Session:
 
     async def pending(self) -> Sequence[Input]:
         """Return admitted input that the model has not seen, in admission order."""
+        await self._log.complete(self.id)
         return await self._log.read(lambda rows: inbox.pending(rows, self.id))
 
     async def withdraw(self, input_id: str) -> None:
@@ -298,6 +300,7 @@ class Session:
             InputNotFoundError: it was never admitted here.
             InputNotPendingError: the model has seen it.
         """
+        await self._log.complete(self.id)
         await self._log.commit(lambda tx: inbox.withdraw(tx, self.id, input_id))
 
     async def deliver(self, input_id: str, delivery: Delivery) -> None:
@@ -308,6 +311,7 @@ class Session:
             InputNotPendingError: it was promoted or withdrawn.
         """
         _check_delivery(delivery)
+        await self._log.complete(self.id)
         await self._log.commit(
             lambda tx: inbox.redeliver(tx, self.id, input_id, delivery)
         )
@@ -403,6 +407,7 @@ class Session:
         return await self._log.read(look)
 
     async def _check_sound(self) -> None:
+        await self._log.complete(self.id)
         row = await self._log.read(lambda rows: existing_session(rows, self.id))
         if row.damaged is not None:
             raise damaged(self.id, row.damaged)
@@ -473,6 +478,7 @@ class Session:
             )
             return [message_of(rows, row) for row in found[:limit]], found
 
+        await self._log.complete(self.id)
         messages, found = await self._log.read(page)
         more = (
             _to_cursor(f"messages.{order}", found[limit - 1].seq)
@@ -496,6 +502,7 @@ class Session:
                 raise MessageNotFoundError(id)
             return message_of(rows, row)
 
+        await self._log.complete(self.id)
         return await self._log.read(find)
 
     async def todos(self) -> Sequence[Todo]:
@@ -521,6 +528,7 @@ class Session:
             existing_session(rows, self.id)
             return output_of(rows, self.id, message_id, call_id)
 
+        await self._log.complete(self.id)
         return await self._log.read(read)
 
     async def history(self) -> Sequence[Message]:

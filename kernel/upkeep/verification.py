@@ -23,6 +23,7 @@ from attrs import evolve, field
 
 from ..log.chain import Chain, payload_of
 from ..log.commit import LogTransaction
+from ..log.completeness import fits
 from ..log.mending import mend
 from ..log.reading import PAGE, event_of
 from ..ports import EventRecord, Head, Reader, RowCounts
@@ -335,15 +336,4 @@ class Expected:
                 self._keys.add(key)
 
     def fits(self, counts: RowCounts) -> bool:
-        kinds = self._kinds
-        settled = kinds["prompt.promoted"] + kinds["prompt.withdrawn"]
-        messages = sum(kinds[kind] for kind in _VISIBLE)
-        return (
-            counts.messages == messages
-            and counts.settled == settled
-            and counts.pending == kinds["prompt.admitted"] - settled
-            and counts.admissions >= len(self._keys)
-        )
-
-
-_VISIBLE = ("prompt.promoted", "context.updated", "notice.added", "step.started")
+        return fits(counts, self._kinds, len(self._keys))

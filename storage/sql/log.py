@@ -4,7 +4,7 @@ Owns the tables ``event`` and ``set_aside``, and of each place where its log end
 may replay into it, and what came from elsewhere. Knows nothing of what an event says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -62,6 +62,9 @@ class LogReads(PlaceReads):
         last = MAX_INTEGER if upto is None else bounded(upto)
         values = (session_id, bounded(after), last, session_id, max(0, bounded(limit)))
         return [self._fact(session_id, row) for row in self.all(self.sql.FACTS, values)]
+
+    def kinds(self, session_id: str) -> Mapping[str, int]:
+        return dict(self.all(self.sql.KINDS, (session_id, session_id)))
 
     def all_events(self, after: int = -1, limit: int = 512) -> Sequence[EventRecord]:
         values = (bounded(after), max(0, bounded(limit)))

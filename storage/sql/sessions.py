@@ -71,7 +71,11 @@ class SessionReads(PlaceReads):
         return SessionRow(*fields)
 
     def sessions_with_work(self) -> Sequence[str]:
-        return [row[0] for row in self.all(self.sql.WITH_WORK, ())]
+        found = self.all(self.sql.ALL_WORK, ())
+        if all(owner and is_sound(owner, tuple(row)) for owner, *row in found):
+            return list(dict.fromkeys(owner for owner, *_ in found))
+        # One is not where it was written, and nothing says whose it was.
+        return [name for _, name in self.all(self.sql.LOGS, (-1, MAX_INTEGER))]
 
 
 class SessionWrites(PlaceWrites, SessionReads):

@@ -46,6 +46,7 @@ class Statements(Protocol):
 
     EVENTS: str
     FACTS: str
+    KINDS: str
     ALL_EVENTS: str
     LOGS: str
     SET_ASIDE: str
@@ -83,7 +84,7 @@ class Statements(Protocol):
 
     SESSION: str
     LISTINGS: Mapping[Any, str]
-    WITH_WORK: str
+    ALL_WORK: str
     PUT_SESSION: str
     CHANGE_SESSION: str
     BEGIN_WORK: str

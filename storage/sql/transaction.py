@@ -26,9 +26,10 @@ class SqlReader(
     def counts(self, session_id: str) -> RowCounts:
         found = [self.one(sql, (session_id,)) for sql in self.sql.ROW_COUNTS]
         messages, pending, settled = [row[0] if row else 0 for row in found]
+        keyed = sum(row[1] if row else 0 for row in found[1:])
         admissions = self.all(self.sql.ADMISSIONS, (session_id,))
         sound = sum(is_sound(session_id, row) for row in admissions)
-        return RowCounts(messages, pending, settled, sound)
+        return RowCounts(messages, pending, settled, sound, keyed)
 
 
 class SqlTransaction(

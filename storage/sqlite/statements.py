@@ -514,6 +514,16 @@ FACTS = (
     ' ORDER BY "t1"."seq" LIMIT ?'
 )
 
+KINDS = (
+    'SELECT "t1"."kind", COUNT(*)'
+    ' FROM "event" AS "t1"'
+    ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?))) AND ("t1"."seq" <= (SELECT "t2"."seq"'
+    ' FROM "aggregate" AS "t2"'
+    ' WHERE ("t2"."session_id" = ?)))) GROUP BY "t1"."kind"'
+)
+
 ALL_EVENTS = (
     'SELECT "t1"."session_id", "t2"."seq", "t2"."kind", "t2"."version", '
     '"t2"."created", "t2"."data", "t2"."hash", "t2"."digest", '
@@ -755,21 +765,21 @@ CLEAR_PROJECTIONS: tuple[str, ...] = (
 
 ROW_COUNTS: tuple[str, ...] = (
     (
-        'SELECT COUNT(*)'
+        'SELECT COUNT(*), COUNT("t1"."id")'
         ' FROM "message" AS "t1"'
         ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
         ' FROM "aggregate" AS "t2"'
         ' WHERE ("t2"."session_id" = ?)))'
     ),
     (
-        'SELECT COUNT(*)'
+        'SELECT COUNT(*), COUNT("t1"."key")'
         ' FROM "work" AS "t1"'
         ' WHERE (("t1"."aggregate" = (SELECT "t2"."id"'
         ' FROM "aggregate" AS "t2"'
         ' WHERE ("t2"."session_id" = ?))) AND ("t1"."what" = \'input\'))'
     ),
     (
-        'SELECT COUNT(*)'
+        'SELECT COUNT(*), COUNT("t1"."key")'
         ' FROM "input" AS "t1"'
         ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
         ' FROM "aggregate" AS "t2"'
@@ -1094,12 +1104,12 @@ LISTINGS: Mapping[Any, str] = {
     ),
 }
 
-WITH_WORK = (
-    'SELECT "t1"."session_id"'
-    ' FROM "aggregate" AS "t1"'
-    ' WHERE ("t1"."id" IN (SELECT "t2"."aggregate"'
-    ' FROM "work" AS "t2"))'
-    ' ORDER BY "t1"."id"'
+ALL_WORK = (
+    'SELECT "t1"."session_id", "t2"."what", "t2"."delivery", "t2"."id", '
+    '"t2"."seq", "t2"."created", "t2"."key", "t2"."checksum"'
+    ' FROM "work" AS "t2" LEFT OUTER JOIN "aggregate" AS "t1" ON '
+    '("t2"."aggregate" = "t1"."id")'
+    ' ORDER BY "t2"."aggregate"'
 )
 
 PUT_SESSION = (

@@ -207,6 +207,73 @@ async def test_a_prompt_to_a_damaged_session_is_refused_until_it_is_repaired(
         assert all(one.sound for one in await runtime.sessions.verify())
 
 
+LOST = [
+    ("prompt", "UPDATE admission SET key = 'latex' WHERE key = 'later'"),
+    ("prompt", "UPDATE admission SET aggregate = 77 WHERE key = 'later'"),
+    ("wait", "UPDATE work SET aggregate = 77"),
+    ("opening", "UPDATE work SET aggregate = 77"),
+    ("pending", "UPDATE work SET aggregate = 2"),
+    ("opening", "UPDATE work SET aggregate = 2"),
+    ("wait", "UPDATE work SET what = 'inpuu'"),
+    ("opening", "UPDATE input SET aggregate = 77"),
+    ("messages", "UPDATE message SET aggregate = 77 WHERE aggregate = 1 AND seq < 6"),
+    ("prompt", "DELETE FROM message WHERE aggregate = 1"),
+]
+"""What is asked first, and what leaves a sound row where nobody looks, or none."""
+
+
+@pytest.mark.law("storage.10")
+@pytest.mark.parametrize(("first", "lost"), LOST)
+async def test_a_row_that_nobody_would_find_is_missed(
+    tmp_path: Path, first: str, lost: str
+) -> None:
+    provider = ScriptedProvider(*[text(word) for word in ("a", "b", "c")])
+    async with host(tmp_path, provider) as runtime:
+        session = await runtime.sessions.create(id="s", location="/", model=MODEL)
+        await session.prompt("first", key="first")
+        await session.wait()
+        receipt = await session.prompt("waits", key="later", resume=False)
+        other = await runtime.sessions.create(id="other", location="/", model=MODEL)
+        await other.prompt("well")
+        await other.wait()
+        before = list(await session.messages())
+    change(tmp_path, lost)
+
+    by_itself = first == "opening"
+    policy: Any = "always" if by_itself else "report"
+    async with host(tmp_path, provider, resume=policy) as runtime:
+        session = await runtime.sessions.get("s")
+        other = await runtime.sessions.get("other")
+        if first == "wait":
+            outcome = await session.wait()
+            assert (outcome.status, outcome.reason and outcome.reason.code) == (
+                "idle",
+                "input.waiting",
+            )
+        if first in ("wait", "pending"):
+            assert [one.id for one in await session.pending()] == [receipt.id]
+        if first == "messages":
+            assert list(await session.messages()) == before
+        if not by_itself:
+            again = await session.prompt("waits", key="later")
+            assert again == receipt
+        with anyio.fail_after(HANG):
+            assert (await session.wait()).succeeded
+            assert (await other.wait()).succeeded
+        said = [one.text for one in await session.messages(order="asc")]
+        assert [one for one in said if one in ("first", "waits", "a", "c")] == [
+            "first",
+            "a",
+            "waits",
+            "c",
+        ]
+        assert await session.pending() == []
+        assert await other.pending() == []
+        assert len(provider.requests) == 3
+        found = await runtime.sessions.verify()
+        assert all(one.sound and one.complete for one in found)
+
+
 @pytest.mark.law("storage.7")
 async def test_a_session_without_its_first_event_goes_on_as_what_its_row_says(
     tmp_path: Path,

@@ -10,7 +10,7 @@ from support.statements import rendered, texts
 PARTIAL = ("request_pending_",)
 """Indexes of only what waits: going through all of one is the purpose."""
 
-WHOLE = "WITH_WORK[0]"
+WHOLE = "ALL_WORK[0]"
 """Reads all of the table of work, which holds only what is left to do."""
 
 REPAIR = "ORPHANS[0]"
@@ -87,9 +87,9 @@ def test_a_listing_is_led_by_the_index_that_leaves_fewest(
     )
 
 
-# Few rows: what waits for an answer, by the place of its event; what has work, and the
+# Few rows: what waits for an answer, by the place of its event; kinds of events; and the
 # inputs of a session that wait, of which all are read.
-SORTED = ("PENDING_REQUESTS", "PENDING_INPUTS[0]", "PENDING_INPUTS[1]", "WITH_WORK")
+SORTED = ("PENDING_REQUESTS", "PENDING_INPUTS[0]", "PENDING_INPUTS[1]", "KINDS")
 
 
 @pytest.mark.parametrize(

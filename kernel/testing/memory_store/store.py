@@ -34,7 +34,8 @@ class MemoryReader(LogReads, ProjectionReads, OperationalReads, BlobReads, Reade
         pending = sum(row.state == "pending" for row in inputs)
         messages = len(self._messages_of(session_id))
         admissions = sum(key[0] == session_id for key in self.now().admissions)
-        return RowCounts(messages, pending, len(inputs) - pending, admissions)
+        keyed = sum(row.key is not None for row in inputs)
+        return RowCounts(messages, pending, len(inputs) - pending, admissions, keyed)
 
 
 class MemoryTransaction(

@@ -42,6 +42,13 @@ FACTS = Statement(
     "session_id",
     "limit",
 )
+KINDS = Statement(
+    Event.select(Event.kind, fn.COUNT(SQL("*")))
+    .where(Event.aggregate == AGGREGATE_OF, Event.seq <= _HEAD_OF)
+    .group_by(Event.kind),
+    "session_id",
+    "session_id",
+)
 ALL_EVENTS = Statement(
     Event.select(Aggregate.session_id, *_CONTENT, Event.checksum)
     .join(Aggregate, on=(Event.aggregate == Aggregate.id))

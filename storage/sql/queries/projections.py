@@ -11,16 +11,17 @@ CLEAR_PROJECTIONS = tuple(
     Statement(table.delete().where(SQL("aggregate") == slot("aggregate")), "aggregate")
     for table in PROJECTIONS
 )
+# How many there are, and how many have something in this column.
 ROW_COUNTS = tuple(
     Statement(
-        table.select(fn.COUNT(SQL("*"))).where(
+        table.select(fn.COUNT(SQL("*")), fn.COUNT(column)).where(
             table.aggregate == AGGREGATE_OF, *narrowed
         ),
         "session_id",
     )
-    for table, narrowed in (
-        (Message, ()),
-        (Work, (Work.what == SQL(f"'{INPUT}'"),)),
-        (Input, ()),
+    for table, column, narrowed in (
+        (Message, Message.id, ()),
+        (Work, Work.key, (Work.what == SQL(f"'{INPUT}'"),)),
+        (Input, Input.key, ()),
     )
 )

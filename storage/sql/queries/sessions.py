@@ -3,7 +3,7 @@
 from itertools import product
 from typing import Any
 
-from peewee import SQL
+from peewee import JOIN, SQL
 
 from ..rendering import (
     Statement,
@@ -61,10 +61,11 @@ LISTINGS = {
     for asked in product((False, True), repeat=4)
     if asked[2:] != (True, True)
 }
-WITH_WORK = Statement(
-    Aggregate.select(Aggregate.session_id)
-    .where(Aggregate.id.in_(Work.select(Work.aggregate)))
-    .order_by(Aggregate.id)
+# With those that are nobody's.
+ALL_WORK = Statement(
+    Work.select(Aggregate.session_id, *slots(Work, "aggregate"))
+    .join(Aggregate, JOIN.LEFT_OUTER, on=(Work.aggregate == Aggregate.id))
+    .order_by(Work.aggregate)
 )
 PUT_SESSION = upsert(Session, "aggregate")
 # All but what is indexed, so that an index that stays the same is not written.
