@@ -7,6 +7,7 @@ transaction. Knows nothing of how they were admitted.
 from collections.abc import Sequence
 
 from ..ports import InputRow, Reader
+from ..values.errors import RowDamagedError
 from ..values.events import Event, PromptPromoted
 from ..values.ids import MessageId, SessionId
 
@@ -16,11 +17,19 @@ def due(rows: Reader, session_id: str, *, idle: bool) -> Sequence[InputRow]:
 
     All steers, in admission order; and when the session would otherwise be idle and
     no steer is there, the oldest queued input.
+
+    Raises:
+        RowDamagedError: input waits, and none is found in either way.
     """
     steers = rows.pending_inputs(session_id, "steer")
     if steers or not idle:
         return steers
-    return rows.pending_inputs(session_id, "queue", 1)
+    queued = rows.pending_inputs(session_id, "queue", 1)
+    if not queued and rows.has_pending_input(session_id):
+        # What leads to it, such as an index, is not what was written. Nothing would
+        # ever be due, and the session would never be idle.
+        raise RowDamagedError("work", session_id)
+    return queued
 
 
 def promotions(session_id: SessionId, rows: Sequence[InputRow]) -> list[Event]:

@@ -765,7 +765,7 @@ CLEAR_PROJECTIONS: tuple[str, ...] = (
 
 ROW_COUNTS: tuple[str, ...] = (
     (
-        'SELECT COUNT(*), COUNT("t1"."id")'
+        'SELECT COUNT(*), COUNT("t1"."checksum")'
         ' FROM "message" AS "t1"'
         ' WHERE ("t1"."aggregate" = (SELECT "t2"."id"'
         ' FROM "aggregate" AS "t2"'

@@ -274,6 +274,43 @@ async def test_a_row_that_nobody_would_find_is_missed(
         assert all(one.sound and one.complete for one in found)
 
 
+@pytest.mark.law("storage.6")
+async def test_an_input_that_its_index_does_not_lead_to_keeps_nobody_waiting(
+    tmp_path: Path,
+) -> None:
+    provider = ScriptedProvider(text("a"), text("b"), text("c"))
+    async with host(tmp_path, provider) as runtime:
+        session = await runtime.sessions.create(id="s", location="/", model=MODEL)
+        await session.prompt("queued", delivery="queue", resume=False)
+    index = "FROM sqlite_master WHERE name = 'work_queued'"
+    change(
+        tmp_path,
+        f"CREATE TABLE kept AS SELECT type, name, tbl_name, rootpage, sql {index}",
+        "CREATE TABLE row AS SELECT * FROM work",
+        "DELETE FROM work",
+        f"DELETE {index}",
+    )
+    change(
+        tmp_path,
+        "INSERT INTO work SELECT * FROM row",
+        "INSERT INTO sqlite_master SELECT * FROM kept",
+        "DROP TABLE kept",
+        "DROP TABLE row",
+    )
+
+    async with host(tmp_path, provider) as runtime:
+        session = await runtime.sessions.get("s")
+        await session.prompt("more")
+        with anyio.fail_after(HANG), pytest.raises(StoreDamagedError):
+            await session.wait()
+        trouble = (await session.info()).trouble
+        assert trouble is not None
+        assert trouble.code == "store.damaged"
+        other = await runtime.sessions.create(id="other", location="/", model=MODEL)
+        await other.prompt("well")
+        assert (await other.wait()).succeeded
+
+
 @pytest.mark.law("storage.7")
 async def test_a_session_without_its_first_event_goes_on_as_what_its_row_says(
     tmp_path: Path,

@@ -87,8 +87,8 @@ def test_a_listing_is_led_by_the_index_that_leaves_fewest(
     )
 
 
-# Few rows: what waits for an answer, by the place of its event; kinds of events; and the
-# inputs of a session that wait, of which all are read.
+# Few rows: what waits for an answer, by the place of its event; how many events of each
+# kind there are; and the inputs of a session that wait, of which all are read.
 SORTED = ("PENDING_REQUESTS", "PENDING_INPUTS[0]", "PENDING_INPUTS[1]", "KINDS")
 
 

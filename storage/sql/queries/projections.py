@@ -11,7 +11,8 @@ CLEAR_PROJECTIONS = tuple(
     Statement(table.delete().where(SQL("aggregate") == slot("aggregate")), "aggregate")
     for table in PROJECTIONS
 )
-# How many there are, and how many have something in this column.
+# How many there are, and how many have something in this column: of messages one that
+# is in no index, so that those are counted that a transcript is read from.
 ROW_COUNTS = tuple(
     Statement(
         table.select(fn.COUNT(SQL("*")), fn.COUNT(column)).where(
@@ -20,7 +21,7 @@ ROW_COUNTS = tuple(
         "session_id",
     )
     for table, column, narrowed in (
-        (Message, Message.id, ()),
+        (Message, Message.checksum, ()),
         (Work, Work.key, (Work.what == SQL(f"'{INPUT}'"),)),
         (Input, Input.key, ()),
     )
