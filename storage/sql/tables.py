@@ -157,6 +157,14 @@ class Session(Table):
     checksum = BigIntegerField()
 
 
+# In a directory with many children, which are listed by their parent, roots are few.
+Session.add_index(
+    Session.index(
+        Session.directory, where=Session.parent.is_null(), name="session_roots"
+    )
+)
+
+
 class Work(Table):
     """One thing that is left to do: an input that waits, or an execution.
 

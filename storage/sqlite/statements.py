@@ -114,6 +114,10 @@ SCHEMA = (
         'CREATE INDEX "session_parent" ON "session" ("parent")'
     ),
     (
+        'CREATE INDEX "session_roots" ON "session" ("directory")'
+        ' WHERE ("parent" IS NULL)'
+    ),
+    (
         'CREATE TABLE "work" ("aggregate" INTEGER NOT NULL,'
         ' "what" TEXT NOT NULL,'
         ' "delivery" TEXT NOT NULL,'
@@ -1035,7 +1039,7 @@ LISTINGS: Mapping[Any, str] = {
         ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
         '("t2"."aggregate" = "t1"."id")'
         ' WHERE ((("t2"."aggregate" < ?) AND ("t2"."directory" = ?)) AND '
-        '(+"t2"."parent" IS NULL))'
+        '("t2"."parent" IS NULL))'
         ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
     ),
     (True, False, True, False): (
@@ -1083,7 +1087,7 @@ LISTINGS: Mapping[Any, str] = {
         ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
         '("t2"."aggregate" = "t1"."id")'
         ' WHERE (((("t2"."aggregate" < ?) AND ("t2"."directory" = ?)) AND '
-        '(INSTR("t2"."folded", ?) > 0)) AND (+"t2"."parent" IS NULL))'
+        '(INSTR("t2"."folded", ?) > 0)) AND ("t2"."parent" IS NULL))'
         ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
     ),
     (True, True, True, False): (

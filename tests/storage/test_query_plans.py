@@ -71,8 +71,8 @@ LISTINGS = {
     (True, False, True, False): "session_parent",
     (True, True, True, False): "session_parent",
     (False, False, False, True): "session_parent",
-    (True, False, False, True): "session_directory",
-    (True, True, False, True): "session_directory",
+    (True, False, False, True): "session_roots",
+    (True, True, False, True): "session_roots",
 }
 
 
@@ -80,7 +80,7 @@ LISTINGS = {
 def test_a_listing_is_led_by_the_index_that_leaves_fewest(
     asked: tuple[bool, bool, bool, bool], database: sqlite3.Connection
 ) -> None:
-    """Children are few, in whatever directory; roots are many, but not in one."""
+    """Children are few, in whatever directory, and roots are few in one directory."""
     first = plan(database, statements.LISTINGS[asked])[0]
     assert f"USING INDEX {LISTINGS[asked]} " in first or (
         f"USING {LISTINGS[asked]} " in first

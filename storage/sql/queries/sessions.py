@@ -41,7 +41,7 @@ _TITLED = contains(Session.folded, slot("search"))
 def _listing(directory: bool, search: bool, parent: bool, roots: bool) -> Statement:
     """Return the listing that is narrowed by these.
 
-    Children are few and roots are not, whatever a planner takes them for.
+    Children of one session are few, whatever a planner takes them for.
     """
     asked: dict[str, Any] = {}
     if directory:
@@ -52,7 +52,7 @@ def _listing(directory: bool, search: bool, parent: bool, roots: bool) -> Statem
         asked["parent"] = _CHILDREN
     query = _LISTING.where(*asked.values())
     if roots:
-        query = query.where(unindexed(_ROOTS) if directory else _ROOTS)
+        query = query.where(_ROOTS)
     return Statement(query, "before", *asked, "limit")
 
 

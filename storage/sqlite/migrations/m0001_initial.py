@@ -104,6 +104,10 @@ STATEMENTS = (
     'CREATE INDEX "session_directory" ON "session" ("directory")',
     'CREATE INDEX "session_parent" ON "session" ("parent")',
     """
+    CREATE INDEX "session_roots" ON "session" ("directory")
+    WHERE ("parent" IS NULL)
+    """,
+    """
     CREATE TABLE "work" (
         "aggregate" INTEGER NOT NULL,
         "what" TEXT NOT NULL,
