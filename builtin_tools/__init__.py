@@ -1,16 +1,20 @@
 """The built-in tools: read, write, edit, glob, grep, bash, skill, question,
-todowrite.
+todowrite, webfetch.
 
 One file per tool; the files with an underscore are their shared parts. They use only
 public names of ``dovetail.kernel`` and arrive through the same entry point as a
 stranger's tools.
 """
 
+from functools import partial
 from typing import Any
 
 from dovetail.kernel import ConfigurationError, Place, Register, Tool, hookimpl
 
+from ._addresses import Hosts
 from ._files import Files
+from ._http import Web, trusted
+from ._keys import Keys
 from ._left import LaterOutput
 from ._search import Search
 from .bash import bash_tool
@@ -21,6 +25,7 @@ from .question import question_tool
 from .read import read_tool
 from .skill import skill_tool
 from .todowrite import todowrite_tool
+from .webfetch import webfetch_tool
 from .write import write_tool
 
 
@@ -30,6 +35,9 @@ class BuiltinTools:
     Setting ``ripgrep = false`` makes ``glob`` and ``grep`` use the search of this
     package even where ripgrep is installed. It cannot name a program: settings may come
     from a file of the Location, and that must not choose what is run.
+
+    Setting ``private_hosts`` lists hosts of this machine and its network that
+    ``webfetch`` may reach, such as ``"localhost:3000"`` or ``"wiki.lan"``.
     """
 
     def __init__(self) -> None:
@@ -46,6 +54,8 @@ class BuiltinTools:
         if not isinstance(ripgrep, bool):
             raise ConfigurationError("plugins.tools.ripgrep", "must be true or false")
         search = Search(place.environment, ripgrep=ripgrep)
+        web = Web(partial(trusted, place.environment), _private_hosts(place))
+        keys = Keys.of(place.environment, place.providers)
         register(read_tool(self._files, self._later))
         register(write_tool(self._files))
         register(edit_tool(self._files))
@@ -55,6 +65,18 @@ class BuiltinTools:
         register(skill_tool())
         register(question_tool())
         register(todowrite_tool())
+        register(webfetch_tool(web, keys))
+
+
+def _private_hosts(place: Place) -> Hosts:
+    key, given = "plugins.tools.private_hosts", place.settings.get("private_hosts", [])
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        raise ConfigurationError(key, "must be a list of hosts")
+    try:
+        return Hosts.of(given)
+    except ValueError as error:
+        why = f"{str(error)[:100]!r} is no host like 'wiki.lan' or 'localhost:3000'"
+        raise ConfigurationError(key, why) from error
 
 
 plugin = BuiltinTools()

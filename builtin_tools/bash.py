@@ -43,7 +43,8 @@ KEEP = 1_048_576
 """Bytes kept of the output: its beginning and its end."""
 _PROGRESS = 200
 
-_SECRET = re.compile(r"key|token|secret|passw|credential", re.I)
+SECRET = re.compile(r"key|token|secret|passw|credential", re.I)
+"""What the name of a setting or a variable that holds a key sounds like."""
 _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
 UNATTENDED = {
     "TERM": "dumb",
@@ -65,6 +66,7 @@ PROVIDER_KEYS = frozenset(
         "ANTHROPIC_AUTH_TOKEN",
         "AZURE_API_KEY",
         "AZURE_OPENAI_API_KEY",
+        "BRAVE_API_KEY",
         "CEREBRAS_API_KEY",
         "COHERE_API_KEY",
         "CO_API_KEY",
@@ -163,7 +165,7 @@ def command_environment(
         value
         for table in providers.values()
         for name, value in table.items()
-        if isinstance(value, str) and _SECRET.search(name)
+        if isinstance(value, str) and SECRET.search(name)
     }
     kept = {
         name: value
@@ -172,7 +174,7 @@ def command_environment(
         and name not in texts
         and value not in texts
         # Settings of plugins: they are the runtime's.
-        and not (name.startswith("DOVETAIL_") and _SECRET.search(name))
+        and not (name.startswith("DOVETAIL_") and SECRET.search(name))
     }
     spoken = next((kept[name] for name in _LOCALE if kept.get(name)), "")
     if not re.search(r"utf-?8", spoken, re.I):
