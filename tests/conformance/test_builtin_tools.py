@@ -1,11 +1,15 @@
 """The built-in tools keep what the suite for tools asks of a stranger's."""
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from dovetail.builtin_tools import plugin
+from dovetail.builtin_tools import BuiltinTools, plugin
 from dovetail.kernel import Skill
 from dovetail.kernel.testing.conformance import ToolConformance, ToolExample
+from support.websites import Website, answer, redirect, website
 
 pytestmark = pytest.mark.law("plugins.7")
 
@@ -86,3 +90,48 @@ class TestTodowrite(Builtin):
         ToolExample({"todos": [{"id": "1", "content": "look", "priority": "high"}]}),
         ToolExample({"todos": [{"id": "1", "content": " "}]}, fails=True),
     )
+
+
+class Named(BuiltinTools):
+    """As it is installed: there its name is that of its entry point."""
+
+    name = "tools"
+
+
+SITES: dict[str, Website] = {}
+"""The website of each try, by the Location's directory."""
+
+
+def at(path: str, **more: Any) -> Any:
+    """Return arguments that name a page of the website of a try."""
+
+    def given(folder: str) -> Mapping[str, Any]:
+        return {"url": SITES[folder].url + path, **more}
+
+    return given
+
+
+class TestWebfetch(Builtin):
+    plugin = Named()
+    configuration = '[plugins.tools]\nprivate_hosts = ["localhost"]\n'
+    tool = "webfetch"
+    examples = (
+        ToolExample(at("/page")),
+        ToolExample(at("/moved", format="text")),
+        ToolExample(at("/absent"), fails=True),
+        ToolExample({"url": "http://169.254.169.254/"}, fails=True),
+    )
+
+    def prepare(self, folder: Path) -> None:
+        super().prepare(folder)
+        self._folder = str(folder)
+
+    @asynccontextmanager
+    async def surroundings(self) -> AsyncIterator[Website]:
+        pages = {"/page": answer("<p>text"), "/moved": redirect("/page")}
+        async with website(pages) as site:
+            SITES[self._folder] = site
+            try:
+                yield site
+            finally:
+                del SITES[self._folder]
