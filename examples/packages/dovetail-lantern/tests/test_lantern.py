@@ -56,7 +56,7 @@ async def session_with(
     server: LanternServer, folder: Path, **environment: str
 ) -> AsyncGenerator[Session]:
     given = {"LANTERN_URL": server.url, "LANTERN_KEY": KEY, "DOVETAIL_CONFIG": ""}
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with open_runtime(
             "sqlite://",
             plugins=[plugin, Dice()],

@@ -27,7 +27,7 @@ from dovetail_notebook.notebook import MAX_FOUND, Note, Notebook, _connected, fi
 async def opened(
     folder: Path, model: ScriptedProvider, on_permission: Any = "allow"
 ) -> AsyncIterator[Runtime]:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with open_runtime(
             "sqlite://",
             plugins=[plugin, model],

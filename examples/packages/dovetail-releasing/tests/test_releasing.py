@@ -26,7 +26,7 @@ async def test_the_model_is_told_of_the_project_and_offered_the_skills(
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
     (tmp_path / "CHANGELOG.md").write_text("# News\n\n## Unreleased\n\n## 1.2.0\n")
     model = ScriptedProvider(text("Yes."))
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with open_runtime(
             "sqlite://",
             plugins=[plugin, model],
