@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from support.corpora import Corpus, find_corpus
 from support.environments import build_wheel
+
+# Images of containers often have it said that nothing compiled is kept. Then each of
+# the hundreds of processes that tests start would compile all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Before any test imports it; what it asserts is then told as tests tell it.
 pytest.register_assert_rewrite("dovetail.kernel.testing.contracts.store")
