@@ -16,7 +16,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from .access.names import Ground
-from .access.permissions import Permissions
+from .access.permissions import Answerer, Permissions, Policy
 from .access.rules import DEFAULT_RULES
 from .configuration.merging import Configuration
 from .context.registry import ContextRegistry
@@ -68,9 +68,9 @@ logger = logging.getLogger(__name__)
 LAST_SECONDS = 1.0
 """How long what is left is waited for, when everything was closed and cancelled."""
 
-OnPermission = Literal["ask", "allow", "deny"]
+OnPermission = Policy | Answerer
 """What becomes of an action that no rule decides: a person is asked, or it is allowed
-or denied without asking."""
+or denied without asking, or a function of the application answers."""
 Resume = Literal["report", "clean", "always"]
 """When a session whose process was lost goes on by itself: never, when nothing is in
 doubt, or always."""
@@ -117,7 +117,9 @@ def open_runtime(
         allow_plugins: the only installed plugins that are loaded, by name; None: all.
         deny_plugins: installed plugins that are not loaded, by name.
         on_permission: what happens where no rule decides: ``ask`` a person and wait,
-            ``allow``, or ``deny``.
+            ``allow``, or ``deny``; or an async function, which is given each
+            ``PermissionRequest`` once it is durable and returns ``once``, ``reject``,
+            or None to leave it to a person. What it raises rejects.
         on_question: what happens when a call asks a person something: ``ask`` and wait,
             or ``dismiss``, which tells the model that nobody is there. None: wait where
             permissions wait.
@@ -153,7 +155,11 @@ def open_runtime(
         InvalidValueError: an option is none of the above.
     """
     for what, value, choices in (
-        ("on_permission", on_permission, ("ask", "allow", "deny")),
+        (
+            "on_permission",
+            "ask" if callable(on_permission) else on_permission,
+            ("ask", "allow", "deny"),
+        ),
         ("on_question", on_question, (None, "ask", "dismiss")),
         ("resume", resume, ("report", "clean", "always")),
     ):
@@ -185,7 +191,7 @@ def open_runtime(
             clock=clock,
         ),
         on_permission,
-        on_question or ("ask" if on_permission == "ask" else "dismiss"),
+        on_question or ("dismiss" if on_permission in ("allow", "deny") else "ask"),
         request_seconds,
         resume,
         ExecutionSettings(
@@ -506,8 +512,9 @@ class Runtime:
             self._log,
             self._requests,
             services.rules,
-            self._on_permission,
+            "ask" if callable(self._on_permission) else self._on_permission,
             services.decide,
+            self._on_permission if callable(self._on_permission) else None,
         )
 
     def _forget_unchanged(self, location: Location) -> None:

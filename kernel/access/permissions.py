@@ -6,13 +6,16 @@ nothing of who asks the person. Neighbours: ``rules`` decides, ``approvals`` rem
 ``requests`` keeps a request from being asked to its one end.
 """
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Literal, get_args
 
 import anyio
 from attrs import evolve
 
 from ..contracts import Rule, RuleEffect
+from ..lifecycle.guests import Guest, contained
 from ..log.commit import EventLog, LogTransaction
 from ..ports import ApprovalRow, Reader, RequestRow
 from ..requests import asking as requests
@@ -23,10 +26,12 @@ from ..values.errors import (
     PermissionDeniedError,
     PermissionRejectedError,
     RequestNotFoundError,
+    RuntimeClosedError,
+    StoreError,
     UndecodableError,
 )
 from ..values.events import PermissionReply, RequestAnswered
-from ..values.ids import RequestId
+from ..values.ids import RequestId, SessionId
 from ..values.location import Location
 from ..values.patterns import matches, needed
 from .approvals import Approvals
@@ -41,8 +46,13 @@ from .request import (
 )
 from .rules import WorkingFolder, decide, denying_rule
 
+logger = logging.getLogger(__name__)
+
 Policy = Literal["ask", "allow", "deny"]
 """What happens where neither a rule nor an approval decides."""
+
+Answerer = Callable[[PermissionRequest], Awaitable[Literal["once", "reject"] | None]]
+"""Answers a request in code; None leaves it to whoever else answers."""
 
 
 class Permissions:
@@ -56,6 +66,7 @@ class Permissions:
         rules_for: Callable[[str], Sequence[Rule]],
         policy: Policy = "ask",
         answer: Callable[["AskRequest"], tuple[RuleEffect, str] | None] | None = None,
+        answerer: Answerer | None = None,
     ) -> None:
         self._location = location
         self._log = log
@@ -64,6 +75,7 @@ class Permissions:
         self._rules_for = rules_for
         self._policy = policy
         self._answer = answer or _no_answer
+        self._answerer = answerer
         # Requests that a plugin wants a person to see, whatever is approved.
         self._insisted: set[str] = set()
 
@@ -116,7 +128,13 @@ class Permissions:
                 return self._decide(request, rules, approvals) != "allow"
 
             try:
-                reply = await self._requests.wait(asking, standing.id, needed)
+                reply = await self._requests.wait(
+                    asking,
+                    standing.id,
+                    needed,
+                    self._answerer
+                    and partial(self._let_answer, request.session_id, standing.id),
+                )
             finally:
                 self._insisted.discard(standing.id)
             return None if reply is None else _obey(reply, request)
@@ -205,6 +223,45 @@ class Permissions:
             request.guard,
             answer_of(reply),
         )
+
+    async def _let_answer(self, session_id: SessionId, request_id: RequestId) -> None:
+        """Let the application's function answer a request that waits."""
+
+        def look(rows: Reader) -> PermissionRequest | None:
+            row = rows.request(session_id, request_id)
+            asked = None if row is None else requests.question_of(rows, row)
+            return None if asked is None else PermissionRequest.of(asked)
+
+        log = self._log.of_work(session_id)
+        try:
+            request = await log.read(look)
+            reply = None if request is None else await self._answered_by_code(request)
+            if reply is not None:
+                answer = answer_of(reply)
+                await self._requests.settle(
+                    session_id, request_id, "answered", POLICY, answer=answer
+                )
+        except (StoreError, RuntimeClosedError) as error:
+            # It waits on, for a person or for the next process.
+            logger.warning("request %s was not answered: %s", request_id, error)
+
+    async def _answered_by_code(
+        self, request: PermissionRequest
+    ) -> PermissionReply | None:
+        """Return what the function answers. One that raises, or answers what is no
+        answer, has rejected it: nothing is allowed by accident."""
+        assert self._answerer is not None
+        try:
+            with contained(Guest(None, "the function given as on_permission")):
+                reply: object = await self._answerer(request)
+        except Exception:
+            logger.exception("request %s is rejected: its function broke", request.id)
+            return "reject"
+        if reply is None or reply == "once":
+            return None if reply is None else "once"
+        if reply != "reject":
+            logger.error("request %s is rejected: %r is no answer", request.id, reply)
+        return "reject"
 
     # --- answering ----------------------------------------------------------------
 

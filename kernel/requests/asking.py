@@ -13,9 +13,17 @@ and the answer it got meanwhile.
 
 import hashlib
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
+from functools import partial
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from attrs import field
@@ -159,11 +167,14 @@ class Requests:
         asking: Asking,
         request_id: RequestId,
         needed: Callable[[LogTransaction], bool],
+        meanwhile: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> RequestAnswered | None:
         """Make a request durable and return how it ended; None where it is not needed.
 
         ``needed`` is asked in the transaction that would make it. Waits as long as
         nobody answers, or until it expires. Cancelling it withdraws the request.
+        ``meanwhile`` runs while it waits, from when it is durable, and is cancelled
+        when it ends; it lets nothing be raised.
 
         Raises:
             RuntimeClosedError: the runtime closes; the request stays.
@@ -196,7 +207,11 @@ class Requests:
         try:
             if not await self._log.of_work(asking.session_id).commit(put):
                 return None
-            return await self._ended(asking, request_id, expires, bell)
+            if meanwhile is None:
+                return await self._ended(asking, request_id, expires, bell)
+            return await self._beside(
+                meanwhile, partial(self._ended, asking, request_id, expires, bell)
+            )
         except anyio.get_cancelled_exc_class():
             # As long as the store takes; nothing else is waited for.
             with anyio.CancelScope(shield=True):
@@ -204,6 +219,26 @@ class Requests:
             raise
         finally:
             self._log.forget_bell(asking.session_id, bell)
+
+    async def _beside(
+        self,
+        meanwhile: Callable[[], Coroutine[Any, Any, None]],
+        ended: Callable[[], Awaitable[RequestAnswered]],
+    ) -> RequestAnswered:
+        raised: Exception | None = None
+        answer: RequestAnswered | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(meanwhile)
+            try:
+                answer = await ended()
+            except Exception as error:
+                # Raised below, so that it comes without the group around it.
+                raised = error
+            tasks.cancel_scope.cancel()
+        if raised is not None:
+            raise raised
+        assert answer is not None
+        return answer
 
     async def _ended(
         self, asking: Asking, request_id: RequestId, expires: int | None, bell: Bell
