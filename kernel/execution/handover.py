@@ -208,10 +208,12 @@ _RULES: Mapping[type, tuple[tuple[str, _Rule], ...]] = {
 
 def problem_with(event: object) -> str | None:
     """Return which rule an event breaks, or None when it is sound."""
-    known = next((one for one in type(event).__mro__ if one in _RULES), None)
-    rules = None if known is None else _RULES[known]
+    rules = _RULES.get(type(event))
     if rules is None:
-        return f"{shown(event)} is no model event"
+        known = next((one for one in type(event).__mro__ if one in _RULES), None)
+        if known is None:
+            return f"{shown(event)} is no model event"
+        rules = _RULES[known]
     for name, rule in rules:
         value = getattr(event, name)
         wrong = rule(value)

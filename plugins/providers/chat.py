@@ -207,7 +207,11 @@ class ChatDecoder:
         self, chunk: Mapping[str, Any], named: str, events: list[ModelEvent]
     ) -> None:
         told = chunk.get("error")
-        if tells(told) or named == "error" or chunk.get("object") == "error":
+        if (
+            (told is not None and tells(told))
+            or named == "error"
+            or chunk.get("object") == "error"
+        ):
             self._fail(told if tells(told) else chunk, events)
             return
         calls = self._calls
@@ -253,7 +257,7 @@ class ChatDecoder:
 
     def _choice(self, choice: Mapping[str, Any], events: list[ModelEvent]) -> None:
         error = choice.get("error")
-        if tells(error):
+        if error is not None and tells(error):
             self._fail(error, events)
             return
         delta = choice.get("delta")

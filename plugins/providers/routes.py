@@ -257,13 +257,19 @@ class _Events:
             await anyio.lowlevel.checkpoint()
         else:
             self._chunk, self._at = b"", 0
-            with anyio.move_on_after(GOODBYE if self._decoder.ending else None):
-                while not self._chunk:
-                    chunk = await anext(self._chunks, None)
-                    if chunk is None:
-                        break
-                    self._chunk = chunk
+            if self._decoder.ending:
+                with anyio.move_on_after(GOODBYE):
+                    await self._fill()
+            else:
+                await self._fill()
             if not self._chunk:
                 return None
         begin, self._at = self._at, self._at + AT_ONCE
         return self._chunk[begin : self._at]
+
+    async def _fill(self) -> None:
+        """Wait for bytes, or for the end: then there are none."""
+        async for chunk in self._chunks:
+            if chunk:
+                self._chunk = chunk
+                return
