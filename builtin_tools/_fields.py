@@ -45,10 +45,17 @@ def several(
 
 
 def number(
-    description: str, *, minimum: int, maximum: int | None = None, default: Any
+    description: str,
+    *,
+    minimum: int,
+    maximum: int | None = None,
+    default: Any,
+    formerly: tuple[str, ...] = (),
 ) -> Any:
-    """Return a field for a whole number within bounds."""
+    """Return a field for a whole number within bounds, with the names it once had."""
     metadata: dict[str, Any] = {"description": description, "minimum": minimum}
+    if formerly:
+        metadata["formerly"] = formerly
     validators: list[Any] = [attrs.validators.ge(minimum)]
     if maximum is not None:
         metadata["maximum"] = maximum

@@ -51,9 +51,23 @@ UNATTENDED = {
     **dict.fromkeys(("PAGER", "GIT_PAGER", "MANPAGER", "SYSTEMD_PAGER"), "cat"),
     # An editor that leaves everything as it is: what needs a text has to be given it.
     **dict.fromkeys(("EDITOR", "VISUAL", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR"), "true"),
+    **dict.fromkeys(("GH_PAGER", "BAT_PAGER", "DELTA_PAGER", "AWS_PAGER"), "cat"),
     "GIT_TERMINAL_PROMPT": "0",
+    # Programs that ask for a password in a window. ssh has no terminal to ask in; what
+    # keys and agents it uses stays as it is configured, also by git's core.sshCommand,
+    # which GIT_SSH_COMMAND would hide.
+    **dict.fromkeys(("GIT_ASKPASS", "SSH_ASKPASS"), "false"),
+    "SSH_ASKPASS_REQUIRE": "never",
+    "GCM_INTERACTIVE": "never",
+    # Else gpg asks in the terminal of the person who started the runtime.
+    "GPG_TTY": "",
+    "GH_PROMPT_DISABLED": "1",
     "DEBIAN_FRONTEND": "noninteractive",
     "PIP_NO_INPUT": "1",
+    "NPM_CONFIG_YES": "true",
+    "COREPACK_ENABLE_DOWNLOAD_PROMPT": "0",
+    "COMPOSER_NO_INTERACTION": "1",
+    "TF_INPUT": "0",
     # So that what was printed before a timeout is there, and in order.
     "PYTHONUNBUFFERED": "1",
 }
@@ -101,6 +115,7 @@ class BashInput:
         minimum=1,
         maximum=600_000,
         default=120_000,
+        formerly=("timeout",),
     )
     description: str = fields.text(
         "What it does, in a few words, for the person who is asked.", default=""

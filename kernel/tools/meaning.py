@@ -85,7 +85,8 @@ def meant_arguments(kind: Any, data: Json) -> tuple[Json, list[str]]:
 
     Text that holds a number, a truth value, an array or an object where one is wanted;
     a whole number written with a fraction of zero; a choice in other case; null for
-    what may be left out. Anything else stays as it is.
+    what may be left out; a field under a name that it once had, which its metadata
+    gives as ``formerly``. Anything else stays as it is.
     """
     reading = _Reading()
     meant = _of(kind, data, "$", reading)
@@ -129,8 +130,14 @@ def _object(kind: Any, data: Json, path: str, reading: _Reading) -> Json:
     if not isinstance(data, dict):
         return data
     made = dict(data)
-    for attribute, hint in typed_fields(kind):
+    fields = typed_fields(kind)
+    names = {attribute.name for attribute, _ in fields}
+    for attribute, hint in fields:
         name = attribute.name
+        olds = [old for old in attribute.metadata.get("formerly", ()) if old in made]
+        if name not in made and len(olds) == 1 and olds[0] not in names:
+            made[name] = made.pop(olds[0])
+            reading.notes.append(f"{path}.{olds[0]} was read as {name}")
         if name not in made:
             continue
         where = f"{path}.{name}"

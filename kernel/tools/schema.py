@@ -7,7 +7,8 @@ the schema allows is what the decoder takes. Knows nothing of tools.
 A field's metadata may say ``description`` and ``examples``, and these limits, which
 the decoder checks: ``minimum``, ``maximum``, ``exclusiveMinimum``,
 ``exclusiveMaximum``, ``minLength``, ``maxLength``, ``pattern``, ``minItems``,
-``maxItems``. A class's docstring describes its object. Other metadata is ignored.
+``maxItems``. A class's docstring describes its object. ``formerly`` lists names that
+the field once had (see ``meaning``). Other metadata is ignored.
 """
 
 import inspect

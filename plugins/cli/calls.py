@@ -7,6 +7,7 @@ from dovetail.kernel import Failure, Json
 from .terminal import first_line, short
 
 MAX_SUBJECT = 72
+MAX_PURPOSE = 60
 MAX_REASON = 160
 
 # What a call is about, the most telling first.
@@ -22,7 +23,8 @@ _TELLING = (
 
 
 def call_title(tool: str, arguments: str) -> str:
-    """Return a call on one line: the tool and what it is about."""
+    """Return a call on one line: the tool, what it is about, and beside a command what
+    the model says that it does."""
     return f"{short(tool, 40)} {_subject(arguments)}".rstrip()
 
 
@@ -37,7 +39,9 @@ def _subject(arguments: str) -> str:
     texts = {name: text for name, text in data.items() if isinstance(text, str)}
     for name in (*_TELLING, *texts):
         if texts.get(name, "").strip():
-            return short(texts[name], MAX_SUBJECT)
+            subject = short(texts[name], MAX_SUBJECT)
+            said = texts.get("description", "").strip() if name == "command" else ""
+            return f"{subject} ({short(said, MAX_PURPOSE)})" if said else subject
     return ""
 
 

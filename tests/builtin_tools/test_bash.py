@@ -18,10 +18,19 @@ from attrs import evolve
 from dovetail.builtin_tools._left import VARIABLE, LaterOutput, mark_of
 from dovetail.builtin_tools._process import Capture
 from dovetail.builtin_tools._terminal import plain
-from dovetail.builtin_tools.bash import PROVIDER_KEYS, UNATTENDED, command_environment
+from dovetail.builtin_tools.bash import (
+    PROVIDER_KEYS,
+    UNATTENDED,
+    BashInput,
+    command_environment,
+)
 from dovetail.kernel import ProcessMark, ToolFailure
+from dovetail.kernel.tools.meaning import meant_arguments
+from dovetail.kernel.tools.schema import input_decoder
 from hypothesis import given, strategies as st
 from support.bounds import HANG
+
+from .conftest import Toolbox
 
 
 def alive(number: int) -> bool:
@@ -318,6 +327,42 @@ async def test_nothing_waits_for_a_person(tools: Any, place: Path) -> None:
     assert "Aborting commit due to empty commit message" in output.output
     assert "first" in output.output
     assert "EOFError" in output.output
+
+
+async def test_nothing_asks_for_a_password_in_a_window_or_at_another_terminal(
+    place: Path,
+) -> None:
+    window = place / "window"
+    window.write_text("#!/bin/sh\necho asked >> asked; echo secret\n")
+    window.chmod(0o755)
+    theirs = {
+        **os.environ,
+        "GIT_ASKPASS": str(window),
+        "SSH_ASKPASS": str(window),
+        "SSH_ASKPASS_REQUIRE": "force",
+        "GPG_TTY": "/dev/pts/0",
+        "DISPLAY": ":0",
+        "GIT_SSH_COMMAND": "ssh -i theirs",
+    }
+    tools = Toolbox(place, theirs)
+    ask = "printf 'protocol=https\\nhost=example.invalid\\n\\n' | git credential fill"
+    with anyio.fail_after(HANG):
+        output = await tools.call("bash", command=f"{ask}; echo $SSH_ASKPASS_REQUIRE")
+        kept = await tools.call("bash", command='echo "$GIT_SSH_COMMAND,$GPG_TTY"')
+    assert not (place / "asked").exists()
+    assert "password=" not in output.output
+    assert output.output.endswith("never\n")
+    # How keys are chosen is no question to anybody.
+    assert kept.output == "ssh -i theirs,\n"
+
+
+async def test_the_older_name_of_the_time_limit_is_understood(place: Path) -> None:
+    decode = input_decoder(BashInput)
+    meant, notes = meant_arguments(BashInput, {"command": "x", "timeout": 5000})
+    assert decode(meant) == BashInput("x", timeout_ms=5000)
+    assert notes == ["$.timeout was read as timeout_ms"]
+    both = {"command": "x", "timeout": 1, "timeout_ms": 2}
+    assert meant_arguments(BashInput, both) == (both, [])
 
 
 async def test_a_locale_that_is_utf8_is_kept_and_another_replaced(place: Path) -> None:

@@ -94,6 +94,7 @@ class Input:
     maybe: int | None = None
     either: int | bool = 0
     several: list[str] | str = ""
+    milliseconds: int = field(default=1, metadata={"formerly": ("time", "many")})
 
 
 DECODE = input_decoder(Input)
@@ -121,6 +122,8 @@ DECODE = input_decoder(Input)
         ({"either": "5"}, Input(either=5)),
         ({"either": "true"}, Input(either=True)),
         ({"whole": None, "flag": None, "inner": {"count": None}}, Input()),
+        ({"time": 5}, Input(milliseconds=5)),
+        ({"time": "5"}, Input(milliseconds=5)),
     ],
 )
 def test_arguments_that_mean_one_thing_are_taken_so(
