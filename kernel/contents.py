@@ -355,6 +355,9 @@ from .values.request import (
     ToolCall as ToolCall,
     ToolInputDelta as ToolInputDelta,
 )
+from .values.secrets import (
+    Redactor as Redactor,
+)
 from .values.todo import (
     Todo as Todo,
     TodoPriority as TodoPriority,

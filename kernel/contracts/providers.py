@@ -12,6 +12,7 @@ from attrs import field
 
 from ..values.frozen import frozen
 from ..values.request import AnswerLimits, ModelEvent, ModelInfo, ModelRequest
+from ..values.secrets import Redactor
 
 
 class ProviderRoute(Protocol):
@@ -74,3 +75,5 @@ class Provider:
     sooner."""
     limits: AnswerLimits = field(factory=AnswerLimits)
     """How much one answer may hold."""
+    redact: Redactor = field(factory=Redactor, repr=False, eq=False)
+    """What takes its keys out of a text: of a tool's output, and of an error."""

@@ -6,6 +6,7 @@ settled is the ``record``'s to say; what an executor may use is in ``call_contex
 """
 
 import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -103,7 +104,7 @@ class Calls:
         if self._last:
             plan: Runnable | Failed = Failed(Failure(NO_STEPS_LEFT, LAST_STEP))
         else:
-            plan = prepare(call, self._advertised)
+            plan = prepare(call, self._advertised, redact=self._services.redact)
         if isinstance(plan, Runnable):
             reading = (*reading, *plan.reading)
         effect = self._advertised.effect(call.tool)
@@ -319,10 +320,14 @@ def record(
 def report_defect(services: LocationServices, call: ToolCall, settled: Failed) -> None:
     """Tell the operator about a tool that broke; the model was told less."""
     if settled.defect is not None:
+        told = "".join(traceback.format_exception(settled.defect))
+        clean = services.redact(told)
         logger.error(
-            "tool %r broke in call %r at %s",
+            "tool %r broke in call %r at %s%s",
             call.tool,
             call.call_id,
             services.location.directory,
-            exc_info=settled.defect,
+            "" if clean == told else f"\n{clean}",
+            # A traceback with a key in it is told as a text, without it.
+            exc_info=settled.defect if clean == told else None,
         )

@@ -130,6 +130,11 @@ class Answer:
     ) -> None:
         await self._calls.begin(call, before, tasks)
 
+    def _recorded(self, error: DovetailError) -> Failure:
+        told = problem_of(error)
+        # A provider of a stranger may have told more than it should (law access.14).
+        return Failure(told["code"], self._services.redact(told["message"]))
+
     def _delay(self, error: DovetailError | None, number: int) -> float | None:
         """Return how long to wait before going on after a failure; None: do not."""
         if not isinstance(error, ProviderError) or not error.retryable:
@@ -145,7 +150,7 @@ class Answer:
             message_id=self._prepared.message_id,
             attempt=number,
             delay_ms=int(delay * 1000),
-            failure=_recorded(error),
+            failure=self._recorded(error),
         )
         await self._execution.commit(lambda tx: _append(tx, scheduled))
         await self._log.clock.sleep(delay)
@@ -157,7 +162,7 @@ class Answer:
         finish = attempt.publisher.finish or Finish("error", Usage())
         if error is None:
             error = self._unlike_an_answer(attempt.publisher, finish)
-        failure = None if error is None else _recorded(error)
+        failure = None if error is None else self._recorded(error)
         execution.broken = 0 if failure is None else execution.broken + 1
         empty = failure is not None and failure.code == EMPTY_ANSWER
         execution.empty = execution.empty + 1 if empty else 0
@@ -238,7 +243,3 @@ class Answer:
 
 def _append(tx: LogTransaction, event: Event) -> None:
     tx.append(event)
-
-
-def _recorded(error: DovetailError) -> Failure:
-    return Failure(**problem_of(error))

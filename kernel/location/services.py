@@ -47,6 +47,7 @@ from ..values.ids import SessionId
 from ..values.location import Location
 from ..values.patterns import MAX_RULES, matches
 from ..values.request import AnswerLimits, ModelInfo, ModelRequest
+from ..values.secrets import Redactor
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,8 @@ class LocationServices:
     )
     """By agent, and by the generations of what they were made of."""
     _meant: dict[Rule, tuple[Rule, ...]] = field(factory=dict, init=False)
+    redact: Redactor = field(factory=Redactor, init=False, repr=False)
+    """What takes the keys of this Location's providers out of any text."""
     _meant_in: int = field(default=-1, init=False)
     """The generation of the tools that these are for."""
 
@@ -313,11 +316,15 @@ class LocationServices:
             raise InvalidValueError(
                 "silence of a provider", silence, "a number of seconds, or None"
             )
+        if not isinstance(provider.redact, Redactor):
+            raise InvalidValueError("redact of a provider", None, "give a Redactor")
         if not isinstance(provider.limits, AnswerLimits):
             raise InvalidValueError(
                 "limits of a provider", provider.limits, "give AnswerLimits"
             )
         checked = evolve(provider, models=models)
+        # Also when it goes again: what has its keys may be read later.
+        self.redact = self.redact.with_telling(provider.redact)
         return self.providers.add(owner, name, checked, rank)
 
     def _add_agent(

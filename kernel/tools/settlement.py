@@ -8,6 +8,7 @@ caller records the call before ``Runnable.run`` and the outcome after it (law to
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from anyio import to_thread
 from attrs import evolve, field
 
 from ..contracts import ToolContext
@@ -34,6 +35,7 @@ from ..values.errors import (
 )
 from ..values.frozen import frozen
 from ..values.request import ToolCall
+from ..values.secrets import Redactor
 from ..values.tool import Content, Failure, FileContent, Json, TextContent
 from .meaning import MAX_NOTES, meant_arguments, unwrapped
 from .output import Bounded, OutputLimits, bound, keep
@@ -107,6 +109,7 @@ class Runnable:
     """The arguments as they were read: what ``input`` was made of."""
     reading: tuple[str, ...] = ()
     """What was read differently from what the model wrote, a line each."""
+    _redact: Redactor = field(factory=Redactor, repr=False)
 
     async def run(self, context: ToolContext) -> Settled:
         """Execute the call and return its outcome.
@@ -122,9 +125,9 @@ class Runnable:
                 with self._entry.busy():
                     execute = registered.awaited(registered.tool.execute)
                     output = await execute(self.input, context)
-                return _shown(registered, output, self._limits)
+                return await _shown(registered, output, self._limits, self._redact)
         except Exception as error:  # the boundary of tool execution
-            return _told(self.call.tool, error, self._limits)
+            return _told(self.call.tool, error, self._limits, self._redact)
 
     async def check(self, context: ToolContext) -> Settled | None:
         """Ask the tool whether an earlier execution had its effect.
@@ -144,7 +147,7 @@ class Runnable:
                     output = await registered.awaited(ask)(self.input, context)
                 if output is None:
                     return None
-                return _shown(registered, output, self._limits)
+                return await _shown(registered, output, self._limits, self._redact)
         except Exception as error:  # the boundary of tool execution
             raise ToolError(f"{self.call.tool} cannot tell") from error
 
@@ -161,7 +164,7 @@ class Runnable:
         try:
             with contained(_guest(self._entry)), self._entry.busy():
                 found = await registered.awaited(clear)(self.input, context)
-            return None if found is None else clean_text(found)
+            return None if found is None else self._redact(clean_text(found))
         except Exception as error:  # the boundary of tool execution
             raise ToolError(f"{self.call.tool} cannot tell what it left") from error
 
@@ -171,14 +174,18 @@ def _guest(entry: Registration[RegisteredTool]) -> Guest:
 
 
 def prepare(
-    call: ToolCall, advertised: AdvertisedTools, limits: OutputLimits | None = None
+    call: ToolCall,
+    advertised: AdvertisedTools,
+    limits: OutputLimits | None = None,
+    redact: Redactor | None = None,
 ) -> Runnable | Failed:
     """Return the call ready to run, or why it cannot; nothing of the tool runs here.
 
     A call of a tool that was not advertised, a call that was cut off or that the
     provider refused, and arguments that are not JSON or do not fit the input type fail
     (law tools.4). Arguments of nothing but whitespace mean no arguments, and those of
-    another JSON type what they can only mean (``meaning``).
+    another JSON type what they can only mean (``meaning``). ``redact`` takes the keys
+    out of what the tool says (law access.14).
     """
     limits = limits or OutputLimits()
     if call.refused is not None:
@@ -200,7 +207,8 @@ def prepare(
     if len(notes) > MAX_NOTES:
         notes[MAX_NOTES:] = [f"and {len(notes) - MAX_NOTES} more"]
     reading = tuple(clean_text(note) for note in notes)
-    return Runnable(call, value, entry, limits, arguments, reading)
+    keys = redact or Redactor()
+    return Runnable(call, value, entry, limits, arguments, reading, keys)
 
 
 async def settle(
@@ -219,9 +227,11 @@ def failed(
     *,
     defect: Exception | None = None,
     limits: OutputLimits | None = None,
+    redact: Redactor | None = None,
 ) -> Failed:
     """Return an error as an outcome; its message is cleaned and bounded."""
     text = str(error) or "the tool failed"
+    text = redact(text) if redact else text
     return _bounded_failure(error.code, text, defect, limits or OutputLimits())
 
 
@@ -256,14 +266,16 @@ def _decoded(call: ToolCall, registered: RegisteredTool) -> tuple[Any, Json, lis
     return registered.decode(meant), meant, [*notes, *more]
 
 
-def _told(name: str, error: Exception, limits: OutputLimits) -> Failed:
+def _told(
+    name: str, error: Exception, limits: OutputLimits, redact: Redactor
+) -> Failed:
     """Return an exception of a tool as what the model is told about it."""
     found = raised(error)
     error = found if isinstance(found, Exception) else error
     if isinstance(error, ToolOutputError):
-        return failed(error, defect=error, limits=limits)
+        return failed(error, defect=error, limits=limits, redact=redact)
     if isinstance(error, DovetailError):
-        return failed(error, limits=limits)
+        return failed(error, limits=limits, redact=redact)
     return _broke(name, error, limits)
 
 
@@ -274,19 +286,34 @@ def _broke(name: str, error: Exception, limits: OutputLimits) -> Failed:
     return _bounded_failure("internal", clean_text(text), error, limits)
 
 
-def _shown(registered: RegisteredTool, output: object, limits: OutputLimits) -> Settled:
-    """Return what a tool returned as an outcome: proven, rendered, bounded."""
+async def _shown(
+    registered: RegisteredTool, output: object, limits: OutputLimits, redact: Redactor
+) -> Settled:
+    """Return what a tool returned as an outcome: proven, rendered, without keys,
+    bounded. In this order: a cut through a key would hide it from whoever looks for
+    it."""
     tool = registered.tool
     try:
         data, text = _encoded(registered, output)
     except ToolOutputError as error:
-        return failed(error, defect=error, limits=limits)
+        return failed(error, defect=error, limits=limits, redact=redact)
     try:
         rendered = text if tool.render is None else tool.render(output)
     except Exception as error:  # render is a part of the tool
-        return _told(tool.name, error, limits)
+        return _told(tool.name, error, limits, redact)
     try:
-        bounded = bound(_contents(tool.name, rendered), tool.bound, limits)
+        contents = _contents(tool.name, rendered)
+        if redact:
+            if data is not None and await _without_keys(text, redact) != text:
+                data = _data_without_keys(data, redact)
+                text = dumps(data).decode()
+            contents = [
+                evolve(one, text=await _without_keys(one.text, redact))
+                if isinstance(one, TextContent)
+                else one
+                for one in contents
+            ]
+        bounded = bound(contents, tool.bound, limits)
     except InvalidValueError as error:
         problem = ToolOutputError(tool.name, str(error))
         problem.__cause__ = error
@@ -300,6 +327,29 @@ def _shown(registered: RegisteredTool, output: object, limits: OutputLimits) -> 
     if bounded.cut is None:
         return Succeeded(bounded.content, data, full)
     return Succeeded(bounded.content, data, full, bounded)
+
+
+_AT_ONCE = 64 * 1024
+"""Characters that are looked through between the turns of others."""
+
+
+async def _without_keys(text: str, redact: Redactor) -> str:
+    if len(text) <= _AT_ONCE:
+        return redact(text)
+    # Where every letter is an escape this takes a second for a megabyte.
+    return await to_thread.run_sync(redact, text)
+
+
+def _data_without_keys(data: Json, redact: Redactor) -> Json:
+    if isinstance(data, str):
+        return redact(data)
+    if isinstance(data, Mapping):
+        return {
+            redact(name): _data_without_keys(one, redact) for name, one in data.items()
+        }
+    if isinstance(data, list | tuple):
+        return [_data_without_keys(one, redact) for one in data]
+    return data
 
 
 def _encoded(registered: RegisteredTool, output: object) -> tuple[Json, str]:

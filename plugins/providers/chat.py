@@ -17,6 +17,7 @@ from dovetail.kernel import (
     ProviderError,
     ReasoningDelta,
     ReasoningEnd,
+    Redactor,
     TextDelta,
     TextEnd,
     Usage,
@@ -25,7 +26,6 @@ from dovetail.kernel import (
 from .calls import Calls, beyond
 from .faults import (
     CallRefusedError,
-    Redactor,
     fault_in_stream,
     tells,
     tells_of_failure,

@@ -22,10 +22,9 @@ from dovetail.kernel import (
     ProviderError,
     ProviderProtocol,
     ProviderRoute,
+    Redactor,
     Register,
 )
-
-from .faults import Redactor
 
 CONNECT_TIMEOUT = 15.0
 READ_TIMEOUT = 600.0
@@ -179,6 +178,7 @@ def register_endpoints(
                 open=endpoint.open,
                 silence=endpoint.silence,
                 limits=endpoint.limits,
+                redact=endpoint.redactor(),
             )
         )
     if refused:

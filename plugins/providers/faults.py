@@ -1,30 +1,30 @@
 """Faults: what an answer that is no success means, and what may be said of it.
 
 Owns the way from a status, headers and a body, or from an error object inside a
-stream, to a ProviderError; and the Redactor, which everything that is said passes
-through. Decides from status and structured codes first; words of the text count only
-where providers give nothing better (too much input, no more credit).
+stream, to a ProviderError. Everything that is said passes a Redactor. Decides from
+status and structured codes first; words of the text count only where providers give
+nothing better (too much input, no more credit).
 """
 
-import base64
-import html
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 import orjson
-from dovetail.kernel import ProviderError, ProviderFault, ToolCall, clean_text
+from dovetail.kernel import (
+    ProviderError,
+    ProviderFault,
+    Redactor,
+    ToolCall,
+    clean_text,
+)
 
 from .reading import word, written
 
 MAX_BODY_CHARS = 16_384
 MAX_PROBLEM_CHARS = 2_000
-_REDACTED = "[redacted]"
-_MIN_SECRET = 4
 
 _OVERFLOW = re.compile(
     r"prompt is too long"
@@ -105,12 +105,12 @@ class CallRefusedError(Exception):
         self.written = written
 
     @classmethod
-    def of(cls, found: "_ErrorObject", redact: "Redactor") -> "CallRefusedError | None":
+    def of(cls, found: "_ErrorObject", redact: Redactor) -> "CallRefusedError | None":
         """Return the error, or None where it is not about anything like a call."""
         about_call = _CALL_REFUSED.intersection(found.codes)
         if not about_call or not re.search(r"\{|<function", found.written):
             return None
-        return cls(_said(found.message, redact), redact(found.written))
+        return cls(_said(found.message, redact), redact.masked(found.written))
 
     def call(self, call_id: str) -> ToolCall:
         """Return the call that was refused."""
@@ -138,58 +138,6 @@ def _call_in(written: str) -> tuple[str, str]:
     return name, written
 
 
-class Redactor:
-    """Takes secrets out of text: whole, escaped, quoted, encoded, or half masked."""
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = sorted({one for one in secrets if len(one) >= _MIN_SECRET})
-        self._known = known
-        forms = {form for one in known for form in _forms(one)}
-        # Longest first: a secret may contain another one.
-        ordered = sorted(forms, key=len, reverse=True)
-        self._exact = re.compile("|".join(map(re.escape, ordered))) if forms else None
-
-    def __repr__(self) -> str:
-        return f"Redactor({len(self._known)} secrets)"
-
-    def __call__(self, text: str) -> str:
-        """Return the text without any secret in it."""
-        if self._exact is None:
-            return text
-        text = self._exact.sub(_REDACTED, text)
-        return _MASKED.sub(self._masked, text) if "**" in text else text
-
-    def _masked(self, match: re.Match[str]) -> str:
-        """Providers echo keys as ``sk-ab***yz``; what they leave is still a part."""
-        head, tail = match["head"], match["tail"]
-        for one in self._known:
-            if (head and one.startswith(head)) or (tail and one.endswith(tail)):
-                return _REDACTED
-        return match[0]
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """Yield what a secret looks like after what servers and libraries do to text."""
-    quoted = quote(secret, safe="")
-    raw = secret.encode("utf-8", "surrogatepass")
-    yield secret
-    yield quoted
-    yield re.sub("%..", lambda found: found[0].lower(), quoted)
-    yield quote_plus(secret)
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(json.dumps(secret)[1:-1])[1:-1]
-    yield repr(secret)[1:-1]
-    yield html.escape(secret)
-    for encode in (base64.b64encode, base64.urlsafe_b64encode, base64.b16encode):
-        yield encode(raw).decode().rstrip("=")
-    yield raw.hex()
-
-
-_MASKED = re.compile(
-    r"(?<![\w.-])(?P<head>[\w.-]*)\*{2,}[\w*.-]*?(?P<tail>[\w-]*)(?![\w*-])"
-)
-
-
 def fault_of_answer(
     provider: str,
     status: int,
@@ -202,7 +150,7 @@ def fault_of_answer(
     ``body`` may be longer than is kept: a secret that the cut would halve must be seen
     whole first.
     """
-    body = redact(body)[:MAX_BODY_CHARS]
+    body = redact.masked(body)[:MAX_BODY_CHARS]
     found = _ErrorObject.of(_parsed(body))
     text = found.message if found else _plain(body)
     if 300 <= status < 400:
@@ -232,7 +180,7 @@ def fault_of_no_stream(
 
     Some servers put an error there; otherwise the address is likely another's.
     """
-    body = redact(body)[:MAX_BODY_CHARS]
+    body = redact.masked(body)[:MAX_BODY_CHARS]
     data = _parsed(body)
     if isinstance(data, dict) and data.get("error"):
         return fault_in_stream(provider, data["error"], redact)
@@ -457,7 +405,7 @@ def _plain(body: str) -> str:
 
 
 def _said(text: str, redact: Redactor) -> str:
-    said = redact(clean_text(text)).strip()
+    said = redact.masked(clean_text(text)).strip()
     if len(said) > MAX_PROBLEM_CHARS:
         return f"{said[: MAX_PROBLEM_CHARS - 3]}..."
     return said

@@ -17,6 +17,7 @@ from dovetail.kernel import (
     ProviderError,
     ReasoningDelta,
     ReasoningEnd,
+    Redactor,
     TextDelta,
     TextEnd,
     ToolCall,
@@ -25,7 +26,7 @@ from dovetail.kernel import (
 )
 
 from .calls import Arguments, beyond, index_of
-from .faults import Redactor, fault_in_stream, tells, tells_of_failure
+from .faults import fault_in_stream, tells, tells_of_failure
 from .reading import (
     DONE,
     Joined,

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 from anyio import to_thread
 from attrs import field, frozen
-from dovetail.kernel import AnswerLimits, ProviderError, ProviderFault
+from dovetail.kernel import AnswerLimits, ProviderError, ProviderFault, Redactor
 
 from .faults import (
     MAX_BODY_CHARS,
-    Redactor,
     fault_of_answer,
     fault_of_no_stream,
 )
@@ -351,7 +350,7 @@ def _fault_of(
 
     fault: ProviderFault
     retryable = True
-    told = target.redact(str(error)) or type(error).__name__
+    told = target.redact.masked(str(error)) or type(error).__name__
     if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
         fault, problem = (
             "provider.unreachable",

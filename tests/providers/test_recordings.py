@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 from attrs import evolve
-from dovetail.kernel import Usage
-from dovetail.plugins.providers.faults import Redactor, fault_of_answer
+from dovetail.kernel import Redactor, Usage
+from dovetail.plugins.providers.faults import fault_of_answer
 from support.answers import Answered, decode
 from support.recordings import Recording, recordings
 
