@@ -154,10 +154,14 @@ from .runtime import (
     Runtime as Runtime,
     open_runtime as open_runtime,
 )
-from .sessions.sessions import (
-    Page as Page,
-    Session as Session,
+from .sessions.info import (
     SessionInfo as SessionInfo,
+)
+from .sessions.pages import (
+    Page as Page,
+)
+from .sessions.sessions import (
+    Session as Session,
     Sessions as Sessions,
 )
 from .upkeep.replay import (

@@ -4,27 +4,22 @@ Owns the public face of sessions: creating, listing, prompting, watching, stoppi
 Every method is a short composition of the rooms below; nothing is decided here.
 """
 
-import base64
-import binascii
 import os
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
-
-from attrs import field
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from ..execution.coordinator import Coordinator, Outcome
 from ..execution.outputs import output_of
-from ..execution.runner import Runner, outcome_of
+from ..execution.runner import Runner
 from ..history.fold import History
 from ..history.messages import message_of
 from ..history.todos import todos_of
 from ..log.commit import EventLog, LogTransaction
 from ..log.reading import damaged, existing_session
 from ..log.tail import Tail
-from ..ports import MessageRow, Reader, SessionRow
+from ..ports import MessageRow, Reader
 from ..values.errors import (
     ContinuationChangedError,
-    CursorInvalidError,
     InvalidValueError,
     MessageNotFoundError,
     RowDamagedError,
@@ -36,81 +31,22 @@ from ..values.events import (
     SessionCreated,
     SessionTitled,
 )
-from ..values.frozen import frozen
 from ..values.ids import SessionId, check_caller_id, new_id
 from ..values.location import Location
-from ..values.messages import Message, Usage
+from ..values.messages import Message
 from ..values.prompt import AdmittedPrompt, Budget, Delivery, Input, Prompt, check_key
 from ..values.todo import Todo
 from ..values.tool import Failure
 from . import inbox
+from .info import SessionInfo, info_of
+from .pages import Page, check_limit, from_cursor, to_cursor
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
     from ..execution.continuation import ContinuationReport
     from ..upkeep.replay import Export
 
-T = TypeVar("T")
-
-MAX_PAGE = 200
 MAX_TITLE = 200
-
-
-@frozen
-class SessionInfo:
-    """What is known of a session without reading its transcript."""
-
-    id: SessionId
-    """What ``sessions.get`` finds it by."""
-    location: Location
-    """Where it works."""
-    title: str | None
-    """What a person would call it."""
-    agent: str | None
-    """Its own agent profile; None for the configured one."""
-    model: str | None
-    """Its own model, as ``provider/model``; None for its agent's or the configured
-    one."""
-    parent: str | None
-    """Whose child it is: the id of the session that it works for."""
-    forked_from: str | None
-    """The id of the session whose past it shares."""
-    forked_seq: int | None
-    """The last event of that past."""
-    created: int
-    """Milliseconds since 1970."""
-    updated: int
-    """When its last event was recorded, in milliseconds since 1970."""
-    status: Literal["running", "lost", "idle"]
-    """``lost`` when it was running and no process holds it any more."""
-    outcome: Outcome
-    """How the last execution ended."""
-    steps: int = 0
-    """How many Steps it has had."""
-    usage: Usage = field(factory=Usage)
-    """Totals of all settled Steps."""
-    damage: Failure | None = None
-    """What is wrong with its past, and from which event on; None as far as anybody
-    found: whoever goes on with a session or verifies it reads all of it."""
-    trouble: Failure | None = None
-    """What keeps its work in this process from going on: the store is locked, say. It
-    is tried again by itself."""
-
-
-@frozen
-class Page(Generic[T]):
-    """One page of a listing: iterate it, and go on with ``cursor``."""
-
-    items: Sequence[T]
-    """What is on it, in the order of the listing."""
-    cursor: str | None = None
-    """Give it back for the next page; None when this is the last one."""
-
-    def __iter__(self) -> Iterator[T]:
-        return iter(self.items)
-
-    def __len__(self) -> int:
-        return len(self.items)
 
 
 class Sessions(Upkeep):
@@ -203,8 +139,8 @@ class Sessions(Upkeep):
         if parent is not None and roots:
             raise InvalidValueError("parent", parent, "a root is nobody's child")
         directory = None if location is None else Location.at(location).directory
-        _check_limit(limit)
-        before = _from_cursor("sessions", cursor)
+        check_limit(limit)
+        before = from_cursor("sessions", cursor)
 
         def read(reader: Reader) -> Page[SessionInfo]:
             rows = reader.sessions(
@@ -217,8 +153,8 @@ class Sessions(Upkeep):
             )
             last = rows[limit - 1].position if rows[limit:] else None
             return Page(
-                [_info(self._log, reader, row) for row in rows[:limit]],
-                None if last is None else _to_cursor("sessions", last),
+                [info_of(self._log, reader, row) for row in rows[:limit]],
+                None if last is None else to_cursor("sessions", last),
             )
 
         return await self._log.read(read)
@@ -401,8 +337,8 @@ class Session:
             try:
                 rows.head(self.id)
             except RowDamagedError as error:
-                return _info(self._log, rows, row, Failure(error.code, str(error)))
-            return _info(self._log, rows, row)
+                return info_of(self._log, rows, row, Failure(error.code, str(error)))
+            return info_of(self._log, rows, row)
 
         return await self._log.read(look)
 
@@ -464,8 +400,8 @@ class Session:
             SessionNotFoundError: the session is gone.
             EventDamagedError: an event of this page is not what was written.
         """
-        _check_limit(limit)
-        place = _from_cursor(f"messages.{order}", cursor)
+        check_limit(limit)
+        place = from_cursor(f"messages.{order}", cursor)
 
         def page(rows: Reader) -> tuple[list[Message], Sequence[MessageRow]]:
             existing_session(rows, self.id)
@@ -481,7 +417,7 @@ class Session:
         await self._log.complete(self.id)
         messages, found = await self._log.read(page)
         more = (
-            _to_cursor(f"messages.{order}", found[limit - 1].seq)
+            to_cursor(f"messages.{order}", found[limit - 1].seq)
             if found[limit:]
             else None
         )
@@ -606,68 +542,3 @@ def _check_title(title: str | None) -> None:
 def _check_delivery(delivery: str) -> None:
     if delivery not in ("steer", "queue"):
         raise InvalidValueError("delivery", delivery, "'steer' or 'queue'")
-
-
-def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= MAX_PAGE:
-        raise InvalidValueError("limit", limit, f"from 1 to {MAX_PAGE}")
-
-
-def _to_cursor(listing: str, place: int) -> str:
-    return base64.urlsafe_b64encode(f"{listing}:{place}".encode()).decode().rstrip("=")
-
-
-def _from_cursor(listing: str, cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        name, _, place = base64.urlsafe_b64decode(padded).decode().rpartition(":")
-        if name == listing:
-            return int(place)
-    except (ValueError, binascii.Error, AttributeError, TypeError):
-        pass
-    raise CursorInvalidError("cursor", cursor, f"it is not a cursor of {listing}")
-
-
-def _info(
-    log: EventLog,
-    rows: Reader,
-    row: SessionRow,
-    damage: Failure | None = None,
-) -> SessionInfo:
-    status: Literal["running", "lost", "idle"] = "idle"
-    if row.damaged is not None:
-        found = damaged(row.id, row.damaged)
-        damage = Failure(found.code, str(found))
-    elif not row.sound:
-        unfound = RowDamagedError("aggregate", row.id)
-        damage = Failure(unfound.code, str(unfound))
-    if row.status == "running":
-        status = "lost"
-    if row.status == "running" and damage is None:
-        status = "running" if log.lookout.seems_held(rows.lease(row.id)) else "lost"
-    return SessionInfo(
-        id=SessionId(row.id),
-        location=Location(row.directory, row.workspace),
-        title=row.title,
-        agent=row.agent,
-        model=row.model,
-        parent=row.parent,
-        forked_from=row.forked_from,
-        forked_seq=row.forked_seq,
-        created=row.created,
-        updated=row.updated,
-        status=status,
-        outcome=outcome_of(row),
-        steps=row.steps,
-        usage=Usage(
-            row.input_tokens,
-            row.output_tokens,
-            row.reasoning_tokens,
-            row.cache_read_tokens,
-            row.cache_write_tokens,
-        ),
-        damage=damage,
-        trouble=log.patience.trouble(row.id),
-    )

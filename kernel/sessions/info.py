@@ -1,0 +1,102 @@
+"""What is known of a session without reading its transcript."""
+
+from typing import Literal
+
+from attrs import field
+
+from ..execution.coordinator import Outcome
+from ..execution.runner import outcome_of
+from ..log.commit import EventLog
+from ..log.reading import damaged
+from ..ports import Reader, SessionRow
+from ..values.errors import RowDamagedError
+from ..values.frozen import frozen
+from ..values.ids import SessionId
+from ..values.location import Location
+from ..values.messages import Usage
+from ..values.tool import Failure
+
+
+@frozen
+class SessionInfo:
+    """What is known of a session without reading its transcript."""
+
+    id: SessionId
+    """What ``sessions.get`` finds it by."""
+    location: Location
+    """Where it works."""
+    title: str | None
+    """What a person would call it."""
+    agent: str | None
+    """Its own agent profile; None for the configured one."""
+    model: str | None
+    """Its own model, as ``provider/model``; None for its agent's or the configured
+    one."""
+    parent: str | None
+    """Whose child it is: the id of the session that it works for."""
+    forked_from: str | None
+    """The id of the session whose past it shares."""
+    forked_seq: int | None
+    """The last event of that past."""
+    created: int
+    """Milliseconds since 1970."""
+    updated: int
+    """When its last event was recorded, in milliseconds since 1970."""
+    status: Literal["running", "lost", "idle"]
+    """``lost`` when it was running and no process holds it any more."""
+    outcome: Outcome
+    """How the last execution ended."""
+    steps: int = 0
+    """How many Steps it has had."""
+    usage: Usage = field(factory=Usage)
+    """Totals of all settled Steps."""
+    damage: Failure | None = None
+    """What is wrong with its past, and from which event on; None as far as anybody
+    found: whoever goes on with a session or verifies it reads all of it."""
+    trouble: Failure | None = None
+    """What keeps its work in this process from going on: the store is locked, say. It
+    is tried again by itself."""
+
+
+def info_of(
+    log: EventLog,
+    rows: Reader,
+    row: SessionRow,
+    damage: Failure | None = None,
+) -> SessionInfo:
+    """Return what a session's row, its lease and this process say of it."""
+    status: Literal["running", "lost", "idle"] = "idle"
+    if row.damaged is not None:
+        found = damaged(row.id, row.damaged)
+        damage = Failure(found.code, str(found))
+    elif not row.sound:
+        unfound = RowDamagedError("aggregate", row.id)
+        damage = Failure(unfound.code, str(unfound))
+    if row.status == "running":
+        status = "lost"
+    if row.status == "running" and damage is None:
+        status = "running" if log.lookout.seems_held(rows.lease(row.id)) else "lost"
+    return SessionInfo(
+        id=SessionId(row.id),
+        location=Location(row.directory, row.workspace),
+        title=row.title,
+        agent=row.agent,
+        model=row.model,
+        parent=row.parent,
+        forked_from=row.forked_from,
+        forked_seq=row.forked_seq,
+        created=row.created,
+        updated=row.updated,
+        status=status,
+        outcome=outcome_of(row),
+        steps=row.steps,
+        usage=Usage(
+            row.input_tokens,
+            row.output_tokens,
+            row.reasoning_tokens,
+            row.cache_read_tokens,
+            row.cache_write_tokens,
+        ),
+        damage=damage,
+        trouble=log.patience.trouble(row.id),
+    )
