@@ -1,5 +1,5 @@
 """The built-in tools: read, write, edit, glob, grep, bash, skill, question,
-todowrite, webfetch.
+todowrite, webfetch, and websearch where an engine is configured.
 
 One file per tool; the files with an underscore are their shared parts. They use only
 public names of ``dovetail.kernel`` and arrive through the same entry point as a
@@ -12,6 +12,7 @@ from typing import Any
 from dovetail.kernel import ConfigurationError, Place, Register, Tool, hookimpl
 
 from ._addresses import Hosts
+from ._engines import engine_of
 from ._files import Files
 from ._http import Web, trusted
 from ._keys import Keys
@@ -26,7 +27,16 @@ from .read import read_tool
 from .skill import skill_tool
 from .todowrite import todowrite_tool
 from .webfetch import webfetch_tool
+from .websearch import SearchEngine, SearchResult, websearch_tool
 from .write import write_tool
+
+__all__ = [
+    "BuiltinTools",
+    "SearchEngine",
+    "SearchResult",
+    "plugin",
+    "websearch_tool",
+]
 
 
 class BuiltinTools:
@@ -37,7 +47,9 @@ class BuiltinTools:
     from a file of the Location, and that must not choose what is run.
 
     Setting ``private_hosts`` lists hosts of this machine and its network that
-    ``webfetch`` may reach, such as ``"localhost:3000"`` or ``"wiki.lan"``.
+    ``webfetch`` may reach, such as ``"localhost:3000"`` or ``"wiki.lan"``. The table
+    ``search`` names the engine of ``websearch``: ``engine = "searxng"`` with its
+    ``url``, or ``engine = "brave"`` with a key in the environment.
     """
 
     def __init__(self) -> None:
@@ -54,18 +66,29 @@ class BuiltinTools:
         if not isinstance(ripgrep, bool):
             raise ConfigurationError("plugins.tools.ripgrep", "must be true or false")
         search = Search(place.environment, ripgrep=ripgrep)
-        web = Web(partial(trusted, place.environment), _private_hosts(place))
-        keys = Keys.of(place.environment, place.providers)
+        trust = partial(trusted, place.environment)
+        web = Web(trust, _private_hosts(place))
+        engine = engine_of(place.settings.get("search"), place.environment, trust)
+        key = "" if engine is None else engine[1]
+        keys = Keys.of(place.environment, place.providers, [key])
+        # A command has no use for it, whatever the variable is called.
+        environment = {
+            name: value
+            for name, value in place.environment.items()
+            if not key or value != key
+        }
         register(read_tool(self._files, self._later))
         register(write_tool(self._files))
         register(edit_tool(self._files))
         register(glob_tool(search))
         register(grep_tool(search, self._files))
-        register(bash_tool(place.environment, place.providers, self._later))
+        register(bash_tool(environment, place.providers, self._later))
         register(skill_tool())
         register(question_tool())
         register(todowrite_tool())
         register(webfetch_tool(web, keys))
+        if engine is not None:
+            register(websearch_tool(engine[0], keys))
 
 
 def _private_hosts(place: Place) -> Hosts:

@@ -46,9 +46,13 @@ class Keys:
         """
         text = str(url)
         forms = (text, unquote(text), unquote_plus(text))
-        for key in self._texts:
-            if any(key in form for form in forms) or key.lower() in url.host:
-                raise RefusedError("the URL holds a key of this runtime")
+        in_host = any(key.lower() in url.host for key in self._texts)
+        if in_host or any(map(self.are_in, forms)):
+            raise RefusedError("the URL holds a key of this runtime")
+
+    def are_in(self, text: str) -> bool:
+        """Return whether a text holds one."""
+        return any(key in text for key in self._texts)
 
 
 def _configured(table: Mapping[str, Json], inside: bool = False) -> Iterator[str]:

@@ -153,6 +153,11 @@ _NAME = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 _WORDS = re.compile(r"\s+")
 
 
+def plain_text(html: str) -> str:
+    """Return a piece of HTML, or of text that may hold some, without its markup."""
+    return _plain(html).text
+
+
 def _plain(html: str) -> Page:
     """Return the text of a page, in time proportional to it.
 

@@ -44,7 +44,10 @@ NAMED = {
 def actions() -> str:
     """Return what the tools that come with dovetail ask for."""
     tools: list[Tool[Any, Any]] = []
-    plugin.dovetail_register_tools(tools.append, Place(Location(os.sep)))
+    # With an engine, so that `websearch` is there.
+    search = {"engine": "searxng", "url": "https://localhost/search"}
+    place = Place(Location(os.sep), settings={"search": search})
+    plugin.dovetail_register_tools(tools.append, place)
     known: dict[str, Action] = {}
     asked_by: dict[str, list[str]] = {}
     for tool in tools:

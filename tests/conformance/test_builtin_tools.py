@@ -111,8 +111,32 @@ def at(path: str, **more: Any) -> Any:
     return given
 
 
-class TestWebfetch(Builtin):
+class OnTheWeb(Builtin):
+    """Runs a website around each try."""
+
     plugin = Named()
+
+    def prepare(self, folder: Path) -> None:
+        super().prepare(folder)
+        self._folder = str(folder)
+
+    @asynccontextmanager
+    async def surroundings(self) -> AsyncIterator[Website]:
+        found = b'{"results": [{"url": "https://a.example/", "title": "A"}]}'
+        pages = {
+            "/page": answer("<p>text"),
+            "/moved": redirect("/page"),
+            "/search?q=tea&format=json": answer(found, "application/json"),
+        }
+        async with website(pages) as site:
+            SITES[self._folder] = site
+            try:
+                yield site
+            finally:
+                del SITES[self._folder]
+
+
+class TestWebfetch(OnTheWeb):
     configuration = '[plugins.tools]\nprivate_hosts = ["localhost"]\n'
     tool = "webfetch"
     examples = (
@@ -122,16 +146,11 @@ class TestWebfetch(Builtin):
         ToolExample({"url": "http://169.254.169.254/"}, fails=True),
     )
 
-    def prepare(self, folder: Path) -> None:
-        super().prepare(folder)
-        self._folder = str(folder)
 
-    @asynccontextmanager
-    async def surroundings(self) -> AsyncIterator[Website]:
-        pages = {"/page": answer("<p>text"), "/moved": redirect("/page")}
-        async with website(pages) as site:
-            SITES[self._folder] = site
-            try:
-                yield site
-            finally:
-                del SITES[self._folder]
+class TestWebsearch(OnTheWeb):
+    configuration = '[plugins.tools.search]\nengine = "searxng"\nurl = "{url}/search"\n'
+    tool = "websearch"
+    examples = (
+        ToolExample({"query": "tea"}),
+        ToolExample({"query": "coffee", "limit": 1}, fails=True),
+    )
