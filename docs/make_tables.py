@@ -21,7 +21,7 @@ PAGE = Path(__file__).resolve().parent / "configuration.md"
 MAY = {
     "nothing": "nothing",
     "stricter": "make it stricter",
-    "told": "be told, in its own name",
+    "quoted": "be told, in its own name",
     "inside": "stay inside",
 }
 

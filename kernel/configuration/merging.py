@@ -1,9 +1,9 @@
 """Configuration: what the user's and the Location's ``dovetail.toml`` say.
 
-Owns how two files make one. Neighbours: ``file`` below reads, ``table`` and ``said``
-check, ``trust`` decides what a file may that nobody vouched for. Knows nothing of what
-settings do: providers, plugins and skills interpret their own tables. It reads files
-when it is asked to and never again.
+Owns how two files make one. Neighbours: ``file`` below reads, ``table`` and
+``file_settings`` check, ``trust`` decides what a file may that nobody vouched for.
+Knows nothing of what settings do: providers, plugins and skills interpret their own
+tables. It reads files when it is asked to and never again.
 
 The user's file is ``dovetail.toml`` in the user's configuration folder, or the file
 that ``DOVETAIL_CONFIG`` names (empty: none). The Location's is ``dovetail.toml`` in its
@@ -46,7 +46,7 @@ from ..values.frozen import frozen
 from ..values.location import Location
 from ..values.tool import Json
 from .file import FILE_NAME, read, same_file, user_file
-from .said import AgentSettings, Said
+from .file_settings import AgentSettings, FileSettings
 from .table import Table
 
 
@@ -97,27 +97,31 @@ class Configuration:
         """
         home = user_file(environment)
         user = read(home[0], follow=True, required=home[1]) if home else None
-        said = Said.by(Table.top(home[0], user)) if home and user else Said()
+        settings = (
+            FileSettings.by(Table.top(home[0], user))
+            if home and user
+            else FileSettings()
+        )
         sources = [str(home[0])] if home and user is not None else []
         if location is None:
-            return _configuration(said, sources, trusted=False)
-        trusted = os.path.realpath(location.directory) in said.trusted
+            return _configuration(settings, sources, trusted=False)
+        trusted = os.path.realpath(location.directory) in settings.trusted
         path = location.path / FILE_NAME
         if home and same_file(home[0], path):
-            return _configuration(said, sources, trusted=trusted)
+            return _configuration(settings, sources, trusted=trusted)
         data = read(path, follow=False, required=False)
         if data is not None:
             sources.append(str(path))
             table = Table.top(path, data)
             if "trusted" in data:
                 raise table.error("trusted", "belongs in the user's own file only")
-            local = Said.by(table)
+            local = FileSettings.by(table)
             if not trusted:
                 from .trust import restrained
 
-                local = restrained(local, said, table, location.path)
-            said = said.then(local)
-        return _configuration(said, sources, trusted=trusted)
+                local = restrained(local, settings, table, location.path)
+            settings = settings.then(local)
+        return _configuration(settings, sources, trusted=trusted)
 
     def profile(self, name: str, base: AgentProfile) -> AgentProfile:
         """Return an agent profile with the ``[agents.NAME]`` settings on top.
@@ -130,19 +134,19 @@ class Configuration:
 
 
 def _configuration(
-    said: Said, sources: Sequence[str], *, trusted: bool
+    settings: FileSettings, sources: Sequence[str], *, trusted: bool
 ) -> Configuration:
     return Configuration(
-        model=said.model,
-        agent=said.agent,
-        providers=said.providers,
-        rules=said.rules,
-        plugins=said.plugins,
-        agents=said.agents,
-        skill_folders=tuple(dict.fromkeys(said.skill_folders)),
-        disabled_plugins=said.disabled_plugins,
-        plugin_files=said.plugin_files,
+        model=settings.model,
+        agent=settings.agent,
+        providers=settings.providers,
+        rules=settings.rules,
+        plugins=settings.plugins,
+        agents=settings.agents,
+        skill_folders=tuple(dict.fromkeys(settings.skill_folders)),
+        disabled_plugins=settings.disabled_plugins,
+        plugin_files=settings.plugin_files,
         sources=tuple(sources),
         trusted=trusted,
-        notices=said.notices,
+        notices=settings.notices,
     )

@@ -17,18 +17,18 @@ from attrs import evolve, field
 from ..contracts import Rule
 from ..values.frozen import frozen
 from ..values.tool import Json
-from .said import AgentSettings, Said
+from .file_settings import AgentSettings, FileSettings
 from .table import Table, shown
 
 MAX_FOREIGN_RULES = 200
-"""Rules of one untrusted file that are heard, in the order that they stand in. Each is
+"""Rules of one untrusted file that are kept, in the order that they stand in. Each is
 looked at for each resource."""
 MAX_FOREIGN_TEXT = 16_384
 """Characters of instructions of one agent."""
 
-May = Literal["nothing", "stricter", "told", "inside"]
+May = Literal["nothing", "stricter", "quoted", "inside"]
 """What a key of an untrusted file does: it is ignored; it only ever makes something
-stricter; the model is told it as the file's own words; it is heard where it leads
+stricter; the model is told it as the file's own words; it is kept where it leads
 nowhere out of the directory."""
 
 
@@ -79,12 +79,12 @@ CLAUSES: tuple[Clause, ...] = (
     Clause("agents.NAME.model", "nothing", "You choose the model."),
     Clause(
         "agents.NAME.description",
-        "told",
+        "quoted",
         "It describes an agent that has no description.",
     ),
     Clause(
         "agents.NAME.instructions",
-        "told",
+        "quoted",
         "Added after the agent's own, in quotes, under the name of the file; at most "
         f"{MAX_FOREIGN_TEXT} characters.",
     ),
@@ -97,7 +97,9 @@ CLAUSES: tuple[Clause, ...] = (
 )
 
 
-def restrained(other: Said, user: Said, table: Table, directory: Path) -> Said:
+def restrained(
+    other: FileSettings, user: FileSettings, table: Table, directory: Path
+) -> FileSettings:
     """Return what an untrusted file may say of what it says, with a notice for each
     key of which something is ignored.
 
@@ -112,12 +114,12 @@ def restrained(other: Said, user: Said, table: Table, directory: Path) -> Said:
             raise table.untrusted(
                 "skills.folders", "leads out of the Location's directory"
             )
-    heard = _Heard(table)
+    kept = _Restraint(table)
     agents = {
-        name: tuple(heard.agent(name, one) for one in layers)
+        name: tuple(kept.agent(name, one) for one in layers)
         for name, layers in other.agents.items()
     }
-    rules = heard.rules("permissions.rules", other.rules)
+    rules = kept.rules("permissions.rules", other.rules)
     ignored = {
         "model": other.model is not None,
         "agent": other.agent is not None,
@@ -127,17 +129,17 @@ def restrained(other: Said, user: Said, table: Table, directory: Path) -> Said:
         "providers": bool(other.providers),
     }
     notices = [table.ignored(key, "all of it") for key, said in ignored.items() if said]
-    return Said(
+    return FileSettings(
         rules=rules,
         agents=agents,
         skill_folders=other.skill_folders,
-        notices=(*heard.notices, *notices),
+        notices=(*kept.notices, *notices),
     )
 
 
 @frozen
-class _Heard:
-    """What is heard of one file, and notices of what is not."""
+class _Restraint:
+    """What is kept of one file, and notices of what is not."""
 
     _table: Table
     notices: list[str] = field(factory=list)
@@ -153,9 +155,9 @@ class _Heard:
         room = MAX_FOREIGN_RULES - len(self._taken)
         if len(stricter) > room:
             self._ignore(key, f"each rule after the first {MAX_FOREIGN_RULES}")
-        heard = [evolve(rule, tightens=True) for rule in stricter[:room]]
-        self._taken.extend(heard)
-        return tuple(heard)
+        kept = [evolve(rule, tightens=True) for rule in stricter[:room]]
+        self._taken.extend(kept)
+        return tuple(kept)
 
     def agent(self, name: str, said: AgentSettings) -> AgentSettings:
         key = f"agents.{shown(name)}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, field
 
-from ..history.fold import History, is_only_said
+from ..history.fold import History, is_of_no_consequence
 from ..history.spent import Spent
 from ..log.commit import LogTransaction, WorkLog
 from ..models.retry import RetryPolicy
@@ -124,7 +124,7 @@ class Execution:
             if (
                 knowing is not None
                 and before != knowing
-                and not is_only_said(tx.rows, self.session_id, knowing)
+                and not is_of_no_consequence(tx.rows, self.session_id, knowing)
             ):
                 return _Committed(False, None, fence, before)
             outcome = decide(tx)

@@ -65,7 +65,7 @@ def output_of(
             and event.call_id == call_id
         ):
             head = rows.head(session_id)
-            if event.managed is not None and head and not head.took(event.seq):
+            if event.managed is not None and head and not head.made_here(event.seq):
                 raise OutputNotFoundError(
                     call_id, "it is kept in the store that the session came from"
                 )

@@ -13,7 +13,7 @@ from itertools import islice
 from ..context.algebra import digests_after
 from ..log.patience import Readable
 from ..log.reading import PAGE, events_between, readable
-from ..ports import Reader, took
+from ..ports import Reader, made_here
 from ..values import events as e
 from ..values.errors import EventDamagedError, EventGapError
 from ..values.messages import (
@@ -32,8 +32,8 @@ from .takeover import LastExecution
 AT_ONCE = 1024
 """Events of a long past that are taken in before others have their turn."""
 
-# Of what callers say, what no decision about a Step rests on: see ``is_only_said``.
-_SAID_KINDS = frozenset(
+# What callers say that no decision about a Step rests on: ``is_of_no_consequence``.
+_OF_NO_CONSEQUENCE = frozenset(
     one.kind
     for one in (
         e.PromptAdmitted,
@@ -161,7 +161,7 @@ class History:
             raise EventGapError(self.session_id, self.seq + 1, "it is not in the log")
 
     def _apply(self, event: e.Event) -> None:
-        here = took(self._imported, event.seq)
+        here = made_here(self._imported, event.seq)
         self.last_execution.apply(event, here=here)
         if not here and isinstance(event, _ONLY_HERE):
             return
@@ -177,7 +177,7 @@ class History:
             self._settled.append(user_message(admitted, event.seq))
             self._mending.asked()
             if admitted.budget is not None and (
-                took(self._imported, admitted.seq) or self.activity.budget is None
+                made_here(self._imported, admitted.seq) or self.activity.budget is None
             ):
                 self.activity = Spent(admitted.budget)
         elif isinstance(event, e.PromptWithdrawn):
@@ -319,7 +319,7 @@ def _missing(
     return imported, list(islice(events_between(rows, session_id, after), AT_ONCE))
 
 
-def is_only_said(rows: Reader, session_id: str, after: int) -> bool:
+def is_of_no_consequence(rows: Reader, session_id: str, after: int) -> bool:
     """Whether all that came after an event is what callers say while somebody works.
 
     Nothing that is decided from a History rests on that: it enters history at a
@@ -327,4 +327,6 @@ def is_only_said(rows: Reader, session_id: str, after: int) -> bool:
     time, however often, and holds nobody up.
     """
     facts = rows.facts(session_id, after=after, limit=PAGE)
-    return len(facts) < PAGE and all(kind in _SAID_KINDS for _, kind, *_ in facts)
+    return len(facts) < PAGE and all(
+        kind in _OF_NO_CONSEQUENCE for _, kind, *_ in facts
+    )

@@ -84,7 +84,7 @@ class PluginSet:
         self._trace = trace
         self.watchdog = watchdog or Watchdog()
         """Says whose code holds things up, while it does."""
-        self.watchdog.on_blocking = self._hear
+        self.watchdog.on_blocking = self._on_blocking
         self._on_error = on_error
 
     @cached_property
@@ -297,12 +297,12 @@ class PluginSet:
         if self._on_error is not None:
             self._on_error(error)
 
-    def _hear(self, told: Blocking) -> None:
+    def _on_blocking(self, blocking: Blocking) -> None:
         """Keep with a plugin what it held up last; any thread says so."""
-        named = None if told.guest is None else told.guest.plugin
+        named = None if blocking.guest is None else blocking.guest.plugin
         culprit = self.__dict__.get("_loaded", {}).get(named)
         if culprit is not None:
-            culprit.last_blocking = str(told)
+            culprit.last_blocking = str(blocking)
 
     def _call(self, plugin: Plugin, name: str, arguments: dict[str, Any]) -> Any:
         hook = plugin.hooks.get(name)
@@ -322,12 +322,14 @@ class PluginSet:
                 raise
             # Boundary: a hook is a stranger's code. Nothing is awaited in it, so that
             # even what looks like a cancelling, or wants to exit, is its own doing.
-            self._took(plugin, name, arguments, began, f"raised {type(error).__name__}")
+            self._charge(
+                plugin, name, arguments, began, f"raised {type(error).__name__}"
+            )
             made = self._error(plugin, name, arguments, error_text(error))
             made.__cause__ = error
             self.record(made, plugin)
             raise made from error
-        self._took(plugin, name, arguments, began, answer)
+        self._charge(plugin, name, arguments, began, answer)
         if type(answer) in _UNFINISHED:
             if not isinstance(answer, AsyncGeneratorType):
                 answer.close()
@@ -341,7 +343,7 @@ class PluginSet:
             raise made
         return answer
 
-    def _took(
+    def _charge(
         self,
         plugin: Plugin,
         hook: str,

@@ -36,7 +36,7 @@ from .rows import (
     RowCounts as RowCounts,
     SessionRow as SessionRow,
     StoredFact as StoredFact,
-    took as took,
+    made_here as made_here,
 )
 from .store import (
     Reader as Reader,

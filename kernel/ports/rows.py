@@ -46,7 +46,7 @@ StoredFact = tuple[int, str, int, int, bytes, str | None]
 be believed, as in ``EventRecord.problem``."""
 
 
-def took(imported: Sequence[tuple[int, int]], seq: int) -> bool:
+def made_here(imported: Sequence[tuple[int, int]], seq: int) -> bool:
     """Return whether an event is in none of the runs of those that came from another
     store."""
     return not any(first <= seq <= last for first, last in imported)
@@ -69,9 +69,9 @@ class Head:
     """The first event that was found not to be what was written; nothing is appended
     behind it. None as far as anybody knows."""
 
-    def took(self, seq: int) -> bool:
+    def made_here(self, seq: int) -> bool:
         """Return whether an event was made in this store."""
-        return took(self.imported, seq)
+        return made_here(self.imported, seq)
 
 
 @frozen

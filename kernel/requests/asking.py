@@ -403,7 +403,7 @@ def pending(
 def is_of_here(rows: Reader, row: RequestRow) -> bool:
     """Return whether this store asked a request, so that it may be answered here."""
     head = rows.head(row.session_id)
-    return head is not None and head.took(row.seq)
+    return head is not None and head.made_here(row.seq)
 
 
 def question_of(rows: Reader, row: RequestRow) -> RequestAsked | None:
@@ -418,7 +418,7 @@ def answer_to(rows: Reader, row: RequestRow) -> RequestAnswered | None:
     One whose end cannot be read has an empty answer, which allows nothing.
     """
     head = rows.head(row.session_id)
-    if row.answered_seq is None or head is None or not head.took(row.answered_seq):
+    if row.answered_seq is None or head is None or not head.made_here(row.answered_seq):
         return None
     event = event_at(rows, row.session_id, row.answered_seq)
     return event if isinstance(event, RequestAnswered) else ended(row, "answered", "")

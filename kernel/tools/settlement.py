@@ -127,7 +127,7 @@ class Runnable:
                     output = await execute(self.input, context)
                 return await _shown(registered, output, self._limits, self._redact)
         except Exception as error:  # the boundary of tool execution
-            return _told(self.call.tool, error, self._limits, self._redact)
+            return _failure_of(self.call.tool, error, self._limits, self._redact)
 
     async def check(self, context: ToolContext) -> Settled | None:
         """Ask the tool whether an earlier execution had its effect.
@@ -266,7 +266,7 @@ def _decoded(call: ToolCall, registered: RegisteredTool) -> tuple[Any, Json, lis
     return registered.decode(meant), meant, [*notes, *more]
 
 
-def _told(
+def _failure_of(
     name: str, error: Exception, limits: OutputLimits, redact: Redactor
 ) -> Failed:
     """Return an exception of a tool as what the model is told about it."""
@@ -276,10 +276,10 @@ def _told(
         return failed(error, defect=error, limits=limits, redact=redact)
     if isinstance(error, DovetailError):
         return failed(error, limits=limits, redact=redact)
-    return _broke(name, error, limits)
+    return _defect_of(name, error, limits)
 
 
-def _broke(name: str, error: Exception, limits: OutputLimits) -> Failed:
+def _defect_of(name: str, error: Exception, limits: OutputLimits) -> Failed:
     # Not the exception's own text: nobody wrote it for the model, and it may hold
     # secrets.
     text = f"tool {name!r} broke ({type(raised(error)).__name__})"
@@ -300,7 +300,7 @@ async def _shown(
     try:
         rendered = text if tool.render is None else tool.render(output)
     except Exception as error:  # render is a part of the tool
-        return _told(tool.name, error, limits, redact)
+        return _failure_of(tool.name, error, limits, redact)
     try:
         contents = _contents(tool.name, rendered)
         if redact:

@@ -140,7 +140,7 @@ def _each(converter: cattrs.Converter, places: Any, kinds: Any) -> list[Any]:
         try:
             items.append(converter.structure(item, kind))
         except Exception as error:
-            error.add_note(_Place(place))
+            error.add_note(_ItemNote(place))
             failures.append(error)
             if len(failures) == _MAX_FAILURES:
                 failures.append(TypeError("further items were not looked at"))
@@ -150,12 +150,12 @@ def _each(converter: cattrs.Converter, places: Any, kinds: Any) -> list[Any]:
     return items
 
 
-class _Place(str):
+class _ItemNote(str):
     """The note on an item's error: where in its array or object it is."""
 
     place: int | str
 
-    def __new__(cls, place: int | str) -> "_Place":
+    def __new__(cls, place: int | str) -> "_ItemNote":
         made = super().__new__(cls, f"at item {place!r}")
         made.place = place
         return made
@@ -279,7 +279,7 @@ def _step(error: BaseException) -> tuple[str, tuple[str | int, ...]]:
     for note in getattr(error, "__notes__", ()):
         if isinstance(note, cattrs.AttributeValidationNote):
             return f".{note.name}", (note.name,)
-        if isinstance(note, _Place):
+        if isinstance(note, _ItemNote):
             return place(note.place), (note.place,)
     return "", ()
 

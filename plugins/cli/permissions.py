@@ -183,7 +183,7 @@ def _take(found: dict[tuple[str, str], Answered], event: object) -> None:
     elif isinstance(event, RequestAnswered):
         asked = found.get((event.session_id, event.request_id))
         if asked is not None:
-            outcome, message = _said(event)
+            outcome, message = _outcome_of(event)
             found[event.session_id, event.request_id] = evolve(
                 asked,
                 ended=event.created,
@@ -193,7 +193,7 @@ def _take(found: dict[tuple[str, str], Answered], event: object) -> None:
             )
 
 
-def _said(event: RequestAnswered) -> tuple[str, str | None]:
+def _outcome_of(event: RequestAnswered) -> tuple[str, str | None]:
     """Return how a request ended, and what was said beside it."""
     if event.outcome != "answered":
         return event.outcome, None

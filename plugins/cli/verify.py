@@ -37,7 +37,7 @@ def verify_command(id: str | None, repair: bool, db: str | None, as_json: bool) 
             checked = await runtime.sessions.verify(id)
             for found in checked:
                 line = json_line(to_json(found))
-                await terminal.show(line if as_json else _told(found, terminal.style))
+                await terminal.show(line if as_json else _line(found, terminal.style))
                 if found.sound:
                     continue
                 if repair:
@@ -55,7 +55,7 @@ def verify_command(id: str | None, repair: bool, db: str | None, as_json: bool) 
     return anyio.run(run)
 
 
-def _told(found: Verified, style: Style) -> str:
+def _line(found: Verified, style: Style) -> str:
     name = visible(found.session_id)
     if found.sound:
         return f"{name}  {style.good('sound')}, {found.events} events\n"

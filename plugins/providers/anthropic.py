@@ -211,8 +211,8 @@ class MessagesProtocol:
             return False
         for message in reversed(request.history.messages):
             if isinstance(message, AssistantMessage) and message.parts:
-                said = self._said(message)
-                return bool(message.calls) and said[0]["type"] not in _THOUGHTS
+                blocks = self._blocks(message)
+                return bool(message.calls) and blocks[0]["type"] not in _THOUGHTS
         return False
 
     def encode_message(self, message: Message) -> bytes:
@@ -230,12 +230,12 @@ class MessagesProtocol:
         return _said_by_user([_text(notice(message.text))])
 
     def _assistant(self, message: AssistantMessage) -> bytes:
-        said = self._said(message)
-        if not said:
+        blocks = self._blocks(message)
+        if not blocks:
             return b""
-        if self._thinks and message.calls and said[0]["type"] not in _THOUGHTS:
-            said.insert(0, {"type": "thinking", "thinking": "", "signature": ""})
-        objects = [_dumped("assistant", said)]
+        if self._thinks and message.calls and blocks[0]["type"] not in _THOUGHTS:
+            blocks.insert(0, {"type": "thinking", "thinking": "", "signature": ""})
+        objects = [_dumped("assistant", blocks)]
         if message.calls:
             own = message.model == self._name
             results = [
@@ -245,30 +245,30 @@ class MessagesProtocol:
             objects.append(_dumped("user", results))
         return b",".join(objects)
 
-    def _said(self, message: AssistantMessage) -> list[dict[str, Json]]:
+    def _blocks(self, message: AssistantMessage) -> list[dict[str, Json]]:
         """Return what the model said, its calls among it."""
         own = message.model == self._name
         native = own and self._says_thoughts
-        said: list[dict[str, Json]] = []
+        blocks: list[dict[str, Json]] = []
         for part in message.parts:
             if isinstance(part, ToolPart):
                 attached = attached_to(part) if native else {}
                 call_id = call_id_of(message, part, own=own)
-                said.append(attached | _call(part, call_id))
+                blocks.append(attached | _call(part, call_id))
             else:
-                said += self._words(part, native)
+                blocks += self._words(part, native)
         # Thinking must lead to something; alone it is refused.
-        while said and said[-1]["type"] in _THOUGHTS:
-            said.pop()
-        return said
+        while blocks and blocks[-1]["type"] in _THOUGHTS:
+            blocks.pop()
+        return blocks
 
     def _words(
         self, part: TextPart | ReasoningPart, native: bool
     ) -> list[dict[str, Json]]:
         if isinstance(part, TextPart):
             attached = attached_to(part) if native else {}
-            said = attached | _text(clean_text(part.text))
-            return [said] if part.text.strip() else []
+            words = attached | _text(clean_text(part.text))
+            return [words] if part.text.strip() else []
         if not native:
             return []
         signature, data = part.metadata.get("signature"), part.metadata.get("redacted")

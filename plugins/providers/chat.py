@@ -27,8 +27,8 @@ from .calls import Calls, beyond
 from .faults import (
     CallRefusedError,
     fault_in_stream,
-    tells,
-    tells_of_failure,
+    has_error,
+    is_failure,
 )
 from .reading import (
     DONE,
@@ -208,17 +208,17 @@ class ChatDecoder:
     ) -> None:
         told = chunk.get("error")
         if (
-            (told is not None and tells(told))
+            (told is not None and has_error(told))
             or named == "error"
             or chunk.get("object") == "error"
         ):
-            self._fail(told if tells(told) else chunk, events)
+            self._fail(told if has_error(told) else chunk, events)
             return
         calls = self._calls
         calls.response_id = calls.response_id or str(chunk.get("id") or "")[:200]
         choices = chunk.get("choices")
         if not isinstance(choices, list):
-            if tells_of_failure(chunk):
+            if is_failure(chunk):
                 self._fail(chunk, events)
             choices = ()
         if "usage" in chunk or "x_groq" in chunk:
@@ -257,7 +257,7 @@ class ChatDecoder:
 
     def _choice(self, choice: Mapping[str, Any], events: list[ModelEvent]) -> None:
         error = choice.get("error")
-        if error is not None and tells(error):
+        if error is not None and has_error(error):
             self._fail(error, events)
             return
         delta = choice.get("delta")

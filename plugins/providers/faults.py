@@ -110,7 +110,7 @@ class CallRefusedError(Exception):
         about_call = _CALL_REFUSED.intersection(found.codes)
         if not about_call or not re.search(r"\{|<function", found.written):
             return None
-        return cls(_said(found.message, redact), redact.masked(found.written))
+        return cls(_problem_text(found.message, redact), redact.masked(found.written))
 
     def call(self, call_id: str) -> ToolCall:
         """Return the call that was refused."""
@@ -166,7 +166,7 @@ def fault_of_answer(
     return ProviderError(
         fault,
         provider,
-        _said(text, redact) or "it gave no reason",
+        _problem_text(text, redact) or "it gave no reason",
         status=status,
         retryable=retryable,
         retry_after=retry_after(headers, body),
@@ -184,7 +184,7 @@ def fault_of_no_stream(
     data = _parsed(body)
     if isinstance(data, dict) and data.get("error"):
         return fault_in_stream(provider, data["error"], redact)
-    text = _said(_plain(body), redact)
+    text = _problem_text(_plain(body), redact)
     return ProviderError(
         "provider.invalid_output",
         provider,
@@ -209,7 +209,7 @@ def fault_in_stream(
     return ProviderError(
         fault,
         provider,
-        _said(found.message, redact),
+        _problem_text(found.message, redact),
         status=status,
         retryable=fault in ("provider.rate_limited", "provider.unavailable"),
         retry_after=_delay_in(evidence),
@@ -253,14 +253,14 @@ def _fault(
 _OF_PARTS = frozenset((400, 404, 413, 415, 422))
 
 
-def tells(error: Any) -> bool:
+def has_error(error: Any) -> bool:
     """Whether an error field tells of an error: some are always there, and empty."""
     if isinstance(error, dict):
         return any(error.values())
     return bool(error)
 
 
-def tells_of_failure(chunk: Mapping[str, Any]) -> bool:
+def is_failure(chunk: Mapping[str, Any]) -> bool:
     """Whether an object that is no part of an answer is an error without its frame."""
     return bool(chunk.get("detail")) or bool(
         chunk.get("message") and (chunk.get("code") or chunk.get("status"))
@@ -404,7 +404,7 @@ def _plain(body: str) -> str:
     return " ".join(body.split())[:500]
 
 
-def _said(text: str, redact: Redactor) -> str:
+def _problem_text(text: str, redact: Redactor) -> str:
     said = redact.masked(clean_text(text)).strip()
     if len(said) > MAX_PROBLEM_CHARS:
         return f"{said[: MAX_PROBLEM_CHARS - 3]}..."

@@ -26,7 +26,7 @@ from dovetail.kernel import (
 )
 
 from .calls import Arguments, beyond, index_of
-from .faults import fault_in_stream, tells, tells_of_failure
+from .faults import fault_in_stream, has_error, is_failure
 from .reading import (
     DONE,
     Joined,
@@ -208,17 +208,17 @@ class MessagesDecoder:
             self._message_delta(body)
         elif kind == "message_stop":
             events += self._end()
-        elif kind == "error" or tells(body.get("error")):
+        elif kind == "error" or has_error(body.get("error")):
             told = body.get("error")
             raise fault_in_stream(
-                self._provider, told if tells(told) else body, self._redact
+                self._provider, told if has_error(told) else body, self._redact
             )
         elif kind == "message" and isinstance(body.get("content"), list):
             # Not streamed at all.
             self._message(body)
             self._message_delta({"delta": body})
             events += self._end()
-        elif kind == "message" and tells_of_failure(body):
+        elif kind == "message" and is_failure(body):
             # No event of the protocol: the name is the one that framing gives.
             raise fault_in_stream(self._provider, body, self._redact)
 

@@ -240,9 +240,9 @@ class _Events:
         for event in events:
             if self._decoder.done:
                 return
-            brought = self._decoder.feed(event)
-            self._ready.extend(brought)
-            self._quiet = 0 if brought else self._quiet + 1
+            made = self._decoder.feed(event)
+            self._ready.extend(made)
+            self._quiet = 0 if made else self._quiet + 1
             most = self._limits.quiet
             if self._quiet > most:
                 raise beyond(

@@ -321,12 +321,12 @@ def _pursue(failed: Failed, notes: _Notes, desk: _Desk) -> Reply | None:
     if not names and failed.frames and desk.offers("read"):
         test = _shown(failed.frames[0].path, notes)
         if test not in notes.files:
-            said = f"{failed.told}. I read the test to see what it calls."
+            said = f"{failed.line}. I read the test to see what it calls."
             return Reply(said, (desk.call("read", path=test),))
     for name in names:
         pattern = rf"def {name}\b"
         if desk.offers("search") and pattern not in notes.searched:
-            said = f"{failed.told}.\n\nIt runs `{name}`: where is that defined?"
+            said = f"{failed.line}.\n\nIt runs `{name}`: where is that defined?"
             call = desk.call("search", pattern=pattern, include="*.py")
             return Reply(said, (call,))
         for path in _homes(pattern, notes):
@@ -434,7 +434,7 @@ def _take_back(change: _Change, desk: _Desk) -> Reply:
 
 
 def _reason(failed: Failed, one: Repair, notes: _Notes) -> str:
-    begin = f"{failed.told}."
+    begin = f"{failed.line}."
     if notes.tried:
         begin = "Still failing." if notes.worse else "Then something else."
     return f"{begin} Perhaps `{one.before.strip()}` should be `{one.after.strip()}`."

@@ -57,7 +57,7 @@ class Failed:
     got: Any = field(default=UNSET, eq=False)
 
     @property
-    def told(self) -> str:
+    def line(self) -> str:
         """One line for people."""
         tail = f": {self.problem}" if self.problem else ""
         return f"{self.test.partition(' ')[0]} ended in {self.exception}{tail}"

@@ -14,8 +14,8 @@ from dovetail.kernel import (
     Rule,
 )
 from dovetail.kernel.access.rules import decide
+from dovetail.kernel.configuration.file_settings import AGENT_KEYS, KEYS
 from dovetail.kernel.configuration.merging import Configuration
-from dovetail.kernel.configuration.said import AGENT_KEYS, KEYS
 from dovetail.kernel.configuration.trust import (
     CLAUSES,
     MAX_FOREIGN_RULES,
@@ -101,7 +101,7 @@ def inside(found: Loaded) -> None:
 WALKED: Mapping[str, Callable[[Loaded], None]] = {
     "nothing": nothing,
     "stricter": stricter,
-    "told": told,
+    "quoted": told,
     "inside": inside,
 }
 

@@ -70,13 +70,13 @@ class AgentSettings:
         return evolve(
             base,
             description=base.description or self.description or "",
-            instructions="\n\n".join(filter(None, (base.instructions, self._told()))),
+            instructions="\n\n".join(filter(None, (base.instructions, self._quoted()))),
             steps=min(base.steps, _given(self.steps, base.steps)),
             rules=(*base.rules, *self.rules),
             tools=tools,
         )
 
-    def _told(self) -> str:
+    def _quoted(self) -> str:
         """Return the instructions with their author, each line marked as its own, so
         that no line of them can pass for somebody else's."""
         if self.instructions is None:
@@ -90,7 +90,7 @@ class AgentSettings:
 
 
 @frozen(kw_only=True)
-class Said:
+class FileSettings:
     """The content of one file, or of several together."""
 
     model: str | None = None
@@ -106,7 +106,7 @@ class Said:
     notices: tuple[str, ...] = ()
 
     @classmethod
-    def by(cls, table: Table) -> "Said":
+    def by(cls, table: Table) -> "FileSettings":
         """Read a file.
 
         Raises:
@@ -138,10 +138,10 @@ class Said:
             ),
         )
 
-    def then(self, other: "Said") -> "Said":
+    def then(self, other: "FileSettings") -> "FileSettings":
         """Add what another file says, which wins; lists are joined, this one's
         first."""
-        return Said(
+        return FileSettings(
             model=_given(other.model, self.model),
             agent=_given(other.agent, self.agent),
             providers=_merged(self.providers, other.providers),
