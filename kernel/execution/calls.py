@@ -18,6 +18,7 @@ from ..contracts import CallNotice
 from ..history.todos import todos_of
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
+from ..requests.asking import withdrawals
 from ..tools.registry import AdvertisedTools
 from ..tools.settlement import Failed, Runnable, Succeeded, prepare
 from ..values.codec import clean_text, sanitised
@@ -263,10 +264,20 @@ class Calls:
         del self._record.open[call.call_id]
         await self._record.commit(
             lambda tx: [
+                *self._left_asking(tx, call),
                 record(
                     tx, self._session_id, self._message_id, call, settled, context.files
-                )
+                ),
             ]
+        )
+
+    def _left_asking(self, tx: LogTransaction, call: ToolCall) -> Sequence[Event]:
+        """Return the ends of what the call asked in an earlier process and did not ask
+        again: a tool that is another one inside asks for something else, or nothing."""
+        if not self._taken_over:
+            return ()
+        return withdrawals(
+            tx.rows, self._session_id, {(self._message_id, call.call_id)}
         )
 
 

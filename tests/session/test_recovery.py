@@ -1079,6 +1079,21 @@ async def test_a_question_of_a_call_that_is_stale_is_not_left_open(
 
 
 @pytest.mark.law("access.5")
+async def test_a_question_that_a_call_does_not_ask_again_is_not_left_open(
+    tmp_path: Path,
+) -> None:
+    state = await _asking(tmp_path)
+    ran = Ran()
+    async with on(
+        state, _asks(ran), plugins=[ScriptedProvider(text("done"))], lives=1
+    ) as runtime:
+        session = await runtime.sessions.get("it")
+        assert (await accept(session)).succeeded
+        assert len(ran.tokens) == 1
+        assert await runtime.requests.pending() == []
+
+
+@pytest.mark.law("access.5")
 async def test_a_question_may_outlive_two_crashes(tmp_path: Path) -> None:
     state = await _asking(tmp_path)
     plugins = [ScriptedProvider(text("done"))]
