@@ -50,7 +50,7 @@ from .lookout import Lookout
 from .mending import mend
 from .patience import Patience
 from .projectors import Projection
-from .reading import damaged
+from .reading import check_readable, damaged
 
 T = TypeVar("T")
 
@@ -258,6 +258,8 @@ class EventLog:
         """Make the rows of a session anew where some are missing: what is not there
         cannot be found to be damaged. Looked at once, before anything rests on it.
 
+        A log that is damaged is found to be so by the way.
+
         Raises:
             RuntimeClosedError: the runtime was closed.
             StoreError: it cannot be read.
@@ -265,7 +267,14 @@ class EventLog:
         if session_id in self._complete:
             return
         if not await self.read(lambda rows: is_complete(rows, session_id)):
-            await self.mend(session_id)
+            try:
+                await self.read(lambda rows: check_readable(rows, session_id))
+            except EventDamagedError:
+                # It is marked, and whoever builds on it is told. Its rows stay: they
+                # are all that is left of what the log does not say any more.
+                pass
+            else:
+                await self.mend(session_id)
         if len(self._complete) >= REMEMBERED:
             self._complete.clear()
         self._complete.add(session_id)

@@ -143,6 +143,16 @@ def events_between(
         yield _missing(session_id, after + 1, upto)
 
 
+def check_readable(rows: Reader, session_id: str) -> None:
+    """Read a whole log.
+
+    Raises:
+        EventDamagedError: one of its events is not what was written, or not there.
+    """
+    for event in events_between(rows, session_id, -1):
+        readable(event)
+
+
 def damaged(session_id: str, seq: int) -> EventDamagedError:
     """Return what to tell whoever wants to build on a log that was found damaged."""
     return EventDamagedError(

@@ -274,6 +274,31 @@ async def test_a_row_that_nobody_would_find_is_missed(
         assert all(one.sound and one.complete for one in found)
 
 
+@pytest.mark.law("storage.7")
+@pytest.mark.law("storage.10")
+async def test_what_a_lost_event_leaves_behind_is_all_shown_until_a_repair(
+    tmp_path: Path,
+) -> None:
+    provider = ScriptedProvider(text("a"))
+    async with host(tmp_path, provider) as runtime:
+        session = await runtime.sessions.create(id="s", location="/", model=MODEL)
+        await session.prompt("first")
+        await session.wait()
+        receipt = await session.prompt("waits", resume=False)
+    change(tmp_path, "DELETE FROM event WHERE kind = 'step.started'")
+
+    async with host(tmp_path, provider) as runtime:
+        session = await runtime.sessions.get("s")
+        assert [one.id for one in await session.pending()] == [receipt.id]
+        damage = (await session.info()).damage
+        assert damage is not None
+        assert damage.code == "event.damaged"
+        with pytest.raises(EventDamagedError):
+            await session.prompt("more")
+        assert (await runtime.sessions.repair("s")).admitted == 1
+        assert [one.id for one in await session.pending()] == [receipt.id]
+
+
 @pytest.mark.law("storage.6")
 async def test_an_input_that_its_index_does_not_lead_to_keeps_nobody_waiting(
     tmp_path: Path,
