@@ -3,6 +3,7 @@
 Pure functions and one reader of pages. Knows nothing of paths or permissions.
 """
 
+import codecs
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -58,6 +59,15 @@ def binary_type(head: bytes) -> str | None:
         if head.startswith(magic):
             return name
     return "binary data" if b"\0" in head else None
+
+
+def wide_encoding(head: bytes) -> str | None:
+    """Return the name of an encoding that a file is marked as, or None for UTF-8."""
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32"
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    return None
 
 
 def line_ending(text: str) -> LineEnding:

@@ -19,7 +19,15 @@ from dovetail.kernel import Tool, ToolContext
 from . import _fields as fields
 from ._files import IN_PLACE, Files, Written
 from ._paths import EDIT, EXTERNAL, READ, Target, approve, check_kind, failure, resolve
-from ._text import BOM_BYTES, LineEnding, cut, line_ending, plural, with_ending
+from ._text import (
+    BOM_BYTES,
+    LineEnding,
+    cut,
+    line_ending,
+    plural,
+    wide_encoding,
+    with_ending,
+)
 
 DESCRIPTION = """\
 Replace text in a file. old_string must occur in the file exactly as given, with its \
@@ -118,6 +126,14 @@ def _edit(files: Files, target: Target, input: EditInput) -> tuple[EditOutput, W
         with files.open(target, "edit") as descriptor:
             before = _read(target, descriptor)
         body = before.removeprefix(BOM_BYTES)
+        wide = wide_encoding(before)
+        if wide is not None:
+            raise failure(
+                "edit",
+                target.given,
+                f"it is {wide} text",
+                "nothing was changed; convert it first, for example with iconv",
+            )
         try:
             text = body.decode()
         except UnicodeDecodeError as error:

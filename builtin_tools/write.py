@@ -26,6 +26,7 @@ from ._text import (
     LineEnding,
     plural,
     usual_ending,
+    wide_encoding,
     with_ending,
 )
 
@@ -59,6 +60,8 @@ class WriteOutput:
     """The line ending that the file had and the content had not, and that was kept."""
     in_place: bool = False
     """It was not atomic, because the file cannot be replaced."""
+    was: str | None = None
+    """The encoding that the file had, where it was not UTF-8, which it is now."""
 
 
 def write_tool(files: Files) -> Tool[WriteInput, WriteOutput]:
@@ -96,9 +99,13 @@ async def _execute(
         {"tool": "write", "bytes": len(data), "content": input.content[:_PREVIEW]},
     )
     # Not cancellable: once begun, a replacement is finished, and it is short.
-    done, kept = await anyio.to_thread.run_sync(_write, files, target, input.content)
+    done, kept, was = await anyio.to_thread.run_sync(
+        _write, files, target, input.content
+    )
     context.saw(target.canonical, done.digest)
-    return WriteOutput(target.resource, done.created, done.size, kept, done.in_place)
+    return WriteOutput(
+        target.resource, done.created, done.size, kept, done.in_place, was
+    )
 
 
 async def _check(
@@ -162,6 +169,8 @@ def _render(output: WriteOutput) -> str:
     notes = [plural(output.bytes, "byte")]
     if output.kept_ending is not None:
         notes.append(f"its {output.kept_ending.upper()} line endings were kept")
+    if output.was is not None:
+        notes.append(f"it was {output.was} before, and is UTF-8 now")
     if output.in_place:
         notes.append(IN_PLACE)
     return f"{verb} {output.path} ({'; '.join(notes)})"
@@ -169,7 +178,7 @@ def _render(output: WriteOutput) -> str:
 
 def _write(
     files: Files, target: Target, content: str
-) -> tuple[Written, LineEnding | None]:
+) -> tuple[Written, LineEnding | None, str | None]:
     if target.kind != "missing":
         check_kind(target, "write", "file")
     if target.given.endswith("/"):
@@ -177,16 +186,18 @@ def _write(
     marked = content.startswith(BOM)
     text = content.removeprefix(BOM)
     kept: LineEnding | None = None
+    was: str | None = None
     with files.alone(target):
         if target.kind == "file":
             with files.open(target, "write") as descriptor:
                 head = os.pread(descriptor, _SAMPLE, 0)
             # Exactly one mark, if the file had one or the content brings one.
             marked = marked or head.startswith(BOM_BYTES)
-            ending = usual_ending(head)
+            was = wide_encoding(head)
+            ending = usual_ending(head) if was is None else "none"
             converted = with_ending(text, ending)
             if converted != text:
                 kept, text = ending, converted
         data = text.encode()
         done = files.replace(target, BOM_BYTES + data if marked else data, "write")
-    return done, kept
+    return done, kept, was

@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -345,7 +346,8 @@ class _Reader:
             self._unknown(_NO_PARSER)
             return
         source = text.encode()
-        root = parser.parse(source).root_node
+        with _PARSING:
+            root = parser.parse(source).root_node
         if root.has_error:
             self._unknown("it cannot be read as a command for bash")
         for found in _CONTINUED.finditer(source):
@@ -973,6 +975,10 @@ def _value(node: "Node") -> str | None:
 
 def _unescaped(match: re.Match[str]) -> str:
     return "" if match[1] == "\n" else match[1]
+
+
+_PARSING = Lock()
+"""Texts are read on several threads, and the parser has one state."""
 
 
 @cache

@@ -8,10 +8,11 @@ nothing of who asks the person. Neighbours: ``rules`` decides, ``approvals`` rem
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal, get_args
 
 import anyio
+from anyio import to_thread
 from attrs import evolve
 
 from ..contracts import Rule, RuleEffect
@@ -111,6 +112,10 @@ class Permissions:
                     request.action, request.resources, f"plugin {who!r} denies it"
                 )
             rules = (_as_rule(effect), *rules)
+        if sum(map(len, request.resources)) > _LONG:
+            # Two hundred rules against a text of five hundred commands take a second.
+            # Whoever decides about it again finds it decided.
+            await to_thread.run_sync(self._decide, request, rules)
         effect = self._decide(request, rules)
         asking = asking_for(request)
         if effect != "ask" and not await self._requests.left_in(request.session_id):
@@ -186,7 +191,10 @@ class Permissions:
         approvals: Sequence[ApprovalRow] = (),
     ) -> RuleEffect:
         where = WorkingFolder(self._location.directory, request.folder or ".")
-        return decide(request.action, request.resources, rules, approvals, where)
+        action, resources = request.action, request.resources
+        if sum(map(len, resources)) > _LONG:
+            return _decided(action, resources, tuple(rules), tuple(approvals), where)
+        return decide(action, resources, rules, approvals, where)
 
     async def _refuse_left(self, request: AskRequest) -> None:
         """Answer the request that this call left in an earlier process, if it did."""
@@ -373,6 +381,11 @@ class Permissions:
 
 def _no_answer(request: AskRequest) -> None:
     return None
+
+
+_LONG = 2_000
+"""Characters of resources about which it is decided off the loop."""
+_decided = lru_cache(maxsize=32)(decide)
 
 
 def _as_rule(answer: RuleEffect) -> Rule:

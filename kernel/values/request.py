@@ -61,9 +61,10 @@ class AnswerLimits:
     ``provider.answer_limit``; what was complete before it is kept.
     """
 
-    text: int = 8 * 1024 * 1024
-    """Characters of text, all parts together."""
-    reasoning: int = 8 * 1024 * 1024
+    text: int = 2 * 1024 * 1024
+    """Characters of text, all parts together. What is kept of it is one event, and
+    everybody waits while that is written."""
+    reasoning: int = 2 * 1024 * 1024
     """Characters of reasoning, with what the provider wants back with it."""
     arguments: int = 4 * 1024 * 1024
     """Characters of one call's arguments."""

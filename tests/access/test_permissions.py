@@ -1,5 +1,6 @@
 """Permissions: asked durably, answered once, remembered to the letter."""
 
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,8 @@ from dovetail.kernel import (
     Store,
     StoreClosedError,
 )
+from dovetail.kernel.access import rules
+from dovetail.kernel.access.commands import read_command
 from dovetail.kernel.access.permissions import Permissions
 from dovetail.kernel.access.request import AskRequest
 from dovetail.kernel.log.commit import EventLog
@@ -181,6 +184,26 @@ class Asker:
 
 
 # --- telling without asking --------------------------------------------------------
+
+
+@pytest.mark.law("access.9")
+async def test_a_long_text_is_decided_about_beside_the_loop(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided: list[int] = []
+
+    def reading(text: str) -> Any:
+        decided.append(threading.get_ident())
+        return read_command(text)
+
+    monkeypatch.setattr(rules, "_read_command", reading)
+    hostile = [Rule("bash", f"*a?a?{at}*", "deny") for at in range(200)]
+    permissions = process.with_rules(Rule("bash", "*", "allow"), *hostile)
+    # What was decided before is not decided again.
+    text = "; ".join(f"ls a{at}a" for at in range(400)) + f"; ls {id(process)}"
+    await permissions.ask(want(text, action="bash"))
+    assert decided
+    assert threading.get_ident() not in decided
 
 
 @pytest.mark.law("access.7")

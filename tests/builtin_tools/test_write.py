@@ -386,3 +386,19 @@ def test_its_effect_is_never_called_harmless_to_repeat(tools: Any) -> None:
         "edit": "unsafe",
         "bash": "unsafe",
     }
+
+
+@pytest.mark.parametrize(
+    ("encoding", "named"), [("utf-16", "UTF-16"), ("utf-32", "UTF-32")]
+)
+async def test_a_file_in_another_encoding_is_not_changed_without_a_word(
+    tools: Any, place: Path, encoding: str, named: str
+) -> None:
+    wide = "a\r\nb\r\n".encode(encoding)
+    (place / "a.txt").write_bytes(wide)
+    with pytest.raises(ToolFailure, match=f"it is {named} text"):
+        await tools.call("edit", path="a.txt", old_string="a", new_string="c")
+    assert (place / "a.txt").read_bytes() == wide
+    shown = await tools.text("write", path="a.txt", content="c\n")
+    assert f"it was {named} before, and is UTF-8 now" in shown
+    assert (place / "a.txt").read_bytes() == b"c\n"
