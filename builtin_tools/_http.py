@@ -39,6 +39,7 @@ CLOSE_SECONDS = 5.0
 MAX_ADDRESSES = 16
 MAX_PIECES = 65_536
 """Pieces in which a server may send a body: each takes time, however small it is."""
+_SLACK = 65_536
 _TURN = 64
 """Pieces after which others have their turn."""
 USER_AGENT = "dovetail (a tool of an AI agent, for a person)"
@@ -78,7 +79,9 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 
     found = await to_thread.run_sync(
         partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM),
+        # It cannot be ended, and nobody else is to wait for one that takes long.
         abandon_on_cancel=True,
+        limiter=anyio.CapacityLimiter(1),
     )
     return [str(one[4][0]) for one in found]
 
@@ -141,9 +144,7 @@ class Web:
             # In a thread: it takes long enough to hold up every session.
             await to_thread.run_sync(_load)
             return await _get(url, addresses, context, tuple(headers), wanted, came)
-        raise RefusedError(
-            f"the time of {seconds:.3g} seconds was over {came.so_far()}"
-        )
+        raise RefusedError(f"the time was over {came.so_far()}")
 
     def _check(self, url: Url, address: Address) -> None:
         kind, word = kind_of(address)
@@ -349,9 +350,13 @@ async def _body(pieces: Any, head: Head, most: int, came: _Came) -> tuple[bytes,
         return b"", True
     unpack = _Unpacking(head.headers.get("content-encoding", ""))
     body = bytearray()
-    count = 0
+    count = packed = 0
     async for piece in pieces:
         count += 1
+        packed += len(piece)
+        if packed > 2 * most + _SLACK:
+            # Packing makes nothing larger but what is made to keep one waiting.
+            raise RefusedError("its content is larger packed than unpacked")
         if count % _TURN == 0:
             # What came at once is handed over without waiting for anything.
             await anyio.lowlevel.checkpoint()

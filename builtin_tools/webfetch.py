@@ -14,6 +14,7 @@ from http import HTTPStatus
 from time import monotonic as _now
 from typing import Literal
 
+import anyio
 import anyio.to_thread
 import attrs
 from attrs import frozen
@@ -58,6 +59,8 @@ _ACCEPTED = {
 }
 _ANYTHING = "text/*;q=0.8, image/png;q=0.7, image/*;q=0.6, */*;q=0.1"
 _PAGES = frozenset(("text/html", "application/xhtml+xml"))
+_BEGINNINGS = ("<!doctype html", "<html")
+"""How a page begins, by which one is known that a server gives no type."""
 _TEXTS = frozenset(
     f"application/{name}"
     for name in (
@@ -137,8 +140,11 @@ async def _execute(
         where = str(url)
         final, answer = await _follow(web, keys, url, input, context)
         where = str(final)
-        # Outside of the event loop: a large page takes a while.
-        return await anyio.to_thread.run_sync(_shown, final, answer, input, url)
+        # Outside of the event loop: a large page takes a while, and waits for others
+        # like it, which is not to keep anybody else from a thread.
+        return await anyio.to_thread.run_sync(
+            _shown, final, answer, input, url, limiter=anyio.CapacityLimiter(1)
+        )
     except RefusedError as error:
         raise ToolFailure(f"cannot fetch {_cut(where)}: {error}") from error
 
@@ -164,7 +170,8 @@ async def _follow(
             )
             context.progress(f"fetching {_cut(str(url))}")
             started = _now()
-            answer = await web.get(url, _wanted, seconds=left, headers=headers)
+            seconds = max(left, 0.0)
+            answer = await web.get(url, _wanted, seconds=seconds, headers=headers)
         except RefusedError as error:
             if not been:
                 raise
@@ -263,6 +270,8 @@ def _shown(url: Url, answer: Answer, input: WebFetchInput, asked: Url) -> WebPag
     if decoded.damaged:
         notes.append(f"bytes that are wrong in {decoded.charset} are shown as \ufffd")
     text = decoded.text
+    if not kind and text[:1024].lstrip().lower().startswith(_BEGINNINGS):
+        kind = "text/html"
     if kind in _PAGES and input.format != "html":
         page = page_of(text, str(url), markdown=input.format == "markdown")
         text = page.text

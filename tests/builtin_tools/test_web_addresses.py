@@ -1,7 +1,9 @@
 """Where the web tools go: the one form of a URL, and which addresses are public."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from dovetail.builtin_tools._addresses import Hosts, address_of, kind_of
 from dovetail.builtin_tools._urls import RefusedError, Url, parse, parse_from
@@ -173,6 +175,10 @@ def test_the_form_of_a_url_is_its_own_form(text: str) -> None:
     except RefusedError:
         return
     assert parse(str(url)) == url
+    # Whoever else reads it sees the same host.
+    assert urlsplit(str(url)).hostname == url.host
+    assert (urlsplit(str(url)).port or 80) == url.port
+    assert httpx.URL(str(url)).raw_host.strip(b"[]").decode() == url.host
     assert str(url).isascii()
     assert "/../" not in f"{url.target.partition('?')[0]}/"
 

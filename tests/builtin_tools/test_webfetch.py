@@ -132,6 +132,13 @@ async def test_other_text_is_shown_as_it_is(local: Fetching) -> None:
             assert (await local.shown(site.url + path)).endswith(f"\n\n{text}")
 
 
+async def test_a_page_without_a_type_is_known_by_its_beginning(
+    local: Fetching,
+) -> None:
+    async with website({"/": answer("\n<!DOCTYPE html><p>a&amp;b", None)}) as site:
+        assert (await local.shown(site.url)).endswith("text/html, 26 bytes)\n\na&b")
+
+
 async def test_an_image_is_attached(local: Fetching) -> None:
     async with website({"/a/dot.png?x": answer(PNG, "image/png")}) as site:
         output = await local.output(f"{site.url}/a/dot.png?x")
@@ -614,9 +621,9 @@ async def test_the_certificate_is_checked_for_the_name(
 # --- bounds -----------------------------------------------------------------------
 
 
-def endless(head: str, piece: bytes) -> Any:
+def endless(head: str, piece: bytes, begin: bytes = b"") -> Any:
     async def endless(stream: ByteStream) -> None:
-        await stream.send(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode())
+        await stream.send(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode() + begin)
         while True:
             await stream.send(piece)
 
@@ -661,6 +668,8 @@ async def test_what_is_packed_is_bounded_as_it_is_unpacked(
     local: Fetching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webfetch, "MAX_BODY", 1024 * 1024)
+    empty = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    nothing = empty.compress(b"w") + empty.flush(zlib.Z_SYNC_FLUSH)
     most: list[int] = []
     feed = _http._Unpacking.feed
 
@@ -688,6 +697,13 @@ async def test_what_is_packed_is_bounded_as_it_is_unpacked(
     async with website(pages) as site:
         for path in ("/gzip", "/x-gzip", "/two", "/deflate", "/raw"):
             assert (await local.shown(site.url + path)).endswith("\n\nword")
+        site.pages["/nothing"] = endless(
+            "Content-Type: text/plain\r\nContent-Encoding: deflate",
+            # Blocks of no content, one after the other.
+            b"\0\0\0\xff\xff" * 10_000,
+            begin=nothing,
+        )
+        assert "larger packed" in await local.told(f"{site.url}/nothing")
         for path in ("/bomb", "/many"):
             assert (await local.output(site.url + path)).cut
     assert max(most) <= 1024 * 1024 + 1
@@ -711,7 +727,7 @@ async def test_a_server_that_is_slow_is_given_up(local: Fetching, sent: str) -> 
     with anyio.fail_after(30):
         async with website({"/": slow}) as site:
             told = await local.told(site.url, timeout_ms=200)
-            assert "the time of 0.2 seconds was over" in told
+            assert "the time was over" in told
             await gone.wait()
 
 
