@@ -94,6 +94,11 @@ async def test_lines_come_with_path_and_number(searching: Any, fill: Any) -> Non
     assert "a.py:2:needle here" in searching.show("grep", output).split("\n")
 
 
+# What a pattern means is the same on every event loop: how the tools wait for their
+# searches, the other tests try on both.
+meaning = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+
+
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [
@@ -112,6 +117,7 @@ async def test_lines_come_with_path_and_number(searching: Any, fill: Any) -> Non
         ("nothing*", []),
     ],
 )
+@meaning
 async def test_patterns(
     searching: Any, fill: Any, pattern: str, found: list[str]
 ) -> None:
@@ -252,6 +258,7 @@ async def test_files_that_may_not_be_read_are_not_even_opened(
         (".git/config", []),
     ],
 )
+@meaning
 async def test_a_pattern_that_names_what_is_hidden_finds_it(
     searching: Any, fill: Any, pattern: str, found: list[str]
 ) -> None:
@@ -280,6 +287,7 @@ async def test_a_pattern_that_names_what_is_hidden_finds_it(
         ("back\\slash", ["back\\slash"]),
     ],
 )
+@meaning
 async def test_a_pattern_that_is_the_very_path_of_a_file_finds_it(
     searching: Any, fill: Any, pattern: str, found: list[str]
 ) -> None:
