@@ -83,15 +83,21 @@ class RecordingContext(ToolContext):
     effect_token = TOKEN
 
     def __init__(
-        self, case: Case[Any], watch: Watch | None = None, *, deny: bool = False
+        self,
+        case: Case[Any],
+        watch: Watch | None = None,
+        *,
+        deny: bool = False,
+        deeds: list[Deed] | None = None,
     ) -> None:
+        """``deeds`` has what earlier executions recorded, and takes more."""
         self._case = case
         self._watch = watch
         self._deny = deny
         self.asked: list[Asked] = []
         self.lines: list[str] = []
         self._processes: list[ProcessMark] = []
-        self._deeds: list[Deed] = []
+        self._deeds = [] if deeds is None else deeds
 
     @property
     def location(self) -> Location:
@@ -220,13 +226,15 @@ def shown(settled: Settled) -> str:
     return settled.full or "\n".join(texts)
 
 
-async def ask_check(case: Case[Any], host: Host, example: ToolExample) -> str:
+async def ask_check(
+    case: Case[Any], host: Host, example: ToolExample, deeds: list[Deed]
+) -> str:
     """Return what ``check`` says: done, not done, or cannot tell."""
     plan = runnable(case, host, example)
     if tool_of(host, case.suite.tool).check is None:
         return "cannot tell"
     try:
-        settled = await plan.check(RecordingContext(case))
+        settled = await plan.check(RecordingContext(case, deeds=deeds))
     except ToolError:
         return "cannot tell"
     return "not done" if settled is None else "done"

@@ -10,9 +10,17 @@ from typing import Any
 from attrs import frozen
 
 from ...tools.settlement import Settled, Succeeded
-from .calling import ToolExample, ask_check, each_example, settle, tool_of
+from ...values.tool import Deed
+from .calling import (
+    RecordingContext,
+    ToolExample,
+    ask_check,
+    each_example,
+    settle,
+    tool_of,
+)
 from .driving import Interrupted, interrupted, spread
-from .looking import Tree, watching
+from .looking import Moment, Tree, watching
 from .suite import POINTS, Bench, Case, Host, pictures
 
 
@@ -21,27 +29,30 @@ def repeats(bench: Bench[Any]) -> Iterator[str]:
     for name, example in each_example(bench):
 
         async def twice(case: Case[Any], example: ToolExample = example) -> list[str]:
+            deeds: list[Deed] = []
             async with case.host() as host:
                 effect = tool_of(host, case.suite.tool).effect
                 before = pictures(case)
-                asked = await ask_check(case, host, example)
+                asked = await ask_check(case, host, example, deeds)
                 if effect == "reconcilable" and asked == "done":
                     return ["`check` says that it is done before it was"]
                 if before != pictures(case):
                     return ["`check` has an effect of its own"]
-                settled = await settle(case, host, example)
+                context = RecordingContext(case, deeds=deeds)
+                settled = await settle(case, host, example, context)
                 once = pictures(case)
                 if effect == "pure":
                     return _moved("it is pure, and changed", before, once)
                 if effect == "reconcilable" and isinstance(settled, Succeeded):
-                    asked = await ask_check(case, host, example)
+                    asked = await ask_check(case, host, example, deeds)
                     if asked != "done":
                         return [f"`check` says that a finished call is {asked}"]
                     return _moved("`check` changed", once, pictures(case))
                 if effect != "idempotent":
                     return []
             async with case.host() as host:
-                await settle(case, host, example)
+                context = RecordingContext(case, deeds=deeds)
+                await settle(case, host, example, context)
             again = pictures(case)
             return _moved("it is idempotent, and a repeat changed", once, again)
 
@@ -108,12 +119,14 @@ def _counting(
 
 def _finished(
     example: ToolExample,
-) -> Callable[[Case[Any], Host], Awaitable[tuple[_Once, list[Tree]]]]:
-    async def finish(case: Case[Any], host: Host) -> tuple[_Once, list[Tree]]:
+) -> Callable[[Case[Any], Host], Awaitable[tuple[_Once, list[Moment]]]]:
+    async def finish(case: Case[Any], host: Host) -> tuple[_Once, list[Moment]]:
         before = Tree.of(case.folder)
-        with watching(case.folder, moments=True) as watch:
-            await settle(case, host, example)
-        return _Once(before, *pictures(case)), watch.moments or []
+        deeds: list[Deed] = []
+        context = RecordingContext(case, deeds=deeds)
+        with watching(case.folder, moments=lambda: tuple(deeds)) as watch:
+            await settle(case, host, example, context)
+        return _Once(before, *pictures(case)), watch.moments
 
     return finish
 
@@ -123,14 +136,16 @@ def _killed(
 ) -> Callable[[Case[Any]], Awaitable[list[str]]]:
     async def kill(case: Case[Any]) -> list[str]:
         before = pictures(case)
-        found: list[Tree] = []
+        found: list[Moment] = []
+        deeds: list[Deed] = []
         async with case.host() as host:
             # A process that is killed cleans nothing up: what its directory held in
-            # that moment is what the next one finds.
+            # that moment, and what was recorded, is what the next one finds.
+            context = RecordingContext(case, deeds=deeds)
             await interrupted(
-                lambda: settle(case, host, example),
+                lambda: settle(case, host, example, context),
                 at,
-                lambda: found.append(Tree.of(case.folder)),
+                lambda: found.append(Moment(Tree.of(case.folder), tuple(deeds))),
             )
         return await _go_on(case, example, before, found, effect, once)
 
@@ -138,7 +153,7 @@ def _killed(
 
 
 def _left(
-    example: ToolExample, moment: Tree, effect: str, once: _Once
+    example: ToolExample, moment: Moment, effect: str, once: _Once
 ) -> Callable[[Case[Any]], Awaitable[list[str]]]:
     async def kill(case: Case[Any]) -> list[str]:
         before = pictures(case)
@@ -151,23 +166,26 @@ async def _go_on(
     case: Case[Any],
     example: ToolExample,
     before: tuple[Tree, object],
-    left: Sequence[Tree],
+    left: Sequence[Moment],
     effect: str,
     once: _Once,
 ) -> list[str]:
     """Do with what was left behind what the effect class allows."""
-    for tree in left:
-        tree.restore(case.folder)
+    deeds: list[Deed] = []
+    for moment in left:
+        moment.tree.restore(case.folder)
+        deeds = [*moment.deeds]
     async with case.host() as host:
         if effect == "pure":
             return _moved("it is pure, and changed", before, pictures(case))
         if effect == "reconcilable":
-            asked = await ask_check(case, host, example)
+            asked = await ask_check(case, host, example, deeds)
             if asked == "cannot tell":
                 return []  # left to a person
             if asked == "done":
                 return _unlike("`check` says that it is done", case, once)
-        await settle(case, host, example)
+        context = RecordingContext(case, deeds=deeds)
+        await settle(case, host, example, context)
         return _unlike("it was done again", case, once)
 
 

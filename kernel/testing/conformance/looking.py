@@ -11,12 +11,14 @@ import stat
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field, frozen
+
+from ...values.tool import Deed
 
 # --- trees ------------------------------------------------------------------------
 
@@ -98,6 +100,15 @@ def _entry(path: Path) -> Entry | None:
 # --- files and connections --------------------------------------------------------
 
 
+@frozen
+class Moment:
+    """How things were when a process could have been killed."""
+
+    tree: Tree
+    deeds: tuple[Deed, ...]
+    """What the call had recorded of what it does."""
+
+
 @define(eq=False)
 class Watch:
     """What this process opened and reached while the watch was on."""
@@ -107,13 +118,14 @@ class Watch:
     """Regular files of the folder, relative to it, in the order they were opened."""
     reached: list[str] = field(factory=list)
     """Addresses and names that a connection or a look-up was made to."""
-    moments: list[Tree] | None = None
-    """Pictures of the folder, each from just before a file was to be changed; None when
-    nobody wants them."""
+    deeds: Callable[[], tuple[Deed, ...]] | None = None
+    """What was recorded so far; None when nobody wants ``moments``."""
+    moments: list[Moment] = field(factory=list)
+    """Each from just before a file was to be changed."""
 
     def see(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.moments is not None and _changes_a_file(event, arguments):
-            self._picture(self.moments)
+        if self.deeds is not None and _changes_a_file(event, arguments):
+            self._picture(self.deeds())
         if event == "open" and isinstance(arguments[0], str | bytes):
             self._see_file(os.fsdecode(arguments[0]))
         elif event in ("socket.connect", "socket.sendto"):
@@ -129,10 +141,10 @@ class Watch:
         if path.startswith(folder + os.sep) and os.path.isfile(path):
             self.opened.append(os.path.relpath(path, folder))
 
-    def _picture(self, moments: list[Tree]) -> None:
-        now = Tree.of(self.folder)
-        if not moments or moments[-1] != now:
-            moments.append(now)
+    def _picture(self, deeds: tuple[Deed, ...]) -> None:
+        now = Moment(Tree.of(self.folder), deeds)
+        if not self.moments or self.moments[-1] != now:
+            self.moments.append(now)
 
 
 _CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -196,9 +208,12 @@ _auditor = _Auditor()
 
 
 @contextmanager
-def watching(folder: Path, *, moments: bool = False) -> Iterator[Watch]:
-    """Watch the process while the body runs; take pictures if ``moments``."""
-    watch = Watch(folder, moments=[] if moments else None)
+def watching(
+    folder: Path, *, moments: Callable[[], tuple[Deed, ...]] | None = None
+) -> Iterator[Watch]:
+    """Watch the process while the body runs; take pictures of what it changes, with
+    what ``moments`` returns, if it is given."""
+    watch = Watch(folder, deeds=moments)
     _auditor.start(watch)
     try:
         yield watch
