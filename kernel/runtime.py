@@ -436,7 +436,7 @@ class Runtime:
             location=location,
             scope=scope,
             configuration=configuration,
-            tools=ToolRegistry(),
+            tools=ToolRegistry(models=configuration.tool_models),
             providers=providers,
             catalog=ModelCatalog(providers),
             context=context,
@@ -474,6 +474,10 @@ class Runtime:
             base = agents.get(name) or AgentProfile(name, rules=DEFAULT_RULES)
             agents.add(
                 "configuration", name, configuration.profile(name, base), CONFIGURED
+            )
+        for name in services.tools.configured():
+            logger.warning(
+                "%s: [tools] speaks of %r, and no such tool is here", location, name
             )
         for odd in await to_thread.run_sync(services.check_rules):
             logger.warning("%s", odd)

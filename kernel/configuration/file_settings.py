@@ -27,6 +27,7 @@ KEYS = (
     "plugins",
     "agents",
     "skills",
+    "tools",
     "disable_plugins",
     "plugin_files",
     "trusted",
@@ -102,6 +103,7 @@ class FileSettings:
     skill_folders: tuple[str, ...] = ()
     disabled_plugins: tuple[str, ...] = ()
     plugin_files: tuple[str, ...] = ()
+    tool_models: Mapping[str, tuple[str, ...]] = field(factory=dict)
     trusted: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
 
@@ -132,6 +134,7 @@ class FileSettings:
             plugin_files=tuple(
                 _absolute(here, file) for file in table.texts("plugin_files") or ()
             ),
+            tool_models=dict(_tools(table)),
             trusted=frozenset(
                 os.path.realpath(_absolute(here, folder))
                 for folder in table.texts("trusted") or ()
@@ -156,6 +159,7 @@ class FileSettings:
                 dict.fromkeys(self.disabled_plugins + other.disabled_plugins)
             ),
             plugin_files=tuple(dict.fromkeys(self.plugin_files + other.plugin_files)),
+            tool_models={**self.tool_models, **other.tool_models},
             trusted=self.trusted,
             notices=self.notices + other.notices,
         )
@@ -182,6 +186,17 @@ def _provider(table: Table) -> dict[str, Json]:
     for key in ("base_url", "api_key", "api_key_env"):
         table.text(key)
     return table.json()
+
+
+def _tools(table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for name, each in table.named("tools"):
+        models = each.only("models").texts("models")
+        if models is None:
+            continue
+        if len(models) > MAX_RULES or any(len(one) > MAX_PATTERN for one in models):
+            limits = f"at most {MAX_RULES} patterns of {MAX_PATTERN} characters"
+            raise each.error("models", f"must hold {limits}")
+        yield name, models
 
 
 def _rules(table: Table) -> Iterator[Rule]:

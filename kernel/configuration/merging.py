@@ -25,6 +25,9 @@ directory, and in no folder above it::
     instructions = "Review; change nothing."
     tools = ["read", "grep"]
 
+    [tools.apply_patch]
+    models = ["*gpt-5*", "local/coder"]       # the models that are offered it
+
     [skills]
     folders = ["skills"]
 
@@ -72,6 +75,9 @@ class Configuration:
     """Plugins that are not opened in the Location."""
     plugin_files: tuple[str, ...] = ()
     """Absolute, the user's first."""
+    tool_models: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    """By tool, patterns of the models that are offered it; other tools say so
+    themselves."""
     sources: tuple[str, ...] = ()
     """The files that were read."""
     trusted: bool = False
@@ -146,6 +152,7 @@ def _configuration(
         skill_folders=tuple(dict.fromkeys(settings.skill_folders)),
         disabled_plugins=settings.disabled_plugins,
         plugin_files=settings.plugin_files,
+        tool_models=settings.tool_models,
         sources=tuple(sources),
         trusted=trusted,
         notices=settings.notices,

@@ -69,6 +69,7 @@ CLAUSES: tuple[Clause, ...] = (
         f"`ask` and `deny` count where they are stricter, the first "
         f"{MAX_FOREIGN_RULES} of the file; `allow` is ignored.",
     ),
+    Clause("tools.NAME", "nothing", "You choose what your models are offered."),
     Clause(
         "agents.NAME.rules",
         "stricter",
@@ -127,6 +128,7 @@ def restrained(
         "plugin_files": bool(other.plugin_files),
         "plugins": bool(other.plugins),
         "providers": bool(other.providers),
+        "tools": bool(other.tool_models),
     }
     notices = [table.ignored(key, "all of it") for key, said in ignored.items() if said]
     return FileSettings(

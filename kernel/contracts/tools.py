@@ -292,6 +292,12 @@ class Tool(Generic[I, O]):
     asks: Sequence[Action] | None = None
     """The actions that it asks permission for, so that a rule about an action that
     nothing asks is found out. None: not said; it is taken to ask one of its name."""
+    models: Sequence[str] | None = None
+    """Patterns of the models that it is offered to, such as ``*gpt-5*``; they are held
+    against ``provider/model`` in small letters. None: to all. ``[tools.NAME]`` in
+    ``dovetail.toml`` says otherwise."""
+    instead_of: Sequence[str] = ()
+    """Tools that a model is not offered that is offered this one."""
     render: Callable[[O], str | Sequence[Content]] | None = None
     """What the model is shown. None: a text as it is, anything else as JSON."""
     bound: Literal["middle", "end"] = "middle"

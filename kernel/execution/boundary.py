@@ -124,7 +124,7 @@ class Boundary:
             MessageId(new_id("msg", self._log.clock)),
             profile,
             resolved,
-            services.tools.advertise(profile.tools),
+            services.tools.advertise(profile.tools, resolved.name),
             await self._context_due(),
             (agent, model),
         )

@@ -241,7 +241,7 @@ async def _facts_moved(
         profile.name,
         model,
         approvals,
-        services.tools.advertise(profile.tools),
+        services.tools.advertise(profile.tools, model),
     )
     return [*moved, *_compared(before, after)]
 

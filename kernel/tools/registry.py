@@ -15,6 +15,7 @@ from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.codec import clean_text
 from ..values.errors import ToolDefinitionError
 from ..values.frozen import frozen
+from ..values.patterns import MAX_PATTERN, matches
 from ..values.shapes import is_attrs
 from ..values.tool import TOOL_NAME, EffectClass, Json, ToolDefinition
 from .meaning import meant_tool
@@ -77,11 +78,15 @@ class ToolRegistry:
     """What a Location offers as tools: a fold of registrations by name."""
 
     def __init__(
-        self, registrations: Registrations[RegisteredTool] | None = None
+        self,
+        registrations: Registrations[RegisteredTool] | None = None,
+        models: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        """``models`` says of some tools, by name, which models are offered them."""
         self._registrations = (
             Registrations[RegisteredTool]() if registrations is None else registrations
         )
+        self._models = models or {}
         # By plugin.
         self._threads: dict[str, ToolThreads] = {}
         # By the names asked for: the generation it was taken in, and the snapshot.
@@ -121,13 +126,18 @@ class ToolRegistry:
         """Grows with every change of what is offered."""
         return self._registrations.generation
 
-    def advertise(self, names: Sequence[str] | None = None) -> AdvertisedTools:
+    def advertise(
+        self, names: Sequence[str] | None = None, model: str | None = None
+    ) -> AdvertisedTools:
         """Return what is offered now, for one request.
 
-        ``names`` restricts it; names that are not offered are left out. While nothing
+        ``names`` restricts it; names that are not offered are left out. So does
+        ``model``, ``provider/model``: to what that model is offered. While nothing
         changed for these names, the same snapshot is returned, and while their
         definitions are equal, the same ``definitions``.
         """
+        if model is not None:
+            names = self._for(model, names)
         key = None if names is None else tuple(sorted(set(names)))
         generation = self._registrations.generation
         taken = self._taken.get(key)
@@ -136,6 +146,25 @@ class ToolRegistry:
         snapshot = self._capture(key, taken[1] if taken else AdvertisedTools())
         self._taken[key] = generation, snapshot
         return snapshot
+
+    def _for(self, model: str, names: Sequence[str] | None) -> Sequence[str] | None:
+        """Return the names that a model is offered, of these or of all; None: all."""
+        offer = self._registrations.offer()
+        name = model.lower()
+        asked = [one for one in (offer if names is None else names) if one in offer]
+        meant = [one for one in asked if self._is_for(name, one, offer[one].item.tool)]
+        replaced = {other for one in meant for other in offer[one].item.tool.instead_of}
+        left = [one for one in meant if one not in replaced]
+        return names if len(left) == len(asked) else left
+
+    def _is_for(self, model: str, name: str, tool: Tool[Any, Any]) -> bool:
+        patterns = self._models.get(name, tool.models)
+        return patterns is None or any(matches(one.lower(), model) for one in patterns)
+
+    def configured(self) -> tuple[str, ...]:
+        """Return the names of tools that ``models`` speaks of and that are not here."""
+        offer = self._registrations.offer()
+        return tuple(name for name in self._models if name not in offer)
 
     def _capture(
         self, names: tuple[str, ...] | None, last: AdvertisedTools
@@ -200,6 +229,14 @@ def compiled(
         not callable(tool.check) or _is_generator(tool.check)
     ):
         raise ToolDefinitionError(name, "check must be a function, async or not")
+    for setting, given in (("models", tool.models), ("instead_of", tool.instead_of)):
+        if given is None and setting == "models":
+            continue
+        if not isinstance(given, list | tuple) or not all(
+            isinstance(one, str) and 0 < len(one) <= MAX_PATTERN for one in given
+        ):
+            rule = f"must be a list of texts of 1 to {MAX_PATTERN} characters"
+            raise ToolDefinitionError(name, f"{setting} {rule}")
     if tool.clear is not None and (
         not callable(tool.clear) or _is_generator(tool.clear)
     ):

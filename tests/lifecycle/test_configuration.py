@@ -176,6 +176,20 @@ def test_a_trusted_location_is_laid_over_the_user_file(files: Files) -> None:
     assert found.notices == ()
 
 
+def test_who_is_offered_a_tool_is_said_by_the_last_file_that_names_it(
+    files: Files,
+) -> None:
+    files.user(
+        """
+        trusted = ["~/place"]
+        tools.edit.models = ["a/*"]
+        tools.bash.models = []
+        """.replace("~/place", str(files.place))
+    )
+    files.location('tools.edit.models = ["b/*"]\ntools.read = {}')
+    assert files.load().tool_models == {"edit": ("b/*",), "bash": ()}
+
+
 def test_only_the_directory_itself_is_looked_in(files: Files) -> None:
     files.location('model = "a/b"')
     inner = files.place / "inner"
@@ -244,6 +258,10 @@ def test_a_byte_order_mark_is_no_harm(files: Files) -> None:
         ("[agents.a]\nsteps = 0", "agents.a.steps must be at least 1"),
         ("[agents.a]\ntools = 'read'", "agents.a.tools must be an array of texts"),
         ("[agents.a]\nprompt = 'x'", "agents.a.prompt is not a known setting"),
+        ("tools.patch.model = []", "tools.patch.model is not a known setting"),
+        ("tools.patch.models = [1]", "tools.patch.models must hold texts only"),
+        (f"tools.patch.models = ['{'x' * 513}']", "at most 1000 patterns of 512"),
+        ("tools.patch = 1", "tools.patch must be a table"),
         ("skills.folders = [1]", "skills.folders must hold texts only; item 0"),
         ("disable_plugins = 'x'", "disable_plugins must be an array of texts"),
         ("model = ", "line 1"),

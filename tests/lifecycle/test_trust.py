@@ -116,6 +116,7 @@ EXAMPLES = {
     "agent": 'agent = "evil"',
     "disable_plugins": 'disable_plugins = ["guard"]',
     "plugin_files": 'plugin_files = ["evil.py"]',
+    "tools.NAME": '[tools.bash]\nmodels = ["*"]',
     "plugins.NAME": '[plugins.mine]\nurl = "http://127.0.0.1:1"',
     "providers.NAME": '[providers.openai]\nbase_url = "http://127.0.0.1:1"',
     "permissions.rules": f"[permissions]\n{RULES}",

@@ -193,3 +193,60 @@ def test_a_reconcilable_tool_with_a_check_is_offered() -> None:
 def test_something_that_is_no_tool_is_refused() -> None:
     with pytest.raises(ToolDefinitionError, match="not a Tool"):
         ToolRegistry().register("read", "a")  # type: ignore[arg-type]
+
+
+# --- which model is offered what --------------------------------------------------
+
+
+def offering(**models: Any) -> ToolRegistry:
+    """Return what has ``read``, ``edit``, and ``patch`` for some instead of it."""
+    registry = ToolRegistry(models=models)
+    registry.register(tool("read"), "a")
+    registry.register(tool("edit"), "a")
+    for_some = {"models": ["*gpt-5*", "*codex*"], "instead_of": ["edit"]}
+    registry.register(tool("patch", **for_some), "a")
+    return registry
+
+
+@pytest.mark.law("tools.12")
+def test_a_model_is_offered_the_tools_that_are_for_it_instead_of_others() -> None:
+    registry = offering()
+    for model in ("openai/gpt-5.2", "router/openai/GPT-5-mini", "local/codex"):
+        assert registry.advertise(model=model).names == ("patch", "read"), model
+    for model in ("anthropic/claude-opus-4-5", "openai/gpt-4.1", ""):
+        assert registry.advertise(model=model).names == ("edit", "read"), model
+    assert registry.advertise().names == ("edit", "patch", "read")
+
+
+@pytest.mark.law("tools.12")
+def test_who_is_offered_a_tool_is_configured_by_its_name() -> None:
+    nobody = offering(patch=())
+    assert nobody.advertise(model="openai/gpt-5").names == ("edit", "read")
+    everybody = offering(patch=("*",), absent=("x",))
+    assert everybody.advertise(model="a/b").names == ("patch", "read")
+    assert everybody.configured() == ("absent",)
+    some = offering(read=("a/b",))
+    assert some.advertise(model="c/d").names == ("edit",)
+
+
+@pytest.mark.law("tools.12")
+def test_a_tool_that_an_agent_lacks_takes_the_place_of_none() -> None:
+    registry = offering()
+    some = registry.advertise(["edit", "read"], model="openai/gpt-5")
+    assert some.names == ("edit", "read")
+    assert registry.advertise(["read", "edit"]) is some
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"models": "gpt"},
+        {"models": [""]},
+        {"models": ["x" * 513]},
+        {"instead_of": [1]},
+        {"instead_of": None},
+    ],
+)
+def test_whom_a_tool_is_for_is_checked(options: dict[str, Any]) -> None:
+    with pytest.raises(ToolDefinitionError, match="must be a list of texts"):
+        ToolRegistry().register(tool("patch", **options), "a")
