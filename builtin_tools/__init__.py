@@ -1,5 +1,5 @@
-"""The built-in tools: read, write, edit, glob, grep, bash, skill, question,
-todowrite, webfetch, and websearch where an engine is configured.
+"""The built-in tools: read, write, edit, apply_patch, glob, grep, bash, skill,
+question, todowrite, webfetch, and websearch where an engine is configured.
 
 One file per tool; the files with an underscore are their shared parts. They use only
 public names of ``dovetail.kernel`` and arrive through the same entry point as a
@@ -18,6 +18,7 @@ from ._http import Web, trusted
 from ._keys import Keys
 from ._left import LaterOutput
 from ._search import Search
+from .apply_patch import apply_patch_tool
 from .bash import bash_tool
 from .edit import edit_tool
 from .glob import glob_tool
@@ -80,6 +81,7 @@ class BuiltinTools:
         register(read_tool(self._files, self._later))
         register(write_tool(self._files))
         register(edit_tool(self._files))
+        register(apply_patch_tool(self._files))
         register(glob_tool(search))
         register(grep_tool(search, self._files))
         register(bash_tool(environment, place.providers, self._later))

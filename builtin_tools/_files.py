@@ -264,6 +264,80 @@ class Files:
         digest = hashlib.sha256(data).hexdigest()
         return Written(False, len(data), digest, in_place=True)
 
+    def ready(
+        self, target: Target, verb: str, *, goes: bool = False
+    ) -> os.stat_result | None:
+        """Return the status of an approved file that can be changed now, or None where
+        there is none and one can be made.
+
+        ``goes`` is for a file whose name itself is to come or to go: that takes the
+        right to write its folder.
+
+        Raises:
+            ToolFailure: it is not what was approved, or the system would refuse.
+        """
+        with open_anchor(target, verb) as anchor:
+            try:
+                # Below folders that are missing there is nothing yet.
+                missing = bool(target.missing_folders)
+                now = None if missing else self._status(target, anchor, verb)
+                if (goes or now is None) and not os.access(".", os.W_OK, dir_fd=anchor):
+                    raise failure(verb, target.given, "its folder is read-only")
+                return now
+            except OSError as error:
+                raise failure(verb, target.given, reason(error)) from error
+
+    def remove(self, target: Target, verb: str, seen: os.stat_result) -> None:
+        """Remove an approved file that is still as it was ``seen``.
+
+        A further hard link keeps the content. Call it within ``alone``.
+
+        Raises:
+            ToolFailure: it is not what was approved, or was changed since, or the
+                system refuses. It is still there then.
+        """
+        check_kind(target, verb, "file")
+        with open_anchor(target, verb) as folder:
+            try:
+                now = self._status(target, folder, verb)
+                if now is None or _version(now) != _version(seen):
+                    raise _changed(target, verb)
+                os.unlink(target.name, dir_fd=folder)
+            except OSError as error:
+                raise failure(verb, target.given, reason(error)) from error
+
+    def rename(self, source: Target, target: Target, verb: str) -> None:
+        """Give an approved file another approved name, in one step.
+
+        What had that name is replaced; missing folders are made. The two must not be
+        names of one file: of two hard links the system would leave both. Call it within
+        ``alone`` of both.
+
+        Raises:
+            ToolFailure: one of them, or a folder on the way, is not what was approved,
+                or the system refuses. Nothing was changed then, except folders made.
+        """
+        check_kind(source, verb, "file")
+        if target.kind != "missing":
+            check_kind(target, verb, "file")
+        with open_anchor(source, verb) as above, open_anchor(target, verb) as anchor:
+            try:
+                with _folders(target, anchor) as folder:
+                    moving = self._status(source, above, verb)
+                    there = self._status(target, folder, verb)
+                    if moving is None:
+                        raise moved(source, verb)
+                    identity = Identity.of(moving)
+                    replaced = Identity.of(there) if there else None
+                    if replaced == identity:
+                        raise failure(verb, target.given, "it is the same file")
+                    os.rename(
+                        source.name, target.name, src_dir_fd=above, dst_dir_fd=folder
+                    )
+            except OSError as error:
+                raise failure(verb, source.given, reason(error)) from error
+        self._remember(target, identity, replaced)
+
     def _status(self, target: Target, folder: int, verb: str) -> os.stat_result | None:
         """Return the status of what is there now, if it is what was approved."""
         try:
@@ -322,6 +396,11 @@ def _folders(target: Target, anchor: int) -> Iterator[int]:
         yield current
     finally:
         os.close(current)
+
+
+def _version(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Return what tells a file from itself after somebody changed it."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _changed(target: Target, verb: str) -> ToolFailure:

@@ -102,6 +102,14 @@ def _content(
     """Yield what would be written."""
     if request.action != "edit":
         return
+    patch = request.metadata.get("patch")
+    if isinstance(patch, str) and (arguments is None or patch in arguments.values()):
+        # Several files by one text, and it is the one that the call has.
+        replaces = request.metadata.get("replaces")
+        for name in replaces if isinstance(replaces, list | tuple) else ():
+            yield f"  a file is there already and is replaced: {visible(str(name))}"
+        yield from (f"  | {visible(line)}" for line in _lines(patch))
+        return
     fields = dict(request.metadata if arguments is None else arguments)
     old, new = fields.pop("old_string", None), fields.pop("new_string", None)
     content = fields.pop("content", None)

@@ -7,17 +7,54 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from dovetail.builtin_tools import BuiltinTools, plugin
-from dovetail.kernel import ConfigurationError, Location, Place, Tool
+from dovetail.kernel import (
+    ConfigurationError,
+    Location,
+    Place,
+    Tool,
+    open_runtime,
+    testing,
+)
 from dovetail.kernel.tools.registry import ToolRegistry
 from dovetail.kernel.tools.settlement import Failed, Succeeded, settle
 from dovetail.kernel.values.request import ToolCall
+from support.bounds import HANG
 
 
 def test_the_tools_come_through_the_entry_point() -> None:
     (found,) = entry_points(group="dovetail", name="tools")
     assert found.load() is plugin
+
+
+@pytest.mark.law("tools.12")
+@pytest.mark.parametrize(
+    ("name", "configured", "offered"),
+    [
+        ("gpt-5", "", {"apply_patch"}),
+        ("claude", "", {"edit", "write"}),
+        ("claude", "tools.apply_patch.models = ['CLAUDE/*']", {"apply_patch"}),
+        ("gpt-5", "tools.apply_patch.models = []", {"edit", "write"}),
+        ("gpt-5", "tools.nothing.models = []", {"apply_patch"}),
+    ],
+)
+async def test_a_model_changes_files_as_it_was_trained_to(
+    name: str, configured: str, offered: set[str], place: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_text(configured)
+    environment = {**os.environ, "DOVETAIL_CONFIG": str(tmp_path / "mine.toml")}
+    model = testing.ScriptedProvider(testing.text("Hello."), name=name)
+    async with open_runtime(
+        "sqlite://", plugins=[plugin, model], environment=environment
+    ) as runtime:
+        session = await runtime.sessions.create(location=place, model=model.model)
+        await session.prompt("Hello?")
+        with anyio.fail_after(HANG):
+            assert (await session.wait()).succeeded
+    names = {tool.name for tool in model.requests[0].tools}
+    assert names & {"apply_patch", "edit", "write"} == offered
 
 
 def test_a_setting_that_is_not_known_how_to_use_is_refused(place: Path) -> None:
@@ -43,6 +80,10 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("read", {"path": "a.gif"}),
     ("write", {"path": "b.txt", "content": "x"}),
     ("edit", {"path": "a.txt", "old_string": "needle", "new_string": "thread"}),
+    (
+        "apply_patch",
+        {"input": "*** Begin Patch\n*** Delete File: a.txt\n*** End Patch"},
+    ),
     ("glob", {"pattern": "*.txt"}),
     ("grep", {"pattern": "needle"}),
     ("bash", {"command": "echo needle"}),

@@ -276,6 +276,20 @@ def test_the_card_shows_the_folder_the_change_and_what_always_would_cover() -> N
     ]
     written = card_lines(edit, "write", {"path": "a.py", "content": "1\n2"})
     assert written[1:3] == ["  + 1", "  + 2"]
+    # Of several files: the patch, whole, and what is lost by it.
+    patch = "\n".join(["*** Begin Patch", *(f"+{one}" for one in range(999)), "\x07"])
+    said = {"patch": patch, "replaces": ["b.py"]}
+    both = ("a.py", "b.py")
+    patching = evolve(edit, resources=both, save=both, metadata=said)
+    shown = card_lines(patching, "apply_patch", {"input": patch})
+    assert shown[:3] == ["edit:", "  | a.py", "  | b.py"]
+    assert shown[3] == "  a file is there already and is replaced: b.py"
+    assert shown[4:-1] == [f"  | {line}" for line in patch.split("\n")[:-1]] + [
+        "  | \\x07"
+    ]
+    # What a tool says of a call that was another one is not shown in its place.
+    other = card_lines(patching, "stamp", {"input": "x"})
+    assert "  | input: x" in other
     # Of a tool that nobody here knows: all that it was called with.
     foreign = card_lines(edit, "stamp", {"path": "a.py", "mark": "x\x07"})
     assert foreign[1:4] == ["  stamp with:", "  | mark: x\\x07", "  | path: a.py"]

@@ -14,6 +14,17 @@ from support.websites import Website, answer, redirect, website
 pytestmark = pytest.mark.law("plugins.7")
 
 NOTES = "alpha\nbeta\ngamma\n"
+PATCH = """\
+*** Begin Patch
+*** Add File: new/file.txt
++one
+*** Update File: notes.txt
+*** Move to: kept.txt
+@@ alpha
+-beta
++BETA
+*** Delete File: src/main.py
+*** End Patch"""
 
 
 class Builtin(ToolConformance):
@@ -50,6 +61,15 @@ class TestEdit(Builtin):
         ToolExample(
             {"path": "notes.txt", "old_string": "delta", "new_string": "x"}, fails=True
         ),
+    )
+
+
+class TestApplyPatch(Builtin):
+    tool = "apply_patch"
+    examples = (
+        ToolExample({"input": PATCH}),
+        ToolExample({"input": PATCH.replace("-beta", "-delta")}, fails=True),
+        ToolExample({"input": "no patch"}, fails=True),
     )
 
 
