@@ -7,6 +7,7 @@ nothing of who asks the person. Neighbours: ``rules`` decides, ``approvals`` rem
 """
 
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache, partial
 from typing import Literal, get_args
@@ -190,10 +191,14 @@ class Permissions:
         rules: Sequence[Rule],
         approvals: Sequence[ApprovalRow] = (),
     ) -> RuleEffect:
-        where = WorkingFolder(self._location.directory, request.folder or ".")
+        where = WorkingFolder(
+            self._location.directory, request.folder or ".", os.path.realpath
+        )
         action, resources = request.action, request.resources
         if sum(map(len, resources)) > _LONG:
-            return _decided(action, resources, tuple(rules), tuple(approvals), where)
+            call = (request.session_id, request.message_id, request.call_id)
+            held = (tuple(rules), tuple(approvals))
+            return _decided(call, action, resources, *held, where)
         return decide(action, resources, rules, approvals, where)
 
     async def _refuse_left(self, request: AskRequest) -> None:
@@ -385,7 +390,19 @@ def _no_answer(request: AskRequest) -> None:
 
 _LONG = 2_000
 """Characters of resources about which it is decided off the loop."""
-_decided = lru_cache(maxsize=32)(decide)
+
+
+@lru_cache(maxsize=32)
+def _decided(
+    call: object,
+    action: str,
+    resources: tuple[str, ...],
+    rules: tuple[Rule, ...],
+    approvals: tuple[ApprovalRow, ...],
+    where: WorkingFolder,
+) -> RuleEffect:
+    """Decide once for each call: for the next one a link may lead elsewhere."""
+    return decide(action, resources, rules, approvals, where)
 
 
 def _as_rule(answer: RuleEffect) -> Rule:

@@ -7,7 +7,7 @@ otherwise. Knows nothing of requests, stores or people: ``permissions`` does.
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..contracts import Rule, RuleEffect
@@ -115,6 +115,9 @@ class WorkingFolder:
     """The absolute directory of the Location; None: what is absolute lies outside."""
     folder: str
     """The folder as a resource: relative to the root with ``/``, or absolute."""
+    real: Callable[[str], str] | None = None
+    """Returns where an absolute path leads, with its links followed. A redirection to a
+    link is one to the file behind it, and must be allowed under both names."""
 
 
 def decide(
@@ -165,9 +168,9 @@ def to_be_allowed(
             needed = [one.texts[0] for one in command.wordings if one.needed]
             found += [(action, text) for text in needed]
         for file in reading.files:
-            path, outside = _placed(file, where)
-            found += [("external_directory", one) for one in outside]
-            found.append((file.action, path))
+            for path, outside in _placed(file, where):
+                found += [("external_directory", one) for one in outside]
+                found.append((file.action, path))
     return list(dict.fromkeys(found))
 
 
@@ -291,22 +294,37 @@ def _file(
     approvals: Sequence[ApprovalRow],
     where: WorkingFolder | None,
 ) -> RuleEffect | None:
-    path, outside = _placed(file, where)
-    effects = [_explicit(file.action, (path,), rules, approvals)]
-    effects += [
-        _explicit("external_directory", (one,), rules, approvals) for one in outside
-    ]
+    effects: list[RuleEffect | None] = []
+    for path, outside in _placed(file, where):
+        effects.append(_explicit(file.action, (path,), rules, approvals))
+        effects += [
+            _explicit("external_directory", (one,), rules, approvals) for one in outside
+        ]
     known = [effect for effect in effects if effect is not None]
     if "deny" in known or len(known) == len(effects):
         return max(known, key=_STRICTNESS.__getitem__)
     return None
 
 
-def _placed(file: "File", where: WorkingFolder | None) -> tuple[str, tuple[str, ...]]:
-    """Return a file as a resource, and the folder that it is in if that is outside."""
+def _placed(
+    file: "File", where: WorkingFolder | None
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield a file as a resource, and the folder that it is in if that is outside; then
+    the file that it leads to, if that is another one."""
     folder = where.folder if where is not None else "."
-    path = posixpath.normpath(posixpath.join(folder, file.path))
     root = where.root if where is not None else None
+    given = posixpath.join(folder, file.path)
+    path = posixpath.normpath(given)
+    yield _resource(path, root)
+    if where is not None and where.real is not None and root is not None:
+        whole = posixpath.join(root, path)
+        # With its `..` as the system follows them: behind a link they lead elsewhere.
+        real = where.real(posixpath.join(root, given))
+        if real != whole:
+            yield _resource(real, where.real(root))
+
+
+def _resource(path: str, root: str | None) -> tuple[str, tuple[str, ...]]:
     if root is not None and path.startswith(f"{root.rstrip('/')}/"):
         path = posixpath.relpath(path, root)
     if posixpath.isabs(path) or path.split("/", 1)[0] == "..":

@@ -5,6 +5,7 @@ Location opens. Neighbour: ``handles``, through which an application looks at it
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
@@ -206,7 +207,8 @@ class LocationServices:
         self, rule: Rule, action: str, resource: str, folder: str | None = None
     ) -> RuleEffect:
         """Return what a rule that only restricts says against one resource."""
-        where = WorkingFolder(self.location.directory, folder or ".")
+        directory = self.location.directory
+        where = WorkingFolder(directory, folder or ".", os.path.realpath)
         alone = (Rule("*", "*", "allow"), *self._here([rule]))
         return decide(action, (resource,), alone, where=where)
 

@@ -302,6 +302,30 @@ def test_a_redirection_is_decided_like_a_write_of_the_file() -> None:
     assert at("ls > /place/../out/a", where) == "ask"
 
 
+@pytest.mark.law("access.10")
+def test_a_redirection_to_a_link_is_one_to_the_file_behind_it(tmp_path: Path) -> None:
+    place, outside = tmp_path / "place", tmp_path / "outside"
+    for folder in (place / "out", place / "kept", outside):
+        folder.mkdir(parents=True)
+    (place / "out" / "away").symlink_to(outside)
+    (place / "out" / "kept").symlink_to(place / "kept")
+    (place / "out" / "same").symlink_to("a")
+    rules = [Rule("bash", "ls", "allow"), Rule("edit", "out/*", "allow")]
+
+    def at(text: str, *more: Rule) -> RuleEffect:
+        where = WorkingFolder(str(place), ".", os.path.realpath)
+        return decide("bash", (text,), [*rules, *more], where=where)
+
+    assert at("ls > out/a") == "allow"
+    assert at("ls > out/same") == "allow"
+    assert at("ls > out/away/x") == "ask"
+    assert at("ls > out/kept/x") == "ask"
+    assert at("ls > out/kept/../kept/x", Rule("edit", "kept/*", "deny")) == "deny"
+    # Behind a link `..` leads elsewhere than it says.
+    assert at("ls > out/away/../x") == "ask"
+    assert at("ls > out/kept/x", Rule("edit", "kept/*", "allow")) == "allow"
+
+
 def approval(pattern: str, folder: str | None) -> ApprovalRow:
     return ApprovalRow(
         id="apr_1",
