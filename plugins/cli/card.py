@@ -36,6 +36,7 @@ def card_lines(
         *request_lines(request),
         *_place(request),
         *_purpose(request),
+        *_way(request),
         *_content(request, tool, arguments),
         *always_lines(request),
     ]
@@ -94,6 +95,14 @@ def _purpose(request: PermissionRequest) -> Iterator[str]:
         yield f"  the model says: {visible(first)}"
         for line in more:
             yield f"  | {visible(line)}"
+
+
+def _way(request: PermissionRequest) -> Iterator[str]:
+    """Yield who led to a URL, and who a query is sent to."""
+    for name, said in (("redirected_from", "redirected from"), ("engine", "sent to")):
+        value = request.metadata.get(name)
+        if request.action in ("webfetch", "websearch") and isinstance(value, str):
+            yield f"  {said}: {visible(value)}"
 
 
 def _content(

@@ -295,6 +295,23 @@ def test_the_card_shows_the_folder_the_change_and_what_always_would_cover() -> N
     assert foreign[1:4] == ["  stamp with:", "  | mark: x\\x07", "  | path: a.py"]
 
 
+def test_the_card_shows_who_led_to_a_url_and_where_a_query_goes() -> None:
+    page = evolve(
+        asked("https://b.example/"),
+        action="webfetch",
+        metadata={"format": "text", "redirected_from": "https://a.example/"},
+    )
+    assert card_lines(page, "webfetch", {"url": "https://a.example/"}) == [
+        "webfetch: https://b.example/",
+        "  redirected from: https://a.example/",
+    ]
+    query = evolve(asked("tea"), action="websearch", metadata={"engine": "searxng"})
+    assert card_lines(query, "websearch", {"query": "tea"}) == [
+        "websearch: tea",
+        "  sent to: searxng",
+    ]
+
+
 # --- questions --------------------------------------------------------------------
 
 
