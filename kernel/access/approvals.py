@@ -7,7 +7,7 @@ they match: ``rules`` does.
 from collections.abc import Sequence
 from typing import Literal
 
-from ..log.commit import EventLog, LogTransaction
+from ..log.commit import EventLog, LogTransaction, WorkLog
 from ..ports import ApprovalRow, Reader, Transaction
 from ..values.errors import ApprovalNotFoundError
 from ..values.frozen import frozen
@@ -44,40 +44,73 @@ class SavedApproval:
     """The request that it was the answer to."""
 
 
+@frozen
+class _Known:
+    """The saved approvals of a directory, as they were committed."""
+
+    changes: int
+    """How often they had changed by then."""
+    rows: Sequence[ApprovalRow]
+    ids: tuple[str, ...]
+    """In order."""
+
+
 class Approvals:
     """The saved approvals of one Location."""
 
     def __init__(self, location: Location, log: EventLog) -> None:
         self._location = location
         self._log = log
-        # By how often they had changed by then. Both at once: any thread may ask.
-        self._known: tuple[int, tuple[str, ...]] | None = None
+        # One object, taken and put in one go: any thread may ask.
+        self._known: _Known | None = None
+
+    async def look(self, log: EventLog | WorkLog) -> None:
+        """Read them if they changed, so that nobody has to who decides about them next.
+
+        Only what is committed is kept: a transaction may see what never comes to be.
+        """
+        directory, known = self._location.directory, self._known
+
+        def read(rows: Reader) -> _Known | None:
+            changes = rows.approval_changes(directory)
+            if known is not None and known.changes == changes:
+                return known
+            found = rows.approvals(directory)
+            if changes is None:
+                return None
+            return _Known(changes, found, tuple(sorted(row.id for row in found)))
+
+        self._known = await log.read(read)
 
     def ids(self, rows: Reader) -> tuple[str, ...]:
-        """Return the ids of all of the directory, in order.
-
-        They are read only where they changed since this was last asked.
-        """
-        changes, known = rows.approval_changes(self._location.directory), self._known
-        if known is not None and known[0] == changes:
-            return known[1]
+        """Return the ids of all of the directory, in order."""
+        known = self._still(rows)
+        if known is not None:
+            return known.ids
         found = rows.approvals(self._location.directory)
-        ids = tuple(sorted(row.id for row in found))
-        if changes is not None:
-            self._known = changes, ids
-        return ids
+        return tuple(sorted(row.id for row in found))
 
     def holding(
         self, rows: Reader, agent: str | None, now: int
     ) -> Sequence[ApprovalRow]:
         """Return those that hold for an agent, or for any where that is None."""
+        known = self._still(rows)
+        found = known.rows if known else rows.approvals(self._location.directory)
         return [
             row
-            for row in rows.approvals(self._location.directory)
+            for row in found
             if row.workspace == self._location.workspace
             and agent in (None, row.agent)
             and (row.expires is None or now < row.expires)
         ]
+
+    def _still(self, rows: Reader) -> "_Known | None":
+        """Return what is known of them, unless they changed since."""
+        known = self._known
+        if known is None:
+            return None
+        changes = rows.approval_changes(self._location.directory)
+        return known if known.changes == changes else None
 
     def save(
         self,

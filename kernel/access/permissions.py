@@ -164,10 +164,12 @@ class Permissions:
             for rule in self._rules_for(request.agent)
             if matches(rule.action, action)
         ]
+        log = self._log.of_work(request.session_id)
+        await self.approvals.look(log)
         now = self._log.clock.now()
         approvals = [
             row
-            for row in await self._log.of_work(request.session_id).read(
+            for row in await log.read(
                 lambda rows: self.approvals.holding(rows, request.agent, now)
             )
             if row.action == action
@@ -213,6 +215,7 @@ class Permissions:
         self, request: AskRequest, asking: Asking, rules: Sequence[Rule]
     ) -> tuple[RuleEffect, RequestState]:
         """Return what holds now; a question or an answer is nobody else's then."""
+        await self.approvals.look(self._log.of_work(request.session_id))
         now = self._log.clock.now()
 
         def effect(rows: Reader) -> RuleEffect:

@@ -120,6 +120,7 @@ class Boundary:
         services = self._services
         profile = services.agent(agent)
         resolved = services.catalog.resolve(services.model_for(profile, model))
+        await services.permissions.approvals.look(self._log)
         return Prepared(
             MessageId(new_id("msg", self._log.clock)),
             profile,

@@ -30,7 +30,7 @@ from dovetail.kernel.access import rules
 from dovetail.kernel.access.commands import read_command
 from dovetail.kernel.access.permissions import Permissions
 from dovetail.kernel.access.request import AskRequest
-from dovetail.kernel.log.commit import EventLog
+from dovetail.kernel.log.commit import EventLog, LogTransaction
 from dovetail.kernel.log.reading import events_between
 from dovetail.kernel.plugins.loader import load_plugins
 from dovetail.kernel.requests.asking import Requests
@@ -608,6 +608,61 @@ async def test_a_revoked_approval_is_gone(process: Process) -> None:
     with pytest.raises(ApprovalNotFoundError):
         await process.permissions.approvals.revoke(saved.id)
     again = await answered(process, want(call="call_2"), "reject")
+    assert isinstance(again, PermissionRejectedError)
+
+
+@pytest.mark.law("access.4")
+async def test_what_another_process_revokes_allows_nothing_any_more(
+    opened: Callable[[], Any],
+) -> None:
+    async with opened() as mine, opened() as theirs:
+        await mine.session(ONE)
+        await approve(mine, want(save=["a.py"]))
+        await mine.permissions.ask(want(call="call_2"))
+        (saved,) = await theirs.permissions.approvals.saved()
+        await theirs.permissions.approvals.revoke(saved.id)
+        again = await answered(mine, want(call="call_3"), "reject")
+        assert isinstance(again, PermissionRejectedError)
+
+
+async def test_saved_approvals_are_read_only_where_they_changed(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await approve(process, want(save=["a.py"]))
+    await process.permissions.ask(want(call="call_2"))
+    views: list[Any] = [
+        await process.store.read(type),
+        await process.store.transact(type),
+    ]
+    for view in views:
+        monkeypatch.setattr(view, "approvals", None)
+    await process.permissions.ask(want(call="call_3"))
+    allowed = await process.permissions.allowing(want())
+    assert allowed("a.py")
+
+
+@pytest.mark.law("access.4")
+async def test_an_approval_that_never_came_to_be_is_not_taken_for_the_next_one(
+    process: Process,
+) -> None:
+    approvals = process.permissions.approvals
+    await approve(process, want("a.py", save=["a.py"]))
+    await process.permissions.ask(want("a.py", call="call_2"))
+    (saved,) = await approvals.saved()
+
+    def undone(tx: LogTransaction) -> None:
+        [row] = tx.rows.approvals(HERE)
+        tx.rows.put_approval(attrs.evolve(row, id="apr_undone", pattern="b.py"))
+        assert approvals.ids(tx.rows) == tuple(sorted(("apr_undone", saved.id)))
+        raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError):
+        await process.log.commit(undone)
+    await approve(process, want("c.py", save=["c.py"], call="call_3"))
+    await process.permissions.ask(want("c.py", call="call_4"))
+    assert len(await process.log.read(approvals.ids)) == 2
+    assert "apr_undone" not in await process.log.read(approvals.ids)
+    again = await answered(process, want("b.py", call="call_5"), "reject")
     assert isinstance(again, PermissionRejectedError)
 
 
