@@ -30,10 +30,8 @@ from dovetail.kernel import (
 )
 
 from . import _fields as fields
-from ._charsets import decode
 from ._http import Answer, Head, Web
 from ._keys import Keys
-from ._pages import page_of
 from ._text import binary_type, image_type, plural
 from ._urls import MAX_URL, RefusedError, Url, parse, parse_from
 from .read import MAX_IMAGE
@@ -245,6 +243,10 @@ def _failure(head: Head) -> str:
 
 def _shown(url: Url, answer: Answer, input: WebFetchInput, asked: Url) -> WebPage:
     """Return the content of an answer as it is shown. Runs in a thread."""
+    # Here, so that a process that fetches nothing does not import how pages are read.
+    from ._charsets import decode
+    from ._pages import page_of
+
     kind, body = answer.head.media_type, answer.body
     notes: list[str] = []
     if url != asked:
