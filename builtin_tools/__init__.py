@@ -7,12 +7,11 @@ stranger's tools.
 """
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dovetail.kernel import ConfigurationError, Place, Register, Tool, hookimpl
 
 from ._addresses import Hosts
-from ._engines import engine_of
 from ._files import Files
 from ._http import Web, trusted
 from ._keys import Keys
@@ -28,8 +27,14 @@ from .read import read_tool
 from .skill import skill_tool
 from .todowrite import todowrite_tool
 from .webfetch import webfetch_tool
-from .websearch import SearchEngine, SearchResult, websearch_tool
 from .write import write_tool
+
+if TYPE_CHECKING:
+    from .websearch import (
+        SearchEngine as SearchEngine,
+        SearchResult as SearchResult,
+        websearch_tool as websearch_tool,
+    )
 
 __all__ = [
     "BuiltinTools",
@@ -69,8 +74,14 @@ class BuiltinTools:
         search = Search(place.environment, ripgrep=ripgrep)
         trust = partial(trusted, place.environment)
         web = Web(trust, _private_hosts(place))
-        engine = engine_of(place.settings.get("search"), place.environment, trust)
-        key = "" if engine is None else engine[1]
+        key, searching = "", None
+        if (table := place.settings.get("search")) is not None:
+            # Here and not above: most processes have none.
+            from ._engines import engine_of
+            from .websearch import websearch_tool
+
+            if (engine := engine_of(table, place.environment, trust)) is not None:
+                searching, key = partial(websearch_tool, engine[0]), engine[1]
         keys = Keys.of(place.environment, place.providers, [key])
         # A command has no use for it, whatever the variable is called.
         environment = {
@@ -89,8 +100,8 @@ class BuiltinTools:
         register(question_tool())
         register(todowrite_tool())
         register(webfetch_tool(web, keys))
-        if engine is not None:
-            register(websearch_tool(engine[0], keys))
+        if searching is not None:
+            register(searching(keys))
 
 
 def _private_hosts(place: Place) -> Hosts:
@@ -105,3 +116,12 @@ def _private_hosts(place: Place) -> Hosts:
 
 
 plugin = BuiltinTools()
+
+
+def __getattr__(name: str) -> Any:
+    """Import what a plugin with a search engine needs, when it is wanted."""
+    if name in ("SearchEngine", "SearchResult", "websearch_tool"):
+        from . import websearch
+
+        return getattr(websearch, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

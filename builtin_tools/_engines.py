@@ -39,13 +39,11 @@ def engine_of(
     table: Json, environment: Mapping[str, str], trust: "Callable[[], ssl.SSLContext]"
 ) -> tuple[SearchEngine, str] | None:
     """Return the engine that ``[plugins.tools.search]`` names, and its key, which may
-    be empty; None where nothing is said, or the variable of the key is not set.
+    be empty; None where the variable of the key is not set.
 
     Raises:
         ConfigurationError: what is said makes no engine.
     """
-    if table is None:
-        return None
     if not isinstance(table, Mapping):
         raise ConfigurationError(KEY, "must be a table")
     engine = table.get("engine")

@@ -10,7 +10,6 @@ it that a person was not asked about.
 import base64
 from collections.abc import Sequence
 from functools import partial
-from http import HTTPStatus
 from time import monotonic as _now
 from typing import Literal
 
@@ -231,6 +230,8 @@ def _is_text(kind: str) -> bool:
 
 
 def _failure(head: Head) -> str:
+    from http import HTTPStatus
+
     try:
         words = f"{head.status} {HTTPStatus(head.status).phrase}"
     except ValueError:
