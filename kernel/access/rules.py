@@ -16,7 +16,7 @@ from ..values.frozen import frozen
 from ..values.patterns import matcher, matches
 
 if TYPE_CHECKING:
-    from .commands import File, Reading
+    from .shell.commands import File, Reading
 
 _KEY_FILES = (
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "id_xmss*"),
@@ -334,6 +334,6 @@ def _resource(path: str, root: str | None) -> tuple[str, tuple[str, ...]]:
 
 def _read_command(text: str) -> "Reading":
     # Here and not above: what reads commands is large, and most processes ask for none.
-    from .commands import read_command
+    from .shell.commands import read_command
 
     return read_command(text)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from dovetail.kernel import Rule, RuleEffect, decide, to_be_allowed
-from dovetail.kernel.access import commands
-from dovetail.kernel.access.commands import MAX_LENGTH, read_command
 from dovetail.kernel.access.rules import WorkingFolder
+from dovetail.kernel.access.shell import commands, grammar
+from dovetail.kernel.access.shell.commands import MAX_LENGTH, read_command
 from dovetail.kernel.ports import ApprovalRow
 from hypothesis import given, settings, strategies as st
 
@@ -374,7 +374,7 @@ def test_what_must_be_allowed_is_what_allows_it() -> None:
 def test_without_the_parser_every_text_is_asked_for_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for cached in (commands._parser, commands.read_command):
+    for cached in (grammar.bash_parser, commands.read_command):
         cached.cache_clear()
     monkeypatch.setitem(sys.modules, "tree_sitter_bash", None)
     try:
@@ -382,7 +382,7 @@ def test_without_the_parser_every_text_is_asked_for_whole(
         assert effect("ls -a", Rule("bash", "ls *", "allow")) == "ask"
         assert effect("ls -a", Rule("bash", "ls -a", "allow")) == "allow"
     finally:
-        for cached in (commands._parser, commands.read_command):
+        for cached in (grammar.bash_parser, commands.read_command):
             cached.cache_clear()
 
 

@@ -27,9 +27,9 @@ from dovetail.kernel import (
     StoreClosedError,
 )
 from dovetail.kernel.access import rules
-from dovetail.kernel.access.commands import read_command
 from dovetail.kernel.access.permissions import Permissions
 from dovetail.kernel.access.request import AskRequest
+from dovetail.kernel.access.shell.commands import read_command
 from dovetail.kernel.log.commit import EventLog, LogTransaction
 from dovetail.kernel.log.reading import events_between
 from dovetail.kernel.plugins.loader import load_plugins

@@ -1,0 +1,1 @@
+"""What a text for the shell would really run."""
