@@ -138,9 +138,16 @@ async def _execute(
         final, answer = await _follow(web, keys, url, input, context)
         where = str(final)
         # Outside of the event loop: a large page takes a while, and waits for others
-        # like it, which is not to keep anybody else from a thread.
+        # like it. Nobody else is to wait for the thread, and a call that is cancelled
+        # needs not: what the thread does then changes nothing.
         return await anyio.to_thread.run_sync(
-            _shown, final, answer, input, url, limiter=anyio.CapacityLimiter(1)
+            _shown,
+            final,
+            answer,
+            input,
+            url,
+            abandon_on_cancel=True,
+            limiter=anyio.CapacityLimiter(1),
         )
     except RefusedError as error:
         raise ToolFailure(f"cannot fetch {_cut(where)}: {error}") from error

@@ -8,15 +8,17 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from anyio.abc import ByteStream
-from dovetail.builtin_tools import BuiltinTools, _http, webfetch
+from dovetail.builtin_tools import BuiltinTools, _http, _pages, webfetch
 from dovetail.builtin_tools._addresses import Hosts
 from dovetail.builtin_tools._http import Web, trusted
 from dovetail.builtin_tools._keys import Keys
@@ -807,3 +809,27 @@ async def test_a_call_that_is_cancelled_leaves_no_connection(local: Fetching) ->
             await begun.wait()
             tasks.cancel_scope.cancel()
         await gone.wait()
+
+
+async def test_a_call_that_is_cancelled_does_not_wait_for_a_page_to_be_read(
+    local: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, free = threading.Event(), threading.Event()
+
+    def page_of(*given: Any, **named: Any) -> Any:
+        begun.set()
+        assert free.wait(30)
+
+    monkeypatch.setattr(_pages, "page_of", page_of)
+    try:
+        with anyio.fail_after(30):
+            async with (
+                website({"/": answer("<p>x")}) as site,
+                anyio.create_task_group() as tasks,
+            ):
+                tasks.start_soon(local.output, site.url)
+                assert await anyio.to_thread.run_sync(begun.wait, 30)
+                tasks.cancel_scope.cancel()
+        assert not free.is_set()
+    finally:
+        free.set()
