@@ -1,6 +1,7 @@
 """Tool calls in a few words: what is called, and how it ended."""
 
 import json
+import re
 
 from dovetail.kernel import Failure, Json
 
@@ -20,6 +21,9 @@ _TELLING = (
     "url",
     "name",
 )
+_PATCH = re.compile(r"\s*\*\*\* Begin Patch\s*\n")
+_PATCHED = re.compile(r"^[ \t]*\*\*\* (?:Add|Update|Delete) File:(.*)$", re.MULTILINE)
+"""What a patch names; see ``apply_patch``."""
 
 
 def call_title(tool: str, arguments: str) -> str:
@@ -39,7 +43,9 @@ def _subject(arguments: str) -> str:
     texts = {name: text for name, text in data.items() if isinstance(text, str)}
     for name in (*_TELLING, *texts):
         if texts.get(name, "").strip():
-            subject = short(texts[name], MAX_SUBJECT)
+            named = _PATCHED.findall(texts[name]) if _PATCH.match(texts[name]) else ()
+            told = ", ".join(one.strip() for one in named) or texts[name]
+            subject = short(told, MAX_SUBJECT)
             said = texts.get("description", "").strip() if name == "command" else ""
             return f"{subject} ({short(said, MAX_PURPOSE)})" if said else subject
     return ""

@@ -96,6 +96,7 @@ async def test_files_are_added_changed_deleted_and_moved_in_order(
         assert files[name] == hashlib.sha256(text.encode()).hexdigest()
 
 
+@pytest.mark.law("access.1")
 async def test_everything_is_asked_for_before_anything_is_looked_at(
     tools: Any, place: Path, fill: Any, tmp_path: Path
 ) -> None:
@@ -359,6 +360,7 @@ async def test_files_that_are_too_large_are_not_patched(
 # --- between the approval and the change ------------------------------------------
 
 
+@pytest.mark.law("access.2")
 async def test_a_file_that_became_another_one_meanwhile_is_not_touched(
     tools: Any, place: Path, fill: Any
 ) -> None:
@@ -416,6 +418,7 @@ async def test_what_changes_after_the_check_is_told_with_what_was_applied(
     }
 
 
+@pytest.mark.law("access.2")
 async def test_a_place_that_was_taken_meanwhile_is_left_to_who_took_it(
     tools: Any, place: Path, fill: Any
 ) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from attrs import evolve
 from dovetail.kernel import (
     AssistantMessage,
     ContinuationAccepted,
@@ -84,6 +85,20 @@ def test_each_call_says_what_is_known_of_it_and_what_becomes_of_it() -> None:
         "waiting:",
         "  > Then",
         f"report {told.report.digest}",
+    ]
+
+
+@pytest.mark.law("recovery.9")
+def test_what_a_call_did_is_shown_below_it() -> None:
+    one = evolve(
+        call("1", "unknown", "settle"), done=("add a", NASTY), doing=("delete b",)
+    )
+    lines = report_lines(left(one), Style())
+    at = lines.index("calls of the Step that was cut off:")
+    assert lines[at + 2 : at + 5] == [
+        "      done: add a",
+        "      done: a\\x1b[2J\\n\\u202eb",
+        "      done or not: delete b",
     ]
 
 

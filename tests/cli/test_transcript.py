@@ -1,5 +1,6 @@
 """The transcript: what is shown in the end is what is durable, however it streamed."""
 
+import json
 from typing import Any
 
 from dovetail.kernel import (
@@ -29,6 +30,15 @@ from dovetail.plugins.cli.transcript import Transcript
 from hypothesis import given, strategies as st
 
 S, M = SessionId("s"), MessageId("m")
+PATCH = """\
+*** Begin Patch
+*** Update File: src/a.py
+@@
+-*** Add File: no
++*** Add File: no
+*** Add File: b.md
++x
+*** End Patch"""
 
 
 def delta(text: str, part: str = "0", what: Any = "text") -> LiveDelta:
@@ -233,6 +243,8 @@ def test_a_call_is_named_by_what_it_is_about() -> None:
         "{broken": "t {broken",
         '{"path": "a\\u001b[2J\\nb"}': "t a\\x1b[2J\\nb",
         "[" * 100_000: f"t {'[' * 71}…",
+        json.dumps({"input": PATCH}): "t src/a.py, b.md",
+        json.dumps({"input": "*** Begin Patch x"}): "t *** Begin Patch x",
     }
     for arguments, title in titles.items():
         assert call_title("t", arguments) == title
