@@ -215,6 +215,8 @@ class EventLog:
         self._dropped: deque[str | None] = deque()
         self._complete: set[str] = set()
         """Sessions that were found to have all their rows."""
+        self._listed = False
+        """Whether all sessions were found to have a row."""
         self._observers: list[tuple[Callable[[Event], None], bool]] = []
         self._end_watch: Callable[[], None] | None = None
         self._closed = False
@@ -278,6 +280,14 @@ class EventLog:
         if len(self._complete) >= REMEMBERED:
             self._complete.clear()
         self._complete.add(session_id)
+
+    async def complete_list(self) -> None:
+        """Do so for the sessions that have no row, and so would be in no list."""
+        if self._listed:
+            return
+        for session_id in await self.read(lambda rows: rows.sessions_missing()):
+            await self.complete(session_id)
+        self._listed = True
 
     async def mend(self, session_id: str) -> None:
         """Make the rows of a session anew that follow from its log."""

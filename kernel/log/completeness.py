@@ -18,6 +18,9 @@ _VISIBLE = ("prompt.promoted", "context.updated", "notice.added", "step.started"
 
 def is_complete(rows: Reader, session_id: str) -> bool:
     """Return whether there are as many rows as follow from the log."""
+    head = rows.head(session_id)
+    if head is not None and head.seq >= 0 and rows.session(session_id) is None:
+        return False
     found = rows.counts(session_id)
     if not fits(found, rows.kinds(session_id), keyed=0):
         return False

@@ -18,7 +18,7 @@ Guarantees that every store gives (the contract in ``testing.contracts`` checks 
    value that was changed is none.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from .blobs import BlobReader, BlobWriter
@@ -35,6 +35,10 @@ class Reader(LogReader, ProjectionReader, OperationalReader, BlobReader, Protoco
 
     def counts(self, session_id: str) -> RowCounts:
         """Return how many rows there are: one that is missing cannot be unsound."""
+        ...
+
+    def sessions_missing(self) -> Sequence[str]:
+        """Return ids of sessions that have events and no row of their own."""
         ...
 
 

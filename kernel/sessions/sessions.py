@@ -157,6 +157,7 @@ class Sessions(Upkeep):
                 None if last is None else to_cursor("sessions", last),
             )
 
+        await self._log.complete_list()
         return await self._log.read(read)
 
 

@@ -84,6 +84,7 @@ class Statements(Protocol):
 
     SESSION: str
     LISTINGS: Mapping[Any, str]
+    SESSIONS_MISSING: str
     ALL_WORK: str
     PUT_SESSION: str
     CHANGE_SESSION: str

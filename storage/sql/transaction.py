@@ -3,6 +3,8 @@
 A store adds its own view in front, which runs the statements.
 """
 
+from collections.abc import Sequence
+
 from dovetail.kernel.ports import Reader, RowCounts, Transaction
 
 from .approvals import ApprovalReads, ApprovalWrites
@@ -30,6 +32,9 @@ class SqlReader(
         admissions = self.all(self.sql.ADMISSIONS, (session_id,))
         sound = sum(is_sound(session_id, row) for row in admissions)
         return RowCounts(messages, pending, settled, sound, keyed)
+
+    def sessions_missing(self) -> Sequence[str]:
+        return [row[0] for row in self.all(self.sql.SESSIONS_MISSING, ())]
 
 
 class SqlTransaction(

@@ -1108,6 +1108,13 @@ LISTINGS: Mapping[Any, str] = {
     ),
 }
 
+SESSIONS_MISSING = (
+    'SELECT "t1"."session_id"'
+    ' FROM "aggregate" AS "t1" LEFT OUTER JOIN "session" AS "t2" ON '
+    '("t2"."aggregate" = "t1"."id")'
+    ' WHERE (("t2"."aggregate" IS NULL) AND ("t1"."seq" >= 0))'
+)
+
 ALL_WORK = (
     'SELECT "t1"."session_id", "t2"."what", "t2"."delivery", "t2"."id", '
     '"t2"."seq", "t2"."created", "t2"."key", "t2"."checksum"'

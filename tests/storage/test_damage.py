@@ -274,6 +274,19 @@ async def test_a_row_that_nobody_would_find_is_missed(
         assert all(one.sound and one.complete for one in found)
 
 
+@pytest.mark.law("storage.10")
+async def test_a_session_whose_row_came_away_is_in_the_list(tmp_path: Path) -> None:
+    provider = ScriptedProvider()
+    async with host(tmp_path, provider) as runtime:
+        for id in ("one", "two", "three"):
+            await runtime.sessions.create(id=id, location="/", model=MODEL)
+        before = await runtime.sessions.list()
+    change(tmp_path, "UPDATE session SET aggregate = 77 WHERE aggregate = 2")
+
+    async with host(tmp_path, provider) as runtime:
+        assert await runtime.sessions.list() == before
+
+
 @pytest.mark.law("storage.7")
 @pytest.mark.law("storage.10")
 async def test_what_a_lost_event_leaves_behind_is_all_shown_until_a_repair(

@@ -13,6 +13,9 @@ PARTIAL = ("request_pending_",)
 WHOLE = "ALL_WORK[0]"
 """Reads all of the table of work, which holds only what is left to do."""
 
+MISSING = "SESSIONS_MISSING[0]"
+"""Looks at all sessions, once in a runtime, for one that would be in no list."""
+
 REPAIR = "ORPHANS[0]"
 """Looks for events without a session, to mend one that cannot be found."""
 
@@ -47,7 +50,7 @@ def test_every_statement_is_looked_at() -> None:
     }
 
 
-@pytest.mark.parametrize("label", sorted(ALL.keys() - {WHOLE, REPAIR}))
+@pytest.mark.parametrize("label", sorted(ALL.keys() - {WHOLE, MISSING, REPAIR}))
 def test_no_statement_scans_a_table(label: str, database: sqlite3.Connection) -> None:
     steps = plan(database, ALL[label])
     scans = [

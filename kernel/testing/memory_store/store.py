@@ -1,7 +1,7 @@
 """The memory store put together: who looks and writes when, and who is told of it."""
 
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TypeVar
 
@@ -36,6 +36,14 @@ class MemoryReader(LogReads, ProjectionReads, OperationalReads, BlobReads, Reade
         admissions = sum(key[0] == session_id for key in self.now().admissions)
         keyed = sum(row.key is not None for row in inputs)
         return RowCounts(messages, pending, len(inputs) - pending, admissions, keyed)
+
+    def sessions_missing(self) -> Sequence[str]:
+        state = self.now()
+        return [
+            session_id
+            for session_id, head in state.heads.items()
+            if head.seq >= 0 and session_id not in state.sessions
+        ]
 
 
 class MemoryTransaction(

@@ -61,6 +61,11 @@ LISTINGS = {
     for asked in product((False, True), repeat=4)
     if asked[2:] != (True, True)
 }
+SESSIONS_MISSING = Statement(
+    Aggregate.select(Aggregate.session_id)
+    .join(Session, JOIN.LEFT_OUTER, on=(Session.aggregate == Aggregate.id))
+    .where(Session.aggregate.is_null(), Aggregate.seq >= SQL("0"))
+)
 # With those that are nobody's.
 ALL_WORK = Statement(
     Work.select(Aggregate.session_id, *slots(Work, "aggregate"))

@@ -5,7 +5,7 @@ import attrs
 from ....ports import EventRecord, Head, Reader, Transaction
 from ....values.errors import EventAggregateError, EventGapError
 from ....values.events import NO_HASH
-from .cases import StoreCase, appending, raises, record, seqs, session_row
+from .cases import StoreCase, appending, input_row, raises, record, seqs, session_row
 
 
 class LogContract(StoreCase):
@@ -155,6 +155,35 @@ class LogContract(StoreCase):
                 return [name for _, name in reader.logs(after=places[0], limit=1)]
 
             assert await store.read(page) == ["a"]
+
+    async def test_what_must_follow_from_a_log_is_counted(self) -> None:
+        async with self.open_store() as store:
+            await store.transact(appending(*[record("a", seq) for seq in range(3)]))
+            await store.transact(appending(record("b", 0)))
+            await store.transact(lambda tx: tx.put_session(session_row("b")))
+
+            def admit(tx: Transaction) -> None:
+                tx.put_input(input_row("a", 0, key="k"))
+                tx.put_input(input_row("a", 1, key=None))
+                tx.put_input(input_row("b", 0, key="k"))
+
+            await store.transact(admit)
+
+            def look(reader: Reader) -> tuple[object, ...]:
+                counts = reader.counts("a")
+                return (
+                    dict(reader.kinds("a")),
+                    dict(reader.kinds("c")),
+                    (counts.pending, counts.settled, counts.keyed),
+                    list(reader.sessions_missing()),
+                )
+
+            assert await store.read(look) == (
+                {"text.ended": 3},
+                {},
+                (2, 0, 1),
+                ["a"],
+            )
 
     async def test_removing_data_changes_data_and_digest_and_nothing_else(self) -> None:
         async with self.open_store() as store:
