@@ -221,7 +221,7 @@ def _wanted(head: Head) -> int:
             raise RefusedError(f"it is an image of over {most:,} bytes")
     elif kind and not _is_text(kind):
         raise RefusedError(
-            f"it is {_word(kind)}, and only text and images (PNG, JPEG, GIF, WebP) are "
+            f"{_called(kind)}, and only text and images (PNG, JPEG, GIF, WebP) are "
             "shown"
         )
     return most
@@ -274,7 +274,7 @@ def _shown(url: Url, answer: Answer, input: WebFetchInput, asked: Url) -> WebPag
     if not decoded.charset.startswith("utf-16"):
         binary = image or binary_type(body[:4096])
         if binary is not None:
-            raise RefusedError(f"it is called {_word(kind)} and is {binary}")
+            raise RefusedError(f"{_called(kind)} and is {binary}")
     if answer.cut:
         notes.append(f"only its first {MAX_BODY // 1024 // 1024} MiB")
     if decoded.damaged:
@@ -290,7 +290,7 @@ def _shown(url: Url, answer: Answer, input: WebFetchInput, asked: Url) -> WebPag
         if input.format == "markdown" and not page.markdown:
             notes.append("as plain text: Markdown needs the extra dovetail[web]")
     return WebPage(
-        str(url), _word(kind or "text"), len(body), answer.cut, text, tuple(notes)
+        str(url), _known(kind) or "text", len(body), answer.cut, text, tuple(notes)
     )
 
 
@@ -303,10 +303,17 @@ def _parameter(value: str, name: str) -> str:
     return ""
 
 
-def _word(kind: str) -> str:
-    """Return a media type that a server wrote, as far as it looks like one."""
+def _known(kind: str) -> str:
+    """Return a media type that a server wrote, if it looks like one, or nothing."""
     fits = len(kind) <= 100 and all(one.isalnum() or one in "/+-._" for one in kind)
-    return kind if fits and kind.isascii() else "of an unknown type"
+    return kind if fits and kind.isascii() else ""
+
+
+def _called(kind: str) -> str:
+    if not kind:
+        return "it has no type"
+    known = _known(kind)
+    return f"it is called {known}" if known else "its type is unknown"
 
 
 def _cut(text: str) -> str:

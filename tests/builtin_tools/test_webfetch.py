@@ -155,14 +155,17 @@ async def test_an_image_is_attached(local: Fetching) -> None:
 @pytest.mark.parametrize(
     ("page", "why"),
     [
-        (answer(b"%PDF-1.7", "application/pdf"), "it is application/pdf, and only"),
+        (
+            answer(b"%PDF-1.7", "application/pdf"),
+            "it is called application/pdf, and only",
+        ),
         (answer(b"x", "application/octet-stream"), "application/octet-stream"),
         (answer(b"x", "video/mp4"), "video/mp4"),
-        (answer(b"x", "evil\x1b[2J/x"), "of an unknown type"),
+        (answer(b"x", "evil\x1b[2J/x"), "its type is unknown"),
         (answer(b"x", "image/png"), "called an image and is none"),
         (answer(b"x", "image/tiff"), "image/tiff"),
         (answer(b"%PDF-1.7", "text/plain"), "is a PDF document"),
-        (answer(b"%PDF-1.7", None), "is a PDF document"),
+        (answer(b"%PDF-1.7", None), "it has no type and is a PDF document"),
         (answer(PNG, "text/html"), "is image/png"),
         (answer(b"a\0b", "text/html"), "is binary data"),
         (answer(b"x", headers={"Content-Encoding": "br"}), "not asked for"),
