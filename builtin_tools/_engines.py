@@ -85,9 +85,12 @@ def _web(trust: "Callable[[], ssl.SSLContext]", url: Url) -> Web:
 
 def _address(text: str) -> Url:
     try:
-        return parse(text)
+        url = parse(text)
     except RefusedError as error:
         raise ConfigurationError(f"{KEY}.url", str(error)) from error
+    if "?" in url.target:
+        raise ConfigurationError(f"{KEY}.url", "must be without a query")
+    return url
 
 
 def _on_this_machine(url: Url) -> bool:

@@ -363,12 +363,13 @@ async def test_no_command_is_handed_the_key_of_an_engine(place: Path) -> None:
         {"engine": "searxng", "url": 3},
         {"engine": "searxng", "url": "ftp://x/"},
         {"engine": "searxng", "url": "https://me:word@x/"},
+        {"engine": "searxng", "url": "https://x/search?categories=it"},
         {"engine": "searxng", "url": "https://x/", "api_key_env": "K"},
         {"engine": "brave", "api_key": "secret-itself"},
         {"engine": "brave", "api_key_env": ""},
         {"engine": "brave", "url": "http://search.example/"},
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_what_makes_no_engine_is_refused(place: Path, search: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"plugins\.tools\.search") as told:
