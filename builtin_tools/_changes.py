@@ -8,7 +8,8 @@ is made is for ``_files``.
 import hashlib
 import os
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 from attrs import evolve, frozen
@@ -97,10 +98,22 @@ def planned(
         ToolFailure: one of them cannot be made. Nothing was changed.
     """
     plan = _Plan(files, targets)
-    for section in sections:
-        alive()
-        plan.take(section)
-    return plan.changes()
+    with before_any():
+        for section in sections:
+            alive()
+            plan.take(section)
+        return plan.changes()
+
+
+@contextmanager
+def before_any() -> Iterator[None]:
+    """Say with each failure that nothing was changed yet: a patch names many files."""
+    try:
+        yield
+    except ToolFailure as error:
+        if NOTHING in str(error):
+            raise
+        raise ToolFailure(f"{error}; {NOTHING}") from error
 
 
 class _Plan:

@@ -24,7 +24,7 @@ from attrs import evolve, frozen
 from dovetail.kernel import Deed, Location, Tool, ToolContext, ToolFailure
 
 from . import _fields as fields
-from ._changes import VERB, Change, Kind, planned
+from ._changes import VERB, Change, Kind, before_any, planned
 from ._files import IN_PLACE, Files, digest_of
 from ._patch import MAX_PATCH, Section, parse_patch
 from ._paths import EDIT, EXTERNAL, READ, Target, failure, resolve_now, shown_path
@@ -135,15 +135,16 @@ async def _execute(
 def _resolved(location: Location, sections: Sequence[Section]) -> dict[str, Target]:
     """Return what each path of a patch means. Reads names, never content."""
     targets: dict[str, Target] = {}
-    for section in sections:
-        for given in section.paths:
-            if given not in targets:
-                targets[given] = resolve_now(location.directory, given, VERB)
-        goes = section.kind == "delete" or section.move is not None
-        named = paths.normpath(paths.join(location.directory, section.path))
-        if goes and paths.islink(named):
-            why = "it is a symbolic link, and only files are deleted and moved"
-            raise failure(VERB, section.path, why, "nothing was changed")
+    with before_any():
+        for section in sections:
+            for given in section.paths:
+                if given not in targets:
+                    targets[given] = resolve_now(location.directory, given, VERB)
+            goes = section.kind == "delete" or section.move is not None
+            named = paths.normpath(paths.join(location.directory, section.path))
+            if goes and paths.islink(named):
+                why = "it is a symbolic link, and only files are deleted and moved"
+                raise failure(VERB, section.path, why)
     return targets
 
 
@@ -365,8 +366,9 @@ def _line(made: PatchedFile) -> str:
         notes.append(f"a file that was {where} is replaced")
     if made.loose:
         lines = ", ".join(map(str, made.loose))
+        hunks = "hunk at line" if len(made.loose) == 1 else "hunks at lines"
         notes.append(
-            f"the hunks at lines {lines} of the patch fitted only with other blanks or "
+            f"the {hunks} {lines} of the patch fitted only with other blanks or "
             "punctuation"
         )
     if made.in_place:

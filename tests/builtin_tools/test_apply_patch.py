@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 from dovetail.builtin_tools import _changes
 from dovetail.builtin_tools._files import Files
@@ -201,7 +203,7 @@ async def test_a_moved_file_keeps_its_mode_and_its_other_bytes(
 async def test_a_hunk_that_fitted_loosely_is_told(tools: Any, fill: Any) -> None:
     fill({"a.txt": "a  \nb\n"})
     told = await patch(tools, "*** Update File: a.txt", "@@", " a", "-b", "+c")
-    assert "the hunks at lines 3 of the patch fitted only with other blanks" in told
+    assert "the hunk at line 3 of the patch fitted only with other blanks" in told
 
 
 # --- several sections, one file ---------------------------------------------------
@@ -306,7 +308,7 @@ async def test_what_cannot_be_meant_is_refused_before_anything_is_done(
     os.symlink("nowhere", place / "dangling")
     os.mkfifo(place / "fifo")
     before = sorted(os.listdir(place))
-    with pytest.raises(ToolFailure, match=why):
+    with pytest.raises(ToolFailure, match=rf"(?s){why}.*nothing was changed"):
         await patch(tools, *lines)
     assert sorted(os.listdir(place)) == before
     assert (place / "a").read_text() == "a\n"
@@ -436,6 +438,36 @@ async def test_a_place_that_was_taken_meanwhile_is_left_to_who_took_it(
         with pytest.raises(ToolFailure, match="moved or replaced after"):
             await patch(tools, *lines)
         assert tree(place) == {"a.txt": "a\n", "b.txt": "of somebody else\n"}
+
+
+async def test_a_patch_that_was_begun_is_finished_when_the_call_is_cancelled(
+    tools: Any, place: Path
+) -> None:
+    finished: list[str] = []
+    with anyio.CancelScope() as scope:
+
+        async def does(text: str, data: Any = None) -> None:
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+
+        tools.context.does = does
+        lines = ("*** Add File: a", "+a", "*** Add File: b", "+b")
+        finished.append(await patch(tools, *lines))
+    assert tree(place) == {"a": "a\n", "b": "b\n"}
+    assert finished == [
+        "Success. Updated the following files:\nA a (+1 -0)\nA b (+1 -0)"
+    ]
+
+
+async def test_a_patch_that_is_cancelled_before_it_was_begun_does_nothing(
+    tools: Any, place: Path, fill: Any
+) -> None:
+    fill({"a": "a\n"})
+    with anyio.CancelScope() as scope:
+        tools.context.decide = lambda action, resources: scope.cancel()
+        await patch(tools, "*** Delete File: a")
+    assert scope.cancelled_caught
+    assert tree(place) == {"a": "a\n"}
 
 
 # --- after a crash ----------------------------------------------------------------
