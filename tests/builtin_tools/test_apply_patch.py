@@ -138,6 +138,7 @@ async def test_everything_is_asked_for_before_anything_is_looked_at(
             await patch(tools, *lines)
 
 
+@pytest.mark.law("tools.13")
 async def test_a_later_section_that_does_not_fit_leaves_everything_as_it_was(
     tools: Any, fill: Any, unchanged: Any
 ) -> None:
@@ -245,6 +246,7 @@ async def test_sections_of_one_file_become_one_change_of_it(
 UPDATE = ("@@", "-a", "+b")
 
 
+@pytest.mark.law("tools.13")
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
@@ -379,6 +381,7 @@ async def test_a_file_that_became_another_one_meanwhile_is_not_touched(
     assert tree(place) == {"a.txt": "a\n", "b.txt": "b\n"}
 
 
+@pytest.mark.law("tools.13")
 async def test_what_changes_after_the_check_is_told_with_what_was_applied(
     tools: Any, place: Path, fill: Any
 ) -> None:

@@ -259,6 +259,7 @@ async def sequence(place: Path, data: st.DataObject, patch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.law("recovery.9")
+@pytest.mark.law("tools.13")
 @given(st.data())
 def test_whatever_is_called_and_wherever_it_dies_the_receipt_is_true(
     data: st.DataObject,

@@ -14,6 +14,7 @@ from attrs import frozen
 from dovetail.kernel import (
     AssistantMessage,
     BlockingToolContext,
+    Deed,
     Runtime,
     Session,
     TextContent,
@@ -99,6 +100,9 @@ async def test_its_context_works_from_the_thread(tmp_path: Path) -> None:
         context.progress("half")
         context.ask("act", ["it"])
         context.saw("/file", None)
+        context.does("this", {"number": 1})
+        context.does("that")
+        assert context.deeds == (Deed("this", {"number": 1}), Deed("that"))
         seen.extend([context.session_id, context.agent, context.call_id])
         seen.extend([context.effect_token, context.location.path, context.message_id])
         seen.append(context.allowing("act")("it"))
