@@ -14,7 +14,7 @@ from dovetail.kernel.values.errors import (
     EventAggregateError,
     EventDivergedError,
     EventGapError,
-    StoreError,
+    StoreDamagedError,
 )
 
 from .blobs import hold, keep, kept, let_go
@@ -237,7 +237,9 @@ class LogWrites(PlaceWrites, LogReads):
             self.add(self.sql.ADD_EVENT, values)
         except TakenError as error:
             if error.key:
-                raise self.spoil(StoreError(self._medium.name, str(error))) from error
+                raise self.spoil(
+                    StoreDamagedError(self._medium.name, str(error))
+                ) from error
             if not self._clear(aggregate, record):
                 # Part of this append may be written: the transaction must not go on.
                 raise self.spoil(

@@ -202,6 +202,9 @@ class Medium(AnyMedium):
                 )
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
                 return StoreDamagedError(self.name, text)
+            case sqlite3.SQLITE_CONSTRAINT:
+                # Whoever wrote it had looked: rows or indexes contradict one another.
+                return StoreDamagedError(self.name, text)
             case sqlite3.SQLITE_ERROR if text.startswith(
                 ("no such table", "no such c")
             ):

@@ -287,6 +287,38 @@ async def test_a_session_whose_row_came_away_is_in_the_list(tmp_path: Path) -> N
         assert await runtime.sessions.list() == before
 
 
+@pytest.mark.law("storage.5")
+async def test_an_index_that_holds_what_its_table_does_not_is_damage(
+    tmp_path: Path,
+) -> None:
+    provider = ScriptedProvider(text("a"))
+    async with host(tmp_path, provider) as runtime:
+        session = await runtime.sessions.create(id="s", location="/", model=MODEL)
+        await session.prompt("first")
+        await session.wait()
+    index = "FROM sqlite_master WHERE name = 'message_aggregate_id'"
+    change(
+        tmp_path,
+        f"CREATE TABLE kept AS SELECT type, name, tbl_name, rootpage, sql {index}",
+        f"DELETE {index}",
+    )
+    change(
+        tmp_path,
+        "DELETE FROM message",
+        "INSERT INTO sqlite_master SELECT * FROM kept",
+        "DROP TABLE kept",
+    )
+
+    async with host(tmp_path, provider) as runtime:
+        session = await runtime.sessions.get("s")
+        # No waiting for it to pass.
+        with anyio.fail_after(HANG):
+            with pytest.raises(StoreDamagedError):
+                await session.messages()
+            with pytest.raises(StoreDamagedError):
+                await session.prompt("more")
+
+
 @pytest.mark.law("storage.7")
 @pytest.mark.law("storage.10")
 async def test_what_a_lost_event_leaves_behind_is_all_shown_until_a_repair(
