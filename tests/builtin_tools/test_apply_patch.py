@@ -12,6 +12,7 @@ import pytest
 from dovetail.builtin_tools import _changes
 from dovetail.builtin_tools._files import Files
 from dovetail.kernel import Deed, PermissionDeniedError, ToolFailure
+from support.bounds import HANG
 from support.corpora import find_corpus
 
 CORPUS = find_corpus("codex-apply-patch")
@@ -379,6 +380,66 @@ async def test_a_file_that_became_another_one_meanwhile_is_not_touched(
     with pytest.raises(ToolFailure, match="moved or replaced after the permission"):
         await patch(tools, "*** Delete File: a.txt", "*** Delete File: b.txt")
     assert tree(place) == {"a.txt": "a\n", "b.txt": "b\n"}
+
+
+SWAPPED = {
+    "update": ("*** Update File: folder/a.txt", "@@", "-secret", "+new"),
+    "delete": ("*** Delete File: folder/a.txt",),
+    "replace": ("*** Add File: folder/a.txt", "+new"),
+    "move": ("*** Update File: folder/a.txt", "*** Move to: b.txt"),
+    "onto": ("*** Update File: own.txt", "*** Move to: folder/a.txt"),
+    "into": ("*** Update File: own.txt", "*** Move to: folder/new/b.txt"),
+    "add": ("*** Add File: folder/new/b.txt", "+new"),
+}
+
+
+@pytest.mark.law("access.2")
+@pytest.mark.parametrize("kind", SWAPPED)
+@pytest.mark.parametrize("swap", ["link", "other", "folder_link", "folder", "fifo"])
+@pytest.mark.parametrize("late", [False, True], ids=["asked", "checked"])
+async def test_what_was_swapped_is_not_touched(
+    kind: str, swap: str, late: bool, tools: Any, place: Path, fill: Any
+) -> None:
+    """While permission is asked for, or after everything was checked."""
+    if kind in ("into", "add") and not swap.startswith("folder"):
+        return  # these have no file there that could be swapped
+    secret = place.parent / "elsewhere"
+    secret.mkdir()
+    (secret / "a.txt").write_text("secret\n")
+    fill({"folder/a.txt": "secret\n", "folder/spare": "secret\n", "own.txt": "own\n"})
+    folder, target = place / "folder", place / "folder" / "a.txt"
+
+    def swapped() -> None:
+        if swap == "link":
+            target.unlink()
+            target.symlink_to(secret / "a.txt")
+        elif swap == "other":
+            os.replace(folder / "spare", target)
+        elif swap == "folder_link":
+            folder.rename(place / "gone")
+            folder.symlink_to(secret)
+        elif swap == "folder":
+            folder.rename(place / "gone")
+            secret.rename(folder)
+            secret.mkdir()
+        else:
+            target.unlink()
+            os.mkfifo(target)
+
+    async def does(text: str, data: Any = None) -> None:
+        swapped()
+
+    if late:
+        tools.context.does = does
+    else:
+        tools.context.decide = lambda action, _: swapped() if action == "edit" else None
+    with anyio.fail_after(HANG), pytest.raises(ToolFailure, match="moved or replaced"):
+        await patch(tools, *SWAPPED[kind])
+    assert (place / "own.txt").read_text() == "own\n"
+    found = {path for path in place.parent.rglob("*.txt") if path.is_file()}
+    for path in found - {place / "own.txt"}:
+        assert path.read_text() == "secret\n"
+    assert len(found) >= 2 + (swap != "fifo")
 
 
 @pytest.mark.law("tools.13")
