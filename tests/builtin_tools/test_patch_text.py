@@ -279,3 +279,46 @@ def test_hunks_do_what_was_meant_or_nothing(
         assert done.text == "".join(f"{line}\n" for line in after)
         return
     assert "more than one place" in refusal or "not after" in refusal
+
+
+PIECES = st.sampled_from(
+    [
+        "*** Begin Patch",
+        "*** End Patch",
+        "*** Add File: a",
+        "*** Update File: b",
+        "*** Delete File: c",
+        "*** Move to: d",
+        "*** End of File",
+        "@@",
+        "@@ a",
+        "+a",
+        "-a",
+        " a",
+        "",
+        " ",
+        "a",
+        "<<EOF",
+        "EOF",
+        "\r",
+        "***",
+    ]
+)
+
+
+@given(st.lists(PIECES | st.text(max_size=3), max_size=12), st.booleans(), TEXTS)
+def test_any_text_is_a_patch_or_is_refused_with_a_line(
+    pieces: list[str], whole: bool, before: list[str]
+) -> None:
+    text = wrapped(*pieces) if whole else "\n".join(pieces)
+    try:
+        sections = parse_patch(text)
+        for section in sections:
+            apply_hunks("\n".join(before), section.hunks, section.path)
+    except ToolFailure as error:
+        refusal = str(error)
+    else:
+        assert all(section.path for section in sections)
+        return
+    assert "of the patch" in refusal
+    assert "nothing was changed" in refusal
