@@ -1,4 +1,4 @@
-"""The built-in tools: read, write, edit, apply_patch, glob, grep, bash, skill,
+"""The built-in tools: read, write, edit, apply_patch, glob, grep, bash, job, skill,
 question, todowrite, webfetch, and websearch where an engine is configured.
 
 One file per tool; the files with an underscore are their shared parts. They use only
@@ -14,6 +14,7 @@ from dovetail.kernel import ConfigurationError, Place, Register, Tool, hookimpl
 from ._addresses import Hosts
 from ._files import Files
 from ._http import Web, trusted
+from ._jobs import Background
 from ._keys import Keys
 from ._left import LaterOutput
 from ._search import Search
@@ -22,6 +23,7 @@ from .bash import bash_tool
 from .edit import edit_tool
 from .glob import glob_tool
 from .grep import grep_tool
+from .job import job_tool
 from .question import question_tool
 from .read import read_tool
 from .skill import skill_tool
@@ -62,6 +64,7 @@ class BuiltinTools:
         # Shared by all Locations, because Locations may lie in one another.
         self._files = Files()
         self._later = LaterOutput()
+        self._background = Background(self._later)
 
     @hookimpl
     def dovetail_register_tools(
@@ -95,7 +98,8 @@ class BuiltinTools:
         register(apply_patch_tool(self._files))
         register(glob_tool(search))
         register(grep_tool(search, self._files))
-        register(bash_tool(environment, place.providers, self._later))
+        register(bash_tool(environment, place.providers, self._later, self._background))
+        register(job_tool(self._later))
         register(skill_tool())
         register(question_tool())
         register(todowrite_tool())

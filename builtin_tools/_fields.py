@@ -63,6 +63,11 @@ def number(
     return _field(metadata, validators, default)
 
 
+def choice(description: str, *, default: Any) -> Any:
+    """Return a field for one of a few words, which its type names."""
+    return attrs.field(default=default, metadata={"description": description})
+
+
 def flag(description: str) -> Any:
     """Return a yes-or-no field that is off unless it is given."""
     return attrs.field(default=False, metadata={"description": description})

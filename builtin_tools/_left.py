@@ -53,10 +53,10 @@ def host_mark() -> str:
 
 def mark_of(process_id: int) -> ProcessMark:
     """Return what names the group of a process that was started as its first."""
-    return ProcessMark(process_id, _started(process_id) or "", host_mark())
+    return ProcessMark(process_id, started_at(process_id) or "", host_mark())
 
 
-def _started(process_id: int) -> str | None:
+def started_at(process_id: int) -> str | None:
     """Return when a process started; None when it does not run."""
     if (_PROC / "self/stat").exists():
         seen = _seen(process_id)
@@ -93,7 +93,7 @@ def _all() -> Iterator[_Seen]:
                 yield seen
 
 
-def _carries(process_id: int, token: str) -> bool:
+def carries(process_id: int, token: str) -> bool:
     wanted = f"{VARIABLE}={token}".encode()
     try:
         data = (_PROC / str(process_id) / "environ").read_bytes()
@@ -154,7 +154,7 @@ def group_runs(group: int, token: str) -> bool:
         return True
     if not (_PROC / "self/stat").exists():
         return True
-    return any(seen.group == group and _carries(seen.id, token) for seen in _all())
+    return any(seen.group == group and carries(seen.id, token) for seen in _all())
 
 
 def _members(marks: list[ProcessMark], token: str) -> list[_Seen]:
@@ -162,7 +162,7 @@ def _members(marks: list[ProcessMark], token: str) -> list[_Seen]:
         return _recorded(marks, token)
     everything = list(_all())
     ours = (os.getpid(), os.getppid())  # a command may have started this very process
-    carriers = {seen.id: seen for seen in everything if _carries(seen.id, token)}
+    carriers = {seen.id: seen for seen in everything if carries(seen.id, token)}
     recorded = {mark.group for mark in marks}
     sessions = {seen.session for seen in carriers.values()} & recorded
     return [
@@ -174,7 +174,7 @@ def _members(marks: list[ProcessMark], token: str) -> list[_Seen]:
 
 def _unproven(marks: list[ProcessMark]) -> list[int]:
     """Return the recorded processes that still run, whoever's they are."""
-    return [mark.group for mark in marks if _started(mark.group) == mark.started]
+    return [mark.group for mark in marks if started_at(mark.group) == mark.started]
 
 
 def _recorded(marks: list[ProcessMark], token: str) -> list[_Seen]:
@@ -184,7 +184,7 @@ def _recorded(marks: list[ProcessMark], token: str) -> list[_Seen]:
         _Seen(mark.group, mark.group, mark.group, mark.started)
         for mark in marks
         if mark.started
-        and _started(mark.group) == mark.started
+        and started_at(mark.group) == mark.started
         and f"{VARIABLE}={token}" in _asked("ewwo", "command=", mark.group).split()
     ]
 
@@ -223,6 +223,14 @@ class LaterOutput:
         name = hashlib.sha256(f"{token} {time.time_ns()}".encode()).hexdigest()[:32]
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         return name, os.open(folder / name, flags | os.O_NOFOLLOW, 0o600)
+
+    def path_of(self, session_id: str, name: str) -> Path | None:
+        """Return where a file of this session is; None where the name is no name.
+
+        Raises:
+            OSError: the folder is not one that nobody else may look into.
+        """
+        return self._session(session_id) / name if _NAME.match(name) else None
 
     def open(self, session_id: str, name: str) -> int | None:
         """Return a descriptor to read a file of this session; None without one."""

@@ -22,11 +22,12 @@ from functools import partial
 
 import anyio.to_thread
 from attrs import frozen
-from dovetail.kernel import Action, Json, Tool, ToolContext, ToolFailure
+from dovetail.kernel import Action, Job, Json, Tool, ToolContext, ToolFailure
 
 from . import _fields as fields
+from ._jobs import DEFAULT_SECONDS, Background
 from ._left import RUNNING, VARIABLE, LaterOutput, end_left, group_runs, mark_of
-from ._paths import EXTERNAL, approve, resolve, start_in
+from ._paths import EXTERNAL, Target, approve, resolve, start_in
 from ._process import Capture, run
 from ._terminal import plain
 from ._text import cut, plural
@@ -35,12 +36,14 @@ DESCRIPTION = """\
 Run a shell command in the working directory and return its output and exit code. \
 Nothing carries over from one call to the next but files; use workdir instead of cd. \
 There is no input to type into and no terminal. Both output streams come as one, in \
-the order they were written. To leave a program running, put it into the background: \
-"server > server.log 2>&1 &". To read, search and change files, the other tools are \
-better."""
+the order they were written. For what takes long, or is to go on, such as a server, \
+set background: it becomes a job, what it prints can be read while it runs, and you \
+are told when it ends. To read, search and change files, the other tools are better."""
 
 KEEP = 1_048_576
 """Bytes kept of the output: its beginning and its end."""
+SECONDS, MAX_SECONDS = 120, 600
+"""How long a command runs in the foreground, unless it says so, and at most."""
 _PROGRESS = 200
 
 SECRET = re.compile(r"key|token|secret|passw|credential", re.I)
@@ -110,16 +113,27 @@ class BashInput:
     workdir: str = fields.text(
         "The folder to run it in; the working directory if left out.", default="."
     )
-    timeout_ms: int = fields.number(
-        "Milliseconds until it is stopped.",
+    timeout_ms: int | None = fields.number(
+        "Milliseconds until it is stopped: 120000 unless given, and at most 600000; in "
+        "the background 28800000, and at most 86400000.",
         minimum=1,
-        maximum=600_000,
-        default=120_000,
+        maximum=86_400_000,
+        default=None,
         formerly=("timeout",),
     )
     description: str = fields.text(
         "What it does, in a few words, for the person who is asked.", default=""
     )
+    background: bool = fields.flag(
+        "Let it run on as a job, and go on at once. Jobs end with the program that "
+        "runs this session."
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if not self.background and (self.timeout_ms or 0) > MAX_SECONDS * 1000:
+            raise ValueError(
+                f"'timeout_ms' must be <= {MAX_SECONDS * 1000} unless in the background"
+            )
 
 
 @frozen
@@ -127,7 +141,8 @@ class BashOutput:
     """What is recorded of a command beside what the model is shown."""
 
     exit_code: int | None
-    """``-n`` when signal ``n`` ended the shell; None when the time was over."""
+    """``-n`` when signal ``n`` ended the shell; None when the time was over, or it
+    goes on."""
     timed_out: bool
     dropped: int
     """Bytes of the output that were not kept, between the beginning and the end."""
@@ -135,6 +150,8 @@ class BashOutput:
     """Something that the command started went on when its shell had ended."""
     group: int = 0
     """The number of the process group that the command ran in."""
+    job: str | None = None
+    """The id of the job that goes on; then nothing of the above is known yet."""
     later: str | None = None
     """The name under which ``read`` shows what comes from there on, if that still held
     the output open."""
@@ -153,8 +170,10 @@ def bash_tool(
     environment: Mapping[str, str],
     providers: Mapping[str, Mapping[str, Json]],
     later: LaterOutput,
+    background: Background,
 ) -> Tool[BashInput, BashOutput]:
     """Return the tool ``bash`` for commands with this environment."""
+    made = command_environment(environment, providers)
     return Tool(
         name="bash",
         description=DESCRIPTION,
@@ -162,8 +181,9 @@ def bash_tool(
         output=BashOutput,
         effect="unsafe",
         asks=(Action("bash", "text", "run a command"), EXTERNAL),
-        execute=partial(_execute, command_environment(environment, providers), later),
+        execute=partial(_execute, made, later, background),
         clear=_clear,
+        jobs=background.work,
         render=_render,
     )
 
@@ -200,6 +220,7 @@ def command_environment(
 async def _execute(
     environment: Mapping[str, str],
     later: LaterOutput,
+    background: Background,
     input: BashInput,
     context: ToolContext,
 ) -> BashResult:
@@ -213,6 +234,15 @@ async def _execute(
     )
     shell = await anyio.to_thread.run_sync(_shell, environment)
     token = context.effect_token
+    if input.background:
+        return await _in_background(
+            {**environment, "PWD": target.canonical},
+            background,
+            shell,
+            target,
+            input,
+            context,
+        )
     capture = Capture(KEEP)
     name: str | None = None
 
@@ -234,7 +264,7 @@ async def _execute(
                 (shell, "-c", input.command),
                 cwd=cwd,
                 environment={**environment, "PWD": target.canonical, VARIABLE: token},
-                seconds=input.timeout_ms / 1000,
+                seconds=(input.timeout_ms or SECONDS * 1000) / 1000,
                 stdout=_Watched(capture, context).feed,
                 stderr=None,
                 announce=announce,
@@ -263,6 +293,44 @@ async def _execute(
         later=name,
         output=output,
         folded=folded,
+    )
+
+
+async def _in_background(
+    environment: Mapping[str, str],
+    background: Background,
+    shell: str,
+    target: Target,
+    input: BashInput,
+    context: ToolContext,
+) -> BashResult:
+    async def begin(output: str, process_id: int) -> Job:
+        mark = await anyio.to_thread.run_sync(mark_of, process_id)
+        return await context.jobs.begin(input.command, output=output, process=mark)
+
+    milliseconds = input.timeout_ms or DEFAULT_SECONDS * 1000
+    async with start_in(target, "run in") as cwd:
+        try:
+            job = await background.start(
+                (shell, "-c", input.command),
+                cwd=cwd,
+                environment=environment,
+                seconds=milliseconds / 1000,
+                session_id=context.session_id,
+                token=context.effect_token,
+                begin=begin,
+            )
+        except OSError as error:
+            why = (error.strerror or type(error).__name__).lower()
+            raise ToolFailure(f"cannot run the command: {why}") from error
+    return BashResult(
+        exit_code=None,
+        timed_out=False,
+        dropped=0,
+        still_running=True,
+        group=job.process.group if job.process else 0,
+        job=job.id,
+        later=job.output.removeprefix(RUNNING),
     )
 
 
@@ -320,6 +388,12 @@ class _Watched:
 
 def _render(output: BashOutput) -> str:
     assert isinstance(output, BashResult)
+    if output.job is not None:
+        return (
+            f"It runs as {output.job}. You are told when it ends. What it prints: read "
+            f'path="{RUNNING}{output.later}"; to wait for it, stop it or let it run '
+            "longer: the tool job."
+        )
     shown = output.output.strip("\n")
     return f"{shown or '(no output)'}\n\n({'; '.join(_notes(output))})"
 

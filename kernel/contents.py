@@ -31,9 +31,11 @@ from .contracts import (
     Action as Action,
     AgentProfile as AgentProfile,
     BlockingToolContext as BlockingToolContext,
+    CallJobs as CallJobs,
     CallNotice as CallNotice,
     Command as Command,
     ContextSource as ContextSource,
+    JobWork as JobWork,
     Observation as Observation,
     PermissionQuestion as PermissionQuestion,
     Place as Place,
@@ -54,6 +56,7 @@ from .execution.continuation import (
     ContinuationReport as ContinuationReport,
     Moved as Moved,
     OpenCall as OpenCall,
+    OpenJob as OpenJob,
 )
 from .execution.coordinator import (
     Outcome as Outcome,
@@ -212,6 +215,9 @@ from .values.errors import (
     InputNotFoundError as InputNotFoundError,
     InputNotPendingError as InputNotPendingError,
     InvalidValueError as InvalidValueError,
+    JobLimitError as JobLimitError,
+    JobNotFoundError as JobNotFoundError,
+    JobUnmanagedError as JobUnmanagedError,
     KeyInvalidError as KeyInvalidError,
     LiveOverflowError as LiveOverflowError,
     LocationNotFoundError as LocationNotFoundError,
@@ -273,6 +279,8 @@ from .values.events import (
     ExecutionEnded as ExecutionEnded,
     ExecutionStarted as ExecutionStarted,
     FactsRecorded as FactsRecorded,
+    JobEnded as JobEnded,
+    JobStarted as JobStarted,
     LeftOut as LeftOut,
     LiveDelta as LiveDelta,
     LiveEvent as LiveEvent,
@@ -311,9 +319,16 @@ from .values.events import (
     kinds as kinds,
 )
 from .values.ids import (
+    JobId as JobId,
     MessageId as MessageId,
     RequestId as RequestId,
     SessionId as SessionId,
+)
+from .values.job import (
+    Job as Job,
+    JobEnd as JobEnd,
+    JobEnding as JobEnding,
+    JobState as JobState,
 )
 from .values.location import (
     Location as Location,

@@ -6,8 +6,8 @@ Locations; and in reverse. Every other module receives its collaborators from he
 
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from types import MappingProxyType, TracebackType
 from typing import Literal
 
@@ -20,11 +20,19 @@ from .access.permissions import Answerer, Permissions, Policy
 from .access.rules import DEFAULT_RULES
 from .configuration.merging import Configuration
 from .context.registry import ContextRegistry
-from .contracts import AgentProfile, ContextSource, Place, Provider, SkillSource
+from .contracts import (
+    AgentProfile,
+    ContextSource,
+    JobWork,
+    Place,
+    Provider,
+    SkillSource,
+)
 from .execution.coordinator import Coordinator
 from .execution.execution import DEFAULT_BLOCKED_SECONDS, ExecutionSettings
 from .execution.ownership import DEFAULT_LEASE_SECONDS, Owner
 from .execution.runner import Runner
+from .jobs.keeper import Jobs, WhenClosing
 from .lifecycle.clock import SystemClock
 from .lifecycle.detached import DetachedTasks
 from .lifecycle.guests import contain_tasks
@@ -68,6 +76,9 @@ logger = logging.getLogger(__name__)
 LAST_SECONDS = 1.0
 """How long what is left is waited for, when everything was closed and cancelled."""
 
+JOB_SECONDS = 10.0
+"""How long jobs that are ended with the runtime may take at least."""
+
 OnPermission = Policy | Answerer
 """What becomes of an action that no rule decides: a person is asked, or it is allowed
 or denied without asking, or a function of the application answers."""
@@ -103,6 +114,7 @@ def open_runtime(
     stream_silence: float | None = None,
     blocked_seconds: float = DEFAULT_BLOCKED_SECONDS,
     location_idle_seconds: float | None = 3600,
+    jobs_at_close: WhenClosing = "end",
     hook_limits: HookLimits | None = None,
     clock: Clock | None = None,
     environment: Mapping[str, str] | None = None,
@@ -143,6 +155,10 @@ def open_runtime(
             themselves and has only ``lease_seconds``.
         location_idle_seconds: after how long without use a Location closes; None: with
             the runtime.
+        jobs_at_close: what becomes of the jobs that run when the runtime closes.
+            ``end`` ends those that it began and those of processes that are gone, and
+            the model is told when its session goes on; ``leave`` lets them go on, to be
+            looked after by the next runtime that opens their Location or session.
         hook_limits: what plugins may cost before they are disabled.
         clock: where time comes from, for tests. The system's by default.
         environment: stands for ``os.environ``.
@@ -162,6 +178,7 @@ def open_runtime(
         ),
         ("on_question", on_question, (None, "ask", "dismiss")),
         ("resume", resume, ("report", "clean", "always")),
+        ("jobs_at_close", jobs_at_close, ("end", "leave")),
     ):
         if value not in choices:
             raise InvalidValueError(
@@ -200,6 +217,7 @@ def open_runtime(
         clock or SystemClock(),
         environment,
         location_idle_seconds,
+        jobs_at_close,
         hook_limits or HookLimits(),
     )
 
@@ -219,6 +237,7 @@ class Runtime:
         clock: Clock,
         environment: Mapping[str, str],
         location_idle_seconds: float | None,
+        jobs_at_close: WhenClosing,
         hook_limits: HookLimits,
     ) -> None:
         self.plugins = plugins
@@ -232,6 +251,7 @@ class Runtime:
         self._clock = clock
         self._environment = environment
         self._location_idle_seconds = location_idle_seconds
+        self._jobs_at_close: WhenClosing = jobs_at_close
         self._hook_limits = hook_limits
         self._changes: dict[Location, Changes] = {}
         self._tasks: TaskGroup | None = None
@@ -322,6 +342,9 @@ class Runtime:
             clock=self._clock,
             idle_seconds=self._location_idle_seconds,
         )
+        self._jobs = Jobs(
+            self._log, self._tasks, self._job_work, self._told, self._jobs_at_close
+        )
         self._runner = Runner(
             self._log,
             self._locations.use,
@@ -333,7 +356,9 @@ class Runtime:
         self._tasks.start_soon(self._runner.keep_leases)
         self._tasks.start_soon(self._runner.silence.watch)
         self._coordinator = Coordinator(self._tasks, self._runner.drain)
-        self._sessions = Sessions(self._log, self._coordinator, self._runner)
+        self._sessions = Sessions(
+            self._log, self._coordinator, self._runner, self._jobs
+        )
         self._beside = RuntimeScopes(self.plugins, self._tasks, self._hook_limits, self)
         try:
             await self._beside.open_given()
@@ -348,6 +373,7 @@ class Runtime:
     async def _wake_all(self) -> None:
         for session_id in await self._log.read(lambda rows: rows.sessions_with_work()):
             self._coordinator.wake(session_id)
+        await self._jobs.adopt()
 
     async def __aexit__(
         self,
@@ -381,6 +407,8 @@ class Runtime:
                     session_id,
                     within,
                 )
+            for job in await self._jobs.aclose(max(within, JOB_SECONDS)):
+                logger.error("job %s did not end in time; it is left behind", job)
             await self._locations.aclose()
             self._runner.close()
             self._log.close()
@@ -445,6 +473,7 @@ class Runtime:
             plugin_rules=Registrations(),
             ground=Ground(location.directory, self._home()),
             questions=self._questions,
+            jobs=self._jobs,
             make_plugins=self._plugins_of,
             make_permissions=self._permissions_of,
         )
@@ -482,7 +511,21 @@ class Runtime:
         for odd in await to_thread.run_sync(services.check_rules):
             logger.warning("%s", odd)
         await scope.enter(Observers(services, self._log).running())
+        await self._jobs.adopt(directory=location.directory)
         return services
+
+    @asynccontextmanager
+    async def _job_work(
+        self, location: Location, tool: str
+    ) -> AsyncIterator[JobWork | None]:
+        """Keep a Location open for a job of it, and say how its tool looks after it."""
+        async with self._locations.use(location) as services:
+            yield services.job_work(tool)
+
+    def _told(self, session_id: str) -> None:
+        # What closes meanwhile has it in the inbox.
+        with suppress(RuntimeClosedError):
+            self._coordinator.wake(session_id)
 
     def _home(self) -> str | None:
         named = self._environment.get("HOME") or os.path.expanduser("~")

@@ -32,7 +32,9 @@ from .providers import (
 )
 from .tools import (
     BlockingToolContext as BlockingToolContext,
+    CallJobs as CallJobs,
     CallNotice as CallNotice,
+    JobWork as JobWork,
     Tool as Tool,
     ToolContext as ToolContext,
 )

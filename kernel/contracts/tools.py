@@ -12,6 +12,7 @@ from attrs import field
 
 from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
+from ..values.job import Job, JobEnd
 from ..values.location import Location
 from ..values.question import Question, QuestionAnswer
 from ..values.todo import Todo
@@ -22,6 +23,56 @@ from .context import Skill
 I = TypeVar("I")  # noqa: E741 - the input of a tool
 
 O = TypeVar("O")  # noqa: E741 - its output
+
+
+class CallJobs(Protocol):
+    """The jobs of a session, as a call of it sees them: ``context.jobs``."""
+
+    async def begin(
+        self, title: str, *, output: str = "", process: ProcessMark | None = None
+    ) -> Job:
+        """Record durably that this call begins a job, and have it looked after.
+
+        For a tool that gives ``Tool.jobs``, which must know the job from then on. Start
+        it only when this has returned, as with ``spawns``: then it is found again
+        should this process be killed meanwhile. ``title`` says what it does, ``output``
+        under which name its output is read.
+
+        Raises:
+            InvalidValueError: the title says nothing, or the name is too long.
+            JobLimitError: sixteen jobs of this session run already. Let it pass.
+        """
+        ...
+
+    async def all(self) -> Sequence[Job]:
+        """Return them in the order in which they began, each looked at just now."""
+        ...
+
+    async def wait(self, job_id: str, seconds: float) -> Job:
+        """Return a job when it has ended, or as it is when the time is over.
+
+        Raises:
+            JobNotFoundError: this session has none of this id. Let it pass.
+        """
+        ...
+
+    async def stop(self, job_id: str) -> Job:
+        """End a job, and return it with its end, of which the model is not told again.
+
+        Raises:
+            JobNotFoundError: this session has none of this id. Let it pass.
+            JobUnmanagedError: its tool is not offered any more. Let it pass.
+        """
+        ...
+
+    async def extend(self, job_id: str, seconds: float) -> Job:
+        """Let a job run for so long from now on, if that is longer than it may.
+
+        Raises:
+            JobNotFoundError: this session has none of this id. Let it pass.
+            JobUnmanagedError: its tool is not offered any more. Let it pass.
+        """
+        ...
 
 
 class ToolContext(Protocol):
@@ -166,6 +217,11 @@ class ToolContext(Protocol):
         """What executions of this call recorded with ``spawns`` so far."""
         ...
 
+    @property
+    def jobs(self) -> CallJobs:
+        """The jobs of this session: what goes on when its call has a result."""
+        ...
+
     async def does(self, text: str, data: Json = None) -> None:
         """Record durably what this call does next; then do it.
 
@@ -196,9 +252,9 @@ class ToolContext(Protocol):
 class BlockingToolContext(Protocol):
     """What one execution of one call may use from a thread: see ``ToolContext``.
 
-    For tools that are plain functions. What is awaited there waits here, in the thread
-    of the call or in another one that it started. Once the call was cancelled,
-    everything here that does something raises ToolCancelledError.
+    For tools that are plain functions. They begin no jobs. What is awaited there waits
+    here, in the thread of the call or in another one that it started. Once the call was
+    cancelled, everything here that does something raises ToolCancelledError.
     """
 
     @property
@@ -262,6 +318,26 @@ class BlockingToolContext(Protocol):
 
 
 @frozen(eq=False)
+class JobWork:
+    """How the jobs of a tool are looked at and ended.
+
+    All of it is called in whatever process looks after a job: also in one that did not
+    begin it, after that one was killed. What it has to know is in the Job. Nothing here
+    ever begins a job again.
+    """
+
+    look: Callable[[Job], Awaitable[JobEnd | None]]
+    """Returns how a job ended, or None while it runs. Has no effect, and is quick."""
+    watch: Callable[[Job], Awaitable[JobEnd]]
+    """Returns how a job ended once it has. Has no effect; may be called by several
+    processes for one job."""
+    stop: Callable[[Job], Awaitable[None]]
+    """Ends a job, with everything that it started, and returns when it is ended."""
+    extend: Callable[[Job, float], Awaitable[None]]
+    """Lets a job run for so many seconds from now on, if that is longer."""
+
+
+@frozen(eq=False)
 class Tool(Generic[I, O]):
     """A named capability that a model can call.
 
@@ -320,6 +396,9 @@ class Tool(Generic[I, O]):
     outcome is unknown, before it is settled, asked about or run again: ends what the
     call left running, and returns a sentence for the model about what it found, or
     None. It has half a minute."""
+    jobs: JobWork | None = None
+    """For tools whose calls begin jobs (``context.jobs.begin``), and required of them:
+    how those are looked at and ended."""
 
 
 @frozen

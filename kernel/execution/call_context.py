@@ -8,7 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ..access.request import AskRequest
-from ..contracts import Skill, ToolContext
+from ..contracts import CallJobs, Skill, ToolContext
+from ..jobs.keeper import MODEL, Jobs
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
 from ..log.live import LiveFeed
@@ -22,6 +23,7 @@ from ..values.errors import (
 )
 from ..values.events import LiveDelta
 from ..values.ids import MessageId, SessionId
+from ..values.job import Job
 from ..values.location import Location
 from ..values.question import Question, QuestionAnswer
 from ..values.todo import Todo, checked_todos
@@ -44,6 +46,41 @@ MAX_PROGRESS = 4_096
 """Characters of a line that is shown to whoever watches."""
 
 
+class SessionJobs(CallJobs):
+    """The jobs of a session, as one execution of a call may use them."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        guard: Callable[[LogTransaction], None],
+        call: tuple[SessionId, MessageId, str],
+        tool: str,
+    ) -> None:
+        self._jobs = jobs
+        self._guard = guard
+        self._call = call
+        self._tool = tool
+
+    async def begin(
+        self, title: str, *, output: str = "", process: ProcessMark | None = None
+    ) -> Job:
+        return await self._jobs.begin(
+            self._call, self._tool, title, output, process, self._guard
+        )
+
+    async def all(self) -> Sequence[Job]:
+        return await self._jobs.of(self._call[0])
+
+    async def wait(self, job_id: str, seconds: float) -> Job:
+        return await self._jobs.wait(self._call[0], job_id, seconds)
+
+    async def stop(self, job_id: str) -> Job:
+        return await self._jobs.stop(self._call[0], job_id, MODEL)
+
+    async def extend(self, job_id: str, seconds: float) -> Job:
+        return await self._jobs.extend(self._call[0], job_id, seconds)
+
+
 class CallContext(ToolContext):
     """What one execution of one call may use."""
 
@@ -56,6 +93,7 @@ class CallContext(ToolContext):
         agent: str,
         message_id: MessageId,
         call_id: str,
+        tool: str,
         outputs: ManagedOutputs,
         go_on: Callable[[], Awaitable[None]],
         spawn: Callable[[ProcessMark], Awaitable[None]],
@@ -71,6 +109,7 @@ class CallContext(ToolContext):
         self._agent = agent
         self._message_id = message_id
         self._call_id = call_id
+        self._tool = tool
         self._outputs = outputs
         self._go_on = go_on
         self._spawn = spawn
@@ -197,6 +236,11 @@ class CallContext(ToolContext):
     @property
     def processes(self) -> Sequence[ProcessMark]:
         return tuple(self._processes)
+
+    @property
+    def jobs(self) -> CallJobs:
+        call = (self._session_id, self._message_id, self._call_id)
+        return SessionJobs(self._services.jobs, self._guard, call, self._tool)
 
     async def does(self, text: str, data: Json = None) -> None:
         if not 0 < len(text) <= MAX_DEED:

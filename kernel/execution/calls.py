@@ -197,6 +197,7 @@ class Calls:
             self._agent,
             self._message_id,
             call.call_id,
+            call.tool,
             ManagedOutputs(self._log, self._execution.history),
             partial(self._go_on, call),
             partial(self._spawn, call),

@@ -15,6 +15,7 @@ from attrs import field
 from ..context.algebra import Absent, Observed, digests
 from ..history.fold import History
 from ..history.messages import Progress, Receipt
+from ..jobs.record import job_at
 from ..location.services import LocationServices
 from ..log.commit import EventLog, WorkLog
 from ..ports import Reader
@@ -23,6 +24,7 @@ from ..values.errors import DovetailError
 from ..values.events import FactsRecorded
 from ..values.frozen import frozen
 from ..values.ids import SessionId
+from ..values.job import JobState
 from ..values.location import Location
 from ..values.messages import ToolPart
 from ..values.tool import EffectClass
@@ -56,6 +58,20 @@ class OpenCall:
     """Of several things that it does, those that it had done, in its words."""
     doing: tuple[str, ...] = ()
     """What it was doing, so that it may or may not be done; it began nothing after."""
+
+
+@frozen
+class OpenJob:
+    """A job that had not ended when the execution was left."""
+
+    job_id: str
+    """Which job of the session it is."""
+    title: str
+    """What it does: of a command, the command."""
+    found: JobState
+    """``running``: it is alive, and goes on. Otherwise how it ended meanwhile, which
+    the model is told by an input: ``lost`` when nothing says how. No job is ever begun
+    again (law jobs.3)."""
 
 
 @frozen
@@ -101,6 +117,9 @@ class ContinuationReport:
     """The calls of the message that was cut off, with what is known of each."""
     moved: tuple[Moved, ...]
     """What is not as it was when the execution was left."""
+    jobs: tuple[OpenJob, ...] = ()
+    """What went on beside it. No part of the digest, nor in doubt: a job goes on, or
+    ends, whether or not the session does."""
     digest: str = field(init=False)
     """Names exactly this report; accept it with ``resume(accept=digest)``."""
 
@@ -109,7 +128,7 @@ class ContinuationReport:
         fields = {
             name: to_json(getattr(self, name))
             for name in field_names(type(self))
-            if name not in ("digest", "ended")
+            if name not in ("digest", "ended", "jobs")
         }
         return hashlib.sha256(dumps(fields)).hexdigest()[:32]
 
@@ -130,7 +149,9 @@ async def report_of(
     session_id = SessionId(history.session_id)
     left = history.last_execution
 
-    def look(rows: Reader) -> tuple[tuple[str, ...], str, bool]:
+    def look(
+        rows: Reader,
+    ) -> tuple[tuple[str, ...], str, bool, tuple[OpenJob, ...]]:
         lease = rows.lease(session_id)
         trusted = rows.events(
             session_id, after=left.trusted - 1, limit=1, upto=left.trusted
@@ -141,9 +162,10 @@ async def report_of(
             lease is not None
             and lease.owner != taker
             and log.lookout.seems_held(lease),
+            tuple(_jobs(rows, session_id, left.trusted)),
         )
 
-    pending, trusted_hash, held = await log.read(look)
+    pending, trusted_hash, held, jobs = await log.read(look)
     return ContinuationReport(
         session_id=session_id,
         location=services.location,
@@ -169,7 +191,16 @@ async def report_of(
             *(await _context_moved(services, history)),
             *(await to_thread.run_sync(lambda: list(_files_moved(history)))),
         ),
+        jobs=jobs,
     )
+
+
+def _jobs(rows: Reader, session_id: str, trusted: int) -> Iterator[OpenJob]:
+    for row in rows.jobs(session_id):
+        if row.ended_seq is None or row.ended_seq > trusted:
+            job = job_at(rows, row)
+            if job is not None:
+                yield OpenJob(job.id, job.title, job.state)
 
 
 def _calls(history: History) -> Iterator[OpenCall]:

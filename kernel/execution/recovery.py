@@ -63,6 +63,7 @@ async def admit(
     # Here, because few sessions are taken over.
     from .continuation import report_of
 
+    await services.jobs.look(execution.session_id)
     while True:
         known = execution.history.seq
         report = await report_of(

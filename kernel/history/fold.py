@@ -40,6 +40,7 @@ _OF_NO_CONSEQUENCE = frozenset(
         e.PromptWithdrawn,
         e.PromptRedelivered,
         e.SessionTitled,
+        e.JobEnded,
     )
 )
 

@@ -196,6 +196,7 @@ def user_message(event: e.PromptAdmitted, seq: int) -> UserMessage:
         created=event.created,
         text=event.prompt.text,
         files=event.prompt.files,
+        job_id=event.job_id,
     )
 
 

@@ -8,12 +8,14 @@ while, or after, somebody works on it. Knows nothing of reports and acceptance, 
 from ..values import events as e
 from ..values.errors import CONTINUATION_UNACCEPTED
 
-# What callers say about a session is no part of what its execution did.
+# What callers say about a session, and what ends beside it, is no part of what its
+# execution did.
 SAID = (
     e.PromptAdmitted,
     e.PromptWithdrawn,
     e.PromptRedelivered,
     e.RequestAnswered,
+    e.JobEnded,
     e.SessionTitled,
     e.ModelSwitched,
     e.AgentSwitched,

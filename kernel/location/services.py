@@ -6,7 +6,7 @@ Location opens. Neighbour: ``handles``, through which an application looks at it
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
 from typing import Any, TypeVar
@@ -23,11 +23,14 @@ from ..contracts import (
     Action,
     AgentProfile,
     CallNotice,
+    JobWork,
     PermissionQuestion,
     Provider,
     Rule,
     RuleEffect,
 )
+from ..jobs.keeper import Jobs
+from ..lifecycle.guests import Guest, contained
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..lifecycle.scope import Scope
 from ..models.catalog import ModelCatalog
@@ -86,6 +89,7 @@ class LocationServices:
     plugin_rules: Registrations[Rule]
     ground: Ground
     questions: Questions
+    jobs: Jobs
     _make_plugins: "Callable[[LocationServices], LocationPlugins]"
     """Makes what is told of the others, and is asked by them; so is the next."""
     _make_permissions: "Callable[[LocationServices], Permissions]"
@@ -283,6 +287,21 @@ class LocationServices:
             return f"plugin {error.plugin!r} guards calls and cannot decide"
         return None
 
+    def job_work(self, tool: str) -> JobWork | None:
+        """Return how a tool that is offered here looks after its jobs; what it raises
+        ends nothing but that. None when it is not offered, or has no jobs."""
+        entry = self.tools.advertise().get(tool)
+        work = None if entry is None else entry.item.tool.jobs
+        if entry is None or work is None:
+            return None
+        guest = Guest(entry.owner, f"jobs of tool {tool!r}")
+        return JobWork(
+            *(
+                _kept_apart(guest, one)
+                for one in (work.look, work.watch, work.stop, work.extend)
+            )
+        )
+
     def registering(self) -> Sequence[tuple[str, "Add"]]:
         """Return each registering hook with what takes its items."""
         return (
@@ -402,6 +421,18 @@ class LocationServices:
                     one, PREPARE, f"it answered {type(changed).__name__}"
                 )
         return request
+
+
+def _kept_apart(
+    guest: Guest, function: Callable[..., Awaitable[Any]]
+) -> Callable[..., Awaitable[Any]]:
+    """Return a function of a stranger's that ends nothing but itself."""
+
+    async def call(*given: Any) -> Any:
+        with contained(guest):
+            return await function(*given)
+
+    return call
 
 
 def _checked_name(what: str, name: object) -> str:

@@ -41,9 +41,11 @@ class Grammar:
     def __init__(self, rows: Reader, session_id: str) -> None:
         self._rows = rows
         self._session_id = session_id
-        # Of what came since: the state of inputs and requests, and ids of messages.
+        # Of what came since: the state of inputs, requests and jobs, and the ids of
+        # messages.
         self._inputs: dict[str, str] = {}
         self._requests: dict[str, bool] = {}
+        self._jobs: dict[str, bool] = {}
         self._messages: set[str] = set()
         self._epoch: bool | None = None
         self._open: str | None = None
@@ -153,6 +155,7 @@ class Grammar:
         | e.ToolSpawned
         | e.ToolProceeded
         | e.TodosReplaced
+        | e.JobStarted
         | e.ToolSucceeded
         | e.ToolFailed,
     ) -> str | None:
@@ -194,6 +197,28 @@ class Grammar:
         self._requests[event.request_id] = False
         return None
 
+    # --- jobs ---------------------------------------------------------------------
+
+    def _runs(self, job_id: str) -> bool | None:
+        """Return whether a job runs, or None where there is none."""
+        if job_id not in self._jobs:
+            row = self._rows.job(self._session_id, job_id)
+            return None if row is None else row.ended_seq is None
+        return self._jobs[job_id]
+
+    def _job_started(self, event: e.JobStarted) -> str | None:
+        problem = self._of_call(event)
+        if problem is None and self._runs(event.job_id) is not None:
+            return f"there is a job {event.job_id!r} already"
+        self._jobs[event.job_id] = True
+        return problem
+
+    def _job_ended(self, event: e.JobEnded) -> str | None:
+        if not self._runs(event.job_id):
+            return f"no job {event.job_id!r} runs"
+        self._jobs[event.job_id] = False
+        return None
+
 
 _RULES: dict[type[e.Event], Callable[[Grammar, Any], str | None]] = {
     e.PromptAdmitted: Grammar._admitted,
@@ -218,6 +243,8 @@ _RULES: dict[type[e.Event], Callable[[Grammar, Any], str | None]] = {
     e.StepFailed: Grammar._settled,
     e.RequestAsked: Grammar._asked,
     e.RequestAnswered: Grammar._answered,
+    e.JobStarted: Grammar._job_started,
+    e.JobEnded: Grammar._job_ended,
 }
 
 
@@ -230,7 +257,7 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
     Raises:
         InvalidValueError: as whoever said it here would have been told.
     """
-    for name in ("input_id", "message_id", "request_id"):
+    for name in ("input_id", "message_id", "request_id", "job_id"):
         value = getattr(event, name, None)
         if value is not None:
             check_caller_id(name, value)

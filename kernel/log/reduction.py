@@ -40,7 +40,8 @@ def _kept_with_code(*names: str) -> Callable[[Fields], Fields]:
 
 _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ("prompt.admitted", 1): _kept(
-        "input_id", "delivery", "key", "budget", prompt={"text": REMOVED, "files": []}
+        *("input_id", "delivery", "key", "budget", "job_id"),
+        prompt={"text": REMOVED, "files": []},
     ),
     ("context.epoch_started", 1): _kept("sources", "cause", baseline=REMOVED),
     ("context.updated", 1): _kept("message_id", "sources", text=REMOVED),
@@ -60,6 +61,10 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
         body={},
     ),
     ("request.answered", 1): _kept("request_id", "outcome", "by"),
+    ("job.started", 1): _kept(
+        *("job_id", "message_id", "call_id", "tool", "worker"), title=REMOVED
+    ),
+    ("job.ended", 1): _kept("job_id", "state", "exit_code", "by", "input_id"),
     ("todos.replaced", 1): _kept("message_id", "call_id", todos=[]),
     ("tool.failed", 1): _kept_with_code("message_id", "call_id"),
 }

@@ -30,6 +30,7 @@ from .rows import (
     EventRecord as EventRecord,
     Head as Head,
     InputRow as InputRow,
+    JobRow as JobRow,
     LeaseRow as LeaseRow,
     MessageRow as MessageRow,
     RequestRow as RequestRow,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..values.prompt import Delivery
-from .rows import EpochRow, InputRow, MessageRow, RequestRow, SessionRow
+from .rows import EpochRow, InputRow, JobRow, MessageRow, RequestRow, SessionRow
 
 
 class ProjectionReader(Protocol):
@@ -95,6 +95,21 @@ class ProjectionReader(Protocol):
         """Return unanswered requests, oldest first, narrowed by what is given."""
         ...
 
+    def job(self, session_id: str, job_id: str) -> JobRow | None:
+        """Return a job, ended or not, or None when there is none."""
+        ...
+
+    def jobs(self, session_id: str) -> Sequence[JobRow]:
+        """Return the jobs of a session in the order in which they began."""
+        ...
+
+    def running_jobs(
+        self, *, directory: str | None = None, session_id: str | None = None
+    ) -> Sequence[JobRow]:
+        """Return the jobs without an end, narrowed by what is given, by session in
+        creation order and then in the order in which they began."""
+        ...
+
     def epoch(self, session_id: str) -> EpochRow | None:
         """Return the current Context Epoch, or None before the first one."""
         ...
@@ -116,6 +131,10 @@ class ProjectionWriter(ProjectionReader, Protocol):
         ...
 
     def put_request(self, row: RequestRow) -> None:
+        """Insert or replace."""
+        ...
+
+    def put_job(self, row: JobRow) -> None:
         """Insert or replace."""
         ...
 

@@ -234,6 +234,22 @@ class RequestRow:
 
 
 @frozen
+class JobRow:
+    """Projection: one job. What it is about is in the event at ``seq``."""
+
+    session_id: str
+    """Whose it is."""
+    id: str
+    """The job's, within its session."""
+    seq: int
+    """Where it began."""
+    directory: str
+    """Of the session's Location."""
+    ended_seq: int | None
+    """Where it had its end; None while it runs, as far as anybody recorded."""
+
+
+@frozen
 class EpochRow:
     """Projection: the current Context Epoch of a session."""
 

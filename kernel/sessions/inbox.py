@@ -161,6 +161,7 @@ def pending(rows: Reader, session_id: SessionId) -> list[Input]:
                 seq=row.seq,
                 created=row.created,
                 key=row.key,
+                job_id=admitted.job_id,
             )
         )
     return found

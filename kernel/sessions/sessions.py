@@ -14,6 +14,7 @@ from ..execution.runner import Runner
 from ..history.fold import History
 from ..history.messages import message_of
 from ..history.todos import todos_of
+from ..jobs.keeper import PERSON, Jobs
 from ..log.commit import EventLog, LogTransaction
 from ..log.reading import damaged, existing_session
 from ..log.tail import Tail
@@ -32,6 +33,7 @@ from ..values.events import (
     SessionTitled,
 )
 from ..values.ids import SessionId, check_caller_id, new_id
+from ..values.job import Job
 from ..values.location import Location
 from ..values.messages import Message
 from ..values.prompt import AdmittedPrompt, Budget, Delivery, Input, Prompt, check_key
@@ -52,9 +54,12 @@ MAX_TITLE = 200
 class Sessions(Upkeep):
     """The sessions of one store. ``runtime.sessions``."""
 
-    def __init__(self, log: EventLog, coordinator: Coordinator, runner: Runner) -> None:
+    def __init__(
+        self, log: EventLog, coordinator: Coordinator, runner: Runner, jobs: Jobs
+    ) -> None:
         super().__init__(log, coordinator)
         self._runner = runner
+        self._jobs = jobs
 
     async def create(
         self,
@@ -105,7 +110,7 @@ class Sessions(Upkeep):
                 )
 
         await self._log.commit(creating)
-        return Session(session_id, self._log, self._coordinator, self._runner)
+        return self._session(session_id)
 
     async def get(self, id: str) -> "Session":
         """Return a session.
@@ -114,7 +119,10 @@ class Sessions(Upkeep):
             SessionNotFoundError: this store has none of this id.
         """
         await self._log.read(lambda rows: existing_session(rows, id))
-        return Session(SessionId(id), self._log, self._coordinator, self._runner)
+        return self._session(SessionId(id))
+
+    def _session(self, id: SessionId) -> "Session":
+        return Session(id, self._log, self._coordinator, self._runner, self._jobs)
 
     async def list(
         self,
@@ -170,11 +178,13 @@ class Session:
         log: EventLog,
         coordinator: Coordinator,
         runner: Runner,
+        jobs: Jobs,
     ) -> None:
         self.id = id
         self._log = log
         self._coordinator = coordinator
         self._runner = runner
+        self._jobs = jobs
 
     def __repr__(self) -> str:
         return f"Session({self.id!r})"
@@ -312,6 +322,7 @@ class Session:
             EventDamagedError: its past is not what was written.
         """
         await self._check_sound()
+        await self._jobs.look(self.id)
         return await self._runner.continuation(self.id)
 
     async def interrupt(self, reason: str | None = None) -> bool:
@@ -322,6 +333,50 @@ class Session:
         """
         await self._log.read(lambda rows: existing_session(rows, self.id))
         return self._coordinator.interrupt(self.id, "user", reason)
+
+    # --- jobs ---------------------------------------------------------------------
+
+    async def jobs(self) -> Sequence[Job]:
+        """Return the jobs that calls of this session began, in that order.
+
+        Each that runs has been looked at just now, which opens the session's Location:
+        one that ended while nobody looked after it has its end (law jobs.3).
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+        """
+        return await self._jobs.of(self.id)
+
+    async def wait_for_job(self, job_id: str, seconds: float | None = None) -> Job:
+        """Return a job when it has ended, or as it is after so many seconds.
+
+        Cancelling the caller does not stop it.
+
+        Raises:
+            JobNotFoundError: this session has none of this id.
+        """
+        return await self._jobs.wait(self.id, job_id, seconds)
+
+    async def stop_job(self, job_id: str) -> Job:
+        """End a job with everything that it started, and return it with its end.
+
+        The model is told that a person stopped it, which wakes the session. One that
+        has its end is returned as it is.
+
+        Raises:
+            JobNotFoundError: this session has none of this id.
+            JobUnmanagedError: the tool that began it is not offered any more.
+        """
+        return await self._jobs.stop(self.id, job_id, PERSON)
+
+    async def extend_job(self, job_id: str, seconds: float) -> Job:
+        """Let a job run for so long from now on, if that is longer than it may.
+
+        Raises:
+            JobNotFoundError: this session has none of this id.
+            JobUnmanagedError: the tool that began it is not offered any more.
+        """
+        return await self._jobs.extend(self.id, job_id, seconds)
 
     # --- looking ------------------------------------------------------------------
 

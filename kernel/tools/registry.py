@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from attrs import field
 
-from ..contracts import Action, Tool, ToolContext
+from ..contracts import Action, JobWork, Tool, ToolContext
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.codec import clean_text
 from ..values.errors import ToolDefinitionError
@@ -241,6 +241,8 @@ def compiled(
         not callable(tool.clear) or _is_generator(tool.clear)
     ):
         raise ToolDefinitionError(name, "clear must be a function, async or not")
+    if tool.jobs is not None and not isinstance(tool.jobs, JobWork):
+        raise ToolDefinitionError(name, "jobs must be a JobWork")
     if tool.render is not None and (
         not callable(tool.render) or inspect.iscoroutinefunction(tool.render)
     ):

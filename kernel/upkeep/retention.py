@@ -117,6 +117,7 @@ def _untouchable(rows: Reader, session_id: str) -> tuple[int, set[int]]:
     last = opened[0].body_seq - 1 if opened else head.seq
     whole = {row.seq for row in rows.pending_inputs(session_id)}
     whole |= {row.seq for row in rows.pending_requests(session_id=session_id)}
+    whole |= {row.seq for row in rows.running_jobs(session_id=session_id)}
     epoch = rows.epoch(session_id)
     if epoch is not None:
         whole.add(epoch.seq)

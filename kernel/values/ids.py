@@ -16,6 +16,8 @@ MessageId = NewType("MessageId", str)
 """The id of a transcript message. A promoted prompt keeps its input's id."""
 RequestId = NewType("RequestId", str)
 """The id of a permission request."""
+JobId = NewType("JobId", str)
+"""The id of a job, within its session."""
 
 MAX_ID_LENGTH = 128
 _CALLER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*\Z")

@@ -6,7 +6,7 @@ from typing import Literal
 from attrs import field
 
 from .frozen import frozen
-from .ids import MessageId, SessionId
+from .ids import JobId, MessageId, SessionId
 from .prompt import PromptFile
 from .tool import CallState, Content, EffectClass, Failure, Json, TextContent
 
@@ -115,6 +115,8 @@ class UserMessage:
     """What was said."""
     files: tuple[PromptFile, ...] = ()
     """What was attached."""
+    job_id: JobId | None = None
+    """The job whose end it tells: then nobody said it, and the runtime wrote it."""
     type: Literal["user"] = "user"
     """Tells the kinds of messages apart."""
 

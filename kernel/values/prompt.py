@@ -10,7 +10,7 @@ from attrs import evolve, field
 
 from .errors import KeyInvalidError, PromptInvalidError
 from .frozen import frozen
-from .ids import MessageId, SessionId
+from .ids import JobId, MessageId, SessionId
 
 Delivery = Literal["steer", "queue"]
 """``steer`` joins the running work at the next Safe Step Boundary; ``queue`` waits
@@ -142,6 +142,8 @@ class Input:
     """Milliseconds since 1970."""
     key: str | None = field(default=None)
     """The caller's own name for it, if there was one."""
+    job_id: JobId | None = field(default=None)
+    """The job whose end it tells; None for what a caller said."""
 
 
 def check_key(key: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import re
 
-from dovetail.kernel import Failure, Json
+from dovetail.kernel import Failure, Job, Json
 
 from .terminal import first_line, short
 
@@ -60,6 +60,16 @@ def success_text(data: Json) -> str:
     """Return how a call that has a result ended: a command may have failed itself."""
     code = data.get("exit_code", 0) if isinstance(data, dict) else 0
     return "ok" if code == 0 else f"exit code {short(str(code), 20)}"
+
+
+def job_text(job: Job) -> str:
+    """Return a job on one line: how it stands, and what it does."""
+    state = job.state.replace("_", " ")
+    if job.exit_code is not None:
+        state += f", exit code {job.exit_code}"
+    if job.by is not None:
+        state += f", by {short(job.by, 20)}"
+    return f"{short(job.id, 60)} ({state}): {short(job.title, MAX_SUBJECT)}"
 
 
 def duration_text(milliseconds: int) -> str:

@@ -18,6 +18,7 @@ from dovetail.kernel import (
     Json,
     Moved,
     OpenCall,
+    OpenJob,
     Session,
     SessionInfo,
 )
@@ -97,6 +98,7 @@ def report_lines(left: LeftWork, style: Style) -> list[str]:
         *_where(report),
         *_calls(left, style),
         *_moved(report.moved, style),
+        *_jobs(report.jobs),
         *_waiting(left.pending),
     ]
     return [*lines, f"report {style.strong(visible(report.digest))}"]
@@ -201,6 +203,14 @@ def _one_moved(one: Moved, style: Style) -> str:
         return line
     was, now = (short(text or "-", MAX_WHAT) for text in (one.before, one.after))
     return f"{line} {style.dim(f'({was} -> {now})')}"
+
+
+def _jobs(jobs: Sequence[OpenJob]) -> list[str]:
+    lines = [
+        f"  {visible(one.found.replace('_', ' '))}: {short(one.title, MAX_WHAT)}"
+        for one in jobs
+    ]
+    return ["jobs, which are not begun again:", *lines] if lines else []
 
 
 def _waiting(pending: Sequence[Input]) -> list[str]:

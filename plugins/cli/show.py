@@ -18,6 +18,7 @@ from dovetail.kernel import (
     to_json,
 )
 
+from .calls import job_text
 from .continuing import LeftWork, left_work, report_lines
 from .listing import Costs, outcome_text, usage_text, when
 from .options import (
@@ -68,6 +69,7 @@ async def _show(id: str, db: str | None, as_json: bool, terminal: Terminal) -> N
             for one in todos:
                 line = visible(f"{one.status.ljust(11)} {one.id}: {one.content}")
                 terminal.write(f"  {line}\n")
+        await _write_jobs(session, terminal)
         try:
             left = await _left(session, info)
         except DovetailError as error:
@@ -84,6 +86,19 @@ async def _show(id: str, db: str | None, as_json: bool, terminal: Terminal) -> N
             terminal.write(f"to accept it and go on: {visible(go_on)}\n")
             prompt = next_prompt_text(session.id, db=db)
             terminal.write(f"or with a new prompt: {visible(prompt)}\n")
+
+
+async def _write_jobs(session: Session, terminal: Terminal) -> None:
+    try:
+        jobs = await session.jobs()
+    except DovetailError as error:
+        # Its directory may be gone.
+        terminal.tell(f"its jobs cannot be looked at: {visible(str(error))}")
+        return
+    if jobs:
+        terminal.write(f"\n{terminal.style.dim('jobs')}\n")
+    for one in jobs:
+        terminal.write(f"  {job_text(one)}\n")
 
 
 async def _left(session: Session, info: SessionInfo) -> LeftWork | None:
@@ -126,6 +141,7 @@ async def _as_json(session: Session, info: SessionInfo) -> Mapping[str, Json]:
         "session": to_json(info),
         "cost": costs.dollars,
         "pending": [to_json(one) for one in await session.pending()],
+        "jobs": [to_json(one) for one in await session.jobs()],
         "todos": [to_json(one) for one in await session.todos()],
         "continuation": report,
         "left_out": {key: to_json(one) for key, one in sorted(left_out.items())},

@@ -92,6 +92,8 @@ class Transcript:
         self._parts: dict[tuple[str, str], _Part] = {}
         self._front: _Part | None = None
         """The part that is being shown, if the cursor is at its end."""
+        self._told: set[str] = set()
+        """Input that nobody said: what the runtime tells of a job."""
         self._calls: dict[tuple[str, str], _Call] = {}
         self._open_call: tuple[str, str] | None = None
         """The call whose line waits for its outcome."""
@@ -125,6 +127,8 @@ class Transcript:
                 self._calls[cut.id, part.call_id] = _Call(title, None)
         for one in pending:
             self._prompts[one.id] = one.prompt
+            if one.job_id is not None:
+                self._told.add(one.id)
 
     def break_line(self) -> str:
         """Return what brings the cursor to the start of a line."""
@@ -135,6 +139,8 @@ class Transcript:
         match event:
             case PromptAdmitted():
                 self._prompts[event.input_id] = event.prompt
+                if event.job_id is not None:
+                    self._told.add(event.input_id)
             case PromptPromoted():
                 return self._promoted(event.input_id)
             case StepStarted():
@@ -197,6 +203,8 @@ class Transcript:
         prompt = self._prompts.pop(input_id, None)
         if prompt is None or input_id in self._known:
             return ""
+        if input_id in self._told:
+            return self._aside(first_line(prompt.text))
         files = [f"[file {short(file.name, 60)}]" for file in prompt.files]
         mark = self._style.strong(">")
         lines = [

@@ -2,6 +2,7 @@
 
 from .epochs import EpochReads, EpochWrites
 from .inbox import InboxReads, InboxWrites
+from .jobs import JobReads, JobWrites
 from .messages import MessageReads, MessageWrites
 from .requests import RequestReads, RequestWrites
 from .sessions import SessionReads, SessionWrites
@@ -12,6 +13,7 @@ class ProjectionReads(
     InboxReads,
     MessageReads,
     RequestReads,
+    JobReads,
     EpochReads,
 ):
     """Reading projections."""
@@ -22,6 +24,7 @@ class ProjectionWrites(
     InboxWrites,
     MessageWrites,
     RequestWrites,
+    JobWrites,
     EpochWrites,
     ProjectionReads,
 ):

@@ -44,6 +44,11 @@ class Statements(Protocol):
     MEND_ADMISSION: str
     ADMISSIONS: str
 
+    JOB: str
+    JOBS: str
+    RUNNING_JOBS: Mapping[Any, str]
+    PUT_JOB: str
+
     EVENTS: str
     FACTS: str
     KINDS: str

@@ -262,6 +262,33 @@ for _column in (Request.aggregate, Request.directory, Request.id):
     )
 
 
+class Job(Table):
+    """One job of a session, running or ended."""
+
+    aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
+    id = TextField()
+    seq = BigIntegerField()
+    directory = TextField()
+    ended_seq = BigIntegerField(null=True)
+    checksum = BigIntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("aggregate", "id")
+        without_rowid = True
+        indexes = ((("aggregate", "seq", "id"), False),)
+
+
+# What runs is looked for by its session and by its directory.
+for _column in (Job.aggregate, Job.directory):
+    Job.add_index(
+        Job.index(
+            *dict.fromkeys((_column, Job.aggregate, Job.seq, Job.id)),
+            where=Job.ended_seq.is_null(),
+            name=f"job_running_{_column.column_name}",
+        )
+    )
+
+
 class Epoch(Table):
     """The current Context Epoch of a session."""
 
@@ -334,6 +361,7 @@ TABLES: tuple[type[Table], ...] = (
     Input,
     Message,
     Request,
+    Job,
     Epoch,
     Admission,
     Approval,
@@ -345,5 +373,6 @@ PROJECTIONS: tuple[type[Table], ...] = (
     Input,
     Message,
     Request,
+    Job,
     Epoch,
 )

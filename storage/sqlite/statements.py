@@ -185,6 +185,28 @@ SCHEMA = (
         ' WHERE ("answered_seq" IS NULL)'
     ),
     (
+        'CREATE TABLE "job" ("aggregate" INTEGER NOT NULL,'
+        ' "id" TEXT NOT NULL,'
+        ' "seq" INTEGER NOT NULL,'
+        ' "directory" TEXT NOT NULL,'
+        ' "ended_seq" INTEGER,'
+        ' "checksum" INTEGER NOT NULL,'
+        ' PRIMARY KEY ("aggregate", "id"),'
+        ' FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")) WITHOUT ROWID'
+    ),
+    (
+        'CREATE INDEX "job_aggregate_seq_id" ON "job" ("aggregate", "seq", "id")'
+    ),
+    (
+        'CREATE INDEX "job_running_aggregate" ON "job" ("aggregate", "seq", "id")'
+        ' WHERE ("ended_seq" IS NULL)'
+    ),
+    (
+        'CREATE INDEX "job_running_directory" ON "job" ("directory", "aggregate",'
+        ' "seq", "id")'
+        ' WHERE ("ended_seq" IS NULL)'
+    ),
+    (
         'CREATE TABLE "epoch" ("aggregate" INTEGER NOT NULL PRIMARY KEY,'
         ' "seq" INTEGER NOT NULL,'
         ' "updated_seq" INTEGER NOT NULL,'
@@ -491,6 +513,68 @@ ADMISSIONS = (
     ' WHERE ("t2"."session_id" = ?)))'
 )
 
+# Statements of jobs: ``job``.
+
+JOB = (
+    'SELECT "t1"."session_id", "t2"."id", "t2"."seq", "t2"."directory", '
+    '"t2"."ended_seq", "t2"."checksum"'
+    ' FROM "job" AS "t2" INNER JOIN "aggregate" AS "t1" ON ("t2"."aggregate" '
+    '= "t1"."id")'
+    ' WHERE (("t2"."aggregate" = (SELECT "t1"."id"'
+    ' FROM "aggregate" AS "t1"'
+    ' WHERE ("t1"."session_id" = ?))) AND ("t2"."id" = ?))'
+)
+
+JOBS = (
+    'SELECT "t1"."session_id", "t2"."id", "t2"."seq", "t2"."directory", '
+    '"t2"."ended_seq", "t2"."checksum"'
+    ' FROM "job" AS "t2" INNER JOIN "aggregate" AS "t1" ON ("t2"."aggregate" '
+    '= "t1"."id")'
+    ' WHERE ("t2"."aggregate" = (SELECT "t1"."id"'
+    ' FROM "aggregate" AS "t1"'
+    ' WHERE ("t1"."session_id" = ?)))'
+    ' ORDER BY "t2"."seq", "t2"."id"'
+)
+
+RUNNING_JOBS: Mapping[Any, str] = {
+    (): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."seq", "t2"."directory", '
+        '"t2"."ended_seq", "t2"."checksum"'
+        ' FROM "job" AS "t2" INNER JOIN "aggregate" AS "t1" ON ("t2"."aggregate" '
+        '= "t1"."id")'
+        ' WHERE ("t2"."ended_seq" IS NULL)'
+        ' ORDER BY "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+    ('session_id',): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."seq", "t2"."directory", '
+        '"t2"."ended_seq", "t2"."checksum"'
+        ' FROM "job" AS "t2" INNER JOIN "aggregate" AS "t1" ON ("t2"."aggregate" '
+        '= "t1"."id")'
+        ' WHERE (("t2"."ended_seq" IS NULL) AND ("t2"."aggregate" = (SELECT '
+        '"t1"."id"'
+        ' FROM "aggregate" AS "t1"'
+        ' WHERE ("t1"."session_id" = ?))))'
+        ' ORDER BY "t2"."seq", "t2"."id"'
+    ),
+    ('directory',): (
+        'SELECT "t1"."session_id", "t2"."id", "t2"."seq", "t2"."directory", '
+        '"t2"."ended_seq", "t2"."checksum"'
+        ' FROM "job" AS "t2" INNER JOIN "aggregate" AS "t1" ON ("t2"."aggregate" '
+        '= "t1"."id")'
+        ' WHERE (("t2"."ended_seq" IS NULL) AND ("t2"."directory" = ?))'
+        ' ORDER BY "t2"."aggregate", "t2"."seq", "t2"."id"'
+    ),
+}
+
+PUT_JOB = (
+    'INSERT INTO "job" ("aggregate", "id", "seq", "directory", "ended_seq", '
+    '"checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?)'
+    ' ON CONFLICT ("aggregate", "id") DO UPDATE'
+    ' SET "seq" = EXCLUDED."seq", "directory" = EXCLUDED."directory", '
+    '"ended_seq" = EXCLUDED."ended_seq", "checksum" = EXCLUDED."checksum"'
+)
+
 # Statements of the log: ``event``, ``set_aside``.
 
 EVENTS = (
@@ -758,6 +842,11 @@ CLEAR_PROJECTIONS: tuple[str, ...] = (
     (
         'DELETE'
         ' FROM "request"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "job"'
         ' WHERE (aggregate = ?)'
     ),
     (

@@ -26,6 +26,8 @@ from dovetail.kernel import (
     Deed,
     FileContent,
     Finish,
+    JobEnd,
+    JobWork,
     Location,
     ModelInfo,
     ModelRequest,
@@ -213,6 +215,18 @@ def tools_for(resource: "Resource"):
         done = [one == Deed(one.text, one.data) and one.text for one in context.deeds]
         return f"It had started {told} and begun {done}." if told else None
 
+    async def look(job):
+        return None if job.running else JobEnd("lost")
+
+    async def watch(job):
+        return JobEnd(state="succeeded", exit_code=0, said="It is sent.")
+
+    async def stop(job):
+        assert job.title and job.effect_token
+
+    async def extend(job, seconds):
+        assert seconds > 0
+
     yield Tool("frozen_everything", "Take everything.", EverythingInput, everything,
                EverythingOutput, "pure")
     yield Tool(name="frozen_write", description="Write.", input=PathInput, execute=write,
@@ -220,7 +234,8 @@ def tools_for(resource: "Resource"):
                asks=[Action("frozen_write", resource="path", about="writes")])
     yield Tool(name="frozen_send", description="Send a letter.", input=LetterInput,
                output=LetterOutput, execute=send, effect="reconcilable", check=was_sent,
-               clear=clear, render=lambda output: f"letter {output.number}")
+               clear=clear, render=lambda output: f"letter {output.number}",
+               jobs=JobWork(look=look, watch=watch, stop=stop, extend=extend))
     yield Tool("frozen_picture", "Draw.", NoInput, picture, render=shown)
     yield Tool("frozen_fail", "Fail.", NoInput, fail, effect="unsafe")
     yield Tool("frozen_break", "Break.", NoInput, break_down, effect="pure")

@@ -18,6 +18,7 @@ from dovetail.kernel.ports import (
     EpochRow,
     EventRecord,
     InputRow,
+    JobRow,
     LeaseRow,
     MessageRow,
     Reader,
@@ -93,6 +94,14 @@ ROWS: dict[str, st.SearchStrategy[Any]] = {
         seq=numbers,
         directory=st.sampled_from(PLACES),
         answered_seq=st.none() | numbers,
+    ),
+    "put_job": st.builds(
+        JobRow,
+        session_id=sessions,
+        id=words,
+        seq=numbers,
+        directory=st.sampled_from(PLACES),
+        ended_seq=st.none() | numbers,
     ),
     "put_epoch": st.builds(
         EpochRow, session_id=sessions, seq=numbers, updated_seq=numbers
@@ -184,6 +193,7 @@ def ask(reader: Reader) -> dict[str, Any]:
         "page": list(reader.sessions(before=3, limit=1)),
         "roots": list(reader.sessions(roots=True)),
         "pending": list(reader.pending_requests()),
+        "running": list(reader.running_jobs()),
         "blobs": [reader.blob(digest) for digest in DIGESTS],
     }
     for search in ("ss", "50%", "_", "i", "X"):
@@ -192,6 +202,7 @@ def ask(reader: Reader) -> dict[str, Any]:
         found["approvals", place] = list(reader.approvals(place))
         found["place", place] = list(reader.sessions(directory=place))
         found["roots", place] = list(reader.sessions(directory=place, roots=True))
+        found["running", place] = list(reader.running_jobs(directory=place))
         found["asked", place] = list(reader.pending_requests(directory=place))
     for word in WORDS:
         found["waiting", word] = list(reader.pending_requests(id=word))
@@ -210,6 +221,9 @@ def ask(reader: Reader) -> dict[str, Any]:
             list(reader.messages(one, after=1, before=5, newest_first=True, limit=2)),
             list(reader.open_messages(one)),
             list(reader.pending_requests(session_id=one, directory="/w")),
+            list(reader.jobs(one)),
+            list(reader.running_jobs(session_id=one, directory="/w")),
+            [reader.job(one, word) for word in WORDS],
             [reader.input(one, word) for word in WORDS],
             [reader.request(one, word) for word in WORDS],
             [reader.message(one, word) for word in WORDS],

@@ -7,7 +7,7 @@ import pytest
 from dovetail.storage.sqlite import statements
 from support.statements import rendered, texts
 
-PARTIAL = ("request_pending_",)
+PARTIAL = ("request_pending_", "job_running_")
 """Indexes of only what waits: going through all of one is the purpose."""
 
 WHOLE = "ALL_WORK[0]"

@@ -10,7 +10,7 @@ from dovetail.storage.sqlite.migrations import STEPS
 from dovetail.storage.sqlite.opening import open_writer
 from dovetail.storage.sqlite.store import SqliteTransaction
 
-PROJECTIONS = ("session", "work", "input", "message", "request", "epoch")
+PROJECTIONS = ("session", "work", "input", "message", "request", "job", "epoch")
 
 
 class MemoryDesk:
@@ -28,6 +28,7 @@ class MemoryDesk:
             state.inputs,
             state.messages,
             state.requests,
+            state.jobs,
             state.epochs,
         )
         return [dict(table) for table in tables]

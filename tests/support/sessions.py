@@ -10,6 +10,9 @@ from dovetail.kernel import (
     ExecutionEnded,
     ExecutionStarted,
     Failure,
+    JobEnded,
+    JobId,
+    JobStarted,
     MessageId,
     NoticeAdded,
     Prompt,
@@ -147,6 +150,9 @@ class Writer:
             self.add(ToolStarted, **call)
             if outcome is ToolSucceeded:
                 self.add(TodosReplaced, todos=(Todo("1", "secret plan"),), **call)
+                job = JobId(self.name("job"))
+                self.add(JobStarted, job_id=job, tool="read", title="secret", **call)
+                self.add(JobEnded, job_id=job, state="failed", said="secret")
             if outcome is ToolSucceeded:
                 self.add(
                     ToolSucceeded,

@@ -20,6 +20,7 @@ from dovetail.kernel import (
     SkillNotFoundError,
     Todo,
 )
+from dovetail.kernel.testing.conformance.calling import RecordedJobs
 from dovetail.kernel.tools.output import page_of
 from dovetail.kernel.values.todo import checked_todos
 
@@ -65,6 +66,7 @@ class FakeToolContext:
         self.lines: list[str] = []
         self.processes: list[ProcessMark] = []
         self.deeds: list[Deed] = []
+        self.jobs = RecordedJobs()
         self.files: dict[str, str | None] = {}
         self.outputs: dict[str, str] = {}
         """The complete outputs of the session, by key."""

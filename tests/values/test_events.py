@@ -24,6 +24,9 @@ from dovetail.kernel import (
     FactsRecorded,
     Failure,
     FileContent,
+    JobEnded,
+    JobId,
+    JobStarted,
     LiveDelta,
     MessageId,
     ModelSwitched,
@@ -140,6 +143,26 @@ SAMPLES: list[Event] = [
         **ENVELOPE,
     ),
     NoticeAdded(message_id=MESSAGE, text="interrupted", **ENVELOPE),
+    JobStarted(
+        job_id=JobId("job_1"),
+        message_id=MESSAGE,
+        call_id="call_1",
+        tool="bash",
+        title="npm run build",
+        output="running:0",
+        process=ProcessMark(7, "123", "boot ns"),
+        worker="realm.5.99",
+        **ENVELOPE,
+    ),
+    JobEnded(
+        job_id=JobId("job_1"),
+        state="failed",
+        exit_code=3,
+        said="why",
+        by="person",
+        input_id=MessageId("msg_2"),
+        **ENVELOPE,
+    ),
     TodosReplaced(
         todos=(Todo("1", "look"), Todo("2", "leap", "in_progress", "high")),
         message_id=MESSAGE,
@@ -518,6 +541,7 @@ def test_doors_show_the_envelope_first_and_the_same_names() -> None:
         "delivery": "queue",
         "key": "ticket-42",
         "budget": None,
+        "job_id": None,
     }
 
 

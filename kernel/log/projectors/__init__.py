@@ -9,7 +9,7 @@ No subject knows another one; a kind of event belongs to one of them.
 """
 
 from ...values import events as e
-from . import calls, context, execution, inbox, requests, session, steps, todos
+from . import calls, context, execution, inbox, jobs, requests, session, steps, todos
 from .target import Projectors, Target
 
 SUBJECTS = (
@@ -20,6 +20,7 @@ SUBJECTS = (
     steps,
     calls,
     requests,
+    jobs,
     todos,
 )
 

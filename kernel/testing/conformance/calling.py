@@ -8,19 +8,21 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from ...contracts import Skill, Tool, ToolContext
+from ...contracts import CallJobs, Skill, Tool, ToolContext
 from ...tools.settlement import Failed, Runnable, Settled, prepare
 from ...values.codec import dumps
 from ...values.errors import (
+    JobNotFoundError,
     OutputNotFoundError,
     PermissionDeniedError,
     QuestionDismissedError,
     SkillNotFoundError,
     ToolError,
 )
-from ...values.ids import MessageId, SessionId
+from ...values.ids import JobId, MessageId, SessionId
+from ...values.job import Job
 from ...values.location import Location
 from ...values.question import Question, QuestionAnswer, checked_questions
 from ...values.request import ToolCall
@@ -73,6 +75,47 @@ class Asked:
     reached: tuple[str, ...]
 
 
+class RecordedJobs(CallJobs):
+    """The jobs that a call began while it was tried. Nothing looks after them."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+
+    async def begin(
+        self, title: str, *, output: str = "", process: ProcessMark | None = None
+    ) -> Job:
+        job = Job(
+            id=JobId(f"job_{len(self._jobs)}"),
+            session_id=SESSION,
+            message_id=MESSAGE,
+            call_id=CALL,
+            tool="",
+            title=title,
+            output=output,
+            process=process,
+            worker=None,
+            started=0,
+        )
+        self._jobs[job.id] = job
+        return job
+
+    async def all(self) -> Sequence[Job]:
+        return tuple(self._jobs.values())
+
+    async def wait(self, job_id: str, seconds: float) -> Job:
+        if job_id not in self._jobs:
+            raise JobNotFoundError(job_id)
+        return self._jobs[job_id]
+
+    async def stop(self, job_id: str) -> Job:
+        job = evolve(await self.wait(job_id, 0), state="stopped", ended=0, by="model")
+        self._jobs[job_id] = job
+        return job
+
+    async def extend(self, job_id: str, seconds: float) -> Job:
+        return await self.wait(job_id, 0)
+
+
 class RecordingContext(ToolContext):
     """Answers as it is told to, and remembers."""
 
@@ -98,6 +141,7 @@ class RecordingContext(ToolContext):
         self.lines: list[str] = []
         self._processes: list[ProcessMark] = []
         self._deeds = [] if deeds is None else deeds
+        self._jobs = RecordedJobs()
 
     @property
     def location(self) -> Location:
@@ -132,6 +176,10 @@ class RecordingContext(ToolContext):
             QuestionAnswer(tuple(option.label for option in one.options[:1]))
             for one in checked_questions(questions)
         ]
+
+    @property
+    def jobs(self) -> CallJobs:
+        return self._jobs
 
     async def replace_todos(self, todos: Sequence[Todo]) -> None:
         checked_todos(todos)

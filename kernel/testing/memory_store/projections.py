@@ -8,6 +8,7 @@ import attrs
 from ...ports import (
     EpochRow,
     InputRow,
+    JobRow,
     MessageRow,
     ProjectionReader,
     ProjectionWriter,
@@ -133,6 +134,30 @@ class ProjectionReads(MemoryView, ProjectionReader):
         ]
         return sorted(found, key=asked)
 
+    def job(self, session_id: str, job_id: str) -> JobRow | None:
+        return self.now().jobs.get((session_id, job_id))
+
+    def jobs(self, session_id: str) -> Sequence[JobRow]:
+        found = [
+            row for row in self.now().jobs.values() if row.session_id == session_id
+        ]
+        return sorted(found, key=lambda row: (row.seq, row.id))
+
+    def running_jobs(
+        self, *, directory: str | None = None, session_id: str | None = None
+    ) -> Sequence[JobRow]:
+        state = self.now()
+        found = [
+            row
+            for row in state.jobs.values()
+            if row.ended_seq is None
+            and directory in (None, row.directory)
+            and session_id in (None, row.session_id)
+        ]
+        return sorted(
+            found, key=lambda row: (state.positions[row.session_id], row.seq, row.id)
+        )
+
     def epoch(self, session_id: str) -> EpochRow | None:
         return self.now().epochs.get(session_id)
 
@@ -172,6 +197,12 @@ class ProjectionWrites(MemoryChanges, ProjectionReads, ProjectionWriter):
         self.enter(row.session_id)
         self.put(state.requests, (row.session_id, row.id), row)
 
+    def put_job(self, row: JobRow) -> None:
+        state = self.now()
+        self.check(row)
+        self.enter(row.session_id)
+        self.put(state.jobs, (row.session_id, row.id), row)
+
     def put_epoch(self, row: EpochRow) -> None:
         state = self.now()
         self.check(row)
@@ -186,6 +217,7 @@ class ProjectionWrites(MemoryChanges, ProjectionReads, ProjectionWriter):
             state.inputs,
             state.messages,
             state.requests,
+            state.jobs,
         )
         for table in paired:
             for key in [key for key in table if key[0] == session_id]:

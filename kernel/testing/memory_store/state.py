@@ -18,6 +18,7 @@ from ...ports import (
     EventRecord,
     Head,
     InputRow,
+    JobRow,
     LeaseRow,
     MessageRow,
     RequestRow,
@@ -48,6 +49,7 @@ class MemoryState:
         self.inputs: dict[Pair, InputRow] = {}
         self.messages: dict[Pair, MessageRow] = {}
         self.requests: dict[Pair, RequestRow] = {}
+        self.jobs: dict[Pair, JobRow] = {}
         self.epochs: dict[str, EpochRow] = {}
         self.admissions: dict[Pair, AdmissionRow] = {}
         self.approvals: dict[str, ApprovalRow] = {}

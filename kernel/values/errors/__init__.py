@@ -18,6 +18,7 @@
     |   +-- LocationNotFoundError    location.not_found
     |   +-- RequestNotFoundError     request.not_found
     |   +-- ApprovalNotFoundError    approval.not_found
+    |   +-- JobNotFoundError         job.not_found
     |   +-- AgentNotFoundError       agent.not_found
     |   +-- SkillNotFoundError       skill.not_found
     |   +-- PluginNotFoundError      plugin.not_found
@@ -26,6 +27,8 @@
     |   +-- InputNotPendingError     input.not_pending
     |   +-- ContinuationChangedError continuation.changed
     |   +-- SessionBusyError         session.busy
+    |   +-- JobLimitError            job.limit
+    |   +-- JobUnmanagedError        job.unmanaged
     +-- EventLogError
     |   +-- EventGapError            event.gap
     |   +-- EventDivergedError       event.diverged
@@ -104,6 +107,11 @@ from .execution import (
     ContinuationChangedError as ContinuationChangedError,
     ExecutionInterruptedError as ExecutionInterruptedError,
     OwnerFencedError as OwnerFencedError,
+)
+from .jobs import (
+    JobLimitError as JobLimitError,
+    JobNotFoundError as JobNotFoundError,
+    JobUnmanagedError as JobUnmanagedError,
 )
 from .log import (
     EventAggregateError as EventAggregateError,

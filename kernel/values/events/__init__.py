@@ -53,6 +53,10 @@ from .inbox import (
     PromptRedelivered as PromptRedelivered,
     PromptWithdrawn as PromptWithdrawn,
 )
+from .jobs import (
+    JobEnded as JobEnded,
+    JobStarted as JobStarted,
+)
 from .live import (
     LiveDelta as LiveDelta,
     LiveEvent as LiveEvent,

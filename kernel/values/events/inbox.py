@@ -1,7 +1,7 @@
-"""What callers say, until the model sees it."""
+"""What is said to the model, until it sees it."""
 
 from ..frozen import frozen
-from ..ids import MessageId
+from ..ids import JobId, MessageId
 from ..prompt import Budget, Delivery, Prompt
 from .declaring import Event, event
 
@@ -9,7 +9,7 @@ from .declaring import Event, event
 @event("prompt.admitted", retention="transcript")
 @frozen(kw_only=True)
 class PromptAdmitted(Event):
-    """A prompt was accepted. It is not visible to the model yet."""
+    """Input was accepted. It is not visible to the model yet."""
 
     input_id: MessageId
     """Which input it is; that is also the id of the message that it becomes."""
@@ -21,6 +21,8 @@ class PromptAdmitted(Event):
     """The caller's own name for it, if there was one."""
     budget: Budget | None = None
     """For the work that it begins, until other input with a budget comes."""
+    job_id: JobId | None = None
+    """The job whose end it tells: then nobody said it, and the runtime wrote it."""
 
 
 @event("prompt.promoted")

@@ -180,6 +180,28 @@ STATEMENTS = (
     WHERE ("answered_seq" IS NULL)
     """,
     """
+    CREATE TABLE "job" (
+        "aggregate" INTEGER NOT NULL,
+        "id" TEXT NOT NULL,
+        "seq" INTEGER NOT NULL,
+        "directory" TEXT NOT NULL,
+        "ended_seq" INTEGER,
+        "checksum" INTEGER NOT NULL,
+        PRIMARY KEY ("aggregate", "id"),
+        FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
+    ) WITHOUT ROWID
+    """,
+    'CREATE INDEX "job_aggregate_seq_id" ON "job" ("aggregate", "seq", "id")',
+    """
+    CREATE INDEX "job_running_aggregate" ON "job" ("aggregate", "seq", "id")
+    WHERE ("ended_seq" IS NULL)
+    """,
+    """
+    CREATE INDEX "job_running_directory" ON "job"
+    ("directory", "aggregate", "seq", "id")
+    WHERE ("ended_seq" IS NULL)
+    """,
+    """
     CREATE TABLE "epoch" (
         "aggregate" INTEGER NOT NULL PRIMARY KEY,
         "seq" INTEGER NOT NULL,

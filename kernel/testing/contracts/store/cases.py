@@ -13,6 +13,7 @@ from ....ports import (
     EpochRow,
     EventRecord,
     InputRow,
+    JobRow,
     LeaseRow,
     MessageRow,
     Reader,
@@ -112,6 +113,7 @@ def furnish(transaction: Transaction) -> None:
     transaction.put_input(input_row("a", 0))
     transaction.put_message(message_row("a", 1))
     transaction.put_request(RequestRow("a", "req", "permission", 1, "/work", None))
+    transaction.put_job(JobRow("a", "job", 1, "/work", None))
     transaction.put_epoch(EpochRow("a", 0, 1))
     transaction.put_admission(AdmissionRow("a", "key", "d", "steer", b"receipt"))
     transaction.put_approval(approval_row(1))

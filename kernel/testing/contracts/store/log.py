@@ -32,6 +32,8 @@ class LogContract(StoreCase):
                 *reader.messages("nobody"),
                 *reader.open_messages("nobody"),
                 *reader.pending_requests(),
+                *reader.jobs("nobody"),
+                *reader.running_jobs(),
                 *reader.approvals("nowhere"),
             ]
 

@@ -8,6 +8,7 @@ from ....ports import (
     AdmissionRow,
     EpochRow,
     InputRow,
+    JobRow,
     LeaseRow,
     Reader,
     RequestRow,
@@ -39,6 +40,7 @@ class ProjectionContract(StoreCase):
             InputRow("a", "in_0", 0, "queue", "promoted", 4, 5, "k"),
             message_row("a", 4, end_seq=None, type="user"),
             RequestRow("a", "req", "permission", 5, "/w", 6),
+            JobRow("a", "job", 6, "/w", 7),
             EpochRow("a", 7, 8),
             AdmissionRow("a", "k", "digest", "queue", b"\x00\xff"),
             LeaseRow("a", "w", 2, 10, 15_000, 2**41, "p.1.2"),
@@ -49,15 +51,17 @@ class ProjectionContract(StoreCase):
             transaction.put_input(rows[0])
             transaction.put_message(rows[1])
             transaction.put_request(rows[2])
-            transaction.put_epoch(rows[3])
-            transaction.put_admission(rows[4])
-            transaction.put_lease(rows[5])
+            transaction.put_job(rows[3])
+            transaction.put_epoch(rows[4])
+            transaction.put_admission(rows[5])
+            transaction.put_lease(rows[6])
 
         def look(reader: Reader) -> tuple[object, ...]:
             return (
                 reader.input("a", "in_0"),
                 reader.message("a", "msg_4"),
                 reader.request("a", "req"),
+                reader.job("a", "job"),
                 reader.epoch("a"),
                 reader.admission("a", "k"),
                 reader.lease("a"),
@@ -80,6 +84,8 @@ class ProjectionContract(StoreCase):
             transaction.put_message(message_row("a", 2, end_seq=3))
             transaction.put_request(RequestRow("a", "req", "permission", 4, "/w", None))
             transaction.put_request(RequestRow("a", "req", "permission", 4, "/w", 5))
+            transaction.put_job(JobRow("a", "job", 4, "/w", None))
+            transaction.put_job(JobRow("a", "job", 4, "/w", 5))
             transaction.put_epoch(EpochRow("a", 6, 6))
             transaction.put_epoch(EpochRow("a", 6, 7))
 
@@ -90,7 +96,9 @@ class ProjectionContract(StoreCase):
                 reader.input("a", "in_0"),
                 list(reader.messages("a")),
                 reader.request("a", "req"),
+                list(reader.jobs("a")),
                 reader.epoch("a"),
+                list(reader.running_jobs()),
                 list(reader.pending_inputs("a")),
                 list(reader.open_messages("a")),
                 list(reader.pending_requests()),
@@ -103,7 +111,9 @@ class ProjectionContract(StoreCase):
                 input_row("a", 0, state="withdrawn", settled_seq=1),
                 [message_row("a", 2, end_seq=3)],
                 RequestRow("a", "req", "permission", 4, "/w", 5),
+                [JobRow("a", "job", 4, "/w", 5)],
                 EpochRow("a", 6, 7),
+                [],
                 [],
                 [],
                 [],
@@ -340,6 +350,42 @@ class ProjectionContract(StoreCase):
             found = await store.read(lambda reader: reader.messages("a"))
             assert [(row.seq, row.id) for row in found] == [(2, "third"), (3, "first")]
 
+    async def test_running_jobs_are_found_by_session_and_by_directory(self) -> None:
+        rows = [
+            JobRow("a", "late", 7, "/w", None),
+            JobRow("a", "early", 2, "/w", None),
+            JobRow("a", "ended", 1, "/w", 9),
+            JobRow("b", "early", 0, "/v", None),
+        ]
+
+        def work(transaction: Transaction) -> None:
+            transaction.put_session(session_row("a"))
+            transaction.put_session(session_row("b"))
+            for row in reversed(rows):
+                transaction.put_job(row)
+
+        def look(reader: Reader) -> list[list[str]]:
+            found = (
+                reader.jobs("a"),
+                reader.running_jobs(),
+                reader.running_jobs(session_id="a"),
+                reader.running_jobs(directory="/v"),
+                reader.running_jobs(directory="/v", session_id="a"),
+                reader.running_jobs(session_id="nobody"),
+            )
+            return [[f"{row.session_id} {row.id}" for row in one] for one in found]
+
+        async with self.open_store() as store:
+            await store.transact(work)
+            assert await store.read(look) == [
+                ["a ended", "a early", "a late"],
+                ["a early", "a late", "b early"],
+                ["a early", "a late"],
+                ["b early"],
+                [],
+                [],
+            ]
+
     async def test_pending_requests_are_oldest_first_also_after_a_rebuild(
         self,
     ) -> None:
@@ -413,6 +459,7 @@ class ProjectionContract(StoreCase):
                     *reader.pending_inputs("a"),
                     *reader.messages("a"),
                     *reader.pending_requests(),
+                    *reader.jobs("a"),
                 ]
 
             assert set(await store.read(gone)) == {None}

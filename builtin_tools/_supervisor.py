@@ -1,0 +1,149 @@
+"""The supervisor of a job: a program of its own, which outlives whoever started it.
+
+    python -I -S _supervisor.py END UNTIL BYTES SECONDS TOKEN COMMAND...
+
+Waits for a line on its input; without one nothing is begun. Then runs the command in a
+process group of its own, with closed input, and copies what it prints to its own
+output. Ends it, with everything whose environment carries the token, after so many
+seconds or printed bytes, and when it gets SIGTERM itself. The file UNTIL, if it is
+there when the time is over, holds a later time on the monotonic clock, which is the
+same for all processes of a system. In the end it writes into END how it ended, in one
+go.
+
+It imports nothing of dovetail: it must start fast, and work whatever becomes of that.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+CHUNK = 65_536
+GRACE = 3.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+
+def carriers(token: bytes) -> "list[int]":
+    """Return the other processes whose environment carries the token."""
+    found = []
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc"):
+            if not name.isdecimal() or int(name) == os.getpid():
+                continue
+            environ = f"/proc/{name}/environ"
+            with contextlib.suppress(OSError), open(environ, "rb") as file:
+                if token in file.read().split(b"\0"):
+                    found.append(int(name))
+    return found
+
+
+def send(group: int, token: bytes, number: int) -> None:
+    """Send a signal to the group of the command, and to what left it."""
+    with contextlib.suppress(OSError):
+        os.killpg(group, number)
+    for one in carriers(token):
+        with contextlib.suppress(OSError):
+            os.kill(one, number)
+
+
+def later(until: str, deadline: float) -> float:
+    """Return when the time is over, as was said last."""
+    with contextlib.suppress(OSError, ValueError), open(until) as file:
+        return max(deadline, float(file.read(64)))
+    return deadline
+
+
+def supervise(
+    until: str, most: int, seconds: float, token: str, command: "list[str]"
+) -> "dict[str, object]":
+    """Run the command, and return how it ended."""
+    wake, woken = os.pipe()
+    for end in (wake, woken):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(woken)
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
+        process_group=0,
+    )
+    assert child.stdout is not None
+    source = child.stdout.fileno()
+    carried = f"DOVETAIL_CALL={token}".encode()
+    deadline = time.monotonic() + seconds
+    printed, open_ = 0, True
+    why: str | None = None
+    killing: float | None = None
+    while open_ or child.poll() is None:
+        now = time.monotonic()
+        if why is None:
+            if stopped:
+                why = "stopped"
+            elif printed > most:
+                why = "overflowed"
+            elif now >= deadline:
+                deadline = later(until, deadline)
+                why = None if now < deadline else "timed_out"
+            if why is not None:
+                send(child.pid, carried, signal.SIGTERM)
+                killing = now + GRACE
+        elif killing is not None and now >= killing:
+            send(child.pid, carried, signal.SIGKILL)
+            # What even that does not end is not waited for.
+            deadline, killing = now + GRACE, None
+        elif killing is None and now >= deadline:
+            break
+        wait = (deadline if killing is None else killing) - time.monotonic()
+        ready, _, _ = select.select(
+            [wake, source] if open_ else [wake], [], [], max(0.0, min(wait, 3600.0))
+        )
+        if wake in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(wake, CHUNK)
+        if source in ready:
+            data = os.read(source, CHUNK)
+            open_ = bool(data)
+            kept = data[: max(0, most - printed)]
+            printed += len(data)
+            try:
+                while kept:
+                    kept = kept[os.write(1, kept) :]
+            except OSError:
+                send(child.pid, carried, signal.SIGKILL)
+                raise
+    code = child.poll()
+    if why is None:
+        why = "succeeded" if code == 0 else "failed"
+        return {"state": why, "code": code}
+    return {"state": why, "code": None}
+
+
+def main() -> None:
+    end, until, most, seconds, token, *command = sys.argv[1:]
+    if not os.read(0, 1):
+        return
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    try:
+        found = supervise(until, int(most), float(seconds), token, command)
+    except OSError as error:
+        # The disk is full, say, or the command is too long for the system.
+        found = {"state": "failed", "code": None, "said": os.strerror(error.errno or 0)}
+    made = f"{end}.new"
+    with open(
+        made, "w", opener=lambda path, flags: os.open(path, flags, 0o600)
+    ) as file:
+        file.write(json.dumps(found))
+    os.rename(made, end)
+
+
+if __name__ == "__main__":
+    main()

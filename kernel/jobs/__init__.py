@@ -1,0 +1,1 @@
+"""Jobs: what goes on when the call that began it has its result."""

@@ -1,0 +1,465 @@
+"""Jobs: begun by a call, looked after, ended once, told once, found again."""
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from dovetail.builtin_tools import plugin as builtin
+from dovetail.kernel import (
+    Job,
+    JobNotFoundError,
+    Runtime,
+    Session,
+    ToolPart,
+    UserMessage,
+)
+from dovetail.kernel.jobs.record import MAX_RUNNING
+from dovetail.kernel.testing import ScriptedProvider, call, calls, text
+from support.bounds import HANG
+from support.hosts import host, kinds_of
+
+ENVIRONMENT = {"PATH": os.environ["PATH"], "DOVETAIL_CONFIG": ""}
+HOLD = "until [ -e go ]; do sleep 0.01; done"
+
+
+@pytest.fixture(autouse=True)
+def _private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(builtin._later, "_folder", None)
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, *script: Any, **options: Any
+) -> AsyncIterator[tuple[Runtime, ScriptedProvider]]:
+    provider = ScriptedProvider(*script)
+    options.setdefault("on_permission", "allow")
+    options.setdefault("environment", ENVIRONMENT)
+    async with host(folder, provider, plugins=[builtin], **options) as runtime:
+        yield runtime, provider
+
+
+def background(command: str, id: str = "c1", **more: Any) -> Any:
+    return call("bash", {"command": command, "background": True, **more}, id=id)
+
+
+async def begun(runtime: Runtime, folder: Path) -> Session:
+    """Return a session that has answered once."""
+    session = await runtime.sessions.create(
+        "s", location=folder, model="scripted/model"
+    )
+    await session.prompt("go")
+    assert (await session.wait()).succeeded
+    return session
+
+
+async def results(session: Session) -> list[str]:
+    page = await session.messages(order="asc", limit=200)
+    return [
+        part.text
+        for message in page
+        for part in getattr(message, "parts", ())
+        if isinstance(part, ToolPart)
+    ]
+
+
+async def said(session: Session) -> Sequence[UserMessage]:
+    """Return what stands where a person's words stand and is none."""
+    page = await session.messages(order="asc", limit=200)
+    return [
+        message
+        for message in page
+        if isinstance(message, UserMessage) and message.job_id is not None
+    ]
+
+
+def lives(number: int) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(") ")[2][:1]
+    except OSError:
+        return False
+    return state not in ("Z", "X")
+
+
+def parent(number: int) -> int:
+    return int(Path(f"/proc/{number}/stat").read_text().rpartition(") ")[2].split()[1])
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Return how much was kept of each output, by its name."""
+    return {one.name: one.stat().st_size for one in folder.glob("dovetail-*/*/*")}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - a file tells nobody that it is there
+        await anyio.sleep(0.005)
+
+
+@pytest.mark.law("jobs.1")
+@pytest.mark.law("jobs.2")
+async def test_a_job_goes_on_and_its_end_wakes_the_session_once(tmp_path: Path) -> None:
+    command = f'echo one; echo two >&2; {HOLD}; echo th""ree; exit 3'
+    script = (calls(background(command)), text("Waiting."), text("It failed."))
+    with anyio.fail_after(HANG):
+        async with opened(tmp_path, *script) as (runtime, provider):
+            session = await begun(runtime, tmp_path)
+            [job] = await session.jobs()
+            assert job.running
+            assert job.title == command
+            [shown] = await results(session)
+            assert f"It runs as {job.id}." in shown
+            assert f'read path="{job.output}"' in shown
+            (tmp_path / "go").touch()
+            ended = await session.wait_for_job(job.id)
+            assert (ended.state, ended.exit_code) == ("failed", 3)
+            assert (await session.wait()).succeeded
+            [told] = await said(session)
+            assert told.job_id == job.id
+            assert "has failed (exit code 3)" in told.text
+            # What a program prints does not stand where a person speaks.
+            assert "three" not in told.text
+            assert len(provider.requests) == 3
+        # Nor is it told again by whoever opens the store next.
+        async with opened(tmp_path, resume="always") as (runtime, provider):
+            session = await runtime.sessions.get("s")
+            assert [one.state for one in await session.jobs()] == ["failed"]
+            assert len(await said(session)) == 1
+            assert (await kinds_of(session)).count("job.ended") == 1
+            assert provider.requests == []
+
+
+async def test_its_output_is_read_by_page_while_it_grows(tmp_path: Path) -> None:
+    command = f"echo one; echo two; {HOLD}; echo three"
+
+    def reads(job: Job) -> Any:
+        return call("read", {"path": job.output, "offset": 2}, id="c2")
+
+    script: list[Any] = [calls(background(command)), text("Waiting.")]
+    with anyio.fail_after(HANG):
+        async with opened(tmp_path, *script) as (runtime, provider):
+            session = await begun(runtime, tmp_path)
+            [job] = await session.jobs()
+            name = job.output.removeprefix("running:")
+            await until(lambda: sizes(tmp_path)[name] == len("one\ntwo\n"))
+            provider.then(calls(reads(job)), text("Two."))
+            await session.prompt("read it")
+            await session.wait()
+            assert (await results(session))[-1] == "2\ttwo"
+            provider.then(text("Ended."))
+            (tmp_path / "go").touch()
+            await session.wait_for_job(job.id)
+            await session.wait()
+            provider.then(
+                calls(call("job", {"action": "wait", "job": job.id}, id="c3")),
+                text("Three."),
+            )
+            await session.prompt("and now")
+            await session.wait()
+            assert (await results(session))[-1].endswith("\n\none\ntwo\nthree")
+
+
+@pytest.mark.law("jobs.2")
+async def test_what_the_model_stops_itself_it_is_not_told_again(tmp_path: Path) -> None:
+    command = "trap '' TERM; echo $$ > pid; (setsid sleep 1000 &); sleep 1000; sleep 1"
+    with anyio.fail_after(HANG):
+        script = (calls(background(command)), text("Begun."))
+        async with opened(tmp_path, *script) as (runtime, provider):
+            session = await begun(runtime, tmp_path)
+            [job] = await session.jobs()
+            pid = tmp_path / "pid"
+            await until(lambda: pid.exists() and bool(pid.read_text()))
+            stop = {"action": "stop", "job": job.id}
+            provider.then(calls(call("job", stop, id="c2")), text("Stopped."))
+            await session.prompt("stop it")
+            assert (await session.wait()).succeeded
+            [job] = await session.jobs()
+            assert (job.state, job.by) == ("stopped", "model")
+            assert not lives(int(pid.read_text()))
+            assert await said(session) == []
+            assert f"{job.id} (stopped)" in (await results(session))[-1]
+
+
+async def test_a_person_stops_one_and_the_model_is_told_who(tmp_path: Path) -> None:
+    script = (calls(background("sleep 1000")), text("Begun."), text("I see."))
+    with anyio.fail_after(HANG):
+        async with opened(tmp_path, *script) as (runtime, _):
+            session = await begun(runtime, tmp_path)
+            [job] = await session.jobs()
+            stopped = await session.stop_job(job.id)
+            assert (stopped.state, stopped.by) == ("stopped", "person")
+            # Twice is once.
+            assert await session.stop_job(job.id) == stopped
+            await session.wait()
+            [told] = await said(session)
+            assert "was stopped by a person" in told.text
+            with pytest.raises(JobNotFoundError):
+                await session.stop_job("job_none")
+
+
+async def test_an_interrupted_session_is_not_woken_by_a_job(tmp_path: Path) -> None:
+    with anyio.fail_after(HANG):
+        script = (calls(background(HOLD), call("question", QUESTION, id="c2")),)
+        async with opened(tmp_path, *script, on_question="ask") as (runtime, provider):
+            session = await runtime.sessions.create(
+                "s", location=tmp_path, model="scripted/model"
+            )
+            await session.prompt("go")
+            async with session.events(follow=True) as tail:
+                kinds = set()
+                async for event in tail:
+                    kinds.add(event.kind)
+                    if {"job.started", "request.asked"} <= kinds:
+                        break
+            await session.interrupt()
+            await session.wait()
+            (tmp_path / "go").touch()
+            [job] = await session.jobs()
+            assert (await session.wait_for_job(job.id)).state == "succeeded"
+            [waiting] = await session.pending()
+            assert waiting.job_id == job.id
+            assert len(provider.requests) == 1
+
+
+QUESTION = {"questions": [{"question": "Which?"}]}
+
+
+# --- bounds -------------------------------------------------------------------------
+
+
+@pytest.mark.law("jobs.4")
+async def test_a_job_ends_at_its_bounds_with_everything_it_started(
+    tmp_path: Path,
+) -> None:
+    leaves = "(setsid sleep 1000 & echo $! > left); sleep 1000"
+    script = (
+        calls(
+            background(leaves, timeout_ms=1000),
+            background("while :; do echo more; done", id="c2"),
+        ),
+        text("Begun."),
+        *(text("I see.") for _ in range(2)),
+    )
+    builtin_most = builtin._background._most
+    builtin._background._most = 10_000
+    try:
+        with anyio.fail_after(HANG):
+            async with opened(tmp_path, *script) as (runtime, _):
+                session = await begun(runtime, tmp_path)
+                timed, printed = sorted(
+                    await session.jobs(), key=lambda job: job.call_id
+                )
+                timed = await session.wait_for_job(timed.id)
+                printed = await session.wait_for_job(printed.id)
+                assert timed.state == "timed_out"
+                assert printed.state == "overflowed"
+                assert not lives(int((tmp_path / "left").read_text()))
+                name = printed.output.removeprefix("running:")
+                assert sizes(tmp_path)[name] == 10_000
+                await session.wait()
+                assert len(await said(session)) == 2
+    finally:
+        builtin._background._most = builtin_most
+
+
+@pytest.mark.law("jobs.4")
+async def test_more_jobs_than_may_run_are_refused_and_nothing_of_them_begins(
+    tmp_path: Path,
+) -> None:
+    many = [background(HOLD, id=f"c{n}") for n in range(MAX_RUNNING)]
+    script = (
+        calls(*many),
+        calls(background("touch begun", id="over")),
+        text("Too many."),
+    )
+    with anyio.fail_after(HANG):
+        async with opened(tmp_path, *script) as (runtime, _):
+            session = await begun(runtime, tmp_path)
+            assert "16 jobs of session 's' run" in (await results(session))[-1]
+            assert len(await session.jobs()) == MAX_RUNNING
+        assert not (tmp_path / "begun").exists()
+
+
+async def test_a_job_may_be_let_run_longer(tmp_path: Path) -> None:
+    extend = {"action": "extend", "timeout_ms": 60_000}
+    with anyio.fail_after(HANG):
+        script = (calls(background(HOLD, timeout_ms=2_000)), text("Begun."))
+        async with opened(tmp_path, *script) as (runtime, provider):
+            session = await begun(runtime, tmp_path)
+            [job] = await session.jobs()
+            provider.then(
+                calls(call("job", {**extend, "job": job.id}, id="c2")), text("Longer.")
+            )
+            await session.prompt("longer")
+            await session.wait()
+            # Past the first bound, by a wait that ends because its time is over.
+            assert (await session.wait_for_job(job.id, 2.5)).running
+            provider.then(text("Well."))
+            (tmp_path / "go").touch()
+            assert (await session.wait_for_job(job.id)).state == "succeeded"
+            await session.wait()
+
+
+# --- permission ---------------------------------------------------------------------
+
+
+async def test_it_is_asked_for_before_it_begins_as_any_command(tmp_path: Path) -> None:
+    script = (calls(background("touch begun")), text("No."))
+    with anyio.fail_after(HANG):
+        async with opened(tmp_path, *script, on_permission="deny") as (runtime, _):
+            session = await begun(runtime, tmp_path)
+            assert await session.jobs() == []
+            assert "denied" in (await results(session))[0]
+    assert not (tmp_path / "begun").exists()
+
+
+# --- closing ------------------------------------------------------------------------
+
+
+@pytest.mark.law("jobs.5")
+async def test_jobs_end_with_their_runtime_and_the_model_is_told_later(
+    tmp_path: Path,
+) -> None:
+    script = (calls(background("echo $$ > pid; sleep 1000")), text("Begun."))
+    pid = tmp_path / "pid"
+    with anyio.fail_after(HANG):
+        async with opened(tmp_path, *script) as (runtime, _):
+            await begun(runtime, tmp_path)
+            await until(lambda: pid.exists() and bool(pid.read_text()))
+        assert not lives(int(pid.read_text()))
+        async with opened(tmp_path, text("I see.")) as (runtime, provider):
+            session = await runtime.sessions.get("s")
+            [job] = await session.jobs()
+            assert (job.state, job.by) == ("stopped", "closing")
+            [waiting] = await session.pending()
+            assert waiting.job_id == job.id
+            assert "the program that ran this session was closed" in waiting.prompt.text
+            assert provider.requests == []
+
+
+@pytest.mark.law("jobs.5")
+async def test_jobs_that_are_left_are_looked_after_by_the_next_runtime(
+    tmp_path: Path,
+) -> None:
+    script = (calls(background(HOLD)), text("Begun."))
+    with anyio.fail_after(HANG):
+        async with opened(tmp_path, *script, jobs_at_close="leave") as (runtime, _):
+            await begun(runtime, tmp_path)
+        async with opened(tmp_path, text("Ended."), resume="always") as (runtime, _):
+            session = await runtime.sessions.get("s")
+            [job] = await session.jobs()
+            assert job.running
+            (tmp_path / "go").touch()
+            assert (await session.wait_for_job(job.id)).state == "succeeded"
+            assert (await session.wait()).succeeded
+            assert len(await said(session)) == 1
+
+
+# --- after the runtime was killed ---------------------------------------------------
+
+WORKER = """
+import os, signal, sys, anyio
+from dovetail.kernel import open_runtime
+from dovetail.kernel.jobs.record import MAX_RUNNING
+from dovetail.kernel.testing import ScriptedProvider, call, calls, text
+
+async def main(url, place, command):
+    arguments = {"command": command, "background": True}
+    model = ScriptedProvider(calls(call("bash", arguments, id="c1")),
+                             calls(call("bash", {"command": "touch now; sleep 1000"})))
+    environment = {"PATH": os.environ["PATH"], "DOVETAIL_CONFIG": ""}
+    async with open_runtime(url, plugins=[model], on_permission="allow",
+                            lease_seconds=0.1, environment=environment) as runtime:
+        session = await runtime.sessions.create("s", location=place, model=model.model)
+        await session.prompt("go")
+        await session.wait()
+
+anyio.run(main, *sys.argv[1:])
+"""
+
+
+async def killed(folder: Path, command: str) -> None:
+    """Have a runtime begin a job, and kill it while the model's next call runs."""
+    url = f"sqlite:///{folder / 'test.db'}"
+    arguments = [sys.executable, "-c", WORKER, url, str(folder), command]
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    async with await anyio.open_process(
+        arguments, env=environment, stdout=None, stderr=None
+    ) as process:
+        await until((folder / "now").exists)
+        process.kill()
+        await process.wait()
+
+
+@pytest.mark.law("jobs.3")
+@pytest.mark.parametrize("became", ["running", "succeeded", "lost"])
+async def test_after_a_crash_each_job_is_found_as_it_is_and_none_begins_again(
+    tmp_path: Path, became: str
+) -> None:
+    command = f"echo x >> begun; echo $$ > pid; {HOLD}; echo $PPID > done"
+    with anyio.fail_after(HANG):
+        await killed(tmp_path, command)
+        pid = tmp_path / "pid"
+        await until(lambda: pid.exists() and bool(pid.read_text()))
+        child = int(pid.read_text())
+        assert lives(child)
+        supervisor = parent(child)
+        if became == "lost":
+            os.kill(supervisor, signal.SIGKILL)
+            await until(lambda: not lives(supervisor))
+        elif became == "succeeded":
+            (tmp_path / "go").touch()
+            await until(lambda: not lives(supervisor))
+        async with opened(tmp_path, text("I see."), text("Well.")) as (
+            runtime,
+            _,
+        ):
+            session = await runtime.sessions.get("s")
+            report = await session.continuation()
+            [found] = report.jobs
+            assert found.found == became
+            assert found.title == command
+            # What the job did since is told by an input, once the report is accepted.
+            assert len(report.pending) == (became != "running")
+            outcome = await session.resume(accept=report.digest)
+            assert outcome.succeeded
+            if became == "running":
+                assert lives(child)
+                (tmp_path / "go").touch()
+                [job] = await session.jobs()
+                assert (await session.wait_for_job(job.id)).state == "succeeded"
+                assert (await session.wait()).succeeded
+            [told] = await said(session)
+            assert told.job_id == found.job_id
+            assert not lives(child)
+    assert (tmp_path / "begun").read_text() == "x\n"
+
+
+@pytest.mark.law("jobs.3")
+async def test_a_job_that_came_with_a_log_from_elsewhere_is_lost_here(
+    tmp_path: Path,
+) -> None:
+    """Whatever process has its number: nothing here was begun by it."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").mkdir()
+    script = (calls(background("echo $$ > pid; sleep 1000")), text("Begun."))
+    pid = tmp_path / "there" / "pid"
+    with anyio.fail_after(HANG):
+        async with (
+            opened(tmp_path / "there", *script) as (there, _),
+            opened(tmp_path / "here", text("I see.")) as (here, _),
+        ):
+            source = await begun(there, tmp_path / "there")
+            await until(lambda: pid.exists() and bool(pid.read_text()))
+            async with source.export() as events:
+                await here.sessions.replay(events)
+            copy = await here.sessions.get("s")
+            [job] = await copy.jobs()
+            assert job.state == "lost"
+            assert lives(int(pid.read_text()))
+            assert [one.running for one in await source.jobs()] == [True]
