@@ -200,6 +200,9 @@ class ToolContext(Protocol):
         None when the file is gone. Before a session goes on in another process, files
         that changed since are reported (law recovery.5). Counts when the call
         succeeds, for the first 10,000 files.
+
+        Raises:
+            InvalidValueError: one of the two is no text.
         """
         ...
 
@@ -209,6 +212,9 @@ class ToolContext(Protocol):
         For what can outlive this process. Start it only when this has returned, such
         as by letting it wait until it is told to begin: then ``Tool.clear`` finds it,
         should this process be killed meanwhile (law recovery.8).
+
+        Raises:
+            InvalidValueError: it is no mark, or its fields have other types.
         """
         ...
 

@@ -225,11 +225,13 @@ class CallContext(ToolContext):
         return await self._outputs.page(key, offset, limit)
 
     def saw(self, path: str, digest: str | None) -> None:
+        _check_seen(path, digest)
         path = clean_text(path)
         if len(self.files) < MAX_SEEN or path in self.files:
             self.files[path] = digest
 
     async def spawns(self, process: ProcessMark) -> None:
+        _check_mark(process)
         await self._spawn(process)
         self._processes.append(process)
 
@@ -271,6 +273,25 @@ class CallContext(ToolContext):
                     clean_text(text[:MAX_PROGRESS]),
                 )
             )
+
+
+def _check_seen(path: object, digest: object) -> None:
+    """Refuse what could be recorded and not be read again."""
+    if not (isinstance(path, str) and isinstance(digest, str | None)):
+        rule = "a path and a digest in hexadecimal, both as text"
+        raise InvalidValueError("file", (path, digest), rule)
+
+
+def _check_mark(process: object) -> None:
+    """Refuse what could be recorded and not be read again."""
+    if not (
+        isinstance(process, ProcessMark)
+        and type(process.group) is int
+        and isinstance(process.started, str)
+        and isinstance(process.host, str)
+    ):
+        rule = "give a ProcessMark of a number and two texts"
+        raise InvalidValueError("process", process, rule)
 
 
 def _weight(value: Json) -> int:

@@ -264,9 +264,7 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
     usage = getattr(event, "usage", None)
     if usage is not None:
         yield from _wrong_usage(usage)
-    budget = getattr(event, "budget", None)
-    if budget is not None:
-        yield from _wrong_budget(budget)
+    Budget.checked(getattr(event, "budget", None))
     if not isfinite(getattr(event, "cost", None) or 0.0):
         yield "its cost is no number"
     if isinstance(event, e.SessionCreated):
@@ -326,9 +324,3 @@ def _wrong_usage(usage: Usage) -> Iterator[str]:
     ):
         if not 0 <= (count or 0) <= MOST_TOKENS:
             yield f"{count} is no number of tokens"
-
-
-def _wrong_budget(budget: Budget) -> Iterator[str]:
-    for limit in (budget.steps, budget.tokens, budget.cost, budget.seconds):
-        if limit is not None and not 0 <= limit <= MOST_TOKENS:
-            yield f"{limit} is no limit"

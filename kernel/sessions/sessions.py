@@ -81,7 +81,7 @@ class Sessions(Upkeep):
         Raises:
             LocationNotFoundError: there is no such directory.
             SessionNotFoundError: this store has no such parent.
-            InvalidValueError: the id, model or title is not usable.
+            InvalidValueError: the id, model, agent, title or budget is not usable.
         """
         session_id = SessionId(
             check_caller_id("session id", id)
@@ -89,7 +89,9 @@ class Sessions(Upkeep):
             else new_id("ses", self._log.clock)
         )
         _check_model(model)
+        _check_agent(agent)
         _check_title(title)
+        Budget.checked(budget)
         place = Location.at(location)
 
         def creating(tx: LogTransaction) -> None:
@@ -211,6 +213,7 @@ class Session:
         Raises:
             PromptInvalidError: it says nothing, is too long, or is not text.
             KeyInvalidError: the key is not usable.
+            InvalidValueError: a limit of the budget is no number from 0 on.
             PromptConflictError: the key was used for something else (law inbox.4).
             SessionNotFoundError: the session is gone.
             EventDamagedError, RowDamagedError: its past is not what was written, so
@@ -220,6 +223,7 @@ class Session:
         if key is not None:
             check_key(key)
         _check_delivery(delivery)
+        Budget.checked(budget)
 
         def admitting(tx: LogTransaction) -> tuple[AdmittedPrompt, bool]:
             receipt = inbox.admit(
@@ -330,7 +334,13 @@ class Session:
 
         Accepted at once and settled in the background (``wait`` tells when). Pending
         input stays, and nothing starts again by itself (law execution.5).
+
+        Raises:
+            InvalidValueError: the reason is no text.
+            SessionNotFoundError: the session is gone.
         """
+        if reason is not None and not isinstance(reason, str):
+            raise InvalidValueError("reason", reason, "a text that says why")
         await self._log.read(lambda rows: existing_session(rows, self.id))
         return self._coordinator.interrupt(self.id, "user", reason)
 
@@ -552,7 +562,12 @@ class Session:
         await self._log.commit(switching)
 
     async def switch_agent(self, agent: str | None) -> None:
-        """Use another agent from the next boundary on; None means the default."""
+        """Use another agent from the next boundary on; None means the default.
+
+        Raises:
+            InvalidValueError: it is no name.
+        """
+        _check_agent(agent)
 
         def switching(tx: LogTransaction) -> None:
             if tx.session(self.id).agent != agent:
@@ -561,7 +576,12 @@ class Session:
         await self._log.commit(switching)
 
     async def set_budget(self, budget: Budget | None) -> None:
-        """Limit all the work of the session; what was used before counts."""
+        """Limit all the work of the session; what was used before counts.
+
+        Raises:
+            InvalidValueError: a limit is no number from 0 on.
+        """
+        Budget.checked(budget)
         await self._log.commit(lambda tx: _budgeted(tx, self.id, budget))
 
     async def rename(self, title: str) -> None:
@@ -590,8 +610,13 @@ def _check_model(model: str | None) -> None:
         raise InvalidValueError("model", model, "it is named provider/model")
 
 
+def _check_agent(agent: str | None) -> None:
+    if agent is not None and not isinstance(agent, str):
+        raise InvalidValueError("agent", agent, "the name of an agent profile")
+
+
 def _check_title(title: str | None) -> None:
-    if title is not None and len(title) > MAX_TITLE:
+    if title is not None and not (isinstance(title, str) and len(title) <= MAX_TITLE):
         raise InvalidValueError("title", title, f"at most {MAX_TITLE} characters")
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from attrs import evolve, field
 
-from .errors import KeyInvalidError, PromptInvalidError
+from .errors import InvalidValueError, KeyInvalidError, PromptInvalidError
 from .frozen import frozen
 from .ids import JobId, MessageId, SessionId
 
@@ -20,6 +20,8 @@ InputState = Literal["pending", "promoted", "withdrawn"]
 
 MAX_PROMPT_BYTES = 1_048_576
 MAX_KEY_LENGTH = 255
+MAX_LIMIT = 10**12
+"""Of a budget, whatever it counts."""
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")
 
 
@@ -99,6 +101,28 @@ class Budget:
     """US dollars, by the prices that are known of the model."""
     seconds: float | None = None
     """Wall time of one execution."""
+
+    @classmethod
+    def checked(cls, budget: "Budget | None") -> "Budget | None":
+        """Return the budget, checked.
+
+        Raises:
+            InvalidValueError: it is none, or one of its limits is no number of its
+                type from 0 to 10**12: recorded, it could not be read again.
+        """
+        if budget is None:
+            return None
+        if not isinstance(budget, cls):
+            raise InvalidValueError("budget", budget, "give a Budget")
+        for name in ("steps", "tokens", "cost", "seconds"):
+            limit = getattr(budget, name)
+            types = int if name in ("steps", "tokens") else int | float
+            fits = isinstance(limit, types) and not isinstance(limit, bool)
+            if limit is not None and not (fits and 0 <= limit <= MAX_LIMIT):
+                whole = "a whole number" if types is int else "a number"
+                rule = f"{whole} from 0 to {MAX_LIMIT}, or None"
+                raise InvalidValueError(f"budget of {name}", limit, rule)
+        return budget
 
 
 @frozen
