@@ -23,6 +23,7 @@ from dovetail.kernel.values.errors import (
 )
 
 from ..sql.view import Medium as AnyMedium
+from .hold import Hold
 
 APPLICATION_ID = 0x64766574
 """Marks our files: ``dvet``, in the header at byte 68."""
@@ -64,7 +65,8 @@ class Medium(AnyMedium):
         self.wait = wait
         self.gone = False
         """Whether the file was removed or replaced since it was opened."""
-        self._identity: tuple[int, int] | None = None
+        self._identity: tuple[tuple[int, int], ...] | None = None
+        self._hold: Hold | None = None
 
     def connect(self, *, wait: float | None = None) -> sqlite3.Connection:
         """Return a configured connection. Use it from one thread at a time.
@@ -154,11 +156,24 @@ class Medium(AnyMedium):
             before, after = after, unused.fetchone()[0]
 
     def remember(self) -> None:
-        """Take the file that is there now as ours."""
+        """Take the file that is there now, and its log, as ours. It is open."""
         self._identity = self._find()
+        if self.path is not None:
+            self._hold = Hold(self.path)
+
+    def let_go(self) -> None:
+        """Let others close the file as the last ones. Just before the last connection
+        of this store is closed; twice is once.
+
+        A file that is ``gone`` is held for ever, so that closing it does not fold a log
+        that is nobody's any more into what others have written since.
+        """
+        if self._hold is not None and not self.gone:
+            self._hold.let_go()
 
     def is_in_place(self) -> bool:
-        """Say whether the file is still the one that was opened; else, be ``gone``.
+        """Say whether the file and its log are still those that were opened; else, be
+        ``gone``.
 
         A removed file goes on working for whoever has it open, and all that is written
         to it is lost with the last connection; SQLite does not notice.
@@ -170,17 +185,11 @@ class Medium(AnyMedium):
     def refuse(self) -> StoreDamagedError:
         """Return what to tell those who come to a file that is gone."""
         return StoreDamagedError(
-            self.name, "the file was removed or replaced while it was open"
+            self.name, "the file or its log was removed or replaced while it was open"
         )
 
-    def _find(self) -> tuple[int, int] | None:
-        if self.path is None:
-            return None
-        try:
-            found = os.stat(self.path)
-        except OSError:
-            return (-1, -1)
-        return (found.st_dev, found.st_ino)
+    def _find(self) -> tuple[tuple[int, int], ...]:
+        return tuple(_identity(file) for file in self.files()[:2])
 
     def failure(self, error: Exception) -> StoreError:
         """Return what an error of the driver means for a caller."""
@@ -225,6 +234,14 @@ class Medium(AnyMedium):
 
 # Growing the shared memory of the log fails like this when there is no room for it.
 _NO_ROOM = (sqlite3.SQLITE_IOERR_SHMSIZE,)
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return (-1, -1)
+    return (found.st_dev, found.st_ino)
 
 
 def look(medium: Medium) -> bool:

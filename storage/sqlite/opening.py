@@ -42,6 +42,7 @@ def open_writer(medium: Medium, steps: Sequence[Migration]) -> sqlite3.Connectio
         (page,) = connection.execute("PRAGMA page_size").fetchone()
         connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_SIZE // page}")
     except DRIVER_ERRORS as error:
+        medium.let_go()
         connection.close()
         raise medium.failure(error) from error
     return connection
@@ -150,6 +151,8 @@ def _finished(
                 raise StoreError(
                     medium.name, "this file system cannot keep a write-ahead log"
                 )
+            # The log is there from the first read on.
+            connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     except DRIVER_ERRORS as error:
         connection.close()
         raise medium.failure(error) from error

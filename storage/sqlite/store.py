@@ -125,6 +125,7 @@ async def open_sqlite(
     try:
         readers = None if path is None else Readers(medium, SqliteReader)
     except StoreError:
+        medium.let_go()
         connection.close()
         raise
     store = SqliteStore(medium, Writer(connection, medium, SqliteTransaction), readers)

@@ -179,6 +179,7 @@ class Writer:
             while self._serve():
                 pass
         finally:
+            self._medium.let_go()
             self._connection.close()
             self._tell(self._closed.set)
 

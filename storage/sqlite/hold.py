@@ -1,0 +1,62 @@
+"""The hold: a lock of our own on an open database, which nothing else takes away.
+
+Owns the bytes that are locked and how. SQLite itself says with such locks that somebody
+has the file open: whoever closes it and finds nobody else folds the write-ahead log
+into the file and removes it. But its locks are POSIX's, which a process loses as soon
+as it closes any descriptor of the file: when it copies it, searches it, or opens it a
+second time. Another process would then remove a log that is still written to, and all
+that is confirmed from there on would be gone with this process.
+
+So the same bytes are locked once more, by a lock that belongs to its own descriptor.
+It is for reading, as SQLite's are, and is in nobody's way but of those who remove.
+"""
+
+import contextlib
+import os
+import struct
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if sys.platform == "linux":
+    import fcntl
+
+# https://www.sqlite.org/src/file/src/os.h (SHARED_FIRST, SHARED_SIZE): held by
+# everybody who has the database open.
+_DATABASE = (0x40000000 + 2, 510)
+# https://www.sqlite.org/src/file/src/os_unix.c (UNIX_SHM_DMS): held by everybody who
+# has the index of the log open; who finds it free makes the index anew.
+_INDEX = (128, 1)
+
+_FLOCK = "hhqqi0q"
+"""``struct flock`` of Linux: type, whence, start, length, process."""
+
+
+class Hold:
+    """Locks on a database and the index of its log, until it is let go."""
+
+    def __init__(self, path: Path) -> None:
+        """Take it. The database is open, with its log.
+
+        Where there are no such locks, or not for this file system, nothing is held.
+        """
+        self._descriptors: list[int] = []
+        for suffix, place in (("", _DATABASE), ("-shm", _INDEX)):
+            with contextlib.suppress(OSError):
+                self._take(Path(f"{path}{suffix}"), place)
+
+    def _take(self, path: Path, place: Sequence[int]) -> None:
+        if sys.platform == "linux":
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # Before it is locked: closing it would take SQLite's own locks away.
+            self._descriptors.append(descriptor)
+            lock = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, *place, 0)
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+
+    def let_go(self) -> None:
+        """Give them back, just before the last connection is closed. Twice is once.
+
+        SQLite's own, of all connections of this process, go with them.
+        """
+        while self._descriptors:
+            os.close(self._descriptors.pop())
