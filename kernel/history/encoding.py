@@ -1,12 +1,50 @@
 """Encoding: the history of one request, each message encoded once.
 
-Owns which of the settled messages a request carries, and what its dialect made of them.
-Knows nothing of dialects: a provider's route brings the function.
+Owns which of the settled messages a request carries, what its dialect made of them, and
+which of those were joined. Knows nothing of dialects: a provider's route brings the
+functions.
 """
 
 from collections.abc import Callable, Sequence
 
 from ..values.messages import Message
+
+
+class Encoded:
+    """What one dialect made of the settled messages so far."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        """One for each message from the beginning."""
+        # Of the pieces from the first to before the next; they only grow at their end,
+        # so that each piece is looked at once.
+        self._joined: list[bytes] = []
+        self._first = self._next = 0
+
+    def forget(self, first: int) -> None:
+        """Forget what was made of the messages from this one on: they are others."""
+        del self.pieces[first:]
+        self._restart(0)
+
+    def joined(
+        self, start: int, end: int, join: Callable[[bytes, bytes], bytes | None]
+    ) -> list[bytes]:
+        """Return the pieces between the two that say something, joined."""
+        if start != self._first or end < self._next:
+            self._restart(start)
+        joined = self._joined
+        for piece in self.pieces[self._next : end]:
+            both = join(joined[-1], piece) if joined and piece else None
+            if both is not None:
+                joined[-1] = both
+            elif piece:
+                joined.append(piece)
+        self._next = end
+        return joined.copy()
+
+    def _restart(self, first: int) -> None:
+        self._joined = []
+        self._first = self._next = first
 
 
 class HistorySnapshot:
@@ -23,7 +61,7 @@ class HistorySnapshot:
         settled: Sequence[Message],
         start: int,
         end: int,
-        made: dict[str, list[bytes]],
+        made: dict[str, Encoded],
     ) -> None:
         self._settled = settled
         self._start = start
@@ -34,8 +72,18 @@ class HistorySnapshot:
     def messages(self) -> Sequence[Message]:
         return tuple(self._settled[self._start : self._end])
 
-    def encoded(self, dialect: str, encode: Callable[[Message], bytes]) -> list[bytes]:
-        made = self._made.setdefault(dialect, [])
-        for message in self._settled[len(made) : self._end]:
-            made.append(encode(message))
-        return made[self._start : self._end]
+    def encoded(
+        self,
+        dialect: str,
+        encode: Callable[[Message], bytes],
+        join: Callable[[bytes, bytes], bytes | None] | None = None,
+    ) -> list[bytes]:
+        made = self._made.get(dialect)
+        if made is None:
+            made = self._made[dialect] = Encoded()
+        pieces = made.pieces
+        for message in self._settled[len(pieces) : self._end]:
+            pieces.append(encode(message))
+        if join is None:
+            return pieces[self._start : self._end]
+        return made.joined(self._start, self._end, join)

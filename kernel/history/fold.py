@@ -23,7 +23,7 @@ from ..values.messages import (
 )
 from ..values.prompt import Budget
 from ..values.tool import Deed, ProcessMark
-from .encoding import HistorySnapshot
+from .encoding import Encoded, HistorySnapshot
 from .mending import CONTENT_REFUSED, PART_REFUSED, Mending
 from .messages import OpenMessage, Progress, Receipt, notice_message, user_message
 from .spent import Spent
@@ -91,7 +91,7 @@ class History:
         # broke off, or a Step that another worker left.
         self._cut = False
         self._prompts: dict[str, e.PromptAdmitted] = {}
-        self._encoded: dict[str, list[bytes]] = {}
+        self._encoded: dict[str, Encoded] = {}
         self._mending = Mending()
         self._budget_here = False
 
@@ -246,7 +246,7 @@ class History:
             changed = self._mending.put_back(self._settled)
         if changed is not None:
             for made in self._encoded.values():
-                del made[changed:]
+                made.forget(changed)
 
     @property
     def mends(self) -> bool:

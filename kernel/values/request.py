@@ -94,11 +94,22 @@ class RequestHistory(Protocol):
         """The messages in transcript order; every call in them has its result."""
         ...
 
-    def encoded(self, dialect: str, encode: Callable[[Message], bytes]) -> list[bytes]:
+    def encoded(
+        self,
+        dialect: str,
+        encode: Callable[[Message], bytes],
+        join: Callable[[bytes, bytes], bytes | None] | None = None,
+    ) -> list[bytes]:
         """Return ``encode(message)`` of each message, each made only once.
 
         ``dialect`` names everything that the result depends on besides the message:
         the protocol, the model, options. ``encode`` must be a pure function of both.
+
+        With ``join``, what is empty is left out, and neighbours may be made one:
+        ``join(before, message)`` returns both as one, or None where they stay two.
+        ``before`` may be several that were joined already. It must be a pure function
+        of the two and the dialect. Each message is joined once, however many requests
+        it is in.
         """
         ...
 

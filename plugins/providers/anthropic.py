@@ -200,8 +200,10 @@ class MessagesProtocol:
         if self._official and self._unthought(head, request):
             # It would be refused, now and for ever after.
             del head["thinking"]
-        messages = request.history.encoded(self._dialect, self.encode_message)
-        return encoded_body(self._provider, head, _in_turns(messages))
+        messages = request.history.encoded(
+            self._dialect, self.encode_message, _in_turns
+        )
+        return encoded_body(self._provider, head, messages)
 
     def _unthought(self, head: Mapping[str, Json], request: ModelRequest) -> bool:
         """Whether thinking is asked for that cannot be: calls of another model are the
@@ -329,16 +331,12 @@ def _said_by_user(content: Sequence[Json]) -> bytes:
     return orjson.dumps({"content": content, "role": "user"})
 
 
-def _in_turns(messages: Sequence[bytes]) -> list[bytes]:
-    """Return the messages with neighbouring ones of the user joined."""
-    turns: list[bytes] = []
-    for one in messages:
-        if one.startswith(_USER_BEGINS) and turns and turns[-1].endswith(_USER_ENDS):
-            before = turns[-1].removesuffix(_USER_ENDS)
-            turns[-1] = before + b"," + one.removeprefix(_USER_BEGINS)
-        elif one:
-            turns.append(one)
-    return turns
+def _in_turns(before: bytes, message: bytes) -> bytes | None:
+    """Join neighbouring messages of the user."""
+    if message.startswith(_USER_BEGINS) and before.endswith(_USER_ENDS):
+        more = message.removeprefix(_USER_BEGINS)
+        return before.removesuffix(_USER_ENDS) + b"," + more
+    return None
 
 
 def _text(text: str) -> dict[str, Json]:

@@ -203,11 +203,11 @@ class ChatProtocol:
         # One system message: many chat templates take no second one.
         system = "\n\n".join(clean_text(one) for one in request.system if one.strip())
         messages = [_dumped({"role": "system", "content": system})] if system else []
-        messages += _in_turns(self._history(request))
+        messages += self._history(request)
         return encoded_body(self._provider, head, messages)
 
     def _history(self, request: ModelRequest) -> list[bytes]:
-        """Return the messages, each as objects joined by commas.
+        """Return the messages, each as objects joined by commas, in turns.
 
         Once thoughts of this model are among them, every message with calls has the
         field that they go back in: servers that want it want it everywhere.
@@ -217,14 +217,15 @@ class ChatProtocol:
             dialect += ":signed"
         if not self._says_thoughts:
             dialect += ":silent"
-            return history.encoded(dialect, self.encode_message)
+            return history.encoded(dialect, self.encode_message, _in_turns)
         thought_of = self._wanted_field
         if not thought_of:
-            fields = history.encoded(f"{dialect}:field", self._field_of)
-            thought_of = next(filter(None, fields), b"").decode()
+            field = history.encoded(f"{dialect}:field", self._field_of, _first)
+            thought_of = b"".join(field).decode()
         return history.encoded(
             f"{dialect}:{thought_of}",
             lambda message: self.encode_message(message, thought_of),
+            _in_turns,
         )
 
     def _field_of(self, message: Message) -> bytes:
@@ -327,18 +328,17 @@ def _text_part(text: str) -> Json:
     return {"type": "text", "text": text}
 
 
-def _in_turns(messages: Sequence[bytes]) -> list[bytes]:
-    """Return the messages with neighbouring ones of the user joined: many chat
-    templates refuse two in a row."""
-    turns: list[bytes] = []
-    for one in messages:
-        if not one:
-            continue
-        if one.startswith(_USER_BEGINS) and turns and turns[-1].endswith(_USER_ENDS):
-            turns[-1] = _joined_users(turns[-1], one)
-        else:
-            turns.append(one)
-    return turns
+def _in_turns(before: bytes, message: bytes) -> bytes | None:
+    """Join neighbouring messages of the user: many chat templates refuse two in a
+    row."""
+    if message.startswith(_USER_BEGINS) and before.endswith(_USER_ENDS):
+        return _joined_users(before, message)
+    return None
+
+
+def _first(before: bytes, _: bytes) -> bytes:
+    """Keep the first of all, and nothing else."""
+    return before
 
 
 def _joined_users(first: bytes, second: bytes) -> bytes:

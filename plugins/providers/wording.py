@@ -214,8 +214,14 @@ def encoded_body(
         raise ProviderError(
             "provider.invalid_request", provider, f"an option is not JSON: {error}"
         ) from error
-    joined = b",".join([one for one in messages if one])
-    return b'%b,"messages":[%b]}' % (start[:-1], joined)
+    start = start[:-1] + b',"messages":['
+    if not messages:
+        return start + b"]}"
+    # A long history is copied once, and not once more to put the head before it.
+    first, *more = messages
+    pieces = [start + first, *more]
+    pieces[-1] += b"]}"
+    return b",".join(pieces)
 
 
 class ToolList:

@@ -39,12 +39,29 @@ class Given:
     messages: Sequence[Message] = ()
     made: dict[str, dict[str, bytes]] = field(factory=dict)
 
-    def encoded(self, dialect: str, encode: Callable[[Message], bytes]) -> list[bytes]:
+    def encoded(
+        self,
+        dialect: str,
+        encode: Callable[[Message], bytes],
+        join: Callable[[bytes, bytes], bytes | None] | None = None,
+    ) -> list[bytes]:
         kept = self.made.setdefault(dialect, {})
         for one in self.messages:
             if one.id not in kept:
                 kept[one.id] = encode(one)
-        return [kept[one.id] for one in self.messages]
+        pieces = [kept[one.id] for one in self.messages]
+        return pieces if join is None else joined(pieces, join)
+
+
+def joined(
+    pieces: Sequence[bytes], join: Callable[[bytes, bytes], bytes | None]
+) -> list[bytes]:
+    """Return the pieces that say something, joined as a RequestHistory does."""
+    found: list[bytes] = []
+    for piece in filter(None, pieces):
+        both = join(found[-1], piece) if found else None
+        found[-1:] = [*found[-1:], piece] if both is None else [both]
+    return found
 
 
 def user(text: str, seq: int = 0, **more: Any) -> UserMessage:

@@ -31,6 +31,7 @@ from typing import Any, ClassVar, get_args
 from attrs import define, evolve, field, frozen
 
 from ...contracts import ProviderRoute
+from ...history.encoding import Encoded
 from ...values.errors import ModelUnknownError, ProviderError, ProviderFault
 from ...values.ids import MessageId, SessionId
 from ...values.messages import (
@@ -131,10 +132,27 @@ class _History:
     messages: Sequence[Message]
     unstable: bool = False
 
-    def encoded(self, dialect: str, encode: Callable[[Message], bytes]) -> list[bytes]:
-        once = [encode(one) for one in self.messages]
-        self.unstable |= once != [encode(one) for one in self.messages]
+    def encoded(
+        self,
+        dialect: str,
+        encode: Callable[[Message], bytes],
+        join: Callable[[bytes, bytes], bytes | None] | None = None,
+    ) -> list[bytes]:
+        once, again = self._made(encode, join), self._made(encode, join)
+        self.unstable |= once != again
         return once
+
+    def _made(
+        self,
+        encode: Callable[[Message], bytes],
+        join: Callable[[bytes, bytes], bytes | None] | None,
+    ) -> list[bytes]:
+        pieces = [encode(one) for one in self.messages]
+        if join is None:
+            return pieces
+        encoded = Encoded()
+        encoded.pieces += pieces
+        return encoded.joined(0, len(pieces), join)
 
 
 @define
