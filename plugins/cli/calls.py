@@ -3,7 +3,7 @@
 import json
 import re
 
-from dovetail.kernel import Failure, Job, Json
+from dovetail.kernel import Failure, Job, Json, Todo
 
 from .terminal import first_line, short
 
@@ -21,6 +21,12 @@ _TELLING = (
     "url",
     "name",
 )
+_MARKS = {
+    "pending": "[ ]",
+    "in_progress": "[>]",
+    "completed": "[x]",
+    "cancelled": "[-]",
+}
 _PATCH = re.compile(r"\s*\*\*\* Begin Patch\s*\n")
 _PATCHED = re.compile(r"^[ \t]*\*\*\* (?:Add|Update|Delete) File:(.*)$", re.MULTILINE)
 """What a patch names; see ``apply_patch``."""
@@ -70,6 +76,11 @@ def job_text(job: Job) -> str:
     if job.by is not None:
         state += f", by {short(job.by, 20)}"
     return f"{short(job.id, 60)} ({state}): {short(job.title, MAX_SUBJECT)}"
+
+
+def todo_line(todo: Todo) -> str:
+    """Return one of the things that are to be done, with how far it is."""
+    return f"{_MARKS[todo.status]} {short(todo.content, MAX_REASON)}"
 
 
 def duration_text(milliseconds: int) -> str:

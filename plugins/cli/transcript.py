@@ -29,6 +29,8 @@ from dovetail.kernel import (
     StepFailed,
     StepStarted,
     TextEnded,
+    Todo,
+    TodosReplaced,
     ToolCalled,
     ToolFailed,
     ToolStarted,
@@ -37,7 +39,7 @@ from dovetail.kernel import (
     clean_text,
 )
 
-from .calls import call_title, duration_text, failure_text, success_text
+from .calls import call_title, duration_text, failure_text, success_text, todo_line
 from .continuing import acceptance, summary
 from .terminal import Style, first_line, plain, short, visible
 
@@ -97,6 +99,8 @@ class Transcript:
         self._calls: dict[tuple[str, str], _Call] = {}
         self._open_call: tuple[str, str] | None = None
         """The call whose line waits for its outcome."""
+        self._todos: dict[tuple[str, str], Sequence[Todo]] = {}
+        """By the call that put them there, shown with its outcome."""
         self._at_start = True
         self._begun = False
         """Whether anything was shown."""
@@ -165,6 +169,8 @@ class Transcript:
                 if key in self._calls:
                     title = self._calls[key].title
                     self._calls[key] = _Call(title, event.created)
+            case TodosReplaced() if self._watched:
+                self._todos[event.message_id, event.call_id] = event.todos
             case ToolSucceeded():
                 outcome = success_text(event.data)
                 colour = self._style.good if outcome == "ok" else self._style.bad
@@ -306,7 +312,8 @@ class Transcript:
             out = f"{self.break_line()}* {title} - {tail}\n"
         self._open_call = None
         self._at_start = self._after_block = True
-        return out
+        lines = [f"  {todo_line(one)}\n" for one in self._todos.pop(key, ())]
+        return out + "".join(lines)
 
     def _aside(self, text: str) -> str:
         return f"{self.break_line()}{self._style.dim(f'({short(text, 200)})')}\n"

@@ -18,6 +18,8 @@ from dovetail.kernel import (
     SessionId,
     StepStarted,
     TextEnded,
+    Todo,
+    TodosReplaced,
     ToolCalled,
     ToolFailed,
     ToolStarted,
@@ -91,6 +93,16 @@ def written(*events: LiveEvent, watched: bool = False, reasoning: bool = True) -
     )
     out = "".join(transcript.take(event) for event in events)
     return out + transcript.break_line()
+
+
+def test_who_watches_sees_what_is_to_be_done_once_that_is_written_down() -> None:
+    todos = (Todo("1", "look\x1b[31m", "completed"), Todo("2", "fix", "in_progress"))
+    replaced = TodosReplaced(session_id=S, message_id=M, call_id="a", todos=todos)
+    events = [started(), called("a", "x"), running("a"), replaced, succeeded("a")]
+    assert written(*events, watched=True) == (
+        "* read x - ok, 500 ms\n  [x] look\\x1b[31m\n  [>] fix\n"
+    )
+    assert written(*events) == "* read x - ok, 500 ms\n"
 
 
 # --- text -------------------------------------------------------------------------
