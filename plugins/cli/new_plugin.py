@@ -10,7 +10,7 @@ from .skeleton import tool_name, write_skeleton
 from .terminal import Terminal, visible
 
 
-@click.command("new")
+@click.command("new", short_help="Write a package to begin with")
 @click.argument("name")
 @click.option(
     "--into",

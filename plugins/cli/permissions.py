@@ -42,7 +42,7 @@ def permissions_command() -> None:
 # --- list and revoke --------------------------------------------------------------
 
 
-@permissions_command.command("list")
+@permissions_command.command("list", short_help="List what is approved for good")
 @location_option
 @database_option
 @json_option("one approval")
@@ -81,7 +81,7 @@ def _row(one: SavedApproval) -> tuple[str, ...]:
     )
 
 
-@permissions_command.command("revoke")
+@permissions_command.command("revoke", short_help="Take approvals back")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @location_option
 @database_option
@@ -129,7 +129,7 @@ class Answered:
         }
 
 
-@permissions_command.command("log")
+@permissions_command.command("log", short_help="Show who answered what")
 @click.option("--session", metavar="ID", help="Only those of this session.")
 @database_option
 @json_option("one request")

@@ -114,7 +114,7 @@ class Listed:
         }
 
 
-@plugins_command.command("list")
+@plugins_command.command("list", short_help="List plugins and what they offer")
 @click.option(
     "--location",
     metavar="DIR",
@@ -178,7 +178,7 @@ def _row(one: Listed) -> tuple[str, ...]:
 # --- check ------------------------------------------------------------------------
 
 
-@plugins_command.command("check")
+@plugins_command.command("check", short_help="Tell what is wrong with plugins")
 @json_option("one problem")
 @click.pass_context
 def check_command(context: click.Context, as_json: bool) -> int:
