@@ -96,18 +96,13 @@ class Answering:
         assert request is not None
         if isinstance(request, QuestionRequest):
             lines = question_lines(request)
-            return [
-                "paused: this needs an answer:",
-                *lines,
-                "answer it at a terminal",
-            ], []
+            return ["paused: this needs an answer:", *lines], []
         first, *more = request_lines(request)
         lines = [f"paused: this needs a permission: {first}", *more]
         options = allow_options(request)
         if not options:
             lines.append(
-                "no --allow names it: not all of what it does is known before it runs; "
-                "answer it at a terminal"
+                "no --allow names it: not all of what it does is known before it runs"
             )
         return lines, options
 

@@ -487,10 +487,7 @@ class _Run:
             options: tuple[str, ...] = ()
             if reason is not None and reason.code in OTHER_MODEL:
                 # The same again would fail the same way.
-                model = ("--model", "provider/name")
-                go_on = visible(
-                    next_prompt_text(session.id, *model, db=self._options.db)
-                )
+                options = ("--model", "provider/name")
             go_on = next_prompt_text(session.id, *options, db=self._options.db)
             tell(f"to go on: {visible(go_on)}")
         if self._terminal.interactive:
@@ -508,6 +505,9 @@ class _Run:
         if options:
             text = self._go_on_text(session.id, *options)
             self._terminal.tell(f"to allow it: {visible(text)}")
+        else:
+            text = go_on_text(session.id, db=self._options.db)
+            self._terminal.tell(f"to be asked at a terminal: {visible(text)}")
         return PAUSED
 
     # --- signals ------------------------------------------------------------------

@@ -382,6 +382,8 @@ async def test_without_a_terminal_a_question_pauses_the_run(home: Home) -> None:
     assert done.code == 3
     assert "paused: this needs an answer:" in done.err
     assert "Which colour?" in done.err
+    last = done.err.splitlines()[-1]
+    assert last.startswith("to be asked at a terminal: dovetail run --session ses_")
 
 
 async def test_who_allows_everything_and_is_not_there_is_not_asked(home: Home) -> None:
