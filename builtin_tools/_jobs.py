@@ -6,6 +6,7 @@ which that started, and by what the supervisor wrote when it was done. Nothing i
 because of its number alone (see ``_left``). Knows nothing of permissions.
 """
 
+import fcntl
 import json
 import math
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+from attrs import define
 from dovetail.kernel import Job, JobEnd, JobWork, ToolFailure
 
 from . import _supervisor
@@ -31,6 +33,7 @@ from ._left import (
     host_mark,
     started_at,
 )
+from ._process import Child, Ended
 
 DEFAULT_SECONDS = 8 * 3600
 MAX_SECONDS = 24 * 3600
@@ -46,7 +49,37 @@ ELSEWHERE = (
     "It was begun on another machine, in another container or before a restart; "
     "whether it still runs there is not known."
 )
+CLOSED = "It could not go on without the program that began it, which was closed."
 KILLED = "What looked after it was killed; whatever of it still ran was ended."
+
+
+@define(eq=False)
+class _Left:
+    """A command that was detached: a child of this process, which reads on."""
+
+    child: Child
+    output: int
+    """Where it is written; locked, by which other processes know that it is held."""
+    until: float
+    """On the monotonic clock."""
+    printed: int
+    most: int
+    stopped: bool = False
+    unkept: str = ""
+    """Why what it prints could not be kept."""
+
+    def feed(self, chunk: bytes) -> bool:
+        kept = chunk[: max(0, self.most - self.printed)]
+        self.printed += len(chunk)
+        try:
+            while kept:
+                kept = kept[os.write(self.output, kept) :]
+        except OSError as error:
+            self.unkept = os.strerror(error.errno or 0)
+        return self.printed > self.most or bool(self.unkept)
+
+    def rest(self) -> float:
+        return -math.inf if self.stopped else self.until
 
 
 class Background:
@@ -57,6 +90,8 @@ class Background:
         self._most = most
         # Those that this process started, to be reaped by it.
         self._children: dict[int, subprocess.Popen[bytes]] = {}
+        # By the name of their output.
+        self._left: dict[str, _Left] = {}
 
     @property
     def work(self) -> JobWork:
@@ -148,12 +183,54 @@ class Background:
             os.close(output)
         return name, process
 
+    async def detach(
+        self,
+        child: Child,
+        printed: bytes,
+        *,
+        session_id: str,
+        token: str,
+        begin: Callable[[str], Awaitable[Job]],
+    ) -> Job:
+        """Go on with a command that ran in the foreground, and return its job.
+
+        ``printed`` is what it printed so far, ``begin`` is told the name of its output.
+        It stays a child of this process, and ends with it.
+
+        Raises:
+            OSError: its output cannot be kept; it was ended.
+            Exception: what ``begin`` raises; it was ended.
+        """
+        name = ""
+        with anyio.CancelScope(shield=True):
+            try:
+                name, output = await anyio.to_thread.run_sync(
+                    self._later.create, session_id, token
+                )
+                until = time.monotonic() + DEFAULT_SECONDS
+                left = _Left(child, output, until, 0, self._most)
+                self._left[name] = left
+                fcntl.flock(output, fcntl.LOCK_EX)
+                left.feed(printed)
+                job = await begin(f"{RUNNING}{name}")
+            except BaseException:
+                if name:
+                    os.close(self._left.pop(name).output)
+                await child.stop()
+                await child.finish()
+                child.close()
+                raise
+        return job
+
     # --- looking after ------------------------------------------------------------
 
     async def _look(self, job: Job) -> JobEnd | None:
         return await anyio.to_thread.run_sync(self._found, job)
 
     async def _watch(self, job: Job) -> JobEnd:
+        name = job.output.removeprefix(RUNNING)
+        if name in self._left:
+            return await self._carry_on(job, self._left[name])
         while (found := await self._look(job)) is None:
             assert job.process is not None
             await _gone(job.process.group, job.process.started)
@@ -162,11 +239,65 @@ class Background:
                 child.poll()  # it is gone; reap it
         return found
 
+    async def _carry_on(self, job: Job, left: _Left) -> JobEnd:
+        try:
+            try:
+                ended = await left.child.carry_on(left.feed, left.rest)
+                found = _end_of(left, ended)
+            except anyio.get_cancelled_exc_class():
+                # It cannot go on without this process.
+                with anyio.CancelScope(shield=True):
+                    await self._wind_up(job, JobEnd("stopped", said=CLOSED))
+                raise
+            await self._wind_up(job, found)
+        finally:
+            self._left.pop(job.output.removeprefix(RUNNING), None)
+            os.close(left.output)
+        return found
+
+    async def _wind_up(self, job: Job, found: JobEnd) -> None:
+        """End what had left the group of a command that was ended, and write it down
+        before it is let go of: whoever else looks finds how it ended."""
+
+        def wind_up() -> None:
+            if found.state not in ("succeeded", "failed") and job.process is not None:
+                end_left((job.process,), job.effect_token)
+            self._write(job, found)
+
+        await anyio.to_thread.run_sync(wind_up)
+
+    def _write(self, job: Job, found: JobEnd) -> None:
+        path = self._path(job, ".end")
+        if path is not None:
+            told = {"state": found.state, "code": found.exit_code, "said": found.said}
+            made = path.with_name(f"{path.name}.new")
+            with suppress(OSError):  # it is recorded all the same
+                made.write_text(json.dumps(told))
+                made.replace(path)
+
+    def _held(self, job: Job) -> bool:
+        """Return whether the process that began a detached command reads on."""
+        name = job.output.removeprefix(RUNNING)
+        descriptor = self._later.open(job.session_id, name)
+        if descriptor is None:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def _found(self, job: Job) -> JobEnd | None:
         mark = job.process
         if mark is None or mark.host != host_mark():
             return JobEnd("lost", said=ELSEWHERE)
+        if job.output.removeprefix(RUNNING) in self._left:
+            return None
         alive = bool(mark.started) and started_at(mark.group) == mark.started
+        # Whoever holds it has yet to write down how it ended.
+        alive = alive or self._held(job)
         # In this order: it may end between.
         found = self._written(job)
         if found is not None or alive:
@@ -190,6 +321,11 @@ class Background:
         return None if path is None else path.with_name(f"{name}{ending}")
 
     async def _stop(self, job: Job) -> None:
+        left = self._left.get(job.output.removeprefix(RUNNING))
+        if left is not None:
+            left.stopped = True
+            left.child.interrupt()
+            return
         await anyio.to_thread.run_sync(self._end, job)
 
     def _end(self, job: Job) -> None:
@@ -210,6 +346,10 @@ class Background:
             raise ToolFailure(
                 f"cannot let it run for {seconds:g} s more: at most {MAX_SECONDS}"
             )
+        left = self._left.get(job.output.removeprefix(RUNNING))
+        if left is not None:
+            left.until = max(left.until, time.monotonic() + seconds)
+            return
         await anyio.to_thread.run_sync(self._move, job, time.monotonic() + seconds)
 
     def _move(self, job: Job, until: float) -> None:
@@ -223,17 +363,30 @@ class Background:
         made.replace(path)
 
 
+def _end_of(left: _Left, ended: Ended) -> JobEnd:
+    if left.stopped:
+        return JobEnd("stopped")
+    if ended.timed_out:
+        return JobEnd("timed_out")
+    if left.printed > left.most:
+        return JobEnd("overflowed")
+    if left.unkept:
+        return JobEnd("failed", said=left.unkept)
+    return JobEnd("succeeded" if ended.code == 0 else "failed", ended.code)
+
+
 async def _gone(process_id: int, started: str) -> None:
     """Return when a process has ended, whosever child it is."""
     try:
         watch = os.pidfd_open(process_id)
     except (AttributeError, OSError):
         # Gone, or a system without it.
-        if started_at(process_id) == started:
-            await anyio.sleep(LOOK_SECONDS)
+        await anyio.sleep(LOOK_SECONDS)
         return
     try:
         if started_at(process_id) == started:
             await anyio.wait_readable(watch)
+        else:
+            await anyio.sleep(LOOK_SECONDS)
     finally:
         os.close(watch)

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -24,6 +25,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 from attrs import frozen
+from dovetail.kernel import DetachWanted
 
 from ._left import MAX_OUTPUT
 
@@ -51,6 +53,8 @@ class Ended:
     """Something that it started still held its output open."""
     group: int = 0
     """The number of its process group."""
+    detached: "Child | None" = None
+    """The process, which goes on and is the caller's from now on; see ``run``."""
 
 
 class Capture:
@@ -74,6 +78,12 @@ class Capture:
         # Cut in big steps, so that the cost per byte stays constant.
         if len(self._tail) > self._tail_limit + 16 * CHUNK:
             del self._tail[: -self._tail_limit]
+
+    def kept(self) -> bytes:
+        """Return the bytes that were kept, with a line where some are missing."""
+        tail = bytes(self._tail)[-self._tail_limit :]
+        gap = f"\n... {self.dropped} bytes were not kept ...\n".encode()
+        return bytes(self._head) + (gap if self.dropped else b"") + tail
 
     @property
     def dropped(self) -> int:
@@ -170,6 +180,7 @@ async def run(
     chunk: int = CHUNK,
     announce: Callable[[int], Awaitable[None]] | None = None,
     later: Callable[[], int] | None = None,
+    leave: DetachWanted | None = None,
 ) -> Ended:
     """Run a command in a process group of its own and return how it ended.
 
@@ -185,6 +196,10 @@ async def run(
     ``announce`` is told the number of the process, and so of its group, before it
     becomes the command; what it raises passes, and nothing was run then. Such a command
     has no input.
+
+    When ``leave`` is set before the command has ended, this returns at once with the
+    process, whose output waits in its pipe: whoever called goes on with it by
+    ``Child.carry_on``.
 
     Raises:
         OSError: the command cannot be started.
@@ -218,7 +233,7 @@ async def run(
     finally:
         if gate is not None:
             os.close(gate[0])
-    child = _Child(process, chunk)
+    child = Child(process, chunk)
     timed_out = lingering = False
     try:
         async with anyio.create_task_group() as pumps:
@@ -229,25 +244,38 @@ async def run(
                 with anyio.move_on_after(seconds) as limit, child.waiting:
                     if gate is not None and announce is not None:
                         await _let_go(gate[1], child, announce)
+                    if leave is not None:
+                        # Not before: what has not begun is not left.
+                        pumps.start_soon(child.leave_when, leave)
                     await child.exited()
                 timed_out = limit.cancelled_caught
                 if timed_out or child.enough:
                     await child.stop()
-                else:
+                elif not child.left:
                     with anyio.move_on_after(LINGER_SECONDS) as linger:
                         await child.ends()
                     lingering = linger.cancelled_caught
+                child.left = child.left and not timed_out
+            except BaseException:
+                child.left = False
+                raise
             finally:
-                await child.finish()
+                if child.left:
+                    child.end_pumps()
+                else:
+                    await child.finish()
         if lingering and later is not None:
             await anyio.to_thread.run_sync(child.hand_over, later)
     finally:
-        child.close()
+        if not child.left:
+            child.close()
+    if child.left:
+        return Ended(0, group=process.pid, detached=child)
     return Ended(child.code, timed_out, child.enough, lingering, process.pid)
 
 
 async def _let_go(
-    gate: int, child: "_Child", announce: Callable[[int], Awaitable[None]]
+    gate: int, child: "Child", announce: Callable[[int], Awaitable[None]]
 ) -> None:
     """Tell others of a process, then let it become its command."""
     try:
@@ -270,7 +298,9 @@ because what sh puts into the background loses its input; and cat, because it ho
 nothing back. Where the file may not grow any more, the system ends the first one."""
 
 
-class _Child:
+class Child:
+    """One process while it is looked after."""
+
     def __init__(self, process: "subprocess.Popen[bytes]", chunk: int) -> None:
         self._process = process
         self._chunk = chunk
@@ -280,9 +310,11 @@ class _Child:
             os.set_blocking(pipe.fileno(), False)
         self._ends = tuple(anyio.Event() for _ in self._pipes)
         self._pumps: list[anyio.CancelScope] = []
-        self._gone = False
+        self._gone = self._finished = False
         self.id = process.pid
         self.waiting = anyio.CancelScope()
+        self.left = False
+        """Whether it goes on without whoever started it."""
         self.enough = False
         self.code = 0
 
@@ -358,8 +390,58 @@ class _Child:
             if not self._gone:
                 await self.stop()
             self.code = self._process.wait()
+        self._finished = True
+        self.end_pumps()
+
+    def end_pumps(self) -> None:
+        """Read no more of what it prints; nothing that was read is lost."""
         for scope in self._pumps:
             scope.cancel()
+        self._pumps.clear()
+
+    async def leave_when(self, leave: DetachWanted) -> None:
+        """Stop waiting for it when it is to be left; a pump, in that it ends so."""
+        with anyio.CancelScope(shield=True) as scope:
+            if self._finished:
+                return
+            self._pumps.append(scope)
+            await leave.wait()
+            if not (self._gone or self.enough or self.waiting.cancel_called):
+                self.left = True
+                self.waiting.cancel()
+
+    async def carry_on(self, feed: Feed, until: Callable[[], float]) -> Ended:
+        """Go on with a process that was left, and return how it ended.
+
+        It may run until the clock of ``time.monotonic`` shows what ``until`` returns,
+        which is asked again when that has come. ``interrupt`` ends it, and so does
+        cancelling.
+        """
+        self.left, timed_out = False, False
+        self.waiting = anyio.CancelScope()
+        try:
+            async with anyio.create_task_group() as pumps:
+                try:
+                    pumps.start_soon(self.pump, 0, feed)
+                    with self.waiting:
+                        while (rest := until() - time.monotonic()) > 0:
+                            with anyio.move_on_after(rest):
+                                await self.exited()
+                                await self.ends()
+                                break
+                        else:
+                            timed_out = True
+                    if timed_out or self.waiting.cancelled_caught:
+                        await self.stop()
+                finally:
+                    await self.finish()
+        finally:
+            self.close()
+        return Ended(self.code, timed_out, self.enough, group=self.id)
+
+    def interrupt(self) -> None:
+        """End it soon; for one that is carried on."""
+        self.waiting.cancel()
 
     def hand_over(self, later: Callable[[], int]) -> None:
         """Let a small process go on reading what is still written, so that nobody who

@@ -249,6 +249,11 @@ async def _execute(
     async def announce(process_id: int) -> None:
         await context.spawns(await anyio.to_thread.run_sync(mark_of, process_id))
 
+    async def begin(output: str) -> Job:
+        return await context.jobs.begin(
+            input.command, output=output, process=context.processes[-1]
+        )
+
     def open_later() -> int:
         nonlocal name
         try:
@@ -258,25 +263,43 @@ async def _execute(
             return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         return descriptor
 
-    async with start_in(target, "run in") as cwd:
-        try:
-            ended = await run(
-                (shell, "-c", input.command),
-                cwd=cwd,
-                environment={**environment, "PWD": target.canonical, VARIABLE: token},
-                seconds=(input.timeout_ms or SECONDS * 1000) / 1000,
-                stdout=_Watched(capture, context).feed,
-                stderr=None,
-                announce=announce,
-                later=open_later,
-            )
-        except OSError as error:
-            why = (error.strerror or type(error).__name__).lower()
-            raise ToolFailure(f"cannot run the command: {why}") from error
-        except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(end_left, (), token)
-            raise
+    job: Job | None = None
+    with context.jobs.detachable() as leave:
+        async with start_in(target, "run in") as cwd:
+            try:
+                ended = await run(
+                    (shell, "-c", input.command),
+                    cwd=cwd,
+                    environment={
+                        **environment,
+                        "PWD": target.canonical,
+                        VARIABLE: token,
+                    },
+                    seconds=(input.timeout_ms or SECONDS * 1000) / 1000,
+                    stdout=_Watched(capture, context).feed,
+                    stderr=None,
+                    announce=announce,
+                    later=open_later,
+                    leave=leave,
+                )
+                if ended.detached is not None:
+                    job = await background.detach(
+                        ended.detached,
+                        capture.kept(),
+                        session_id=context.session_id,
+                        token=token,
+                        begin=begin,
+                    )
+            except OSError as error:
+                why = (error.strerror or type(error).__name__).lower()
+                raise ToolFailure(f"cannot run the command: {why}") from error
+            except anyio.get_cancelled_exc_class():
+                if job is None:
+                    with anyio.CancelScope(shield=True):
+                        await anyio.to_thread.run_sync(end_left, (), token)
+                raise
+    if job is not None:
+        return _goes_on(job, plain(capture.text())[0])
     if ended.timed_out:
         # Also what had left the group: the command is said to be stopped.
         await anyio.to_thread.run_sync(end_left, (), token)
@@ -323,6 +346,10 @@ async def _in_background(
         except OSError as error:
             why = (error.strerror or type(error).__name__).lower()
             raise ToolFailure(f"cannot run the command: {why}") from error
+    return _goes_on(job)
+
+
+def _goes_on(job: Job, printed: str = "") -> BashResult:
     return BashResult(
         exit_code=None,
         timed_out=False,
@@ -331,6 +358,7 @@ async def _in_background(
         group=job.process.group if job.process else 0,
         job=job.id,
         later=job.output.removeprefix(RUNNING),
+        output=printed,
     )
 
 
@@ -389,7 +417,8 @@ class _Watched:
 def _render(output: BashOutput) -> str:
     assert isinstance(output, BashResult)
     if output.job is not None:
-        return (
+        so_far = output.output.strip("\n")
+        return (f"{so_far}\n\n" if so_far else "") + (
             f"It runs as {output.job}. You are told when it ends. What it prints: read "
             f'path="{RUNNING}{output.later}"; to wait for it, stop it or let it run '
             "longer: the tool job."

@@ -34,6 +34,7 @@ from .tools import (
     BlockingToolContext as BlockingToolContext,
     CallJobs as CallJobs,
     CallNotice as CallNotice,
+    DetachWanted as DetachWanted,
     JobWork as JobWork,
     Tool as Tool,
     ToolContext as ToolContext,

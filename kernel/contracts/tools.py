@@ -6,6 +6,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import AbstractContextManager
 from typing import Generic, Literal, Protocol, TypeVar
 
 from attrs import field
@@ -25,6 +26,14 @@ I = TypeVar("I")  # noqa: E741 - the input of a tool
 O = TypeVar("O")  # noqa: E741 - its output
 
 
+class DetachWanted(Protocol):
+    """That somebody wants a call to go on as a job."""
+
+    async def wait(self) -> None:
+        """Return when that is so."""
+        ...
+
+
 class CallJobs(Protocol):
     """The jobs of a session, as a call of it sees them: ``context.jobs``."""
 
@@ -41,6 +50,14 @@ class CallJobs(Protocol):
         Raises:
             InvalidValueError: the title says nothing, or the name is too long.
             JobLimitError: sixteen jobs of this session run already. Let it pass.
+        """
+        ...
+
+    def detachable(self) -> AbstractContextManager[DetachWanted]:
+        """Say, for as long as this is entered, that the call can go on as a job.
+
+        Waiting for what is yielded returns when somebody wants that
+        (``session.detach``). Then begin the job, leave this, and return what there is.
         """
         ...
 

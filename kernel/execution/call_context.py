@@ -6,9 +6,10 @@ before started, settled before the next request) is the Step's.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from ..access.request import AskRequest
-from ..contracts import CallJobs, Skill, ToolContext
+from ..contracts import CallJobs, DetachWanted, Skill, ToolContext
 from ..jobs.keeper import MODEL, Jobs
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
@@ -67,6 +68,9 @@ class SessionJobs(CallJobs):
         return await self._jobs.begin(
             self._call, self._tool, title, output, process, self._guard
         )
+
+    def detachable(self) -> AbstractContextManager[DetachWanted]:
+        return self._jobs.detachable(self._call)
 
     async def all(self) -> Sequence[Job]:
         return await self._jobs.of(self._call[0])

@@ -8,8 +8,8 @@ and ended is its tool's to say (``contracts.JobWork``).
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Literal, TypeVar
 
 import anyio
@@ -24,8 +24,10 @@ from ..log.reading import existing_session
 from ..ports import Reader
 from ..values.codec import clean_text
 from ..values.errors import (
+    CallNotDetachableError,
     DovetailError,
     InvalidValueError,
+    JobLimitError,
     JobUnmanagedError,
     RuntimeClosedError,
 )
@@ -44,6 +46,9 @@ WhenClosing = Literal["end", "leave"]
 """What becomes of the jobs of a runtime that closes: they are ended, or go on."""
 Finding = Callable[[Location, str], AbstractAsyncContextManager[JobWork | None]]
 """Opens a Location and says how a tool there looks after jobs."""
+
+Call = tuple[SessionId, MessageId, str]
+"""What names a call: its session, its message, and its own id."""
 
 ELSEWHERE = "It was begun in another store, and is not looked after here."
 MODEL, PERSON, CLOSING = "model", "person", "closing"
@@ -65,6 +70,14 @@ class _Kept:
         self.scope = anyio.CancelScope()
 
 
+class _Detachable:
+    """One call that can go on as a job."""
+
+    def __init__(self) -> None:
+        self.asked = anyio.Event()
+        self.over = anyio.Event()
+
+
 class Jobs:
     """The jobs of one store, as one runtime looks after them."""
 
@@ -83,6 +96,7 @@ class Jobs:
         self._wake = wake
         self._closing = closing
         self._kept: dict[tuple[str, str], _Kept] = {}
+        self._detachable: dict[Call, _Detachable] = {}
         self._closed = False
         self._process = name_of_process()
 
@@ -90,7 +104,7 @@ class Jobs:
 
     async def begin(
         self,
-        call: tuple[SessionId, MessageId, str],
+        call: Call,
         tool: str,
         title: str,
         output: str,
@@ -133,6 +147,45 @@ class Jobs:
             job, place = await self._log.of_work(session_id).commit(begin)
             self._keep(job, place, ours=True)
         return job
+
+    @contextmanager
+    def detachable(self, call: Call) -> Iterator[anyio.Event]:
+        """Say, for as long as it is entered, that a call can go on as a job; the event
+        is set when somebody wants that."""
+        entry = self._detachable[call] = _Detachable()
+        try:
+            yield entry.asked
+        finally:
+            del self._detachable[call]
+            entry.over.set()
+
+    async def detach(self, session_id: str, message_id: str, call_id: str) -> Job:
+        """Have a running call go on as a job, and return that.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            CallNotDetachableError: it does not run here, or cannot.
+            JobLimitError: as many jobs of the session run as may.
+        """
+
+        def running(rows: Reader) -> int:
+            existing_session(rows, session_id)
+            return len(rows.running_jobs(session_id=session_id))
+
+        count = await self._log.read(running)
+        call = (SessionId(session_id), MessageId(message_id), call_id)
+        entry = self._detachable.get(call)
+        if entry is None:
+            raise CallNotDetachableError(call_id)
+        if count >= record.MAX_RUNNING:
+            # Before it is asked for: what cannot become one is better left alone.
+            raise JobLimitError(session_id, count)
+        entry.asked.set()
+        await entry.over.wait()
+        for job in await self._log.read(lambda rows: record.jobs_of(rows, session_id)):
+            if (job.message_id, job.call_id) == (message_id, call_id):
+                return job
+        raise CallNotDetachableError(call_id)  # it had ended by then
 
     async def adopt(
         self, *, session_id: str | None = None, directory: str | None = None
@@ -284,11 +337,14 @@ class Jobs:
                 for kept in tuple(self._kept.values()):
                     if self._closing == "end" and kept.ours:
                         tasks.start_soon(self._end_now, kept)
-        for kept in tuple(self._kept.values()):
+        rest = tuple(self._kept.values())
+        for kept in rest:
             if self._closing == "end" and kept.ours:
                 left.append(kept.job.id)
             kept.scope.cancel()
-            with anyio.move_on_after(1):
+        with anyio.move_on_after(within):
+            # What cannot be left behind is ended by its tool now.
+            for kept in rest:
                 await kept.over.wait()
         return left
 

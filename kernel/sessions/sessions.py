@@ -357,6 +357,22 @@ class Session:
         """
         return await self._jobs.of(self.id)
 
+    async def detach(self, message_id: str, call_id: str) -> Job:
+        """Let a running call go on as a job, and return it: the model goes on at once,
+        and is told of the end as of any job.
+
+        For a command of ``bash`` that takes longer than anybody wants to wait. It has
+        what it printed so far as its result, goes on as a child of this process, and
+        ends with it, also where jobs are left at closing.
+
+        Raises:
+            CallNotDetachableError: it does not run in this process, has ended, or its
+                tool cannot.
+            JobLimitError: as many jobs of the session run as may; the call goes on.
+            SessionNotFoundError: the session is gone.
+        """
+        return await self._jobs.detach(self.id, message_id, call_id)
+
     async def wait_for_job(self, job_id: str, seconds: float | None = None) -> Job:
         """Return a job when it has ended, or as it is after so many seconds.
 

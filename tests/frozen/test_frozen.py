@@ -105,6 +105,7 @@ NOT_FOR_HANDING = {
     "CallJobs": "a protocol: comes with the context of a tool",
     "CallState": "an alias for type checkers",
     "Content": "an alias for type checkers",
+    "DetachWanted": "a protocol: comes from context.jobs",
     "EffectClass": "an alias for type checkers",
     "Failure": "comes with an outcome",
     "FinishReason": "an alias for type checkers",

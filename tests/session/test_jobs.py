@@ -12,8 +12,10 @@ import anyio
 import pytest
 from dovetail.builtin_tools import plugin as builtin
 from dovetail.kernel import (
+    CallNotDetachableError,
     Job,
     JobNotFoundError,
+    LiveDelta,
     Runtime,
     Session,
     ToolPart,
@@ -303,6 +305,90 @@ async def test_a_job_may_be_let_run_longer(tmp_path: Path) -> None:
             (tmp_path / "go").touch()
             assert (await session.wait_for_job(job.id)).state == "succeeded"
             await session.wait()
+
+
+# --- a call that is detached --------------------------------------------------------
+
+
+@asynccontextmanager
+async def at_work(
+    runtime: Runtime, folder: Path, printed: str
+) -> AsyncIterator[tuple[Session, str]]:
+    """Open a session whose command has printed something, with its message's id."""
+    session = await runtime.sessions.create(
+        "s", location=folder, model="scripted/model"
+    )
+    async with runtime.live(session_id="s") as live:
+        await session.prompt("go")
+        async for event in live:
+            if isinstance(event, LiveDelta) and event.text == printed:
+                yield session, event.message_id
+                break
+
+
+@pytest.mark.law("jobs.2")
+async def test_a_running_command_is_detached_and_its_end_told(tmp_path: Path) -> None:
+    command = f"echo one; {HOLD}; echo two; exit 3"
+    script = (
+        calls(call("bash", {"command": command}, id="c1")),
+        text("It goes on."),
+        text("It failed."),
+    )
+    with anyio.fail_after(HANG):
+        async with opened(tmp_path, *script) as (runtime, _):
+            async with at_work(runtime, tmp_path, "one") as (session, message_id):
+                job = await session.detach(message_id, "c1")
+            assert (await session.wait()).succeeded
+            [shown] = await results(session)
+            assert shown.startswith(f"one\n\nIt runs as {job.id}.")
+            with pytest.raises(CallNotDetachableError):
+                await session.detach(message_id, "c1")
+            (tmp_path / "go").touch()
+            ended = await session.wait_for_job(job.id)
+            assert (ended.state, ended.exit_code) == ("failed", 3)
+            assert (await session.wait()).succeeded
+            assert len(await said(session)) == 1
+            name = job.output.removeprefix("running:")
+            assert sizes(tmp_path)[name] == len("one\ntwo\n")
+
+
+@pytest.mark.parametrize("how", ["stopped", "closed", "bounds"])
+async def test_a_detached_command_ends_with_everything_it_started(
+    tmp_path: Path, how: str
+) -> None:
+    command = (
+        "setsid sleep 1000 & echo $! > left; echo one; "
+        "until [ -e go ]; do sleep 0.01; done; while :; do echo more; done"
+    )
+    script = (
+        calls(call("bash", {"command": command}, id="c1")),
+        *(text("I see.") for _ in range(2)),
+    )
+    left = tmp_path / "left"
+    most, builtin._background._most = builtin._background._most, 10_000
+    try:
+        with anyio.fail_after(HANG):
+            async with opened(tmp_path, *script, jobs_at_close="leave") as (runtime, _):
+                async with at_work(runtime, tmp_path, "one") as (session, message_id):
+                    job = await session.detach(message_id, "c1")
+                await session.wait()
+                if how == "stopped":
+                    assert (await session.stop_job(job.id)).state == "stopped"
+                elif how == "bounds":
+                    (tmp_path / "go").touch()
+                    ended = await session.wait_for_job(job.id)
+                    assert ended.state == "overflowed"
+            child = job.process
+            assert child is not None
+            assert not lives(child.group)
+            assert how == "closed" or not lives(int(left.read_text()))
+            async with opened(tmp_path) as (runtime, _):
+                session = await runtime.sessions.get("s")
+                [found] = await session.jobs()
+                assert found.state == ("overflowed" if how == "bounds" else "stopped")
+                assert not lives(int(left.read_text()))
+    finally:
+        builtin._background._most = most
 
 
 # --- permission ---------------------------------------------------------------------

@@ -6,8 +6,10 @@ what is promised.
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from anyio import Event
 from attrs import define, evolve, field, frozen
 
 from ...contracts import CallJobs, Skill, Tool, ToolContext
@@ -98,6 +100,10 @@ class RecordedJobs(CallJobs):
         )
         self._jobs[job.id] = job
         return job
+
+    @contextmanager
+    def detachable(self) -> Iterator[Event]:
+        yield Event()
 
     async def all(self) -> Sequence[Job]:
         return tuple(self._jobs.values())

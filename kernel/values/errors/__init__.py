@@ -29,6 +29,7 @@
     |   +-- SessionBusyError         session.busy
     |   +-- JobLimitError            job.limit
     |   +-- JobUnmanagedError        job.unmanaged
+    |   +-- CallNotDetachableError   job.not_detachable
     +-- EventLogError
     |   +-- EventGapError            event.gap
     |   +-- EventDivergedError       event.diverged
@@ -109,6 +110,7 @@ from .execution import (
     OwnerFencedError as OwnerFencedError,
 )
 from .jobs import (
+    CallNotDetachableError as CallNotDetachableError,
     JobLimitError as JobLimitError,
     JobNotFoundError as JobNotFoundError,
     JobUnmanagedError as JobUnmanagedError,

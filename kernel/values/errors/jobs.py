@@ -23,6 +23,19 @@ class JobLimitError(ConflictError):
         self.session_id = session_id
 
 
+class CallNotDetachableError(ConflictError):
+    """A call cannot go on as a job; it goes on, or has ended, as if not asked."""
+
+    code = "job.not_detachable"
+
+    def __init__(self, call_id: str) -> None:
+        super().__init__(
+            f"call {call_id!r} cannot go on as a job: it does not run in this process, "
+            "has ended, or its tool cannot; wait for its end, or interrupt the session"
+        )
+        self.call_id = call_id
+
+
 class JobUnmanagedError(ConflictError):
     """A job cannot be looked after: the tool that began it is not offered any more."""
 
