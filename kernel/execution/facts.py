@@ -5,7 +5,7 @@ that what moved can be named one by one (law recovery.5).
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from weakref import WeakKeyDictionary
 
 from ..contracts import Rule
@@ -18,6 +18,12 @@ from ..values.ids import SessionId
 _tool_digests: WeakKeyDictionary[AdvertisedTools, Mapping[str, str]] = (
     WeakKeyDictionary()
 )
+
+
+_rule_digests: WeakKeyDictionary[AdvertisedTools, tuple[tuple[Rule, ...], str]] = (
+    WeakKeyDictionary()
+)
+"""What the rules came to that were in force when these tools were offered last."""
 
 
 def tool_digests(advertised: AdvertisedTools) -> Mapping[str, str]:
@@ -46,15 +52,22 @@ def facts_now(
         model=model,
         tools=tool_digests(advertised),
         rules=_rules(
-            [*(one.item for one in services.forbidding()), *services.rules(agent)]
+            advertised,
+            (*(one.item for one in services.forbidding()), *services.rules(agent)),
         ),
         approvals=approvals,
         plugins=services.plugins.versions(),
     )
 
 
-def _rules(rules: Sequence[Rule]) -> str:
-    return _digest([[rule.action, rule.resource, rule.effect] for rule in rules])
+def _rules(advertised: AdvertisedTools, rules: tuple[Rule, ...]) -> str:
+    known = _rule_digests.get(advertised)
+    # Comparing tuples of the same objects is cheap: identity is looked at first.
+    if known is not None and known[0] == rules:
+        return known[1]
+    made = _digest([[rule.action, rule.resource, rule.effect] for rule in rules])
+    _rule_digests[advertised] = rules, made
+    return made
 
 
 def _digest(value: object) -> str:

@@ -67,9 +67,12 @@ class Observers:
             self._queue.clear()
 
     def _take(self, event: Event) -> None:
-        if any(self._services.plugins.hooks.implementing(hook) for hook in HOOKS):
-            self._queue.append(event)
-            self._bell.ring()
+        implementing = self._services.plugins.hooks.implementing
+        for hook in HOOKS:
+            if implementing(hook):
+                self._queue.append(event)
+                self._bell.ring()
+                return
 
     async def _tell(self) -> None:
         open_ = True

@@ -419,8 +419,10 @@ class EventLog:
         self._sweep()
 
     def _ring(self, session_id: str | None) -> None:
-        for bell in tuple(self._bells.get(session_id, ())):
-            bell.ring()
+        bells = self._bells.get(session_id)
+        if bells is not None:
+            for bell in tuple(bells):
+                bell.ring()
 
     def _sweep(self) -> None:
         """Forget where no bell is left, and stop watching when there is none at all.

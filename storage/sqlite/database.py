@@ -65,6 +65,8 @@ class Medium(AnyMedium):
         self.wait = wait
         self.gone = False
         """Whether the file was removed or replaced since it was opened."""
+        # As text: they are looked at after every commit.
+        self._watched = tuple(str(file) for file in self.files()[:2])
         self._identity: tuple[tuple[int, int], ...] | None = None
         self._hold: Hold | None = None
 
@@ -189,7 +191,7 @@ class Medium(AnyMedium):
         )
 
     def _find(self) -> tuple[tuple[int, int], ...]:
-        return tuple(_identity(file) for file in self.files()[:2])
+        return tuple(map(_identity, self._watched))
 
     def failure(self, error: Exception) -> StoreError:
         """Return what an error of the driver means for a caller."""
@@ -236,7 +238,7 @@ class Medium(AnyMedium):
 _NO_ROOM = (sqlite3.SQLITE_IOERR_SHMSIZE,)
 
 
-def _identity(file: Path) -> tuple[int, int]:
+def _identity(file: str) -> tuple[int, int]:
     try:
         found = os.stat(file)
     except OSError:

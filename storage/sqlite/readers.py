@@ -12,11 +12,12 @@ millisecond. Nothing here waits for a lock in the loop either.
 import sqlite3
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import TypeVar
 
 import anyio
 from anyio import to_thread
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from dovetail.kernel.values.errors import StoreClosedError, StoreLockedError
 
 from .database import DRIVER_ERRORS, Medium
@@ -29,6 +30,9 @@ STEP = 500
 
 LIMIT = 8
 """Looks that a read in the loop may last: 4,000 instructions, about 300 rows."""
+
+AT_ONCE = 0.001
+"""Seconds of reads in the loop after which others have their turn."""
 
 THREADS = 4
 """Worker threads, and connections, for large reads. More would only contend."""
@@ -50,13 +54,20 @@ class Readers:
         self._spare: list[sqlite3.Connection] = []
         self._looks_left = -1
         self._broken_off = False
+        self._held = 0.0
+        """Seconds that reads took in the loop since others had their turn."""
         # Zero: a lock is waited for on a worker thread.
         self._near = _read_only(medium, wait=0)
         self._near.set_progress_handler(self._is_over, STEP)
 
     async def read(self, work: Callable[..., T]) -> T:
         """See ``Store.read``."""
-        await checkpoint()
+        if self._held < AT_ONCE:
+            await checkpoint_if_cancelled()
+        else:
+            # Whoever reads page after page lets others have their turn in between.
+            self._held = 0.0
+            await checkpoint()
         if self._closing:
             raise StoreClosedError(self._medium.name)
         if self._medium.gone:
@@ -64,12 +75,15 @@ class Readers:
             raise self._medium.refuse()
         self._broken_off = False
         view = self._begin(self._near, self._medium)
+        began = monotonic()
         try:
             return self._run(self._near, view, self._limited(work))
         except Exception:
             # Whatever the function made of it: it was broken off, or met a lock.
             if not self._broken_off and not isinstance(view.failure, StoreLockedError):
                 raise
+        finally:
+            self._held += monotonic() - began
         self._running += 1
         try:
             return await to_thread.run_sync(self._far, work, limiter=self._limiter)

@@ -200,12 +200,14 @@ class Writer:
 
     def _settled(self, group: list[Operation]) -> None:
         """Let everyone who waits go on: threads at once, tasks in the event loop."""
-        in_loop = [one for one in group if not isinstance(one.fate, ThreadFate)]
+        # By its type: isinstance looks all of a protocol over, for every commit.
+        in_loop = [one for one in group if type(one.fate) is not ThreadFate]
         if in_loop:
             self._tell(self._deliver, in_loop)
-        for operation in group:
-            if isinstance(operation.fate, ThreadFate):
-                operation.fate.settle()
+        if len(in_loop) < len(group):
+            for operation in group:
+                if type(operation.fate) is ThreadFate:
+                    operation.fate.settle()
 
     def _take(self) -> list[Operation | Poke]:
         """Wait for something to do, and return all of it, up to the largest group."""
