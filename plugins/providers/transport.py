@@ -71,7 +71,7 @@ class Transport:
     """Sends requests and streams answers. Opens nothing until the first one."""
 
     def __init__(self) -> None:
-        self._clients: dict[bool, httpx.AsyncClient] = {}
+        self._clients: dict[bool, httpx.AsyncClient | httpx.AsyncHTTPTransport] = {}
         """One for each answer to whether anything of it may be encrypted. Reading the
         certificates that are trusted takes as long as a dozen requests, and a model on
         this machine needs none; a client without them trusts nobody."""
@@ -115,10 +115,13 @@ class Transport:
         )
         request.stream = _body_type()(body)
         try:
-            with _unlogged():
-                response = await client.send(
-                    request, stream=True, follow_redirects=False
-                )
+            if isinstance(client, httpx.AsyncClient):
+                with _unlogged():
+                    response = await client.send(
+                        request, stream=True, follow_redirects=False
+                    )
+            else:
+                response = await client.handle_async_request(request)
         except httpx.HTTPError as error:
             raise _fault_of(error, target) from error
         chunks = _Chunks(response, target)
@@ -130,12 +133,14 @@ class Transport:
             with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await chunks.aclose()
 
-    async def _opened(self, target: Target) -> "httpx.AsyncClient":
+    async def _opened(
+        self, target: Target
+    ) -> "httpx.AsyncClient | httpx.AsyncHTTPTransport":
         encrypted = self._proxied or not target.url.startswith("http://")
         if encrypted not in self._clients:
             # In a thread: importing it and reading certificates takes long enough to
             # hold up every session of the process.
-            made = await to_thread.run_sync(_new_client, encrypted)
+            made = await to_thread.run_sync(_new_client, encrypted, self._proxied)
             # Another request may have been quicker; a client without connections holds
             # nothing that had to be closed.
             self._clients.setdefault(encrypted, made)
@@ -163,20 +168,29 @@ def _proxied() -> bool:
     ) or sys.platform in ("darwin", "win32")
 
 
-def _new_client(encrypted: bool) -> "httpx.AsyncClient":
+def _new_client(
+    encrypted: bool, proxied: bool
+) -> "httpx.AsyncClient | httpx.AsyncHTTPTransport":
+    """Return what sends requests.
+
+    A client only where it has to tell which proxy a request goes through: what else it
+    does, for redirects, cookies and passwords, costs a tenth of a request and is wanted
+    of none.
+    """
     import ssl
 
     import httpx
 
+    verify = True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # No limit on connections: sessions must not wait for each other's model.
-    return httpx.AsyncClient(
-        verify=True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        limits=httpx.Limits(
-            max_connections=None,
-            max_keepalive_connections=_MAX_KEPT_CONNECTIONS,
-            keepalive_expiry=_KEPT_FOR,
-        ),
+    limits = httpx.Limits(
+        max_connections=None,
+        max_keepalive_connections=_MAX_KEPT_CONNECTIONS,
+        keepalive_expiry=_KEPT_FOR,
     )
+    if proxied:
+        return httpx.AsyncClient(verify=verify, limits=limits)
+    return httpx.AsyncHTTPTransport(verify=verify, limits=limits)
 
 
 @asynccontextmanager
@@ -234,8 +248,12 @@ class _Chunks:
     """The bytes of one response, with httpx's errors in our words."""
 
     def __init__(self, response: "httpx.Response", target: Target) -> None:
+        import httpx
+
         self._response = response
-        self._bytes = response.aiter_raw()
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        self._bytes = aiter(response.stream)
+        self._broken = httpx.HTTPError
         self._target = target
         self._begun = False
 
@@ -243,12 +261,10 @@ class _Chunks:
         return self
 
     async def __anext__(self) -> bytes:
-        import httpx
-
         self._begun = True
         try:
             return await anext(self._bytes)
-        except httpx.HTTPError as error:
+        except self._broken as error:
             raise _fault_of(error, self._target, began=True) from error
 
     async def drain(self) -> None:
