@@ -133,10 +133,9 @@ class Medium(AnyMedium):
             self._give_back(connection)
             connection.execute(f"PRAGMA busy_timeout = {round(FOLD_WAIT * 1000)}")
             # Most of the work in a way that nobody waits for.
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._folded(connection, "PASSIVE")
             for _ in range(FOLD_ATTEMPTS):
-                folded = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                if folded.fetchone()[0] == 0:
+                if self._folded(connection, "TRUNCATE"):
                     return
                 time.sleep(FOLD_WAIT)
         except DRIVER_ERRORS as error:
@@ -147,13 +146,25 @@ class Medium(AnyMedium):
         finally:
             connection.close()
 
+    def _folded(self, connection: sqlite3.Connection, how: str) -> bool:
+        if not self.begin_turn(FOLD_WAIT):
+            return False
+        try:
+            found = connection.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+        finally:
+            self.end_turn()
+        return bool(found[0] == 0)
+
     def _give_back(self, connection: sqlite3.Connection) -> None:
         unused = connection.execute("PRAGMA freelist_count")
         before, after = 0, unused.fetchone()[0]
-        while after and after != before:
+        while after and after != before and self.begin_turn(self.wait):
             # A script: of a statement without columns the driver makes one step only,
             # and each page that is given back is one.
-            connection.executescript(f"PRAGMA incremental_vacuum({FREED})")
+            try:
+                connection.executescript(f"PRAGMA incremental_vacuum({FREED})")
+            finally:
+                self.end_turn()
             unused = connection.execute("PRAGMA freelist_count")
             before, after = after, unused.fetchone()[0]
 
@@ -172,6 +183,18 @@ class Medium(AnyMedium):
         """
         if self._hold is not None and not self.gone:
             self._hold.let_go()
+
+    def begin_turn(self, wait: float) -> bool:
+        """Wait until no other process writes, and say if that came in as many seconds.
+
+        Where it did, ``end_turn`` follows.
+        """
+        return self._hold is None or self._hold.begin_turn(wait)
+
+    def end_turn(self) -> None:
+        """Let others write."""
+        if self._hold is not None:
+            self._hold.end_turn()
 
     def is_in_place(self) -> bool:
         """Say whether the file and its log are still those that were opened; else, be

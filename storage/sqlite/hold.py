@@ -9,12 +9,19 @@ that is confirmed from there on would be gone with this process.
 
 So the same bytes are locked once more, by a lock that belongs to its own descriptor.
 It is for reading, as SQLite's are, and is in nobody's way but of those who remove.
+
+In the same way a process may lose the lock under which it writes, in the middle of a
+commit; and two that write at once destroy the file. So there is a turn besides, which
+only one process has, around everything that writes.
 """
 
 import contextlib
+import errno
 import os
 import struct
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +34,11 @@ _DATABASE = (0x40000000 + 2, 510)
 # https://www.sqlite.org/src/file/src/os_unix.c (UNIX_SHM_DMS): held by everybody who
 # has the index of the log open; who finds it free makes the index anew.
 _INDEX = (128, 1)
+
+# Of the database, behind all that SQLite locks there: of whoever writes.
+_TURN = (0x40000000 + 1024, 1)
+LONGEST_PAUSE = 0.01
+"""Seconds between two looks whether another process is done."""
 
 _FLOCK = "hhqqi0q"
 """``struct flock`` of Linux: type, whence, start, length, process."""
@@ -41,17 +53,53 @@ class Hold:
         Where there are no such locks, or not for this file system, nothing is held.
         """
         self._descriptors: list[int] = []
+        self._turns = 0
+        self._turning = threading.Lock()
         for suffix, place in (("", _DATABASE), ("-shm", _INDEX)):
             with contextlib.suppress(OSError):
                 self._take(Path(f"{path}{suffix}"), place)
 
     def _take(self, path: Path, place: Sequence[int]) -> None:
         if sys.platform == "linux":
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             # Before it is locked: closing it would take SQLite's own locks away.
             self._descriptors.append(descriptor)
-            lock = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, *place, 0)
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+            _lock(descriptor, fcntl.F_RDLCK, place)
+
+    def begin_turn(self, wait: float) -> bool:
+        """Wait until no other process writes, and say if that came in as many seconds.
+
+        Threads of this process have their turns together: among them SQLite needs no
+        locks of files.
+        """
+        end, pause = time.monotonic() + wait, 0.0005
+        while not self._try_turn():
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, LONGEST_PAUSE)
+        return True
+
+    def end_turn(self) -> None:
+        """Let others write."""
+        with self._turning:
+            self._turns -= 1
+            if sys.platform == "linux" and self._turns == 0 and self._descriptors:
+                with contextlib.suppress(OSError):
+                    _lock(self._descriptors[0], fcntl.F_UNLCK, _TURN)
+
+    def _try_turn(self) -> bool:
+        with self._turning:
+            if sys.platform == "linux" and self._turns == 0 and self._descriptors:
+                try:
+                    _lock(self._descriptors[0], fcntl.F_WRLCK, _TURN)
+                except OSError as error:
+                    if error.errno in (errno.EAGAIN, errno.EACCES):
+                        return False
+                    # There are no such locks here.
+            self._turns += 1
+            return True
 
     def let_go(self) -> None:
         """Give them back, just before the last connection is closed. Twice is once.
@@ -60,3 +108,10 @@ class Hold:
         """
         while self._descriptors:
             os.close(self._descriptors.pop())
+
+
+if sys.platform == "linux":
+
+    def _lock(descriptor: int, kind: int, place: Sequence[int]) -> None:
+        lock = struct.pack(_FLOCK, kind, os.SEEK_SET, *place, 0)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)

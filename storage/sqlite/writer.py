@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
-from dovetail.kernel.values.errors import StoreClosedError
+from dovetail.kernel.values.errors import StoreClosedError, StoreLockedError
 
 from ..sql.fate import Fate, ThreadFate, loop_words
 from .database import DRIVER_ERRORS, Medium
@@ -240,6 +240,16 @@ class Writer:
         if self._medium.gone:
             self._refuse(group)
             return True
+        if not self._medium.begin_turn(self._left(group)):
+            for operation in group:
+                operation.error = StoreLockedError(self._medium.name, self._medium.wait)
+            return True
+        try:
+            return self._commit_in_turn(group, alone=alone)
+        finally:
+            self._medium.end_turn()
+
+    def _commit_in_turn(self, group: list[Operation], *, alone: bool) -> bool:
         if not self._begin_immediate(group):
             return True
         try:
@@ -298,13 +308,13 @@ class Writer:
         which is nobody's fault in particular, and all were told; a second try would
         double a long wait.
         """
-        waited = time.monotonic() - group[-1].handed
+        left = self._left(group)
         try:
-            if waited < self._medium.wait / 10:
+            if left > self._medium.wait * 0.9:
                 self._connection.execute("BEGIN IMMEDIATE")
                 return True
             try:
-                self._wait_for(max(0.0, self._medium.wait - waited))
+                self._wait_for(left)
                 self._connection.execute("BEGIN IMMEDIATE")
             finally:
                 self._wait_for(self._medium.wait)
@@ -312,6 +322,10 @@ class Writer:
             self._fail(group, error)
             return False
         return True
+
+    def _left(self, group: list[Operation]) -> float:
+        """Return how long a group may wait for other processes."""
+        return max(0.0, self._medium.wait - (time.monotonic() - group[-1].handed))
 
     def _wait_for(self, seconds: float) -> None:
         self._connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from anyio import to_thread
-from dovetail.kernel import Runtime, StoreDamagedError
+from dovetail.kernel import Runtime, StoreDamagedError, StoreLockedError
+from dovetail.kernel.ports import Transaction
 from dovetail.kernel.testing import ScriptedProvider
+from dovetail.storage.sqlite.store import open_sqlite
 from support.hosts import host
 
 STRANGER = """
@@ -99,3 +101,67 @@ async def test_nothing_is_confirmed_into_a_log_that_was_taken_away(
     # Closing it did not write over what others have written since.
     found = stranger(path, "PRAGMA integrity_check", "SELECT * FROM theirs", COUNT)
     assert found == "[('ok',)]\n[]\n[(1,)]\n"
+
+
+TURN = """
+import sys
+from pathlib import Path
+from dovetail.storage.sqlite.hold import Hold
+
+hold = Hold(Path(sys.argv[1]))
+print(hold.begin_turn(0), flush=True)
+sys.stdin.read()
+"""
+
+
+def has_turn(path: Path) -> bool:
+    """Say if another process may write now."""
+    done = subprocess.run(
+        [sys.executable, "-c", TURN, str(path)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout == "True\n"
+
+
+@pytest.mark.law("storage.11")
+async def test_nobody_else_writes_during_a_commit_whatever_the_process_closes(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "test.db"
+
+    def write(rows: Transaction) -> bool:
+        for file in (path, *beside(path)):
+            file.read_bytes()
+        return has_turn(path)
+
+    async with open_sqlite(path) as store:
+        assert not await store.transact(write)
+        assert await to_thread.run_sync(has_turn, path)
+
+
+def having_turn(path: Path) -> subprocess.Popen[bytes]:
+    """Return another process that writes until it is ended."""
+    other = subprocess.Popen(
+        [sys.executable, "-c", TURN, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"True\n"
+    return other
+
+
+@pytest.mark.law("storage.5")
+async def test_who_waits_in_vain_for_its_turn_is_told_that_the_store_is_locked(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "test.db"
+    async with open_sqlite(path, busy_timeout=0.05) as store:
+        with await to_thread.run_sync(having_turn, path) as other:
+            with pytest.raises(StoreLockedError):
+                await store.transact(lambda rows: None)
+            other.terminate()
+        await store.transact(lambda rows: None)
