@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from dovetail.builtin_tools import BuiltinTools, plugin
-from dovetail.kernel import Skill
+from dovetail.kernel import Location, Place, Skill
 from dovetail.kernel.testing.conformance import ToolConformance, ToolExample
 from support.websites import Website, answer, redirect, website
 
@@ -86,6 +86,15 @@ class TestGrep(Builtin):
 class TestBash(Builtin):
     tool = "bash"
     examples = (ToolExample({"command": "cat notes.txt && echo more >> notes.txt"}),)
+
+
+class TestJob(Builtin):
+    tool = "job"
+    examples = (
+        ToolExample({}),
+        ToolExample({"action": "stop"}, fails=True),
+        ToolExample({"action": "wait"}, fails=True),
+    )
 
 
 class TestSkill(Builtin):
@@ -174,3 +183,19 @@ class TestWebsearch(OnTheWeb):
         ToolExample({"query": "tea"}),
         ToolExample({"query": "coffee", "limit": 1}, fails=True),
     )
+
+
+def test_no_builtin_tool_goes_without_the_suite(tmp_path: Path) -> None:
+    offered: list[str] = []
+    search = {"engine": "searxng", "url": "http://localhost/search"}
+    place = Place(Location.at(tmp_path), settings={"search": search}, environment={})
+    BuiltinTools().dovetail_register_tools(
+        lambda tool: offered.append(tool.name), place
+    )
+    suites = [one for one in globals().values() if isinstance(one, type)]
+    tried = [
+        one.tool
+        for one in suites
+        if issubclass(one, Builtin) and one.__name__.startswith("Test")
+    ]
+    assert sorted(offered) == sorted(tried)
