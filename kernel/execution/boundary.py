@@ -28,7 +28,6 @@ from ..values.events import Event, NoticeAdded, PromptAdmitted, StepStarted
 from ..values.frozen import frozen
 from ..values.ids import MessageId, new_id
 from ..values.messages import AssistantMessage
-from ..values.prompt import Budget
 from . import promotion
 from .coordinator import Outcome
 from .execution import Execution
@@ -168,7 +167,7 @@ class Boundary:
                 return execution.end_unless_waiting(tx, Outcome("succeeded"))
             info = prepared.model.info
             priced = info is not None and info.price is not None
-            reached = execution.exceeded(_new_budget(tx, due), priced=priced)
+            reached = execution.exceeded(_admitted(tx, due), priced=priced)
             if reached is not None:
                 return execution.stop(tx, Outcome("paused", reached))
             begun = True
@@ -253,10 +252,11 @@ class Boundary:
         )
 
 
-def _new_budget(tx: LogTransaction, due: Sequence[InputRow]) -> Budget | None:
-    """Return the budget that the last of these inputs with one came with."""
-    for row in reversed(due):
-        admitted = event_at(tx.rows, row.session_id, row.seq)
-        if isinstance(admitted, PromptAdmitted) and admitted.budget is not None:
-            return admitted.budget
-    return None
+def _admitted(tx: LogTransaction, due: Sequence[InputRow]) -> list[PromptAdmitted]:
+    """Return these inputs as they were admitted, and as they are delivered now."""
+    events = ((row, event_at(tx.rows, row.session_id, row.seq)) for row in due)
+    return [
+        evolve(event, delivery=row.delivery)
+        for row, event in events
+        if isinstance(event, PromptAdmitted)
+    ]

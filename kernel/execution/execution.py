@@ -10,14 +10,17 @@ from collections.abc import Callable, Sequence
 from attrs import define, field
 
 from ..history.fold import History, is_of_no_consequence
-from ..history.spent import Spent
 from ..log.commit import LogTransaction, WorkLog
 from ..models.retry import RetryPolicy
 from ..ports import Reader
-from ..values.events import Event, ExecutionEnded, ExecutionStarted
+from ..values.events import (
+    Event,
+    ExecutionEnded,
+    ExecutionStarted,
+    PromptAdmitted,
+)
 from ..values.frozen import frozen
 from ..values.ids import SessionId
-from ..values.prompt import Budget
 from ..values.tool import Failure
 from . import ownership
 from .coordinator import Outcome
@@ -235,13 +238,15 @@ class Execution:
         tx.append(*self.opening(), self.ended(outcome))
         return outcome
 
-    def exceeded(self, fresh: Budget | None, *, priced: bool) -> Failure | None:
+    def exceeded(
+        self, inputs: Sequence[PromptAdmitted], *, priced: bool
+    ) -> Failure | None:
         """Return the limit of a budget that is reached, or None.
 
-        ``fresh`` is the budget of input that is about to be promoted.
+        ``inputs`` are about to be promoted.
         """
         seconds = self.log.clock.monotonic() - self.began
-        activity = Spent(fresh) if fresh is not None else self.history.activity
+        activity = self.history.activity_with(inputs)
         return activity.exceeded(
             seconds, priced=priced
         ) or self.history.session.exceeded(seconds, priced=priced)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import islice
 
+from attrs import evolve
+
 from ..context.algebra import digests_after
 from ..log.patience import Readable
 from ..log.reading import PAGE, events_between, readable
@@ -75,7 +77,9 @@ class History:
         """What the execution that is running, or was lost, has done so far."""
         self.session = Spent()
         self.activity = Spent()
-        """Since the last promoted input that came with a budget."""
+        """The work that goes on, since input began it or brought a budget to it."""
+        self._ended: int | None = None
+        """The end of the last execution, while nothing was begun after it."""
         self.facts: e.FactsRecorded | None = None
         self.sources: dict[str, str] = {}
         """What the model was told of each Context Source, by digest."""
@@ -177,12 +181,16 @@ class History:
                 raise EventDamagedError(event.session_id, event.seq, problem)
             self._settled.append(user_message(admitted, event.seq))
             self._mending.asked()
-            if admitted.budget is not None and (
-                made_here(self._imported, admitted.seq) or self.activity.budget is None
-            ):
-                self.activity = Spent(admitted.budget)
+            self.activity, self._ended = self._joined(
+                self.activity, self._ended, admitted
+            )
         elif isinstance(event, e.PromptWithdrawn):
             self._prompts.pop(event.input_id, None)
+        elif isinstance(event, e.PromptRedelivered):
+            if event.input_id in self._prompts:
+                self._prompts[event.input_id] = evolve(
+                    self._prompts[event.input_id], delivery=event.delivery
+                )
         elif isinstance(event, e.NoticeAdded):
             self._settled.append(notice_message(event))
         elif isinstance(event, e.ContextUpdated):
@@ -207,6 +215,7 @@ class History:
             self._budget(event.budget, here=here)
         elif isinstance(event, e.StepStarted):
             self._open = OpenMessage(event)
+            self._ended = None
         elif isinstance(event, e.ExecutionStarted):
             if self._open is not None:
                 self._open.taken_over()
@@ -225,6 +234,31 @@ class History:
                 self._mend(event)
         elif isinstance(event, e.ExecutionEnded):
             self._cut = self._cut and self.last_execution.unaccepted
+            self._ended = event.seq
+
+    def activity_with(self, inputs: Sequence[e.PromptAdmitted]) -> Spent:
+        """Return the work that goes on once these inputs are promoted."""
+        work, ended = self.activity, self._ended
+        for admitted in inputs:
+            work, ended = self._joined(work, ended, admitted)
+        return work
+
+    def _joined(
+        self, work: Spent, ended: int | None, admitted: e.PromptAdmitted
+    ) -> tuple[Spent, int | None]:
+        """Return which work an input belongs to, and the end that nothing follows yet.
+
+        Input begins work of its own when it waited until the session would be idle,
+        or was said after an execution had ended. Whatever joins work that goes on, and
+        what nobody said, lifts no limit of it; nor does input from elsewhere.
+        """
+        begins = admitted.job_id is None and (
+            admitted.delivery == "queue" or (ended is not None and admitted.seq > ended)
+        )
+        here = made_here(self._imported, admitted.seq) or work.budget is None
+        if here and (begins or admitted.budget is not None):
+            work = Spent(admitted.budget)
+        return work, None if begins else ended
 
     def _budget(self, budget: Budget | None, *, here: bool) -> None:
         """Take a budget of the session; one from elsewhere lifts none of here."""

@@ -208,7 +208,8 @@ class Session:
         gives the same receipt at any time, and wakes the session again (law inbox.3).
         ``resume=False`` only admits: the prompt waits for ``resume()`` or the next
         prompt. ``budget`` limits the work that this prompt begins: where a limit is
-        reached, the outcome is ``paused``.
+        reached, the outcome is ``paused``. What joins that work lifts no limit of it
+        without a budget of its own; a prompt after its end begins other work.
 
         Raises:
             PromptInvalidError: it says nothing, is too long, or is not text.

@@ -8,8 +8,10 @@ from attrs import frozen
 from dovetail.kernel import (
     AssistantMessage,
     Budget,
+    Delivery,
     ProviderError,
     RetryPolicy,
+    Session,
     TextDelta,
     Tool,
     ToolContext,
@@ -27,6 +29,8 @@ from dovetail.kernel.testing import (
 from hypothesis import given, strategies as st
 from support.bounds import HANG
 from support.hosts import host, kinds_of
+
+DELIVERIES: tuple[Delivery, ...] = ("steer", "queue")
 
 
 def _unavailable(advice: float | None = None) -> ProviderError:
@@ -213,6 +217,65 @@ async def test_wall_time_is_a_budget_too(tmp_path: Path) -> None:
             outcome = await session.wait()
         assert outcome.reason is not None
         assert outcome.reason.code == "budget.seconds"
+
+
+@pytest.mark.parametrize("pauses", [False, True])
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_budget_of_a_prompt_ends_with_the_work_that_it_began(
+    tmp_path: Path, pauses: bool, restarts: bool
+) -> None:
+    first = calls(call("nothing")) if pauses else text("one")
+    provider = ScriptedProvider(first, text("two"), text("three"))
+    async with host(tmp_path, provider, NOTHING) as runtime:
+        session = await runtime.sessions.create(
+            "one", location=tmp_path, model=provider.model
+        )
+        await session.prompt("one", budget=Budget(steps=1))
+        with anyio.fail_after(HANG):
+            outcome = await session.wait()
+            assert outcome.status == ("paused" if pauses else "succeeded")
+            if pauses:
+                # To go on with the same work changes nothing.
+                assert (await session.resume()).status == "paused"
+        if not restarts:
+            await _two_more(session)
+    if restarts:
+        async with host(tmp_path, provider, NOTHING) as runtime:
+            await _two_more(await runtime.sessions.get("one"))
+
+
+async def _two_more(session: Session) -> None:
+    for delivery in DELIVERIES:
+        await session.prompt("more", delivery=delivery)
+        with anyio.fail_after(HANG):
+            assert (await session.wait()).succeeded
+
+
+@pytest.mark.parametrize(
+    ("delivery", "steps", "requests"), [("steer", 1, 1), ("queue", 2, 4)]
+)
+async def test_input_that_joins_work_lifts_no_budget_and_queued_input_has_its_own(
+    tmp_path: Path, delivery: Delivery, steps: int, requests: int
+) -> None:
+    gate = Gate()
+
+    async def wait(input: Nothing, context: ToolContext) -> str:
+        await gate.pass_through()
+        return "ok"
+
+    tool = Tool("wait", "Wait.", Nothing, wait, effect="pure")
+    script = [calls(call("wait", id="a")), text("one"), calls(call("wait", id="b"))]
+    provider = ScriptedProvider(*script, text("two"))
+    async with host(tmp_path, provider, tool) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("one", budget=Budget(steps=steps))
+        with anyio.fail_after(HANG):
+            await gate.reached()
+            await session.prompt("two", delivery=delivery)
+            gate.open()
+            outcome = await session.wait()
+        assert outcome.succeeded == (delivery == "queue")
+        assert len(provider.requests) == requests
 
 
 async def test_a_session_budget_counts_over_prompts_and_can_be_raised(

@@ -20,7 +20,8 @@ class PromptAdmitted(Event):
     key: str | None = None
     """The caller's own name for it, if there was one."""
     budget: Budget | None = None
-    """For the work that it begins, until other input with a budget comes."""
+    """For the work that it begins or joins, until that ends or other input brings
+    another one."""
     job_id: JobId | None = None
     """The job whose end it tells: then nobody said it, and the runtime wrote it."""
 
