@@ -229,6 +229,8 @@ async def _execute(
     metadata: dict[str, object] = {}
     if input.description:
         metadata["description"] = input.description
+    if input.background:
+        metadata["background"] = True
     await approve(
         target, context, "bash", (input.command,), metadata, folder=target.resource
     )

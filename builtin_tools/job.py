@@ -50,6 +50,9 @@ class JobOutput:
     """How jobs stand, and of one the end of what it printed."""
 
     jobs: tuple[Job, ...]
+    """Of very many, the last ones."""
+    earlier: int = 0
+    """How many there are before these."""
     output: str = ""
 
 
@@ -73,7 +76,8 @@ async def _execute(
     later: LaterOutput, input: JobInput, context: ToolContext
 ) -> JobOutput:
     if input.action == "list":
-        return JobOutput(tuple(await context.jobs.all()))
+        jobs = tuple(await context.jobs.all())
+        return JobOutput(jobs[-_SHOWN:], max(0, len(jobs) - _SHOWN))
     if not input.job:
         raise ToolFailure(f"cannot {input.action}: name the job; list tells them")
     seconds = input.timeout_ms / 1000
@@ -83,7 +87,8 @@ async def _execute(
         job = await context.jobs.extend(input.job, seconds)
     else:
         job = await context.jobs.wait(input.job, seconds)
-    return JobOutput((job,), await anyio.to_thread.run_sync(_tail, later, job))
+    printed = await anyio.to_thread.run_sync(_tail, later, job)
+    return JobOutput((job,), output=printed)
 
 
 def _tail(later: LaterOutput, job: Job) -> str:
@@ -106,9 +111,9 @@ def _render(output: JobOutput) -> str:
     if not output.jobs:
         return "There are no jobs."
     lines = []
-    if len(output.jobs) > _SHOWN:
-        lines.append(f"({len(output.jobs) - _SHOWN} earlier ones are not shown)")
-    lines += [_line(one) for one in output.jobs[-_SHOWN:]]
+    if output.earlier:
+        lines.append(f"({output.earlier} earlier ones are not shown)")
+    lines += [_line(one) for one in output.jobs]
     if output.output:
         lines += ["", output.output]
     return "\n".join(lines)

@@ -47,6 +47,10 @@ WhenClosing = Literal["end", "leave"]
 Finding = Callable[[Location, str], AbstractAsyncContextManager[JobWork | None]]
 """Opens a Location and says how a tool there looks after jobs."""
 
+LOOK_SECONDS = 10.0
+"""How long tools may take to look at the jobs of a session, all together, before what
+is recorded must do."""
+
 Call = tuple[SessionId, MessageId, str]
 """What names a call: its session, its message, and its own id."""
 
@@ -229,9 +233,11 @@ class Jobs:
 
     async def look(self, session_id: str) -> None:
         """Return when each running job of a session was looked at, and the ends that
-        were found are recorded."""
-        for kept in await self.adopt(session_id=session_id):
-            await kept.looked.wait()
+        were found are recorded. A tool that takes its time is not waited for longer."""
+        kept = await self.adopt(session_id=session_id)
+        with anyio.move_on_after(LOOK_SECONDS):
+            for one in kept:
+                await one.looked.wait()
 
     async def of(self, session_id: str) -> Sequence[Job]:
         """Return the jobs of a session in the order in which they began.

@@ -88,6 +88,8 @@ def _folder(folder: str) -> str:
 
 
 def _purpose(request: PermissionRequest) -> Iterator[str]:
+    if request.action == "bash" and request.metadata.get("background") is True:
+        yield "  in the background: it runs on as a job"
     said = request.metadata.get("description")
     if isinstance(said, str) and said.strip():
         # The model's words, which need not be true.

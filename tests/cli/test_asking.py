@@ -264,6 +264,9 @@ def test_the_card_shows_the_folder_the_change_and_what_always_would_cover() -> N
         "  the model says: Build\\x1b[2K it",
         "  always: bash of exactly this, in vendor, for agent build, here",
     ]
+    assert "  in the background: it runs on as a job" in card_lines(
+        evolve(command, metadata={"background": True}), "bash", {"command": "make"}
+    )
     edit = evolve(asked("a.py"), action="edit", save=("a.py",))
     arguments = {"path": "a.py", "old_string": "x\ny", "new_string": "z"}
     assert card_lines(edit, "edit", {**arguments, "replace_all": True}) == [

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -19,12 +20,17 @@ from support.commands import MODEL, Done, Home, saying, text as answer
 from support.replay import Answer, serve, sse
 
 
-def record(home: Home, *prompts: str, provider: ScriptedProvider | None = None) -> str:
+def record(
+    home: Home,
+    *prompts: str,
+    provider: ScriptedProvider | None = None,
+    **options: Any,
+) -> str:
     """Record a session in which these prompts were answered; return its id."""
     played = provider or ScriptedProvider(*(text(f"{each}!") for each in prompts))
 
     async def run() -> str:
-        async with open_runtime(home.url, plugins=[played]) as runtime:
+        async with open_runtime(home.url, plugins=[played], **options) as runtime:
             session = await runtime.sessions.create(
                 location=home.work, model=played.model, title=prompts[0]
             )
@@ -284,3 +290,20 @@ def test_show_tells_what_is_to_be_done(home: Home, do: Callable[..., Done]) -> N
     assert "\x1b" not in shown
     told = json.loads(do("show", session, "--json").out)
     assert [one["id"] for one in told["todos"]] == ["1", "2"]
+
+
+def test_show_tells_what_ran_beside_the_session(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    command = {"command": "sleep 1000 # \x1b[31m", "background": True}
+    played = ScriptedProvider(calls(call("bash", command)), text("Ok."))
+    session = record(home, "run it", provider=played, on_permission="allow")
+    shown = do("show", session).out
+    assert "\njobs\n  job_" in shown
+    assert " (stopped, by closing): sleep 1000 # " in shown
+    assert "\x1b" not in shown
+    told = json.loads(do("show", session, "--json").out)
+    assert [one["state"] for one in told["jobs"]] == ["stopped"]
+    # What nobody said is not shown as somebody's words.
+    [waiting] = told["pending"]
+    assert waiting["job_id"] == told["jobs"][0]["id"]

@@ -231,6 +231,30 @@ async def test_an_interrupted_session_is_not_woken_by_a_job(tmp_path: Path) -> N
 QUESTION = {"questions": [{"question": "Which?"}]}
 
 
+@pytest.mark.law("jobs.2")
+async def test_several_runtimes_look_after_a_job_and_its_end_is_told_once(
+    tmp_path: Path,
+) -> None:
+    script = (calls(background(HOLD)), text("Waiting."), text("Ended."))
+    with anyio.fail_after(HANG):
+        async with opened(tmp_path, *script) as (one, first):
+            session = await begun(one, tmp_path)
+            async with opened(tmp_path, text("Ended.")) as (other, second):
+                same = await other.sessions.get("s")
+                [job] = await same.jobs()
+                assert job.running
+                (tmp_path / "go").touch()
+                assert (await same.wait_for_job(job.id)).state == "succeeded"
+                assert (await session.wait_for_job(job.id)).state == "succeeded"
+                await session.wait()
+                await same.wait()
+                kinds = await kinds_of(session)
+                assert kinds.count("job.ended") == 1
+                assert len(await said(session)) == 1
+                # One of them, whichever was quicker, told the model.
+                assert len(first.requests) + len(second.requests) == 3
+
+
 # --- bounds -------------------------------------------------------------------------
 
 
