@@ -11,11 +11,10 @@ holds more than was known, the boundary is tried anew (law execution.13).
 import logging
 from collections.abc import Mapping, Sequence
 
-from attrs import evolve
-
 from ..context.algebra import Snapshot
 from ..context.epoch import InitialiseEpoch, UpdateEpoch, admit, decide
 from ..contracts import AgentProfile
+from ..history.fold import History
 from ..history.mending import PART_REFUSED
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
@@ -28,6 +27,7 @@ from ..values.events import Event, NoticeAdded, PromptAdmitted, StepStarted
 from ..values.frozen import frozen
 from ..values.ids import MessageId, new_id
 from ..values.messages import AssistantMessage
+from ..values.shortcut import changed
 from . import promotion
 from .coordinator import Outcome
 from .execution import Execution
@@ -167,7 +167,8 @@ class Boundary:
                 return execution.end_unless_waiting(tx, Outcome("succeeded"))
             info = prepared.model.info
             priced = info is not None and info.price is not None
-            reached = execution.exceeded(_admitted(tx, due), priced=priced)
+            fresh = _admitted(tx, execution.history, due)
+            reached = execution.exceeded(fresh, priced=priced)
             if reached is not None:
                 return execution.stop(tx, Outcome("paused", reached))
             begun = True
@@ -229,7 +230,7 @@ class Boundary:
             prepared.advertised,
         )
         known = execution.history.facts
-        if known is None or evolve(known, seq=-1, created=0) != facts:
+        if known is None or changed(known, seq=-1, created=0) != facts:
             events.append(facts)
         used = 1 if due else execution.steps_used + 1
         last = execution.history.last
@@ -252,11 +253,16 @@ class Boundary:
         )
 
 
-def _admitted(tx: LogTransaction, due: Sequence[InputRow]) -> list[PromptAdmitted]:
+def _admitted(
+    tx: LogTransaction, history: History, due: Sequence[InputRow]
+) -> list[PromptAdmitted]:
     """Return these inputs as they were admitted, and as they are delivered now."""
-    events = ((row, event_at(tx.rows, row.session_id, row.seq)) for row in due)
-    return [
-        evolve(event, delivery=row.delivery)
-        for row, event in events
-        if isinstance(event, PromptAdmitted)
-    ]
+    found: list[PromptAdmitted] = []
+    for row in due:
+        # Most are known already, and what an event says never changes.
+        event: Event | None = history.admitted(row.id)
+        if event is None:
+            event = event_at(tx.rows, row.session_id, row.seq)
+        if isinstance(event, PromptAdmitted):
+            found.append(changed(event, delivery=row.delivery))
+    return found

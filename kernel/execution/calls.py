@@ -34,6 +34,7 @@ from ..values.events import (
 )
 from ..values.ids import MessageId, SessionId
 from ..values.request import ToolCall
+from ..values.shortcut import changed
 from ..values.todo import Todo
 from ..values.tool import Deed, Failure, ProcessMark
 from .boundary import LAST_STEP
@@ -284,7 +285,7 @@ class Calls:
 
 def _clean(call: ToolCall) -> ToolCall:
     """Return the call with text that can be stored: models cut surrogates in two."""
-    return evolve(
+    return changed(
         call,
         call_id=clean_text(call.call_id),
         tool=clean_text(call.tool),

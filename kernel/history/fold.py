@@ -325,6 +325,10 @@ class History:
         this process knows."""
         return bool(self._prompts)
 
+    def admitted(self, input_id: str) -> e.PromptAdmitted | None:
+        """Return how an input was admitted that waits, as far as this process knows."""
+        return self._prompts.get(input_id)
+
     @property
     def wants_step(self) -> bool:
         """Whether the model has not answered what it was told last.

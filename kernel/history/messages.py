@@ -8,8 +8,6 @@ to a model.
 
 from typing import Any, Literal
 
-from attrs import evolve
-
 from ..log.reading import event_at, events_between, readable
 from ..ports import MessageRow, Reader
 from ..values import events as e
@@ -25,6 +23,7 @@ from ..values.messages import (
     ToolPart,
     UserMessage,
 )
+from ..values.shortcut import changed
 from ..values.tool import Deed, ProcessMark
 
 Progress = Literal["called", "started", "asking", "begun"]
@@ -125,14 +124,14 @@ class OpenMessage:
         elif isinstance(event, e.ToolFailed):
             self._change(event, state="failed", failure=event.failure)
         elif isinstance(event, e.StepEnded):
-            self.message = evolve(
+            self.message = changed(
                 self.message,
                 finish=event.finish,
                 usage=event.usage,
                 ended=event.created,
             )
         elif isinstance(event, e.StepFailed):
-            self.message = evolve(
+            self.message = changed(
                 self.message,
                 failure=event.failure,
                 usage=event.usage,
@@ -159,11 +158,11 @@ class OpenMessage:
             raise EventDamagedError(event.session_id, event.seq, problem)
         part = self.parts[index]
         assert isinstance(part, ToolPart)
-        self.parts[index] = evolve(part, **changes)
+        self.parts[index] = changed(part, **changes)
 
     def build(self) -> AssistantMessage:
         """Return the message as far as it has come."""
-        return evolve(self.message, parts=tuple(self.parts))
+        return changed(self.message, parts=tuple(self.parts))
 
 
 def message_of(rows: Reader, row: MessageRow) -> Message:

@@ -24,6 +24,9 @@ from .threads import ToolThreads
 
 Awaited = Callable[[Any, ToolContext], Awaitable[Any]]
 
+REMEMBERED = 256
+"""Models and lists of names for which it is known what is offered to them."""
+
 
 @frozen(eq=False)
 class RegisteredTool:
@@ -91,6 +94,10 @@ class ToolRegistry:
         self._threads: dict[str, ToolThreads] = {}
         # By the names asked for: the generation it was taken in, and the snapshot.
         self._taken: dict[tuple[str, ...] | None, tuple[int, AdvertisedTools]] = {}
+        # By model and by what is asked for: the names that are left.
+        self._for_models: dict[
+            tuple[str, tuple[str, ...] | None], tuple[int, Sequence[str] | None]
+        ] = {}
 
     def register(
         self, tool: Tool[Any, Any], owner: str, rank: Rank = 0
@@ -149,6 +156,18 @@ class ToolRegistry:
 
     def _for(self, model: str, names: Sequence[str] | None) -> Sequence[str] | None:
         """Return the names that a model is offered, of these or of all; None: all."""
+        generation = self._registrations.generation
+        key = (model, None if names is None else tuple(names))
+        known = self._for_models.get(key)
+        if known is None or known[0] != generation:
+            if len(self._for_models) >= REMEMBERED:
+                self._for_models.clear()
+            known = self._for_models[key] = generation, self._meant_for(model, names)
+        return known[1]
+
+    def _meant_for(
+        self, model: str, names: Sequence[str] | None
+    ) -> Sequence[str] | None:
         offer = self._registrations.offer()
         name = model.lower()
         asked = [one for one in (offer if names is None else names) if one in offer]
