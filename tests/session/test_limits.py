@@ -219,6 +219,7 @@ async def test_wall_time_is_a_budget_too(tmp_path: Path) -> None:
         assert outcome.reason.code == "budget.seconds"
 
 
+@pytest.mark.law("execution.17")
 @pytest.mark.parametrize("pauses", [False, True])
 @pytest.mark.parametrize("restarts", [False, True])
 async def test_a_budget_of_a_prompt_ends_with_the_work_that_it_began(
@@ -251,6 +252,7 @@ async def _two_more(session: Session) -> None:
             assert (await session.wait()).succeeded
 
 
+@pytest.mark.law("execution.17")
 @pytest.mark.parametrize(
     ("delivery", "steps", "requests"), [("steer", 1, 1), ("queue", 2, 4)]
 )
