@@ -138,7 +138,7 @@ class RequestsHandle:
                 )
             return
         if not isinstance(answer, Mapping) or message is not None:
-            raise InvalidValueError("answer", answer, f"a {row.what} takes a mapping")
+            raise InvalidValueError("answer", answer, _mapping_rule(row.what))
         if row.what == QUESTION:
             said = from_json(dict(answer), QuestionReply, "answers")
             if said.answers is None:
@@ -151,6 +151,11 @@ class RequestsHandle:
                 )
             return
         await self._requests.answer(row.session_id, request_id, answer, by)
+
+
+def _mapping_rule(what: str) -> str:
+    example = ', such as {"answers": [{"text": "Blue."}]}' if what == QUESTION else ""
+    return f"a {what} takes a mapping, and its message in there{example}"
 
 
 def _the_one(
