@@ -15,7 +15,8 @@ from .terminal import Terminal, visible
 @click.option(
     "--transcript",
     is_flag=True,
-    help="Also what was said: gone for good, from the model's view too.",
+    help="Also what was said: gone for good, from the model's view too. The title "
+    "stays, which of a session of `dovetail run` is the beginning of its prompt.",
 )
 @click.option(
     "--before",
