@@ -38,9 +38,24 @@ _OTHERS = {
     b"\x7fELF": "an ELF program or library",
     b"SQLite format 3\x00": "an SQLite database",
     b"\x00asm": "a WebAssembly module",
+    b"II*\x00": "a TIFF image (convert it to PNG)",
+    b"MM\x00*": "a TIFF image (convert it to PNG)",
+    b"8BPS\x00": "a Photoshop image (convert it to PNG)",
+    b"\x00\x00\x01\x00": "an icon (convert it to PNG)",
+    b"\x00\x00\x00\x0cJXL ": "a JPEG XL image (convert it to PNG)",
+    b"\x00\x00\x00\x0cjP  ": "a JPEG 2000 image (convert it to PNG)",
     b"\xff\xfe": "UTF-16 text (convert it, for example with iconv)",
     b"\xfe\xff": "UTF-16 text (convert it, for example with iconv)",
 }
+_BRANDS = {
+    b"heic": "a HEIC",
+    b"heix": "a HEIC",
+    b"mif1": "a HEIF",
+    b"msf1": "a HEIF",
+    b"avif": "an AVIF",
+    b"avis": "an AVIF",
+}
+"""What a file of the kind of MP4 (ISO/IEC 14496-12) says it is, if it is an image."""
 
 
 def image_type(head: bytes) -> str | None:
@@ -58,6 +73,11 @@ def binary_type(head: bytes) -> str | None:
     for magic, name in _OTHERS.items():
         if head.startswith(magic):
             return name
+    if head[4:8] == b"ftyp":
+        brand = _BRANDS.get(head[8:12])
+        return f"{brand} image (convert it to PNG)" if brand else "audio or video"
+    if head[:2] == b"BM" and head[6:10] == bytes(4):
+        return "a BMP image (convert it to PNG)"
     return "binary data" if b"\0" in head else None
 
 

@@ -29,6 +29,7 @@ from dovetail.kernel import (
 
 from . import _fields as fields
 from ._files import Files, digest_of
+from ._images import MAX_SOURCE, ImageRefusedError, fit
 from ._left import RUNNING, LaterOutput
 from ._paths import (
     EXTERNAL,
@@ -52,9 +53,6 @@ from ._text import (
     plural,
     read_page,
 )
-
-MAX_IMAGE = 3_750_000
-"""Bytes; five million as base64, which is what providers take at most."""
 
 DESCRIPTION = """\
 Read a text file, look at an image (PNG, JPEG, GIF, WebP), or list a folder.
@@ -300,24 +298,30 @@ def _lines(lines: Sequence[Line]) -> str:
 
 
 def _image(target: Target, descriptor: int, mime: str, size: int) -> ReadPage:
-    if size > MAX_IMAGE:
+    if size > MAX_SOURCE:
         raise failure(
             "read",
             target.given,
-            f"it is an image ({mime}) of {plural(size, 'byte')}, over {MAX_IMAGE:,}",
+            f"it is an image ({mime}) of {plural(size, 'byte')}, over {MAX_SOURCE:,}",
             "make a smaller copy and read that",
         )
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
-        data = file.read(MAX_IMAGE + 1)
-    if len(data) > MAX_IMAGE:
+        data = file.read(MAX_SOURCE + 1)
+    if len(data) > MAX_SOURCE:
         raise failure("read", target.given, "it grew while it was read")
-    encoded = base64.b64encode(data).decode()
+    try:
+        fitted = fit(data)
+    except ImageRefusedError as error:
+        why = f"it is an image ({mime}), and {error}"
+        raise failure("read", target.given, why) from error
+    about = "; ".join((f"{mime}, {plural(len(data), 'byte')}", *fitted.notes))
+    encoded = base64.b64encode(fitted.data).decode()
     return ReadPage(
         "image",
         target.resource,
-        text=f"{target.resource} is an image ({mime}, {plural(len(data), 'byte')})",
-        file=FileContent(mime, encoded, target.name),
+        text=f"{target.resource} is an image ({about})",
+        file=FileContent(fitted.mime, encoded, target.name),
     )
 
 

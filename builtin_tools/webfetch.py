@@ -30,10 +30,10 @@ from dovetail.kernel import (
 
 from . import _fields as fields
 from ._http import Answer, Head, Web
+from ._images import ImageRefusedError, fit
 from ._keys import Keys
 from ._text import binary_type, image_type, plural
 from ._urls import MAX_URL, RefusedError, Url, parse, parse_from
-from .read import MAX_IMAGE
 
 MAX_BODY = 5 * 1024 * 1024
 """Bytes of one answer, unpacked."""
@@ -212,19 +212,18 @@ def _wanted(head: Head) -> int:
         return 0
     if not 200 <= head.status < 300:
         raise RefusedError(_failure(head))
-    kind, most = head.media_type, MAX_BODY
+    kind = head.media_type
     if kind in _IMAGES:
-        most = MAX_IMAGE
         size = head.headers.get("content-length", "")
         packed = head.headers.get("content-encoding", "")
-        if not packed and size.isdecimal() and int(size[:20]) > most:
-            raise RefusedError(f"it is an image of over {most:,} bytes")
+        if not packed and size.isdecimal() and int(size[:20]) > MAX_BODY:
+            raise RefusedError(f"it is an image of over {MAX_BODY:,} bytes")
     elif kind and not _is_text(kind):
         raise RefusedError(
             f"{_called(kind)}, and only text and images (PNG, JPEG, GIF, WebP) are "
             "shown"
         )
-    return most
+    return MAX_BODY
 
 
 def _is_text(kind: str) -> bool:
@@ -261,10 +260,17 @@ def _shown(url: Url, answer: Answer, input: WebFetchInput, asked: Url) -> WebPag
         notes.append("after a redirect")
     image = image_type(body[:4096])
     if image is not None and (kind in _IMAGES or not kind):
-        if answer.cut or len(body) > MAX_IMAGE:
-            raise RefusedError(f"it is an image of over {MAX_IMAGE:,} bytes")
+        if answer.cut:
+            raise RefusedError(f"it is an image of over {MAX_BODY:,} bytes")
+        try:
+            fitted = fit(body)
+        except ImageRefusedError as error:
+            raise RefusedError(f"it is an image ({image}), and {error}") from error
+        notes += fitted.notes
         name = url.target.partition("?")[0].rpartition("/")[2]
-        file = FileContent(image, base64.b64encode(body).decode(), name or None)
+        file = FileContent(
+            fitted.mime, base64.b64encode(fitted.data).decode(), name or None
+        )
         return WebPage(str(url), image, len(body), False, "", tuple(notes), file)
     if kind in _IMAGES:
         raise RefusedError("it is called an image and is none that can be shown")

@@ -35,7 +35,10 @@ from support.websites import answer, redirect, website
 
 LOCAL = {"private_hosts": ["localhost"]}
 PACKED = {"Content-Encoding": "gzip"}
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJ"
+    "RU5ErkJggg=="
+)
 
 
 class Fetching:
@@ -149,7 +152,7 @@ async def test_an_image_is_attached(local: Fetching) -> None:
     assert shown[1] == FileContent(
         "image/png", base64.b64encode(PNG).decode(), "dot.png"
     )
-    assert "image/png, 72 bytes" in shown[0].text
+    assert f"image/png, {len(PNG)} bytes" in shown[0].text
 
 
 @pytest.mark.parametrize(
@@ -164,6 +167,10 @@ async def test_an_image_is_attached(local: Fetching) -> None:
         (answer(b"x", "evil\x1b[2J/x"), "its type is unknown"),
         (answer(b"x", "image/png"), "called an image and is none"),
         (answer(b"x", "image/tiff"), "image/tiff"),
+        (
+            answer(PNG[:30], "image/png"),
+            "it is an image (image/png), and it is damaged",
+        ),
         (answer(b"%PDF-1.7", "text/plain"), "is a PDF document"),
         (answer(b"%PDF-1.7", None), "it has no type and is a PDF document"),
         (answer(PNG, "text/html"), "is image/png"),
@@ -172,7 +179,7 @@ async def test_an_image_is_attached(local: Fetching) -> None:
         (answer(b"x" * 99, headers={"Content-Encoding": "gzip"}), "damaged"),
         (answer(gzip.compress(b"x")[:-1], headers=PACKED), "breaks off"),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 async def test_other_media_are_refused_by_what_they_are(
     local: Fetching, page: bytes, why: str
@@ -640,7 +647,6 @@ async def test_a_body_without_an_end_is_cut(
     local: Fetching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webfetch, "MAX_BODY", 1024 * 1024)
-    monkeypatch.setattr(webfetch, "MAX_IMAGE", 100_000)
     monkeypatch.setattr(_http, "MAX_PIECES", 5_000)
     text, image = "Content-Type: text/plain", "Content-Type: image/png"
     pages = {
@@ -653,7 +659,7 @@ async def test_a_body_without_an_end_is_cut(
         ),
         "/image": endless(image, PNG * 1000),
         "/long": answer(b"x" * 2_000_000, "text/plain"),
-        "/picture": answer(b"x" * 100_001, "image/png"),
+        "/picture": answer(b"x" * 1_048_577, "image/png"),
         "/exact": answer(b"x" * 1024 * 1024, "text/plain"),
     }
     async with website(pages) as site:
@@ -665,7 +671,7 @@ async def test_a_body_without_an_end_is_cut(
         assert not (await local.output(f"{site.url}/exact")).cut
         assert "too many pieces" in await local.told(f"{site.url}/crumbs")
         for path in ("/image", "/picture"):
-            assert "of over 100,000 bytes" in await local.told(site.url + path)
+            assert "of over 1,048,576 bytes" in await local.told(site.url + path)
 
 
 @pytest.mark.law("tools.11")
