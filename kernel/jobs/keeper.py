@@ -262,7 +262,14 @@ class Jobs:
             while True:
                 job = await self._get(session_id, job_id)
                 rest = None if until is None else until - clock.monotonic()
-                if not job.running or (rest is not None and rest <= 0):
+                if not job.running:
+                    kept = self._kept.get((session_id, job_id))
+                    if kept is not None:
+                        # Until its session is woken, too, so that who waits for that
+                        # next does not find it idle.
+                        await kept.over.wait()
+                    return job
+                if rest is not None and rest <= 0:
                     return job
                 if not await self._rung_within(bell, rest):
                     raise RuntimeClosedError

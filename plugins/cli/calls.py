@@ -63,8 +63,14 @@ def failure_text(failure: Failure) -> str:
 
 
 def success_text(data: Json) -> str:
-    """Return how a call that has a result ended: a command may have failed itself."""
-    code = data.get("exit_code", 0) if isinstance(data, dict) else 0
+    """Return how a call that has a result ended: a command may have failed itself, and
+    one that goes on as a job has not ended."""
+    told = data if isinstance(data, dict) else {}
+    if told.get("job") is not None:
+        return "ok, as a job"
+    if told.get("timed_out") is True:
+        return "timed out"
+    code = told.get("exit_code", 0)
     return "ok" if code == 0 else f"exit code {short(str(code), 20)}"
 
 

@@ -173,7 +173,8 @@ class Transcript:
                 self._todos[event.message_id, event.call_id] = event.todos
             case ToolSucceeded():
                 outcome = success_text(event.data)
-                colour = self._style.good if outcome == "ok" else self._style.bad
+                good = outcome.startswith("ok")
+                colour = self._style.good if good else self._style.bad
                 return self._settled(event, colour(outcome))
             case ToolFailed():
                 reason = f"failed: {failure_text(event.failure)}"

@@ -26,7 +26,7 @@ from dovetail.kernel import (
     ToolSucceeded,
     clean_text,
 )
-from dovetail.plugins.cli.calls import call_title, duration_text
+from dovetail.plugins.cli.calls import call_title, duration_text, success_text
 from dovetail.plugins.cli.terminal import Style, plain
 from dovetail.plugins.cli.transcript import Transcript
 from hypothesis import given, strategies as st
@@ -260,6 +260,15 @@ def test_a_call_is_named_by_what_it_is_about() -> None:
     }
     for arguments, title in titles.items():
         assert call_title("t", arguments) == title
+
+
+def test_how_a_command_ended_is_told_in_a_word() -> None:
+    told = {"exit_code": None, "timed_out": False, "job": None}
+    assert success_text({**told, "exit_code": 0}) == "ok"
+    assert success_text({**told, "exit_code": 2}) == "exit code 2"
+    assert success_text({**told, "timed_out": True}) == "timed out"
+    assert success_text({**told, "job": "job_1"}) == "ok, as a job"
+    assert success_text(None) == success_text("text") == "ok"
 
 
 def test_durations_are_for_people() -> None:

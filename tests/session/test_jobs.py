@@ -10,19 +10,25 @@ from typing import Any
 
 import anyio
 import pytest
+from attrs import frozen
 from dovetail.builtin_tools import plugin as builtin
 from dovetail.kernel import (
     CallNotDetachableError,
     Job,
+    JobEnd,
     JobNotFoundError,
+    JobUnmanagedError,
+    JobWork,
     LiveDelta,
     Runtime,
     Session,
+    Tool,
+    ToolContext,
     ToolPart,
     UserMessage,
 )
 from dovetail.kernel.jobs.record import MAX_RUNNING
-from dovetail.kernel.testing import ScriptedProvider, call, calls, text
+from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
 from support.bounds import HANG
 from support.hosts import host, kinds_of
 
@@ -253,6 +259,97 @@ async def test_several_runtimes_look_after_a_job_and_its_end_is_told_once(
                 assert len(await said(session)) == 1
                 # One of them, whichever was quicker, told the model.
                 assert len(first.requests) + len(second.requests) == 3
+
+
+# --- jobs of other tools ------------------------------------------------------------
+
+
+@frozen
+class Nothing:
+    pass
+
+
+class Deploys:
+    """A tool whose jobs are no processes."""
+
+    def __init__(self) -> None:
+        self.ended = Gate()
+        self.broken = self.slow = False
+        self.extended: list[float] = []
+
+    async def execute(self, input: Nothing, context: ToolContext) -> str:
+        return (await context.jobs.begin("deploy it")).id
+
+    async def look(self, job: Job) -> JobEnd | None:
+        if self.slow:
+            await anyio.sleep_forever()
+        return None
+
+    async def watch(self, job: Job) -> JobEnd:
+        await self.ended.pass_through()
+        if self.broken:
+            raise SystemExit(3)
+        return JobEnd("succeeded", said="It is out.")
+
+    async def stop(self, job: Job) -> None:
+        self.ended.open()
+
+    async def extend(self, job: Job, seconds: float) -> None:
+        self.extended.append(seconds)
+
+    def tool(self) -> Tool[Nothing, str]:
+        work = JobWork(self.look, self.watch, self.stop, self.extend)
+        return Tool("deploy", "Deploy it.", Nothing, self.execute, jobs=work)
+
+
+async def test_a_tool_says_itself_how_its_jobs_end(tmp_path: Path) -> None:
+    deploys = Deploys()
+    provider = ScriptedProvider(calls(call("deploy")), text("Soon."), text("Out."))
+    with anyio.fail_after(HANG):
+        async with host(tmp_path, provider, deploys.tool()) as runtime:
+            session = await begun(runtime, tmp_path)
+            [job] = await session.jobs()
+            assert (job.tool, job.process, job.output) == ("deploy", None, "")
+            await session.extend_job(job.id, 5.0)
+            assert deploys.extended == [5.0]
+            deploys.ended.open()
+            assert (await session.wait_for_job(job.id)).said == "It is out."
+            await session.wait()
+            [told] = await said(session)
+            assert told.text == (
+                f"[Nobody wrote this.] Job {job.id} has ended well: deploy it\n"
+                "It is out."
+            )
+
+
+async def test_a_tool_that_breaks_or_hangs_over_its_jobs_holds_up_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("dovetail.kernel.jobs.keeper.LOOK_SECONDS", 0.05)
+    deploys = Deploys()
+    provider = ScriptedProvider(calls(call("deploy")), text("Soon."))
+    with anyio.fail_after(HANG):
+        async with host(
+            tmp_path, provider, deploys.tool(), jobs_at_close="leave"
+        ) as runtime:
+            session = await begun(runtime, tmp_path)
+            deploys.broken = True
+            await deploys.ended.reached()
+            deploys.ended.open()
+            # It is looked at again, and does not even answer.
+            deploys.slow = True
+            await until(lambda: "is not looked after" in caplog.text)
+            [job] = await session.jobs()
+            assert job.running
+            provider.then(text("Still here."))
+            await session.prompt("and now?")
+            assert (await session.wait()).succeeded
+        # Nor does a runtime without the tool end what it knows nothing of.
+        async with host(tmp_path, ScriptedProvider()) as runtime:
+            session = await runtime.sessions.get("s")
+            assert [one.running for one in await session.jobs()] == [True]
+            with pytest.raises(JobUnmanagedError, match="deploy"):
+                await session.stop_job(job.id)
 
 
 # --- bounds -------------------------------------------------------------------------
