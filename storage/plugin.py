@@ -1,6 +1,7 @@
 """The plugin that opens ``sqlite:`` URLs. Imports peewee only when one is opened."""
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dovetail.kernel import hookimpl
@@ -30,7 +31,7 @@ class SqliteUrl:
         Raises:
             InvalidValueError: it is one of ours, and wrong.
         """
-        if url.partition(":")[0].lower() != "sqlite":
+        if not _is_ours(url):
             return None
         try:
             parts = urlsplit(url)
@@ -61,13 +62,24 @@ class SqlitePlugin:
         self, url: str
     ) -> AbstractAsyncContextManager[Store] | None:
         """Open ``sqlite:///path`` or ``sqlite://`` (in memory)."""
-        parsed = SqliteUrl.parse(url)
-        if parsed is None:
-            return None
-        # Here, because a process that opens no SQLite store should not pay for it.
-        from .sqlite.store import open_sqlite
+        return _opened(url) if _is_ours(url) else None
 
-        return open_sqlite(parsed.path, busy_timeout=parsed.busy_timeout)
+
+def _is_ours(url: str) -> bool:
+    return url.partition(":")[0].lower() == "sqlite"
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[Store]:
+    # A wrong URL is refused in here: it is a mistake of whoever gave it, and what the
+    # hook raises would be one of this plugin.
+    parsed = SqliteUrl.parse(url)
+    assert parsed is not None
+    # Here, because a process that opens no SQLite store should not pay for it.
+    from .sqlite.store import open_sqlite
+
+    async with open_sqlite(parsed.path, busy_timeout=parsed.busy_timeout) as store:
+        yield store
 
 
 def _seconds(url: str, text: str) -> float:

@@ -1,10 +1,12 @@
 """The plugin opens its own URLs, refuses wrong ones, and costs others nothing."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from dovetail.kernel import InvalidValueError
+from dovetail.kernel import InvalidValueError, open_runtime
 from dovetail.storage.plugin import SqliteUrl, plugin
 
 
@@ -50,9 +52,14 @@ def test_a_url_says_which_file_and_how_long_to_wait(
         "sqlite:///a.db?busy_timeout=1e9",
     ],
 )
-def test_a_wrong_url_is_refused_before_anything_is_touched(url: str) -> None:
-    with pytest.raises(InvalidValueError):
-        plugin.dovetail_open_store(url)
+async def test_a_wrong_url_is_the_callers_mistake_and_touches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidValueError, match=r"^store URL"):
+        async with open_runtime(url, plugins=[plugin], load_entry_points=False):
+            pass
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_url_of_another_kind_is_left_to_others() -> None:
@@ -64,7 +71,8 @@ def test_the_store_is_loaded_when_one_is_opened_and_peewee_is_not() -> None:
         "import sys; from dovetail.storage.plugin import plugin;"
         "plugin.dovetail_open_store('redis://x');"
         "assert 'sqlite3' not in sys.modules;"
-        "plugin.dovetail_open_store('sqlite://');"
+        "import asyncio;"
+        "asyncio.run(plugin.dovetail_open_store('sqlite://').__aenter__());"
         "assert 'sqlite3' in sys.modules and 'peewee' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
