@@ -7,7 +7,6 @@ is made is for ``_files``.
 
 import hashlib
 import os
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
@@ -18,7 +17,7 @@ from dovetail.kernel import ToolFailure
 from ._files import Files
 from ._hunks import apply_hunks
 from ._patch import Section
-from ._paths import Identity, Target, check_kind, failure, reason, shown_path
+from ._paths import Identity, Target, check_kind, failure, folded, reason, shown_path
 from ._text import BOM_BYTES, plural, usual_ending, with_ending
 
 VERB = "patch"
@@ -272,7 +271,7 @@ class _Plan:
         named = [one for change in self._changes for one in (change.target, change.to)]
         targets = {one.canonical: one for one in named if one is not None}
         files: dict[Identity, str] = {}
-        folded: dict[str, str] = {}
+        plain: dict[str, str] = {}
         for path, target in targets.items():
             shown = shown_path(target.given[:_SHOWN])
             if target.identity is not None:
@@ -281,8 +280,7 @@ class _Plan:
                     why = f"{other!r} is another name of the same file"
                     raise failure(VERB, target.given, why, _ONE_BY_ONE)
             # Many file systems take such names for one.
-            plain = unicodedata.normalize("NFC", path).casefold()
-            other = folded.setdefault(plain, shown)
+            other = plain.setdefault(folded(path), shown)
             if other != shown and target.kind == "missing":
                 why = f"its name is that of {other!r} but for case or accents"
                 raise failure(VERB, target.given, why, _ONE_BY_ONE)

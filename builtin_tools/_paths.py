@@ -13,13 +13,16 @@ Rules. A relative path starts at the Location and may not leave it. An absolute 
 outside the Location is allowed and needs the permission ``external_directory`` first.
 A path that looks as if it were inside and leads out through a symbolic link is
 refused. ``~`` is refused instead of guessed at: a shell would expand it, a file may be
-called so. Fifos, devices and sockets are refused.
+called so. Fifos, devices and sockets are refused. Names are those that the folders
+store, where a file system takes others for them.
 """
 
 import errno
 import os
 import re
 import stat
+import string
+import unicodedata
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Literal
@@ -35,6 +38,10 @@ READ = Action("read", "path", "show what is in a file or a folder")
 EXTERNAL = Action("external_directory", "folder", "work in a folder outside")
 
 Kind = Literal["file", "directory", "other", "missing"]
+
+_OTHER_CASE = str.maketrans(
+    string.ascii_letters, string.ascii_uppercase + string.ascii_lowercase
+)
 
 _WALK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
 _WALK |= os.O_CLOEXEC
@@ -161,7 +168,7 @@ def resolve_now(directory: str, given: str, verb: str) -> Target:
         if not stat.S_ISDIR(root_status.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "it is not a folder any more")
         lexical = _lexical(directory, given, verb)
-        canonical = _canonical(lexical, given, verb)
+        canonical = _canonical(directory, lexical, given, verb)
         inside = within(directory, canonical)
         if not inside and within(directory, lexical):
             raise failure(
@@ -232,12 +239,12 @@ def _lexical(directory: str, given: str, verb: str) -> str:
     return lexical
 
 
-def _canonical(lexical: str, given: str, verb: str) -> str:
+def _canonical(directory: str, lexical: str, given: str, verb: str) -> str:
     """Return the real path; components that do not exist yet are kept as they are."""
     existing, missing = lexical, ""
     while True:
         try:
-            real = os.path.realpath(existing, strict=True)
+            real = _as_stored(directory, os.path.realpath(existing, strict=True))
             break
         except FileNotFoundError:
             if os.path.lexists(existing):
@@ -259,6 +266,57 @@ def _canonical(lexical: str, given: str, verb: str) -> str:
     if not os.path.isdir(real):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     return os.path.join(real, missing)
+
+
+def _as_stored(directory: str, real: str) -> str:
+    """Return a path with each name below the Location, or the root, as it is stored.
+
+    Where a file system folds case or accents one file answers to many names, and a
+    rule knows one of them.
+    """
+    path = directory if within(directory, real) else "/"
+    for name in real.removeprefix(path).split("/"):
+        if name:
+            path = os.path.join(path, _stored_name(path, name))
+    return path
+
+
+def _stored_name(folder: str, name: str) -> str:
+    identity = _identity_of(os.path.join(folder, name))
+    spellings = {
+        name.swapcase(),
+        name.translate(_OTHER_CASE),
+        unicodedata.normalize("NFC", name),
+        unicodedata.normalize("NFD", name),
+    }
+    if not any(
+        _identity_of(os.path.join(folder, one)) == identity
+        for one in spellings - {name}
+    ):
+        return name
+    # A folder is listed only when a name means the same in another spelling: it folds,
+    # or these are two hard links.
+    stored = os.listdir(folder)
+    if name in stored:
+        return name
+    for one in sorted(stored):
+        if folded(one) == folded(name) and (
+            _identity_of(os.path.join(folder, one)) == identity
+        ):
+            return one
+    return name
+
+
+def folded(path: str) -> str:
+    """Return what is the same for names that differ in case or accents' form only."""
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _identity_of(path: str) -> Identity | None:
+    try:
+        return Identity.of(os.lstat(path))
+    except OSError:
+        return None
 
 
 def _status(path: str) -> os.stat_result | None:

@@ -3,7 +3,10 @@
 import os
 import socket
 import stat
-from collections.abc import Sequence
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -323,3 +326,222 @@ async def test_every_naughty_name_that_is_legal_works_and_no_other_breaks_a_tool
 async def test_the_location_itself_is_named_by_a_dot(tools: Any) -> None:
     await tools.call("read", path=".")
     assert tools.context.asked == [("read", (".",))]
+
+
+# --- other names of a file, and what is no file ------------------------------------
+
+PATCH = """\
+*** Begin Patch
+*** Update File: {path}
+@@
+-secret
++new
+*** End Patch"""
+
+
+async def touch(tools: Any, tool: str, path: str) -> Any:
+    """Call a tool of files on a file that holds the word ``secret``."""
+    if tool == "apply_patch":
+        return await tools.call(tool, input=PATCH.format(path=path))
+    if tool == "glob":
+        return await tools.call(tool, pattern="*", path=path)
+    if tool == "grep":
+        return await tools.call(tool, pattern="secret", path=path)
+    return await tools.call(tool, path=path, **dict(FILE_CALLS)[tool])
+
+
+CHANGING = ("write", "edit", "apply_patch")
+ALL = ("read", *CHANGING, "glob", "grep")
+
+
+@pytest.mark.parametrize("tool", CHANGING)
+async def test_changing_one_hard_link_leaves_the_others_as_they_were(
+    tools: Any, place: Path, tool: str
+) -> None:
+    (place / "a.txt").write_text("secret\n")
+    outside = place.parent / "twin"
+    os.link(place / "a.txt", outside)
+    await touch(tools, tool, "a.txt")
+    assert (place / "a.txt").read_text().startswith("new")
+    assert outside.read_text() == "secret\n"
+    assert set(tools.context.asked) <= {("read", ("a.txt",)), ("edit", ("a.txt",))}
+
+
+async def test_a_hard_link_is_read_and_found_by_its_own_name(
+    tools: Any, place: Path
+) -> None:
+    (place.parent / "twin").write_text("secret\n")
+    os.link(place.parent / "twin", place / "a.txt")
+    assert await tools.text("read", path="a.txt") == "1\tsecret"
+    assert await tools.text("glob", pattern="*") == "a.txt"
+    assert await tools.text("grep", pattern="secret") == "a.txt:1:secret"
+
+
+@pytest.mark.parametrize("tool", ["apply_patch", "glob", "grep"])
+async def test_a_tool_of_several_files_opens_no_special_one(
+    tools: Any, place: Path, tool: str
+) -> None:
+    os.mkfifo(place / "fifo")
+    with anyio.fail_after(HANG):
+        for path in ("fifo", "/dev/null"):
+            with pytest.raises(ToolFailure, match="a fifo, a device or a socket"):
+                await touch(tools, tool, path)
+        # And what lies about is passed by.
+        assert "fifo" not in await tools.text("glob", pattern="*")
+        assert "fifo" not in await tools.text("grep", pattern="secret")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+@pytest.mark.parametrize("tool", ALL)
+async def test_proc_is_outside_and_its_links_are_named_by_what_they_lead_to(
+    tools: Any, place: Path, tool: str
+) -> None:
+    """A link of /proc to an open file is no way round the rules about that file."""
+    (place / "a.txt").write_text("secret\n")
+    (place / "link").symlink_to("/proc/self")
+    with pytest.raises(ToolFailure, match="leads out"):
+        await touch(tools, tool, "link")
+    assert tools.context.asked == []
+    tools.context.deny = ("external_directory",)
+    with pytest.raises(PermissionDeniedError):
+        await touch(tools, tool, "/proc/self/environ")
+    assert {action for action, _ in tools.context.asked} == {"external_directory"}
+    tools.context.asked.clear()
+    tools.context.deny = ("read", "edit", "glob", "grep")
+    where = place if tool in ("glob", "grep") else place / "a.txt"
+    descriptor = os.open(where, os.O_RDONLY)
+    try:
+        with pytest.raises(PermissionDeniedError):
+            await touch(tools, tool, f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+    assert names(tools)[0] != "external_directory"
+    assert (place / "a.txt").read_text() == "secret\n"
+
+
+@pytest.fixture
+def folding(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    """Let the Location's file system fold case and accents when a name is looked up."""
+
+    def plain(name: str) -> str:
+        return unicodedata.normalize("NFC", name).casefold()
+
+    def stored(path: Any) -> Any:
+        text = os.fspath(path)
+        if not isinstance(text, str) or not text.startswith(f"{place}/"):
+            return path
+        found = str(place)
+        for part in text[len(found) + 1 :].split("/"):
+            near = os.listdir(found) if os.path.isdir(found) else []
+            same = [one for one in near if plain(one) == plain(part)]
+            found = f"{found}/{same[0] if same else part}"
+        return found
+
+    def looking(look: Any) -> Any:
+        def folded(path: Any, **how: Any) -> Any:
+            return look(path if how.get("dir_fd") else stored(path), **how)
+
+        return folded
+
+    (place / "Kept").mkdir()
+    (place / "Kept" / "S\u00e9cret.env").write_text("secret\n")
+    monkeypatch.setattr(os, "lstat", looking(os.lstat))
+    monkeypatch.setattr(os, "stat", looking(os.stat))
+
+
+@pytest.mark.law("access.9")
+@pytest.mark.usefixtures("folding")
+@pytest.mark.parametrize("tool", ["read", *CHANGING])
+@pytest.mark.parametrize(
+    "path", ["KEPT/S\u00c9CRET.ENV", "kept/Se\u0301cret.env", "Kept/s\u00e9cret.env"]
+)
+async def test_a_file_that_answers_to_many_names_is_asked_about_by_its_own(
+    tools: Any, place: Path, tool: str, path: str
+) -> None:
+    tools.context.deny = ("read", "edit")
+    for given in (path, f"{place}/{path}"):
+        with pytest.raises(PermissionDeniedError):
+            await touch(tools, tool, given)
+    assert {named for _, named in tools.context.asked} == {("Kept/S\u00e9cret.env",)}
+    tools.context.deny = ()
+    await touch(tools, tool, path)
+    assert os.listdir(place / "Kept") == ["S\u00e9cret.env"]
+
+
+@pytest.mark.law("access.9")
+@pytest.mark.usefixtures("folding")
+@pytest.mark.parametrize("tool", ["glob", "grep"])
+async def test_what_is_searched_is_named_as_it_is_stored(tools: Any, tool: str) -> None:
+    shown = tools.show(tool, await touch(tools, tool, "KEPT"))
+    assert shown.startswith("Kept/S\u00e9cret.env")
+
+
+async def test_two_files_that_differ_in_case_stay_two(tools: Any, place: Path) -> None:
+    (place / "a.txt").write_text("small")
+    (place / "A.txt").write_text("large")
+    assert await tools.text("read", path="a.txt") == "1\tsmall"
+    assert await tools.text("read", path="A.txt") == "1\tlarge"
+    (place / "A.txt").unlink()
+    os.link(place / "a.txt", place / "A.txt")
+    tools.context.asked.clear()
+    await tools.call("read", path="A.txt")
+    assert tools.context.asked == [("read", ("A.txt",))]
+
+
+@pytest.fixture
+def mount() -> Iterator[Callable[[Path], None]]:
+    """Return a function that mounts an empty file system; skips where it may not."""
+    mounted: list[Path] = []
+
+    def mount(folder: Path) -> None:
+        if sys.platform != "linux":
+            pytest.skip("mounts as Linux does")
+        command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True)
+        except OSError as error:
+            pytest.skip(f"mount cannot be run: {error}")
+        if done.returncode:
+            pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
+        mounted.append(folder)
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+async def test_a_file_system_below_the_location_is_part_of_it(
+    tools: Any, place: Path, mount: Callable[[Path], None]
+) -> None:
+    folder = place / "folder"
+    folder.mkdir()
+    mount(folder)
+    for tool in ("glob", "grep", "read", *CHANGING):
+        (folder / "a.txt").write_text("secret\n")
+        path = "folder" if tool in ("glob", "grep") else "folder/a.txt"
+        await touch(tools, tool, path)
+        found = (folder / "a.txt").read_text()
+        assert found.startswith("new" if tool in CHANGING else "secret")
+    assert "folder/a.txt:1:new" in await tools.text("grep", pattern="new")
+    assert "external_directory" not in names(tools)
+
+
+@pytest.mark.law("access.2")
+@pytest.mark.parametrize("tool", ALL)
+async def test_what_is_mounted_over_an_approved_folder_is_not_touched(
+    tools: Any, place: Path, mount: Callable[[Path], None], tool: str
+) -> None:
+    folder = place / "folder"
+    folder.mkdir()
+    (folder / "a.txt").write_text("secret\n")
+
+    def decide(*_: object) -> None:
+        if not os.path.ismount(folder):
+            mount(folder)
+            (folder / "a.txt").write_text("secret\n")
+
+    tools.context.decide = decide
+    path = "folder" if tool in ("glob", "grep") else "folder/a.txt"
+    with pytest.raises(ToolFailure, match="moved or replaced"):
+        await touch(tools, tool, path)
+    assert (folder / "a.txt").read_text() == "secret\n"
