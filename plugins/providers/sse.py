@@ -7,8 +7,7 @@ Knows nothing of what the data means, and does no I/O.
 """
 
 from collections.abc import Callable, Iterator
-
-from attrs import frozen
+from typing import NamedTuple
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """More than any known provider sends in one event, generated images included."""
@@ -22,8 +21,7 @@ class EventTooLargeError(Exception):
         self.limit = limit
 
 
-@frozen
-class SseEvent:
+class SseEvent(NamedTuple):
     """One dispatched event. ``data`` is UTF-8 as it came, lines joined by LF."""
 
     data: bytes
