@@ -97,6 +97,10 @@ def _open_locked(medium: Medium, steps: Sequence[Migration]) -> sqlite3.Connecti
             medium.remember()
             return connection
     except Timeout as error:
+        if not os.path.lexists(f"{path}.lock"):
+            # Nobody holds what is not there: this folder takes no new files.
+            problem = f"no file {path.name}.lock can be made beside it"
+            raise StoreError(medium.name, problem) from error
         raise StoreLockedError(medium.name, medium.wait) from error
     except OSError as error:
         raise medium.system_failure(error) from error

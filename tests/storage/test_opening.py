@@ -168,6 +168,14 @@ async def test_a_folder_or_a_pipe_is_refused(tmp_path: Path) -> None:
         await refused(tmp_path / "file" / "a.db", StoreError)
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc")
+async def test_a_folder_that_takes_no_files_is_not_told_to_be_locked() -> None:
+    with pytest.raises(StoreError) as caught:
+        async with open_sqlite("/proc/self/a.db", busy_timeout=0):
+            pass
+    assert not isinstance(caught.value, StoreLockedError)
+
+
 @pytest.mark.law("storage.5")
 async def test_a_read_only_file_system_is_told_as_such(
     tmp_path: Path, mounted: Callable[..., Path]
