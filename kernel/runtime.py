@@ -61,6 +61,7 @@ from .requests.asking import Requests
 from .requests.questions import OnQuestion, Questions
 from .sessions.sessions import Sessions
 from .skills.registry import SkillRegistry, skills_source
+from .tools.output import OutputLimits
 from .tools.registry import ToolRegistry
 from .values.clock import Clock
 from .values.errors import (
@@ -464,7 +465,16 @@ class Runtime:
             location=location,
             scope=scope,
             configuration=configuration,
-            tools=ToolRegistry(models=configuration.tool_models),
+            tools=ToolRegistry(
+                models=configuration.tool_models,
+                limits={
+                    name: OutputLimits(
+                        lines=said.lines or OutputLimits().lines,
+                        bytes=said.bytes or OutputLimits().bytes,
+                    )
+                    for name, said in configuration.tool_bounds.items()
+                },
+            ),
             providers=providers,
             catalog=ModelCatalog(providers),
             context=context,

@@ -32,7 +32,32 @@ KEYS = (
     "plugin_files",
     "trusted",
 )
+TOOL_KEYS = ("models", "lines", "bytes")
 AGENT_KEYS = ("description", "instructions", "model", "steps", "rules", "tools")
+
+
+LEAST = {"lines": 3, "bytes": 1_024}
+"""What a bound of an output is at least: room for the line that tells of a cut."""
+MOST = {"lines": 50_000, "bytes": 1_048_576}
+
+
+@frozen
+class OutputBounds:
+    """How much of one result of a tool the model is shown. None is nothing said."""
+
+    lines: int | None = None
+    bytes: int | None = None
+    """UTF-8."""
+
+    def then(self, other: "OutputBounds") -> "OutputBounds":
+        """Return these with what another says on top."""
+        return OutputBounds(
+            _given(other.lines, self.lines), _given(other.bytes, self.bytes)
+        )
+
+
+USUAL = OutputBounds(2_000, 50 * 1024)
+"""What holds where nothing is said, as ``tools.output`` has it."""
 
 
 @frozen
@@ -104,6 +129,7 @@ class FileSettings:
     disabled_plugins: tuple[str, ...] = ()
     plugin_files: tuple[str, ...] = ()
     tool_models: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    tool_bounds: Mapping[str, OutputBounds] = field(factory=dict)
     trusted: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
 
@@ -135,6 +161,7 @@ class FileSettings:
                 _absolute(here, file) for file in table.texts("plugin_files") or ()
             ),
             tool_models=dict(_tools(table)),
+            tool_bounds=dict(_bounds(table)),
             trusted=frozenset(
                 os.path.realpath(_absolute(here, folder))
                 for folder in table.texts("trusted") or ()
@@ -160,6 +187,12 @@ class FileSettings:
             ),
             plugin_files=tuple(dict.fromkeys(self.plugin_files + other.plugin_files)),
             tool_models={**self.tool_models, **other.tool_models},
+            tool_bounds={
+                name: self.tool_bounds.get(name, OutputBounds()).then(
+                    other.tool_bounds.get(name, OutputBounds())
+                )
+                for name in {**self.tool_bounds, **other.tool_bounds}
+            },
             trusted=self.trusted,
             notices=self.notices + other.notices,
         )
@@ -190,13 +223,23 @@ def _provider(table: Table) -> dict[str, Json]:
 
 def _tools(table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
     for name, each in table.named("tools"):
-        models = each.only("models").texts("models")
+        models = each.only(*TOOL_KEYS).texts("models")
         if models is None:
             continue
         if len(models) > MAX_RULES or any(len(one) > MAX_PATTERN for one in models):
             limits = f"at most {MAX_RULES} patterns of {MAX_PATTERN} characters"
             raise each.error("models", f"must hold {limits}")
         yield name, models
+
+
+def _bounds(table: Table) -> Iterator[tuple[str, OutputBounds]]:
+    for name, each in table.named("tools"):
+        said = {key: each.count(key) for key in LEAST}
+        for key, value in said.items():
+            if value is not None and not LEAST[key] <= value <= MOST[key]:
+                raise each.error(key, f"must be from {LEAST[key]:,} to {MOST[key]:,}")
+        if any(value is not None for value in said.values()):
+            yield name, OutputBounds(**said)
 
 
 def _rules(table: Table) -> Iterator[Rule]:

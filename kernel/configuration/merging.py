@@ -28,6 +28,10 @@ directory, and in no folder above it::
     [tools.apply_patch]
     models = ["*gpt-5*", "local/coder"]       # the models that are offered it
 
+    [tools.bash]
+    lines = 400                               # of one result; and bytes
+    bytes = 20_000
+
     [skills]
     folders = ["skills"]
 
@@ -49,7 +53,7 @@ from ..values.frozen import frozen
 from ..values.location import Location
 from ..values.tool import Json
 from .file import FILE_NAME, read, same_file, user_file
-from .file_settings import AgentSettings, FileSettings
+from .file_settings import AgentSettings, FileSettings, OutputBounds
 from .table import Table
 
 
@@ -78,6 +82,8 @@ class Configuration:
     tool_models: Mapping[str, tuple[str, ...]] = field(factory=dict)
     """By tool, patterns of the models that are offered it; other tools say so
     themselves."""
+    tool_bounds: Mapping[str, OutputBounds] = field(factory=dict)
+    """By tool, how much of one result the model is shown."""
     sources: tuple[str, ...] = ()
     """The files that were read."""
     trusted: bool = False
@@ -153,6 +159,7 @@ def _configuration(
         disabled_plugins=settings.disabled_plugins,
         plugin_files=settings.plugin_files,
         tool_models=settings.tool_models,
+        tool_bounds=settings.tool_bounds,
         sources=tuple(sources),
         trusted=trusted,
         notices=settings.notices,

@@ -17,7 +17,7 @@ from attrs import evolve, field
 from ..contracts import Rule
 from ..values.frozen import frozen
 from ..values.tool import Json
-from .file_settings import AgentSettings, FileSettings
+from .file_settings import USUAL, AgentSettings, FileSettings, OutputBounds
 from .table import Table, shown
 
 MAX_FOREIGN_RULES = 200
@@ -69,7 +69,9 @@ CLAUSES: tuple[Clause, ...] = (
         f"`ask` and `deny` count where they are stricter, the first "
         f"{MAX_FOREIGN_RULES} of the file; `allow` is ignored.",
     ),
-    Clause("tools.NAME", "nothing", "You choose what your models are offered."),
+    Clause("tools.NAME.models", "nothing", "You choose what your models are offered."),
+    Clause("tools.NAME.lines", "stricter", "It lowers the bound and never raises it."),
+    Clause("tools.NAME.bytes", "stricter", "As `tools.NAME.lines`."),
     Clause(
         "agents.NAME.rules",
         "stricter",
@@ -121,6 +123,10 @@ def restrained(
         for name, layers in other.agents.items()
     }
     rules = kept.rules("permissions.rules", other.rules)
+    bounds = {
+        name: kept.bounds(name, one, user.tool_bounds.get(name, OutputBounds()))
+        for name, one in other.tool_bounds.items()
+    }
     ignored = {
         "model": other.model is not None,
         "agent": other.agent is not None,
@@ -128,13 +134,16 @@ def restrained(
         "plugin_files": bool(other.plugin_files),
         "plugins": bool(other.plugins),
         "providers": bool(other.providers),
-        "tools": bool(other.tool_models),
+        "tools.NAME.models": bool(other.tool_models),
     }
     notices = [table.ignored(key, "all of it") for key, said in ignored.items() if said]
     return FileSettings(
         rules=rules,
         agents=agents,
         skill_folders=other.skill_folders,
+        tool_bounds={
+            name: one for name, one in bounds.items() if one != OutputBounds()
+        },
         notices=(*kept.notices, *notices),
     )
 
@@ -160,6 +169,19 @@ class _Restraint:
         kept = [evolve(rule, tightens=True) for rule in stricter[:room]]
         self._taken.extend(kept)
         return tuple(kept)
+
+    def bounds(self, name: str, said: OutputBounds, user: OutputBounds) -> OutputBounds:
+        lowest = USUAL.then(user)
+        found: dict[str, int] = {}
+        for key in ("lines", "bytes"):
+            value, most = getattr(said, key), getattr(lowest, key)
+            if value is None:
+                continue
+            if value > most:
+                self._ignore(f"tools.{shown(name)}.{key}", f"what is over {most:,}")
+            else:
+                found[key] = value
+        return OutputBounds(**found)
 
     def agent(self, name: str, said: AgentSettings) -> AgentSettings:
         key = f"agents.{shown(name)}"

@@ -19,6 +19,7 @@ from ..values.patterns import MAX_PATTERN, matches
 from ..values.shapes import is_attrs
 from ..values.tool import TOOL_NAME, EffectClass, Json, ToolDefinition
 from .meaning import meant_tool
+from .output import OutputLimits
 from .schema import input_decoder, input_schema
 from .threads import ToolThreads
 
@@ -57,6 +58,7 @@ class AdvertisedTools:
     definitions: tuple[ToolDefinition, ...] = ()
     """The same object for as long as the definitions are the same."""
     _entries: Mapping[str, Registration[RegisteredTool]] = field(factory=dict)
+    _limits: Mapping[str, OutputLimits] = field(factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,6 +73,10 @@ class AdvertisedTools:
         """Return the one tool that a name can mean, its own or nearly so, or None."""
         return meant_tool(name, self._entries)
 
+    def limits(self, name: str) -> OutputLimits:
+        """Return how much of one result of a tool is shown and recorded."""
+        return self._limits.get(name) or OutputLimits()
+
     def effect(self, name: str) -> EffectClass | None:
         """Return the effect class of a tool, or None when it was not advertised."""
         entry = self._entries.get(name)
@@ -84,12 +90,15 @@ class ToolRegistry:
         self,
         registrations: Registrations[RegisteredTool] | None = None,
         models: Mapping[str, Sequence[str]] | None = None,
+        limits: Mapping[str, OutputLimits] | None = None,
     ) -> None:
-        """``models`` says of some tools, by name, which models are offered them."""
+        """``models`` says of some tools, by name, which models are offered them, and
+        ``limits`` how much of their results is shown."""
         self._registrations = (
             Registrations[RegisteredTool]() if registrations is None else registrations
         )
         self._models = models or {}
+        self._limits = limits or {}
         # By plugin.
         self._threads: dict[str, ToolThreads] = {}
         # By the names asked for: the generation it was taken in, and the snapshot.
@@ -181,9 +190,11 @@ class ToolRegistry:
         return patterns is None or any(matches(one.lower(), model) for one in patterns)
 
     def configured(self) -> tuple[str, ...]:
-        """Return the names of tools that ``models`` speaks of and that are not here."""
+        """Return the names of tools that ``models`` or ``limits`` speak of and that are
+        not here."""
         offer = self._registrations.offer()
-        return tuple(name for name in self._models if name not in offer)
+        named = {**self._models, **self._limits}
+        return tuple(name for name in named if name not in offer)
 
     def _capture(
         self, names: tuple[str, ...] | None, last: AdvertisedTools
@@ -199,7 +210,7 @@ class ToolRegistry:
         definitions = tuple(entry.item.definition for entry in entries.values())
         if definitions == last.definitions:
             definitions = last.definitions
-        return AdvertisedTools(definitions, entries)
+        return AdvertisedTools(definitions, entries, self._limits)
 
 
 def compiled(

@@ -187,7 +187,7 @@ def prepare(
     another JSON type what they can only mean (``meaning``). ``redact`` takes the keys
     out of what the tool says (law access.14).
     """
-    limits = limits or OutputLimits()
+    limits = limits or advertised.limits(call.tool)
     if call.refused is not None:
         why = f"the provider refused the call: {call.refused[:_PROBLEM_LENGTH]}"
         return failed(ToolInputError(call.tool[:_NAME_LENGTH], [why]), limits=limits)

@@ -19,6 +19,7 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.access.rules import decide
 from dovetail.kernel.configuration import merging as configuration_module
+from dovetail.kernel.configuration.file_settings import OutputBounds
 from dovetail.kernel.configuration.merging import Configuration
 from hypothesis import given, settings, strategies as st
 from support.bounds import HANG
@@ -188,6 +189,24 @@ def test_who_is_offered_a_tool_is_said_by_the_last_file_that_names_it(
     )
     files.location('tools.edit.models = ["b/*"]\ntools.read = {}')
     assert files.load().tool_models == {"edit": ("b/*",), "bash": ()}
+
+
+def test_how_much_of_a_result_is_shown_is_said_key_by_key(files: Files) -> None:
+    files.user(
+        f"""
+        trusted = ["{files.place}"]
+        tools.bash = {{ lines = 400, bytes = 9_000 }}
+        """
+    )
+    files.location("tools.bash.lines = 3_000\ntools.grep.bytes = 1_024")
+    assert files.load().tool_bounds == {
+        "bash": OutputBounds(3_000, 9_000),
+        "grep": OutputBounds(bytes=1_024),
+    }
+    for wrong in ("lines = 2", "bytes = 1_023", "lines = 50_001", 'bytes = "1 KiB"'):
+        files.location(f"tools.bash.{wrong}")
+        with pytest.raises(ConfigurationError, match=r"tools\.bash"):
+            files.load()
 
 
 def test_only_the_directory_itself_is_looked_in(files: Files) -> None:

@@ -14,7 +14,7 @@ from dovetail.kernel import (
     Rule,
 )
 from dovetail.kernel.access.rules import decide
-from dovetail.kernel.configuration.file_settings import AGENT_KEYS, KEYS
+from dovetail.kernel.configuration.file_settings import AGENT_KEYS, KEYS, OutputBounds
 from dovetail.kernel.configuration.merging import Configuration
 from dovetail.kernel.configuration.trust import (
     CLAUSES,
@@ -78,6 +78,9 @@ def stricter(found: Loaded) -> None:
         order = ("allow", "ask", "deny")
         before, after = (decide(action, [resource], each) for each in (rules, now))
         assert order.index(after) >= order.index(before)
+    for bounds in said.tool_bounds.values():
+        assert (bounds.lines or 0) <= 2_000
+        assert (bounds.bytes or 0) <= 51_200
     assert (profile.model, profile.instructions) == (BASE.model, BASE.instructions)
 
 
@@ -116,7 +119,9 @@ EXAMPLES = {
     "agent": 'agent = "evil"',
     "disable_plugins": 'disable_plugins = ["guard"]',
     "plugin_files": 'plugin_files = ["evil.py"]',
-    "tools.NAME": '[tools.bash]\nmodels = ["*"]',
+    "tools.NAME.models": '[tools.bash]\nmodels = ["*"]',
+    "tools.NAME.lines": "[tools.bash]\nlines = 2001",
+    "tools.NAME.bytes": "[tools.bash]\nbytes = 51201",
     "plugins.NAME": '[plugins.mine]\nurl = "http://127.0.0.1:1"',
     "providers.NAME": '[providers.openai]\nbase_url = "http://127.0.0.1:1"',
     "permissions.rules": f"[permissions]\n{RULES}",
@@ -166,6 +171,32 @@ def test_a_lower_limit_counts_and_a_higher_one_does_not(tmp_path: Path) -> None:
     for steps, expected in ((2, 2), (3, 3), (4, 3)):
         found = load(tmp_path, f"[agents.build]\nsteps = {steps}", trust=False)
         assert found.profile("build", BASE).steps == expected
+
+
+@pytest.mark.law("access.8")
+def test_a_lower_bound_of_an_output_counts_and_a_higher_one_does_not(
+    tmp_path: Path,
+) -> None:
+    for said, lines, notices in (
+        (1_999, 1_999, 0),
+        (2_000, 2_000, 0),
+        (2_001, None, 1),
+    ):
+        text = f"[tools.bash]\nlines = {said}\nbytes = 2_000"
+        found = load(tmp_path, text, trust=False)
+        assert found.tool_bounds == {"bash": OutputBounds(lines, 2_000)}
+        assert len(found.notices) == notices
+        assert load(tmp_path, text, trust=True).tool_bounds["bash"].lines == said
+    # What the user said is the bound for the file, above the usual one or below.
+    for own, said, expected in ((9_000, 5_000, 5_000), (10, 20, 10)):
+        (tmp_path / "own").mkdir(exist_ok=True)
+        user = tmp_path / "own" / "user.toml"
+        user.write_text(f"[tools.bash]\nlines = {own}")
+        (tmp_path / "own" / "dovetail.toml").write_text(f"tools.bash.lines = {said}")
+        found = Configuration.load(
+            Location.at(tmp_path / "own"), {"DOVETAIL_CONFIG": str(user)}
+        )
+        assert found.tool_bounds == {"bash": OutputBounds(expected)}
 
 
 @pytest.mark.law("access.8")

@@ -101,6 +101,24 @@ async def test_the_executor_gets_the_decoded_input_and_the_context() -> None:
     assert settled == Succeeded((TextContent("text"),))
 
 
+@pytest.mark.law("tools.6")
+async def test_a_tool_has_the_bounds_that_are_configured_for_it() -> None:
+    text = "line\n" * 100
+
+    async def execute(input: Any, context: Any) -> str:
+        return text
+
+    registry = ToolRegistry(limits={"short": OutputLimits(lines=10)})
+    for name in ("short", "usual"):
+        registry.register(Tool(name, "reads", Input, execute), "test")
+    tools = registry.advertise()
+    for name, lines in (("short", 10), ("usual", 100)):
+        settled: Any = await settle(call(tool=name), tools, CONTEXT)
+        [shown] = settled.content
+        assert shown.text.count("\n") == lines
+        assert settled.full == (text if name == "short" else None)
+
+
 async def test_nothing_and_white_space_mean_no_arguments() -> None:
     for nothing in ("", " ", "\n\t \r"):
         recorder = Recorder()
