@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from weakref import WeakSet
 
 if sys.platform == "linux":
     import fcntl
@@ -44,6 +45,9 @@ _FLOCK = "hhqqi0q"
 """``struct flock`` of Linux: type, whence, start, length, process."""
 
 
+_HELD: WeakSet["Hold"] = WeakSet()
+
+
 class Hold:
     """Locks on a database and the index of its log, until it is let go."""
 
@@ -52,6 +56,7 @@ class Hold:
 
         Where there are no such locks, or not for this file system, nothing is held.
         """
+        _HELD.add(self)
         self._descriptors: list[int] = []
         self._turns = 0
         self._turning = threading.Lock()
@@ -108,6 +113,17 @@ class Hold:
         """
         while self._descriptors:
             os.close(self._descriptors.pop())
+
+
+def _leave_to_parent() -> None:
+    """Give up what a forked process got by being forked: these locks last for as long
+    as anybody has their descriptors, and the process that took them may die."""
+    for hold in tuple(_HELD):
+        hold.let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 if sys.platform == "linux":

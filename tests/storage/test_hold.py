@@ -165,3 +165,37 @@ async def test_who_waits_in_vain_for_its_turn_is_told_that_the_store_is_locked(
                 await store.transact(lambda rows: None)
             other.terminate()
         await store.transact(lambda rows: None)
+
+
+FORKS = """
+import os, sys
+from pathlib import Path
+from dovetail.storage.sqlite.hold import Hold
+
+hold = Hold(Path(sys.argv[1]))
+assert hold.begin_turn(0)
+if os.fork():
+    os._exit(0)
+print("forked", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.law("storage.11")
+async def test_a_forked_process_holds_nothing_of_one_that_died(tmp_path: Path) -> None:
+    path = tmp_path / "test.db"
+    async with open_sqlite(path) as store:
+        await store.transact(lambda rows: None)
+
+        def outlived() -> bool:
+            with subprocess.Popen(
+                [sys.executable, "-c", FORKS, str(path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            ) as parent:
+                assert parent.stdout is not None
+                assert parent.stdout.readline() == b"forked\n"
+                parent.wait()
+                return has_turn(path)
+
+        assert await to_thread.run_sync(outlived)
