@@ -23,6 +23,7 @@ import hot_path
 import live
 import processes
 import stores
+import tools
 import turns
 from measure import Bench, Line, table
 from model_server import model_server
@@ -50,6 +51,9 @@ BENCHMARKS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
         stores.large_store,
         hooks.hook_calls,
         hooks.open_location,
+        tools.searches,
+        tools.edit_large,
+        tools.much_output,
     )
 }
 WORKS = (*BENCHMARKS, hot_path.profile.__name__)
