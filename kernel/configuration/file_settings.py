@@ -33,7 +33,10 @@ KEYS = (
     "trusted",
 )
 TOOL_KEYS = ("models", "lines", "bytes")
-AGENT_KEYS = ("description", "instructions", "model", "steps", "rules", "tools")
+AGENT_KEYS = (
+    *("description", "instructions", "model", "steps", "rules", "tools"),
+    *("lines", "bytes"),
+)
 
 
 LEAST = {"lines": 3, "bytes": 1_024}
@@ -71,6 +74,7 @@ class AgentSettings:
     rules: tuple[Rule, ...] = ()
     """Added after the profile's own."""
     tools: tuple[str, ...] | None = None
+    bounds: OutputBounds = OutputBounds()
     author: str | None = None
     """The file, when nobody vouched for it: then these settings only make things
     stricter, and its instructions are told as its own."""
@@ -87,6 +91,8 @@ class AgentSettings:
             steps=_given(self.steps, base.steps),
             rules=(*base.rules, *self.rules),
             tools=base.tools if self.tools is None else self.tools,
+            lines=_given(self.bounds.lines, base.lines),
+            bytes=_given(self.bounds.bytes, base.bytes),
         )
 
     def _narrowing(self, base: AgentProfile) -> AgentProfile:
@@ -100,6 +106,8 @@ class AgentSettings:
             steps=min(base.steps, _given(self.steps, base.steps)),
             rules=(*base.rules, *self.rules),
             tools=tools,
+            lines=_lower(self.bounds.lines, base.lines),
+            bytes=_lower(self.bounds.bytes, base.bytes),
         )
 
     def _quoted(self) -> str:
@@ -202,6 +210,10 @@ def _given(value: T | None, otherwise: T) -> T:
     return otherwise if value is None else value
 
 
+def _lower(one: int | None, other: int | None) -> int | None:
+    return min((each for each in (one, other) if each is not None), default=None)
+
+
 def _merged(
     below: Mapping[str, Mapping[str, Json]], above: Mapping[str, Mapping[str, Json]]
 ) -> dict[str, Mapping[str, Json]]:
@@ -234,12 +246,17 @@ def _tools(table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _bounds(table: Table) -> Iterator[tuple[str, OutputBounds]]:
     for name, each in table.named("tools"):
-        said = {key: each.count(key) for key in LEAST}
-        for key, value in said.items():
-            if value is not None and not LEAST[key] <= value <= MOST[key]:
-                raise each.error(key, f"must be from {LEAST[key]:,} to {MOST[key]:,}")
-        if any(value is not None for value in said.values()):
-            yield name, OutputBounds(**said)
+        said = _bound(each)
+        if said != OutputBounds():
+            yield name, said
+
+
+def _bound(table: Table) -> OutputBounds:
+    said = {key: table.count(key) for key in LEAST}
+    for key, value in said.items():
+        if value is not None and not LEAST[key] <= value <= MOST[key]:
+            raise table.error(key, f"must be from {LEAST[key]:,} to {MOST[key]:,}")
+    return OutputBounds(**said)
 
 
 def _rules(table: Table) -> Iterator[Rule]:
@@ -271,4 +288,5 @@ def _agent(table: Table) -> AgentSettings:
         steps=table.count("steps"),
         rules=tuple(_rules(table)),
         tools=table.texts("tools"),
+        bounds=_bound(table),
     )

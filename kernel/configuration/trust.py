@@ -79,6 +79,8 @@ CLAUSES: tuple[Clause, ...] = (
     ),
     Clause("agents.NAME.steps", "stricter", "It lowers the limit and never raises it."),
     Clause("agents.NAME.tools", "stricter", "It takes tools away and never adds one."),
+    Clause("agents.NAME.lines", "stricter", "As `tools.NAME.lines`, for one agent."),
+    Clause("agents.NAME.bytes", "stricter", "As `tools.NAME.lines`, for one agent."),
     Clause("agents.NAME.model", "nothing", "You choose the model."),
     Clause(
         "agents.NAME.description",

@@ -73,6 +73,10 @@ class AgentProfile:
     """Its permission rules; those of the configuration come after them."""
     tools: Sequence[str] | None = None
     """The tools it is offered; None means all."""
+    lines: int | None = None
+    """Lines of one result that it is shown, where a tool's own bound is not lower."""
+    bytes: int | None = None
+    """UTF-8 bytes, likewise."""
 
 
 @frozen

@@ -124,7 +124,9 @@ class Boundary:
             MessageId(new_id("msg", self._log.clock)),
             profile,
             resolved,
-            services.tools.advertise(profile.tools, resolved.name),
+            services.tools.advertise(profile.tools, resolved.name).within(
+                profile.lines, profile.bytes
+            ),
             await self._context_due(),
             (agent, model),
         )

@@ -57,7 +57,9 @@ class Takeover:
         self._message = message
         self._parts = {part.call_id: part for part in message.calls}
         profile = services.agent(execution.history.wanted[0])
-        self._advertised = services.tools.advertise(profile.tools, message.model)
+        self._advertised = services.tools.advertise(
+            profile.tools, message.model
+        ).within(profile.lines, profile.bytes)
         self._record = StepRecord(execution, self._verdict)
         self._record.settlement = cut_step(message, LEFT)
         self._calls = Calls(

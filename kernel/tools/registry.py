@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, get_args
 
-from attrs import field
+from attrs import evolve, field
 
 from ..contracts import Action, JobWork, Tool, ToolContext
 from ..lifecycle.registrations import Rank, Registration, Registrations
@@ -59,6 +59,8 @@ class AdvertisedTools:
     """The same object for as long as the definitions are the same."""
     _entries: Mapping[str, Registration[RegisteredTool]] = field(factory=dict)
     _limits: Mapping[str, OutputLimits] = field(factory=dict)
+    _lines: int | None = None
+    _bytes: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,7 +77,21 @@ class AdvertisedTools:
 
     def limits(self, name: str) -> OutputLimits:
         """Return how much of one result of a tool is shown and recorded."""
-        return self._limits.get(name) or OutputLimits()
+        limits = self._limits.get(name) or OutputLimits()
+        return evolve(
+            limits,
+            lines=min(limits.lines, self._lines or limits.lines),
+            bytes=min(limits.bytes, self._bytes or limits.bytes),
+        )
+
+    def within(self, lines: int | None, bytes: int | None) -> "AdvertisedTools":
+        """Return the same with no more shown of any result than this; None: as much as
+        of each tool is shown."""
+        if lines is None and bytes is None:
+            return self
+        return AdvertisedTools(
+            self.definitions, self._entries, self._limits, lines, bytes
+        )
 
     def effect(self, name: str) -> EffectClass | None:
         """Return the effect class of a tool, or None when it was not advertised."""

@@ -117,6 +117,10 @@ async def test_a_tool_has_the_bounds_that_are_configured_for_it() -> None:
         [shown] = settled.content
         assert shown.text.count("\n") == lines
         assert settled.full == (text if name == "short" else None)
+    # An agent's bound counts where it is lower, and for all tools.
+    for name, lines in (("short", 10), ("usual", 20)):
+        settled = await settle(call(tool=name), tools.within(20, None), CONTEXT)
+        assert settled.content[0].text.count("\n") == lines
 
 
 async def test_nothing_and_white_space_mean_no_arguments() -> None:
