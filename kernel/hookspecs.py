@@ -16,9 +16,11 @@ Rules for all hooks. They are synchronous and quick: they hand things over and d
 I/O; what they hand over may wait. An implementation may take any subset of the
 arguments, by name. Plugins are called in the order of their names, except that one
 comes behind those that it names in its attribute ``after``, and before those that it
-names in ``before``. ``register_`` hooks are called once per Location, when it is first
-used; every item is attributed to its plugin, refused alone when it is wrong, and
-removed when the plugin's scope closes. An exception is recorded with plugin, hook and
+names in ``before``. In a Location they open one at a time in this order, each with all
+that it registers before the next one opens, and close in the reverse order.
+``register_`` hooks are called once per Location, when it is first used; every item is
+attributed to its plugin, refused alone when it is wrong, and removed when the plugin's
+scope closes. An exception is recorded with plugin, hook and
 Location, and disturbs no other plugin.
 
 A call that takes longer than its limit cannot be interrupted, because it is plain
