@@ -290,3 +290,26 @@ async def test_a_pruned_session_leaves_no_complete_output_that_only_it_had(
         await runtime.sessions.rebuild()
         await runtime.sessions.prune("other", ("transcript",))
         assert await runtime._log.read(kept) == [False, False]
+
+
+@pytest.mark.law("tools.6")
+@pytest.mark.parametrize(
+    ("said", "lines"),
+    [
+        ("[tools.count]\nlines = 20", 20),
+        ("[agents.build]\nlines = 10\n[tools.count]\nlines = 20", 10),
+        ("[agents.build]\nlines = 30\n[tools.count]\nlines = 20", 20),
+    ],
+    ids=["tool", "agent", "both"],
+)
+async def test_as_much_is_shown_as_the_configuration_says_and_all_is_kept(
+    opened: Open, tmp_path: Path, said: str, lines: int
+) -> None:
+    (tmp_path / "dovetail.toml").write_text(said)
+    model = ScriptedProvider(calls(call("count", {"upto": 100})), text("done"))
+    async with opened(model) as runtime:
+        session = await run(runtime, tmp_path, "one")
+        [(message, part)] = (await parts_of(session)).values()
+        assert len(told(part).splitlines()) == lines
+        assert MARKER.search(told(part))
+        assert await session.output(message, part.call_id) == counted(100)
