@@ -242,7 +242,8 @@ def _call_failure(
     if progress == "asking":
         return Failure(
             NOT_STARTED,
-            f"The call did not start: {why} before it was allowed. It changed nothing.",
+            f"The call did not start: {why} before what it asked was answered. It "
+            "changed nothing.",
         )
     if effect == "pure":
         return Failure(

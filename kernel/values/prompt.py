@@ -64,6 +64,10 @@ class Prompt:
             raise PromptInvalidError(
                 "prompt", made.text, f"lone surrogate at character {error.start}"
             ) from error
+        if not isinstance(made.files, list | tuple):
+            raise PromptInvalidError(
+                "attached files", made.files, "give a list of PromptFile"
+            )
         if not made.text.strip() and not made.files:
             raise PromptInvalidError("prompt", made.text, "it says nothing")
         size += sum(_file_size(file) for file in made.files)
@@ -75,7 +79,9 @@ class Prompt:
         return made if type(files) is tuple else evolve(made, files=tuple(files))
 
 
-def _file_size(file: PromptFile) -> int:
+def _file_size(file: object) -> int:
+    if not isinstance(file, PromptFile):
+        raise PromptInvalidError("attached file", file, "give a PromptFile")
     try:
         size = len(f"{file.name}{file.mime}".encode()) + len(file.data)
         base64.b64decode(file.data, validate=True)

@@ -75,6 +75,8 @@ def _checked(question: object) -> Question:
     text = question.text.strip() if isinstance(question.text, str) else ""
     if not text:
         raise InvalidValueError("question", question.text, "its text must say what")
+    if not isinstance(question.multiple, bool) or not isinstance(question.free, bool):
+        raise InvalidValueError("question", text, "multiple and free are True or False")
     options = tuple(question.options)
     if not options and not question.free:
         raise InvalidValueError(
@@ -101,8 +103,8 @@ def _checked(question: object) -> Question:
             QuestionOption(clean_text(label), clean_text(one.description.strip()))
             for label, one in zip(labels, options, strict=True)
         ),
-        multiple=bool(question.multiple),
-        free=bool(question.free),
+        multiple=question.multiple,
+        free=question.free,
     )
 
 

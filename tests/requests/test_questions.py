@@ -313,6 +313,7 @@ async def test_a_time_to_answer_is_a_time(tmp_path: Path, seconds: float) -> Non
         (Question("One?", options=(QuestionOption(" "),)),),
         (Question("x" * 10_000),),
         tuple(Question(str(number)) for number in range(21)),
+        (Question("One?", multiple="yes"),),  # type: ignore[arg-type]
     ],
 )
 async def test_what_cannot_be_answered_is_not_asked(
