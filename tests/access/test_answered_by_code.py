@@ -12,13 +12,12 @@ from dovetail.kernel import (
     PermissionRequest,
     Tool,
     ToolContext,
-    ToolPart,
 )
 from dovetail.kernel.testing.memory_store import MemoryState
 from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
 from support.bounds import HANG
 from support.crashes import copied, on
-from support.hosts import host, kinds_of
+from support.hosts import host, kinds_of, said_of_the_call
 
 Answerer = Callable[[PermissionRequest], Awaitable[Any]]
 
@@ -51,18 +50,6 @@ def saying(reply: Any, seen: list[PermissionRequest] | None = None) -> Answerer:
     return answer
 
 
-async def told(session: Any) -> str:
-    with anyio.fail_after(HANG):
-        await session.wait()
-    [part] = [
-        part
-        for message in (await session.messages()).items
-        for part in getattr(message, "parts", ())
-        if isinstance(part, ToolPart)
-    ]
-    return part.text
-
-
 @pytest.mark.law("access.5")
 async def test_it_is_given_the_durable_request_and_its_answer_is_recorded(
     tmp_path: Path,
@@ -74,7 +61,7 @@ async def test_it_is_given_the_durable_request_and_its_answer_is_recorded(
             location=tmp_path, model="scripted/model"
         )
         await session.prompt("go")
-        assert await told(session) == "done"
+        assert await said_of_the_call(session) == "done"
         [request] = seen
         assert (request.action, request.resources) == ("act", ("it",))
         kinds = await kinds_of(session)
@@ -92,7 +79,7 @@ async def test_whatever_else_it_does_allows_nothing(tmp_path: Path, reply: Any) 
             location=tmp_path, model="scripted/model"
         )
         await session.prompt("go")
-        assert "done" not in await told(session)
+        assert "done" not in await said_of_the_call(session)
         assert await runtime.requests.pending() == []
 
 
@@ -111,7 +98,7 @@ async def test_what_it_leaves_waits_for_a_person(tmp_path: Path) -> None:
             await asked.wait()
         [request] = await runtime.requests.pending()
         await runtime.requests.reply(request.id, "once")
-        assert await told(session) == "done"
+        assert await said_of_the_call(session) == "done"
 
 
 async def test_a_person_may_be_quicker_than_it(tmp_path: Path) -> None:
@@ -134,7 +121,7 @@ async def test_a_person_may_be_quicker_than_it(tmp_path: Path) -> None:
             await asked.wait()
             [request] = await runtime.requests.pending()
             await runtime.requests.reply(request.id, "once")
-            assert await told(session) == "done"
+            assert await said_of_the_call(session) == "done"
             await cancelled.wait()
 
 
@@ -167,7 +154,7 @@ async def test_a_call_that_goes_on_after_a_restart_asks_it_again(
         with anyio.fail_after(HANG):
             report = await again.continuation()
             assert (await again.resume(report.digest)).succeeded
-        assert await told(again) == "done"
+        assert await said_of_the_call(again) == "done"
         assert len(seen) == 1
 
 

@@ -20,7 +20,6 @@ from dovetail.kernel import (
     Session,
     Tool,
     ToolContext,
-    ToolPart,
     UndecodableError,
 )
 from dovetail.kernel.testing.clock import ManualClock
@@ -28,7 +27,7 @@ from dovetail.kernel.testing.memory_store import MemoryState
 from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
 from support.bounds import HANG
 from support.crashes import copied, on
-from support.hosts import host
+from support.hosts import host, said_of_the_call
 
 COLOUR = Question(
     "Which colour?",
@@ -84,19 +83,6 @@ async def waiting(
         yield runtime, session, request
 
 
-async def told(session: Session) -> str:
-    """Return what the call came to, once the session is done."""
-    with anyio.fail_after(HANG):
-        await session.wait()
-    [part] = [
-        part
-        for message in (await session.messages()).items
-        for part in getattr(message, "parts", ())
-        if isinstance(part, ToolPart)
-    ]
-    return part.text
-
-
 @pytest.mark.law("access.5")
 @pytest.mark.parametrize("blocking", [False, True])
 async def test_questions_are_answered_together_and_in_their_order(
@@ -110,7 +96,7 @@ async def test_questions_are_answered_together_and_in_their_order(
         answers = [QuestionAnswer(("Blue",)), QuestionAnswer(("Ann",), "and Bo")]
         questions = runtime.location(tmp_path).questions
         await questions.reply(request.id, answers)
-        assert await told(session) == repr(answers)
+        assert await said_of_the_call(session) == repr(answers)
         with pytest.raises(RequestNotFoundError):
             await questions.reply(request.id, answers)
 
@@ -135,7 +121,7 @@ async def test_what_answers_nothing_that_was_asked_is_refused_and_it_waits_on(
         with pytest.raises(InvalidValueError):
             await questions.reply(request.id, answers)
         await questions.reply(request.id, [QuestionAnswer()])
-        assert await told(session) == repr([QuestionAnswer()])
+        assert await said_of_the_call(session) == repr([QuestionAnswer()])
 
 
 async def test_a_dismissal_stops_the_run_and_one_with_words_tells_the_model(
@@ -148,7 +134,7 @@ async def test_a_dismissal_stops_the_run_and_one_with_words_tells_the_model(
     async with waiting(tmp_path, COLOUR) as (runtime, session, request):
         questions = runtime.location(tmp_path).questions
         await questions.dismiss(request.id, "take what you like")
-        assert "take what you like" in await told(session)
+        assert "take what you like" in await said_of_the_call(session)
         assert (await session.wait()).succeeded
 
 
@@ -172,7 +158,7 @@ async def test_they_are_answered_where_all_requests_are(
             answer = "Red"
         await runtime.requests.reply(request.id, bodies[answer])
         expected = "'Red'" if answer == "Red" else "not now"
-        assert expected in await told(session)
+        assert expected in await said_of_the_call(session)
 
 
 async def left(folder: Path) -> tuple[MemoryState, QuestionRequest]:
@@ -203,7 +189,7 @@ async def test_a_question_survives_its_process_and_its_answer_counts_once(
             await questions.reply(waiting.id, answers)
             if nobody_waits:
                 await accept(session)
-        assert await told(session) == repr(answers)
+        assert await said_of_the_call(session) == repr(answers)
         kinds = [event.kind async for event in session.events()]
         assert kinds.count("request.answered") == 1
 
@@ -232,7 +218,7 @@ async def test_the_answer_of_two_who_answer_at_once_is_one_of_both(
             group.start_soon(say, "Red")
             group.start_soon(say, "Blue")
         [late] = refused
-        assert late not in await told(session)
+        assert late not in await said_of_the_call(session)
 
 
 @pytest.mark.parametrize("policy", ["dismiss", None])
@@ -250,7 +236,7 @@ async def test_where_nobody_is_the_model_is_told_so(
             location=tmp_path, model="scripted/model"
         )
         await session.prompt("go")
-        assert "nobody can be asked here" in await told(session)
+        assert "nobody can be asked here" in await said_of_the_call(session)
         assert (await session.wait()).succeeded
         kinds = [event.kind async for event in session.events()]
         assert "request.asked" not in kinds
@@ -266,7 +252,7 @@ async def test_what_was_left_for_a_person_is_dismissed_where_nobody_is(
     ) as runtime:
         session = await runtime.sessions.get(request.session_id)
         await accept(session)
-        assert "nobody can be asked here" in await told(session)
+        assert "nobody can be asked here" in await said_of_the_call(session)
         assert await runtime.requests.pending() == []
 
 
@@ -282,7 +268,7 @@ async def test_a_model_is_told_that_nobody_answered_in_time(tmp_path: Path) -> N
             group.start_soon(session.wait)
             await clock.until_sleeping(1)
             clock.advance(3601)
-        assert "nobody answered in time" in await told(session)
+        assert "nobody answered in time" in await said_of_the_call(session)
         assert (await session.wait()).succeeded
 
 
@@ -324,6 +310,6 @@ async def test_what_cannot_be_answered_is_not_asked(
             location=tmp_path, model="scripted/model"
         )
         await session.prompt("go")
-        assert "question" in await told(session)
+        assert "question" in await said_of_the_call(session)
         kinds = [event.kind async for event in session.events()]
         assert "request.asked" not in kinds

@@ -5,17 +5,22 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 from dovetail.kernel import (
     Place,
     Register,
     RetryPolicy,
     Runtime,
+    Session,
     Tool,
+    ToolPart,
     hookimpl,
     open_runtime,
 )
 from dovetail.kernel.testing.scripted import ScriptedProvider
 from dovetail.storage.plugin import plugin as sqlite
+
+from .bounds import HANG
 
 
 class Tools:
@@ -59,3 +64,16 @@ async def host(
 async def kinds_of(session: Any) -> list[str]:
     """Return the kinds of a session's durable events, in order."""
     return [event.kind async for event in session.events()]
+
+
+async def said_of_the_call(session: Session) -> str:
+    """Return what the session's one call came to, once the session is done."""
+    with anyio.fail_after(HANG):
+        await session.wait()
+    [part] = [
+        part
+        for message in (await session.messages()).items
+        for part in getattr(message, "parts", ())
+        if isinstance(part, ToolPart)
+    ]
+    return part.text
