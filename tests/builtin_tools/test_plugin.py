@@ -65,6 +65,13 @@ def test_a_setting_that_is_not_known_how_to_use_is_refused(place: Path) -> None:
         )
 
 
+# One white pixel.
+DOT = bytes.fromhex(
+    "47494638396101000100800000ffffff00000021f90400000000002c00000000010001000002024401"
+    "003b"
+)
+
+
 async def settled(tools: Any, name: str, arguments: Any) -> Any:
     registry = ToolRegistry()
     for tool in tools.tools.values():
@@ -94,7 +101,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 async def test_every_tool_settles_through_the_kernel(
     tools: Any, fill: Any, name: str, arguments: dict[str, Any]
 ) -> None:
-    fill({"a.txt": "needle\n", "a.gif": b"GIF89a..."})
+    fill({"a.txt": "needle\n", "a.gif": DOT})
     outcome = await settled(tools, name, arguments)
     assert isinstance(outcome, Succeeded), outcome
     assert outcome.content
@@ -104,7 +111,7 @@ async def test_every_tool_settles_through_the_kernel(
 async def test_what_is_shown_is_not_recorded_a_second_time(
     tools: Any, fill: Any
 ) -> None:
-    fill({"a.txt": "needle\n" * 1000, "a.gif": b"GIF89a" + b"x" * 1_000_000})
+    fill({"a.txt": "needle\n" * 1000, "a.gif": DOT + b"x" * 1_000_000})
     for name, arguments in (
         ("read", {"path": "a.txt"}),
         ("read", {"path": "a.gif"}),
