@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 EVENTS_AT_ONCE = 256
 """Events of one answer that are taken in before others have their turn."""
+PAUSE = 0.001
+"""Seconds of that turn."""
 
 
 class Attempt:
@@ -79,8 +81,9 @@ class Attempt:
                             await call(event, before)
                         count += 1
                         if not count % EVENTS_AT_ONCE:
-                            # What comes without waiting must not keep others waiting.
-                            await anyio.lowlevel.checkpoint()
+                            # What comes without waiting must not keep others waiting,
+                            # nor the threads that they wait for.
+                            await anyio.sleep(PAUSE)
                     complete = publisher.finish is not None
             if publisher.finish is None:
                 raise ProviderError(

@@ -30,8 +30,12 @@ from .transport import ByteStream, Target, Transport
 from .wording import made_call_id
 
 USER_AGENT = "dovetail"
-AT_ONCE = 8192
+AT_ONCE = 16384
 """Bytes of one stream that are read before others have their turn."""
+PAUSE = 0.001
+"""Seconds of such a turn. Not none: threads that a neighbour waits for, such as the
+store's, need the interpreter's lock, which a loop that never rests lends only now and
+then."""
 GOODBYE = 10.0
 """Seconds in which a stream goes on after its finish reason, or has ended with it."""
 
@@ -254,7 +258,7 @@ class _Events:
         at its end may not be left waiting for."""
         if self._at < len(self._chunk):
             # A server that sends faster than is read must not keep others waiting.
-            await anyio.lowlevel.checkpoint()
+            await anyio.sleep(PAUSE)
         else:
             self._chunk, self._at = b"", 0
             if self._decoder.ending:
