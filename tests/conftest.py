@@ -31,6 +31,19 @@ MEMORY = Path("/dev/shm")
 ENOUGH = 2 << 30
 """Bytes that a run never fills; containers are often given far fewer there."""
 
+FIRST = (
+    Path("crash"),
+    Path("packages"),
+    Path("structure/test_packaging.py"),
+    Path("conformance"),
+    Path("cli"),
+    Path("proof"),
+    Path("testing"),
+    Path("docs"),
+    Path("builtin_tools"),
+    Path("storage"),
+)
+"""What takes longest, folders and files, in the order in which it is begun."""
 
 # The same examples in each run, so that a change is to blame for what it breaks; and
 # none is too slow: machines are busy.
@@ -53,10 +66,6 @@ settings.load_profile("same")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "law(id): the promise that this test guards")
-    # As pytest-xdist says it, which may be absent.
-    config.addinivalue_line(
-        "markers", "xdist_group(name): tests that one process runs, one after another"
-    )
     # On a disk each commit waits: half of the time of a run, for nothing. Processes are
     # killed here and computers are not. What is about disks asks for `disk_path`.
     if "TMPDIR" not in os.environ and _is_spacious(MEMORY):
@@ -87,7 +96,23 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         # Not "auto", which counts a processor with two threads once.
         option.numprocesses = "logical"
     if option.numprocesses and option.dist == "no":
-        option.dist = "loadgroup"
+        # Each file in one process, which then makes once what is dear to make.
+        option.dist = "loadfile"
+        option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Begin with what takes long, so that no process waits for another at the end."""
+    if _is_worker(config):
+        here = Path(__file__).parent
+        items.sort(key=lambda item: _rank(item.path.relative_to(here)))
+
+
+def _rank(path: Path) -> int:
+    places = {path, *path.parents}
+    return next((n for n, one in enumerate(FIRST) if one in places), len(FIRST))
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -18,7 +18,7 @@ from dovetail.kernel import (
     open_runtime,
     testing,
 )
-from dovetail.kernel.tools.registry import ToolRegistry
+from dovetail.kernel.tools.registry import AdvertisedTools, ToolRegistry
 from dovetail.kernel.tools.settlement import Failed, Succeeded, settle
 from dovetail.kernel.values.request import ToolCall
 from support.bounds import HANG
@@ -72,13 +72,20 @@ DOT = bytes.fromhex(
 )
 
 
-async def settled(tools: Any, name: str, arguments: Any) -> Any:
+def advertised(tools: Any) -> AdvertisedTools:
     registry = ToolRegistry()
     for tool in tools.tools.values():
         registry.register(tool, "tools")
+    return registry.advertise()
+
+
+async def settled(
+    tools: Any, name: str, arguments: Any, among: AdvertisedTools | None = None
+) -> Any:
+    """Call a tool as the kernel does; who calls often has them advertised once."""
     text = arguments if isinstance(arguments, str) else json.dumps(arguments)
     call = ToolCall("call_1", name, text)
-    return await settle(call, registry.advertise(), tools.context)
+    return await settle(call, among or advertised(tools), tools.context)
 
 
 CALLS: list[tuple[str, dict[str, Any]]] = [
@@ -172,6 +179,7 @@ async def test_naughty_arguments_end_in_a_result_or_an_expected_failure(
     fill({"a.txt": "needle\n"})
     tools.context.deny = ("external_directory", "bash")
     strings = corpus("naughty-strings").json("blns.json")
+    among = advertised(tools)
     # To a string it is the same which event loop runs: each has half of them.
     for text in strings[anyio_backend == "trio" :: 2]:
         for name, arguments in (
@@ -181,7 +189,7 @@ async def test_naughty_arguments_end_in_a_result_or_an_expected_failure(
             ("edit", {"path": "a.txt", "old_string": text, "new_string": "x"}),
             ("bash", {"command": text, "workdir": text}),
         ):
-            outcome = await settled(tools, name, arguments)
+            outcome = await settled(tools, name, arguments, among)
             if isinstance(outcome, Failed):
                 assert outcome.defect is None, (name, text)
                 assert outcome.failure.code in (

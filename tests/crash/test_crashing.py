@@ -49,8 +49,6 @@ from support.bounds import HANG
 from support.corpora import find_corpus
 from support.shapes import Shape, plain, refusal, shape_of
 
-pytestmark = pytest.mark.xdist_group("crash")
-
 
 @frozen
 class Input:

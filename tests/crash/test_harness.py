@@ -24,8 +24,6 @@ from dovetail.kernel.testing import (
 )
 from dovetail.kernel.testing.crash.points import FaultPoints, reached_in
 
-pytestmark = pytest.mark.xdist_group("crash")
-
 
 @frozen
 class Nothing:

@@ -34,7 +34,6 @@ PLUGINS = {
 }
 """What each offers, by the name of its entry point."""
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
-pytestmark = pytest.mark.xdist_group("packages")
 
 
 def checked(

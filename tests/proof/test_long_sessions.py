@@ -38,8 +38,6 @@ from dovetail.storage.sqlite.store import SqliteReader, SqliteTransaction, open_
 from dovetail.storage.sqlite.view import SqliteView
 from support.bounds import HANG
 
-pytestmark = pytest.mark.xdist_group("long sessions")
-
 T = TypeVar("T")
 
 SHORT = 100

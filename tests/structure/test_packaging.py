@@ -14,7 +14,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("kernel", "storage", "builtin_tools", "plugins")
-pytestmark = pytest.mark.xdist_group("packages")
 
 
 def checked(*command: str | Path, **options: object) -> str:
