@@ -21,6 +21,10 @@ from .configuration.database import (
     DATABASE_VARIABLE as DATABASE_VARIABLE,
     default_database_url as default_database_url,
 )
+from .configuration.front_matter import (
+    UnreadableKey as UnreadableKey,
+    read_front_matter as read_front_matter,
+)
 from .configuration.merging import (
     Configuration as Configuration,
 )
@@ -29,6 +33,7 @@ from .context.registry import (
 )
 from .contracts import (
     Action as Action,
+    AgentProblem as AgentProblem,
     AgentProfile as AgentProfile,
     BlockingToolContext as BlockingToolContext,
     CallJobs as CallJobs,
@@ -52,6 +57,7 @@ from .contracts import (
     SkillSource as SkillSource,
     Tool as Tool,
     ToolContext as ToolContext,
+    layer_of as layer_of,
 )
 from .execution.continuation import (
     ContinuationReport as ContinuationReport,
@@ -77,7 +83,7 @@ from .location.requests import (
     PendingRequest as PendingRequest,
     RequestsHandle as RequestsHandle,
 )
-from .location.services import (
+from .location.shipped import (
     DEFAULT_AGENT as DEFAULT_AGENT,
 )
 from .log.live import (
@@ -214,6 +220,7 @@ from .values.errors import (
     EventOwnerError as EventOwnerError,
     EventVersionError as EventVersionError,
     ExecutionInterruptedError as ExecutionInterruptedError,
+    FrontMatterError as FrontMatterError,
     InputNotFoundError as InputNotFoundError,
     InputNotPendingError as InputNotPendingError,
     InvalidValueError as InvalidValueError,

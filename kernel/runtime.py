@@ -17,7 +17,6 @@ from anyio.abc import TaskGroup
 
 from .access.names import Ground
 from .access.permissions import Answerer, Permissions, Policy
-from .access.rules import DEFAULT_RULES
 from .configuration.merging import Configuration
 from .context.registry import ContextRegistry
 from .contracts import (
@@ -43,8 +42,10 @@ from .lifecycle.scope import Scope
 from .lifecycle.secrecy import blot_out, conceal, reveal
 from .location.handles import LocationHandle
 from .location.observers import Observers
+from .location.profiles import OWNER, offered_by_files
 from .location.requests import RequestsHandle
-from .location.services import DEFAULT_AGENT, LocationServices
+from .location.services import LocationServices
+from .location.shipped import SHIPPED
 from .log.commit import EventLog
 from .log.live import LiveLines, LiveSubscription
 from .log.tail import RuntimeTail
@@ -86,13 +87,6 @@ or denied without asking, or a function of the application answers."""
 Resume = Literal["report", "clean", "always"]
 """When a session whose process was lost goes on by itself: never, when nothing is in
 doubt, or always."""
-
-INSTRUCTIONS = (
-    "You are a careful software agent working in the directory described above. Use "
-    "the tools to look before you change something, make the smallest change that does "
-    "what was asked, and check it by running what can be run. Say plainly what you did "
-    "and what you could not do."
-)
 
 # The order of contributions: ours, then plugins in their order (see PluginSet.rank),
 # then the configuration. Later ones hide earlier ones of the same name.
@@ -487,17 +481,8 @@ class Runtime:
             make_plugins=self._plugins_of,
             make_permissions=self._permissions_of,
         )
-        agents.add(
-            "dovetail",
-            DEFAULT_AGENT,
-            AgentProfile(
-                DEFAULT_AGENT,
-                description="Reads, changes and runs things, with permission",
-                instructions=INSTRUCTIONS,
-                rules=DEFAULT_RULES,
-            ),
-            OURS,
-        )
+        for profile in SHIPPED:
+            agents.add("dovetail", profile.name, profile, OURS)
         context.register(skills_source(skills), "dovetail", OURS)
         scope.defer(lambda: self._forget_unchanged(location))
         files = await scope.enter(
@@ -509,11 +494,16 @@ class Runtime:
         )
         await scope.enter(services.plugins.running(services.registering(), files))
         scope.spawn(services.plugins.notices.record)
-        for name in configuration.agents:
-            base = agents.get(name) or AgentProfile(name, rules=DEFAULT_RULES)
-            agents.add(
-                "configuration", name, configuration.profile(name, base), CONFIGURED
-            )
+        profiles, services.agent_problems = await to_thread.run_sync(
+            offered_by_files, services, self._environment, self._home()
+        )
+        for profile in profiles:
+            agents.add(OWNER, profile.name, profile, CONFIGURED)
+        for problem in services.agent_problems:
+            # What of a file does not count is for whoever asks: many files of other
+            # programs say something of the kind.
+            level = logging.DEBUG if problem.used else logging.WARNING
+            logger.log(level, "%s: %s", problem.path, problem.problem)
         for name in services.tools.configured():
             logger.warning(
                 "%s: [tools] speaks of %r, and no such tool is here", location, name

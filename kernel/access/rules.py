@@ -131,7 +131,8 @@ def decide(
 
     Any denied resource denies, any undecided one asks. Approvals only count where no
     rule matches: a configured ``ask`` or ``deny`` stands (law access.3). Nothing named
-    means ask, because nobody can have allowed it.
+    means ask, because nobody can have allowed it. Each layer of rules decides alone,
+    and the strictest counts.
 
     A resource of ``bash`` is a text for the shell: each command in it is decided about
     as if it stood alone, and each file that it redirects to as if a tool wrote it (law
@@ -139,6 +140,18 @@ def decide(
     """
     if not resources:
         return "ask"
+    layers = _layers(rules)
+    effects = [_decide(action, resources, one, approvals, where) for one in layers]
+    return max(effects, key=_STRICTNESS.__getitem__)
+
+
+def _decide(
+    action: str,
+    resources: Sequence[str],
+    rules: Sequence[Rule],
+    approvals: Sequence[ApprovalRow],
+    where: WorkingFolder | None,
+) -> RuleEffect:
     if action == COMMANDS:
         effects = [_shell(each, rules, approvals, where) for each in resources]
     else:
@@ -174,6 +187,16 @@ def to_be_allowed(
     return list(dict.fromkeys(found))
 
 
+def _layers(rules: Sequence[Rule]) -> Sequence[Sequence[Rule]]:
+    """Return the rules of each layer, as lists that stand alone."""
+    if not any(rule.layer for rule in rules):
+        return (rules,)
+    found: dict[str, list[Rule]] = {"": []}
+    for rule in rules:
+        found.setdefault(rule.layer, []).append(rule)
+    return tuple(found.values())
+
+
 def denying_rule(
     action: str, resources: Sequence[str], rules: Sequence[Rule]
 ) -> Rule | None:
@@ -185,9 +208,10 @@ def denying_rule(
             words = [one for each in reading.commands for one in each.wordings]
             texts = (resource, *(text for one in words for text in one.texts))
         for text in texts:
-            rule = deciding_rule(action, text, rules)
-            if rule is not None and rule.effect == "deny":
-                return rule
+            for layer in _layers(rules):
+                rule = deciding_rule(action, text, layer)
+                if rule is not None and rule.effect == "deny":
+                    return rule
     return None
 
 

@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 KEYS = (
     "model",
+    "small_model",
     "agent",
     "providers",
     "permissions",
@@ -35,7 +36,7 @@ KEYS = (
 TOOL_KEYS = ("models", "lines", "bytes")
 AGENT_KEYS = (
     *("description", "instructions", "model", "steps", "rules", "tools"),
-    *("lines", "bytes"),
+    *("without", "options", "lines", "bytes"),
 )
 
 
@@ -74,7 +75,12 @@ class AgentSettings:
     rules: tuple[Rule, ...] = ()
     """Added after the profile's own."""
     tools: tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
+    """Added to those of the profile."""
+    options: Mapping[str, Json] = field(factory=dict)
     bounds: OutputBounds = OutputBounds()
+    source: str | None = None
+    """The file that says it."""
     author: str | None = None
     """The file, when nobody vouched for it: then these settings only make things
     stricter, and its instructions are told as its own."""
@@ -91,6 +97,8 @@ class AgentSettings:
             steps=_given(self.steps, base.steps),
             rules=(*base.rules, *self.rules),
             tools=base.tools if self.tools is None else self.tools,
+            without=(*base.without, *self.without),
+            options={**base.options, **self.options},
             lines=_given(self.bounds.lines, base.lines),
             bytes=_given(self.bounds.bytes, base.bytes),
         )
@@ -103,9 +111,10 @@ class AgentSettings:
             base,
             description=base.description or self.description or "",
             instructions="\n\n".join(filter(None, (base.instructions, self._quoted()))),
-            steps=min(base.steps, _given(self.steps, base.steps)),
+            steps=_lower(self.steps, base.steps),
             rules=(*base.rules, *self.rules),
             tools=tools,
+            without=(*base.without, *self.without),
             lines=_lower(self.bounds.lines, base.lines),
             bytes=_lower(self.bounds.bytes, base.bytes),
         )
@@ -128,6 +137,7 @@ class FileSettings:
     """The content of one file, or of several together."""
 
     model: str | None = None
+    small_model: str | None = None
     agent: str | None = None
     providers: Mapping[str, Mapping[str, Json]] = field(factory=dict)
     rules: tuple[Rule, ...] = ()
@@ -154,13 +164,16 @@ class FileSettings:
         here = table.path.parent
         return cls(
             model=table.text("model"),
+            small_model=table.text("small_model"),
             agent=table.text("agent"),
             providers={
                 name: _provider(each) for name, each in table.named("providers")
             },
             rules=tuple(_rules(permissions)),
             plugins={name: each.json() for name, each in table.named("plugins")},
-            agents={name: (_agent(each),) for name, each in table.named("agents")},
+            agents={
+                name: (agent_settings(each),) for name, each in table.named("agents")
+            },
             skill_folders=tuple(
                 _absolute(here, folder) for folder in skills.texts("folders") or ()
             ),
@@ -181,6 +194,7 @@ class FileSettings:
         first."""
         return FileSettings(
             model=_given(other.model, self.model),
+            small_model=_given(other.small_model, self.small_model),
             agent=_given(other.agent, self.agent),
             providers=_merged(self.providers, other.providers),
             rules=self.rules + other.rules,
@@ -279,7 +293,12 @@ def _rules(table: Table) -> Iterator[Rule]:
         )
 
 
-def _agent(table: Table) -> AgentSettings:
+def agent_settings(table: Table) -> AgentSettings:
+    """Read what a table says about one agent.
+
+    Raises:
+        ConfigurationError: a key or a type that it should not have.
+    """
     table.only(*AGENT_KEYS)
     return AgentSettings(
         description=table.text("description"),
@@ -288,5 +307,8 @@ def _agent(table: Table) -> AgentSettings:
         steps=table.count("steps"),
         rules=tuple(_rules(table)),
         tools=table.texts("tools"),
+        without=table.texts("without") or (),
+        options=table.table("options").json(),
         bounds=_bound(table),
+        source=str(table.path),
     )

@@ -10,6 +10,7 @@ that ``DOVETAIL_CONFIG`` names (empty: none). The Location's is ``dovetail.toml`
 directory, and in no folder above it::
 
     model = "openai/gpt-5.2"
+    small_model = "openai/gpt-5.2-mini"
     agent = "build"
     disable_plugins = ["weather"]
     plugin_files = ["tools.py"]               # run as plugins, where they are trusted
@@ -63,6 +64,8 @@ class Configuration:
 
     model: str | None = None
     """The model of sessions that name none, as ``provider/model``."""
+    small_model: str | None = None
+    """The model for small work, such as a search, as ``provider/model``."""
     agent: str | None = None
     """The agent of sessions that name none."""
     providers: Mapping[str, Mapping[str, Json]] = field(factory=dict, repr=False)
@@ -88,6 +91,8 @@ class Configuration:
     """The files that were read."""
     trusted: bool = False
     """Whether the user vouches for the Location."""
+    trusted_folders: frozenset[str] = frozenset()
+    """The real directories that the user vouches for."""
     notices: tuple[str, ...] = ()
     """What the Location's file says and what was ignored, one line each."""
 
@@ -150,6 +155,7 @@ def _configuration(
 ) -> Configuration:
     return Configuration(
         model=settings.model,
+        small_model=settings.small_model,
         agent=settings.agent,
         providers=settings.providers,
         rules=settings.rules,
@@ -162,5 +168,6 @@ def _configuration(
         tool_bounds=settings.tool_bounds,
         sources=tuple(sources),
         trusted=trusted,
+        trusted_folders=settings.trusted,
         notices=settings.notices,
     )

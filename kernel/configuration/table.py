@@ -58,10 +58,13 @@ class Table:
             f"{str(self.path.parent)!r} to `trusted` in your own {FILE_NAME}",
         )
 
-    def ignored(self, key: str, what: str) -> str:
+    def ignored(self, key: str, what: str, folder: Path | None = None) -> str:
+        """Say what is ignored because nobody vouches for the folder: the file's own,
+        unless it belongs to another one."""
         return (
             f"{self.path}: {key}: {what} is ignored, because "
-            f"{str(self.path.parent)!r} is not in `trusted` of your own {FILE_NAME}"
+            f"{str(folder or self.path.parent)!r} is not in `trusted` of your own "
+            f"{FILE_NAME}"
         )
 
     def _wrong(self, key: str, wanted: str) -> ConfigurationError:

@@ -46,6 +46,7 @@ class Clause:
 
 CLAUSES: tuple[Clause, ...] = (
     Clause("model", "nothing", "You choose the model."),
+    Clause("small_model", "nothing", "You choose the model."),
     Clause("agent", "nothing", "Another agent may have more rights."),
     Clause("disable_plugins", "nothing", "A plugin may be what guards you."),
     Clause("plugin_files", "nothing", "Code is run only where you trust it."),
@@ -79,6 +80,8 @@ CLAUSES: tuple[Clause, ...] = (
     ),
     Clause("agents.NAME.steps", "stricter", "It lowers the limit and never raises it."),
     Clause("agents.NAME.tools", "stricter", "It takes tools away and never adds one."),
+    Clause("agents.NAME.without", "stricter", "It takes tools away."),
+    Clause("agents.NAME.options", "nothing", "Requests are as you say."),
     Clause("agents.NAME.lines", "stricter", "As `tools.NAME.lines`, for one agent."),
     Clause("agents.NAME.bytes", "stricter", "As `tools.NAME.lines`, for one agent."),
     Clause("agents.NAME.model", "nothing", "You choose the model."),
@@ -119,7 +122,7 @@ def restrained(
             raise table.untrusted(
                 "skills.folders", "leads out of the Location's directory"
             )
-    kept = _Restraint(table)
+    kept = Restraint(table)
     agents = {
         name: tuple(kept.agent(name, one) for one in layers)
         for name, layers in other.agents.items()
@@ -131,6 +134,7 @@ def restrained(
     }
     ignored = {
         "model": other.model is not None,
+        "small_model": other.small_model is not None,
         "agent": other.agent is not None,
         "disable_plugins": bool(other.disabled_plugins),
         "plugin_files": bool(other.plugin_files),
@@ -151,15 +155,17 @@ def restrained(
 
 
 @frozen
-class _Restraint:
-    """What is kept of one file, and notices of what is not."""
+class Restraint:
+    """What is kept of one untrusted file, and notices of what is not."""
 
     _table: Table
+    _folder: Path | None = None
+    """Whom one would have to vouch for, where that is not where the file lies."""
     notices: list[str] = field(factory=list)
     _taken: list[Rule] = field(factory=list)
 
     def _ignore(self, key: str, what: str) -> None:
-        self.notices.append(self._table.ignored(key, what))
+        self.notices.append(self._table.ignored(key, what, self._folder))
 
     def rules(self, key: str, rules: Sequence[Rule]) -> tuple[Rule, ...]:
         stricter = [rule for rule in rules if rule.effect != "allow"]
@@ -186,16 +192,20 @@ class _Restraint:
         return OutputBounds(**found)
 
     def agent(self, name: str, said: AgentSettings) -> AgentSettings:
+        """Return what is kept of what it says about one agent."""
         key = f"agents.{shown(name)}"
         instructions = said.instructions
         if said.model is not None:
             self._ignore(f"{key}.model", "all of it")
+        if said.options:
+            self._ignore(f"{key}.options", "all of it")
         if instructions is not None and len(instructions) > MAX_FOREIGN_TEXT:
             self._ignore(f"{key}.instructions", f"what is over {MAX_FOREIGN_TEXT}")
             instructions = None
         return evolve(
             said,
             model=None,
+            options={},
             instructions=instructions,
             rules=self.rules(f"{key}.rules", said.rules),
             author=str(self._table.path),

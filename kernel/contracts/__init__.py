@@ -7,11 +7,13 @@ compare by identity: two equal-looking tools are two tools.
 
 from .agents import (
     Action as Action,
+    AgentProblem as AgentProblem,
     AgentProfile as AgentProfile,
     PermissionQuestion as PermissionQuestion,
     ResourceKind as ResourceKind,
     Rule as Rule,
     RuleEffect as RuleEffect,
+    layer_of as layer_of,
 )
 from .context import (
     ContextSource as ContextSource,

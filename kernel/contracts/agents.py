@@ -6,7 +6,7 @@ from collections.abc import (
 )
 from typing import Literal
 
-from attrs import field
+from attrs import evolve, field
 
 from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
@@ -53,6 +53,19 @@ class Rule:
     Rules out of a file that nobody vouched for are of this kind."""
     source: str | None = field(default=None, eq=False)
     """Where it was written, to name its place when it is wrong."""
+    layer: str = ""
+    """Rules of another layer are a list of their own: each layer of a list decides as
+    if it stood alone, and the strictest of them counts. So a layer is a bound that no
+    rule outside of it ever widens."""
+
+
+def layer_of(name: str, rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    """Return rules as a layer of their own: what none of them allows, nobody is allowed
+    without being asked."""
+    # That there is such a layer must be seen also where no rule of it is about what is
+    # asked: this one decides nothing.
+    there = Rule("*", "*", "allow", tightens=True, layer=name)
+    return (there, *(evolve(rule, layer=name) for rule in rules))
 
 
 @frozen(eq=False)
@@ -67,16 +80,39 @@ class AgentProfile:
     """Added to the system text after the Baseline."""
     model: str | None = None
     """Used when the session names none."""
-    steps: int = 50
-    """Steps per activity; the last one is asked to finish without tools."""
+    steps: int | None = None
+    """Steps per activity; the last one is asked to finish without tools. None: as many
+    as it takes."""
     rules: Sequence[Rule] = ()
     """Its permission rules; those of the configuration come after them."""
     tools: Sequence[str] | None = None
     """The tools it is offered; None means all."""
+    without: Sequence[str] = ()
+    """Tools that it is not offered, whatever ``tools`` says."""
     lines: int | None = None
     """Lines of one result that it is shown, where a tool's own bound is not lower."""
     bytes: int | None = None
     """UTF-8 bytes, likewise."""
+    options: Mapping[str, Json] = field(factory=dict)
+    """Settings of its requests in the words of the provider, such as ``temperature``;
+    they are added to the body as they are."""
+    small: bool = False
+    """Whether it uses the configured small model where nothing else is named."""
+    sources: Sequence[str] = ()
+    """Who offers it, and the files that say more of it. Filled in where it is
+    offered."""
+
+
+@frozen
+class AgentProblem:
+    """Why a file that looks like an agent profile is not used, or not all of it."""
+
+    path: str
+    """Where it is."""
+    problem: str
+    """Why, in a sentence."""
+    used: bool = False
+    """Whether the rest of it counts."""
 
 
 @frozen

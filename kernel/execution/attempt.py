@@ -118,6 +118,7 @@ class Attempt:
             history=history.snapshot(),
             tools=self._prepared.advertised.definitions,
             tool_choice="none" if self._last else "auto",
+            options=self._prepared.profile.options,
         )
         return self._services.prepare(request, self._execution.session_id)
 

@@ -124,9 +124,7 @@ class Boundary:
             MessageId(new_id("msg", self._log.clock)),
             profile,
             resolved,
-            services.tools.advertise(profile.tools, resolved.name).within(
-                profile.lines, profile.bytes
-            ),
+            services.advertise(profile, resolved.name),
             await self._context_due(),
             (agent, model),
         )
@@ -236,7 +234,8 @@ class Boundary:
             events.append(facts)
         used = 1 if due else execution.steps_used + 1
         last = execution.history.last
-        if used >= prepared.profile.steps:
+        allowance = prepared.profile.steps
+        if allowance is not None and used >= allowance:
             events.append(self._notice(LAST_STEP))
         elif not due and isinstance(last, AssistantMessage) and not last.calls:
             # Some models refuse a request that ends with their own words.

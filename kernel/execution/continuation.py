@@ -272,7 +272,7 @@ async def _facts_moved(
         profile.name,
         model,
         approvals,
-        services.tools.advertise(profile.tools, model),
+        services.advertise(profile, model),
     )
     return [*moved, *_compared(before, after)]
 

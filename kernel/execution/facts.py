@@ -65,7 +65,12 @@ def _rules(advertised: AdvertisedTools, rules: tuple[Rule, ...]) -> str:
     # Comparing tuples of the same objects is cheap: identity is looked at first.
     if known is not None and known[0] == rules:
         return known[1]
-    made = _digest([[rule.action, rule.resource, rule.effect] for rule in rules])
+    made = _digest(
+        [
+            [rule.action, rule.resource, rule.effect, rule.tightens, rule.layer]
+            for rule in rules
+        ]
+    )
     _rule_digests[advertised] = rules, made
     return made
 

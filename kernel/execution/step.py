@@ -75,7 +75,8 @@ class Answer:
         self._prepared = prepared
         self._log = execution.log
         self._session_id = execution.session_id
-        self._last = execution.steps_used >= prepared.profile.steps
+        allowance = prepared.profile.steps
+        self._last = allowance is not None and execution.steps_used >= allowance
         """Whether nothing may be called any more."""
         self._again: float | None = None
         """After how many seconds another Step goes on from one that failed."""

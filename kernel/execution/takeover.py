@@ -57,9 +57,7 @@ class Takeover:
         self._message = message
         self._parts = {part.call_id: part for part in message.calls}
         profile = services.agent(execution.history.wanted[0])
-        self._advertised = services.tools.advertise(
-            profile.tools, message.model
-        ).within(profile.lines, profile.bytes)
+        self._advertised = services.advertise(profile, message.model)
         self._record = StepRecord(execution, self._verdict)
         self._record.settlement = cut_step(message, LEFT)
         self._calls = Calls(

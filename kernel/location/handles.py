@@ -14,7 +14,7 @@ from anyio import to_thread
 from ..access.approvals import SavedApproval
 from ..access.request import PermissionRequest
 from ..context.registry import SourceState
-from ..contracts import AgentProfile, Rule, Skill, SkillProblem
+from ..contracts import AgentProblem, AgentProfile, Rule, Skill, SkillProblem
 from ..plugins.instance import LocationPlugin
 from ..requests.questions import QuestionRequest
 from ..values.errors import InvalidValueError
@@ -101,6 +101,12 @@ class LocationHandle:
         """Return the agent profiles, in name order."""
         async with self._services() as services:
             return [one.item for one in services.agents.offer().values()]
+
+    async def agent_problems(self) -> Sequence[AgentProblem]:
+        """Return the files that look like agent profiles and are not used, or not all
+        of them, and why."""
+        async with self._services() as services:
+            return tuple(services.agent_problems)
 
     async def model_for(
         self, model: str | None = None, agent: str | None = None

@@ -21,6 +21,7 @@ from ..configuration.merging import Configuration
 from ..context.registry import ContextRegistry
 from ..contracts import (
     Action,
+    AgentProblem,
     AgentProfile,
     CallNotice,
     JobWork,
@@ -38,7 +39,7 @@ from ..plugins.location_plugins import LocationPlugins
 from ..plugins.opening import Add
 from ..requests.questions import Questions
 from ..skills.registry import SkillRegistry
-from ..tools.registry import ToolRegistry
+from ..tools.registry import AdvertisedTools, ToolRegistry
 from ..values.codec import sanitised
 from ..values.errors import (
     AgentNotFoundError,
@@ -52,12 +53,12 @@ from ..values.location import Location
 from ..values.patterns import MAX_RULES, matches
 from ..values.request import AnswerLimits, ModelInfo, ModelRequest
 from ..values.secrets import Redactor
+from .shipped import DEFAULT_AGENT
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-DEFAULT_AGENT = "build"
 MAX_NAME = 128
 """Characters of a name that a plugin gives to what it offers."""
 PREPARE = "dovetail_prepare_request"
@@ -100,6 +101,8 @@ class LocationServices:
     )
     """By agent, and by the generations of what they were made of."""
     _meant: dict[Rule, tuple[Rule, ...]] = field(factory=dict, init=False)
+    agent_problems: Sequence[AgentProblem] = field(factory=list, init=False)
+    """Files that look like agent profiles and are not used, or not all of them."""
     redact: Redactor = field(factory=Redactor, init=False, repr=False)
     """What takes the keys of this Location's providers out of any text."""
     _meant_in: int = field(default=-1, init=False)
@@ -357,7 +360,8 @@ class LocationServices:
         texts = (profile.description, profile.instructions, profile.model or "")
         if not all(isinstance(one, str) for one in texts):
             raise InvalidValueError("agent profile", name, "its texts must be texts")
-        if type(profile.steps) is not int or profile.steps < 1:
+        steps = profile.steps
+        if steps is not None and (type(steps) is not int or steps < 1):
             raise InvalidValueError("agent profile", name, "at least one Step")
         rules = _all_of(Rule, "rules of an agent profile", profile.rules)
         for rule in rules:
@@ -367,9 +371,18 @@ class LocationServices:
         tools = profile.tools
         if tools is not None:
             tools = _all_of(str, "tools of an agent profile", tools)
-        return self.agents.add(
-            owner, name, evolve(profile, rules=rules, tools=tools), rank
+        without = _all_of(str, "tools of an agent profile", profile.without)
+        if not isinstance(profile.options, Mapping):
+            raise InvalidValueError("agent profile", name, "its options are a mapping")
+        checked = evolve(
+            profile,
+            rules=rules,
+            tools=tools,
+            without=without,
+            options=sanitised(dict(profile.options)),
+            sources=(f"plugin {owner}",),
         )
+        return self.agents.add(owner, name, checked, rank)
 
     def agent(self, name: str | None) -> AgentProfile:
         """Return the agent profile of a session.
@@ -384,14 +397,23 @@ class LocationServices:
             raise AgentNotFoundError(wanted, f"offered here: {offered}")
         return profile
 
+    def advertise(self, profile: AgentProfile, model: str) -> AdvertisedTools:
+        """Return the tools that a Step of an agent with a model is offered."""
+        names = profile.tools
+        if profile.without:
+            offered = self.tools.advertise(names, model).names
+            names = [name for name in offered if name not in profile.without]
+        return self.tools.advertise(names, model).within(profile.lines, profile.bytes)
+
     def model_for(self, profile: AgentProfile, model: str | None) -> str:
         """Return the name of a session's model: its own, its agent's, or the
-        configured one.
+        configured one; of an agent that makes do with it, the small one.
 
         Raises:
             ModelNotSelectedError: none of them names one.
         """
-        name = model or profile.model or self.configuration.model
+        small = self.configuration.small_model if profile.small else None
+        name = model or profile.model or small or self.configuration.model
         if name is None:
             raise ModelNotSelectedError(self.catalog.askable())
         return name

@@ -22,6 +22,7 @@ class CommandLinePlugin:
         register(
             Command("permissions", "Show what was approved, by whom", _permissions)
         )
+        register(Command("agents", "List the agents of a directory", _agents))
         register(Command("plugins", "Show what is installed", _plugins))
 
 
@@ -77,6 +78,12 @@ def _permissions() -> Any:
     from .permissions import permissions_command
 
     return permissions_command
+
+
+def _agents() -> Any:
+    from .agents import agents_command
+
+    return agents_command
 
 
 def _plugins() -> Any:

@@ -7,9 +7,14 @@ import os
 import stat
 from pathlib import Path
 
-from dovetail.kernel import Skill, SkillProblem, text_encoding
-
-from .front_matter import FrontMatterError, Unreadable, read_front_matter
+from dovetail.kernel import (
+    FrontMatterError,
+    Skill,
+    SkillProblem,
+    UnreadableKey,
+    read_front_matter,
+    text_encoding,
+)
 
 MAX_FILE = 1_048_576
 """Bytes. A longer skill would not fit into a request anyway."""
@@ -84,7 +89,7 @@ def _skill(path: Path, header: dict[str, object], body: str) -> Skill:
 
 def _text(header: dict[str, object], key: str) -> str:
     value = header.get(key, "")
-    if isinstance(value, Unreadable):
+    if isinstance(value, UnreadableKey):
         raise _RefusedError(f"its {key} is not YAML: {value.problem}")
     if not isinstance(value, str):
         raise _RefusedError(f"its {key} must be text, not a list or a table")

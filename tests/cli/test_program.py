@@ -306,6 +306,7 @@ def test_the_version_is_told(do: Callable[..., Done]) -> None:
 def test_our_own_commands_come_by_the_same_door() -> None:
     plugins = load_plugins([cli], entry_points=False, environment={})
     assert sorted(program.collect(plugins)) == [
+        "agents",
         "export",
         "import",
         "log",

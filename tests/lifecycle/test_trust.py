@@ -72,7 +72,10 @@ def nothing(found: Loaded) -> None:
 def stricter(found: Loaded) -> None:
     said = found.untrusted
     profile = said.profile("build", BASE)
+    assert profile.steps is not None
+    assert BASE.steps is not None
     assert profile.steps <= BASE.steps
+    assert set(profile.without) >= set(BASE.without)
     assert set(profile.tools or ()) <= set(BASE.tools or ())
     assert (profile.lines or 9) <= (BASE.lines or 9)
     assert (profile.bytes or 2_000) <= (BASE.bytes or 2_000)
@@ -120,6 +123,7 @@ RULES = """rules = [
 
 EXAMPLES = {
     "model": 'model = "evil/model"',
+    "small_model": 'small_model = "evil/model"',
     "agent": 'agent = "evil"',
     "disable_plugins": 'disable_plugins = ["guard"]',
     "plugin_files": 'plugin_files = ["evil.py"]',
@@ -132,6 +136,8 @@ EXAMPLES = {
     "agents.NAME.rules": f"[agents.build]\n{RULES}",
     "agents.NAME.steps": "[agents.build]\nsteps = 2000000000",
     "agents.NAME.tools": '[agents.build]\ntools = ["read", "bash"]',
+    "agents.NAME.without": '[agents.build]\nwithout = ["bash"]',
+    "agents.NAME.options": "[agents.build]\noptions = { temperature = 2 }",
     "agents.NAME.lines": "[agents.build]\nlines = 5000",
     "agents.NAME.bytes": "[agents.build]\nbytes = 60000",
     "agents.NAME.model": '[agents.build]\nmodel = "evil/model"',
@@ -152,7 +158,7 @@ def test_an_untrusted_file_does_what_the_table_says_and_no_more(
             load(tmp_path, 'trusted = ["."]', trust=False)
         return
     here = loaded(tmp_path, EXAMPLES[found.key])
-    if found.key == "agents.NAME.model":
+    if found.key in ("agents.NAME.model", "agents.NAME.options"):
         # An agent of its own is empty but for being there.
         assert asdict(here.untrusted.profile("build", BASE)) == asdict(BASE)
         assert len(here.untrusted.notices) == 1
@@ -211,7 +217,8 @@ def test_an_agent_of_an_untrusted_file_has_no_more_than_any_other(
 ) -> None:
     text = '[agents.new]\nsteps = 5000\ndescription = "Mine"\ninstructions = "Hi"'
     profile = load(tmp_path, text, trust=False).profile("new", AgentProfile("new"))
-    assert profile.steps == AgentProfile("new").steps
+    assert profile.steps == 5000  # of as many as it takes
+    assert list(profile.rules) == []
     assert profile.description == "Mine"
     assert "not vouched for" in profile.instructions
 

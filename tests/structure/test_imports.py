@@ -68,6 +68,8 @@ KERNEL_LIBRARIES = {
     "ports": {"attrs"},
     "contracts": {"attrs"},
     "hookspecs": {"pluggy"},
+    # What a person writes is YAML in Markdown, too.
+    "configuration": {"anyio", "attrs", "cattrs", "orjson", "platformdirs", "yaml"},
     "plugins": {"anyio", "attr", "attrs", "cattrs", "packaging", "pluggy"},
     "access": {"anyio", "attrs", "tree_sitter", "tree_sitter_bash"},
     "testing": {"anyio", "attrs", "pytest", "hypothesis"},

@@ -8,6 +8,7 @@
     |   +-- KeyInvalidError          prompt.key_invalid
     |   +-- CursorInvalidError       cursor.invalid
     |   +-- UndecodableError         value.undecodable
+    |   +-- FrontMatterError         front_matter.invalid
     |   +-- ConfigurationError       config.invalid
     |       +-- ConfigurationUntrustedError  config.untrusted
     +-- NotFoundError
@@ -97,6 +98,7 @@ from .base import (
 from .configuration import (
     ConfigurationError as ConfigurationError,
     ConfigurationUntrustedError as ConfigurationUntrustedError,
+    FrontMatterError as FrontMatterError,
 )
 from .context import (
     AgentNotFoundError as AgentNotFoundError,

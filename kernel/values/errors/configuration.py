@@ -28,3 +28,14 @@ class ConfigurationUntrustedError(ConfigurationError):
     """
 
     code = "config.untrusted"
+
+
+class FrontMatterError(InvalidValueError):
+    """A Markdown file has no front matter that can be read. The text says why."""
+
+    code = "front_matter.invalid"
+
+    def __init__(self, problem: str) -> None:
+        DovetailError.__init__(self, problem)
+        self.what = "front matter"
+        self.rule = problem

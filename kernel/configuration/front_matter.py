@@ -11,7 +11,8 @@ that is no key goes on with the text of the key before it.
 import re
 from collections.abc import Collection, Iterator
 
-from attrs import frozen
+from ..values.errors import FrontMatterError
+from ..values.frozen import frozen
 
 MAX_HEADER = 131_072
 """Characters. A longer header is nobody's header, and slow to read."""
@@ -25,18 +26,15 @@ _CLOSERS = {'"': '"', "'": "'", "[": "]", "{": "}"}
 
 
 @frozen
-class Unreadable:
+class UnreadableKey:
     """Stands for the value of a key whose line is broken beyond guessing."""
 
     problem: str
+    """What is wrong with it, in the words of the reader of YAML."""
 
 
 class NotYamlError(Exception):
     """The text is not YAML. The text says why."""
-
-
-class FrontMatterError(Exception):
-    """The file has no header that can be read. The text says what is wrong."""
 
 
 def read_front_matter(
@@ -44,7 +42,7 @@ def read_front_matter(
 ) -> tuple[dict[str, object], str]:
     """Return the header's values by key, and the body.
 
-    Values are texts, lists and dicts of these, or Unreadable. Of the keys ``texts``
+    Values are texts, lists and dicts of these, or UnreadableKey. Of the keys ``texts``
     plain words are expected: what stands below such a key and only looks like keys and
     values of its own, because it holds a colon, is read as the words. A byte order
     mark and Windows line endings are accepted; the body has ``\\n`` only.
@@ -84,7 +82,7 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _yaml(header: str) -> object:
-    # Here, because most Locations have no skill of their own to read.
+    # Here, because most Locations have no file of this kind to read.
     import yaml
 
     # The base loader makes texts, lists and dicts and nothing else, whatever tags say.
@@ -119,7 +117,7 @@ def _key_by_key(header: str, error: NotYamlError) -> dict[str, object]:
         except NotYamlError as broken:
             if match is not None:
                 text = _as_text(match["value"] or "", lines[1:])
-                values[match["key"]] = text or Unreadable(str(broken))
+                values[match["key"]] = text or UnreadableKey(str(broken))
             continue
         if isinstance(value, dict):
             values.update(value)

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from dovetail.plugins.skills.front_matter import (
+from dovetail.kernel.configuration.front_matter import (
     MAX_HEADER,
     FrontMatterError,
-    Unreadable,
+    UnreadableKey,
     read_front_matter,
 )
 from hypothesis import given, strategies as st
@@ -78,7 +78,7 @@ def test_a_value_that_yaml_refuses_is_read_as_the_text_it_was_meant_to_be(
 )
 def test_what_may_be_no_plain_text_is_not_guessed(value: str) -> None:
     values = header(f"name: a\ndescription: {value}")
-    assert isinstance(values["description"], Unreadable)
+    assert isinstance(values["description"], UnreadableKey)
     assert values["name"] == "a"
 
 
@@ -125,7 +125,7 @@ def test_braces_are_a_table_also_where_words_are_expected(lines: str) -> None:
 def test_one_broken_key_does_not_cost_the_others() -> None:
     values = header("name: a\nbroken: [x\ndescription: b\nmetadata\n  home: c\nlast: d")
     broken = values.pop("broken")
-    assert isinstance(broken, Unreadable)
+    assert isinstance(broken, UnreadableKey)
     assert broken.problem
     assert values == {"name": "a", "description": "b", "last": "d"}
 
@@ -158,7 +158,7 @@ def test_tags_make_no_objects() -> None:
 @pytest.mark.parametrize("opener", ["[", "{", "- ", "? "])
 def test_deep_nesting_neither_crashes_nor_loses_the_other_keys(opener: str) -> None:
     values = header(f"name: a\nbomb: {opener * 30_000}\ndescription: b")
-    assert isinstance(values.pop("bomb"), str | Unreadable)
+    assert isinstance(values.pop("bomb"), str | UnreadableKey)
     assert values == {"name": "a", "description": "b"}
 
 
