@@ -214,29 +214,32 @@ class Progress:
     def _scan(self, fresh: str) -> None:
         at = 0
         while not self._closed:
-            found = _STRUCTURE.search(fresh, at)
+            found = (_IN_STRING if self._in_string else _OUTSIDE).search(fresh, at)
             if found is None:
                 return
-            at, one = found.end(), found[0]
+            at, run = found.end(), found[0]
+            one = run[0]
             if one == "\\":
-                # What it escapes has not come yet.
-                self._fresh.append(one)
-            elif self._in_string:
-                self._in_string = one != '"'
-            elif one == '"':
-                self._in_string = True
-            elif one in "{[":
-                self._depth += 1
-            elif one in "}]":
-                self._depth -= 1
-            else:
+                if run == one:
+                    # What it escapes has not come yet.
+                    self._fresh.append(one)
                 continue
+            if one == '"':
+                self._in_string = not self._in_string
+            elif one in "{[":
+                self._depth += len(run)
+            else:
+                # What closes the last one may be in the middle of them.
+                at -= max(0, len(run) - max(1, self._depth))
+                self._depth -= len(run)
             self._closed = one in '"}]' and not self._in_string and self._depth <= 0
         # Only space may follow.
         self._spoiled = self._spoiled or bool(fresh[at:].strip())
 
 
-_STRUCTURE = re.compile(r'\\.|\\\Z|["{}\[\]]', re.DOTALL)
+# As much as may be at once: a model can send a million brackets in a row.
+_IN_STRING = re.compile(r'"|(?:\\.)+|\\\Z', re.DOTALL)
+_OUTSIDE = re.compile(r'"|[{\[]+|[}\]]+|(?:\\.)+|\\\Z', re.DOTALL)
 
 
 def _is_json(text: str) -> bool:
