@@ -39,6 +39,11 @@ def _kept_with_code(*names: str) -> Callable[[Fields], Fields]:
 
 
 _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
+    ("session.created", 1): _kept(
+        *("directory", "workspace", "agent", "model"),
+        *("parent", "forked_from", "forked_seq", "budget"),
+    ),
+    ("session.titled", 1): _kept(title=None),
     ("prompt.admitted", 1): _kept(
         *("input_id", "delivery", "key", "budget", "job_id"),
         prompt={"text": REMOVED, "files": []},

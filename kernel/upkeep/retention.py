@@ -11,8 +11,8 @@ promises (law storage.4):
   remainder is found as well.
 
 Each kind says by its retention class what may happen to it (``values.events``).
-``trace`` is for the operator and may go from any idle session, ``transcript`` goes
-only when somebody asks for just that, ``forever`` never goes. Never removed are input
+``trace`` is for the operator and may go from any idle session, ``transcript``, the
+title included, goes only when somebody asks for just that, ``forever`` never goes. Never removed are input
 that the model has not seen, a request that waits, the Baseline in force, and a Step
 that is not settled.
 """
@@ -29,11 +29,15 @@ from ..values.errors import (
 )
 from ..values.events import (
     Retention,
+    SessionCreated,
     SessionPruned,
+    SessionTitled,
     kinds,
 )
 from ..values.frozen import frozen
 from ..values.ids import SessionId
+
+_TITLING = (SessionCreated.kind, SessionTitled.kind)
 
 
 @frozen
@@ -78,7 +82,7 @@ def prune(
     if tx.session(session_id).status == "running":
         raise SessionBusyError(session_id)
     tx.check_idle(session_id)
-    after, events, size = -1, 0, 0
+    after, events, size, titled = -1, 0, 0, False
     last, whole = _untouchable(tx.rows, session_id)
     last = last if before is None else min(last, before - 1)
     declared = kinds()
@@ -90,6 +94,9 @@ def prune(
             if kind is None or kind.retention not in classes or record.seq in whole:
                 continue
             rest = reduced(record)
+            if record.kind in _TITLING:
+                # The last of them says what the title is.
+                titled = rest is not None
             if rest is not None:
                 small.append(rest)
         size += tx.rows.remove_data(small)
@@ -104,9 +111,19 @@ def prune(
                 classes=tuple(classes),
                 events=events,
                 bytes=size,
+                title=titled and not _titled_after(tx.rows, session_id, last),
             )
         )
     return Pruned(session_id, events, size)
+
+
+def _titled_after(rows: Reader, session_id: str, seq: int) -> bool:
+    """Return whether a title was given that stays."""
+    while page := rows.events(session_id, after=seq, limit=PAGE):
+        if any(record.kind in _TITLING for record in page):
+            return True
+        seq = page[-1].seq
+    return False
 
 
 def _untouchable(rows: Reader, session_id: str) -> tuple[int, set[int]]:

@@ -15,8 +15,7 @@ from .terminal import Terminal, visible
 @click.option(
     "--transcript",
     is_flag=True,
-    help="Also what was said: gone for good, from the model's view too. The title "
-    "stays, which of a session of `dovetail run` is the beginning of its prompt.",
+    help="Also what was said, and the title: gone for good, from the model's view too.",
 )
 @click.option(
     "--before",

@@ -35,9 +35,15 @@ def _titled(to: Target, event: e.SessionTitled) -> None:
     to.change(event, title=event.title)
 
 
+def _pruned(to: Target, event: e.SessionPruned) -> None:
+    if event.title:
+        to.change(event, title=None)
+
+
 PROJECTORS: Projectors = {
     e.SessionCreated: _session_created,
     e.ModelSwitched: _model_switched,
     e.AgentSwitched: _agent_switched,
     e.SessionTitled: _titled,
+    e.SessionPruned: _pruned,
 }

@@ -6,10 +6,10 @@ from ..tool import Failure
 from .declaring import Event, Retention, event
 
 
-@event("session.created")
+@event("session.created", retention="transcript")
 @frozen(kw_only=True)
 class SessionCreated(Event):
-    """A session exists. Always the first event."""
+    """A session exists. Always the first event; only its title may ever be removed."""
 
     directory: str
     """The directory of its Location."""
@@ -49,13 +49,13 @@ class AgentSwitched(Event):
     """The new agent; None for the configured one."""
 
 
-@event("session.titled")
+@event("session.titled", retention="transcript")
 @frozen(kw_only=True)
 class SessionTitled(Event):
     """The session has a new title."""
 
-    title: str
-    """What a person would call it."""
+    title: str | None
+    """What a person would call it; None for nothing any more."""
 
 
 @event("session.budgeted")
@@ -78,6 +78,8 @@ class SessionPruned(Event):
     """How many events lost theirs."""
     bytes: int
     """How much that was."""
+    title: bool = False
+    """Whether the title that the session had is among it."""
 
 
 @event("session.repaired")
