@@ -218,6 +218,7 @@ from .values.errors import (
     EventKindError as EventKindError,
     EventLogError as EventLogError,
     EventOwnerError as EventOwnerError,
+    EventUnwritableError as EventUnwritableError,
     EventVersionError as EventVersionError,
     ExecutionInterruptedError as ExecutionInterruptedError,
     FrontMatterError as FrontMatterError,

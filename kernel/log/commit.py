@@ -38,9 +38,8 @@ from ..values.events import (
     NO_HASH,
     Event,
     chain_hash,
-    encode_event,
     payload_digest,
-    stamped,
+    written_event,
 )
 from ..values.frozen import frozen
 from .bell import Bell
@@ -97,6 +96,7 @@ class LogTransaction:
         Raises:
             EventOwnerError: the log is a replica that somebody else writes.
             EventDamagedError: the log is not what was written; repair it first.
+            EventUnwritableError: one of them could not be read again.
             EventLogError: a projector refused one; the whole transaction is lost then,
                 also when the decision goes on.
         """
@@ -119,7 +119,7 @@ class LogTransaction:
         for event in events:
             assert event.session_id == session_id, "one append is of one session"
             seq += 1
-            data = encode_event(event)
+            data, whole = written_event(event, seq, self.now)
             previous = chain_hash(
                 previous,
                 session_id,
@@ -129,7 +129,7 @@ class LogTransaction:
                 self.now,
                 payload_digest(data),
             )
-            made.append(stamped(event, seq, self.now))
+            made.append(whole)
             records.append(
                 EventRecord(
                     session_id,

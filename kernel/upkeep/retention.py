@@ -12,9 +12,9 @@ promises (law storage.4):
 
 Each kind says by its retention class what may happen to it (``values.events``).
 ``trace`` is for the operator and may go from any idle session, ``transcript``, the
-title included, goes only when somebody asks for just that, ``forever`` never goes. Never removed are input
-that the model has not seen, a request that waits, the Baseline in force, and a Step
-that is not settled.
+title included, goes only when somebody asks for just that, ``forever`` never goes.
+Never removed are input that the model has not seen, a request that waits, the Baseline
+in force, and a Step that is not settled.
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 import anyio
 import pytest
-from dovetail.kernel import Event, EventLogError, RuntimeClosedError, SessionId
+from dovetail.kernel import (
+    Event,
+    EventLogError,
+    EventUnwritableError,
+    RuntimeClosedError,
+    SessionId,
+    TextEnded,
+)
 from dovetail.kernel.log.commit import EventLog, LogTransaction
 from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.testing.clock import ManualClock
@@ -236,6 +243,25 @@ async def test_a_clock_that_goes_backwards_changes_no_order(medium: Medium) -> N
         assert row.title == "5"
         everything = await log.read(lambda rows: rows.all_events())
         assert [one.seq for one in everything] == list(range(6))
+
+
+@pytest.mark.law("events.12")
+async def test_what_could_not_be_read_again_is_refused_before_it_is_stored(
+    log: EventLog,
+) -> None:
+    await log.append(created("s"))
+    wrong = TextEnded(
+        session_id=SessionId("s"),
+        message_id=MessageId("m"),
+        text=3,  # type: ignore[arg-type]
+    )
+
+    with pytest.raises(EventUnwritableError, match=r"event 2 .* text\.ended .*\.text"):
+        await log.append(titled("s", 1), wrong)
+
+    assert await stored(log, "s") == [0]
+    await log.append(titled("s", 2))
+    assert await stored(log, "s") == [0, 1]
 
 
 async def test_a_decision_sees_what_it_appended(log: EventLog) -> None:

@@ -18,6 +18,7 @@ from dovetail.kernel import (
     EventDamagedError,
     EventKindError,
     EventSetAside,
+    EventUnwritableError,
     EventVersionError,
     ExecutionEnded,
     ExecutionStarted,
@@ -74,7 +75,7 @@ from dovetail.kernel.values.events import (
     decode_event,
     encode_event,
     payload_digest,
-    stamped,
+    written_event,
 )
 from hypothesis import given, settings, strategies as st
 
@@ -511,16 +512,59 @@ def test_the_chain_verifies_without_the_removed_data() -> None:
     assert payload_digest(data) == hashlib.sha256(data).digest()
 
 
-def test_stamping_gives_the_place_and_the_time_and_changes_nothing_else() -> None:
+def test_writing_gives_the_place_and_the_time_and_changes_nothing_else() -> None:
     fresh = TextEnded(session_id=SessionId("ses_1"), message_id=MESSAGE, text="t")
     assert fresh.seq == -1
 
-    placed = stamped(fresh, 4, 99)
+    data, placed = written_event(fresh, 4, 99)
 
+    assert data == encode_event(fresh)
     assert placed == TextEnded(
         session_id=SessionId("ses_1"), message_id=MESSAGE, text="t", seq=4, created=99
     )
     assert fresh.seq == -1
+
+
+@settings(deadline=None)
+@given(events)
+def test_what_is_written_is_what_its_reader_will_have(event: Event) -> None:
+    data, placed = written_event(event, 7, 8)
+
+    assert data == encode_event(event)
+    assert placed == decode_event(
+        event.kind, event.version, data, event.session_id, 7, 8
+    )
+
+
+@pytest.mark.law("events.12")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"call_id": 3},
+        {"call_id": None},
+        {"effect": "harmless"},
+        {"arguments": b"{}"},
+        {"arguments": "\ud800"},
+        {"message_id": object()},
+        {"arguments": float("nan")},
+    ],
+)
+def test_what_nobody_could_read_again_is_named_and_not_written(wrong: Any) -> None:
+    good: dict[str, Any] = {
+        "message_id": MESSAGE,
+        "call_id": "c",
+        "tool": "bash",
+        "arguments": "{}",
+        "effect": "unsafe",
+    }
+    written_event(ToolCalled(**{**good, **ENVELOPE}), 4, 99)
+
+    with pytest.raises(
+        EventUnwritableError, match=r"event 4 of .* a tool\.called"
+    ) as e:
+        written_event(ToolCalled(**{**good, **ENVELOPE, **wrong}), 4, 99)
+
+    assert e.value.code == "event.unwritable"
 
 
 def test_doors_show_the_envelope_first_and_the_same_names() -> None:

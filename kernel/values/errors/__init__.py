@@ -37,6 +37,7 @@
     |   +-- EventAggregateError      event.wrong_aggregate
     |   +-- EventOwnerError          event.foreign_owner
     |   +-- EventKindError           event.unknown_kind
+    |   +-- EventUnwritableError     event.unwritable
     |   +-- EventVersionError        event.unknown_version
     |   +-- EventDamagedError        event.damaged
     +-- RowDamagedError              row.damaged
@@ -125,6 +126,7 @@ from .log import (
     EventKindError as EventKindError,
     EventLogError as EventLogError,
     EventOwnerError as EventOwnerError,
+    EventUnwritableError as EventUnwritableError,
     EventVersionError as EventVersionError,
     LiveOverflowError as LiveOverflowError,
     RowDamagedError as RowDamagedError,

@@ -58,6 +58,13 @@ class EventDamagedError(EventLogError):
     code = "event.damaged"
 
 
+class EventUnwritableError(EventLogError):
+    """An event holds what cannot be stored, or what nobody could read again. Nothing of
+    the commit was written."""
+
+    code = "event.unwritable"
+
+
 class RowDamagedError(DovetailError):
     """A stored row of one session is not what was written; no other session is hit.
 

@@ -26,7 +26,7 @@ from .declaring import (
 from .encoding import (
     decode_event as decode_event,
     encode_event as encode_event,
-    stamped as stamped,
+    written_event as written_event,
 )
 from .execution import (
     ContinuationAccepted as ContinuationAccepted,

@@ -6,8 +6,15 @@ from typing import Any
 import orjson
 
 from ..codec import dumps, from_json, loads, unstructure_without_defaults
-from ..errors import EventDamagedError, EventKindError, EventVersionError
-from ..shortcut import changed, shortcut
+from ..errors import (
+    EventDamagedError,
+    EventKindError,
+    EventLogError,
+    EventUnwritableError,
+    EventVersionError,
+    UndecodableError,
+)
+from ..shortcut import shortcut
 from .declaring import ENVELOPE, KINDS, UPCASTERS, Event
 
 _UNSTRUCTURE: dict[type[Event], Callable[[Event], dict[str, Any]]] = {}
@@ -17,12 +24,53 @@ _SHORTCUTS: dict[str, tuple[int, Callable[..., Event]]] = {}
 
 def encode_event(item: Event) -> bytes:
     """Return the event's own fields as JSON; the envelope is stored beside them."""
+    return dumps(_fields_of(item))
+
+
+def _fields_of(item: Event) -> dict[str, Any]:
     declared = type(item)
     unstructure = _UNSTRUCTURE.get(declared)
     if unstructure is None:
         unstructure = unstructure_without_defaults(declared, *ENVELOPE)
         _UNSTRUCTURE[declared] = unstructure
-    return dumps(unstructure(item))
+    return unstructure(item)
+
+
+def written_event(item: Event, seq: int, created: int) -> tuple[bytes, Event]:
+    """Return an event as it is stored, and as whoever reads that will have it.
+
+    What is returned was made of what is stored, so that nothing is ever committed that
+    cannot be read; the text of it is not parsed for that.
+
+    Raises:
+        EventUnwritableError: it could not be read again.
+    """
+    try:
+        fields = _fields_of(item)
+        data = dumps(fields)
+    except UndecodableError as error:
+        raise _unwritable(item, seq, "; ".join(error.problems)) from error
+    except Exception as error:
+        # A field holds something of another type, which says so in its own way.
+        raise _unwritable(item, seq, repr(error)) from error
+    quick = _SHORTCUTS.get(item.kind) or _shortcut(item.kind)
+    try:
+        return data, quick[1](fields, item.session_id, seq, created)
+    except Exception:
+        # Wrong, or right in a rare way: the codec says which.
+        pass
+    try:
+        return data, decode_event(
+            item.kind, item.version, data, item.session_id, seq, created
+        )
+    except EventLogError as error:
+        raise _unwritable(item, seq, error.problem) from error
+
+
+def _unwritable(item: Event, seq: int, problem: str) -> EventUnwritableError:
+    return EventUnwritableError(
+        item.session_id, seq, f"a {item.kind} cannot be written: {problem}"
+    )
 
 
 def decode_event(
@@ -71,8 +119,3 @@ def _shortcut(kind: str) -> tuple[int, Callable[..., Event]]:
         return 0, Event
     made = declared.version, shortcut(declared, *ENVELOPE)
     return _SHORTCUTS.setdefault(kind, made)
-
-
-def stamped(item: Event, seq: int, created: int) -> Event:
-    """Return the event as it was committed."""
-    return changed(item, seq=seq, created=created)
