@@ -107,7 +107,7 @@ class AnthropicPlugin:
             target = target_of(endpoint, path, headers)
             return Route(MessagesProtocol(endpoint, model), target, transport)
 
-        register_endpoints(register, place, DEFAULTS, route)
+        register_endpoints(register, place, (DEFAULTS, route))
 
 
 plugin = AnthropicPlugin()

@@ -127,6 +127,10 @@ class Endpoint:
         return Redactor(secrets)
 
 
+RouteMaker = Callable[[Endpoint, str], ProviderRoute]
+"""Makes the way to a model of an endpoint, by the model's own name."""
+
+
 @frozen
 class Defaults:
     """What one protocol's own provider is called and where it is found."""
@@ -150,10 +154,10 @@ class Defaults:
 def register_endpoints(
     register: Register[Provider],
     place: Place,
-    defaults: Defaults,
-    route: Callable[[Endpoint, str], ProviderRoute],
+    *offered: tuple[Defaults, RouteMaker],
 ) -> None:
-    """Register every provider that speaks the protocol, as ``place.protocols`` says.
+    """Register every provider that speaks one of these protocols, as
+    ``place.protocols`` says.
 
     Each stands alone: a table that cannot be used leaves the others registered.
 
@@ -161,9 +165,11 @@ def register_endpoints(
         ConfigurationError: after the good ones were registered; names all bad ones.
     """
     refused: list[str] = []
+    made = {defaults.protocol: (defaults, route) for defaults, route in offered}
     for name, protocol in sorted(place.protocols.items()):
-        if protocol != defaults.protocol:
+        if protocol not in made:
             continue
+        defaults, route = made[protocol]
         table = place.providers.get(name, {})
         try:
             endpoint = read_endpoint(name, table, place.environment, defaults)
@@ -185,9 +191,7 @@ def register_endpoints(
         raise ConfigurationError("providers", "; ".join(refused))
 
 
-def _opener(
-    route: Callable[[Endpoint, str], ProviderRoute], endpoint: Endpoint
-) -> Callable[[str], ProviderRoute]:
+def _opener(route: RouteMaker, endpoint: Endpoint) -> Callable[[str], ProviderRoute]:
     return lambda model: route(endpoint, model)
 
 

@@ -1,7 +1,9 @@
-"""The OpenAI plugin: Chat Completions, for OpenAI and everyone who offers the same.
+"""The OpenAI plugin: Chat Completions and Responses, for OpenAI and everyone who
+offers the same.
 
-Owns how a request is written (``ChatProtocol``), in the words that each of the many
-endpoints takes. How its answer is read is ``chat``'s.
+Owns how a request of Chat Completions is written (``ChatProtocol``), in the words that
+each of the many endpoints takes. How its answer is read is ``chat``'s; Responses are
+``responses``'.
 """
 
 import re
@@ -47,6 +49,20 @@ from .wording import (
     tool_name,
 )
 
+_MODELS: Mapping[str, tuple[int, int]] = {
+    "gpt-4.1": (1_047_576, 32_768),
+    "gpt-4o": (128_000, 16_384),
+    "gpt-4o-mini": (128_000, 16_384),
+    "gpt-5": (400_000, 128_000),
+    "gpt-5-mini": (400_000, 128_000),
+    "gpt-5-nano": (400_000, 128_000),
+    "gpt-5.1": (400_000, 128_000),
+    "gpt-5.2": (400_000, 128_000),
+    "gpt-5.4": (1_050_000, 128_000),
+    "gpt-5.5": (1_050_000, 128_000),
+    "o3": (200_000, 100_000),
+    "o4-mini": (200_000, 100_000),
+}
 DEFAULTS = Defaults(
     provider="openai",
     protocol="openai-chat",
@@ -54,25 +70,21 @@ DEFAULTS = Defaults(
     key_variable="OPENAI_API_KEY",
     url_variable="OPENAI_BASE_URL",
     common=True,
-    models={
-        "gpt-4.1": (1_047_576, 32_768),
-        "gpt-4o": (128_000, 16_384),
-        "gpt-4o-mini": (128_000, 16_384),
-        "gpt-5": (400_000, 128_000),
-        "gpt-5-mini": (400_000, 128_000),
-        "gpt-5-nano": (400_000, 128_000),
-        "gpt-5.1": (400_000, 128_000),
-        "gpt-5.2": (400_000, 128_000),
-        "gpt-5.4": (1_050_000, 128_000),
-        "gpt-5.5": (1_050_000, 128_000),
-        "o3": (200_000, 100_000),
-        "o4-mini": (200_000, 100_000),
-    },
+    models=_MODELS,
+)
+RESPONSES = Defaults(
+    provider="openai-responses",
+    protocol="openai-responses",
+    base_url=DEFAULTS.base_url,
+    key_variable=DEFAULTS.key_variable,
+    url_variable=DEFAULTS.url_variable,
+    models=_MODELS,
 )
 
 
 class OpenAIPlugin:
-    """Offers ``openai`` and every configured provider that speaks its Chat."""
+    """Offers ``openai``, ``openai-responses``, and every configured provider that
+    speaks either protocol."""
 
     @hookimpl
     def dovetail_open_location(
@@ -83,6 +95,7 @@ class OpenAIPlugin:
     @hookimpl
     def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:
         register(DEFAULTS.offered)
+        register(RESPONSES.offered)
 
     @hookimpl
     def dovetail_register_providers(
@@ -91,12 +104,22 @@ class OpenAIPlugin:
         transport = transport_of(place)
 
         def route(endpoint: Endpoint, model: str) -> ProviderRoute:
-            key = endpoint.usable_key()
-            authentication = {"authorization": f"Bearer {key}"} if key else {}
-            target = target_of(endpoint, "/chat/completions", authentication)
+            target = target_of(endpoint, "/chat/completions", _bearer(endpoint))
             return Route(ChatProtocol(endpoint, model), target, transport)
 
-        register_endpoints(register, place, DEFAULTS, route)
+        def responses(endpoint: Endpoint, model: str) -> ProviderRoute:
+            # Here, so that whoever asks no such model does not import it.
+            from .responses import ResponsesProtocol
+
+            target = target_of(endpoint, "/responses", _bearer(endpoint))
+            return Route(ResponsesProtocol(endpoint, model), target, transport)
+
+        register_endpoints(register, place, (DEFAULTS, route), (RESPONSES, responses))
+
+
+def _bearer(endpoint: Endpoint) -> dict[str, str]:
+    key = endpoint.usable_key()
+    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 plugin = OpenAIPlugin()

@@ -51,9 +51,12 @@ def answer_in(body: bytes) -> bytes | None:
         return None
     if len(found) != 1 or found[0].get("error"):
         return None
-    whole = isinstance(found[0].get("choices"), list)
-    whole = whole or isinstance(found[0].get("content"), list)
+    whole = any(isinstance(found[0].get(name), list) for name in _ANSWERS)
     return written(found[0]).encode("utf-8", "replace") if whole else None
+
+
+_ANSWERS = ("choices", "content", "output", "candidates")
+"""Where each protocol has its answer when it is not streamed."""
 
 
 def payload(data: bytes) -> bytes:

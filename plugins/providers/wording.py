@@ -195,13 +195,29 @@ def merged_options(
     return {name: value for name, value in body.items() if value is not None}
 
 
-OWN_FIELDS = frozenset(("model", "messages", "system", "tools", "stream"))
+OWN_FIELDS = frozenset(
+    (
+        "contents",
+        "input",
+        "instructions",
+        "messages",
+        "model",
+        "previous_response_id",
+        "stream",
+        "system",
+        "systemInstruction",
+        "tools",
+    )
+)
 
 
 def encoded_body(
-    provider: str, head: dict[str, Json], messages: Sequence[bytes]
+    provider: str,
+    head: dict[str, Json],
+    messages: Sequence[bytes],
+    name: str = "messages",
 ) -> bytes:
-    """Return a request's body with the messages at its end.
+    """Return a request's body with the messages at its end, in the field of that name.
 
     So the body of one request, up to the end of its messages, begins the next one.
 
@@ -214,7 +230,8 @@ def encoded_body(
         raise ProviderError(
             "provider.invalid_request", provider, f"an option is not JSON: {error}"
         ) from error
-    start = start[:-1] + b',"messages":['
+    comma = "," if head else ""
+    start = start[:-1] + f'{comma}"{name}":['.encode()
     if not messages:
         return start + b"]}"
     # A long history is copied once, and not once more to put the head before it.

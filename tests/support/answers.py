@@ -15,11 +15,16 @@ from dovetail.kernel import (
     ToolCall,
 )
 from dovetail.plugins.providers.chat import ChatDecoder
+from dovetail.plugins.providers.items import ResponsesDecoder
 from dovetail.plugins.providers.messages import MessagesDecoder
 from dovetail.plugins.providers.reading import is_whole
 from dovetail.plugins.providers.sse import SseDecoder
 
-DECODERS: dict[str, Any] = {"chat": ChatDecoder, "anthropic": MessagesDecoder}
+DECODERS: dict[str, Any] = {
+    "chat": ChatDecoder,
+    "anthropic": MessagesDecoder,
+    "responses": ResponsesDecoder,
+}
 
 
 @define

@@ -19,6 +19,8 @@ SETS = (
     "openllmetry-cassettes",
 )
 
+PROTOCOLS = ("chat", "anthropic", "responses")
+
 
 @frozen
 class Recording:
@@ -26,7 +28,7 @@ class Recording:
 
     name: str
     protocol: str
-    """``chat`` or ``anthropic``."""
+    """``chat``, ``anthropic`` or ``responses``."""
     status: int
     body: bytes = field(repr=False)
     expected: dict[str, Any] = field(repr=False)
@@ -35,7 +37,7 @@ class Recording:
 
 
 def recordings() -> list[Recording]:
-    """Return every response of the two protocols; none where the sets are absent."""
+    """Return every response of our protocols; none where the sets are absent."""
     return list(_all())
 
 
@@ -50,7 +52,7 @@ def _of(folder: Path) -> Iterator[Recording]:
         return
     for line in listing.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        if row["protocol"] not in ("chat", "anthropic"):
+        if row["protocol"] not in PROTOCOLS or "oracle" in row["expected"]:
             continue
         file, index = folder / row["file"], row.get("interaction", 0)
         status, kind, body, request = _read(file, index, row["protocol"])
@@ -117,8 +119,11 @@ def _framed(file: Path, protocol: str) -> bytes:
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.strip():
             kind = ""
-            if protocol == "anthropic":
+            if protocol != "chat":
                 kind = f"event: {json.loads(line)['type']}\n"
+            if "response.created" in kind:
+                # Several answers in one file: what is known is what the last came to.
+                framed.clear()
             framed.append(f"{kind}data: {line}\n\n")
     if protocol == "chat":
         framed.append("data: [DONE]\n\n")

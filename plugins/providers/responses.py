@@ -1,0 +1,260 @@
+"""Responses: how a request of OpenAI's newer protocol is written.
+
+Owns ``ResponsesProtocol``. How its answer is read is ``items``'. Nothing is left with
+the server: every request holds all that was said, reasoning as the encrypted text that
+only the provider reads.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import orjson
+from dovetail.kernel import (
+    AssistantMessage,
+    FileContent,
+    Json,
+    Message,
+    ModelRequest,
+    PromptFile,
+    ProviderError,
+    ReasoningPart,
+    TextPart,
+    ToolDefinition,
+    ToolPart,
+    UserMessage,
+    clean_text,
+)
+
+from .endpoints import Endpoint
+from .wording import (
+    ToolList,
+    arguments_of,
+    attached_to,
+    call_id_of,
+    encoded_body,
+    merged_options,
+    notice,
+    prompt_parts,
+    result_of,
+    tool_name,
+)
+
+if TYPE_CHECKING:
+    from .items import ResponsesDecoder
+
+PROTOCOL = "openai-responses"
+_INCLUDE: Json = ["reasoning.encrypted_content"]
+# Its id is the server's memory of an item, which holds nothing here. What the provider
+# ran by itself is known by its id alone.
+_FORGOTTEN = {"reasoning": ("id", "status")}
+
+
+class ResponsesProtocol:
+    """Responses, for one model."""
+
+    def __init__(self, endpoint: Endpoint, model: str) -> None:
+        self._endpoint = endpoint
+        self._provider = endpoint.provider
+        self._model = model
+        self._name = f"{endpoint.provider}/{model}"
+        self._redact = endpoint.redactor()
+        self._says_thoughts = endpoint.send_reasoning
+        self._official = endpoint.host == "api.openai.com"
+        self._left_out: set[str] = set()
+        """Fields that the endpoint is known not to take."""
+        self._tools = ToolList(_tool_shapes)
+
+    def decoder(self, request: ModelRequest) -> "ResponsesDecoder":
+        """Return a new decoder, for the one response to this request."""
+        # Here, so that whoever asks no such model does not import it.
+        from .items import ResponsesDecoder
+
+        return ResponsesDecoder(self._provider, self._redact, self._endpoint.limits)
+
+    def learned_from(self, error: ProviderError) -> bool:
+        """Whether a refusal told how the endpoint wants to be asked.
+
+        Each thing is learned once, so that nothing is asked for ever.
+        """
+        if error.status not in (400, 422):
+            return False
+        for name, words in _LESSONS.items():
+            if name not in self._left_out and words.search(error.problem):
+                self._left_out.add(name)
+                return True
+        return False
+
+    def encode(self, request: ModelRequest) -> bytes:
+        """Return the body of a request.
+
+        Raises:
+            ProviderError: ``provider.invalid_request``: it cannot be said.
+        """
+        head: dict[str, Json] = {"model": self._model, "stream": True, "store": False}
+        if self._says_thoughts:
+            # Reasoning goes back encrypted, or not at all.
+            head["include"] = _INCLUDE
+        if request.max_output is not None:
+            head["max_output_tokens"] = request.max_output
+        system = "\n\n".join(clean_text(one) for one in request.system if one.strip())
+        if system:
+            head["instructions"] = system
+        tools = self._tools.encoded(request.tools)
+        if tools is not None:
+            head["tools"] = tools
+        for name in self._left_out:
+            head.pop(name, None)
+        options = (self._endpoint.options, request.options)
+        head = merged_options(self._provider, head, options)
+        if tools is not None and request.tool_choice == "none":
+            # After the options, which may ask for a call in every answer.
+            head["tool_choice"] = "none"
+        if "tool_choice" in self._left_out:
+            head.pop("tool_choice", None)
+        dialect = f"{PROTOCOL}:{self._name}" + (
+            "" if self._says_thoughts else ":silent"
+        )
+        history = request.history.encoded(dialect, self.encode_message, _no_turns)
+        return encoded_body(self._provider, head, history, "input")
+
+    def encode_message(self, message: Message) -> bytes:
+        """Return a message as items joined by commas; empty when it says nothing.
+
+        Raises:
+            ProviderError: ``provider.invalid_request``: a call has no result.
+        """
+        if isinstance(message, AssistantMessage):
+            return b",".join(orjson.dumps(one) for one in self._items(message))
+        if isinstance(message, UserMessage):
+            texts, images = prompt_parts(message.text, message.files)
+            content = [_text(one) for one in texts] + [_image(one) for one in images]
+        else:
+            content = [_text(notice(message.text))]
+        if not content:
+            return b""
+        return orjson.dumps({"type": "message", "role": "user", "content": content})
+
+    def _items(self, message: AssistantMessage) -> list[dict[str, Json]]:
+        own = message.model == self._name
+        native = own and self._says_thoughts
+        items: list[dict[str, Json]] = []
+        results: list[dict[str, Json]] = []
+        for part in message.parts:
+            if isinstance(part, ToolPart):
+                call_id = call_id_of(message, part, own=own)
+                attached = attached_to(part) if native else {}
+                items.append(attached | _call(part, call_id))
+                results.append(self._result(part, call_id))
+            elif isinstance(part, TextPart):
+                if part.text.strip():
+                    attached = attached_to(part) if native else {}
+                    items.append(attached | _said(part))
+            elif native:
+                items += self._thought(part)
+        items = _answered(items)
+        # Reasoning must lead to something; alone it is refused.
+        while items and items[-1]["type"] == "reasoning":
+            items.pop()
+        return items + results
+
+    def _thought(self, part: ReasoningPart) -> list[dict[str, Json]]:
+        """Return reasoning, or what the provider ran by itself, as it came."""
+        item = part.metadata.get("item")
+        if not isinstance(item, dict) or not isinstance(item.get("type"), str):
+            return []
+        kind = str(item["type"])
+        if kind == "reasoning" and self._official and "encrypted_content" not in item:
+            # It is known there only, and there it was not kept.
+            return []
+        dropped = _FORGOTTEN.get(kind, ())
+        kept = {name: value for name, value in item.items() if name not in dropped}
+        if kind == "reasoning":
+            kept.setdefault("summary", [])
+        return [kept]
+
+    def _result(self, part: ToolPart, call_id: str) -> dict[str, Json]:
+        shown, images = result_of(part, self._provider)
+        output: Json = shown
+        if images:
+            texts = [_text(shown)] if shown.strip() else []
+            output = texts + [_image(one) for one in images]
+        return {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+_LESSONS: Mapping[str, re.Pattern[str]] = {
+    # A model that never reasons refuses to be asked for it.
+    "include": re.compile(r"encrypted.?content|\binclude\b", re.IGNORECASE),
+    "store": re.compile(r"\bstore\b"),
+    "tool_choice": re.compile(r"\btool_choice\b"),
+    "max_output_tokens": re.compile(r"(?:unknown|unsupported).{0,40}max_output_tokens"),
+}
+
+
+def _answered(items: list[dict[str, Json]]) -> list[dict[str, Json]]:
+    """Leave out the calls of the provider's own tools whose output is not there: it
+    would have been this side's to give, and a call without one is refused."""
+    outputs = {
+        one.get("call_id") for one in items if str(one["type"]).endswith("_output")
+    }
+    return [
+        one
+        for one in items
+        if one["type"] in ("function_call", "message", "reasoning")
+        or one["type"] not in _OURS_TO_ANSWER
+        or one.get("call_id") in outputs
+        or one.get("execution") == "server"
+    ]
+
+
+_OURS_TO_ANSWER = frozenset(
+    (
+        "apply_patch_call",
+        "computer_call",
+        "custom_tool_call",
+        "local_shell_call",
+        "shell_call",
+        "tool_search_call",
+    )
+)
+
+
+def _no_turns(_before: bytes, _message: bytes) -> bytes | None:
+    """Messages stay as they are; only the empty ones are left out."""
+    return None
+
+
+def _text(text: str) -> dict[str, Json]:
+    return {"type": "input_text", "text": text}
+
+
+def _image(file: PromptFile | FileContent) -> dict[str, Json]:
+    url = f"data:{file.mime};base64,{file.data}"
+    return {"type": "input_image", "detail": "auto", "image_url": url}
+
+
+def _said(part: TextPart) -> dict[str, Json]:
+    content: Json = [{"type": "output_text", "text": clean_text(part.text)}]
+    return {"type": "message", "role": "assistant", "content": content}
+
+
+def _call(part: ToolPart, call_id: str) -> dict[str, Json]:
+    return {
+        "type": "function_call",
+        "call_id": call_id,
+        "name": tool_name(part.tool),
+        "arguments": arguments_of(part),
+    }
+
+
+def _tool_shapes(tools: Sequence[ToolDefinition]) -> list[dict[str, Json]]:
+    return [
+        {
+            "type": "function",
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": tool.schema,
+            "strict": False,
+        }
+        for tool in tools
+    ]
