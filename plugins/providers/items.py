@@ -195,7 +195,7 @@ class ResponsesDecoder:
             raise fault_in_stream(
                 self._provider, told if has_error(told) else body, self._redact
             )
-        elif isinstance(body.get("output"), list):
+        elif isinstance(body.get("output"), list) and not word(body.get("type")):
             # Not streamed at all.
             self._end(body, events)
         elif kind == "message" and is_failure(body):
