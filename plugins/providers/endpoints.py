@@ -91,10 +91,12 @@ class Endpoint:
         """The host, which is safe to show."""
         return urlsplit(self.base_url).hostname or ""
 
-    def url(self, path: str) -> str:
+    def url(self, path: str, query: str = "") -> str:
         """Return the address of a path below the base, before its query."""
         parts = urlsplit(self.base_url)
-        return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
+        asked = "&".join(filter(None, (parts.query, query)))
+        below = parts.path.rstrip("/") + path
+        return urlunsplit(parts._replace(path=below, query=asked))
 
     def known(self, model: str) -> ModelInfo | None:
         """Return what is known of a model by its own name."""

@@ -37,6 +37,7 @@ from .reading import table
 from .routes import Route, target_of, transport_of
 from .transport import Transport, open_transport
 from .wording import (
+    UNSIGNED,
     ToolList,
     arguments_of,
     attached_to,
@@ -322,8 +323,7 @@ def _is_of(endpoint: Endpoint, *domains: str) -> bool:
     )
 
 
-_UNSIGNED: Json = {"google": {"thought_signature": "skip_thought_signature_validator"}}
-"""What Google takes in the place of the signature of a call that another model made."""
+_UNSIGNED: Json = {"google": {"thought_signature": UNSIGNED}}
 _LIMIT_NAMES = frozenset(("max_tokens", "max_completion_tokens"))
 _MISTRAL = re.compile(r"mistral|ministral|codestral|devstral|magistral|pixtral", re.I)
 _MISSING = re.compile(r"missing|must be|required|pass(?:ed)? back")

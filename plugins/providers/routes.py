@@ -134,7 +134,9 @@ class Route:
             yield answer
 
 
-def target_of(endpoint: Endpoint, path: str, authentication: dict[str, str]) -> Target:
+def target_of(
+    endpoint: Endpoint, path: str, authentication: dict[str, str], query: str = ""
+) -> Target:
     """Return where and with which headers a route sends; made once per route.
 
     Configured headers win over everything but the framing.
@@ -150,7 +152,7 @@ def target_of(endpoint: Endpoint, path: str, authentication: dict[str, str]) -> 
     }
     return Target(
         provider=endpoint.provider,
-        url=endpoint.url(path),
+        url=endpoint.url(path, query),
         headers=tuple(headers.items()),
         redact=endpoint.redactor(),
         connect_timeout=endpoint.connect_timeout,

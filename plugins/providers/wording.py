@@ -36,6 +36,8 @@ _TEXT_KINDS = re.compile(
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,40}\Z")
 _NINE = re.compile(r"[A-Za-z0-9]{9}\Z")
 _DIGITS = string.digits + string.ascii_letters
+UNSIGNED = "skip_thought_signature_validator"
+"""What Google takes in the place of the signature of a call that another model made."""
 _UPDATE_TAG = re.compile(r"<(?=\s*/?\s*system-update)", re.IGNORECASE)
 
 

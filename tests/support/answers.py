@@ -14,6 +14,7 @@ from dovetail.kernel import (
     TextEnd,
     ToolCall,
 )
+from dovetail.plugins.providers.candidates import GeminiDecoder
 from dovetail.plugins.providers.chat import ChatDecoder
 from dovetail.plugins.providers.items import ResponsesDecoder
 from dovetail.plugins.providers.messages import MessagesDecoder
@@ -24,6 +25,7 @@ DECODERS: dict[str, Any] = {
     "chat": ChatDecoder,
     "anthropic": MessagesDecoder,
     "responses": ResponsesDecoder,
+    "gemini": GeminiDecoder,
 }
 
 

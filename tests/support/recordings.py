@@ -19,7 +19,7 @@ SETS = (
     "openllmetry-cassettes",
 )
 
-PROTOCOLS = ("chat", "anthropic", "responses")
+PROTOCOLS = ("chat", "anthropic", "responses", "gemini")
 
 
 @frozen
@@ -28,7 +28,7 @@ class Recording:
 
     name: str
     protocol: str
-    """``chat``, ``anthropic`` or ``responses``."""
+    """``chat``, ``anthropic``, ``responses`` or ``gemini``."""
     status: int
     body: bytes = field(repr=False)
     expected: dict[str, Any] = field(repr=False)
@@ -119,7 +119,7 @@ def _framed(file: Path, protocol: str) -> bytes:
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.strip():
             kind = ""
-            if protocol != "chat":
+            if protocol in ("anthropic", "responses"):
                 kind = f"event: {json.loads(line)['type']}\n"
             if "response.created" in kind:
                 # Several answers in one file: what is known is what the last came to.

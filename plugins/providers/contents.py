@@ -1,0 +1,211 @@
+"""Contents: how a request of Gemini's generateContent is written.
+
+Owns ``GeminiProtocol``. How its answer is read is ``candidates``'.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import orjson
+from dovetail.kernel import (
+    AssistantMessage,
+    FileContent,
+    Json,
+    Message,
+    ModelRequest,
+    PromptFile,
+    ProviderError,
+    ReasoningPart,
+    TextPart,
+    ToolDefinition,
+    ToolPart,
+    UserMessage,
+    clean_text,
+)
+
+from .endpoints import Endpoint
+from .wording import (
+    UNSIGNED,
+    ToolList,
+    arguments_of,
+    attached_to,
+    encoded_body,
+    merged_options,
+    notice,
+    prompt_parts,
+    result_of,
+    tool_name,
+)
+
+if TYPE_CHECKING:
+    from .candidates import GeminiDecoder
+
+PROTOCOL = "google-generate"
+
+
+class GeminiProtocol:
+    """generateContent, for one model."""
+
+    def __init__(self, endpoint: Endpoint, model: str) -> None:
+        self._endpoint = endpoint
+        self._provider = endpoint.provider
+        self._name = f"{endpoint.provider}/{model}"
+        self._redact = endpoint.redactor()
+        self._says_thoughts = endpoint.send_reasoning
+        self._tools = ToolList(_tool_shapes)
+
+    def decoder(self, request: ModelRequest) -> "GeminiDecoder":
+        """Return a new decoder, for the one response to this request."""
+        # Here, so that whoever asks no such model does not import it.
+        from .candidates import GeminiDecoder
+
+        return GeminiDecoder(self._provider, self._redact, self._endpoint.limits)
+
+    def learned_from(self, error: ProviderError) -> bool:
+        """Whether a refusal told how the endpoint wants to be asked: never."""
+        return False
+
+    def encode(self, request: ModelRequest) -> bytes:
+        """Return the body of a request.
+
+        Raises:
+            ProviderError: ``provider.invalid_request``: it cannot be said.
+        """
+        head: dict[str, Json] = {}
+        texts = [clean_text(one) for one in request.system if one.strip()]
+        if texts:
+            head["systemInstruction"] = {"parts": [_text(one) for one in texts]}
+        tools = self._tools.encoded(request.tools)
+        if tools is not None:
+            head["tools"] = [{"functionDeclarations": tools}]
+        options = (self._endpoint.options, request.options)
+        head = merged_options(self._provider, head, options)
+        if request.max_output is not None:
+            generation = head.get("generationConfig")
+            chosen = generation if isinstance(generation, dict) else {}
+            limit: dict[str, Json] = {"maxOutputTokens": request.max_output}
+            head["generationConfig"] = limit | chosen
+        if tools is not None and request.tool_choice == "none":
+            # After the options, which may ask for a call in every answer.
+            head["toolConfig"] = {"functionCallingConfig": {"mode": "NONE"}}
+        back = "" if self._says_thoughts else ":silent"
+        dialect = f"{PROTOCOL}:{self._name}{back}"
+        contents = request.history.encoded(dialect, self.encode_message, _in_turns)
+        return encoded_body(self._provider, head, contents, "contents")
+
+    def encode_message(self, message: Message) -> bytes:
+        """Return a message as contents joined by commas; empty when it says nothing.
+
+        Raises:
+            ProviderError: ``provider.invalid_request``: a call has no result.
+        """
+        if isinstance(message, AssistantMessage):
+            return self._model(message)
+        if isinstance(message, UserMessage):
+            texts, images = prompt_parts(message.text, message.files)
+            parts = [_text(one) for one in texts] + [_inline(one) for one in images]
+        else:
+            parts = [_text(notice(message.text))]
+        return _said_by_user(parts) if parts else b""
+
+    def _model(self, message: AssistantMessage) -> bytes:
+        own = message.model == self._name
+        native = own and self._says_thoughts
+        parts: list[dict[str, Json]] = []
+        results: list[dict[str, Json]] = []
+        images: list[dict[str, Json]] = []
+        for part in message.parts:
+            if isinstance(part, ToolPart):
+                attached = attached_to(part) if own else {}
+                signature = attached.get("thoughtSignature") if native else None
+                if signature is None and not native and not results:
+                    # The first call of a message must be signed.
+                    signature = UNSIGNED
+                parts.append(_call(part, attached.get("id"), signature))
+                shown, files = result_of(part, self._provider)
+                results.append(_result(part, attached.get("id"), shown))
+                images += [_inline(one) for one in files]
+            elif isinstance(part, TextPart):
+                attached = attached_to(part) if native else {}
+                if part.text.strip() or attached:
+                    parts.append(attached | _text(clean_text(part.text)))
+            elif native:
+                parts += _thought(part)
+        if all(one.get("thought") for one in parts):
+            # Thoughts that led to nothing are nothing to go on from.
+            return b""
+        said = orjson.dumps({"role": "model", "parts": parts})
+        if not results:
+            return said
+        answers = orjson.dumps({"role": "user", "parts": [*results, *images]})
+        return said + b"," + answers
+
+
+def _thought(part: ReasoningPart) -> list[dict[str, Json]]:
+    """Return a thought that is signed, or what the provider ran by itself, as it
+    came."""
+    kept = part.metadata.get("part")
+    if isinstance(kept, dict):
+        return [kept]
+    attached = part.metadata.get("attached")
+    if not isinstance(attached, dict) or "thoughtSignature" not in attached:
+        return []
+    return [{**attached, "text": clean_text(part.text), "thought": True}]
+
+
+# What a person or the runtime says has its role last, so that it is told from the
+# results of calls: only the former are joined.
+_USER_BEGINS, _USER_ENDS = b'{"parts":[', b'],"role":"user"}'
+
+
+def _said_by_user(parts: Sequence[Json]) -> bytes:
+    return orjson.dumps({"parts": parts, "role": "user"})
+
+
+def _in_turns(before: bytes, message: bytes) -> bytes | None:
+    """Join neighbouring messages of the user."""
+    if message.startswith(_USER_BEGINS) and before.endswith(_USER_ENDS):
+        more = message.removeprefix(_USER_BEGINS)
+        return before.removesuffix(_USER_ENDS) + b"," + more
+    return None
+
+
+def _text(text: str) -> dict[str, Json]:
+    return {"text": text}
+
+
+def _inline(file: PromptFile | FileContent) -> dict[str, Json]:
+    return {"inlineData": {"mimeType": file.mime, "data": file.data}}
+
+
+def _call(part: ToolPart, call_id: Json, signature: Json) -> dict[str, Json]:
+    call: dict[str, Json] = {
+        "name": tool_name(part.tool),
+        "args": orjson.Fragment(arguments_of(part)),
+    }
+    if call_id:
+        call["id"] = call_id
+    signed: Mapping[str, Json] = {"thoughtSignature": signature} if signature else {}
+    return {"functionCall": call, **signed}
+
+
+def _result(part: ToolPart, call_id: Json, shown: str) -> dict[str, Json]:
+    field = "error" if part.state == "failed" else "output"
+    result: dict[str, Json] = {
+        "name": tool_name(part.tool),
+        "response": {field: shown},
+    }
+    if call_id:
+        result["id"] = call_id
+    return {"functionResponse": result}
+
+
+def _tool_shapes(tools: Sequence[ToolDefinition]) -> list[dict[str, Json]]:
+    return [
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "parametersJsonSchema": tool.schema,
+        }
+        for tool in tools
+    ]

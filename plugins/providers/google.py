@@ -1,0 +1,77 @@
+"""The Google plugin: Gemini's generateContent, for Google and those who offer the same.
+
+How a request is written is ``contents``', how its answer is read ``candidates``'.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from urllib.parse import quote
+
+from dovetail.kernel import (
+    Place,
+    Provider,
+    ProviderProtocol,
+    ProviderRoute,
+    Register,
+    hookimpl,
+)
+
+from .endpoints import Defaults, Endpoint, register_endpoints
+from .routes import Route, target_of, transport_of
+from .transport import Transport, open_transport
+
+DEFAULTS = Defaults(
+    provider="google",
+    protocol="google-generate",
+    base_url="https://generativelanguage.googleapis.com/v1beta",
+    key_variable="GEMINI_API_KEY",
+    url_variable="GOOGLE_GEMINI_BASE_URL",
+    models={
+        "gemini-2.0-flash": (1_048_576, 8_192),
+        "gemini-2.5-flash": (1_048_576, 65_536),
+        "gemini-2.5-flash-lite": (1_048_576, 65_536),
+        "gemini-2.5-pro": (1_048_576, 65_536),
+        "gemini-3-flash-preview": (1_048_576, 65_536),
+        "gemini-3-pro-preview": (1_048_576, 65_536),
+    },
+)
+
+
+class GooglePlugin:
+    """Offers ``google`` and every configured provider that speaks generateContent."""
+
+    @hookimpl
+    def dovetail_open_location(
+        self, place: Place
+    ) -> AbstractAsyncContextManager[Transport]:
+        return open_transport()
+
+    @hookimpl
+    def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:
+        register(DEFAULTS.offered)
+
+    @hookimpl
+    def dovetail_register_providers(
+        self, register: Register[Provider], place: Place
+    ) -> None:
+        transport = transport_of(place)
+
+        def route(endpoint: Endpoint, model: str) -> ProviderRoute:
+            # Here, so that whoever asks no such model does not import it.
+            from .contents import GeminiProtocol
+
+            key = endpoint.usable_key()
+            authentication = {"x-goog-api-key": key} if key else {}
+            path = f"/{_resource(model)}:streamGenerateContent"
+            target = target_of(endpoint, path, authentication, query="alt=sse")
+            return Route(GeminiProtocol(endpoint, model), target, transport)
+
+        register_endpoints(register, place, (DEFAULTS, route))
+
+
+def _resource(model: str) -> str:
+    """Return where a model is below the base: a tuned one names its own folder."""
+    named = model if "/" in model else f"models/{model}"
+    return quote(named, safe="/-._@")
+
+
+plugin = GooglePlugin()
