@@ -118,8 +118,7 @@ class GeminiProtocol:
             if isinstance(part, ToolPart):
                 attached = attached_to(part) if own else {}
                 signature = attached.get("thoughtSignature") if native else None
-                if signature is None and not native and not results:
-                    # The first call of a message must be signed.
+                if signature is None and not native:
                     signature = UNSIGNED
                 parts.append(_call(part, attached.get("id"), signature))
                 shown, files = result_of(part, self._provider)

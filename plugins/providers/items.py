@@ -310,7 +310,7 @@ class ResponsesDecoder:
 
     def _name(self, call: _Item, item: Mapping[str, Any]) -> None:
         call.name = call.name or word(item.get("name"))
-        call.call_id = call.call_id or word(item.get("call_id"))
+        call.call_id = word(item.get("call_id")) or call.call_id
 
     def _end_item(self, body: Mapping[str, Any], events: list[ModelEvent]) -> None:
         item = table(body.get("item"))
