@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 from dovetail.kernel.testing.conformance import ProviderConformance, ProviderExample
 from dovetail.plugins.providers.anthropic import plugin as anthropic
+from dovetail.plugins.providers.google import plugin as google
 from dovetail.plugins.providers.openai import plugin as openai
 from dovetail.plugins.rehearsal import RehearsalServer, rehearsal_server
 from support.replay import sse
@@ -122,6 +123,102 @@ class TestMessages(ProviderConformance):
                 block("stop"),
                 because("tool_use"),
                 STOP,
+            ),
+            text="",
+            calls=[("weather", {"city": "Ä"})],
+            finish="tool_calls",
+        ),
+    )
+
+
+class TestResponses(ProviderConformance):
+    """OpenAI's Responses."""
+
+    version = 1
+    plugin = openai
+    provider = "openai-responses"
+    environment: ClassVar = {
+        "OPENAI_BASE_URL": "{url}/v1",
+        "OPENAI_API_KEY": ProviderConformance.key,
+    }
+    examples = (
+        ProviderExample(
+            sse(
+                {
+                    "type": "response.output_text.delta",
+                    "output_index": 0,
+                    "delta": "Grüße 🌍",
+                },
+                {"type": "response.completed", "response": {"status": "completed"}},
+            ),
+            text="Grüße 🌍",
+            calls=(),
+            finish="stop",
+        ),
+        ProviderExample(
+            sse(
+                {
+                    "type": "response.output_item.done",
+                    "output_index": 0,
+                    "item": {
+                        "type": "function_call",
+                        "call_id": "c1",
+                        "name": "weather",
+                        "arguments": '{"city": "Ä"}',
+                    },
+                },
+                {"type": "response.completed", "response": {"status": "completed"}},
+            ),
+            text="",
+            calls=[("weather", {"city": "Ä"})],
+            finish="tool_calls",
+        ),
+    )
+
+
+class TestGemini(ProviderConformance):
+    """Gemini's generateContent."""
+
+    version = 1
+    plugin = google
+    provider = "google"
+    environment: ClassVar = {
+        "GOOGLE_GEMINI_BASE_URL": "{url}/v1beta",
+        "GEMINI_API_KEY": ProviderConformance.key,
+    }
+    examples = (
+        ProviderExample(
+            sse(
+                {"candidates": [{"content": {"parts": [{"text": "Grüße "}]}}]},
+                {
+                    "candidates": [
+                        {"content": {"parts": [{"text": "🌍"}]}, "finishReason": "STOP"}
+                    ]
+                },
+            ),
+            text="Grüße 🌍",
+            calls=(),
+            finish="stop",
+        ),
+        ProviderExample(
+            sse(
+                {
+                    "candidates": [
+                        {
+                            "content": {
+                                "parts": [
+                                    {
+                                        "functionCall": {
+                                            "name": "weather",
+                                            "args": {"city": "Ä"},
+                                        }
+                                    }
+                                ]
+                            },
+                            "finishReason": "STOP",
+                        }
+                    ]
+                }
             ),
             text="",
             calls=[("weather", {"city": "Ä"})],

@@ -42,8 +42,10 @@ from dovetail.kernel.testing import (
     text,
 )
 from dovetail.plugins.providers.anthropic import MessagesProtocol
+from dovetail.plugins.providers.contents import GeminiProtocol
 from dovetail.plugins.providers.endpoints import Endpoint
 from dovetail.plugins.providers.openai import ChatProtocol
+from dovetail.plugins.providers.responses import ResponsesProtocol
 from dovetail.storage.plugin import plugin as sqlite
 from support.bounds import HANG
 from support.corpora import find_corpus
@@ -105,7 +107,14 @@ def unacceptable(request: ModelRequest) -> Iterable[str]:
     """Say what is wrong with a request, as each protocol writes it."""
     chat = json.loads(ChatProtocol(ENDPOINT, "m").encode(request))["messages"]
     messages = json.loads(MessagesProtocol(ENDPOINT, "m").encode(request))["messages"]
-    for protocol, body in (("openai-chat", chat), ("anthropic-messages", messages)):
+    items = json.loads(ResponsesProtocol(ENDPOINT, "m").encode(request))["input"]
+    contents = json.loads(GeminiProtocol(ENDPOINT, "m").encode(request))["contents"]
+    for protocol, body in (
+        ("openai-chat", chat),
+        ("anthropic-messages", messages),
+        ("openai-responses", items),
+        ("gemini", contents),
+    ):
         shape = shape_of(protocol, body)
         if (why := refusal(shape)) is not None:
             yield f"{protocol}: {why}: {shape}"

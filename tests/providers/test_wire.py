@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
+from attrs import evolve
 from dovetail.kernel import (
     Finish,
     ProviderError,
@@ -20,6 +21,7 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.testing.conformance.driving import interrupted
 from dovetail.plugins.providers.anthropic import plugin as anthropic
+from dovetail.plugins.providers.google import plugin as google
 from dovetail.plugins.providers.openai import plugin as openai
 from support.answers import Answered, decode
 from support.bounds import HANG
@@ -707,8 +709,48 @@ async def test_httpx_logs_no_address_of_ours_and_every_other_one(
                 "usage": {"input_tokens": 3, "output_tokens": 1},
             },
         ),
+        (
+            openai,
+            "openai-responses",
+            {
+                "id": "r1",
+                "object": "response",
+                "status": "completed",
+                "output": [
+                    {
+                        "type": "message",
+                        "content": [{"type": "output_text", "text": "Hi"}],
+                    },
+                    {
+                        "type": "function_call",
+                        "call_id": "c1",
+                        "name": "t",
+                        "arguments": "{}",
+                    },
+                ],
+                "usage": {"input_tokens": 3, "output_tokens": 1},
+            },
+        ),
+        (
+            google,
+            "google-generate",
+            {
+                "candidates": [
+                    {
+                        "content": {
+                            "parts": [
+                                {"text": "Hi"},
+                                {"functionCall": {"id": "c1", "name": "t"}},
+                            ]
+                        },
+                        "finishReason": "STOP",
+                    }
+                ],
+                "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 1},
+            },
+        ),
     ],
-    ids=["chat", "messages"],
+    ids=["chat", "messages", "responses", "gemini"],
 )
 async def test_an_answer_that_was_not_streamed_is_an_answer(
     plugin: Any, protocol: str, body: Any
@@ -720,7 +762,9 @@ async def test_an_answer_that_was_not_streamed_is_an_answer(
         async with opened(plugin, providers={"test": table}) as providers:
             await collect(providers["test"].route("m"), got)
     assert got.text == "Hi"
-    assert got.calls == [ToolCall("c1", "t", "{}")]
+    assert [evolve(one, metadata={}) for one in got.calls] == [
+        ToolCall("c1", "t", "{}")
+    ]
     assert got.finish is not None
     assert got.finish.reason == "tool_calls"
     assert (got.finish.usage.input, got.finish.usage.output) == (3, 1)

@@ -22,7 +22,7 @@ from dovetail.kernel import (
     UserMessage,
 )
 from dovetail.kernel.models.protocols import assigned
-from dovetail.plugins.providers import anthropic, openai
+from dovetail.plugins.providers import anthropic, google, openai
 
 SESSION = SessionId("ses_test")
 WEATHER = ToolDefinition(
@@ -90,8 +90,8 @@ def request(*messages: Message, **more: Any) -> ModelRequest:
 
 def place_of(*, tables: Mapping[str, Any], **more: Any) -> Place:
     """Return a place in which our protocols are spoken, as the kernel makes it."""
-    ours = [openai.DEFAULTS.offered, anthropic.DEFAULTS.offered]
-    protocols, _ = assigned(ours, tables)
+    ours = (openai.DEFAULTS, openai.RESPONSES, anthropic.DEFAULTS, google.DEFAULTS)
+    protocols, _ = assigned([one.offered for one in ours], tables)
     return Place(Location("/"), providers=tables, protocols=protocols, **more)
 
 
