@@ -52,6 +52,8 @@ from .contracts import (
     ResourceKind as ResourceKind,
     Rule as Rule,
     RuleEffect as RuleEffect,
+    SessionSource as SessionSource,
+    SessionView as SessionView,
     Skill as Skill,
     SkillProblem as SkillProblem,
     SkillSource as SkillSource,

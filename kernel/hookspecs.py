@@ -52,6 +52,7 @@ from .contracts import (
     Register,
     Rule,
     RuleEffect,
+    SessionSource,
     SkillSource,
     Tool,
 )
@@ -253,19 +254,21 @@ class Hooks:
 
     @hookspec
     def dovetail_register_context(
-        self, register: Register[ContextSource], place: Place
+        self, register: Register[ContextSource | SessionSource], place: Place
     ) -> None:
         """Offer sources of System Context: what the model is told about its world.
 
-        Arguments: ``register`` takes a ContextSource. ``place`` names the Location.
+        Arguments: ``register`` takes a ContextSource, or a SessionSource. ``place``
+        names the Location.
 
         Result: none. A key can be offered once; the second is refused. Sources are
-        told in key order, whoever offers them. One that cannot be observed when a
-        session begins is left out by name, and told at the first Step boundary at which
-        it can be; only one that is ``required`` keeps sessions from beginning.
+        told in key order, whoever offers them. One that cannot be observed when an
+        epoch begins is left out by name, and told at the first Step boundary at which
+        it can be; only one that is ``required`` keeps sessions from beginning. What
+        changes later is told at the boundary after it.
 
         When: once per opening of a Location, in its scope. A source itself is observed
-        at most once per Step.
+        at most once per Step, and not while it says that what it said holds.
 
         Errors: an exception is recorded; what was registered before it stays.
 

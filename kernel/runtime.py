@@ -25,6 +25,7 @@ from .contracts import (
     JobWork,
     Place,
     Provider,
+    SessionSource,
     SkillSource,
 )
 from .execution.coordinator import Coordinator
@@ -452,7 +453,7 @@ class Runtime:
             logger.warning("%s", notice)
         agents = Registrations[AgentProfile]()
         providers = Registrations[Provider]()
-        context = ContextRegistry(Registrations[ContextSource]())
+        context = ContextRegistry(Registrations[ContextSource | SessionSource]())
         skills = SkillRegistry(Registrations[SkillSource]())
 
         services = LocationServices(

@@ -3,15 +3,21 @@
 Owns what a snapshot is, how it is rendered, and what counts as a change. Knows nothing
 of sessions, stores or plugins, nor of how sources are observed (see ``sampling``).
 All of it is pure functions, so that the same observations always give the same bytes.
+
+What is told has a key: that of its source, or ``source:part`` for one of its parts.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 
 from attrs import field
 
 from ..contracts import Observation
+from ..values.codec import dumps, to_json
 from ..values.frozen import frozen
+
+Holds = Callable[..., bool]
 
 
 @frozen
@@ -19,11 +25,16 @@ class Observed:
     """The source has something to say."""
 
     observation: Observation
+    holds: "Holds | None" = field(default=None, eq=False, repr=False)
+    """Says whether that is still so, where the source can tell."""
 
 
 @frozen
 class Absent:
     """The source has nothing to say. If it had before, that no longer applies."""
+
+    holds: "Holds | None" = field(default=None, eq=False, repr=False)
+    """As that of Observed."""
 
 
 @frozen
@@ -47,29 +58,45 @@ class Unavailable:
 Result = Observed | Absent | Unavailable
 
 
-@frozen
+@frozen(slots=False)
 class Snapshot:
     """One coherent sample of all sources."""
 
     results: Mapping[str, Result]
-    """By key, in key order."""
+    """By key of the source, in key order."""
 
-    @property
-    def observed(self) -> dict[str, Observation]:
-        """What the sources say, in key order."""
+    @cached_property
+    def observed(self) -> Mapping[str, Observation]:
+        """What there is to say, by key; in key order, the parts of one source in its
+        own."""
         return {
-            key: result.observation
-            for key, result in self.results.items()
+            key: one
+            for source, result in self.results.items()
             if isinstance(result, Observed)
+            for key, one in _parts(source, result.observation)
         }
 
-    @property
-    def unavailable(self) -> dict[str, Unavailable]:
+    @cached_property
+    def unavailable(self) -> Mapping[str, Unavailable]:
         """The sources that cannot be observed now, in key order."""
         return {
             key: result
             for key, result in self.results.items()
             if isinstance(result, Unavailable)
+        }
+
+    @cached_property
+    def digests(self) -> Mapping[str, str]:
+        """The digest of each observed value, by key."""
+        return {key: digest_of(one) for key, one in self.observed.items()}
+
+    @cached_property
+    def removals(self) -> Mapping[str, str]:
+        """What is to be said of a value that is gone, by key, where the source says."""
+        return {
+            key: one.removal
+            for key, one in self.observed.items()
+            if one.removal is not None
         }
 
 
@@ -80,51 +107,77 @@ class Update:
     text: str
     sources: Mapping[str, str | None]
     """The new digests of what changed, by key; None for what was removed."""
+    removals: Mapping[str, str] = field(factory=dict)
+    """What is to be said of what changed when it is gone, by key."""
+
+
+def source_of(key: str) -> str:
+    """Return the key of the source that something was told under."""
+    return key.partition(":")[0]
 
 
 def render_baseline(snapshot: Snapshot) -> str:
     """Return the full text of everything observed, in key order."""
-    return _joined(one.baseline for one in snapshot.observed.values())
-
-
-def digests(snapshot: Snapshot) -> dict[str, str]:
-    """Return the digest of each observed value, by key."""
-    return {key: _digest(one) for key, one in snapshot.observed.items()}
-
-
-def changes(previous: Mapping[str, str], snapshot: Snapshot) -> Update | None:
-    """Return what the model must be told, or None when nothing changed.
-
-    ``previous`` is what it was last told: digests by key. A changed or new value is
-    told whole, as it is now, never as a difference. A value that is gone, because its
-    source has nothing more to say or is not offered any more, is told as such. An
-    unavailable source says nothing and keeps its digest (law context.2).
-    """
-    texts: dict[str, str] = {}
-    sources: dict[str, str | None] = {}
-    for key, one in snapshot.observed.items():
-        digest = _digest(one)
-        if previous.get(key) != digest:
-            texts[key], sources[key] = one.update or one.baseline, digest
-    for key in previous.keys() - snapshot.observed.keys() - snapshot.unavailable.keys():
-        texts[key], sources[key] = _removal(key), None
-    if not sources:
-        return None
-    order = sorted(texts)
-    return Update(
-        _joined(texts[key] for key in order), {key: sources[key] for key in order}
+    return _joined(
+        text
+        for result in snapshot.results.values()
+        if isinstance(result, Observed)
+        for text in (
+            result.observation.baseline,
+            *(one.baseline for one in (result.observation.parts or {}).values()),
+        )
+        if text
     )
 
 
-def admissions(left_out: Collection[str], snapshot: Snapshot) -> Update | None:
-    """Return what the model is told of sources that it was told nothing of so far, or
-    None while none of them can be observed. Other changes are no business of this."""
-    found = {key: one for key, one in snapshot.observed.items() if key in left_out}
-    if not found:
+def same(told: str, now: str) -> bool:
+    """Whether a digest that was told and one of now leave nothing to be told."""
+    return told == now or not set(told.split(".")).isdisjoint(now.split("."))
+
+
+def changes(
+    previous: Mapping[str, str],
+    snapshot: Snapshot,
+    removals: Mapping[str, str] | None = None,
+) -> Update | None:
+    """Return what the model must be told, or None when nothing changed.
+
+    ``previous`` is what it was last told: digests by key. A changed value is told
+    whole, as it is now, never as a difference, and one that it was told nothing of as
+    in a Baseline. A value that is gone, because its source has nothing more to say or
+    is not offered any more, is told as such, in the words of ``removals`` where there
+    are some. An unavailable source says nothing and keeps its digests (law context.2).
+    """
+    now = snapshot.digests
+    if previous == now:
         return None
+    texts: dict[str, str] = {}
+    sources: dict[str, str | None] = {}
+    known = {source_of(key) for key in previous}
+    for key, one in snapshot.observed.items():
+        told = previous.get(key)
+        if told is None:
+            source = source_of(key)
+            head = "" if source in known else _head(snapshot, source)
+            known.add(source)
+            texts[key] = _joined(filter(None, (head, one.baseline)))
+        elif not same(told, now[key]):
+            texts[key] = one.update or one.baseline
+        else:
+            continue
+        sources[key] = now[key]
+    own = removals or {}
+    for key in previous.keys() - now.keys():
+        if source_of(key) not in snapshot.unavailable:
+            texts[key], sources[key] = own.get(key) or _removal(key), None
+    if not sources:
+        return None
+    # The parts of a source stay in its order; what is gone comes after them.
+    order = sorted(texts, key=source_of)
     return Update(
-        _joined(one.baseline for one in found.values()),
-        {key: _digest(one) for key, one in found.items()},
+        _joined(texts[key] for key in order),
+        {key: sources[key] for key in order},
+        {key: snapshot.removals[key] for key in order if key in snapshot.removals},
     )
 
 
@@ -136,12 +189,40 @@ def digests_after(
     return {key: digest for key, digest in sorted(merged.items()) if digest is not None}
 
 
-def _digest(one: Observation) -> str:
+def digest_of(one: Observation) -> str:
+    """Return the digest of a value: of its renderings, and before it, where it has one,
+    of the value itself.
+
+    Raises:
+        Exception: the value is nothing that can be written as JSON.
+    """
     # Both renderings count: a change that only one of them shows is a change. The
     # length keeps the two apart.
     update = one.update or one.baseline
-    value = f"{len(one.baseline)}:{one.baseline}{update}"
-    return hashlib.sha256(value.encode()).hexdigest()
+    said = _sha256(f"{len(one.baseline)}:{one.baseline}{update}".encode())
+    if one.value is None:
+        return said
+    return f"{_sha256(dumps(to_json(one.value), sort_keys=True))}.{said}"
+
+
+def _parts(key: str, one: Observation) -> Iterator[tuple[str, Observation]]:
+    if one.parts is None:
+        yield key, one
+    else:
+        for name, part in one.parts.items():
+            yield f"{key}:{name}", part
+
+
+def _head(snapshot: Snapshot, key: str) -> str:
+    """Return what stands above the parts of a source."""
+    result = snapshot.results[key]
+    assert isinstance(result, Observed)
+    one = result.observation
+    return "" if one.parts is None else one.baseline
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _removal(key: str) -> str:

@@ -5,7 +5,7 @@ on with an update. Knows nothing of stores and never waits: a Step samples, asks
 and commits what is returned.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from attrs import field
 
@@ -13,7 +13,7 @@ from ..values.errors import ContextUnavailableError
 from ..values.events import ContextUpdated, EpochStarted, LeftOut
 from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
-from .algebra import Snapshot, admissions, changes, digests, render_baseline
+from .algebra import Snapshot, changes, render_baseline
 
 
 @frozen
@@ -23,7 +23,9 @@ class CurrentEpoch:
     baseline: str
     """The stored text, sent byte for byte in every request (law context.1)."""
     sources: Mapping[str, str]
-    """The digest of what was last told of each source, by key."""
+    """The digest of what was last told under each key."""
+    removals: Mapping[str, str] = field(factory=dict)
+    """What is said of what is gone, by key, where its source said."""
 
 
 @frozen
@@ -34,6 +36,8 @@ class InitialiseEpoch:
     sources: Mapping[str, str]
     cause: str
     left_out: Mapping[str, LeftOut] = field(factory=dict)
+    instructions: str = ""
+    removals: Mapping[str, str] = field(factory=dict)
 
     def event(self, session_id: SessionId) -> EpochStarted:
         """Return the event to commit."""
@@ -43,6 +47,8 @@ class InitialiseEpoch:
             sources=self.sources,
             cause=self.cause,
             left_out=self.left_out,
+            instructions=self.instructions,
+            removals=self.removals,
         )
 
 
@@ -57,6 +63,7 @@ class UpdateEpoch:
 
     text: str
     sources: Mapping[str, str | None]
+    removals: Mapping[str, str] = field(factory=dict)
 
     def event(self, session_id: SessionId, message_id: MessageId) -> ContextUpdated:
         """Return the event to commit."""
@@ -65,6 +72,7 @@ class UpdateEpoch:
             message_id=message_id,
             text=self.text,
             sources=self.sources,
+            removals=self.removals,
         )
 
 
@@ -72,13 +80,18 @@ Decision = InitialiseEpoch | NoChange | UpdateEpoch
 
 
 def decide(
-    epoch: CurrentEpoch | None, snapshot: Snapshot, *, cause: str = "first"
+    epoch: CurrentEpoch | None,
+    snapshot: Snapshot,
+    *,
+    cause: str = "first",
+    instructions: str = "",
 ) -> Decision:
     """Return what must be stored before the next request.
 
     Without an epoch one begins, with ``cause`` as its reason; pass None also to
     replace an epoch; what cannot be observed now is left out of its Baseline, by name.
-    Within an epoch the Baseline stands, and what changed becomes an update.
+    Within an epoch the Baseline stands, with the agent's ``instructions`` after it, and
+    what changed becomes an update.
 
     Raises:
         ContextUnavailableError: an epoch must begin and a required source is
@@ -93,16 +106,17 @@ def decide(
             for key, one in snapshot.unavailable.items()
         }
         return InitialiseEpoch(
-            render_baseline(snapshot), digests(snapshot), cause, left_out
+            render_baseline(snapshot),
+            snapshot.digests,
+            cause,
+            left_out,
+            instructions,
+            snapshot.removals,
         )
-    update = changes(epoch.sources, snapshot)
-    return UpdateEpoch(update.text, update.sources) if update else NoChange()
-
-
-def admit(left_out: Collection[str], snapshot: Snapshot) -> UpdateEpoch | None:
-    """Return what was left out of the Baseline and can be told now, if anything."""
-    update = admissions(left_out, snapshot)
-    return UpdateEpoch(update.text, update.sources) if update else None
+    update = changes(epoch.sources, snapshot, epoch.removals)
+    if update is None:
+        return NoChange()
+    return UpdateEpoch(update.text, update.sources, update.removals)
 
 
 def _require_required(snapshot: Snapshot) -> None:

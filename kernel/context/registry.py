@@ -1,19 +1,21 @@
 """The registry of Context Sources: which sources a Location has, under which keys.
 
 Owns the rule that a key is offered once, and hands out what the sources say now (see
-``sampling``). Knows nothing of what that means (see ``algebra``) nor of what a session
-was told (see ``epoch``).
+``sampling``), to whom (see ``telling``). Knows nothing of what that means (see
+``algebra``) nor of what a session was told (see ``epoch``).
 """
 
+from collections.abc import Collection, Mapping
 from typing import Literal
 
-from ..contracts import ContextSource
+from ..contracts import ContextSource, SessionSource, SessionView
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.errors import ConflictError, InvalidValueError
 from ..values.frozen import frozen
 from ..values.ids import check_source_key
 from .algebra import Absent, Observed, Result, Snapshot, Unavailable
-from .sampling import Sampler
+from .sampling import Sampler, Source, Watch
+from .telling import told_to
 
 _STATES: dict[type[Result], Literal["observed", "absent", "unavailable"]] = {
     Observed: "observed",
@@ -41,27 +43,38 @@ class SourceState:
 class ContextRegistry:
     """The Context Sources of one Location, each key offered once."""
 
-    def __init__(self, registrations: Registrations[ContextSource]) -> None:
+    def __init__(self, registrations: Registrations[Source]) -> None:
         self._registrations = registrations
         self._sampler = Sampler(self.sources, self.owner)
+        self._told: dict[str, tuple[Snapshot, int, Snapshot]] = {}
+        """Of each agent: the last sample, of which registrations, as it is told it."""
 
     def register(
-        self, source: ContextSource, owner: str, rank: Rank = 0
-    ) -> Registration[ContextSource]:
+        self, source: Source, owner: str, rank: Rank = 0
+    ) -> Registration[Source]:
         """Offer a source until the registration is closed.
 
         Raises:
-            InvalidValueError: it is not a ContextSource, or its key breaks the rule.
+            InvalidValueError: it is neither a ContextSource nor a SessionSource, or
+                its key breaks the rule.
             ConflictError: the key is offered already. Two sources under one key would
                 hide each other from the model, so none is chosen.
         """
-        if not isinstance(source, ContextSource):
+        if not isinstance(source, ContextSource | SessionSource):
             raise InvalidValueError("context source", source, "give a ContextSource")
         key = check_source_key("context source key", source.key)
         if not callable(source.observe):
             raise InvalidValueError("context source", key, "observe must be a function")
         if not isinstance(source.required, bool):
             raise InvalidValueError("context source", key, "required is true or false")
+        if source.agents is not None and not (
+            isinstance(source.agents, Collection)
+            and not isinstance(source.agents, str)
+            and all(isinstance(one, str) for one in source.agents)
+        ):
+            raise InvalidValueError("context source", key, "agents are names, or None")
+        if not callable(getattr(source, "tell", None) or callable):
+            raise InvalidValueError("context source", key, "tell must be a function")
         holder = self.owner(key)
         if holder is not None:
             raise ConflictError(
@@ -71,15 +84,37 @@ class ContextRegistry:
         return self._registrations.add(owner, key, source, rank)
 
     def sources(self) -> tuple[ContextSource, ...]:
-        """Return the sources in key order, whoever offers them (law context.5)."""
-        return tuple(one.item for one in self._registrations.offer().values())
+        """Return the sources that all sessions share, in key order, whoever offers them
+        (law context.5)."""
+        offered = self._registrations.offer().values()
+        return tuple(one.item for one in offered if isinstance(one.item, ContextSource))
+
+    def session_sources(self) -> tuple[SessionSource, ...]:
+        """Return the sources that speak to each session for itself, in key order."""
+        offered = self._registrations.offer().values()
+        return tuple(one.item for one in offered if isinstance(one.item, SessionSource))
 
     async def sample(self) -> Snapshot:
-        """Return what all sources say, observed once after this was called."""
+        """Return what all shared sources say, observed once after this was called."""
         return await self._sampler.sample()
 
+    async def sample_for(self, agent: str) -> Snapshot:
+        """Return the same as an agent of this name is told of it: the same snapshot as
+        before while nothing changed."""
+        shared = await self.sample()
+        generation = self._registrations.generation
+        known = self._told.get(agent)
+        if known is None or known[0] is not shared or known[1] != generation:
+            made = told_to(agent, shared.results, self.sources())
+            known = self._told[agent] = shared, generation, made
+        return known[2]
+
+    def of_session(self) -> "SessionSampler":
+        """Return what samples all sources for one session, for as long as it runs."""
+        return SessionSampler(self)
+
     async def states(self) -> list[SourceState]:
-        """Return how each source is now, in key order."""
+        """Return how each shared source is now, in key order."""
         found = (await self.sample()).results
         states = []
         for source in self.sources():
@@ -98,3 +133,32 @@ class ContextRegistry:
         """Return the name of the plugin that offers a key, to name a culprit."""
         found = self._registrations.offer().get(key)
         return found.owner if found else None
+
+
+class SessionSampler:
+    """Samples of all sources for one session: those that are shared, as its agent is
+    told of them, and those that speak to it alone."""
+
+    def __init__(self, registry: ContextRegistry) -> None:
+        self.registry = registry
+        self._watch = Watch(registry.owner)
+        self._of: tuple[Snapshot, Mapping[str, Result], str] | None = None
+        """What the latest sample is made of."""
+        self._latest = Snapshot({})
+
+    async def sample(self, view: SessionView) -> Snapshot:
+        """Return a sample that began after this was called: the same as before while
+        nothing changed. Not to be called by two tasks at a time."""
+        shared = await self.registry.sample_for(view.agent)
+        sources = self.registry.session_sources()
+        if not sources:
+            return shared
+        own = await self._watch.take(sources, view)
+        of = self._of
+        known = of is not None and of[0] is shared and of[1] is own
+        if of is None or not known or of[2] != view.agent:
+            told = told_to(view.agent, own, sources)
+            results = {**shared.results, **told.results}
+            self._of = shared, own, view.agent
+            self._latest = Snapshot(dict(sorted(results.items())))
+        return self._latest

@@ -2,43 +2,145 @@
 
 Owns when a source is observed and how long that may take. This is the only place that
 observes: a Step samples once, at its boundary, and a Continuation Report once. Knows
-nothing of what a sample means (see ``algebra``) nor of sessions.
+nothing of what a sample means (see ``algebra``).
 
 However many sessions want a sample at the same moment, the sources are observed for
 all of them at once: who comes while that goes on shares the next one. So a source is
 never asked twice at a time, and what it takes is its own time, whatever else runs here.
+And what a source says of itself that it still holds is not observed again: where all
+do, a sample costs one look from a worker thread, and is the very sample of before.
 """
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import anyio
+from anyio import to_thread
 from attrs import define, evolve
 
-from ..contracts import ContextSource, Observation
+from ..contracts import ContextSource, SessionSource
 from ..lifecycle.guests import Guest, contained
 from ..lifecycle.own_time import own_time
 from ..values.codec import clean_text
 from ..values.errors import ContextUnavailableError, error_text
-from .algebra import Absent, Observed, Result, Snapshot, Unavailable
+from .algebra import Absent, Holds, Observed, Result, Snapshot, Unavailable
+from .answers import checked
+
+logger = logging.getLogger(__name__)
 
 TIME_LIMIT = 5.0
 """Seconds that one source may take: a Step waits for the slowest."""
 
-MAX_TEXT = 1024 * 1024
-"""Characters that one source may say. No model takes more, whoever asks it to."""
-
-
 MAX_REST = 64
 """Samples that one source is left in peace for, at the most."""
 
+Source = ContextSource | SessionSource
 
-class Sampler:
-    """Samples of the sources of one Location, shared by all who want one at a time.
+
+class Watch:
+    """What some sources said last, so that each is observed only when it must be.
 
     An optional source that gave no answer in time is not waited for in the next sample,
     then not in the next two, four and so on: what hangs costs everybody less and less,
-    and is found again when it answers.
+    and is found again when it answers. Not to be used by two tasks at a time.
     """
+
+    def __init__(self, owner: Callable[[str], str | None] = lambda _: None) -> None:
+        self._owner = owner
+        self._rests: dict[str, _Rest] = {}
+        self._said: dict[str, tuple[Source, Result]] = {}
+        """What is not Unavailable, and whose it is."""
+        self._looking = False
+        """Whether a look at what still holds has not come back."""
+        self._results: Mapping[str, Result] = {}
+
+    async def take(
+        self, sources: Iterable[Source], *handed: object
+    ) -> Mapping[str, Result]:
+        """Return what each source says now, in the order of its key: the same mapping
+        as before where nothing changed.
+
+        ``handed`` is what the sources are handed.
+        """
+        results: dict[str, Result] = {}
+        offered = sorted(sources, key=lambda source: source.key)
+        holding = await self._holding(offered, handed)
+        asked: list[Source] = []
+        for source in offered:
+            rest = self._rests.get(source.key)
+            if rest is not None and rest.source is source and rest.left > 0:
+                rest.left -= 1
+                results[source.key] = rest.result
+            elif source.key in holding:
+                _, results[source.key] = self._said[source.key]
+            else:
+                asked.append(source)
+        if asked:
+            found = (await observe(asked, handed)).results
+            for source in asked:
+                results[source.key] = self._taken(source, found[source.key])
+        self._forget_others(offered)
+        if results != self._results:
+            self._results = dict(sorted(results.items()))
+        return self._results
+
+    def _taken(self, source: Source, result: Result) -> Result:
+        self._said.pop(source.key, None)
+        if isinstance(result, Unavailable):
+            result = evolve(
+                result, plugin=self._owner(source.key), required=source.required
+            )
+        else:
+            self._said[source.key] = source, result
+        self._let_rest(source, result)
+        return result
+
+    async def _holding(
+        self, sources: Sequence[Source], handed: tuple[object, ...]
+    ) -> frozenset[str]:
+        """Return the keys of the sources that need not be observed again."""
+        asked: list[tuple[str, Holds]] = []
+        for source in sources:
+            whose, said = self._said.get(source.key, (None, None))
+            if whose is source and isinstance(said, Observed | Absent) and said.holds:
+                asked.append((source.key, said.holds))
+        if not asked or self._looking:
+            return frozenset()
+        # By the clock of the wall: who is late is observed, and measured then.
+        with anyio.move_on_after(TIME_LIMIT):
+            return await to_thread.run_sync(
+                self._look, asked, handed, abandon_on_cancel=True
+            )
+        return frozenset()
+
+    def _look(
+        self,
+        asked: Sequence[tuple[str, Holds]],
+        handed: tuple[object, ...],
+    ) -> frozenset[str]:
+        self._looking = True
+        try:
+            return frozenset(key for key, holds in asked if _holds(holds, handed))
+        finally:
+            self._looking = False
+
+    def _forget_others(self, offered: Sequence[Source]) -> None:
+        if len(self._said) + len(self._rests) > 2 * len(offered):
+            keys = {source.key for source in offered}
+            self._said = {key: one for key, one in self._said.items() if key in keys}
+            self._rests = {key: one for key, one in self._rests.items() if key in keys}
+
+    def _let_rest(self, source: Source, result: Result) -> None:
+        before = self._rests.pop(source.key, None)
+        if not isinstance(result, Unavailable) or not result.late or source.required:
+            return
+        again = before is not None and before.source is source
+        length = min(2 * before.length, MAX_REST) if again and before else 1
+        self._rests[source.key] = _Rest(source, result, length, length)
+
+
+class Sampler:
+    """Samples of the sources of one Location, shared by all who want one at a time."""
 
     def __init__(
         self,
@@ -46,8 +148,7 @@ class Sampler:
         owner: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._sources = sources
-        self._owner = owner
-        self._rests: dict[str, _Rest] = {}
+        self._watch = Watch(owner)
         self._began = 0
         """How many samples were begun."""
         self._number = 0
@@ -73,48 +174,21 @@ class Sampler:
         number, going_on = self._began, anyio.Event()
         self._going_on = going_on
         try:
-            self._latest = await self._sampled()
+            results = await self._watch.take(self._sources())
+            if results is not self._latest.results:
+                self._latest = Snapshot(results)
             self._number = number
         finally:
             # Whoever waits makes the next one, also when this one was cancelled.
             self._going_on = None
             going_on.set()
 
-    async def _sampled(self) -> Snapshot:
-        results: dict[str, Result] = {}
-        asked: list[ContextSource] = []
-        for source in self._sources():
-            rest = self._rests.get(source.key)
-            if rest is not None and rest.source is source and rest.left > 0:
-                rest.left -= 1
-                results[source.key] = rest.result
-            else:
-                asked.append(source)
-        found = (await observe(asked)).results
-        for source in asked:
-            result = found[source.key]
-            if isinstance(result, Unavailable):
-                result = evolve(
-                    result, plugin=self._owner(source.key), required=source.required
-                )
-            results[source.key] = result
-            self._let_rest(source, result)
-        return Snapshot(dict(sorted(results.items())))
-
-    def _let_rest(self, source: ContextSource, result: Result) -> None:
-        before = self._rests.pop(source.key, None)
-        if not isinstance(result, Unavailable) or not result.late or source.required:
-            return
-        again = before is not None and before.source is source
-        length = min(2 * before.length, MAX_REST) if again and before else 1
-        self._rests[source.key] = _Rest(source, result, length, length)
-
 
 @define
 class _Rest:
     """A source that is not asked for a while."""
 
-    source: ContextSource
+    source: Source
     result: Unavailable
     """What is said of it meanwhile."""
     length: int
@@ -122,21 +196,25 @@ class _Rest:
 
 
 async def observe(
-    sources: Iterable[ContextSource], *, time_limit: float = TIME_LIMIT
+    sources: Iterable[Source],
+    handed: tuple[object, ...] = (),
+    *,
+    time_limit: float = TIME_LIMIT,
 ) -> Snapshot:
     """Observe every source once, all at the same time, and return the sample.
 
-    A source that raises, takes longer than ``time_limit`` seconds or answers nonsense
-    is Unavailable under its key, and disturbs no other (law plugins.1). The seconds are
-    its own: see ``lifecycle.own_time``. Cancelling this cancels all observations.
+    ``handed`` is what each is handed. A source that raises, takes longer than
+    ``time_limit`` seconds or answers nonsense is Unavailable under its key, and
+    disturbs no other (law plugins.1). The seconds are its own: see
+    ``lifecycle.own_time``. Cancelling this cancels all observations.
     """
     in_order = sorted(sources, key=lambda source: source.key)
     # What stands when a source gives no answer.
     silent = Unavailable(f"no answer within {time_limit:g} s", broken=True, late=True)
     results: dict[str, Result] = {source.key: silent for source in in_order}
 
-    async def one(source: ContextSource) -> None:
-        results[source.key] = await _observe(source)
+    async def one(source: Source) -> None:
+        results[source.key] = await _observe(source, handed)
 
     async with own_time(time_limit), anyio.create_task_group() as observing:
         for source in in_order:
@@ -144,30 +222,22 @@ async def observe(
     return Snapshot(results)
 
 
-async def _observe(source: ContextSource) -> Result:
+def _holds(holds: Holds, handed: tuple[object, ...]) -> bool:
+    try:
+        with contained(Guest(None, "holds of a context source")):
+            return holds(*handed) is True
+    except Exception as error:  # a plugin's source: the boundary of a hook call
+        logger.debug("a context source is observed, because %s", error_text(error))
+        return False
+
+
+async def _observe(source: Source, handed: tuple[object, ...]) -> Result:
+    observed: Callable[..., Awaitable[object]] = source.observe
     try:
         with contained(Guest(None, f"context source {source.key!r}")):
-            found = await source.observe()
+            found = await observed(*handed)
     except ContextUnavailableError as error:
         return Unavailable(clean_text(error.problem), error=error)
     except Exception as error:  # a plugin's source: the boundary of a hook call
         return Unavailable(clean_text(error_text(error)), broken=True, error=error)
-    if found is None:
-        return Absent()
-    if not _well_formed(found):
-        return Unavailable("it did not return an Observation or None", broken=True)
-    if max(len(found.baseline), len(found.update or "")) > MAX_TEXT:
-        return Unavailable(f"it says more than {MAX_TEXT} characters", broken=True)
-    baseline = clean_text(found.baseline).strip()
-    if not baseline:
-        return Absent()
-    update = clean_text(found.update or "").strip()
-    return Observed(Observation(baseline, update or None))
-
-
-def _well_formed(found: object) -> bool:
-    return (
-        isinstance(found, Observation)
-        and isinstance(found.baseline, str)
-        and isinstance(found.update, str | None)
-    )
+    return checked(found)

@@ -18,6 +18,8 @@ from .agents import (
 from .context import (
     ContextSource as ContextSource,
     Observation as Observation,
+    SessionSource as SessionSource,
+    SessionView as SessionView,
     Skill as Skill,
     SkillProblem as SkillProblem,
     SkillSource as SkillSource,

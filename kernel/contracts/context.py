@@ -3,10 +3,16 @@
 from collections.abc import (
     Awaitable,
     Callable,
+    Collection,
+    Mapping,
     Sequence,
 )
+from typing import Any
+
+from attrs import field
 
 from ..values.frozen import frozen
+from ..values.ids import SessionId
 
 
 @frozen
@@ -14,9 +20,26 @@ class Observation:
     """The value of a Context Source as the model is told about it."""
 
     baseline: str
-    """The full text at the start of an epoch. No clock, no random id."""
+    """The full text at the start of an epoch. No clock, no random id. Where there are
+    ``parts``: what stands above them, if anything."""
     update: str | None = None
     """What is said when it changed later; None means the baseline text."""
+    value: Any = None
+    """What is so, as data: JSON, or values of attrs classes. With one, a change of it
+    is a change, and other words for the same are none. Without one, the texts are what
+    is compared. Either way what would be said in the same words is not said again."""
+    removal: str | None = None
+    """What is said, once, when there is nothing to say any more; without one, that what
+    was said under the key no longer applies."""
+    parts: "Mapping[str, Observation] | None" = None
+    """Several values of one source, by names of its own and in the order in which they
+    are told, such as files. Each is compared, told and removed for itself. A part has
+    no parts."""
+    holds: Callable[..., bool] | None = field(default=None, eq=False, repr=False)
+    """Says, for less than observing costs, whether that would bring the same again. It
+    is asked at each boundary instead, with what ``observe`` is handed, in a worker
+    thread, and may look at the disk, such as when files were changed last. An empty
+    Observation with it says that there is nothing to say, until it no longer holds."""
 
 
 @frozen(eq=False)
@@ -25,8 +48,9 @@ class ContextSource:
 
     ``observe`` returns None when there is nothing to say, and raises
     ``ContextUnavailableError`` when it cannot tell now, which is not the same. It is
-    called at most once per Step. What cannot tell when a session begins is left out of
-    what the model is told, and told as soon as it can.
+    called at most once per Step, for all sessions of the Location that have one at the
+    time. What cannot tell when an epoch begins is left out of what the model is told,
+    and told as soon as it can.
     """
 
     key: str
@@ -36,6 +60,45 @@ class ContextSource:
     required: bool = False
     """Whether no session may begin without it. Say so only where a model that does not
     know it would do harm: as long as it cannot be observed, every new session fails."""
+    agents: Collection[str] | None = None
+    """The names of the agents that it speaks to; None: all of them. To the others it
+    has nothing to say."""
+    tell: Callable[[Observation, str], Observation | None] | None = None
+    """What an agent of this name is told of what was observed, or None for nothing. So
+    one observation serves all agents. It must not wait."""
+
+
+@frozen
+class SessionView:
+    """What a source is shown of the session that it speaks to."""
+
+    session_id: SessionId
+    """Which one it is."""
+    agent: str
+    """The agent of the Step that begins."""
+    files: Mapping[str, str | None] = field(factory=dict, repr=False)
+    """What each file held when a call last read or wrote it, as SHA-256 by absolute
+    path, the latest last; None for one that was not there. Not to be changed."""
+    instructions: str | None = None
+    """What the caller said that is to be kept to."""
+
+
+@frozen(eq=False)
+class SessionSource:
+    """A Context Source that says something else to each session.
+
+    As ``ContextSource``, but ``observe`` is handed the session and called for each.
+    Let it say by ``Observation.holds`` when it need not be.
+    """
+
+    key: str
+    """``namespace/name``, lower case; none that a ContextSource has."""
+    observe: Callable[[SessionView], Awaitable[Observation | None]]
+    """Says what is so now, in five seconds at the most."""
+    required: bool = False
+    """As that of a ContextSource."""
+    agents: Collection[str] | None = None
+    """As that of a ContextSource."""
 
 
 @frozen

@@ -111,7 +111,7 @@ class Attempt:
 
     def _request(self) -> ModelRequest:
         history = self._execution.history
-        system = (history.baseline or "", self._prepared.profile.instructions)
+        system = (history.told.baseline or "", history.told.instructions)
         request = ModelRequest(
             model=self._prepared.model.model,
             system=tuple(text for text in system if text),

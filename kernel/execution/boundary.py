@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from ..context.algebra import Snapshot
-from ..context.epoch import InitialiseEpoch, UpdateEpoch, admit, decide
+from ..context.epoch import CurrentEpoch, InitialiseEpoch, NoChange, UpdateEpoch, decide
 from ..contracts import AgentProfile
 from ..history.fold import History
 from ..history.mending import PART_REFUSED
@@ -73,6 +73,7 @@ class Boundary:
         self._log = execution.log
         self._session_id = execution.session_id
         self._sample: Snapshot | None = None
+        self._sampled_for: str | None = None
 
     async def begin(self) -> Prepared | None:
         """Promote what is due and begin the Step; None when there is nothing to do."""
@@ -125,23 +126,34 @@ class Boundary:
             profile,
             resolved,
             services.advertise(profile, resolved.name),
-            await self._context_due(),
+            await self._context_due(profile),
             (agent, model),
         )
 
-    async def _context_due(self) -> InitialiseEpoch | UpdateEpoch | None:
-        """Return what the model must be told of its world before anything else."""
-        history = self._execution.history
-        if history.baseline is not None and not history.left_out:
-            return None
-        if self._sample is None:
+    async def _context_due(
+        self, profile: AgentProfile
+    ) -> InitialiseEpoch | UpdateEpoch | None:
+        """Return what the model must be told of its world: all of it where an epoch
+        begins, and otherwise what changed."""
+        execution = self._execution
+        told = execution.history.told
+        if self._sample is None or self._sampled_for != profile.name:
             # Once, however often the boundary is tried.
-            self._sample = await self._services.context.sample()
-        if history.baseline is not None:
-            return admit(history.left_out, self._sample)
-        decision = decide(None, self._sample)
-        assert isinstance(decision, InitialiseEpoch)
-        return decision
+            view = execution.history.view(profile.name)
+            sources = execution.sources_in(self._services)
+            self._sample = await sources.sample(view)
+            self._sampled_for = profile.name
+        cause = told.cause(profile.instructions)
+        epoch = None
+        if cause is None and told.baseline is not None:
+            epoch = CurrentEpoch(told.baseline, told.sources, told.removals)
+        decision = decide(
+            epoch,
+            self._sample,
+            cause=cause or "",
+            instructions=profile.instructions,
+        )
+        return None if isinstance(decision, NoChange) else decision
 
     async def _commit(
         self, prepared: Prepared, known: int, *, wants_step: bool
@@ -174,8 +186,8 @@ class Boundary:
             begun = True
             tx.append(
                 *execution.opening(),
-                *self._admitted(prepared),
                 *promotion.promotions(self._session_id, due),
+                *self._updated(prepared),
                 *self._entering(tx, prepared, due),
                 StepStarted(
                     session_id=self._session_id,
@@ -194,9 +206,9 @@ class Boundary:
             return True
         return False
 
-    def _admitted(self, prepared: Prepared) -> list[Event]:
-        """Return what could not be told when the epoch began, and can be now: before
-        new input, which may be about it."""
+    def _updated(self, prepared: Prepared) -> list[Event]:
+        """Return what is newly true: after new input or the results of calls, which
+        it is the latest of."""
         if not isinstance(prepared.context, UpdateEpoch):
             return []
         message_id = MessageId(new_id("msg", self._log.clock))

@@ -12,7 +12,7 @@ from typing import Literal
 from anyio import to_thread
 from attrs import field
 
-from ..context.algebra import Absent, Observed, digests
+from ..context.algebra import same, source_of
 from ..history.fold import History
 from ..history.messages import Progress, Receipt
 from ..jobs.record import job_at
@@ -303,25 +303,26 @@ def _mapping_moved(
 
 
 async def _context_moved(services: LocationServices, history: History) -> list[Moved]:
-    if history.baseline is None:
+    told = history.told
+    if told.baseline is None:
         return []
-    snapshot = await services.context.sample()
-    now = digests(snapshot)
+    view = history.view(services.agent_name(history.wanted[0]))
+    snapshot = await services.context.of_session().sample(view)
+    now = snapshot.digests
     moved = []
-    for key in sorted({**history.sources, **snapshot.results}):
-        result = snapshot.results.get(key)
-        was = history.sources.get(key)
-        if isinstance(result, Observed):
-            if was is None and key in history.left_out:
-                continue  # nothing moved: it will be told at the next boundary
-            if now[key] != was:
-                code = "context.changed" if was else "context.added"
-                moved.append(Moved(code, key, was, now[key]))
-        elif result is None or isinstance(result, Absent):
-            if was is not None:
-                moved.append(Moved("context.removed", key, was))
-        elif was is not None:
-            moved.append(Moved("context.unavailable", key, was))
+    for key in sorted({**told.sources, **now}):
+        was, current = told.sources.get(key), now.get(key)
+        source = source_of(key)
+        if current is None:
+            away = source in snapshot.unavailable
+            code = "context.unavailable" if away else "context.removed"
+            moved.append(Moved(code, key, was))
+        elif was is None:
+            if source not in told.left_out:
+                moved.append(Moved("context.added", key, was, current))
+            # Otherwise nothing moved: it will be told at the next boundary.
+        elif not same(was, current):
+            moved.append(Moved("context.changed", key, was, current))
     return moved
 
 

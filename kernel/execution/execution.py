@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, field
 
+from ..context.registry import SessionSampler
 from ..history.fold import History, is_of_no_consequence
+from ..location.services import LocationServices
 from ..log.commit import LogTransaction, WorkLog
 from ..models.retry import RetryPolicy
 from ..ports import Reader
@@ -83,6 +85,8 @@ class Execution:
     """Answers that broke off in a row."""
     empty: int = 0
     """Answers in a row that held neither text nor a call."""
+    sampled: SessionSampler | None = None
+    """What the sources that speak to this session said last."""
     fence: Fence | None = None
     """Set once execution.started is durable."""
     outcome: Outcome | None = None
@@ -150,6 +154,12 @@ class Execution:
         self.outcome = done.outcome or self.outcome
         await self.history.follow_up(self.log, done.seq)
         return done.decided
+
+    def sources_in(self, services: LocationServices) -> SessionSampler:
+        """Return what samples the Context Sources of the Location for this session."""
+        if self.sampled is None or self.sampled.registry is not services.context:
+            self.sampled = services.context.of_session()
+        return self.sampled
 
     def guard(self, tx: LogTransaction) -> None:
         """Refuse a transaction that others make on behalf of this execution.

@@ -5,7 +5,7 @@ which of those were joined. Knows nothing of dialects: a provider's route brings
 functions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from ..values.messages import Message
 
@@ -53,7 +53,7 @@ class HistorySnapshot:
     It shares what the History settles and encodes, both of which only grow at their
     end; a History that begins anew leaves them to the snapshots that there are. What is
     before ``start`` is not sent; it is encoded all the same, so that a message has the
-    same place in both.
+    same place in both. Of what is ``outdated`` no piece is made, and it is not shown.
     """
 
     def __init__(
@@ -62,15 +62,25 @@ class HistorySnapshot:
         start: int,
         end: int,
         made: dict[str, Encoded],
+        outdated: Collection[int] = (),
     ) -> None:
         self._settled = settled
         self._start = start
         self._end = end
         self._made = made
+        self._outdated = outdated
 
     @property
     def messages(self) -> Sequence[Message]:
-        return tuple(self._settled[self._start : self._end])
+        shown = self._settled[self._start : self._end]
+        if not self._outdated:
+            return tuple(shown)
+        at = range(self._start, self._end)
+        return tuple(
+            one
+            for index, one in zip(at, shown, strict=True)
+            if index not in self._outdated
+        )
 
     def encoded(
         self,
@@ -82,8 +92,13 @@ class HistorySnapshot:
         if made is None:
             made = self._made[dialect] = Encoded()
         pieces = made.pieces
-        for message in self._settled[len(pieces) : self._end]:
-            pieces.append(encode(message))
+        for index in range(len(pieces), self._end):
+            outdated = index in self._outdated
+            pieces.append(b"" if outdated else encode(self._settled[index]))
         if join is None:
-            return pieces[self._start : self._end]
+            return [
+                pieces[index]
+                for index in range(self._start, self._end)
+                if index not in self._outdated
+            ]
         return made.joined(self._start, self._end, join)

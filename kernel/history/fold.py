@@ -12,12 +12,13 @@ from itertools import islice
 
 from attrs import evolve
 
-from ..context.algebra import digests_after
+from ..contracts import SessionView
 from ..log.patience import Readable
 from ..log.reading import PAGE, events_between, readable
 from ..ports import Reader, made_here
 from ..values import events as e
 from ..values.errors import EventDamagedError, EventGapError
+from ..values.ids import SessionId
 from ..values.messages import (
     AssistantMessage,
     Message,
@@ -30,6 +31,7 @@ from .mending import CONTENT_REFUSED, PART_REFUSED, Mending
 from .messages import OpenMessage, Progress, Receipt, notice_message, user_message
 from .spent import Spent
 from .takeover import LastExecution
+from .told import Told
 
 AT_ONCE = 1024
 """Events of a long past that are taken in before others have their turn."""
@@ -71,8 +73,8 @@ class History:
         """Why the next one cannot be taken in, nor anything after it."""
         self.wanted: tuple[str | None, str | None] = (None, None)
         """The session's agent and model."""
-        self.baseline: str | None = None
-        """The rendered Baseline of the current Context Epoch."""
+        self.told = Told()
+        """What the model was told of its world."""
         self.last_execution = LastExecution()
         """What the execution that is running, or was lost, has done so far."""
         self.session = Spent()
@@ -81,12 +83,9 @@ class History:
         self._ended: int | None = None
         """The end of the last execution, while nothing was begun after it."""
         self.facts: e.FactsRecorded | None = None
-        self.sources: dict[str, str] = {}
-        """What the model was told of each Context Source, by digest."""
-        self.left_out: set[str] = set()
-        """The Context Sources that the Baseline lacks, and nothing has told since."""
         self.files: dict[str, str | None] = {}
-        """What each file held when a call last read or wrote it, by digest."""
+        """What each file held when a call last read or wrote it, by digest; the latest
+        last."""
         self.managed: set[str] = set()
         """The keys of the complete outputs that calls of this session left."""
         self._settled: list[Message] = []
@@ -96,6 +95,10 @@ class History:
         self._cut = False
         self._prompts: dict[str, e.PromptAdmitted] = {}
         self._encoded: dict[str, Encoded] = {}
+        self._updates: list[int] = []
+        """Where the messages are that the current epoch was updated in."""
+        self._outdated: set[int] = set()
+        """Where those of earlier epochs are, which no model is shown any more."""
         self._mending = Mending()
         self._budget_here = False
 
@@ -168,6 +171,7 @@ class History:
     def _apply(self, event: e.Event) -> None:
         here = made_here(self._imported, event.seq)
         self.last_execution.apply(event, here=here)
+        self.told.apply(event, here=here)
         if not here and isinstance(event, _ONLY_HERE):
             return
         if here and isinstance(event, e.ToolSucceeded | e.ToolFailed) and event.managed:
@@ -194,14 +198,10 @@ class History:
         elif isinstance(event, e.NoticeAdded):
             self._settled.append(notice_message(event))
         elif isinstance(event, e.ContextUpdated):
+            self._updates.append(len(self._settled))
             self._settled.append(notice_message(event))
-            if here:
-                self.sources = digests_after(self.sources, event.sources)
-                self.left_out -= event.sources.keys()
         elif isinstance(event, e.EpochStarted):
-            self.baseline = event.baseline
-            self.sources = dict(event.sources)
-            self.left_out = set(event.left_out)
+            self._outdate()
         elif isinstance(event, e.FactsRecorded):
             self.facts = event
         elif isinstance(event, e.SessionCreated):
@@ -224,7 +224,9 @@ class History:
         ):
             self._open.apply(event)
             if here and isinstance(event, e.ToolSucceeded):
-                self.files.update(event.files)
+                for path, digest in event.files.items():
+                    self.files.pop(path, None)
+                    self.files[path] = digest
             if isinstance(event, e.StepEnded | e.StepFailed):
                 self.session.add(event)
                 self.activity.add(event)
@@ -282,11 +284,23 @@ class History:
             for made in self._encoded.values():
                 made.forget(changed)
 
+    def _outdate(self) -> None:
+        """Show no model what earlier epochs were updated by: the Baseline has it."""
+        if self._updates:
+            self._outdated = self._outdated | set(self._updates)
+            for made in self._encoded.values():
+                made.forget(self._updates[0])
+            self._updates = []
+
     @property
     def mends(self) -> bool:
         """Whether a request that is refused for something in its messages would be
         another one the next time."""
         return self._mending.helps(self._settled)
+
+    def view(self, agent: str) -> SessionView:
+        """Return what Context Sources are shown of the session."""
+        return SessionView(SessionId(self.session_id), agent, self.files)
 
     @property
     def open(self) -> AssistantMessage | None:
@@ -312,7 +326,7 @@ class History:
     @property
     def messages(self) -> Sequence[Message]:
         """The settled messages. Every call in them has its result."""
-        return tuple(self._settled)
+        return self.snapshot().messages
 
     @property
     def last(self) -> Message | None:
@@ -347,7 +361,9 @@ class History:
 
     def snapshot(self) -> HistorySnapshot:
         """Return the settled messages as they are now, for one request."""
-        return HistorySnapshot(self._settled, 0, len(self._settled), self._encoded)
+        return HistorySnapshot(
+            self._settled, 0, len(self._settled), self._encoded, self._outdated
+        )
 
 
 def _missing(

@@ -390,7 +390,7 @@ class LocationServices:
         Raises:
             AgentNotFoundError: nobody offers it.
         """
-        wanted = name or self.configuration.agent or DEFAULT_AGENT
+        wanted = self.agent_name(name)
         profile = self.agents.get(wanted)
         if profile is None:
             offered = ", ".join(repr(known) for known in self.agents.offer())
@@ -404,6 +404,10 @@ class LocationServices:
             offered = self.tools.advertise(names, model).names
             names = [name for name in offered if name not in profile.without]
         return self.tools.advertise(names, model).within(profile.lines, profile.bytes)
+
+    def agent_name(self, name: str | None) -> str:
+        """Return which agent that is, whether anybody offers it or not."""
+        return name or self.configuration.agent or DEFAULT_AGENT
 
     def model_for(self, profile: AgentProfile, model: str | None) -> str:
         """Return the name of a session's model: its own, its agent's, or the

@@ -292,8 +292,8 @@ def place(where: int | str) -> str:
 _NOT_OURS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
-def dumps(value: Json) -> bytes:
-    """Return JSON data as compact UTF-8.
+def dumps(value: Json, *, sort_keys: bool = False) -> bytes:
+    """Return JSON data as compact UTF-8; with ``sort_keys`` the same for equal data.
 
     Raises:
         UndecodableError: it holds an integer over 64 bits, a lone surrogate, a number
@@ -301,7 +301,8 @@ def dumps(value: Json) -> bytes:
             from outside.
     """
     try:
-        text = orjson.dumps(value, option=_NOT_OURS)
+        option = _NOT_OURS | (orjson.OPT_SORT_KEYS if sort_keys else 0)
+        text = orjson.dumps(value, option=option)
     except TypeError as error:
         raise UndecodableError("JSON data", [str(error)]) from error
     # orjson writes NaN and the infinities as null, which is another value.

@@ -12,7 +12,6 @@ from dovetail.kernel.context.algebra import (
     Unavailable,
     Update,
     changes,
-    digests,
     digests_after,
 )
 from hypothesis import given, strategies as st
@@ -48,22 +47,22 @@ def seen(baseline: str, update: str | None = None) -> Observed:
 @pytest.mark.law("context.2")
 def test_an_unchanged_source_says_nothing() -> None:
     before = snapshot(a=seen("A"), b=seen("B", "b"))
-    assert changes(digests(before), before) is None
+    assert changes(before.digests, before) is None
 
 
 def test_a_changed_value_is_told_whole_by_its_update_text() -> None:
-    before = digests(snapshot(a=seen("day 1", "now day 1"), b=seen("B")))
+    before = snapshot(a=seen("day 1", "now day 1"), b=seen("B")).digests
     after = snapshot(a=seen("day 2", "now day 2"), b=seen("B"))
-    assert changes(before, after) == Update("now day 2", {"t/a": digests(after)["t/a"]})
+    assert changes(before, after) == Update("now day 2", {"t/a": after.digests["t/a"]})
 
 
 def test_without_an_update_text_the_baseline_text_is_told() -> None:
     after = snapshot(a=seen("new"))
-    assert changes({"t/a": "old"}, after) == Update("new", digests(after))
+    assert changes({"t/a": "old"}, after) == Update("new", after.digests)
 
 
 def test_a_change_that_only_one_of_the_texts_shows_is_a_change() -> None:
-    before = digests(snapshot(a=seen("one", "see above")))
+    before = snapshot(a=seen("one", "see above")).digests
     update = changes(before, snapshot(a=seen("two", "see above")))
     assert update is not None
     assert update.text == "see above"
@@ -71,7 +70,7 @@ def test_a_change_that_only_one_of_the_texts_shows_is_a_change() -> None:
 
 def test_a_new_source_is_told_and_texts_are_in_key_order() -> None:
     after = snapshot(c=seen("C"), a=seen("A"), b=seen("B"))
-    known = {"t/b": digests(after)["t/b"]}
+    known = {"t/b": after.digests["t/b"]}
     update = changes(known, after)
     assert update is not None
     assert update.text == "A\n\nC"
@@ -89,7 +88,7 @@ def test_a_value_that_is_gone_is_told_as_removed_by_its_key(after: Snapshot) -> 
 
 @pytest.mark.law("context.2")
 def test_an_unavailable_source_is_never_told_as_removed_and_keeps_its_digest() -> None:
-    before = digests(snapshot(a=seen("A"), b=seen("B")))
+    before = snapshot(a=seen("A"), b=seen("B")).digests
     after = snapshot(a=Unavailable("away"), b=seen("B2"))
     update = changes(before, after)
     assert update is not None
@@ -114,7 +113,7 @@ snapshots = st.dictionaries(st.sampled_from(["a/a", "b/b", "c/c", "d/d"]), resul
 def test_whatever_comes_after_another_an_update_brings_the_model_up_to_date(
     taken: list[Snapshot],
 ) -> None:
-    known: dict[str, str] = digests(taken[0])
+    known: dict[str, str] = taken[0].digests
     for one in taken[1:]:
         update = changes(known, one)
         kept = {key: known[key] for key in one.unavailable if key in known}
@@ -122,7 +121,7 @@ def test_whatever_comes_after_another_an_update_brings_the_model_up_to_date(
             assert update.text
             assert not update.sources.keys() & one.unavailable.keys()
             known = digests_after(known, update.sources)
-        assert known == {**digests(one), **kept}
+        assert known == {**one.digests, **kept}
         assert changes(known, one) is None  # told once, not again
 
 
@@ -130,7 +129,7 @@ def test_whatever_comes_after_another_an_update_brings_the_model_up_to_date(
 def test_digests_are_equal_only_when_both_texts_are(
     baseline: str, update: str, other_baseline: str, other_update: str
 ) -> None:
-    one = digests(snapshot(a=seen(baseline, update)))
-    other = digests(snapshot(a=seen(other_baseline, other_update)))
+    one = snapshot(a=seen(baseline, update)).digests
+    other = snapshot(a=seen(other_baseline, other_update)).digests
     same = (baseline, update) == (other_baseline, other_update)
     assert (one == other) is same

@@ -14,7 +14,6 @@ from dovetail.kernel.context.algebra import (
     Observed,
     Snapshot,
     Unavailable,
-    digests,
 )
 from dovetail.kernel.context.epoch import (
     CurrentEpoch,
@@ -30,9 +29,9 @@ FULL = Snapshot({"t/a": Observed(Observation("A")), "t/b": Observed(Observation(
 
 def test_the_first_step_stores_the_whole_baseline() -> None:
     decision = decide(None, FULL)
-    assert decision == InitialiseEpoch("A\n\nB", digests(FULL), "first")
+    assert decision == InitialiseEpoch("A\n\nB", FULL.digests, "first")
     assert decision.event(SESSION) == EpochStarted(
-        session_id=SESSION, baseline="A\n\nB", sources=digests(FULL), cause="first"
+        session_id=SESSION, baseline="A\n\nB", sources=FULL.digests, cause="first"
     )
 
 
@@ -68,24 +67,24 @@ def test_no_epoch_begins_without_what_a_required_source_says(cause: str) -> None
 
 @pytest.mark.law("context.1")
 def test_within_an_epoch_nothing_changes_while_the_sources_say_the_same() -> None:
-    epoch = CurrentEpoch("the stored text", digests(FULL))
+    epoch = CurrentEpoch("the stored text", FULL.digests)
     assert decide(epoch, FULL) == NoChange()
 
 
 @pytest.mark.law("context.2")
 def test_within_an_epoch_an_unavailable_source_changes_nothing() -> None:
-    epoch = CurrentEpoch("the stored text", digests(FULL))
+    epoch = CurrentEpoch("the stored text", FULL.digests)
     away = Snapshot({**FULL.results, "t/a": Unavailable("away")})
     assert decide(epoch, away) == NoChange()
 
 
 def test_a_change_becomes_an_update_that_says_what_is_newly_true() -> None:
-    epoch = CurrentEpoch("A\n\nB", digests(FULL))
+    epoch = CurrentEpoch("A\n\nB", FULL.digests)
     after = Snapshot({"t/a": Observed(Observation("A2", "now A2")), "t/b": Absent()})
     decision = decide(epoch, after)
     assert isinstance(decision, UpdateEpoch)
     assert decision.text.startswith("now A2\n\n")
-    assert decision.sources == {"t/a": digests(after)["t/a"], "t/b": None}
+    assert decision.sources == {"t/a": after.digests["t/a"], "t/b": None}
     event = decision.event(SESSION, MessageId("msg_1"))
     assert event == ContextUpdated(
         session_id=SESSION,

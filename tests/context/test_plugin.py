@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from dovetail.kernel import ContextSource, Location, Place
-from dovetail.kernel.context.algebra import digests, render_baseline
+from dovetail.kernel.context.algebra import render_baseline
 from dovetail.kernel.context.sampling import observe
 from dovetail.plugins.context import plugin
 from dovetail.plugins.context.environment import date_source, environment_source
@@ -47,7 +47,7 @@ async def test_a_new_day_changes_the_date_and_nothing_else(tmp_path: Path) -> No
     ]
     first, second = await observe(sources), await observe(sources)
     assert "Today's date: 2026-03-01" in render_baseline(first)
-    changed = dict(digests(first).items() ^ digests(second).items())
+    changed = dict(first.digests.items() ^ second.digests.items())
     assert set(changed) == {"core/date"}
     assert second.observed["core/date"].update == "Today's date is now: 2026-03-02"
 

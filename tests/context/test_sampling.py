@@ -11,10 +11,10 @@ from dovetail.kernel.context.algebra import (
     Observed,
     Snapshot,
     Unavailable,
-    digests,
     render_baseline,
 )
-from dovetail.kernel.context.sampling import MAX_TEXT, Sampler, observe
+from dovetail.kernel.context.answers import MAX_TEXT
+from dovetail.kernel.context.sampling import Sampler, observe
 from dovetail.kernel.lifecycle import own_time
 from dovetail.kernel.testing.scripted import Gate
 from support.bounds import HANG
@@ -70,7 +70,7 @@ async def test_nothing_to_say_is_absent() -> None:
     taken = await observe(sources)
     assert taken == Snapshot({"t/blank": Absent(), "t/none": Absent()})
     assert render_baseline(taken) == ""
-    assert digests(taken) == {}
+    assert taken.digests == {}
 
 
 @pytest.mark.law("context.2")
@@ -177,7 +177,7 @@ async def test_the_order_of_the_sources_changes_no_byte() -> None:
     assert (
         render_baseline(forward) == render_baseline(backward) == "one\n\ntwo\n\nthree"
     )
-    assert list(digests(forward).items()) == list(digests(backward).items())
+    assert list(forward.digests.items()) == list(backward.digests.items())
 
 
 # --- whose time a limit measures --------------------------------------------------

@@ -203,7 +203,8 @@ async def test_what_another_store_kept_or_started_is_not_taken_for_ours(
             await session.output(message, "c")
         history = History("s")
         await runtime.sessions._log.read(history.catch_up)
-        assert (history.managed, history.files, history.baseline) == (set(), {}, None)
+        held = (history.managed, history.files, history.told.baseline)
+        assert held == (set(), {}, None)
 
 
 @pytest.mark.law("access.12")

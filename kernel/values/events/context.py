@@ -27,11 +27,17 @@ class EpochStarted(Event):
     baseline: str
     """What every request of the epoch begins with."""
     sources: Mapping[str, str]
-    """The digest of each source's value, by key."""
+    """The digest of each value, by key: that of its source, or of one of several
+    parts of it, ``source:part``."""
     cause: str = "first"
-    """Why it began, such as ``first``."""
+    """Why it began: ``first``, ``agent`` (another one, with other instructions),
+    ``move``, ``compaction``, ``pruned`` or ``imported``."""
     left_out: Mapping[str, LeftOut] = field(factory=dict)
     """By key, what could not be observed and is told as soon as it can."""
+    instructions: str = ""
+    """Those of the agent: they follow the Baseline in every request of the epoch."""
+    removals: Mapping[str, str] = field(factory=dict)
+    """What is said of a value when it is gone, by key, where its source says."""
 
 
 @event("context.updated", retention="transcript")
@@ -44,7 +50,9 @@ class ContextUpdated(Event):
     text: str
     """What the model is told, word for word."""
     sources: Mapping[str, str | None]
-    """The new digests by key; None for a source that was removed."""
+    """The new digests by key; None for what was removed."""
+    removals: Mapping[str, str] = field(factory=dict)
+    """What is said of these when they are gone, by key, where their source says."""
 
 
 @event("notice.added", retention="transcript")
