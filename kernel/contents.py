@@ -176,10 +176,14 @@ from .sessions.sessions import (
     Session as Session,
     Sessions as Sessions,
 )
+from .upkeep.outputs import (
+    ExportedOutput as ExportedOutput,
+)
 from .upkeep.replay import (
     Export as Export,
     ExportedEvent as ExportedEvent,
     Replayed as Replayed,
+    exported_from_line as exported_from_line,
 )
 from .upkeep.retention import (
     Pruned as Pruned,
@@ -238,6 +242,7 @@ from .values.errors import (
     ModelNotSelectedError as ModelNotSelectedError,
     ModelUnknownError as ModelUnknownError,
     NotFoundError as NotFoundError,
+    OutputCleanedError as OutputCleanedError,
     OutputNotFoundError as OutputNotFoundError,
     OwnerFencedError as OwnerFencedError,
     PermissionDeniedError as PermissionDeniedError,
@@ -355,6 +360,10 @@ from .values.messages import (
     ToolPart as ToolPart,
     Usage as Usage,
     UserMessage as UserMessage,
+)
+from .values.outputs import (
+    CleanedOutputs as CleanedOutputs,
+    OutputPolicy as OutputPolicy,
 )
 from .values.prompt import (
     AdmittedPrompt as AdmittedPrompt,

@@ -61,6 +61,7 @@ from .plugins.set import PluginSet
 from .ports import Store
 from .requests.asking import Requests
 from .requests.questions import OnQuestion, Questions
+from .sessions.cleaning import Cleaning
 from .sessions.sessions import Sessions
 from .skills.registry import SkillRegistry, skills_source
 from .tools.output import OutputLimits
@@ -73,6 +74,7 @@ from .values.errors import (
 )
 from .values.ids import new_id
 from .values.location import Location
+from .values.outputs import OutputPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +113,7 @@ def open_runtime(
     blocked_seconds: float = DEFAULT_BLOCKED_SECONDS,
     location_idle_seconds: float | None = 3600,
     jobs_at_close: WhenClosing = "end",
+    outputs: OutputPolicy | None = None,
     hook_limits: HookLimits | None = None,
     clock: Clock | None = None,
     environment: Mapping[str, str] | None = None,
@@ -155,6 +158,9 @@ def open_runtime(
             ``end`` ends those that it began and those of processes that are gone, and
             the model is told when its session goes on; ``leave`` lets them go on, to be
             looked after by the next runtime that opens their Location or session.
+        outputs: which complete outputs of calls are cleaned up from time to time, by
+            age and by size together; None: as the person's own file says, or else
+            ``OutputPolicy()``.
         hook_limits: what plugins may cost before they are disabled.
         clock: where time comes from, for tests. The system's by default.
         environment: stands for ``os.environ``.
@@ -214,6 +220,7 @@ def open_runtime(
         environment,
         location_idle_seconds,
         jobs_at_close,
+        outputs,
         hook_limits or HookLimits(),
     )
 
@@ -234,6 +241,7 @@ class Runtime:
         environment: Mapping[str, str],
         location_idle_seconds: float | None,
         jobs_at_close: WhenClosing,
+        outputs: OutputPolicy | None,
         hook_limits: HookLimits,
     ) -> None:
         self.plugins = plugins
@@ -248,6 +256,7 @@ class Runtime:
         self._environment = environment
         self._location_idle_seconds = location_idle_seconds
         self._jobs_at_close: WhenClosing = jobs_at_close
+        self._outputs = outputs
         self._hook_limits = hook_limits
         self._changes: dict[Location, Changes] = {}
         self._tasks: TaskGroup | None = None
@@ -352,8 +361,10 @@ class Runtime:
         self._tasks.start_soon(self._runner.keep_leases)
         self._tasks.start_soon(self._runner.silence.watch)
         self._coordinator = Coordinator(self._tasks, self._runner.drain)
+        self._cleaning = Cleaning(self._log, self._output_policy)
+        self._tasks.start_soon(self._cleaning.run)
         self._sessions = Sessions(
-            self._log, self._coordinator, self._runner, self._jobs
+            self._log, self._coordinator, self._runner, self._jobs, self._cleaning
         )
         self._beside = RuntimeScopes(self.plugins, self._tasks, self._hook_limits, self)
         try:
@@ -365,6 +376,11 @@ class Runtime:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise
         return self
+
+    def _output_policy(self) -> OutputPolicy:
+        if self._outputs is not None:
+            return self._outputs
+        return Configuration.load(None, self._environment).outputs or OutputPolicy()
 
     async def _wake_all(self) -> None:
         for session_id in await self._log.read(lambda rows: rows.sessions_with_work()):
@@ -406,6 +422,7 @@ class Runtime:
             for job in await self._jobs.aclose(max(within, JOB_SECONDS)):
                 logger.error("job %s did not end in time; it is left behind", job)
             await self._locations.aclose()
+            await self._cleaning.aclose()
             self._runner.close()
             self._log.close()
             if not await self._detached.aclose(LAST_SECONDS):

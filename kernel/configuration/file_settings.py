@@ -13,6 +13,7 @@ from attrs import evolve, field
 
 from ..contracts import AgentProfile, Rule, RuleEffect
 from ..values.frozen import frozen
+from ..values.outputs import OutputPolicy
 from ..values.patterns import MAX_PATTERN, MAX_RULES
 from ..values.tool import Json
 from .table import Table, where
@@ -31,6 +32,7 @@ KEYS = (
     "tools",
     "disable_plugins",
     "plugin_files",
+    "outputs",
     "trusted",
 )
 TOOL_KEYS = ("models", "lines", "bytes")
@@ -148,6 +150,7 @@ class FileSettings:
     plugin_files: tuple[str, ...] = ()
     tool_models: Mapping[str, tuple[str, ...]] = field(factory=dict)
     tool_bounds: Mapping[str, OutputBounds] = field(factory=dict)
+    outputs: OutputPolicy | None = None
     trusted: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
 
@@ -183,6 +186,7 @@ class FileSettings:
             ),
             tool_models=dict(_tools(table)),
             tool_bounds=dict(_bounds(table)),
+            outputs=_outputs(table),
             trusted=frozenset(
                 os.path.realpath(_absolute(here, folder))
                 for folder in table.texts("trusted") or ()
@@ -215,6 +219,7 @@ class FileSettings:
                 )
                 for name in {**self.tool_bounds, **other.tool_bounds}
             },
+            outputs=self.outputs,
             trusted=self.trusted,
             notices=self.notices + other.notices,
         )
@@ -263,6 +268,18 @@ def _bounds(table: Table) -> Iterator[tuple[str, OutputBounds]]:
         said = _bound(each)
         if said != OutputBounds():
             yield name, said
+
+
+def _outputs(table: Table) -> OutputPolicy | None:
+    said = table.table("outputs").only("days", "megabytes")
+    days, megabytes = said.count("days"), said.count("megabytes")
+    if days is None and megabytes is None:
+        return None
+    usual = OutputPolicy()
+    return OutputPolicy(
+        _given(days, usual.days),
+        usual.bytes if megabytes is None else megabytes * 1024**2,
+    )
 
 
 def _bound(table: Table) -> OutputBounds:

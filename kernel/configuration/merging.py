@@ -33,6 +33,10 @@ directory, and in no folder above it::
     lines = 400                               # of one result; and bytes
     bytes = 20_000
 
+    [outputs]                                 # in the user's file only
+    days = 30                                 # complete outputs are kept so long
+    megabytes = 1024                          # and so much of them
+
     [skills]
     folders = ["skills"]
 
@@ -52,6 +56,7 @@ from attrs import field
 from ..contracts import AgentProfile, Rule
 from ..values.frozen import frozen
 from ..values.location import Location
+from ..values.outputs import OutputPolicy
 from ..values.tool import Json
 from .file import FILE_NAME, read, same_file, user_file
 from .file_settings import AgentSettings, FileSettings, OutputBounds
@@ -87,6 +92,8 @@ class Configuration:
     themselves."""
     tool_bounds: Mapping[str, OutputBounds] = field(factory=dict)
     """By tool, how much of one result the model is shown."""
+    outputs: OutputPolicy | None = None
+    """Which complete outputs of calls are cleaned up, as the user's file says."""
     sources: tuple[str, ...] = ()
     """The files that were read."""
     trusted: bool = False
@@ -130,8 +137,9 @@ class Configuration:
         if data is not None:
             sources.append(str(path))
             table = Table.top(path, data)
-            if "trusted" in data:
-                raise table.error("trusted", "belongs in the user's own file only")
+            for key in ("trusted", "outputs"):
+                if key in data:
+                    raise table.error(key, "belongs in the user's own file only")
             local = FileSettings.by(table)
             if not trusted:
                 from .trust import restrained
@@ -166,6 +174,7 @@ def _configuration(
         plugin_files=settings.plugin_files,
         tool_models=settings.tool_models,
         tool_bounds=settings.tool_bounds,
+        outputs=settings.outputs,
         sources=tuple(sources),
         trusted=trusted,
         trusted_folders=settings.trusted,

@@ -58,6 +58,12 @@ CLAUSES: tuple[Clause, ...] = (
         "always, also in a trusted directory",
     ),
     Clause(
+        "outputs",
+        "nothing",
+        "What is kept of other sessions is not for it to say.",
+        "always, also in a trusted directory",
+    ),
+    Clause(
         "providers.NAME",
         "nothing",
         "No provider is redirected or added, whatever its address.",

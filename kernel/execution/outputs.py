@@ -1,17 +1,22 @@
 """Managed Output: reading back what was cut before the model saw it (law tools.6).
 
 Owns who may read which: a session what its own settled calls left, by its own events,
-and nobody else's. Outputs are kept by content, so a key alone is no right to read.
+and nobody else's. Outputs are kept by content, so a key alone is no right to read; what
+came with a log from another store is, because whoever brought it had it.
 ``calls`` keeps them, ``tools.output`` counts their lines.
 """
 
 from ..history.fold import History
 from ..log.patience import Readable
 from ..log.reading import events_between, readable
-from ..ports import Reader
+from ..ports import OutputRow, Reader
 from ..tools.output import page_of
-from ..values.errors import MessageNotFoundError, OutputNotFoundError
-from ..values.events import ToolFailed, ToolSucceeded
+from ..values.errors import (
+    MessageNotFoundError,
+    OutputCleanedError,
+    OutputNotFoundError,
+)
+from ..values.events import Event, ToolFailed, ToolSucceeded
 from ..values.ids import SessionId
 from ..values.tool import ManagedPage
 
@@ -30,16 +35,21 @@ class ManagedOutputs:
 
         Raises:
             OutputNotFoundError: none of this session has this key, or it is lost.
+            OutputCleanedError: it was cleaned up; it says when.
             InvalidValueError: ``offset`` or ``limit`` is out of its range.
         """
-        if key not in self._history.managed:
-            raise OutputNotFoundError(
-                key[:_LONGEST_NAME],
-                "give the key as it stands in a result that was cut",
-            )
-        return await self._log.read(
-            lambda rows: page_of(_text(rows, key), offset, limit)
-        )
+        mine, session_id = key in self._history.managed, self._history.session_id
+
+        def read(rows: Reader) -> ManagedPage:
+            row = rows.output(session_id, key)
+            if not (mine or (row is not None and row.brought)):
+                raise OutputNotFoundError(
+                    key[:_LONGEST_NAME],
+                    "give the key as it stands in a result that was cut",
+                )
+            return page_of(_text(rows, key, row), offset, limit)
+
+        return await self._log.read(read)
 
 
 def output_of(
@@ -52,6 +62,7 @@ def output_of(
         EventDamagedError: an event of the message is not what was written.
         OutputNotFoundError: the message has no such call, or it is not settled, or
             all of its output is in the message, or the rest is lost.
+        OutputCleanedError: it was cleaned up; it says when.
     """
     row = rows.message(session_id, message_id)
     if row is None:
@@ -64,20 +75,29 @@ def output_of(
             and event.message_id == message_id
             and event.call_id == call_id
         ):
-            head = rows.head(session_id)
-            if event.managed is not None and head and not head.made_here(event.seq):
-                raise OutputNotFoundError(
-                    call_id, "it is kept in the store that the session came from"
-                )
             if event.managed is None:
                 raise OutputNotFoundError(
                     call_id, "nothing else is kept than what the message holds"
                 )
-            return _text(rows, event.managed)
+            kept = rows.output(session_id, event.managed)
+            if not (_is_of_here(rows, event) or (kept is not None and kept.brought)):
+                raise OutputNotFoundError(
+                    call_id,
+                    "it is kept in the store that the session came from; "
+                    "`dovetail export --outputs` brings it along",
+                )
+            return _text(rows, event.managed, kept)
     raise OutputNotFoundError(call_id, "that message has no settled call of this id")
 
 
-def _text(rows: Reader, key: str) -> str:
+def _is_of_here(rows: Reader, event: Event) -> bool:
+    head = rows.head(event.session_id)
+    return head is None or head.made_here(event.seq)
+
+
+def _text(rows: Reader, key: str, row: OutputRow | None) -> str:
+    if row is not None and row.cleaned is not None:
+        raise OutputCleanedError(key, row.cleaned)
     data = rows.blob(key)
     if data is None:
         raise OutputNotFoundError(key, "it is not in this store, so the rest is lost")

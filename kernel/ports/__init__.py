@@ -33,6 +33,7 @@ from .rows import (
     JobRow as JobRow,
     LeaseRow as LeaseRow,
     MessageRow as MessageRow,
+    OutputRow as OutputRow,
     RequestRow as RequestRow,
     RowCounts as RowCounts,
     SessionRow as SessionRow,

@@ -332,3 +332,22 @@ class LeaseRow:
     decides nothing."""
     process: str | None = None
     """The owner's process, where it has a name; see ``lifecycle.process``."""
+
+
+@frozen
+class OutputRow:
+    """A complete output of a call, as an event of a session holds it."""
+
+    session_id: str
+    seq: int
+    """The event that settled the call."""
+    digest: str
+    """SHA-256 of the text in hexadecimal, which is its key."""
+    kept: int
+    """Milliseconds since 1970."""
+    brought: bool
+    """Whether the text came with the log from another store."""
+    cleaned: int | None
+    """When it was cleaned up, in milliseconds since 1970."""
+    size: int
+    """Bytes of the text; 0 where it is not here."""

@@ -5,7 +5,7 @@ Every method is a short composition of the rooms below; nothing is decided here.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from ..execution.coordinator import Coordinator, Outcome
@@ -40,12 +40,14 @@ from ..values.prompt import AdmittedPrompt, Budget, Delivery, Input, Prompt, che
 from ..values.todo import Todo
 from ..values.tool import Failure
 from . import inbox
+from .cleaning import Cleaning
 from .info import SessionInfo, info_of
 from .pages import Page, check_limit, from_cursor, to_cursor
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
     from ..execution.continuation import ContinuationReport
+    from ..upkeep.outputs import ExportedOutput
     from ..upkeep.replay import Export
 
 MAX_TITLE = 200
@@ -55,9 +57,14 @@ class Sessions(Upkeep):
     """The sessions of one store. ``runtime.sessions``."""
 
     def __init__(
-        self, log: EventLog, coordinator: Coordinator, runner: Runner, jobs: Jobs
+        self,
+        log: EventLog,
+        coordinator: Coordinator,
+        runner: Runner,
+        jobs: Jobs,
+        cleaning: Cleaning,
     ) -> None:
-        super().__init__(log, coordinator)
+        super().__init__(log, coordinator, cleaning)
         self._runner = runner
         self._jobs = jobs
 
@@ -467,6 +474,17 @@ class Session:
 
         return Export(self._log, self.id, after, follow=follow)
 
+    def export_outputs(
+        self, after: int | None = None, upto: int | None = None
+    ) -> "AsyncIterator[ExportedOutput]":
+        """Return the complete outputs of calls as they travel to another store, for
+        ``runtime.sessions.replay``, one by one: those that events after a cursor, and
+        up to another one, left. What was cleaned up is left out."""
+        from ..upkeep.outputs import exported
+
+        first = -1 if after is None else after
+        return exported(self._log, self.id, first, upto)
+
     async def messages(
         self,
         limit: int = 50,
@@ -540,6 +558,7 @@ class Session:
         Raises:
             MessageNotFoundError: this session has none of this id.
             OutputNotFoundError: nothing more is kept of that call; the text says why.
+            OutputCleanedError: it was cleaned up; it says when.
             SessionNotFoundError: the session is gone.
         """
 

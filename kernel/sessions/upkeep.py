@@ -19,8 +19,11 @@ from ..ports import Reader
 from ..values.errors import RowDamagedError, SessionBusyError
 from ..values.events import Retention
 from ..values.ids import SessionId
+from ..values.outputs import CleanedOutputs, OutputPolicy
+from .cleaning import Cleaning
 
 if TYPE_CHECKING:
+    from ..upkeep.outputs import ExportedOutput
     from ..upkeep.replay import ExportedEvent, Replayed
     from ..upkeep.retention import Pruned
     from ..upkeep.verification import Repaired, Verified
@@ -31,9 +34,12 @@ T = TypeVar("T")
 class Upkeep:
     """The part of ``runtime.sessions`` that looks after their logs."""
 
-    def __init__(self, log: EventLog, coordinator: Coordinator) -> None:
+    def __init__(
+        self, log: EventLog, coordinator: Coordinator, cleaning: Cleaning
+    ) -> None:
         self._log = log
         self._coordinator = coordinator
+        self._cleaning = cleaning
 
     # --- carrying sessions from store to store ------------------------------------
 
@@ -41,14 +47,16 @@ class Upkeep:
         self,
         events: "Iterable[ExportedEvent] | AsyncIterable[ExportedEvent]",
         owner: str | None = None,
+        outputs: "Iterable[ExportedOutput]" = (),
     ) -> "Replayed | None":
         """Write a session's events as another store exported them (law events.7).
 
         All of one session, in order, from anywhere up to the end of what is stored
         here. Refused means that nothing was written; repeating is harmless. With an
         ``owner`` the session becomes that owner's replica: nobody else replays into it
-        and nothing here appends to it, until ``release``. None when there are no
-        events.
+        and nothing here appends to it, until ``release``. ``outputs`` are complete
+        outputs of its calls, as ``Session.export_outputs`` gives them: they can be read
+        here from then on. None when there are no events.
 
         Raises:
             EventAggregateError: they are of more than one session.
@@ -59,7 +67,8 @@ class Upkeep:
             EventDamagedError: one does not decode, or breaks the hash chain.
             EventLogError: one does not follow from those before it.
             SessionBusyError: the session is running here.
-            InvalidValueError: an event, the session id or the owner is not usable.
+            InvalidValueError: an event, the session id or the owner is not usable, or
+                an output is not what its size and hash say.
         """
         from ..upkeep.replay import Replay
 
@@ -70,7 +79,7 @@ class Upkeep:
         if not collected:
             return None
         # A long log takes seconds to check: nobody else should wait for it.
-        replayed = await to_thread.run_sync(Replay, collected, owner)
+        replayed = await to_thread.run_sync(Replay, collected, owner, list(outputs))
         return await self._on_idle(replayed.session_id, replayed.commit)
 
     async def claim(self, id: str, owner: str) -> None:
@@ -183,6 +192,19 @@ class Upkeep:
         )
         await store.compact()
         return evolve(done, disk_before=size, disk_after=await store.size())
+
+    async def clean_outputs(self, policy: OutputPolicy | None = None) -> CleanedOutputs:
+        """Clean up complete outputs of calls that are too old or too many, now.
+
+        It is done from time to time by itself. What a session that somebody executes
+        holds stays. Whoever reads one that is gone is told when it was cleaned up.
+        Without a policy, by that of the runtime.
+
+        Raises:
+            ConfigurationError: what the person's file says of it cannot be read.
+            StoreError: the store failed; what was cleaned by then is.
+        """
+        return await self._cleaning.now(policy)
 
     async def _on_idle(self, id: str, decide: Callable[[LogTransaction], T]) -> T:
         # The lease, which the decision looks at, is taken only once a drain has found

@@ -16,8 +16,9 @@ for a person there is asked again here when its call goes on (law access.12). Th
 remembers which events those are.
 
 Travelling with a log: prompts under a key are known at the other end as well, with the
-same receipt (law inbox.3). Not travelling: leases, saved approvals, and the complete
-outputs behind ``managed``, which are kept by content in the store that made them.
+same receipt (law inbox.3), and, where that is asked for, the complete outputs behind
+``managed``, each checked by its size and hash (``outputs``). Not travelling: leases and
+saved approvals.
 """
 
 from collections.abc import Sequence
@@ -56,9 +57,13 @@ from ..values.events import (
 from ..values.frozen import frozen
 from ..values.ids import check_caller_id
 from ..values.tool import Json
+from .outputs import LARGEST_TOGETHER, ExportedOutput, bring, checked as checked_output
 
 ENVELOPE = ("session_id", "seq", "kind", "version", "created")
 OWN = ("data", "hash", "digest")
+OUTPUT = {"session_id", "seq", "key", "size", "text"}
+AROUND = 16
+"""Levels of an event around the JSON data of others that it holds."""
 
 
 @frozen
@@ -94,8 +99,12 @@ class ExportedEvent:
             EventKindError, EventVersionError, EventDamagedError: it is a line of
                 ``log --json`` that this release cannot read.
         """
-        found = loads(line)
-        check_depth("exported event", found)
+        return cls.from_data(loads(line))
+
+    @classmethod
+    def from_data(cls, found: Json) -> "ExportedEvent":
+        """Return the event that such a line's JSON data says. Raises the same."""
+        check_depth("exported event", found, AROUND)
         if not isinstance(found, dict):
             raise UndecodableError("exported event", ["$: expected an object"])
         if "data" in found and found.keys() <= {*ENVELOPE, *OWN}:
@@ -105,6 +114,18 @@ class ExportedEvent:
     def to_line(self) -> str:
         """Return the event as one line of JSON, without its end."""
         return dumps(to_json(self)).decode()
+
+
+def exported_from_line(line: str | bytes) -> ExportedEvent | ExportedOutput:
+    """Return what one line of an export with outputs says.
+
+    Raises: as ``ExportedEvent.from_line``, and
+        UndecodableError: it is an output whose text is not what its key and size say.
+    """
+    found = loads(line)
+    if isinstance(found, dict) and found.keys() == OUTPUT:
+        return ExportedOutput.from_json(found)
+    return ExportedEvent.from_data(found)
 
 
 def _from_shown(shown: dict[str, Any]) -> ExportedEvent:
@@ -208,6 +229,8 @@ class Replayed:
     """How many events were new."""
     seq: int
     """Where the log ends now."""
+    outputs: int = 0
+    """How many complete outputs were new."""
 
 
 class Replay:
@@ -225,7 +248,10 @@ class Replay:
     """
 
     def __init__(
-        self, events: Sequence[ExportedEvent], owner: str | None = None
+        self,
+        events: Sequence[ExportedEvent],
+        owner: str | None = None,
+        outputs: Sequence[ExportedOutput] = (),
     ) -> None:
         assert events
         if owner is not None:
@@ -238,6 +264,17 @@ class Replay:
         self._records: list[EventRecord] = []
         for number, event in enumerate(events, self._first):
             self._take(_checked(event), number)
+        self._outputs = [self._output(one) for one in outputs]
+        if sum(one.size for one in self._outputs) > LARGEST_TOGETHER:
+            problem = f"$.size: the outputs are over {LARGEST_TOGETHER} bytes together"
+            raise UndecodableError("exported outputs", [problem])
+
+    def _output(self, output: ExportedOutput) -> ExportedOutput:
+        if output.session_id != self.session_id:
+            raise EventAggregateError(
+                output.session_id, output.seq, f"replayed with {self.session_id!r}"
+            )
+        return checked_output(output)
 
     def _take(self, event: ExportedEvent, number: int) -> None:
         if event.session_id != self.session_id:
@@ -301,7 +338,8 @@ class Replay:
             EventGapError: it begins after the end of what is stored.
             EventDivergedError: what is stored, or what it follows, is something else.
             EventDamagedError: it breaks its own hash chain, or an event of it does not
-                follow from those before it or holds what none can.
+                follow from those before it or holds what none can, or left no output
+                that came with it.
             SessionBusyError: the session is running here.
         """
         head = tx.head(self.session_id)
@@ -327,7 +365,9 @@ class Replay:
                     remember(tx.rows, event)
             if self._owner is not None and head.owner is None:
                 tx.rows.set_owner(self.session_id, self._owner)
-        return Replayed(self.session_id, len(fresh), tx.head(self.session_id).seq)
+        outputs = bring(tx, self.session_id, self._outputs)
+        end = tx.head(self.session_id).seq
+        return Replayed(self.session_id, len(fresh), end, outputs)
 
     def _check_follows(self, rows: Reader, events: Sequence[Event]) -> None:
         """Refuse what no log can hold in this place: every reader relies on it."""
@@ -396,7 +436,7 @@ def _checked(event: ExportedEvent) -> ExportedEvent:
         if type(value) not in kinds:
             problem = f"$.{name}: it is of type {type(value).__name__}"
             raise UndecodableError("exported event", [problem])
-    check_depth("exported event", event.data)
+    check_depth("exported event", event.data, AROUND)
     return event
 
 

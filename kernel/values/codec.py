@@ -370,19 +370,19 @@ def _finite(text: str) -> float:
     return value
 
 
-def check_depth(what: str, value: Json) -> None:
-    """Refuse JSON data that nests deeper than 200 levels.
+def check_depth(what: str, value: Json, around: int = 0) -> None:
+    """Refuse JSON data that nests deeper than 200 levels, and those around it.
 
     Raises:
         UndecodableError: it does.
     """
-    if _too_deep(value):
+    if _too_deep(value, MAX_DEPTH + around):
         raise UndecodableError(what, ["$: it nests too deeply"])
 
 
-def _too_deep(value: Json) -> bool:
+def _too_deep(value: Json, most: int = MAX_DEPTH) -> bool:
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(most):
         if not level:
             return False
         level = [

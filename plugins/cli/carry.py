@@ -7,8 +7,10 @@ import anyio
 import click
 from dovetail.kernel import (
     ExportedEvent,
+    ExportedOutput,
     Replayed,
     UndecodableError,
+    exported_from_line,
     open_runtime,
     to_json,
 )
@@ -25,18 +27,30 @@ from .terminal import Terminal, visible
     metavar="N",
     help="Begin after this sequence number.",
 )
+@click.option(
+    "--outputs",
+    is_flag=True,
+    help="Also the complete outputs of calls whose results were cut.",
+)
 @database_option
-def export_command(id: str, after: int | None, db: str | None) -> None:
-    """Print a session's events as `import` reads them, one a line."""
+def export_command(id: str, after: int | None, outputs: bool, db: str | None) -> None:
+    """Print a session's events as `import` reads them, one a line.
+
+    With --outputs, the complete outputs that are still kept follow them.
+    """
     terminal = Terminal()
 
     async def read() -> None:
-        async with (
-            open_runtime(database_url(db)) as runtime,
-            (await runtime.sessions.get(id)).export(after) as export,
-        ):
-            async for event in export:
-                await terminal.show(json_line(to_json(event)))
+        async with open_runtime(database_url(db)) as runtime:
+            session = await runtime.sessions.get(id)
+            last = -1 if after is None else after
+            async with session.export(after) as export:
+                async for event in export:
+                    await terminal.show(json_line(to_json(event)))
+                    last = event.seq
+            if outputs:
+                async for output in session.export_outputs(after, upto=last):
+                    await terminal.show(json_line(to_json(output)))
 
     anyio.run(read)
 
@@ -54,29 +68,36 @@ def import_command(file: BinaryIO, owner: str | None, db: str | None) -> None:
 
     FILE holds what `export` or `log --json` printed, of one session; - is standard
     input. What is wrong is refused, and then nothing is written. Importing the same
-    again is harmless.
+    again is harmless. Complete outputs that come with it are checked by size and hash.
     """
-    events = list(_events(file))
+    events: list[ExportedEvent] = []
+    outputs: list[ExportedOutput] = []
+    for one in _lines(file):
+        if isinstance(one, ExportedOutput):
+            outputs.append(one)
+        else:
+            events.append(one)
 
     async def write() -> Replayed | None:
         async with open_runtime(database_url(db, new=True)) as runtime:
-            return await runtime.sessions.replay(events, owner)
+            return await runtime.sessions.replay(events, owner, outputs)
 
     terminal = Terminal()
     done = anyio.run(write)
     if done is None:
         terminal.tell("no events")
     else:
+        kept = f", {done.outputs} new outputs" if outputs else ""
         terminal.tell(
             f"{visible(done.session_id)}: {done.accepted} new events, "
-            f"the last one is {done.seq}"
+            f"the last one is {done.seq}{kept}"
         )
 
 
-def _events(file: BinaryIO) -> Iterator[ExportedEvent]:
+def _lines(file: BinaryIO) -> Iterator[ExportedEvent | ExportedOutput]:
     for number, line in enumerate(file, 1):
         if line.strip():
             try:
-                yield ExportedEvent.from_line(line)
+                yield exported_from_line(line)
             except UndecodableError as error:
                 raise UndecodableError(f"line {number}", error.problems) from error

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import anyio
 import click
-from dovetail.kernel import Pruned, Retention, open_runtime, to_json
+from dovetail.kernel import CleanedOutputs, Pruned, Retention, open_runtime, to_json
 
 from .options import database_option, database_url, json_line, json_option
 from .terminal import Terminal, visible
 
 
 @click.command("prune")
-@click.argument("id")
+@click.argument("id", required=False)
 @click.option(
     "--transcript",
     is_flag=True,
@@ -23,16 +23,35 @@ from .terminal import Terminal, visible
     metavar="N",
     help="Leave events from this sequence number on whole.",
 )
+@click.option(
+    "--outputs",
+    is_flag=True,
+    help="Clean up, in all sessions, complete outputs of calls that are too old or too "
+    "many, as [outputs] of your dovetail.toml says. It is done by itself, too.",
+)
 @database_option
 @json_option("what was done on")
 def prune_command(
-    id: str, transcript: bool, before: int | None, db: str | None, as_json: bool
+    id: str | None,
+    transcript: bool,
+    before: int | None,
+    outputs: bool,
+    db: str | None,
+    as_json: bool,
 ) -> None:
     """Remove content of an idle session, and keep what everything rests on.
 
     Without an option only what operators look at goes. Numbers, keys and hashes stay:
-    the session goes on, exports and verifies as before.
+    the session goes on, exports and verifies as before. With --outputs and no ID, no
+    session loses anything but complete outputs.
     """
+    if outputs and (id is not None or transcript or before is not None):
+        raise click.UsageError("--outputs is for all sessions, and by itself")
+    if outputs:
+        _clean_outputs(db, as_json)
+        return
+    if id is None:
+        raise click.UsageError("name a session, or clean up with --outputs")
     classes: Sequence[Retention] = ("trace", "transcript") if transcript else ("trace",)
 
     async def remove() -> Pruned:
@@ -47,6 +66,22 @@ def prune_command(
         terminal.tell(
             f"{visible(done.session_id)}: {done.events} events lost their content, "
             f"{done.bytes:,} bytes; {_on_disk(done)}"
+        )
+
+
+def _clean_outputs(db: str | None, as_json: bool) -> None:
+    async def clean() -> CleanedOutputs:
+        async with open_runtime(database_url(db)) as runtime:
+            return await runtime.sessions.clean_outputs()
+
+    terminal = Terminal()
+    done = anyio.run(clean)
+    if as_json:
+        terminal.write(json_line(to_json(done)))
+    else:
+        terminal.tell(
+            f"{done.outputs} outputs were cleaned up, {done.bytes:,} bytes; "
+            f"{done.left:,} bytes stay"
         )
 
 

@@ -5,10 +5,14 @@ that was held and is not any more. A value that is not what its name says is non
 """
 
 import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from dovetail.kernel.ports import OutputRow
 
 from .checks import checksum
 from .places import PlaceWrites
-from .view import View
+from .view import View, bounded
 
 
 class BlobReads(View):
@@ -16,6 +20,23 @@ class BlobReads(View):
 
     def blob(self, digest: str) -> bytes | None:
         return kept(self, digest)
+
+    def output(self, session_id: str, digest: str) -> OutputRow | None:
+        """See ``Reader.output``."""
+        key = _key(digest)
+        rows = () if key is None else self.all(self.sql.OUTPUT, (session_id, key))
+        found = _sound_outputs(rows)
+        found.sort(key=lambda row: (row.cleaned is not None, row.seq))
+        return found[0] if found else None
+
+    def outputs(self, limit: int) -> Sequence[OutputRow]:
+        """See ``Reader.outputs``."""
+        return _sound_outputs(self.all(self.sql.OUTPUTS, (max(0, bounded(limit)),)))
+
+    def outputs_size(self) -> int:
+        """See ``Reader.outputs_size``."""
+        found = self.one(self.sql.OUTPUTS_SIZE, ())
+        return int(found[0] or 0) if found else 0
 
 
 class BlobWrites(PlaceWrites, BlobReads):
@@ -27,6 +48,55 @@ class BlobWrites(PlaceWrites, BlobReads):
     def hold_blob(self, session_id: str, seq: int, digest: str) -> None:
         """See ``Transaction.hold_blob``."""
         hold(self, session_id, self.aggregate(session_id), seq, digest)
+
+    def keep_output(
+        self,
+        session_id: str,
+        seq: int,
+        digest: str,
+        kept: int,
+        *,
+        brought: bool = False,
+    ) -> None:
+        """See ``Transaction.keep_output``."""
+        key = _key(digest)
+        if key is None:
+            return
+        statement = self.sql.CHANGE_HOLD if brought else self.sql.PUT_HOLD
+        values = _hold_row(session_id, seq, key, kept, int(brought))
+        self.write(statement, (self.aggregate(session_id), *values))
+
+    def clean_output(self, session_id: str, seq: int, digest: str, now: int) -> int:
+        """See ``Transaction.clean_output``."""
+        key, aggregate = _key(digest), self.known(session_id)
+        found = self.one(self.sql.HELD_OUTPUT, (aggregate, seq, key))
+        if key is None or found is None:
+            return 0
+        kept, brought = found
+        values = _hold_row(session_id, seq, key, kept, brought, now)
+        self.write(self.sql.CHANGE_HOLD, (aggregate, *values))
+        return _drop_unheld(self, key)
+
+
+def _hold_row(
+    session_id: str,
+    seq: int,
+    key: bytes,
+    kept: int | None = None,
+    brought: int = 0,
+    cleaned: int | None = None,
+) -> tuple[Any, ...]:
+    values = (seq, key, kept, brought, cleaned)
+    return (*values, checksum((session_id, *values)))
+
+
+def _sound_outputs(rows: Sequence[Any]) -> list[OutputRow]:
+    """Return outputs, without those of rows that were changed: they are none."""
+    return [
+        OutputRow(session_id, seq, key.hex(), kept, bool(brought), cleaned, size or 0)
+        for session_id, seq, key, kept, brought, cleaned, sum, size in rows
+        if checksum((session_id, seq, key, kept, brought, cleaned)) == sum
+    ]
 
 
 def kept(view: View, digest: str) -> bytes | None:
@@ -55,8 +125,7 @@ def hold(
     """Remember that an event needs a value. What is no digest names none."""
     key = _key(digest)
     if key is not None:
-        values = (aggregate, seq, key, checksum((session_id, seq, key)))
-        view.write(view.sql.PUT_HOLD, values)
+        view.write(view.sql.PUT_HOLD, (aggregate, *_hold_row(session_id, seq, key)))
 
 
 def let_go(view: View, aggregate: int | None, seq: int) -> int:
@@ -65,13 +134,16 @@ def let_go(view: View, aggregate: int | None, seq: int) -> int:
     if not held:
         return 0
     view.write(view.sql.END_HOLD, (aggregate, seq))
-    freed = 0
-    for (digest,) in held:
-        size = view.one(view.sql.BLOB_SIZE, (digest,))
-        if size is not None and view.one(view.sql.BLOB_HOLDER, (digest,)) is None:
-            freed += size[0]
-            view.write(view.sql.DROP_BLOB, (digest,))
-    return freed
+    return sum(_drop_unheld(view, digest) for (digest,) in held)
+
+
+def _drop_unheld(view: View, key: bytes) -> int:
+    """Drop a value that nobody holds, and return how many bytes that were."""
+    size = view.one(view.sql.BLOB_SIZE, (key,))
+    if size is None or view.one(view.sql.BLOB_HOLDER, (key,)) is not None:
+        return 0
+    view.write(view.sql.DROP_BLOB, (key,))
+    return int(size[0])
 
 
 def _key(digest: str) -> bytes | None:

@@ -26,6 +26,11 @@ class Statements(Protocol):
     BLOB_HOLDER: str
     BLOB_SIZE: str
     DROP_BLOB: str
+    OUTPUT: str
+    HELD_OUTPUT: str
+    OUTPUTS: str
+    OUTPUTS_SIZE: str
+    CHANGE_HOLD: str
 
     EPOCH: str
     PUT_EPOCH: str

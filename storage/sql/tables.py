@@ -113,12 +113,30 @@ class Hold(Table):
     aggregate = ForeignKeyField(Aggregate, column_name="aggregate", index=False)
     seq = BigIntegerField()
     digest = BlobField()
+    kept = BigIntegerField(null=True)
+    """Since when it is kept as the complete output of a call; NULL where it is a part
+    of the event."""
+    brought = BigIntegerField()
+    """1 where such an output came with the log from another store."""
+    cleaned = BigIntegerField(null=True)
+    """When such an output was cleaned up, and is held no more."""
     checksum = BigIntegerField()
 
     class Meta:
         primary_key = CompositeKey("aggregate", "seq", "digest")
         without_rowid = True
         indexes = ((("digest",), False),)
+
+
+Hold.add_index(
+    Hold.index(
+        Hold.kept,
+        Hold.aggregate,
+        Hold.seq,
+        where=Hold.kept.is_null(False) & Hold.cleaned.is_null(),
+        name="hold_kept",
+    )
+)
 
 
 # --- projections: derived from events, disposable ---------------------------------

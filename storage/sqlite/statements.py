@@ -72,12 +72,19 @@ SCHEMA = (
         'CREATE TABLE "hold" ("aggregate" INTEGER NOT NULL,'
         ' "seq" INTEGER NOT NULL,'
         ' "digest" BLOB NOT NULL,'
+        ' "kept" INTEGER,'
+        ' "brought" INTEGER NOT NULL,'
+        ' "cleaned" INTEGER,'
         ' "checksum" INTEGER NOT NULL,'
         ' PRIMARY KEY ("aggregate", "seq", "digest"),'
         ' FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")) WITHOUT ROWID'
     ),
     (
         'CREATE INDEX "hold_digest" ON "hold" ("digest")'
+    ),
+    (
+        'CREATE INDEX "hold_kept" ON "hold" ("kept", "aggregate", "seq")'
+        ' WHERE (("kept" IS NOT NULL) AND ("cleaned" IS NULL))'
     ),
     (
         'CREATE TABLE "session" ("aggregate" INTEGER NOT NULL PRIMARY KEY,'
@@ -321,8 +328,9 @@ PUT_BLOB = (
 )
 
 PUT_HOLD = (
-    'INSERT OR IGNORE INTO "hold" ("aggregate", "seq", "digest", "checksum")'
-    ' VALUES (?, ?, ?, ?)'
+    'INSERT OR IGNORE INTO "hold" ("aggregate", "seq", "digest", "kept", '
+    '"brought", "cleaned", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?)'
 )
 
 HELD_BLOBS = (
@@ -340,7 +348,7 @@ END_HOLD = (
 BLOB_HOLDER = (
     'SELECT "t1"."aggregate"'
     ' FROM "hold" AS "t1"'
-    ' WHERE ("t1"."digest" = ?)'
+    ' WHERE (("t1"."digest" = ?) AND ("t1"."cleaned" IS NULL))'
 )
 
 BLOB_SIZE = (
@@ -353,6 +361,53 @@ DROP_BLOB = (
     'DELETE'
     ' FROM "blob"'
     ' WHERE ("blob"."digest" = ?)'
+)
+
+OUTPUT = (
+    'SELECT "t1"."session_id", "t2"."seq", "t2"."digest", "t2"."kept", '
+    '"t2"."brought", "t2"."cleaned", "t2"."checksum", LENGTH("t3"."data")'
+    ' FROM "hold" AS "t2" INNER JOIN "aggregate" AS "t1" ON ("t2"."aggregate"'
+    ' = "t1"."id") LEFT OUTER JOIN "blob" AS "t3" ON ("t3"."digest" = '
+    '"t2"."digest")'
+    ' WHERE ((("t2"."aggregate" = (SELECT "t1"."id"'
+    ' FROM "aggregate" AS "t1"'
+    ' WHERE ("t1"."session_id" = ?))) AND ("t2"."digest" = ?)) AND '
+    '("t2"."kept" IS NOT NULL))'
+)
+
+HELD_OUTPUT = (
+    'SELECT "t1"."kept", "t1"."brought"'
+    ' FROM "hold" AS "t1"'
+    ' WHERE ((((("t1"."aggregate" = ?) AND ("t1"."seq" = ?)) AND '
+    '("t1"."digest" = ?)) AND ("t1"."kept" IS NOT NULL)) AND ("t1"."cleaned" '
+    'IS NULL))'
+)
+
+OUTPUTS = (
+    'SELECT "t1"."session_id", "t2"."seq", "t2"."digest", "t2"."kept", '
+    '"t2"."brought", "t2"."cleaned", "t2"."checksum", LENGTH("t3"."data")'
+    ' FROM "hold" AS "t2" INNER JOIN "aggregate" AS "t1" ON ("t2"."aggregate"'
+    ' = "t1"."id") INNER JOIN "blob" AS "t3" ON ("t3"."digest" = '
+    '"t2"."digest")'
+    ' WHERE (("t2"."kept" IS NOT NULL) AND ("t2"."cleaned" IS NULL))'
+    ' ORDER BY "t2"."kept", "t2"."aggregate", "t2"."seq" LIMIT ?'
+)
+
+OUTPUTS_SIZE = (
+    'SELECT SUM(LENGTH("t1"."data"))'
+    ' FROM "blob" AS "t1"'
+    ' WHERE ("t1"."digest" IN (SELECT "t2"."digest"'
+    ' FROM "hold" AS "t2"'
+    ' WHERE (("t2"."kept" IS NOT NULL) AND ("t2"."cleaned" IS NULL))))'
+)
+
+CHANGE_HOLD = (
+    'INSERT INTO "hold" ("aggregate", "seq", "digest", "kept", "brought", '
+    '"cleaned", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?)'
+    ' ON CONFLICT ("aggregate", "seq", "digest") DO UPDATE'
+    ' SET "kept" = EXCLUDED."kept", "brought" = EXCLUDED."brought", "cleaned"'
+    ' = EXCLUDED."cleaned", "checksum" = EXCLUDED."checksum"'
 )
 
 # Statements of Context Epochs: ``epoch``.

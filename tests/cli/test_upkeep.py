@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import anyio
 from dovetail.kernel import open_runtime
-from dovetail.kernel.testing.scripted import ScriptedProvider, text
+from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
 from support.commands import MODEL, Done, Home
 from support.damage import harm
 
@@ -51,6 +51,50 @@ def test_a_session_is_exported_and_imported(
     assert do("show", id, *elsewhere(home)).out == do("show", id).out
     assert do("export", id, *elsewhere(home)).out == exported.out
     assert do("export", id, "--after", "3").lines() == exported.lines()[4:]
+
+
+def test_complete_outputs_travel_and_are_cleaned_up(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    (home.work / "long.txt").write_text("".join(f"line {n}\n" for n in range(9000)))
+    provider = ScriptedProvider(
+        calls(call("bash", {"command": "cat long.txt"}, id="1")), text("ok")
+    )
+
+    async def run() -> str:
+        async with open_runtime(
+            home.url, plugins=[provider], on_permission="allow"
+        ) as runtime:
+            session = await runtime.sessions.create(
+                location=home.work, model=provider.model
+            )
+            await session.prompt("hi")
+            await session.wait()
+            return session.id
+
+    id = anyio.run(run)
+    small, whole = do("export", id), do("export", id, "--outputs")
+    assert whole.out.startswith(small.out)
+    [output] = whole.lines()[len(small.lines()) :]
+    assert output["text"].startswith((home.work / "long.txt").read_text())
+    file = home.work / "session.jsonl"
+    file.write_text(whole.out)
+    done = do("import", str(file), *elsewhere(home))
+    assert (done.code, done.err.endswith(", 1 new outputs\n")) == (0, True)
+    assert do("export", id, "--outputs", *elsewhere(home)).out == whole.out
+
+    file.write_text(whole.out.replace("line 77\\n", "line 78\\n"))
+    done = do("import", str(file), "--db", f"sqlite:///{home.path / 'third.db'}")
+    count = len(whole.lines())
+    assert done.code == 2
+    assert f"line {count}" in done.err
+    assert "not the SHA-256" in done.err
+
+    assert "0 outputs were cleaned up" in do("prune", "--outputs").err
+    assert do("prune", id, "--outputs").code == 2
+    assert do("prune").code == 2
+    done = do("prune", "--outputs", "--json")
+    assert json.loads(done.out)["left"] == output["size"]
 
 
 def test_what_log_prints_can_be_imported_too(

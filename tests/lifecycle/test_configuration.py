@@ -15,6 +15,7 @@ from dovetail.kernel import (
     ConfigurationError,
     ConfigurationUntrustedError,
     Location,
+    OutputPolicy,
     Rule,
 )
 from dovetail.kernel.access.rules import decide
@@ -597,3 +598,20 @@ def test_the_example_of_the_module_is_read(files: Files) -> None:
     found = files.load()
     assert found.model == "openai/gpt-5.2"
     assert set(found.agents) == {"reviewer"}
+
+
+def test_what_is_kept_of_outputs_is_for_the_users_own_file_to_say(
+    files: Files,
+) -> None:
+    files.user("[outputs]\ndays = 7\n")
+    assert files.load().outputs == OutputPolicy(days=7)
+    files.user("[outputs]\nmegabytes = 2\n")
+    assert files.load().outputs == OutputPolicy(bytes=2 * 1024**2)
+    for wrong in ("days = 0", "megabytes = -1", 'days = "7"', "weeks = 1"):
+        files.user(f"[outputs]\n{wrong}\n")
+        with pytest.raises(ConfigurationError):
+            files.load()
+    files.trusting()
+    files.location("[outputs]\ndays = 1\n")
+    with pytest.raises(ConfigurationError, match="user's own file"):
+        files.load()

@@ -6,7 +6,7 @@ from .target import Projectors, Target
 
 def _call_settled(to: Target, event: e.ToolSucceeded | e.ToolFailed) -> None:
     if event.managed is not None:
-        to.rows.hold_blob(event.session_id, event.seq, event.managed)
+        to.rows.keep_output(event.session_id, event.seq, event.managed, event.created)
 
 
 PROJECTORS: Projectors = {

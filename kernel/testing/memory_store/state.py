@@ -21,6 +21,7 @@ from ...ports import (
     JobRow,
     LeaseRow,
     MessageRow,
+    OutputRow,
     RequestRow,
     SessionRow,
 )
@@ -56,7 +57,8 @@ class MemoryState:
         self.approval_changes: dict[str, int] = {}
         self.leases: dict[str, LeaseRow] = {}
         self.blobs: dict[str, bytes] = {}
-        self.holds: dict[tuple[str, int, str], bool] = {}
+        self.holds: dict[tuple[str, int, str], OutputRow | None] = {}
+        """A row where the value is held as an output."""
         self.positions: dict[str, int] = {}
         self.placed = 0
         """The last place in the commit order that was given out; never given again."""

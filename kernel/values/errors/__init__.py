@@ -15,6 +15,7 @@
     |   +-- SessionNotFoundError     session.not_found
     |   +-- MessageNotFoundError     message.not_found
     |   +-- OutputNotFoundError      output.not_found
+    |   |   +-- OutputCleanedError   output.cleaned
     |   +-- InputNotFoundError       input.not_found
     |   +-- LocationNotFoundError    location.not_found
     |   +-- RequestNotFoundError     request.not_found
@@ -156,6 +157,7 @@ from .sessions import (
     InputNotPendingError as InputNotPendingError,
     KeyInvalidError as KeyInvalidError,
     MessageNotFoundError as MessageNotFoundError,
+    OutputCleanedError as OutputCleanedError,
     OutputNotFoundError as OutputNotFoundError,
     PromptConflictError as PromptConflictError,
     PromptInvalidError as PromptInvalidError,

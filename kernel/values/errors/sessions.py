@@ -1,6 +1,7 @@
 """Errors of sessions, and of what callers say to them."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from .base import ConflictError, InvalidValueError, NotFoundError
 
@@ -37,6 +38,22 @@ class OutputNotFoundError(NotFoundError):
 
     code = "output.not_found"
     noun = "complete output"
+
+
+class OutputCleanedError(OutputNotFoundError):
+    """The complete output was cleaned up by age or size; ``cleaned`` says when, in
+    milliseconds since 1970."""
+
+    code = "output.cleaned"
+
+    def __init__(self, name: str, cleaned: int) -> None:
+        when = datetime.fromtimestamp(cleaned / 1000, UTC)
+        super().__init__(
+            name,
+            f"it was cleaned up on {when:%Y-%m-%d at %H:%M} UTC, as old outputs are; "
+            "do again what gave it, if it is still needed",
+        )
+        self.cleaned = cleaned
 
 
 class InputNotFoundError(NotFoundError):

@@ -65,12 +65,19 @@ STATEMENTS = (
         "aggregate" INTEGER NOT NULL,
         "seq" INTEGER NOT NULL,
         "digest" BLOB NOT NULL,
+        "kept" INTEGER,
+        "brought" INTEGER NOT NULL,
+        "cleaned" INTEGER,
         "checksum" INTEGER NOT NULL,
         PRIMARY KEY ("aggregate", "seq", "digest"),
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
     ) WITHOUT ROWID
     """,
     'CREATE INDEX "hold_digest" ON "hold" ("digest")',
+    """
+    CREATE INDEX "hold_kept" ON "hold" ("kept", "aggregate", "seq")
+    WHERE (("kept" IS NOT NULL) AND ("cleaned" IS NULL))
+    """,
     """
     CREATE TABLE "session" (
         "aggregate" INTEGER NOT NULL PRIMARY KEY,

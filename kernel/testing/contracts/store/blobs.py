@@ -65,6 +65,67 @@ class BlobContract(StoreCase):
             assert await left() == [None, None, b"free"]
             assert await store.transact(removing(("b", 0), ("b", 9), ("c", 0))) == 0
 
+    async def test_an_output_is_kept_until_it_is_cleaned_up_and_remembered(
+        self,
+    ) -> None:
+        async with self.open_store() as store:
+
+            def work(transaction: Transaction) -> list[str]:
+                transaction.append([record("a", 0), record("a", 1)])
+                transaction.append([record("b", 0)])
+                names = [transaction.put_blob(one) for one in (b"both", b"mine")]
+                transaction.keep_output("b", 0, names[0], 7)
+                transaction.keep_output("a", 0, names[0], 5)
+                transaction.keep_output("a", 1, names[1], 3)
+                transaction.keep_output("a", 0, names[0], 99)
+                # Its text did not come with its log.
+                transaction.keep_output("a", 1, "00" * 32, 1)
+                transaction.keep_output("a", 1, "no digest", 1)
+                return names
+
+            both, mine = await store.transact(work)
+            rows = await store.read(lambda reader: reader.outputs(9))
+            assert [(one.session_id, one.seq, one.digest, one.kept) for one in rows] == [
+                ("a", 1, mine, 3),
+                ("a", 0, both, 5),
+                ("b", 0, both, 7),
+            ]
+            assert [one.size for one in rows] == [4, 4, 4]
+            assert await store.read(lambda reader: reader.outputs(1)) == rows[:1]
+            assert await store.read(lambda reader: reader.outputs_size()) == 8
+            assert await store.read(lambda reader: reader.output("b", mine)) is None
+            assert await store.read(lambda reader: reader.output("b", "x")) is None
+
+            def clean(session_id: str, seq: int, digest: str) -> Callable[..., int]:
+                return lambda tx: tx.clean_output(session_id, seq, digest, 11)
+
+            assert await store.transact(clean("a", 0, both)) == 0
+            assert await store.read(_blob(both)) == b"both"
+            assert await store.transact(clean("a", 0, both)) == 0
+            assert await store.transact(clean("a", 1, mine)) == 4
+            assert await store.transact(clean("c", 1, mine)) == 0
+            assert await store.read(_blob(mine)) is None
+            gone = await store.read(lambda reader: reader.output("a", both))
+            assert gone is not None
+            assert (gone.cleaned, gone.kept, gone.brought) == (11, 5, False)
+            assert await store.read(lambda reader: reader.outputs(9)) == rows[2:]
+            assert await store.read(lambda reader: reader.outputs_size()) == 4
+
+            def again(transaction: Transaction) -> None:
+                transaction.put_blob(b"mine")
+                transaction.keep_output("a", 0, both, 12)
+                transaction.keep_output("a", 1, mine, 13, brought=True)
+
+            await store.transact(again)
+            back = await store.read(lambda reader: reader.output("a", mine))
+            assert back is not None
+            assert (back.cleaned, back.kept, back.brought, back.size) == (
+                *(None, 13, True),
+                4,
+            )
+            still = await store.read(lambda reader: reader.output("a", both))
+            assert still == gone
+
     async def test_a_rolled_back_removal_lets_go_of_nothing(self) -> None:
         def removing(transaction: Transaction) -> None:
             rest = attrs.evolve(record("a", 0, b""), digest=b"d" * 64)
