@@ -85,11 +85,8 @@ class BlobContract(StoreCase):
 
             both, mine = await store.transact(work)
             rows = await store.read(lambda reader: reader.outputs(9))
-            assert [(one.session_id, one.seq, one.digest, one.kept) for one in rows] == [
-                ("a", 1, mine, 3),
-                ("a", 0, both, 5),
-                ("b", 0, both, 7),
-            ]
+            found = [(one.session_id, one.seq, one.digest, one.kept) for one in rows]
+            assert found == [("a", 1, mine, 3), ("a", 0, both, 5), ("b", 0, both, 7)]
             assert [one.size for one in rows] == [4, 4, 4]
             assert await store.read(lambda reader: reader.outputs(1)) == rows[:1]
             assert await store.read(lambda reader: reader.outputs_size()) == 8
