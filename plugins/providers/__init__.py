@@ -1,11 +1,14 @@
 """Providers of models: OpenAI's Chat Completions and Responses, Anthropic's Messages,
-Gemini's generateContent, and all that speak the same.
+Gemini's generateContent, Amazon's Converse, Ollama's own chat, and all that speak the
+same.
 
-Three plugins, ``openai``, ``anthropic`` and ``google``. A protocol is a module that
-writes requests (``openai``, ``responses``, ``anthropic``, ``contents``) and one that
-reads the stream of an answer (``chat``, ``items``, ``messages``, ``candidates``). They
-share what is the same for all: the framing (``sse``), where an endpoint is and what
-opens it (``endpoints``), what a failure means (``faults``), the words of a transcript
-on the wire (``wording``), and the connection (``transport``, the only module that knows
-httpx). Importing any of them opens nothing and imports no HTTP client.
+Five plugins, ``openai``, ``anthropic``, ``google``, ``bedrock`` and ``ollama``. A
+protocol is a module that writes requests (``openai``, ``responses``, ``anthropic``,
+``contents``) and one that reads the stream of an answer (``chat``, ``items``,
+``messages``, ``candidates``); where they are short it is one (``converse``,
+``ollama_chat``). They share what is the same for all: the framing (``sse``, ``ndjson``,
+``amazon``), where an endpoint is and what opens it (``endpoints``), what a failure
+means (``faults``), the words of a transcript on the wire (``wording``), and the
+connection (``transport``, the only module that knows httpx). Importing any of them
+opens nothing and imports no HTTP client.
 """

@@ -118,6 +118,15 @@ class Endpoint:
             )
         return self.key
 
+    def bearer(self) -> dict[str, str]:
+        """Return the header that shows the key, if there is one.
+
+        Raises:
+            ProviderError: ``provider.key_missing``.
+        """
+        key = self.usable_key()
+        return {"authorization": f"Bearer {key}"} if key else {}
+
     def redactor(self) -> Redactor:
         """Return what takes this endpoint's secrets out of any text."""
         secrets = [self.key] if self.key else []
@@ -257,9 +266,9 @@ def _key(
     missing = None
     if key is None:
         variable = read.text("api_key_env")
-        needed = variable is not None or official
-        if variable is None and defaults is not None:
-            variable = defaults.key_variable
+        usual = (defaults and defaults.key_variable) or None
+        needed = variable is not None or (official and usual is not None)
+        variable = variable or usual
         if variable is not None:
             where = f"environment variable {variable}"
             # A line end often comes along when a key is read from a file.

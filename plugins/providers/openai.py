@@ -105,22 +105,17 @@ class OpenAIPlugin:
         transport = transport_of(place)
 
         def route(endpoint: Endpoint, model: str) -> ProviderRoute:
-            target = target_of(endpoint, "/chat/completions", _bearer(endpoint))
+            target = target_of(endpoint, "/chat/completions", endpoint.bearer())
             return Route(ChatProtocol(endpoint, model), target, transport)
 
         def responses(endpoint: Endpoint, model: str) -> ProviderRoute:
             # Here, so that whoever asks no such model does not import it.
             from .responses import ResponsesProtocol
 
-            target = target_of(endpoint, "/responses", _bearer(endpoint))
+            target = target_of(endpoint, "/responses", endpoint.bearer())
             return Route(ResponsesProtocol(endpoint, model), target, transport)
 
         register_endpoints(register, place, (DEFAULTS, route), (RESPONSES, responses))
-
-
-def _bearer(endpoint: Endpoint) -> dict[str, str]:
-    key = endpoint.usable_key()
-    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 plugin = OpenAIPlugin()

@@ -52,6 +52,8 @@ def answer_in(body: bytes) -> bytes | None:
     if len(found) != 1 or found[0].get("error"):
         return None
     whole = any(isinstance(found[0].get(name), list) for name in _ANSWERS)
+    whole = whole or found[0].get("done") is True
+    whole = whole or isinstance(found[0].get("output"), dict)
     return written(found[0]).encode("utf-8", "replace") if whole else None
 
 

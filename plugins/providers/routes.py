@@ -6,12 +6,13 @@ state machine, so that both are tested without a connection.
 """
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol as Shape
 
 import anyio
-import anyio.lowlevel
+from anyio import to_thread
+from attrs import evolve
 from dovetail.kernel import (
     Finish,
     ModelEvent,
@@ -26,7 +27,7 @@ from .endpoints import Endpoint
 from .faults import CallRefusedError
 from .reading import is_whole
 from .sse import EventTooLargeError, SseDecoder, SseEvent
-from .transport import ByteStream, Target, Transport
+from .transport import EVENT_STREAM, ByteStream, Target, Transport
 from .wording import made_call_id
 
 USER_AGENT = "dovetail"
@@ -75,6 +76,18 @@ class Decoder(Shape):
         ...
 
 
+class Frames(Shape):
+    """Turns the bytes of one response into events."""
+
+    def feed(self, chunk: bytes) -> Iterator[SseEvent]:
+        """Yield the events that these bytes complete."""
+        ...
+
+    def finish(self) -> Iterator[SseEvent]:
+        """Yield what the end of the stream completes."""
+        ...
+
+
 class Protocol(Shape):
     """How one model is asked, and how its answer is read."""
 
@@ -100,8 +113,15 @@ class Route:
     """A ProviderRoute: protocol x endpoint x authentication x framing."""
 
     def __init__(
-        self, protocol: Protocol, target: Target, transport: Transport
+        self,
+        protocol: Protocol,
+        target: Target,
+        transport: Transport,
+        frames: Callable[[], Frames] = lambda: SseDecoder(whole=is_whole),
+        sign: Callable[[bytes], dict[str, str]] | None = None,
     ) -> None:
+        self._sign = sign
+        self._frames = frames
         self._protocol = protocol
         self._target = target
         self._transport = transport
@@ -115,11 +135,17 @@ class Route:
     ) -> AsyncGenerator[AsyncIterator[ModelEvent], None]:
         """Send the request and yield what comes. See ``ProviderRoute.stream``."""
         body = self._protocol.encode(request)
+        target = self._target
+        if self._sign is not None:
+            # In a thread: credentials may have to be fetched first.
+            signed = await to_thread.run_sync(self._sign, body, abandon_on_cancel=True)
+            headers = target.headers + tuple(signed.items())
+            target = evolve(target, headers=headers)
         async with AsyncExitStack() as opened:
             answer: AsyncIterator[ModelEvent]
             try:
                 chunks = await opened.enter_async_context(
-                    self._transport.post(self._target, body)
+                    self._transport.post(target, body)
                 )
             except CallRefusedError as error:
                 answer = _Given(error.call(made_call_id(error.written)))
@@ -130,12 +156,16 @@ class Route:
                 raise
             else:
                 decoder = self._protocol.decoder(request)
-                answer = _Events(chunks, decoder, self._target)
+                answer = _Events(chunks, decoder, self._target, self._frames())
             yield answer
 
 
 def target_of(
-    endpoint: Endpoint, path: str, authentication: dict[str, str], query: str = ""
+    endpoint: Endpoint,
+    path: str,
+    authentication: dict[str, str],
+    query: str = "",
+    accept: str = EVENT_STREAM,
 ) -> Target:
     """Return where and with which headers a route sends; made once per route.
 
@@ -145,7 +175,7 @@ def target_of(
         "user-agent": USER_AGENT,
         **authentication,
         **endpoint.headers,
-        "accept": "text/event-stream",
+        "accept": accept,
         # Packed streams are held back by whoever packs them.
         "accept-encoding": "identity",
         "content-type": "application/json",
@@ -158,6 +188,7 @@ def target_of(
         connect_timeout=endpoint.connect_timeout,
         read_timeout=endpoint.read_timeout,
         limits=endpoint.limits,
+        accept=accept,
     )
 
 
@@ -185,10 +216,12 @@ class _Given:
 class _Events:
     """The Model events of one response. What came before a failure comes first."""
 
-    def __init__(self, chunks: ByteStream, decoder: Decoder, target: Target) -> None:
+    def __init__(
+        self, chunks: ByteStream, decoder: Decoder, target: Target, frames: Frames
+    ) -> None:
         self._limits = target.limits
         self._chunks = chunks
-        self._frames = SseDecoder(whole=is_whole)
+        self._frames = frames
         self._bytes = 0
         self._quiet = 0
         self._chunk = b""

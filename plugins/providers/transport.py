@@ -30,6 +30,7 @@ from .sse import MAX_EVENT_BYTES
 if TYPE_CHECKING:
     import httpx
 
+EVENT_STREAM = "text/event-stream"
 WRITE_TIMEOUT = 120.0
 """Seconds in which a part of the request must be taken off our hands."""
 CLOSE_TIMEOUT = 5.0
@@ -53,6 +54,8 @@ class Target:
     connect_timeout: float
     read_timeout: float | None
     limits: AnswerLimits = field(factory=AnswerLimits)
+    accept: str = EVENT_STREAM
+    """The kind of stream that is asked for."""
 
 
 class ByteStream(Protocol):
@@ -321,7 +324,8 @@ async def _check(
     packed = response.headers.get("content-encoding", "").strip().lower()
     if packed in ("", "identity"):
         packed = ""
-    if response.status_code == 200 and kind not in _NO_STREAM and not packed:
+    streamed = kind == target.accept or kind not in _NO_STREAM
+    if response.status_code == 200 and streamed and not packed:
         return None
     headers: Mapping[str, str] = response.headers
     answered = response.status_code == 200 and kind == "application/json"

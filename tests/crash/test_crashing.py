@@ -43,6 +43,7 @@ from dovetail.kernel.testing import (
 )
 from dovetail.plugins.providers.anthropic import MessagesProtocol
 from dovetail.plugins.providers.contents import GeminiProtocol
+from dovetail.plugins.providers.converse import ConverseProtocol
 from dovetail.plugins.providers.endpoints import Endpoint
 from dovetail.plugins.providers.openai import ChatProtocol
 from dovetail.plugins.providers.responses import ResponsesProtocol
@@ -108,12 +109,14 @@ def unacceptable(request: ModelRequest) -> Iterable[str]:
     chat = json.loads(ChatProtocol(ENDPOINT, "m").encode(request))["messages"]
     messages = json.loads(MessagesProtocol(ENDPOINT, "m").encode(request))["messages"]
     items = json.loads(ResponsesProtocol(ENDPOINT, "m").encode(request))["input"]
+    converse = json.loads(ConverseProtocol(ENDPOINT, "m").encode(request))["messages"]
     contents = json.loads(GeminiProtocol(ENDPOINT, "m").encode(request))["contents"]
     for protocol, body in (
         ("openai-chat", chat),
         ("anthropic-messages", messages),
         ("openai-responses", items),
         ("gemini", contents),
+        ("bedrock-converse", converse),
     ):
         shape = shape_of(protocol, body)
         if (why := refusal(shape)) is not None:

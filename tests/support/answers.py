@@ -14,11 +14,16 @@ from dovetail.kernel import (
     TextEnd,
     ToolCall,
 )
+from dovetail.plugins.providers.amazon import EventStreamDecoder
 from dovetail.plugins.providers.candidates import GeminiDecoder
 from dovetail.plugins.providers.chat import ChatDecoder
+from dovetail.plugins.providers.converse import ConverseDecoder
 from dovetail.plugins.providers.items import ResponsesDecoder
 from dovetail.plugins.providers.messages import MessagesDecoder
+from dovetail.plugins.providers.ndjson import LineDecoder
+from dovetail.plugins.providers.ollama_chat import OllamaDecoder
 from dovetail.plugins.providers.reading import is_whole
+from dovetail.plugins.providers.routes import Frames
 from dovetail.plugins.providers.sse import SseDecoder
 
 DECODERS: dict[str, Any] = {
@@ -26,6 +31,8 @@ DECODERS: dict[str, Any] = {
     "anthropic": MessagesDecoder,
     "responses": ResponsesDecoder,
     "gemini": GeminiDecoder,
+    "ollama": OllamaDecoder,
+    "bedrock-converse": ConverseDecoder,
 }
 
 
@@ -86,7 +93,12 @@ def pieces(body: bytes, size: int | None) -> Iterable[bytes]:
 def decode(protocol: str, body: bytes, size: int | None = None) -> Answered:
     """Decode a whole body as a route does, without a connection."""
     answered = Answered()
-    frames, decoder = SseDecoder(whole=is_whole), DECODERS[protocol]("test")
+    decoder = DECODERS[protocol]("test")
+    frames: Frames = SseDecoder(whole=is_whole)
+    if protocol == "ollama":
+        frames = LineDecoder()
+    elif body.startswith(b"\0"):
+        frames = EventStreamDecoder("test")
     try:
         for piece in pieces(body, size):
             for event in frames.feed(piece):

@@ -1,5 +1,6 @@
 """Recorded traffic of real providers, read in place, with what it must come to."""
 
+import base64
 import gzip
 import json
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ SETS = (
     "openllmetry-cassettes",
 )
 
-PROTOCOLS = ("chat", "anthropic", "responses", "gemini")
+PROTOCOLS = ("chat", "anthropic", "responses", "gemini", "bedrock-converse")
 
 
 @frozen
@@ -28,7 +29,7 @@ class Recording:
 
     name: str
     protocol: str
-    """``chat``, ``anthropic``, ``responses`` or ``gemini``."""
+    """One of ``PROTOCOLS``."""
     status: int
     body: bytes = field(repr=False)
     expected: dict[str, Any] = field(repr=False)
@@ -73,7 +74,10 @@ def _read(file: Path, index: int, protocol: str) -> tuple[int, str, bytes, Any]:
         answer = one["response"]
         kind = _content_type(answer["headers"])
         request = json.loads(one["request"]["body"])
-        return answer["status"], kind, answer["body"].encode(), request
+        body = answer["body"].encode()
+        if kind == "application/vnd.amazon.eventstream":
+            body = base64.b64decode(body)
+        return answer["status"], kind, body, request
     if file.suffix == ".yaml":
         one = _parsed(file)["interactions"][index]
         answer = one["response"]

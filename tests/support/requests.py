@@ -22,7 +22,7 @@ from dovetail.kernel import (
     UserMessage,
 )
 from dovetail.kernel.models.protocols import assigned
-from dovetail.plugins.providers import anthropic, google, openai
+from dovetail.plugins.providers import anthropic, bedrock, google, ollama, openai
 
 SESSION = SessionId("ses_test")
 WEATHER = ToolDefinition(
@@ -90,7 +90,14 @@ def request(*messages: Message, **more: Any) -> ModelRequest:
 
 def place_of(*, tables: Mapping[str, Any], **more: Any) -> Place:
     """Return a place in which our protocols are spoken, as the kernel makes it."""
-    ours = (openai.DEFAULTS, openai.RESPONSES, anthropic.DEFAULTS, google.DEFAULTS)
+    ours = (
+        openai.DEFAULTS,
+        openai.RESPONSES,
+        anthropic.DEFAULTS,
+        google.DEFAULTS,
+        ollama.DEFAULTS,
+        bedrock.DEFAULTS,
+    )
     protocols, _ = assigned([one.offered for one in ours], tables)
     return Place(Location("/"), providers=tables, protocols=protocols, **more)
 

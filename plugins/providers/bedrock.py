@@ -1,0 +1,102 @@
+"""The Bedrock plugin: Amazon's Converse, for the models that Amazon serves.
+
+How a request is written and its answer read is ``converse``'s; the framing and the
+signing are ``amazon``'s. Needs the extra ``bedrock``.
+"""
+
+import re
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from urllib.parse import quote
+
+from attrs import evolve
+from dovetail.kernel import (
+    ConfigurationError,
+    Place,
+    Provider,
+    ProviderProtocol,
+    ProviderRoute,
+    Register,
+    hookimpl,
+)
+
+from .endpoints import Defaults, Endpoint, register_endpoints
+from .routes import Route, target_of, transport_of
+from .transport import Transport, open_transport
+
+REGION = "us-east-1"
+DEFAULTS = Defaults(
+    provider="bedrock",
+    protocol="bedrock-converse",
+    base_url=f"https://bedrock-runtime.{REGION}.amazonaws.com",
+    key_variable="AWS_BEARER_TOKEN_BEDROCK",
+    url_variable="AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+)
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
+
+
+class BedrockPlugin:
+    """Offers ``bedrock`` and every configured provider that speaks Converse."""
+
+    @hookimpl
+    def dovetail_open_location(
+        self, place: Place
+    ) -> AbstractAsyncContextManager[Transport]:
+        return open_transport()
+
+    @hookimpl
+    def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:
+        register(DEFAULTS.offered)
+
+    @hookimpl
+    def dovetail_register_providers(
+        self, register: Register[Provider], place: Place
+    ) -> None:
+        transport = transport_of(place)
+        region = _region(place.environment)
+        base = f"https://bedrock-runtime.{region}.amazonaws.com"
+
+        def route(endpoint: Endpoint, model: str) -> ProviderRoute:
+            # Here, so that whoever asks no such model does not import them.
+            from . import amazon
+            from .converse import ConverseProtocol
+
+            amazon.required(endpoint.provider)
+            target = target_of(
+                endpoint,
+                f"/model/{quote(model, safe='')}/converse-stream",
+                endpoint.bearer() if endpoint.key else {},
+                accept=amazon.ACCEPT,
+            )
+            sign = None
+            if not endpoint.key:
+                where = _REGION.search(endpoint.host)
+                sign = amazon.signer(
+                    endpoint.provider,
+                    target.url,
+                    where[0] if where else region,
+                    place.environment,
+                )
+            return Route(
+                ConverseProtocol(endpoint, model),
+                target,
+                transport,
+                lambda: amazon.EventStreamDecoder(endpoint.provider),
+                sign,
+            )
+
+        register_endpoints(register, place, (evolve(DEFAULTS, base_url=base), route))
+
+
+def _region(environment: Mapping[str, str]) -> str:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        if found := environment.get(name, "").strip():
+            if not _REGION.fullmatch(found):
+                raise ConfigurationError(
+                    f"environment variable {name}", "it is not a region"
+                )
+            return found
+    return REGION
+
+
+plugin = BedrockPlugin()

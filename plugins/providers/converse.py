@@ -1,0 +1,405 @@
+"""Converse: how a request of Amazon Bedrock is written, and how its stream is read.
+
+Owns ``ConverseProtocol`` and ``ConverseDecoder``. The events say the same as those of
+Messages in other words, so they are put into those and read there.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+from dovetail.kernel import (
+    AnswerLimits,
+    AssistantMessage,
+    FileContent,
+    Json,
+    Message,
+    ModelEvent,
+    ModelRequest,
+    PromptFile,
+    ProviderError,
+    ReasoningPart,
+    Redactor,
+    TextPart,
+    ToolDefinition,
+    ToolPart,
+    UserMessage,
+    clean_text,
+)
+
+from .endpoints import Endpoint
+from .faults import fault_in_stream
+from .messages import MessagesDecoder
+from .reading import UnreadableError, objects_in, table, word, written
+from .sse import SseEvent
+from .wording import (
+    ToolList,
+    arguments_of,
+    call_id_of,
+    encoded_body,
+    merged_options,
+    notice,
+    prompt_parts,
+    result_of,
+    tool_name,
+)
+
+_CACHES = re.compile(r"anthropic\.claude|amazon\.nova", re.IGNORECASE)
+"""Models that keep what is marked; others refuse the mark."""
+_CACHE_POINT: Json = {"cachePoint": {"type": "default"}}
+
+
+class ConverseProtocol:
+    """Converse, for one model."""
+
+    def __init__(self, endpoint: Endpoint, model: str) -> None:
+        self._endpoint = endpoint
+        self._provider = endpoint.provider
+        self._name = f"{endpoint.provider}/{model}"
+        self._redact = endpoint.redactor()
+        self._says_thoughts = endpoint.send_reasoning
+        self._caches = bool(_CACHES.search(model))
+        self._tools = ToolList(self._tool_shapes)
+
+    def decoder(self, request: ModelRequest) -> "ConverseDecoder":
+        """Return a new decoder, for the one response to this request."""
+        return ConverseDecoder(self._provider, self._redact, self._endpoint.limits)
+
+    def learned_from(self, error: ProviderError) -> bool:
+        """Whether a refusal told how the endpoint wants to be asked."""
+        if error.status == 400 and self._caches and "cach" in error.problem.lower():
+            self._caches = False
+            self._tools = ToolList(self._tool_shapes)
+            return True
+        return False
+
+    def encode(self, request: ModelRequest) -> bytes:
+        """Return the body of a request.
+
+        Raises:
+            ProviderError: ``provider.invalid_request``: it cannot be said.
+        """
+        head: dict[str, Json] = {}
+        system: list[Json] = [
+            {"text": clean_text(one)} for one in request.system if one.strip()
+        ]
+        if system:
+            head["system"] = system + ([_CACHE_POINT] if self._caches else [])
+        # It knows no way to offer tools and have none called, and wants them wherever
+        # one was called before.
+        tools = self._tools.encoded(request.tools)
+        if tools is not None:
+            head["toolConfig"] = {"tools": tools}
+        options = (self._endpoint.options, request.options)
+        head = merged_options(self._provider, head, options)
+        if request.max_output is not None:
+            chosen = head.get("inferenceConfig")
+            limit: dict[str, Json] = {"maxTokens": request.max_output}
+            head["inferenceConfig"] = limit | (
+                chosen if isinstance(chosen, dict) else {}
+            )
+        back = "" if self._says_thoughts else ":silent"
+        messages = request.history.encoded(
+            f"bedrock-converse:{self._name}{back}", self.encode_message, _in_turns
+        )
+        return encoded_body(self._provider, head, messages)
+
+    def encode_message(self, message: Message) -> bytes:
+        """Return a message as objects joined by commas; empty when it says nothing.
+
+        Raises:
+            ProviderError: ``provider.invalid_request``: a call has no result.
+        """
+        if isinstance(message, AssistantMessage):
+            return self._assistant(message)
+        if isinstance(message, UserMessage):
+            texts, images = prompt_parts(message.text, message.files)
+            blocks: list[Json] = [{"text": one} for one in texts]
+            blocks += [_image(one) for one in images]
+        else:
+            blocks = [{"text": notice(message.text)}]
+        return _said_by_user(blocks) if blocks else b""
+
+    def _assistant(self, message: AssistantMessage) -> bytes:
+        own = message.model == self._name
+        blocks: list[Mapping[str, Json]] = []
+        results: list[Json] = []
+        for part in message.parts:
+            if isinstance(part, ToolPart):
+                call_id = call_id_of(message, part, own=own)
+                blocks.append(_call(part, call_id))
+                results.append(self._result(part, call_id))
+            elif isinstance(part, TextPart):
+                if part.text.strip():
+                    blocks.append({"text": clean_text(part.text)})
+            elif own and self._says_thoughts:
+                blocks += _thought(part)
+        # Thinking must lead to something; alone it is refused.
+        while blocks and "reasoningContent" in blocks[-1]:
+            blocks.pop()
+        if not blocks:
+            return b""
+        said = orjson.dumps({"role": "assistant", "content": blocks})
+        return said + b"," + _said_by_user(results) if results else said
+
+    def _result(self, part: ToolPart, call_id: str) -> dict[str, Json]:
+        shown, images = result_of(part, self._provider)
+        content: list[Json] = []
+        if shown.strip() or not images:
+            content.append({"text": shown if shown.strip() else "(nothing)"})
+        content += [_image(one) for one in images]
+        result: dict[str, Json] = {"toolUseId": call_id, "content": content}
+        result["status"] = "error" if part.state == "failed" else "success"
+        return {"toolResult": result}
+
+    def _tool_shapes(self, tools: Sequence[ToolDefinition]) -> list[dict[str, Json]]:
+        shapes: list[dict[str, Json]] = []
+        for tool in tools:
+            spec: dict[str, Json] = {
+                "name": tool.name,
+                "description": tool.description or tool.name,
+                "inputSchema": {"json": tool.schema},
+            }
+            shapes.append({"toolSpec": spec})
+        if self._caches:
+            shapes.append({"cachePoint": {"type": "default"}})
+        return shapes
+
+
+def _thought(part: ReasoningPart) -> list[dict[str, Json]]:
+    redacted = part.metadata.get("redacted")
+    if isinstance(redacted, str):
+        return [{"reasoningContent": {"redactedContent": redacted}}]
+    signature = part.metadata.get("signature")
+    if not isinstance(signature, str) or not part.text.strip():
+        return []
+    thought: dict[str, Json] = {"text": clean_text(part.text)}
+    if signature:
+        thought["signature"] = signature
+    return [{"reasoningContent": {"reasoningText": thought}}]
+
+
+def _image(file: PromptFile | FileContent) -> dict[str, Json]:
+    kind = file.mime.removeprefix("image/")
+    return {"image": {"format": kind, "source": {"bytes": file.data}}}
+
+
+def _call(part: ToolPart, call_id: str) -> dict[str, Json]:
+    call: dict[str, Json] = {
+        "toolUseId": call_id,
+        "name": tool_name(part.tool),
+        "input": orjson.Fragment(arguments_of(part)),
+    }
+    return {"toolUse": call}
+
+
+# The role of what the user's side says comes last, so that it is seen at both ends.
+_USER_BEGINS, _USER_ENDS = b'{"content":[', b'],"role":"user"}'
+
+
+def _said_by_user(content: Sequence[Json]) -> bytes:
+    return orjson.dumps({"content": content, "role": "user"})
+
+
+def _in_turns(before: bytes, message: bytes) -> bytes | None:
+    """Join neighbouring messages of the user: results and what is said after them are
+    wanted in one."""
+    if message.startswith(_USER_BEGINS) and before.endswith(_USER_ENDS):
+        more = message.removeprefix(_USER_BEGINS)
+        return before.removesuffix(_USER_ENDS) + b"," + more
+    return None
+
+
+# --- reading ----------------------------------------------------------------------
+
+_EVENTS = (
+    "messageStart",
+    "contentBlockStart",
+    "contentBlockDelta",
+    "contentBlockStop",
+    "messageStop",
+    "metadata",
+)
+_REASONS = {
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
+}
+_USAGE = {
+    "inputTokens": "input_tokens",
+    "outputTokens": "output_tokens",
+    "cacheReadInputTokens": "cache_read_input_tokens",
+    "cacheWriteInputTokens": "cache_creation_input_tokens",
+}
+_STATUS = {
+    "accessDeniedException": 403,
+    "internalServerException": 500,
+    "modelErrorException": 500,
+    "modelNotReadyException": 429,
+    "modelStreamErrorException": 500,
+    "modelTimeoutException": 408,
+    "serviceUnavailableException": 503,
+    "throttlingException": 429,
+    "validationException": 400,
+}
+
+
+class ConverseDecoder:
+    """Reads one Converse stream. Synchronous, and free of I/O."""
+
+    def __init__(
+        self,
+        provider: str,
+        redact: Redactor | None = None,
+        limits: AnswerLimits | None = None,
+    ) -> None:
+        self._provider = provider
+        self._redact = redact or Redactor()
+        self._messages = MessagesDecoder(provider, redact, limits)
+        self._begun = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the Finish was handed out."""
+        return self._messages.done
+
+    @property
+    def ending(self) -> bool:
+        """Whether the answer has said that it is at its end."""
+        return self._messages.ending
+
+    def feed(self, event: SseEvent) -> list[ModelEvent]:
+        """Return what this event brings.
+
+        Raises:
+            ProviderError: it breaks the protocol, or tells of a failure.
+        """
+        try:
+            bodies = objects_in(event.data)
+        except UnreadableError as error:
+            raise ProviderError(
+                "provider.invalid_output", self._provider, str(error)
+            ) from None
+        made: list[ModelEvent] = []
+        for body in bodies:
+            named: dict[str, Mapping[str, Any]] = {event.event: body}
+            if event.event not in _EVENTS and not event.event.endswith("Exception"):
+                named = {name: table(one) for name, one in body.items()}
+                if "output" in named:
+                    named = {"output": body}
+            for kind, one in named.items():
+                for other in self._in_messages(kind, one):
+                    data = written(other).encode("utf-8", "surrogatepass")
+                    made += self._messages.feed(SseEvent(data))
+        return made
+
+    def finish(self) -> list[ModelEvent]:
+        """Return the rest at the end of the stream.
+
+        Raises:
+            ProviderError: ``provider.stream_broken``: it ended too soon.
+        """
+        return self._messages.finish()
+
+    def kept(self) -> list[ModelEvent]:
+        """Return what is complete of an answer that went beyond its limits."""
+        return self._messages.kept()
+
+    def _in_messages(
+        self, kind: str, body: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the events of Messages that say the same."""
+        index = body.get("contentBlockIndex")
+        if kind.endswith("Exception"):
+            told = {**body, "code": kind, "status_code": _STATUS.get(kind, 500)}
+            raise fault_in_stream(self._provider, told, self._redact)
+        if not self._begun and (kind in _EVENTS or kind == "output"):
+            self._begun = True
+            yield {"type": "message_start", "message": {}}
+        if kind == "contentBlockStart":
+            for name, one in table(body.get("start")).items():
+                yield _started(index, name, table(one))
+        elif kind == "contentBlockDelta":
+            yield from _deltas(index, table(body.get("delta")))
+        elif kind == "contentBlockStop":
+            yield {"type": "content_block_stop", "index": index}
+        elif kind == "messageStop":
+            reason = word(body.get("stopReason"))
+            delta = {"stop_reason": _REASONS.get(reason, reason)}
+            yield {"type": "message_delta", "delta": delta}
+        elif kind == "metadata":
+            yield {"type": "message_delta", "usage": _usage(body)}
+        elif kind == "output":
+            yield from self._undivided(body)
+
+    def _undivided(self, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield an answer that was not streamed."""
+        content = table(table(body.get("output")).get("message")).get("content")
+        for index, block in enumerate(content if isinstance(content, list) else ()):
+            at = {"contentBlockIndex": index}
+            for name, one in table(block).items():
+                inner = table(one)
+                if name == "toolUse":
+                    yield _started(index, name, {**inner, "input": inner.get("input")})
+                elif name == "reasoningContent":
+                    told = table(inner.get("reasoningText")) or inner
+                    yield from _deltas(index, {name: told})
+                else:
+                    yield from _deltas(index, {name: one})
+            yield from self._in_messages("contentBlockStop", at)
+        yield {"type": "message_delta", "usage": _usage(body)}
+        yield from self._in_messages("messageStop", body)
+
+
+def _started(index: Any, name: str, one: Mapping[str, Any]) -> dict[str, Any]:
+    block: dict[str, Any] = {"type": name}
+    if name == "toolUse":
+        # What runs there has a kind of its own, and is nobody's to run here.
+        kind = word(one.get("type"))
+        block = {
+            "type": kind if kind == "server_tool_use" else "tool_use",
+            "id": one.get("toolUseId"),
+            "name": one.get("name"),
+            "input": one.get("input") or {},
+        }
+    return {"type": "content_block_start", "index": index, "content_block": block}
+
+
+def _deltas(index: Any, delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, one in delta.items():
+        if name == "text":
+            yield _delta(index, "text_delta", text=one)
+        elif name == "toolUse":
+            yield _delta(
+                index, "input_json_delta", partial_json=table(one).get("input")
+            )
+        elif name == "citation":
+            yield _delta(index, "citations_delta", citation=one)
+        elif name == "reasoningContent":
+            thought = table(one)
+            if isinstance(thought.get("text"), str):
+                yield _delta(index, "thinking_delta", thinking=thought["text"])
+            if isinstance(thought.get("signature"), str):
+                yield _delta(index, "signature_delta", signature=thought["signature"])
+            if isinstance(thought.get("redactedContent"), str):
+                yield {
+                    "type": "content_block_start",
+                    "index": index,
+                    "content_block": {
+                        "type": "redacted_thinking",
+                        "data": thought["redactedContent"],
+                    },
+                }
+
+
+def _delta(index: Any, kind: str, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "content_block_delta",
+        "index": index,
+        "delta": {"type": kind, **more},
+    }
+
+
+def _usage(body: Mapping[str, Any]) -> dict[str, Any]:
+    usage = table(body.get("usage"))
+    return {ours: usage.get(theirs) for theirs, ours in _USAGE.items()}
