@@ -44,6 +44,7 @@ from .contracts import (
     AgentProfile,
     CallNotice,
     Command,
+    CompactionStrategy,
     ContextSource,
     PermissionQuestion,
     Place,
@@ -323,6 +324,31 @@ class Hooks:
             @hookimpl
             def dovetail_register_agents(self, register, place):
                 register(AgentProfile("reviewer", rules=[Rule("edit", "*", "deny")]))
+        """
+
+    @hookspec
+    def dovetail_register_compaction(
+        self, register: Register[CompactionStrategy], place: Place
+    ) -> None:
+        """Offer ways to make the summary that stands for older history.
+
+        Arguments: ``register`` takes a CompactionStrategy. ``place`` names the
+        Location.
+
+        Result: none. The configuration chooses one by its name; dovetail's own is
+        ``summary``. A later plugin's strategy hides an earlier one of the same name.
+
+        When: once per opening of a Location, in its scope. A strategy is used when a
+        history is too long for its model, or when somebody asks for it.
+
+        Errors: an exception is recorded; what was registered before it stays. What a
+        strategy raises when it is used fails that compaction, and replaces nothing.
+
+        Example::
+
+            @hookimpl
+            def dovetail_register_compaction(self, register):
+                register(CompactionStrategy("terse", summarise))
         """
 
     @hookspec

@@ -493,6 +493,7 @@ class Runtime:
             skills=skills,
             agents=agents,
             plugin_rules=Registrations(),
+            strategies=Registrations(),
             ground=Ground(location.directory, self._home()),
             questions=self._questions,
             jobs=self._jobs,

@@ -16,6 +16,7 @@ from ..values.frozen import frozen
 from ..values.outputs import OutputPolicy
 from ..values.patterns import MAX_PATTERN, MAX_RULES
 from ..values.tool import Json
+from .compaction import CompactionSettings
 from .table import Table, where
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ KEYS = (
     "agent",
     "providers",
     "permissions",
+    "compaction",
     "plugins",
     "agents",
     "skills",
@@ -150,7 +152,11 @@ class FileSettings:
     plugin_files: tuple[str, ...] = ()
     tool_models: Mapping[str, tuple[str, ...]] = field(factory=dict)
     tool_bounds: Mapping[str, OutputBounds] = field(factory=dict)
+<<<<<<< HEAD
     outputs: OutputPolicy | None = None
+=======
+    compaction: CompactionSettings = CompactionSettings()
+>>>>>>> 8522582 (Replace older history by a summary, for the model only)
     trusted: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
 
@@ -186,7 +192,11 @@ class FileSettings:
             ),
             tool_models=dict(_tools(table)),
             tool_bounds=dict(_bounds(table)),
+<<<<<<< HEAD
             outputs=_outputs(table),
+=======
+            compaction=CompactionSettings.by(table.table("compaction")),
+>>>>>>> 8522582 (Replace older history by a summary, for the model only)
             trusted=frozenset(
                 os.path.realpath(_absolute(here, folder))
                 for folder in table.texts("trusted") or ()
@@ -219,7 +229,11 @@ class FileSettings:
                 )
                 for name in {**self.tool_bounds, **other.tool_bounds}
             },
+<<<<<<< HEAD
             outputs=self.outputs,
+=======
+            compaction=self.compaction.then(other.compaction),
+>>>>>>> 8522582 (Replace older history by a summary, for the model only)
             trusted=self.trusted,
             notices=self.notices + other.notices,
         )

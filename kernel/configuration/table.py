@@ -122,6 +122,12 @@ class Table:
             raise self.error(key, "must be at least 1 and below 2**31")
         return value
 
+    def flag(self, key: str) -> bool | None:
+        value = self._data.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise self._wrong(key, "true or false")
+        return value
+
     def table(self, key: str) -> "Table":
         """Return a table; one that is absent is empty."""
         value = self._data.get(key, {})

@@ -17,6 +17,7 @@ from attrs import evolve, field
 from ..contracts import Rule
 from ..values.frozen import frozen
 from ..values.tool import Json
+from .compaction import CompactionSettings
 from .file_settings import USUAL, AgentSettings, FileSettings, OutputBounds
 from .table import Table, shown
 
@@ -49,6 +50,7 @@ CLAUSES: tuple[Clause, ...] = (
     Clause("small_model", "nothing", "You choose the model."),
     Clause("agent", "nothing", "Another agent may have more rights."),
     Clause("disable_plugins", "nothing", "A plugin may be what guards you."),
+    Clause("compaction", "nothing", "You choose what your models are shown."),
     Clause("plugin_files", "nothing", "Code is run only where you trust it."),
     Clause("plugins.NAME", "nothing", "A plugin's settings may lead anywhere."),
     Clause(
@@ -143,6 +145,7 @@ def restrained(
         "small_model": other.small_model is not None,
         "agent": other.agent is not None,
         "disable_plugins": bool(other.disabled_plugins),
+        "compaction": other.compaction != CompactionSettings(),
         "plugin_files": bool(other.plugin_files),
         "plugins": bool(other.plugins),
         "providers": bool(other.providers),

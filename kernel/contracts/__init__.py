@@ -15,6 +15,10 @@ from .agents import (
     RuleEffect as RuleEffect,
     layer_of as layer_of,
 )
+from .compaction import (
+    CompactionStrategy as CompactionStrategy,
+    CompactionWork as CompactionWork,
+)
 from .context import (
     ContextSource as ContextSource,
     Observation as Observation,

@@ -10,6 +10,7 @@ holds more than was known, the boundary is tried anew (law execution.13).
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from ..context.algebra import Snapshot
 from ..context.epoch import CurrentEpoch, InitialiseEpoch, NoChange, UpdateEpoch, decide
@@ -29,6 +30,7 @@ from ..values.ids import MessageId, new_id
 from ..values.messages import AssistantMessage
 from ..values.shortcut import changed
 from . import promotion
+from .compacting import Compacting
 from .coordinator import Outcome
 from .execution import Execution
 from .facts import facts_now
@@ -73,7 +75,11 @@ class Boundary:
         self._log = execution.log
         self._session_id = execution.session_id
         self._sample: Snapshot | None = None
+<<<<<<< HEAD
         self._sampled_for: str | None = None
+=======
+        self.compacting = Compacting(execution, services, self._sampled)
+>>>>>>> 8522582 (Replace older history by a summary, for the model only)
 
     async def begin(self) -> Prepared | None:
         """Promote what is due and begin the Step; None when there is nothing to do."""
@@ -82,10 +88,17 @@ class Boundary:
         # What is known here is only what to try first: the transaction looks again.
         wanted, waiting = history.wanted, history.waiting
         while True:
+            prepare = partial(self._prepare, *wanted)
+            if await self.compacting.take_turn(prepare):
+                wanted, waiting = await self._look()
+                continue
             known = history.seq
             wants_step = history.wants_step
             if wants_step or execution.force or waiting:
-                prepared = await self._prepare(*wanted)
+                prepared = await prepare()
+                if await self.compacting.make_room(prepared, idle=not wants_step):
+                    wanted, waiting = await self._look()
+                    continue
                 if await self._commit(prepared, known, wants_step=wants_step):
                     return prepared
             elif execution.started:
@@ -102,8 +115,9 @@ class Boundary:
         session_id = self._session_id
 
         def look(rows: Reader) -> tuple[SessionRow, bool]:
-            waiting = rows.has_pending_input(session_id)
-            return existing_session(rows, session_id), waiting
+            row = existing_session(rows, session_id)
+            waiting = rows.has_pending_input(session_id) or row.compaction_due >= 0
+            return row, waiting
 
         row, waiting = await self._log.read(look)
         await self._execution.catch_up()
@@ -130,6 +144,7 @@ class Boundary:
             (agent, model),
         )
 
+<<<<<<< HEAD
     async def _context_due(
         self, profile: AgentProfile
     ) -> InitialiseEpoch | UpdateEpoch | None:
@@ -154,6 +169,25 @@ class Boundary:
             instructions=profile.instructions,
         )
         return None if isinstance(decision, NoChange) else decision
+=======
+    async def _context_due(self) -> InitialiseEpoch | UpdateEpoch | None:
+        """Return what the model must be told of its world before anything else."""
+        history = self._execution.history
+        if history.baseline is not None and not history.left_out:
+            return None
+        sample = await self._sampled()
+        if history.baseline is not None:
+            return admit(history.left_out, sample)
+        decision = decide(None, sample)
+        assert isinstance(decision, InitialiseEpoch)
+        return decision
+>>>>>>> 8522582 (Replace older history by a summary, for the model only)
+
+    async def _sampled(self) -> Snapshot:
+        """Return what the sources say: once, however often the boundary is tried."""
+        if self._sample is None:
+            self._sample = await self._services.context.sample()
+        return self._sample
 
     async def _commit(
         self, prepared: Prepared, known: int, *, wants_step: bool
@@ -170,7 +204,12 @@ class Boundary:
             row = tx.session(self._session_id)
             if (row.agent, row.model) != prepared.wanted:
                 return None
-            due = promotion.due(tx.rows, self._session_id, idle=not wants_step)
+            due = promotion.due(
+                tx.rows,
+                self._session_id,
+                idle=not wants_step,
+                barrier=execution.history.asked_for,
+            )
             if not due and not wants_step and not execution.force:
                 # What was due may be gone, withdrawn or done by another worker. An
                 # execution that never began has no end either (law execution.4).

@@ -16,6 +16,7 @@ from ..log.commit import LogTransaction, WorkLog
 from ..models.retry import RetryPolicy
 from ..ports import Reader
 from ..values.events import (
+    CompactionFailed,
     Event,
     ExecutionEnded,
     ExecutionStarted,
@@ -30,6 +31,8 @@ from .ownership import DEFAULT_LEASE_SECONDS, Fence, Owner, Standing
 from .silence import Silence
 
 DEFAULT_BLOCKED_SECONDS = 300.0
+LEFT = Failure("compaction.lost", "whoever worked on it left no outcome")
+"""Why a compaction failed whose worker is gone."""
 
 
 @frozen
@@ -181,7 +184,9 @@ class Execution:
         def look(rows: Reader) -> tuple[bool, bool]:
             head = rows.head(session_id)
             moved = head is not None and head.seq != known
-            left = moved or rows.has_pending_input(session_id)
+            row = rows.session(session_id)
+            asked = row is not None and row.compaction_due >= 0
+            left = moved or asked or rows.has_pending_input(session_id)
             return left, lookout.held(rows.lease(session_id)) is not None
 
         left, held = await self.log.read(look)
@@ -190,10 +195,14 @@ class Execution:
         return not left
 
     def opening(self) -> list[Event]:
-        """Return what must be recorded before anything else of this execution."""
+        """Return what must be recorded before anything else of this execution: that it
+        began, and the end of a compaction whose worker is gone."""
         if self.started:
             return []
-        return [ExecutionStarted(session_id=self.session_id, owner=self.owner.name)]
+        began = ExecutionStarted(session_id=self.session_id, owner=self.owner.name)
+        if self.history.compacting is None:
+            return [began]
+        return [began, CompactionFailed(session_id=self.session_id, failure=LEFT)]
 
     async def catch_up(self) -> None:
         """Take in all that is in the log, whoever committed it.
@@ -236,12 +245,19 @@ class Execution:
         self, tx: LogTransaction, outcome: Outcome, events: Sequence[Event] = ()
     ) -> Outcome | None:
         """Append events, and the end of the execution unless input is waiting."""
-        waiting = tx.rows.has_pending_input(self.session_id)
+        waiting = self.waiting(tx)
         # New input brings new Steps: only a failure or a stop leaves it waiting.
         ends = outcome.status in ("failed", "interrupted") or not waiting
         ending = [self.ended(outcome)] if ends else []
         tx.append(*self.opening(), *events, *ending)
         return outcome if ends else None
+
+    def waiting(self, tx: LogTransaction) -> bool:
+        """Return whether input waits, or a compaction that was asked for."""
+        return (
+            tx.rows.has_pending_input(self.session_id)
+            or tx.session(self.session_id).compaction_due >= 0
+        )
 
     def stop(self, tx: LogTransaction, outcome: Outcome) -> Outcome:
         """Append the end of the execution, whatever is waiting."""

@@ -21,7 +21,6 @@ from ..values.events import (
     ContinuationAccepted,
     ContinuationReported,
     Event,
-    ExecutionStarted,
     StepFailed,
     ToolFailed,
 )
@@ -93,9 +92,7 @@ async def admit(
                 by=by,
                 attempt=left.attempts + 1 if by in ("policy", "clean") else 0,
             ),
-            ExecutionStarted(
-                session_id=execution.session_id, owner=execution.owner.name
-            ),
+            *execution.opening(),
         ]
         if await execution.commit(partial(_begin, events), knowing=known):
             return report

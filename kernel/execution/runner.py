@@ -187,7 +187,7 @@ class Runner:
             return _Look(
                 row,
                 head.seq if head else -1,
-                rows.has_pending_input(session_id),
+                rows.has_pending_input(session_id) or row.compaction_due >= 0,
                 lookout.held(rows.lease(session_id)),
                 ownership.standing(rows, session_id),
             )
@@ -409,7 +409,10 @@ class Runner:
         if row.status == "running":
             return Outcome("idle", trouble or LOST)
         # What was there when an execution ended was left by it on purpose.
-        if rows.has_pending_input(session_id, after=row.ended_seq):
+        if (
+            rows.has_pending_input(session_id, after=row.ended_seq)
+            or row.compaction_due > row.ended_seq
+        ):
             return Outcome("idle", trouble or WAITING)
         return outcome_of(row)
 

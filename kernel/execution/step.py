@@ -35,6 +35,7 @@ from ..values.tool import Failure
 from .attempt import Attempt
 from .boundary import EMPTY_ANSWER, Boundary, Prepared
 from .calls import NO_STEPS_LEFT, Calls
+from .compacting import TOO_LONG, Compacting
 from .coordinator import Outcome
 from .execution import Execution
 from .publisher import Publisher
@@ -57,10 +58,12 @@ class Step:
         Raises:
             DovetailError: nothing of the Step was recorded, and why.
         """
-        prepared = await Boundary(self._execution, self._services).begin()
+        boundary = Boundary(self._execution, self._services)
+        prepared = await boundary.begin()
         if prepared is None:
             return False
-        await Answer(self._execution, self._services, prepared).take()
+        compacting = boundary.compacting
+        await Answer(self._execution, self._services, prepared, compacting).take()
         return self._execution.outcome is None
 
 
@@ -68,11 +71,17 @@ class Answer:
     """The model's answer in one Step: attempts until it came, and what it comes to."""
 
     def __init__(
-        self, execution: Execution, services: LocationServices, prepared: Prepared
+        self,
+        execution: Execution,
+        services: LocationServices,
+        prepared: Prepared,
+        compacting: Compacting,
     ) -> None:
         self._execution = execution
         self._services = services
         self._prepared = prepared
+        self._compacting: Compacting | None = compacting
+        """What makes room where the request was too long; None when it was tried."""
         self._log = execution.log
         self._session_id = execution.session_id
         allowance = prepared.profile.steps
@@ -114,6 +123,9 @@ class Answer:
                 number = 1
                 while True:
                     error = await self._attempt.run(partial(self._call, tasks))
+                    if await self._shorter(error):
+                        self._attempt = self._new_attempt()
+                        continue
                     delay = self._delay(error, number)
                     if delay is None or self._attempt.publisher.has_output:
                         break
@@ -125,6 +137,20 @@ class Answer:
                 await self._streamed(self._attempt, error)
         except BaseExceptionGroup as group:
             raise first_of(group) from group
+
+    async def _shorter(self, error: DovetailError | None) -> bool:
+        """Make room where the provider refused the request as too long and nothing
+        came of it, once in a Step; say whether the same Step is to be asked again."""
+        compacting = self._compacting
+        if (
+            compacting is None
+            or error is None
+            or error.code != TOO_LONG
+            or self._attempt.publisher.has_output
+        ):
+            return False
+        self._compacting = None
+        return await compacting.make_room_again(self._prepared)
 
     async def _call(
         self, tasks: TaskGroup, call: ToolCall, before: Sequence[Event]

@@ -6,7 +6,7 @@ they cannot disagree. A running session keeps its History and extends it by sequ
 number: no Step reads the session again, whatever its length.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
 
@@ -22,13 +22,16 @@ from ..values.ids import SessionId
 from ..values.messages import (
     AssistantMessage,
     Message,
+    SummaryMessage,
     UserMessage,
 )
 from ..values.prompt import Budget
 from ..values.tool import Deed, ProcessMark
+from .cutting import shortened, summary_message
 from .encoding import Encoded, HistorySnapshot
 from .mending import CONTENT_REFUSED, PART_REFUSED, Mending
 from .messages import OpenMessage, Progress, Receipt, notice_message, user_message
+from .size import Size
 from .spent import Spent
 from .takeover import LastExecution
 from .told import Told
@@ -88,6 +91,18 @@ class History:
         last."""
         self.managed: set[str] = set()
         """The keys of the complete outputs that calls of this session left."""
+        self.size = Size()
+        """How many tokens its messages have."""
+        self.compaction: e.CompactionEnded | None = None
+        """The last one that replaced anything."""
+        self.compacting: e.CompactionStarted | None = None
+        """The one that goes on, or was lost with whoever was at it."""
+        self.asked_for: int | None = None
+        """The compaction.requested that waits for its turn."""
+        self.shortened: int = -1
+        """Up to where old tool results were last shortened."""
+        # What the model was told of its world since the Baseline.
+        self._updates: set[str] = set()
         self._settled: list[Message] = []
         self._open: OpenMessage | None = None
         # Whether the last Step failed in an execution that goes on: a stream that
@@ -183,7 +198,7 @@ class History:
             if admitted is None:
                 problem = f"it promotes input {event.input_id!r}, which does not wait"
                 raise EventDamagedError(event.session_id, event.seq, problem)
-            self._settled.append(user_message(admitted, event.seq))
+            self._settle(user_message(admitted, event.seq))
             self._mending.asked()
             self.activity, self._ended = self._joined(
                 self.activity, self._ended, admitted
@@ -196,10 +211,18 @@ class History:
                     self._prompts[event.input_id], delivery=event.delivery
                 )
         elif isinstance(event, e.NoticeAdded):
-            self._settled.append(notice_message(event))
+            self._settle(notice_message(event))
         elif isinstance(event, e.ContextUpdated):
+<<<<<<< HEAD
             self._updates.append(len(self._settled))
             self._settled.append(notice_message(event))
+=======
+            self._settle(notice_message(event))
+            self._updates.add(event.message_id)
+            if here:
+                self.sources = digests_after(self.sources, event.sources)
+                self.left_out -= event.sources.keys()
+>>>>>>> 8522582 (Replace older history by a summary, for the model only)
         elif isinstance(event, e.EpochStarted):
             self._outdate()
         elif isinstance(event, e.FactsRecorded):
@@ -230,13 +253,87 @@ class History:
             if isinstance(event, e.StepEnded | e.StepFailed):
                 self.session.add(event)
                 self.activity.add(event)
-                self._settled.append(self._open.build())
+                message = self._open.build()
+                self._settle(message)
+                self.size.tell(event.usage, message)
                 self._open = None
                 self._cut = isinstance(event, e.StepFailed)
                 self._mend(event)
+        elif isinstance(event, e.CompactionEnded):
+            self._replace(event)
+        elif isinstance(event, e.OutputsShortened):
+            self._shorten(event)
+        elif isinstance(event, e.CompactionStarted):
+            self.compacting = event
+        elif isinstance(event, e.CompactionFailed):
+            self._compacted(event)
+        elif isinstance(event, e.CompactionRequested):
+            self.asked_for = event.seq
         elif isinstance(event, e.ExecutionEnded):
             self._cut = self._cut and self.last_execution.unaccepted
             self._ended = event.seq
+
+    def _settle(self, message: Message) -> None:
+        self._settled.append(message)
+        self.size.add(message)
+
+    def _compacted(self, event: e.CompactionEnded | e.CompactionFailed) -> None:
+        self.session.add_request(event)
+        self.activity.add_request(event)
+        self.compacting = None
+        self.size.tried()
+        if event.requested is not None and event.requested == self.asked_for:
+            self.asked_for = None
+
+    def _replace(self, event: e.CompactionEnded) -> None:
+        """Go on with a summary in the place of older messages."""
+
+        def change(message: Message) -> Message:
+            if event.longest is None:
+                return message
+            return shortened(message, event.longest)
+
+        self._rewrite([summary_message(event)], event.kept, change)
+        self.compaction = event
+        self._compacted(event)
+
+    def _shorten(self, event: e.OutputsShortened) -> None:
+        def change(message: Message) -> Message:
+            if message.seq >= event.before:
+                return message
+            return shortened(message, event.longest, event.spared)
+
+        summary = self._settled[:1]
+        first = [one for one in summary if isinstance(one, SummaryMessage)]
+        self._rewrite(first, 0, change)
+        self.shortened = event.before
+        self.size.tried()
+
+    def _rewrite(
+        self,
+        first: Sequence[Message],
+        since: int,
+        change: Callable[[Message], Message],
+    ) -> None:
+        """Go on with other messages; snapshots that there are keep theirs.
+
+        What the model was told of its world meanwhile goes: the new Baseline that
+        begins with this tells all that is true now, and an older word behind it would
+        be read as the newer one.
+        """
+        kept = [
+            place
+            for place, message in enumerate(self._settled)
+            if message.seq >= since
+            and not isinstance(message, SummaryMessage)
+            and message.id not in self._updates
+        ]
+        places = {place: new for new, place in enumerate(kept, len(first))}
+        self._mending.moved(places, change)
+        self._settled = [*first, *(change(self._settled[place]) for place in kept)]
+        self._updates.clear()
+        self._encoded = {}
+        self.size.restart(self._settled)
 
     def activity_with(self, inputs: Sequence[e.PromptAdmitted]) -> Spent:
         """Return the work that goes on once these inputs are promoted."""
@@ -335,9 +432,15 @@ class History:
 
     @property
     def waiting(self) -> bool:
-        """Whether input was admitted that is neither promoted nor withdrawn, as far as
-        this process knows."""
-        return bool(self._prompts)
+        """Whether input was admitted that is neither promoted nor withdrawn, or a
+        compaction asked for, as far as this process knows."""
+        return bool(self._prompts) or self.asked_for is not None
+
+    @property
+    def inputs(self) -> Sequence[e.PromptAdmitted]:
+        """The input that waits, in the order of its admission, as far as this process
+        knows."""
+        return tuple(self._prompts.values())
 
     def admitted(self, input_id: str) -> e.PromptAdmitted | None:
         """Return how an input was admitted that waits, as far as this process knows."""
@@ -356,7 +459,7 @@ class History:
                 if message.failure is not None:
                     return self._cut
                 return bool(message.calls)
-            # A notice alone asks for nothing.
+            # A notice alone asks for nothing, and neither does a summary.
         return False
 
     def snapshot(self) -> HistorySnapshot:

@@ -22,7 +22,7 @@ request too. Nothing is tried again then: the run has failed and a person knows 
 what was new in that request is left out of those that follow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import evolve
 
@@ -95,6 +95,19 @@ class Mending:
                 self._originals.pop(index, None)
                 changed = index if changed is None else changed
         return changed
+
+    def moved(
+        self, places: Mapping[int, int], change: Callable[[Message], Message]
+    ) -> None:
+        """The messages are at other places now, and what is not among them is gone;
+        each was changed like this."""
+        self._originals = {
+            places[index]: change(message)
+            for index, message in self._originals.items()
+            if index in places
+        }
+        before = [new for old, new in places.items() if old <= self._answered]
+        self._answered = max(before, default=0)
 
     def put_back(self, messages: list[Message]) -> int | None:
         """Undo what no answer confirmed: the refusal had another reason."""

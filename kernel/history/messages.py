@@ -25,6 +25,7 @@ from ..values.messages import (
 )
 from ..values.shortcut import changed
 from ..values.tool import Deed, ProcessMark
+from .cutting import summary_message
 
 Progress = Literal["called", "started", "asking", "begun"]
 """How far a call without a result may have come: its executor did not run; it ran and
@@ -176,6 +177,8 @@ def message_of(rows: Reader, row: MessageRow) -> Message:
         return user_message(first, row.seq)
     if isinstance(first, e.NoticeAdded | e.ContextUpdated):
         return notice_message(first)
+    if isinstance(first, e.CompactionEnded):
+        return summary_message(first)
     if not isinstance(first, e.StepStarted):
         raise EventDamagedError(
             row.session_id, row.body_seq, f"message {row.id!r} does not begin here"

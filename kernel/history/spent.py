@@ -21,6 +21,13 @@ class Spent:
     def add(self, event: e.StepEnded | e.StepFailed) -> None:
         """Count one Step."""
         self.steps += 1
+        self.add_request(event)
+
+    def add_request(
+        self,
+        event: e.StepEnded | e.StepFailed | e.CompactionEnded | e.CompactionFailed,
+    ) -> None:
+        """Count what was asked of a model, whether for a Step or besides."""
         self.tokens += (event.usage.input or 0) + (event.usage.output or 0)
         self.cost += event.cost or 0.0
 

@@ -17,6 +17,7 @@ SAID = (
     e.RequestAnswered,
     e.JobEnded,
     e.SessionTitled,
+    e.CompactionRequested,
     e.ModelSwitched,
     e.AgentSwitched,
     e.SessionPruned,

@@ -24,6 +24,7 @@ from ..contracts import (
     AgentProblem,
     AgentProfile,
     CallNotice,
+    CompactionStrategy,
     JobWork,
     PermissionQuestion,
     Provider,
@@ -88,6 +89,7 @@ class LocationServices:
     agents: Registrations[AgentProfile]
     providers: Registrations[Provider]
     plugin_rules: Registrations[Rule]
+    strategies: Registrations[CompactionStrategy]
     ground: Ground
     questions: Questions
     jobs: Jobs
@@ -313,6 +315,7 @@ class LocationServices:
             ("dovetail_register_context", self.context.register),
             ("dovetail_register_skills", self.skills.register),
             ("dovetail_register_agents", self._add_agent),
+            ("dovetail_register_compaction", self._add_strategy),
             (RULES, self._add_rule),
         )
 
@@ -383,6 +386,16 @@ class LocationServices:
             sources=(f"plugin {owner}",),
         )
         return self.agents.add(owner, name, checked, rank)
+
+    def _add_strategy(
+        self, strategy: CompactionStrategy, owner: str, rank: Rank
+    ) -> Registration[CompactionStrategy]:
+        if not isinstance(strategy, CompactionStrategy):
+            raise InvalidValueError("strategy", strategy, "give a CompactionStrategy")
+        name = _checked_name("strategy", strategy.name)
+        if not callable(strategy.summarise):
+            raise InvalidValueError("strategy", name, "summarise must be a function")
+        return self.strategies.add(owner, name, strategy, rank)
 
     def agent(self, name: str | None) -> AgentProfile:
         """Return the agent profile of a session.

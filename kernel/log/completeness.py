@@ -13,7 +13,10 @@ from ..values.events import PromptAdmitted
 from .reading import events_between
 from .reduction import REMOVED
 
-_VISIBLE = ("prompt.promoted", "context.updated", "notice.added", "step.started")
+_VISIBLE = (
+    *("prompt.promoted", "context.updated", "notice.added", "step.started"),
+    "compaction.ended",
+)
 
 
 def is_complete(rows: Reader, session_id: str) -> bool:

@@ -112,7 +112,8 @@ class Grammar:
         return self._rows.message(self._session_id, message_id) is not None
 
     def _appears(
-        self, event: e.NoticeAdded | e.ContextUpdated | e.StepStarted
+        self,
+        event: e.NoticeAdded | e.ContextUpdated | e.CompactionEnded | e.StepStarted,
     ) -> str | None:
         message_id = event.message_id
         if self._is_message(message_id) or self._input(message_id) is not None:
@@ -227,6 +228,7 @@ _RULES: dict[type[e.Event], Callable[[Grammar, Any], str | None]] = {
     e.PromptRedelivered: Grammar._input_moves,
     e.NoticeAdded: Grammar._appears,
     e.ContextUpdated: Grammar._appears,
+    e.CompactionEnded: Grammar._appears,
     e.EpochStarted: Grammar._epoch_started,
     e.StepStarted: Grammar._appears,
     e.RetryScheduled: Grammar._of_open,

@@ -51,6 +51,11 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ("context.epoch_started", 1): _kept("sources", "cause", baseline=REMOVED),
     ("context.updated", 1): _kept("message_id", "sources", text=REMOVED),
     ("notice.added", 1): _kept("message_id", text=REMOVED),
+    ("compaction.ended", 1): _kept(
+        *("message_id", "kept", "longest", "replaced", "tokens_before"),
+        *("tokens_after", "model", "usage", "cost", "requested"),
+        text=REMOVED,
+    ),
     ("retry.scheduled", 1): _kept_with_code("message_id", "attempt", "delay_ms"),
     ("text.ended", 1): _kept("message_id", text=REMOVED),
     # Without metadata: what a provider signed is the text that is gone.

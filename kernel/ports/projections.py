@@ -38,7 +38,8 @@ class ProjectionReader(Protocol):
         ...
 
     def sessions_with_work(self) -> Sequence[str]:
-        """Return ids of sessions with pending input or an unended execution."""
+        """Return ids of sessions with pending input, an unended execution, or a
+        compaction that waits."""
         ...
 
     def input(self, session_id: str, input_id: str) -> InputRow | None:

@@ -143,6 +143,11 @@ class SessionRow:
     """Those that were put into one."""
     todos_seq: int = -1
     """The last todos.replaced; -1 before the first."""
+    compaction_due: int = -1
+    """The compaction.requested that waits for its turn; -1 where none does."""
+    compaction_seq: int = -1
+    """The last compaction.ended that says all a history needs of what is before it; -1
+    before the first."""
     position: int = -1
     """Creation order over the whole store; given by the store, kept by a rebuild."""
     damaged: int | None = None
@@ -208,7 +213,7 @@ class MessageRow:
     id: str
     """The message's."""
     type: str
-    """``user``, ``assistant`` or ``notice``."""
+    """``user``, ``assistant``, ``notice`` or ``summary``."""
     body_seq: int
     """Its first event: of a user's message, where it was admitted."""
     end_seq: int | None

@@ -27,6 +27,7 @@ from ..values.errors import (
 )
 from ..values.events import (
     AgentSwitched,
+    CompactionRequested,
     ModelSwitched,
     SessionBudgeted,
     SessionCreated,
@@ -275,6 +276,33 @@ class Session:
             lambda tx: inbox.redeliver(tx, self.id, input_id, delivery)
         )
         self._coordinator.wake(self.id)
+
+    async def compact(self) -> int:
+        """Ask for older history to be replaced by a summary, for the model only; the
+        request is durable when this returns, and its position is returned.
+
+        It waits its turn: what was admitted before it is promoted first, and what is
+        admitted after it only when it is done. Asked for again while it waits, it is
+        the same request. ``wait`` tells when all is done; the events after the position
+        say what came of it: ``compaction.ended``, or ``compaction.failed`` where there
+        was nothing to replace or no summary. Interrupted, it waits still.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+            EventDamagedError: its past is not what was written.
+        """
+
+        def asking(tx: LogTransaction) -> int:
+            due = tx.session(self.id).compaction_due
+            if due >= 0:
+                return due
+            [asked] = tx.append(CompactionRequested(session_id=self.id))
+            return asked.seq
+
+        await self._log.complete(self.id)
+        position = await self._log.commit(asking)
+        self._coordinator.wake(self.id, accept="prompt")
+        return position
 
     # --- running ------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from ..values.request import (
     ModelEvent,
     ModelInfo,
     ModelRequest,
+    Price,
     ReasoningDelta,
     TextDelta,
     ToolCall,
@@ -89,8 +90,18 @@ class ScriptedProvider(ProviderRoute):
     Give it to ``open_runtime(plugins=[...])`` and use the model ``scripted/model``.
     """
 
-    def __init__(self, *answers: Answer, name: str = "scripted") -> None:
+    def __init__(
+        self,
+        *answers: Answer,
+        name: str = "scripted",
+        context: int | None = None,
+        price: Price | None = None,
+    ) -> None:
+        """``context`` is how many tokens the model takes, and ``price`` what they cost;
+        None: nobody knows."""
         self.name = name
+        self._context = context
+        self._price = price
         self.model = f"{name}/model"
         self.requests: list[ModelRequest] = []
         """Every request, as it was when it was made."""
@@ -115,7 +126,7 @@ class ScriptedProvider(ProviderRoute):
             Provider(
                 name=self.name,
                 route=lambda _: self,
-                models=(ModelInfo(self.model),),
+                models=(ModelInfo(self.model, self._context, price=self._price),),
                 # A script waits at its gates for as long as the test does.
                 silence=None,
             )

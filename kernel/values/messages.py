@@ -182,4 +182,28 @@ class NoticeMessage:
     """Tells the kinds of messages apart."""
 
 
-Message = UserMessage | AssistantMessage | NoticeMessage
+@frozen
+class SummaryMessage:
+    """What stands for older history: written by a model, and nobody's instruction.
+
+    In a history it comes first, in the place of what it stands for; in the transcript,
+    which stays whole, it comes where it was made.
+    """
+
+    id: MessageId
+    """What ``session.message`` finds it by."""
+    session_id: SessionId
+    """The session that it belongs to."""
+    seq: int
+    """The number of its event."""
+    created: int
+    """Milliseconds since 1970."""
+    text: str
+    """What the model reads, word for word."""
+    replaced: int = 0
+    """How many messages it stands for."""
+    type: Literal["summary"] = "summary"
+    """Tells the kinds of messages apart."""
+
+
+Message = UserMessage | AssistantMessage | NoticeMessage | SummaryMessage

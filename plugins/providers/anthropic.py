@@ -42,9 +42,9 @@ from .wording import (
     call_id_of,
     encoded_body,
     merged_options,
-    notice,
     prompt_parts,
     result_of,
+    told,
     tool_name,
 )
 
@@ -229,7 +229,7 @@ class MessagesProtocol:
             texts, images = prompt_parts(message.text, message.files)
             blocks = [_text(one) for one in texts] + [_image(one) for one in images]
             return _said_by_user(blocks)
-        return _said_by_user([_text(notice(message.text))])
+        return _said_by_user([_text(told(message))])
 
     def _assistant(self, message: AssistantMessage) -> bytes:
         blocks = self._blocks(message)

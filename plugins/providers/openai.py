@@ -44,9 +44,9 @@ from .wording import (
     call_id_of,
     encoded_body,
     merged_options,
-    notice,
     prompt_parts,
     result_of,
+    told,
     tool_name,
 )
 
@@ -267,7 +267,7 @@ class ChatProtocol:
             texts, files = prompt_parts(message.text, message.files)
             images = [(file.mime, file.data) for file in files]
             return _user(texts, images)
-        return _user([notice(message.text)], [])
+        return _user([told(message)], [])
 
     def _assistant(self, message: AssistantMessage, thought_of: str) -> bytes:
         native = message.model == self._name and self._says_thoughts

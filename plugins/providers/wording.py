@@ -17,8 +17,10 @@ from dovetail.kernel import (
     Content,
     FileContent,
     Json,
+    NoticeMessage,
     PromptFile,
     ProviderError,
+    SummaryMessage,
     TextContent,
     TextPart,
     ToolDefinition,
@@ -39,12 +41,27 @@ _DIGITS = string.digits + string.ascii_letters
 UNSIGNED = "skip_thought_signature_validator"
 """What Google takes in the place of the signature of a call that another model made."""
 _UPDATE_TAG = re.compile(r"<(?=\s*/?\s*system-update)", re.IGNORECASE)
+_SUMMARY_TAG = re.compile(r"<(?=\s*/?\s*(?:summary|system-update))", re.IGNORECASE)
 
 
 def notice(text: str) -> str:
     """Return a notice of the runtime as user text that cannot close its own tag."""
     escaped = _UPDATE_TAG.sub("&lt;", clean_text(text))
     return f"<system-update>\n{escaped}\n</system-update>"
+
+
+def summary(text: str) -> str:
+    """Return what stands for older history as user text that can neither close its own
+    tag nor pass for a notice of the runtime."""
+    escaped = _SUMMARY_TAG.sub("&lt;", clean_text(text))
+    return f"<summary>\n{escaped}\n</summary>"
+
+
+def told(message: NoticeMessage | SummaryMessage) -> str:
+    """Return what nobody said as user text."""
+    if isinstance(message, SummaryMessage):
+        return summary(message.text)
+    return notice(message.text)
 
 
 def arguments_of(part: ToolPart) -> str:

@@ -96,6 +96,7 @@ class Statements(Protocol):
     LISTINGS: Mapping[Any, str]
     SESSIONS_MISSING: str
     ALL_WORK: str
+    ALL_COMPACTIONS: str
     PUT_SESSION: str
     CHANGE_SESSION: str
     BEGIN_WORK: str

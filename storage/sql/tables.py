@@ -170,6 +170,8 @@ class Session(Table):
     cache_read_tokens = BigIntegerField()
     cache_write_tokens = BigIntegerField()
     todos_seq = BigIntegerField()
+    compaction_due = BigIntegerField()
+    compaction_seq = BigIntegerField()
     folded = TextField(null=True)
     """The title with case folded: databases disagree about how."""
     checksum = BigIntegerField()
@@ -179,6 +181,14 @@ class Session(Table):
 Session.add_index(
     Session.index(
         Session.directory, where=Session.parent.is_null(), name="session_roots"
+    )
+)
+# Few wait at a time: who asks for none pays nothing for it.
+Session.add_index(
+    Session.index(
+        Session.compaction_due,
+        where=Session.compaction_due >= SQL("0"),
+        name="session_compactions",
     )
 )
 

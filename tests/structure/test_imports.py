@@ -32,6 +32,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("plugins",),
     ("location",),
     ("history",),
+    ("compaction",),
     ("execution",),
     ("sessions",),
     ("runtime",),

@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from dovetail.kernel import (
+    CompactionEnded,
+    CompactionFailed,
+    CompactionRequested,
+    CompactionStarted,
     ContextUpdated,
     EpochStarted,
     Event,
@@ -15,6 +19,7 @@ from dovetail.kernel import (
     JobStarted,
     MessageId,
     NoticeAdded,
+    OutputsShortened,
     Prompt,
     PromptAdmitted,
     PromptPromoted,
@@ -24,6 +29,7 @@ from dovetail.kernel import (
     RequestAnswered,
     RequestAsked,
     RequestId,
+    Said,
     SessionCreated,
     SessionId,
     SessionTitled,
@@ -53,6 +59,7 @@ class Writer:
         self._pending: list[MessageId] = []
         self._asked: list[RequestId] = []
         self._epoch = False
+        self._asked_for: int | None = None
         self._running = False
         self.add(SessionCreated, directory="/w", title="Ein Titel")
 
@@ -104,6 +111,72 @@ class Writer:
                 text="secret update",
                 sources={"a/b": "2"},
             )
+
+    def ask_for_compaction(self) -> None:
+        if self._asked_for is None:
+            self._asked_for = len(self.events)
+            self.add(CompactionRequested)
+
+    def start_compaction(self) -> None:
+        self.add(
+            CompactionStarted,
+            reason="asked" if self._asked_for is not None else "full",
+            strategy="summary",
+            model="a/small",
+            tokens=900,
+            limit=800,
+            requested=self._asked_for,
+        )
+
+    def fail_compaction(self) -> None:
+        """Give up one that may have been asked for, which waits no more."""
+        self.start_compaction()
+        self.add(
+            CompactionFailed,
+            failure=Failure("provider.failed", "broke"),
+            usage=Usage(input=5, output=1),
+            requested=self._asked_for,
+        )
+        self._asked_for = None
+
+    def compact(self) -> None:
+        """Replace all but the last two messages by a summary."""
+        self.start_compaction()
+        places = [
+            number
+            for number, event in enumerate(self.events)
+            if isinstance(
+                event, PromptPromoted | NoticeAdded | ContextUpdated | StepStarted
+            )
+        ]
+        self.add(
+            CompactionEnded,
+            message_id=self.name("msg"),
+            text="secret summary",
+            kept=places[-2] if places[1:] else len(self.events),
+            longest=5,
+            replaced=len(places[:-2]),
+            tokens_before=900,
+            tokens_after=300,
+            said=(Said(3, "secret words"),),
+            names=("secret/file.py",),
+            model="a/small",
+            usage=Usage(input=7, output=2),
+            requested=self._asked_for,
+        )
+        self._asked_for = None
+        self.epoch()
+
+    def shorten(self) -> None:
+        self.add(
+            OutputsShortened,
+            before=len(self.events) - 3,
+            longest=3,
+            results=1,
+            tokens_before=900,
+            tokens_after=500,
+        )
+        self.epoch()
 
     def ask(self) -> None:
         made = RequestId(self.name("per"))
@@ -188,6 +261,11 @@ ACTS = (
     "step",
     "fail",
     "leave",
+    "ask_for_compaction",
+    "start_compaction",
+    "fail_compaction",
+    "compact",
+    "shorten",
 )
 
 
@@ -210,5 +288,6 @@ def conversation(session_id: str = "s") -> list[Event]:
     """Return a session with a bit of everything, settled and idle."""
     acts = ["epoch", "admit", "admit", "redeliver", "execution", "promote", "step"]
     acts += ["ask", "reply", "update", "title", "withdraw", "fail", "execution"]
+    acts += ["ask_for_compaction", "shorten", "compact", "fail_compaction"]
     acts += ["notice", "admit", "promote", "epoch", "step"]
     return written(acts, session_id)

@@ -9,7 +9,18 @@ No subject knows another one; a kind of event belongs to one of them.
 """
 
 from ...values import events as e
-from . import calls, context, execution, inbox, jobs, requests, session, steps, todos
+from . import (
+    calls,
+    compaction,
+    context,
+    execution,
+    inbox,
+    jobs,
+    requests,
+    session,
+    steps,
+    todos,
+)
 from .target import Projectors, Target
 
 SUBJECTS = (
@@ -17,6 +28,7 @@ SUBJECTS = (
     inbox,
     execution,
     context,
+    compaction,
     steps,
     calls,
     requests,

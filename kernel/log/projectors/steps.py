@@ -3,9 +3,8 @@
 from ...ports import MessageRow
 from ...values import events as e
 from ...values.errors import EventLogError
-from ...values.messages import Usage
 from ...values.shortcut import changed
-from .target import Projectors, Target
+from .target import Projectors, Target, with_usage
 
 
 def _step_started(to: Target, event: e.StepStarted) -> None:
@@ -30,20 +29,8 @@ def _step_settled(to: Target, event: e.StepEnded | e.StepFailed) -> None:
             f"message {event.message_id!r} has no running Step",
         )
     to.rows.put_message(changed(row, end_seq=event.seq))
-    total, used = to.session(event.session_id), event.usage
-    to.change(
-        event,
-        steps=total.steps + 1,
-        input_tokens=total.input_tokens + _count(used, "input"),
-        output_tokens=total.output_tokens + _count(used, "output"),
-        reasoning_tokens=total.reasoning_tokens + _count(used, "reasoning"),
-        cache_read_tokens=total.cache_read_tokens + _count(used, "cache_read"),
-        cache_write_tokens=total.cache_write_tokens + _count(used, "cache_write"),
-    )
-
-
-def _count(usage: Usage, name: str) -> int:
-    return getattr(usage, name) or 0
+    total = to.session(event.session_id)
+    to.change(event, steps=total.steps + 1, **with_usage(total, event.usage))
 
 
 PROJECTORS: Projectors = {

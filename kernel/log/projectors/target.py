@@ -8,6 +8,7 @@ from typing import Any
 
 from ...ports import SessionRow, Transaction
 from ...values import events as e
+from ...values.messages import Usage
 from ...values.shortcut import changed
 from ..reading import no_session
 
@@ -53,6 +54,21 @@ class Target:
         """Take this as the session's row."""
         self._sessions[row.id] = row
         self._changed.add(row.id)
+
+
+def with_usage(total: SessionRow, used: Usage) -> dict[str, int]:
+    """Return the totals of a session with what one more request took."""
+    return {
+        "input_tokens": total.input_tokens + _count(used, "input"),
+        "output_tokens": total.output_tokens + _count(used, "output"),
+        "reasoning_tokens": total.reasoning_tokens + _count(used, "reasoning"),
+        "cache_read_tokens": total.cache_read_tokens + _count(used, "cache_read"),
+        "cache_write_tokens": total.cache_write_tokens + _count(used, "cache_write"),
+    }
+
+
+def _count(usage: Usage, name: str) -> int:
+    return getattr(usage, name) or 0
 
 
 Projectors = Mapping[type[e.Event], Callable[[Target, Any], None]]

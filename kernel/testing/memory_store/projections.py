@@ -49,7 +49,11 @@ class ProjectionReads(MemoryView, ProjectionReader):
 
     def sessions_with_work(self) -> Sequence[str]:
         state = self.now()
-        working = {row.id for row in state.sessions.values() if row.status == "running"}
+        working = {
+            row.id
+            for row in state.sessions.values()
+            if row.status == "running" or row.compaction_due >= 0
+        }
         working |= {
             row.session_id for row in state.inputs.values() if row.state == "pending"
         }

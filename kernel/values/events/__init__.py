@@ -8,6 +8,15 @@ Content events name the message they belong to. A Step's beginning is durable an
 small, deltas are live only, and each part is durable once, whole, when it is complete.
 """
 
+from .compaction import (
+    CompactionEnded as CompactionEnded,
+    CompactionFailed as CompactionFailed,
+    CompactionReason as CompactionReason,
+    CompactionRequested as CompactionRequested,
+    CompactionStarted as CompactionStarted,
+    OutputsShortened as OutputsShortened,
+    Said as Said,
+)
 from .context import (
     ContextUpdated as ContextUpdated,
     EpochStarted as EpochStarted,

@@ -72,6 +72,12 @@ ALL_WORK = Statement(
     .join(Aggregate, JOIN.LEFT_OUTER, on=(Work.aggregate == Aggregate.id))
     .order_by(Work.aggregate)
 )
+ALL_COMPACTIONS = Statement(
+    Session.select(Aggregate.session_id)
+    .join(Aggregate, on=(Session.aggregate == Aggregate.id))
+    .where(Session.compaction_due >= SQL("0"))
+    .order_by(Session.compaction_due)
+)
 PUT_SESSION = upsert(Session, "aggregate")
 # All but what is indexed, so that an index that stays the same is not written.
 _CHANGED = slots(Session, "aggregate", "directory", "parent")

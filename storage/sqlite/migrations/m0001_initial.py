@@ -103,6 +103,8 @@ STATEMENTS = (
         "cache_read_tokens" INTEGER NOT NULL,
         "cache_write_tokens" INTEGER NOT NULL,
         "todos_seq" INTEGER NOT NULL,
+        "compaction_due" INTEGER NOT NULL,
+        "compaction_seq" INTEGER NOT NULL,
         "folded" TEXT,
         "checksum" INTEGER NOT NULL,
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
@@ -113,6 +115,10 @@ STATEMENTS = (
     """
     CREATE INDEX "session_roots" ON "session" ("directory")
     WHERE ("parent" IS NULL)
+    """,
+    """
+    CREATE INDEX "session_compactions" ON "session" ("compaction_due")
+    WHERE ("compaction_due" >= 0)
     """,
     """
     CREATE TABLE "work" (

@@ -1,0 +1,133 @@
+"""Asking a model for a text, besides the Steps of a session.
+
+Owns one request of instructions and a text, without tools and without history, whose
+answer is a text. Nothing of it is recorded here, and nobody is shown how it comes.
+"""
+
+from ..history.encoding import HistorySnapshot
+from ..lifecycle.guests import Guest, contained
+from ..location.services import LocationServices
+from ..log.live import LiveFeed
+from ..models.catalog import ResolvedModel
+from ..values.clock import Clock
+from ..values.errors import ProviderError
+from ..values.events import Event, TextEnded
+from ..values.ids import MessageId, SessionId, new_id
+from ..values.messages import Usage, UserMessage
+from ..values.request import Finish, ModelRequest
+from .handover import broken, handed_over
+from .publisher import Publisher
+from .silence import Silence
+
+
+class TextAsker:
+    """Asks one model for texts, on behalf of one session."""
+
+    def __init__(
+        self,
+        services: LocationServices,
+        model: ResolvedModel,
+        session_id: SessionId,
+        clock: Clock,
+        silence: Silence,
+        longest_silence: float | None,
+    ) -> None:
+        self.model = model
+        self.usage = Usage()
+        """What all requests so far took, as far as the provider told."""
+        self.cost: float | None = None
+        """The same in US dollars; None where no price is known."""
+        self._services = services
+        self._session_id = session_id
+        self._clock = clock
+        self._silence = silence
+        self._longest = longest_silence
+
+    async def ask(
+        self, instructions: str, text: str, max_output: int | None = None
+    ) -> str:
+        """Make one request, and return the text of its answer.
+
+        Raises:
+            ProviderError: there is no answer, or none that says anything.
+            PluginError: a plugin that prepares requests broke.
+        """
+        message = UserMessage(
+            MessageId(new_id("msg", self._clock)), self._session_id, 0, 0, text
+        )
+        request = self._services.prepare(
+            ModelRequest(
+                model=self.model.model,
+                system=(instructions,),
+                history=HistorySnapshot([message], 0, 1, {}),
+                tool_choice="none",
+                max_output=max_output,
+            ),
+            self._session_id,
+        )
+        try:
+            return await self._answer(request, message.id)
+        except ProviderError:
+            raise
+        except Exception as error:
+            # Boundary: a provider plugin is a stranger's code.
+            raise broken(self.model.provider, error) from error
+
+    async def _answer(self, request: ModelRequest, message_id: MessageId) -> str:
+        model = self.model
+        provider = model.entry.item
+        publisher = Publisher(
+            self._session_id, message_id, model.provider, LiveFeed(), provider.limits
+        )
+        silence = provider.silence if self._longest is None else self._longest
+        listening = self._silence.listening(model.provider, silence)
+        guest = Guest(model.entry.owner, f"provider {model.provider!r}")
+        came: list[Event] = []
+        try:
+            with contained(guest), model.entry.busy(), listening as heard:
+                async with handed_over(model.provider, model.route, request) as stream:
+                    async for event in stream:
+                        heard()
+                        came += publisher.take(event)
+        finally:
+            self._count(publisher.finish)
+        if publisher.finish is None:
+            problem = "the stream ended before the response was complete"
+            raise ProviderError(
+                "provider.stream_broken", model.provider, problem, retryable=True
+            )
+        text = "".join(one.text for one in came if isinstance(one, TextEnded)).strip()
+        if publisher.finish.reason == "content_filter":
+            raise ProviderError(
+                "provider.content_refused", model.provider, "the provider refused"
+            )
+        if not text:
+            raise ProviderError(
+                "provider.empty_answer", model.provider, "the answer held no text"
+            )
+        return text
+
+    def _count(self, finish: Finish | None) -> None:
+        if finish is None or finish.usage == Usage():
+            return
+        self.usage = added(self.usage, finish.usage)
+        price = self.model.info.price if self.model.info else None
+        if price is not None:
+            self.cost = (self.cost or 0.0) + price.of(finish.usage)
+
+
+def added(one: Usage, other: Usage) -> Usage:
+    """Return the tokens of both."""
+
+    def both(first: int | None, second: int | None) -> int | None:
+        return (
+            None if first is None and second is None else (first or 0) + (second or 0)
+        )
+
+    return Usage(
+        input=both(one.input, other.input),
+        output=both(one.output, other.output),
+        reasoning=both(one.reasoning, other.reasoning),
+        cache_read=both(one.cache_read, other.cache_read),
+        cache_write=both(one.cache_write, other.cache_write),
+    )
