@@ -152,11 +152,8 @@ class FileSettings:
     plugin_files: tuple[str, ...] = ()
     tool_models: Mapping[str, tuple[str, ...]] = field(factory=dict)
     tool_bounds: Mapping[str, OutputBounds] = field(factory=dict)
-<<<<<<< HEAD
     outputs: OutputPolicy | None = None
-=======
     compaction: CompactionSettings = CompactionSettings()
->>>>>>> 8522582 (Replace older history by a summary, for the model only)
     trusted: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
 
@@ -192,11 +189,8 @@ class FileSettings:
             ),
             tool_models=dict(_tools(table)),
             tool_bounds=dict(_bounds(table)),
-<<<<<<< HEAD
             outputs=_outputs(table),
-=======
             compaction=CompactionSettings.by(table.table("compaction")),
->>>>>>> 8522582 (Replace older history by a summary, for the model only)
             trusted=frozenset(
                 os.path.realpath(_absolute(here, folder))
                 for folder in table.texts("trusted") or ()
@@ -229,11 +223,8 @@ class FileSettings:
                 )
                 for name in {**self.tool_bounds, **other.tool_bounds}
             },
-<<<<<<< HEAD
             outputs=self.outputs,
-=======
             compaction=self.compaction.then(other.compaction),
->>>>>>> 8522582 (Replace older history by a summary, for the model only)
             trusted=self.trusted,
             notices=self.notices + other.notices,
         )

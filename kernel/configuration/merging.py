@@ -33,14 +33,11 @@ directory, and in no folder above it::
     lines = 400                               # of one result; and bytes
     bytes = 20_000
 
-<<<<<<< HEAD
     [outputs]                                 # in the user's file only
     days = 30                                 # complete outputs are kept so long
     megabytes = 1024                          # and so much of them
-=======
     [compaction]
     window = 32_000                           # of models of which nobody knows it
->>>>>>> 8522582 (Replace older history by a summary, for the model only)
 
     [skills]
     folders = ["skills"]
@@ -98,13 +95,10 @@ class Configuration:
     themselves."""
     tool_bounds: Mapping[str, OutputBounds] = field(factory=dict)
     """By tool, how much of one result the model is shown."""
-<<<<<<< HEAD
     outputs: OutputPolicy | None = None
     """Which complete outputs of calls are cleaned up, as the user's file says."""
-=======
     compaction: CompactionSettings = CompactionSettings()
     """When older history is replaced by a summary, and by which."""
->>>>>>> 8522582 (Replace older history by a summary, for the model only)
     sources: tuple[str, ...] = ()
     """The files that were read."""
     trusted: bool = False
@@ -185,11 +179,8 @@ def _configuration(
         plugin_files=settings.plugin_files,
         tool_models=settings.tool_models,
         tool_bounds=settings.tool_bounds,
-<<<<<<< HEAD
         outputs=settings.outputs,
-=======
         compaction=settings.compaction,
->>>>>>> 8522582 (Replace older history by a summary, for the model only)
         sources=tuple(sources),
         trusted=trusted,
         trusted_folders=settings.trusted,

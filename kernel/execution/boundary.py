@@ -75,11 +75,8 @@ class Boundary:
         self._log = execution.log
         self._session_id = execution.session_id
         self._sample: Snapshot | None = None
-<<<<<<< HEAD
         self._sampled_for: str | None = None
-=======
         self.compacting = Compacting(execution, services, self._sampled)
->>>>>>> 8522582 (Replace older history by a summary, for the model only)
 
     async def begin(self) -> Prepared | None:
         """Promote what is due and begin the Step; None when there is nothing to do."""
@@ -144,49 +141,34 @@ class Boundary:
             (agent, model),
         )
 
-<<<<<<< HEAD
     async def _context_due(
         self, profile: AgentProfile
     ) -> InitialiseEpoch | UpdateEpoch | None:
         """Return what the model must be told of its world: all of it where an epoch
         begins, and otherwise what changed."""
-        execution = self._execution
-        told = execution.history.told
-        if self._sample is None or self._sampled_for != profile.name:
-            # Once, however often the boundary is tried.
-            view = execution.history.view(profile.name)
-            sources = execution.sources_in(self._services)
-            self._sample = await sources.sample(view)
-            self._sampled_for = profile.name
+        told = self._execution.history.told
+        sample = await self._sampled(profile)
         cause = told.cause(profile.instructions)
         epoch = None
         if cause is None and told.baseline is not None:
             epoch = CurrentEpoch(told.baseline, told.sources, told.removals)
         decision = decide(
             epoch,
-            self._sample,
+            sample,
             cause=cause or "",
             instructions=profile.instructions,
         )
         return None if isinstance(decision, NoChange) else decision
-=======
-    async def _context_due(self) -> InitialiseEpoch | UpdateEpoch | None:
-        """Return what the model must be told of its world before anything else."""
-        history = self._execution.history
-        if history.baseline is not None and not history.left_out:
-            return None
-        sample = await self._sampled()
-        if history.baseline is not None:
-            return admit(history.left_out, sample)
-        decision = decide(None, sample)
-        assert isinstance(decision, InitialiseEpoch)
-        return decision
->>>>>>> 8522582 (Replace older history by a summary, for the model only)
 
-    async def _sampled(self) -> Snapshot:
-        """Return what the sources say: once, however often the boundary is tried."""
-        if self._sample is None:
-            self._sample = await self._services.context.sample()
+    async def _sampled(self, profile: AgentProfile) -> Snapshot:
+        """Return what the sources say to an agent: once, however often the boundary is
+        tried."""
+        execution = self._execution
+        if self._sample is None or self._sampled_for != profile.name:
+            view = execution.history.view(profile.name)
+            sources = execution.sources_in(self._services)
+            self._sample = await sources.sample(view)
+            self._sampled_for = profile.name
         return self._sample
 
     async def _commit(

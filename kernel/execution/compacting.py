@@ -25,7 +25,7 @@ import anyio
 
 from ..compaction.carried import Carried, rendered
 from ..compaction.limits import Limits
-from ..compaction.plan import SHORT, SPARED, Cut, cut, shortening
+from ..compaction.plan import SHORT, SPARED, Cut, Shortening, cut, shortening
 from ..configuration.compaction import STRATEGY
 from ..context.algebra import Snapshot
 from ..context.epoch import InitialiseEpoch, decide
@@ -105,9 +105,9 @@ class Compacting:
         self,
         execution: Execution,
         services: LocationServices,
-        sample: Callable[[], Awaitable[Snapshot]],
+        sample: Callable[[AgentProfile], Awaitable[Snapshot]],
     ) -> None:
-        """``sample`` returns what the Context Sources say at this Step."""
+        """``sample`` returns what the Context Sources say to an agent at this Step."""
         self._execution = execution
         self._services = services
         self._sample = sample
@@ -134,7 +134,7 @@ class Compacting:
             return False  # the boundary stops the run and says why
         less = shortening(history.messages, limits, estimate, history.shortened)
         if less is not None:
-            return await self._shorten(less.before, less.results, estimate, less.tokens)
+            return await self._shorten(request.profile, less, estimate)
         plan = cut(history.messages, limits, asked=False)
         if plan is None or plan.frees < limits.step:
             return False
@@ -172,7 +172,7 @@ class Compacting:
         return await self._compact(request, limits, plan, "asked", estimate, asked)
 
     def _limits(self, request: Request) -> Limits:
-        besides = tokens_of_text(self._execution.history.baseline or "")
+        besides = tokens_of_text(self._execution.history.told.baseline or "")
         besides += tokens_of_text(request.profile.instructions)
         besides += _size_of_tools(request.advertised)
         return Limits.of(request.model.info, self._settings, besides)
@@ -201,20 +201,20 @@ class Compacting:
     # --- shortening -----------------------------------------------------------------
 
     async def _shorten(
-        self, before: int, results: int, estimate: int, freed: int
+        self, profile: AgentProfile, less: Shortening, estimate: int
     ) -> bool:
         execution = self._execution
         events: list[Event] = [
             OutputsShortened(
                 session_id=self._session_id,
-                before=before,
+                before=less.before,
                 longest=SHORT,
                 spared=SPARED,
-                results=results,
+                results=less.results,
                 tokens_before=estimate,
-                tokens_after=estimate - freed,
+                tokens_after=estimate - less.tokens,
             ),
-            (await self._epoch("shortened")).event(self._session_id),
+            (await self._epoch(profile, "shortened")).event(self._session_id),
         ]
         await execution.commit(
             lambda tx: _append(tx, [*execution.opening(), *events]),
@@ -222,8 +222,9 @@ class Compacting:
         )
         return True
 
-    async def _epoch(self, cause: str) -> InitialiseEpoch:
-        decision = decide(None, await self._sample(), cause=cause)
+    async def _epoch(self, profile: AgentProfile, cause: str) -> InitialiseEpoch:
+        sample, instructions = await self._sample(profile), profile.instructions
+        decision = decide(None, sample, cause=cause, instructions=instructions)
         assert isinstance(decision, InitialiseEpoch)
         return decision
 
@@ -369,7 +370,7 @@ class Compacting:
                 return Failure(
                     "compaction.empty", f"strategy {strategy.key!r} made no text"
                 )
-            epoch = await self._epoch("compaction")
+            epoch = await self._epoch(request.profile, "compaction")
         except ProviderError as error:
             return error
         except DovetailError as error:

@@ -101,8 +101,6 @@ class History:
         """The compaction.requested that waits for its turn."""
         self.shortened: int = -1
         """Up to where old tool results were last shortened."""
-        # What the model was told of its world since the Baseline.
-        self._updates: set[str] = set()
         self._settled: list[Message] = []
         self._open: OpenMessage | None = None
         # Whether the last Step failed in an execution that goes on: a stream that
@@ -213,16 +211,8 @@ class History:
         elif isinstance(event, e.NoticeAdded):
             self._settle(notice_message(event))
         elif isinstance(event, e.ContextUpdated):
-<<<<<<< HEAD
             self._updates.append(len(self._settled))
-            self._settled.append(notice_message(event))
-=======
             self._settle(notice_message(event))
-            self._updates.add(event.message_id)
-            if here:
-                self.sources = digests_after(self.sources, event.sources)
-                self.left_out -= event.sources.keys()
->>>>>>> 8522582 (Replace older history by a summary, for the model only)
         elif isinstance(event, e.EpochStarted):
             self._outdate()
         elif isinstance(event, e.FactsRecorded):
@@ -321,17 +311,18 @@ class History:
         begins with this tells all that is true now, and an older word behind it would
         be read as the newer one.
         """
+        untold = self._outdated.union(self._updates)
         kept = [
             place
             for place, message in enumerate(self._settled)
             if message.seq >= since
             and not isinstance(message, SummaryMessage)
-            and message.id not in self._updates
+            and place not in untold
         ]
         places = {place: new for new, place in enumerate(kept, len(first))}
         self._mending.moved(places, change)
         self._settled = [*first, *(change(self._settled[place]) for place in kept)]
-        self._updates.clear()
+        self._updates, self._outdated = [], set()
         self._encoded = {}
         self.size.restart(self._settled)
 

@@ -31,9 +31,9 @@ from .wording import (
     attached_to,
     encoded_body,
     merged_options,
-    notice,
     prompt_parts,
     result_of,
+    told,
     tool_name,
 )
 
@@ -105,7 +105,7 @@ class GeminiProtocol:
             texts, images = prompt_parts(message.text, message.files)
             parts = [_text(one) for one in texts] + [_inline(one) for one in images]
         else:
-            parts = [_text(notice(message.text))]
+            parts = [_text(told(message))]
         return _said_by_user(parts) if parts else b""
 
     def _model(self, message: AssistantMessage) -> bytes:

@@ -34,9 +34,9 @@ from .wording import (
     call_id_of,
     encoded_body,
     merged_options,
-    notice,
     prompt_parts,
     result_of,
+    told,
     tool_name,
 )
 
@@ -130,7 +130,7 @@ class ResponsesProtocol:
             texts, images = prompt_parts(message.text, message.files)
             content = [_text(one) for one in texts] + [_image(one) for one in images]
         else:
-            content = [_text(notice(message.text))]
+            content = [_text(told(message))]
         if not content:
             return b""
         return orjson.dumps({"type": "message", "role": "user", "content": content})

@@ -126,6 +126,7 @@ EXAMPLES = {
     "small_model": 'small_model = "evil/model"',
     "agent": 'agent = "evil"',
     "disable_plugins": 'disable_plugins = ["guard"]',
+    "compaction": "[compaction]\nwindow = 5000",
     "plugin_files": 'plugin_files = ["evil.py"]',
     "tools.NAME.models": '[tools.bash]\nmodels = ["*"]',
     "tools.NAME.lines": "[tools.bash]\nlines = 2001",
