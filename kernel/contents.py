@@ -174,6 +174,10 @@ from .sessions.info import (
 from .sessions.pages import (
     Page as Page,
 )
+from .sessions.sent import (
+    RebuiltRequest as RebuiltRequest,
+    RecordedRequest as RecordedRequest,
+)
 from .sessions.sessions import (
     Session as Session,
     Sessions as Sessions,
@@ -262,6 +266,8 @@ from .values.errors import (
     RequestNotFoundError as RequestNotFoundError,
     RowDamagedError as RowDamagedError,
     RuntimeClosedError as RuntimeClosedError,
+    SentRequestLostError as SentRequestLostError,
+    SentRequestNotFoundError as SentRequestNotFoundError,
     SessionBusyError as SessionBusyError,
     SessionNotFoundError as SessionNotFoundError,
     SkillNotFoundError as SkillNotFoundError,
@@ -407,6 +413,11 @@ from .values.request import (
 )
 from .values.secrets import (
     Redactor as Redactor,
+)
+from .values.sent import (
+    RequestBody as RequestBody,
+    RequestDescription as RequestDescription,
+    SentRequest as SentRequest,
 )
 from .values.todo import (
     Todo as Todo,

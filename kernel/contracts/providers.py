@@ -3,6 +3,7 @@
 from collections.abc import (
     AsyncIterator,
     Callable,
+    Mapping,
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager
@@ -13,10 +14,16 @@ from attrs import field
 from ..values.frozen import frozen
 from ..values.request import AnswerLimits, ModelEvent, ModelInfo, ModelRequest
 from ..values.secrets import Redactor
+from ..values.sent import RequestBody
+from ..values.tool import Json
 
 
 class ProviderRoute(Protocol):
-    """A way to one model: protocol x endpoint x authentication x framing."""
+    """A way to one model: protocol x endpoint x authentication x framing.
+
+    One with ``tells_body = True`` calls ``request.sends`` with what it is about to
+    send; of any other one the request itself is recorded.
+    """
 
     def stream(
         self, request: ModelRequest
@@ -50,6 +57,16 @@ class ProviderProtocol:
     common: bool = False
     """Whether a table is read as of this protocol when it names none and is called like
     no protocol's own provider."""
+    write: Callable[[ModelRequest, Mapping[str, Json]], RequestBody] | None = field(
+        default=None, eq=False, repr=False
+    )
+    """Writes the body of a request by the settings that were recorded of it, as it was
+    sent, without an endpoint and without a key; None: nothing can be written again.
+
+    Of what the routes of the protocol tell (``ModelRequest.sends``) it makes the same
+    bytes, for good: a change of how a request is written is a new protocol name or a
+    new setting.
+    """
 
 
 @frozen(eq=False)

@@ -19,6 +19,7 @@ from .boundary import Prepared
 from .execution import Execution
 from .handover import broken, handed_over
 from .publisher import Publisher
+from .sending import Sending, tells_its_body
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class Attempt:
         """Whether nothing may be called any more."""
         # What is complete and not yet committed: it goes with the next commit.
         self._held: list[Event] = []
+        self.sending = Sending(execution, services, prepared.model.entry.owner)
+        """Which request was sent, and what is not recorded of it yet."""
         self.publisher = Publisher(
             execution.session_id,
             prepared.message_id,
@@ -70,6 +73,8 @@ class Attempt:
             if silence is None:
                 silence = provider.silence
             listening = self._execution.silence.listening(model.provider, silence)
+            if not tells_its_body(model.route):
+                self.sending.canonical(request)
             with contained(_guest(model)), model.entry.busy(), listening as heard:
                 async with handed_over(model.provider, model.route, request) as stream:
                     count = 0
@@ -120,7 +125,10 @@ class Attempt:
             tool_choice="none" if self._last else "auto",
             options=self._prepared.profile.options,
         )
-        return self._services.prepare(request, self._execution.session_id)
+        prepared = self._services.prepare(request, self._execution.session_id)
+        return self.sending.witnessed(
+            prepared, altered=prepared.history is not request.history
+        )
 
 
 def _guest(model: ResolvedModel) -> Guest:

@@ -34,6 +34,7 @@ from ..values.events import (
 )
 from ..values.ids import MessageId, SessionId
 from ..values.request import ToolCall
+from ..values.sent import SentRequest
 from ..values.shortcut import changed
 from ..values.todo import Todo
 from ..values.tool import Deed, Failure, ProcessMark
@@ -92,9 +93,16 @@ class Calls:
         """What a person said no to, and nothing else: the run stops then."""
 
     async def begin(
-        self, call: ToolCall, before: Sequence[Event], tasks: TaskGroup
+        self,
+        call: ToolCall,
+        before: Sequence[Event],
+        tasks: TaskGroup,
+        request: SentRequest | None = None,
     ) -> None:
-        """Record what came before a complete call, and the call; then start it."""
+        """Record what came before a complete call, and the call; then start it.
+
+        ``request`` is what was sent, where nothing records it yet.
+        """
         self.any = True
         call = _clean(call)
         meant = self._advertised.meant(call.tool)
@@ -122,6 +130,7 @@ class Calls:
                 metadata=call.metadata,
                 named=named,
                 reading=reading,
+                request=request,
             ),
         ]
         if isinstance(plan, Failed):

@@ -12,6 +12,8 @@ import anyio
 from ..log.commit import LogTransaction
 from ..values.events import Event, StepEnded, StepFailed
 from ..values.request import ToolCall
+from ..values.sent import SentRequest
+from ..values.shortcut import changed
 from .coordinator import Outcome
 from .execution import Execution
 from .recovery import STOPPED, settle_open
@@ -83,21 +85,28 @@ class StepRecord:
                 self._others_done.set()
 
     async def settle_cancelled(
-        self, held: Sequence[Event], idle: Collection[str]
+        self,
+        held: Sequence[Event],
+        idle: Collection[str],
+        request: SentRequest | None = None,
     ) -> None:
         """Leave a valid transcript behind (law execution.5).
 
         ``held`` is what was complete and not recorded, ``idle`` the calls whose
-        executor was not entered.
+        executor was not entered, ``request`` what was sent, if nothing records it yet.
         """
         execution = self._execution
         history = execution.history
         await execution.commit(lambda tx: _append(tx, held))
+
+        def settle(tx: LogTransaction) -> None:
+            events = settle_open(tx.rows, history, STOPPED, idle)
+            if events and isinstance(events[-1], StepFailed):
+                events[-1] = changed(events[-1], request=request)
+            _append(tx, events)
+
         while history.open is not None:
-            await execution.commit(
-                lambda tx: _append(tx, settle_open(tx.rows, history, STOPPED, idle)),
-                knowing=history.seq,
-            )
+            await execution.commit(settle, knowing=history.seq)
 
 
 def _append(tx: LogTransaction, events: Sequence[Event]) -> None:

@@ -9,7 +9,7 @@ its lease ends. Knows nothing of who waits (the coordinator does).
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,7 @@ from .silence import Silence
 from .step import Step
 
 if TYPE_CHECKING:
+    from ..contracts import ProviderProtocol
     from .continuation import ContinuationReport
 
 logger = logging.getLogger(__name__)
@@ -435,6 +436,17 @@ class Runner:
         async with self._use(Location(row.directory, row.workspace)) as services:
             taker = "" if session_id in self._running else self._owner.name
             return await report_of(self._log, services, history, taker)
+
+    async def protocols(self, session_id: str) -> "Mapping[str, ProviderProtocol]":
+        """Return what plugins of a session's Location write requests with, by name.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            LocationNotFoundError: its directory is gone.
+        """
+        row = await self._log.read(lambda rows: existing_session(rows, session_id))
+        async with self._use(Location(row.directory, row.workspace)) as services:
+            return services.plugins.protocols
 
     async def _interrupted(self, execution: Execution, control: DrainControl) -> None:
         if control.reason is None or (

@@ -108,7 +108,8 @@ class Answer:
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
                 held = self._attempt.release()
-                await self._record.settle_cancelled(held, self._calls.idle)
+                unsaid = self._attempt.sending.taken()
+                await self._record.settle_cancelled(held, self._calls.idle, unsaid)
             raise
         if self._execution.outcome is None and self._again is not None:
             await self._log.clock.sleep(self._again)
@@ -155,7 +156,8 @@ class Answer:
     async def _call(
         self, tasks: TaskGroup, call: ToolCall, before: Sequence[Event]
     ) -> None:
-        await self._calls.begin(call, before, tasks)
+        request = self._attempt.sending.taken()
+        await self._calls.begin(call, before, tasks, request)
 
     def _recorded(self, error: DovetailError) -> Failure:
         told = problem_of(error)
@@ -178,6 +180,7 @@ class Answer:
             attempt=number,
             delay_ms=int(delay * 1000),
             failure=self._recorded(error),
+            request=self._attempt.sending.taken(),
         )
         await self._execution.commit(lambda tx: _append(tx, scheduled))
         await self._log.clock.sleep(delay)
@@ -210,6 +213,7 @@ class Answer:
                 failure=failure,
                 usage=finish.usage,
                 cost=cost,
+                request=attempt.sending.taken(),
             )
         else:
             # A call that was run is part of no Step that is tried again: where the
@@ -221,6 +225,7 @@ class Answer:
                 usage=finish.usage,
                 cost=cost,
                 broke_off=failure,
+                request=attempt.sending.taken(),
             )
         if held or not self._record.open:
             await self._record.commit(lambda _: held)

@@ -31,6 +31,7 @@ from .cutting import shortened, summary_message
 from .encoding import Encoded, HistorySnapshot
 from .mending import CONTENT_REFUSED, PART_REFUSED, Mending
 from .messages import OpenMessage, Progress, Receipt, notice_message, user_message
+from .sent import SentRequests
 from .size import Size
 from .spent import Spent
 from .takeover import LastExecution
@@ -55,6 +56,9 @@ _OF_NO_CONSEQUENCE = frozenset(
 # this machine anew, and no process of this one is anybody's who lives elsewhere.
 _ONLY_HERE = (e.EpochStarted, e.ToolSpawned)
 
+# What tells which request was sent.
+_CARRIES = (e.ToolCalled, e.StepEnded, e.StepFailed, e.RetryScheduled)
+
 # From here on the events before are not what they were.
 _REWRITES = (e.SessionPruned, e.SessionRepaired)
 
@@ -62,8 +66,10 @@ _REWRITES = (e.SessionPruned, e.SessionRepaired)
 class History:
     """The messages of one session, extended by its events in order."""
 
-    def __init__(self, session_id: str) -> None:
+    def __init__(self, session_id: str, *, as_made: bool = False) -> None:
+        """``as_made``: what other stores recorded counts as it did there."""
         self.session_id = session_id
+        self._as_made = as_made
         self._rewritten = -1
         self._imported: tuple[tuple[int, int], ...] = ()
         """The last event that changed the ones before it, which were read since."""
@@ -89,6 +95,8 @@ class History:
         self.files: dict[str, str | None] = {}
         """What each file held when a call last read or wrote it, by digest; the latest
         last."""
+        self.sent = SentRequests()
+        """The requests that were sent, and what each was made of."""
         self.managed: set[str] = set()
         """The keys of the complete outputs that calls of this session left."""
         self.size = Size()
@@ -136,8 +144,8 @@ class History:
                 self.session_id, self.damage.seq, self.damage.problem
             )
 
-    def catch_up(self, rows: Reader) -> None:
-        """Take in everything that is in the log.
+    def catch_up(self, rows: Reader, upto: int | None = None) -> None:
+        """Take in everything that is in the log, or up to an event.
 
         Raises:
             EventDamagedError: an event of it is not what was written, or does not
@@ -145,10 +153,12 @@ class History:
             EventGapError: an event is missing there.
         """
         head = rows.head(self.session_id)
-        while head is not None and self.seq < head.seq:
+        last = -1 if head is None else head.seq
+        last = last if upto is None else min(last, upto)
+        while head is not None and self.seq < last:
             before = self._place
-            self._imported = head.imported
-            self._take_in(events_between(rows, self.session_id, self.seq))
+            self._imported = () if self._as_made else head.imported
+            self._take_in(events_between(rows, self.session_id, self.seq, last))
             self._check_moved(before)
 
     async def follow_up(self, log: Readable, upto: int) -> None:
@@ -215,6 +225,7 @@ class History:
             self._settle(notice_message(event))
         elif isinstance(event, e.EpochStarted):
             self._outdate()
+            self.sent.begin_epoch()
         elif isinstance(event, e.FactsRecorded):
             self.facts = event
         elif isinstance(event, e.SessionCreated):
@@ -236,6 +247,8 @@ class History:
             event, "message_id", None
         ):
             self._open.apply(event)
+            if isinstance(event, _CARRIES) and event.request is not None:
+                self.sent.record(event.request)
             if here and isinstance(event, e.ToolSucceeded):
                 for path, digest in event.files.items():
                     self.files.pop(path, None)

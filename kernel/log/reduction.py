@@ -38,6 +38,19 @@ def _kept_with_code(*names: str) -> Callable[[Fields], Fields]:
     return reduce
 
 
+def _undescribed(reduce: Callable[[Fields], Fields]) -> Callable[[Fields], Fields]:
+    """Leave out what a request was made of, which plugins have a say in, as well."""
+
+    def reduce_both(fields: Fields) -> Fields:
+        rest = reduce(fields)
+        if rest.get("request"):
+            told = {k: v for k, v in rest["request"].items() if k != "description"}
+            rest = rest | {"request": told}
+        return rest
+
+    return reduce_both
+
+
 _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ("session.created", 1): _kept(
         *("directory", "workspace", "agent", "model"),
@@ -56,12 +69,16 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
         *("tokens_after", "model", "usage", "cost", "requested"),
         text=REMOVED,
     ),
-    ("retry.scheduled", 1): _kept_with_code("message_id", "attempt", "delay_ms"),
+    ("retry.scheduled", 1): _undescribed(
+        _kept_with_code("message_id", "attempt", "delay_ms", "request")
+    ),
+    ("step.ended", 1): _undescribed(dict),
+    ("step.failed", 1): _undescribed(dict),
     ("text.ended", 1): _kept("message_id", text=REMOVED),
     # Without metadata: what a provider signed is the text that is gone.
     ("reasoning.ended", 1): _kept("message_id", text=REMOVED),
-    ("tool.called", 1): _kept(
-        "message_id", "call_id", "tool", "effect", arguments="{}"
+    ("tool.called", 1): _undescribed(
+        _kept("message_id", "call_id", "tool", "effect", "request", arguments="{}")
     ),
     ("tool.succeeded", 1): _kept(
         "message_id", "call_id", content=[{"type": "text", "text": REMOVED}]

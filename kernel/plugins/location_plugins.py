@@ -131,7 +131,7 @@ class LocationPlugins:
                 await self._close_all()
 
     def _ask_protocols(self, plugins: Sequence[Plugin]) -> None:
-        found = ask_protocols(
+        found, self.protocols = ask_protocols(
             self._set, plugins, self._place.providers, self._directory
         )
         self._place = evolve(self._place, protocols=found)

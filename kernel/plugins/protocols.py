@@ -25,8 +25,9 @@ def ask_protocols(
     plugins: Sequence[Plugin],
     providers: Mapping[str, Mapping[str, Json]],
     directory: str,
-) -> Mapping[str, str]:
-    """Return the protocol of each provider, having asked the plugins for theirs."""
+) -> tuple[Mapping[str, str], Mapping[str, ProviderProtocol]]:
+    """Return the protocol of each provider, having asked the plugins for theirs, and
+    all protocols by name."""
     offered: list[ProviderProtocol] = []
     for plugin in plugins:
         if PROTOCOLS not in plugin.hooks or plugin.state != "loaded":
@@ -50,4 +51,4 @@ def ask_protocols(
     protocols, problems = assigned(offered, providers)
     for problem in problems:
         logger.warning("at %s: %s", directory, problem)
-    return protocols
+    return protocols, {one.name: one for one in offered}

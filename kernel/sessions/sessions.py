@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ..execution.continuation import ContinuationReport
     from ..upkeep.outputs import ExportedOutput
     from ..upkeep.replay import Export
+    from .sent import RebuiltRequest, RecordedRequest
 
 MAX_TITLE = 200
 
@@ -612,6 +613,39 @@ class Session:
             return history.messages
 
         return await self._log.read(decode)
+
+    async def requests(self) -> "Sequence[RecordedRequest]":
+        """Return every request that the session has sent, in order, as recorded.
+
+        Reads the whole log.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+            EventDamagedError: its past is not what was written.
+        """
+        from .sent import recorded_requests
+
+        return await self._log.read(lambda rows: recorded_requests(rows, self.id))
+
+    async def request(self, which: int | str) -> "RebuiltRequest":
+        """Write a request again as it was sent, and prove it (law travel.1).
+
+        ``which`` is its number (see ``requests``), or the id of a message: then the
+        last request that was sent for it. Opens the Location where a plugin's protocol
+        must write it. The result says whether these are the very bytes.
+
+        Raises:
+            SentRequestNotFoundError: there is no such request.
+            SentRequestLostError: what it was made of is not known any more, or nobody
+                here speaks its protocol.
+            SessionNotFoundError: the session is gone.
+            EventDamagedError: its past is not what was written.
+        """
+        from .sent import materials, rebuilt
+
+        found = await self._log.read(lambda rows: materials(rows, self.id, which))
+        protocols = {} if found.plain else await self._runner.protocols(self.id)
+        return rebuilt(found, protocols)
 
     # --- changing -----------------------------------------------------------------
 

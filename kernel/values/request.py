@@ -7,6 +7,7 @@ from attrs import field
 
 from .frozen import frozen
 from .messages import Message, Usage
+from .sent import RequestBody, ToolChoice
 from .tool import Json, ToolDefinition
 
 FinishReason = Literal[
@@ -126,13 +127,30 @@ class ModelRequest:
     """What was said so far."""
     tools: tuple[ToolDefinition, ...] = ()
     """In name order, so that the same set always gives the same bytes."""
-    tool_choice: Literal["auto", "none"] = "auto"
+    tool_choice: ToolChoice = "auto"
     """``none``: the tools stay in the request, because earlier calls refer to them,
     and the model must answer without calling any."""
     max_output: int | None = None
     """Tokens that the answer may have; None leaves it to the provider."""
     options: Mapping[str, Json] = field(factory=dict)
     """Settings in the words of the provider, added to the body as they are."""
+    witness: Callable[[RequestBody], None] | None = field(
+        default=None, eq=False, repr=False
+    )
+    """Who is told what is sent; see ``sends``."""
+
+    def sends(self, body: RequestBody) -> None:
+        """Tell which bytes are about to be sent, before they are.
+
+        A route that writes a body of its own calls this once, so that what was sent is
+        recorded, can be written again and is compared with the request before it (laws
+        travel.1 and travel.2). Of one that does not, the request itself is recorded.
+
+        Raises:
+            InvalidValueError: it is no body.
+        """
+        if self.witness is not None:
+            self.witness(body)
 
 
 # --- what streams back ------------------------------------------------------------

@@ -43,12 +43,33 @@ from .transcript import Transcript
     "is left of it, what the model is not told because it cannot be observed, and who "
     "last accepted that it goes on.",
 )
-def show_command(id: str, db: str | None, as_json: bool) -> None:
+@click.option(
+    "--requests",
+    "listed",
+    is_flag=True,
+    help="List every request that was sent, with the digest of its bytes.",
+)
+@click.option(
+    "--request",
+    "number",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Write the request of this number again as it was sent, and check its digest.",
+)
+def show_command(
+    id: str, db: str | None, as_json: bool, listed: bool, number: int | None
+) -> None:
     """Show a session: what is known of it, its transcript, and what was left.
 
     Where its last run has no end, the Continuation Report says what is trusted and what
     must be looked at before it goes on.
     """
+    if listed or number is not None:
+        # Here, so that whoever wants the transcript does not load it.
+        from .requests import show_requests
+
+        anyio.run(show_requests, id, db, as_json, number, Terminal())
+        return
     anyio.run(_show, id, db, as_json, Terminal())
 
 

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 import orjson
+from attrs import evolve, frozen
 from dovetail.kernel import (
     AssistantMessage,
     FileContent,
@@ -24,12 +25,15 @@ from dovetail.kernel import (
     ProviderRoute,
     ReasoningPart,
     Register,
+    RequestBody,
     TextPart,
     ToolDefinition,
     ToolPart,
     UserMessage,
     clean_text,
+    from_json,
     hookimpl,
+    to_json,
 )
 
 from .endpoints import Defaults, Endpoint, register_endpoints
@@ -88,7 +92,7 @@ class AnthropicPlugin:
 
     @hookimpl
     def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:
-        register(DEFAULTS.offered)
+        register(evolve(DEFAULTS.offered, write=written_again))
 
     @hookimpl
     def dovetail_register_providers(
@@ -116,60 +120,69 @@ plugin = AnthropicPlugin()
 # --- writing ----------------------------------------------------------------------
 
 
-class MessagesProtocol:
-    """Messages, for one model.
+@frozen
+class MessagesSettings:
+    """What a request is written by: recorded with it, to write it again."""
+
+    provider: str
+    model: str
+    """Its name at the provider."""
+    options: Mapping[str, Json]
+    """The configured ones."""
+    output: int
+    """Tokens that are asked for where the request says nothing."""
+    thoughts: bool
+    """Whether reasoning goes back to the model that wrote it."""
+    official: bool
+    """Whether it is Anthropic itself: a marker of the whole request is its own, and
+    others refuse it."""
+    caches: bool = True
+    """Whether what stays the same is marked."""
+    forbids: bool = True
+    """Whether calls may be forbidden."""
+    thinks: bool = False
+    """Whether every message with calls must begin with thoughts."""
+
+
+def settings_of(endpoint: Endpoint, model: str) -> MessagesSettings:
+    """Return how an endpoint is asked; its refusals teach more."""
+    known = endpoint.known(model)
+    return MessagesSettings(
+        provider=endpoint.provider,
+        model=model,
+        options=endpoint.options,
+        output=(known and known.output) or _max_output(model),
+        thoughts=endpoint.send_reasoning,
+        official=endpoint.host == "api.anthropic.com",
+    )
+
+
+class MessagesWriter:
+    """Writes requests in Messages, as its settings say.
 
     What is long and stays the same is marked for the provider's cache: the tools, the
     system text, and the messages as a whole by the marker of the request. Nothing is
     marked inside a message, because its bytes must be the same in the next request.
     """
 
-    def __init__(self, endpoint: Endpoint, model: str) -> None:
-        self._endpoint = endpoint
-        self._provider = endpoint.provider
-        self._model = model
-        self._name = f"{endpoint.provider}/{model}"
-        self._redact = endpoint.redactor()
-        self._says_thoughts = endpoint.send_reasoning
-        back = "" if self._says_thoughts else ":silent"
+    def __init__(self, settings: MessagesSettings) -> None:
+        self._use(settings)
+
+    def _use(self, settings: MessagesSettings) -> None:
+        self._set = settings
+        self._name = f"{settings.provider}/{settings.model}"
+        back = "" if settings.thoughts else ":silent"
+        back += ":thinks" if settings.thinks else ""
         self._dialect = f"{DEFAULTS.protocol}:{self._name}{back}"
-        known = endpoint.known(model)
-        self._max_output = (known and known.output) or _max_output(model)
-        # A marker of the whole request is Anthropic's own; others refuse it.
-        self._official = endpoint.host == "api.anthropic.com"
-        self._caches = True
-        self._forbids = True
-        self._thinks = False
         self._tools = ToolList(self._tool_shapes)
-
-    def decoder(self, request: ModelRequest) -> "MessagesDecoder":
-        """Return a new decoder, for the one response to this request."""
-        # Here, so that whoever asks no Anthropic model does not import it.
-        from .messages import MessagesDecoder
-
-        return MessagesDecoder(self._provider, self._redact, self._endpoint.limits)
-
-    def learned_from(self, error: ProviderError) -> bool:
-        """Whether a refusal told how the endpoint wants to be asked."""
-        if error.status not in (400, 422) or self._official:
-            return False
-        if "cache_control" in error.problem and self._caches:
-            self._caches = False
-            self._tools = ToolList(self._tool_shapes)
-            return True
-        if "tool_choice" in error.problem and self._forbids:
-            self._forbids = False
-            return True
-        thoughts = re.search("thinking|reasoning_content", error.problem)
-        missing = thoughts and re.search("missing|required|must", error.problem)
-        if missing and self._says_thoughts and not self._thinks:
-            # Every message with calls must have thoughts, also those of other models.
-            self._thinks = True
-            self._dialect += ":thinks"
-            return True
-        return False
+        # Made once: whoever records it compares it with the last one.
+        self._recorded = to_json(settings)
 
     def encode(self, request: ModelRequest) -> bytes:
+        """Return the bytes of ``write``."""
+        return self.write(request).data
+
+    def write(self, request: ModelRequest) -> RequestBody:
         """Return the body of a request.
 
         Raises:
@@ -177,11 +190,11 @@ class MessagesProtocol:
         """
         limit = request.max_output
         head: dict[str, Json] = {
-            "model": self._model,
-            "max_tokens": self._max_output if limit is None else limit,
+            "model": self._set.model,
+            "max_tokens": self._set.output if limit is None else limit,
             "stream": True,
         }
-        if self._official:
+        if self._set.official:
             head["cache_control"] = _CACHED
         tools = self._tools.encoded(request.tools)
         if tools is not None:
@@ -189,21 +202,23 @@ class MessagesProtocol:
         texts = [clean_text(one) for one in request.system if one.strip()]
         if texts:
             system: list[dict[str, Json]] = [_text(one) for one in texts]
-            if self._caches:
+            if self._set.caches:
                 system[-1]["cache_control"] = _CACHED
             head["system"] = system
-        options = (self._endpoint.options, request.options)
-        head = merged_options(self._provider, head, options)
-        if tools is not None and request.tool_choice == "none" and self._forbids:
+        options = (self._set.options, request.options)
+        head = merged_options(self._set.provider, head, options)
+        if tools is not None and request.tool_choice == "none" and self._set.forbids:
             # After the options, which may ask for a call in every answer.
             head["tool_choice"] = {"type": "none"}
-        if self._official and self._unthought(head, request):
+        if self._set.official and self._unthought(head, request):
             # It would be refused, now and for ever after.
             del head["thinking"]
         messages = request.history.encoded(
             self._dialect, self.encode_message, _in_turns
         )
-        return encoded_body(self._provider, head, messages)
+        return encoded_body(
+            self._set.provider, DEFAULTS.protocol, head, messages, self._recorded
+        )
 
     def _unthought(self, head: Mapping[str, Json], request: ModelRequest) -> bool:
         """Whether thinking is asked for that cannot be: calls of another model are the
@@ -235,7 +250,7 @@ class MessagesProtocol:
         blocks = self._blocks(message)
         if not blocks:
             return b""
-        if self._thinks and message.calls and blocks[0]["type"] not in _THOUGHTS:
+        if self._set.thinks and message.calls and blocks[0]["type"] not in _THOUGHTS:
             blocks.insert(0, {"type": "thinking", "thinking": "", "signature": ""})
         objects = [_dumped("assistant", blocks)]
         if message.calls:
@@ -250,7 +265,7 @@ class MessagesProtocol:
     def _blocks(self, message: AssistantMessage) -> list[dict[str, Json]]:
         """Return what the model said, its calls among it."""
         own = message.model == self._name
-        native = own and self._says_thoughts
+        native = own and self._set.thoughts
         blocks: list[dict[str, Json]] = []
         for part in message.parts:
             if isinstance(part, ToolPart):
@@ -281,13 +296,13 @@ class MessagesProtocol:
             return [block]
         # What has no signature was cut off, and is not accepted back; or its server
         # never signs, and then it is told by an empty one.
-        if isinstance(signature, str) and (signature or not self._official):
+        if isinstance(signature, str) and (signature or not self._set.official):
             thought = clean_text(part.text)
             return [{"type": "thinking", "thinking": thought, "signature": signature}]
         return []
 
     def _result(self, part: ToolPart, call_id: str) -> dict[str, Json]:
-        shown, images = result_of(part, self._provider)
+        shown, images = result_of(part, self._set.provider)
         result: dict[str, Json] = {"type": "tool_result", "tool_use_id": call_id}
         text = shown if shown.strip() else ""
         if images:
@@ -308,9 +323,52 @@ class MessagesProtocol:
             }
             for tool in tools
         ]
-        if self._caches:
+        if self._set.caches:
             shapes[-1]["cache_control"] = _CACHED
         return shapes
+
+
+class MessagesProtocol(MessagesWriter):
+    """Messages, for one model."""
+
+    def __init__(self, endpoint: Endpoint, model: str) -> None:
+        super().__init__(settings_of(endpoint, model))
+        self._limits = endpoint.limits
+        self._redact = endpoint.redactor()
+
+    def decoder(self, request: ModelRequest) -> "MessagesDecoder":
+        """Return a new decoder, for the one response to this request."""
+        # Here, so that whoever asks no Anthropic model does not import it.
+        from .messages import MessagesDecoder
+
+        return MessagesDecoder(self._set.provider, self._redact, self._limits)
+
+    def learned_from(self, error: ProviderError) -> bool:
+        """Whether a refusal told how the endpoint wants to be asked."""
+        if error.status not in (400, 422) or self._set.official:
+            return False
+        if "cache_control" in error.problem and self._set.caches:
+            self._use(evolve(self._set, caches=False))
+            return True
+        if "tool_choice" in error.problem and self._set.forbids:
+            self._use(evolve(self._set, forbids=False))
+            return True
+        thoughts = re.search("thinking|reasoning_content", error.problem)
+        missing = thoughts and re.search("missing|required|must", error.problem)
+        if missing and self._set.thoughts and not self._set.thinks:
+            # Every message with calls must have thoughts, also those of other models.
+            self._use(evolve(self._set, thinks=True))
+            return True
+        return False
+
+
+def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> RequestBody:
+    """Return the body of a request by its recorded settings.
+
+    Raises:
+        UndecodableError: they are not of this protocol.
+    """
+    return MessagesWriter(from_json(dict(settings), MessagesSettings)).write(request)
 
 
 def _max_output(model: str) -> int:

@@ -12,11 +12,14 @@ from urllib.parse import quote
 from attrs import evolve
 from dovetail.kernel import (
     ConfigurationError,
+    Json,
+    ModelRequest,
     Place,
     Provider,
     ProviderProtocol,
     ProviderRoute,
     Register,
+    RequestBody,
     hookimpl,
 )
 
@@ -46,7 +49,7 @@ class BedrockPlugin:
 
     @hookimpl
     def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:
-        register(DEFAULTS.offered)
+        register(evolve(DEFAULTS.offered, write=written_again))
 
     @hookimpl
     def dovetail_register_providers(
@@ -97,6 +100,18 @@ def _region(environment: Mapping[str, str]) -> str:
                 )
             return found
     return REGION
+
+
+def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> RequestBody:
+    """Return the body of a request by its recorded settings.
+
+    Raises:
+        UndecodableError: they are not of this protocol.
+    """
+    # Here, so that whoever asks no such model does not import it.
+    from .converse import written_again
+
+    return written_again(request, settings)
 
 
 plugin = BedrockPlugin()

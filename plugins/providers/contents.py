@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import orjson
+from attrs import frozen
 from dovetail.kernel import (
     AssistantMessage,
     FileContent,
@@ -16,11 +17,14 @@ from dovetail.kernel import (
     PromptFile,
     ProviderError,
     ReasoningPart,
+    RequestBody,
     TextPart,
     ToolDefinition,
     ToolPart,
     UserMessage,
     clean_text,
+    from_json,
+    to_json,
 )
 
 from .endpoints import Endpoint
@@ -43,29 +47,34 @@ if TYPE_CHECKING:
 PROTOCOL = "google-generate"
 
 
-class GeminiProtocol:
-    """generateContent, for one model."""
+@frozen
+class GeminiSettings:
+    """What a request is written by: recorded with it, to write it again."""
 
-    def __init__(self, endpoint: Endpoint, model: str) -> None:
-        self._endpoint = endpoint
-        self._provider = endpoint.provider
-        self._name = f"{endpoint.provider}/{model}"
-        self._redact = endpoint.redactor()
-        self._says_thoughts = endpoint.send_reasoning
+    provider: str
+    model: str
+    """Its name at the provider."""
+    options: Mapping[str, Json]
+    """The configured ones."""
+    thoughts: bool
+    """Whether reasoning goes back to the model that wrote it."""
+
+
+class GeminiWriter:
+    """Writes requests in generateContent, as its settings say."""
+
+    def __init__(self, settings: GeminiSettings) -> None:
+        self._set = settings
+        self._name = f"{settings.provider}/{settings.model}"
         self._tools = ToolList(_tool_shapes)
-
-    def decoder(self, request: ModelRequest) -> "GeminiDecoder":
-        """Return a new decoder, for the one response to this request."""
-        # Here, so that whoever asks no such model does not import it.
-        from .candidates import GeminiDecoder
-
-        return GeminiDecoder(self._provider, self._redact, self._endpoint.limits)
-
-    def learned_from(self, error: ProviderError) -> bool:
-        """Whether a refusal told how the endpoint wants to be asked: never."""
-        return False
+        # Made once: whoever records it compares it with the last one.
+        self._recorded = to_json(settings)
 
     def encode(self, request: ModelRequest) -> bytes:
+        """Return the bytes of ``write``."""
+        return self.write(request).data
+
+    def write(self, request: ModelRequest) -> RequestBody:
         """Return the body of a request.
 
         Raises:
@@ -78,8 +87,8 @@ class GeminiProtocol:
         tools = self._tools.encoded(request.tools)
         if tools is not None:
             head["tools"] = [{"functionDeclarations": tools}]
-        options = (self._endpoint.options, request.options)
-        head = merged_options(self._provider, head, options)
+        options = (self._set.options, request.options)
+        head = merged_options(self._set.provider, head, options)
         if request.max_output is not None:
             generation = head.get("generationConfig")
             chosen = generation if isinstance(generation, dict) else {}
@@ -88,10 +97,12 @@ class GeminiProtocol:
         if tools is not None and request.tool_choice == "none":
             # After the options, which may ask for a call in every answer.
             head["toolConfig"] = {"functionCallingConfig": {"mode": "NONE"}}
-        back = "" if self._says_thoughts else ":silent"
+        back = "" if self._set.thoughts else ":silent"
         dialect = f"{PROTOCOL}:{self._name}{back}"
         contents = request.history.encoded(dialect, self.encode_message, _in_turns)
-        return encoded_body(self._provider, head, contents, "contents")
+        return encoded_body(
+            self._set.provider, PROTOCOL, head, contents, self._recorded, "contents"
+        )
 
     def encode_message(self, message: Message) -> bytes:
         """Return a message as contents joined by commas; empty when it says nothing.
@@ -110,7 +121,7 @@ class GeminiProtocol:
 
     def _model(self, message: AssistantMessage) -> bytes:
         own = message.model == self._name
-        native = own and self._says_thoughts
+        native = own and self._set.thoughts
         parts: list[dict[str, Json]] = []
         results: list[dict[str, Json]] = []
         images: list[dict[str, Json]] = []
@@ -121,7 +132,7 @@ class GeminiProtocol:
                 if signature is None and not native:
                     signature = UNSIGNED
                 parts.append(_call(part, attached.get("id"), signature))
-                shown, files = result_of(part, self._provider)
+                shown, files = result_of(part, self._set.provider)
                 results.append(_result(part, attached.get("id"), shown))
                 images += [_inline(one) for one in files]
             elif isinstance(part, TextPart):
@@ -138,6 +149,42 @@ class GeminiProtocol:
             return said
         answers = orjson.dumps({"role": "user", "parts": [*results, *images]})
         return said + b"," + answers
+
+
+class GeminiProtocol(GeminiWriter):
+    """generateContent, for one model."""
+
+    def __init__(self, endpoint: Endpoint, model: str) -> None:
+        super().__init__(
+            GeminiSettings(
+                provider=endpoint.provider,
+                model=model,
+                options=endpoint.options,
+                thoughts=endpoint.send_reasoning,
+            )
+        )
+        self._limits = endpoint.limits
+        self._redact = endpoint.redactor()
+
+    def decoder(self, request: ModelRequest) -> "GeminiDecoder":
+        """Return a new decoder, for the one response to this request."""
+        # Here, so that whoever asks no such model does not import it.
+        from .candidates import GeminiDecoder
+
+        return GeminiDecoder(self._set.provider, self._redact, self._limits)
+
+    def learned_from(self, error: ProviderError) -> bool:
+        """Whether a refusal told how the endpoint wants to be asked: never."""
+        return False
+
+
+def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> RequestBody:
+    """Return the body of a request by its recorded settings.
+
+    Raises:
+        UndecodableError: they are not of this protocol.
+    """
+    return GeminiWriter(from_json(dict(settings), GeminiSettings)).write(request)
 
 
 def _thought(part: ReasoningPart) -> list[dict[str, Json]]:

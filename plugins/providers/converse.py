@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
+from attrs import evolve, frozen
 from dovetail.kernel import (
     AnswerLimits,
     AssistantMessage,
@@ -21,11 +22,14 @@ from dovetail.kernel import (
     ProviderError,
     ReasoningPart,
     Redactor,
+    RequestBody,
     TextPart,
     ToolDefinition,
     ToolPart,
     UserMessage,
     clean_text,
+    from_json,
+    to_json,
 )
 
 from .endpoints import Endpoint
@@ -50,31 +54,42 @@ _CACHES = re.compile(r"anthropic\.claude|amazon\.nova", re.IGNORECASE)
 _CACHE_POINT: Json = {"cachePoint": {"type": "default"}}
 
 
-class ConverseProtocol:
-    """Converse, for one model."""
+PROTOCOL = "bedrock-converse"
 
-    def __init__(self, endpoint: Endpoint, model: str) -> None:
-        self._endpoint = endpoint
-        self._provider = endpoint.provider
-        self._name = f"{endpoint.provider}/{model}"
-        self._redact = endpoint.redactor()
-        self._says_thoughts = endpoint.send_reasoning
-        self._caches = bool(_CACHES.search(model))
+
+@frozen
+class ConverseSettings:
+    """What a request is written by: recorded with it, to write it again."""
+
+    provider: str
+    model: str
+    """Its name at the provider."""
+    options: Mapping[str, Json]
+    """The configured ones."""
+    thoughts: bool
+    """Whether reasoning goes back to the model that wrote it."""
+    caches: bool
+    """Whether what stays the same is marked."""
+
+
+class ConverseWriter:
+    """Writes requests in Converse, as its settings say."""
+
+    def __init__(self, settings: ConverseSettings) -> None:
+        self._use(settings)
+
+    def _use(self, settings: ConverseSettings) -> None:
+        self._set = settings
+        self._name = f"{settings.provider}/{settings.model}"
         self._tools = ToolList(self._tool_shapes)
-
-    def decoder(self, request: ModelRequest) -> "ConverseDecoder":
-        """Return a new decoder, for the one response to this request."""
-        return ConverseDecoder(self._provider, self._redact, self._endpoint.limits)
-
-    def learned_from(self, error: ProviderError) -> bool:
-        """Whether a refusal told how the endpoint wants to be asked."""
-        if error.status == 400 and self._caches and "cach" in error.problem.lower():
-            self._caches = False
-            self._tools = ToolList(self._tool_shapes)
-            return True
-        return False
+        # Made once: whoever records it compares it with the last one.
+        self._recorded = to_json(settings)
 
     def encode(self, request: ModelRequest) -> bytes:
+        """Return the bytes of ``write``."""
+        return self.write(request).data
+
+    def write(self, request: ModelRequest) -> RequestBody:
         """Return the body of a request.
 
         Raises:
@@ -85,25 +100,27 @@ class ConverseProtocol:
             {"text": clean_text(one)} for one in request.system if one.strip()
         ]
         if system:
-            head["system"] = system + ([_CACHE_POINT] if self._caches else [])
+            head["system"] = system + ([_CACHE_POINT] if self._set.caches else [])
         # It knows no way to offer tools and have none called, and wants them wherever
         # one was called before.
         tools = self._tools.encoded(request.tools)
         if tools is not None:
             head["toolConfig"] = {"tools": tools}
-        options = (self._endpoint.options, request.options)
-        head = merged_options(self._provider, head, options)
+        options = (self._set.options, request.options)
+        head = merged_options(self._set.provider, head, options)
         if request.max_output is not None:
             chosen = head.get("inferenceConfig")
             limit: dict[str, Json] = {"maxTokens": request.max_output}
             head["inferenceConfig"] = limit | (
                 chosen if isinstance(chosen, dict) else {}
             )
-        back = "" if self._says_thoughts else ":silent"
+        back = "" if self._set.thoughts else ":silent"
         messages = request.history.encoded(
-            f"bedrock-converse:{self._name}{back}", self.encode_message, _in_turns
+            f"{PROTOCOL}:{self._name}{back}", self.encode_message, _in_turns
         )
-        return encoded_body(self._provider, head, messages)
+        return encoded_body(
+            self._set.provider, PROTOCOL, head, messages, self._recorded
+        )
 
     def encode_message(self, message: Message) -> bytes:
         """Return a message as objects joined by commas; empty when it says nothing.
@@ -133,7 +150,7 @@ class ConverseProtocol:
             elif isinstance(part, TextPart):
                 if part.text.strip():
                     blocks.append({"text": clean_text(part.text)})
-            elif own and self._says_thoughts:
+            elif own and self._set.thoughts:
                 blocks += _thought(part)
         # Thinking must lead to something; alone it is refused.
         while blocks and "reasoningContent" in blocks[-1]:
@@ -144,7 +161,7 @@ class ConverseProtocol:
         return said + b"," + _said_by_user(results) if results else said
 
     def _result(self, part: ToolPart, call_id: str) -> dict[str, Json]:
-        shown, images = result_of(part, self._provider)
+        shown, images = result_of(part, self._set.provider)
         content: list[Json] = []
         if shown.strip() or not images:
             content.append({"text": shown if shown.strip() else "(nothing)"})
@@ -162,9 +179,46 @@ class ConverseProtocol:
                 "inputSchema": {"json": tool.schema},
             }
             shapes.append({"toolSpec": spec})
-        if self._caches:
+        if self._set.caches:
             shapes.append({"cachePoint": {"type": "default"}})
         return shapes
+
+
+class ConverseProtocol(ConverseWriter):
+    """Converse, for one model."""
+
+    def __init__(self, endpoint: Endpoint, model: str) -> None:
+        super().__init__(
+            ConverseSettings(
+                provider=endpoint.provider,
+                model=model,
+                options=endpoint.options,
+                thoughts=endpoint.send_reasoning,
+                caches=bool(_CACHES.search(model)),
+            )
+        )
+        self._limits = endpoint.limits
+        self._redact = endpoint.redactor()
+
+    def decoder(self, request: ModelRequest) -> "ConverseDecoder":
+        """Return a new decoder, for the one response to this request."""
+        return ConverseDecoder(self._set.provider, self._redact, self._limits)
+
+    def learned_from(self, error: ProviderError) -> bool:
+        """Whether a refusal told how the endpoint wants to be asked."""
+        if error.status == 400 and self._set.caches and "cach" in error.problem.lower():
+            self._use(evolve(self._set, caches=False))
+            return True
+        return False
+
+
+def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> RequestBody:
+    """Return the body of a request by its recorded settings.
+
+    Raises:
+        UndecodableError: they are not of this protocol.
+    """
+    return ConverseWriter(from_json(dict(settings), ConverseSettings)).write(request)
 
 
 def _thought(part: ReasoningPart) -> list[dict[str, Json]]:

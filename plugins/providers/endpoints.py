@@ -158,7 +158,7 @@ class Defaults:
 
     @property
     def offered(self) -> ProviderProtocol:
-        """The protocol, as its plugin registers it."""
+        """The protocol, as its plugin registers it, without what writes it."""
         return ProviderProtocol(self.protocol, self.provider, self.common)
 
 

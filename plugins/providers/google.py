@@ -3,15 +3,20 @@
 How a request is written is ``contents``', how its answer is read ``candidates``'.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from urllib.parse import quote
 
+from attrs import evolve
 from dovetail.kernel import (
+    Json,
+    ModelRequest,
     Place,
     Provider,
     ProviderProtocol,
     ProviderRoute,
     Register,
+    RequestBody,
     hookimpl,
 )
 
@@ -47,7 +52,7 @@ class GooglePlugin:
 
     @hookimpl
     def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:
-        register(DEFAULTS.offered)
+        register(evolve(DEFAULTS.offered, write=written_again))
 
     @hookimpl
     def dovetail_register_providers(
@@ -72,6 +77,18 @@ def _resource(model: str) -> str:
     """Return where a model is below the base: a tuned one names its own folder."""
     named = model if "/" in model else f"models/{model}"
     return quote(named, safe="/-._@")
+
+
+def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> RequestBody:
+    """Return the body of a request by its recorded settings.
+
+    Raises:
+        UndecodableError: they are not of this protocol.
+    """
+    # Here, so that whoever asks no such model does not import it.
+    from .contents import written_again
+
+    return written_again(request, settings)
 
 
 plugin = GooglePlugin()

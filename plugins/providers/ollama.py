@@ -3,16 +3,20 @@
 How a request is written and its answer read is ``ollama_chat``'s.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlsplit, urlunsplit
 
 from attrs import evolve
 from dovetail.kernel import (
+    Json,
+    ModelRequest,
     Place,
     Provider,
     ProviderProtocol,
     ProviderRoute,
     Register,
+    RequestBody,
     hookimpl,
 )
 
@@ -40,7 +44,7 @@ class OllamaPlugin:
 
     @hookimpl
     def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:
-        register(DEFAULTS.offered)
+        register(evolve(DEFAULTS.offered, write=written_again))
 
     @hookimpl
     def dovetail_register_providers(
@@ -89,6 +93,18 @@ def address(named: str) -> str:
         port = 11434
     netloc = host if port is None else f"{host}:{port}"
     return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
+
+
+def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> RequestBody:
+    """Return the body of a request by its recorded settings.
+
+    Raises:
+        UndecodableError: they are not of this protocol.
+    """
+    # Here, so that whoever asks no such model does not import it.
+    from .ollama_chat import written_again
+
+    return written_again(request, settings)
 
 
 plugin = OllamaPlugin()

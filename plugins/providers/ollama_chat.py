@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+from attrs import frozen
 from dovetail.kernel import (
     AnswerLimits,
     AssistantMessage,
@@ -22,6 +23,7 @@ from dovetail.kernel import (
     ReasoningDelta,
     ReasoningPart,
     Redactor,
+    RequestBody,
     TextDelta,
     ToolCall,
     ToolDefinition,
@@ -29,6 +31,8 @@ from dovetail.kernel import (
     Usage,
     UserMessage,
     clean_text,
+    from_json,
+    to_json,
 )
 
 from .calls import beyond
@@ -52,56 +56,65 @@ from .wording import (
 _FINISHES: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
-class OllamaProtocol:
-    """Ollama's chat, for one model."""
+PROTOCOL = "ollama-chat"
 
-    accepts = "application/x-ndjson"
 
-    def __init__(self, endpoint: Endpoint, model: str) -> None:
-        self._endpoint = endpoint
-        self._provider = endpoint.provider
-        self._model = model
-        self._name = f"{endpoint.provider}/{model}"
-        self._redact = endpoint.redactor()
-        self._says_thoughts = endpoint.send_reasoning
+@frozen
+class OllamaSettings:
+    """What a request is written by: recorded with it, to write it again."""
+
+    provider: str
+    model: str
+    """Its name at the provider."""
+    options: Mapping[str, Json]
+    """The configured ones."""
+    thoughts: bool
+    """Whether reasoning goes back to the model that wrote it."""
+
+
+class OllamaWriter:
+    """Writes requests in Ollama's chat, as its settings say."""
+
+    def __init__(self, settings: OllamaSettings) -> None:
+        self._use(settings)
+
+    def _use(self, settings: OllamaSettings) -> None:
+        self._set = settings
+        self._name = f"{settings.provider}/{settings.model}"
         self._tools = ToolList(_tool_shapes)
-
-    def frames(self) -> LineDecoder:
-        """Return a new reader of the lines of one response."""
-        return LineDecoder()
-
-    def decoder(self, request: ModelRequest) -> "OllamaDecoder":
-        """Return a new decoder, for the one response to this request."""
-        return OllamaDecoder(self._provider, self._redact, self._endpoint.limits)
-
-    def learned_from(self, error: ProviderError) -> bool:
-        """Whether a refusal told how the endpoint wants to be asked: never."""
-        return False
+        # Made once: whoever records it compares it with the last one.
+        self._recorded = to_json(settings)
 
     def encode(self, request: ModelRequest) -> bytes:
+        """Return the bytes of ``write``."""
+        return self.write(request).data
+
+    def write(self, request: ModelRequest) -> RequestBody:
         """Return the body of a request.
 
         Raises:
             ProviderError: ``provider.invalid_request``: it cannot be said.
         """
-        head: dict[str, Json] = {"model": self._model, "stream": True}
+        head: dict[str, Json] = {"model": self._set.model, "stream": True}
         # It knows no way to offer tools and have none called.
         tools = self._tools.encoded(request.tools)
         if tools is not None and request.tool_choice != "none":
             head["tools"] = tools
-        options = (self._endpoint.options, request.options)
-        head = merged_options(self._provider, head, options)
+        options = (self._set.options, request.options)
+        head = merged_options(self._set.provider, head, options)
         if request.max_output is not None:
             chosen = head.get("options")
             limit: dict[str, Json] = {"num_predict": request.max_output}
             head["options"] = limit | (chosen if isinstance(chosen, dict) else {})
         system = "\n\n".join(clean_text(one) for one in request.system if one.strip())
         messages = [_dumped("system", content=system)] if system else []
-        back = "" if self._says_thoughts else ":silent"
+        back = "" if self._set.thoughts else ":silent"
         messages += request.history.encoded(
-            f"ollama-chat:{self._name}{back}", self.encode_message, _no_turns
+            f"{PROTOCOL}:{self._name}{back}", self.encode_message, _no_turns
         )
-        return encoded_body(self._provider, head, messages)
+        return encoded_body(
+            self._set.provider, PROTOCOL, head, messages, self._recorded
+        )
 
     def encode_message(self, message: Message) -> bytes:
         """Return a message as objects joined by commas; empty when it says nothing.
@@ -120,7 +133,7 @@ class OllamaProtocol:
     def _assistant(self, message: AssistantMessage) -> bytes:
         text = clean_text(message.text)
         said: dict[str, Json] = {"content": text}
-        native = message.model == self._name and self._says_thoughts
+        native = message.model == self._name and self._set.thoughts
         thoughts = [one.text for one in message.parts if isinstance(one, ReasoningPart)]
         if native and any(thoughts):
             said["thinking"] = clean_text("\n\n".join(thoughts))
@@ -131,7 +144,7 @@ class OllamaProtocol:
             name = tool_name(part.tool)
             arguments = orjson.Fragment(arguments_of(part))
             calls.append({"function": {"name": name, "arguments": arguments}})
-            shown, files = result_of(part, self._provider)
+            shown, files = result_of(part, self._set.provider)
             results.append(_dumped("tool", content=shown, tool_name=name))
             images += [one.data for one in files]
         if calls:
@@ -142,6 +155,45 @@ class OllamaProtocol:
         if images:
             objects.append(_user("[images from the tool results]", images))
         return b",".join(objects)
+
+
+class OllamaProtocol(OllamaWriter):
+    """Ollama's chat, for one model."""
+
+    accepts = "application/x-ndjson"
+
+    def __init__(self, endpoint: Endpoint, model: str) -> None:
+        super().__init__(
+            OllamaSettings(
+                provider=endpoint.provider,
+                model=model,
+                options=endpoint.options,
+                thoughts=endpoint.send_reasoning,
+            )
+        )
+        self._limits = endpoint.limits
+        self._redact = endpoint.redactor()
+
+    def frames(self) -> LineDecoder:
+        """Return a new reader of the lines of one response."""
+        return LineDecoder()
+
+    def decoder(self, request: ModelRequest) -> "OllamaDecoder":
+        """Return a new decoder, for the one response to this request."""
+        return OllamaDecoder(self._set.provider, self._redact, self._limits)
+
+    def learned_from(self, error: ProviderError) -> bool:
+        """Whether a refusal told how the endpoint wants to be asked: never."""
+        return False
+
+
+def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> RequestBody:
+    """Return the body of a request by its recorded settings.
+
+    Raises:
+        UndecodableError: they are not of this protocol.
+    """
+    return OllamaWriter(from_json(dict(settings), OllamaSettings)).write(request)
 
 
 class OllamaDecoder:

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import orjson
+from attrs import evolve, frozen
 from dovetail.kernel import (
     AssistantMessage,
     Json,
@@ -24,11 +25,14 @@ from dovetail.kernel import (
     ProviderRoute,
     ReasoningPart,
     Register,
+    RequestBody,
     TextPart,
     ToolDefinition,
     UserMessage,
     clean_text,
+    from_json,
     hookimpl,
+    to_json,
 )
 
 from .chat import ATTACHED, DETAIL_TEXTS, REASONING, REASONING_FIELDS, ChatDecoder
@@ -95,8 +99,8 @@ class OpenAIPlugin:
 
     @hookimpl
     def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:
-        register(DEFAULTS.offered)
-        register(RESPONSES.offered)
+        register(evolve(DEFAULTS.offered, write=written_again))
+        register(evolve(RESPONSES.offered, write=_responses_again))
 
     @hookimpl
     def dovetail_register_providers(
@@ -118,112 +122,108 @@ class OpenAIPlugin:
         register_endpoints(register, place, (DEFAULTS, route), (RESPONSES, responses))
 
 
+def _responses_again(
+    request: ModelRequest, settings: Mapping[str, Json]
+) -> RequestBody:
+    # Here, so that whoever asks no such model does not import it.
+    from .responses import written_again
+
+    return written_again(request, settings)
+
+
 plugin = OpenAIPlugin()
 
 
 # --- writing ----------------------------------------------------------------------
 
 
-class ChatProtocol:
-    """Chat Completions, for one model."""
+@frozen
+class ChatSettings:
+    """What a request is written by: recorded with it, to write it again."""
 
-    def __init__(self, endpoint: Endpoint, model: str) -> None:
-        self._endpoint = endpoint
-        self._provider = endpoint.provider
-        self._model = model
-        self._name = f"{endpoint.provider}/{model}"
-        self._redact = endpoint.redactor()
-        # What the endpoint is known to take; its refusals teach more.
-        self._says_thoughts = endpoint.send_reasoning
-        self._wanted_field = ""
-        self._asks_usage = endpoint.stream_usage and not _is_of(endpoint, "mistral.ai")
-        # Only OpenAI itself refuses the old name, and only it knows the new one.
-        official = _is_of(endpoint, "openai.com", "openai.azure.com")
-        self._limit = "max_completion_tokens" if official else "max_tokens"
+    provider: str
+    model: str
+    """Its name at the provider."""
+    options: Mapping[str, Json]
+    """The configured ones."""
+    thoughts: bool
+    """Whether reasoning goes back to the model that wrote it."""
+    usage: bool
+    """Whether the usage is asked for."""
+    limit: str
+    """What the limit of the output is called."""
+    signed: bool
+    """Whether every message with calls has a signature."""
+    nine: bool
+    """Whether only ids of nine letters and digits are taken."""
+    field: str = ""
+    """The field that thoughts are wanted in."""
+    forbids: bool = True
+    """Whether calls may be forbidden."""
+
+
+def settings_of(endpoint: Endpoint, model: str) -> ChatSettings:
+    """Return how an endpoint is asked; its refusals teach more."""
+    # Only OpenAI itself refuses the old name, and only it knows the new one.
+    official = _is_of(endpoint, "openai.com", "openai.azure.com")
+    # Mistral's models take no other ids, wherever they run.
+    strict = _is_of(endpoint, "mistral.ai") or _MISTRAL.search(model)
+    return ChatSettings(
+        provider=endpoint.provider,
+        model=model,
+        options=endpoint.options,
+        thoughts=endpoint.send_reasoning,
+        usage=endpoint.stream_usage and not _is_of(endpoint, "mistral.ai"),
+        limit="max_completion_tokens" if official else "max_tokens",
         # Gemini wants a signature with the calls of every message.
-        self._signed = _is_of(endpoint, "googleapis.com")
-        self._forbids = True
-        self._learned: set[str] = set()
-        # Mistral's models take no other ids, wherever they run.
-        strict = _is_of(endpoint, "mistral.ai") or _MISTRAL.search(model)
-        self._nine = bool(strict)
+        signed=_is_of(endpoint, "googleapis.com"),
+        nine=bool(strict),
+    )
+
+
+class ChatWriter:
+    """Writes requests in Chat Completions, as its settings say."""
+
+    def __init__(self, settings: ChatSettings) -> None:
         self._tools = ToolList(_tool_shapes)
+        self._use(settings)
 
-    def decoder(self, request: ModelRequest) -> "ChatDecoder":
-        """Return a new decoder, for the one response to this request."""
-        tools = frozenset(tool.name for tool in request.tools)
-        limits = self._endpoint.limits
-        return ChatDecoder(self._provider, self._redact, tools=tools, limits=limits)
-
-    def learned_from(self, error: ProviderError) -> bool:
-        """Whether a refusal told how the endpoint wants to be asked.
-
-        Each thing is learned once, so that an endpoint that wants two things that
-        exclude each other is not asked for ever.
-        """
-        if error.status not in (400, 422):
-            return False
-        told = error.problem.lower()
-        lesson = self._lesson(told)
-        if lesson is None or lesson in self._learned:
-            return False
-        self._learned.add(lesson)
-        if lesson == "stream_options":
-            self._asks_usage = False
-        elif lesson in _LIMIT_NAMES:
-            self._limit = lesson
-        elif lesson == "signed":
-            self._signed = True
-        elif lesson == "tool_choice":
-            self._forbids = False
-        elif lesson == "silent":
-            self._says_thoughts = False
-        else:
-            self._wanted_field = lesson
-        return True
-
-    def _lesson(self, told: str) -> str | None:
-        if "stream_options" in told and self._asks_usage:
-            return "stream_options"
-        if "tool_choice" in told and self._forbids:
-            return "tool_choice"
-        if self._limit in told and not _LIMIT_NAMES & self._learned:
-            (other,) = _LIMIT_NAMES - {self._limit}
-            return other
-        if "thought_signature" in told and _MISSING.search(told) and not self._signed:
-            return "signed"
-        for name in REASONING_FIELDS[:2]:
-            if name in told and _MISSING.search(told):
-                return name
-        ours = any(name in told for name in (*REASONING, *ATTACHED))
-        return (
-            "silent" if ours and self._says_thoughts and _FOREIGN.search(told) else None
-        )
+    def _use(self, settings: ChatSettings) -> None:
+        self._set = settings
+        self._name = f"{settings.provider}/{settings.model}"
+        # Made once: whoever records it compares it with the last one.
+        self._recorded = to_json(settings)
 
     def encode(self, request: ModelRequest) -> bytes:
+        """Return the bytes of ``write``."""
+        return self.write(request).data
+
+    def write(self, request: ModelRequest) -> RequestBody:
         """Return the body of a request.
 
         Raises:
             ProviderError: ``provider.invalid_request``: it cannot be said.
         """
-        head: dict[str, Json] = {"model": self._model, "stream": True}
-        if self._asks_usage:
+        head: dict[str, Json] = {"model": self._set.model, "stream": True}
+        if self._set.usage:
             head["stream_options"] = {"include_usage": True}
         if request.max_output is not None:
-            head[self._limit] = request.max_output
+            head[self._set.limit] = request.max_output
         tools = self._tools.encoded(request.tools)
         if tools is not None:
             head["tools"] = tools
-        options = (self._endpoint.options, request.options)
-        head = merged_options(self._provider, head, options)
-        if tools is not None and request.tool_choice == "none" and self._forbids:
+        options = (self._set.options, request.options)
+        head = merged_options(self._set.provider, head, options)
+        if tools is not None and request.tool_choice == "none" and self._set.forbids:
             # After the options, which may ask for a call in every answer.
             head["tool_choice"] = "none"
         # One system message: many chat templates take no second one.
         system = "\n\n".join(clean_text(one) for one in request.system if one.strip())
         messages = [_dumped({"role": "system", "content": system})] if system else []
         messages += self._history(request)
-        return encoded_body(self._provider, head, messages)
+        return encoded_body(
+            self._set.provider, DEFAULTS.protocol, head, messages, self._recorded
+        )
 
     def _history(self, request: ModelRequest) -> list[bytes]:
         """Return the messages, each as objects joined by commas, in turns.
@@ -232,12 +232,12 @@ class ChatProtocol:
         field that they go back in: servers that want it want it everywhere.
         """
         history, dialect = request.history, f"{DEFAULTS.protocol}:{self._name}"
-        if self._signed:
+        if self._set.signed:
             dialect += ":signed"
-        if not self._says_thoughts:
+        if not self._set.thoughts:
             dialect += ":silent"
             return history.encoded(dialect, self.encode_message, _in_turns)
-        thought_of = self._wanted_field
+        thought_of = self._set.field
         if not thought_of:
             field = history.encoded(f"{dialect}:field", self._field_of, _first)
             thought_of = b"".join(field).decode()
@@ -270,7 +270,7 @@ class ChatProtocol:
         return _user([told(message)], [])
 
     def _assistant(self, message: AssistantMessage, thought_of: str) -> bytes:
-        native = message.model == self._name and self._says_thoughts
+        native = message.model == self._name and self._set.thoughts
         own_ids = message.model == self._name
         text = clean_text(message.text)
         said: dict[str, Json] = {"role": "assistant", "content": text or None}
@@ -278,13 +278,13 @@ class ChatProtocol:
         images: list[tuple[str, str]] = []
         calls: list[Json] = []
         for part in message.calls:
-            call_id = call_id_of(message, part, own=own_ids, nine=self._nine)
+            call_id = call_id_of(message, part, own=own_ids, nine=self._set.nine)
             function = {"name": tool_name(part.tool), "arguments": arguments_of(part)}
             call = {"id": call_id, "type": "function", "function": function}
             attached = dict(attached_to(part)) if native else {}
             function |= table(attached.pop("function", None))
             calls.append(attached | call)
-            shown, files = result_of(part, self._provider)
+            shown, files = result_of(part, self._set.provider)
             if files:
                 # A tool message holds text only; the images follow all of them.
                 shown = f"{shown}\n[images follow]" if shown else "[images follow]"
@@ -293,7 +293,7 @@ class ChatProtocol:
                 _dumped({"role": "tool", "tool_call_id": call_id, "content": shown})
             )
         if calls:
-            if self._signed and not any("extra_content" in call for call in calls):
+            if self._set.signed and not any("extra_content" in call for call in calls):
                 for call in calls:
                     call["extra_content"] = _UNSIGNED
             said["tool_calls"] = calls
@@ -310,6 +310,84 @@ class ChatProtocol:
         if images:
             objects.append(_user(["[images from the tool results]"], images))
         return b",".join(objects)
+
+
+class ChatProtocol(ChatWriter):
+    """Chat Completions, for one model."""
+
+    def __init__(self, endpoint: Endpoint, model: str) -> None:
+        super().__init__(settings_of(endpoint, model))
+        self._limits = endpoint.limits
+        self._redact = endpoint.redactor()
+        self._learned: set[str] = set()
+
+    def decoder(self, request: ModelRequest) -> "ChatDecoder":
+        """Return a new decoder, for the one response to this request."""
+        tools = frozenset(tool.name for tool in request.tools)
+        return ChatDecoder(
+            self._set.provider, self._redact, tools=tools, limits=self._limits
+        )
+
+    def learned_from(self, error: ProviderError) -> bool:
+        """Whether a refusal told how the endpoint wants to be asked.
+
+        Each thing is learned once, so that an endpoint that wants two things that
+        exclude each other is not asked for ever.
+        """
+        if error.status not in (400, 422):
+            return False
+        told = error.problem.lower()
+        lesson = self._lesson(told)
+        if lesson is None or lesson in self._learned:
+            return False
+        self._learned.add(lesson)
+        self._use(_taught(self._set, lesson))
+        return True
+
+    def _lesson(self, told: str) -> str | None:
+        if "stream_options" in told and self._set.usage:
+            return "stream_options"
+        if "tool_choice" in told and self._set.forbids:
+            return "tool_choice"
+        if self._set.limit in told and not _LIMIT_NAMES & self._learned:
+            (other,) = _LIMIT_NAMES - {self._set.limit}
+            return other
+        if (
+            "thought_signature" in told
+            and _MISSING.search(told)
+            and not self._set.signed
+        ):
+            return "signed"
+        for name in REASONING_FIELDS[:2]:
+            if name in told and _MISSING.search(told):
+                return name
+        ours = any(name in told for name in (*REASONING, *ATTACHED))
+        return (
+            "silent" if ours and self._set.thoughts and _FOREIGN.search(told) else None
+        )
+
+
+def _taught(settings: ChatSettings, lesson: str) -> ChatSettings:
+    if lesson == "stream_options":
+        return evolve(settings, usage=False)
+    if lesson in _LIMIT_NAMES:
+        return evolve(settings, limit=lesson)
+    if lesson == "signed":
+        return evolve(settings, signed=True)
+    if lesson == "tool_choice":
+        return evolve(settings, forbids=False)
+    if lesson == "silent":
+        return evolve(settings, thoughts=False)
+    return evolve(settings, field=lesson)
+
+
+def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> RequestBody:
+    """Return the body of a request by its recorded settings.
+
+    Raises:
+        UndecodableError: they are not of this protocol.
+    """
+    return ChatWriter(from_json(dict(settings), ChatSettings)).write(request)
 
 
 def _is_of(endpoint: Endpoint, *domains: str) -> bool:

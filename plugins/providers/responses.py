@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import orjson
+from attrs import evolve, frozen
 from dovetail.kernel import (
     AssistantMessage,
     FileContent,
@@ -19,11 +20,14 @@ from dovetail.kernel import (
     PromptFile,
     ProviderError,
     ReasoningPart,
+    RequestBody,
     TextPart,
     ToolDefinition,
     ToolPart,
     UserMessage,
     clean_text,
+    from_json,
+    to_json,
 )
 
 from .endpoints import Endpoint
@@ -50,49 +54,52 @@ _INCLUDE: Json = ["reasoning.encrypted_content"]
 _FORGOTTEN = {"reasoning": ("id", "status")}
 
 
-class ResponsesProtocol:
-    """Responses, for one model."""
+@frozen
+class ResponsesSettings:
+    """What a request is written by: recorded with it, to write it again."""
 
-    def __init__(self, endpoint: Endpoint, model: str) -> None:
-        self._endpoint = endpoint
-        self._provider = endpoint.provider
-        self._model = model
-        self._name = f"{endpoint.provider}/{model}"
-        self._redact = endpoint.redactor()
-        self._says_thoughts = endpoint.send_reasoning
-        self._official = endpoint.host == "api.openai.com"
-        self._left_out: set[str] = set()
-        """Fields that the endpoint is known not to take."""
+    provider: str
+    model: str
+    """Its name at the provider."""
+    options: Mapping[str, Json]
+    """The configured ones."""
+    thoughts: bool
+    """Whether reasoning goes back to the model that wrote it."""
+    official: bool
+    """Whether it is OpenAI itself."""
+    left_out: tuple[str, ...] = ()
+    """Fields that the endpoint is known not to take."""
+
+
+class ResponsesWriter:
+    """Writes requests in Responses, as its settings say."""
+
+    def __init__(self, settings: ResponsesSettings) -> None:
         self._tools = ToolList(_tool_shapes)
+        self._use(settings)
 
-    def decoder(self, request: ModelRequest) -> "ResponsesDecoder":
-        """Return a new decoder, for the one response to this request."""
-        # Here, so that whoever asks no such model does not import it.
-        from .items import ResponsesDecoder
-
-        return ResponsesDecoder(self._provider, self._redact, self._endpoint.limits)
-
-    def learned_from(self, error: ProviderError) -> bool:
-        """Whether a refusal told how the endpoint wants to be asked.
-
-        Each thing is learned once, so that nothing is asked for ever.
-        """
-        if error.status not in (400, 422):
-            return False
-        for name, words in _LESSONS.items():
-            if name not in self._left_out and words.search(error.problem):
-                self._left_out.add(name)
-                return True
-        return False
+    def _use(self, settings: ResponsesSettings) -> None:
+        self._set = settings
+        self._name = f"{settings.provider}/{settings.model}"
+        # Made once: whoever records it compares it with the last one.
+        self._recorded = to_json(settings)
 
     def encode(self, request: ModelRequest) -> bytes:
+        """Return the bytes of ``write``."""
+        return self.write(request).data
+
+    def write(self, request: ModelRequest) -> RequestBody:
         """Return the body of a request.
 
         Raises:
             ProviderError: ``provider.invalid_request``: it cannot be said.
         """
-        head: dict[str, Json] = {"model": self._model, "stream": True, "store": False}
-        if self._says_thoughts:
+        head: dict[str, Json] = {
+            "model": self._set.model,
+            "stream": True,
+            "store": False,
+        }
+        if self._set.thoughts:
             # Reasoning goes back encrypted, or not at all.
             head["include"] = _INCLUDE
         if request.max_output is not None:
@@ -103,20 +110,20 @@ class ResponsesProtocol:
         tools = self._tools.encoded(request.tools)
         if tools is not None:
             head["tools"] = tools
-        for name in self._left_out:
+        for name in self._set.left_out:
             head.pop(name, None)
-        options = (self._endpoint.options, request.options)
-        head = merged_options(self._provider, head, options)
+        options = (self._set.options, request.options)
+        head = merged_options(self._set.provider, head, options)
         if tools is not None and request.tool_choice == "none":
             # After the options, which may ask for a call in every answer.
             head["tool_choice"] = "none"
-        if "tool_choice" in self._left_out:
+        if "tool_choice" in self._set.left_out:
             head.pop("tool_choice", None)
-        dialect = f"{PROTOCOL}:{self._name}" + (
-            "" if self._says_thoughts else ":silent"
-        )
+        dialect = f"{PROTOCOL}:{self._name}" + ("" if self._set.thoughts else ":silent")
         history = request.history.encoded(dialect, self.encode_message, _no_turns)
-        return encoded_body(self._provider, head, history, "input")
+        return encoded_body(
+            self._set.provider, PROTOCOL, head, history, self._recorded, "input"
+        )
 
     def encode_message(self, message: Message) -> bytes:
         """Return a message as items joined by commas; empty when it says nothing.
@@ -137,7 +144,7 @@ class ResponsesProtocol:
 
     def _items(self, message: AssistantMessage) -> list[dict[str, Json]]:
         own = message.model == self._name
-        native = own and self._says_thoughts
+        native = own and self._set.thoughts
         items: list[dict[str, Json]] = []
         results: list[dict[str, Json]] = []
         for part in message.parts:
@@ -164,7 +171,11 @@ class ResponsesProtocol:
         if not isinstance(item, dict) or not isinstance(item.get("type"), str):
             return []
         kind = str(item["type"])
-        if kind == "reasoning" and self._official and "encrypted_content" not in item:
+        if (
+            kind == "reasoning"
+            and self._set.official
+            and "encrypted_content" not in item
+        ):
             # It is known there only, and there it was not kept.
             return []
         dropped = _FORGOTTEN.get(kind, ())
@@ -174,12 +185,59 @@ class ResponsesProtocol:
         return [kept]
 
     def _result(self, part: ToolPart, call_id: str) -> dict[str, Json]:
-        shown, images = result_of(part, self._provider)
+        shown, images = result_of(part, self._set.provider)
         output: Json = shown
         if images:
             texts = [_text(shown)] if shown.strip() else []
             output = texts + [_image(one) for one in images]
         return {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+class ResponsesProtocol(ResponsesWriter):
+    """Responses, for one model."""
+
+    def __init__(self, endpoint: Endpoint, model: str) -> None:
+        super().__init__(
+            ResponsesSettings(
+                provider=endpoint.provider,
+                model=model,
+                options=endpoint.options,
+                thoughts=endpoint.send_reasoning,
+                official=endpoint.host == "api.openai.com",
+            )
+        )
+        self._limits = endpoint.limits
+        self._redact = endpoint.redactor()
+
+    def decoder(self, request: ModelRequest) -> "ResponsesDecoder":
+        """Return a new decoder, for the one response to this request."""
+        # Here, so that whoever asks no such model does not import it.
+        from .items import ResponsesDecoder
+
+        return ResponsesDecoder(self._set.provider, self._redact, self._limits)
+
+    def learned_from(self, error: ProviderError) -> bool:
+        """Whether a refusal told how the endpoint wants to be asked.
+
+        Each thing is learned once, so that nothing is asked for ever.
+        """
+        if error.status not in (400, 422):
+            return False
+        for name, words in _LESSONS.items():
+            if name not in self._set.left_out and words.search(error.problem):
+                left_out = tuple(sorted((*self._set.left_out, name)))
+                self._use(evolve(self._set, left_out=left_out))
+                return True
+        return False
+
+
+def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> RequestBody:
+    """Return the body of a request by its recorded settings.
+
+    Raises:
+        UndecodableError: they are not of this protocol.
+    """
+    return ResponsesWriter(from_json(dict(settings), ResponsesSettings)).write(request)
 
 
 _LESSONS: Mapping[str, re.Pattern[str]] = {

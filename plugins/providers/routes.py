@@ -19,6 +19,7 @@ from dovetail.kernel import (
     ModelRequest,
     Place,
     ProviderError,
+    RequestBody,
     ToolCall,
 )
 
@@ -91,7 +92,7 @@ class Frames(Shape):
 class Protocol(Shape):
     """How one model is asked, and how its answer is read."""
 
-    def encode(self, request: ModelRequest) -> bytes:
+    def write(self, request: ModelRequest) -> RequestBody:
         """Return the body of a request.
 
         Raises:
@@ -111,6 +112,8 @@ class Protocol(Shape):
 
 class Route:
     """A ProviderRoute: protocol x endpoint x authentication x framing."""
+
+    tells_body = True
 
     def __init__(
         self,
@@ -134,18 +137,20 @@ class Route:
         self, request: ModelRequest
     ) -> AsyncGenerator[AsyncIterator[ModelEvent], None]:
         """Send the request and yield what comes. See ``ProviderRoute.stream``."""
-        body = self._protocol.encode(request)
+        body = self._protocol.write(request)
+        request.sends(body)
+        data = body.data
         target = self._target
         if self._sign is not None:
             # In a thread: credentials may have to be fetched first.
-            signed = await to_thread.run_sync(self._sign, body, abandon_on_cancel=True)
+            signed = await to_thread.run_sync(self._sign, data, abandon_on_cancel=True)
             headers = target.headers + tuple(signed.items())
             target = evolve(target, headers=headers)
         async with AsyncExitStack() as opened:
             answer: AsyncIterator[ModelEvent]
             try:
                 chunks = await opened.enter_async_context(
-                    self._transport.post(target, body)
+                    self._transport.post(target, data)
                 )
             except CallRefusedError as error:
                 answer = _Given(error.call(made_call_id(error.written)))

@@ -20,6 +20,7 @@ from dovetail.kernel import (
     NoticeMessage,
     PromptFile,
     ProviderError,
+    RequestBody,
     SummaryMessage,
     TextContent,
     TextPart,
@@ -232,10 +233,12 @@ OWN_FIELDS = frozenset(
 
 def encoded_body(
     provider: str,
+    protocol: str,
     head: dict[str, Json],
     messages: Sequence[bytes],
+    settings: Mapping[str, Json],
     name: str = "messages",
-) -> bytes:
+) -> RequestBody:
     """Return a request's body with the messages at its end, in the field of that name.
 
     So the body of one request, up to the end of its messages, begins the next one.
@@ -250,14 +253,13 @@ def encoded_body(
             "provider.invalid_request", provider, f"an option is not JSON: {error}"
         ) from error
     comma = "," if head else ""
-    start = start[:-1] + f'{comma}"{name}":['.encode()
-    if not messages:
-        return start + b"]}"
-    # A long history is copied once, and not once more to put the head before it.
-    first, *more = messages
-    pieces = [start + first, *more]
-    pieces[-1] += b"]}"
-    return b",".join(pieces)
+    return RequestBody(
+        protocol=protocol,
+        head=start[:-1] + f'{comma}"{name}":['.encode(),
+        messages=messages,
+        tail=b"]}",
+        settings=settings,
+    )
 
 
 class ToolList:

@@ -13,7 +13,10 @@ from dovetail.kernel.values.errors import UndecodableError
 
 LARGE = 16_384
 """Characters of one text from which on it is kept by content."""
+SHARED, SHARED_UNDER = 1024, "description"
+"""The same for texts below a field of this name: they are the same in many sessions."""
 
+_SHARED_MARK = b'"description":{'
 _MARK = b"\0"
 """No JSON begins with it."""
 
@@ -26,7 +29,7 @@ def shrink(data: bytes, keep: Callable[[bytes], str]) -> bytes:
     ``keep`` stores bytes and returns their name. Data that would not come back as the
     very same bytes is returned as it is.
     """
-    if len(data) <= LARGE:
+    if len(data) <= LARGE and (len(data) <= SHARED or _SHARED_MARK not in data):
         return data
     try:
         value = loads(data)
@@ -68,16 +71,19 @@ def restore(data: bytes, kept: Callable[[str], bytes | None]) -> bytes:
         return data
 
 
-def _find(value: Any, path: _Path, found: list[tuple[_Path, str]]) -> None:
+def _find(
+    value: Any, path: _Path, found: list[tuple[_Path, str]], least: int = LARGE
+) -> None:
     if isinstance(value, str):
-        if path and len(value) >= LARGE:
+        if path and len(value) >= least:
             found.append((path, value))
     elif isinstance(value, dict):
         for name, item in value.items():
-            _find(item, [*path, name], found)
+            under = SHARED if name == SHARED_UNDER else least
+            _find(item, [*path, name], found, under)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _find(item, [*path, index], found)
+            _find(item, [*path, index], found, least)
 
 
 def _put(value: Any, path: _Path, text: str) -> None:

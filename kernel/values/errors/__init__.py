@@ -17,6 +17,7 @@
     |   +-- OutputNotFoundError      output.not_found
     |   |   +-- OutputCleanedError   output.cleaned
     |   +-- InputNotFoundError       input.not_found
+    |   +-- SentRequestNotFoundError sent_request.not_found
     |   +-- LocationNotFoundError    location.not_found
     |   +-- RequestNotFoundError     request.not_found
     |   +-- ApprovalNotFoundError    approval.not_found
@@ -44,6 +45,7 @@
     +-- RowDamagedError              row.damaged
     +-- LiveOverflowError            live.overflow
     +-- OwnerFencedError             owner.fenced
+    +-- SentRequestLostError         sent_request.lost
     +-- ExecutionInterruptedError    execution.interrupted
     +-- ModelError
     |   +-- ModelNotSelectedError    model.not_selected
@@ -161,6 +163,8 @@ from .sessions import (
     OutputNotFoundError as OutputNotFoundError,
     PromptConflictError as PromptConflictError,
     PromptInvalidError as PromptInvalidError,
+    SentRequestLostError as SentRequestLostError,
+    SentRequestNotFoundError as SentRequestNotFoundError,
     SessionBusyError as SessionBusyError,
     SessionNotFoundError as SessionNotFoundError,
 )

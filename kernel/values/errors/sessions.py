@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from .base import ConflictError, InvalidValueError, NotFoundError
+from .base import ConflictError, DovetailError, InvalidValueError, NotFoundError
 
 
 class PromptInvalidError(InvalidValueError):
@@ -111,3 +111,22 @@ class SessionBusyError(ConflictError):
         )
         self.session_id = session_id
         self.seconds = seconds
+
+
+class SentRequestNotFoundError(NotFoundError):
+    """The session has sent no request of this number, or for this message."""
+
+    code = "sent_request.not_found"
+    noun = "sent request"
+    hint = "session.requests() lists them"
+
+
+class SentRequestLostError(DovetailError):
+    """A request cannot be written again; the message says what is missing."""
+
+    code = "sent_request.lost"
+
+    def __init__(self, number: int, problem: str) -> None:
+        super().__init__(f"request {number} cannot be written again: {problem}")
+        self.number = number
+        self.problem = problem

@@ -8,6 +8,7 @@ from attrs import field
 from ..frozen import frozen
 from ..ids import MessageId
 from ..messages import Usage
+from ..sent import SentRequest
 from ..tool import Failure, Json
 from .declaring import Event, event
 
@@ -108,9 +109,11 @@ class RetryScheduled(Event):
     """Milliseconds from now to the next attempt."""
     failure: Failure
     """Why the attempt before it failed."""
+    request: SentRequest | None = None
+    """What the attempt before it had sent; None where it came to nothing."""
 
 
-@event("step.ended")
+@event("step.ended", retention="transcript")
 @frozen(kw_only=True)
 class StepEnded(Event):
     """The Step is settled: its answer is whole and all its calls have results."""
@@ -126,9 +129,12 @@ class StepEnded(Event):
     broke_off: Failure | None = None
     """Why the answer broke off after calls of it had begun. They were run, so the Step
     counts, and the next one goes on from their results."""
+    request: SentRequest | None = None
+    """What was sent, unless an earlier event of the attempt says it, or nobody that
+    lived to tell knew."""
 
 
-@event("step.failed")
+@event("step.failed", retention="transcript")
 @frozen(kw_only=True)
 class StepFailed(Event):
     """The Step is settled without a whole answer; what had come is kept."""
@@ -141,6 +147,9 @@ class StepFailed(Event):
     """The tokens of its request, as far as the provider told."""
     cost: float | None = None
     """US dollars, where the provider told of its usage before it failed."""
+    request: SentRequest | None = None
+    """What was sent, unless an earlier event of the attempt says it, or nobody that
+    lived to tell knew."""
 
 
 @event("text.ended", retention="transcript")

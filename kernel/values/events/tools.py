@@ -6,6 +6,7 @@ from attrs import field
 
 from ..frozen import frozen
 from ..ids import MessageId
+from ..sent import SentRequest
 from ..tool import Content, Deed, EffectClass, Failure, Json, ProcessMark
 from .declaring import Event, event
 
@@ -32,6 +33,8 @@ class ToolCalled(Event):
     """What the model wrote for the tool's name, where that was not its name."""
     reading: tuple[str, ...] = ()
     """What was read differently from what the model wrote, a line each."""
+    request: SentRequest | None = None
+    """What was sent, with the first call of an attempt."""
 
 
 @event("tool.started")
