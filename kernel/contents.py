@@ -333,6 +333,7 @@ from .values.events import (
     Said as Said,
     SessionBudgeted as SessionBudgeted,
     SessionCreated as SessionCreated,
+    SessionInstructed as SessionInstructed,
     SessionPruned as SessionPruned,
     SessionRepaired as SessionRepaired,
     SessionTitled as SessionTitled,

@@ -76,7 +76,7 @@ class SessionView:
     """Which one it is."""
     agent: str
     """The agent of the Step that begins."""
-    files: Mapping[str, str | None] = field(factory=dict, repr=False)
+    files: dict[str, str | None] = field(factory=dict, repr=False)
     """What each file held when a call last read or wrote it, as SHA-256 by absolute
     path, the latest last; None for one that was not there. Not to be changed."""
     instructions: str | None = None

@@ -401,7 +401,9 @@ class History:
 
     def view(self, agent: str) -> SessionView:
         """Return what Context Sources are shown of the session."""
-        return SessionView(SessionId(self.session_id), agent, self.files)
+        return SessionView(
+            SessionId(self.session_id), agent, self.files, self.told.instructed
+        )
 
     @property
     def open(self) -> AssistantMessage | None:

@@ -26,6 +26,8 @@ class Told:
         """The Context Sources that the Baseline lacks, and nothing has told since."""
         self.updated = False
         """Whether an update was told in this epoch."""
+        self.instructed: str | None = None
+        """What the caller said that is to be kept to."""
         self.due: str | None = None
         """Why a new epoch must begin at the next boundary, if one must."""
 
@@ -49,6 +51,8 @@ class Told:
             self.removals = {key: kept[key] for key in self.sources if key in kept}
             self.left_out -= {source_of(key) for key in event.sources}
             self.updated = True
+        elif isinstance(event, e.SessionInstructed):
+            self.instructed = event.instructions
         elif (
             isinstance(event, e.SessionPruned)
             and self.updated

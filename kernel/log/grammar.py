@@ -16,7 +16,7 @@ from ..values import events as e
 from ..values.errors import DovetailError, InvalidValueError
 from ..values.ids import check_caller_id
 from ..values.messages import Usage
-from ..values.prompt import Budget, Prompt, check_key
+from ..values.prompt import Budget, Prompt, check_instructions, check_key
 from ..values.todo import checked_todos
 from .reading import events_between
 
@@ -283,6 +283,8 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
         checked_todos(event.todos)
     elif isinstance(event, e.SessionTitled):
         yield from _long("title", event.title)
+    elif isinstance(event, e.SessionInstructed):
+        check_instructions(event.instructions)
     elif isinstance(event, e.PromptAdmitted):
         Prompt.of(event.prompt)
         if event.key is not None:

@@ -57,6 +57,7 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
         *("parent", "forked_from", "forked_seq", "budget"),
     ),
     ("session.titled", 1): _kept(title=None),
+    ("session.instructed", 1): _kept(instructions=None),
     ("prompt.admitted", 1): _kept(
         *("input_id", "delivery", "key", "budget", "job_id"),
         prompt={"text": REMOVED, "files": []},

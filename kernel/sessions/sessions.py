@@ -31,13 +31,22 @@ from ..values.events import (
     ModelSwitched,
     SessionBudgeted,
     SessionCreated,
+    SessionInstructed,
     SessionTitled,
 )
 from ..values.ids import SessionId, check_caller_id, new_id
 from ..values.job import Job
 from ..values.location import Location
 from ..values.messages import Message
-from ..values.prompt import AdmittedPrompt, Budget, Delivery, Input, Prompt, check_key
+from ..values.prompt import (
+    AdmittedPrompt,
+    Budget,
+    Delivery,
+    Input,
+    Prompt,
+    check_instructions,
+    check_key,
+)
 from ..values.todo import Todo
 from ..values.tool import Failure
 from . import inbox
@@ -79,18 +88,21 @@ class Sessions(Upkeep):
         title: str | None = None,
         budget: Budget | None = None,
         parent: str | None = None,
+        instructions: str | None = None,
     ) -> "Session":
         """Create a session in a directory; it is durable when this returns.
 
         With an ``id`` that exists, that session is returned as it is and the other
         arguments count for nothing, so that a caller may retry (idempotent).
         ``parent`` is the id of the session whose child it is, for good; it takes
-        nothing else from it, and goes on when that one ends.
+        nothing else from it, and goes on when that one ends. ``instructions`` are as
+        those of ``instruct``.
 
         Raises:
             LocationNotFoundError: there is no such directory.
             SessionNotFoundError: this store has no such parent.
-            InvalidValueError: the id, model, agent, title or budget is not usable.
+            InvalidValueError: the id, model, agent, title, budget or instructions are
+                not usable.
         """
         session_id = SessionId(
             check_caller_id("session id", id)
@@ -101,6 +113,7 @@ class Sessions(Upkeep):
         _check_agent(agent)
         _check_title(title)
         Budget.checked(budget)
+        said = check_instructions(instructions)
         place = Location.at(location)
 
         def creating(tx: LogTransaction) -> None:
@@ -119,6 +132,7 @@ class Sessions(Upkeep):
                         budget=budget,
                     )
                 )
+                _instructed(tx, session_id, said)
 
         await self._log.commit(creating)
         return self._session(session_id)
@@ -210,6 +224,7 @@ class Session:
         delivery: Delivery = "steer",
         resume: bool = True,
         budget: Budget | None = None,
+        instructions: str | None = None,
     ) -> AdmittedPrompt:
         """Admit a prompt; it is durable when this returns (law inbox.1).
 
@@ -219,11 +234,15 @@ class Session:
         prompt. ``budget`` limits the work that this prompt begins: where a limit is
         reached, the outcome is ``paused``. What joins that work lifts no limit of it
         without a budget of its own; a prompt after its end begins other work.
+        ``instructions`` are as those of ``instruct``, said with this prompt: they count
+        from the next Step on, also where the prompt waits longer. What only repeats a
+        call says nothing new.
 
         Raises:
             PromptInvalidError: it says nothing, is too long, or is not text.
             KeyInvalidError: the key is not usable.
-            InvalidValueError: a limit of the budget is no number from 0 on.
+            InvalidValueError: a limit of the budget is no number from 0 on, or the
+                instructions are too long or no text.
             PromptConflictError: the key was used for something else (law inbox.4).
             SessionNotFoundError: the session is gone.
             EventDamagedError, RowDamagedError: its past is not what was written, so
@@ -234,12 +253,16 @@ class Session:
             check_key(key)
         _check_delivery(delivery)
         Budget.checked(budget)
+        said = check_instructions(instructions)
 
         def admitting(tx: LogTransaction) -> tuple[AdmittedPrompt, bool]:
             receipt = inbox.admit(
                 tx, self._log.clock, self.id, checked, delivery, key, budget
             )
-            return receipt, bool(tx.appended)
+            fresh = bool(tx.appended)
+            if fresh:
+                _instructed(tx, self.id, said)
+            return receipt, fresh
 
         await self._log.complete(self.id)
         receipt, fresh = await self._log.commit(admitting)
@@ -682,6 +705,23 @@ class Session:
         Budget.checked(budget)
         await self._log.commit(lambda tx: _budgeted(tx, self.id, budget))
 
+    async def instruct(self, instructions: str | None) -> None:
+        """Say what the session is to keep to, in place of what was said before; None
+        for nothing any more. The model is told at its next Step.
+
+        Raises:
+            InvalidValueError: it is no text, or over 8 KiB of UTF-8. A longer one is
+                a file that is named in it, or a skill.
+            SessionNotFoundError: the session is gone.
+        """
+        said = check_instructions(instructions)
+
+        def instructing(tx: LogTransaction) -> None:
+            tx.session(self.id)
+            tx.append(SessionInstructed(session_id=self.id, instructions=said))
+
+        await self._log.commit(instructing)
+
     async def rename(self, title: str) -> None:
         """Give the session a title of at most 200 characters."""
         _check_title(title)
@@ -699,6 +739,11 @@ class Session:
 def _budgeted(tx: LogTransaction, session_id: SessionId, budget: Budget | None) -> None:
     tx.session(session_id)
     tx.append(SessionBudgeted(session_id=session_id, budget=budget))
+
+
+def _instructed(tx: LogTransaction, session_id: SessionId, said: str | None) -> None:
+    if said is not None:
+        tx.append(SessionInstructed(session_id=session_id, instructions=said))
 
 
 def _check_model(model: str | None) -> None:

@@ -20,6 +20,7 @@ InputState = Literal["pending", "promoted", "withdrawn"]
 
 MAX_PROMPT_BYTES = 1_048_576
 MAX_KEY_LENGTH = 255
+MAX_INSTRUCTIONS = 8_192
 MAX_LIMIT = 10**12
 """Of a budget, whatever it counts."""
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")
@@ -194,6 +195,26 @@ def check_key(key: str) -> str:
             "idempotency key", key, "printable ASCII, no space at either end"
         )
     return key
+
+
+def check_instructions(text: str | None) -> str | None:
+    """Return what a caller wants a session to keep to, or refuse it; None for nothing.
+
+    Raises:
+        InvalidValueError: it is no text, or over 8 KiB of UTF-8, which every request
+            has in it.
+    """
+    if text is None:
+        return None
+    try:
+        size = len(text.encode())
+    except (AttributeError, UnicodeEncodeError) as error:
+        rule = "give text that can be stored"
+        raise InvalidValueError("instructions", text, rule) from error
+    if size > MAX_INSTRUCTIONS:
+        rule = f"at most {MAX_INSTRUCTIONS} bytes of UTF-8"
+        raise InvalidValueError("instructions", f"{text[:40]}...", rule)
+    return text if text.strip() else None
 
 
 def prompt_digest(encoded: bytes) -> str:

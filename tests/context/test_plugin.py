@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dovetail.kernel import ContextSource, Location, Place
+from dovetail.kernel import ContextSource, Location, Place, SessionSource
 from dovetail.kernel.context.algebra import render_baseline
 from dovetail.kernel.context.sampling import observe
 from dovetail.plugins.context import plugin
@@ -14,16 +14,31 @@ from dovetail.plugins.context.environment import date_source, environment_source
 LINK = ".symlink-target.txt"
 
 
-def offered(directory: Path) -> list[ContextSource]:
-    sources: list[ContextSource] = []
-    place = Place(Location.at(directory))
+def shared(directory: Path) -> list[ContextSource]:
+    return [one for one in offered(directory) if isinstance(one, ContextSource)]
+
+
+def offered(directory: Path) -> list[ContextSource | SessionSource]:
+    sources: list[ContextSource | SessionSource] = []
+    place = Place(Location.at(directory), environment={"DOVETAIL_CONFIG": ""})
     plugin.dovetail_register_context(register=sources.append, place=place)
     return sources
 
 
-def test_it_offers_three_sources(tmp_path: Path) -> None:
-    keys = sorted(source.key for source in offered(tmp_path))
-    assert keys == ["core/date", "core/environment", "core/instructions"]
+def test_it_offers_sources_for_a_location_and_for_each_session(tmp_path: Path) -> None:
+    sources = offered(tmp_path)
+    of_sessions = [one for one in sources if isinstance(one, SessionSource)]
+    assert sorted(one.key for one in sources if one not in of_sessions) == [
+        "core/date",
+        "core/environment",
+        "core/git",
+        "core/instructions",
+    ]
+    assert sorted(one.key for one in of_sessions) == [
+        "core/caller",
+        "core/files",
+        "core/instructions.nested",
+    ]
 
 
 async def test_the_environment_tells_the_directory_and_whether_it_is_a_checkout(
@@ -58,8 +73,8 @@ async def test_the_baseline_holds_no_clock_and_is_the_same_each_time(
 ) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / "AGENTS.md").write_text("use tabs")
-    first = render_baseline(await observe(offered(tmp_path)))
-    second = render_baseline(await observe(offered(tmp_path)[::-1]))
+    first = render_baseline(await observe(shared(tmp_path)))
+    second = render_baseline(await observe(shared(tmp_path)[::-1]))
     assert first == second
     assert first.index("Today's date") < first.index("Working directory")
     assert first.endswith("use tabs")
@@ -93,7 +108,7 @@ async def test_real_trees_give_the_chain_from_root_to_leaf_each_once(
             inside = [leaf, *leaf.parents]
             chain = inside[: inside.index(root) + 1][::-1]
             files = [one / "AGENTS.md" for one in chain if (one / "AGENTS.md").exists()]
-            baseline = render_baseline(await observe(offered(leaf)))
+            baseline = render_baseline(await observe(shared(leaf)))
             place = 0
             for file in files:
                 text = file.read_text(encoding="utf-8").strip()

@@ -32,6 +32,7 @@ from dovetail.kernel import (
     Said,
     SessionCreated,
     SessionId,
+    SessionInstructed,
     SessionTitled,
     StepEnded,
     StepFailed,
@@ -95,6 +96,9 @@ class Writer:
 
     def title(self) -> None:
         self.add(SessionTitled, title=self.name("title"))
+
+    def instruct(self) -> None:
+        self.add(SessionInstructed, instructions="secret order")
 
     def notice(self) -> None:
         self.add(NoticeAdded, message_id=self.name("msg"), text="secret notice")
@@ -252,6 +256,7 @@ ACTS = (
     "withdraw",
     "redeliver",
     "title",
+    "instruct",
     "notice",
     "epoch",
     "update",
@@ -289,5 +294,5 @@ def conversation(session_id: str = "s") -> list[Event]:
     acts = ["epoch", "admit", "admit", "redeliver", "execution", "promote", "step"]
     acts += ["ask", "reply", "update", "title", "withdraw", "fail", "execution"]
     acts += ["ask_for_compaction", "shorten", "compact", "fail_compaction"]
-    acts += ["notice", "admit", "promote", "epoch", "step"]
+    acts += ["instruct", "notice", "admit", "promote", "epoch", "step"]
     return written(acts, session_id)

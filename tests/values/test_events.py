@@ -54,6 +54,7 @@ from dovetail.kernel import (
     SessionBudgeted,
     SessionCreated,
     SessionId,
+    SessionInstructed,
     SessionPruned,
     SessionRepaired,
     SessionTitled,
@@ -124,8 +125,14 @@ SAMPLES: list[Event] = [
     ExecutionStarted(owner="own_1", **ENVELOPE),
     ExecutionEnded(status="failed", reason=FAILURE, **ENVELOPE),
     EpochStarted(
-        baseline="You are\n…", sources={"core/date": "d1"}, cause="first", **ENVELOPE
+        baseline="You are\n…",
+        sources={"core/date": "d1"},
+        cause="first",
+        instructions="Be calm.",
+        removals={"core/date": "Time is over."},
+        **ENVELOPE,
     ),
+    SessionInstructed(instructions="Answer in Latin.", **ENVELOPE),
     SessionBudgeted(
         budget=Budget(steps=3, tokens=9, cost=0.5, seconds=60.0), **ENVELOPE
     ),
@@ -147,6 +154,7 @@ SAMPLES: list[Event] = [
         message_id=MESSAGE,
         text="The date changed",
         sources={"core/date": "d2", "core/gone": None},
+        removals={"core/date": "Time is over."},
         **ENVELOPE,
     ),
     NoticeAdded(message_id=MESSAGE, text="interrupted", **ENVELOPE),

@@ -86,6 +86,7 @@ from .session import (
     ModelSwitched as ModelSwitched,
     SessionBudgeted as SessionBudgeted,
     SessionCreated as SessionCreated,
+    SessionInstructed as SessionInstructed,
     SessionPruned as SessionPruned,
     SessionRepaired as SessionRepaired,
     SessionTitled as SessionTitled,

@@ -67,6 +67,15 @@ class SessionBudgeted(Event):
     """For all the work of the session; None for no bound."""
 
 
+@event("session.instructed", retention="transcript")
+@frozen(kw_only=True)
+class SessionInstructed(Event):
+    """The caller said what the session is to keep to, from its next Step on."""
+
+    instructions: str | None
+    """In place of what was said before; None for nothing any more."""
+
+
 @event("session.pruned")
 @frozen(kw_only=True)
 class SessionPruned(Event):
