@@ -5,12 +5,17 @@ at run time: ``lazy`` reads it, and imports a name's module when the name is wan
 """
 
 from .access.approvals import (
+    ApprovalKind as ApprovalKind,
+    ApprovalPattern as ApprovalPattern,
+    ApprovalScope as ApprovalScope,
     SavedApproval as SavedApproval,
+    Saving as Saving,
 )
 from .access.request import (
     PermissionAnswer as PermissionAnswer,
     PermissionBody as PermissionBody,
     PermissionRequest as PermissionRequest,
+    RestingOn as RestingOn,
 )
 from .access.rules import (
     WorkingFolder as WorkingFolder,
@@ -263,6 +268,8 @@ from .values.errors import (
     ProviderError as ProviderError,
     ProviderFault as ProviderFault,
     QuestionDismissedError as QuestionDismissedError,
+    RequestChangedError as RequestChangedError,
+    RequestEndedError as RequestEndedError,
     RequestNotFoundError as RequestNotFoundError,
     RowDamagedError as RowDamagedError,
     RuntimeClosedError as RuntimeClosedError,
@@ -350,6 +357,9 @@ from .values.events import (
     ToolSucceeded as ToolSucceeded,
     event_to_json as event_to_json,
     kinds as kinds,
+)
+from .values.grant import (
+    Grant as Grant,
 )
 from .values.ids import (
     JobId as JobId,

@@ -581,6 +581,7 @@ class Runtime:
             "ask" if callable(self._on_permission) else self._on_permission,
             services.decide,
             self._on_permission if callable(self._on_permission) else None,
+            services.basis,
         )
 
     def _forget_unchanged(self, location: Location) -> None:

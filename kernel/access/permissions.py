@@ -32,21 +32,26 @@ from ..values.errors import (
     StoreError,
     UndecodableError,
 )
-from ..values.events import PermissionReply, RequestAnswered
+from ..values.events import PermissionReply, RequestAnswered, RequestAsked
+from ..values.frozen import frozen
+from ..values.grant import named
 from ..values.ids import RequestId, SessionId
 from ..values.location import Location
 from ..values.patterns import matches, needed
-from .approvals import Approvals
+from .approvals import Approvals, Saving, check_meant, checked_saving
+from .basis import NO_BASIS, Basis
 from .request import (
     WHAT,
     AskRequest,
     PermissionAnswer,
     PermissionRequest,
+    RestingOn,
+    again_because,
     answer_of,
     asking_for,
     checked_advice,
 )
-from .rules import WorkingFolder, decide, denying_rule
+from .rules import Used, WorkingFolder, decide, denying_rule
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +60,31 @@ Policy = Literal["ask", "allow", "deny"]
 
 Answerer = Callable[[PermissionRequest], Awaitable[Literal["once", "reject"] | None]]
 """Answers a request in code; None leaves it to whoever else answers."""
+
+
+MAX_AGAIN = 20
+"""Approvals that do not count any more of which a request says why."""
+
+
+@frozen
+class Decided:
+    """What is to be done, and what allowed the parts of it that are allowed."""
+
+    effect: RuleEffect
+    used: tuple[Rule | ApprovalRow, ...] = ()
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The same by their names, each once: see ``Grant.by``."""
+        return tuple(dict.fromkeys(map(_name_of, self.used)))
+
+
+def _name_of(one: Rule | ApprovalRow) -> str:
+    if isinstance(one, ApprovalRow):
+        return named("approval", one.id)
+    if one.source is not None and one.source.startswith("plugin "):
+        return one.source
+    return named("rule", f"{one.effect} {one.action} {one.resource}")
 
 
 class Permissions:
@@ -69,10 +99,11 @@ class Permissions:
         policy: Policy = "ask",
         answer: Callable[["AskRequest"], tuple[RuleEffect, str] | None] | None = None,
         answerer: Answerer | None = None,
+        basis: Callable[[str | None], Basis] | None = None,
     ) -> None:
         self._location = location
         self._log = log
-        self.approvals = Approvals(location, log)
+        self.approvals = Approvals(location, log, basis)
         self._requests = requests
         self._rules_for = rules_for
         self._policy = policy
@@ -86,8 +117,9 @@ class Permissions:
 
     # --- asking -------------------------------------------------------------------
 
-    async def ask(self, request: AskRequest) -> None:
-        """Return when the action on all resources is allowed.
+    async def ask(self, request: AskRequest) -> tuple[str, ...]:
+        """Return what allowed it when the action on all resources is allowed: see
+        ``Grant.by``.
 
         Rules decide first, then saved approvals, then the policy. Plugins can be
         stricter than all of them, and allow what none of them decides. Where the policy
@@ -112,16 +144,20 @@ class Permissions:
                 raise PermissionDeniedError(
                     request.action, request.resources, f"plugin {who!r} denies it"
                 )
-            rules = (_as_rule(effect), *rules)
+            rules = (_as_rule(effect, who), *rules)
         if sum(map(len, request.resources)) > _LONG:
             # Two hundred rules against a text of five hundred commands take a second.
             # Whoever decides about it again finds it decided.
             await to_thread.run_sync(self._decide, request, rules)
-        effect = self._decide(request, rules)
-        asking = asking_for(request)
-        if effect != "ask" and not await self._requests.left_in(request.session_id):
-            return _conclude(effect, request, rules)
-        effect, standing = await self._reserve(request, asking, rules)
+        decided = self._decide(request, rules)
+        if decided.effect != "ask" and not await self._requests.left_in(
+            request.session_id
+        ):
+            return _conclude(decided, request, rules)
+        basis = self.approvals.basis(request.agent)
+        asking = asking_for(request, _rests(basis, request))
+        decided, standing = await self._reserve(request, asking, rules, basis)
+        effect = decided.effect
         if effect == "ask" and standing.answer is not None:
             return _obey(standing.answer, request)
         if effect == "ask" and self._policy == "ask":
@@ -130,12 +166,18 @@ class Permissions:
 
             def needed(tx: LogTransaction) -> bool:
                 # An approval may have been saved since the request was looked at.
-                approvals = self.approvals.holding(tx.rows, request.agent, tx.now)
-                return self._decide(request, rules, approvals) != "allow"
+                nonlocal decided
+                decided = self._decide(
+                    request, rules, self._counting(tx.rows, request, basis, tx.now)
+                )
+                return decided.effect != "allow"
 
+            again = await self._log.of_work(request.session_id).read(
+                lambda rows: self._again(rows, request, rules, basis)
+            )
             try:
                 reply = await self._requests.wait(
-                    asking,
+                    again_because(asking, again),
                     standing.id,
                     needed,
                     self._answerer
@@ -143,19 +185,26 @@ class Permissions:
                 )
             finally:
                 self._insisted.discard(standing.id)
-            return None if reply is None else _obey(reply, request)
+            if reply is None:
+                return _conclude(decided, request, rules)
+            return _obey(reply, request)
         if standing.pending:
             granted = effect == "allow" or (effect == "ask" and self._policy == "allow")
             await self._settle(standing.id, request, "once" if granted else "reject")
-        if effect == "ask":
-            effect = "allow" if self._policy == "allow" else "ask"
-        return _conclude(effect, request, rules)
+        if effect == "ask" and self._policy == "allow":
+            return (named("policy", "allow"),)
+        return _conclude(decided, request, rules)
 
-    async def allowing(self, request: AskRequest) -> Callable[[str], bool]:
+    async def allowing(
+        self,
+        request: AskRequest,
+        found: Callable[[tuple[str, ...]], None] = lambda by: None,
+    ) -> Callable[[str], bool]:
         """Return what tells of one resource whether the action is allowed now.
 
         It decides as ``ask`` would and never asks: where a person would have to be
-        asked, the answer is no. Resources of the request are not looked at.
+        asked, the answer is no. Resources of the request are not looked at. ``found``
+        is told what allowed each, once.
         """
         action = request.action
         # Thousands of things are asked about, and few rules can be about any of them.
@@ -167,23 +216,33 @@ class Permissions:
         log = self._log.of_work(request.session_id)
         await self.approvals.look(log)
         now = self._log.clock.now()
+        basis = self.approvals.basis(request.agent)
         approvals = [
             row
             for row in await log.read(
-                lambda rows: self.approvals.holding(rows, request.agent, now)
+                lambda rows: self._counting(rows, request, basis, now)
             )
             if row.action == action
         ]
+        told: set[tuple[str, ...]] = set()
 
         def allowed(resource: str) -> bool:
             one = evolve(request, resources=(resource,))
             answer = self._answer(one)
             if answer is not None and answer[0] == "deny":
                 return False
-            said = () if answer is None else (_as_rule(answer[0]),)
+            said = () if answer is None else (_as_rule(*answer),)
             about = [rule for text, rule in rules if text in resource]
-            effect = self._decide(one, (*said, *about), approvals)
-            return effect == "allow" or (effect == "ask" and self._policy == "allow")
+            decided = self._decide(one, (*said, *about), approvals)
+            by = decided.by
+            if decided.effect == "ask" and self._policy == "allow":
+                by = (named("policy", "allow"),)
+            elif decided.effect != "allow":
+                return False
+            if by not in told:
+                told.add(by)
+                found(by)
+            return True
 
         return allowed
 
@@ -192,7 +251,7 @@ class Permissions:
         request: AskRequest | PermissionRequest,
         rules: Sequence[Rule],
         approvals: Sequence[ApprovalRow] = (),
-    ) -> RuleEffect:
+    ) -> Decided:
         where = WorkingFolder(
             self._location.directory, request.folder or ".", os.path.realpath
         )
@@ -201,32 +260,70 @@ class Permissions:
             call = (request.session_id, request.message_id, request.call_id)
             held = (tuple(rules), tuple(approvals))
             return _decided(call, action, resources, *held, where)
-        return decide(action, resources, rules, approvals, where)
+        used: Used = []
+        return Decided(
+            decide(action, resources, rules, approvals, where, used), tuple(used)
+        )
+
+    def _counting(
+        self,
+        rows: Reader,
+        request: AskRequest | PermissionRequest,
+        basis: Basis,
+        now: int,
+    ) -> Sequence[ApprovalRow]:
+        """Return the approvals that count for a request."""
+        agent, session_id = request.agent, request.session_id
+        held = self.approvals.holding(rows, agent, session_id, now)
+        return [row for row in held if basis.changed(row) is None]
+
+    def _again(
+        self, rows: Reader, request: AskRequest, rules: Sequence[Rule], basis: Basis
+    ) -> Sequence[str]:
+        """Return why approvals of what is asked for do not count any more."""
+        now = self._log.clock.now()
+        held = self.approvals.holding(rows, request.agent, request.session_id, now)
+        changes = {row: why for row in held if (why := basis.changed(row)) is not None}
+        if not changes:
+            return ()
+        used = self._decide(request, rules, list(changes)).used
+        return [
+            f"{row.author} approved it on {_day(row.created)} ({row.id}), but "
+            f"{changes[row]}"
+            for row in dict.fromkeys(used)
+            if isinstance(row, ApprovalRow)
+        ][:MAX_AGAIN]
 
     async def _refuse_left(self, request: AskRequest) -> None:
         """Answer the request that this call left in an earlier process, if it did."""
         if await self._requests.left_in(request.session_id):
             denied = [Rule("*", "*", "deny")]
-            _, standing = await self._reserve(request, asking_for(request), denied)
+            basis = self.approvals.basis(request.agent)
+            asking = asking_for(request, _rests(basis, request))
+            _, standing = await self._reserve(request, asking, denied, basis)
             if standing.pending:
                 await self._settle(standing.id, request, "reject")
 
     async def _reserve(
-        self, request: AskRequest, asking: Asking, rules: Sequence[Rule]
-    ) -> tuple[RuleEffect, RequestState]:
+        self,
+        request: AskRequest,
+        asking: Asking,
+        rules: Sequence[Rule],
+        basis: Basis,
+    ) -> tuple[Decided, RequestState]:
         """Return what holds now; a question or an answer is nobody else's then."""
         await self.approvals.look(self._log.of_work(request.session_id))
         now = self._log.clock.now()
 
-        def effect(rows: Reader) -> RuleEffect:
-            approvals = self.approvals.holding(rows, request.agent, now)
+        def look(rows: Reader) -> Decided:
+            approvals = self._counting(rows, request, basis, now)
             return self._decide(request, rules, approvals)
 
-        def claims(effect: RuleEffect, standing: RequestState) -> bool:
+        def claims(decided: Decided, standing: RequestState) -> bool:
             counts = standing.answer is not None or self._policy == "ask"
-            return effect == "ask" and counts
+            return decided.effect == "ask" and counts
 
-        return await self._requests.reserve(asking, effect, claims)
+        return await self._requests.reserve(asking, look, claims)
 
     async def _settle(
         self, request_id: RequestId, request: AskRequest, reply: PermissionReply
@@ -300,60 +397,79 @@ class Permissions:
         message: str | None = None,
         *,
         by: str = PERSON,
-        expires: int | None = None,
+        saving: Saving | None = None,
         session_id: str | None = None,
+        shown: str | None = None,
     ) -> None:
         """Answer a request; durable when this returns. Whoever waits goes on.
 
         ``once`` allows it. ``always`` also saves an approval for each entry of its
-        ``save``, until ``expires`` (milliseconds since 1970) or for good, and allows
-        every other waiting request of the Location that is fully allowed now; without
-        ``save`` it counts as ``once``. ``reject`` refuses it, with ``message`` as
-        advice to the model, and every other waiting request of the session.
+        ``save``, or of what ``saving`` says, and allows every other waiting request of
+        the Location that is fully allowed now; without anything to save it counts as
+        ``once``. ``reject`` refuses it, with ``message`` as advice to the model, and
+        every other waiting request of the session.
 
-        ``session_id`` is needed only where two sessions have requests of one id. A
-        request that nobody waits for is answered too: the answer counts when its
-        call is continued. Once begun, cancelling does not stop it.
+        ``session_id`` is needed only where two sessions have requests of one id, and
+        ``shown`` makes sure that what is answered is what was looked at. A request that
+        nobody waits for is answered too: the answer counts when its call is continued
+        and asks for the same. Once begun, cancelling does not stop it.
 
         Raises:
-            RequestNotFoundError: no such request waits in this Location.
+            RequestNotFoundError: there is no such request in this Location.
+            RequestEndedError: it has its end; by whom, when and how is told.
+            RequestChangedError: it is not what was ``shown``. Nothing was answered.
             InvalidValueError: an argument is none of the above.
         """
         if reply not in get_args(PermissionReply):
             raise InvalidValueError("reply", reply, '"once", "always" or "reject"')
         advice = checked_advice(message)
+        if saving is not None and reply != "always":
+            rule = "only an answer of always is remembered"
+            raise InvalidValueError("reply", reply, rule)
+        kept = checked_saving(saving or Saving(), self._log.clock.now())
         rules: Sequence[Rule] = ()
+        basis = NO_BASIS
 
         def answer(tx: LogTransaction) -> None:
-            row, asked = self._row(tx, request_id, session_id)
-            tx.append(_replied(row, reply, by, advice))
+            row, event = self._row(tx, request_id, session_id, shown)
+            asked = None if event is None else PermissionRequest.of(event)
+            tx.append(_replied(row, reply, by, event, advice))
             if reply == "reject" and by not in (INTERRUPT, POLICY):
-                for other, _ in requests.pending(
+                for other, its in requests.pending(
                     tx.rows, session_id=row.session_id, what=WHAT
                 ):
-                    tx.append(_replied(other, "reject", request_id, advice))
-            if reply == "always" and asked is not None and asked.save:
-                self.approvals.save(tx, asked, by, expires)
-                self._release(tx, asked, rules)
+                    tx.append(_replied(other, "reject", request_id, its, advice))
+            if reply == "always" and asked is not None:
+                check_meant(asked, kept.patterns)
+                if asked.save or kept.patterns:
+                    self.approvals.save(tx, asked, by, kept)
+                    self._release(tx, asked, rules, basis)
 
         with anyio.CancelScope(shield=True):
             if reply == "always":
                 # In the event-loop thread: what rules come from is not for others.
                 waiting = await self.pending()
                 agents = [each.agent for each in waiting if each.id == request_id]
-                rules = tuple(self._rules_for(agents[0])) if agents else ()
+                if agents:
+                    rules = tuple(self._rules_for(agents[0]))
+                    basis = self.approvals.basis(agents[0])
             await self._log.commit(answer)
 
     def _release(
-        self, tx: LogTransaction, answered: PermissionRequest, rules: Sequence[Rule]
+        self,
+        tx: LogTransaction,
+        answered: PermissionRequest,
+        rules: Sequence[Rule],
+        basis: Basis,
     ) -> None:
         """Allow what its agent waits for elsewhere and is fully allowed now."""
-        approvals = self.approvals.holding(tx.rows, answered.agent, tx.now)
         for row, asked in self._waiting(tx.rows):
             if asked.agent != answered.agent or asked.id in self._insisted:
                 continue
-            if self._decide(asked, rules, approvals) == "allow":
-                tx.append(_replied(row, "once", answered.id))
+            approvals = self._counting(tx.rows, asked, basis, tx.now)
+            if self._decide(asked, rules, approvals).effect == "allow":
+                event = requests.question_of(tx.rows, row)
+                tx.append(_replied(row, "once", answered.id, event))
 
     # --- rows of this Location ----------------------------------------------------
 
@@ -368,15 +484,26 @@ class Permissions:
         ]
 
     def _row(
-        self, tx: LogTransaction, request_id: str, session_id: str | None
-    ) -> tuple[RequestRow, PermissionRequest | None]:
-        """Return a request of this Location that waits."""
-        for row in tx.rows.pending_requests(id=request_id, session_id=session_id):
-            if row.what == WHAT and self._is_mine(tx.rows, row):
-                row = requests.waiting(tx, row.session_id, request_id)
-                asked = requests.question_of(tx.rows, row)
-                return row, None if asked is None else PermissionRequest.of(asked)
-        raise RequestNotFoundError(request_id)
+        self,
+        tx: LogTransaction,
+        request_id: str,
+        session_id: str | None,
+        shown: str | None,
+    ) -> tuple[RequestRow, RequestAsked | None]:
+        """Return a request of this Location that waits, and what it asks."""
+        found = [
+            row
+            for row in tx.rows.requests(request_id)
+            if row.what == WHAT
+            and session_id in (None, row.session_id)
+            and self._is_mine(tx.rows, row)
+        ]
+        for row in found:
+            if row.answered_seq is None and requests.is_of_here(tx.rows, row):
+                return requests.waiting(tx, row.session_id, request_id, shown)
+        if not found:
+            raise RequestNotFoundError(request_id)
+        raise requests.has_ended(tx.rows, found)
 
     def _is_mine(self, rows: Reader, row: RequestRow) -> bool:
         session = rows.session(row.session_id)
@@ -403,29 +530,58 @@ def _decided(
     rules: tuple[Rule, ...],
     approvals: tuple[ApprovalRow, ...],
     where: WorkingFolder,
-) -> RuleEffect:
+) -> Decided:
     """Decide once for each call: for the next one a link may lead elsewhere."""
-    return decide(action, resources, rules, approvals, where)
+    used: Used = []
+    return Decided(
+        decide(action, resources, rules, approvals, where, used), tuple(used)
+    )
 
 
-def _as_rule(answer: RuleEffect) -> Rule:
+def _as_rule(answer: RuleEffect, who: str) -> Rule:
     """Return what a plugin answered as a rule, so that it counts wherever rules do: an
     ``ask`` is stricter than any approval, an ``allow`` holds where nothing else does.
     """
-    return Rule("*", "*", answer, tightens=answer == "ask")
+    return Rule("*", "*", answer, answer == "ask", named("plugin", who))
+
+
+def _rests(basis: Basis, request: AskRequest) -> RestingOn:
+    """Return what an ``always`` to a request rests on, to be kept with it: whoever
+    answers may have other plugins."""
+    action = request.action
+    return RestingOn(
+        definition=None
+        if request.tool is None
+        else basis.definitions.get(request.tool),
+        rules=basis.rules_for(action, "location", request.agent),
+        common=basis.rules_for(action, "location", None),
+        user=basis.rules_for(action, "everywhere", None),
+    )
+
+
+def _day(moment: int) -> str:
+    # Here, because few requests are asked again.
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(moment / 1000, UTC):%Y-%m-%d}"
 
 
 # --- what an answer is ------------------------------------------------------------
 
 
 def _replied(
-    row: RequestRow, reply: PermissionReply, by: str, message: str | None = None
+    row: RequestRow,
+    reply: PermissionReply,
+    by: str,
+    asked: RequestAsked | None,
+    message: str | None = None,
 ) -> RequestAnswered:
-    return requests.ended(row, "answered", by, answer_of(reply, message))
+    return requests.ended(row, "answered", by, answer_of(reply, message), asked)
 
 
-def _obey(ended: RequestAnswered, request: AskRequest) -> None:
-    """Return when the answer allows it. One that cannot be read allows nothing."""
+def _obey(ended: RequestAnswered, request: AskRequest) -> tuple[str, ...]:
+    """Return what allowed it when the answer does. One that cannot be read allows
+    nothing."""
     message = None
     # What the model is told is who said no, and never that a person did who was not
     # asked about this.
@@ -439,7 +595,7 @@ def _obey(ended: RequestAnswered, request: AskRequest) -> None:
             why = "the answer cannot be read"
         else:
             if said.reply != "reject":
-                return
+                return (named("request", ended.request_id),)
             message = said.message
     elif ended.outcome == "expired":
         message = why = "nobody answered in time"
@@ -454,11 +610,13 @@ _WHOSE_NO = {
 }
 
 
-def _conclude(effect: RuleEffect, request: AskRequest, rules: Sequence[Rule]) -> None:
-    """Return when allowed; tell who denied it otherwise."""
-    if effect == "allow":
-        return
-    if effect == "ask":
+def _conclude(
+    decided: Decided, request: AskRequest, rules: Sequence[Rule]
+) -> tuple[str, ...]:
+    """Return what allowed it when it is allowed; tell who denied it otherwise."""
+    if decided.effect == "allow":
+        return decided.by
+    if decided.effect == "ask":
         raise PermissionRejectedError(
             request.action,
             request.resources,

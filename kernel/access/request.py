@@ -4,10 +4,10 @@ Owns the shape of the request and of its answer. Knows nothing of rules, nor of 
 waits for it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from attrs import field
+from attrs import evolve, field
 
 from ..log.commit import LogTransaction
 from ..requests.asking import Asking
@@ -48,6 +48,22 @@ class AskRequest:
     )
     """Raises where whoever asks may not write any more; runs in each transaction that
     is made for the call."""
+    tool: str | None = None
+    """The tool that is called."""
+
+
+@frozen
+class RestingOn:
+    """What an ``always`` to a request would rest on: see ``basis``."""
+
+    definition: str | None = None
+    """What tells the tool from a later one."""
+    rules: str | None = None
+    """What tells the rules around the agent from later ones."""
+    common: str | None = None
+    """The rules around every agent."""
+    user: str | None = None
+    """The rules in whatever directory."""
 
 
 @frozen
@@ -64,6 +80,12 @@ class PermissionBody:
     """The folder that relative resources are of, as a resource."""
     metadata: Mapping[str, Json] = field(factory=dict)
     """What the tool says besides, for whoever shows the question."""
+    tool: str | None = None
+    """The tool whose call asks; None where no call does."""
+    rests: RestingOn = field(factory=RestingOn)
+    """What an ``always`` would rest on."""
+    again: tuple[str, ...] = ()
+    """Why saved approvals that were for this do not count any more, a line each."""
 
 
 @frozen
@@ -103,6 +125,17 @@ class PermissionRequest:
     """What the tool says besides, for whoever shows the question."""
     created: int
     """Milliseconds since 1970."""
+    tool: str | None = None
+    """The tool that is called; None where no call asks."""
+    again: tuple[str, ...] = ()
+    """Why saved approvals that were for this do not count any more, a line each."""
+    expires: int | None = None
+    """Milliseconds since 1970 from which on no answer counts; None: never."""
+    shown: str | None = None
+    """Names exactly what is asked here. Given with the answer, it makes sure that this
+    is what is answered."""
+    rests: RestingOn = field(factory=RestingOn, repr=False)
+    """What an ``always`` would rest on."""
 
     @classmethod
     def of(cls, asked: RequestAsked) -> "PermissionRequest | None":
@@ -126,10 +159,16 @@ class PermissionRequest:
             call_id=asked.call_id,
             metadata=body.metadata,
             created=asked.created,
+            tool=body.tool,
+            again=body.again,
+            expires=asked.expires,
+            shown=asked.shown,
+            rests=body.rests,
         )
 
 
-def asking_for(request: AskRequest) -> Asking:
+def asking_for(request: AskRequest, rests: RestingOn | None = None) -> Asking:
+    rests = rests or RestingOn()
     body = PermissionBody(
         action=_storable(request.action),
         resources=tuple(_storable(each) for each in request.resources),
@@ -137,13 +176,22 @@ def asking_for(request: AskRequest) -> Asking:
         save=tuple(each for each in request.save if _storable(each) == each),
         folder=None if request.folder is None else _storable(request.folder),
         metadata=sanitised(dict(request.metadata)),
+        tool=request.tool,
+        rests=rests,
     )
+    whole: dict[str, Json] = to_json(body)
+    # What is to be done, and by what: not which rules stand around it meanwhile.
+    content = {
+        **{name: one for name, one in whole.items() if name not in ("rests", "again")},
+        "definition": rests.definition,
+    }
     return Asking(
         session_id=request.session_id,
         what=WHAT,
         agent=request.agent,
         identity=(request.action, *request.resources, request.folder or ""),
-        body=to_json(body),
+        body=whole,
+        content=content,
         message_id=request.message_id,
         call_id=request.call_id,
         begun=request.begun,
@@ -154,6 +202,13 @@ def asking_for(request: AskRequest) -> Asking:
 def _storable(text: str) -> str:
     """Return text that has a UTF-8; a file's name may be without one."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def again_because(asking: Asking, reasons: Sequence[str]) -> Asking:
+    """Return what is asked, with why it is asked although somebody allowed it."""
+    if not reasons:
+        return asking
+    return evolve(asking, body={**asking.body, "again": [*map(clean_text, reasons)]})
 
 
 def answer_of(reply: PermissionReply, message: str | None = None) -> dict[str, Any]:

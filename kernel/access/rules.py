@@ -98,13 +98,20 @@ def covers(
     """Return whether an approval is for this action on this resource (law access.4).
 
     An ``exact`` approval means its very text: ``*`` in an approved command is a star.
-    One that was given for a folder is for that folder only.
+    A ``prefix`` means every text that begins with it. One that was given for a folder
+    is for that folder only.
     """
     if approval.action != action or approval.folder not in (None, folder):
         return False
     if approval.kind == "exact":
         return approval.pattern == resource
+    if approval.kind == "prefix":
+        return resource.startswith(approval.pattern)
     return matches(approval.pattern, resource)
+
+
+Used = list[Rule | ApprovalRow]
+"""What allowed something, each as it was found."""
 
 
 @frozen
@@ -126,8 +133,11 @@ def decide(
     rules: Sequence[Rule],
     approvals: Sequence[ApprovalRow] = (),
     where: WorkingFolder | None = None,
+    used: Used | None = None,
 ) -> RuleEffect:
     """Return what is to be done about an action on all these resources.
+
+    ``used`` takes in each rule and each approval that allowed a part of it.
 
     Any denied resource denies, any undecided one asks. Approvals only count where no
     rule matches: a configured ``ask`` or ``deny`` stands (law access.3). Nothing named
@@ -153,10 +163,11 @@ def _decide(
     where: WorkingFolder | None,
 ) -> RuleEffect:
     if action == COMMANDS:
-        effects = [_shell(each, rules, approvals, where) for each in resources]
+        effects = [_shell(each, rules, approvals, where, used) for each in resources]
     else:
         effects = [
-            _explicit(action, (each,), rules, approvals) or "ask" for each in resources
+            _explicit(action, (each,), rules, approvals, used=used) or "ask"
+            for each in resources
         ]
     return max(effects, key=_STRICTNESS.__getitem__)
 
@@ -221,14 +232,20 @@ def _explicit(
     rules: Sequence[Rule],
     approvals: Sequence[ApprovalRow],
     folder: str | None = None,
+    used: Used | None = None,
 ) -> RuleEffect | None:
     """Return what is said about one thing under any of its names; None: nothing is."""
     found = [deciding_rule(action, text, rules) for text in texts]
-    effects = [rule.effect for rule in found if rule is not None]
-    if effects:
-        return max(effects, key=_STRICTNESS.__getitem__)
+    decided = [rule for rule in found if rule is not None]
+    if decided:
+        strictest = max(decided, key=lambda rule: _STRICTNESS[rule.effect])
+        if used is not None and strictest.effect == "allow":
+            used.append(strictest)
+        return strictest.effect
     for approval in approvals:
         if any(covers(approval, action, text, folder) for text in texts):
+            if used is not None:
+                used.append(approval)
             return "allow"
     return None
 
@@ -246,6 +263,7 @@ def _shell(
     rules: Sequence[Rule],
     approvals: Sequence[ApprovalRow],
     where: WorkingFolder | None,
+    used: Used | None = None,
 ) -> RuleEffect:
     folder = where.folder if where is not None else None
     reading = _read_command(text)
@@ -255,29 +273,39 @@ def _shell(
     for command in reading.commands:
         for one in command.wordings:
             if one.needed:
-                effects.append(_explicit(COMMANDS, one.texts, rules, approved, folder))
+                effects.append(
+                    _explicit(COMMANDS, one.texts, rules, approved, folder, used)
+                )
             else:
                 effects.append(_against(one.texts, rules))
     for file in reading.files:
-        effect = _file(file, rules, approved, where)
+        effect = _file(file, rules, approved, where, used)
         # Where it lies is not known after `cd`; that it is forbidden may be.
         effects.append(None if reading.moves and effect == "allow" else effect)
     if reading.opaque is not None or not (reading.commands or reading.files):
-        effects.append(_opaque(text, rules))
+        effects.append(_opaque(text, rules, used))
     strictest = max((one for one in effects if one), key=_STRICTNESS.__getitem__)
     if strictest != "allow":
         return strictest
-    if None not in effects or _word_for_word(text, rules):
+    if None not in effects:
         return "allow"
-    # Somebody saw this very text and approved it.
-    seen = any(covers(approval, COMMANDS, text, folder) for approval in approvals)
-    return "allow" if seen else "ask"
+    whole = _word_for_word(text, rules)
+    if whole is None:
+        # Somebody saw this very text and approved it. What begins like it, or looks
+        # like it, is another text of which not all is known.
+        seen = (one for one in approvals if one.kind == "exact")
+        whole = next((one for one in seen if covers(one, COMMANDS, text, folder)), None)
+    if whole is not None and used is not None:
+        used.append(whole)
+    return "ask" if whole is None else "allow"
 
 
-def _word_for_word(text: str, rules: Sequence[Rule]) -> bool:
-    """Return whether a rule allows just this text, which somebody wrote down whole."""
+def _word_for_word(text: str, rules: Sequence[Rule]) -> Rule | ApprovalRow | None:
+    """Return the rule that allows just this text, which somebody wrote down whole."""
     rule = deciding_rule(COMMANDS, text, rules)
-    return rule is not None and rule.effect == "allow" and rule.resource == text
+    if rule is None or rule.effect != "allow" or rule.resource != text:
+        return None
+    return rule
 
 
 def _joined(text: str, rules: Sequence[Rule]) -> RuleEffect:
@@ -296,7 +324,9 @@ def _against(texts: Sequence[str], rules: Sequence[Rule]) -> RuleEffect:
     return max(effects, key=_STRICTNESS.__getitem__, default="allow")
 
 
-def _opaque(text: str, rules: Sequence[Rule]) -> RuleEffect | None:
+def _opaque(
+    text: str, rules: Sequence[Rule], used: Used | None = None
+) -> RuleEffect | None:
     """Return what is said about a text of which not all is known.
 
     It is allowed only where every command is: a rule that forbids or asks for some
@@ -309,7 +339,11 @@ def _opaque(text: str, rules: Sequence[Rule]) -> RuleEffect | None:
     if decided.effect != "allow":
         return decided.effect
     everything = any(not rule.resource.strip("*") for rule in about)
-    return "allow" if everything and all(r.effect == "allow" for r in about) else None
+    if not everything or any(rule.effect != "allow" for rule in about):
+        return None
+    if used is not None:
+        used.append(decided)
+    return "allow"
 
 
 def _file(
@@ -317,12 +351,14 @@ def _file(
     rules: Sequence[Rule],
     approvals: Sequence[ApprovalRow],
     where: WorkingFolder | None,
+    used: Used | None,
 ) -> RuleEffect | None:
     effects: list[RuleEffect | None] = []
     for path, outside in _placed(file, where):
-        effects.append(_explicit(file.action, (path,), rules, approvals))
+        effects.append(_explicit(file.action, (path,), rules, approvals, used=used))
         effects += [
-            _explicit("external_directory", (one,), rules, approvals) for one in outside
+            _explicit("external_directory", (one,), rules, approvals, used=used)
+            for one in outside
         ]
     known = [effect for effect in effects if effect is not None]
     if "deny" in known or len(known) == len(effects):

@@ -259,7 +259,7 @@ class Boundary:
             self._services,
             prepared.profile.name,
             prepared.model.name,
-            self._services.permissions.approvals.ids(tx.rows),
+            self._services.permissions.approvals.ids(tx.rows, self._session_id),
             prepared.advertised,
         )
         known = execution.history.facts

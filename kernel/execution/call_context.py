@@ -23,6 +23,7 @@ from ..values.errors import (
     QuestionDismissedError,
 )
 from ..values.events import LiveDelta
+from ..values.grant import Grants
 from ..values.ids import MessageId, SessionId
 from ..values.job import Job
 from ..values.location import Location
@@ -99,11 +100,11 @@ class CallContext(ToolContext):
         call_id: str,
         tool: str,
         outputs: ManagedOutputs,
-        go_on: Callable[[], Awaitable[None]],
-        spawn: Callable[[ProcessMark], Awaitable[None]],
+        go_on: Callable[[Grants], Awaitable[None]],
+        spawn: Callable[[ProcessMark, Grants], Awaitable[None]],
         keep_todos: Callable[[tuple[Todo, ...]], Awaitable[None]],
         processes: Sequence[ProcessMark],
-        proceed: Callable[[Deed], Awaitable[None]],
+        proceed: Callable[[Deed, Grants], Awaitable[None]],
         deeds: Sequence[Deed],
     ) -> None:
         self._services = services
@@ -126,6 +127,8 @@ class CallContext(ToolContext):
         self._allowed = False
         self.rejected = False
         """Whether the person said no, and nothing else: the run stops then."""
+        self.grants = Grants()
+        """What it was allowed, and by what, until an event of the call says so."""
         self.files: dict[str, str | None] = {}
         """What the call said of the files that it read or wrote."""
 
@@ -178,14 +181,16 @@ class CallContext(ToolContext):
             call_id=self._call_id,
             begun=self._allowed if begun is None else begun,
             guard=self._guard,
+            tool=self._tool,
         )
         try:
-            await self._services.permissions.ask(request)
+            by = await self._services.permissions.ask(request)
         except PermissionRejectedError as error:
             self.rejected = error.advice is None
             raise
+        self.grants.add(action, by, request.resources)
         self._allowed = True
-        await self._go_on()
+        await self._go_on(self.grants)
 
     async def allowing(self, action: str) -> Callable[[str], bool]:
         return await self._services.permissions.allowing(
@@ -196,7 +201,9 @@ class CallContext(ToolContext):
                 resources=(),
                 message_id=self._message_id,
                 call_id=self._call_id,
-            )
+                tool=self._tool,
+            ),
+            lambda by: self.grants.add(action, by, ()),
         )
 
     async def question(self, questions: Sequence[Question]) -> Sequence[QuestionAnswer]:
@@ -214,7 +221,7 @@ class CallContext(ToolContext):
             self.rejected = error.advice is None
             raise
         self._allowed = True
-        await self._go_on()
+        await self._go_on(self.grants)
         return answers
 
     async def replace_todos(self, todos: Sequence[Todo]) -> None:
@@ -236,7 +243,7 @@ class CallContext(ToolContext):
 
     async def spawns(self, process: ProcessMark) -> None:
         _check_mark(process)
-        await self._spawn(process)
+        await self._spawn(process, self.grants)
         self._processes.append(process)
 
     @property
@@ -259,7 +266,7 @@ class CallContext(ToolContext):
             rule = f"at most {MAX_DEEDS} in one call"
             raise InvalidValueError("deed", text, rule)
         deed = Deed(clean_text(text), sanitised(data))
-        await self._proceed(deed)
+        await self._proceed(deed, self.grants)
         self._deeds.append(deed)
 
     @property

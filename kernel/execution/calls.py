@@ -32,6 +32,7 @@ from ..values.events import (
     ToolStarted,
     ToolSucceeded,
 )
+from ..values.grant import Grant, Grants
 from ..values.ids import MessageId, SessionId
 from ..values.request import ToolCall
 from ..values.sent import SentRequest
@@ -151,11 +152,12 @@ class Calls:
         await self._record.commit(lambda _: events)
         tasks.start_soon(self.run, call, plan)
 
-    def _start_of(self, call: ToolCall) -> ToolStarted:
+    def _start_of(self, call: ToolCall, granted: tuple[Grant, ...] = ()) -> ToolStarted:
         return ToolStarted(
             session_id=self._session_id,
             message_id=self._message_id,
             call_id=call.call_id,
+            granted=granted,
         )
 
     async def run(self, call: ToolCall, plan: Runnable) -> None:
@@ -217,23 +219,27 @@ class Calls:
             self._execution.history.deeds(call.call_id),
         )
 
-    async def _spawn(self, call: ToolCall, process: ProcessMark) -> None:
+    async def _spawn(
+        self, call: ToolCall, process: ProcessMark, grants: Grants
+    ) -> None:
         """Record a process before it starts, unless the session is lost already."""
         spawned = ToolSpawned(
             session_id=self._session_id,
             message_id=self._message_id,
             call_id=call.call_id,
             process=process,
+            granted=grants.take(),
         )
         await self._execution.commit(lambda tx: _append(tx, spawned))
 
-    async def _proceed(self, call: ToolCall, deed: Deed) -> None:
+    async def _proceed(self, call: ToolCall, deed: Deed, grants: Grants) -> None:
         """Record what a call does next, unless the session is lost already."""
         proceeded = ToolProceeded(
             session_id=self._session_id,
             message_id=self._message_id,
             call_id=call.call_id,
             deed=deed,
+            granted=grants.take(),
         )
         await self._execution.commit(lambda tx: _append(tx, proceeded))
 
@@ -252,7 +258,7 @@ class Calls:
 
         await self._execution.commit(replace)
 
-    async def _go_on(self, call: ToolCall) -> None:
+    async def _go_on(self, call: ToolCall, grants: Grants) -> None:
         """Record that an executor goes on from its question, before it does.
 
         Until then it is proven that it has not begun (law recovery.3); and a worker
@@ -260,7 +266,8 @@ class Calls:
         """
         await self._execution.catch_up()
         if self._execution.history.progress(call.call_id) == "asking":
-            await self._record.commit(lambda _: [self._start_of(call)])
+            started = self._start_of(call, grants.take())
+            await self._record.commit(lambda _: [started])
 
     async def settle(
         self, call: ToolCall, settled: Succeeded | Failed, context: CallContext
@@ -273,11 +280,18 @@ class Calls:
         # Between here and handing the commit over there is no await: whoever finds
         # no open call left records the Step's end in the same transaction.
         del self._record.open[call.call_id]
+        granted = context.grants.take()
         await self._record.commit(
             lambda tx: [
                 *self._left_asking(tx, call),
                 record(
-                    tx, self._session_id, self._message_id, call, settled, context.files
+                    tx,
+                    self._session_id,
+                    self._message_id,
+                    call,
+                    settled,
+                    context.files,
+                    granted,
                 ),
             ]
         )
@@ -314,6 +328,7 @@ def record(
     call: ToolCall,
     settled: Succeeded | Failed,
     files: Mapping[str, str | None],
+    granted: tuple[Grant, ...] = (),
 ) -> Event:
     """Return the settlement of a call as an event, and keep its complete output."""
     managed = None
@@ -327,6 +342,7 @@ def record(
             call_id=call.call_id,
             failure=settled.failure,
             managed=managed,
+            granted=granted,
         )
     return ToolSucceeded(
         session_id=session_id,
@@ -336,6 +352,7 @@ def record(
         data=settled.data,
         managed=managed,
         files=dict(files),
+        granted=granted,
     )
 
 

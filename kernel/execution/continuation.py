@@ -251,7 +251,7 @@ async def _facts_moved(
     row, approvals = await log.read(
         lambda rows: (
             rows.session(history.session_id),
-            services.permissions.approvals.ids(rows),
+            services.permissions.approvals.ids(rows, history.session_id),
         )
     )
     assert row is not None

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from anyio import to_thread
 
-from ..access.approvals import SavedApproval
+from ..access.approvals import SavedApproval, Saving
 from ..access.request import PermissionRequest
 from ..context.registry import SourceState
 from ..contracts import AgentProblem, AgentProfile, Rule, Skill, SkillProblem
@@ -175,24 +175,41 @@ class PermissionsHandle:
         message: str | None = None,
         *,
         by: Literal["person", "policy"] = "person",
+        saving: Saving | None = None,
+        session_id: str | None = None,
+        shown: str | None = None,
     ) -> None:
         """Answer a request, exactly once.
 
-        ``always`` also remembers what the request offered to save. ``reject`` with a
-        message tells the model what to do instead; without one the run stops. ``by``
-        is recorded: ``policy`` is for what was decided before anybody asked.
+        ``always`` also remembers what the request offered to save, or what ``saving``
+        says, in the scope and for as long as it says: without it in this Location, for
+        the agent that asked, until it is revoked. ``reject`` with a message tells the
+        model what to do instead; without one the run stops. ``by`` is recorded:
+        ``policy`` is for what was decided before anybody asked. ``shown`` is that of
+        the request as it was looked at, and ``session_id`` its session.
 
         Raises:
-            RequestNotFoundError: it is unknown here, or answered already.
+            RequestNotFoundError: it is unknown here.
+            RequestEndedError: it has its end; by whom, when and how is told.
+            RequestChangedError: it is not what was ``shown``. Nothing was answered.
             InvalidValueError: an argument is none of the above.
         """
         if by not in ("person", "policy"):
             raise InvalidValueError("by", by, '"person" or "policy"')
         async with self._services() as services:
-            await services.permissions.reply(request_id, reply, message, by=by)
+            await services.permissions.reply(
+                request_id,
+                reply,
+                message,
+                by=by,
+                saving=saving,
+                session_id=session_id,
+                shown=shown,
+            )
 
     async def saved(self) -> Sequence[SavedApproval]:
-        """Return the saved approvals of this Location."""
+        """Return the saved approvals that can hold in this Location, those that hold
+        everywhere among them; of one that does not count, with why not."""
         async with self._services() as services:
             return await services.permissions.approvals.saved()
 
@@ -226,6 +243,7 @@ class QuestionsHandle:
         answers: Sequence[QuestionAnswer],
         *,
         session_id: str | None = None,
+        shown: str | None = None,
     ) -> None:
         """Answer, exactly once; durable when this returns. Whoever waits goes on.
 
@@ -235,12 +253,18 @@ class QuestionsHandle:
         is continued. Once begun, cancelling does not stop it.
 
         Raises:
-            RequestNotFoundError: nothing of this id waits here, or it was answered.
+            RequestNotFoundError: there are no questions of this id here.
+            RequestEndedError: they have their end; by whom, when and how is told.
+            RequestChangedError: they are not what was ``shown``. Nothing was answered.
             InvalidValueError: an answer is missing, or does not answer its question.
         """
         async with self._services() as services:
             await services.questions.reply(
-                request_id, answers, session_id=session_id, location=services.location
+                request_id,
+                answers,
+                session_id=session_id,
+                location=services.location,
+                shown=shown,
             )
 
     async def dismiss(
@@ -249,6 +273,7 @@ class QuestionsHandle:
         message: str | None = None,
         *,
         session_id: str | None = None,
+        shown: str | None = None,
     ) -> None:
         """Refuse to answer, exactly once; durable when this returns.
 
@@ -256,12 +281,18 @@ class QuestionsHandle:
         stops, as after a permission that was rejected without advice.
 
         Raises:
-            RequestNotFoundError: nothing of this id waits here, or it was answered.
+            RequestNotFoundError: there are no questions of this id here.
+            RequestEndedError: they have their end; by whom, when and how is told.
+            RequestChangedError: they are not what was ``shown``. Nothing was answered.
             InvalidValueError: the message is too long.
         """
         async with self._services() as services:
             await services.questions.dismiss(
-                request_id, message, session_id=session_id, location=services.location
+                request_id,
+                message,
+                session_id=session_id,
+                location=services.location,
+                shown=shown,
             )
 
 

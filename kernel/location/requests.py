@@ -13,7 +13,7 @@ from ..access.request import WHAT as PERMISSION
 from ..log.commit import EventLog
 from ..log.reading import existing_session
 from ..ports import Reader, RequestRow
-from ..requests.asking import Requests, is_of_here, pending
+from ..requests.asking import Requests, has_ended, is_of_here, pending
 from ..requests.questions import WHAT as QUESTION, QuestionReply, Questions
 from ..values.codec import from_json
 from ..values.errors import InvalidValueError, RequestNotFoundError
@@ -49,6 +49,9 @@ class PendingRequest:
     """Milliseconds since 1970."""
     expires: int | None
     """Milliseconds since 1970 from which on no answer counts; None: never."""
+    shown: str | None = None
+    """Names exactly what is asked here. Given with the answer, it makes sure that this
+    is what is answered."""
 
 
 class RequestsHandle:
@@ -93,6 +96,7 @@ class RequestsHandle:
                 call_id=asked.call_id,
                 created=asked.created,
                 expires=asked.expires,
+                shown=asked.shown,
             )
             for row, asked in found
         ]
@@ -105,6 +109,7 @@ class RequestsHandle:
         *,
         session_id: str | None = None,
         by: Literal["person", "policy"] = "person",
+        shown: str | None = None,
     ) -> None:
         """Answer a request, exactly once; durable when this returns.
 
@@ -115,7 +120,9 @@ class RequestsHandle:
         requests of one id, as copies of a session have.
 
         Raises:
-            RequestNotFoundError: nothing of this id waits, or it was answered already.
+            RequestNotFoundError: there is no request of this id.
+            RequestEndedError: it has its end; by whom, when and how is told.
+            RequestChangedError: it is not what was ``shown``. Nothing was answered.
             InvalidValueError: the answer is not one of its kind, or the id alone does
                 not say which request is meant.
             UndecodableError: the answer to questions has another shape.
@@ -135,6 +142,7 @@ class RequestsHandle:
                     message,
                     by=by,
                     session_id=row.session_id,
+                    shown=shown,
                 )
             return
         if not isinstance(answer, Mapping) or message is not None:
@@ -143,14 +151,22 @@ class RequestsHandle:
             said = from_json(dict(answer), QuestionReply, "answers")
             if said.answers is None:
                 await self._questions.dismiss(
-                    request_id, said.message, by=by, session_id=row.session_id
+                    request_id,
+                    said.message,
+                    by=by,
+                    session_id=row.session_id,
+                    shown=shown,
                 )
             else:
                 await self._questions.reply(
-                    request_id, said.answers, by=by, session_id=row.session_id
+                    request_id,
+                    said.answers,
+                    by=by,
+                    session_id=row.session_id,
+                    shown=shown,
                 )
             return
-        await self._requests.answer(row.session_id, request_id, answer, by)
+        await self._requests.answer(row.session_id, request_id, answer, by, shown)
 
 
 def _mapping_rule(what: str) -> str:
@@ -161,13 +177,16 @@ def _mapping_rule(what: str) -> str:
 def _the_one(
     rows: Reader, request_id: str, session_id: str | None
 ) -> tuple[RequestRow, Location]:
-    found = [
+    known = [
         row
-        for row in rows.pending_requests(id=request_id, session_id=session_id)
-        if is_of_here(rows, row)
+        for row in rows.requests(request_id)
+        if session_id in (None, row.session_id) and is_of_here(rows, row)
     ]
-    if not found:
+    found = [row for row in known if row.answered_seq is None]
+    if not known:
         raise RequestNotFoundError(request_id)
+    if not found:
+        raise has_ended(rows, known)
     if len(found) > 1:
         raise InvalidValueError(
             "request id", request_id, "several sessions have it; name the session"

@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 
 from attrs import define, evolve, field
 
+from ..access.basis import Basis
 from ..access.names import Ground, check_rule
 from ..access.permissions import Permissions
 from ..access.request import AskRequest
 from ..access.rules import WorkingFolder, decide
+from ..configuration.file import FILE_NAME
 from ..configuration.merging import Configuration
 from ..context.registry import ContextRegistry
 from ..contracts import (
@@ -102,6 +104,10 @@ class LocationServices:
         factory=dict, init=False
     )
     """By agent, and by the generations of what they were made of."""
+    _bases: dict[str | None, tuple[tuple[int, ...], Basis]] = field(
+        factory=dict, init=False
+    )
+    """Likewise; by None: for every agent."""
     _meant: dict[Rule, tuple[Rule, ...]] = field(factory=dict, init=False)
     agent_problems: Sequence[AgentProblem] = field(factory=list, init=False)
     """Files that look like agent profiles and are not used, or not all of them."""
@@ -130,8 +136,34 @@ class LocationServices:
             known = self._rules[agent] = generation, found
         return known[1]
 
-    def _written(self, agent: str) -> Sequence[Rule]:
-        profile = self.agents.get(agent)
+    def basis(self, agent: str | None) -> Basis:
+        """Return what approvals for an agent's calls rest on now; None: for those of
+        every agent."""
+        generation = (
+            self.tools.generation,
+            self.agents.generation,
+            self.plugin_rules.generation,
+        )
+        known = self._bases.get(agent)
+        if known is None or known[0] != generation:
+            forbidding = [one.item for one in self.forbidding()]
+            common = (*forbidding, *self._written(None))
+            local = str(self.location.path / FILE_NAME)
+            made = Basis(
+                self.tools.definition_texts(),
+                (*forbidding, *self._written(agent)),
+                common,
+                tuple(
+                    rule
+                    for rule in common
+                    if rule.source is None or not rule.source.startswith(f"{local}: ")
+                ),
+            )
+            known = self._bases[agent] = generation, made
+        return known[1]
+
+    def _written(self, agent: str | None) -> Sequence[Rule]:
+        profile = None if agent is None else self.agents.get(agent)
         allowing = [one.item for one in self.plugin_rules.all()]
         return (
             *(rule for rule in allowing if rule.effect == "allow"),

@@ -24,6 +24,7 @@ from .projections import (
     ProjectionWriter as ProjectionWriter,
 )
 from .rows import (
+    EVERYWHERE as EVERYWHERE,
     AdmissionRow as AdmissionRow,
     ApprovalRow as ApprovalRow,
     EpochRow as EpochRow,

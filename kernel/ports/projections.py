@@ -86,6 +86,11 @@ class ProjectionReader(Protocol):
         """Return a request, answered or not, or None when there is none."""
         ...
 
+    def requests(self, id: str) -> Sequence[RequestRow]:
+        """Return each request of this id, answered or not: one a session at most, in
+        no order."""
+        ...
+
     def pending_requests(
         self,
         *,

@@ -292,14 +292,14 @@ class ApprovalRow:
     id: str
     """The approval's, in the whole store."""
     directory: str
-    """Of the Location that it holds in."""
+    """Of the Location that it holds in; ``EVERYWHERE``: in all of them."""
     workspace: str | None
     """Tells Locations in one directory apart."""
-    agent: str
-    """Whose calls it allows."""
+    agent: str | None
+    """Whose calls it allows; None: those of every agent."""
     action: str
     """What it allows them."""
-    kind: Literal["exact", "glob"]
+    kind: Literal["exact", "prefix", "glob"]
     """How ``pattern`` is compared with a resource."""
     pattern: str
     """Which resources it allows."""
@@ -315,6 +315,18 @@ class ApprovalRow:
     """The session that asked for it; None where nobody knows."""
     request_id: str | None = None
     """The request that it was the answer to; None where nobody knows."""
+    scope: Literal["session", "location", "everywhere"] = "location"
+    """Where it holds: ``session`` is that session alone."""
+    tool: str | None = None
+    """The tool whose call asked; None where no call did."""
+    definition: str | None = None
+    """What tells that tool from a later one; None: it rests on none."""
+    rules: str | None = None
+    """What tells the rules around it from later ones; None: it rests on none."""
+
+
+EVERYWHERE = ""
+"""The directory of approvals that hold in every Location."""
 
 
 @frozen

@@ -32,9 +32,11 @@ from ..log.bell import Bell
 from ..log.commit import EventLog, LogTransaction
 from ..log.reading import event_at
 from ..ports import Reader, RequestRow
-from ..values.codec import clean_text, sanitised
+from ..values.codec import clean_text, dumps_sorted, sanitised
 from ..values.errors import (
     OwnerFencedError,
+    RequestChangedError,
+    RequestEndedError,
     RequestNotFoundError,
     RuntimeClosedError,
     StoreError,
@@ -71,6 +73,9 @@ class Asking:
     )
     """Raises where whoever asks may not write any more; runs in each transaction that
     is made for the call."""
+    content: Mapping[str, Json] | None = None
+    """What of the body is to be done or answered; the rest is only about it. None: all
+    of it."""
 
     def id(self, ordinal: int) -> RequestId:
         """Return the id of the n-th time that this call asks just this.
@@ -84,6 +89,17 @@ class Asking:
             digest.update(f"\0{len(data)}\0".encode() + data)
         return RequestId(f"req_{digest.hexdigest()[:32]}")
 
+    def shown(self, request_id: str) -> str:
+        """Return what names exactly this, asked by this request of this session.
+
+        An answer is to what was shown: it is none to another request, nor to one that
+        asks for something else by now (law access.17).
+        """
+        content = self.body if self.content is None else self.content
+        text = dumps_sorted([self.session_id, request_id, self.what, self.agent])
+        text += dumps_sorted(sanitised(dict(content)))
+        return hashlib.sha256(text).hexdigest()[:32]
+
     def event(self, request_id: RequestId, expires: int | None) -> RequestAsked:
         """Return the event that makes the request durable."""
         return RequestAsked(
@@ -96,6 +112,7 @@ class Asking:
             call_id=None if self.call_id is None else clean_text(self.call_id),
             begun=self.begun,
             expires=expires,
+            shown=self.shown(request_id),
         )
 
 
@@ -306,43 +323,72 @@ class Requests:
                 guard(tx)
             row = tx.rows.request(session_id, request_id)
             if row is not None and row.answered_seq is None:
-                tx.append(ended(row, outcome, by, answer))
+                asked = question_of(tx.rows, row)
+                tx.append(ended(row, outcome, by, answer, asked))
 
         await self._log.of_work(session_id).commit(settle)
 
     async def answer(
-        self, session_id: str, request_id: str, answer: Mapping[str, Json], by: str
+        self,
+        session_id: str,
+        request_id: str,
+        answer: Mapping[str, Json],
+        by: str,
+        shown: str | None = None,
     ) -> None:
         """Answer a request that waits; durable when this returns.
 
         Once begun, cancelling does not stop it.
 
         Raises:
-            RequestNotFoundError: it does not wait: it never did, or has its end.
+            RequestNotFoundError: there is no such request; RequestEndedError where it
+                has its end.
+            RequestChangedError: it is not what was ``shown``.
         """
 
         def reply(tx: LogTransaction) -> None:
-            row = waiting(tx, session_id, request_id)
-            tx.append(ended(row, "answered", by, sanitised(dict(answer))))
+            row, asked = waiting(tx, session_id, request_id, shown)
+            tx.append(ended(row, "answered", by, sanitised(dict(answer)), asked))
 
         with anyio.CancelScope(shield=True):
             await self._log.commit(reply)
 
 
-def waiting(tx: LogTransaction, session_id: str, request_id: str) -> RequestRow:
-    """Return a request that may be answered now.
+def waiting(
+    tx: LogTransaction, session_id: str, request_id: str, shown: str | None = None
+) -> tuple[RequestRow, RequestAsked | None]:
+    """Return a request that may be answered now, and what it asks.
+
+    ``shown`` is what the answer is to; None where whoever answers does not say.
 
     Raises:
-        RequestNotFoundError: it does not wait: it never did, or has its end, or its
-            time is over.
+        RequestNotFoundError: there is no such request here.
+        RequestEndedError: it has its end, or its time is over.
+        RequestChangedError: it is not what was shown.
     """
     row = tx.rows.request(session_id, request_id)
-    if row is None or row.answered_seq is not None or not is_of_here(tx.rows, row):
+    if row is None or not is_of_here(tx.rows, row):
         raise RequestNotFoundError(request_id)
+    if row.answered_seq is not None:
+        raise has_ended(tx.rows, [row])
     asked = question_of(tx.rows, row)
     if asked is not None and asked.expires is not None and tx.now >= asked.expires:
-        raise RequestNotFoundError(request_id)
-    return row
+        raise RequestEndedError(request_id, "expired", EXPIRY, asked.expires)
+    if shown is not None and (asked is None or asked.shown != shown):
+        raise RequestChangedError(request_id)
+    return row, asked
+
+
+def has_ended(rows: Reader, found: Sequence[RequestRow]) -> RequestNotFoundError:
+    """Return what to raise where none of these waits: how the one that there is ended,
+    when it is one. There is at least one."""
+    ends = [end for row in found if (end := answer_to(rows, row)) is not None]
+    if len(ends) != 1:
+        return RequestNotFoundError(found[0].id)
+    [end] = ends
+    return RequestEndedError(
+        end.request_id, end.outcome, end.by, end.created, end.answer
+    )
 
 
 def ended(
@@ -350,14 +396,16 @@ def ended(
     outcome: RequestOutcome,
     by: str,
     answer: Mapping[str, Json] | None = None,
+    asked: RequestAsked | None = None,
 ) -> RequestAnswered:
-    """Return the event that ends a request."""
+    """Return the event that ends a request; ``asked`` is what an answer is to."""
     return RequestAnswered(
         session_id=SessionId(row.session_id),
         request_id=RequestId(row.id),
         outcome=outcome,
         by=by,
         answer={} if answer is None else answer,
+        shown=None if asked is None or outcome != "answered" else asked.shown,
     )
 
 
@@ -439,6 +487,12 @@ def _standing(
         answer = answer_to(rows, row)
         # Who interrupted a call did not answer the question, a policy may be another
         # one today, and what another store was answered was not answered here.
-        if answer is not None and answer.outcome == "answered" and answer.by != POLICY:
+        # Nor does an answer count that was to something else than is asked now.
+        if (
+            answer is not None
+            and answer.outcome == "answered"
+            and answer.by != POLICY
+            and answer.shown == asking.shown(request_id)
+        ):
             return RequestState(request_id, False, answer)
     raise AssertionError("unreachable")

@@ -81,6 +81,9 @@ class QuestionRequest:
     """Milliseconds since 1970."""
     expires: int | None
     """Milliseconds since 1970 from which on no answer counts; None: never."""
+    shown: str | None = None
+    """Names exactly what is asked here. Given with the answer, it makes sure that this
+    is what is answered."""
 
     @classmethod
     def of(cls, asked: RequestAsked) -> "QuestionRequest | None":
@@ -101,6 +104,7 @@ class QuestionRequest:
             call_id=asked.call_id,
             created=asked.created,
             expires=asked.expires,
+            shown=asked.shown,
         )
 
 
@@ -200,18 +204,21 @@ class Questions:
         by: str = PERSON,
         session_id: str | None = None,
         location: Location | None = None,
+        shown: str | None = None,
     ) -> None:
         """Answer; durable when this returns. Once begun, cancelling does not stop it.
 
         Raises:
-            RequestNotFoundError: no such questions wait (there).
+            RequestNotFoundError: there are no such questions (there).
+            RequestEndedError: they have their end; by whom, when and how is told.
+            RequestChangedError: they are not what was ``shown``. Nothing was answered.
             InvalidValueError: an answer is missing, or does not answer its question.
         """
 
         def reply(questions: tuple[Question, ...]) -> QuestionReply:
             return QuestionReply(checked_answers(questions, answers))
 
-        await self._end(request_id, reply, by, session_id, location)
+        await self._end(request_id, reply, by, session_id, location, shown)
 
     async def dismiss(
         self,
@@ -221,6 +228,7 @@ class Questions:
         by: str = PERSON,
         session_id: str | None = None,
         location: Location | None = None,
+        shown: str | None = None,
     ) -> None:
         """Refuse to answer; durable when this returns.
 
@@ -228,7 +236,9 @@ class Questions:
         stops, until the next prompt.
 
         Raises:
-            RequestNotFoundError: no such questions wait (there).
+            RequestNotFoundError: there are no such questions (there).
+            RequestEndedError: they have their end; by whom, when and how is told.
+            RequestChangedError: they are not what was ``shown``. Nothing was answered.
             InvalidValueError: the message is too long.
         """
         if message is not None and len(message) > MAX_ADVICE:
@@ -236,8 +246,9 @@ class Questions:
                 "message", message[:80], f"at most {MAX_ADVICE} characters"
             )
         said = clean_text(message or "").strip() or None
+        dismissed = QuestionReply(None, said)
         await self._end(
-            request_id, lambda _: QuestionReply(None, said), by, session_id, location
+            request_id, lambda _: dismissed, by, session_id, location, shown
         )
 
     async def _end(
@@ -247,14 +258,14 @@ class Questions:
         by: str,
         session_id: str | None,
         location: Location | None,
+        shown: str | None,
     ) -> None:
         def end(tx: LogTransaction) -> None:
-            row = _row(tx, request_id, session_id, location)
-            asked = requests.question_of(tx.rows, row)
+            row, asked = _row(tx, request_id, session_id, location, shown)
             found = None if asked is None else QuestionRequest.of(asked)
             # What cannot be read any more can be dismissed, and not answered.
             said = reply(() if found is None else found.questions)
-            tx.append(requests.ended(row, "answered", by, to_json(said)))
+            tx.append(requests.ended(row, "answered", by, to_json(said), asked))
 
         with anyio.CancelScope(shield=True):
             await self._log.commit(end)
@@ -291,19 +302,25 @@ def _row(
     request_id: str,
     session_id: str | None,
     location: Location | None,
-) -> RequestRow:
-    found = [
+    shown: str | None,
+) -> tuple[RequestRow, RequestAsked | None]:
+    known = [
         row
-        for row in tx.rows.pending_requests(id=request_id, session_id=session_id)
-        if row.what == WHAT and _is_in(location, tx.rows, row)
+        for row in tx.rows.requests(request_id)
+        if row.what == WHAT
+        and session_id in (None, row.session_id)
+        and _is_in(location, tx.rows, row)
     ]
-    if not found:
+    found = [row for row in known if row.answered_seq is None]
+    if not known:
         raise RequestNotFoundError(request_id)
+    if not found:
+        raise requests.has_ended(tx.rows, known)
     if len(found) > 1:
         raise InvalidValueError(
             "request id", request_id, "several sessions have it; name the session"
         )
-    return requests.waiting(tx, found[0].session_id, request_id)
+    return requests.waiting(tx, found[0].session_id, request_id, shown)
 
 
 def _answers(

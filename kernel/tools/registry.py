@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from attrs import evolve, field
 
+from ..access.basis import definition_text
 from ..contracts import Action, JobWork, Tool, ToolContext
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.codec import clean_text
@@ -147,6 +148,15 @@ class ToolRegistry:
             for action in entry.item.tool.asks or ()
         }
         return dict(sorted(known.items()))
+
+    def definition_texts(self) -> Mapping[str, str]:
+        """Return what tells each tool that is offered from a later one, by name."""
+        return {
+            name: definition_text(
+                entry.item.definition, entry.item.tool.effect, entry.owner
+            )
+            for name, entry in self._registrations.offer().items()
+        }
 
     def silent(self) -> tuple[str, ...]:
         """Return the tools that do not say what they ask for."""

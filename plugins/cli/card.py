@@ -34,6 +34,7 @@ def card_lines(
     """
     return [
         *request_lines(request),
+        *(f"  asks again: {visible(reason)}" for reason in request.again),
         *_place(request),
         *_purpose(request),
         *_way(request),

@@ -1,7 +1,7 @@
 """The command ``permissions``: what was approved for good, taking it back, and who
 answered what."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import anyio
 import click
@@ -21,11 +21,16 @@ from dovetail.kernel import (
 )
 
 from .card import request_lines
-from .listing import moment, table, when
+from .listing import moment, when
 from .options import database_option, database_url, json_line, json_option
 from .terminal import Terminal, visible
 
-HEADS = ("id", "saved", "until", "agent", "action", "folder", "resource")
+KINDS = {
+    "exact": "exactly",
+    "prefix": "whatever begins with",
+    "glob": "whatever is like",
+}
+"""How the text of an approval is read, in words."""
 
 location_option = click.option(
     "--location",
@@ -47,10 +52,13 @@ def permissions_command() -> None:
 @database_option
 @json_option("one approval")
 def list_command(location: str | None, db: str | None, as_json: bool) -> None:
-    """List the approvals of a directory that hold now, as they were saved.
+    """List the approvals that can hold in a directory now, as they were saved.
 
-    Each is for one agent and the very text of a resource; with a folder, for commands
-    that run there. What the configuration denies or asks for stays so.
+    Each holds in the session that asked for it, in this directory, or everywhere; for
+    one agent or for every one; for the very text of a resource (exact), for what
+    begins with it (prefix), or for what is like it (glob); with a folder, for commands
+    that run there. One that does not count now, because the tool or the rules are
+    other ones, says so. What the configuration denies or asks for stays so.
     """
 
     async def read() -> Sequence[SavedApproval]:
@@ -62,23 +70,37 @@ def list_command(location: str | None, db: str | None, as_json: bool) -> None:
     if as_json:
         terminal.write("".join(json_line(to_json(one)) for one in saved))
     elif saved:
-        rows = [_row(one) for one in saved]
-        terminal.write(table(HEADS, rows, terminal.width, terminal.style))
+        for one in saved:
+            first, *more = _lines(one)
+            terminal.write(f"{terminal.style.strong(first)}\n")
+            terminal.write("".join(f"  {line}\n" for line in more))
     else:
         directory = Location.at(location or ".").directory
         terminal.tell(f"nothing is approved for good in {visible(directory)}")
 
 
-def _row(one: SavedApproval) -> tuple[str, ...]:
-    return (
-        one.id,
-        when(one.created),
-        "-" if one.expires is None else when(one.expires),
-        one.agent,
-        one.action,
-        one.folder or "-",
-        one.pattern,
-    )
+def _lines(one: SavedApproval) -> Iterator[str]:
+    """Yield all that an approval allows, and where it came from."""
+    first, *more = one.pattern.split("\n")
+    yield f"{one.id}  {visible(one.action)} of {KINDS[one.kind]}: {visible(first)}"
+    yield from (f"| {visible(line)}" for line in more)
+    agent = "every agent" if one.agent is None else f"agent {visible(one.agent)}"
+    folder = "" if one.folder is None else f", in folder {visible(one.folder)}"
+    yield f"{_where(one)}{folder}, for {agent}"
+    until = "until revoked" if one.expires is None else f"until {when(one.expires)}"
+    tool = "" if one.tool is None else f" for tool {visible(one.tool)}"
+    yield f"by {visible(one.author)} on {when(one.created)}{tool}, {until}"
+    if one.request_id is not None:
+        session_id = visible(one.session_id or "-")
+        yield f"asked by {visible(one.request_id)} of session {session_id}"
+    if one.stale is not None:
+        yield f"does not count now: {visible(one.stale)}"
+
+
+def _where(one: SavedApproval) -> str:
+    if one.scope == "session":
+        return f"in session {visible(one.session_id or '-')} only"
+    return "everywhere" if one.scope == "everywhere" else "in this directory"
 
 
 @permissions_command.command("revoke", short_help="Take approvals back")

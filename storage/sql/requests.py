@@ -15,6 +15,9 @@ class RequestReads(PlaceReads):
         found = self._requests(self.all(self.sql.REQUEST, (session_id, request_id)))
         return found[0] if found else None
 
+    def requests(self, id: str) -> Sequence[RequestRow]:
+        return self._requests(self.all(self.sql.REQUESTS, (id,)))
+
     def pending_requests(
         self,
         *,

@@ -89,6 +89,7 @@ class Statements(Protocol):
     ROW_COUNTS: tuple[str, ...]
 
     REQUEST: str
+    REQUESTS: str
     PENDING_REQUESTS: Mapping[Any, str]
     PUT_REQUEST: str
 

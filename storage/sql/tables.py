@@ -279,8 +279,10 @@ class Request(Table):
         without_rowid = True
 
 
-# What waits is looked for by its session, by its directory, and by its id alone.
-for _column in (Request.aggregate, Request.directory, Request.id):
+# By its id alone: who answers may not know the session.
+Request.add_index(Request.index(Request.id, name="request_id"))
+# What waits is looked for by its session and by its directory.
+for _column in (Request.aggregate, Request.directory):
     Request.add_index(
         Request.index(
             _column,
@@ -353,7 +355,7 @@ class Approval(Table):
     id = TextField(unique=True)
     directory = TextField(index=True)
     workspace = TextField(null=True)
-    agent = TextField()
+    agent = TextField(null=True)
     action = TextField()
     kind = TextField()
     pattern = TextField()
@@ -363,6 +365,10 @@ class Approval(Table):
     folder = TextField(null=True)
     session_id = TextField(null=True)
     request_id = TextField(null=True)
+    scope = TextField()
+    tool = TextField(null=True)
+    definition = TextField(null=True)
+    rules = TextField(null=True)
     checksum = BigIntegerField()
 
 

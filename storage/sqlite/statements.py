@@ -186,15 +186,14 @@ SCHEMA = (
         ' FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")) WITHOUT ROWID'
     ),
     (
+        'CREATE INDEX "request_id" ON "request" ("id")'
+    ),
+    (
         'CREATE INDEX "request_pending_aggregate" ON "request" ("aggregate")'
         ' WHERE ("answered_seq" IS NULL)'
     ),
     (
         'CREATE INDEX "request_pending_directory" ON "request" ("directory")'
-        ' WHERE ("answered_seq" IS NULL)'
-    ),
-    (
-        'CREATE INDEX "request_pending_id" ON "request" ("id")'
         ' WHERE ("answered_seq" IS NULL)'
     ),
     (
@@ -241,7 +240,7 @@ SCHEMA = (
         ' "id" TEXT NOT NULL,'
         ' "directory" TEXT NOT NULL,'
         ' "workspace" TEXT,'
-        ' "agent" TEXT NOT NULL,'
+        ' "agent" TEXT,'
         ' "action" TEXT NOT NULL,'
         ' "kind" TEXT NOT NULL,'
         ' "pattern" TEXT NOT NULL,'
@@ -251,6 +250,10 @@ SCHEMA = (
         ' "folder" TEXT,'
         ' "session_id" TEXT,'
         ' "request_id" TEXT,'
+        ' "scope" TEXT NOT NULL,'
+        ' "tool" TEXT,'
+        ' "definition" TEXT,'
+        ' "rules" TEXT,'
         ' "checksum" INTEGER NOT NULL)'
     ),
     (
@@ -272,7 +275,8 @@ APPROVALS = (
     'SELECT "t1"."id", "t1"."directory", "t1"."workspace", "t1"."agent", '
     '"t1"."action", "t1"."kind", "t1"."pattern", "t1"."author", '
     '"t1"."created", "t1"."expires", "t1"."folder", "t1"."session_id", '
-    '"t1"."request_id", "t1"."checksum"'
+    '"t1"."request_id", "t1"."scope", "t1"."tool", "t1"."definition", '
+    '"t1"."rules", "t1"."checksum"'
     ' FROM "approval" AS "t1"'
     ' WHERE ("t1"."directory" = ?)'
     ' ORDER BY "t1"."number"'
@@ -281,8 +285,9 @@ APPROVALS = (
 PUT_APPROVAL = (
     'INSERT INTO "approval" ("id", "directory", "workspace", "agent", '
     '"action", "kind", "pattern", "author", "created", "expires", "folder", '
-    '"session_id", "request_id", "checksum")'
-    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+    '"session_id", "request_id", "scope", "tool", "definition", "rules", '
+    '"checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
     ' ON CONFLICT ("id") DO UPDATE'
     ' SET "directory" = EXCLUDED."directory", "workspace" = '
     'EXCLUDED."workspace", "agent" = EXCLUDED."agent", "action" = '
@@ -290,7 +295,9 @@ PUT_APPROVAL = (
     'EXCLUDED."pattern", "author" = EXCLUDED."author", "created" = '
     'EXCLUDED."created", "expires" = EXCLUDED."expires", "folder" = '
     'EXCLUDED."folder", "session_id" = EXCLUDED."session_id", "request_id" = '
-    'EXCLUDED."request_id", "checksum" = EXCLUDED."checksum"'
+    'EXCLUDED."request_id", "scope" = EXCLUDED."scope", "tool" = '
+    'EXCLUDED."tool", "definition" = EXCLUDED."definition", "rules" = '
+    'EXCLUDED."rules", "checksum" = EXCLUDED."checksum"'
 )
 
 DELETE_APPROVAL = (
@@ -951,6 +958,14 @@ REQUEST = (
     ' WHERE (("t2"."aggregate" = (SELECT "t1"."id"'
     ' FROM "aggregate" AS "t1"'
     ' WHERE ("t1"."session_id" = ?))) AND ("t2"."id" = ?))'
+)
+
+REQUESTS = (
+    'SELECT "t1"."session_id", "t2"."id", "t2"."what", "t2"."seq", '
+    '"t2"."directory", "t2"."answered_seq", "t2"."checksum"'
+    ' FROM "request" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+    '("t2"."aggregate" = "t1"."id")'
+    ' WHERE ("t2"."id" = ?)'
 )
 
 PENDING_REQUESTS: Mapping[Any, str] = {

@@ -21,6 +21,7 @@ from dovetail.kernel import (
     Rule,
     RuleEffect,
     RuntimeClosedError,
+    Saving,
     SessionCreated,
     SessionId,
     Store,
@@ -653,15 +654,15 @@ async def test_an_approval_that_never_came_to_be_is_not_taken_for_the_next_one(
     def undone(tx: LogTransaction) -> None:
         [row] = tx.rows.approvals(HERE)
         tx.rows.put_approval(attrs.evolve(row, id="apr_undone", pattern="b.py"))
-        assert approvals.ids(tx.rows) == tuple(sorted(("apr_undone", saved.id)))
+        assert approvals.ids(tx.rows, ONE) == tuple(sorted(("apr_undone", saved.id)))
         raise RuntimeError("the disk is gone")
 
     with pytest.raises(RuntimeError):
         await process.log.commit(undone)
     await approve(process, want("c.py", save=["c.py"], call="call_3"))
     await process.permissions.ask(want("c.py", call="call_4"))
-    assert len(await process.log.read(approvals.ids)) == 2
-    assert "apr_undone" not in await process.log.read(approvals.ids)
+    assert len(await process.log.read(lambda rows: approvals.ids(rows, ONE))) == 2
+    assert "apr_undone" not in await process.log.read(lambda rows: approvals.ids(rows, ONE))
     again = await answered(process, want("b.py", call="call_5"), "reject")
     assert isinstance(again, PermissionRejectedError)
 
@@ -669,7 +670,7 @@ async def test_an_approval_that_never_came_to_be_is_not_taken_for_the_next_one(
 @pytest.mark.law("access.4")
 async def test_an_approval_expires(process: Process) -> None:
     until = process.clock.now() + 60_000
-    await approve(process, want(save=["a.py"]), expires=until)
+    await approve(process, want(save=["a.py"]), saving=Saving(expires=until))
     process.clock.advance(59)
     await process.permissions.ask(want(call="call_2"))
     process.clock.advance(1)

@@ -113,6 +113,9 @@ class ProjectionReads(MemoryView, ProjectionReader):
     def request(self, session_id: str, request_id: str) -> RequestRow | None:
         return self.now().requests.get((session_id, request_id))
 
+    def requests(self, id: str) -> Sequence[RequestRow]:
+        return [row for row in self.now().requests.values() if row.id == id]
+
     def pending_requests(
         self,
         *,

@@ -20,6 +20,7 @@
     |   +-- SentRequestNotFoundError sent_request.not_found
     |   +-- LocationNotFoundError    location.not_found
     |   +-- RequestNotFoundError     request.not_found
+    |   |   +-- RequestEndedError    request.ended
     |   +-- ApprovalNotFoundError    approval.not_found
     |   +-- JobNotFoundError         job.not_found
     |   +-- AgentNotFoundError       agent.not_found
@@ -152,6 +153,8 @@ from .requests import (
     PermissionDeniedError as PermissionDeniedError,
     PermissionRejectedError as PermissionRejectedError,
     QuestionDismissedError as QuestionDismissedError,
+    RequestChangedError as RequestChangedError,
+    RequestEndedError as RequestEndedError,
     RequestNotFoundError as RequestNotFoundError,
 )
 from .sessions import (

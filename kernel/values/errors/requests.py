@@ -1,8 +1,12 @@
 """Errors of what a person is asked, and of what was answered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from .base import DovetailError, NotFoundError
+from .base import ConflictError, DovetailError, NotFoundError
+
+MAX_SAID = 200
+"""Characters of an answer that are told to who comes too late."""
 
 
 class RequestNotFoundError(NotFoundError):
@@ -10,6 +14,60 @@ class RequestNotFoundError(NotFoundError):
 
     code = "request.not_found"
     noun = "pending request"
+
+
+class RequestEndedError(RequestNotFoundError):
+    """The request has its end already: somebody else was first, or its time is over.
+
+    Nothing was changed. What the outcome is, is told.
+    """
+
+    code = "request.ended"
+
+    def __init__(
+        self,
+        name: str,
+        outcome: str,
+        by: str,
+        ended: int,
+        answer: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.outcome = outcome
+        """``answered``, ``withdrawn`` or ``expired``."""
+        self.by = by
+        """Who: as the event that ended it says."""
+        self.ended = ended
+        """When, in milliseconds since 1970."""
+        self.answer = dict(answer or {})
+        """What was said, in the shape of its kind; empty unless it was answered."""
+        # Here, because nothing else of the kernel needs dates.
+        from datetime import UTC, datetime
+
+        said = ", ".join(f"{key} {value!r}" for key, value in self.answer.items())
+        said = said if len(said) <= MAX_SAID else f"{said[: MAX_SAID - 3]}..."
+        moment = datetime.fromtimestamp(ended / 1000, UTC).isoformat(" ", "seconds")
+        how = "has expired" if outcome == "expired" else f"was {outcome} already"
+        # Not the text of the parent: it is not that there is none.
+        DovetailError.__init__(
+            self,
+            f"request {name!r} {how}, by {by!r} at {moment}"
+            + (f": {said}" if said else ""),
+        )
+        self.name = name
+
+
+class RequestChangedError(ConflictError):
+    """What the request asks is not what was shown to whoever answers. Nothing was
+    answered: look at the request as it is now, and answer that."""
+
+    code = "request.changed"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"request {name!r} asks something else than what was shown; look at it "
+            "again and answer what it asks now"
+        )
+        self.name = name
 
 
 class ApprovalNotFoundError(NotFoundError):

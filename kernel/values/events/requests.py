@@ -43,6 +43,9 @@ class RequestAsked(Event):
     """Whether the call may have had an effect before it asked (law recovery.3)."""
     expires: int | None = None
     """Milliseconds since 1970 from which on no answer counts any more."""
+    shown: str | None = None
+    """Names exactly what is to be done or answered, of this request of this session:
+    an answer to anything else is none to this."""
 
 
 @event("request.answered", retention="transcript")
@@ -59,3 +62,5 @@ class RequestAnswered(Event):
     the id of the request whose answer decided this one too."""
     answer: Mapping[str, Json] = field(factory=dict)
     """What was said, in the shape of its kind. Empty unless it was answered."""
+    shown: str | None = None
+    """What the answer is to: the ``shown`` of the request as it was then."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from attrs import field
 
 from ..frozen import frozen
+from ..grant import Grant
 from ..ids import MessageId
 from ..sent import SentRequest
 from ..tool import Content, Deed, EffectClass, Failure, Json, ProcessMark
@@ -50,6 +51,8 @@ class ToolStarted(Event):
     """The assistant message that it belongs to."""
     call_id: str
     """Which call it is, as the provider named it; unique within its message."""
+    granted: tuple[Grant, ...] = ()
+    """What the call was allowed, as far as no earlier event of it says so."""
 
 
 @event("tool.spawned")
@@ -64,6 +67,8 @@ class ToolSpawned(Event):
     """Which call it is, as the provider named it; unique within its message."""
     process: ProcessMark
     """How the process is found again."""
+    granted: tuple[Grant, ...] = ()
+    """What the call was allowed, as far as no earlier event of it says so."""
 
 
 @event("tool.proceeded")
@@ -78,6 +83,8 @@ class ToolProceeded(Event):
     """Which call it is, as the provider named it; unique within its message."""
     deed: Deed
     """What is done next."""
+    granted: tuple[Grant, ...] = ()
+    """What the call was allowed, as far as no earlier event of it says so."""
 
 
 @event("tool.succeeded", retention="transcript")
@@ -98,6 +105,8 @@ class ToolSucceeded(Event):
     files: Mapping[str, str | None] = field(factory=dict)
     """The files that the call read or wrote, by path, with the digest of what they
     held afterwards; None for a file that is gone."""
+    granted: tuple[Grant, ...] = ()
+    """What the call was allowed, as far as no earlier event of it says so."""
 
 
 @event("tool.failed", retention="transcript")
@@ -113,3 +122,5 @@ class ToolFailed(Event):
     """Why there is no result, as the model is told."""
     managed: str | None = None
     """Where the complete text is kept, if some of it was cut."""
+    granted: tuple[Grant, ...] = ()
+    """What the call was allowed, as far as no earlier event of it says so."""

@@ -22,6 +22,7 @@ REQUEST = Statement(
     "session_id",
     "id",
 )
+REQUESTS = Statement(_REQUESTS.where(Request.id == slot("id")), "id")
 # By the place of the request in the commit order, which a rebuild does not change.
 _WAITING = (
     _REQUESTS.join(

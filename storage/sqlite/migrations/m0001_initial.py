@@ -180,16 +180,13 @@ STATEMENTS = (
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
     ) WITHOUT ROWID
     """,
+    'CREATE INDEX "request_id" ON "request" ("id")',
     """
     CREATE INDEX "request_pending_aggregate" ON "request" ("aggregate")
     WHERE ("answered_seq" IS NULL)
     """,
     """
     CREATE INDEX "request_pending_directory" ON "request" ("directory")
-    WHERE ("answered_seq" IS NULL)
-    """,
-    """
-    CREATE INDEX "request_pending_id" ON "request" ("id")
     WHERE ("answered_seq" IS NULL)
     """,
     """
@@ -241,7 +238,7 @@ STATEMENTS = (
         "id" TEXT NOT NULL,
         "directory" TEXT NOT NULL,
         "workspace" TEXT,
-        "agent" TEXT NOT NULL,
+        "agent" TEXT,
         "action" TEXT NOT NULL,
         "kind" TEXT NOT NULL,
         "pattern" TEXT NOT NULL,
@@ -251,6 +248,10 @@ STATEMENTS = (
         "folder" TEXT,
         "session_id" TEXT,
         "request_id" TEXT,
+        "scope" TEXT NOT NULL,
+        "tool" TEXT,
+        "definition" TEXT,
+        "rules" TEXT,
         "checksum" INTEGER NOT NULL
     )
     """,
