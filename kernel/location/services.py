@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from attrs import define, evolve, field
 
-from ..access.basis import Basis
+from ..access.basis import Basis, definition_text
 from ..access.names import Ground, check_rule
 from ..access.permissions import Permissions
 from ..access.request import AskRequest
@@ -150,7 +150,12 @@ class LocationServices:
             common = (*forbidding, *self._written(None))
             local = str(self.location.path / FILE_NAME)
             made = Basis(
-                self.tools.definition_texts(),
+                {
+                    name: definition_text(
+                        one.item.definition, one.item.tool.effect, one.owner
+                    )
+                    for name, one in self.tools.offered().items()
+                },
                 (*forbidding, *self._written(agent)),
                 common,
                 tuple(

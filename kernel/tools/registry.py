@@ -10,7 +10,6 @@ from typing import Any, get_args
 
 from attrs import evolve, field
 
-from ..access.basis import definition_text
 from ..contracts import Action, JobWork, Tool, ToolContext
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.codec import clean_text
@@ -149,14 +148,9 @@ class ToolRegistry:
         }
         return dict(sorted(known.items()))
 
-    def definition_texts(self) -> Mapping[str, str]:
-        """Return what tells each tool that is offered from a later one, by name."""
-        return {
-            name: definition_text(
-                entry.item.definition, entry.item.tool.effect, entry.owner
-            )
-            for name, entry in self._registrations.offer().items()
-        }
+    def offered(self) -> Mapping[str, Registration[RegisteredTool]]:
+        """Return what is offered now to some model, by name."""
+        return self._registrations.offer()
 
     def silent(self) -> tuple[str, ...]:
         """Return the tools that do not say what they ask for."""

@@ -16,7 +16,7 @@ MAX_LENGTH = 200
 
 @frozen
 class Grant:
-    """One thing that a call was allowed, and by what (law access.15)."""
+    """One thing that a call was allowed, and by what (law access.19)."""
 
     action: str
     """What it was allowed to do, such as ``edit``."""

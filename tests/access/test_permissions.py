@@ -662,7 +662,9 @@ async def test_an_approval_that_never_came_to_be_is_not_taken_for_the_next_one(
     await approve(process, want("c.py", save=["c.py"], call="call_3"))
     await process.permissions.ask(want("c.py", call="call_4"))
     assert len(await process.log.read(lambda rows: approvals.ids(rows, ONE))) == 2
-    assert "apr_undone" not in await process.log.read(lambda rows: approvals.ids(rows, ONE))
+    assert "apr_undone" not in await process.log.read(
+        lambda rows: approvals.ids(rows, ONE)
+    )
     again = await answered(process, want("b.py", call="call_5"), "reject")
     assert isinstance(again, PermissionRejectedError)
 

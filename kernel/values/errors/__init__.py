@@ -29,6 +29,7 @@
     +-- ConflictError
     |   +-- PromptConflictError      prompt.conflict
     |   +-- InputNotPendingError     input.not_pending
+    |   +-- RequestChangedError      request.changed
     |   +-- ContinuationChangedError continuation.changed
     |   +-- SessionBusyError         session.busy
     |   +-- JobLimitError            job.limit
