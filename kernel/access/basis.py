@@ -69,7 +69,7 @@ def rules_digest(rules: tuple[Rule, ...], action: str) -> str:
     """Return what tells these rules from others, as far as they are about an action."""
     actions = (action, *_FILES) if action == "bash" else (action,)
     about = [
-        [rule.action, rule.resource, rule.effect, rule.tightens]
+        [rule.action, rule.resource, rule.effect, rule.tightens, rule.layer]
         for rule in rules
         if any(matches(rule.action, action) for action in actions)
     ]

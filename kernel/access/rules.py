@@ -151,7 +151,9 @@ def decide(
     if not resources:
         return "ask"
     layers = _layers(rules)
-    effects = [_decide(action, resources, one, approvals, where) for one in layers]
+    effects = [
+        _decide(action, resources, one, approvals, where, used) for one in layers
+    ]
     return max(effects, key=_STRICTNESS.__getitem__)
 
 
@@ -161,6 +163,7 @@ def _decide(
     rules: Sequence[Rule],
     approvals: Sequence[ApprovalRow],
     where: WorkingFolder | None,
+    used: Used | None,
 ) -> RuleEffect:
     if action == COMMANDS:
         effects = [_shell(each, rules, approvals, where, used) for each in resources]
