@@ -142,14 +142,22 @@ class _Manager(pluggy.PluginManager):
     """pluggy's manager, which looks at no attribute that every object has.
 
     Most of an object is such attributes, and to look at them was most of its loading.
+    What was seen when an object was checked is what is registered at once thereafter.
     """
+
+    _seen: tuple[Any, dict[str, "pluggy.HookimplOpts | None"]] = None, {}
 
     def parse_hookimpl_opts(
         self, plugin: Any, name: str
     ) -> "pluggy.HookimplOpts | None":
         if name.startswith("__") and hasattr(object, name):
             return None
-        return super().parse_hookimpl_opts(plugin, name)
+        if plugin is not self._seen[0]:
+            self._seen = plugin, {}
+        _, found = self._seen
+        if name not in found:
+            found[name] = super().parse_hookimpl_opts(plugin, name)
+        return found[name]
 
 
 HOOKS = HookTable(Hooks)
