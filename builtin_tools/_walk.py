@@ -575,6 +575,8 @@ def _search(
         if expression.search(line):
             shown = line[:_MAX_SHOWN].encode()
             out.write(b"%b\0%d:%b\n" % (name, number, shown))
+    # It would close the file, which is for those to close who opened it.
+    text.detach()
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import os
+from contextlib import chdir
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from dovetail.builtin_tools import BuiltinTools, plugin
+from dovetail.builtin_tools import BuiltinTools, _walk, plugin
 from dovetail.kernel import (
     ConfigurationError,
     Location,
@@ -204,12 +205,29 @@ async def test_naughty_expressions_are_searched_or_refused(
 ) -> None:
     fill({"a.txt": "needle\n"})
     strings = [one for one in corpus("naughty-strings").json("blns.json") if one]
-    # Each starts a process, of which an interpreter is the slow kind: some will do.
-    for text in strings[4 * (anyio_backend == "trio") :: 8]:
-        outcome = await settled(searching, "grep", {"pattern": text})
+    among = advertised(searching)
+    # Each starts processes, of which an interpreter is the slow kind: some will do.
+    # The next test has all of them.
+    for text in strings[16 * (anyio_backend == "trio") :: 32]:
+        outcome = await settled(searching, "grep", {"pattern": text}, among)
         if isinstance(outcome, Failed):
             assert outcome.failure.code == "tool.failed"
             assert outcome.defect is None
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_our_own_search_takes_every_naughty_expression_or_says_why_not(
+    place: Path, fill: Any, corpus: Any, capsysbinary: Any
+) -> None:
+    """Its program, without a process for each of them."""
+    fill({"a.txt": "needle\n"})
+    request = {"include": None, "stdin": False, "skip": False, "also": None}
+    with chdir(place):
+        for text in corpus("naughty-strings").json("blns.json"):
+            code = _walk.main([json.dumps({**request, "pattern": text})])
+            said = capsysbinary.readouterr()
+            assert (code, bool(said.err)) in ((0, False), (2, True)), text
+            assert said.out in (b"", b"a.txt\x001:needle\n"), text
 
 
 def test_tools_of_nested_locations_share_their_locks(tmp_path: Path) -> None:
