@@ -364,20 +364,27 @@ def interrupted(world: CrashWorld) -> CrashScenario:
     return scenario(world, calls(call("unsafe")), text("Nothing."), play=play)
 
 
-SCENARIOS = [
-    unsafe_call,
-    parallel_calls,
+SCENARIOS = [unsafe_call, parallel_calls, two_sessions, keyed_prompts, everything_moves]
+
+
+BEGUN_ALIKE = [
     steer_and_queue,
     permission_pending,
     streaming,
     retried,
     long_session,
     as_recorded,
-    two_sessions,
-    keyed_prompts,
-    everything_moves,
     interrupted,
 ]
+"""What differs from ``unsafe_call`` once the model is asked, and not before."""
+
+
+def _of_the_answer(point: FaultPoint) -> bool:
+    beginning = (
+        *("prompt", "commit session.created", "commit prompt.admitted", "request"),
+        "commit execution.started + prompt.promoted + context.epoch_started",
+    )
+    return point.number > 1 or not point.name.startswith(beginning)
 
 
 OF_ANOTHER_CLASS = [pure_call, idempotent_call, reconcilable_call]
@@ -401,6 +408,7 @@ def _of_the_call(point: FaultPoint) -> bool:
     ("crashed", "only"),
     [
         *((one, None) for one in SCENARIOS),
+        *((one, _of_the_answer) for one in BEGUN_ALIKE),
         *((one, _of_the_call) for one in OF_ANOTHER_CLASS),
     ],
     ids=lambda one: getattr(one, "__name__", "everywhere"),
