@@ -326,7 +326,7 @@ async def test_closing_many_that_hang_is_bounded_as_a_whole(tmp_path: Path) -> N
 
 # --- leaks ------------------------------------------------------------------------
 
-MANY = 50
+MANY = 20
 """Locations: far more than what comes and goes by itself."""
 
 

@@ -73,7 +73,7 @@ from support.bounds import HANG
 from support.hosts import Tools
 from support.rooms import everything, unsound
 
-SEEDS = int(os.environ.get("DOVETAIL_PROOF_SEEDS", "200"))
+SEEDS = int(os.environ.get("DOVETAIL_PROOF_SEEDS", "100"))
 FIRST = int(os.environ.get("DOVETAIL_PROOF_FIRST_SEED", "0"))
 
 SESSIONS = ("s1", "s2")
