@@ -15,6 +15,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from support.corpora import Corpus, find_corpus
 from support.environments import build_wheel
+from support.processes import NamedPipe, Pipes
 
 # Images of containers often have it said that nothing compiled is kept. Then each of
 # the hundreds of processes that tests start would compile all that it imports.
@@ -82,6 +83,13 @@ def _is_spacious(folder: Path) -> bool:
     )
 
 
+def _workers() -> int:
+    """Half as many again as processors: some test always waits for another process."""
+    known = hasattr(os, "sched_getaffinity")
+    processors = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    return processors + (processors + 1) // 2
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Run whole folders on all processors, and named files and tests in this process.
@@ -93,8 +101,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     option = config.option
     named = [Path(argument.partition("::")[0]) for argument in config.args]
     if option.numprocesses is None and not option.tx and any(map(Path.is_dir, named)):
-        # Not "auto", which counts a processor with two threads once.
-        option.numprocesses = "logical"
+        option.numprocesses = _workers()
     if option.numprocesses and option.dist == "no":
         # Each file in one process, which then makes once what is dear to make.
         option.dist = "loadfile"
@@ -167,6 +174,20 @@ def disk_path() -> Iterator[Path]:
         prefix="dovetail-", dir=disk if os.access(disk, os.W_OK) else None
     ) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipes]:
+    """Return a function that makes a named pipe at a path."""
+    made: list[NamedPipe] = []
+
+    def make(path: Path) -> NamedPipe:
+        made.append(NamedPipe(path))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

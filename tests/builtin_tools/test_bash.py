@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from dovetail.kernel.tools.meaning import meant_arguments
 from dovetail.kernel.tools.schema import input_decoder
 from hypothesis import given, strategies as st
 from support.bounds import HANG
+from support.processes import Pipes, ended
 
 from .conftest import Toolbox
 
@@ -40,26 +40,6 @@ def alive(number: int) -> bool:
     except FileNotFoundError:
         return False
     return state not in ("Z", "X")
-
-
-async def ended(number: int) -> None:
-    """Return when a process has ended, whosever child it is."""
-    try:
-        watch = os.pidfd_open(number)
-    except ProcessLookupError:
-        return
-    try:
-        await anyio.wait_readable(watch)
-    finally:
-        os.close(watch)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Return when another process has written something."""
-    while not condition():  # noqa: ASYNC110
-        # A file tells nobody that it is there. A tight loop would only be in the way
-        # of the one who makes it.
-        await anyio.sleep(0.005)
 
 
 async def test_output_error_output_and_exit_code_come_back(tools: Any) -> None:
@@ -151,8 +131,9 @@ async def test_a_timeout_keeps_the_output_and_ends_the_whole_group(
 
 @pytest.mark.parametrize("how", ["timeout", "cancelled"])
 async def test_what_left_the_group_of_a_stopped_command_is_ended_too(
-    tools: Any, place: Path, how: str
+    tools: Any, place: Path, pipe: Pipes, how: str
 ) -> None:
+    pid = pipe(place / "pid")
     command = "setsid sh -c 'echo $$ > pid; exec sleep 100' & wait; sleep 100"
     begun = anyio.Event()
 
@@ -164,11 +145,10 @@ async def test_what_left_the_group_of_a_stopped_command_is_ended_too(
     with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
             group.start_soon(run)
-            pid = place / "pid"
-            await until(lambda: pid.exists() and bool(pid.read_text()))
+            number = await pid.number()
             if how == "cancelled":
                 group.cancel_scope.cancel()
-    assert not alive(int(pid.read_text()))
+    assert not alive(number)
 
 
 async def test_what_a_command_says_while_it_is_stopped_still_counts(
@@ -202,18 +182,17 @@ async def test_cancelling_ends_the_whole_group(tools: Any, place: Path) -> None:
 
 
 async def test_what_is_left_running_goes_on_and_its_output_can_be_read_on(
-    tools: Any, place: Path
+    tools: Any, place: Path, pipe: Pipes
 ) -> None:
+    go, survived = pipe(place / "go"), pipe(place / "survived")
     command = (
-        "sh -c 'echo $$ > pid; until [ -e go ]; do sleep 0.01; done; echo later; "
-        "echo more >&2; touch survived; exec sleep 100' & "
-        "until [ -s pid ]; do :; done; echo on"
+        "sh -c 'read -r _ < go; echo later; echo more >&2; echo > survived; "
+        "exec sleep 100' & echo $!"
     )
     with anyio.fail_after(HANG):
         output = await tools.call("bash", command=command)
-    child = int((place / "pid").read_text())
+    child = int(output.output)
     try:
-        assert output.output == "on\n"
         assert output.exit_code == 0
         assert output.still_running
         shown = tools.show("bash", output)
@@ -221,9 +200,9 @@ async def test_what_is_left_running_goes_on_and_its_output_can_be_read_on(
         assert f'read path="running:{output.later}"' in shown
         path = f"running:{output.later}"
         assert "nothing was printed yet" in await tools.text("read", path=path)
-        (place / "go").touch()
+        go.release()
         with anyio.fail_after(HANG):
-            await until((place / "survived").exists)
+            await survived.line()
             while "more" not in (read := await tools.text("read", path=path)):
                 await anyio.lowlevel.checkpoint()
         assert read == "1\tlater\n2\tmore"
@@ -239,18 +218,16 @@ async def test_what_is_left_running_goes_on_and_its_output_can_be_read_on(
 
 
 async def test_where_later_output_cannot_be_kept_what_is_left_running_goes_on(
-    tools: Any, place: Path, monkeypatch: pytest.MonkeyPatch
+    tools: Any, place: Path, pipe: Pipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.gettempdir", lambda: "/dev/null")
-    command = (
-        "sh -c 'until [ -e go ]; do sleep 0.01; done; echo later; touch survived' & "
-        "echo on"
-    )
+    go, survived = pipe(place / "go"), pipe(place / "survived")
+    command = "sh -c 'read -r _ < go; echo later; echo > survived' & echo on"
     with anyio.fail_after(HANG):
         output = await tools.call("bash", command=command)
         assert output.later is None
-        (place / "go").touch()
-        await until((place / "survived").exists)
+        go.release()
+        await survived.line()
 
 
 def test_later_output_is_kept_where_nobody_else_can_look(tmp_path: Path) -> None:
@@ -434,7 +411,7 @@ def start(command: str, token: str, place: Path) -> ProcessMark:
 
 @pytest.mark.law("recovery.8")
 async def test_what_a_killed_runtime_left_running_is_found_and_ended(
-    tools: Any, place: Path
+    tools: Any, place: Path, pipe: Pipes
 ) -> None:
     """The shell, what ignores SIGTERM, a job with a group of its own, and what left the
     session altogether."""
@@ -443,16 +420,11 @@ async def test_what_a_killed_runtime_left_running_is_found_and_ended(
         "setsid sh -c 'echo $$ > 3; sleep 1000; :' & "
         "set -m; sh -c 'echo $$ > 4; sleep 1000; :' & wait"
     )
+    told = [pipe(place / name) for name in "12345"]
     mark = start(command, tools.context.effect_token, place)
     stranger = start("echo $$ > 5; sleep 1000; :", "eff_other", place)
     with anyio.fail_after(HANG):
-        for name in "12345":
-            await until(
-                lambda name=name: (
-                    (place / name).is_file() and bool((place / name).read_text())
-                )
-            )
-        numbers = [int((place / name).read_text()) for name in "1234"]
+        numbers = [await one.number() for one in told][:4]
         tools.context.processes = [mark]
         tool = tools.tools["bash"]
         said = await tool.clear(tool.input(command=command), tools.context)

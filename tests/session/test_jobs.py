@@ -31,9 +31,16 @@ from dovetail.kernel.jobs.record import MAX_RUNNING
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
 from support.bounds import HANG
 from support.hosts import host, kinds_of
+from support.processes import NamedPipe, Pipes, ended
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "DOVETAIL_CONFIG": ""}
-HOLD = "until [ -e go ]; do sleep 0.01; done"
+HOLD = "read -r _ < go"
+"""Wait for ``go.release()``."""
+
+
+@pytest.fixture(autouse=True)
+def go(pipe: Pipes, tmp_path: Path) -> NamedPipe:
+    return pipe(tmp_path / "go")
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +118,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.law("jobs.1")
 @pytest.mark.law("jobs.2")
-async def test_a_job_goes_on_and_its_end_wakes_the_session_once(tmp_path: Path) -> None:
+async def test_a_job_goes_on_and_its_end_wakes_the_session_once(
+    tmp_path: Path, go: NamedPipe
+) -> None:
     command = f'echo one; echo two >&2; {HOLD}; echo th""ree; exit 3'
     script = (calls(background(command)), text("Waiting."), text("It failed."))
     with anyio.fail_after(HANG):
@@ -123,7 +132,7 @@ async def test_a_job_goes_on_and_its_end_wakes_the_session_once(tmp_path: Path) 
             [shown] = await results(session)
             assert f"It runs as {job.id}." in shown
             assert f'read path="{job.output}"' in shown
-            (tmp_path / "go").touch()
+            go.release()
             ended = await session.wait_for_job(job.id)
             assert (ended.state, ended.exit_code) == ("failed", 3)
             assert (await session.wait()).succeeded
@@ -142,7 +151,9 @@ async def test_a_job_goes_on_and_its_end_wakes_the_session_once(tmp_path: Path) 
             assert provider.requests == []
 
 
-async def test_its_output_is_read_by_page_while_it_grows(tmp_path: Path) -> None:
+async def test_its_output_is_read_by_page_while_it_grows(
+    tmp_path: Path, go: NamedPipe
+) -> None:
     command = f"echo one; echo two; {HOLD}; echo three"
 
     def reads(job: Job) -> Any:
@@ -160,7 +171,7 @@ async def test_its_output_is_read_by_page_while_it_grows(tmp_path: Path) -> None
             await session.wait()
             assert (await results(session))[-1] == "2\ttwo"
             provider.then(text("Ended."))
-            (tmp_path / "go").touch()
+            go.release()
             await session.wait_for_job(job.id)
             await session.wait()
             provider.then(
@@ -173,22 +184,24 @@ async def test_its_output_is_read_by_page_while_it_grows(tmp_path: Path) -> None
 
 
 @pytest.mark.law("jobs.2")
-async def test_what_the_model_stops_itself_it_is_not_told_again(tmp_path: Path) -> None:
+async def test_what_the_model_stops_itself_it_is_not_told_again(
+    tmp_path: Path, pipe: Pipes
+) -> None:
+    pid = pipe(tmp_path / "pid")
     command = "trap '' TERM; echo $$ > pid; (setsid sleep 1000 &); sleep 1000; sleep 1"
     with anyio.fail_after(HANG):
         script = (calls(background(command)), text("Begun."))
         async with opened(tmp_path, *script) as (runtime, provider):
             session = await begun(runtime, tmp_path)
             [job] = await session.jobs()
-            pid = tmp_path / "pid"
-            await until(lambda: pid.exists() and bool(pid.read_text()))
+            number = await pid.number()
             stop = {"action": "stop", "job": job.id}
             provider.then(calls(call("job", stop, id="c2")), text("Stopped."))
             await session.prompt("stop it")
             assert (await session.wait()).succeeded
             [job] = await session.jobs()
             assert (job.state, job.by) == ("stopped", "model")
-            assert not lives(int(pid.read_text()))
+            assert not lives(number)
             assert await said(session) == []
             assert f"{job.id} (stopped)" in (await results(session))[-1]
 
@@ -210,7 +223,9 @@ async def test_a_person_stops_one_and_the_model_is_told_who(tmp_path: Path) -> N
                 await session.stop_job("job_none")
 
 
-async def test_an_interrupted_session_is_not_woken_by_a_job(tmp_path: Path) -> None:
+async def test_an_interrupted_session_is_not_woken_by_a_job(
+    tmp_path: Path, go: NamedPipe
+) -> None:
     with anyio.fail_after(HANG):
         script = (calls(background(HOLD), call("question", QUESTION, id="c2")),)
         async with opened(tmp_path, *script, on_question="ask") as (runtime, provider):
@@ -226,7 +241,7 @@ async def test_an_interrupted_session_is_not_woken_by_a_job(tmp_path: Path) -> N
                         break
             await session.interrupt()
             await session.wait()
-            (tmp_path / "go").touch()
+            go.release()
             [job] = await session.jobs()
             assert (await session.wait_for_job(job.id)).state == "succeeded"
             [waiting] = await session.pending()
@@ -240,6 +255,7 @@ QUESTION = {"questions": [{"question": "Which?"}]}
 @pytest.mark.law("jobs.2")
 async def test_several_runtimes_look_after_a_job_and_its_end_is_told_once(
     tmp_path: Path,
+    go: NamedPipe,
 ) -> None:
     script = (calls(background(HOLD)), text("Waiting."), text("Ended."))
     with anyio.fail_after(HANG):
@@ -249,7 +265,7 @@ async def test_several_runtimes_look_after_a_job_and_its_end_is_told_once(
                 same = await other.sessions.get("s")
                 [job] = await same.jobs()
                 assert job.running
-                (tmp_path / "go").touch()
+                go.release()
                 assert (await same.wait_for_job(job.id)).state == "succeeded"
                 assert (await session.wait_for_job(job.id)).state == "succeeded"
                 await session.wait()
@@ -408,7 +424,7 @@ async def test_more_jobs_than_may_run_are_refused_and_nothing_of_them_begins(
         assert not (tmp_path / "begun").exists()
 
 
-async def test_a_job_may_be_let_run_longer(tmp_path: Path) -> None:
+async def test_a_job_may_be_let_run_longer(tmp_path: Path, go: NamedPipe) -> None:
     extend = {"action": "extend", "timeout_ms": 60_000}
     with anyio.fail_after(HANG):
         script = (calls(background(HOLD, timeout_ms=2_000)), text("Begun."))
@@ -423,7 +439,7 @@ async def test_a_job_may_be_let_run_longer(tmp_path: Path) -> None:
             # Past the first bound, by a wait that ends because its time is over.
             assert (await session.wait_for_job(job.id, 2.5)).running
             provider.then(text("Well."))
-            (tmp_path / "go").touch()
+            go.release()
             assert (await session.wait_for_job(job.id)).state == "succeeded"
             await session.wait()
 
@@ -448,7 +464,9 @@ async def at_work(
 
 
 @pytest.mark.law("jobs.2")
-async def test_a_running_command_is_detached_and_its_end_told(tmp_path: Path) -> None:
+async def test_a_running_command_is_detached_and_its_end_told(
+    tmp_path: Path, go: NamedPipe
+) -> None:
     command = f"echo one; {HOLD}; echo two; exit 3"
     script = (
         calls(call("bash", {"command": command}, id="c1")),
@@ -464,7 +482,7 @@ async def test_a_running_command_is_detached_and_its_end_told(tmp_path: Path) ->
             assert shown.startswith(f"one\n\nIt runs as {job.id}.")
             with pytest.raises(CallNotDetachableError):
                 await session.detach(message_id, "c1")
-            (tmp_path / "go").touch()
+            go.release()
             ended = await session.wait_for_job(job.id)
             assert (ended.state, ended.exit_code) == ("failed", 3)
             assert (await session.wait()).succeeded
@@ -475,11 +493,11 @@ async def test_a_running_command_is_detached_and_its_end_told(tmp_path: Path) ->
 
 @pytest.mark.parametrize("how", ["stopped", "closed", "bounds"])
 async def test_a_detached_command_ends_with_everything_it_started(
-    tmp_path: Path, how: str
+    tmp_path: Path, go: NamedPipe, how: str
 ) -> None:
     command = (
         "setsid sleep 1000 & echo $! > left; echo one; "
-        "until [ -e go ]; do sleep 0.01; done; while :; do echo more; done"
+        f"{HOLD}; while :; do echo more; done"
     )
     script = (
         calls(call("bash", {"command": command}, id="c1")),
@@ -496,7 +514,7 @@ async def test_a_detached_command_ends_with_everything_it_started(
                 if how == "stopped":
                     assert (await session.stop_job(job.id)).state == "stopped"
                 elif how == "bounds":
-                    (tmp_path / "go").touch()
+                    go.release()
                     ended = await session.wait_for_job(job.id)
                     assert ended.state == "overflowed"
             child = job.process
@@ -531,14 +549,15 @@ async def test_it_is_asked_for_before_it_begins_as_any_command(tmp_path: Path) -
 @pytest.mark.law("jobs.5")
 async def test_jobs_end_with_their_runtime_and_the_model_is_told_later(
     tmp_path: Path,
+    pipe: Pipes,
 ) -> None:
     script = (calls(background("echo $$ > pid; sleep 1000")), text("Begun."))
-    pid = tmp_path / "pid"
+    pid = pipe(tmp_path / "pid")
     with anyio.fail_after(HANG):
         async with opened(tmp_path, *script) as (runtime, _):
             await begun(runtime, tmp_path)
-            await until(lambda: pid.exists() and bool(pid.read_text()))
-        assert not lives(int(pid.read_text()))
+            number = await pid.number()
+        assert not lives(number)
         async with opened(tmp_path, text("I see.")) as (runtime, provider):
             session = await runtime.sessions.get("s")
             [job] = await session.jobs()
@@ -552,6 +571,7 @@ async def test_jobs_end_with_their_runtime_and_the_model_is_told_later(
 @pytest.mark.law("jobs.5")
 async def test_jobs_that_are_left_are_looked_after_by_the_next_runtime(
     tmp_path: Path,
+    go: NamedPipe,
 ) -> None:
     script = (calls(background(HOLD)), text("Begun."))
     with anyio.fail_after(HANG):
@@ -561,7 +581,7 @@ async def test_jobs_that_are_left_are_looked_after_by_the_next_runtime(
             session = await runtime.sessions.get("s")
             [job] = await session.jobs()
             assert job.running
-            (tmp_path / "go").touch()
+            go.release()
             assert (await session.wait_for_job(job.id)).state == "succeeded"
             assert (await session.wait()).succeeded
             assert len(await said(session)) == 1
@@ -578,7 +598,7 @@ from dovetail.kernel.testing import ScriptedProvider, call, calls, text
 async def main(url, place, command):
     arguments = {"command": command, "background": True}
     model = ScriptedProvider(calls(call("bash", arguments, id="c1")),
-                             calls(call("bash", {"command": "touch now; sleep 1000"})))
+                             calls(call("bash", {"command": "echo > now; sleep 1000"})))
     environment = {"PATH": os.environ["PATH"], "DOVETAIL_CONFIG": ""}
     async with open_runtime(url, plugins=[model], on_permission="allow",
                             lease_seconds=0.1, environment=environment) as runtime:
@@ -590,7 +610,7 @@ anyio.run(main, *sys.argv[1:])
 """
 
 
-async def killed(folder: Path, command: str) -> None:
+async def killed(folder: Path, command: str, now: NamedPipe) -> None:
     """Have a runtime begin a job, and kill it while the model's next call runs."""
     url = f"sqlite:///{folder / 'test.db'}"
     arguments = [sys.executable, "-c", WORKER, url, str(folder), command]
@@ -598,7 +618,7 @@ async def killed(folder: Path, command: str) -> None:
     async with await anyio.open_process(
         arguments, env=environment, stdout=None, stderr=None
     ) as process:
-        await until((folder / "now").exists)
+        await now.line()
         process.kill()
         await process.wait()
 
@@ -606,22 +626,21 @@ async def killed(folder: Path, command: str) -> None:
 @pytest.mark.law("jobs.3")
 @pytest.mark.parametrize("became", ["running", "succeeded", "lost"])
 async def test_after_a_crash_each_job_is_found_as_it_is_and_none_begins_again(
-    tmp_path: Path, became: str
+    tmp_path: Path, go: NamedPipe, pipe: Pipes, became: str
 ) -> None:
     command = f"echo x >> begun; echo $$ > pid; {HOLD}; echo $PPID > done"
     with anyio.fail_after(HANG):
-        await killed(tmp_path, command)
-        pid = tmp_path / "pid"
-        await until(lambda: pid.exists() and bool(pid.read_text()))
-        child = int(pid.read_text())
+        pid = pipe(tmp_path / "pid")
+        await killed(tmp_path, command, pipe(tmp_path / "now"))
+        child = await pid.number()
         assert lives(child)
         supervisor = parent(child)
         if became == "lost":
             os.kill(supervisor, signal.SIGKILL)
-            await until(lambda: not lives(supervisor))
+            await ended(supervisor)
         elif became == "succeeded":
-            (tmp_path / "go").touch()
-            await until(lambda: not lives(supervisor))
+            go.release()
+            await ended(supervisor)
         async with opened(tmp_path, text("I see."), text("Well.")) as (
             runtime,
             _,
@@ -637,7 +656,7 @@ async def test_after_a_crash_each_job_is_found_as_it_is_and_none_begins_again(
             assert outcome.succeeded
             if became == "running":
                 assert lives(child)
-                (tmp_path / "go").touch()
+                go.release()
                 [job] = await session.jobs()
                 assert (await session.wait_for_job(job.id)).state == "succeeded"
                 assert (await session.wait()).succeeded
@@ -650,23 +669,24 @@ async def test_after_a_crash_each_job_is_found_as_it_is_and_none_begins_again(
 @pytest.mark.law("jobs.3")
 async def test_a_job_that_came_with_a_log_from_elsewhere_is_lost_here(
     tmp_path: Path,
+    pipe: Pipes,
 ) -> None:
     """Whatever process has its number: nothing here was begun by it."""
     (tmp_path / "there").mkdir()
     (tmp_path / "here").mkdir()
     script = (calls(background("echo $$ > pid; sleep 1000")), text("Begun."))
-    pid = tmp_path / "there" / "pid"
+    pid = pipe(tmp_path / "there" / "pid")
     with anyio.fail_after(HANG):
         async with (
             opened(tmp_path / "there", *script) as (there, _),
             opened(tmp_path / "here", text("I see.")) as (here, _),
         ):
             source = await begun(there, tmp_path / "there")
-            await until(lambda: pid.exists() and bool(pid.read_text()))
+            number = await pid.number()
             async with source.export() as events:
                 await here.sessions.replay(events)
             copy = await here.sessions.get("s")
             [job] = await copy.jobs()
             assert job.state == "lost"
-            assert lives(int(pid.read_text()))
+            assert lives(number)
             assert [one.running for one in await source.jobs()] == [True]
