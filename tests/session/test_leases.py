@@ -110,7 +110,8 @@ async def test_a_loop_that_stands_still_beyond_its_bound_is_named_and_given_up(
     assert outcomes == ["succeeded"]
     assert kinds.count("execution.started") >= 2
     assert "tool.succeeded" not in kinds
-    [told] = [one for one in caplog.records if one.levelname == "ERROR"]
+    # Others may have more to say of a loop that stood still.
+    [told] = [one for one in caplog.records if one.name == Keeper.__module__]
     assert "tool 'block' of plugin 'test-tools'" in told.getMessage()
     assert "another process may take over" in told.getMessage()
 
