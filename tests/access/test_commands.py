@@ -13,6 +13,7 @@ from dovetail.kernel.access.shell import commands, grammar
 from dovetail.kernel.access.shell.commands import MAX_LENGTH, read_command
 from dovetail.kernel.ports import ApprovalRow
 from hypothesis import given, settings, strategies as st
+from support.bounds import HANG
 
 ALLOWING = [
     Rule("read", "*", "allow"),
@@ -491,6 +492,6 @@ def test_what_bash_runs_is_never_overlooked(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        timeout=60,
+        timeout=HANG,
     )
     assert not Path(folder, "ran").exists(), text

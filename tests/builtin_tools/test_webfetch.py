@@ -30,6 +30,7 @@ from dovetail.kernel import (
     Tool,
     ToolFailure,
 )
+from support.bounds import HANG
 from support.tool_context import FakeToolContext
 from support.websites import answer, redirect, website
 
@@ -735,7 +736,7 @@ async def test_a_server_that_is_slow_is_given_up(local: Fetching, sent: str) -> 
         except (anyio.EndOfStream, anyio.BrokenResourceError):
             gone.set()
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(HANG):
         async with website({"/": slow}) as site:
             told = await local.told(site.url, timeout_ms=200)
             assert "the time was over" in told
@@ -812,7 +813,7 @@ async def test_a_call_that_is_cancelled_leaves_no_connection(local: Fetching) ->
         except (anyio.EndOfStream, anyio.BrokenResourceError):
             gone.set()
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(HANG):
         async with website({"/": waiting}) as site, anyio.create_task_group() as tasks:
             tasks.start_soon(local.output, site.url)
             await begun.wait()
@@ -827,11 +828,11 @@ async def test_a_call_that_is_cancelled_does_not_wait_for_a_page_to_be_read(
 
     def page_of(*given: Any, **named: Any) -> Any:
         begun.set()
-        assert free.wait(30)
+        assert free.wait(HANG)
 
     monkeypatch.setattr(_pages, "page_of", page_of)
     try:
-        with anyio.fail_after(30):
+        with anyio.fail_after(HANG):
             async with (
                 website({"/": answer("<p>x")}) as site,
                 anyio.create_task_group() as tasks,

@@ -28,6 +28,7 @@ from dovetail.kernel import (
     hookimpl,
     open_runtime,
 )
+from support.bounds import HANG
 from support.tool_context import FakeToolContext
 from support.websites import Website, answer, website
 
@@ -168,7 +169,7 @@ async def test_an_engine_that_does_not_answer_is_given_up(
         await anyio.sleep_forever()
         raise AssertionError
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(HANG):
         told = await Searching(
             place, websearch_tool(SearchEngine("mine", search))
         ).told()

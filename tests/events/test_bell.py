@@ -54,7 +54,7 @@ async def test_a_ring_is_taken_by_a_wait_that_returns_or_is_kept() -> None:
             ]:
                 act()
 
-        with anyio.move_on_after(0 if woken else 5):
+        with anyio.move_on_after(0 if woken else HANG):
             woken.append(await bell.wait())
         assert woken == [True]
 

@@ -624,7 +624,7 @@ async def test_an_answer_at_its_end_does_not_wait_for_a_server_that_says_no_more
     never = anyio.Event()
     answer = Answer(sse(*SAID, *STOPPED), end="silent", released=never)
     async with serve(answer) as server, opened(openai, **local(server)) as providers:
-        with anyio.fail_after(30):
+        with anyio.fail_after(HANG):
             events = await ask(providers["test"].route("m"), request())
     assert isinstance(events[-1], Finish)
 

@@ -362,7 +362,7 @@ def test_as_a_program_it_serves_until_its_input_ends(tmp_path: Path) -> None:
         assert "unittest" in offer["prompt"]
         assert (tmp_path / "sample" / "ledger" / "averages.py").is_file()
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(HANG) == 0
 
 
 def test_as_a_program_it_says_why_it_cannot(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_four_processes_that_race_on_one_key_get_one_receipt_and_one_promotion(
     receipts = [line(process) for process in processes for _ in range(10)]
     ends = [line(process) for process in processes]
 
-    assert [process.wait(20) for process in processes] == [0] * 4
+    assert [process.wait(HANG) for process in processes] == [0] * 4
     assert len(set(receipts)) == 1
     assert len(stored(tmp_path, "SELECT * FROM admission")) == 1
     assert len(stored(tmp_path, "SELECT * FROM input")) == 1
@@ -606,7 +606,7 @@ def test_a_crowd_of_processes_never_meets_a_lock(tmp_path: Path) -> None:
         for process in processes:
             go(process)
         assert [line(process) for process in processes] == ["done"] * 6
-        assert [process.wait(20) for process in processes] == [0] * 6
+        assert [process.wait(HANG) for process in processes] == [0] * 6
     finally:
         for process in processes:
             process.kill()

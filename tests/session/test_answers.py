@@ -563,7 +563,7 @@ async def test_what_a_provider_will_not_answer_is_left_out_of_later_requests(
         statuses = []
         for prompt in ("hello", "something bad", "hello again"):
             await session.prompt(prompt)
-            with anyio.fail_after(60):
+            with anyio.fail_after(HANG):
                 statuses.append((await session.wait()).status)
         shown = await session.messages(order="asc")
     assert statuses == ["succeeded", "failed", "succeeded"]

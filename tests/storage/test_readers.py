@@ -70,7 +70,7 @@ async def test_a_read_does_not_wait_for_the_writer(
     def slow(transaction: Transaction) -> None:
         append("a", 1)(transaction)
         entered.set()
-        assert opened.wait(10)
+        assert opened.wait(HANG)
 
     def seqs(reader: Reader) -> list[int]:
         return [one.seq for one in reader.events("a")]
@@ -123,7 +123,7 @@ async def test_closing_waits_for_reads_that_run(tmp_path: Path) -> None:
     def slow(reader: Reader) -> int:
         count = len(reader.events("a", limit=5000))
         entered.set()
-        assert opened.wait(10)
+        assert opened.wait(HANG)
         return count
 
     async def call(store: Any) -> None:

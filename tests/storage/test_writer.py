@@ -29,7 +29,7 @@ class Gate:
 
     def work(self, _: Transaction) -> None:
         self.entered.set()
-        assert self.opened.wait(10)
+        assert self.opened.wait(HANG)
 
     async def reached(self) -> None:
         assert await anyio.to_thread.run_sync(self.entered.wait, 10)
