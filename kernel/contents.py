@@ -187,6 +187,10 @@ from .sessions.sessions import (
     Session as Session,
     Sessions as Sessions,
 )
+from .sessions.told import (
+    ContextEpoch as ContextEpoch,
+    ContextUpdate as ContextUpdate,
+)
 from .upkeep.outputs import (
     ExportedOutput as ExportedOutput,
 )

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from ..upkeep.outputs import ExportedOutput
     from ..upkeep.replay import Export
     from .sent import RebuiltRequest, RecordedRequest
+    from .told import ContextEpoch
 
 MAX_TITLE = 200
 
@@ -669,6 +670,20 @@ class Session:
         found = await self._log.read(lambda rows: materials(rows, self.id, which))
         protocols = {} if found.plain else await self._runner.protocols(self.id)
         return rebuilt(found, protocols)
+
+    async def context(self) -> "Sequence[ContextEpoch]":
+        """Return what the model was told of its world, epoch by epoch, word for word,
+        and from which Step on.
+
+        Reads the whole log.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+            EventDamagedError: its past is not what was written.
+        """
+        from .told import context_epochs
+
+        return await self._log.read(lambda rows: context_epochs(rows, self.id))
 
     # --- changing -----------------------------------------------------------------
 

@@ -44,6 +44,13 @@ from .transcript import Transcript
     "last accepted that it goes on.",
 )
 @click.option(
+    "--context",
+    "told",
+    is_flag=True,
+    help="Print exactly what the model is told of its world, and which Step was told "
+    "what; with --json one object for each epoch.",
+)
+@click.option(
     "--requests",
     "listed",
     is_flag=True,
@@ -57,7 +64,12 @@ from .transcript import Transcript
     help="Write the request of this number again as it was sent, and check its digest.",
 )
 def show_command(
-    id: str, db: str | None, as_json: bool, listed: bool, number: int | None
+    id: str,
+    db: str | None,
+    as_json: bool,
+    told: bool,
+    listed: bool,
+    number: int | None,
 ) -> None:
     """Show a session: what is known of it, its transcript, and what was left.
 
@@ -69,6 +81,11 @@ def show_command(
         from .requests import show_requests
 
         anyio.run(show_requests, id, db, as_json, number, Terminal())
+        return
+    if told:
+        from .told import show_context
+
+        anyio.run(show_context, id, db, as_json, Terminal())
         return
     anyio.run(_show, id, db, as_json, Terminal())
 

@@ -307,3 +307,21 @@ def test_show_tells_what_ran_beside_the_session(
     # What nobody said is not shown as somebody's words.
     [waiting] = told["pending"]
     assert waiting["job_id"] == told["jobs"][0]["id"]
+
+
+def test_show_prints_what_the_model_is_told_of_its_world(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    (home.work / "AGENTS.md").write_text("Use \x1b[31mtabs.")
+    id = record(home, "one", "two")
+    shown = do("show", id, "--context").out
+    assert "(first), Steps 1 to 2" in shown
+    assert "baseline:\n" in shown
+    assert f"Working directory: {home.work}" in shown
+    assert "tabs." in shown
+    assert "\x1b" not in shown
+    assert "instructions of the agent:\n" in shown
+    [epoch] = map(json.loads, do("show", id, "--context", "--json").out.splitlines())
+    assert epoch["cause"] == "first"
+    assert len(epoch["steps"]) == 2
+    assert epoch["updates"] == []

@@ -1,8 +1,6 @@
 """What changes while a session goes on is told to its model, once, at the boundary."""
 
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -10,7 +8,6 @@ from attrs import frozen
 from dovetail.kernel import (
     AgentProfile,
     ContextSource,
-    ContextUnavailableError,
     ContextUpdated,
     EpochStarted,
     NoticeMessage,
@@ -29,50 +26,12 @@ from dovetail.kernel.testing.memory_store import MemoryState
 from support.bounds import HANG
 from support.crashes import copied, on
 from support.hosts import host
-
-AWAY = ContextUnavailableError("t/one", "not now")
-
-Says = Observation | Exception | None
+from support.worlds import AWAY, World
 
 
 @frozen
 class Nothing:
     pass
-
-
-class World:
-    """A plugin with sources that say what they are told to say, and two agents."""
-
-    name = "world"
-
-    def __init__(self, **now: Says) -> None:
-        self.now: dict[str, Says] = dict(now)
-        self.asked: list[str] = []
-        self.options: dict[str, Mapping[str, Any]] = {}
-
-    def _observer(self, name: str) -> Callable[[], Awaitable[Observation | None]]:
-        async def observe() -> Observation | None:
-            self.asked.append(name)
-            said = self.now[name]
-            if isinstance(said, Exception):
-                raise said
-            return said
-
-        return observe
-
-    @hookimpl
-    def dovetail_register_context(
-        self, register: Register[ContextSource | SessionSource]
-    ) -> None:
-        for name in self.now:
-            options = self.options.get(name, {})
-            register(ContextSource(f"t/{name}", self._observer(name), **options))
-
-    @hookimpl
-    def dovetail_register_agents(self, register: Register[AgentProfile]) -> None:
-        register(AgentProfile("calm", instructions="Be calm."))
-        register(AgentProfile("loud", instructions="Be loud."))
-        register(AgentProfile("quiet", instructions="Be calm."))
 
 
 async def asked(session: Session, words: str) -> None:
