@@ -15,6 +15,7 @@ from dovetail.kernel import (
     PermissionRequest,
     QuestionRequest,
     RequestAsked,
+    RequestChangedError,
     RequestNotFoundError,
     Rule,
     Session,
@@ -23,7 +24,7 @@ from dovetail.kernel import (
 
 from .asking import Answer, Answers, Person, allow_options, allowed
 from .card import question_lines, request_lines
-from .terminal import Terminal
+from .terminal import Terminal, visible
 
 Request = PermissionRequest | QuestionRequest
 
@@ -139,19 +140,28 @@ class Answering:
             return False
         try:
             await self._reply(request, answer)
-        except RequestNotFoundError:
-            self._terminal.tell("  it was answered already")
+        except (RequestNotFoundError, RequestChangedError) as error:
+            # Somebody else was first, or it is asked anew: that is shown by itself.
+            self._terminal.tell(f"  {visible(str(error))}")
         return True
 
     async def _reply(self, request: Request, answer: Answer | Answers) -> None:
         if isinstance(answer, Answer):
             await self._permissions.reply(
-                request.id, answer.reply, answer.advice, by=answer.by
+                request.id,
+                answer.reply,
+                answer.advice,
+                by=answer.by,
+                saving=answer.saving,
+                session_id=request.session_id,
+                shown=request.shown,
             )
-        elif answer.answers is None:
-            await self._questions.dismiss(request.id, answer.message)
+            return
+        of = {"session_id": request.session_id, "shown": request.shown}
+        if answer.answers is None:
+            await self._questions.dismiss(request.id, answer.message, **of)
         else:
-            await self._questions.reply(request.id, answer.answers)
+            await self._questions.reply(request.id, answer.answers, **of)
 
 
 async def _call(request: PermissionRequest, session: Session | None) -> ToolPart | None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -15,6 +16,7 @@ import anyio
 import click
 from attrs import frozen
 from dovetail.kernel import (
+    ApprovalScope,
     Json,
     PermissionReply,
     PermissionRequest,
@@ -22,6 +24,7 @@ from dovetail.kernel import (
     QuestionAnswer,
     QuestionRequest,
     Rule,
+    Saving,
     ToolPart,
     WorkingFolder,
     decide,
@@ -91,6 +94,8 @@ class Answer:
     reply: PermissionReply
     advice: str | None = None
     by: Literal["person", "policy"] = "person"
+    saving: Saving | None = None
+    """What ``always`` is to remember; None: what is offered, here."""
 
 
 @frozen
@@ -99,6 +104,32 @@ class Answers:
 
     answers: tuple[QuestionAnswer, ...] | None
     message: str | None = None
+
+
+_ALWAYS: Mapping[str, ApprovalScope] = {
+    "a": "location",
+    "always": "location",
+    "as": "session",
+    "ae": "everywhere",
+}
+
+
+_WORD = re.compile(r"(\w+)(\+?)(?:\s+(\d{1,4})\s*([mhd]))?\Z")
+_UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def read_always(answer: str, now: int) -> Saving | None:
+    """Return what a typed ``always`` is to remember; None where it is none.
+
+    ``now`` is in milliseconds since 1970.
+    """
+    found = _WORD.match(answer)
+    scope = _ALWAYS.get(found[1]) if found else None
+    if found is None or scope is None:
+        return None
+    length = int(found[3] or 0) * _UNITS[found[4] or "m"]
+    until = now + length if length else None
+    return Saving(scope, any_agent=bool(found[2]), expires=until)
 
 
 def read_answer(question: Question, line: str) -> QuestionAnswer | None:
@@ -164,6 +195,11 @@ class Person:
             tell(further)
         always = bool(request.save)
         choices = f"once (o), {'always (a) ' if always else ''}or reject (r)"
+        if always:
+            tell(
+                "  a: here; as: in this session only; ae: everywhere; with + for "
+                "every agent; with a time (a 30m, as 8h, ae+ 7d) for so long"
+            )
         while True:
             line = await self._answer_to(f"  {choices}? ")
             if line is None:
@@ -171,8 +207,9 @@ class Person:
             answer = line.strip().lower()
             if answer in ("o", "once", "y", "yes"):
                 return Answer("once")
-            if answer in ("a", "always") and always:
-                return Answer("always")
+            now = int(time.time() * 1000)
+            if always and (saving := read_always(answer, now)) is not None:
+                return Answer("always", saving=saving)
             if answer in ("r", "reject", "n", "no"):
                 question = "  what to do instead (Enter alone stops the run)? "
                 advice = (await self._answer_to(question) or "").strip()

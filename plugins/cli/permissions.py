@@ -7,6 +7,7 @@ import anyio
 import click
 from attrs import evolve, frozen
 from dovetail.kernel import (
+    Grant,
     Json,
     Location,
     PermissionAnswer,
@@ -14,6 +15,12 @@ from dovetail.kernel import (
     RequestAnswered,
     RequestAsked,
     SavedApproval,
+    ToolCalled,
+    ToolFailed,
+    ToolProceeded,
+    ToolSpawned,
+    ToolStarted,
+    ToolSucceeded,
     UndecodableError,
     from_json,
     open_runtime,
@@ -23,7 +30,7 @@ from dovetail.kernel import (
 from .card import request_lines
 from .listing import moment, when
 from .options import database_option, database_url, json_line, json_option
-from .terminal import Terminal, visible
+from .terminal import Style, Terminal, visible
 
 KINDS = {
     "exact": "exactly",
@@ -151,68 +158,136 @@ class Answered:
         }
 
 
-@permissions_command.command("log", short_help="Show who answered what")
-@click.option("--session", metavar="ID", help="Only those of this session.")
-@database_option
-@json_option("one request")
-def log_command(session: str | None, db: str | None, as_json: bool) -> None:
-    """Show every permission that was asked for, and who answered how, oldest first.
+@frozen
+class Use:
+    """Something that a call was allowed without a question, or after one."""
 
-    What rules or saved approvals allowed was not asked for, and is not here.
+    session_id: str
+    message_id: str
+    call_id: str
+    tool: str | None
+    at: int
+    """When it was recorded, in milliseconds since 1970."""
+    grant: Grant
+
+    def json(self) -> dict[str, Json]:
+        return {
+            "use": to_json(self.grant),
+            "session_id": self.session_id,
+            "message_id": self.message_id,
+            "call_id": self.call_id,
+            "tool": self.tool,
+            "at": self.at,
+        }
+
+
+@permissions_command.command("log", short_help="Show who allowed what")
+@click.option("--session", metavar="ID", help="Only those of this session.")
+@click.option(
+    "--approval",
+    metavar="ID",
+    help="Only what this saved approval allowed, also after it was revoked.",
+)
+@database_option
+@json_option("one request or use")
+def log_command(
+    session: str | None, approval: str | None, db: str | None, as_json: bool
+) -> None:
+    """Show every permission that was asked for, who answered how, and what allowed each
+    call, oldest first.
+
+    A call was allowed by a saved approval, a rule, the answer to a request, a policy or
+    a plugin. What a search left out or looked at is told together.
     """
 
-    async def read() -> Sequence[Answered]:
+    async def read() -> Sequence[Answered | Use]:
         async with open_runtime(database_url(db)) as runtime:
-            found: dict[tuple[str, str], Answered] = {}
+            book = _Book()
             if session is None:
                 async with runtime.events() as tail:
                     async for placed in tail:
-                        _take(found, placed.event)
+                        book.take(placed.event)
             else:
                 one = await runtime.sessions.get(session)
                 async with one.events() as events:
                     async for event in events:
-                        _take(found, event)
-            return [*found.values()]
+                        book.take(event)
+            return [*book.entries.values()]
 
     terminal = Terminal()
+    wanted = None if approval is None else f"approval {approval}"
     for one in anyio.run(read):
+        if wanted and not (isinstance(one, Use) and wanted in one.grant.by):
+            continue
         if as_json:
             terminal.write(json_line(one.json()))
-            continue
-        first, *more = request_lines(one.request)
-        who = f" by {visible(one.by)}" if one.by else ""
-        session_id = visible(one.session_id)
-        style = terminal.style
-        terminal.write(
-            f"{style.dim(moment(one.asked))} {session_id} {first}\n"
-            + "".join(f"{line}\n" for line in more)
-            + f"  {one.outcome}{who}"
-            + (f": {visible(one.message)}" if one.message else "")
-            + "\n"
+        else:
+            terminal.write(_told(one, terminal.style))
+
+
+def _told(one: Answered | Use, style: Style) -> str:
+    session_id = visible(one.session_id)
+    if isinstance(one, Use):
+        grant = one.grant
+        to = ", ".join(visible(text) for text in grant.resources)
+        more = f" and {grant.more} more" if grant.more else ""
+        by = ", ".join(visible(text) for text in grant.by)
+        call = f"{visible(one.tool or 'a call')} ({visible(one.call_id)})"
+        return (
+            f"{style.dim(moment(one.at))} {session_id} {call}: "
+            f"{visible(grant.action)} {to}{more}\n  allowed by {by}\n"
         )
+    first, *more_lines = request_lines(one.request)
+    who = f" by {visible(one.by)}" if one.by else ""
+    return (
+        f"{style.dim(moment(one.asked))} {session_id} {first}\n"
+        + "".join(f"{line}\n" for line in more_lines)
+        + f"  {one.outcome}{who}"
+        + (f": {visible(one.message)}" if one.message else "")
+        + f" ({visible(one.request.id)})\n"
+    )
 
 
-def _take(found: dict[tuple[str, str], Answered], event: object) -> None:
-    """Take note of a request that was asked, or of its end."""
-    if isinstance(event, RequestAsked):
-        request = PermissionRequest.of(event)
-        key = (event.session_id, event.request_id)
-        if request is not None and key not in found:
-            found[key] = Answered(
-                event.session_id, request, event.created, None, "waits", None, None
-            )
-    elif isinstance(event, RequestAnswered):
-        asked = found.get((event.session_id, event.request_id))
-        if asked is not None:
-            outcome, message = _outcome_of(event)
-            found[event.session_id, event.request_id] = evolve(
-                asked,
-                ended=event.created,
-                outcome=outcome,
-                by=event.by,
-                message=message,
-            )
+class _Book:
+    """What was asked and what was allowed, in the order of the log."""
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, ...], Answered | Use] = {}
+        self._tools: dict[tuple[str, str, str], str] = {}
+
+    def take(self, event: object) -> None:
+        """Take note of a request, of its end, or of what a call was allowed."""
+        if isinstance(event, RequestAsked):
+            request = PermissionRequest.of(event)
+            key = (event.session_id, event.request_id)
+            if request is not None and key not in self.entries:
+                self.entries[key] = Answered(
+                    event.session_id, request, event.created, None, "waits", None, None
+                )
+        elif isinstance(event, RequestAnswered):
+            asked = self.entries.get((event.session_id, event.request_id))
+            if isinstance(asked, Answered):
+                outcome, message = _outcome_of(event)
+                self.entries[event.session_id, event.request_id] = evolve(
+                    asked,
+                    ended=event.created,
+                    outcome=outcome,
+                    by=event.by,
+                    message=message,
+                )
+        elif isinstance(event, ToolCalled):
+            call = (event.session_id, event.message_id, event.call_id)
+            self._tools[call] = event.tool
+        elif isinstance(event, GRANTING):
+            call = (event.session_id, event.message_id, event.call_id)
+            for number, grant in enumerate(event.granted):
+                self.entries[*call, str(event.seq), str(number)] = Use(
+                    *call, self._tools.get(call), event.created, grant
+                )
+
+
+GRANTING = (ToolStarted, ToolSpawned, ToolProceeded, ToolSucceeded, ToolFailed)
+"""The events that say what a call was allowed."""
 
 
 def _outcome_of(event: RequestAnswered) -> tuple[str, str | None]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from dovetail.kernel import PermissionRequest, RequestId, SessionId
+from dovetail.kernel import PermissionRequest, RequestId, Saving, SessionId
 from dovetail.plugins.cli.asking import (
     allow_options,
     allowed,
+    read_always,
     read_patterns,
 )
 from dovetail.plugins.cli.card import card_lines, request_lines
@@ -47,6 +48,59 @@ async def test_always_is_remembered_for_later_runs(home: Home) -> None:
         done = await home.do("run", "again", "--model", MODEL)
     assert done.code == 0
     assert (home.work / "a").exists()
+
+
+@pytest.mark.law("access.15")
+async def test_who_answers_at_a_terminal_says_where_it_holds_and_sees_what_it_allows(
+    home: Home,
+) -> None:
+    async with serve(
+        running("touch a"), text("Ok."), running("touch a"), text("Ok.")
+    ) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("ae: everywhere")
+            await person.until("reject (r)? ")
+            await person.type("ae+ 8h\n")
+            assert await person.end() == 0
+        assert (await home.do("run", "again", "--model", MODEL)).code == 0
+    [saved] = (await home.do("permissions", "list", "--json")).lines()
+    assert (saved["scope"], saved["agent"], saved["kind"]) == (
+        "everywhere",
+        None,
+        "exact",
+    )
+    assert saved["expires"] - saved["created"] > 7 * 3_600_000
+    shown = (await home.do("permissions", "list")).out
+    for told in ("exactly: touch a", "everywhere", "every agent", saved["request_id"]):
+        assert told in shown
+    log = (await home.do("permissions", "log", "--json")).lines()
+    first, second = [one["use"]["by"] for one in log if "use" in one]
+    assert first == [f"request {saved['request_id']}"]
+    assert second == [f"approval {saved['id']}"]
+    told = (await home.do("permissions", "log", "--approval", saved["id"])).out
+    assert "bash (" in told
+    assert f"allowed by approval {saved['id']}" in told
+    assert "person" not in told
+
+
+@pytest.mark.parametrize(
+    ("typed", "saving"),
+    [
+        ("a", Saving()),
+        ("always", Saving()),
+        ("as", Saving("session")),
+        ("a+", Saving(any_agent=True)),
+        ("ae+ 2d", Saving("everywhere", any_agent=True, expires=172_800_001)),
+        ("a 30m", Saving(expires=1_800_001)),
+        ("a b", None),
+        ("sure", None),
+        ("a 8", None),
+        ("", None),
+    ],
+)
+def test_a_typed_always_is_read(typed: str, saving: Saving | None) -> None:
+    assert read_always(typed, 1) == saving
 
 
 async def test_a_word_of_advice_goes_to_the_model(home: Home) -> None:
@@ -296,6 +350,15 @@ def test_the_card_shows_the_folder_the_change_and_what_always_would_cover() -> N
     # Of a tool that nobody here knows: all that it was called with.
     foreign = card_lines(edit, "stamp", {"path": "a.py", "mark": "x\x07"})
     assert foreign[1:4] == ["  stamp with:", "  | mark: x\\x07", "  | path: a.py"]
+
+
+@pytest.mark.law("access.16")
+def test_the_card_says_why_it_asks_again() -> None:
+    again = evolve(asked("make"), again=("the tool 'x\x07' changed",))
+    assert card_lines(again, None, None) == [
+        "bash: make",
+        "  asks again: the tool 'x\\x07' changed",
+    ]
 
 
 def test_the_card_shows_who_led_to_a_url_and_where_a_query_goes() -> None:
