@@ -64,6 +64,8 @@ class _Left:
     """On the monotonic clock."""
     printed: int
     most: int
+    carried: bool = False
+    """Whether a runtime reads it by now."""
     stopped: bool = False
     unkept: str = ""
     """Why what it prints could not be kept."""
@@ -229,8 +231,13 @@ class Background:
 
     async def _watch(self, job: Job) -> JobEnd:
         name = job.output.removeprefix(RUNNING)
-        if name in self._left:
-            return await self._carry_on(job, self._left[name])
+        left = self._left.get(name)
+        if left is not None and not left.carried:
+            left.carried = True
+            return await self._carry_on(job, left)
+        while name in self._left:
+            # Another runtime of this process reads it; its end is written down.
+            await anyio.sleep(LOOK_SECONDS)
         while (found := await self._look(job)) is None:
             assert job.process is not None
             await _gone(job.process.group, job.process.started)

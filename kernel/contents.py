@@ -322,6 +322,7 @@ from .values.events import (
     FactsRecorded as FactsRecorded,
     JobEnded as JobEnded,
     JobStarted as JobStarted,
+    JobWanted as JobWanted,
     LeftOut as LeftOut,
     LiveDelta as LiveDelta,
     LiveEvent as LiveEvent,

@@ -17,6 +17,7 @@ from ..context.epoch import CurrentEpoch, InitialiseEpoch, NoChange, UpdateEpoch
 from ..contracts import AgentProfile
 from ..history.fold import History
 from ..history.mending import PART_REFUSED
+from ..jobs.record import still_runs
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
 from ..log.reading import event_at, existing_session
@@ -27,6 +28,7 @@ from ..values.errors import ProviderFault
 from ..values.events import Event, NoticeAdded, PromptAdmitted, StepStarted
 from ..values.frozen import frozen
 from ..values.ids import MessageId, new_id
+from ..values.job import Job
 from ..values.messages import AssistantMessage
 from ..values.shortcut import changed
 from . import promotion
@@ -77,6 +79,7 @@ class Boundary:
         self._sample: Snapshot | None = None
         self._sampled_for: str | None = None
         self.compacting = Compacting(execution, services, self._sampled)
+        self._told: Sequence[Job] = ()
 
     async def begin(self) -> Prepared | None:
         """Promote what is due and begin the Step; None when there is nothing to do."""
@@ -222,6 +225,7 @@ class Boundary:
 
         if await execution.commit(boundary, knowing=known) and begun:
             self._report_left_out(prepared)
+            self._services.jobs.told_alive(self._session_id, self._told)
             execution.force = False
             execution.steps_used = 1 if promoted else execution.steps_used + 1
             return True
@@ -265,6 +269,9 @@ class Boundary:
         known = execution.history.facts
         if known is None or changed(known, seq=-1, created=0) != facts:
             events.append(facts)
+        if alive := self._services.jobs.found_alive(self._session_id):
+            events.append(self._notice(still_runs(alive)))
+            self._told = alive
         used = 1 if due else execution.steps_used + 1
         last = execution.history.last
         allowance = prepared.profile.steps

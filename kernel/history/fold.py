@@ -49,6 +49,7 @@ _OF_NO_CONSEQUENCE = frozenset(
         e.PromptRedelivered,
         e.SessionTitled,
         e.JobEnded,
+        e.JobWanted,
     )
 )
 

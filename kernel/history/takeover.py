@@ -16,6 +16,7 @@ SAID = (
     e.PromptRedelivered,
     e.RequestAnswered,
     e.JobEnded,
+    e.JobWanted,
     e.SessionTitled,
     e.CompactionRequested,
     e.ModelSwitched,

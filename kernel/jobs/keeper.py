@@ -20,7 +20,7 @@ from ..contracts import JobWork
 from ..lifecycle.process import has_ended, name_of_process
 from ..log.bell import Bell
 from ..log.commit import EventLog, LogTransaction
-from ..log.reading import existing_session
+from ..log.reading import events_between, existing_session
 from ..ports import Reader
 from ..values.codec import clean_text
 from ..values.errors import (
@@ -31,7 +31,7 @@ from ..values.errors import (
     JobUnmanagedError,
     RuntimeClosedError,
 )
-from ..values.events import JobStarted
+from ..values.events import JobStarted, JobWanted
 from ..values.ids import JobId, MessageId, SessionId, new_id
 from ..values.job import MAX_OUTPUT_NAME, MAX_TITLE, Job, JobEnd, checked_end
 from ..values.location import Location
@@ -51,6 +51,11 @@ LOOK_SECONDS = 10.0
 """How long tools may take to look at the jobs of a session, all together, before what
 is recorded must do."""
 
+LISTEN_SECONDS = 0.5
+"""How long a call runs before it is looked whether others want it to be a job."""
+WANT_SECONDS = 15.0
+"""How long another process may take to let a call go on as a job."""
+
 Call = tuple[SessionId, MessageId, str]
 """What names a call: its session, its message, and its own id."""
 
@@ -61,10 +66,12 @@ MODEL, PERSON, CLOSING = "model", "person", "closing"
 class _Kept:
     """One job that this runtime looks after."""
 
-    def __init__(self, job: Job, *, ours: bool) -> None:
+    def __init__(self, job: Job, *, ours: bool, left: bool = False) -> None:
         self.job = job
         self.ours = ours
         """Whether closing this runtime may end it."""
+        self.left = left
+        """Whether a process began it that has ended since."""
         self.work: JobWork | None = None
         self.looked = anyio.Event()
         """Set when it was looked at once, and its end, if it had one, is recorded."""
@@ -80,6 +87,7 @@ class _Detachable:
     def __init__(self) -> None:
         self.asked = anyio.Event()
         self.over = anyio.Event()
+        self.listening = anyio.CancelScope()
 
 
 class Jobs:
@@ -101,6 +109,9 @@ class Jobs:
         self._closing = closing
         self._kept: dict[tuple[str, str], _Kept] = {}
         self._detachable: dict[Call, _Detachable] = {}
+        # By session, those of processes that are gone which were found alive, until
+        # the model was told.
+        self._alive: dict[str, dict[str, Job]] = {}
         self._closed = False
         self._process = name_of_process()
 
@@ -155,41 +166,116 @@ class Jobs:
     @contextmanager
     def detachable(self, call: Call) -> Iterator[anyio.Event]:
         """Say, for as long as it is entered, that a call can go on as a job; the event
-        is set when somebody wants that."""
+        is set when somebody wants that, in whatever process."""
         entry = self._detachable[call] = _Detachable()
+        if not self._closed:
+            self._tasks.start_soon(self._listen, call, entry, name=f"call {call[2]}")
         try:
             yield entry.asked
         finally:
             del self._detachable[call]
             entry.over.set()
+            entry.listening.cancel()
+
+    def detachable_calls(self, session_id: str) -> Sequence[tuple[MessageId, str]]:
+        """Return the calls of a session that run here and can go on as jobs, by their
+        message and their own id, in the order in which they began."""
+        return [call[1:] for call in self._detachable if call[0] == session_id]
+
+    async def _listen(self, call: Call, entry: _Detachable) -> None:
+        """Look out for others who want a call to go on as a job."""
+        session_id, message_id, call_id = call
+        with entry.listening:
+            # Most calls are over before anybody could want it.
+            await self._log.clock.sleep(LISTEN_SECONDS)
+            bell = self._log.bell(session_id)
+            after: int | None = None
+
+            def look(rows: Reader) -> tuple[int, bool]:
+                at = after
+                if at is None:
+                    opened = [row.body_seq for row in rows.open_messages(session_id)]
+                    if not opened:
+                        return -1, False
+                    at = max(opened)
+                wanted = False
+                for event in events_between(rows, session_id, at):
+                    at = event.seq
+                    wanted = wanted or (
+                        isinstance(event, JobWanted)
+                        and (event.message_id, event.call_id) == (message_id, call_id)
+                    )
+                return at, wanted
+
+            try:
+                while not entry.asked.is_set():
+                    after, wanted = await self._log.read(look)
+                    if wanted:
+                        entry.asked.set()
+                    elif not await bell.wait():
+                        return
+            except DovetailError as error:
+                # Here it can be detached all the same.
+                logger.warning("call %s: nobody else can detach it: %s", call_id, error)
+            finally:
+                self._log.forget_bell(session_id, bell)
 
     async def detach(self, session_id: str, message_id: str, call_id: str) -> Job:
-        """Have a running call go on as a job, and return that.
+        """Have a running call go on as a job, whichever process runs it, and return
+        that.
 
         Raises:
             SessionNotFoundError: there is no such session.
-            CallNotDetachableError: it does not run here, or cannot.
+            CallNotDetachableError: it does not run, or cannot.
             JobLimitError: as many jobs of the session run as may.
         """
 
-        def running(rows: Reader) -> int:
-            existing_session(rows, session_id)
-            return len(rows.running_jobs(session_id=session_id))
+        def running(rows: Reader) -> tuple[int, bool, bool]:
+            runs = record.call_runs(rows, session_id, message_id, call_id)
+            held = self._log.lookout.held(rows.lease(session_id)) is not None
+            return len(rows.running_jobs(session_id=session_id)), runs, held
 
-        count = await self._log.read(running)
+        count, runs, held = await self._log.read(running)
         call = (SessionId(session_id), MessageId(message_id), call_id)
         entry = self._detachable.get(call)
-        if entry is None:
+        if entry is None and not (runs and held):
             raise CallNotDetachableError(call_id)
         if count >= record.MAX_RUNNING:
             # Before it is asked for: what cannot become one is better left alone.
             raise JobLimitError(session_id, count)
-        entry.asked.set()
-        await entry.over.wait()
+        if entry is not None:
+            entry.asked.set()
+            await entry.over.wait()
+        else:
+            await self._want(call)
         for job in await self._log.read(lambda rows: record.jobs_of(rows, session_id)):
             if (job.message_id, job.call_id) == (message_id, call_id):
                 return job
         raise CallNotDetachableError(call_id)  # it had ended by then
+
+    async def _want(self, call: Call) -> None:
+        """Say to the process that runs a call that it is to go on as a job, and wait
+        until that is so, or cannot be any more."""
+        session_id, message_id, call_id = call
+        wanted = JobWanted(
+            session_id=session_id, message_id=message_id, call_id=call_id
+        )
+
+        def begun(rows: Reader) -> bool:
+            if not record.call_runs(rows, session_id, message_id, call_id):
+                return True
+            jobs = record.jobs_of(rows, session_id)
+            return any((one.message_id, one.call_id) == call[1:] for one in jobs)
+
+        bell = self._log.bell(session_id)
+        try:
+            await self._log.append(wanted)
+            with anyio.move_on_after(WANT_SECONDS):
+                while not await self._log.read(begun):
+                    if not await bell.wait():
+                        raise RuntimeClosedError
+        finally:
+            self._log.forget_bell(session_id, bell)
 
     async def adopt(
         self, *, session_id: str | None = None, directory: str | None = None
@@ -217,15 +303,18 @@ class Jobs:
                 await self._record(job, JobEnd("lost", said=ELSEWHERE), None)
                 continue
             # Of a process that lives, it is that one's to end it.
-            ours = job.worker == self._process or has_ended(job.worker)
-            kept.append(self._keep(job, place, ours=ours))
+            left = job.worker != self._process and has_ended(job.worker)
+            ours = left or job.worker == self._process
+            kept.append(self._keep(job, place, ours=ours, left=left))
         return kept
 
-    def _keep(self, job: Job, place: Location, *, ours: bool) -> _Kept:
+    def _keep(
+        self, job: Job, place: Location, *, ours: bool, left: bool = False
+    ) -> _Kept:
         key = (job.session_id, job.id)
         kept = self._kept.get(key)
         if kept is None:
-            kept = self._kept[key] = _Kept(job, ours=ours)
+            kept = self._kept[key] = _Kept(job, ours=ours, left=left)
             self._tasks.start_soon(self._look_after, kept, place, name=f"job {job.id}")
         return kept
 
@@ -238,6 +327,20 @@ class Jobs:
         with anyio.move_on_after(LOOK_SECONDS):
             for one in kept:
                 await one.looked.wait()
+
+    def found_alive(self, session_id: str) -> Sequence[Job]:
+        """Return the jobs of a session that were begun by a process which has ended,
+        and found to run on, of which the model was not told yet."""
+        found = self._alive.get(session_id)
+        return tuple(found.values()) if found else ()
+
+    def told_alive(self, session_id: str, jobs: Sequence[Job]) -> None:
+        """Say that the model was told of these, or need not be any more."""
+        found = self._alive.get(session_id, {})
+        for job in jobs:
+            found.pop(job.id, None)
+        if not found:
+            self._alive.pop(session_id, None)
 
     async def of(self, session_id: str) -> Sequence[Job]:
         """Return the jobs of a session in the order in which they began.
@@ -385,6 +488,8 @@ class Jobs:
                     kept.work = work
                     found = await work.look(job)
                     if found is None:
+                        if kept.left:
+                            self._alive.setdefault(job.session_id, {})[job.id] = job
                         kept.looked.set()
                         found = await work.watch(job)
                     await self._record(job, checked_end(found), kept.by)
@@ -400,6 +505,7 @@ class Jobs:
             )
         finally:
             self._kept.pop((job.session_id, job.id), None)
+            self.told_alive(job.session_id, (job,))
             kept.looked.set()
             kept.over.set()
 

@@ -10,10 +10,17 @@ from collections.abc import Sequence
 from attrs import evolve
 
 from ..log.commit import LogTransaction
-from ..log.reading import event_at, existing_session
+from ..log.reading import event_at, events_between, existing_session
 from ..ports import JobRow, Reader
 from ..values.errors import JobLimitError, JobNotFoundError
-from ..values.events import JobEnded, JobStarted, PromptAdmitted
+from ..values.events import (
+    JobEnded,
+    JobStarted,
+    PromptAdmitted,
+    ToolCalled,
+    ToolFailed,
+    ToolSucceeded,
+)
 from ..values.ids import MessageId, SessionId
 from ..values.job import Job, JobEnd
 from ..values.prompt import Prompt
@@ -100,15 +107,51 @@ def told(job: Job, found: JobEnd, by: str | None) -> str:
         words = f"{words} {_BY[by]}"
     if found.exit_code is not None:
         words = f"{words} (exit code {found.exit_code})"
-    title = " ".join(job.title.split())
-    if len(title) > MAX_SHOWN:
-        title = f"{title[: MAX_SHOWN - 1]}…"
-    lines = [f"[Nobody wrote this.] Job {job.id} {words}: {title}"]
+    lines = [f"[Nobody wrote this.] Job {job.id} {words}: {_titled(job)}"]
     if found.said:
         lines.append(found.said)
     if job.output:
         lines.append(f"What it printed can be read under {job.output}")
     return "\n".join(lines)
+
+
+def still_runs(jobs: Sequence[Job]) -> str:
+    """Return what the model is told of jobs that were found alive after the process
+    that began them had ended."""
+    lines = [
+        "[Nobody wrote this.] The program that ran this session had ended, and goes on "
+        "as another process. Of the jobs that were begun before, these still run:"
+    ]
+    for job in jobs:
+        where = f", which prints to {job.output}" if job.output else ""
+        lines.append(f"- {job.id}{where}: {_titled(job)}")
+    return "\n".join(lines)
+
+
+def _titled(job: Job) -> str:
+    title = " ".join(job.title.split())
+    return title if len(title) <= MAX_SHOWN else f"{title[: MAX_SHOWN - 1]}…"
+
+
+def call_runs(rows: Reader, session_id: str, message_id: str, call_id: str) -> bool:
+    """Return whether a call of the session's open message has no settlement.
+
+    Raises:
+        SessionNotFoundError: there is no such session.
+    """
+    existing_session(rows, session_id)
+    called = False
+    for row in rows.open_messages(session_id):
+        if row.id != message_id:
+            continue
+        for event in events_between(rows, session_id, row.body_seq):
+            if getattr(event, "call_id", None) != call_id:
+                continue
+            if isinstance(event, ToolCalled):
+                called = True
+            elif isinstance(event, ToolSucceeded | ToolFailed):
+                return False
+    return called
 
 
 # --- looking ----------------------------------------------------------------------

@@ -214,6 +214,11 @@ class Grammar:
         self._jobs[event.job_id] = True
         return problem
 
+    def _job_wanted(self, event: e.JobWanted) -> str | None:
+        if event.message_id != self._open or event.call_id not in self._calls:
+            return f"no call {event.call_id!r} runs"
+        return None
+
     def _job_ended(self, event: e.JobEnded) -> str | None:
         if not self._runs(event.job_id):
             return f"no job {event.job_id!r} runs"
@@ -247,6 +252,7 @@ _RULES: dict[type[e.Event], Callable[[Grammar, Any], str | None]] = {
     e.RequestAnswered: Grammar._answered,
     e.JobStarted: Grammar._job_started,
     e.JobEnded: Grammar._job_ended,
+    e.JobWanted: Grammar._job_wanted,
 }
 
 

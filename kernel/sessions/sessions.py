@@ -423,16 +423,21 @@ class Session:
         and is told of the end as of any job.
 
         For a command of ``bash`` that takes longer than anybody wants to wait. It has
-        what it printed so far as its result, goes on as a child of this process, and
-        ends with it, also where jobs are left at closing.
+        what it printed so far as its result, goes on as a child of the process that
+        runs it, and ends with that, also where jobs are left at closing. Any process
+        may ask for it; the one that runs the call sees to it within a second or so.
 
         Raises:
-            CallNotDetachableError: it does not run in this process, has ended, or its
-                tool cannot.
+            CallNotDetachableError: it does not run, has ended, or its tool cannot.
             JobLimitError: as many jobs of the session run as may; the call goes on.
             SessionNotFoundError: the session is gone.
         """
         return await self._jobs.detach(self.id, message_id, call_id)
+
+    def detachable(self) -> Sequence[tuple[str, str]]:
+        """Return the calls that run in this process and can go on as jobs, each by the
+        id of its message and its own: what ``detach`` is given."""
+        return self._jobs.detachable_calls(self.id)
 
     async def wait_for_job(self, job_id: str, seconds: float | None = None) -> Job:
         """Return a job when it has ended, or as it is after so many seconds.

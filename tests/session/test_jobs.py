@@ -491,6 +491,64 @@ async def test_a_running_command_is_detached_and_its_end_told(
             assert sizes(tmp_path)[name] == len("one\ntwo\n")
 
 
+@pytest.mark.law("jobs.6")
+async def test_any_process_detaches_a_command_that_another_one_runs(
+    tmp_path: Path, go: NamedPipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dovetail.kernel.jobs.keeper.LISTEN_SECONDS", 0.0)
+    monkeypatch.setattr("dovetail.kernel.jobs.keeper.WANT_SECONDS", 0.5)
+    script = (
+        calls(call("bash", {"command": f"echo one; {HOLD}"}, id="c1")),
+        text("It goes on."),
+        text("It ended."),
+    )
+    with anyio.fail_after(HANG):
+        async with (
+            opened(tmp_path, *script) as (runtime, provider),
+            opened(tmp_path) as (other, _),
+        ):
+            async with at_work(runtime, tmp_path, "one") as (session, message_id):
+                assert session.detachable() == [(message_id, "c1")]
+                same = await other.sessions.get("s")
+                assert same.detachable() == []
+                for wrong in ((message_id, "c2"), ("msg_none", "c1")):
+                    with pytest.raises(CallNotDetachableError):
+                        await same.detach(*wrong)
+                job = await same.detach(message_id, "c1")
+            assert (await session.wait()).succeeded
+            assert (await results(session))[0].startswith(f"one\n\nIt runs as {job.id}")
+            with pytest.raises(CallNotDetachableError):
+                await same.detach(message_id, "c1")
+            go.release()
+            assert (await same.wait_for_job(job.id)).state == "succeeded"
+            await session.wait()
+            assert (await kinds_of(session)).count("job.wanted") == 1
+            assert len(provider.requests) == 3
+
+
+@pytest.mark.law("jobs.3")
+async def test_a_detached_command_is_found_after_a_crash_and_told(
+    tmp_path: Path, go: NamedPipe, pipe: Pipes
+) -> None:
+    """The system ends it with the process that it is a child of."""
+    command = f"echo $$ > pid; echo one; {HOLD}"
+    with anyio.fail_after(HANG):
+        pid = pipe(tmp_path / "pid")
+        await killed(tmp_path, command, pipe(tmp_path / "now"), "detached")
+        await ended(await pid.number())
+        async with opened(tmp_path, text("I see."), text("Well.")) as (runtime, _):
+            session = await runtime.sessions.get("s")
+            [job] = await session.jobs()
+            assert job.state == "lost"
+            report = await session.continuation()
+            assert [one.found for one in report.jobs] == ["lost"]
+            assert (await session.resume(accept=report.digest)).succeeded
+            [told] = await said(session)
+            assert told.job_id == job.id
+            name = job.output.removeprefix("running:")
+            assert sizes(tmp_path)[name] == len("one\n")
+
+
 @pytest.mark.parametrize("how", ["stopped", "closed", "bounds"])
 async def test_a_detached_command_ends_with_everything_it_started(
     tmp_path: Path, go: NamedPipe, how: str
@@ -595,25 +653,34 @@ from dovetail.kernel import open_runtime
 from dovetail.kernel.jobs.record import MAX_RUNNING
 from dovetail.kernel.testing import ScriptedProvider, call, calls, text
 
-async def main(url, place, command):
-    arguments = {"command": command, "background": True}
+async def main(url, place, command, how):
+    arguments = {"command": command, "background": how == "background"}
     model = ScriptedProvider(calls(call("bash", arguments, id="c1")),
                              calls(call("bash", {"command": "echo > now; sleep 1000"})))
     environment = {"PATH": os.environ["PATH"], "DOVETAIL_CONFIG": ""}
     async with open_runtime(url, plugins=[model], on_permission="allow",
                             lease_seconds=0.1, environment=environment) as runtime:
         session = await runtime.sessions.create("s", location=place, model=model.model)
-        await session.prompt("go")
+        async with runtime.live(session_id="s") as live:
+            await session.prompt("go")
+            async for event in live:
+                if how == "background" or getattr(event, "text", None) == "one":
+                    break
+        if how == "detached":
+            [call_that_runs] = session.detachable()
+            await session.detach(*call_that_runs)
         await session.wait()
 
 anyio.run(main, *sys.argv[1:])
 """
 
 
-async def killed(folder: Path, command: str, now: NamedPipe) -> None:
+async def killed(
+    folder: Path, command: str, now: NamedPipe, how: str = "background"
+) -> None:
     """Have a runtime begin a job, and kill it while the model's next call runs."""
     url = f"sqlite:///{folder / 'test.db'}"
-    arguments = [sys.executable, "-c", WORKER, url, str(folder), command]
+    arguments = [sys.executable, "-c", WORKER, url, str(folder), command, how]
     environment = {**os.environ, "TMPDIR": str(folder)}
     async with await anyio.open_process(
         arguments, env=environment, stdout=None, stderr=None
@@ -654,7 +721,14 @@ async def test_after_a_crash_each_job_is_found_as_it_is_and_none_begins_again(
             assert len(report.pending) == (became != "running")
             outcome = await session.resume(accept=report.digest)
             assert outcome.succeeded
+            notices = [
+                message.text
+                for message in await session.history()
+                if message.type == "notice" and "still run" in message.text
+            ]
+            assert len(notices) == (became == "running")
             if became == "running":
+                assert f"- {found.job_id}, which prints to running:" in notices[0]
                 assert lives(child)
                 go.release()
                 [job] = await session.jobs()

@@ -32,6 +32,7 @@ from dovetail.kernel import (
     JobEnded,
     JobId,
     JobStarted,
+    JobWanted,
     LiveDelta,
     MessageId,
     ModelSwitched,
@@ -207,6 +208,7 @@ SAMPLES: list[Event] = [
         worker="realm.5.99",
         **ENVELOPE,
     ),
+    JobWanted(message_id=MESSAGE, call_id="call_1", **ENVELOPE),
     JobEnded(
         job_id=JobId("job_1"),
         state="failed",

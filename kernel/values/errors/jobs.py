@@ -30,8 +30,8 @@ class CallNotDetachableError(ConflictError):
 
     def __init__(self, call_id: str) -> None:
         super().__init__(
-            f"call {call_id!r} cannot go on as a job: it does not run in this process, "
-            "has ended, or its tool cannot; wait for its end, or interrupt the session"
+            f"call {call_id!r} cannot go on as a job: it does not run, has ended, or "
+            "its tool cannot; wait for its end, or interrupt the session"
         )
         self.call_id = call_id
 

@@ -65,6 +65,7 @@ from .inbox import (
 from .jobs import (
     JobEnded as JobEnded,
     JobStarted as JobStarted,
+    JobWanted as JobWanted,
 )
 from .live import (
     LiveDelta as LiveDelta,

@@ -48,3 +48,15 @@ class JobEnded(Event):
     """Who ended it, if somebody did: ``model``, ``person``, ``closing``."""
     input_id: MessageId | None = None
     """The input that tells it; None where the model ended it itself."""
+
+
+@event("job.wanted")
+@frozen(kw_only=True)
+class JobWanted(Event):
+    """Somebody wants a running call to go on as a job. Whichever process runs the call
+    sees to it, if the call can; it changes nothing where that is over."""
+
+    message_id: MessageId
+    """The message of the call."""
+    call_id: str
+    """The call, as its provider named it."""
