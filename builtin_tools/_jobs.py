@@ -235,8 +235,9 @@ class Background:
         if left is not None and not left.carried:
             left.carried = True
             return await self._carry_on(job, left)
-        while name in self._left:
-            # Another runtime of this process reads it; its end is written down.
+        # Another runtime of this process reads it, maybe in another thread; its end is
+        # written down.
+        while name in self._left:  # noqa: ASYNC110 - so there is no event to wait for
             await anyio.sleep(LOOK_SECONDS)
         while (found := await self._look(job)) is None:
             assert job.process is not None

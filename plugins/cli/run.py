@@ -18,6 +18,7 @@ from anyio.abc import TaskStatus
 from attrs import frozen
 from dovetail.kernel import (
     CONTINUATION_UNACCEPTED,
+    DovetailError,
     Event,
     LiveEvent,
     Location,
@@ -43,6 +44,7 @@ from .continuing import (
     report_lines,
     short_lines,
 )
+from .detach_key import KEY, detach_key, put_key_back
 from .exits import INTERRUPTED, PAUSED, USAGE, code_of_outcome, raised
 from .feed import Feed
 from .listing import Costs
@@ -69,6 +71,8 @@ MAX_OFFERED = 8
 """Models that are named to someone who has to choose one."""
 OTHER_MODEL = ("model.unknown", "model.not_selected")
 """Reasons that stay as long as the model does."""
+HINT_SECONDS = 5.0
+HINT = f"{KEY} lets it go on in the background, and the model with it"
 SAY_WHAT = "say what to do: give a PROMPT, or pipe one in"
 
 
@@ -226,15 +230,18 @@ class _Run:
         self._costs = Costs()
         self._answering: Answering | None = None
         self._signalled = False
+        self._detaching: signal.Signals | None = None
+        """What the key sends by which a person detaches what runs."""
 
     async def run(self) -> int:
         """Return the exit code."""
         code = INTERRUPTED
         try:
-            async with anyio.create_task_group() as tasks:
-                await tasks.start(self._watch_signals, tasks.cancel_scope)
-                code = await self._in_runtime()
-                tasks.cancel_scope.cancel()
+            with detach_key() as self._detaching:
+                async with anyio.create_task_group() as tasks:
+                    await tasks.start(self._watch_signals, tasks.cancel_scope)
+                    code = await self._in_runtime()
+                    tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             error = raised(group)
             if isinstance(error, ModelNotSelectedError) and not self._found:
@@ -444,10 +451,13 @@ class _Run:
         self._session = session
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._follow, answering, session, feed)
+            hinting = anyio.CancelScope()
+            tasks.start_soon(self._hint, session, hinting)
             outcome = await work()
             self._session = None
             answering.stop()
             feed.end()
+            hinting.cancel()
         await self._show(self._transcript.break_line())
         if answering.unanswered is not None:
             return self._tell_unanswered(session, answering)
@@ -458,6 +468,18 @@ class _Run:
             await self._show_event(event)
             if isinstance(event, RequestAsked):
                 await answering.take(session, event)
+
+    async def _hint(self, session: Session, scope: anyio.CancelScope) -> None:
+        """Say once, where a command takes its time, that it need not be waited for."""
+        if self._detaching is None or self._options.as_json:
+            return
+        seen: Sequence[tuple[str, str]] = ()
+        with scope:
+            while not (slow := set(seen).intersection(session.detachable())):
+                seen = session.detachable()
+                await anyio.sleep(HINT_SECONDS)
+            assert slow
+            await self._show(self._transcript.hint(HINT))
 
     async def _show_event(self, event: LiveEvent) -> None:
         self._costs.take(event)
@@ -518,23 +540,50 @@ class _Run:
         *,
         task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            async for _ in signals:
-                if self._signalled:
-                    _end_at_once()
-                self._signalled = True
-                if self._session is None:
-                    everything.cancel()
-                    return
-                self._terminal.tell("\ninterrupting; once more ends at once")
-                if self._answering is not None:
-                    self._answering.stop()
-                await self._session.interrupt()
+        wanted = [signal.SIGINT, signal.SIGTERM]
+        if self._detaching is not None:
+            wanted.append(self._detaching)
+        async with anyio.create_task_group() as tasks:
+            with anyio.open_signal_receiver(*wanted) as signals:
+                task_status.started()
+                async for number in signals:
+                    if number == self._detaching:
+                        # Beside: a tool that takes its time must not hold up Ctrl-C.
+                        tasks.start_soon(self._detach)
+                    elif await self._interrupt(everything):
+                        return
+
+    async def _interrupt(self, everything: anyio.CancelScope) -> bool:
+        """Interrupt the run; True when there is nothing of it to wait for."""
+        if self._signalled:
+            _end_at_once()
+        self._signalled = True
+        if self._session is None:
+            everything.cancel()
+            return True
+        self._terminal.tell("\ninterrupting; once more ends at once")
+        if self._answering is not None:
+            self._answering.stop()
+        await self._session.interrupt()
+        return False
+
+    async def _detach(self) -> None:
+        """Let what runs go on as jobs, where it can."""
+        session = self._session
+        running = session.detachable() if session is not None else ()
+        if session is None or not running:
+            self._terminal.tell("\nnothing runs that could go on by itself")
+            return
+        for message_id, call_id in running:
+            try:
+                await session.detach(message_id, call_id)
+            except DovetailError as error:
+                self._terminal.tell(f"\n{visible(str(error))}")
 
 
 def _end_at_once() -> NoReturn:
     # Nothing is lost by it: what was accepted is durable.
+    put_key_back()
     os._exit(INTERRUPTED)
 
 

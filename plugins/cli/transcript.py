@@ -134,6 +134,10 @@ class Transcript:
             if one.job_id is not None:
                 self._told.add(one.id)
 
+    def hint(self, text: str) -> str:
+        """Return a line for whoever looks, which is of no event."""
+        return self._aside(text)
+
     def break_line(self) -> str:
         """Return what brings the cursor to the start of a line."""
         self._front = self._open_call = None
