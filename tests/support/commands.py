@@ -208,7 +208,7 @@ class AtTerminal:
     def __init__(self, process: Forked, master: int) -> None:
         self.process = process
         self.shown = ""
-        self._master = master
+        self.master = master
         self._seen = 0
 
     async def until(self, text: str) -> None:
@@ -221,15 +221,15 @@ class AtTerminal:
         self._seen = at + len(text)
 
     async def _read(self) -> None:
-        await anyio.wait_readable(self._master)
+        await anyio.wait_readable(self.master)
         # At the end of a terminal reading fails.
-        data = os.read(self._master, 65536)
+        data = os.read(self.master, 65536)
         self.shown += data.decode().replace("\r\n", "\n")
 
     async def type(self, text: str) -> None:
         """Type a text."""
-        await anyio.wait_writable(self._master)
-        os.write(self._master, text.encode())
+        await anyio.wait_writable(self.master)
+        os.write(self.master, text.encode())
 
     async def end(self) -> int:
         """Wait for the end and return the exit code."""

@@ -9,6 +9,7 @@ sent the order, what will be standard input, output and error, and a socket, on 
 it answers with the process id, and with the exit code at the end.
 """
 
+import fcntl
 import gc
 import importlib
 import json
@@ -20,6 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -229,6 +231,9 @@ def be(order: Any, streams: Sequence[int]) -> None:
         os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
+    if order["own_session"] and os.isatty(0):
+        # The keys of the terminal that send signals are this session's.
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.chdir(order["cwd"])
     os.environ.clear()
