@@ -95,6 +95,9 @@ from .location.requests import (
 from .location.shipped import (
     DEFAULT_AGENT as DEFAULT_AGENT,
 )
+from .log.lineage import (
+    Span as Span,
+)
 from .log.live import (
     LiveLines as LiveLines,
     LiveSubscription as LiveSubscription,
@@ -242,6 +245,7 @@ from .values.errors import (
     EventUnwritableError as EventUnwritableError,
     EventVersionError as EventVersionError,
     ExecutionInterruptedError as ExecutionInterruptedError,
+    ForkPointError as ForkPointError,
     FrontMatterError as FrontMatterError,
     InputNotFoundError as InputNotFoundError,
     InputNotPendingError as InputNotPendingError,
@@ -281,6 +285,8 @@ from .values.errors import (
     SentRequestNotFoundError as SentRequestNotFoundError,
     SessionBusyError as SessionBusyError,
     SessionNotFoundError as SessionNotFoundError,
+    SessionPastMissingError as SessionPastMissingError,
+    SessionSharedError as SessionSharedError,
     SkillNotFoundError as SkillNotFoundError,
     StoreClosedError as StoreClosedError,
     StoreDamagedError as StoreDamagedError,

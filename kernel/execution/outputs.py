@@ -7,6 +7,7 @@ came with a log from another store is, because whoever brought it had it.
 """
 
 from ..history.fold import History
+from ..log.lineage import message_in, whole
 from ..log.patience import Readable
 from ..log.reading import events_between, readable
 from ..ports import OutputRow, Reader
@@ -64,12 +65,11 @@ def output_of(
             all of its output is in the message, or the rest is lost.
         OutputCleanedError: it was cleaned up; it says when.
     """
-    row = rows.message(session_id, message_id)
-    if row is None:
+    found = message_in(rows, whole(rows, session_id), message_id)
+    if found is None:
         raise MessageNotFoundError(message_id)
-    for event in map(
-        readable, events_between(rows, session_id, row.body_seq, row.end_seq)
-    ):
+    owner, row = found[0].session_id, found[1]
+    for event in map(readable, events_between(rows, owner, row.body_seq, row.end_seq)):
         if (
             isinstance(event, ToolSucceeded | ToolFailed)
             and event.message_id == message_id

@@ -33,7 +33,7 @@ from ..values.errors import (
     StoreError,
     problem_of,
 )
-from ..values.events import Event
+from ..values.events import Event, SessionPruned, SessionRepaired
 from ..values.frozen import frozen
 from ..values.ids import SessionId
 from ..values.location import Location
@@ -133,6 +133,9 @@ class Runner:
             history = self._idle.get(event.session_id)
         if history is not None:
             history.offer(event)
+        if isinstance(event, SessionPruned | SessionRepaired):
+            # What forks share of it is not what it was, and they hold a copy.
+            self._idle.clear()
 
     def _keep(self, history: History) -> None:
         """Keep the history of a session that runs no more, in the place of the one

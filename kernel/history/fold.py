@@ -6,6 +6,7 @@ they cannot disagree. A running session keeps its History and extends it by sequ
 number: no Step reads the session again, whatever its length.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
@@ -13,6 +14,7 @@ from itertools import islice
 from attrs import evolve
 
 from ..contracts import SessionView
+from ..log.lineage import Span, past_of
 from ..log.patience import Readable
 from ..log.reading import PAGE, events_between, readable
 from ..ports import Reader, made_here
@@ -26,6 +28,7 @@ from ..values.messages import (
     UserMessage,
 )
 from ..values.prompt import Budget
+from ..values.shortcut import changed
 from ..values.tool import Deed, ProcessMark
 from .cutting import shortened, summary_message
 from .encoding import Encoded, HistorySnapshot
@@ -79,6 +82,10 @@ class History:
     def _begin(self) -> None:
         self.seq = -1
         """The last event that was taken in."""
+        self._past: deque[Span] | None = None
+        """What is left to take in of the past that it shares; None: nobody looked."""
+        self._past_seq = -1
+        """The last event of the first of these that was taken in."""
         self.damage: EventDamagedError | None = None
         """Why the next one cannot be taken in, nor anything after it."""
         self.wanted: tuple[str | None, str | None] = (None, None)
@@ -131,7 +138,7 @@ class History:
             self._begin()
         elif self.damage is not None:
             return  # what follows it is not known to follow from anything
-        elif event.seq == self.seq + 1:
+        elif event.seq == self.seq + 1 and not self._lacks_past(event):
             try:
                 self._apply(readable(event))
             except EventDamagedError as error:
@@ -158,6 +165,16 @@ class History:
         last = last if upto is None else min(last, upto)
         while head is not None and self.seq < last:
             before = self._place
+            if self._past is None:
+                self._past = deque(past_of(rows, self.session_id))
+            while self._past:
+                span = self._past[0]
+                origin = rows.head(span.session_id)
+                self._imported = origin.imported if origin is not None else ()
+                after = self._past_seq
+                self._take_past(
+                    span, events_between(rows, span.session_id, after, span.seq)
+                )
             self._imported = () if self._as_made else head.imported
             self._take_in(events_between(rows, self.session_id, self.seq, last))
             self._check_moved(before)
@@ -174,21 +191,72 @@ class History:
         """
         while self.seq < upto:
             before = self._place
-            missing = partial(_missing, self.session_id, self.seq)
-            self._imported, found = await log.read(missing)
-            self._take_in(found)
+            span = self._past[0] if self._past else None
+            if span is not None:
+                missing = partial(
+                    _missing, span.session_id, self._past_seq, upto=span.seq
+                )
+            elif self._past is None:
+                missing = partial(_missing, self.session_id, self.seq, first=True)
+            else:
+                missing = partial(_missing, self.session_id, self.seq)
+            self._imported, found, past = await log.read(missing)
+            if self._past is None:
+                self._past = deque(past)
+            if span is not None:
+                self._take_past(span, found)
+            else:
+                self._take_in(found)
             self._check_moved(before)
 
     @property
-    def _place(self) -> tuple[int, int]:
-        return self._rewritten, self.seq
+    def _place(self) -> tuple[object, ...]:
+        left = None if self._past is None else len(self._past)
+        return self._rewritten, self.seq, left, self._past_seq
 
     def _take_in(self, events: Iterable[e.Event]) -> None:
         for event in events:
             self.offer(event)
         self._check()
 
-    def _check_moved(self, before: tuple[int, int]) -> None:
+    def _lacks_past(self, event: e.Event) -> bool:
+        """Whether what the session shares must be read before its own first event."""
+        return (
+            isinstance(event, e.SessionCreated)
+            and event.forked_from is not None
+            and (self._past is None or bool(self._past))
+        )
+
+    def _take_past(self, span: Span, events: Iterable[e.Event]) -> None:
+        """Take in events that are shared, as they are numbered there."""
+        for event in events:
+            if isinstance(event, e.SessionCreated):
+                self.wanted = (event.agent, event.model)
+            else:
+                self._apply(readable(event))
+            self._past_seq = event.seq
+        if self._past_seq >= span.seq:
+            self._cross(span)
+
+    def _cross(self, span: Span) -> None:
+        """Go on with the log of the fork: the past is shared, and what goes on in the
+        session that it came from is not (law travel.3)."""
+        assert self._past is not None
+        self._past.popleft()
+        self._past_seq = -1
+        count = span.seq + 1
+        self._settled = [changed(one, seq=one.seq - count) for one in self._settled]
+        self.shortened -= count
+        if self.compaction is not None:
+            self.compaction = evolve(self.compaction, kept=self.compaction.kept - count)
+        self.last_execution = LastExecution()
+        self.session, self.activity, self._ended = Spent(), Spent(), None
+        self.facts = self.compacting = self.asked_for = self._open = None
+        self._cut = self._budget_here = False
+        self._prompts = {}
+        self.told.begin_anew("fork")
+
+    def _check_moved(self, before: tuple[object, ...]) -> None:
         if self._place == before:
             raise EventGapError(self.session_id, self.seq + 1, "it is not in the log")
 
@@ -477,11 +545,22 @@ class History:
 
 
 def _missing(
-    session_id: str, after: int, rows: Reader
-) -> tuple[tuple[tuple[int, int], ...], list[e.Event]]:
+    session_id: str,
+    after: int,
+    rows: Reader,
+    *,
+    upto: int | None = None,
+    first: bool = False,
+) -> tuple[tuple[tuple[int, int], ...], list[e.Event], tuple[Span, ...]]:
+    """Return what came from elsewhere, the next events, and where ``first``, what the
+    session shares: then that comes before any event of it."""
     head = rows.head(session_id)
     imported = () if head is None else head.imported
-    return imported, list(islice(events_between(rows, session_id, after), AT_ONCE))
+    past = past_of(rows, session_id) if first else ()
+    if past:
+        return imported, [], past
+    events = events_between(rows, session_id, after, upto)
+    return imported, list(islice(events, AT_ONCE)), ()
 
 
 def is_of_no_consequence(rows: Reader, session_id: str, after: int) -> bool:

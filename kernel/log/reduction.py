@@ -54,7 +54,7 @@ def _undescribed(reduce: Callable[[Fields], Fields]) -> Callable[[Fields], Field
 _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ("session.created", 1): _kept(
         *("directory", "workspace", "agent", "model"),
-        *("parent", "forked_from", "forked_seq", "budget"),
+        *("parent", "forked_from", "forked_seq", "forked_hash", "budget"),
     ),
     ("session.titled", 1): _kept(title=None),
     ("session.instructed", 1): _kept(instructions=None),

@@ -37,6 +37,14 @@ class ProjectionReader(Protocol):
         """
         ...
 
+    def forks(self, session_id: str) -> Sequence[tuple[str, int]]:
+        """Return the sessions that were forked from one itself, and the last event of
+        it that each shares, in the order in which they were created.
+
+        Found at once, however many other sessions there are.
+        """
+        ...
+
     def sessions_with_work(self) -> Sequence[str]:
         """Return ids of sessions with pending input, an unended execution, or a
         compaction that waits."""

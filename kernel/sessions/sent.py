@@ -15,6 +15,7 @@ from ..contracts import ProviderProtocol
 from ..history.canonical import CANONICAL, CanonicalWriter
 from ..history.fold import History
 from ..history.sent import sent_in
+from ..log.lineage import past_of
 from ..log.reading import events_between, existing_session, readable
 from ..ports import Reader
 from ..values.codec import from_json, loads
@@ -90,14 +91,17 @@ class _Listing:
         self._sent: SentRequest | None = None
 
     def read(self, rows: Reader, session_id: str) -> None:
+        # What a fork shares was sent by others; how it was made is known from there.
+        for span in past_of(rows, session_id):
+            for event in events_between(rows, span.session_id, -1, span.seq):
+                self._learn(sent_in(event))
         for event in events_between(rows, session_id, -1):
             readable(event)
             if isinstance(event, StepStarted):
                 self._step, self._attempt, self._sent = event, 1, None
             elif (sent := sent_in(event)) is not None:
                 self._sent = sent
-                if sent.description is not None:
-                    self.described[sent.made_of] = sent.description
+                self._learn(sent)
             if isinstance(event, RetryScheduled):
                 self._end()
                 self._attempt = event.attempt
@@ -106,6 +110,10 @@ class _Listing:
                 self._step = None
         if self._step is not None:
             self._end()
+
+    def _learn(self, sent: SentRequest | None) -> None:
+        if sent is not None and sent.description is not None:
+            self.described[sent.made_of] = sent.description
 
     def _end(self) -> None:
         step, sent, self._sent = self._step, self._sent, None

@@ -16,6 +16,7 @@ from ..history.messages import message_of
 from ..history.todos import todos_of
 from ..jobs.keeper import PERSON, Jobs
 from ..log.commit import EventLog, LogTransaction
+from ..log.lineage import Span, message_in, messages_in, past_of, whole
 from ..log.reading import damaged, existing_session
 from ..log.tail import Tail
 from ..ports import MessageRow, Reader
@@ -47,6 +48,7 @@ from ..values.prompt import (
     check_instructions,
     check_key,
 )
+from ..values.shortcut import changed
 from ..values.todo import Todo
 from ..values.tool import Failure
 from . import inbox
@@ -551,6 +553,8 @@ class Session:
     ) -> Page[Message]:
         """Return the transcript by pages; ``desc`` begins with the newest.
 
+        Of a fork with all that it shares, numbered down from -1.
+
         At most 200 a page. The message of a Step that runs is there as far as it is
         durable.
 
@@ -562,25 +566,22 @@ class Session:
         check_limit(limit)
         place = from_cursor(f"messages.{order}", cursor)
 
-        def page(rows: Reader) -> tuple[list[Message], Sequence[MessageRow]]:
+        def page(rows: Reader) -> tuple[list[Message], int | None]:
             existing_session(rows, self.id)
-            found = rows.messages(
-                self.id,
-                before=place if order == "desc" else None,
-                after=place if order == "asc" else None,
+            found = messages_in(
+                rows,
+                whole(rows, self.id),
+                place=place,
                 newest_first=order == "desc",
                 limit=limit + 1,
             )
-            return [message_of(rows, row) for row in found[:limit]], found
+            messages = [_placed(rows, span, row) for span, row in found[:limit]]
+            return messages, messages[-1].seq if found[limit:] else None
 
         await self._log.complete(self.id)
-        messages, found = await self._log.read(page)
-        more = (
-            to_cursor(f"messages.{order}", found[limit - 1].seq)
-            if found[limit:]
-            else None
-        )
-        return Page(messages, more)
+        messages, more = await self._log.read(page)
+        cursor = None if more is None else to_cursor(f"messages.{order}", more)
+        return Page(messages, cursor)
 
     async def message(self, id: str) -> Message:
         """Return one message of the transcript.
@@ -592,10 +593,10 @@ class Session:
 
         def find(rows: Reader) -> Message:
             existing_session(rows, self.id)
-            row = rows.message(self.id, id)
-            if row is None:
+            found = message_in(rows, whole(rows, self.id), id)
+            if found is None:
                 raise MessageNotFoundError(id)
-            return message_of(rows, row)
+            return _placed(rows, *found)
 
         await self._log.complete(self.id)
         return await self._log.read(find)
@@ -642,6 +643,60 @@ class Session:
             return history.messages
 
         return await self._log.read(decode)
+
+    # --- travelling ---------------------------------------------------------------
+
+    async def fork(
+        self,
+        at: int | str | None = None,
+        *,
+        id: str | None = None,
+        title: str | None = None,
+    ) -> "Session":
+        """Create a session that shares this one's past and goes its own way (law
+        travel.3); it is durable when this returns.
+
+        ``at`` is the last event that it shares, or the id of a message: then all up to
+        its end. None means all there is, up to the last boundary where a Step runs.
+        Nothing is copied, and nothing that is under way comes along: input that waits,
+        open calls, requests to a person, jobs, the budget. With an ``id`` that exists,
+        that session is returned as it is (idempotent).
+
+        Raises:
+            ForkPointError: a Step runs there, or there is no such event; it names the
+                nearest one.
+            MessageNotFoundError: this session has no such message.
+            SessionNotFoundError: the session is gone.
+            InvalidValueError: the id or title is not usable.
+            EventDamagedError: its past is not what was written.
+        """
+        from .forking import fork
+
+        fork_id = SessionId(
+            check_caller_id("session id", id)
+            if id is not None
+            else new_id("ses", self._log.clock)
+        )
+        _check_title(title)
+        await self._check_sound()
+        await self._log.commit(lambda tx: fork(tx, self.id, fork_id, at, title))
+        return Session(fork_id, self._log, self._coordinator, self._runner, self._jobs)
+
+    async def lineage(self) -> "Sequence[Span]":
+        """Return the parts of other sessions' logs that are this one's past, the oldest
+        first; none for a session that is no fork.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+            SessionPastMissingError: a session that it came from is not in this store.
+            EventDivergedError: another past is stored under that name.
+        """
+
+        def look(rows: Reader) -> Sequence[Span]:
+            existing_session(rows, self.id)
+            return past_of(rows, self.id)
+
+        return await self._log.read(look)
 
     async def requests(self) -> "Sequence[RecordedRequest]":
         """Return every request that the session has sent, in order, as recorded.
@@ -754,6 +809,12 @@ class Session:
 
 
 # --- helpers in the order they are needed -----------------------------------------
+
+
+def _placed(rows: Reader, span: Span, row: MessageRow) -> Message:
+    """Return a message, numbered as the session that shares it counts."""
+    message = message_of(rows, row)
+    return changed(message, seq=row.seq + span.offset) if span.offset else message
 
 
 def _budgeted(tx: LogTransaction, session_id: SessionId, budget: Budget | None) -> None:

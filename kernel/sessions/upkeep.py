@@ -20,6 +20,7 @@ from ..values.errors import RowDamagedError, SessionBusyError
 from ..values.events import Retention
 from ..values.ids import SessionId
 from ..values.outputs import CleanedOutputs, OutputPolicy
+from ..values.tool import Failure
 from .cleaning import Cleaning
 
 if TYPE_CHECKING:
@@ -118,8 +119,10 @@ class Upkeep:
             StoreError: the medium itself cannot be read.
         """
         found = []
+        # A past that many forks share is walked once.
+        walked: dict[tuple[str, int], Failure | None] = {}
         for name in await self._names(id):
-            one = await self._log.read(partial(_verified, name))
+            one = await self._log.read(partial(_verified, name, walked))
             found.append(one)
             # Who is asked next need not read it all to know.
             if one.first_bad is not None:
@@ -169,17 +172,21 @@ class Upkeep:
         id: str,
         classes: Sequence[Retention] = ("trace",),
         before: int | None = None,
+        *,
+        with_forks: bool = False,
     ) -> "Pruned":
         """Remove content that a session's retention classes let go (law storage.4).
 
         ``trace`` is what only operators look at; ``transcript`` must be named to be
         removed, and then what was said is gone for good, from the model's view too.
         ``before`` is a sequence number: events from there on stay whole. The space is
-        given back to the system, while others read and write.
+        given back to the system, while others read and write. Forks share what was
+        said, so it is removed from them as well, and only ``with_forks``.
 
         Raises:
             SessionNotFoundError: there is no such session.
             SessionBusyError: it is running.
+            SessionSharedError: forks share what was said, and must be said to lose it.
             EventOwnerError: it is a replica.
             InvalidValueError: a class is none of the two.
         """
@@ -188,7 +195,8 @@ class Upkeep:
         store = self._log.store
         size = await store.size()
         done = await self._on_idle(
-            id, lambda tx: prune(tx, SessionId(id), classes, before)
+            id,
+            lambda tx: prune(tx, SessionId(id), classes, before, with_forks=with_forks),
         )
         await store.compact()
         return evolve(done, disk_before=size, disk_after=await store.size())
@@ -219,10 +227,12 @@ class Upkeep:
         return await self._log.read(_all_names)
 
 
-def _verified(name: str, rows: Reader) -> "Verified":
+def _verified(
+    name: str, walked: dict[tuple[str, int], Failure | None], rows: Reader
+) -> "Verified":
     from ..upkeep.verification import verify
 
-    return verify(rows, name)
+    return verify(rows, name, walked)
 
 
 def _all_names(rows: Reader) -> list[str]:

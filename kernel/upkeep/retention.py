@@ -20,12 +20,14 @@ in force, and a Step that is not settled.
 from collections.abc import Sequence
 
 from ..log.commit import LogTransaction
+from ..log.lineage import shared_by
 from ..log.reading import PAGE
 from ..log.reduction import reduced
 from ..ports import Reader
 from ..values.errors import (
     InvalidValueError,
     SessionBusyError,
+    SessionSharedError,
 )
 from ..values.events import (
     Retention,
@@ -62,15 +64,19 @@ def prune(
     session_id: SessionId,
     classes: Sequence[Retention] = ("trace",),
     before: int | None = None,
+    *,
+    with_forks: bool = False,
 ) -> Pruned:
     """Remove the content of a session's events of these classes.
 
     ``before`` is a sequence number; events from there on stay whole. That it happened
-    is an event of the session, when anything was removed.
+    is an event of the session, when anything was removed. What was said goes from its
+    forks too where they share it, and so only ``with_forks``.
 
     Raises:
         InvalidValueError: a class is none of ``trace`` and ``transcript``.
         SessionBusyError: the session is running.
+        SessionSharedError: forks share what was said.
         EventOwnerError: the log is a replica.
         SessionNotFoundError: there is no such session.
     """
@@ -85,6 +91,9 @@ def prune(
     after, events, size, titled = -1, 0, 0, False
     last, whole = _untouchable(tx.rows, session_id)
     last = last if before is None else min(last, before - 1)
+    shared, forks = shared_by(tx.rows, session_id)
+    if forks and "transcript" in classes and not with_forks:
+        raise SessionSharedError(session_id, forks, shared)
     declared = kinds()
     while True:
         page = tx.rows.events(session_id, after=after, limit=PAGE, upto=last)

@@ -24,11 +24,18 @@ from attrs import evolve, field
 from ..log.chain import Chain, payload_of
 from ..log.commit import LogTransaction
 from ..log.completeness import fits
+from ..log.lineage import past_of
 from ..log.mending import mend
 from ..log.reading import PAGE, event_of
 from ..ports import EventRecord, Head, Reader, RowCounts
 from ..values.codec import loads
-from ..values.errors import EventDamagedError, RowDamagedError, SessionNotFoundError
+from ..values.errors import (
+    EventDamagedError,
+    EventDivergedError,
+    RowDamagedError,
+    SessionNotFoundError,
+    SessionPastMissingError,
+)
 from ..values.events import (
     NO_HASH,
     Event,
@@ -72,15 +79,27 @@ class Verified:
     complete: bool = field(default=True, eq=False)
     """Whether there are as many rows as follow from the log. Only looked at where all
     of it is sound; rows that are missing are made anew."""
+    past: Failure | None = None
+    """What is wrong with the past that a fork shares; None where all of it is sound,
+    and for what is no fork."""
 
     @property
     def sound(self) -> bool:
-        """Whether the whole log is what was written."""
-        return self.first_bad is None
+        """Whether the whole log is what was written, and the past that it shares, as
+        far as that is here."""
+        missing = self.past is None or self.past.code == SessionPastMissingError.code
+        return self.first_bad is None and missing
 
 
-def verify(rows: Reader, session_id: str) -> Verified:
+def verify(
+    rows: Reader,
+    session_id: str,
+    walked: dict[tuple[str, int], Failure | None] | None = None,
+) -> Verified:
     """Walk the hash chain of a log from its beginning, and compare its end.
+
+    Of a fork the past that it shares as well. ``walked`` is what was found of pasts
+    before, and is added to.
 
     Raises:
         SessionNotFoundError: there is no such session.
@@ -89,7 +108,39 @@ def verify(rows: Reader, session_id: str) -> Verified:
     head, lost = _head(rows, session_id)
     if head is None and lost is None and not rows.events(session_id, limit=1):
         raise SessionNotFoundError(session_id)
-    return _walked(rows, session_id, head, lost)
+    found = _walked(rows, session_id, head, lost)
+    if found.first_bad is not None:
+        return found
+    return evolve(
+        found, past=_wrong_past(rows, session_id, {} if walked is None else walked)
+    )
+
+
+def _wrong_past(
+    rows: Reader, session_id: str, walked: dict[tuple[str, int], Failure | None]
+) -> Failure | None:
+    """Return what is wrong with the past that a log shares: the hash of its last event,
+    which the fork has, stands for all of it."""
+    try:
+        for span in past_of(rows, session_id):
+            key = (span.session_id, span.seq)
+            if key not in walked:
+                chain = Chain(span.session_id)
+                problem = chain.walk(rows, span.seq)
+                walked[key] = None
+                if problem is not None:
+                    told = f"event {chain.seq + 1} of {span.session_id!r}: {problem}"
+                    walked[key] = Failure(EventDamagedError.code, told)
+            if walked[key] is not None:
+                return walked[key]
+    except (
+        SessionPastMissingError,
+        EventDivergedError,
+        EventDamagedError,
+        RowDamagedError,
+    ) as error:
+        return Failure(error.code, str(error))
+    return None
 
 
 def _walked(

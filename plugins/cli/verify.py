@@ -40,7 +40,7 @@ def verify_command(id: str | None, repair: bool, db: str | None, as_json: bool) 
                 await terminal.show(line if as_json else _line(found, terminal.style))
                 if found.sound:
                     continue
-                if repair:
+                if repair and found.first_bad is not None:
                     done = await runtime.sessions.repair(found.session_id)
                     terminal.tell(_repaired(done))
                 else:
@@ -58,7 +58,11 @@ def verify_command(id: str | None, repair: bool, db: str | None, as_json: bool) 
 def _line(found: Verified, style: Style) -> str:
     name = visible(found.session_id)
     if found.sound:
-        return f"{name}  {style.good('sound')}, {found.events} events\n"
+        past = f"; {visible(found.past.message)}" if found.past else ""
+        return f"{name}  {style.good('sound')}, {found.events} events{past}\n"
+    if found.first_bad is None and found.past is not None:
+        told = visible(found.past.message)
+        return f"{name}  {style.bad('damaged')} in the past that it shares: {told}\n"
     return (
         f"{name}  {style.bad('damaged')} from event {found.first_bad} on: "
         f"{visible(found.problem or '')}; the last sound one is {found.last_sound}\n"

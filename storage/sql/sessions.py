@@ -60,6 +60,9 @@ class SessionReads(PlaceReads):
         ]
         return [self._session(row) for row in self.all(sql, values)]
 
+    def forks(self, session_id: str) -> Sequence[tuple[str, int]]:
+        return [(name, seq) for name, seq in self.all(self.sql.FORKS, (session_id,))]
+
     def _session(self, row: Row) -> SessionRow:
         session_id, position, damaged, *values = row
         if not is_sound(session_id, tuple(values)):

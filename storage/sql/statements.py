@@ -95,6 +95,7 @@ class Statements(Protocol):
 
     SESSION: str
     LISTINGS: Mapping[Any, str]
+    FORKS: str
     SESSIONS_MISSING: str
     ALL_WORK: str
     ALL_COMPACTIONS: str

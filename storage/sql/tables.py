@@ -183,6 +183,14 @@ Session.add_index(
         Session.directory, where=Session.parent.is_null(), name="session_roots"
     )
 )
+# Only of forks, so that who is none pays nothing for it.
+Session.add_index(
+    Session.index(
+        Session.forked_from,
+        where=Session.forked_from.is_null(False),
+        name="session_forks",
+    )
+)
 # Few wait at a time: who asks for none pays nothing for it.
 Session.add_index(
     Session.index(

@@ -127,6 +127,10 @@ SCHEMA = (
         ' WHERE ("parent" IS NULL)'
     ),
     (
+        'CREATE INDEX "session_forks" ON "session" ("forked_from")'
+        ' WHERE ("forked_from" IS NOT NULL)'
+    ),
+    (
         'CREATE INDEX "session_compactions" ON "session" ("compaction_due")'
         ' WHERE ("compaction_due" >= 0)'
     ),
@@ -1272,6 +1276,14 @@ LISTINGS: Mapping[Any, str] = {
         ' ORDER BY "t2"."aggregate" DESC LIMIT ?'
     ),
 }
+
+FORKS = (
+    'SELECT "t1"."session_id", "t2"."forked_seq"'
+    ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+    '("t2"."aggregate" = "t1"."id")'
+    ' WHERE ("t2"."forked_from" = ?)'
+    ' ORDER BY "t2"."aggregate"'
+)
 
 SESSIONS_MISSING = (
     'SELECT "t1"."session_id"'

@@ -47,6 +47,15 @@ class ProjectionReads(MemoryView, ProjectionReader):
         found.sort(key=lambda row: row.position, reverse=True)
         return found[: max(limit, 0)]
 
+    def forks(self, session_id: str) -> Sequence[tuple[str, int]]:
+        found = [
+            row
+            for row in self.now().sessions.values()
+            if row.forked_from == session_id and row.forked_seq is not None
+        ]
+        found.sort(key=lambda row: row.position)
+        return [(row.id, row.forked_seq or 0) for row in found]
+
     def sessions_with_work(self) -> Sequence[str]:
         state = self.now()
         working = {

@@ -6,6 +6,7 @@
     +-- InvalidValueError            value.invalid
     |   +-- PromptInvalidError       prompt.invalid
     |   +-- KeyInvalidError          prompt.key_invalid
+    |   +-- ForkPointError           session.fork_point
     |   +-- CursorInvalidError       cursor.invalid
     |   +-- UndecodableError         value.undecodable
     |   +-- FrontMatterError         front_matter.invalid
@@ -32,6 +33,7 @@
     |   +-- RequestChangedError      request.changed
     |   +-- ContinuationChangedError continuation.changed
     |   +-- SessionBusyError         session.busy
+    |   +-- SessionSharedError       session.shared
     |   +-- JobLimitError            job.limit
     |   +-- JobUnmanagedError        job.unmanaged
     |   +-- CallNotDetachableError   job.not_detachable
@@ -48,6 +50,7 @@
     +-- LiveOverflowError            live.overflow
     +-- OwnerFencedError             owner.fenced
     +-- SentRequestLostError         sent_request.lost
+    +-- SessionPastMissingError      session.past_missing
     +-- ExecutionInterruptedError    execution.interrupted
     +-- ModelError
     |   +-- ModelNotSelectedError    model.not_selected
@@ -159,6 +162,7 @@ from .requests import (
     RequestNotFoundError as RequestNotFoundError,
 )
 from .sessions import (
+    ForkPointError as ForkPointError,
     InputNotFoundError as InputNotFoundError,
     InputNotPendingError as InputNotPendingError,
     KeyInvalidError as KeyInvalidError,
@@ -171,6 +175,8 @@ from .sessions import (
     SentRequestNotFoundError as SentRequestNotFoundError,
     SessionBusyError as SessionBusyError,
     SessionNotFoundError as SessionNotFoundError,
+    SessionPastMissingError as SessionPastMissingError,
+    SessionSharedError as SessionSharedError,
 )
 from .store import (
     StoreClosedError as StoreClosedError,

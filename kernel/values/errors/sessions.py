@@ -130,3 +130,44 @@ class SentRequestLostError(DovetailError):
         super().__init__(f"request {number} cannot be written again: {problem}")
         self.number = number
         self.problem = problem
+
+
+class SessionPastMissingError(DovetailError):
+    """A fork's past is not in this store, or not all of it."""
+
+    code = "session.past_missing"
+
+    def __init__(self, session_id: str, origin: str, problem: str) -> None:
+        super().__init__(
+            f"session {session_id!r} shares the past of session {origin!r}: {problem}"
+        )
+        self.session_id = session_id
+        self.origin = origin
+
+
+class SessionSharedError(ConflictError):
+    """Forks share a part of the session, which therefore stays as it is."""
+
+    code = "session.shared"
+
+    def __init__(self, session_id: str, forks: Sequence[str], seq: int) -> None:
+        named = ", ".join(repr(one) for one in forks[:5])
+        more = f" and {len(forks) - 5} more" if len(forks) > 5 else ""
+        super().__init__(
+            f"session {session_id!r} is shared up to event {seq} by {named}{more}: "
+            "what is removed of it would be removed from them"
+        )
+        self.session_id = session_id
+        self.forks = tuple(forks)
+        self.seq = seq
+
+
+class ForkPointError(InvalidValueError):
+    """A session cannot be forked there; ``nearest`` is the last event before where it
+    can."""
+
+    code = "session.fork_point"
+
+    def __init__(self, at: object, rule: str, nearest: int) -> None:
+        super().__init__("fork point", at, f"{rule}; event {nearest} is the nearest")
+        self.nearest = nearest

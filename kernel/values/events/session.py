@@ -27,6 +27,8 @@ class SessionCreated(Event):
     """Whose past it shares; not the same as being its child."""
     forked_seq: int | None = None
     """The last event of that past; there is one where ``forked_from`` is."""
+    forked_hash: str | None = None
+    """The hash of that event, in hexadecimal: it stands for all of that past."""
     budget: Budget | None = None
     """For all the work of the session."""
 

@@ -61,6 +61,13 @@ LISTINGS = {
     for asked in product((False, True), repeat=4)
     if asked[2:] != (True, True)
 }
+FORKS = Statement(
+    Session.select(Aggregate.session_id, Session.forked_seq)
+    .join(Aggregate, on=(Session.aggregate == Aggregate.id))
+    .where(Session.forked_from == slot("session_id"))
+    .order_by(Session.aggregate),
+    "session_id",
+)
 SESSIONS_MISSING = Statement(
     Aggregate.select(Aggregate.session_id)
     .join(Session, JOIN.LEFT_OUTER, on=(Session.aggregate == Aggregate.id))

@@ -117,6 +117,10 @@ STATEMENTS = (
     WHERE ("parent" IS NULL)
     """,
     """
+    CREATE INDEX "session_forks" ON "session" ("forked_from")
+    WHERE ("forked_from" IS NOT NULL)
+    """,
+    """
     CREATE INDEX "session_compactions" ON "session" ("compaction_due")
     WHERE ("compaction_due" >= 0)
     """,

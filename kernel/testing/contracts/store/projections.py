@@ -1,6 +1,7 @@
 """The contract of ``ports.projections``."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 
@@ -25,6 +26,10 @@ from .cases import (
     session_row,
     underived,
 )
+
+
+def _forks(origin: str, reader: Reader) -> Sequence[tuple[str, int]]:
+    return reader.forks(origin)
 
 
 class ProjectionContract(StoreCase):
@@ -73,6 +78,32 @@ class ProjectionContract(StoreCase):
             assert found is not None
             assert attrs.evolve(found, position=-1) == session
             assert await store.read(look) == rows
+
+    async def test_the_forks_of_a_session_are_its_own_in_creation_order(self) -> None:
+        def work(transaction: Transaction) -> None:
+            transaction.put_session(session_row("a"))
+            for name, origin, seq in (
+                ("c", "a", 7),
+                ("b", "a", 0),
+                ("d", "b", 3),
+                ("e", "gone", 3),
+            ):
+                row = session_row(name, forked_from=origin, forked_seq=seq)
+                transaction.put_session(row)
+            transaction.put_session(
+                session_row("c", forked_from="a", forked_seq=7, title="later")
+            )
+
+        async with self.open_store() as store:
+            await store.transact(work)
+            for origin, forks in (
+                ("a", [("c", 7), ("b", 0)]),
+                ("b", [("d", 3)]),
+                ("gone", [("e", 3)]),
+                ("e", []),
+            ):
+                found = await store.read(partial(_forks, origin))
+                assert list(found) == forks
 
     async def test_a_row_that_is_put_again_replaces_the_one_before(self) -> None:
         def work(transaction: Transaction) -> None:
