@@ -1,5 +1,5 @@
 """The built-in tools: read, write, edit, apply_patch, glob, grep, bash, job, skill,
-question, todowrite, webfetch, and websearch where an engine is configured.
+question, todowrite, recall, webfetch, and websearch where an engine is configured.
 
 One file per tool; the files with an underscore are their shared parts. They use only
 public names of ``dovetail.kernel`` and arrive through the same entry point as a
@@ -26,6 +26,7 @@ from .grep import grep_tool
 from .job import job_tool
 from .question import question_tool
 from .read import read_tool
+from .recall import recall_tool
 from .skill import skill_tool
 from .todowrite import todowrite_tool
 from .webfetch import webfetch_tool
@@ -103,6 +104,7 @@ class BuiltinTools:
         register(skill_tool())
         register(question_tool())
         register(todowrite_tool())
+        register(recall_tool())
         register(webfetch_tool(web, keys))
         if searching is not None:
             register(searching(keys))

@@ -15,6 +15,7 @@ from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
 from ..values.job import Job, JobEnd
 from ..values.location import Location
+from ..values.messages import Message
 from ..values.question import Question, QuestionAnswer
 from ..values.todo import Todo
 from ..values.tool import Content, Deed, EffectClass, Json, ManagedPage, ProcessMark
@@ -210,6 +211,21 @@ class ToolContext(Protocol):
         """
         ...
 
+    async def messages(
+        self, *, after: int | None = None, before: int | None = None, limit: int = 50
+    ) -> Sequence[Message]:
+        """Return settled messages of this very session between two positions, which are
+        their ``seq``: in order from ``after`` on, or where that is not given, from
+        before ``before`` back, the newest first.
+
+        The transcript is whole, also where the model is shown a summary in the place of
+        it. At most 50 at once.
+
+        Raises:
+            InvalidValueError: ``limit`` is out of its range.
+        """
+        ...
+
     def saw(self, path: str, digest: str | None) -> None:
         """Say that this call read or wrote a file, and what it held afterwards.
 
@@ -330,6 +346,10 @@ class BlockingToolContext(Protocol):
     def skill(self, name: str) -> "Skill": ...
 
     def managed(self, key: str, offset: int = 1, limit: int = 2_000) -> ManagedPage: ...
+
+    def messages(
+        self, *, after: int | None = None, before: int | None = None, limit: int = 50
+    ) -> Sequence[Message]: ...
 
     def saw(self, path: str, digest: str | None) -> None: ...
 

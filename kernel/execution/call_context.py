@@ -27,10 +27,12 @@ from ..values.grant import Grants
 from ..values.ids import MessageId, SessionId
 from ..values.job import Job
 from ..values.location import Location
+from ..values.messages import Message
 from ..values.question import Question, QuestionAnswer
 from ..values.todo import Todo, checked_todos
 from ..values.tool import Deed, Json, ManagedPage, ProcessMark, effect_token
 from .outputs import ManagedOutputs
+from .past import OwnPast
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +108,7 @@ class CallContext(ToolContext):
         processes: Sequence[ProcessMark],
         proceed: Callable[[Deed, Grants], Awaitable[None]],
         deeds: Sequence[Deed],
+        past: OwnPast,
     ) -> None:
         self._services = services
         self._live = live
@@ -122,6 +125,7 @@ class CallContext(ToolContext):
         self._processes = [*processes]
         self._proceed = proceed
         self._deeds = [*deeds]
+        self._past = past
         # Whether this execution was allowed something already, also by a rule, or got
         # an answer: from there on it may have had an effect.
         self._allowed = False
@@ -234,6 +238,11 @@ class CallContext(ToolContext):
         self, key: str, offset: int = 1, limit: int = MAX_PAGE_LINES
     ) -> ManagedPage:
         return await self._outputs.page(key, offset, limit)
+
+    async def messages(
+        self, *, after: int | None = None, before: int | None = None, limit: int = 50
+    ) -> Sequence[Message]:
+        return await self._past.messages(after, before, limit)
 
     def saw(self, path: str, digest: str | None) -> None:
         _check_seen(path, digest)

@@ -43,6 +43,7 @@ from .boundary import LAST_STEP
 from .call_context import CallContext
 from .execution import Execution
 from .outputs import ManagedOutputs
+from .past import OwnPast
 from .record import StepRecord
 from .recovery import account
 
@@ -217,6 +218,7 @@ class Calls:
             self._execution.history.spawned(call.call_id),
             partial(self._proceed, call),
             self._execution.history.deeds(call.call_id),
+            OwnPast(self._log, self._session_id),
         )
 
     async def _spawn(

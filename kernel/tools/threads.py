@@ -29,6 +29,7 @@ from ..lifecycle.loop import CallInLoop, loop_caller
 from ..values.errors import ToolCancelledError
 from ..values.ids import MessageId, SessionId
 from ..values.location import Location
+from ..values.messages import Message
 from ..values.question import Question, QuestionAnswer
 from ..values.todo import Todo
 from ..values.tool import Deed, Json, ManagedPage, ProcessMark
@@ -360,6 +361,14 @@ class _Blocking(BlockingToolContext):
 
     def managed(self, key: str, offset: int = 1, limit: int = 2_000) -> ManagedPage:
         return self._call.wait_for(partial(self._context.managed, key, offset, limit))
+
+    def messages(
+        self, *, after: int | None = None, before: int | None = None, limit: int = 50
+    ) -> Sequence[Message]:
+        reading = partial(
+            self._context.messages, after=after, before=before, limit=limit
+        )
+        return self._call.wait_for(reading)
 
     def spawns(self, process: ProcessMark) -> None:
         self._call.wait_for(partial(self._context.spawns, process))

@@ -43,9 +43,9 @@ from .wording import (
     call_id_of,
     encoded_body,
     merged_options,
-    notice,
     prompt_parts,
     result_of,
+    told,
     tool_name,
 )
 
@@ -135,7 +135,7 @@ class ConverseWriter:
             blocks: list[Json] = [{"text": one} for one in texts]
             blocks += [_image(one) for one in images]
         else:
-            blocks = [{"text": notice(message.text)}]
+            blocks = [{"text": told(message)}]
         return _said_by_user(blocks) if blocks else b""
 
     def _assistant(self, message: AssistantMessage) -> bytes:

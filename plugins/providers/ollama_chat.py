@@ -47,9 +47,9 @@ from .wording import (
     encoded_body,
     made_call_id,
     merged_options,
-    notice,
     prompt_parts,
     result_of,
+    told,
     tool_name,
 )
 
@@ -128,7 +128,7 @@ class OllamaWriter:
             texts, files = prompt_parts(message.text, message.files)
             images: list[Json] = [one.data for one in files]
             return _user("\n\n".join(texts), images)
-        return _user(notice(message.text), [])
+        return _user(told(message), [])
 
     def _assistant(self, message: AssistantMessage) -> bytes:
         text = clean_text(message.text)

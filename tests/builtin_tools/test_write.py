@@ -387,6 +387,7 @@ def test_its_effect_is_never_called_harmless_to_repeat(tools: Any) -> None:
         "write": "reconcilable",
         "apply_patch": "reconcilable",
         "todowrite": "idempotent",
+        "recall": "pure",
         "job": "idempotent",
         "edit": "unsafe",
         "bash": "unsafe",

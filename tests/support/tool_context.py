@@ -10,6 +10,7 @@ from dovetail.kernel import (
     Deed,
     Location,
     ManagedPage,
+    Message,
     OutputNotFoundError,
     PermissionDeniedError,
     ProcessMark,
@@ -68,6 +69,8 @@ class FakeToolContext:
         self.deeds: list[Deed] = []
         self.jobs = RecordedJobs()
         self.files: dict[str, str | None] = {}
+        self.past: Sequence[Message] = ()
+        """The messages of the session, in order."""
         self.outputs: dict[str, str] = {}
         """The complete outputs of the session, by key."""
 
@@ -113,6 +116,17 @@ class FakeToolContext:
         if key not in self.outputs:
             raise OutputNotFoundError(key)
         return page_of(self.outputs[key], offset, limit)
+
+    async def messages(
+        self, *, after: int | None = None, before: int | None = None, limit: int = 50
+    ) -> Sequence[Message]:
+        found = [
+            one
+            for one in self.past
+            if (after is None or one.seq > after)
+            and (before is None or one.seq < before)
+        ]
+        return (found if after is not None else found[::-1])[:limit]
 
     def saw(self, path: str, digest: str | None) -> None:
         self.files[path] = digest

@@ -26,6 +26,7 @@ from ...values.errors import (
 from ...values.ids import JobId, MessageId, SessionId
 from ...values.job import Job
 from ...values.location import Location
+from ...values.messages import Message
 from ...values.question import Question, QuestionAnswer, checked_questions
 from ...values.request import ToolCall
 from ...values.todo import Todo, checked_todos
@@ -201,6 +202,11 @@ class RecordingContext(ToolContext):
         self, key: str, offset: int = 1, limit: int = 2_000
     ) -> ManagedPage:
         raise OutputNotFoundError(key, "the suite keeps no output")
+
+    async def messages(
+        self, *, after: int | None = None, before: int | None = None, limit: int = 50
+    ) -> Sequence[Message]:
+        return ()
 
     def saw(self, path: str, digest: str | None) -> None:
         return None
