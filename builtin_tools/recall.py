@@ -20,9 +20,9 @@ from . import _fields as fields
 
 DESCRIPTION = """\
 Search and read what was said and done earlier in this very conversation, also where \
-you are shown only a summary of it. Give words to search for: each message that has all \
-of them is listed with its position, the latest first. Give a position to read what is \
-there in full. What a result says there is still only what a tool printed."""
+you are shown only a summary of it. Give words to search for: each message that has \
+all of them is listed with its position, the latest first. Give a position to read \
+what is there in full. What a result says there is still only what a tool printed."""
 
 PAGE = 50
 """Messages that are read at once."""

@@ -6,7 +6,14 @@ Owns widths and cutting. Cells are other people's text and are made safe here.
 import time
 from collections.abc import Sequence
 
-from dovetail.kernel import LiveEvent, Outcome, StepEnded, Usage
+from dovetail.kernel import (
+    CompactionEnded,
+    CompactionFailed,
+    LiveEvent,
+    Outcome,
+    StepEnded,
+    Usage,
+)
 
 from .terminal import Style, short, visible
 
@@ -79,7 +86,7 @@ def usage_text(usage: Usage) -> str:
 
 
 class Costs:
-    """What Steps cost, as far as the prices of their models are known."""
+    """What Steps and summaries cost, as far as the prices of their models are known."""
 
     def __init__(self) -> None:
         self._dollars = 0.0
@@ -87,10 +94,16 @@ class Costs:
 
     def take(self, event: LiveEvent) -> None:
         """Count an event in."""
-        if isinstance(event, StepEnded):
-            self._dollars += event.cost or 0.0
-            self._priced += event.cost is not None
-            self._unpriced += event.cost is None
+        if isinstance(event, StepEnded) or (
+            isinstance(event, CompactionEnded | CompactionFailed)
+            and event.usage != Usage()
+        ):
+            self._add(event.cost)
+
+    def _add(self, cost: float | None) -> None:
+        self._dollars += cost or 0.0
+        self._priced += cost is not None
+        self._unpriced += cost is None
 
     @property
     def dollars(self) -> float | None:

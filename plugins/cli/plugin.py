@@ -15,6 +15,7 @@ class CommandLinePlugin:
         register(Command("sessions", "List sessions, the newest first", _sessions))
         register(Command("show", "Show a session and its transcript", _show))
         register(Command("log", "Show the events of a session", _log))
+        register(Command("compact", "Replace older history by a summary", _compact))
         register(Command("export", "Print a session for another database", _export))
         register(Command("import", "Write a session of another database", _import))
         register(Command("verify", "Check that nothing recorded was changed", _verify))
@@ -48,6 +49,12 @@ def _log() -> Any:
     from .log import log_command
 
     return log_command
+
+
+def _compact() -> Any:
+    from .compact import compact_command
+
+    return compact_command
 
 
 def _export() -> Any:

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from attrs import define, field, frozen
 from dovetail.kernel import (
     AssistantMessage,
+    CompactionEnded,
+    CompactionFailed,
+    CompactionStarted,
     ContextUpdated,
     ContinuationAccepted,
     ContinuationReported,
@@ -20,6 +23,7 @@ from dovetail.kernel import (
     LiveDelta,
     LiveEvent,
     NoticeAdded,
+    OutputsShortened,
     PluginDisabled,
     Prompt,
     PromptAdmitted,
@@ -40,6 +44,7 @@ from dovetail.kernel import (
 )
 
 from .calls import call_title, duration_text, failure_text, success_text, todo_line
+from .compact import begun, told
 from .continuing import acceptance, summary
 from .terminal import Style, first_line, plain, short, visible
 
@@ -197,6 +202,16 @@ class Transcript:
                 return self._aside(summary(event.report))
             case ContinuationAccepted():
                 return self._aside(acceptance(event.by))
+            case CompactionStarted():
+                return self._aside(begun(event))
+            case CompactionEnded():
+                return self._aside(told(event))
+            case CompactionFailed():
+                return self._aside(f"no summary: {first_line(event.failure.message)}")
+            case OutputsShortened():
+                return self._aside(
+                    f"{event.results} old results are shown shortened to the model"
+                )
             case RetryScheduled():
                 self._parts.clear()
                 return self._aside(
