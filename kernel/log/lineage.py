@@ -140,11 +140,13 @@ def messages_in(
     found: list[tuple[Span, MessageRow]] = []
     for span in reversed(spans) if newest_first else spans:
         there = None if place is None else place - span.offset
-        end = span.seq + 1
+        # A row that is not what was written may be anywhere: it is to be found.
+        end = None if span.seq == OWN_END else span.seq + 1
         page: Sequence[MessageRow] = ()
         if newest_first:
-            end = end if there is None else min(end, there)
-            if end > 0:
+            if there is not None:
+                end = there if end is None else min(end, there)
+            if end is None or end > 0 or span.seq == OWN_END:
                 page = rows.messages(
                     span.session_id,
                     before=end,
