@@ -15,11 +15,12 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, cast, get_args
+from weakref import WeakKeyDictionary
 
 import attrs
 
-from ..values.codec import converter, dumps, from_json, place, problems
+from ..values.codec import converter, dumps, from_json, loads, place, problems
 from ..values.errors import ToolDefinitionError, UndecodableError
 from ..values.shapes import (
     SCALARS,
@@ -61,6 +62,11 @@ def input_schema(kind: type, name: str | None = None) -> dict[str, Json]:
         ToolDefinitionError: it is no attrs class, or a field's type or metadata has no
             place in JSON Schema; the message names the field. ``name`` is the tool's.
     """
+    # Each Location that opens registers the same classes. Written, because whoever is
+    # given a schema may change it.
+    plain = type(kind) is type
+    if plain and (written := _WRITTEN.get(kind)) is not None:
+        return _object_in(written)
     name = name or str(getattr(kind, "__name__", kind))
     if not is_attrs(kind):
         raise ToolDefinitionError(name, f"{kind!r} is not an attrs class")
@@ -71,12 +77,21 @@ def input_schema(kind: type, name: str | None = None) -> dict[str, Json]:
             schema = dict(writer.defs[schema["$ref"].rpartition("/")[2]])
         if writer.defs:
             schema["$defs"] = dict(sorted(writer.defs.items()))
-        dumps(schema)
+        written = dumps(schema)
     except _UnusableError as error:
         raise ToolDefinitionError(name, str(error)) from error.__cause__
     except UndecodableError as error:
         raise ToolDefinitionError(name, "; ".join(error.problems)) from error
-    return schema
+    if plain:
+        _WRITTEN[kind] = written
+    return _object_in(written)
+
+
+_WRITTEN: "WeakKeyDictionary[type, bytes]" = WeakKeyDictionary()
+
+
+def _object_in(written: bytes) -> dict[str, Json]:
+    return cast("dict[str, Json]", loads(written))
 
 
 def input_decoder(kind: type[T]) -> Callable[[Json], T]:

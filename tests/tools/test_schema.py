@@ -170,6 +170,13 @@ def test_the_same_class_always_gives_the_same_bytes() -> None:
     assert json.dumps(input_schema(Everything)) == json.dumps(input_schema(Everything))
 
 
+def test_who_changes_a_schema_changes_nobody_elses() -> None:
+    for _ in range(2):
+        schema: Any = input_schema(Circle)
+        assert schema["properties"]
+        schema["properties"].clear()
+
+
 def test_a_class_that_contains_itself_is_an_object_at_the_top() -> None:
     schema = input_schema(Tree)
 
