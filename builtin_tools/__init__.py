@@ -93,7 +93,7 @@ class BuiltinTools:
             for name, value in place.environment.items()
             if not key or value != key
         }
-        register(read_tool(self._files, self._later))
+        register(read_tool(self._files, self._later, place.effect))
         register(write_tool(self._files))
         register(edit_tool(self._files))
         register(apply_patch_tool(self._files))

@@ -43,6 +43,7 @@ from ._paths import (
     resolve,
     shown_path,
 )
+from ._skill_files import LOAD, SKILL, Effect, skill_file
 from ._text import (
     MAX_BYTES,
     MAX_LINES,
@@ -61,7 +62,8 @@ end of the result says how to go on. Lines over 2000 characters are cut. The num
 and the tab are not part of the file. Of a folder the names of its entries come, \
 sorted, folders with a trailing slash. A result that was cut names a path \
 "managed:KEY" and an offset: read these to see the rest. A command that left something \
-running may name a path "running:NAME": its later output."""
+running may name a path "running:NAME": its later output. A file of a skill is \
+"skill:NAME/FILE"."""
 
 _MANAGED = "managed:"
 """A file whose name begins like that is reached as ``./managed:...``, and so with
@@ -108,23 +110,29 @@ class ReadPage(ReadOutput):
     file: FileContent | None = None
 
 
-def read_tool(files: Files, later: LaterOutput) -> Tool[ReadInput, ReadOutput]:
-    """Return the tool ``read``."""
+def read_tool(
+    files: Files, later: LaterOutput, effect: Effect
+) -> Tool[ReadInput, ReadOutput]:
+    """Return the tool ``read``. ``effect`` says what the rules are."""
     return Tool(
         name="read",
         description=DESCRIPTION,
         input=ReadInput,
         output=ReadOutput,
         effect="pure",
-        asks=(READ, EXTERNAL),
-        execute=partial(_execute, files, later),
+        asks=(READ, EXTERNAL, LOAD),
+        execute=partial(_execute, files, later, effect),
         render=_render,
         bound="end",
     )
 
 
 async def _execute(
-    files: Files, later: LaterOutput, input: ReadInput, context: ToolContext
+    files: Files,
+    later: LaterOutput,
+    effect: Effect,
+    input: ReadInput,
+    context: ToolContext,
 ) -> ReadPage:
     if input.path.startswith(_MANAGED):
         # Asks for nothing: it is this session's own, and the kernel sees to that.
@@ -133,8 +141,11 @@ async def _execute(
     if input.path.startswith(RUNNING):
         # This session's own, too: its name is looked for in no other's folder.
         return await anyio.to_thread.run_sync(_later, later, context.session_id, input)
-    target = await resolve(context.location, input.path, "read")
-    await approve(target, context, "read", (target.resource,))
+    if input.path.startswith(SKILL):
+        target = await skill_file(input.path, context, effect)
+    else:
+        target = await resolve(context.location, input.path, "read")
+        await approve(target, context, "read", (target.resource,))
     # The thread asks between chunks whether the call was cancelled.
     page, digest = await anyio.to_thread.run_sync(_read, files, target, input)
     if digest is not None:

@@ -1,9 +1,10 @@
 """The tool ``skill``: load the instructions of a skill by its name."""
 
 from attrs import frozen
-from dovetail.kernel import Action, SkillNotFoundError, Tool, ToolContext, ToolFailure
+from dovetail.kernel import SkillNotFoundError, Tool, ToolContext, ToolFailure
 
 from . import _fields as fields
+from ._skill_files import LOAD, SKILL
 
 DESCRIPTION = """\
 Load a skill: instructions for a kind of task, with the folder its files are in. The \
@@ -34,6 +35,7 @@ class LoadedSkill(SkillOutput):
     """The whole result. What is shown is recorded as content, so not once more here."""
 
     body: str
+    compatibility: str | None = None
 
 
 def skill_tool() -> Tool[SkillInput, SkillOutput]:
@@ -44,7 +46,7 @@ def skill_tool() -> Tool[SkillInput, SkillOutput]:
         input=SkillInput,
         output=SkillOutput,
         effect="pure",
-        asks=(Action("skill", "text", "load a skill by its name"),),
+        asks=(LOAD,),
         execute=_execute,
         render=_render,
         bound="end",
@@ -58,18 +60,25 @@ async def _execute(input: SkillInput, context: ToolContext) -> LoadedSkill:
     except SkillNotFoundError as error:
         raise ToolFailure(f"cannot load skill {input.name!r}: {error}") from error
     return LoadedSkill(
-        skill.name, skill.directory, tuple(skill.files[:_SAMPLED]), skill.body
+        skill.name,
+        skill.directory,
+        tuple(skill.files[:_SAMPLED]),
+        skill.body,
+        skill.compatibility,
     )
 
 
 def _render(output: SkillOutput) -> str:
     assert isinstance(output, LoadedSkill)
     parts = [f"# Skill: {output.name}", output.body.strip("\n")]
+    if output.compatibility is not None:
+        parts.append(f"What it needs: {output.compatibility}")
     if output.directory is not None:
         lines = [f"Base directory of this skill: {output.directory}"]
         lines.append("Relative paths in it start there.")
         if output.files:
             lines.append("Some of its files:")
             lines += [f"- {name}" for name in output.files]
+            lines.append(f'Read one of them with path="{SKILL}{output.name}/FILE".')
         parts.append("\n".join(lines))
     return "\n\n".join(parts)

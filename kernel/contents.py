@@ -33,6 +33,9 @@ from .configuration.front_matter import (
 from .configuration.merging import (
     Configuration as Configuration,
 )
+from .context.looks import (
+    Looks as Looks,
+)
 from .context.registry import (
     SourceState as SourceState,
 )

@@ -502,7 +502,8 @@ class Runtime:
         )
         for profile in SHIPPED:
             agents.add("dovetail", profile.name, profile, OURS)
-        context.register(skills_source(skills), "dovetail", OURS)
+        source = skills_source(skills, services.skill_offers)
+        context.register(source, "dovetail", OURS)
         scope.defer(lambda: self._forget_unchanged(location))
         files = await scope.enter(
             opened_files(

@@ -117,6 +117,19 @@ class Skill:
     """Some of the files beside it, relative to ``directory``, sorted."""
     offered: bool = True
     """Whether models are told of it. False for a skill that only a person names."""
+    license: str | None = None
+    """Under which it may be used, or which of its files says so."""
+    compatibility: str | None = None
+    """What it needs of where it is used: programs, the network. A model that loads it
+    is told."""
+    metadata: Mapping[str, str] = field(factory=dict)
+    """What its author says besides."""
+    allowed_tools: tuple[str, ...] = ()
+    """The tools that its author would have approved beforehand. It is a wish and gives
+    no right: rules and people do."""
+    broken: tuple[str, ...] = field(default=(), eq=False)
+    """The rules of agentskills.io/specification that it breaks, in a few words each. It
+    is offered all the same."""
 
 
 @frozen
@@ -137,3 +150,7 @@ class SkillSource:
     """``namespace/name``, lower case."""
     find: Callable[[], Awaitable[Sequence[Skill | SkillProblem]]]
     """Finds them, in four seconds at the most, and says of what it passes over why."""
+    holds: Callable[[], bool] | None = None
+    """Says, for less than finding costs, whether ``find`` would find the same as it did
+    last. It is asked at each boundary, in a worker thread. Without it what was found is
+    kept until a plugin comes or goes."""

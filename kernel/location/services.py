@@ -41,7 +41,7 @@ from ..models.catalog import ModelCatalog
 from ..plugins.location_plugins import LocationPlugins
 from ..plugins.opening import Add
 from ..requests.questions import Questions
-from ..skills.registry import SkillRegistry
+from ..skills.registry import Offers, SkillRegistry
 from ..tools.registry import AdvertisedTools, ToolRegistry
 from ..values.codec import sanitised
 from ..values.errors import (
@@ -241,13 +241,36 @@ class LocationServices:
         """Return the rules of plugins that deny or ask; of these the strictest wins."""
         return [one for one in self.plugin_rules.all() if one.item.effect != "allow"]
 
-    def effect(self, action: str, resource: str) -> RuleEffect:
-        """Return what the rules of the Location's own agent say of one resource."""
-        rules = self.rules(self.configuration.agent or DEFAULT_AGENT)
+    def effect(
+        self, action: str, resource: str, agent: str | None = None
+    ) -> RuleEffect:
+        """Return what the rules of an agent say of one resource; without a name of the
+        Location's own."""
+        rules = self.rules(self.agent_name(agent))
         effects = [decide(action, (resource,), rules)]
         for one in self.forbidding():
             effects.append(self._objection(one.item, action, resource))
         return max(effects, key=_STRICTNESS.__getitem__)
+
+    def skill_offers(self, agent: str) -> Offers:
+        """Return which skills an agent of this name may load."""
+        profile = self.agents.get(self.agent_name(agent))
+
+        def effect(name: str) -> RuleEffect:
+            if profile is not None:
+                visible = profile.tools is None or "skill" in profile.tools
+                if not visible or "skill" in profile.without:
+                    return "deny"
+            return self.effect("skill", name, agent or None)
+
+        return Offers(
+            effect,
+            (
+                self.tools.generation,
+                self.agents.generation,
+                self.plugin_rules.generation,
+            ),
+        )
 
     def _objection(
         self, rule: Rule, action: str, resource: str, folder: str | None = None

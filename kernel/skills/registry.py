@@ -5,14 +5,23 @@ offered, and the Context Source that tells a model of them. Knows nothing of fil
 formats; the sources that plugins register do.
 """
 
+import logging
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 import anyio
+from anyio import to_thread
 from attrs import evolve, field
 
-from ..contracts import ContextSource, Observation, Skill, SkillProblem, SkillSource
+from ..contracts import (
+    ContextSource,
+    Observation,
+    RuleEffect,
+    Skill,
+    SkillProblem,
+    SkillSource,
+)
 from ..lifecycle.guests import Guest, contained
 from ..lifecycle.own_time import own_time
 from ..lifecycle.registrations import Rank, Registration, Registrations
@@ -20,6 +29,8 @@ from ..values.codec import clean_text
 from ..values.errors import InvalidValueError, SkillNotFoundError, error_text
 from ..values.frozen import frozen
 from ..values.ids import check_source_key
+
+logger = logging.getLogger(__name__)
 
 TIME_LIMIT = 4.0
 """Seconds that one source may take to find its skills. Less than a Context Source may
@@ -46,8 +57,9 @@ class _Offer:
 class SkillRegistry:
     """The skills of one Location.
 
-    They are searched for on first use and kept until a source comes or goes or
-    ``invalidate`` is called. Safe to use from many tasks: they share one search.
+    They are searched for on first use and kept until a source comes or goes, says that
+    what it found holds no more, or ``invalidate`` is called. Safe to use from many
+    tasks: they share one search.
     """
 
     def __init__(
@@ -76,6 +88,8 @@ class SkillRegistry:
         key = check_source_key("skill source key", source.key)
         if not callable(source.find):
             raise InvalidValueError("skill source", key, "find must be a function")
+        if source.holds is not None and not callable(source.holds):
+            raise InvalidValueError("skill source", key, "holds must be a function")
         return self._registrations.add(owner, key, source, rank)
 
     def sources(self) -> tuple[SkillSource, ...]:
@@ -104,6 +118,17 @@ class SkillRegistry:
         """
         return list(self._offer.problems)
 
+    def holds(self) -> bool:
+        """Return whether a search would find what the last one found. Looks at the
+        disk: call it in a thread."""
+        return self._offer.generation == self._generation and all(
+            map(_still_there, self.sources())
+        )
+
+    @property
+    def _generation(self) -> tuple[int, int]:
+        return (self._registrations.generation, self._invalidated)
+
     def invalidate(self) -> None:
         """Search anew at the next use."""
         self._invalidated += 1
@@ -111,10 +136,18 @@ class SkillRegistry:
     async def _current(self) -> _Offer:
         async with self._searching:
             # Taken before the search: what changes during it leads to another one.
-            generation = (self._registrations.generation, self._invalidated)
-            if self._offer.generation != generation:
+            generation = self._generation
+            if self._offer.generation != generation or not await self._held():
                 self._offer = await self._search(generation)
             return self._offer
+
+    async def _held(self) -> bool:
+        looking = [one for one in self.sources() if one.holds is not None]
+        if not looking:
+            return True
+        with anyio.move_on_after(self._time_limit):
+            return await to_thread.run_sync(self.holds, abandon_on_cancel=True)
+        return True  # what was found last is better than a wait for a disk that hangs
 
     async def _search(self, generation: tuple[int, int]) -> _Offer:
         offered = self._registrations.offer()
@@ -169,6 +202,17 @@ class SkillRegistry:
         return found
 
 
+def _still_there(source: SkillSource) -> bool:
+    if source.holds is None:
+        return True
+    try:
+        with contained(Guest(None, f"holds of skill source {source.key!r}")):
+            return source.holds() is True
+    except Exception as error:  # a plugin's source: the boundary of a hook call
+        logger.debug("skills of %r are searched, because %s", source.key, error)
+        return False
+
+
 def _checked(item: object, source: SkillSource) -> Skill | SkillProblem:
     if isinstance(item, SkillProblem):
         return SkillProblem(clean_text(item.path), clean_text(item.problem))
@@ -208,27 +252,62 @@ def _hint(names: list[str]) -> str:
 # --- what a model is told ---------------------------------------------------------
 
 
-def skills_source(registry: SkillRegistry) -> ContextSource:
+@frozen
+class Offers:
+    """Which skills one agent may load."""
+
+    effect: Callable[[str], RuleEffect]
+    """What its rules say of a name; ``deny`` where it has no tool to load one."""
+    generation: object
+    """Another one when that may have changed, for any agent."""
+
+
+def _all(agent: str) -> Offers:
+    return Offers(lambda name: "allow", None)
+
+
+def skills_source(
+    registry: SkillRegistry, offers: Callable[[str], Offers] = _all
+) -> ContextSource:
     """Return the Context Source that tells a model which skills it can load.
 
-    It has nothing to say while there are no skills.
+    ``offers`` returns what an agent of a name may load. It has nothing to say to one
+    that may load none.
     """
 
-    async def observe() -> Observation | None:
-        listing = _listing([one for one in await registry.skills() if one.offered])
-        if not listing:
-            return None
-        return Observation(
-            "Skills are instructions for particular tasks. When a task fits the "
-            "description of one, load it by its name with the `skill` tool before "
-            f"you begin. These are available:\n\n{listing}",
-            f"The skills that are available are now:\n\n{listing}",
+    async def observe() -> Observation:
+        seen = offers("").generation
+        found = [one for one in await registry.skills() if one.offered]
+
+        def holds() -> bool:
+            return offers("").generation == seen and registry.holds()
+
+        return evolve(
+            _told([[one.name, one.description] for one in found]), holds=holds
         )
 
-    return ContextSource("core/skills", observe)
+    def tell(found: Observation, agent: str) -> Observation:
+        effect = offers(agent).effect
+        return _told([one for one in found.value or () if effect(one[0]) != "deny"])
+
+    return ContextSource("core/skills", observe, tell=tell)
 
 
-def _listing(skills: Sequence[Skill]) -> str:
+def _told(offered: Sequence[Sequence[str]]) -> Observation:
+    listing = _listing(offered)
+    if not listing:
+        return Observation("")
+    return Observation(
+        "Skills are instructions for particular tasks. When a task fits the "
+        "description of one, load it by its name with the `skill` tool before "
+        f"you begin. These are available:\n\n{listing}",
+        f"The skills that are available are now:\n\n{listing}",
+        value=offered,
+        removal="There are no skills to load any more.",
+    )
+
+
+def _listing(skills: Sequence[Sequence[str]]) -> str:
     """Return one line per skill; when that is too much, shorter lines, then fewer."""
     lines: list[str] = []
     for limit in (MAX_DESCRIPTION, 512, 256, 128, 64, 32, 0):
@@ -241,11 +320,11 @@ def _listing(skills: Sequence[Skill]) -> str:
     return "\n".join([*lines[:count], more])
 
 
-def _line(skill: Skill, limit: int) -> str:
-    description = _one_line(skill.description)
+def _line(skill: Sequence[str], limit: int) -> str:
+    name, description = skill[0], _one_line(skill[1])
     if len(description) > limit:
         description = description[:limit].rstrip() + CUT
-    return f"- {skill.name}: {description}"
+    return f"- {name}: {description}"
 
 
 def _one_line(text: str) -> str:

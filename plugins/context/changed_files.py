@@ -14,9 +14,13 @@ from pathlib import Path
 
 from anyio import to_thread
 from attrs import define
-from dovetail.kernel import Location, Observation, SessionSource, SessionView
-
-from .looks import Looks
+from dovetail.kernel import (
+    Location,
+    Looks,
+    Observation,
+    SessionSource,
+    SessionView,
+)
 
 MAX_FILES = 100
 """Files that are looked at: those that were read or written last."""

@@ -19,10 +19,9 @@ from dovetail.kernel import (
     ContextSource,
     ContextUnavailableError,
     Location,
+    Looks,
     Observation,
 )
-
-from .looks import Looks
 
 _PLATFORMS = {"darwin": "macOS", "linux": "Linux", "win32": "Windows"}
 _BRANCH = re.compile(r"ref: refs/heads/(\S{1,200})\n?\Z")

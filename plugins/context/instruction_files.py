@@ -17,11 +17,10 @@ from attrs import define, field, frozen
 from dovetail.kernel import (
     ContextUnavailableError,
     Location,
+    Looks,
     RuleEffect,
     text_encoding,
 )
-
-from .looks import Looks
 
 Reading = Callable[[str], RuleEffect]
 """Tells whether a resource may be read."""

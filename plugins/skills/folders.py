@@ -14,8 +14,10 @@ from pathlib import Path
 
 import platformdirs
 from attrs import define, field, frozen
-from dovetail.kernel import Location, RuleEffect, Skill, SkillProblem
+from dovetail.kernel import Location, Looks, RuleEffect, Skill, SkillProblem
 
+IN_HOME = (".claude/skills", ".agents/skills")
+"""A person's own, in their home, which several agents share."""
 IN_LOCATION = (".claude/skills", ".agents/skills", ".dovetail/skills")
 MAX_DEPTH = 12
 """Folders below a skill folder."""
@@ -50,16 +52,21 @@ class SkillFolder:
 
 
 def skill_folders(
-    location: Path, configured: Sequence[str], user: Path | None = None
+    location: Path,
+    configured: Sequence[str],
+    user: Path | None = None,
+    home: Path | None = None,
 ) -> list[SkillFolder]:
     """Return the folders of a Location, the ones that win over others last.
 
-    The user's own folder comes first, then those of the checkout from its root down to
-    the Location, then the configured ones, which are relative to the Location and may
-    begin with ``~``. Above the Location the files of other users do not count: in a
+    The user's own folders come first: those in ``home`` that other agents share, and
+    the one of dovetail's configuration; then those of the checkout from its root down
+    to the Location, then the configured ones, which are relative to the Location and
+    may begin with ``~``. Above the Location the files of other users do not count: in a
     folder that everybody may write to, anybody could put a skill.
     """
     own = user or platformdirs.user_config_path("dovetail", appauthor=False) / "skills"
+    everywhere = [] if home is None else [home / one for one in IN_HOME]
     chosen = [location / os.path.expanduser(one) for one in configured]
     place = Location(str(location))
     root = place.checkout() or location
@@ -72,7 +79,8 @@ def skill_folders(
     except OSError:
         owners = frozenset()  # it is gone, and so are the folders in it
     return [
-        # The person's own folder: they may link to whatever they like.
+        # The person's own folders: they may link to whatever they like.
+        *(SkillFolder(one, allowed=None) for one in everywhere),
         SkillFolder(own, allowed=None),
         *(
             SkillFolder(
@@ -86,15 +94,19 @@ def skill_folders(
 
 
 def find_skills(
-    location: Path, folders: Sequence[SkillFolder], reading: Reading = _allow
+    location: Path,
+    folders: Sequence[SkillFolder],
+    reading: Reading = _allow,
+    looks: Looks | None = None,
 ) -> list[Skill | SkillProblem]:
     """Search the folders in order; of equal names the later skill wins.
 
     Returns the skills, then one problem for each file or folder that was passed over.
     Each real file counts once, whatever links lead there. What may not be read is not,
-    and a link to what would have to be asked for is not followed.
+    and a link to what would have to be asked for is not followed. ``looks`` takes in
+    how all of it looked.
     """
-    search = _Search(Location(str(location)), reading)
+    search = _Search(Location(str(location)), reading, looks or Looks())
     for folder in folders:
         search.run(folder)
     return [*(skill for _, skill in search.skills.values()), *search.problems]
@@ -104,12 +116,14 @@ def find_skills(
 class _Search:
     location: Location
     reading: Reading
+    looks: Looks
     skills: dict[str, tuple[Path, Skill]] = field(factory=dict)
     problems: list[SkillProblem] = field(factory=list)
     _visited: set[Path] = field(factory=set)
     """Real folders and files that were seen."""
 
     def run(self, folder: SkillFolder) -> None:
+        self.looks.at(folder.path, entries=True)
         if not os.path.isdir(folder.path):
             if folder.expected or os.path.lexists(folder.path):
                 self._problem(folder.path, "there is no such folder")
@@ -121,6 +135,7 @@ class _Search:
         for path, is_top in self._walk(folder.path, allowed):
             if not (is_skill_name(path.name) or is_top):
                 continue
+            self.looks.at(path)
             if len(self.skills) >= MAX_SKILLS:
                 self._problem(path, f"the search ended after {MAX_SKILLS} skills")
                 return
@@ -137,6 +152,7 @@ class _Search:
             real = self._admitted(current, allowed)
             if real is None:
                 continue
+            self.looks.at(current, entries=True)
             if depth > MAX_DEPTH:
                 self._problem(current, f"it is more than {MAX_DEPTH} folders deep")
                 continue

@@ -4,7 +4,9 @@ Reads the file system; call it in a thread. Knows nothing of where files are loo
 """
 
 import os
+import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from dovetail.kernel import (
@@ -16,9 +18,16 @@ from dovetail.kernel import (
     text_encoding,
 )
 
+from .specification import broken_rules
+
+_TOOL = re.compile(r"[^\s,(]+(?:\([^)]*\))?")
+"""One tool of a list, such as ``Bash(git add *)``."""
 MAX_FILE = 1_048_576
 """Bytes. A longer skill would not fit into a request anyway."""
 MAX_NAME = 128
+MAX_SAID = 1_024
+"""Characters of what an author says that nothing rests on."""
+MAX_METADATA = 100
 MAX_BESIDE = 10
 """Files beside a skill that are named."""
 MAX_BESIDE_SEEN = 1_000
@@ -84,7 +93,39 @@ def _skill(path: Path, header: dict[str, object], body: str) -> Skill:
         directory=str(path.parent) if in_folder else None,
         files=_beside(path) if in_folder else (),
         offered=_text(header, "disable-model-invocation").lower() != "true",
+        license=_said(header.get("license")),
+        compatibility=_said(header.get("compatibility")),
+        metadata=_metadata(header.get("metadata")),
+        allowed_tools=_tools(header.get("allowed-tools")),
+        broken=tuple(broken_rules(header, path.parent if in_folder else None)),
     )
+
+
+def _said(value: object) -> str | None:
+    """Return a text that nothing rests on, or None where there is none."""
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    return text[:MAX_SAID] or None
+
+
+def _metadata(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        return {}
+    pairs = [(key, one) for key, one in value.items() if isinstance(key, str)]
+    return {
+        key[:MAX_NAME]: str(one)[:MAX_SAID]
+        for key, one in pairs[:MAX_METADATA]
+        if isinstance(one, str | int | float | bool)
+    }
+
+
+def _tools(value: object) -> tuple[str, ...]:
+    """Return the names of tools, out of one text or, as many write it, a list."""
+    found: list[str] = []
+    if isinstance(value, str):
+        found = _TOOL.findall(value)
+    elif isinstance(value, list):
+        found = [one.strip() for one in value if isinstance(one, str)]
+    return tuple(one[:MAX_SAID] for one in found[:MAX_METADATA])
 
 
 def _text(header: dict[str, object], key: str) -> str:

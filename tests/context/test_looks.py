@@ -4,7 +4,8 @@ import os
 import time
 from pathlib import Path
 
-from dovetail.plugins.context.looks import COARSE, GRAIN, Looks
+from dovetail.kernel import Looks
+from dovetail.kernel.context.looks import COARSE, GRAIN
 
 
 def later() -> int:

@@ -6,6 +6,7 @@ import anyio
 import pytest
 from dovetail.kernel import (
     InvalidValueError,
+    Observation,
     Skill,
     SkillNotFoundError,
     SkillProblem,
@@ -223,9 +224,10 @@ async def listing(*skills: Skill) -> str:
 
 async def test_without_skills_there_is_nothing_to_say() -> None:
     observe = skills_source(make_registry()).observe
-    assert await observe() is None
+    assert await observe() == Observation("")
     hidden = skill("a", offered=False)
-    assert await skills_source(make_registry(source("t/a", hidden))).observe() is None
+    hiding = skills_source(make_registry(source("t/a", hidden)))
+    assert await hiding.observe() == Observation("")
 
 
 async def test_a_model_is_told_names_and_descriptions_and_no_paths() -> None:
