@@ -186,6 +186,52 @@ def tree(place: Path) -> Files:
     }
 
 
+@frozen
+class Kind:
+    """What of a file no call may change by the way."""
+
+    crlf: bool | None
+    """None where no line of it has an end."""
+    mode: int
+
+
+def kinds(place: Path) -> Mapping[str, Kind]:
+    """Return of each file how its lines end and what its mode is. Within one file all
+    lines end alike."""
+    found = {}
+    for name in tree(place):
+        data = (place / name).read_bytes()
+        ends, pairs = data.count(b"\n"), data.count(b"\r\n")
+        assert pairs in (0, ends), (name, data)
+        assert data.count(b"\r") == pairs, (name, data)
+        mode = (place / name).stat().st_mode & 0o777
+        found[name] = Kind(bool(pairs) if ends else None, mode)
+    return found
+
+
+def check_kinds(
+    call: Call, before: Files, were: Mapping[str, Kind], now: Files, place: Path
+) -> None:
+    """A file that stays keeps its line ends and its mode, and so does one that is
+    moved; a new one is as the system makes it."""
+    fresh = Kind(False, 0o666 & ~UMASK)
+    for name, kind in kinds(place).items():
+        moved = f"*** Move to: {name}\n" in str(call.arguments.get("input"))
+        if name in before and now[name] == before[name] and not moved:
+            assert kind == were[name], name
+            continue
+        possible = [were[name]] if name in before and not moved else [fresh]
+        if moved or name not in before:
+            possible += were.values()
+        assert kind.mode in {one.mode for one in possible}, (name, kind)
+        ends = {one.crlf for one in possible}
+        assert kind.crlf is None or None in ends or kind.crlf in ends, (name, kind)
+
+
+UMASK = os.umask(0)
+os.umask(UMASK)
+
+
 async def run(tools: Toolbox, call: Call, killer: Killer) -> str:
     """Make a call; return how it ended."""
 
@@ -220,11 +266,13 @@ async def sequence(place: Path, data: st.DataObject, patch: pytest.MonkeyPatch) 
         if data.draw(st.integers(0, 3)):
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             (place / name).write_text(
-                text_of(data.draw(LINES), data.draw(st.booleans()))
+                text_of(data.draw(LINES), data.draw(st.booleans())),
+                newline=data.draw(st.sampled_from(["\n", "\r\n"])),
             )
+            (place / name).chmod(data.draw(st.sampled_from([0o644, 0o755, 0o600])))
     tools = Toolbox(place, os.environ)
     for _ in range(data.draw(st.integers(1, 4))):
-        before = tree(place)
+        before, were = tree(place), kinds(place)
         call = data.draw(calls_on(before))
         killer = Killer(
             data.draw(st.integers(0, 16 if call.tool == "apply_patch" else 4)),
@@ -234,6 +282,7 @@ async def sequence(place: Path, data: st.DataObject, patch: pytest.MonkeyPatch) 
         ended = await run(tools, call, killer)
         patch.setattr(_files, "os", os)
         now = tree(place)
+        check_kinds(call, before, were, now, place)
         if ended == "done":
             assert now == call.trees[-1]
         elif ended == "failed":
