@@ -215,6 +215,8 @@ class EventLog:
         self._dropped: deque[str | None] = deque()
         self._complete: set[str] = set()
         """Sessions that were found to have all their rows."""
+        self._verified: dict[str, int] = {}
+        """Up to which event the logs of sessions were found to be what was written."""
         self._listed = False
         """Whether all sessions were found to have a row."""
         self._observers: list[tuple[Callable[[Event], None], bool]] = []
@@ -238,11 +240,19 @@ class EventLog:
         From then on nothing is appended to it, and whoever asks is told, until it is
         repaired or found to be sound.
         """
+        self._verified.pop(error.aggregate, None)
         await self._set_damaged(error.aggregate, error.seq)
 
-    async def unmark(self, session_id: str) -> None:
-        """Remember that a log is what was written."""
+    async def unmark(self, session_id: str, seq: int) -> None:
+        """Remember that a log is what was written, up to an event that is its last."""
+        if len(self._verified) >= REMEMBERED:
+            self._verified.clear()
+        self._verified[session_id] = seq
         await self._set_damaged(session_id, None)
+
+    def verified(self, session_id: str) -> int | None:
+        """Return up to which event a log was found here to be what was written."""
+        return self._verified.get(session_id)
 
     async def _set_damaged(self, session_id: str, seq: int | None) -> None:
         def setting(rows: Transaction) -> None:

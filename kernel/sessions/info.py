@@ -52,7 +52,11 @@ class SessionInfo:
     """Totals of all settled Steps."""
     damage: Failure | None = None
     """What is wrong with its past, and from which event on; None as far as anybody
-    found: whoever goes on with a session or verifies it reads all of it."""
+    found: whoever goes on with a session or verifies it reads all of it. Where that was
+    not done, ``verified`` says so."""
+    verified: int | None = None
+    """Up to which event this runtime verified the log (``sessions.verify``); None where
+    it did not, so that no damage only means that nobody has met any."""
     trouble: Failure | None = None
     """What keeps its work in this process from going on: the store is locked, say. It
     is tried again by itself."""
@@ -98,5 +102,6 @@ def info_of(
             row.cache_write_tokens,
         ),
         damage=damage,
+        verified=None if damage is not None else log.verified(row.id),
         trouble=log.patience.trouble(row.id),
     )

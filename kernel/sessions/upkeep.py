@@ -128,7 +128,7 @@ class Upkeep:
             if one.first_bad is not None:
                 await self._log.mark(damaged(name, one.first_bad))
             else:
-                await self._log.unmark(name)
+                await self._log.unmark(name, one.last_sound)
             if not one.complete:
                 await self._log.mend(name)
         return found

@@ -15,6 +15,7 @@ class CommandLinePlugin:
         register(Command("sessions", "List sessions, the newest first", _sessions))
         register(Command("show", "Show a session and its transcript", _show))
         register(Command("log", "Show the events of a session", _log))
+        register(Command("detach", "Let a running command go on by itself", _detach))
         register(Command("compact", "Replace older history by a summary", _compact))
         register(Command("export", "Print a session for another database", _export))
         register(Command("import", "Write a session of another database", _import))
@@ -49,6 +50,12 @@ def _log() -> Any:
     from .log import log_command
 
     return log_command
+
+
+def _detach() -> Any:
+    from .detach import detach_command
+
+    return detach_command
 
 
 def _compact() -> Any:

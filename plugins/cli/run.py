@@ -73,6 +73,7 @@ OTHER_MODEL = ("model.unknown", "model.not_selected")
 """Reasons that stay as long as the model does."""
 HINT_SECONDS = 5.0
 HINT = f"{KEY} lets it go on in the background, and the model with it"
+WAITING = "waiting for what was detached; Ctrl-C ends it"
 SAY_WHAT = "say what to do: give a PROMPT, or pipe one in"
 
 
@@ -232,6 +233,9 @@ class _Run:
         self._signalled = False
         self._detaching: signal.Signals | None = None
         """What the key sends by which a person detaches what runs."""
+        self._detached: list[str] = []
+        """The jobs that a person detached here, and that may still run."""
+        self._waiting: anyio.CancelScope | None = None
 
     async def run(self) -> int:
         """Return the exit code."""
@@ -453,7 +457,7 @@ class _Run:
             tasks.start_soon(self._follow, answering, session, feed)
             hinting = anyio.CancelScope()
             tasks.start_soon(self._hint, session, hinting)
-            outcome = await work()
+            outcome = await self._with_detached(session, await work())
             self._session = None
             answering.stop()
             feed.end()
@@ -468,6 +472,20 @@ class _Run:
             await self._show_event(event)
             if isinstance(event, RequestAsked):
                 await answering.take(session, event)
+
+    async def _with_detached(self, session: Session, outcome: Outcome) -> Outcome:
+        """Wait for what the person detached, which ends with this process; return how
+        the work ended that the ends of it began."""
+        told = False
+        while self._detached and outcome.succeeded and not self._signalled:
+            if not told:
+                told = True
+                await self._show(self._transcript.hint(WAITING))
+            with anyio.CancelScope() as self._waiting:
+                await session.wait_for_job(self._detached[0])
+                del self._detached[0]
+                outcome = await session.wait()
+        return outcome
 
     async def _hint(self, session: Session, scope: anyio.CancelScope) -> None:
         """Say once, where a command takes its time, that it need not be waited for."""
@@ -564,6 +582,8 @@ class _Run:
         self._terminal.tell("\ninterrupting; once more ends at once")
         if self._answering is not None:
             self._answering.stop()
+        if self._waiting is not None:
+            self._waiting.cancel()
         await self._session.interrupt()
         return False
 
@@ -576,9 +596,11 @@ class _Run:
             return
         for message_id, call_id in running:
             try:
-                await session.detach(message_id, call_id)
+                job = await session.detach(message_id, call_id)
             except DovetailError as error:
                 self._terminal.tell(f"\n{visible(str(error))}")
+            else:
+                self._detached.append(job.id)
 
 
 def _end_at_once() -> NoReturn:

@@ -152,6 +152,31 @@ def change(folder: Path, *statements: str) -> None:
         connection.commit()
 
 
+async def test_a_session_says_how_far_anybody_verified_it(tmp_path: Path) -> None:
+    async with host(tmp_path, ScriptedProvider(text("a"))) as runtime:
+        session = await runtime.sessions.create(id="s", location="/", model=MODEL)
+        await session.prompt("first")
+        await session.wait()
+        assert (await session.info()).verified is None
+        [found] = await runtime.sessions.verify("s")
+        assert (await session.info()).verified == found.last_sound
+        [listed] = await runtime.sessions.list()
+        assert listed.verified == found.last_sound
+    change(
+        tmp_path,
+        "UPDATE event SET data = CAST(replace(data, 'first', 'fjrst') AS BLOB)",
+    )
+    async with host(tmp_path, ScriptedProvider()) as runtime:
+        session = await runtime.sessions.get("s")
+        info = await session.info()
+        # Nobody has read it yet, and it says no more than that.
+        assert (info.damage, info.verified) == (None, None)
+        await runtime.sessions.verify("s")
+        info = await session.info()
+        assert info.damage is not None
+        assert info.verified is None
+
+
 @pytest.mark.law("storage.7")
 async def test_a_prompt_to_a_damaged_session_is_refused_until_it_is_repaired(
     tmp_path: Path,
