@@ -6,8 +6,10 @@ public names of ``dovetail.kernel`` and arrive through the same entry point as a
 stranger's tools.
 """
 
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dovetail.kernel import ConfigurationError, Place, Register, Tool, hookimpl
 
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
         SearchResult as SearchResult,
         websearch_tool as websearch_tool,
     )
+
+logger = logging.getLogger("dovetail.builtin_tools")
+
+T = TypeVar("T")
 
 __all__ = [
     "BuiltinTools",
@@ -72,20 +78,22 @@ class BuiltinTools:
         self, register: Register[Tool[Any, Any]], place: Place
     ) -> None:
         """Offer the tools."""
-        ripgrep = place.settings.get("ripgrep", True)
-        if not isinstance(ripgrep, bool):
-            raise ConfigurationError("plugins.tools.ripgrep", "must be true or false")
-        search = Search(place.environment, ripgrep=ripgrep)
+        search = _sound(["glob", "grep"], partial(_search, place))
         trust = partial(trusted, place.environment)
-        web = Web(trust, _private_hosts(place))
+        web = _sound(["webfetch"], lambda: Web(trust, _private_hosts(place)))
         key, searching = "", None
         if (table := place.settings.get("search")) is not None:
             # Here and not above: most processes have none.
             from ._engines import engine_of
             from .websearch import websearch_tool
 
-            if (engine := engine_of(table, place.environment, trust)) is not None:
+            engine = _sound(
+                ["websearch"], partial(engine_of, table, place.environment, trust)
+            )
+            if engine is not None:
                 searching, key = partial(websearch_tool, engine[0]), engine[1]
+            else:
+                key = _named_key(table, place.environment)
         keys = Keys.of(place.environment, place.providers, [key])
         # A command has no use for it, whatever the variable is called.
         environment = {
@@ -97,17 +105,43 @@ class BuiltinTools:
         register(write_tool(self._files))
         register(edit_tool(self._files))
         register(apply_patch_tool(self._files))
-        register(glob_tool(search))
-        register(grep_tool(search, self._files))
+        if search is not None:
+            register(glob_tool(search))
+            register(grep_tool(search, self._files))
         register(bash_tool(environment, place.providers, self._later, self._background))
         register(job_tool(self._later))
         register(skill_tool())
         register(question_tool())
         register(todowrite_tool())
         register(recall_tool())
-        register(webfetch_tool(web, keys))
+        if web is not None:
+            register(webfetch_tool(web, keys))
         if searching is not None:
             register(searching(keys))
+
+
+def _sound(tools: Sequence[str], made: Callable[[], T]) -> T | None:
+    """Return what some tools need; None, and it is said, where a setting of theirs is
+    a mistake: the other tools have nothing to do with it."""
+    try:
+        return made()
+    except ConfigurationError as error:
+        logger.warning("%s: not offered, because %s", " and ".join(tools), error)
+        return None
+
+
+def _named_key(table: object, environment: Mapping[str, str]) -> str:
+    """Return the key that a table names that makes no engine: no command has a use for
+    it all the same."""
+    name = table.get("api_key_env") if isinstance(table, Mapping) else None
+    return environment.get(name, "") if isinstance(name, str) else ""
+
+
+def _search(place: Place) -> Search:
+    ripgrep = place.settings.get("ripgrep", True)
+    if not isinstance(ripgrep, bool):
+        raise ConfigurationError("plugins.tools.ripgrep", "must be true or false")
+    return Search(place.environment, ripgrep=ripgrep)
 
 
 def _private_hosts(place: Place) -> Hosts:

@@ -441,10 +441,17 @@ class Runtime:
             found = self.plugins.first("dovetail_open_store", url=self._url)
         if found is None:
             raise StoreUnknownError(
-                f"{kind}:...", "no plugin opens this kind of URL; try sqlite:///FILE"
+                f"{kind}:...", f"no plugin opens this kind of URL; {self._advice(kind)}"
             )
         manager: AbstractAsyncContextManager[Store] = found
         return manager
+
+    def _advice(self, kind: str) -> str:
+        """Return what to do where nothing opens a kind of store."""
+        for each in self.plugins.states():
+            if each.name == kind and each.state != "loaded":
+                return f"the plugin {kind!r} is {each.state}: {each.error}"
+        return "try sqlite:///FILE"
 
     # --- one Location -------------------------------------------------------------
 

@@ -170,6 +170,7 @@ class CallContext(ToolContext):
         metadata: Mapping[str, Json] | None = None,
         begun: bool | None = None,
     ) -> None:
+        _check_asked(action, resources, save, folder, metadata, begun)
         if _weight([*resources, *save, metadata or {}]) > MAX_ASKED:
             rule = f"at most {MAX_ASKED} characters of resources, save and metadata"
             raise InvalidValueError("question about", action, rule)
@@ -197,6 +198,8 @@ class CallContext(ToolContext):
         await self._go_on(self.grants)
 
     async def allowing(self, action: str) -> Callable[[str], bool]:
+        if not isinstance(action, str):
+            raise InvalidValueError("action", action, "it must be a text")
         return await self._services.permissions.allowing(
             AskRequest(
                 session_id=self._session_id,
@@ -265,6 +268,8 @@ class CallContext(ToolContext):
         return SessionJobs(self._services.jobs, self._guard, call, self._tool)
 
     async def does(self, text: str, data: Json = None) -> None:
+        if not isinstance(text, str):
+            raise InvalidValueError("text of a deed", text, "it must be a text")
         if not 0 < len(text) <= MAX_DEED:
             rule = f"1 to {MAX_DEED} characters"
             raise InvalidValueError("deed", text[:MAX_DEED], rule)
@@ -293,6 +298,32 @@ class CallContext(ToolContext):
                     clean_text(text[:MAX_PROGRESS]),
                 )
             )
+
+
+def _check_asked(
+    action: object,
+    resources: object,
+    save: object,
+    folder: object,
+    metadata: object,
+    begun: object,
+) -> None:
+    """Refuse what is no question, naming the argument: a text is a sequence, too, of
+    letters that nobody meant."""
+    if not isinstance(action, str) or not action:
+        raise InvalidValueError("action", action, "it must be a text that is not empty")
+    for name, given in (("resources", resources), ("save", save)):
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise InvalidValueError(name, given, "give a list of texts")
+        for one in given:
+            if not isinstance(one, str):
+                raise InvalidValueError(f"one of {name}", one, "it must be a text")
+    if not isinstance(folder, str | None):
+        raise InvalidValueError("folder", folder, "it must be a text, or None")
+    if not isinstance(metadata, Mapping | None):
+        raise InvalidValueError("metadata", metadata, "give a mapping, or None")
+    if not isinstance(begun, bool | None):
+        raise InvalidValueError("begun", begun, "True, False or None")
 
 
 def _check_seen(path: object, digest: object) -> None:

@@ -72,12 +72,14 @@ class ModelCatalog:
         offer = self._registrations.offer()
         entry = offer.get(provider_name) if model.strip() else None
         if entry is None:
-            raise ModelUnknownError(name, self.askable())
+            raise ModelUnknownError(name, self.askable(), self._keyless())
         provider = entry.item
         info = next((one for one in provider.models if one.name == name), None)
         if info is None and not provider.open:
             known = [one.name for one in provider.models]
-            raise ModelUnknownError(name, known if _has_key(provider) else ())
+            missing = _missing_key(provider)
+            lacking = () if missing is None else (missing,)
+            raise ModelUnknownError(name, () if lacking else known, lacking)
         route = provider.route(model)
         return ResolvedModel(name, provider_name, model, info, route, entry)
 
@@ -85,23 +87,30 @@ class ModelCatalog:
         """Return names to show someone who asked for what is not there: models whose
         provider has what it needs. ``provider/...`` stands for any model of it."""
         offer = self._registrations.offer()
-        able = [name for name, one in offer.items() if _has_key(one.item)]
+        able = [name for name, one in offer.items() if _missing_key(one.item) is None]
         known = {one.name for name in able for one in offer[name].item.models}
         return [
             *sorted(known),
             *(f"{name}/..." for name in able if offer[name].item.open),
         ]
 
+    def _keyless(self) -> list[str]:
+        """Return what the providers say that have no key."""
+        offer = self._registrations.offer()
+        said = [_missing_key(one.item) for one in offer.values()]
+        return [one for one in said if one is not None]
 
-def _has_key(provider: Provider) -> bool:
-    """Return whether a route can be made, as far as that is a question of keys."""
+
+def _missing_key(provider: Provider) -> str | None:
+    """Return what is said of the key that keeps a route from being made, such as where
+    it was looked for; None where no key is missing."""
     name = provider.models[0].name if provider.models else f"{provider.name}/model"
     try:
         # Nothing is asked over the network by it.
         provider.route(name.partition("/")[2])
     except ProviderError as error:
-        return error.code != "provider.key_missing"
+        return str(error) if error.code == "provider.key_missing" else None
     except Exception:
         # Whoever chooses it hears what is wrong.
-        return True
-    return True
+        return None
+    return None

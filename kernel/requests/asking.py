@@ -50,6 +50,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LOOKS_AGAIN = 30.0
+"""Seconds after which a request that may expire looks at the clock again."""
+
 PERSON, POLICY, INTERRUPT, EXPIRY = "person", "policy", "interrupt", "expiry"
 
 
@@ -274,7 +277,8 @@ class Requests:
                 rung = await bell.wait()
             else:
                 rest = (expires - self._log.clock.now()) / 1000
-                rung = await self._rung_within(bell, rest)
+                # The time of day may be set, and stand still while a machine sleeps.
+                rung = await self._rung_within(bell, min(rest, LOOKS_AGAIN))
                 if self._log.clock.now() >= expires:
                     await self.settle(
                         asking.session_id, request_id, "expired", EXPIRY, asking.guard

@@ -191,6 +191,8 @@ def _read_prompt(given: str | None, earlier: bool, terminal: Terminal) -> str | 
         piped = read_piped(MAX_INPUT, terminal, wanted=wanted)
     elif wanted:
         raise click.UsageError(SAY_WHAT)
+    if wanted and not (piped or "").strip():
+        raise click.UsageError(f"standard input is empty; {SAY_WHAT}")
     if said is None:
         return piped if wanted else piped or None
     return f"{said}\n\n{piped}" if piped and piped.strip() else said

@@ -17,6 +17,7 @@ only one process has, around everything that writes.
 
 import contextlib
 import errno
+import logging
 import os
 import struct
 import sys
@@ -46,6 +47,11 @@ _FLOCK = "hhqqi0q"
 
 
 _HELD: WeakSet["Hold"] = WeakSet()
+_WARNED: set[str] = set()
+MAX_WARNED = 1024
+"""Files of which it is remembered that it was said."""
+
+_log = logging.getLogger("dovetail.storage")
 
 
 class Hold:
@@ -54,15 +60,20 @@ class Hold:
     def __init__(self, path: Path) -> None:
         """Take it. The database is open, with its log.
 
-        Where there are no such locks, or not for this file system, nothing is held.
+        Where there are no such locks, or not for this file system, nothing is held, and
+        that is said once for each file.
         """
         _HELD.add(self)
         self._descriptors: list[int] = []
         self._turns = 0
         self._turning = threading.Lock()
         for suffix, place in (("", _DATABASE), ("-shm", _INDEX)):
-            with contextlib.suppress(OSError):
+            try:
                 self._take(Path(f"{path}{suffix}"), place)
+            except OSError as error:
+                _warn(path, error.strerror or str(error))
+        if sys.platform != "linux":
+            _warn(path, f"{sys.platform} has none")
 
     def _take(self, path: Path, place: Sequence[int]) -> None:
         if sys.platform == "linux":
@@ -113,6 +124,24 @@ class Hold:
         """
         while self._descriptors:
             os.close(self._descriptors.pop())
+
+
+def _warn(path: Path, why: str) -> None:
+    """Say what is at risk without these locks, once for each file."""
+    name = str(path)
+    if name in _WARNED:
+        return
+    if len(_WARNED) < MAX_WARNED:
+        _WARNED.add(name)
+    _log.warning(
+        "%s: no open-file-description lock can be had (%s), so that nothing protects "
+        "it but SQLite's own locks: a process that copies, searches or opens the file "
+        "a second time while it has it open loses those, and two that write at once "
+        "can then destroy it; let one process use it at a time, or keep it on a local "
+        "file system of Linux",
+        name,
+        why,
+    )
 
 
 def _leave_to_parent() -> None:

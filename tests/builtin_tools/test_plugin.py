@@ -12,7 +12,6 @@ import anyio
 import pytest
 from dovetail.builtin_tools import BuiltinTools, _walk, plugin
 from dovetail.kernel import (
-    ConfigurationError,
     Location,
     Place,
     Tool,
@@ -58,12 +57,32 @@ async def test_a_model_changes_files_as_it_was_trained_to(
     assert names & {"apply_patch", "edit", "write"} == offered
 
 
-def test_a_setting_that_is_not_known_how_to_use_is_refused(place: Path) -> None:
-    """A file of the Location must not choose the program that is run."""
-    with pytest.raises(ConfigurationError, match="must be true or false"):
+@pytest.mark.parametrize(
+    ("settings", "hurt"),
+    [
+        # A file of the Location must not choose the program that is run.
+        ({"ripgrep": "./evil"}, {"glob", "grep"}),
+        ({"private_hosts": "localhost"}, {"webfetch"}),
+        ({"private_hosts": ["a host"]}, {"webfetch"}),
+        ({"search": "searxng"}, {"websearch"}),
+    ],
+    ids=["ripgrep", "a text", "no host", "no table"],
+)
+def test_a_setting_that_is_a_mistake_takes_away_the_tools_that_it_is_for(
+    settings: Any, hurt: set[str], place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def names(settings: Any) -> set[str]:
+        found: list[Any] = []
         BuiltinTools().dovetail_register_tools(
-            lambda tool: None, Place(Location.at(place), settings={"ripgrep": "./evil"})
+            found.append, Place(Location.at(place), settings=settings)
         )
+        return {tool.name for tool in found}
+
+    assert names(settings) == names({}) - hurt
+    [said] = [one for one in caplog.messages if "not offered, because" in one]
+    assert all(
+        name in said for name in (*hurt, f"plugins.tools.{next(iter(settings))}")
+    )
 
 
 # One white pixel.

@@ -23,7 +23,6 @@ from dovetail.builtin_tools._addresses import Hosts
 from dovetail.builtin_tools._http import Web, trusted
 from dovetail.builtin_tools._keys import Keys
 from dovetail.kernel import (
-    ConfigurationError,
     FileContent,
     PermissionDeniedError,
     Place,
@@ -518,9 +517,13 @@ async def test_a_host_is_opened_by_its_name_and_port(place: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["localhost", [1], ["*"], ["http://x"], [""]])
-def test_hosts_that_are_none_are_refused(place: Path, wrong: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"plugins\.tools\.private_hosts"):
+def test_hosts_that_are_none_are_refused(
+    place: Path, wrong: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyError, match="webfetch"):
         fetching(place, {"private_hosts": wrong})
+    assert "webfetch: not offered, because" in caplog.text
+    assert "plugins.tools.private_hosts" in caplog.text
 
 
 @pytest.mark.law("access.8")

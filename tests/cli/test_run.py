@@ -250,7 +250,19 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
 async def test_an_empty_input_is_refused(home: Home) -> None:
     done = await home.do("run", "--model", MODEL)
     assert done.code == 2
-    assert "[prompt.invalid]" in done.err
+    assert "standard input is empty; say what to do" in done.err
+
+
+async def test_what_is_missing_is_named_with_where_it_was_looked_for(
+    home: Home,
+) -> None:
+    nothing = {"OPENAI_API_KEY": None, "ANTHROPIC_API_KEY": None}
+    unknown = await home.do("run", "hello", "--model", "x/y", environment=nothing)
+    assert "ANTHROPIC_API_KEY" in unknown.err
+    assert "OPENAI_API_KEY" in unknown.err
+    without = {"DOVETAIL_DISABLE_PLUGINS": "sqlite"}
+    told = (await home.do("sessions", environment=without)).err
+    assert "'sqlite' is disabled: DOVETAIL_DISABLE_PLUGINS names it" in told
 
 
 async def test_a_prompt_that_is_not_text_is_refused(home: Home) -> None:

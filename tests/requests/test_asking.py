@@ -9,6 +9,7 @@ from anyio.abc import TaskGroup
 from dovetail.kernel import (
     RequestAnswered,
     RequestAsked,
+    RequestEndedError,
     RequestNotFoundError,
     RuntimeClosedError,
     SessionCreated,
@@ -20,6 +21,7 @@ from dovetail.kernel.requests.asking import Asking, Requests, RequestState
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import MemoryState, MemoryStore
 from dovetail.kernel.values.ids import MessageId, RequestId
+from support.bounds import HANG
 
 ONE = SessionId("ses_1")
 ANSWER = {"choice": ["blue"]}
@@ -211,6 +213,7 @@ async def test_one_that_nobody_answers_in_time_expires(
     assert (answer.outcome, answer.by) == ("expired", "expiry")
 
 
+@pytest.mark.law("access.20")
 @pytest.mark.parametrize("seconds", [60, None])
 async def test_the_time_runs_from_when_it_was_first_asked_whoever_waits_now(
     process: Process, state: MemoryState, clock: ManualClock, seconds: float | None
@@ -233,6 +236,49 @@ async def test_the_time_runs_from_when_it_was_first_asked_whoever_waits_now(
     assert [answer.outcome for answer in answers] == ["expired"]
 
 
+class SetClock(ManualClock):
+    """One whose time of day somebody sets while its seconds go on."""
+
+    ahead = 0
+
+    def now(self) -> int:
+        return super().now() + self.ahead
+
+
+@pytest.mark.law("access.20")
+@pytest.mark.parametrize(("hours", "expired"), [(1, True), (-1, False)])
+async def test_a_time_of_day_that_is_set_counts_soon(
+    state: MemoryState, hours: int, expired: bool
+) -> None:
+    clock = SetClock()
+    process = Process(state, clock, 600)
+    await process.log.append(SessionCreated(session_id=ONE, directory="/place"))
+    answers: list[Any] = []
+
+    async def ask() -> None:
+        answers.append(await process.ask(asking()))
+        ended.set()
+
+    ended = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await clock.until_sleeping(1)
+        clock.ahead = hours * 3_600_000
+        # Long before ten minutes are over.
+        clock.advance(31)
+        if expired:
+            with anyio.fail_after(HANG):
+                await ended.wait()
+        else:
+            await clock.until_sleeping(1)
+            request_id = await process.until_asked()
+            await process.requests.answer(ONE, request_id, ANSWER, "person")
+    process.log.close()
+    [answer] = answers
+    assert answer.outcome == ("expired" if expired else "answered")
+
+
+@pytest.mark.law("access.20")
 async def test_an_answer_after_the_time_does_not_count(
     process: Process, clock: ManualClock
 ) -> None:
@@ -240,8 +286,9 @@ async def test_an_answer_after_the_time_does_not_count(
     standing = await process.reserved(asking())
     await process.log.append(asking().event(standing.id, clock.now() + 60_000))
     clock.advance(61)
-    with pytest.raises(RequestNotFoundError):
+    with pytest.raises(RequestEndedError) as late:
         await process.requests.answer(ONE, standing.id, ANSWER, "person")
+    assert (late.value.outcome, late.value.ended) == ("expired", clock.now() - 1_000)
 
 
 async def test_whoever_may_not_write_any_more_asks_nobody(process: Process) -> None:

@@ -1,5 +1,6 @@
 """Nobody takes the write-ahead log away from whoever has the file open."""
 
+import errno
 import shutil
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from anyio import to_thread
 from dovetail.kernel import Runtime, StoreDamagedError, StoreLockedError
 from dovetail.kernel.ports import Transaction
 from dovetail.kernel.testing import ScriptedProvider
+from dovetail.storage.sqlite import hold
 from dovetail.storage.sqlite.store import open_sqlite
 from support.hosts import host
 
@@ -199,3 +201,19 @@ async def test_a_forked_process_holds_nothing_of_one_that_died(tmp_path: Path) -
                 return has_turn(path)
 
         assert await to_thread.run_sync(outlived)
+
+
+async def test_a_file_system_without_such_locks_is_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(hold, "_lock", refused)
+    for _ in range(2):
+        async with open_sqlite(tmp_path / "here.db"):
+            pass
+    said = [one for one in caplog.messages if "open-file-description" in one]
+    assert len(said) == 1
+    assert str(tmp_path / "here.db") in said[0]
+    assert "destroy it" in said[0]

@@ -34,8 +34,15 @@ class ModelUnknownError(ModelError):
 
     code = "model.unknown"
 
-    def __init__(self, model: str, offered: Sequence[str] = ()) -> None:
-        tail = _offered(offered) or "; no provider is offered that has its key"
+    def __init__(
+        self, model: str, offered: Sequence[str] = (), keyless: Sequence[str] = ()
+    ) -> None:
+        tail = _offered(offered)
+        if not tail:
+            lacking = "; ".join(keyless[:MAX_OFFERED])
+            tail = "; no provider is offered that has its key" + (
+                f": {lacking}" if lacking else ""
+            )
         super().__init__(f"model {model!r} is not offered (use provider/model){tail}")
         self.model = model
         self.offered = tuple(offered)
