@@ -240,12 +240,14 @@ def _failure(order: Order, answer: Answer) -> CrashFailure:
 def _recovery(lives: Sequence[Sequence[FaultPoint]]) -> Iterator[FaultPoint]:
     """Yield what the last process came to before it asked a model again.
 
-    Nothing, where those that died had committed nothing: it begins, as the first run
-    did, and recovers from nothing.
+    Nothing, where those that died had committed nothing, or a session in which nothing
+    was said: it begins, as the first run did, and recovers from nothing.
     """
     *dead, last = lives
     if not any(
-        one.name.startswith("commit ") and one.side == "after"
+        one.name.startswith("commit ")
+        and one.name != "commit session.created"
+        and one.side == "after"
         for life in dead
         for one in life
     ):
