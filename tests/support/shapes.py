@@ -55,13 +55,16 @@ def _chat(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _responses(items: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    calling = False
     for item in items:
         if item.get("type") == "function_call":
             yield f"call:{item['call_id']}"
         elif item.get("type") == "function_call_output":
             yield f"result:{item['call_id']}"
-        else:
+        elif not (calling and item["role"] == "assistant"):
+            # What a model says behind a call is of the same answer.
             yield item["role"]
+        calling = item.get("type") == "function_call"
 
 
 def _blocks(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -85,13 +88,16 @@ def _blocks(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _gemini(contents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for content in contents:
+        role = "assistant" if content["role"] == "model" else "user"
+        turns = []
         for part in content["parts"]:
             if "functionCall" in part:
-                yield f"call:{part['functionCall']['name']}"
+                turns.append(f"call:{part['functionCall']['name']}")
             elif "functionResponse" in part:
-                yield f"result:{part['functionResponse']['name']}"
-            else:
-                yield "assistant" if content["role"] == "model" else "user"
+                turns.append(f"result:{part['functionResponse']['name']}")
+            elif role not in turns:
+                turns.append(role)
+        yield from turns
 
 
 _SHAPES = {
