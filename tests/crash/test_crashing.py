@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 from dovetail.kernel import (
+    CompactionEnded,
     ContextSource,
     ContinuationReported,
     EffectClass,
@@ -21,9 +22,11 @@ from dovetail.kernel import (
     Place,
     ProviderError,
     Register,
+    SummaryMessage,
     TextDelta,
     Tool,
     ToolContext,
+    UserMessage,
     hookimpl,
 )
 from dovetail.kernel.testing import (
@@ -49,6 +52,7 @@ from dovetail.plugins.providers.openai import ChatProtocol
 from dovetail.plugins.providers.responses import ResponsesProtocol
 from dovetail.storage.plugin import plugin as sqlite
 from support.bounds import HANG
+from support.compactions import is_for_summary, shipped
 from support.corpora import find_corpus
 from support.shapes import Shape, plain, refusal, shape_of
 
@@ -364,6 +368,45 @@ def interrupted(world: CrashWorld) -> CrashScenario:
     return scenario(world, calls(call("unsafe")), text("Nothing."), play=play)
 
 
+def compacted(world: CrashWorld) -> CrashScenario:
+    """A provider that refuses a long history, and a person who asks for a summary."""
+
+    def answer(request: ModelRequest) -> Any:
+        messages = request.history.messages
+        if is_for_summary(request):
+            return text("It went well.")
+        asked = isinstance(messages[-1], UserMessage)
+        if len(messages) > 5 and not isinstance(messages[0], SummaryMessage):
+            long = ProviderError("provider.context_overflow", "crash", "too long")
+            return [long]
+        return calls(call("unsafe", {"word": "x" * 600})) if asked else text("Done.")
+
+    async def play(run: CrashRun) -> None:
+        session = await run.session()
+        for word in ("One.", "Two.", "Three."):
+            await run.prompt(session, word)
+            await run.settle(session)
+        await session.compact()
+        await run.prompt(session, "Four.")
+        await run.settle(session)
+
+    def check(end: CrashEnd) -> Iterable[str]:
+        ended = [one for one in end.events["main"] if isinstance(one, CompactionEnded)]
+        if not ended:
+            yield "no history was replaced"
+        elif "> [" not in ended[-1].text or "One." not in ended[-1].text:
+            yield f"what was said first is lost: {ended[-1].text}"
+
+    return CrashScenario(
+        [sqlite, Acting(world), shipped],
+        installed=(),
+        model=[answer] * 50,
+        play=play,
+        check=check,
+        check_request=unacceptable,
+    )
+
+
 SCENARIOS = [unsafe_call, parallel_calls, two_sessions, keyed_prompts, everything_moves]
 
 
@@ -387,6 +430,15 @@ def _of_the_answer(point: FaultPoint) -> bool:
     return point.number > 1 or not point.name.startswith(beginning)
 
 
+OF_A_SUMMARY = [compacted]
+"""What differs from ``unsafe_call`` where a compaction is asked for or goes on."""
+
+
+def _of_the_summary(point: FaultPoint) -> bool:
+    asking = point.name == "request" and point.number > 4
+    return "compaction" in point.name or asking
+
+
 OF_ANOTHER_CLASS = [pure_call, idempotent_call, reconcilable_call]
 """What differs from ``unsafe_call`` once the model has called, and until the call is
 settled: before nobody knows of the call, and afterwards nobody looks at its class."""
@@ -404,12 +456,14 @@ def _of_the_call(point: FaultPoint) -> bool:
 @pytest.mark.law("recovery.4")
 @pytest.mark.law("tools.1")
 @pytest.mark.law("tools.2")
+@pytest.mark.law("compaction.7")
 @pytest.mark.parametrize(
     ("crashed", "only"),
     [
         *((one, None) for one in SCENARIOS),
         *((one, _of_the_answer) for one in BEGUN_ALIKE),
         *((one, _of_the_call) for one in OF_ANOTHER_CLASS),
+        *((one, _of_the_summary) for one in OF_A_SUMMARY),
     ],
     ids=lambda one: getattr(one, "__name__", "everywhere"),
 )

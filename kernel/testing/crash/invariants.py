@@ -103,6 +103,7 @@ def _of_session(session: StoredSession, world: CrashWorld) -> Iterator[str]:
     yield from _rebuilt(session)
     yield from _inputs(session, world)
     yield from _settlements(session)
+    yield from _compactions(session)
     yield from _takeovers(session)
     if session.row.status != "idle":
         yield f"its status is {session.row.status!r} at the end"
@@ -170,6 +171,13 @@ def _inputs(session: StoredSession, world: CrashWorld) -> Iterator[str]:
     shown = Counter(
         one.id for one in session.history.messages if isinstance(one, UserMessage)
     )
+    if session.history.compaction is not None:
+        # A summary stands for some of them: the transcript has them all.
+        shown = Counter(
+            event.input_id
+            for event in session.events
+            if isinstance(event, e.PromptPromoted)
+        )
     withdrawn = {
         event.input_id
         for event in session.events
@@ -186,6 +194,22 @@ def _inputs(session: StoredSession, world: CrashWorld) -> Iterator[str]:
     for key, ids in receipts.items():
         if key is not None and len(ids) > 1:
             yield f"key {key!r} got {len(ids)} different receipts"
+
+
+def _compactions(session: StoredSession) -> Iterator[str]:
+    """Law compaction.7: each has its end, and none is open."""
+    open_: e.CompactionStarted | None = None
+    for event in session.events:
+        if isinstance(event, e.CompactionStarted):
+            if open_ is not None:
+                yield f"the compaction of event {open_.seq} has no end"
+            open_ = event
+        elif isinstance(event, e.CompactionEnded | e.CompactionFailed):
+            open_ = None
+    if open_ is not None:
+        yield f"the compaction of event {open_.seq} has no end"
+    if session.row.compaction_due >= 0:
+        yield f"the compaction asked for in event {session.row.compaction_due} waits"
 
 
 def _settlements(session: StoredSession) -> Iterator[str]:

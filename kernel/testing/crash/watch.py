@@ -15,7 +15,7 @@ from ...contracts import Provider, ProviderRoute, Tool, ToolContext
 from ...plugins.set import PluginSet
 from ...ports import EventRecord, Reader, Store, Transaction
 from ...tools.threads import ToolThreads
-from ...values.messages import AssistantMessage
+from ...values.messages import AssistantMessage, SummaryMessage
 from ...values.request import ModelEvent, ModelRequest
 from .points import FaultPoints
 from .world import CrashWorld
@@ -290,7 +290,8 @@ def problems_of(request: ModelRequest) -> Iterable[str]:
                 if (message.id, part.call_id) in ids:
                     yield f"a request holds call {part.call_id} twice"
                 ids.add((message.id, part.call_id))
-    seqs = [message.seq for message in messages]
+    # A summary stands before what is kept, and is younger.
+    seqs = [one.seq for one in messages if not isinstance(one, SummaryMessage)]
     if seqs != sorted(set(seqs)):
         yield "a request holds messages out of order, or one twice"
     last = messages[-1] if messages else None
