@@ -9,10 +9,9 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import perf_counter, process_time
+from time import process_time
 from typing import Any
 
-import anyio
 from attrs import define, field, frozen
 from dovetail.kernel import (
     AssistantMessage,
@@ -166,18 +165,3 @@ async def working(
         yield await runtime.sessions.create(
             id="long", location=folder, model="worker/model"
         )
-
-
-async def run(folder: Path, steps: int) -> tuple[Seen, float]:
-    """Make so many Steps in one go; return what was seen and the seconds it took."""
-    worker = Worker(steps)
-    began = perf_counter()
-    async with working(folder, worker) as session:
-        await session.prompt(TASK)
-        outcome = await session.wait()
-        assert outcome.succeeded, outcome
-    return worker.seen, perf_counter() - began
-
-
-def main(steps: int, folder: Path) -> None:
-    anyio.run(run, folder, steps)
