@@ -73,8 +73,7 @@ class InboxWrites(PlaceWrites, InboxReads):
         aggregate = self.aggregate(row.session_id)
         if row.state == "pending":
             waiting = (INPUT, row.delivery, row.id, row.seq, row.created, row.key)
-            before = "queue" if row.delivery == "steer" else "steer"
-            self.write(self.sql.END_OTHERWISE, (aggregate, before, row.id))
+            self.write(self.sql.END_OTHERWISE[row.delivery], (aggregate, row.id))
             values = summed(row.session_id, *waiting)
             self.write(self.sql.PUT_WAITING, (aggregate, *values))
             return

@@ -37,12 +37,12 @@ class LeaseWrites(PlaceWrites, LeaseReads):
                 f"cannot go down to {row.fence}"
             )
         self.aggregate(row.session_id)
-        self.change_place(
+        self.change_lease(
             row.session_id,
-            worker=row.owner,
-            fence=row.fence,
-            renewals=row.renewals,
-            lasts=row.lasts,
-            renewed=row.renewed,
-            process=row.process,
+            row.owner,
+            row.fence,
+            row.renewals,
+            row.lasts,
+            row.renewed,
+            row.process,
         )

@@ -156,7 +156,7 @@ class LogWrites(PlaceWrites, LogReads):
             aggregate = self.add_place(session_id, last.seq, last.hash)
         else:
             aggregate = found.id
-            self.change_place(session_id, seq=last.seq, hash=last.hash)
+            self.change_head(session_id, last.seq, last.hash)
         first = self.next_position()
         for number, record in enumerate(records):
             self._add(aggregate, record, None if first is None else first + number)
@@ -214,27 +214,23 @@ class LogWrites(PlaceWrites, LogReads):
         self.write(self.sql.TAKE_OUT, (aggregate, first))
         for position, record in enumerate(records, self._unused_position()):
             self._add(aggregate, record, position)
-        self.change_place(session_id, seq=records[-1].seq, hash=records[-1].hash)
+        self.change_head(session_id, records[-1].seq, records[-1].hash)
 
     def _add(
         self, aggregate: int | None, record: EventRecord, position: int | None
     ) -> None:
         parts: list[str] = []
         data = shrink(record.data, partial(self._keep, parts))
-        values = (
-            position,
-            aggregate,
-            record.seq,
-            record.kind,
-            record.version,
-            record.created,
-            data,
-            record.hash,
-            record.digest,
-            _sum(record, data),
-        )
+        place = (aggregate, record.seq)
+        said = (record.kind, record.version, record.created, data)
+        values = (position, *place, *said, record.hash, record.digest)
+        sql, sum = self.sql.ADD_EVENT, _sum(record, data)
+        if position is None and record.digest is None:
+            # The usual one: nothing is taken out, and the database numbers it.
+            sql, values = self.sql.APPEND_EVENT, (*place, *said, record.hash)
+        values = (*values, sum)
         try:
-            self.add(self.sql.ADD_EVENT, values)
+            self.add(sql, values)
         except TakenError as error:
             if error.key:
                 raise self.spoil(
@@ -249,7 +245,7 @@ class LogWrites(PlaceWrites, LogReads):
                         "it is stored already, past the head",
                     )
                 ) from error
-            self.write(self.sql.ADD_EVENT, values)
+            self.write(sql, values)
         for digest in parts:
             hold(self, record.session_id, aggregate, record.seq, digest)
 

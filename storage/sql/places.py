@@ -31,6 +31,8 @@ class AggregateRow(NamedTuple):
     damaged: int | None = None
 
 
+HEAD = ("seq", "hash")
+"""What of a place is where its log ends."""
 LEASE = ("worker", "fence", "renewals", "lasts", "renewed", "process")
 """What of a place is its lease."""
 
@@ -93,14 +95,30 @@ class PlaceWrites(PlaceReads):
 
     def change_place(self, session_id: str, **columns: Any) -> None:
         """Write something of a session's place, beside its key."""
+        self._put_place(session_id, self._changed(session_id, columns))
+
+    def change_head(self, session_id: str, seq: int, hash: bytes) -> None:
+        """Write where a session's log ends."""
+        place = self._changed(session_id, {"seq": seq, "hash": hash})
+        self._put(self.sql.PUT_HEAD, (seq, hash), session_id, place)
+
+    def change_lease(self, session_id: str, *lease: Any) -> None:
+        """Write a session's lease, in the order of its columns."""
+        place = self._changed(session_id, dict(zip(LEASE, lease, strict=True)))
+        self._put(self.sql.PUT_LEASE, lease, session_id, place)
+
+    def _changed(self, session_id: str, columns: dict[str, Any]) -> AggregateRow:
         found = self.place(session_id)
         assert found is not None
-        self._put_place(session_id, found._replace(**columns))
+        return found._replace(**columns)
 
     def _put_place(self, session_id: str, place: AggregateRow) -> None:
-        self.write(
-            self.sql.PUT_PLACE, (*place[1:], _place_sum(session_id, place), place.id)
-        )
+        self._put(self.sql.PUT_PLACE, place[1:], session_id, place)
+
+    def _put(
+        self, sql: str, values: tuple[Any, ...], session_id: str, place: AggregateRow
+    ) -> None:
+        self.write(sql, (*values, _place_sum(session_id, place), place.id))
         self._places[session_id] = place
 
     def mend_head(self, session_id: str, seq: int, hash: bytes) -> None:

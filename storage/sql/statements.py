@@ -41,7 +41,7 @@ class Statements(Protocol):
     ANY_PENDING: str
     PUT_WAITING: str
     END_WAITING: str
-    END_OTHERWISE: str
+    END_OTHERWISE: Mapping[Any, str]
     PENDING_INPUTS: Mapping[Any, str]
     PUT_INPUT: str
     ADMISSION: str
@@ -65,6 +65,7 @@ class Statements(Protocol):
     LAST_BEFORE: str
     REMOVE_DATA: str
     ADD_EVENT: str
+    APPEND_EVENT: str
     LAST_POSITIONS: str
     OCCUPANT: str
     ONE_ASIDE: str
@@ -82,6 +83,8 @@ class Statements(Protocol):
     LAST_AGGREGATE: str
     ADD_AGGREGATE: str
     PUT_PLACE: str
+    PUT_HEAD: str
+    PUT_LEASE: str
     NUMBER_PLACE: str
     ORPHANS: str
 

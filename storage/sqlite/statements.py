@@ -502,12 +502,20 @@ END_WAITING = (
     '("work"."delivery" IN (\'steer\', \'queue\'))) AND ("work"."id" = ?))'
 )
 
-END_OTHERWISE = (
-    'DELETE'
-    ' FROM "work"'
-    ' WHERE (((("work"."aggregate" = ?) AND ("work"."what" = \'input\')) AND '
-    '("work"."delivery" = ?)) AND ("work"."id" = ?))'
-)
+END_OTHERWISE: Mapping[Any, str] = {
+    'steer': (
+        'DELETE'
+        ' FROM "work"'
+        ' WHERE (((("work"."aggregate" = ?) AND ("work"."what" = \'input\')) AND '
+        '("work"."delivery" = \'queue\')) AND ("work"."id" = ?))'
+    ),
+    'queue': (
+        'DELETE'
+        ' FROM "work"'
+        ' WHERE (((("work"."aggregate" = ?) AND ("work"."what" = \'input\')) AND '
+        '("work"."delivery" = \'steer\')) AND ("work"."id" = ?))'
+    ),
+}
 
 PENDING_INPUTS: Mapping[Any, str] = {
     None: (
@@ -748,6 +756,12 @@ ADD_EVENT = (
     ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
 )
 
+APPEND_EVENT = (
+    'INSERT INTO "event" ("aggregate", "seq", "kind", "version", "created", '
+    '"data", "hash", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?)'
+)
+
 LAST_POSITIONS = (
     'SELECT MAX("t1"."position")'
     ' FROM "event" AS "t1"'
@@ -872,6 +886,19 @@ PUT_PLACE = (
     ' SET "seq" = ?, "hash" = ?, "owner" = ?, "worker" = ?, "fence" = ?, '
     '"renewals" = ?, "lasts" = ?, "renewed" = ?, "process" = ?, "imported" = '
     '?, "damaged" = ?, "checksum" = ?'
+    ' WHERE ("aggregate"."id" = ?)'
+)
+
+PUT_HEAD = (
+    'UPDATE "aggregate"'
+    ' SET "seq" = ?, "hash" = ?, "checksum" = ?'
+    ' WHERE ("aggregate"."id" = ?)'
+)
+
+PUT_LEASE = (
+    'UPDATE "aggregate"'
+    ' SET "worker" = ?, "fence" = ?, "renewals" = ?, "lasts" = ?, "renewed" ='
+    ' ?, "process" = ?, "checksum" = ?'
     ' WHERE ("aggregate"."id" = ?)'
 )
 

@@ -46,17 +46,21 @@ END_WAITING = Statement(
     "aggregate",
     "id",
 )
-END_OTHERWISE = Statement(
-    Work.delete().where(
-        Work.aggregate == slot("aggregate"),
-        Work.what == SQL(f"'{INPUT}'"),
-        Work.delivery == slot("delivery"),
-        Work.id == slot("id"),
-    ),
-    "aggregate",
-    "delivery",
-    "id",
-)
+# By name and not by a slot: that an index is of one of them alone makes a planner ask
+# again with every other value of a slot.
+END_OTHERWISE = {
+    delivery: Statement(
+        Work.delete().where(
+            Work.aggregate == slot("aggregate"),
+            Work.what == SQL(f"'{INPUT}'"),
+            Work.delivery == SQL(f"'{other}'"),
+            Work.id == slot("id"),
+        ),
+        "aggregate",
+        "id",
+    )
+    for delivery, other in (("steer", "queue"), ("queue", "steer"))
+}
 PENDING_INPUTS = {None: _FIRST_PENDING, "steer": _PENDING_STEERS, "queue": _QUEUED}
 PUT_INPUT = upsert(Input, "aggregate", "id")
 ADMISSION = Statement(

@@ -129,6 +129,7 @@ REMOVE_DATA = Statement(
     "seq",
 )
 ADD_EVENT = insertion(Event)
+APPEND_EVENT = insertion(Event, "position", "digest")
 LAST_POSITIONS = Statement(
     Event.select(fn.MAX(Event.position)).union_all(
         SetAside.select(fn.MAX(SetAside.position))
