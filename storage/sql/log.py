@@ -221,14 +221,14 @@ class LogWrites(PlaceWrites, LogReads):
     ) -> None:
         parts: list[str] = []
         data = shrink(record.data, partial(self._keep, parts))
-        place = (aggregate, record.seq)
-        said = (record.kind, record.version, record.created, data)
-        values = (position, *place, *said, record.hash, record.digest)
-        sql, sum = self.sql.ADD_EVENT, _sum(record, data)
+        said = (record.seq, record.kind, record.version, record.created, data)
+        values: tuple[object, ...] = (aggregate, *said, record.hash)
         if position is None and record.digest is None:
-            # The usual one: nothing is taken out, and the database numbers it.
-            sql, values = self.sql.APPEND_EVENT, (*place, *said, record.hash)
-        values = (*values, sum)
+            # The usual one: the database numbers it, and nothing was taken out of it.
+            sql = self.sql.APPEND_EVENT
+        else:
+            sql, values = self.sql.ADD_EVENT, (position, *values, record.digest)
+        values = (*values, _sum(record, data))
         try:
             self.add(sql, values)
         except TakenError as error:
