@@ -15,6 +15,7 @@ from dovetail.builtin_tools import plugin
 from dovetail.kernel import Action, AnswerLimits, Location, Place, Tool
 from dovetail.kernel.access.rules import DEFAULT_RULES, decide
 from dovetail.kernel.configuration.trust import CLAUSES
+from dovetail.plugins.providers.deployments import CHAT
 
 PAGE = Path(__file__).resolve().parent / "configuration.md"
 
@@ -88,6 +89,19 @@ def limits() -> str:
     return table(("key", "default", "of"), rows)
 
 
+def deployments() -> str:
+    """Return who else offers Chat Completions, where, and what holds the key."""
+    rows = []
+    for name, one in CHAT.items():
+        where = one.base_url or ""
+        if one.url_variable:
+            named = f"`{one.url_variable}`"
+            where = f"{where}, or {named}" if where else f"{named}, and `{one.below}`"
+        key = f"`{one.key_variable}`" if one.key_variable else "none"
+        rows.append((f"`{name}`", where, key))
+    return table(("provider", "address", "key"), rows)
+
+
 def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """Return a Markdown table."""
     lines = [heads, ("---",) * len(heads), *rows]
@@ -96,6 +110,7 @@ def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "actions": actions,
+    "deployments": deployments,
     "limits": limits,
     "trust": trust,
 }

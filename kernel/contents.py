@@ -428,6 +428,7 @@ from .values.request import (
     ModelInfo as ModelInfo,
     ModelRequest as ModelRequest,
     Price as Price,
+    PriceAbove as PriceAbove,
     ReasoningDelta as ReasoningDelta,
     ReasoningEnd as ReasoningEnd,
     RequestHistory as RequestHistory,

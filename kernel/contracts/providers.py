@@ -67,6 +67,8 @@ class ProviderProtocol:
     bytes, for good: a change of how a request is written is a new protocol name or a
     new setting.
     """
+    others: Sequence[str] = ()
+    """Further providers that it is at home with, in the same way."""
 
 
 @frozen(eq=False)
@@ -85,6 +87,10 @@ class Provider:
     """The models that are known by name."""
     open: bool = True
     """Whether models that are not listed may be asked for too."""
+    assumed: bool = False
+    """Whether nothing says that it is there: it needs no key, nobody configured it, and
+    its usual address is all that is known. It can be asked for by name, and is not
+    recommended to whoever names nothing."""
     silence: float | None = 1800.0
     """Seconds without an event after which an answer counts as broken off, so that it
     is asked for again where that may be; None: any time is borne. ``open_runtime`` may

@@ -85,12 +85,17 @@ class ModelCatalog:
 
     def askable(self) -> list[str]:
         """Return names to show someone who asked for what is not there: models whose
-        provider has what it needs. ``provider/...`` stands for any model of it."""
+        provider has what it needs and is known to be there. ``provider/...`` stands
+        for any model of it."""
         offer = self._registrations.offer()
-        able = [name for name, one in offer.items() if _missing_key(one.item) is None]
+        able = [
+            name
+            for name, one in offer.items()
+            if not one.item.assumed and _missing_key(one.item) is None
+        ]
         known = {one.name for name in able for one in offer[name].item.models}
         return [
-            *sorted(known),
+            *sorted(known, key=lambda name: name.split("/", 1)),
             *(f"{name}/..." for name in able if offer[name].item.open),
         ]
 

@@ -16,12 +16,14 @@ def assigned(
     """Return the protocol of each provider by name, and what is wrong with the rest.
 
     A table speaks the protocol that it names; without one, that of the provider it is
-    called like; and otherwise the common one, if there is one. A protocol's own
-    provider speaks it without a table. Of two protocols that claim the same, the later
-    one counts.
+    called like; and otherwise the common one, if there is one. The providers that a
+    protocol is at home with speak it without a table. Of two protocols that claim the
+    same, the later one counts.
     """
     known = {one.name: one for one in protocols}
-    homes = {one.provider: one.name for one in known.values()}
+    homes = {
+        name: one.name for one in known.values() for name in (one.provider, *one.others)
+    }
     common = [one.name for one in known.values() if one.common]
     found: dict[str, str] = {}
     problems: list[str] = []

@@ -30,6 +30,22 @@ class ModelInfo:
 
 
 @frozen
+class PriceAbove:
+    """What all tokens of a request cost whose input is a long one."""
+
+    over: int
+    """It holds for a request with more tokens of input than this."""
+    input: float
+    """As in ``Price``."""
+    output: float
+    """As in ``Price``."""
+    cache_read: float | None = None
+    """As in ``Price``."""
+    cache_write: float | None = None
+    """As in ``Price``."""
+
+
+@frozen
 class Price:
     """US dollars for a million tokens."""
 
@@ -41,15 +57,31 @@ class Price:
     """None: as much as input."""
     cache_write: float | None = None
     """US dollars for a million tokens that the provider keeps; None: as ``input``."""
+    above: tuple[PriceAbove, ...] = ()
+    """Other prices for long requests, in any order; the highest bound that is passed
+    counts, for all tokens of the request."""
 
     def of(self, usage: Usage) -> float:
-        """Return what a request cost."""
+        """Return what a request cost, in US dollars, counted in decimals."""
+        # Here, because most runs end before they know a price.
+        from decimal import Decimal
+
+        given = usage.input or 0
+        at: Price | PriceAbove = self
+        for one in sorted(self.above, key=lambda one: one.over):
+            at = one if given > one.over else at
         read, write = usage.cache_read or 0, usage.cache_write or 0
-        plain = max(0, (usage.input or 0) - read - write)
-        per_read = self.input if self.cache_read is None else self.cache_read
-        per_write = self.input if self.cache_write is None else self.cache_write
-        total = plain * self.input + read * per_read + write * per_write
-        return (total + (usage.output or 0) * self.output) / 1_000_000
+        plain = max(0, given - read - write)
+        per_read = at.input if at.cache_read is None else at.cache_read
+        per_write = at.input if at.cache_write is None else at.cache_write
+        counted = (
+            (plain, at.input),
+            (read, per_read),
+            (write, per_write),
+            (usage.output or 0, at.output),
+        )
+        total = sum(tokens * Decimal(str(price)) for tokens, price in counted)
+        return float(total / 1_000_000)
 
 
 @frozen

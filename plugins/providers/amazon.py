@@ -5,6 +5,7 @@ Owns both, through botocore, which is imported on first use: it is an extra
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from dovetail.kernel import ProviderError
@@ -33,6 +34,34 @@ def required(provider: str) -> None:
             provider,
             "Bedrock needs botocore: pip install 'dovetail[bedrock]'",
         ) from None
+
+
+def hinted(provider: str, environment: Mapping[str, str]) -> None:
+    """Check that something says that there are credentials, without looking for them:
+    that may take seconds on a machine that is none of Amazon's.
+
+    Raises:
+        ProviderError: ``provider.key_missing``: nothing does.
+    """
+    if _HINTS.intersection(environment):
+        return
+    if not (Path.home() / ".aws").is_dir():
+        raise ProviderError("provider.key_missing", provider, _NO_CREDENTIALS)
+
+
+_HINTS = frozenset(
+    (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_CONFIG_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_DEFAULT_REGION",
+        "AWS_PROFILE",
+        "AWS_REGION",
+        "AWS_ROLE_ARN",
+        "AWS_SHARED_CREDENTIALS_FILE",
+    )
+)
 
 
 class EventStreamDecoder:

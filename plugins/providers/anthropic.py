@@ -36,7 +36,8 @@ from dovetail.kernel import (
     to_json,
 )
 
-from .endpoints import Defaults, Endpoint, register_endpoints
+from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
+from .known import ANTHROPIC
 from .routes import Route, target_of, transport_of
 from .transport import Transport, open_transport
 from .wording import (
@@ -61,21 +62,12 @@ MAX_OUTPUT = 8192
 DEFAULTS = Defaults(
     provider="anthropic",
     protocol="anthropic-messages",
-    base_url="https://api.anthropic.com",
-    key_variable="ANTHROPIC_API_KEY",
-    url_variable="ANTHROPIC_BASE_URL",
-    models={
-        "claude-3-5-haiku-latest": (200_000, 8_192),
-        "claude-3-haiku-20240307": (200_000, 4_096),
-        "claude-haiku-4-5": (200_000, 64_000),
-        "claude-opus-4-1": (200_000, 32_000),
-        "claude-opus-4-5": (200_000, 64_000),
-        "claude-opus-4-6": (1_000_000, 128_000),
-        "claude-opus-4-7": (1_000_000, 128_000),
-        "claude-sonnet-4-0": (200_000, 64_000),
-        "claude-sonnet-4-5": (200_000, 64_000),
-        "claude-sonnet-4-6": (1_000_000, 64_000),
-    },
+    home=Deployment(
+        "https://api.anthropic.com",
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_BASE_URL",
+    ),
+    models=ANTHROPIC,
 )
 _THOUGHTS = ("thinking", "redacted_thinking")
 _CACHED: Json = {"type": "ephemeral"}
@@ -374,7 +366,7 @@ def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> Reques
 def _max_output(model: str) -> int:
     """Return the limit of a model's family where that is known, such as for a dated
     name of a model that is listed without its date."""
-    for family, (_, output) in DEFAULTS.models.items():
+    for family, (_, output, _) in DEFAULTS.models.items():
         if model.startswith(family.removesuffix("-latest")):
             return output
     return MAX_OUTPUT

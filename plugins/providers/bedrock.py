@@ -23,7 +23,7 @@ from dovetail.kernel import (
     hookimpl,
 )
 
-from .endpoints import Defaults, Endpoint, register_endpoints
+from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
 from .routes import Route, target_of, transport_of
 from .transport import Transport, open_transport
 
@@ -31,9 +31,11 @@ REGION = "us-east-1"
 DEFAULTS = Defaults(
     provider="bedrock",
     protocol="bedrock-converse",
-    base_url=f"https://bedrock-runtime.{REGION}.amazonaws.com",
-    key_variable="AWS_BEARER_TOKEN_BEDROCK",
-    url_variable="AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+    home=Deployment(
+        f"https://bedrock-runtime.{REGION}.amazonaws.com",
+        "AWS_BEARER_TOKEN_BEDROCK",
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+    ),
 )
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
 
@@ -65,10 +67,12 @@ class BedrockPlugin:
             from .converse import ConverseProtocol
 
             amazon.required(endpoint.provider)
+            if not endpoint.key:
+                amazon.hinted(endpoint.provider, place.environment)
             target = target_of(
                 endpoint,
                 f"/model/{quote(model, safe='')}/converse-stream",
-                endpoint.bearer() if endpoint.key else {},
+                endpoint.authentication() if endpoint.key else {},
                 accept=amazon.ACCEPT,
             )
             sign = None
@@ -88,7 +92,11 @@ class BedrockPlugin:
                 sign,
             )
 
-        register_endpoints(register, place, (evolve(DEFAULTS, base_url=base), route))
+        register_endpoints(
+            register,
+            place,
+            (evolve(DEFAULTS, home=evolve(DEFAULTS.home, base_url=base)), route),
+        )
 
 
 def _region(environment: Mapping[str, str]) -> str:

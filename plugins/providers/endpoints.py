@@ -18,6 +18,7 @@ from dovetail.kernel import (
     ModelInfo,
     Place,
     Price,
+    PriceAbove,
     Provider,
     ProviderError,
     ProviderProtocol,
@@ -34,6 +35,8 @@ SILENCE = 1800.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*\Z")
+_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+\Z")
+"""A token that says who asks, as Entra gives it; a key has no dots."""
 _SECRET_NAME = re.compile(r"key|token|secret|auth|cookie|password|signature", re.I)
 _FIELDS = frozenset(
     (
@@ -56,7 +59,7 @@ _FIELDS = frozenset(
 _MOST = 1_000_000_000
 """Of anything in one answer: what is held of it must fit into memory."""
 _MODEL_FIELDS = frozenset(("name", "context", "output", "price"))
-_PRICE_FIELDS = frozenset(("input", "output", "cache_read", "cache_write"))
+_PRICE_FIELDS = frozenset(("input", "output", "cache_read", "cache_write", "above"))
 
 
 @frozen
@@ -118,14 +121,18 @@ class Endpoint:
             )
         return self.key
 
-    def bearer(self) -> dict[str, str]:
+    def authentication(self) -> dict[str, str]:
         """Return the header that shows the key, if there is one.
 
         Raises:
             ProviderError: ``provider.key_missing``.
         """
         key = self.usable_key()
-        return {"authorization": f"Bearer {key}"} if key else {}
+        if key is None:
+            return {}
+        if self.host.endswith(".azure.com") and not _TOKEN.match(key):
+            return {"api-key": key}
+        return {"authorization": f"Bearer {key}"}
 
     def redactor(self) -> Redactor:
         """Return what takes this endpoint's secrets out of any text."""
@@ -138,8 +145,23 @@ class Endpoint:
         return Redactor(secrets)
 
 
+Known = tuple[int, int, Price | None]
+"""Context and output limits of a model, in tokens, and its price."""
 RouteMaker = Callable[[Endpoint, str], ProviderRoute]
 """Makes the way to a model of an endpoint, by the model's own name."""
+
+
+@frozen
+class Deployment:
+    """Where a provider is found, and what holds its key."""
+
+    base_url: str | None
+    """None where only a variable can say it."""
+    key_variable: str | None = None
+    """None: it needs no key."""
+    url_variable: str | None = None
+    below: str = ""
+    """What comes after the address that the variable says."""
 
 
 @frozen
@@ -148,18 +170,25 @@ class Defaults:
 
     provider: str
     protocol: str
-    base_url: str
-    key_variable: str
-    url_variable: str
-    models: Mapping[str, tuple[int, int]] = field(factory=dict)
-    """Context and output limits, in tokens, by model."""
+    home: Deployment
+    models: Mapping[str, Known] = field(factory=dict)
+    """What is known of its models, by name."""
     common: bool = False
     """Whether tables that name no protocol are read as of this one."""
+    others: Mapping[str, Deployment] = field(factory=dict)
+    """Who else offers it, by name."""
 
     @property
     def offered(self) -> ProviderProtocol:
         """The protocol, as its plugin registers it, without what writes it."""
-        return ProviderProtocol(self.protocol, self.provider, self.common)
+        others = tuple(self.others)
+        return ProviderProtocol(
+            self.protocol, self.provider, self.common, others=others
+        )
+
+    def deployment(self, provider: str) -> Deployment | None:
+        """Return where a provider is that needs no table."""
+        return self.home if provider == self.provider else self.others.get(provider)
 
 
 def register_endpoints(
@@ -181,17 +210,24 @@ def register_endpoints(
         if protocol not in made:
             continue
         defaults, route = made[protocol]
-        table = place.providers.get(name, {})
+        table, environment = place.providers.get(name), place.environment
+        if table is None and name in defaults.others:
+            unread = _unread(name, environment, defaults, route)
+            if unread is not None:
+                register(unread)
+                continue
         try:
-            endpoint = read_endpoint(name, table, place.environment, defaults)
+            endpoint = read_endpoint(name, table or {}, environment, defaults)
         except ConfigurationError as error:
-            refused.append(str(error))
+            if table is not None or name not in defaults.others:
+                refused.append(str(error))
             continue
         register(
             Provider(
                 name=name,
                 route=_opener(route, endpoint),
                 models=endpoint.models,
+                assumed=table is None and _nothing_said(defaults, name, environment),
                 open=endpoint.open,
                 silence=endpoint.silence,
                 limits=endpoint.limits,
@@ -200,6 +236,35 @@ def register_endpoints(
         )
     if refused:
         raise ConfigurationError("providers", "; ".join(refused))
+
+
+def _nothing_said(
+    defaults: Defaults, name: str, environment: Mapping[str, str]
+) -> bool:
+    """Whether a provider is offered by its usual address alone."""
+    own = defaults.deployment(name)
+    if own is None or own.key_variable is not None:
+        return False
+    return not (own.url_variable and environment.get(own.url_variable))
+
+
+def _unread(
+    name: str, environment: Mapping[str, str], defaults: Defaults, route: RouteMaker
+) -> Provider | None:
+    """Return a provider that nobody configured and that holds no secret, to be read
+    when it is asked: there are many of them. None where it has to be read now."""
+    deployment = defaults.others[name]
+    variable = deployment.key_variable
+    if deployment.base_url is None or (variable and environment.get(variable)):
+        return None
+    return Provider(
+        name=name,
+        route=lambda model: route(
+            read_endpoint(name, {}, environment, defaults), model
+        ),
+        assumed=not variable,
+        silence=SILENCE,
+    )
 
 
 def _opener(route: RouteMaker, endpoint: Endpoint) -> Callable[[str], ProviderRoute]:
@@ -223,19 +288,22 @@ def read_endpoint(
             "[providers]", f"name {name[:80]!r} must be letters, digits, '.', '_', '-'"
         )
     read.refuse_unknown(_FIELDS)
-    own = name == defaults.provider
+    own = defaults.deployment(name)
     base_url = read.text("base_url")
     where = f"base_url of {read.where}"
-    if base_url is None and own:
-        base_url = environment.get(defaults.url_variable, "").strip() or None
-        where = f"environment variable {defaults.url_variable}"
-    official = base_url is None and own
-    if official:
-        base_url = defaults.base_url
+    if base_url is None and own and own.url_variable:
+        base_url = environment.get(own.url_variable, "").strip() or None
+        where = f"environment variable {own.url_variable}"
+        if base_url and own.below and not urlsplit(base_url).path.strip("/"):
+            base_url = base_url.rstrip("/") + own.below
+    official = base_url is None and own is not None
+    if official and own:
+        base_url = own.base_url
     if base_url is None:
         raise ConfigurationError(read.where, "base_url is missing")
-    key, missing = _key(read, environment, defaults if own else None, official)
+    key, missing = _key(read, environment, own, official)
     headers = read.headers("headers")
+    known = defaults.models if official and name == defaults.provider else {}
     read_timeout = read.seconds("read_timeout") or READ_TIMEOUT
     return Endpoint(
         provider=name,
@@ -244,7 +312,7 @@ def read_endpoint(
         key=key,
         missing=missing,
         options=read.table("options"),
-        models=_models(read, name, defaults.models if official else {}),
+        models=_models(read, name, known),
         open=read.flag("open", True),
         connect_timeout=read.seconds("connect_timeout") or CONNECT_TIMEOUT,
         read_timeout=read_timeout,
@@ -258,7 +326,7 @@ def read_endpoint(
 def _key(
     read: "_Table",
     environment: Mapping[str, str],
-    defaults: Defaults | None,
+    own: Deployment | None,
     official: bool,
 ) -> tuple[str | None, str | None]:
     """Return the key, and the variable that is missing where a key is needed."""
@@ -266,8 +334,9 @@ def _key(
     missing = None
     if key is None:
         variable = read.text("api_key_env")
-        usual = (defaults and defaults.key_variable) or None
-        needed = variable is not None or (official and usual is not None)
+        usual = own.key_variable if own else None
+        at_home = official or (own is not None and own.base_url is None)
+        needed = variable is not None or (at_home and usual is not None)
         variable = variable or usual
         if variable is not None:
             where = f"environment variable {variable}"
@@ -300,11 +369,11 @@ def _checked_url(url: str, where: str) -> str:
 
 
 def _models(
-    read: "_Table", provider: str, known: Mapping[str, tuple[int, int]]
+    read: "_Table", provider: str, known: Mapping[str, Known]
 ) -> tuple[ModelInfo, ...]:
     found = {
-        name: ModelInfo(f"{provider}/{name}", context, output)
-        for name, (context, output) in known.items()
+        name: ModelInfo(f"{provider}/{name}", context, output, price)
+        for name, (context, output, price) in known.items()
     }
     for index, item in enumerate(read.array("models")):
         where = f"models[{index}] of {read.where}"
@@ -321,7 +390,7 @@ def _models(
             before,
             context=inner.tokens("context") or before.context,
             output=inner.tokens("output") or before.output,
-            price=_price(inner),
+            price=_price(inner) or before.price,
         )
     return tuple(found[name] for name in sorted(found))
 
@@ -343,7 +412,28 @@ def _price(model: "_Table") -> Price | None:
     if fresh is None or output is None:
         raise ConfigurationError(inner.where, "input and output must both be given")
     return Price(
-        fresh, output, inner.dollars("cache_read"), inner.dollars("cache_write")
+        fresh,
+        output,
+        inner.dollars("cache_read"),
+        inner.dollars("cache_write"),
+        tuple(
+            _price_above(f"above[{index}] of {inner.where}", one)
+            for index, one in enumerate(inner.array("above"))
+        ),
+    )
+
+
+def _price_above(where: str, entry: Any) -> PriceAbove:
+    if not isinstance(entry, Mapping):
+        raise ConfigurationError(where, "it must be a table")
+    inner = _Table(where, entry)
+    inner.refuse_unknown(_PRICE_FIELDS - {"above"} | {"over"})
+    over = inner.tokens("over")
+    fresh, output = inner.dollars("input"), inner.dollars("output")
+    if over is None or fresh is None or output is None:
+        raise ConfigurationError(where, "over, input and output must all be given")
+    return PriceAbove(
+        over, fresh, output, inner.dollars("cache_read"), inner.dollars("cache_write")
     )
 
 

@@ -20,24 +20,20 @@ from dovetail.kernel import (
     hookimpl,
 )
 
-from .endpoints import Defaults, Endpoint, register_endpoints
+from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
+from .known import GOOGLE
 from .routes import Route, target_of, transport_of
 from .transport import Transport, open_transport
 
 DEFAULTS = Defaults(
     provider="google",
     protocol="google-generate",
-    base_url="https://generativelanguage.googleapis.com/v1beta",
-    key_variable="GEMINI_API_KEY",
-    url_variable="GOOGLE_GEMINI_BASE_URL",
-    models={
-        "gemini-2.0-flash": (1_048_576, 8_192),
-        "gemini-2.5-flash": (1_048_576, 65_536),
-        "gemini-2.5-flash-lite": (1_048_576, 65_536),
-        "gemini-2.5-pro": (1_048_576, 65_536),
-        "gemini-3-flash-preview": (1_048_576, 65_536),
-        "gemini-3-pro-preview": (1_048_576, 65_536),
-    },
+    home=Deployment(
+        "https://generativelanguage.googleapis.com/v1beta",
+        "GEMINI_API_KEY",
+        "GOOGLE_GEMINI_BASE_URL",
+    ),
+    models=GOOGLE,
 )
 
 

@@ -20,16 +20,19 @@ from dovetail.kernel import (
     hookimpl,
 )
 
-from .endpoints import Defaults, Endpoint, register_endpoints
+from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
 from .routes import Route, target_of, transport_of
 from .transport import Transport, open_transport
 
+_HOST = "OLLAMA_HOST"
 DEFAULTS = Defaults(
     provider="ollama",
     protocol="ollama-chat",
-    base_url="http://127.0.0.1:11434",
-    key_variable="",
-    url_variable="OLLAMA_HOST",
+    home=Deployment(
+        "http://127.0.0.1:11434",
+        None,
+        _HOST,
+    ),
 )
 
 
@@ -51,9 +54,9 @@ class OllamaPlugin:
         self, register: Register[Provider], place: Place
     ) -> None:
         transport = transport_of(place)
-        named = place.environment.get(DEFAULTS.url_variable, "").strip()
+        named = place.environment.get(_HOST, "").strip()
         if named:
-            environment = {**place.environment, DEFAULTS.url_variable: address(named)}
+            environment = {**place.environment, _HOST: address(named)}
             place = evolve(place, environment=environment)
 
         def route(endpoint: Endpoint, model: str) -> ProviderRoute:
@@ -65,7 +68,7 @@ class OllamaPlugin:
             target = target_of(
                 evolve(endpoint, base_url=base),
                 "/api/chat",
-                endpoint.bearer(),
+                endpoint.authentication(),
                 accept=OllamaProtocol.accepts,
             )
             protocol = OllamaProtocol(endpoint, model)

@@ -36,7 +36,9 @@ from dovetail.kernel import (
 )
 
 from .chat import ATTACHED, DETAIL_TEXTS, REASONING, REASONING_FIELDS, ChatDecoder
-from .endpoints import Defaults, Endpoint, register_endpoints
+from .deployments import CHAT
+from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
+from .known import OPENAI
 from .reading import table
 from .routes import Route, target_of, transport_of
 from .transport import Transport, open_transport
@@ -54,36 +56,23 @@ from .wording import (
     tool_name,
 )
 
-_MODELS: Mapping[str, tuple[int, int]] = {
-    "gpt-4.1": (1_047_576, 32_768),
-    "gpt-4o": (128_000, 16_384),
-    "gpt-4o-mini": (128_000, 16_384),
-    "gpt-5": (400_000, 128_000),
-    "gpt-5-mini": (400_000, 128_000),
-    "gpt-5-nano": (400_000, 128_000),
-    "gpt-5.1": (400_000, 128_000),
-    "gpt-5.2": (400_000, 128_000),
-    "gpt-5.4": (1_050_000, 128_000),
-    "gpt-5.5": (1_050_000, 128_000),
-    "o3": (200_000, 100_000),
-    "o4-mini": (200_000, 100_000),
-}
 DEFAULTS = Defaults(
     provider="openai",
     protocol="openai-chat",
-    base_url="https://api.openai.com/v1",
-    key_variable="OPENAI_API_KEY",
-    url_variable="OPENAI_BASE_URL",
+    home=Deployment(
+        "https://api.openai.com/v1",
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+    ),
     common=True,
-    models=_MODELS,
+    others=CHAT,
+    models=OPENAI,
 )
 RESPONSES = Defaults(
     provider="openai-responses",
     protocol="openai-responses",
-    base_url=DEFAULTS.base_url,
-    key_variable=DEFAULTS.key_variable,
-    url_variable=DEFAULTS.url_variable,
-    models=_MODELS,
+    home=DEFAULTS.home,
+    models=OPENAI,
 )
 
 
@@ -109,14 +98,14 @@ class OpenAIPlugin:
         transport = transport_of(place)
 
         def route(endpoint: Endpoint, model: str) -> ProviderRoute:
-            target = target_of(endpoint, "/chat/completions", endpoint.bearer())
+            target = target_of(endpoint, "/chat/completions", endpoint.authentication())
             return Route(ChatProtocol(endpoint, model), target, transport)
 
         def responses(endpoint: Endpoint, model: str) -> ProviderRoute:
             # Here, so that whoever asks no such model does not import it.
             from .responses import ResponsesProtocol
 
-            target = target_of(endpoint, "/responses", endpoint.bearer())
+            target = target_of(endpoint, "/responses", endpoint.authentication())
             return Route(ResponsesProtocol(endpoint, model), target, transport)
 
         register_endpoints(register, place, (DEFAULTS, route), (RESPONSES, responses))

@@ -36,6 +36,7 @@ from dovetail.kernel import (
     PermissionQuestion,
     Place,
     Price,
+    PriceAbove,
     ProcessMark,
     Provider,
     ProviderError,
@@ -453,11 +454,17 @@ class FrozenPlugin:
                 name="frozen",
                 route=lambda model: Route(place.resource, model),
                 models=[
-                    ModelInfo("frozen/model", 100_000, 8_000, Price(1.0, 2.0, 0.1, 1.5)),
+                    ModelInfo(
+                        "frozen/model",
+                        100_000,
+                        8_000,
+                        Price(1.0, 2.0, 0.1, 1.5, (PriceAbove(9_000, 2.0, 4.0),)),
+                    ),
                     ModelInfo(name="frozen/small"),
                 ],
                 limits=AnswerLimits(calls=100),
                 open=False,
+                assumed=False,
             )
         )
 

@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "3467f964409bc237bf4cfacca344c053aa3a6d2e524cf2b81c8352f4822904cc",
+    "release_0_1_0": "4847d4065b26beaa0bcd8c380c66a0b2ee96a5d2ec376f3a37ecd9953258703d",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

@@ -93,6 +93,12 @@ def test_a_closed_provider_serves_only_what_it_lists() -> None:
         catalog.resolve("a/other")
 
 
+def test_what_is_only_assumed_to_be_there_can_be_asked_and_is_not_recommended() -> None:
+    catalog = ModelCatalog(offer(Provider("local", Routes(), assumed=True)))
+    assert catalog.askable() == []
+    assert catalog.resolve("local/m").name == "local/m"
+
+
 def test_a_route_is_made_once_until_the_offer_changes() -> None:
     old, new = Routes(), Routes()
     registrations = offer(Provider("a", old))

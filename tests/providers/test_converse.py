@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -371,6 +372,16 @@ async def test_an_answer_that_was_not_streamed_is_an_answer() -> None:
             got = Answered(await ask(providers["test"].route("m"), request()))
     assert (got.reasoning, got.text) == ("Hm.", "Hi")
     assert got.calls == [ToolCall("c1", "t", '{"a":1}')]
+
+
+async def test_without_any_sign_of_credentials_the_variables_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    async with opened(plugin) as providers:
+        with pytest.raises(ProviderError, match="AWS_BEARER_TOKEN_BEDROCK") as caught:
+            providers["bedrock"].route("m")
+    assert caught.value.code == "provider.key_missing"
 
 
 async def test_a_region_that_is_none_is_refused_by_its_variable() -> None:

@@ -11,9 +11,12 @@ from dovetail.kernel import (
     Price,
     Provider,
     ProviderError,
+    Usage,
 )
 from dovetail.plugins.providers.anthropic import plugin as anthropic
+from dovetail.plugins.providers.deployments import CHAT
 from dovetail.plugins.providers.endpoints import read_endpoint
+from dovetail.plugins.providers.ollama import plugin as ollama
 from dovetail.plugins.providers.openai import DEFAULTS, plugin as openai
 from dovetail.plugins.providers.transport import Transport
 from support.replay import Answer, serve, sse
@@ -39,8 +42,66 @@ def test_each_plugin_takes_the_tables_of_its_protocol() -> None:
         "local": {"base_url": "http://localhost/v1", "protocol": "openai-chat"},
         "gem": {"protocol": "gemini"},
     }
-    assert sorted(offered(openai, tables)) == ["local", "ollama", "openai"]
+    ours = {*offered(openai, tables)} - {*offered(openai, {})}
+    assert ours == {"local"}
     assert sorted(offered(anthropic, tables)) == ["anthropic", "glm"]
+    assert sorted(offered(ollama, tables)) == ["ollama"]
+
+
+@pytest.mark.parametrize("name", [*CHAT])
+def test_a_deployment_needs_no_table_and_says_which_variable_it_needs(
+    name: str,
+) -> None:
+    deployment = CHAT[name]
+    environment = {}
+    if deployment.base_url is None:
+        assert name not in offered(openai, {})
+        environment[deployment.url_variable or ""] = "https://mine.openai.azure.com/"
+    route = offered(openai, {}, environment)[name].route
+    if deployment.key_variable is None:
+        route("m")
+        return
+    with pytest.raises(ProviderError, match=deployment.key_variable):
+        route("m")
+    environment[deployment.key_variable] = SECRET
+    provider = offered(openai, {}, environment)[name]
+    provider.route("m")
+    assert SECRET not in provider.redact(f"it is {SECRET}")
+
+
+async def test_a_table_of_a_deployment_says_what_is_other_about_it() -> None:
+    async with serve(Answer(STOP)) as server:
+        table = {"base_url": f"{server.url}/mine", "headers": {"x-team": "a"}}
+        environment = {"GROQ_API_KEY": SECRET}
+        async with opened(
+            openai, environment=environment, providers={"groq": table}
+        ) as providers:
+            await ask(providers["groq"].route("m"), request())
+    (asked,) = server.requests
+    assert asked.target == "/mine/chat/completions"
+    assert asked.headers["authorization"] == f"Bearer {SECRET}"
+    assert asked.headers["x-team"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("key", "header"),
+    [
+        (SECRET, {"api-key": SECRET}),
+        ("eyJ0.eyJh.c2ln", {"authorization": "Bearer eyJ0.eyJh.c2ln"}),
+    ],
+)
+def test_azure_is_shown_a_key_or_a_token_of_entra(
+    key: str, header: dict[str, str]
+) -> None:
+    environment = {
+        "AZURE_OPENAI_API_KEY": key,
+        "AZURE_OPENAI_ENDPOINT": "https://mine.openai.azure.com/",
+    }
+    endpoint = read_endpoint("azure", {}, environment, DEFAULTS)
+    assert endpoint.url("/chat/completions") == (
+        "https://mine.openai.azure.com/openai/v1/chat/completions"
+    )
+    assert endpoint.authentication() == header
 
 
 @pytest.mark.parametrize(
@@ -156,13 +217,31 @@ def test_a_price_is_configured_and_keeps_what_is_known_of_the_model() -> None:
     known = models["openai/gpt-5"]
     assert known.price == Price(1.25, 10.0)
     assert (known.context, known.output) == (400_000, 128_000)
-    assert models["openai/gpt-5-mini"].price is None
+    assert models["openai/gpt-5-mini"].price == Price(0.25, 2.0, 0.025)
+
+
+def test_a_long_request_may_cost_more() -> None:
+    above = {"over": 200_000, "input": 2, "output": 20, "cache_read": 0.2}
+    price = {"input": 1, "output": 10, "cache_read": 0.1, "above": [above]}
+    table = {"base_url": "http://x", "models": [{"name": "m", "price": price}]}
+    (model,) = offered(openai, {"test": table})["test"].models
+    assert model.price is not None
+    short = Usage(input=200_000, output=1_000, cache_read=100_000)
+    long = Usage(input=200_001, output=1_000, cache_read=100_000)
+    assert model.price.of(short) == 0.12
+    assert model.price.of(long) == 0.240002
+
+
+def test_what_a_request_costs_is_counted_in_decimals() -> None:
+    assert Price(0.1, 0.2).of(Usage(input=3, output=0)) == 3e-07
 
 
 @pytest.mark.parametrize(
     "price",
     [
         {"input": 1},
+        {"input": 1, "output": 1, "above": [{"input": 1, "output": 1}]},
+        {"input": 1, "output": 1, "above": ["much"]},
         {"output": 1},
         {"input": -1, "output": 1},
         {"input": True, "output": 1},
@@ -232,7 +311,8 @@ def test_a_bad_table_is_named_and_leaves_the_others_alone(table: Any) -> None:
     place = place_of(resource=Transport(), tables=tables)
     with pytest.raises(ConfigurationError, match="bad") as caught:
         openai.dovetail_register_providers(register=register, place=place)
-    assert got == ["good", "openai"]
+    assert "good" in got
+    assert "bad" not in got
     assert SECRET not in str(caught.value)
 
 
