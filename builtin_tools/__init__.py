@@ -1,5 +1,6 @@
 """The built-in tools: read, write, edit, apply_patch, glob, grep, bash, job, skill,
-question, todowrite, recall, webfetch, and websearch where an engine is configured.
+subagent, question, todowrite, recall, webfetch, and websearch where an engine is
+configured.
 
 One file per tool; the files with an underscore are their shared parts. They use only
 public names of ``dovetail.kernel`` and arrive through the same entry point as a
@@ -30,6 +31,7 @@ from .question import question_tool
 from .read import read_tool
 from .recall import recall_tool
 from .skill import skill_tool
+from .subagent import subagent_tool
 from .todowrite import todowrite_tool
 from .webfetch import webfetch_tool
 from .write import write_tool
@@ -60,6 +62,9 @@ class BuiltinTools:
     Setting ``ripgrep = false`` makes ``glob`` and ``grep`` use the search of this
     package even where ripgrep is installed. It cannot name a program: settings may come
     from a file of the Location, and that must not choose what is run.
+
+    Setting ``subagent_depth`` says how many agents may work for one another, below the
+    one that a person talks to: 1, unless it says otherwise.
 
     Setting ``private_hosts`` lists hosts of this machine and its network that
     ``webfetch`` may reach, such as ``"localhost:3000"`` or ``"wiki.lan"``. The table
@@ -111,6 +116,8 @@ class BuiltinTools:
         register(bash_tool(environment, place.providers, self._later, self._background))
         register(job_tool(self._later))
         register(skill_tool())
+        if (depth := _sound(["subagent"], partial(_depth, place))) is not None:
+            register(subagent_tool(depth))
         register(question_tool())
         register(todowrite_tool())
         register(recall_tool())
@@ -142,6 +149,13 @@ def _search(place: Place) -> Search:
     if not isinstance(ripgrep, bool):
         raise ConfigurationError("plugins.tools.ripgrep", "must be true or false")
     return Search(place.environment, ripgrep=ripgrep)
+
+
+def _depth(place: Place) -> int:
+    depth = place.settings.get("subagent_depth", 1)
+    if type(depth) is not int or not 1 <= depth <= 5:
+        raise ConfigurationError("plugins.tools.subagent_depth", "must be from 1 to 5")
+    return depth
 
 
 def _private_hosts(place: Place) -> Hosts:

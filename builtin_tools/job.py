@@ -20,7 +20,8 @@ from ._terminal import plain
 from ._text import cut
 
 DESCRIPTION = """\
-Look after the jobs of this session: commands that bash runs in the background. list \
+Look after the jobs of this session: commands that bash runs in the background, and \
+agents that work there. list \
 tells what there is, wait returns when a job has ended or the time is over, stop ends \
 it, extend lets it run longer. These show how it stands and what it printed last."""
 
@@ -87,6 +88,9 @@ async def _execute(
         job = await context.jobs.extend(input.job, seconds)
     else:
         job = await context.jobs.wait(input.job, seconds)
+    if job.session is not None:
+        answer = await context.children.answer(job.session)
+        return JobOutput((job,), output=answer.text)
     printed = await anyio.to_thread.run_sync(_tail, later, job)
     return JobOutput((job,), output=printed)
 

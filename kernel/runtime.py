@@ -58,9 +58,10 @@ from .plugins.files import opened_files
 from .plugins.loader import load_plugins
 from .plugins.location_plugins import Changes, LocationPlugins
 from .plugins.set import PluginSet
-from .ports import Store
+from .ports import Reader, Store
 from .requests.asking import Requests
 from .requests.questions import OnQuestion, Questions
+from .sessions.children import Children
 from .sessions.cleaning import Cleaning
 from .sessions.sessions import Sessions
 from .skills.registry import SkillRegistry, skills_source
@@ -73,6 +74,7 @@ from .values.errors import (
     StoreUnknownError,
 )
 from .values.ids import new_id
+from .values.job import Job
 from .values.location import Location
 from .values.outputs import OutputPolicy
 
@@ -361,10 +363,16 @@ class Runtime:
         self._tasks.start_soon(self._runner.keep_leases)
         self._tasks.start_soon(self._runner.silence.watch)
         self._coordinator = Coordinator(self._tasks, self._runner.drain)
+        self._children = Children(self._log, self._coordinator, self._runner)
         self._cleaning = Cleaning(self._log, self._output_policy)
         self._tasks.start_soon(self._cleaning.run)
         self._sessions = Sessions(
-            self._log, self._coordinator, self._runner, self._jobs, self._cleaning
+            self._log,
+            self._coordinator,
+            self._runner,
+            self._jobs,
+            self._children,
+            self._cleaning,
         )
         self._beside = RuntimeScopes(self.plugins, self._tasks, self._hook_limits, self)
         try:
@@ -383,7 +391,7 @@ class Runtime:
         return Configuration.load(None, self._environment).outputs or OutputPolicy()
 
     async def _wake_all(self) -> None:
-        for session_id in await self._log.read(lambda rows: rows.sessions_with_work()):
+        for session_id in await self._log.read(_to_be_woken):
             self._coordinator.wake(session_id)
         await self._jobs.adopt()
 
@@ -504,6 +512,7 @@ class Runtime:
             ground=Ground(location.directory, self._home()),
             questions=self._questions,
             jobs=self._jobs,
+            children=self._children,
             make_plugins=self._plugins_of,
             make_permissions=self._permissions_of,
         )
@@ -543,11 +552,14 @@ class Runtime:
 
     @asynccontextmanager
     async def _job_work(
-        self, location: Location, tool: str
+        self, location: Location, job: Job
     ) -> AsyncIterator[JobWork | None]:
-        """Keep a Location open for a job of it, and say how its tool looks after it."""
+        """Keep a Location open for a job of it, and say how that is looked after."""
         async with self._locations.use(location) as services:
-            yield services.job_work(tool)
+            if job.session is not None:
+                yield self._children.work
+            else:
+                yield services.job_work(job.tool)
 
     def _told(self, session_id: str) -> None:
         # What closes meanwhile has it in the inbox.
@@ -595,3 +607,11 @@ class Runtime:
     def _forget_unchanged(self, location: Location) -> None:
         if not self._changes.get(location):
             self._changes.pop(location, None)
+
+
+def _to_be_woken(rows: Reader) -> Sequence[str]:
+    """Return the sessions with work, but for those whose parent has some: it goes on
+    with them when what was left of all of them is accepted."""
+    found = rows.sessions_with_work()
+    known = {one: rows.session(one) for one in found}
+    return [one for one, row in known.items() if row is None or row.parent not in known]

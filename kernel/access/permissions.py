@@ -19,6 +19,7 @@ from attrs import evolve
 from ..contracts import Rule, RuleEffect
 from ..lifecycle.guests import Guest, contained
 from ..log.commit import EventLog, LogTransaction
+from ..log.family import above
 from ..ports import ApprovalRow, Reader, RequestRow
 from ..requests import asking as requests
 from ..requests.asking import INTERRUPT, PERSON, POLICY, Asking, Requests, RequestState
@@ -111,6 +112,8 @@ class Permissions:
         self._answerer = answerer
         # Requests that a plugin wants a person to see, whatever is approved.
         self._insisted: set[str] = set()
+        # What the requests that wait in this process are held to.
+        self._held: dict[str, tuple[Rule, ...]] = {}
 
     def __repr__(self) -> str:
         return f"<Permissions {self._location.directory!r} policy={self._policy}>"
@@ -135,7 +138,7 @@ class Permissions:
             PermissionRejectedError: the person said no, or the policy did.
             RuntimeClosedError: the runtime closes; the request stays.
         """
-        rules = tuple(self._rules_for(request.agent))
+        rules = self._rules_of(request)
         answer = self._answer(request)
         if answer is not None:
             effect, who = answer
@@ -175,6 +178,7 @@ class Permissions:
             again = await self._log.of_work(request.session_id).read(
                 lambda rows: self._again(rows, request, rules, basis)
             )
+            self._held[standing.id] = rules
             try:
                 reply = await self._requests.wait(
                     again_because(asking, again),
@@ -185,6 +189,7 @@ class Permissions:
                 )
             finally:
                 self._insisted.discard(standing.id)
+                self._held.pop(standing.id, None)
             if reply is None:
                 return _conclude(decided, request, rules)
             return _obey(reply, request)
@@ -194,6 +199,11 @@ class Permissions:
         if effect == "ask" and self._policy == "allow":
             return (named("policy", "allow"),)
         return _conclude(decided, request, rules)
+
+    def _rules_of(self, request: AskRequest) -> tuple[Rule, ...]:
+        if request.rules is not None:
+            return request.rules
+        return tuple(self._rules_for(request.agent))
 
     async def allowing(
         self,
@@ -210,7 +220,7 @@ class Permissions:
         # Thousands of things are asked about, and few rules can be about any of them.
         rules = [
             (needed(rule.resource), rule)
-            for rule in self._rules_for(request.agent)
+            for rule in self._rules_of(request)
             if matches(rule.action, action)
         ]
         log = self._log.of_work(request.session_id)
@@ -381,12 +391,14 @@ class Permissions:
     async def pending(
         self, session_id: str | None = None
     ) -> Sequence[PermissionRequest]:
-        """Return the requests that wait, oldest first; also those of dead processes."""
+        """Return the requests that wait, oldest first; also those of dead processes. Of
+        a session: its own, and those of the sessions that work for it."""
         return await self._log.read(
             lambda rows: [
                 request
                 for _, request in self._waiting(rows)
                 if session_id in (None, request.session_id)
+                or session_id in above(rows, request.session_id)
             ]
         )
 
@@ -466,8 +478,11 @@ class Permissions:
         for row, asked in self._waiting(tx.rows):
             if asked.agent != answered.agent or asked.id in self._insisted:
                 continue
+            held = self._held.get(asked.id)
+            if held is None and _is_bound(tx, row):
+                continue  # what it is held to is known where its call goes on
             approvals = self._counting(tx.rows, asked, basis, tx.now)
-            if self._decide(asked, rules, approvals).effect == "allow":
+            if self._decide(asked, held or rules, approvals).effect == "allow":
                 event = requests.question_of(tx.rows, row)
                 tx.append(_replied(row, "once", answered.id, event))
 
@@ -516,6 +531,12 @@ class Permissions:
 
 def _no_answer(request: AskRequest) -> None:
     return None
+
+
+def _is_bound(tx: LogTransaction, row: RequestRow) -> bool:
+    """Return whether a session may be held to more than its own agent is."""
+    session = tx.rows.session(row.session_id)
+    return session is None or session.parent is not None
 
 
 _LONG = 2_000

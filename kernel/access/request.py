@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import evolve, field
 
+from ..contracts import Rule
 from ..log.commit import LogTransaction
 from ..requests.asking import Asking
 from ..values.codec import clean_text, from_json, sanitised, to_json
@@ -43,6 +44,8 @@ class AskRequest:
     call_id: str | None = None
     begun: bool = False
     """Whether the call may have had an effect before it asks this."""
+    rules: tuple[Rule, ...] | None = field(default=None, eq=False, repr=False)
+    """The rules of the Step whose call it is; None: those of the agent as they are."""
     guard: Callable[[LogTransaction], None] | None = field(
         default=None, eq=False, repr=False
     )

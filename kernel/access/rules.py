@@ -54,8 +54,10 @@ DEFAULT_RULES: Sequence[Rule] = (
     Rule("glob", "*", "allow"),
     Rule("grep", "*", "allow"),
     Rule("skill", "*", "allow"),
+    Rule("subagent", "*", "allow"),
 )
-"""The rights of the built-in agent: it may look around, and asks for everything else.
+"""The rights of the built-in agent: it may look around, also by agents that may do no
+more than it may itself, and asks for everything else.
 
 There is deliberately no rule for ``edit``, ``write``, ``bash`` and
 ``external_directory``. No rule means ask, too, but an explicit ``ask`` could never be

@@ -15,6 +15,10 @@ from .agents import (
     RuleEffect as RuleEffect,
     layer_of as layer_of,
 )
+from .children import (
+    CallChildren as CallChildren,
+    ChildAnswer as ChildAnswer,
+)
 from .compaction import (
     CompactionStrategy as CompactionStrategy,
     CompactionWork as CompactionWork,

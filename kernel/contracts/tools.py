@@ -20,6 +20,7 @@ from ..values.question import Question, QuestionAnswer
 from ..values.todo import Todo
 from ..values.tool import Content, Deed, EffectClass, Json, ManagedPage, ProcessMark
 from .agents import Action
+from .children import CallChildren
 from .context import Skill
 
 I = TypeVar("I")  # noqa: E741 - the input of a tool
@@ -259,6 +260,11 @@ class ToolContext(Protocol):
     @property
     def jobs(self) -> CallJobs:
         """The jobs of this session: what goes on when its call has a result."""
+        ...
+
+    @property
+    def children(self) -> CallChildren:
+        """Sessions that work for this one."""
         ...
 
     async def does(self, text: str, data: Json = None) -> None:

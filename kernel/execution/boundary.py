@@ -12,9 +12,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from ..access.policy import Policy, keep
 from ..context.algebra import Snapshot
 from ..context.epoch import CurrentEpoch, InitialiseEpoch, NoChange, UpdateEpoch, decide
-from ..contracts import AgentProfile
+from ..contracts import AgentProfile, Rule
 from ..history.fold import History
 from ..history.mending import PART_REFUSED
 from ..jobs.record import still_runs
@@ -64,6 +65,8 @@ class Prepared:
     model: ResolvedModel
     advertised: AdvertisedTools
     context: InitialiseEpoch | UpdateEpoch | None
+    rules: tuple[Rule, ...]
+    """What its calls are held to."""
     wanted: tuple[str | None, str | None]
     """The session's agent and model that this was prepared for."""
 
@@ -135,12 +138,14 @@ class Boundary:
         profile = services.agent(agent)
         resolved = services.catalog.resolve(services.model_for(profile, model))
         await services.permissions.approvals.look(self._log)
+        above, only = await self._execution.bound()
         return Prepared(
             MessageId(new_id("msg", self._log.clock)),
             profile,
             resolved,
-            services.advertise(profile, resolved.name),
+            services.advertise(profile, resolved.name, only),
             await self._context_due(profile),
+            (*services.rules(profile.name), *above),
             (agent, model),
         )
 
@@ -204,7 +209,9 @@ class Boundary:
             info = prepared.model.info
             priced = info is not None and info.price is not None
             fresh = _admitted(tx, execution.history, due)
-            reached = execution.exceeded(fresh, priced=priced)
+            reached = execution.exceeded(
+                fresh, priced=priced
+            ) or execution.exceeded_above(tx.rows, priced=priced)
             if reached is not None:
                 return execution.stop(tx, Outcome("paused", reached))
             begun = True
@@ -265,9 +272,11 @@ class Boundary:
             prepared.model.name,
             self._services.permissions.approvals.ids(tx.rows, self._session_id),
             prepared.advertised,
+            prepared.rules,
         )
         known = execution.history.facts
         if known is None or changed(known, seq=-1, created=0) != facts:
+            keep(tx.rows, Policy(prepared.rules))
             events.append(facts)
         if alive := self._services.jobs.found_alive(self._session_id):
             events.append(self._notice(still_runs(alive)))

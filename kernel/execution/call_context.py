@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from ..access.request import AskRequest
-from ..contracts import CallJobs, DetachWanted, Skill, ToolContext
+from ..contracts import CallChildren, CallJobs, DetachWanted, Rule, Skill, ToolContext
 from ..jobs.keeper import MODEL, Jobs
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
@@ -98,6 +98,7 @@ class CallContext(ToolContext):
         guard: Callable[[LogTransaction], None],
         session_id: SessionId,
         agent: str,
+        rules: tuple[Rule, ...],
         message_id: MessageId,
         call_id: str,
         tool: str,
@@ -109,12 +110,14 @@ class CallContext(ToolContext):
         proceed: Callable[[Deed, Grants], Awaitable[None]],
         deeds: Sequence[Deed],
         past: OwnPast,
+        children: CallChildren,
     ) -> None:
         self._services = services
         self._live = live
         self._guard = guard
         self._session_id = session_id
         self._agent = agent
+        self._rules = rules
         self._message_id = message_id
         self._call_id = call_id
         self._tool = tool
@@ -126,6 +129,7 @@ class CallContext(ToolContext):
         self._proceed = proceed
         self._deeds = [*deeds]
         self._past = past
+        self._children = children
         # Whether this execution was allowed something already, also by a rule, or got
         # an answer: from there on it may have had an effect.
         self._allowed = False
@@ -185,6 +189,7 @@ class CallContext(ToolContext):
             message_id=self._message_id,
             call_id=self._call_id,
             begun=self._allowed if begun is None else begun,
+            rules=self._rules,
             guard=self._guard,
             tool=self._tool,
         )
@@ -208,6 +213,7 @@ class CallContext(ToolContext):
                 resources=(),
                 message_id=self._message_id,
                 call_id=self._call_id,
+                rules=self._rules,
                 tool=self._tool,
             ),
             lambda by: self.grants.add(action, by, ()),
@@ -261,6 +267,10 @@ class CallContext(ToolContext):
     @property
     def processes(self) -> Sequence[ProcessMark]:
         return tuple(self._processes)
+
+    @property
+    def children(self) -> CallChildren:
+        return self._children
 
     @property
     def jobs(self) -> CallJobs:

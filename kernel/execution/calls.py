@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import evolve
 
-from ..contracts import CallNotice
+from ..contracts import CallNotice, Rule
 from ..history.todos import todos_of
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
@@ -41,6 +41,7 @@ from ..values.todo import Todo
 from ..values.tool import Deed, Failure, ProcessMark
 from .boundary import LAST_STEP
 from .call_context import CallContext
+from .children import SessionChildren
 from .execution import Execution
 from .outputs import ManagedOutputs
 from .past import OwnPast
@@ -69,6 +70,8 @@ class Calls:
         message_id: MessageId,
         agent: str,
         advertised: AdvertisedTools,
+        rules: tuple[Rule, ...],
+        model: str,
         *,
         last: bool = False,
         taken_over: bool = False,
@@ -81,6 +84,8 @@ class Calls:
         self._message_id = message_id
         self._agent = agent
         self._advertised = advertised
+        self._rules = rules
+        self._model = model
         self._last = last
         """Whether nothing may be called any more."""
         self._taken_over = taken_over
@@ -208,6 +213,7 @@ class Calls:
             self._execution.guard,
             self._session_id,
             self._agent,
+            self._rules,
             self._message_id,
             call.call_id,
             call.tool,
@@ -219,6 +225,15 @@ class Calls:
             partial(self._proceed, call),
             self._execution.history.deeds(call.call_id),
             OwnPast(self._log, self._session_id),
+            SessionChildren(
+                self._execution,
+                self._services,
+                (self._session_id, self._message_id, call.call_id),
+                call.tool,
+                self._rules,
+                self._advertised.names,
+                self._model,
+            ),
         )
 
     async def _spawn(

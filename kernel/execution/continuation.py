@@ -5,14 +5,16 @@ they are now, and from the working tree. Decides nothing; ``recovery`` does.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from anyio import to_thread
 from attrs import field
 
+from ..access.policy import policy_at
 from ..context.algebra import same, source_of
+from ..contracts import Rule
 from ..history.fold import History
 from ..history.messages import Progress, Receipt
 from ..jobs.record import job_at
@@ -20,7 +22,7 @@ from ..location.services import LocationServices
 from ..log.commit import EventLog, WorkLog
 from ..ports import Reader
 from ..values.codec import dumps, field_names, to_json
-from ..values.errors import DovetailError
+from ..values.errors import DovetailError, EventDamagedError
 from ..values.events import FactsRecorded
 from ..values.frozen import frozen
 from ..values.ids import SessionId
@@ -28,6 +30,7 @@ from ..values.job import JobState
 from ..values.location import Location
 from ..values.messages import ToolPart
 from ..values.tool import EffectClass
+from .children import begun_by
 from .facts import facts_now
 
 Known = Literal["completed", "not_started", "unknown"]
@@ -120,6 +123,9 @@ class ContinuationReport:
     jobs: tuple[OpenJob, ...] = ()
     """What went on beside it. No part of the digest, nor in doubt: a job goes on, or
     ends, whether or not the session does."""
+    children: tuple["ContinuationReport", ...] = ()
+    """What was left of the sessions that work for this one: of those that an open call
+    began, and of those that are jobs. Whoever accepts this accepts them."""
     digest: str = field(init=False)
     """Names exactly this report; accept it with ``resume(accept=digest)``."""
 
@@ -135,7 +141,11 @@ class ContinuationReport:
     @property
     def clean(self) -> bool:
         """Whether nothing is unknown and nothing moved."""
-        return not self.moved and all(call.known != "unknown" for call in self.calls)
+        return (
+            not self.moved
+            and all(call.known != "unknown" for call in self.calls)
+            and all(child.clean for child in self.children)
+        )
 
 
 async def report_of(
@@ -192,7 +202,37 @@ async def report_of(
             *(await to_thread.run_sync(lambda: list(_files_moved(history)))),
         ),
         jobs=jobs,
+        children=tuple(
+            [
+                await report_of(log, services, child, taker)
+                for child in await _children_left(log, history)
+            ]
+        ),
     )
+
+
+async def _children_left(
+    log: EventLog | WorkLog, history: History
+) -> Sequence[History]:
+    """Return the sessions that work for a session and were left as it was."""
+    message = history.open
+    names = [
+        child
+        for part in (message.calls if message else ())
+        if not part.settled
+        for child in begun_by(history.deeds(part.call_id))
+    ]
+    found = []
+    for child in dict.fromkeys([*names, *history.background.values()]):
+        below = History(child)
+        try:
+            await log.read(below.catch_up)
+        except EventDamagedError:
+            continue  # whoever runs it is told
+        left = below.last_execution
+        if below.parent == history.session_id and (left.running or left.unaccepted):
+            found.append(below)
+    return found
 
 
 def _jobs(rows: Reader, session_id: str, trusted: int) -> Iterator[OpenJob]:
@@ -266,13 +306,20 @@ async def _facts_moved(
         services.catalog.resolve(model)
     except DovetailError as error:
         moved.append(Moved("model.gone", model, None, error.code))
+    above: tuple[Rule, ...] = ()
+    only: tuple[str, ...] | None = None
+    if history.within is not None:
+        digest = history.within
+        bound = await log.read(lambda rows: policy_at(rows, digest))
+        above, only = bound.bound(), bound.tools
     after = facts_now(
         before.session_id,
         services,
         profile.name,
         model,
         approvals,
-        services.advertise(profile, model),
+        services.advertise(profile, model, only),
+        (*services.rules(profile.name), *above),
     )
     return [*moved, *_compared(before, after)]
 

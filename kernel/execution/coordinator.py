@@ -125,6 +125,11 @@ class Coordinator:
         """Whether the session runs in this process."""
         return session_id in self._busy
 
+    def stopping(self, session_id: str) -> StopReason | None:
+        """Return why the running work is being stopped, if it is."""
+        busy = self._busy.get(session_id)
+        return None if busy is None else busy.control.reason
+
     def running(self) -> tuple[str, ...]:
         """Return the sessions that run in this process."""
         return tuple(self._busy)

@@ -5,14 +5,17 @@ allowance, and the outcome. Everything an execution records goes through ``commi
 which checks the fence inside the same transaction (law execution.2).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import define, field
 
+from ..access.policy import Policy, policy_at
 from ..context.registry import SessionSampler
+from ..contracts import Rule
 from ..history.fold import History, is_of_no_consequence
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction, WorkLog
+from ..log.family import pass_on
 from ..models.retry import RetryPolicy
 from ..ports import Reader
 from ..values.events import (
@@ -80,6 +83,9 @@ class Execution:
     """When it was taken up, by the monotonic clock."""
     seen: Standing
     """How its lease stood when the session was looked at."""
+    above: Callable[[Reader, str, bool], Failure | None]
+    """Says which limit of a session above this one is reached, by its id and whether
+    prices are known."""
     looked: int = -1
     """The last event that was known when it was taken up."""
     steps_used: int = 0
@@ -94,6 +100,11 @@ class Execution:
     """Set once execution.started is durable."""
     outcome: Outcome | None = None
     """How it ended, once that is durable."""
+    accepted: Mapping[str, str] = field(factory=dict)
+    """By session that works for this one: what was accepted of it, together with what
+    another worker left of this one."""
+    _bound: Policy | None = None
+    _layers: tuple[Rule, ...] = ()
 
     @property
     def started(self) -> bool:
@@ -138,6 +149,8 @@ class Execution:
             ):
                 return _Committed(False, None, fence, before)
             outcome = decide(tx)
+            if self.history.parent is not None:
+                pass_on(tx, self.session_id)
             if fence is None and tx.appended:
                 fence = ownership.take(
                     tx.rows,
@@ -163,6 +176,17 @@ class Execution:
         if self.sampled is None or self.sampled.registry is not services.context:
             self.sampled = services.context.of_session()
         return self.sampled
+
+    async def bound(self) -> tuple[tuple[Rule, ...], tuple[str, ...] | None]:
+        """Return what the session may do at most, whatever its agent may: layers of
+        rules, and the tools that there are for it, where that is not all."""
+        if self.history.within is None:
+            return (), None
+        if self._bound is None:
+            digest = self.history.within
+            self._bound = await self.log.read(lambda rows: policy_at(rows, digest))
+            self._layers = self._bound.bound()
+        return self._layers, self._bound.tools
 
     def guard(self, tx: LogTransaction) -> None:
         """Refuse a transaction that others make on behalf of this execution.
@@ -276,6 +300,11 @@ class Execution:
         return activity.exceeded(
             seconds, priced=priced
         ) or self.history.session.exceeded(seconds, priced=priced)
+
+    def exceeded_above(self, rows: Reader, *, priced: bool) -> Failure | None:
+        """Return the limit of a session that this one works for that is reached."""
+        parent = self.history.parent
+        return None if parent is None else self.above(rows, parent, priced)
 
     def ended(self, outcome: Outcome) -> ExecutionEnded:
         """Return the event that ends it."""

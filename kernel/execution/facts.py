@@ -8,11 +8,13 @@ import hashlib
 from collections.abc import Mapping
 from weakref import WeakKeyDictionary
 
+from ..access.policy import Policy
 from ..contracts import Rule
 from ..location.services import LocationServices
 from ..tools.registry import AdvertisedTools
 from ..values.codec import dumps, to_json
 from ..values.events import FactsRecorded
+from ..values.frozen import frozen
 from ..values.ids import SessionId
 
 _tool_digests: WeakKeyDictionary[AdvertisedTools, Mapping[str, str]] = (
@@ -20,9 +22,17 @@ _tool_digests: WeakKeyDictionary[AdvertisedTools, Mapping[str, str]] = (
 )
 
 
-_rule_digests: WeakKeyDictionary[AdvertisedTools, tuple[tuple[Rule, ...], str]] = (
-    WeakKeyDictionary()
-)
+@frozen
+class _Rules:
+    """What rules come to."""
+
+    rules: tuple[Rule, ...]
+    forbidding: tuple[Rule, ...]
+    digest: str
+    policy: str
+
+
+_rule_digests: WeakKeyDictionary[AdvertisedTools, _Rules] = WeakKeyDictionary()
 """What the rules came to that were in force when these tools were offered last."""
 
 
@@ -44,34 +54,37 @@ def facts_now(
     model: str,
     approvals: tuple[str, ...],
     advertised: AdvertisedTools,
+    rules: tuple[Rule, ...],
 ) -> FactsRecorded:
-    """Return the facts as they are now."""
+    """Return the facts as they are now. ``rules`` are what a Step is held to."""
+    made = _rules(advertised, rules, tuple(one.item for one in services.forbidding()))
     return FactsRecorded(
         session_id=session_id,
         agent=agent,
         model=model,
         tools=tool_digests(advertised),
-        rules=_rules(
-            advertised,
-            (*(one.item for one in services.forbidding()), *services.rules(agent)),
-        ),
+        rules=made.digest,
         approvals=approvals,
         plugins=services.plugins.versions(),
+        policy=made.policy,
     )
 
 
-def _rules(advertised: AdvertisedTools, rules: tuple[Rule, ...]) -> str:
+def _rules(
+    advertised: AdvertisedTools,
+    rules: tuple[Rule, ...],
+    forbidding: tuple[Rule, ...],
+) -> _Rules:
     known = _rule_digests.get(advertised)
     # Comparing tuples of the same objects is cheap: identity is looked at first.
-    if known is not None and known[0] == rules:
-        return known[1]
-    made = _digest(
-        [
-            [rule.action, rule.resource, rule.effect, rule.tightens, rule.layer]
-            for rule in rules
-        ]
-    )
-    _rule_digests[advertised] = rules, made
+    if known is not None and (known.rules, known.forbidding) == (rules, forbidding):
+        return known
+    told = [
+        [rule.action, rule.resource, rule.effect, rule.tightens, rule.layer]
+        for rule in (*forbidding, *rules)
+    ]
+    policy = hashlib.sha256(Policy(rules).encoded()).hexdigest()
+    made = _rule_digests[advertised] = _Rules(rules, forbidding, _digest(told), policy)
     return made
 
 

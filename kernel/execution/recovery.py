@@ -95,6 +95,11 @@ async def admit(
             *execution.opening(),
         ]
         if await execution.commit(partial(_begin, events), knowing=known):
+            if by in ("person", "prompt"):
+                execution.accepted = {
+                    child.session_id: "prompt" if by == "prompt" else child.digest
+                    for child in report.children
+                }
             return report
 
 

@@ -144,6 +144,34 @@ class Runner:
         while len(self._idle) > KEPT_HISTORIES:
             self._idle.popitem(last=False)
 
+    def _exceeded(self, rows: Reader, session_id: str, priced: bool) -> Failure | None:
+        """Return the limit of a session, or of one above it, that what works for it
+        has reached."""
+        seen: set[str] = set()
+        above: str | None = session_id
+        while above is not None and above not in seen:
+            seen.add(above)
+            running = self._running.get(above)
+            if running is not None:
+                history = running[0].history
+                found = running[0].exceeded((), priced=priced)
+            else:
+                known = self._idle.get(above)
+                if known is None:
+                    # Long ago, or in another process: no copy of it is kept here.
+                    if rows.session(above) is None:
+                        return None
+                    known = History(above)
+                    known.catch_up(rows)
+                history = known
+                found = history.activity.exceeded(
+                    0, priced=priced
+                ) or history.session.exceeded(0, priced=priced)
+            if found is not None:
+                return Failure(found.code, f"of session {above}: {found.message}")
+            above = history.parent
+        return None
+
     # --- the lease ----------------------------------------------------------------
 
     async def keep_leases(self) -> None:
@@ -321,6 +349,7 @@ class Runner:
             self.silence,
             self._log.clock.monotonic(),
             look.lease,
+            self._exceeded,
         )
         self._running[session_id] = (execution, control)
         self._keeper.begin()
@@ -371,17 +400,27 @@ class Runner:
         history = execution.history
         left = history.last_execution
         if not (left.running or left.unaccepted or history.open):
+            self._go_on_below(execution, services, control)
             return True
         report = await recovery.admit(execution, services, control, self._policy)
         if report is None:
             return False
+        self._go_on_below(execution, services, control)
         if history.open is not None:
             # Here, because few sessions are taken over.
             from .takeover import Takeover
 
-            takeover = Takeover(execution, services, history.open)
+            takeover = await Takeover.of(execution, services, history.open)
             await takeover.go_on(report.calls)
         return execution.outcome is None
+
+    def _go_on_below(
+        self, execution: Execution, services: LocationServices, control: DrainControl
+    ) -> None:
+        """Have the sessions that work for this one as jobs go on, too."""
+        said = "prompt" if control.accept == "prompt" else None
+        for child in execution.history.background.values():
+            services.children.go_on(child, execution.accepted.get(child, said))
 
     async def recorded(self, session_id: str) -> Outcome:
         """Return how the last execution of a session ended, once no other worker runs

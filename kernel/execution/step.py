@@ -97,6 +97,8 @@ class Answer:
             prepared.message_id,
             prepared.profile.name,
             prepared.advertised,
+            prepared.rules,
+            prepared.model.name,
             last=self._last,
         )
         self._attempt = self._new_attempt()

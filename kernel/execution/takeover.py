@@ -11,10 +11,14 @@ from collections.abc import Sequence
 import anyio
 from attrs import evolve
 
+from ..access.policy import policy_at
+from ..contracts import AgentProfile, Rule
 from ..location.services import LocationServices
+from ..tools.registry import AdvertisedTools
 from ..tools.settlement import Failed, Runnable, Succeeded, prepare
 from ..values.codec import clean_text
 from ..values.errors import (
+    AgentNotFoundError,
     DovetailError,
     ToolError,
     ToolFailure,
@@ -51,13 +55,14 @@ class Takeover:
         execution: Execution,
         services: LocationServices,
         message: AssistantMessage,
+        advertised: AdvertisedTools,
+        rules: tuple[Rule, ...],
     ) -> None:
         self._execution = execution
         self._session_id = execution.session_id
         self._message = message
         self._parts = {part.call_id: part for part in message.calls}
-        profile = services.agent(execution.history.wanted[0])
-        self._advertised = services.advertise(profile, message.model)
+        self._advertised = advertised
         self._record = StepRecord(execution, self._verdict)
         self._record.settlement = cut_step(message, LEFT)
         self._calls = Calls(
@@ -65,12 +70,43 @@ class Takeover:
             services,
             self._record,
             message.id,
-            profile.name,
+            message.agent,
             self._advertised,
+            rules,
+            message.model,
             taken_over=True,
         )
         # What was found of calls whose outcome is unknown.
         self._found: dict[str, str] = {}
+
+    @classmethod
+    async def of(
+        cls,
+        execution: Execution,
+        services: LocationServices,
+        message: AssistantMessage,
+    ) -> "Takeover":
+        """Return the takeover of a message: its calls are those of the agent that made
+        them, and are held to what the Step was held to that made them, whatever the
+        session's agent or its profile is by now.
+        """
+        history = execution.history
+        try:
+            profile = services.agent(message.agent)
+        except AgentNotFoundError:
+            # What it was held to is known all the same.
+            profile = AgentProfile(message.agent)
+        if history.facts is not None:
+            profile = evolve(profile, tools=tuple(history.facts.tools), without=())
+        above, only = await execution.bound()
+        advertised = services.advertise(profile, message.model, only)
+        digest = history.policy
+        if digest is None:
+            rules = (*services.rules(profile.name), *above)
+        else:
+            policy = await execution.log.read(lambda rows: policy_at(rows, digest))
+            rules = policy.rules
+        return cls(execution, services, message, advertised, rules)
 
     async def go_on(self, calls: Sequence[OpenCall]) -> None:
         """Settle the message as its report says."""

@@ -53,6 +53,7 @@ _OF_NO_CONSEQUENCE = frozenset(
         e.SessionTitled,
         e.JobEnded,
         e.JobWanted,
+        e.ChildAsked,
     )
 )
 
@@ -92,6 +93,10 @@ class History:
         """The session's agent and model."""
         self.told = Told()
         """What the model was told of its world."""
+        self.parent: str | None = None
+        """Whose child the session is."""
+        self.within: str | None = None
+        """The digest of the policy that bounds it."""
         self.last_execution = LastExecution()
         """What the execution that is running, or was lost, has done so far."""
         self.session = Spent()
@@ -100,6 +105,11 @@ class History:
         self._ended: int | None = None
         """The end of the last execution, while nothing was begun after it."""
         self.facts: e.FactsRecorded | None = None
+        self.background: dict[str, str] = {}
+        """The sessions that work for this one as jobs, by job, until those end."""
+        self.policy: str | None = None
+        """The digest of what the calls of the last Step are held to, if that was made
+        here."""
         self.files: dict[str, str | None] = {}
         """What each file held when a call last read or wrote it, by digest; the latest
         last."""
@@ -253,7 +263,7 @@ class History:
         self.session, self.activity, self._ended = Spent(), Spent(), None
         self.facts = self.compacting = self.asked_for = self._open = None
         self._cut = self._budget_here = False
-        self._prompts = {}
+        self._prompts, self.background, self.policy = {}, {}, None
         self.told.begin_anew("fork")
 
     def _check_moved(self, before: tuple[object, ...]) -> None:
@@ -297,8 +307,11 @@ class History:
             self.sent.begin_epoch()
         elif isinstance(event, e.FactsRecorded):
             self.facts = event
+            # What calls were held to elsewhere is nothing that holds here.
+            self.policy = event.policy if here else None
         elif isinstance(event, e.SessionCreated):
             self.wanted = (event.agent, event.model)
+            self.parent, self.within = event.parent, event.within
             self._budget(event.budget, here=here)
         elif isinstance(event, e.AgentSwitched):
             self.wanted = (event.agent, self.wanted[1])
@@ -306,6 +319,13 @@ class History:
             self.wanted = (self.wanted[0], event.model)
         elif isinstance(event, e.SessionBudgeted):
             self._budget(event.budget, here=here)
+        elif isinstance(event, e.JobStarted) and here and event.session is not None:
+            self.background[event.job_id] = event.session
+        elif isinstance(event, e.JobEnded):
+            self.background.pop(event.job_id, None)
+        elif isinstance(event, e.ChildSpent):
+            self.session.add(event)
+            self.activity.add(event)
         elif isinstance(event, e.StepStarted):
             self._open = OpenMessage(event)
             self._ended = None

@@ -18,14 +18,18 @@ class Spent:
         self.tokens = 0
         self.cost = 0.0
 
-    def add(self, event: e.StepEnded | e.StepFailed) -> None:
-        """Count one Step."""
-        self.steps += 1
+    def add(self, event: e.StepEnded | e.StepFailed | e.ChildSpent) -> None:
+        """Count one Step, of the session or of one that works for it."""
+        self.steps += event.steps if isinstance(event, e.ChildSpent) else 1
         self.add_request(event)
 
     def add_request(
         self,
-        event: e.StepEnded | e.StepFailed | e.CompactionEnded | e.CompactionFailed,
+        event: e.StepEnded
+        | e.StepFailed
+        | e.ChildSpent
+        | e.CompactionEnded
+        | e.CompactionFailed,
     ) -> None:
         """Count what was asked of a model, whether for a Step or besides."""
         self.tokens += (event.usage.input or 0) + (event.usage.output or 0)

@@ -17,6 +17,8 @@ SAID = (
     e.RequestAnswered,
     e.JobEnded,
     e.JobWanted,
+    e.ChildSpent,
+    e.ChildAsked,
     e.SessionTitled,
     e.CompactionRequested,
     e.ModelSwitched,

@@ -44,8 +44,8 @@ T = TypeVar("T")
 
 WhenClosing = Literal["end", "leave"]
 """What becomes of the jobs of a runtime that closes: they are ended, or go on."""
-Finding = Callable[[Location, str], AbstractAsyncContextManager[JobWork | None]]
-"""Opens a Location and says how a tool there looks after jobs."""
+Finding = Callable[[Location, Job], AbstractAsyncContextManager[JobWork | None]]
+"""Opens a Location and says how a job of it is looked after."""
 
 LOOK_SECONDS = 10.0
 """How long tools may take to look at the jobs of a session, all together, before what
@@ -125,8 +125,11 @@ class Jobs:
         output: str,
         process: ProcessMark | None,
         guard: Callable[[LogTransaction], None],
+        session: str | None = None,
     ) -> Job:
         """Record a job of a call, durably, and look after it from then on.
+
+        ``session`` is the session that it is, if it is one; of each there is one job.
 
         Raises:
             InvalidValueError: it does not say what it does, or too much.
@@ -151,16 +154,22 @@ class Jobs:
             output=clean_text(output),
             process=process,
             worker=self._process,
+            session=session,
         )
 
         def begin(tx: LogTransaction) -> tuple[Job, Location]:
             guard(tx)
+            if session is not None:
+                for known in record.jobs_of(tx.rows, session_id):
+                    if known.session == session:
+                        return known, _place(tx.rows, session_id)
             return record.begin(tx, started), _place(tx.rows, session_id)
 
         # What is recorded is looked after, also when the call is cancelled.
         with anyio.CancelScope(shield=True):
             job, place = await self._log.of_work(session_id).commit(begin)
-            self._keep(job, place, ours=True)
+            if job.running:
+                self._keep(job, place, ours=True)
         return job
 
     @contextmanager
@@ -481,7 +490,7 @@ class Jobs:
         job = kept.job
         try:
             with kept.scope:
-                async with self._find(place, job.tool) as work:
+                async with self._find(place, job) as work:
                     if work is None:
                         logger.warning("%s", JobUnmanagedError(job.id, job.tool))
                         return

@@ -216,6 +216,7 @@ def _job(started: JobStarted, ended: JobEnded | None) -> Job:
         output=started.output,
         process=started.process,
         worker=started.worker,
+        session=started.session,
         started=started.created,
     )
     if ended is None:

@@ -11,13 +11,14 @@ from typing import Literal, cast
 
 from ..access.request import WHAT as PERMISSION
 from ..log.commit import EventLog
+from ..log.family import above
 from ..log.reading import existing_session
 from ..ports import Reader, RequestRow
 from ..requests.asking import Requests, has_ended, is_of_here, pending
 from ..requests.questions import WHAT as QUESTION, QuestionReply, Questions
 from ..values.codec import from_json
 from ..values.errors import InvalidValueError, RequestNotFoundError
-from ..values.events import PermissionReply
+from ..values.events import PermissionReply, RequestAsked
 from ..values.frozen import frozen
 from ..values.ids import MessageId, RequestId, SessionId
 from ..values.location import Location
@@ -33,6 +34,9 @@ class PendingRequest:
     """What it is answered by, together with its session."""
     session_id: SessionId
     """The session whose call waits."""
+    above: tuple[str, ...]
+    """The sessions that it works for, the nearest first; none for one that works for
+    nobody."""
     what: str
     """The kind of request: ``permission``, for example."""
     directory: str
@@ -77,17 +81,30 @@ class RequestsHandle:
         what: str | None = None,
     ) -> Sequence[PendingRequest]:
         """Return the unanswered requests, the oldest first, also those of an earlier
-        process (law access.5). ``location`` is a directory."""
+        process (law access.5). ``location`` is a directory. Those of a session are its
+        own and those of the sessions that work for it; each says whose it is."""
         directory = None if location is None else Location.at(location).directory
-        found = await self._log.read(
-            lambda rows: pending(
-                rows, directory=directory, session_id=session_id, what=what
+
+        def look(
+            rows: Reader,
+        ) -> list[tuple[RequestRow, RequestAsked, tuple[str, ...]]]:
+            found = pending(
+                rows,
+                directory=directory,
+                session_id=session_id,
+                what=what,
+                below=True,
             )
-        )
+            return [
+                (row, asked, tuple(above(rows, row.session_id))) for row, asked in found
+            ]
+
+        found = await self._log.read(look)
         return [
             PendingRequest(
                 id=asked.request_id,
                 session_id=asked.session_id,
+                above=lineage,
                 what=asked.what,
                 directory=row.directory,
                 agent=asked.agent,
@@ -98,7 +115,7 @@ class RequestsHandle:
                 expires=asked.expires,
                 shown=asked.shown,
             )
-            for row, asked in found
+            for row, asked, lineage in found
         ]
 
     async def reply(

@@ -6,7 +6,15 @@ Location opens. Neighbour: ``handles``, through which an application looks at it
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
 from typing import Any, TypeVar
@@ -56,6 +64,7 @@ from ..values.location import Location
 from ..values.patterns import MAX_RULES, matches
 from ..values.request import AnswerLimits, ModelInfo, ModelRequest
 from ..values.secrets import Redactor
+from .children import ChildSessions
 from .shipped import DEFAULT_AGENT
 
 logger = logging.getLogger(__name__)
@@ -95,6 +104,7 @@ class LocationServices:
     ground: Ground
     questions: Questions
     jobs: Jobs
+    children: ChildSessions
     _make_plugins: "Callable[[LocationServices], LocationPlugins]"
     """Makes what is told of the others, and is asked by them; so is the next."""
     _make_permissions: "Callable[[LocationServices], Permissions]"
@@ -470,9 +480,17 @@ class LocationServices:
             raise AgentNotFoundError(wanted, f"offered here: {offered}")
         return profile
 
-    def advertise(self, profile: AgentProfile, model: str) -> AdvertisedTools:
-        """Return the tools that a Step of an agent with a model is offered."""
+    def advertise(
+        self,
+        profile: AgentProfile,
+        model: str,
+        only: Collection[str] | None = None,
+    ) -> AdvertisedTools:
+        """Return the tools that a Step of an agent with a model is offered, of these or
+        of all."""
         names = profile.tools
+        if only is not None:
+            names = [name for name in only if names is None or name in names]
         if profile.without:
             offered = self.tools.advertise(names, model).names
             names = [name for name in offered if name not in profile.without]
@@ -481,6 +499,11 @@ class LocationServices:
     def agent_name(self, name: str | None) -> str:
         """Return which agent that is, whether anybody offers it or not."""
         return name or self.configuration.agent or DEFAULT_AGENT
+
+    def names_model(self, profile: AgentProfile) -> bool:
+        """Return whether an agent has a model of its own here."""
+        small = self.configuration.small_model if profile.small else None
+        return bool(profile.model or small)
 
     def model_for(self, profile: AgentProfile, model: str | None) -> str:
         """Return the name of a session's model: its own, its agent's, or the

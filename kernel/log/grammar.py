@@ -7,6 +7,7 @@ is written here, which the rooms that decide it keep in order.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from math import isfinite
 from typing import Any, TypeVar
@@ -30,6 +31,8 @@ MOST_TOKENS = 10**12
 
 MOST_EVENTS = 2**53
 """More than any log has; the last number that every reader of JSON has exactly."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 LONGEST_PATH = 4096
 LONGEST_NAME = 200
@@ -285,6 +288,12 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
             raise InvalidValueError("directory", directory, "an absolute path")
         yield from _long("title", event.title)
         yield from _wrong_lineage(event)
+    elif isinstance(event, e.ChildSpent | e.ChildAsked):
+        check_caller_id("child", event.child)
+        if event.child == event.session_id:
+            yield "its child is itself"
+        if not 0 <= getattr(event, "steps", 0) <= 1:
+            yield "it is of one Step, or of none"
     elif isinstance(event, e.TodosReplaced):
         checked_todos(event.todos)
     elif isinstance(event, e.SessionTitled):
@@ -300,6 +309,12 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
             yield "its attempt and delay are none"
     elif isinstance(event, e.ContinuationAccepted) and event.attempt < 0:
         yield "its attempt is none"
+    for name in ("within", "policy"):
+        digest = getattr(event, name, None)
+        if digest is not None and not _DIGEST.fullmatch(digest):
+            yield f"its {name} is no SHA-256"
+    if isinstance(event, e.JobStarted) and event.session is not None:
+        check_caller_id("session", event.session)
     model = getattr(event, "model", None)
     if model is not None and not all(model.partition("/")):
         raise InvalidValueError("model", model, "it is named provider/model")

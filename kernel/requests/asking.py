@@ -30,6 +30,7 @@ from attrs import field
 
 from ..log.bell import Bell
 from ..log.commit import EventLog, LogTransaction
+from ..log.family import above, pass_on
 from ..log.reading import event_at
 from ..ports import Reader, RequestRow
 from ..values.codec import clean_text, dumps_sorted, sanitised
@@ -216,10 +217,12 @@ class Requests:
                 if row.answered_seq is None:
                     # Left by an earlier process: this one waits for it now.
                     tx.append(asking.event(request_id, expires))
+                    pass_on(tx, asking.session_id)
                 return True
             if not needed(tx):
                 return False
             tx.append(asking.event(request_id, expires))
+            pass_on(tx, asking.session_id)
             return True
 
         # Subscribed before the request exists, so that no answer can be missed.
@@ -437,15 +440,21 @@ def pending(
     directory: str | None = None,
     session_id: str | None = None,
     what: str | None = None,
+    below: bool = False,
 ) -> Sequence[tuple[RequestRow, RequestAsked]]:
-    """Return the requests that wait, oldest first; also those of dead processes.
+    """Return the requests that wait, oldest first; also those of dead processes. With
+    ``below`` those of a session are also those of the sessions that work for it.
 
     Those whose question cannot be read, which the log has warned of, are left out, and
     those that another store asked: a call that goes on asks them again (law access.12).
     """
     return [
         (row, asked)
-        for row in rows.pending_requests(directory=directory, session_id=session_id)
+        for row in rows.pending_requests(
+            directory=directory, session_id=None if below else session_id
+        )
+        if not below
+        or session_id in (None, row.session_id, *above(rows, row.session_id))
         if what in (None, row.what)
         and is_of_here(rows, row)
         and (asked := question_of(rows, row)) is not None

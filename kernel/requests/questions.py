@@ -181,7 +181,8 @@ class Questions:
     async def pending(
         self, location: Location, session_id: str | None = None
     ) -> Sequence[QuestionRequest]:
-        """Return what waits in a Location, oldest first; also of dead processes."""
+        """Return what waits in a Location, oldest first; also of dead processes. Of a
+        session: what it asks, and what the sessions ask that work for it."""
         found = await self._log.read(
             lambda rows: [
                 asked
@@ -190,6 +191,7 @@ class Questions:
                     directory=location.directory,
                     session_id=session_id,
                     what=WHAT,
+                    below=True,
                 )
                 if _is_in(location, rows, row)
             ]

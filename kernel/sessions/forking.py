@@ -7,7 +7,7 @@ calls, requests, jobs, budgets and leases are of the session that they are in.
 """
 
 from ..log.commit import LogTransaction
-from ..log.lineage import OWN_END, Span, message_in, past_of
+from ..log.lineage import OWN_END, Span, created, message_in, past_of
 from ..log.reading import PAGE, damaged, event_from
 from ..ports import Reader
 from ..values.errors import (
@@ -61,6 +61,7 @@ def fork(
         why = shared[0].problem if shared else "it is missing"
         raise EventDamagedError(origin, seq, str(why))
     found = _settings(tx.rows, origin, seq)
+    began = created(tx.rows, session_id)
     tx.append(
         SessionCreated(
             session_id=fork_id,
@@ -72,6 +73,8 @@ def fork(
             forked_from=origin,
             forked_seq=seq,
             forked_hash=shared[0].hash.hex(),
+            # Whoever works for another may do no more as a fork (law agents.6).
+            within=None if began is None else began.within,
         )
     )
 

@@ -52,6 +52,7 @@ from ..values.shortcut import changed
 from ..values.todo import Todo
 from ..values.tool import Failure
 from . import inbox
+from .children import Children
 from .cleaning import Cleaning
 from .info import SessionInfo, info_of
 from .pages import Page, check_limit, from_cursor, to_cursor
@@ -76,11 +77,13 @@ class Sessions(Upkeep):
         coordinator: Coordinator,
         runner: Runner,
         jobs: Jobs,
+        children: Children,
         cleaning: Cleaning,
     ) -> None:
         super().__init__(log, coordinator, cleaning)
         self._runner = runner
         self._jobs = jobs
+        self._children = children
 
     async def create(
         self,
@@ -97,9 +100,10 @@ class Sessions(Upkeep):
 
         With an ``id`` that exists, that session is returned as it is and the other
         arguments count for nothing, so that a caller may retry (idempotent).
-        ``parent`` is the id of the session whose child it is, for good; it takes
-        nothing else from it, and goes on when that one ends. ``instructions`` are as
-        those of ``instruct``.
+        ``parent`` is the id of the session whose child it is, for good: what it uses
+        counts in that one's budget, and it is interrupted with it. It takes nothing
+        else from it, and goes on when that one ends. ``instructions`` are as those of
+        ``instruct``.
 
         Raises:
             LocationNotFoundError: there is no such directory.
@@ -150,7 +154,14 @@ class Sessions(Upkeep):
         return self._session(SessionId(id))
 
     def _session(self, id: SessionId) -> "Session":
-        return Session(id, self._log, self._coordinator, self._runner, self._jobs)
+        return Session(
+            id,
+            self._log,
+            self._coordinator,
+            self._runner,
+            self._jobs,
+            self._children,
+        )
 
     async def list(
         self,
@@ -207,12 +218,14 @@ class Session:
         coordinator: Coordinator,
         runner: Runner,
         jobs: Jobs,
+        children: Children,
     ) -> None:
         self.id = id
         self._log = log
         self._coordinator = coordinator
         self._runner = runner
         self._jobs = jobs
+        self._children = children
 
     def __repr__(self) -> str:
         return f"Session({self.id!r})"
@@ -393,7 +406,8 @@ class Session:
         return await self._runner.continuation(self.id)
 
     async def interrupt(self, reason: str | None = None) -> bool:
-        """Stop the running work, and say whether there was any.
+        """Stop the running work, with every session that works for this one, and say
+        whether there was any.
 
         Accepted at once and settled in the background (``wait`` tells when). Pending
         input stays, and nothing starts again by itself (law execution.5).
@@ -405,7 +419,8 @@ class Session:
         if reason is not None and not isinstance(reason, str):
             raise InvalidValueError("reason", reason, "a text that says why")
         await self._log.read(lambda rows: existing_session(rows, self.id))
-        return self._coordinator.interrupt(self.id, "user", reason)
+        stopped = self._coordinator.interrupt(self.id, "user", reason)
+        return await self._children.interrupt_below(self.id) or stopped
 
     # --- jobs ---------------------------------------------------------------------
 
@@ -680,7 +695,14 @@ class Session:
         _check_title(title)
         await self._check_sound()
         await self._log.commit(lambda tx: fork(tx, self.id, fork_id, at, title))
-        return Session(fork_id, self._log, self._coordinator, self._runner, self._jobs)
+        return Session(
+            fork_id,
+            self._log,
+            self._coordinator,
+            self._runner,
+            self._jobs,
+            self._children,
+        )
 
     async def lineage(self) -> "Sequence[Span]":
         """Return the parts of other sessions' logs that are this one's past, the oldest

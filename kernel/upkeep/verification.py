@@ -37,6 +37,7 @@ from ..values.errors import (
     SessionPastMissingError,
 )
 from ..values.events import (
+    LOST_POLICY,
     NO_HASH,
     Event,
     EventSetAside,
@@ -341,6 +342,8 @@ def _beginning(rows: Reader, found: Verified) -> Event:
         parent=row.parent,
         forked_from=row.forked_from,
         forked_seq=row.forked_seq,
+        # Whatever bound it is lost, and nobody knows that it may do more.
+        within=None if row.parent is None else LOST_POLICY,
     )
 
 

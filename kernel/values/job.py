@@ -76,6 +76,8 @@ class Job:
     """What its tool says of its end."""
     by: str | None = None
     """Who ended it, if somebody did: ``model``, ``person``, ``closing``."""
+    session: str | None = None
+    """The session that it is, for one that works for this one."""
 
     @property
     def running(self) -> bool:

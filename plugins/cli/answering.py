@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 from dovetail.kernel import (
     AssistantMessage,
+    ChildAsked,
     DovetailError,
     LocationHandle,
     PermissionRequest,
@@ -19,6 +20,7 @@ from dovetail.kernel import (
     RequestNotFoundError,
     Rule,
     Session,
+    Sessions,
     ToolPart,
 )
 
@@ -37,6 +39,7 @@ class Answering:
         terminal: Terminal,
         person: Person,
         location: LocationHandle,
+        sessions: Sessions,
         allow: Sequence[Rule],
         *,
         everything: bool,
@@ -46,6 +49,7 @@ class Answering:
         self._person = person
         self._permissions = location.permissions
         self._questions = location.questions
+        self._sessions = sessions
         self._allow = allow
         self._everything = everything
         self._break_line = break_line
@@ -80,8 +84,9 @@ class Answering:
                 return False
         return True
 
-    async def take(self, session: Session, event: RequestAsked) -> None:
-        """Answer what a run asked just now. Where nobody can, the run is stopped."""
+    async def take(self, session: Session, event: RequestAsked | ChildAsked) -> None:
+        """Answer what a run, or a session that works for it, asked just now. Where
+        nobody can, the run is stopped."""
         for request in await self._pending(session):
             if (
                 request.id == event.request_id
@@ -123,6 +128,12 @@ class Answering:
             answer = Answer("once", by="policy")
         elif self._person.there:
             await self._break_line()
+            if session is not None and request.session_id != session.id:
+                self._terminal.tell(
+                    f"  {visible(request.agent)} asks this, at work for this session "
+                    f"in {visible(request.session_id)}"
+                )
+                session = await self._sessions.get(request.session_id)
             with anyio.CancelScope() as asking:
                 self._asking = asking
                 if isinstance(request, QuestionRequest):

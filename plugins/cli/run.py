@@ -18,6 +18,7 @@ from anyio.abc import TaskStatus
 from attrs import frozen
 from dovetail.kernel import (
     CONTINUATION_UNACCEPTED,
+    ChildAsked,
     DovetailError,
     Event,
     LiveEvent,
@@ -284,6 +285,7 @@ class _Run:
                 self._terminal,
                 self._person,
                 here,
+                runtime.sessions,
                 allow,
                 everything=options.yes,
                 break_line=lambda: self._show(self._transcript.break_line()),
@@ -307,7 +309,7 @@ class _Run:
         if not self._options.newest:
             return None
         location = Location.at(self._options.location or ".")
-        for info in await runtime.sessions.list(location=location, limit=1):
+        for info in await runtime.sessions.list(location=location, limit=1, roots=True):
             return await runtime.sessions.get(info.id)
         raise click.UsageError(f"there is no session yet in {location.directory}")
 
@@ -472,7 +474,7 @@ class _Run:
     async def _follow(self, answering: Answering, session: Session, feed: Feed) -> None:
         async for event in feed:
             await self._show_event(event)
-            if isinstance(event, RequestAsked):
+            if isinstance(event, RequestAsked | ChildAsked):
                 await answering.take(session, event)
 
     async def _with_detached(self, session: Session, outcome: Outcome) -> Outcome:

@@ -103,6 +103,15 @@ class TestSkill(Builtin):
     skills = (Skill("sums", "How to add up.", "Add one after the other."),)
 
 
+class TestSubagent(Builtin):
+    tool = "subagent"
+    examples = (
+        ToolExample({"agent": "explore", "prompt": "Where is it?"}),
+        ToolExample({"agent": "build", "prompt": "Do it.", "background": True}),
+        ToolExample({"agent": "explore", "prompt": " "}, fails=True),
+    )
+
+
 class TestQuestion(Builtin):
     tool = "question"
     examples = (

@@ -5,6 +5,7 @@ Each prints how many fault points were found and how many were exercised.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import pairwise
@@ -12,19 +13,28 @@ from typing import Any
 
 import pytest
 from attrs import evolve, frozen
+from dovetail.builtin_tools.subagent import subagent_tool
 from dovetail.kernel import (
+    ChildSpent,
     CompactionEnded,
     ContextSource,
     ContinuationReported,
     EffectClass,
+    JobEnded,
+    JobStarted,
     ModelRequest,
     Observation,
     Place,
+    PromptPromoted,
     ProviderError,
     Register,
+    StepEnded,
+    StepFailed,
     SummaryMessage,
     TextDelta,
     Tool,
+    ToolCall,
+    ToolCalled,
     ToolContext,
     UserMessage,
     hookimpl,
@@ -407,6 +417,83 @@ def compacted(world: CrashWorld) -> CrashScenario:
     )
 
 
+def agent_at_work(world: CrashWorld) -> CrashScenario:
+    """An agent gives work to another one, and waits for it."""
+    return _agents(world, call("subagent", PART, id="waits"))
+
+
+def agents_at_work(world: CrashWorld) -> CrashScenario:
+    """An agent gives work to two others, one of them in the background."""
+    return _agents(
+        world,
+        call("subagent", PART, id="waits"),
+        call("subagent", {**PART, "background": True}, id="goes on"),
+    )
+
+
+PART = {"agent": "build", "prompt": "Do your part."}
+
+
+def _agents(world: CrashWorld, *given: ToolCall) -> CrashScenario:
+    def first(request: ModelRequest) -> Any:
+        if _asked_first(request) != "Go.":
+            return calls(call("unsafe", id="act"))
+        return calls(*given)
+
+    async def play(run: CrashRun) -> None:
+        session = await run.session()
+        await run.prompt(session, "Go.")
+        await run.settle(session)
+        for job in await session.jobs():
+            await session.wait_for_job(job.id)
+        await run.settle(session)
+
+    return CrashScenario(
+        [sqlite, Acting(world), Subagents()],
+        model=[first, text("It is done.")],
+        play=play,
+        installed=(),
+        check=_of_agents,
+        check_request=unacceptable,
+    )
+
+
+class Subagents:
+    name = "subagents"
+
+    @hookimpl
+    def dovetail_register_tools(
+        self, register: Register[Tool[Any, Any]], place: Place
+    ) -> None:
+        register(subagent_tool())
+
+
+def _asked_first(request: ModelRequest) -> str:
+    messages = request.history.messages
+    return next(one.text for one in messages if isinstance(one, UserMessage))
+
+
+def _of_agents(end: CrashEnd) -> Iterable[str]:
+    """Law agents.7 to agents.11: each is begun once, counted once and told of once."""
+    parent = end.events["main"]
+    calls_of = [one for one in parent if isinstance(one, ToolCalled)]
+    if len(end.events) != 1 + len(calls_of):
+        yield f"{len(calls_of)} calls made {len(end.events)} sessions"
+    spent = Counter(one.child for one in parent if isinstance(one, ChildSpent))
+    for name, events in end.events.items():
+        settled = sum(isinstance(one, StepEnded | StepFailed) for one in events)
+        if name != "main" and spent[name] != settled:
+            yield f"{name} settled {settled} Steps, of which {spent[name]} count"
+        prompts = sum(isinstance(one, PromptPromoted) for one in events)
+        if name != "main" and not prompts:
+            yield f"{name} never saw what it was asked"
+    jobs = Counter(map(type, parent))
+    if jobs[JobStarted] != jobs[JobEnded]:
+        yield f"{jobs[JobStarted]} jobs began, and {jobs[JobEnded]} ended"
+    if jobs[JobStarted] > 1:
+        yield f"{jobs[JobStarted]} jobs were begun for one call"
+
+
 SCENARIOS = [unsafe_call, parallel_calls, two_sessions, keyed_prompts, everything_moves]
 
 
@@ -444,6 +531,15 @@ OF_ANOTHER_CLASS = [pure_call, idempotent_call, reconcilable_call]
 settled: before nobody knows of the call, and afterwards nobody looks at its class."""
 
 
+def _of_an_agent(point: FaultPoint) -> bool:
+    """Where something happens that only sessions do that work for one another."""
+    return (
+        "child." in point.name
+        or "prompt.admitted + tool.proceeded" in point.name
+        or point.name.startswith(("tool subagent", "commit execution."))
+    )
+
+
 def _of_the_call(point: FaultPoint) -> bool:
     return point.name.startswith(
         ("stream ToolCall", "commit tool.", "tool ", "check ", "effect ")
@@ -464,6 +560,7 @@ def _of_the_call(point: FaultPoint) -> bool:
         *((one, _of_the_answer) for one in BEGUN_ALIKE),
         *((one, _of_the_call) for one in OF_ANOTHER_CLASS),
         *((one, _of_the_summary) for one in OF_A_SUMMARY),
+        (agent_at_work, _of_an_agent),
     ],
     ids=lambda one: getattr(one, "__name__", "everywhere"),
 )
@@ -512,6 +609,21 @@ def busy(world: CrashWorld) -> CrashScenario:
         backends=("asyncio", "trio"),
         check_request=unacceptable,
     )
+
+
+@pytest.mark.law("agents.7")
+@pytest.mark.law("agents.11")
+def test_a_crash_at_a_random_instant_leaves_agents_that_go_on_together(
+    record_property: Callable[[str, object], None],
+) -> None:
+    """``DOVETAIL_CRASH_KILLS=1000 DOVETAIL_CRASH_SEED=7`` makes it longer."""
+    kills = int(os.environ.get("DOVETAIL_CRASH_KILLS", "6"))
+    seed = int(os.environ.get("DOVETAIL_CRASH_SEED", "0"))
+    report = crash_storm(
+        agents_at_work, kills=kills, seed=seed, seconds=HANG + 3 * kills, limit=HANG
+    )
+    record_property("told", str(report))
+    assert report.sound, report
 
 
 @pytest.mark.law("recovery.1")

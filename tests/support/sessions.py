@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from dovetail.kernel import (
+    ChildAsked,
+    ChildSpent,
     CompactionEnded,
     CompactionFailed,
     CompactionRequested,
@@ -99,6 +101,13 @@ class Writer:
 
     def instruct(self) -> None:
         self.add(SessionInstructed, instructions="secret order")
+
+    def child(self) -> None:
+        self.add(ChildSpent, child="other", usage=Usage(input=2, output=1))
+        asked = RequestId(self.name("per"))
+        self.add(
+            ChildAsked, child="other", request_id=asked, what="permission", agent="a"
+        )
 
     def notice(self) -> None:
         self.add(NoticeAdded, message_id=self.name("msg"), text="secret notice")
@@ -271,6 +280,7 @@ ACTS = (
     "fail_compaction",
     "compact",
     "shorten",
+    "child",
 )
 
 
@@ -294,5 +304,5 @@ def conversation(session_id: str = "s") -> list[Event]:
     acts = ["epoch", "admit", "admit", "redeliver", "execution", "promote", "step"]
     acts += ["ask", "reply", "update", "title", "withdraw", "fail", "execution"]
     acts += ["ask_for_compaction", "shorten", "compact", "fail_compaction"]
-    acts += ["instruct", "notice", "admit", "promote", "epoch", "step"]
+    acts += ["instruct", "notice", "child", "admit", "promote", "epoch", "step"]
     return written(acts, session_id)

@@ -21,7 +21,7 @@ from dovetail.kernel import (
     SkillNotFoundError,
     Todo,
 )
-from dovetail.kernel.testing.conformance.calling import RecordedJobs
+from dovetail.kernel.testing.conformance.calling import RecordedChildren, RecordedJobs
 from dovetail.kernel.tools.output import page_of
 from dovetail.kernel.values.todo import checked_todos
 
@@ -68,6 +68,7 @@ class FakeToolContext:
         self.processes: list[ProcessMark] = []
         self.deeds: list[Deed] = []
         self.jobs = RecordedJobs()
+        self.children = RecordedChildren(self.jobs)
         self.files: dict[str, str | None] = {}
         self.past: Sequence[Message] = ()
         """The messages of the session, in order."""

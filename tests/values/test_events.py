@@ -9,6 +9,8 @@ import pytest
 from dovetail.kernel import (
     AgentSwitched,
     Budget,
+    ChildAsked,
+    ChildSpent,
     CompactionEnded,
     CompactionFailed,
     CompactionRequested,
@@ -285,6 +287,14 @@ SAMPLES: list[Event] = [
     SessionPruned(classes=("trace", "transcript"), events=3, bytes=4096, **ENVELOPE),
     SessionRepaired(first=3, last=6, failure=FAILURE, **ENVELOPE),
     EventSetAside(**ENVELOPE),
+    ChildSpent(child="ses_3", usage=USAGE, cost=0.25, **ENVELOPE),
+    ChildAsked(
+        child="ses_3",
+        request_id=REQUEST,
+        what="permission",
+        agent="explore",
+        **ENVELOPE,
+    ),
 ]
 
 

@@ -36,7 +36,13 @@ def _put_notice(to: Target, event: e.ContextUpdated | e.NoticeAdded) -> None:
     )
 
 
+def _facts_recorded(to: Target, event: e.FactsRecorded) -> None:
+    if event.policy is not None:
+        to.rows.hold_blob(event.session_id, event.seq, event.policy)
+
+
 PROJECTORS: Projectors = {
+    e.FactsRecorded: _facts_recorded,
     e.EpochStarted: _epoch_started,
     e.ContextUpdated: _context_updated,
     e.NoticeAdded: _notice_added,

@@ -22,6 +22,9 @@ def _session_created(to: Target, event: e.SessionCreated) -> None:
         )
     )
 
+    if event.within is not None:
+        to.rows.hold_blob(event.session_id, event.seq, event.within)
+
 
 def _model_switched(to: Target, event: e.ModelSwitched) -> None:
     to.change(event, model=event.model)

@@ -33,8 +33,13 @@ def _step_settled(to: Target, event: e.StepEnded | e.StepFailed) -> None:
     to.change(event, steps=total.steps + 1, **with_usage(total, event.usage))
 
 
+def _child_spent(to: Target, event: e.ChildSpent) -> None:
+    to.change(event, **with_usage(to.session(event.session_id), event.usage))
+
+
 PROJECTORS: Projectors = {
     e.StepStarted: _step_started,
     e.StepEnded: _step_settled,
     e.StepFailed: _step_settled,
+    e.ChildSpent: _child_spent,
 }

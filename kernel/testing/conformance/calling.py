@@ -12,7 +12,14 @@ from typing import Any
 from anyio import Event
 from attrs import define, evolve, field, frozen
 
-from ...contracts import CallJobs, Skill, Tool, ToolContext
+from ...contracts import (
+    CallChildren,
+    CallJobs,
+    ChildAnswer,
+    Skill,
+    Tool,
+    ToolContext,
+)
 from ...tools.settlement import Failed, Runnable, Settled, prepare
 from ...values.codec import dumps
 from ...values.errors import (
@@ -20,6 +27,7 @@ from ...values.errors import (
     OutputNotFoundError,
     PermissionDeniedError,
     QuestionDismissedError,
+    SessionNotFoundError,
     SkillNotFoundError,
     ToolError,
 )
@@ -122,6 +130,52 @@ class RecordedJobs(CallJobs):
     async def extend(self, job_id: str, seconds: float) -> Job:
         return await self.wait(job_id, 0)
 
+    def keep(self, job: Job) -> None:
+        """Take a job in as it is by now."""
+        self._jobs[job.id] = job
+
+
+class RecordedChildren(CallChildren):
+    """The sessions that a call began while it was tried. Each answers at once."""
+
+    def __init__(self, jobs: RecordedJobs | None = None) -> None:
+        self.prompts: dict[str, str] = {}
+        """What each was asked, by its id."""
+        self.says = "done"
+        """What each answers."""
+        self._jobs = jobs or RecordedJobs()
+
+    async def begin(
+        self,
+        prompt: str,
+        *,
+        agent: str,
+        title: str = "",
+        model: str | None = None,
+        depth: int = 1,
+        key: str = "",
+    ) -> SessionId:
+        child = SessionId(f"ses_child_{key}")
+        self.prompts.setdefault(child, prompt)
+        return child
+
+    async def run(self, session_id: str) -> ChildAnswer:
+        return await self.answer(session_id)
+
+    async def background(self, session_id: str, title: str) -> Job:
+        await self.answer(session_id)
+        for job in await self._jobs.all():
+            if job.session == session_id:
+                return job
+        job = evolve(await self._jobs.begin(title), session=session_id)
+        self._jobs.keep(job)
+        return job
+
+    async def answer(self, session_id: str) -> ChildAnswer:
+        if session_id not in self.prompts:
+            raise SessionNotFoundError(session_id)
+        return ChildAnswer(SessionId(session_id), "succeeded", text=self.says)
+
 
 class RecordingContext(ToolContext):
     """Answers as it is told to, and remembers."""
@@ -149,6 +203,7 @@ class RecordingContext(ToolContext):
         self._processes: list[ProcessMark] = []
         self._deeds = [] if deeds is None else deeds
         self._jobs = RecordedJobs()
+        self._children = RecordedChildren(self._jobs)
 
     @property
     def location(self) -> Location:
@@ -187,6 +242,10 @@ class RecordingContext(ToolContext):
     @property
     def jobs(self) -> CallJobs:
         return self._jobs
+
+    @property
+    def children(self) -> CallChildren:
+        return self._children
 
     async def replace_todos(self, todos: Sequence[Todo]) -> None:
         checked_todos(todos)

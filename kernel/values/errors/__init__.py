@@ -37,6 +37,7 @@
     |   +-- JobLimitError            job.limit
     |   +-- JobUnmanagedError        job.unmanaged
     |   +-- CallNotDetachableError   job.not_detachable
+    |   +-- ChildLimitError          child.limit
     +-- EventLogError
     |   +-- EventGapError            event.gap
     |   +-- EventDivergedError       event.diverged
@@ -122,6 +123,7 @@ from .execution import (
 )
 from .jobs import (
     CallNotDetachableError as CallNotDetachableError,
+    ChildLimitError as ChildLimitError,
     JobLimitError as JobLimitError,
     JobNotFoundError as JobNotFoundError,
     JobUnmanagedError as JobUnmanagedError,

@@ -1,4 +1,4 @@
-"""Errors of jobs."""
+"""Errors of jobs, and of sessions that work for others."""
 
 from .base import ConflictError, NotFoundError
 
@@ -47,3 +47,16 @@ class JobUnmanagedError(ConflictError):
             "looks after no jobs; load its plugin, and try again"
         )
         self.job_id = job_id
+
+
+class ChildLimitError(ConflictError):
+    """No more sessions may work for a session now; nothing was begun."""
+
+    code = "child.limit"
+
+    def __init__(self, session_id: str, rule: str) -> None:
+        super().__init__(
+            f"no other session may work for session {session_id!r}: {rule}; do the "
+            "work yourself, or wait"
+        )
+        self.session_id = session_id

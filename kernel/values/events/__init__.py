@@ -8,6 +8,10 @@ Content events name the message they belong to. A Step's beginning is durable an
 small, deltas are live only, and each part is durable once, whole, when it is complete.
 """
 
+from .children import (
+    ChildAsked as ChildAsked,
+    ChildSpent as ChildSpent,
+)
 from .compaction import (
     CompactionEnded as CompactionEnded,
     CompactionFailed as CompactionFailed,
@@ -82,6 +86,7 @@ from .requests import (
     RequestOutcome as RequestOutcome,
 )
 from .session import (
+    LOST_POLICY as LOST_POLICY,
     AgentSwitched as AgentSwitched,
     EventSetAside as EventSetAside,
     ModelSwitched as ModelSwitched,

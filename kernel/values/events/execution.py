@@ -55,6 +55,9 @@ class FactsRecorded(Event):
     """The ids of the saved approvals."""
     plugins: Mapping[str, str] = field(factory=dict)
     """The version of each plugin of the Location, by name."""
+    policy: str | None = None
+    """The SHA-256 of the permission rules themselves, which the calls of these Steps
+    are held to, also after the rules have changed."""
 
 
 @event("continuation.reported")

@@ -28,6 +28,9 @@ class JobStarted(Event):
     """The process that it is, so that it is found again; None where it is none."""
     worker: str | None = None
     """The process of the runtime that began it, where that has a name."""
+    session: str | None = None
+    """The session that it is, for one that works for this one; None where it is
+    none."""
 
 
 @event("job.ended", retention="transcript")

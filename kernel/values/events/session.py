@@ -5,6 +5,9 @@ from ..prompt import Budget
 from ..tool import Failure
 from .declaring import Event, Retention, event
 
+LOST_POLICY = "0" * 64
+"""Stands for a policy of which nothing is known: one that allows nothing."""
+
 
 @event("session.created", retention="transcript")
 @frozen(kw_only=True)
@@ -31,6 +34,9 @@ class SessionCreated(Event):
     """The hash of that event, in hexadecimal: it stands for all of that past."""
     budget: Budget | None = None
     """For all the work of the session."""
+    within: str | None = None
+    """The SHA-256 of the policy that bounds it, whatever its own agent may do: that of
+    the Step whose call began it. None: it is bounded by nothing else."""
 
 
 @event("session.model_switched")
