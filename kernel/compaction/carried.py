@@ -42,10 +42,12 @@ LONGEST_SAID = 4_000
 MOST_READ = 2_000
 """Characters of an argument that names are looked for in; a longer one is content."""
 LONGEST_NAME = 120
+LEAST_NUMBER = 100
+"""What is below counts something, and is seldom what something is called by."""
 LONGEST_LINE = 500
 """Characters of an entry of a list."""
 _NAME = re.compile(r"[\w#@./~+:%-]{2,}")
-_SPECIAL = re.compile(r"[#@./_0-9]|\w-\w")
+_SPECIAL = re.compile(r"[#@./_0-9]|\w-\w|^[A-Z]{4,}$")
 """What a name has that a word of a sentence has not."""
 _MARKS = {"pending": " ", "in_progress": ">", "completed": "x", "cancelled": "-"}
 
@@ -117,13 +119,22 @@ def named(message: AssistantMessage) -> Iterator[str]:
         except (ValueError, RecursionError):
             continue
         for value in _values(arguments):
-            if isinstance(value, int) and not isinstance(value, bool):
-                yield str(value)[:LONGEST_NAME]
-            elif isinstance(value, str) and len(value) <= MOST_READ:
-                for found in _NAME.findall(value):
-                    name = found.rstrip(".:,-")
-                    if _SPECIAL.search(name) and len(name) <= LONGEST_NAME:
-                        yield name
+            yield from _names_in(value)
+
+
+def _names_in(value: Any) -> Iterator[str]:
+    """Yield the names in one value: a word that stands alone, a number that is no mere
+    amount, and of a text what looks like a file, an id or an address."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) >= LEAST_NUMBER:
+            yield str(value)[:LONGEST_NAME]
+    elif isinstance(value, str) and len(value) <= MOST_READ:
+        words = _NAME.findall(value)
+        alone = [value] == words
+        for word in words:
+            name = word.rstrip(".:,-")
+            if len(name) <= LONGEST_NAME and (alone or _SPECIAL.search(name)):
+                yield name
 
 
 def _values(value: Any) -> Iterator[Any]:
