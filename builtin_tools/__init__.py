@@ -12,7 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dovetail.kernel import ConfigurationError, Place, Register, Tool, hookimpl
+from dovetail.kernel import (
+    ConfigurationError,
+    Place,
+    Register,
+    SkillSource,
+    Tool,
+    hookimpl,
+)
 
 from ._addresses import Hosts
 from ._files import Files
@@ -37,6 +44,9 @@ from .webfetch import webfetch_tool
 from .write import write_tool
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from .catalogues import Catalogues
     from .websearch import (
         SearchEngine as SearchEngine,
         SearchResult as SearchResult,
@@ -69,7 +79,8 @@ class BuiltinTools:
     Setting ``private_hosts`` lists hosts of this machine and its network that
     ``webfetch`` may reach, such as ``"localhost:3000"`` or ``"wiki.lan"``. The table
     ``search`` names the engine of ``websearch``: ``engine = "searxng"`` with its
-    ``url``, or ``engine = "brave"`` with a key in the environment.
+    ``url``, or ``engine = "brave"`` with a key in the environment. ``skill_catalogues``
+    lists URLs of catalogues of skills.
     """
 
     def __init__(self) -> None:
@@ -77,6 +88,39 @@ class BuiltinTools:
         self._files = Files()
         self._later = LaterOutput()
         self._background = Background(self._later)
+
+    @hookimpl
+    def dovetail_open_location(
+        self, place: Place
+    ) -> "AbstractAsyncContextManager[Catalogues] | None":
+        """Open the catalogues of skills, where some are named."""
+        given = place.settings.get("skill_catalogues", [])
+        if not given:
+            return None
+        # Here and not above: most people name none.
+        import platformdirs
+
+        from .catalogues import Catalogues
+
+        private = _private_hosts(place)
+        web = Web(partial(trusted, place.environment), private)
+        cache = platformdirs.user_cache_path("dovetail", appauthor=False)
+        try:
+            found = Catalogues.of(given, web, private, cache / "skill-catalogues")
+        except ValueError as error:
+            raise ConfigurationError(
+                "plugins.tools.skill_catalogues", str(error)
+            ) from error
+        return found.open()
+
+    @hookimpl
+    def dovetail_register_skills(
+        self, register: Register[SkillSource], place: Place
+    ) -> None:
+        """Offer the skills of the catalogues."""
+        if place.resource is not None:
+            for source in place.resource.sources():
+                register(source)
 
     @hookimpl
     def dovetail_register_tools(

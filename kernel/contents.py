@@ -33,6 +33,10 @@ from .configuration.front_matter import (
 from .configuration.merging import (
     Configuration as Configuration,
 )
+from .configuration.skill_file import (
+    is_skill_name as is_skill_name,
+    read_skill as read_skill,
+)
 from .context.looks import (
     Looks as Looks,
 )

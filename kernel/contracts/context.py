@@ -154,3 +154,6 @@ class SkillSource:
     """Says, for less than finding costs, whether ``find`` would find the same as it did
     last. It is asked at each boundary, in a worker thread. Without it what was found is
     kept until a plugin comes or goes."""
+    gives_way: bool = False
+    """Whether of equal names the skill of any other source wins, such as over one from
+    elsewhere that of the project."""

@@ -154,7 +154,9 @@ class SkillRegistry:
         # `all` is in the order of owners, which decides among equal names.
         sources = {
             one.item: one.owner
-            for one in self._registrations.all()
+            for one in sorted(
+                self._registrations.all(), key=lambda one: not one.item.gives_way
+            )
             if offered[one.key] is one  # not hidden by a later one of its key
         }
         failures: dict[SkillSource, SkillProblem] = {}

@@ -129,7 +129,7 @@ class _Search:
                 self._problem(folder.path, "there is no such folder")
             return
         # Here, because many have no skills.
-        from .skill_file import is_skill_name, read_skill
+        from dovetail.kernel import is_skill_name, read_skill
 
         allowed = _real_paths(folder.allowed)
         for path, is_top in self._walk(folder.path, allowed):

@@ -153,7 +153,7 @@ async def test_a_replacement_that_fails_leaves_the_old_one_working(
             )
             await session.prompt("go")
             assert (await session.wait()).succeeded
-        [_, asked, _] = await session.history()
+        asked = (await session.history())[1]
         assert isinstance(asked, AssistantMessage)
         assert asked.calls[0].content[0].text == "1"  # type: ignore[union-attr]
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from dovetail.kernel import RuleEffect, Skill, SkillProblem
+from dovetail.kernel.configuration.skill_file import MAX_FILE, MAX_NAME
 from dovetail.plugins.skills import folders as module
 from dovetail.plugins.skills.folders import (
     MAX_DEPTH,
     find_skills,
     skill_folders,
 )
-from dovetail.plugins.skills.skill_file import MAX_FILE, MAX_NAME
 
 needs_links = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from dovetail.kernel import Skill, read_front_matter
-from dovetail.plugins.skills.skill_file import read_skill
-from dovetail.plugins.skills.specification import broken_rules
+from dovetail.kernel.configuration.skill_file import read_skill
+from dovetail.kernel.configuration.skill_rules import broken_rules
 
 WHOLE = """\
 ---

@@ -9,16 +9,11 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from dovetail.kernel import (
-    FrontMatterError,
-    Skill,
-    SkillProblem,
-    UnreadableKey,
-    read_front_matter,
-    text_encoding,
-)
-
-from .specification import broken_rules
+from ..contracts import Skill, SkillProblem
+from ..values.encoding import text_encoding
+from ..values.errors import FrontMatterError
+from .front_matter import UnreadableKey, read_front_matter
+from .skill_rules import broken_rules
 
 _TOOL = re.compile(r"[^\s,(]+(?:\([^)]*\))?")
 """One tool of a list, such as ``Bash(git add *)``."""
