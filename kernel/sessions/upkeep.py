@@ -16,7 +16,7 @@ from ..execution.coordinator import Coordinator
 from ..log.commit import EventLog, LogTransaction
 from ..log.reading import damaged
 from ..ports import Reader
-from ..values.errors import RowDamagedError, SessionBusyError
+from ..values.errors import InvalidValueError, RowDamagedError, SessionBusyError
 from ..values.events import Retention
 from ..values.ids import SessionId
 from ..values.outputs import CleanedOutputs, OutputPolicy
@@ -77,10 +77,14 @@ class Upkeep:
             collected = [event async for event in events]
         else:
             collected = list(events)
+        brought = list(outputs)
         if not collected:
+            if brought:
+                rule = "they come with the events that left them"
+                raise InvalidValueError("outputs", len(brought), rule)
             return None
         # A long log takes seconds to check: nobody else should wait for it.
-        replayed = await to_thread.run_sync(Replay, collected, owner, list(outputs))
+        replayed = await to_thread.run_sync(Replay, collected, owner, brought)
         return await self._on_idle(replayed.session_id, replayed.commit)
 
     async def claim(self, id: str, owner: str) -> None:

@@ -132,6 +132,8 @@ def checked(output: ExportedOutput) -> ExportedOutput:
     for name, kind in _TYPES.items():
         if type(getattr(output, name)) is not kind:
             raise _wrong(f"$.{name}: it is no {kind.__name__}")
+    if output.seq < 0:
+        raise _wrong("$.seq: it is the number of no event")
     if len(output.text) > LARGEST:
         raise _wrong(f"$.text: it is over {LARGEST} bytes")
     try:

@@ -286,7 +286,7 @@ async def test_an_output_that_is_not_what_it_says_is_refused_with_all_that_came(
         (evolve(good, text=3), UndecodableError),  # type: ignore[arg-type]
         (evolve(good, seq=True), UndecodableError),
         (evolve(good, seq=0), EventDamagedError),
-        (evolve(good, seq=-1), EventDamagedError),
+        (evolve(good, seq=-1), UndecodableError),
         (evolve(good, seq=2**40), EventDamagedError),
         (evolve(good, session_id="another"), EventAggregateError),
         (evolve(good, key=named, size=len(other), text=other), EventDamagedError),
@@ -296,6 +296,8 @@ async def test_an_output_that_is_not_what_it_says_is_refused_with_all_that_came(
             with pytest.raises(error):
                 await runtime.sessions.replay(events, outputs=[good, bad])
             assert not (await runtime.sessions.list()).items
+        with pytest.raises(InvalidValueError, match="with the events that left them"):
+            await runtime.sessions.replay([], outputs=[good])
         # Whoever only knows the key of somebody else's text does not get at it.
         await runtime.sessions._log.commit(
             lambda tx: tx.rows.put_blob(counted(9000).encode())
