@@ -23,6 +23,8 @@ import sys
 import time
 
 CHUNK = 65_536
+ROOM = 512
+"""Bytes that are kept free for how it ended."""
 GRACE = 3.0
 """Seconds between SIGTERM and SIGKILL."""
 
@@ -132,16 +134,17 @@ def main() -> None:
     if not os.read(0, 1):
         return
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    made = f"{end}.new"
+    telling = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # The room for it is taken before the command can fill the disk.
+    with contextlib.suppress(OSError):
+        os.write(telling, b" " * ROOM)
     try:
         found = supervise(until, int(most), float(seconds), token, command)
     except OSError as error:
         # The disk is full, say, or the command is too long for the system.
         found = {"state": "failed", "code": None, "said": os.strerror(error.errno or 0)}
-    made = f"{end}.new"
-    with open(
-        made, "w", opener=lambda path, flags: os.open(path, flags, 0o600)
-    ) as file:
-        file.write(json.dumps(found))
+    os.pwrite(telling, json.dumps(found).encode().ljust(ROOM), 0)
     os.rename(made, end)
 
 

@@ -407,6 +407,28 @@ async def test_a_job_ends_at_its_bounds_with_everything_it_started(
 
 
 @pytest.mark.law("jobs.4")
+async def test_how_a_job_ended_has_its_room_before_the_job_can_fill_the_disk(
+    tmp_path: Path, go: NamedPipe, pipe: Pipes
+) -> None:
+    script = (
+        calls(background(f"echo > begun; {HOLD}")),
+        *(text("I see.") for _ in range(2)),
+    )
+    with anyio.fail_after(HANG):
+        async with opened(tmp_path, *script) as (runtime, _):
+            begins = pipe(tmp_path / "begun")
+            session = await begun(runtime, tmp_path)
+            await begins.line()
+            [job] = await session.jobs()
+            name = job.output.removeprefix("running:")
+            taken = sizes(tmp_path)[f"{name}.end.new"]
+            go.release()
+            assert (await session.wait_for_job(job.id)).state == "succeeded"
+            assert sizes(tmp_path)[f"{name}.end"] == taken > 0
+            await session.wait()
+
+
+@pytest.mark.law("jobs.4")
 async def test_more_jobs_than_may_run_are_refused_and_nothing_of_them_begins(
     tmp_path: Path,
 ) -> None:
