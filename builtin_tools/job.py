@@ -29,6 +29,8 @@ TAIL = 4_000
 """Bytes of the end of what a job printed that are shown with it."""
 _TITLE = 200
 _SHOWN = 50
+_WAITS = 1_000
+"""Milliseconds from which on a call waits, and does not only look."""
 
 
 @frozen
@@ -70,6 +72,7 @@ def job_tool(later: LaterOutput) -> Tool[JobInput, JobOutput]:
         execute=partial(_execute, later),
         render=_render,
         bound="end",
+        waits=lambda input: input.action == "wait" and input.timeout_ms >= _WAITS,
     )
 
 

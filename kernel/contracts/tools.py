@@ -445,6 +445,10 @@ class Tool(Generic[I, O]):
     outcome is unknown, before it is settled, asked about or run again: ends what the
     call left running, and returns a sentence for the model about what it found, or
     None. It has half a minute."""
+    waits: Callable[[I], bool] | None = None
+    """Says of an input whether a call with it waits for something to happen. Such a
+    call may be made again and again with the same result; any other that is, with
+    nothing new between, ends in a pause (law agents.13). None: no call does."""
     jobs: JobWork | None = None
     """For tools whose calls begin jobs (``context.jobs.begin``), and required of them:
     how those are looked at and ended."""

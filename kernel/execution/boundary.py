@@ -16,7 +16,8 @@ from ..access.policy import Policy, keep
 from ..context.algebra import Snapshot
 from ..context.epoch import CurrentEpoch, InitialiseEpoch, NoChange, UpdateEpoch, decide
 from ..contracts import AgentProfile, Rule
-from ..history.fold import History
+from ..history.circles import STOPPED_AFTER, TOLD_AFTER, Circles
+from ..history.fold import CIRCLES, History
 from ..history.mending import PART_REFUSED
 from ..jobs.record import still_runs
 from ..location.services import LocationServices
@@ -32,6 +33,7 @@ from ..values.ids import MessageId, new_id
 from ..values.job import Job
 from ..values.messages import AssistantMessage
 from ..values.shortcut import changed
+from ..values.tool import Failure
 from . import promotion
 from .compacting import Compacting
 from .coordinator import Outcome
@@ -46,6 +48,11 @@ LAST_STEP = (
 )
 CUT_OFF = "Your last answer was cut off. Go on from where it stopped."
 GO_ON = "Go on."
+IN_CIRCLES = (
+    "You have made the same calls several times with the same results, and nothing new "
+    "came of them. Do not make them again: try another way, or say what keeps you from "
+    "going on. To wait for something, use a tool that waits."
+)
 EMPTY_ANSWER: ProviderFault = "provider.empty_answer"
 AFTER: Mapping[str, str] = {
     EMPTY_ANSWER: "Your last answer held neither text nor a tool call. Answer now.",
@@ -212,6 +219,8 @@ class Boundary:
             reached = execution.exceeded(
                 fresh, priced=priced
             ) or execution.exceeded_above(tx.rows, priced=priced)
+            if reached is None and not due:
+                reached = circling(execution.history.circles)
             if reached is not None:
                 return execution.stop(tx, Outcome("paused", reached))
             begun = True
@@ -281,6 +290,9 @@ class Boundary:
         if alive := self._services.jobs.found_alive(self._session_id):
             events.append(self._notice(still_runs(alive)))
             self._told = alive
+        circles = execution.history.circles
+        if not due and not circles.told and circles.repeats >= TOLD_AFTER:
+            events.append(self._notice(IN_CIRCLES, about=CIRCLES))
         used = 1 if due else execution.steps_used + 1
         last = execution.history.last
         allowance = prepared.profile.steps
@@ -295,12 +307,25 @@ class Boundary:
             events.append(self._notice(told))
         return events
 
-    def _notice(self, text: str) -> NoticeAdded:
+    def _notice(self, text: str, about: str | None = None) -> NoticeAdded:
         return NoticeAdded(
             session_id=self._session_id,
             message_id=MessageId(new_id("msg", self._log.clock)),
             text=text,
+            about=about,
         )
+
+
+def circling(circles: Circles) -> Failure | None:
+    """Return why a model that goes in circles is stopped, or None (law agents.13)."""
+    if circles.repeats < STOPPED_AFTER:
+        return None
+    tools = ", ".join(circles.tools)
+    return Failure(
+        "execution.circling",
+        f"the same calls of {tools} came with the same results {circles.repeats + 1} "
+        "times, and nothing new came between; say what to do instead, or resume",
+    )
 
 
 def _admitted(

@@ -137,6 +137,7 @@ class Calls:
                 metadata=call.metadata,
                 named=named,
                 reading=reading,
+                waits=isinstance(plan, Runnable) and plan.waits,
                 request=request,
             ),
         ]

@@ -30,6 +30,7 @@ from ..values.messages import (
 from ..values.prompt import Budget
 from ..values.shortcut import changed
 from ..values.tool import Deed, ProcessMark
+from .circles import Circles
 from .cutting import shortened, summary_message
 from .encoding import Encoded, HistorySnapshot
 from .mending import CONTENT_REFUSED, PART_REFUSED, Mending
@@ -66,6 +67,10 @@ _CARRIES = (e.ToolCalled, e.StepEnded, e.StepFailed, e.RetryScheduled)
 
 # From here on the events before are not what they were.
 _REWRITES = (e.SessionPruned, e.SessionRepaired)
+
+
+CIRCLES = "circles"
+"""What a notice is about that tells the model that it goes in circles."""
 
 
 class History:
@@ -105,6 +110,8 @@ class History:
         self._ended: int | None = None
         """The end of the last execution, while nothing was begun after it."""
         self.facts: e.FactsRecorded | None = None
+        self.circles = Circles()
+        """What the model does again and again."""
         self.background: dict[str, str] = {}
         """The sessions that work for this one as jobs, by job, until those end."""
         self.policy: str | None = None
@@ -264,6 +271,7 @@ class History:
         self.facts = self.compacting = self.asked_for = self._open = None
         self._cut = self._budget_here = False
         self._prompts, self.background, self.policy = {}, {}, None
+        self.circles.begin()
         self.told.begin_anew("fork")
 
     def _check_moved(self, before: tuple[object, ...]) -> None:
@@ -287,6 +295,7 @@ class History:
                 raise EventDamagedError(event.session_id, event.seq, problem)
             self._settle(user_message(admitted, event.seq))
             self._mending.asked()
+            self.circles.begin()
             self.activity, self._ended = self._joined(
                 self.activity, self._ended, admitted
             )
@@ -299,6 +308,8 @@ class History:
                 )
         elif isinstance(event, e.NoticeAdded):
             self._settle(notice_message(event))
+            if event.about == CIRCLES:
+                self.circles.told = True
         elif isinstance(event, e.ContextUpdated):
             self._updates.append(len(self._settled))
             self._settle(notice_message(event))
@@ -348,6 +359,7 @@ class History:
                 message = self._open.build()
                 self._settle(message)
                 self.size.tell(event.usage, message)
+                self.circles.step(message.calls, self._open.waiting)
                 self._open = None
                 self._cut = isinstance(event, e.StepFailed)
                 self._mend(event)
@@ -364,6 +376,7 @@ class History:
         elif isinstance(event, e.ExecutionEnded):
             self._cut = self._cut and self.last_execution.unaccepted
             self._ended = event.seq
+            self.circles.begin()
 
     def _settle(self, message: Message) -> None:
         self._settled.append(message)

@@ -64,6 +64,8 @@ class OpenMessage:
         self._left: set[str] = set()
         self.spawned: dict[str, list[ProcessMark]] = {}
         self.deeds: dict[str, list[Deed]] = {}
+        self.waiting: set[str] = set()
+        """The calls that wait for something, as their tools say."""
         # Of each call how many deeds there were whenever a worker was gone: nobody
         # began another one after the last of them to say that it was done.
         self._cut: dict[str, set[int]] = {}
@@ -100,6 +102,8 @@ class OpenMessage:
             self.parts.append(ReasoningPart(event.text, event.metadata))
         elif isinstance(event, e.ToolCalled):
             self._calls[event.call_id] = len(self.parts)
+            if event.waits:
+                self.waiting.add(event.call_id)
             self.parts.append(
                 ToolPart(
                     event.call_id,

@@ -64,7 +64,7 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ),
     ("context.epoch_started", 1): _kept("sources", "cause", baseline=REMOVED),
     ("context.updated", 1): _kept("message_id", "sources", text=REMOVED),
-    ("notice.added", 1): _kept("message_id", text=REMOVED),
+    ("notice.added", 1): _kept("message_id", "about", text=REMOVED),
     ("compaction.ended", 1): _kept(
         *("message_id", "kept", "longest", "replaced", "tokens_before"),
         *("tokens_after", "model", "usage", "cost", "requested"),
@@ -79,7 +79,10 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     # Without metadata: what a provider signed is the text that is gone.
     ("reasoning.ended", 1): _kept("message_id", text=REMOVED),
     ("tool.called", 1): _undescribed(
-        _kept("message_id", "call_id", "tool", "effect", "request", arguments="{}")
+        _kept(
+            *("message_id", "call_id", "tool", "effect", "waits", "request"),
+            arguments="{}",
+        )
     ),
     ("tool.succeeded", 1): _kept(
         "message_id", "call_id", content=[{"type": "text", "text": REMOVED}]

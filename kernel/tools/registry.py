@@ -291,6 +291,8 @@ def compiled(
         not callable(tool.clear) or _is_generator(tool.clear)
     ):
         raise ToolDefinitionError(name, "clear must be a function, async or not")
+    if tool.waits is not None and not callable(tool.waits):
+        raise ToolDefinitionError(name, "waits must be a function")
     if tool.jobs is not None and not isinstance(tool.jobs, JobWork):
         raise ToolDefinitionError(name, "jobs must be a JobWork")
     if tool.render is not None and (

@@ -5,6 +5,7 @@ execute, prove the output, render, bound. It decides and runs; it records nothin
 caller records the call before ``Runnable.run`` and the outcome after it (law tools.1).
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,8 @@ from ..values.tool import Content, Failure, FileContent, Json, TextContent
 from .meaning import MAX_NOTES, meant_arguments, unwrapped
 from .output import Bounded, OutputLimits, bound, keep
 from .registry import AdvertisedTools, RegisteredTool
+
+logger = logging.getLogger(__name__)
 
 _JSON_SPACE = " \t\n\r"
 _SHOWN_PROBLEMS = 20
@@ -110,6 +113,20 @@ class Runnable:
     reading: tuple[str, ...] = ()
     """What was read differently from what the model wrote, a line each."""
     _redact: Redactor = field(factory=Redactor, repr=False)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the call waits for something, as its tool says; a tool that cannot
+        say it does not."""
+        waits = self._entry.item.tool.waits
+        try:
+            with contained(_guest(self._entry)):
+                return waits is not None and waits(self.input) is True
+        except Exception as error:  # the boundary of tool execution
+            logger.warning(
+                "whether tool %r waits is not known: %s", self.call.tool, error
+            )
+            return False
 
     async def run(self, context: ToolContext) -> Settled:
         """Execute the call and return its outcome.

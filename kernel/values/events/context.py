@@ -64,3 +64,5 @@ class NoticeAdded(Event):
     """The message that the model reads it in."""
     text: str
     """What the model is told, word for word."""
+    about: str | None = None
+    """What it is about, where the runtime has to know: ``circles``."""

@@ -34,6 +34,8 @@ class ToolCalled(Event):
     """What the model wrote for the tool's name, where that was not its name."""
     reading: tuple[str, ...] = ()
     """What was read differently from what the model wrote, a line each."""
+    waits: bool = False
+    """Whether it waits for something, so that it may be made again and again."""
     request: SentRequest | None = None
     """What was sent, with the first call of an attempt."""
 
