@@ -64,6 +64,7 @@ from dovetail.kernel import (
     Usage,
     UserMessage,
     hookimpl,
+    layer_of,
 )
 from dovetail.kernel.testing import open_memory_store
 
@@ -511,8 +512,11 @@ class FrozenPlugin:
                 model="frozen/model",
                 steps=7,
                 rules=[Rule("frozen_write", "*", "allow"),
-                       Rule("frozen_write", "*denied.txt", "deny")],
+                       Rule("frozen_write", "*denied.txt", "deny"),
+                       *layer_of("frozen", [Rule("*", "*", "allow")])],
                 tools=None,
+                without=["frozen_nothing"],
+                options={"temperature": 0.5},
             )
         )
 
