@@ -236,9 +236,17 @@ class LaterOutput:
         """Return a descriptor to read a file of this session; None without one."""
         if not _NAME.match(name):
             return None
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        with suppress(OSError):
-            return os.open(self._session(session_id) / name, flags)
+        # A command of the same user can put anything here: what is no file of its own
+        # is not opened, so that nothing waits for a fifo or reads another one's file.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self._session(session_id) / name, flags)
+        except OSError:
+            return None
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+            return descriptor
+        os.close(descriptor)
         return None
 
     def _session(self, session_id: str) -> Path:

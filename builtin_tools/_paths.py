@@ -288,6 +288,10 @@ def _stored_name(folder: str, name: str) -> str:
         name.translate(_OTHER_CASE),
         unicodedata.normalize("NFC", name),
         unicodedata.normalize("NFD", name),
+        # What some take no notice of: a dot at the end (vfat, shares of Windows), a
+        # character that is not seen (ext4 and f2fs where they fold, HFS+).
+        f"{name}.",
+        f"{name}\u200b",
     }
     if not any(
         _identity_of(os.path.join(folder, one)) == identity
@@ -299,17 +303,29 @@ def _stored_name(folder: str, name: str) -> str:
     stored = os.listdir(folder)
     if name in stored:
         return name
-    for one in sorted(stored):
-        if folded(one) == folded(name) and (
-            _identity_of(os.path.join(folder, one)) == identity
-        ):
-            return one
-    return name
+    found = sorted(
+        one for one in stored if _identity_of(os.path.join(folder, one)) == identity
+    )
+    near = [one for one in found if folded(one) == folded(name)]
+    # A short name of vfat (SECRET~1.ENV) is like no other: that it is the same file
+    # tells which one is meant.
+    return (near or found or [name])[0]
+
+
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff0-\ufff8]"
+)
+"""Characters that a file system which folds takes no notice of: the default ignorable
+ones of https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point, as far as
+names of files hold them."""
 
 
 def folded(path: str) -> str:
-    """Return what is the same for names that differ in case or accents' form only."""
-    return unicodedata.normalize("NFC", path).casefold()
+    """Return what is the same for names that differ in case, the form of accents or
+    what is not seen only."""
+    plain = _UNSEEN.sub("", unicodedata.normalize("NFC", path))
+    return unicodedata.normalize("NFC", plain.casefold())
 
 
 def _identity_of(path: str) -> Identity | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
+from dovetail.builtin_tools._left import LaterOutput
 from dovetail.kernel import PermissionDeniedError, ToolFailure
 from support.bounds import HANG
 
@@ -354,6 +355,7 @@ CHANGING = ("write", "edit", "apply_patch")
 ALL = ("read", *CHANGING, "glob", "grep")
 
 
+@pytest.mark.law("access.21")
 @pytest.mark.parametrize("tool", CHANGING)
 async def test_changing_one_hard_link_leaves_the_others_as_they_were(
     tools: Any, place: Path, tool: str
@@ -377,6 +379,7 @@ async def test_a_hard_link_is_read_and_found_by_its_own_name(
     assert await tools.text("grep", pattern="secret") == "a.txt:1:secret"
 
 
+@pytest.mark.law("access.21")
 @pytest.mark.parametrize("tool", ["apply_patch", "glob", "grep"])
 async def test_a_tool_of_several_files_opens_no_special_one(
     tools: Any, place: Path, tool: str
@@ -391,6 +394,7 @@ async def test_a_tool_of_several_files_opens_no_special_one(
         assert "fifo" not in await tools.text("grep", pattern="secret")
 
 
+@pytest.mark.law("access.21")
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
 @pytest.mark.parametrize("tool", ALL)
 async def test_proc_is_outside_and_its_links_are_named_by_what_they_lead_to(
@@ -423,8 +427,12 @@ async def test_proc_is_outside_and_its_links_are_named_by_what_they_lead_to(
 def folding(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
     """Let the Location's file system fold case and accents when a name is looked up."""
 
+    short = {"s\u00e9cre~1.env": "s\u00e9cret.env"}
+
     def plain(name: str) -> str:
-        return unicodedata.normalize("NFC", name).casefold()
+        seen = "".join(one for one in name if one not in "\u200b\u00ad\ufe0f")
+        found = unicodedata.normalize("NFC", seen).casefold().rstrip(".")
+        return short.get(found, found)
 
     def stored(path: Any) -> Any:
         text = os.fspath(path)
@@ -450,10 +458,21 @@ def folding(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
 
 
 @pytest.mark.law("access.9")
+@pytest.mark.law("access.21")
 @pytest.mark.usefixtures("folding")
 @pytest.mark.parametrize("tool", ["read", *CHANGING])
 @pytest.mark.parametrize(
-    "path", ["KEPT/S\u00c9CRET.ENV", "kept/Se\u0301cret.env", "Kept/s\u00e9cret.env"]
+    "path",
+    [
+        *("KEPT/S\u00c9CRET.ENV", "kept/Se\u0301cret.env", "Kept/s\u00e9cret.env"),
+        # What is not seen, a dot at the end, and a short name.
+        *(
+            "Kept/S\u00e9cret\u200b.env",
+            "Kept/S\u00e9cret.env.",
+            "Kept\u00ad/S\u00e9cret.env",
+        ),
+        "Kept/S\u00c9CRE~1.ENV",
+    ],
 )
 async def test_a_file_that_answers_to_many_names_is_asked_about_by_its_own(
     tools: Any, place: Path, tool: str, path: str
@@ -466,6 +485,49 @@ async def test_a_file_that_answers_to_many_names_is_asked_about_by_its_own(
     tools.context.deny = ()
     await touch(tools, tool, path)
     assert os.listdir(place / "Kept") == ["S\u00e9cret.env"]
+
+
+@pytest.mark.law("access.21")
+@pytest.mark.usefixtures("folding")
+@pytest.mark.parametrize("name", ["1\u200b23", "123."])
+async def test_a_name_without_letters_has_other_spellings_too(
+    tools: Any, place: Path, name: str
+) -> None:
+    (place / "123").write_text("secret\n")
+    await touch(tools, "read", name)
+    assert tools.context.asked == [("read", ("123",))]
+
+
+@pytest.mark.law("access.21")
+async def test_the_output_of_a_job_is_read_from_a_file_of_its_own_only(
+    place: Path,
+) -> None:
+    """A command of the same user may put something else in its place."""
+    folder = place / "outputs"
+    later = LaterOutput(folder)
+    name, descriptor = later.create("ses_1", "token")
+    os.write(descriptor, b"printed")
+    os.close(descriptor)
+    found = later.open("ses_1", name)
+    assert found is not None
+    os.close(found)
+    path = later.path_of("ses_1", name)
+    assert path is not None
+    (place / "secret").write_text("secret")
+    for put in (
+        lambda: os.mkfifo(path),
+        lambda: path.symlink_to(place / "secret"),
+        lambda: os.link(place / "secret", path),
+        lambda: path.symlink_to("/dev/zero"),
+        path.mkdir,
+    ):
+        path.unlink()
+        put()
+        with anyio.fail_after(HANG):
+            opened = await anyio.to_thread.run_sync(later.open, "ses_1", name)
+        assert opened is None
+    for other in ("../ses_2", "/etc/passwd", f"../{name}", ""):
+        assert later.open("ses_1", other) is None
 
 
 @pytest.mark.law("access.9")
@@ -510,6 +572,7 @@ def mount() -> Iterator[Callable[[Path], None]]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.law("access.21")
 async def test_a_file_system_below_the_location_is_part_of_it(
     tools: Any, place: Path, mount: Callable[[Path], None]
 ) -> None:
