@@ -608,3 +608,47 @@ async def test_what_is_mounted_over_an_approved_folder_is_not_touched(
     with pytest.raises(ToolFailure, match="moved or replaced"):
         await touch(tools, tool, path)
     assert (folder / "a.txt").read_text() == "secret\n"
+
+
+MOVE = """\
+*** Begin Patch
+*** Update File: {path}
+*** Move to: {to}
+@@
+-secret
++new
+*** End Patch"""
+
+
+@pytest.mark.law("access.21")
+async def test_a_move_over_the_edge_of_a_mount_is_refused_before_anything_changes(
+    tools: Any, place: Path, mount: Callable[[Path], None]
+) -> None:
+    folder = place / "folder"
+    folder.mkdir()
+    mount(folder)
+    for path, to in (("a.txt", "folder/b.txt"), ("folder/c.txt", "d.txt")):
+        (place / path).write_text("secret\n")
+        with pytest.raises(ToolFailure, match="on another file system; add the new"):
+            await tools.call("apply_patch", input=MOVE.format(path=path, to=to))
+        assert (place / path).read_text() == "secret\n"
+        assert not (place / to).exists()
+
+
+@pytest.mark.law("access.21")
+@pytest.mark.skipif(sys.platform != "linux", reason="devices as Linux makes them")
+@pytest.mark.parametrize("tool", ALL)
+async def test_a_device_below_the_location_is_not_opened(
+    tools: Any, place: Path, tool: str
+) -> None:
+    try:
+        # The one that never ends, and a disk.
+        os.mknod(place / "zero", 0o666 | stat.S_IFCHR, os.makedev(1, 5))
+        os.mknod(place / "disk", 0o666 | stat.S_IFBLK, os.makedev(7, 0))
+    except PermissionError:
+        pytest.skip("devices cannot be made here")
+    with anyio.fail_after(HANG):
+        for name in ("zero", "disk"):
+            with pytest.raises(ToolFailure, match="a fifo, a device or a socket"):
+                await touch(tools, tool, name)
+        assert "zero" not in await tools.text("grep", pattern=".")
