@@ -28,6 +28,7 @@ from ._changes import VERB, Change, Kind, before_any, planned
 from ._files import IN_PLACE, Files, digest_of
 from ._patch import MAX_PATCH, Section, parse_patch
 from ._paths import EDIT, EXTERNAL, READ, Target, failure, resolve_now, shown_path
+from ._restore import known, restore
 
 DESCRIPTION = """\
 Add, change, delete and move files by a patch of this form:
@@ -110,6 +111,7 @@ def apply_patch_tool(files: Files) -> Tool[PatchInput, PatchOutput]:
         asks=(EDIT, READ, EXTERNAL),
         execute=partial(_execute, files),
         check=partial(_check, files),
+        restore=partial(restore, files),
         models=MODELS,
         instead_of=("edit", "write"),
         render=_render,
@@ -210,10 +212,17 @@ async def _apply(
     for number, change in enumerate(changes, 1):
         await context.does(change.words, _data(change, number, len(changes)))
         try:
-            made, digest = await anyio.to_thread.run_sync(_make, files, change)
+            made, digest, held = await anyio.to_thread.run_sync(_make, files, change)
         except ToolFailure as error:
             raise ToolFailure(_partly(error, done, changes[number:])) from error
         done.append(made)
+        for path, before, after in held:
+            if isinstance(before, str):
+                context.changed(path, None, None, unknown=before)
+            elif isinstance(after, str):
+                context.changed(path, None, None, unknown=after)
+            else:
+                context.changed(path, before, after)
         if change.kind in ("delete", "move"):
             context.saw(change.target.canonical, None)
         else:
@@ -223,8 +232,16 @@ async def _apply(
     return done
 
 
-def _make(files: Files, change: Change) -> tuple[PatchedFile, str | None]:
-    """Make one change; return it, and the digest of what is there now."""
+Content = bytes | str | None
+"""What a file holds; None for no file; a text says why it is not known."""
+Held = tuple[str, Content, Content]
+"""A path, what was there before, and what is there now."""
+
+
+def _make(
+    files: Files, change: Change
+) -> tuple[PatchedFile, str | None, tuple[Held, ...]]:
+    """Make one change; return it, the digest of what is there now, and what was."""
     target, to = change.target, change.to
     made = PatchedFile(
         change.kind,
@@ -243,14 +260,27 @@ def _make(files: Files, change: Change) -> tuple[PatchedFile, str | None]:
         if to is not None:
             with files.open(target, VERB) as descriptor:
                 digest = digest_of(descriptor, lambda: None)
+            content = _held(files, target)
+            gone = (target.canonical, content, None)
+            there = (to.canonical, _held(files, to), content)
             files.rename(target, to, VERB)
-            return made, digest
+            return made, digest, (gone, there)
+        before = _held(files, target)
         if change.after is None:
             assert change.seen is not None  # of a file that is deleted
             files.remove(target, VERB, change.seen)
-            return made, None
+            return made, None, ((target.canonical, before, None),)
         written = files.replace(target, change.after, VERB, change.before)
-        return evolve(made, in_place=written.in_place), written.digest
+        held = (target.canonical, before, change.after)
+        return evolve(made, in_place=written.in_place), written.digest, (held,)
+
+
+def _held(files: Files, target: Target) -> Content:
+    try:
+        return known(files, target)[0] if target.kind == "file" else None
+    except ToolFailure as error:
+        # What cannot be read may be moved or removed all the same.
+        return str(error)
 
 
 def _partly(

@@ -19,6 +19,7 @@ from dovetail.kernel import Tool, ToolContext
 from . import _fields as fields
 from ._files import IN_PLACE, Files, Written
 from ._paths import EDIT, EXTERNAL, READ, Target, approve, check_kind, failure, resolve
+from ._restore import restore
 from ._text import (
     BOM_BYTES,
     LineEnding,
@@ -76,6 +77,7 @@ def edit_tool(files: Files) -> Tool[EditInput, EditOutput]:
         effect="unsafe",
         asks=(EDIT, READ, EXTERNAL),
         execute=partial(_execute, files),
+        restore=partial(restore, files),
         render=_render,
     )
 
@@ -108,8 +110,11 @@ async def _execute(files: Files, input: EditInput, context: ToolContext) -> Edit
         begun=False,
     )
     # Not cancellable: once begun, a replacement is finished, and it is short.
-    output, done = await anyio.to_thread.run_sync(_edit, files, target, input)
+    output, done, before, after = await anyio.to_thread.run_sync(
+        _edit, files, target, input
+    )
     context.saw(target.canonical, done.digest)
+    context.changed(target.canonical, before, after)
     return output
 
 
@@ -120,7 +125,9 @@ def _render(output: EditOutput) -> str:
     return f"Edited {output.path} ({'; '.join(notes)})\n{output.preview}"
 
 
-def _edit(files: Files, target: Target, input: EditInput) -> tuple[EditOutput, Written]:
+def _edit(
+    files: Files, target: Target, input: EditInput
+) -> tuple[EditOutput, Written, bytes, bytes]:
     check_kind(target, "edit", "file")
     with files.alone(target):
         with files.open(target, "edit") as descriptor:
@@ -147,7 +154,8 @@ def _edit(files: Files, target: Target, input: EditInput) -> tuple[EditOutput, W
         data = before[: len(before) - len(body)] + change.after.encode()
         done = files.replace(target, data, "edit", expected=before)
     preview = _preview(text, change)
-    return EditOutput(target.resource, change.count, preview, done.in_place), done
+    output = EditOutput(target.resource, change.count, preview, done.in_place)
+    return output, done, before, data
 
 
 @frozen

@@ -20,6 +20,7 @@ from dovetail.kernel import Tool, ToolContext
 from . import _fields as fields
 from ._files import IN_PLACE, Files, Written
 from ._paths import EDIT, EXTERNAL, READ, Target, approve, check_kind, failure, resolve
+from ._restore import known, restore
 from ._text import (
     BOM,
     BOM_BYTES,
@@ -75,6 +76,7 @@ def write_tool(files: Files) -> Tool[WriteInput, WriteOutput]:
         asks=(EDIT, READ, EXTERNAL),
         execute=partial(_execute, files),
         check=partial(_check, files),
+        restore=partial(restore, files),
         render=_render,
     )
 
@@ -99,10 +101,11 @@ async def _execute(
         {"tool": "write", "bytes": len(data), "content": input.content[:_PREVIEW]},
     )
     # Not cancellable: once begun, a replacement is finished, and it is short.
-    done, kept, was = await anyio.to_thread.run_sync(
+    done, kept, was, held, data = await anyio.to_thread.run_sync(
         _write, files, target, input.content
     )
     context.saw(target.canonical, done.digest)
+    context.changed(target.canonical, held, data)
     return WriteOutput(
         target.resource, done.created, done.size, kept, done.in_place, was
     )
@@ -178,7 +181,7 @@ def _render(output: WriteOutput) -> str:
 
 def _write(
     files: Files, target: Target, content: str
-) -> tuple[Written, LineEnding | None, str | None]:
+) -> tuple[Written, LineEnding | None, str | None, bytes | None, bytes]:
     if target.kind != "missing":
         check_kind(target, "write", "file")
     if target.given.endswith("/"):
@@ -187,8 +190,10 @@ def _write(
     text = content.removeprefix(BOM)
     kept: LineEnding | None = None
     was: str | None = None
+    held: bytes | None = None
     with files.alone(target):
         if target.kind == "file":
+            held, _ = known(files, target)
             with files.open(target, "write") as descriptor:
                 head = os.pread(descriptor, _SAMPLE, 0)
             # Exactly one mark, if the file had one or the content brings one.
@@ -198,6 +203,6 @@ def _write(
             converted = with_ending(text, ending)
             if converted != text:
                 kept, text = ending, converted
-        data = text.encode()
-        done = files.replace(target, BOM_BYTES + data if marked else data, "write")
-    return done, kept, was
+        data = BOM_BYTES + text.encode() if marked else text.encode()
+        done = files.replace(target, data, "write")
+    return done, kept, was, held, data

@@ -66,6 +66,7 @@ from .contracts import (
     ProviderRoute as ProviderRoute,
     Register as Register,
     ResourceKind as ResourceKind,
+    Restoration as Restoration,
     Rule as Rule,
     RuleEffect as RuleEffect,
     SessionSource as SessionSource,
@@ -191,6 +192,11 @@ from .sessions.info import (
 from .sessions.pages import (
     Page as Page,
 )
+from .sessions.reverting import (
+    FileRestore as FileRestore,
+    Reverted as Reverted,
+    RevertPlan as RevertPlan,
+)
 from .sessions.sent import (
     RebuiltRequest as RebuiltRequest,
     RecordedRequest as RecordedRequest,
@@ -271,6 +277,7 @@ from .values.errors import (
     ModelNotSelectedError as ModelNotSelectedError,
     ModelUnknownError as ModelUnknownError,
     NotFoundError as NotFoundError,
+    NothingRevertedError as NothingRevertedError,
     OutputCleanedError as OutputCleanedError,
     OutputNotFoundError as OutputNotFoundError,
     OwnerFencedError as OwnerFencedError,
@@ -338,6 +345,7 @@ from .values.events import (
     ExecutionEnded as ExecutionEnded,
     ExecutionStarted as ExecutionStarted,
     FactsRecorded as FactsRecorded,
+    FilesRestored as FilesRestored,
     JobEnded as JobEnded,
     JobStarted as JobStarted,
     JobWanted as JobWanted,
@@ -366,7 +374,9 @@ from .values.events import (
     SessionInstructed as SessionInstructed,
     SessionPruned as SessionPruned,
     SessionRepaired as SessionRepaired,
+    SessionReverted as SessionReverted,
     SessionTitled as SessionTitled,
+    SessionUnreverted as SessionUnreverted,
     StepEnded as StepEnded,
     StepFailed as StepFailed,
     StepStarted as StepStarted,
@@ -465,6 +475,7 @@ from .values.tool import (
     Deed as Deed,
     EffectClass as EffectClass,
     Failure as Failure,
+    FileChange as FileChange,
     FileContent as FileContent,
     Json as Json,
     ManagedPage as ManagedPage,

@@ -48,6 +48,7 @@ from .tools import (
     CallNotice as CallNotice,
     DetachWanted as DetachWanted,
     JobWork as JobWork,
+    Restoration as Restoration,
     Tool as Tool,
     ToolContext as ToolContext,
 )

@@ -240,6 +240,24 @@ class ToolContext(Protocol):
         """
         ...
 
+    def changed(
+        self,
+        path: str,
+        before: bytes | None,
+        after: bytes | None,
+        *,
+        unknown: str | None = None,
+    ) -> None:
+        """Say that this call changed a file, and what it held before and holds since.
+
+        None stands for no file. Both are kept, so that whoever goes back in the session
+        can have the file as it was (law travel.4), if the tool can ``restore``; a
+        content of over 2 MiB, or one that holds a key, is not. Counts however the call
+        ends, for the first 1,000 changes. ``unknown`` says why the tool does not know
+        what the file held: then it can not be restored, and that is said.
+        """
+        ...
+
     async def spawns(self, process: ProcessMark) -> None:
         """Record durably which process group this call is about to start.
 
@@ -359,11 +377,34 @@ class BlockingToolContext(Protocol):
 
     def saw(self, path: str, digest: str | None) -> None: ...
 
+    def changed(
+        self,
+        path: str,
+        before: bytes | None,
+        after: bytes | None,
+        *,
+        unknown: str | None = None,
+    ) -> None: ...
+
     def spawns(self, process: ProcessMark) -> None: ...
 
     def does(self, text: str, data: Json = None) -> None: ...
 
     def progress(self, text: str) -> None: ...
+
+
+@frozen
+class Restoration:
+    """A file that is to hold again what it held."""
+
+    path: str
+    """As the call named it that changed the file: absolute, without symbolic links."""
+    now: bytes | None
+    """What it must hold now, or somebody changed it since; None: there must be none."""
+    then: bytes | None
+    """What it is to hold; None: it is to be removed."""
+    look: bool = False
+    """Whether only to say if it could be done."""
 
 
 @frozen(eq=False)
@@ -449,6 +490,11 @@ class Tool(Generic[I, O]):
     """Says of an input whether a call with it waits for something to happen. Such a
     call may be made again and again with the same result; any other that is, with
     nothing new between, ends in a pause (law agents.13). None: no call does."""
+    restore: Callable[[Location, Restoration], Awaitable[str | None]] | None = None
+    """For tools that say what they ``changed``: makes a file hold what it held, whole
+    or not at all, and returns None, or why that cannot be. Called for a person who goes
+    back in a session, in whatever process. It must find the very file: not what a link
+    on the way leads to. Where the file is so already, it is done."""
     jobs: JobWork | None = None
     """For tools whose calls begin jobs (``context.jobs.begin``), and required of them:
     how those are looked at and ended."""

@@ -31,6 +31,7 @@ from ..values.messages import Message
 from ..values.question import Question, QuestionAnswer
 from ..values.todo import Todo, checked_todos
 from ..values.tool import Deed, Json, ManagedPage, ProcessMark, effect_token
+from .changes import KeptChange
 from .outputs import ManagedOutputs
 from .past import OwnPast
 
@@ -40,6 +41,8 @@ MAX_ASKED = 1_048_576
 """Characters of one question to a person, everything that goes with it included."""
 MAX_SEEN = 10_000
 """Files that one call says it read or wrote; of more, the later ones are not kept."""
+MAX_CHANGES = 1_000
+"""Changes of files that one call says it made."""
 MAX_DEEDS = 1_000
 """Things that one call records of what it does."""
 MAX_DEED = 500
@@ -139,6 +142,8 @@ class CallContext(ToolContext):
         """What it was allowed, and by what, until an event of the call says so."""
         self.files: dict[str, str | None] = {}
         """What the call said of the files that it read or wrote."""
+        self.changes: list[KeptChange] = []
+        """What it said that it changed."""
 
     @property
     def session_id(self) -> SessionId:
@@ -259,6 +264,22 @@ class CallContext(ToolContext):
         if len(self.files) < MAX_SEEN or path in self.files:
             self.files[path] = digest
 
+    def changed(
+        self,
+        path: str,
+        before: bytes | None,
+        after: bytes | None,
+        *,
+        unknown: str | None = None,
+    ) -> None:
+        _check_changed(path, before, after)
+        if len(self.changes) < MAX_CHANGES:
+            self.changes.append(
+                KeptChange.of(
+                    clean_text(path), before, after, self._services.redact, unknown
+                )
+            )
+
     async def spawns(self, process: ProcessMark) -> None:
         _check_mark(process)
         await self._spawn(process, self.grants)
@@ -341,6 +362,14 @@ def _check_seen(path: object, digest: object) -> None:
     if not (isinstance(path, str) and isinstance(digest, str | None)):
         rule = "a path and a digest in hexadecimal, both as text"
         raise InvalidValueError("file", (path, digest), rule)
+
+
+def _check_changed(path: object, before: object, after: object) -> None:
+    """Refuse what could not be kept."""
+    contents = isinstance(before, bytes | None) and isinstance(after, bytes | None)
+    if not (isinstance(path, str) and contents):
+        rule = "a path as text, and two contents as bytes or None"
+        raise InvalidValueError("changed file", path, rule)
 
 
 def _check_mark(process: object) -> None:

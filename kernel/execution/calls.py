@@ -41,6 +41,7 @@ from ..values.todo import Todo
 from ..values.tool import Deed, Failure, ProcessMark
 from .boundary import LAST_STEP
 from .call_context import CallContext
+from .changes import KeptChange, kept
 from .children import SessionChildren
 from .execution import Execution
 from .outputs import ManagedOutputs
@@ -310,6 +311,7 @@ class Calls:
                     settled,
                     context.files,
                     granted,
+                    context.changes,
                 ),
             ]
         )
@@ -347,9 +349,12 @@ def record(
     settled: Succeeded | Failed,
     files: Mapping[str, str | None],
     granted: tuple[Grant, ...] = (),
+    changes: Sequence[KeptChange] = (),
 ) -> Event:
-    """Return the settlement of a call as an event, and keep its complete output."""
+    """Return the settlement of a call as an event, and keep its complete output, and
+    what the files held that it changed."""
     managed = None
+    changed_files = kept(tx.rows, changes)
     if settled.full is not None:
         managed = tx.rows.put_blob(settled.full.encode())
         settled = settled.kept_as(managed)
@@ -360,6 +365,7 @@ def record(
             call_id=call.call_id,
             failure=settled.failure,
             managed=managed,
+            changes=changed_files,
             granted=granted,
         )
     return ToolSucceeded(
@@ -370,6 +376,7 @@ def record(
         data=settled.data,
         managed=managed,
         files=dict(files),
+        changes=changed_files,
         granted=granted,
     )
 

@@ -9,7 +9,8 @@ its lease ends. Knows nothing of who waits (the coordinator does).
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -486,9 +487,20 @@ class Runner:
             SessionNotFoundError: there is no such session.
             LocationNotFoundError: its directory is gone.
         """
+        async with self.services_of(session_id) as services:
+            return services.plugins.protocols
+
+    @asynccontextmanager
+    async def services_of(self, session_id: str) -> AsyncIterator[LocationServices]:
+        """Open a session's Location, and keep it open for as long as it is entered.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            LocationNotFoundError: its directory is gone.
+        """
         row = await self._log.read(lambda rows: existing_session(rows, session_id))
         async with self._use(Location(row.directory, row.workspace)) as services:
-            return services.plugins.protocols
+            yield services
 
     async def _interrupted(self, execution: Execution, control: DrainControl) -> None:
         if control.reason is None or (

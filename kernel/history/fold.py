@@ -40,6 +40,7 @@ from .size import Size
 from .spent import Spent
 from .takeover import LastExecution
 from .told import Told
+from .turns import Turns
 
 AT_ONCE = 1024
 """Events of a long past that are taken in before others have their turn."""
@@ -81,6 +82,8 @@ class History:
         self.session_id = session_id
         self._as_made = as_made
         self._rewritten = -1
+        self._turns: dict[str, Turns] = {}
+        """What is hidden in each log, as far as events were seen that say so."""
         self._imported: tuple[tuple[int, int], ...] = ()
         """The last event that changed the ones before it, which were read since."""
         self._begin()
@@ -147,11 +150,15 @@ class History:
         """Where those of earlier epochs are, which no model is shown any more."""
         self._mending = Mending()
         self._budget_here = False
+        self._hiding = False
+        """Whether the event that is taken in is one that is hidden from the model."""
 
     def offer(self, event: e.Event) -> None:
         """Take in the next event. One that is not the next is left to be read."""
         if isinstance(event, _REWRITES) and event.seq > self._rewritten:
             self._rewritten = event.seq
+            self._begin()
+        elif event.seq == self.seq + 1 and self._turned(event):
             self._begin()
         elif self.damage is not None:
             return  # what follows it is not known to follow from anything
@@ -184,14 +191,18 @@ class History:
             before = self._place
             if self._past is None:
                 self._past = deque(past_of(rows, self.session_id))
-            while self._past:
+            again = False
+            while self._past and not again:
+                # Where one of these hides others, all is read again.
                 span = self._past[0]
                 origin = rows.head(span.session_id)
                 self._imported = origin.imported if origin is not None else ()
                 after = self._past_seq
-                self._take_past(
+                again = self._take_past(
                     span, events_between(rows, span.session_id, after, span.seq)
                 )
+            if again:
+                continue
             self._imported = () if self._as_made else head.imported
             self._take_in(events_between(rows, self.session_id, self.seq, last))
             self._check_moved(before)
@@ -229,7 +240,8 @@ class History:
     @property
     def _place(self) -> tuple[object, ...]:
         left = None if self._past is None else len(self._past)
-        return self._rewritten, self.seq, left, self._past_seq
+        turned = [one.seen for one in self._turns.values()]
+        return self._rewritten, self.seq, left, self._past_seq, *turned
 
     def _take_in(self, events: Iterable[e.Event]) -> None:
         for event in events:
@@ -244,9 +256,13 @@ class History:
             and (self._past is None or bool(self._past))
         )
 
-    def _take_past(self, span: Span, events: Iterable[e.Event]) -> None:
-        """Take in events that are shared, as they are numbered there."""
+    def _take_past(self, span: Span, events: Iterable[e.Event]) -> bool:
+        """Take in events that are shared, as they are numbered there; say whether all
+        must be read again."""
         for event in events:
+            if self._turned(event):
+                self._begin()
+                return True
             if isinstance(event, e.SessionCreated):
                 self.wanted = (event.agent, event.model)
             else:
@@ -254,6 +270,7 @@ class History:
             self._past_seq = event.seq
         if self._past_seq >= span.seq:
             self._cross(span)
+        return False
 
     def _cross(self, span: Span) -> None:
         """Go on with the log of the fork: the past is shared, and what goes on in the
@@ -278,10 +295,20 @@ class History:
         if self._place == before:
             raise EventGapError(self.session_id, self.seq + 1, "it is not in the log")
 
+    def _turned(self, event: e.Event) -> bool:
+        """Whether an event hides others, or ends that, and is heard of for the first
+        time: then what came before it is not what it was."""
+        if not isinstance(event, e.SessionReverted | e.SessionUnreverted):
+            return False
+        return self._turns.setdefault(event.session_id, Turns()).turn(event)
+
     def _apply(self, event: e.Event) -> None:
         here = made_here(self._imported, event.seq)
+        turns = self._turns.get(event.session_id)
+        self._hiding = turns is not None and turns.hides(event)
         self.last_execution.apply(event, here=here)
-        self.told.apply(event, here=here)
+        if not self._hiding:
+            self.told.apply(event, here=here)
         if not here and isinstance(event, _ONLY_HERE):
             return
         if here and isinstance(event, e.ToolSucceeded | e.ToolFailed) and event.managed:
@@ -294,7 +321,8 @@ class History:
                 problem = f"it promotes input {event.input_id!r}, which does not wait"
                 raise EventDamagedError(event.session_id, event.seq, problem)
             self._settle(user_message(admitted, event.seq))
-            self._mending.asked()
+            if not self._hiding:
+                self._mending.asked()
             self.circles.begin()
             self.activity, self._ended = self._joined(
                 self.activity, self._ended, admitted
@@ -311,10 +339,12 @@ class History:
             if event.about == CIRCLES:
                 self.circles.told = True
         elif isinstance(event, e.ContextUpdated):
-            self._updates.append(len(self._settled))
+            if not self._hiding:
+                self._updates.append(len(self._settled))
             self._settle(notice_message(event))
         elif isinstance(event, e.EpochStarted):
-            self._outdate()
+            if not self._hiding:
+                self._outdate()
             self.sent.begin_epoch()
         elif isinstance(event, e.FactsRecorded):
             self.facts = event
@@ -357,16 +387,29 @@ class History:
                 self.session.add(event)
                 self.activity.add(event)
                 message = self._open.build()
-                self._settle(message)
-                self.size.tell(event.usage, message)
-                self.circles.step(message.calls, self._open.waiting)
+                waiting = self._open.waiting
                 self._open = None
                 self._cut = isinstance(event, e.StepFailed)
-                self._mend(event)
+                if not self._hiding:
+                    self._settle(message)
+                    self.size.tell(event.usage, message)
+                    self.circles.step(message.calls, waiting)
+                    self._mend(event)
         elif isinstance(event, e.CompactionEnded):
-            self._replace(event)
+            if self._hiding:
+                self._compacted(event)
+            else:
+                self._replace(event)
         elif isinstance(event, e.OutputsShortened):
-            self._shorten(event)
+            if not self._hiding:
+                self._shorten(event)
+        elif isinstance(event, e.SessionReverted | e.SessionUnreverted):
+            self._cut = False
+            self.circles.begin()
+            self.told.begin_anew("revert")
+            for change in event.files:
+                if change.path in self.files:
+                    self.files[change.path] = change.after
         elif isinstance(event, e.CompactionStarted):
             self.compacting = event
         elif isinstance(event, e.CompactionFailed):
@@ -379,8 +422,9 @@ class History:
             self.circles.begin()
 
     def _settle(self, message: Message) -> None:
-        self._settled.append(message)
-        self.size.add(message)
+        if not self._hiding:
+            self._settled.append(message)
+            self.size.add(message)
 
     def _compacted(self, event: e.CompactionEnded | e.CompactionFailed) -> None:
         self.session.add_request(event)
@@ -506,6 +550,24 @@ class History:
         return SessionView(
             SessionId(self.session_id), agent, self.files, self.told.instructed
         )
+
+    @property
+    def hidden(self) -> tuple[tuple[int, int], ...]:
+        """Which events of its own log are hidden from the model: the first and the last
+        of each run."""
+        turns = self._turns.get(self.session_id)
+        return turns.ranges if turns is not None else ()
+
+    @property
+    def reverted(self) -> bool:
+        """Whether something is hidden that can still be seen again."""
+        return bool(self.open_turns)
+
+    @property
+    def open_turns(self) -> tuple[tuple[int, int], ...]:
+        """Those runs of hidden events that can be seen again."""
+        turns = self._turns.get(self.session_id)
+        return turns.open if turns is not None else ()
 
     @property
     def open(self) -> AssistantMessage | None:

@@ -38,6 +38,7 @@ from ..contracts import (
     JobWork,
     PermissionQuestion,
     Provider,
+    Restoration,
     Rule,
     RuleEffect,
 )
@@ -55,6 +56,7 @@ from ..values.codec import sanitised
 from ..values.errors import (
     AgentNotFoundError,
     ConfigurationError,
+    DovetailError,
     InvalidValueError,
     ModelNotSelectedError,
     PluginError,
@@ -376,6 +378,31 @@ class LocationServices:
                 for one in (work.look, work.watch, work.stop, work.extend)
             )
         )
+
+    def restoring(
+        self, tool: str
+    ) -> Callable[[Location, Restoration], Awaitable[str | None]] | None:
+        """Return how a tool that is offered here restores files that it changed; None
+        when it is not offered, or cannot."""
+        entry = self.tools.advertise().get(tool)
+        restore = None if entry is None else entry.item.tool.restore
+        if entry is None or restore is None:
+            return None
+        found = entry
+
+        async def call(location: Location, wanted: Restoration) -> str | None:
+            with contained(Guest(found.owner, f"restore of tool {tool!r}")):
+                try:
+                    answer: object = await restore(location, wanted)
+                except DovetailError:
+                    raise
+                except Exception as error:
+                    # Boundary: a tool is a stranger's code.
+                    logger.exception("tool %r broke while it restored", tool)
+                    return f"its tool broke: {type(error).__name__}"
+            return None if answer is None else str(answer)
+
+        return call
 
     def registering(self) -> Sequence[tuple[str, "Add"]]:
         """Return each registering hook with what takes its items."""

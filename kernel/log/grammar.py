@@ -180,6 +180,15 @@ class Grammar:
             self._open = None
         return problem
 
+    # --- going back ---------------------------------------------------------------
+
+    def _turned(self, event: e.SessionReverted | e.SessionUnreverted) -> str | None:
+        if self._open is not None:
+            return f"the Step of message {self._open!r} is not settled"
+        if isinstance(event, e.SessionReverted) and not 0 < event.first <= event.seq:
+            return f"{event.first} is no event before it"
+        return None
+
     # --- requests -----------------------------------------------------------------
 
     def _waits(self, request_id: str) -> bool | None:
@@ -251,6 +260,8 @@ _RULES: dict[type[e.Event], Callable[[Grammar, Any], str | None]] = {
     e.ToolFailed: Grammar._of_call,
     e.StepEnded: Grammar._settled,
     e.StepFailed: Grammar._settled,
+    e.SessionReverted: Grammar._turned,
+    e.SessionUnreverted: Grammar._turned,
     e.RequestAsked: Grammar._asked,
     e.RequestAnswered: Grammar._answered,
     e.JobStarted: Grammar._job_started,

@@ -5,7 +5,8 @@ Every method is a short composition of the rooms below; nothing is decided here.
 """
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from ..execution.coordinator import Coordinator, Outcome
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from ..execution.continuation import ContinuationReport
     from ..upkeep.outputs import ExportedOutput
     from ..upkeep.replay import Export
+    from .reverting import Reverted, RevertPlan
     from .sent import RebuiltRequest, RecordedRequest
     from .told import ContextEpoch
 
@@ -703,6 +705,64 @@ class Session:
             self._jobs,
             self._children,
         )
+
+    async def plan_revert(self, to: str) -> "RevertPlan":
+        """Return what ``revert`` would do, and do nothing: how many messages it would
+        hide, and which files it would restore or, each with its reason, could not.
+
+        Opens the Location, and looks at the files.
+
+        Raises:
+            As ``revert``.
+        """
+        from .reverting import Restoring, plan_revert
+
+        await self._check_sound()
+        plan = await self._log.read(lambda rows: plan_revert(rows, self.id, to))
+        async with self._runner.services_of(self.id) as services:
+            return await Restoring(self._log, services).looked_at(plan)
+
+    async def revert(self, to: str) -> "Reverted":
+        """Hide from the model what follows a message, and restore files (law travel.4).
+
+        Files that calls of this session changed since are made what they held then,
+        where nobody else changed them in between or since, and what they held was
+        kept; the others stay, each with its reason in the receipt and in
+        ``plan_revert``. Transcript and log stay whole, and ``unrevert`` brings all of
+        it back until a new prompt makes the model go on from here. Who is killed in the
+        middle has each file as it was or as it was to be; doing it again goes on.
+
+        Raises:
+            SessionBusyError: the session is running.
+            MessageNotFoundError: it has no such message; what a fork shares is not its
+                own, so fork again at an earlier point.
+            InvalidValueError: the message is hidden already.
+            LocationNotFoundError: its directory is gone.
+        """
+        from .reverting import plan_revert
+
+        return await self._turn(lambda rows: plan_revert(rows, self.id, to))
+
+    async def unrevert(self) -> "Reverted":
+        """Let the model see again what reverts hid since it last went on, and bring the
+        files back, as far as nobody changed them since.
+
+        Raises:
+            NothingRevertedError: nothing is hidden, or the model went on since.
+            SessionBusyError: the session is running.
+            LocationNotFoundError: its directory is gone.
+        """
+        from .reverting import plan_unrevert
+
+        return await self._turn(lambda rows: plan_unrevert(rows, self.id))
+
+    async def _turn(self, make: "Callable[[Reader], RevertPlan]") -> "Reverted":
+        from .reverting import Turning
+
+        await self._check_sound()
+        async with self._runner.services_of(self.id) as services:
+            busy = partial(self._coordinator.busy, self.id)
+            return await Turning(self._log, services, self.id, busy).turn(make)
 
     async def lineage(self) -> "Sequence[Span]":
         """Return the parts of other sessions' logs that are this one's past, the oldest

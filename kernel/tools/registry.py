@@ -293,6 +293,8 @@ def compiled(
         raise ToolDefinitionError(name, "clear must be a function, async or not")
     if tool.waits is not None and not callable(tool.waits):
         raise ToolDefinitionError(name, "waits must be a function")
+    if tool.restore is not None and not callable(tool.restore):
+        raise ToolDefinitionError(name, "restore must be a function")
     if tool.jobs is not None and not isinstance(tool.jobs, JobWork):
         raise ToolDefinitionError(name, "jobs must be a JobWork")
     if tool.render is not None and (

@@ -384,5 +384,16 @@ class _Blocking(BlockingToolContext):
         # In the loop, before whatever comes of the call: it is told in this order.
         self._call.tell(self._context.saw, path, digest)
 
+    def changed(
+        self,
+        path: str,
+        before: bytes | None,
+        after: bytes | None,
+        *,
+        unknown: str | None = None,
+    ) -> None:
+        told = partial(self._context.changed, path, before, after, unknown=unknown)
+        self._call.tell(told)
+
     def progress(self, text: str) -> None:
         self._call.tell(self._context.progress, text)

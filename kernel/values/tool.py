@@ -89,6 +89,20 @@ class ProcessMark:
 
 
 @frozen
+class FileChange:
+    """One change of one file, by what it held."""
+
+    path: str
+    """Absolute, without symbolic links."""
+    before: str | None
+    """SHA-256 of what it held, in hexadecimal; None: there was none."""
+    after: str | None
+    """SHA-256 of what it holds since; None: it is gone."""
+    unkept: str | None = None
+    """Why neither of the two is kept; None: both are."""
+
+
+@frozen
 class Deed:
     """One of several things that a call does, recorded before it is done."""
 

@@ -16,6 +16,8 @@ from dovetail.kernel import (
     ExecutionEnded,
     ExecutionStarted,
     Failure,
+    FileChange,
+    FilesRestored,
     JobEnded,
     JobId,
     JobStarted,
@@ -30,12 +32,16 @@ from dovetail.kernel import (
     ReasoningEnded,
     RequestAnswered,
     RequestAsked,
+    RequestDescription,
     RequestId,
     Said,
+    SentRequest,
     SessionCreated,
     SessionId,
     SessionInstructed,
+    SessionReverted,
     SessionTitled,
+    SessionUnreverted,
     StepEnded,
     StepFailed,
     StepStarted,
@@ -51,6 +57,22 @@ from dovetail.kernel import (
 )
 from hypothesis import strategies as st
 
+SENT = SentRequest(
+    digest="0" * 64,
+    bytes=3,
+    made_of="1" * 32,
+    prefix=2,
+    prefix_digest="2" * 64,
+    description=RequestDescription(
+        protocol="canonical",
+        plugin="a",
+        model="b",
+        settings={},
+        system=("secret words",),
+        tools="[]",
+    ),
+)
+
 
 class Writer:
     """Writes one session's events; every method is something that may happen."""
@@ -64,6 +86,7 @@ class Writer:
         self._epoch = False
         self._asked_for: int | None = None
         self._running = False
+        self._settled: MessageId | None = None
         self.add(SessionCreated, directory="/w", title="Ein Titel")
 
     def add(self, kind: Any, **fields: Any) -> None:
@@ -227,6 +250,7 @@ class Writer:
 
     def step(self, settled: bool = True, fails: bool = False) -> None:
         message = MessageId(self.name("msg"))
+        self._settled = message if settled or fails else None
         self.add(StepStarted, message_id=message, agent="build", model="a/b")
         self.add(ReasoningEnded, message_id=message, text="secret thought")
         self.add(TextEnded, message_id=message, text="secret answer")
@@ -254,9 +278,28 @@ class Writer:
         usage = Usage(input=3, output=5)
         if fails:
             failure = Failure("provider.failed", "broke")
-            self.add(StepFailed, message_id=message, failure=failure, usage=usage)
+            self.add(
+                StepFailed,
+                message_id=message,
+                failure=failure,
+                usage=usage,
+                request=SENT,
+            )
         elif settled:
-            self.add(StepEnded, message_id=message, finish="stop", usage=usage)
+            self.add(
+                StepEnded, message_id=message, finish="stop", usage=usage, request=SENT
+            )
+
+    def revert(self) -> None:
+        """Go back to the beginning, and forward again."""
+        if self._settled and not self._running:
+            change = FileChange("/w/a", "0" * 64, "1" * 64)
+            self.add(
+                SessionReverted, message_id=self._settled, first=1, files=(change,)
+            )
+            self.add(FilesRestored, of=len(self.events) - 1, done=("/w/a",))
+            self.add(SessionUnreverted, files=(change,))
+            self.add(FilesRestored, of=len(self.events) - 1, left={"/w/a": "why"})
 
 
 ACTS = (

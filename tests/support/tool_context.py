@@ -70,6 +70,7 @@ class FakeToolContext:
         self.jobs = RecordedJobs()
         self.children = RecordedChildren(self.jobs)
         self.files: dict[str, str | None] = {}
+        self.changes: list[tuple[str, bytes | None, bytes | None]] = []
         self.past: Sequence[Message] = ()
         """The messages of the session, in order."""
         self.outputs: dict[str, str] = {}
@@ -128,6 +129,16 @@ class FakeToolContext:
             and (before is None or one.seq < before)
         ]
         return (found if after is not None else found[::-1])[:limit]
+
+    def changed(
+        self,
+        path: str,
+        before: bytes | None,
+        after: bytes | None,
+        *,
+        unknown: str | None = None,
+    ) -> None:
+        self.changes.append((path, before, after))
 
     def saw(self, path: str, digest: str | None) -> None:
         self.files[path] = digest

@@ -30,7 +30,9 @@ from dovetail.kernel import (
     ExecutionStarted,
     FactsRecorded,
     Failure,
+    FileChange,
     FileContent,
+    FilesRestored,
     JobEnded,
     JobId,
     JobStarted,
@@ -60,7 +62,9 @@ from dovetail.kernel import (
     SessionInstructed,
     SessionPruned,
     SessionRepaired,
+    SessionReverted,
     SessionTitled,
+    SessionUnreverted,
     StepEnded,
     StepFailed,
     StepStarted,
@@ -100,6 +104,7 @@ ENVELOPE: dict[str, Any] = {
 FAILURE = Failure("tool.failed", "no such file: “ä”")
 USAGE = Usage(input=10, output=20, reasoning=5, cache_read=3, cache_write=2)
 
+CHANGE = FileChange("/w/a", "0" * 64, None)
 SAMPLES: list[Event] = [
     SessionCreated(
         directory="/work",
@@ -284,6 +289,9 @@ SAMPLES: list[Event] = [
         **ENVELOPE,
     ),
     PluginDisabled(plugin="weather", failure=FAILURE, **ENVELOPE),
+    SessionReverted(message_id=MESSAGE, first=3, files=(CHANGE,), **ENVELOPE),
+    SessionUnreverted(files=(CHANGE,), **ENVELOPE),
+    FilesRestored(of=4, done=("/w/a",), left={"/w/b": "why"}, **ENVELOPE),
     SessionPruned(classes=("trace", "transcript"), events=3, bytes=4096, **ENVELOPE),
     SessionRepaired(first=3, last=6, failure=FAILURE, **ENVELOPE),
     EventSetAside(**ENVELOPE),

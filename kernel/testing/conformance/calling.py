@@ -4,6 +4,7 @@ Owns the examples of a suite and what a call may use while it is tried. Knows no
 what is promised.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -266,6 +267,16 @@ class RecordingContext(ToolContext):
         self, *, after: int | None = None, before: int | None = None, limit: int = 50
     ) -> Sequence[Message]:
         return ()
+
+    def changed(
+        self,
+        path: str,
+        before: bytes | None,
+        after: bytes | None,
+        *,
+        unknown: str | None = None,
+    ) -> None:
+        self.saw(path, None if after is None else hashlib.sha256(after).hexdigest())
 
     def saw(self, path: str, digest: str | None) -> None:
         return None

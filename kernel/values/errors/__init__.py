@@ -34,6 +34,7 @@
     |   +-- ContinuationChangedError continuation.changed
     |   +-- SessionBusyError         session.busy
     |   +-- SessionSharedError       session.shared
+    |   +-- NothingRevertedError     session.nothing_reverted
     |   +-- JobLimitError            job.limit
     |   +-- JobUnmanagedError        job.unmanaged
     |   +-- CallNotDetachableError   job.not_detachable
@@ -169,6 +170,7 @@ from .sessions import (
     InputNotPendingError as InputNotPendingError,
     KeyInvalidError as KeyInvalidError,
     MessageNotFoundError as MessageNotFoundError,
+    NothingRevertedError as NothingRevertedError,
     OutputCleanedError as OutputCleanedError,
     OutputNotFoundError as OutputNotFoundError,
     PromptConflictError as PromptConflictError,

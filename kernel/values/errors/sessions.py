@@ -171,3 +171,16 @@ class ForkPointError(InvalidValueError):
     def __init__(self, at: object, rule: str, nearest: int) -> None:
         super().__init__("fork point", at, f"{rule}; event {nearest} is the nearest")
         self.nearest = nearest
+
+
+class NothingRevertedError(ConflictError):
+    """Nothing of the session is hidden that could be seen again."""
+
+    code = "session.nothing_reverted"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"nothing of session {session_id!r} is hidden that could be seen again: a "
+            "new prompt after a revert lets go of it for good"
+        )
+        self.session_id = session_id

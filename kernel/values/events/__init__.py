@@ -108,3 +108,8 @@ from .tools import (
     ToolStarted as ToolStarted,
     ToolSucceeded as ToolSucceeded,
 )
+from .travel import (
+    FilesRestored as FilesRestored,
+    SessionReverted as SessionReverted,
+    SessionUnreverted as SessionUnreverted,
+)

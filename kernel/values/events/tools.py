@@ -8,7 +8,15 @@ from ..frozen import frozen
 from ..grant import Grant
 from ..ids import MessageId
 from ..sent import SentRequest
-from ..tool import Content, Deed, EffectClass, Failure, Json, ProcessMark
+from ..tool import (
+    Content,
+    Deed,
+    EffectClass,
+    Failure,
+    FileChange,
+    Json,
+    ProcessMark,
+)
 from .declaring import Event, event
 
 
@@ -107,6 +115,8 @@ class ToolSucceeded(Event):
     files: Mapping[str, str | None] = field(factory=dict)
     """The files that the call read or wrote, by path, with the digest of what they
     held afterwards; None for a file that is gone."""
+    changes: tuple[FileChange, ...] = ()
+    """What it changed of files, in order, for whoever goes back."""
     granted: tuple[Grant, ...] = ()
     """What the call was allowed, as far as no earlier event of it says so."""
 
@@ -124,5 +134,7 @@ class ToolFailed(Event):
     """Why there is no result, as the model is told."""
     managed: str | None = None
     """Where the complete text is kept, if some of it was cut."""
+    changes: tuple[FileChange, ...] = ()
+    """What it changed of files all the same, in order."""
     granted: tuple[Grant, ...] = ()
     """What the call was allowed, as far as no earlier event of it says so."""

@@ -1,0 +1,363 @@
+"""Going back: what follows is hidden, and the session's files are as they were."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from dovetail.builtin_tools import plugin as builtin_tools
+from dovetail.kernel import (
+    FilesRestored,
+    InvalidValueError,
+    MessageNotFoundError,
+    NothingRevertedError,
+    Runtime,
+    Session,
+    SessionBusyError,
+    SessionReverted,
+)
+from dovetail.kernel.testing.scripted import (
+    Gate,
+    ScriptedProvider,
+    call,
+    calls,
+    finish,
+    text,
+)
+from support.bounds import HANG
+from support.hosts import host
+from support.wire import Wire
+
+
+def writes(path: str, content: str, id: str = "w") -> list[Any]:
+    return calls(call("write", {"path": path, "content": content}, id=id))
+
+
+def edits(path: str, old: str, new: str) -> list[Any]:
+    given = {"path": path, "old_string": old, "new_string": new}
+    return calls(call("edit", given))
+
+
+def patches(*lines: str) -> list[Any]:
+    patch = "\n".join(["*** Begin Patch", *lines, "*** End Patch", ""])
+    return calls(call("apply_patch", {"input": patch}))
+
+
+async def say(session: Session, words: str) -> None:
+    await session.prompt(words)
+    with anyio.fail_after(HANG):
+        await session.wait()
+
+
+async def said(session: Session) -> list[str]:
+    return [one.text for one in await session.history() if one.text]
+
+
+async def message(session: Session, words: str) -> str:
+    """Return the id of the message with these words."""
+    page = await session.messages(limit=200)
+    return next(one.id for one in page if one.text == words)
+
+
+def opened(folder: Path, provider: ScriptedProvider) -> Any:
+    return host(folder, provider, plugins=[builtin_tools], on_permission="allow")
+
+
+async def started(runtime: Runtime, folder: Path, provider: Any) -> Session:
+    work = folder / "work"
+    work.mkdir(exist_ok=True)
+    return await runtime.sessions.create("s", location=work, model=provider.model)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.law("travel.4")
+async def test_what_follows_is_hidden_and_files_are_as_they_were(
+    tmp_path: Path, work: Path
+) -> None:
+    (work / "a.txt").write_text("one\n")
+    (work / "gone.txt").write_text("still here\n")
+    (work / "old.txt").write_text("moves\n")
+    provider = Wire(
+        "openai-chat",
+        text("Hello."),
+        edits("a.txt", "one", "two"),
+        writes("new/b.txt", "made"),
+        writes("a.txt", "three\n"),
+        calls(call("bash", {"command": "echo by hand > by-bash.txt"})),
+        text("Done."),
+    )
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        await say(session, "Change things")
+        assert (work / "a.txt").read_text() == "three\n"
+        to = await message(session, "Hello.")
+
+        plan = await session.plan_revert(to)
+        assert [(os.path.basename(one.path), one.problem) for one in plan.files] == [
+            ("a.txt", None),
+            ("b.txt", None),
+        ]
+        assert plan.messages == 6
+        assert (work / "a.txt").read_text() == "three\n"
+
+        done = await session.revert(to)
+        assert [os.path.basename(one) for one in done.done] == ["a.txt", "b.txt"]
+        assert done.left == {}
+        assert (work / "a.txt").read_text() == "one\n"
+        assert not (work / "new/b.txt").exists()
+        # Files and files only: what a command did stays.
+        assert (work / "by-bash.txt").exists()
+        assert await said(session) == ["Hi", "Hello."]
+        # The transcript stays whole.
+        assert len(await session.messages(limit=200)) == 8
+
+        back = await session.unrevert()
+        assert len(back.done) == 2
+        assert (work / "a.txt").read_text() == "three\n"
+        assert (work / "new/b.txt").read_text() == "made"
+        assert (await said(session))[-1] == "Done."
+        with pytest.raises(NothingRevertedError):
+            await session.unrevert()
+
+
+@pytest.mark.law("travel.4")
+@pytest.mark.law("travel.1")
+async def test_a_new_prompt_lets_go_of_what_is_hidden_for_good(
+    tmp_path: Path, work: Path
+) -> None:
+    provider = Wire(
+        "anthropic-messages",
+        *(text("A0"), text("A1"), text("A2"), text("A3"), text("A4")),
+    )
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        for words in ("one", "two", "three"):
+            await say(session, words)
+        await session.revert(await message(session, "A1"))
+        await session.revert(await message(session, "A0"))
+        assert await said(session) == ["one", "A0"]
+        with pytest.raises(InvalidValueError):
+            await session.revert(await message(session, "A1"))
+        await session.unrevert()
+        assert await said(session) == ["one", "A0", "two", "A1", "three", "A2"]
+
+        await session.revert(await message(session, "A0"))
+        await say(session, "other")
+        expected = ["one", "A0", "other", "A3"]
+        assert await said(session) == expected
+        with pytest.raises(NothingRevertedError):
+            await session.unrevert()
+        # One more, and undone: what was let go of stays so.
+        await session.revert(await message(session, "other"))
+        assert await said(session) == ["one", "A0", "other"]
+        await session.unrevert()
+        assert await said(session) == expected
+
+    async with opened(tmp_path, Wire("anthropic-messages", text("A5"))) as runtime:
+        session = await runtime.sessions.get("s")
+        assert await said(session) == expected
+        fork = await session.fork()
+        assert await said(fork) == expected
+        await say(fork, "and on")
+        assert (await said(fork))[:4] == expected
+        for one in await session.requests():
+            assert (await session.request(one.number)).proven
+        (request,) = await fork.requests()
+        assert (await fork.request(request.number)).proven
+
+
+@pytest.mark.law("travel.4")
+async def test_what_somebody_else_changed_is_named_and_stays(
+    tmp_path: Path, work: Path
+) -> None:
+    for name in ("since", "between", "fine"):
+        (work / name).write_text("0\n")
+    provider = ScriptedProvider(
+        text("Hello."),
+        *(writes("since", "1\n"), writes("between", "1\n"), writes("fine", "1\n")),
+        text("First."),
+        *(writes("between", "3\n"), writes("big", "x" * 3_000_000)),
+        text("Second."),
+    )
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        await say(session, "Write")
+        (work / "between").write_text("2\n")
+        await say(session, "Write more")
+        (work / "since").write_text("by hand\n")
+
+        to = await message(session, "Hello.")
+        plan = await session.plan_revert(to)
+        problems = {os.path.basename(one.path): one.problem for one in plan.files}
+        assert problems == {
+            "since": "somebody changed it since",
+            "between": "somebody else changed it in between",
+            "fine": None,
+            "big": "it has 3,000,000 bytes, and up to 2,097,152 are kept",
+        }
+        done = await session.revert(to)
+        assert [os.path.basename(one) for one in done.done] == ["fine"]
+        assert {os.path.basename(path): why for path, why in done.left.items()} == {
+            name: why for name, why in problems.items() if why
+        }
+        held = {name: (work / name).read_text() for name in ("since", "between")}
+        assert held == {"since": "by hand\n", "between": "3\n"}
+        assert (work / "fine").read_text() == "0\n"
+        # What was not restored is not brought back either.
+        (work / "fine").write_text("mine\n")
+        back = await session.unrevert()
+        assert list(back.left.values()) == ["somebody changed it since"]
+        assert (work / "fine").read_text() == "mine\n"
+
+
+@pytest.mark.law("travel.4")
+async def test_a_patch_is_taken_back_whole(tmp_path: Path, work: Path) -> None:
+    (work / "a").write_text("a\n")
+    (work / "gone").write_text("gone\n")
+    (work / "old").write_text("moves\n")
+    patch = (
+        *("*** Add File: new", "+new", "*** Update File: a", "@@", "-a", "+b"),
+        *("*** Delete File: gone", "*** Update File: old", "*** Move to: sub/moved"),
+    )
+    answers = text("Hello."), patches(*patch), text("Done.")
+    provider = ScriptedProvider(*answers, name="gpt-5")
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        await say(session, "Patch")
+        assert sorted(os.listdir(work)) == ["a", "new", "sub"]
+        done = await session.revert(await message(session, "Hello."))
+        assert done.left == {}
+        assert sorted(os.listdir(work)) == ["a", "gone", "old", "sub"]
+        held = [(work / name).read_text() for name in ("a", "gone", "old")]
+        assert held == ["a\n", "gone\n", "moves\n"]
+        assert not (work / "sub/moved").exists()
+        assert (await session.unrevert()).left == {}
+        assert (work / "sub/moved").read_text() == "moves\n"
+        assert not (work / "gone").exists()
+
+
+@pytest.mark.law("travel.4")
+@pytest.mark.law("access.2")
+@pytest.mark.parametrize("how", ["file", "folder", "directory", "fifo"])
+async def test_what_took_the_place_of_a_file_is_never_followed(
+    tmp_path: Path, work: Path, how: str
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "f").write_text("changed\n")
+    (work / "d").mkdir()
+    (work / "d/f").write_text("was\n")
+    provider = ScriptedProvider(
+        text("Hello."), writes("d/f", "changed\n"), text("Done.")
+    )
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        await say(session, "Write")
+        (work / "d/f").unlink()
+        if how == "file":
+            (work / "d/f").symlink_to(outside / "f")
+        elif how == "folder":
+            (work / "d").rmdir()
+            (work / "d").symlink_to(outside)
+        elif how == "directory":
+            (work / "d/f").mkdir()
+        else:
+            os.mkfifo(work / "d/f")
+        done = await session.revert(await message(session, "Hello."))
+        assert done.done == ()
+        assert len(done.left) == 1
+        assert (outside / "f").read_text() == "changed\n"
+
+
+@pytest.mark.law("travel.4")
+async def test_nothing_is_turned_while_it_runs(tmp_path: Path, work: Path) -> None:
+    gate = Gate()
+    provider = ScriptedProvider(text("Hello."), [gate, finish()])
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        to = await message(session, "Hello.")
+        await session.prompt("Go on")
+        with anyio.fail_after(HANG):
+            await gate.reached()
+        with pytest.raises(SessionBusyError):
+            await session.revert(to)
+        gate.open()
+        with anyio.fail_after(HANG):
+            await session.wait()
+        with pytest.raises(MessageNotFoundError):
+            await session.revert("msg_nobody")
+
+
+@pytest.mark.law("travel.4")
+@pytest.mark.parametrize("restored", [True, False])
+async def test_who_is_killed_in_between_has_its_work_finished_by_the_next(
+    tmp_path: Path, work: Path, restored: bool
+) -> None:
+    """As if it was killed between the commit that hides and the receipt."""
+    (work / "a").write_text("was\n")
+    provider = ScriptedProvider(text("Hello."), writes("a", "is\n"), text("Done."))
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        await say(session, "Write")
+        to = await message(session, "Hello.")
+        plan = await session.plan_revert(to)
+        event = SessionReverted(
+            session_id=session.id,
+            message_id=plan.message_id,  # type: ignore[arg-type]
+            first=plan.first,
+            files=tuple(one.change for one in plan.files),
+        )
+        await session._log.append(event)
+        if restored:
+            (work / "a").write_text("was\n")
+    async with opened(tmp_path, ScriptedProvider()) as runtime:
+        session = await runtime.sessions.get("s")
+        assert await said(session) == ["Hi", "Hello."]
+        await session.unrevert()
+        assert (work / "a").read_text() == "is\n"
+        receipts = [
+            one async for one in session.events() if isinstance(one, FilesRestored)
+        ]
+        assert [len(one.done) for one in receipts] == [1, 1]
+        assert (await said(session))[-1] == "Done."
+
+
+@pytest.mark.law("access.6")
+async def test_a_content_with_a_key_is_not_kept(tmp_path: Path, work: Path) -> None:
+    from dovetail.kernel import Provider, Redactor, Register, hookimpl
+
+    key = "sk-0123456789abcdefghij"
+    (work / ".env").write_text(f"KEY={key}\n")
+    provider = ScriptedProvider(
+        text("Hello."), edits(".env", "KEY=", "NAME="), text("Done.")
+    )
+
+    class Keyed:
+        name = "keyed"
+
+        @hookimpl
+        def dovetail_register_providers(self, register: Register[Provider]) -> None:
+            register(Provider("k", route=lambda _: provider, redact=Redactor([key])))
+
+    plugins = [builtin_tools, Keyed()]
+    given: Any = {"plugins": plugins, "on_permission": "allow"}
+    async with host(tmp_path, provider, **given) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        await say(session, "Edit")
+        (one,) = (await session.plan_revert(await message(session, "Hello."))).files
+        assert one.problem == "it holds a key"
+    assert key.encode() not in (tmp_path / "test.db").read_bytes()
