@@ -42,7 +42,7 @@ class ManagedOutputs:
         mine, session_id = key in self._history.managed, self._history.session_id
 
         def read(rows: Reader) -> ManagedPage:
-            row = rows.output(session_id, key)
+            row = _kept(rows, session_id, key)
             if not (mine or (row is not None and row.brought)):
                 raise OutputNotFoundError(
                     key[:_LONGEST_NAME],
@@ -79,7 +79,7 @@ def output_of(
                 raise OutputNotFoundError(
                     call_id, "nothing else is kept than what the message holds"
                 )
-            kept = rows.output(session_id, event.managed)
+            kept = rows.output(owner, event.managed)
             if not (_is_of_here(rows, event) or (kept is not None and kept.brought)):
                 raise OutputNotFoundError(
                     call_id,
@@ -88,6 +88,17 @@ def output_of(
                 )
             return _text(rows, event.managed, kept)
     raise OutputNotFoundError(call_id, "that message has no settled call of this id")
+
+
+def _kept(rows: Reader, session_id: str, key: str) -> OutputRow | None:
+    """Return how an output is kept of a session or of the past that it shares; of
+    several, one that was not cleaned up."""
+    found = [
+        row
+        for span in whole(rows, session_id)
+        if (row := rows.output(span.session_id, key)) and row.seq <= span.seq
+    ]
+    return min(found, key=lambda row: row.cleaned is not None, default=None)
 
 
 def _is_of_here(rows: Reader, event: Event) -> bool:

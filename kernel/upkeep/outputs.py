@@ -81,13 +81,23 @@ def _clean(
     for row in some:
         if not _goes(row, oldest, left, policy):
             break
-        try:
-            tx.check_idle(row.session_id)
-        except SessionBusyError:
+        if _busy(tx, row.session_id):
             continue  # it may be about to read it
         freed = tx.rows.clean_output(row.session_id, row.seq, row.digest, tx.now)
         outputs, size, left = outputs + 1, size + freed, left - freed
     return CleanedOutputs(outputs, size, left)
+
+
+def _busy(tx: LogTransaction, session_id: str) -> bool:
+    """Return whether a session is executed, or a fork that shares its past."""
+    names = [session_id]
+    for name in names:
+        try:
+            tx.check_idle(name)
+        except SessionBusyError:
+            return True
+        names += [fork for fork, _ in tx.rows.forks(name) if fork not in names]
+    return False
 
 
 # --- travelling -------------------------------------------------------------------

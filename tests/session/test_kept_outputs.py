@@ -178,6 +178,43 @@ async def test_what_a_session_holds_that_runs_stays(
         assert (await session.info()).outcome.succeeded
 
 
+@pytest.mark.law("tools.15")
+async def test_a_fork_reads_what_its_past_left_and_is_told_when_that_went(
+    opened: Open, clock: ManualClock, tmp_path: Path
+) -> None:
+    async with opened(*counting(9000)) as runtime:
+        session = await run(runtime, tmp_path, "one")
+        message_id, key = await key_of(session)
+        await session.fork(id="two")
+    pages = [
+        beat
+        for number in "23"
+        for beat in (
+            calls(call("read", {"path": f"managed:{key}"}, id=number)),
+            text("done"),
+        )
+    ]
+    async with opened(*pages) as runtime:
+        fork = await run(runtime, tmp_path, "two")
+        assert await fork.output(message_id, "1") == counted(9000)
+        none = OutputPolicy(bytes=0)
+        log = runtime._log
+        await log.commit(
+            lambda tx: tx.rows.put_lease(LeaseRow("two", "worker", 9, lasts=60_000))
+        )
+        assert (await runtime.sessions.clean_outputs(none)).outputs == 0
+        await log.commit(
+            lambda tx: tx.rows.put_lease(LeaseRow("two", None, 9, lasts=60_000))
+        )
+        assert (await runtime.sessions.clean_outputs(none)).outputs == 1
+        with pytest.raises(OutputCleanedError):
+            await fork.output(message_id, "1")
+        await run(runtime, tmp_path, "two")
+        parts = await parts_of(fork)
+        assert "line 1\n" in told(parts["2"][1])
+        assert "it was cleaned up on" in told(parts["3"][1])
+
+
 async def test_a_process_that_left_outputs_cleans_up_when_it_closes(
     opened: Open, tmp_path: Path
 ) -> None:
