@@ -32,11 +32,11 @@ class Looks:
 
     def __init__(self, now: Callable[[], int] = time.time_ns) -> None:
         self._now = now
-        self._seen: dict[tuple[Path, bool], tuple[int, ...] | None] = {}
+        self._seen: dict[tuple[str | Path, bool], tuple[int, ...] | None] = {}
         self._settled = True
         self._again = 0.0
 
-    def at(self, path: Path, *, entries: bool = False) -> None:
+    def at(self, path: str | Path, *, entries: bool = False) -> None:
         """Look at a path, whether something is there or not.
 
         ``entries``: of a folder, also whether something in it came or went.
@@ -64,7 +64,7 @@ class Looks:
         return held
 
 
-def _look(path: Path, entries: bool) -> tuple[int, ...] | None:
+def _look(path: str | Path, entries: bool) -> tuple[int, ...] | None:
     try:
         found = os.stat(path)
     except (OSError, ValueError):

@@ -50,7 +50,7 @@ class Digests:
         known = self._known.get(path)
         if known is None or not known.looks.hold():
             looks = Looks()
-            looks.at(Path(path))
+            looks.at(path)
             known = self._known[path] = _Known(looks, _digest(path))
         self._known.move_to_end(path)
         if len(self._known) > REMEMBERED:
@@ -79,23 +79,26 @@ def changed_files_source(location: Location) -> SessionSource:
     """Return the source for a Location."""
     digests = Digests()
 
-    def look(files: Mapping[str, str | None]) -> list[tuple[str, str]]:
+    def look(files: Mapping[str, str | None], looks: Looks) -> list[tuple[str, str]]:
         changed = []
         for path, known in files.items():
+            looks.at(path)
             now = digests.of(path)
             if now is not None and now != (known or GONE):
                 changed.append((path, now))
         return sorted(changed)
 
     async def observe(view: SessionView) -> Observation:
-        files = _latest(view)
+        files, looks = _latest(view), Looks()
 
         def holds(now: SessionView) -> bool:
-            return _latest(now) == files and look(files) == changed
+            return _latest(now) == files and looks.hold()
 
         changed: list[tuple[str, str]] = []
         if files:
-            changed = await to_thread.run_sync(look, files, abandon_on_cancel=True)
+            changed = await to_thread.run_sync(
+                look, files, looks, abandon_on_cancel=True
+            )
         if not changed:
             return Observation("", holds=holds)
         lines = [f"- {_named(location, *one)}" for one in changed[:MAX_NAMED]]
