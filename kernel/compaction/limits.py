@@ -9,6 +9,9 @@ from ..values.request import ModelInfo
 
 LARGEST_SUMMARY = 32_000
 """Tokens of a summary, however large the window is."""
+LEAST_SUMMARY = 500
+LEAST_CARRIED = 300
+"""What is asked for at least, however little room there is: less would say nothing."""
 LEAST_SHARE = 4
 """A reserve takes at most a quarter of a window."""
 
@@ -64,12 +67,12 @@ class Limits:
     @property
     def summary(self) -> int:
         """Tokens of a summary."""
-        return min(LARGEST_SUMMARY, self.free // 4)
+        return min(LARGEST_SUMMARY, max(LEAST_SUMMARY, self.free // 4))
 
     @property
     def carried(self) -> int:
         """Tokens of what is told besides it."""
-        return min(self._keep, self.free // 8)
+        return max(LEAST_CARRIED, min(self._keep, self.free // 8))
 
     @property
     def step(self) -> int:

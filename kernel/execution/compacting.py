@@ -122,11 +122,13 @@ class Compacting:
 
         ``idle`` is whether the Step is one that only new input makes.
         """
-        history, limits = self._execution.history, self._limits(request)
-        if limits.limit is None or self._settings.auto is False:
+        info = request.model.info
+        known = (info is not None and info.context) or self._settings.window
+        if not known or self._settings.auto is False:
             return False
+        history, limits = self._execution.history, self._limits(request)
         estimate = history.size.estimate(limits.besides) + self._coming(idle)
-        if estimate <= limits.limit:
+        if limits.limit is None or estimate <= limits.limit:
             return False
         if history.size.tries and history.size.grown < limits.step:
             return False  # it was tried, and what came since is too little

@@ -318,6 +318,11 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
     elif isinstance(event, e.RetryScheduled):
         if not (0 <= event.delay_ms <= LATEST and event.attempt >= 1):
             yield "its attempt and delay are none"
+    elif isinstance(event, e.CompactionEnded | e.CompactionStarted):
+        yield from _wrong_compaction(event)
+    elif isinstance(event, e.OutputsShortened):
+        numbers = (event.before, event.longest, event.results)
+        yield from _no_numbers(*numbers, event.tokens_before, event.tokens_after)
     elif isinstance(event, e.ContinuationAccepted) and event.attempt < 0:
         yield "its attempt is none"
     for name in ("within", "policy"):
@@ -329,6 +334,24 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
     model = getattr(event, "model", None)
     if model is not None and not all(model.partition("/")):
         raise InvalidValueError("model", model, "it is named provider/model")
+
+
+def _wrong_compaction(event: e.CompactionEnded | e.CompactionStarted) -> Iterator[str]:
+    yield from _no_numbers(event.requested or 0)
+    if isinstance(event, e.CompactionStarted):
+        yield from _no_numbers(event.tokens, event.limit or 0)
+        return
+    yield from _no_numbers(
+        *(event.kept, event.longest or 0, event.replaced),
+        *(event.tokens_before, event.tokens_after),
+        *(one.seq for one in event.said),
+    )
+
+
+def _no_numbers(*counts: int) -> Iterator[str]:
+    for count in counts:
+        if not 0 <= count <= MOST_EVENTS:
+            yield f"{count} is no place and no count"
 
 
 def _long(name: str, value: str | None) -> Iterator[str]:

@@ -76,8 +76,13 @@ class SessionReads(PlaceReads):
     def sessions_with_work(self) -> Sequence[str]:
         found = self.all(self.sql.ALL_WORK, ())
         if all(owner and is_sound(owner, tuple(row)) for owner, *row in found):
-            asked = [owner for (owner,) in self.all(self.sql.ALL_COMPACTIONS, ())]
-            return list(dict.fromkeys([*(owner for owner, *_ in found), *asked]))
+            working = dict.fromkeys(owner for owner, *_ in found)
+            asked = [name for _, name in self.all(self.sql.ALL_COMPACTIONS, ())]
+            if not asked:
+                return list(working)
+            wanted = {*working, *asked}
+            every = self.all(self.sql.LOGS, (-1, MAX_INTEGER))
+            return [name for _, name in every if name in wanted]
         # One is not where it was written, and nothing says whose it was.
         return [name for _, name in self.all(self.sql.LOGS, (-1, MAX_INTEGER))]
 

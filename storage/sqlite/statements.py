@@ -1328,11 +1328,11 @@ ALL_WORK = (
 )
 
 ALL_COMPACTIONS = (
-    'SELECT "t1"."session_id"'
-    ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
-    '("t2"."aggregate" = "t1"."id")'
-    ' WHERE ("t2"."compaction_due" >= 0)'
-    ' ORDER BY "t2"."compaction_due"'
+    'SELECT "t1"."aggregate", "t2"."session_id"'
+    ' FROM "session" AS "t1" INNER JOIN "aggregate" AS "t2" ON '
+    '("t1"."aggregate" = "t2"."id")'
+    ' WHERE ("t1"."compaction_due" >= 0)'
+    ' ORDER BY "t1"."compaction_due"'
 )
 
 PUT_SESSION = (

@@ -80,7 +80,7 @@ ALL_WORK = Statement(
     .order_by(Work.aggregate)
 )
 ALL_COMPACTIONS = Statement(
-    Session.select(Aggregate.session_id)
+    Session.select(Session.aggregate, Aggregate.session_id)
     .join(Aggregate, on=(Session.aggregate == Aggregate.id))
     .where(Session.compaction_due >= SQL("0"))
     .order_by(Session.compaction_due)

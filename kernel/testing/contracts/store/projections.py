@@ -283,11 +283,14 @@ class ProjectionContract(StoreCase):
             transaction.put_input(input_row("pending", 0))
             transaction.put_input(input_row("pending", 1))
             transaction.put_input(input_row("settled", 0, state="promoted"))
+            transaction.put_session(session_row("asked", compaction_due=4))
+            transaction.put_session(session_row("done", compaction_due=4))
+            transaction.put_session(session_row("done", compaction_due=-1))
 
         async with self.open_store() as store:
             await store.transact(work)
             found = await store.read(lambda reader: reader.sessions_with_work())
-            assert list(found) == ["pending", "running", "both"]
+            assert list(found) == ["pending", "running", "both", "asked"]
 
     async def test_pending_inputs_are_in_admission_order_by_delivery(self) -> None:
         def work(transaction: Transaction) -> None:
