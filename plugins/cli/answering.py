@@ -15,6 +15,7 @@ from dovetail.kernel import (
     LocationHandle,
     PermissionRequest,
     QuestionRequest,
+    RequestAnswered,
     RequestAsked,
     RequestChangedError,
     RequestNotFoundError,
@@ -91,7 +92,7 @@ class Answering:
             if (
                 request.id == event.request_id
                 and self.unanswered is None
-                and not await self._answer(request, session)
+                and not await self._answer(request, session, event.seq)
             ):
                 await session.interrupt("nobody is there to answer")
 
@@ -118,8 +119,14 @@ class Answering:
             *await self._questions.pending(session.id),
         ]
 
-    async def _answer(self, request: Request, session: Session | None) -> bool:
-        """Answer one request; False when there is nobody to answer it."""
+    async def _answer(
+        self, request: Request, session: Session | None, asked: int | None = None
+    ) -> bool:
+        """Answer one request; False when there is nobody to answer it.
+
+        ``asked`` is the event that asks it: whoever is asked here is told when somebody
+        else answers.
+        """
         answer: Answer | Answers | None = None
         known = isinstance(request, PermissionRequest) and (
             self._everything or allowed(request, self._allow)
@@ -134,13 +141,17 @@ class Answering:
                     f"in {visible(request.session_id)}"
                 )
                 session = await self._sessions.get(request.session_id)
-            with anyio.CancelScope() as asking:
-                self._asking = asking
-                if isinstance(request, QuestionRequest):
-                    answer = await self._person.answer(request)
-                else:
-                    call = await _call(request, session)
-                    answer = await self._person.ask(request, call)
+            async with anyio.create_task_group() as tasks:
+                with anyio.CancelScope() as asking:
+                    self._asking = asking
+                    if session is not None and asked is not None:
+                        tasks.start_soon(self._watch, session, request, asked, asking)
+                    if isinstance(request, QuestionRequest):
+                        answer = await self._person.answer(request)
+                    else:
+                        call = await _call(request, session)
+                        answer = await self._person.ask(request, call)
+                tasks.cancel_scope.cancel()
             self._asking = None
             if asking.cancelled_caught:
                 # The run ended meanwhile, and the question with it.
@@ -155,6 +166,19 @@ class Answering:
             # Somebody else was first, or it is asked anew: that is shown by itself.
             self._terminal.tell(f"  {visible(str(error))}")
         return True
+
+    async def _watch(
+        self, session: Session, request: Request, asked: int, asking: anyio.CancelScope
+    ) -> None:
+        """Stop asking when the request has its end, and say how it ended."""
+        async with session.events(asked, follow=True) as tail:
+            async for event in tail:
+                if isinstance(event, RequestAnswered) and (
+                    event.request_id == request.id
+                ):
+                    self._terminal.tell(f"\n  {event.outcome} by {visible(event.by)}")
+                    asking.cancel()
+                    return
 
     async def _reply(self, request: Request, answer: Answer | Answers) -> None:
         if isinstance(answer, Answer):

@@ -2,20 +2,23 @@
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import pytest
 from attrs import evolve, frozen
 from dovetail.kernel import (
     ApprovalPattern,
+    ApprovalScope,
     Grant,
     InvalidValueError,
     Location,
+    PermissionDeniedError,
     PermissionRejectedError,
     RequestChangedError,
     RequestEndedError,
     Rule,
+    RuleEffect,
     RuntimeClosedError,
     Saving,
     SessionCreated,
@@ -392,6 +395,38 @@ def test_what_only_looks_like_a_date_is_a_change(before: str, after: str) -> Non
     assert one != two
 
 
+@pytest.mark.law("access.3")
+@pytest.mark.parametrize("where", ["configured", "agent", "tightening"])
+@pytest.mark.parametrize("effect", ["ask", "deny"])
+@pytest.mark.parametrize("scope", get_args(ApprovalScope))
+async def test_what_is_configured_beats_every_approval(
+    door: Door, where: str, effect: RuleEffect, scope: ApprovalScope
+) -> None:
+    """Also one that was given in sight of the rule, wherever the rule stands."""
+    rule = Rule("post", "a*", effect, tightens=where == "tightening")
+    around = Rule("post", "b*", "allow")
+    kept = Saving(scope, any_agent=True)
+    await door.ends(want(), "always", saving=kept)
+    if where == "agent":
+        door.rules["build"] = (rule, around)
+    else:
+        door.common = (rule, around) if where == "tightening" else (around, rule)
+    if effect == "ask":
+        await door.ends(want(), "always", saving=kept)
+        assert not await door.allows(want())
+    else:
+        with pytest.raises(PermissionDeniedError):
+            await door.at().ask(want())
+    # The last rule that matches counts, and none but a tightening one is in its way.
+    door.common = (rule, Rule("post", "a*", "allow"))
+    door.rules.clear()
+    if where == "tightening" and effect == "deny":
+        with pytest.raises(PermissionDeniedError):
+            await door.at().ask(want())
+    else:
+        assert await door.allows(want()) == (where != "tightening")
+
+
 # --- answers ----------------------------------------------------------------------
 
 
@@ -546,3 +581,17 @@ async def test_a_rule_a_policy_and_a_plugin_are_named_too(tmp_path: Path) -> Non
         ("rule allow read *",),
         ("policy allow",),
     ]
+
+
+@pytest.mark.law("access.3")
+async def test_a_file_that_nobody_vouched_for_can_ask_and_not_allow(
+    tmp_path: Path,
+) -> None:
+    await run(tmp_path, posting("post"), "always")
+    for effect, asked in (("allow", False), ("ask", True)):
+        (tmp_path / "dovetail.toml").write_text(
+            "[[permissions.rules]]\n"
+            f'action = "post"\nresource = "*"\neffect = "{effect}"\n'
+        )
+        kinds = [one.kind for one in await run(tmp_path, posting("post"), "once")]
+        assert ("request.asked" in kinds) == asked

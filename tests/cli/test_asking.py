@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from dovetail.kernel import PermissionRequest, RequestId, Saving, SessionId
+from dovetail.kernel import (
+    PermissionRequest,
+    RequestId,
+    Saving,
+    SessionId,
+    open_runtime,
+)
 from dovetail.plugins.cli.asking import (
     allow_options,
     allowed,
@@ -82,6 +88,23 @@ async def test_who_answers_at_a_terminal_says_where_it_holds_and_sees_what_it_al
     assert "bash (" in told
     assert f"allowed by approval {saved['id']}" in told
     assert "person" not in told
+
+
+@pytest.mark.law("access.18")
+async def test_who_is_asked_at_a_terminal_is_told_when_another_door_answers(
+    home: Home,
+) -> None:
+    async with serve(running("touch a"), text("Ok.")) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("reject (r)? ")
+            async with open_runtime(home.url) as runtime:
+                [request] = await runtime.requests.pending()
+                await runtime.requests.reply(request.id, "once", by="policy")
+            await person.until("answered by policy")
+            await person.until("Ok.")
+            assert await person.end() == 0
+    assert (home.work / "a").exists()
 
 
 @pytest.mark.parametrize(
