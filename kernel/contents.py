@@ -120,6 +120,9 @@ from .log.tail import (
     RuntimeTail as RuntimeTail,
     Tail as Tail,
 )
+from .models.catalog import (
+    ProviderState as ProviderState,
+)
 from .models.retry import (
     RetryPolicy as RetryPolicy,
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import (
     AsyncIterator,
+    Awaitable,
     Callable,
     Mapping,
     Sequence,
@@ -91,6 +92,9 @@ class Provider:
     """Whether nothing says that it is there: it needs no key, nobody configured it, and
     its usual address is all that is known. It can be asked for by name, and is not
     recommended to whoever names nothing."""
+    served: Callable[[], Awaitable[Sequence[ModelInfo]]] | None = None
+    """Asks the provider, over the network, which models it serves, with what it says of
+    them; None: it cannot be asked. May raise ProviderError."""
     silence: float | None = 1800.0
     """Seconds without an event after which an answer counts as broken off, so that it
     is asked for again where that may be; None: any time is borne. ``open_runtime`` may

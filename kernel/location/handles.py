@@ -15,6 +15,7 @@ from ..access.approvals import SavedApproval, Saving
 from ..access.request import PermissionRequest
 from ..context.registry import SourceState
 from ..contracts import AgentProblem, AgentProfile, Rule, Skill, SkillProblem
+from ..models.catalog import ProviderState
 from ..plugins.instance import LocationPlugin
 from ..requests.questions import QuestionRequest
 from ..values.errors import InvalidValueError
@@ -76,6 +77,22 @@ class LocationHandle:
         """Return the models that are known by name; others may be accepted."""
         async with self._services() as services:
             return services.catalog.models()
+
+    async def providers(self) -> Sequence[ProviderState]:
+        """Return who serves models here, in name order, and what keeps each from being
+        asked. Nothing is asked over the network."""
+        async with self._services() as services:
+            return services.catalog.providers()
+
+    async def served_models(self, provider: str) -> Sequence[ModelInfo]:
+        """Ask a provider over the network which models it serves now.
+
+        Raises:
+            ModelUnknownError: no such provider is offered.
+            ProviderError: it cannot be asked, is not there, or answers nonsense.
+        """
+        async with self._services() as services:
+            return await services.catalog.served(provider)
 
     async def skills(self) -> Sequence[Skill]:
         """Return the skills that are offered, in name order."""

@@ -4,9 +4,12 @@ Owns the way from a model's name, ``provider/model``, to a route. Knows no provi
 no protocol: it reads what plugins registered, at the moment it is asked.
 """
 
+from collections.abc import Sequence
+
 from attrs import field
 
 from ..contracts import Provider, ProviderRoute
+from ..lifecycle.guests import Guest, contained
 from ..lifecycle.registrations import Registration, Registrations
 from ..values.errors import ModelUnknownError, ProviderError
 from ..values.frozen import frozen
@@ -27,6 +30,21 @@ class ResolvedModel:
     route: ProviderRoute
     entry: Registration[Provider] = field(eq=False, repr=False)
     """What offers it; a request makes it ``busy``."""
+
+
+@frozen
+class ProviderState:
+    """A provider as it is now."""
+
+    name: str
+    """The part of a model's name before the slash."""
+    plugin: str
+    """Whose provider it is."""
+    assumed: bool
+    """Whether its usual address is all that is known of it."""
+    missing: str | None = None
+    """Why no model of it can be asked, such as the variable that should hold its key;
+    None where one can."""
 
 
 class ModelCatalog:
@@ -72,14 +90,19 @@ class ModelCatalog:
         offer = self._registrations.offer()
         entry = offer.get(provider_name) if model.strip() else None
         if entry is None:
-            raise ModelUnknownError(name, self.askable(), self._keyless())
+            # Here, because it is wanted by mistakes alone.
+            from difflib import get_close_matches
+
+            near = get_close_matches(provider_name, offer, n=2, cutoff=0.75)
+            raise ModelUnknownError(
+                name, self.askable(), near=[f"{one}/..." for one in near]
+            )
         provider = entry.item
         info = next((one for one in provider.models if one.name == name), None)
         if info is None and not provider.open:
             known = [one.name for one in provider.models]
             missing = _missing_key(provider)
-            lacking = () if missing is None else (missing,)
-            raise ModelUnknownError(name, () if lacking else known, lacking)
+            raise ModelUnknownError(name, known if missing is None else (), missing)
         route = provider.route(model)
         return ResolvedModel(name, provider_name, model, info, route, entry)
 
@@ -99,11 +122,35 @@ class ModelCatalog:
             *(f"{name}/..." for name in able if offer[name].item.open),
         ]
 
-    def _keyless(self) -> list[str]:
-        """Return what the providers say that have no key."""
-        offer = self._registrations.offer()
-        said = [_missing_key(one.item) for one in offer.values()]
-        return [one for one in said if one is not None]
+    def providers(self) -> list[ProviderState]:
+        """Return the providers as they are now, in name order."""
+        return [
+            ProviderState(name, one.owner, one.item.assumed, _missing_key(one.item))
+            for name, one in self._registrations.offer().items()
+        ]
+
+    async def served(self, provider: str) -> Sequence[ModelInfo]:
+        """Return what a provider says that it serves, over the network.
+
+        Raises:
+            ModelUnknownError: no such provider is offered.
+            ProviderError: it cannot be asked, or its answer is none.
+        """
+        entry = self._registrations.offer().get(provider)
+        if entry is None:
+            raise ModelUnknownError(f"{provider}/...", self.askable())
+        if entry.item.served is None:
+            raise ProviderError(
+                "provider.failed", provider, "it cannot be asked what it serves"
+            )
+        guest = Guest(entry.owner, f"provider {provider!r}")
+        with contained(guest), entry.busy():
+            found = await entry.item.served()
+        if not all(isinstance(one, ModelInfo) for one in found):
+            raise ProviderError(
+                "provider.invalid_output", provider, "it did not give ModelInfos"
+            )
+        return found
 
 
 def _missing_key(provider: Provider) -> str | None:

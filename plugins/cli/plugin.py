@@ -25,6 +25,7 @@ class CommandLinePlugin:
             Command("permissions", "Show what was approved, by whom", _permissions)
         )
         register(Command("agents", "List the agents of a directory", _agents))
+        register(Command("models", "List the models that can be asked", _models))
         register(Command("plugins", "Show what is installed", _plugins))
 
 
@@ -98,6 +99,12 @@ def _agents() -> Any:
     from .agents import agents_command
 
     return agents_command
+
+
+def _models() -> Any:
+    from .models import models_command
+
+    return models_command
 
 
 def _plugins() -> Any:

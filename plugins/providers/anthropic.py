@@ -16,6 +16,7 @@ from dovetail.kernel import (
     FileContent,
     Json,
     Message,
+    ModelInfo,
     ModelRequest,
     Place,
     PromptFile,
@@ -93,17 +94,35 @@ class AnthropicPlugin:
         transport = transport_of(place)
 
         def route(endpoint: Endpoint, model: str) -> ProviderRoute:
-            key = endpoint.usable_key()
-            headers = {"anthropic-version": VERSION}
-            if key:
-                headers["x-api-key"] = key
-            # Anthropic's own base URLs leave the version out, others' have it.
-            based = endpoint.base_url.partition("?")[0].endswith("/v1")
-            path = "/messages" if based else "/v1/messages"
+            headers, path = _headers(endpoint), _path(endpoint, "/messages")
             target = target_of(endpoint, path, headers)
             return Route(MessagesProtocol(endpoint, model), target, transport)
 
-        register_endpoints(register, place, (DEFAULTS, route))
+        async def lister(endpoint: Endpoint) -> Sequence[ModelInfo]:
+            # Here, because it is asked for by people alone.
+            from .served import ask
+
+            return await ask(
+                transport,
+                endpoint,
+                _path(endpoint, "/models"),
+                _headers(endpoint),
+                "limit=1000",
+            )
+
+        register_endpoints(register, place, (DEFAULTS, route, lister))
+
+
+def _headers(endpoint: Endpoint) -> dict[str, str]:
+    key = endpoint.usable_key()
+    headers = {"anthropic-version": VERSION}
+    return {**headers, "x-api-key": key} if key else headers
+
+
+def _path(endpoint: Endpoint, below: str) -> str:
+    # Anthropic's own base URLs leave the version out, others' have it.
+    based = endpoint.base_url.partition("?")[0].endswith("/v1")
+    return below if based else f"/v1{below}"
 
 
 plugin = AnthropicPlugin()

@@ -95,7 +95,7 @@ class BedrockPlugin:
         register_endpoints(
             register,
             place,
-            (evolve(DEFAULTS, home=evolve(DEFAULTS.home, base_url=base)), route),
+            (evolve(DEFAULTS, home=evolve(DEFAULTS.home, base_url=base)), route, None),
         )
 
 

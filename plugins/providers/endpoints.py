@@ -6,7 +6,8 @@ value or the text of a URL that could hold either.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -147,6 +148,8 @@ class Endpoint:
 
 Known = tuple[int, int, Price | None]
 """Context and output limits of a model, in tokens, and its price."""
+Lister = Callable[["Endpoint"], Awaitable[Sequence[ModelInfo]]]
+"""Asks an endpoint which models it serves."""
 RouteMaker = Callable[[Endpoint, str], ProviderRoute]
 """Makes the way to a model of an endpoint, by the model's own name."""
 
@@ -194,7 +197,7 @@ class Defaults:
 def register_endpoints(
     register: Register[Provider],
     place: Place,
-    *offered: tuple[Defaults, RouteMaker],
+    *offered: tuple[Defaults, RouteMaker, Lister | None],
 ) -> None:
     """Register every provider that speaks one of these protocols, as
     ``place.protocols`` says.
@@ -205,14 +208,14 @@ def register_endpoints(
         ConfigurationError: after the good ones were registered; names all bad ones.
     """
     refused: list[str] = []
-    made = {defaults.protocol: (defaults, route) for defaults, route in offered}
+    made = {one[0].protocol: one for one in offered}
     for name, protocol in sorted(place.protocols.items()):
         if protocol not in made:
             continue
-        defaults, route = made[protocol]
+        defaults, route, lister = made[protocol]
         table, environment = place.providers.get(name), place.environment
         if table is None and name in defaults.others:
-            unread = _unread(name, environment, defaults, route)
+            unread = _unread(name, environment, defaults, route, lister)
             if unread is not None:
                 register(unread)
                 continue
@@ -227,6 +230,7 @@ def register_endpoints(
                 name=name,
                 route=_opener(route, endpoint),
                 models=endpoint.models,
+                served=lister and partial(lister, endpoint),
                 assumed=table is None and _nothing_said(defaults, name, environment),
                 open=endpoint.open,
                 silence=endpoint.silence,
@@ -249,7 +253,11 @@ def _nothing_said(
 
 
 def _unread(
-    name: str, environment: Mapping[str, str], defaults: Defaults, route: RouteMaker
+    name: str,
+    environment: Mapping[str, str],
+    defaults: Defaults,
+    route: RouteMaker,
+    lister: Lister | None,
 ) -> Provider | None:
     """Return a provider that nobody configured and that holds no secret, to be read
     when it is asked: there are many of them. None where it has to be read now."""
@@ -257,11 +265,14 @@ def _unread(
     variable = deployment.key_variable
     if deployment.base_url is None or (variable and environment.get(variable)):
         return None
+
+    def read() -> Endpoint:
+        return read_endpoint(name, {}, environment, defaults)
+
     return Provider(
         name=name,
-        route=lambda model: route(
-            read_endpoint(name, {}, environment, defaults), model
-        ),
+        route=lambda model: route(read(), model),
+        served=lister and (lambda: lister(read())),
         assumed=not variable,
         silence=SILENCE,
     )

@@ -3,13 +3,14 @@
 How a request is written is ``contents``', how its answer is read ``candidates``'.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from urllib.parse import quote
 
 from attrs import evolve
 from dovetail.kernel import (
     Json,
+    ModelInfo,
     ModelRequest,
     Place,
     Provider,
@@ -60,13 +61,29 @@ class GooglePlugin:
             # Here, so that whoever asks no such model does not import it.
             from .contents import GeminiProtocol
 
-            key = endpoint.usable_key()
-            authentication = {"x-goog-api-key": key} if key else {}
+            authentication = _authentication(endpoint)
             path = f"/{_resource(model)}:streamGenerateContent"
             target = target_of(endpoint, path, authentication, query="alt=sse")
             return Route(GeminiProtocol(endpoint, model), target, transport)
 
-        register_endpoints(register, place, (DEFAULTS, route))
+        async def lister(endpoint: Endpoint) -> Sequence[ModelInfo]:
+            # Here, because it is asked for by people alone.
+            from .served import ask
+
+            return await ask(
+                transport,
+                endpoint,
+                "/models",
+                _authentication(endpoint),
+                "pageSize=1000",
+            )
+
+        register_endpoints(register, place, (DEFAULTS, route, lister))
+
+
+def _authentication(endpoint: Endpoint) -> dict[str, str]:
+    key = endpoint.usable_key()
+    return {"x-goog-api-key": key} if key else {}
 
 
 def _resource(model: str) -> str:

@@ -3,13 +3,14 @@
 How a request is written and its answer read is ``ollama_chat``'s.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlsplit, urlunsplit
 
 from attrs import evolve
 from dovetail.kernel import (
     Json,
+    ModelInfo,
     ModelRequest,
     Place,
     Provider,
@@ -63,10 +64,8 @@ class OllamaPlugin:
             # Here, so that whoever asks no such model does not import it.
             from .ollama_chat import OllamaProtocol
 
-            # An address that was written for its Chat Completions is one of its own.
-            base = endpoint.base_url.removesuffix("/v1")
             target = target_of(
-                evolve(endpoint, base_url=base),
+                _own(endpoint),
                 "/api/chat",
                 endpoint.authentication(),
                 accept=OllamaProtocol.accepts,
@@ -74,7 +73,20 @@ class OllamaPlugin:
             protocol = OllamaProtocol(endpoint, model)
             return Route(protocol, target, transport, protocol.frames)
 
-        register_endpoints(register, place, (DEFAULTS, route))
+        async def lister(endpoint: Endpoint) -> Sequence[ModelInfo]:
+            # Here, because it is asked for by people alone.
+            from .served import ask
+
+            return await ask(
+                transport, _own(endpoint), "/api/tags", endpoint.authentication()
+            )
+
+        register_endpoints(register, place, (DEFAULTS, route, lister))
+
+
+def _own(endpoint: Endpoint) -> Endpoint:
+    """An address that was written for its Chat Completions is one of its own."""
+    return evolve(endpoint, base_url=endpoint.base_url.removesuffix("/v1"))
 
 
 def address(named: str) -> str:

@@ -17,6 +17,7 @@ from dovetail.kernel import (
     AssistantMessage,
     Json,
     Message,
+    ModelInfo,
     ModelRequest,
     Place,
     Provider,
@@ -108,7 +109,18 @@ class OpenAIPlugin:
             target = target_of(endpoint, "/responses", endpoint.authentication())
             return Route(ResponsesProtocol(endpoint, model), target, transport)
 
-        register_endpoints(register, place, (DEFAULTS, route), (RESPONSES, responses))
+        async def lister(endpoint: Endpoint) -> Sequence[ModelInfo]:
+            # Here, because it is asked for by people alone.
+            from .served import ask
+
+            return await ask(transport, endpoint, "/models", endpoint.authentication())
+
+        register_endpoints(
+            register,
+            place,
+            (DEFAULTS, route, lister),
+            (RESPONSES, responses, lister),
+        )
 
 
 def _responses_again(

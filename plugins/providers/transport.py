@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 EVENT_STREAM = "text/event-stream"
 WRITE_TIMEOUT = 120.0
 """Seconds in which a part of the request must be taken off our hands."""
+GET_TIMEOUT = 10.0
+"""Seconds without a byte that are borne where a person waits for a list."""
 CLOSE_TIMEOUT = 5.0
 DRAIN_TIMEOUT = 0.1
 """Seconds in which the end of a finished response must come for its connection to be
@@ -133,6 +135,49 @@ class Transport:
             yield chunks if undivided is None else _Undivided(undivided)
         finally:
             # Also when cancelled: the connection must go back or go away.
+            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                await chunks.aclose()
+
+    async def get(self, target: Target) -> bytes:
+        """Return the body of what is there; at most ``MAX_EVENT_BYTES`` of it.
+
+        Raises:
+            ProviderError: it cannot be had, or is a refusal.
+        """
+        client = await self._opened(target)
+        import httpx
+
+        bound = dict.fromkeys(("connect", "read", "write", "pool"), GET_TIMEOUT)
+        request = httpx.Request(
+            "GET", target.url, headers=target.headers, extensions={"timeout": bound}
+        )
+        try:
+            if isinstance(client, httpx.AsyncClient):
+                with _unlogged():
+                    response = await client.send(
+                        request, stream=True, follow_redirects=False
+                    )
+            else:
+                response = await client.handle_async_request(request)
+        except httpx.HTTPError as error:
+            raise _fault_of(error, target) from error
+        chunks = _Chunks(response, target)
+        try:
+            body = await _bounded(chunks, MAX_EVENT_BYTES)
+            packed = response.headers.get("content-encoding", "identity")
+            if response.status_code != 200 or packed != "identity":
+                text = body[:_MAX_BODY_BYTES].decode("utf-8", "replace")
+                refused = fault_of_answer(
+                    target.provider,
+                    response.status_code,
+                    response.headers,
+                    text,
+                    target.redact,
+                )
+                assert isinstance(refused, ProviderError)
+                raise refused
+            return body
+        finally:
             with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await chunks.aclose()
 

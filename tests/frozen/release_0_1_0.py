@@ -466,6 +466,7 @@ class FrozenPlugin:
                 limits=AnswerLimits(calls=100),
                 open=False,
                 assumed=False,
+                served=None,
             )
         )
 

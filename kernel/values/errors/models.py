@@ -35,16 +35,24 @@ class ModelUnknownError(ModelError):
     code = "model.unknown"
 
     def __init__(
-        self, model: str, offered: Sequence[str] = (), keyless: Sequence[str] = ()
+        self,
+        model: str,
+        offered: Sequence[str] = (),
+        missing: str | None = None,
+        near: Sequence[str] = (),
     ) -> None:
-        tail = _offered(offered)
-        if not tail:
-            lacking = "; ".join(keyless[:MAX_OFFERED])
-            tail = "; no provider is offered that has its key" + (
-                f": {lacking}" if lacking else ""
-            )
+        tail = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        if offered:
+            tail += _offered(offered)
+        elif missing is not None:
+            tail += f"; {missing}"
+        elif not near:
+            tail = "; no provider is offered that has its key"
         super().__init__(f"model {model!r} is not offered (use provider/model){tail}")
         self.model = model
+        self.near = tuple(near)
+        """Names of providers that look like the one that was asked for, as
+        ``provider/...``."""
         self.offered = tuple(offered)
         """Models that can be asked; ``provider/...`` stands for any of it."""
 

@@ -1,0 +1,175 @@
+"""The command ``models``: what can be asked here, and what keeps others away."""
+
+from collections.abc import Sequence
+
+import anyio
+import click
+from attrs import field, frozen
+from dovetail.kernel import (
+    DovetailError,
+    Json,
+    LocationHandle,
+    ModelInfo,
+    ProviderState,
+    open_runtime,
+    to_json,
+)
+
+from .exits import FAILED, SUCCEEDED
+from .listing import table
+from .options import json_line, json_option
+from .terminal import Terminal, visible
+
+HEADS = ("model", "context", "output", "in $", "out $")
+STORE = "sqlite://"
+"""In memory: nothing that is looked at here leaves anything behind."""
+PATIENCE = 2.0
+"""Seconds that a server of this machine may take to say what it serves."""
+
+
+@frozen
+class Found:
+    """A provider, and which models of it are known."""
+
+    state: ProviderState
+    models: Sequence[ModelInfo] = ()
+    problem: str | None = None
+    """Why it did not say what it serves."""
+    asked: bool = field(default=False)
+
+
+@click.command("models", short_help="List the models that can be asked")
+@click.argument("providers", metavar="[PROVIDER]...", nargs=-1)
+@click.option(
+    "--ask",
+    is_flag=True,
+    help="Ask every provider that has its key what it serves.",
+)
+@click.option(
+    "--location",
+    metavar="DIR",
+    default=".",
+    show_default=True,
+    help="The directory.",
+)
+@json_option("one provider")
+@click.pass_context
+def models_command(
+    context: click.Context,
+    providers: tuple[str, ...],
+    ask: bool,
+    location: str,
+    as_json: bool,
+) -> None:
+    """List the models that sessions of a directory can ask, with the tokens that fit
+    and that come back at the most, and US dollars for a million of either.
+
+    What is known without a network is shown, and what a server of this machine says
+    that it serves. A provider that is named is asked, wherever it is.
+
+    \b
+    dovetail models
+    dovetail models ollama
+    dovetail models --ask --json
+
+    Exits with 1 when a provider that was named cannot be asked.
+    """
+    terminal = Terminal()
+    found = anyio.run(_found, location, providers, ask)
+    if as_json:
+        terminal.write("".join(json_line(_json(one)) for one in found))
+    else:
+        _show(terminal, found, named=bool(providers))
+    absent = set(providers) - {one.state.name for one in found}
+    for name in sorted(absent):
+        terminal.tell(f"no provider {visible(name)!r} is offered here")
+    wrong = absent or any(one.problem for one in found if providers)
+    context.exit(FAILED if wrong else SUCCEEDED)
+
+
+async def _found(location: str, named: Sequence[str], ask: bool) -> list[Found]:
+    async with (
+        open_runtime(STORE) as runtime,
+        runtime.location(location) as here,
+    ):
+        known = await here.models()
+        states = [
+            one for one in await here.providers() if not named or one.name in named
+        ]
+        found: dict[str, Found] = {}
+
+        async def look(state: ProviderState) -> None:
+            models = [one for one in known if one.name.startswith(f"{state.name}/")]
+            wanted = state.name in named or state.assumed or ask
+            if state.missing is not None or not wanted:
+                found[state.name] = Found(state, models, state.missing)
+            else:
+                found[state.name] = await _asked(
+                    here, state, models, quietly=not (named or ask)
+                )
+
+        async with anyio.create_task_group() as asking:
+            for state in states:
+                asking.start_soon(look, state)
+        return [found[state.name] for state in states]
+
+
+async def _asked(
+    here: LocationHandle,
+    state: ProviderState,
+    models: Sequence[ModelInfo],
+    *,
+    quietly: bool,
+) -> Found:
+    """Ask a provider; ``quietly`` one that is likely not there at all."""
+    problem: str | None = "it gave no answer in time"
+    with anyio.move_on_after(PATIENCE if quietly else None):
+        try:
+            served = await here.served_models(state.name)
+        except DovetailError as error:
+            problem = str(error)
+        else:
+            priced = {one.name: one for one in models}
+            told = [priced.get(one.name, one) for one in served]
+            return Found(state, told, asked=True)
+    return Found(state, models, problem, asked=True)
+
+
+def _show(terminal: Terminal, found: Sequence[Found], *, named: bool) -> None:
+    rows = [_row(model) for one in found for model in one.models if _usable(one)]
+    if rows:
+        terminal.write(table(HEADS, rows, terminal.width, terminal.style))
+    any_of = [one.state.name for one in found if _usable(one) and not one.models]
+    for name in any_of:
+        terminal.write(f"{visible(name)}/... (any model that it has)\n")
+    style = terminal.style
+    for one in found:
+        # A server of this machine that does not run is no news.
+        if one.problem is not None and (named or not one.state.assumed):
+            terminal.write(style.dim(f"{visible(one.problem)}") + "\n")
+
+
+def _usable(one: Found) -> bool:
+    return one.state.missing is None and (one.problem is None or bool(one.models))
+
+
+def _row(model: ModelInfo) -> tuple[str, ...]:
+    price = model.price
+    return (
+        model.name,
+        f"{model.context:,}" if model.context else "-",
+        f"{model.output:,}" if model.output else "-",
+        f"{price.input:g}" if price else "-",
+        f"{price.output:g}" if price else "-",
+    )
+
+
+def _json(one: Found) -> Json:
+    return {
+        "provider": one.state.name,
+        "plugin": one.state.plugin,
+        "usable": _usable(one),
+        "asked": one.asked,
+        "problem": one.problem,
+        "models": [to_json(model) for model in one.models],
+    }
