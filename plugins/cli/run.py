@@ -77,6 +77,9 @@ HINT = f"{KEY} lets it go on in the background, and the model with it"
 WAITING = "waiting for what was detached; Ctrl-C ends it"
 SAY_WHAT = "say what to do: give a PROMPT, or pipe one in"
 
+KEYS = "set OPENAI_API_KEY (and OPENAI_BASE_URL) or ANTHROPIC_API_KEY"
+"""What most have."""
+
 
 @frozen
 class RunOptions:
@@ -324,8 +327,7 @@ class _Run:
             f"add --model {_example(error.offered)}; "
             f"offered here: {', '.join(map(visible, error.offered[:MAX_OFFERED]))}"
             if error.offered
-            else "set OPENAI_API_KEY (and OPENAI_BASE_URL) or ANTHROPIC_API_KEY, and "
-            "add --model provider/name"
+            else f"{KEYS}, and add --model provider/name"
         )
         self._terminal.tell(
             f"{style.bad('error:')} no model is configured; {how} [{error.code}]\n"
@@ -344,6 +346,8 @@ class _Run:
             model = ("--model", _example(error.offered))
             text = self._go_on_text(self._found, *model)
             self._terminal.tell(f"to go on: {visible(text)}")
+        elif not error.offered:
+            self._terminal.tell(f"{KEYS}; `dovetail models` names the others")
         return USAGE
 
     def _go_on_text(self, session_id: str, *options: str) -> str:

@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "b01741ef969dd234ee25a20e07f7b800a91bdc7856d429870fd1a55b5b564a69",
+    "release_0_1_0": "998b5b753ed03b1a3681b930bc642d9e55e90a9ccd0de84da0c4f6d0f4184cd2",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
