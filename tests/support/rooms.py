@@ -178,7 +178,12 @@ class Rooms:
     def _handle(self, session_id: str) -> Session:
         # Not `get`, which reads first: who calls first must commit first.
         return Session(
-            SessionId(session_id), self.log, self.sessions._coordinator, None, None
+            SessionId(session_id),
+            self.log,
+            self.sessions._coordinator,
+            None,
+            None,
+            None,
         )  # type: ignore[arg-type]
 
     async def _admit(
@@ -346,7 +351,10 @@ async def open_rooms(place: Any) -> AsyncIterator[Rooms]:
     """Open a store and the rooms on it."""
     async with place.open() as store, anyio.create_task_group() as tasks:
         log = EventLog(store, ManualClock())
-        sessions = Sessions(log, Coordinator(tasks, _quiet), None, None)  # type: ignore[arg-type]
+        # Nothing runs here: no Step, no job, no child, and nothing is cleaned up.
+        absent: Any = None
+        coordinator = Coordinator(tasks, _quiet)
+        sessions = Sessions(log, coordinator, absent, absent, absent, absent)
         try:
             yield Rooms(store, log, sessions)
         finally:
