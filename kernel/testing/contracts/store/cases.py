@@ -131,6 +131,7 @@ def everything(reader: Reader) -> tuple[tuple[object, ...], ...]:
         reader.message("a", "msg_1"),
         reader.message("a", "other"),
         reader.request("a", "req"),
+        *reader.requests("req"),
         reader.epoch("a"),
     )
     rows = tuple(row for row in found if row is not None)
