@@ -7,7 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from dovetail.builtin_tools import catalogues as module
+from dovetail.builtin_tools import BuiltinTools, catalogues as module
 from dovetail.builtin_tools._addresses import Hosts
 from dovetail.builtin_tools._catalogue import (
     MAX_FILES,
@@ -22,10 +22,20 @@ from dovetail.builtin_tools._http import Web, trusted
 from dovetail.builtin_tools._urls import RefusedError
 from dovetail.builtin_tools.catalogues import Catalogue, Catalogues
 from dovetail.kernel import Skill, SkillProblem
+from dovetail.kernel.testing import ScriptedProvider, text
+from dovetail.plugins.skills import plugin as skills
 from hypothesis import given, strategies as st
+from support.bounds import HANG
+from support.hosts import host
 from support.websites import Answering, Website, answer, redirect, website
 
 HOSTS = Hosts.of(["localhost"])
+
+
+class Tools(BuiltinTools):
+    """The plugin under the name that its entry point has."""
+
+    name = "tools"
 
 
 def skill(name: str, said: str = "d") -> str:
@@ -292,3 +302,65 @@ async def test_a_name_that_means_a_private_address_is_refused_when_it_is_fetched
     [one] = Catalogues.of(given_, web, Hosts.of([]), tmp_path).found
     assert not await one.refresh()
     assert "not of the public internet" in (await problems(one))[0]
+
+
+async def told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Website
+) -> list[str]:
+    """Return what a model is told of skills in a second Step, once it was fetched."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "work" / ".dovetail").mkdir(parents=True, exist_ok=True)
+    file = tmp_path / "dovetail.toml"
+    file.write_text(
+        "[plugins.tools]\n"
+        f'private_hosts = ["localhost:{site.port}"]\n'
+        f'skill_catalogues = ["{site.url}/c/index.json"]\n'
+    )
+    model = ScriptedProvider(text("one"), text("two"))
+    async with host(
+        tmp_path,
+        model,
+        plugins=[Tools(), skills],
+        environment={"DOVETAIL_CONFIG": str(file)},
+    ) as runtime:
+        session = await runtime.sessions.create(
+            location=tmp_path / "work", model=model.model
+        )
+        for words in ("a", "b"):
+            with anyio.fail_after(HANG):
+                await session.prompt(words)
+                assert (await session.wait()).succeeded
+                while not any(
+                    one.directory and "cache" in one.directory
+                    for one in await runtime.location(tmp_path / "work").skills()
+                ):
+                    await anyio.wait_all_tasks_blocked()
+        return [one.text for one in model.histories[-1] if one.type == "notice"]
+
+
+@pytest.mark.law("context.21")
+async def test_what_came_from_a_catalogue_is_told_at_the_next_boundary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "work" / ".dovetail" / "skills" / "two"
+    folder.mkdir(parents=True)
+    (folder / "SKILL.md").write_text(skill("two", "the project's own"))
+    async with website(pages()) as site:
+        [told] = await told_of(tmp_path, monkeypatch, site)
+    # Of equal names that of this machine wins.
+    assert told.endswith("- one: d\n- two: the project's own")
+
+
+async def test_the_file_of_a_location_names_no_catalogue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    async with website(pages()) as site:
+        (tmp_path / "dovetail.toml").write_text(
+            f'[plugins.tools]\nskill_catalogues = ["{site.url}/c"]\n'
+        )
+        model = ScriptedProvider()
+        async with host(tmp_path, model, plugins=[Tools()]) as runtime:
+            await runtime.location(tmp_path).skills()
+        assert site.requests == []
