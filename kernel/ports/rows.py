@@ -145,9 +145,6 @@ class SessionRow:
     """The last todos.replaced; -1 before the first."""
     compaction_due: int = -1
     """The compaction.requested that waits for its turn; -1 where none does."""
-    compaction_seq: int = -1
-    """The last compaction.ended that says all a history needs of what is before it; -1
-    before the first."""
     position: int = -1
     """Creation order over the whole store; given by the store, kept by a rebuild."""
     damaged: int | None = None

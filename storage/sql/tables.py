@@ -171,7 +171,6 @@ class Session(Table):
     cache_write_tokens = BigIntegerField()
     todos_seq = BigIntegerField()
     compaction_due = BigIntegerField()
-    compaction_seq = BigIntegerField()
     folded = TextField(null=True)
     """The title with case folded: databases disagree about how."""
     checksum = BigIntegerField()

@@ -244,7 +244,7 @@ async def test_a_request_that_is_refused_as_too_long_is_sent_again_once(
     tmp_path: Path,
 ) -> None:
     provider = ScriptedProvider(
-        *[calls(call("look", {"path": "a"}))] * 6,
+        *(calls(call("look", {"path": path})) for path in "abcdef"),
         [OVERFLOW],
         text(SUMMARY),
         text("done"),
@@ -265,7 +265,7 @@ async def test_the_second_refusal_ends_the_step_with_its_reason(
     tmp_path: Path,
 ) -> None:
     provider = ScriptedProvider(
-        *[calls(call("look", {"path": "a"}))] * 6,
+        *(calls(call("look", {"path": path})) for path in "abcdef"),
         [OVERFLOW],
         text(SUMMARY),
         [OVERFLOW],

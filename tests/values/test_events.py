@@ -191,7 +191,6 @@ SAMPLES: list[Event] = [
         usage=USAGE,
         cost=0.25,
         requested=4,
-        state={"files": {}, "steps": 3},
         **ENVELOPE,
     ),
     CompactionFailed(failure=FAILURE, usage=USAGE, cost=0.25, requested=4, **ENVELOPE),

@@ -7,7 +7,7 @@ from attrs import field
 from ..frozen import frozen
 from ..ids import MessageId
 from ..messages import Usage
-from ..tool import Failure, Json
+from ..tool import Failure
 from .declaring import Event, event
 
 CompactionReason = Literal["full", "asked", "overflow"]
@@ -84,9 +84,6 @@ class CompactionEnded(Event):
     """US dollars; None when no price is known."""
     requested: int | None = None
     """The event that asked for it."""
-    state: Json = None
-    """What a History holds besides messages, for whoever reads from here on and not
-    from the beginning; None where that must be read."""
 
 
 @event("compaction.failed")

@@ -104,7 +104,6 @@ STATEMENTS = (
         "cache_write_tokens" INTEGER NOT NULL,
         "todos_seq" INTEGER NOT NULL,
         "compaction_due" INTEGER NOT NULL,
-        "compaction_seq" INTEGER NOT NULL,
         "folded" TEXT,
         "checksum" INTEGER NOT NULL,
         FOREIGN KEY ("aggregate") REFERENCES "aggregate" ("id")
