@@ -375,6 +375,7 @@ from .values.events import (
     SessionBudgeted as SessionBudgeted,
     SessionCreated as SessionCreated,
     SessionInstructed as SessionInstructed,
+    SessionMoved as SessionMoved,
     SessionPruned as SessionPruned,
     SessionRepaired as SessionRepaired,
     SessionReverted as SessionReverted,

@@ -98,6 +98,8 @@ class Boundary:
         # What is known here is only what to try first: the transaction looks again.
         wanted, waiting = history.wanted, history.waiting
         while True:
+            if history.place not in (None, self._services.location):
+                return None  # it moved: the next Step is made there
             prepare = partial(self._prepare, *wanted)
             if await self.compacting.take_turn(prepare):
                 wanted, waiting = await self._look()

@@ -369,11 +369,24 @@ class Runner:
     ) -> None:
         """Run Steps until nothing must continue, and record whatever ends that."""
         try:
-            async with self._use(Location(row.directory, row.workspace)) as services:
-                with services.plugins.notices.serving(execution.session_id):
-                    if await self._admitted(execution, services, control):
-                        while await Step(execution, services).run():
+            history = execution.history
+            place: Location | None = Location(row.directory, row.workspace)
+            if history.open is not None and history.open_place is not None:
+                # What an earlier worker left is settled where it was begun.
+                place = history.open_place
+            admitted = False
+            while place is not None:
+                async with self._use(place) as services:
+                    with services.plugins.notices.serving(execution.session_id):
+                        admitted = admitted or await self._admitted(
+                            execution, services, control
+                        )
+                        while admitted and await Step(execution, services).run():
                             pass
+                going = admitted and execution.outcome is None
+                # Where it was moved meanwhile, it goes on there.
+                moved = history.place not in (None, place)
+                place = history.place if going and moved else None
         except (StoreError, OwnerFencedError):
             raise
         except DovetailError as error:

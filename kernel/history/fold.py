@@ -21,6 +21,7 @@ from ..ports import Reader, made_here
 from ..values import events as e
 from ..values.errors import EventDamagedError, EventGapError
 from ..values.ids import SessionId
+from ..values.location import Location
 from ..values.messages import (
     AssistantMessage,
     Message,
@@ -99,6 +100,10 @@ class History:
         """Why the next one cannot be taken in, nor anything after it."""
         self.wanted: tuple[str | None, str | None] = (None, None)
         """The session's agent and model."""
+        self.place: Location | None = None
+        """Where the session works; None while nobody said."""
+        self.open_place: Location | None = None
+        """Where it worked when the Step began that is open, or was the last one."""
         self.told = Told()
         """What the model was told of its world."""
         self.parent: str | None = None
@@ -353,7 +358,11 @@ class History:
         elif isinstance(event, e.SessionCreated):
             self.wanted = (event.agent, event.model)
             self.parent, self.within = event.parent, event.within
+            self.place = Location(event.directory, event.workspace)
             self._budget(event.budget, here=here)
+        elif isinstance(event, e.SessionMoved):
+            self.place = Location(event.directory, event.workspace)
+            self.told.begin_anew("move")
         elif isinstance(event, e.AgentSwitched):
             self.wanted = (event.agent, self.wanted[1])
         elif isinstance(event, e.ModelSwitched):
@@ -369,6 +378,7 @@ class History:
             self.activity.add(event)
         elif isinstance(event, e.StepStarted):
             self._open = OpenMessage(event)
+            self.open_place = self.place
             self._ended = None
         elif isinstance(event, e.ExecutionStarted):
             if self._open is not None:

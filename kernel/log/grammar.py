@@ -297,6 +297,7 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
             or len(directory) > LONGEST_PATH
         ):
             raise InvalidValueError("directory", directory, "an absolute path")
+    if isinstance(event, e.SessionCreated):
         yield from _long("title", event.title)
         yield from _wrong_lineage(event)
     elif isinstance(event, e.ChildSpent | e.ChildAsked):

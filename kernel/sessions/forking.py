@@ -16,11 +16,11 @@ from ..values.errors import (
     InvalidValueError,
     MessageNotFoundError,
 )
-from ..values.events import AgentSwitched, ModelSwitched, SessionCreated
+from ..values.events import AgentSwitched, ModelSwitched, SessionCreated, SessionMoved
 from ..values.frozen import frozen
 from ..values.ids import SessionId
 
-_SETTINGS = (AgentSwitched, ModelSwitched)
+_SETTINGS = (AgentSwitched, ModelSwitched, SessionMoved)
 _KINDS = frozenset(one.kind for one in _SETTINGS)
 
 
@@ -129,12 +129,15 @@ def _settings(rows: Reader, origin: str, seq: int) -> _Settings:
     if not isinstance(first, SessionCreated):
         raise EventDamagedError(origin, 0, "a log begins with session.created")
     agent, model = first.agent, first.model
+    directory, workspace = first.directory, first.workspace
     for event in _changes(rows, origin, 0, seq):
         if isinstance(event, AgentSwitched):
             agent = event.agent
         elif isinstance(event, ModelSwitched):
             model = event.model
-    return _Settings(first.directory, first.workspace, agent, model)
+        elif isinstance(event, SessionMoved):
+            directory, workspace = event.directory, event.workspace
+    return _Settings(directory, workspace, agent, model)
 
 
 def _changes(rows: Reader, origin: str, after: int, upto: int) -> list[object]:

@@ -34,6 +34,7 @@ from ..values.events import (
     SessionBudgeted,
     SessionCreated,
     SessionInstructed,
+    SessionMoved,
     SessionTitled,
 )
 from ..values.ids import SessionId, check_caller_id, new_id
@@ -763,6 +764,32 @@ class Session:
         async with self._runner.services_of(self.id) as services:
             busy = partial(self._coordinator.busy, self.id)
             return await Turning(self._log, services, self.id, busy).turn(make)
+
+    async def move(self, location: str | os.PathLike[str] | Location) -> None:
+        """Let the session work in another Location, from the next boundary on.
+
+        A Step that runs ends where it was begun. The next one begins a new Context
+        Epoch, for the reason ``move``, with the tools, agents and rules of there. No
+        file is moved, and saved approvals are those of there.
+
+        Raises:
+            LocationNotFoundError: there is no such directory.
+            SessionNotFoundError: the session is gone.
+        """
+        place = Location.at(location)
+
+        def moving(tx: LogTransaction) -> None:
+            row = tx.session(self.id)
+            if (row.directory, row.workspace) != (place.directory, place.workspace):
+                tx.append(
+                    SessionMoved(
+                        session_id=self.id,
+                        directory=place.directory,
+                        workspace=place.workspace,
+                    )
+                )
+
+        await self._log.commit(moving)
 
     async def lineage(self) -> "Sequence[Span]":
         """Return the parts of other sessions' logs that are this one's past, the oldest

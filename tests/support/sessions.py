@@ -39,6 +39,7 @@ from dovetail.kernel import (
     SessionCreated,
     SessionId,
     SessionInstructed,
+    SessionMoved,
     SessionReverted,
     SessionTitled,
     SessionUnreverted,
@@ -131,6 +132,9 @@ class Writer:
         self.add(
             ChildAsked, child="other", request_id=asked, what="permission", agent="a"
         )
+
+    def move(self) -> None:
+        self.add(SessionMoved, directory=f"/{self.name('w')}")
 
     def notice(self) -> None:
         self.add(NoticeAdded, message_id=self.name("msg"), text="secret notice")

@@ -34,6 +34,10 @@ def _agent_switched(to: Target, event: e.AgentSwitched) -> None:
     to.change(event, agent=event.agent)
 
 
+def _moved(to: Target, event: e.SessionMoved) -> None:
+    to.change(event, directory=event.directory, workspace=event.workspace)
+
+
 def _titled(to: Target, event: e.SessionTitled) -> None:
     to.change(event, title=event.title)
 
@@ -47,6 +51,7 @@ PROJECTORS: Projectors = {
     e.SessionCreated: _session_created,
     e.ModelSwitched: _model_switched,
     e.AgentSwitched: _agent_switched,
+    e.SessionMoved: _moved,
     e.SessionTitled: _titled,
     e.SessionPruned: _pruned,
 }

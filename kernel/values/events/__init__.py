@@ -93,6 +93,7 @@ from .session import (
     SessionBudgeted as SessionBudgeted,
     SessionCreated as SessionCreated,
     SessionInstructed as SessionInstructed,
+    SessionMoved as SessionMoved,
     SessionPruned as SessionPruned,
     SessionRepaired as SessionRepaired,
     SessionTitled as SessionTitled,

@@ -57,6 +57,17 @@ class AgentSwitched(Event):
     """The new agent; None for the configured one."""
 
 
+@event("session.moved")
+@frozen(kw_only=True)
+class SessionMoved(Event):
+    """The session works in another Location; from the next boundary on."""
+
+    directory: str
+    """The directory of its new Location."""
+    workspace: str | None = None
+    """Tells Locations in one directory apart."""
+
+
 @event("session.titled", retention="transcript")
 @frozen(kw_only=True)
 class SessionTitled(Event):
