@@ -43,7 +43,7 @@ from .lifecycle.scope import Scope
 from .lifecycle.secrecy import blot_out, conceal, reveal
 from .location.handles import LocationHandle
 from .location.observers import Observers
-from .location.profiles import OWNER, offered_by_files
+from .location.profiles import OWNER, agents_source, offered_by_files
 from .location.requests import RequestsHandle
 from .location.services import LocationServices
 from .location.shipped import SHIPPED
@@ -520,6 +520,7 @@ class Runtime:
             agents.add("dovetail", profile.name, profile, OURS)
         source = skills_source(skills, services.skill_offers)
         context.register(source, "dovetail", OURS)
+        context.register(agents_source(services), "dovetail", OURS)
         scope.defer(lambda: self._forget_unchanged(location))
         files = await scope.enter(
             opened_files(

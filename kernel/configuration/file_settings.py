@@ -114,6 +114,7 @@ class AgentSettings:
         return evolve(
             base,
             description=base.description or self.description or "",
+            vouched=base.vouched and bool(base.description or not self.description),
             instructions="\n\n".join(filter(None, (base.instructions, self._quoted()))),
             steps=_lower(self.steps, base.steps),
             rules=(*base.rules, *self.rules),

@@ -98,6 +98,8 @@ class AgentProfile:
     they are added to the body as they are."""
     small: bool = False
     """Whether it uses the configured small model where nothing else is named."""
+    vouched: bool = True
+    """Whether its description is of somebody whom the user vouches for."""
     sources: Sequence[str] = ()
     """Who offers it, and the files that say more of it. Filled in where it is
     offered."""

@@ -7,14 +7,15 @@ down), and the ``[agents.NAME]`` tables of the user's and the Location's
 of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import evolve
 
-from ..access.rules import DEFAULT_RULES
+from ..access.rules import DEFAULT_RULES, decide
 from ..configuration.agent_files import AgentFile, find_agent_files
 from ..configuration.file_settings import AgentSettings
-from ..contracts import AgentProblem, AgentProfile
+from ..contracts import AgentProblem, AgentProfile, ContextSource, Observation
+from ..values.codec import clean_text
 from ..values.errors import ConfigurationError
 from .services import LocationServices
 
@@ -71,3 +72,79 @@ def _wrong(services: LocationServices, file: AgentFile) -> AgentProblem | None:
         told = str(error).removeprefix(f"{file.path}: ")
         return AgentProblem(file.path, told)
     return None
+
+
+# --- what a model is told ---------------------------------------------------------
+
+SUBAGENT = "subagent"
+"""The tool, and the action, by which an agent gives work to another one."""
+MAX_LISTED = 100
+MAX_DESCRIPTION = 300
+"""Characters of a description that a model is told."""
+
+
+def agents_source(services: LocationServices) -> ContextSource:
+    """Return the Context Source that tells a model which agents it can give work to.
+
+    It has nothing to say where no tool does that, nor to an agent that may not.
+    """
+
+    async def observe() -> Observation:
+        seen = _generation(services)
+
+        def holds() -> bool:
+            return _generation(services) == seen
+
+        listed = [
+            [one.item.name, one.item.description, one.item.vouched]
+            for one in services.agents.offer().values()
+        ]
+        there = SUBAGENT in services.tools.advertise().names
+        return evolve(_told(listed if there else []), holds=holds)
+
+    def tell(found: Observation, agent: str) -> Observation:
+        profile, rules = services.agents.get(agent), services.rules(agent)
+        if profile is None or not _is_offered(profile):
+            return _told([])
+        return _told(
+            [
+                one
+                for one in found.value or ()
+                if decide(SUBAGENT, [one[0]], rules) != "deny"
+            ]
+        )
+
+    return ContextSource("core/subagents", observe, tell=tell)
+
+
+def _generation(services: LocationServices) -> tuple[int, ...]:
+    registries = (services.agents, services.tools, services.plugin_rules)
+    return tuple(one.generation for one in registries)
+
+
+def _is_offered(profile: AgentProfile) -> bool:
+    tools = profile.tools
+    return SUBAGENT not in profile.without and (tools is None or SUBAGENT in tools)
+
+
+def _told(offered: Sequence[Sequence[object]]) -> Observation:
+    if not offered:
+        return Observation("")
+    listing = "\n".join(_lines(offered))
+    return Observation(
+        f"Agents to which the tool `{SUBAGENT}`, where you are offered it, gives a "
+        f"part of your work, by name:\n\n{listing}",
+        f"The agents to which `{SUBAGENT}` gives work are now:\n\n{listing}",
+        value=offered,
+        removal=f"There are no agents to which `{SUBAGENT}` could give work any more.",
+    )
+
+
+def _lines(offered: Sequence[Sequence[object]]) -> Iterator[str]:
+    for name, description, vouched in offered[:MAX_LISTED]:
+        words = " ".join(clean_text(str(description)).split())[:MAX_DESCRIPTION]
+        if not vouched:
+            words = f"> {words} (says a file that came with this directory, unvouched)"
+        yield f"- {name}: {words}" if words else f"- {name}"
+    if len(offered) > MAX_LISTED:
+        yield f"- [and {len(offered) - MAX_LISTED} more, too many to list]"
