@@ -48,11 +48,37 @@ class TestSkillsListing(ContextConformance):
     version = 1
     plugin = skills
     sources = ("core/skills",)
-    exempt: ClassVar = {
-        "context.change": "skills are searched for again when that is asked for"
-    }
 
     def prepare(self, folder: Path) -> None:
         (folder / ".agents" / "skills" / "sums").mkdir(parents=True)
         path = folder / ".agents" / "skills" / "sums" / "SKILL.md"
         path.write_text(SKILL.format("How to add up."))
+
+    def change(self, folder: Path) -> None:
+        path = folder / ".agents" / "skills" / "sums" / "SKILL.md"
+        path.write_text(SKILL.format("How to add up many."))
+
+
+class TestCaller(ContextConformance):
+    """A source that speaks to each session; the suite's session was told nothing."""
+
+    version = 1
+    plugin = context
+    sources = ("core/caller",)
+    exempt: ClassVar = {
+        "context.observation": "the caller of the suite says nothing",
+        "context.change": "no file decides what a caller says",
+    }
+
+
+class TestBranch(ContextConformance):
+    version = 1
+    plugin = context
+    sources = ("core/git",)
+
+    def prepare(self, folder: Path) -> None:
+        (folder / ".git").mkdir()
+        (folder / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+
+    def change(self, folder: Path) -> None:
+        (folder / ".git" / "HEAD").write_text("ref: refs/heads/side\n")

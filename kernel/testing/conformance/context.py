@@ -17,9 +17,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from ...context.algebra import Unavailable
+from ...context.algebra import Observed, Snapshot, Unavailable, source_of
 from ...context.sampling import observe
-from ...contracts import ContextSource, Observation
+from ...contracts import ContextSource, Observation, SessionSource, SessionView
+from ...values.ids import SessionId
 from .suite import Bench, Case, Checks, Host, NotOfferedError
 from .telling import TellingSuite, effects, restless, unchanged
 from .words import strangers
@@ -41,8 +42,16 @@ class ContextConformance(TellingSuite):
 check = ContextConformance.checks.add
 
 
-def _sources(case: Case[ContextConformance], host: Host) -> tuple[ContextSource, ...]:
-    offered = {one.key: one for one in host.services.context.sources()}
+Source = ContextSource | SessionSource
+
+_VIEW = SessionView(SessionId("ses_conformance"), "build")
+"""A session that has touched nothing yet, for sources that speak to each session."""
+
+
+def _sources(case: Case[ContextConformance], host: Host) -> tuple[Source, ...]:
+    context = host.services.context
+    both: tuple[Source, ...] = (*context.sources(), *context.session_sources())
+    offered = {one.key: one for one in both}
     for key in case.suite.sources:
         if key not in offered:
             names = ", ".join(offered) or "none"
@@ -52,13 +61,22 @@ def _sources(case: Case[ContextConformance], host: Host) -> tuple[ContextSource,
     return tuple(offered[key] for key in case.suite.sources)
 
 
+async def _observed(case: Case[ContextConformance], host: Host) -> Snapshot:
+    sources = _sources(case, host)
+    shared = await observe(one for one in sources if isinstance(one, ContextSource))
+    own = [one for one in sources if isinstance(one, SessionSource)]
+    return Snapshot({**shared.results, **(await observe(own, (_VIEW,))).results})
+
+
 async def _told(case: Case[ContextConformance], host: Host) -> Mapping[str, str]:
     """Return both renderings of everything, by key; nothing of what is not told."""
-    snapshot = await observe(_sources(case, host))
-    return {
-        key: f"{one.baseline}\n{one.update or ''}"
-        for key, one in snapshot.observed.items()
-    }
+    snapshot = await _observed(case, host)
+    told: dict[str, str] = {}
+    for key, one in snapshot.observed.items():
+        source = source_of(key)
+        text = f"{one.baseline}\n{one.update or ''}"
+        told[source] = f"{told[source]}\n{text}" if source in told else text
+    return told
 
 
 @check("definition", since=1)
@@ -80,12 +98,12 @@ def _observation(bench: Bench[ContextConformance]) -> Iterator[str]:
 
     async def look(case: Case[ContextConformance], host: Host) -> list[str]:
         found = []
-        snapshot = await observe(_sources(case, host))
+        snapshot = await _observed(case, host)
         for key, result in snapshot.results.items():
             if isinstance(result, Unavailable):
                 how = "it is broken" if result.broken else "it cannot tell"
                 found.append(f"{key}: {how}: {result.reason}")
-            elif key not in snapshot.observed:
+            elif not isinstance(result, Observed):
                 found.append(f"{key}: it tells nothing of what the suite prepared")
         return found
 
@@ -145,7 +163,10 @@ def _cancellation(bench: Bench[ContextConformance]) -> Iterator[str]:
             case: Case[ContextConformance], host: Host, key: str = key
         ) -> Observation | None:
             sources = {one.key: one for one in _sources(case, host)}
-            return await sources[key].observe()
+            source = sources[key]
+            if isinstance(source, SessionSource):
+                return await source.observe(_VIEW)
+            return await source.observe()
 
         yield from (f"{key}: {one}" for one in bench.cancelled(ask))
 
