@@ -1,24 +1,46 @@
 """Bell: the dirty signal of one reader, of capacity one.
 
 Any number of rings before a wait are one ring: the reader looks again, once, and
-finds everything. Capacity one is enough because a ring carries no data.
+finds everything. Capacity one is enough because a reader needs no data of a ring.
+
+A reader may still be spared the look: a ring can bring the events that it is about. It
+keeps as many as there is room for, and none of them once one is missing.
 """
+
+from collections.abc import Sequence
 
 import anyio
 
+from ..values.events import Event
+
 
 class Bell:
-    """Rung by writers, waited for by one reader."""
+    """Rung by writers, waited for by one reader.
 
-    __slots__ = ("__weakref__", "_closed", "_event", "_rung")
+    ``room`` is for how many events it keeps until they are asked for.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("__weakref__", "_brought", "_closed", "_event", "_room", "_rung")
+
+    def __init__(self, room: int = 0) -> None:
         self._rung = False
         self._closed = False
         self._event: anyio.Event | None = None
+        self._room = room
+        # None: something happened that it was not brought, or had no room for.
+        self._brought: list[Event] | None = []
 
-    def ring(self) -> None:
-        """Let the reader look again. Never waits."""
+    def ring(self, events: Sequence[Event] | None = None) -> None:
+        """Let the reader look again. Never waits.
+
+        ``events`` are all that there is to see; None: nobody here knows.
+        """
+        if self._room:
+            brought = self._brought
+            if brought is not None and events is not None:
+                brought += events
+            if brought is None or events is None or len(brought) > self._room:
+                self._brought = None
         self._rung = True
         if self._event is not None:
             self._event.set()
@@ -32,6 +54,11 @@ class Bell:
     def closed(self) -> bool:
         """Whether it was rung for the last time."""
         return self._closed
+
+    def brought(self) -> Sequence[Event] | None:
+        """Return the events since this was asked last; None when some are missing."""
+        found, self._brought = self._brought, []
+        return found
 
     async def wait(self) -> bool:
         """Return True once rung since the last wait, or False when closed.

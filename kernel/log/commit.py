@@ -14,7 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakSet, finalize
 
 from ..ports import (
@@ -376,7 +376,7 @@ class EventLog:
         # Bells first: they only mark their readers, who run after this.
         if self._bells and done.events:
             for session_id in {event.session_id for event in done.events}:
-                self._ring(session_id)
+                self._ring(session_id, done)
             self._ring(None)
         for event in done.events:
             self.live.publish(event)
@@ -403,11 +403,12 @@ class EventLog:
         self._observers.append(entry)
         return lambda: self._observers.remove(entry)
 
-    def bell(self, session_id: str | None) -> Bell:
+    def bell(self, session_id: str | None, *, room: int = 0) -> Bell:
         """Return a bell that rings after commits to a session, or to any session.
 
         It is forgotten when nobody holds it any more. While there is one, commits by
-        other processes ring it too.
+        other processes ring it too. That of a session with ``room`` for events is
+        brought those that this process makes, as whoever reads them will have them.
 
         Raises:
             RuntimeClosedError: the runtime was closed.
@@ -415,7 +416,7 @@ class EventLog:
         if self._closed:
             raise RuntimeClosedError
         self._sweep()
-        bell = Bell()
+        bell = Bell(room)
         self._bells.setdefault(session_id, WeakSet()).add(bell)
         finalize(bell, self._dropped.append, session_id).atexit = False
         if self._end_watch is None:
@@ -428,11 +429,16 @@ class EventLog:
         self._dropped.append(session_id)
         self._sweep()
 
-    def _ring(self, session_id: str | None) -> None:
+    def _ring(
+        self, session_id: str | None, done: _Committed[Any] | None = None
+    ) -> None:
         bells = self._bells.get(session_id)
         if bells is not None:
+            brought = None
+            if done is not None and not done.imported:
+                brought = [one for one in done.events if one.session_id == session_id]
             for bell in tuple(bells):
-                bell.ring()
+                bell.ring(brought)
 
     def _sweep(self) -> None:
         """Forget where no bell is left, and stop watching when there is none at all.

@@ -1,7 +1,8 @@
 """Tails: replay from a cursor, then follow, with no gap and no repeat (law events.5).
 
 Owns the hand-off: subscribe first, read then, and read again after every ring. A
-commit that lands between the two is in the next read, so it arrives exactly once.
+commit that lands between the two is in the next read, so it arrives exactly once. What
+a ring brings is not read again where it goes on from the cursor without a gap.
 Pages bound the memory of a reader, however far behind it is. There are two: of one
 session in the order of its log, and of the whole store in commit order.
 """
@@ -27,6 +28,10 @@ from .bell import Bell
 from .commit import EventLog
 from .reading import PAGE, event_from, event_of
 
+AT_HAND = 64
+"""Events of this process that wait for a reader in memory; whoever falls further behind
+reads them."""
+
 R = TypeVar("R")
 T = TypeVar("T")
 
@@ -50,6 +55,9 @@ class Following(ABC, Generic[R, T]):
     Closing it, leaving ``async with``, or dropping it ends it and leaves nothing
     behind. A cancelled ``anext`` loses nothing: the next one goes on.
     """
+
+    _room = 0
+    """How many events are at hand that need not be read."""
 
     def __init__(
         self, log: EventLog, topic: str | None, after: int | None, *, follow: bool
@@ -88,12 +96,16 @@ class Following(ABC, Generic[R, T]):
         """Fetch the next page; none is left when the tail is at its end."""
         if self._follow and self._bell is None and not self._done:
             # Subscribe before the first read: this closes the hand-off window.
-            self._bell = self._log.bell(self._topic)
+            self._bell = self._log.bell(self._topic, room=self._room)
         while not self._page and not self._done:
             if not self._dirty:
                 if self._bell is None or not await self._bell.wait():
                     self.close()
                     return
+                at_hand = self._at_hand(self._bell.brought())
+                if at_hand is not None:
+                    self._page.extend(at_hand)
+                    continue
                 # Until a read is done, or a ring would be lost with a cancelled one.
                 self._dirty = True
             try:
@@ -112,6 +124,10 @@ class Following(ABC, Generic[R, T]):
         self._page.clear()
         self._cursor = cursor
         self._dirty = True
+
+    def _at_hand(self, brought: Sequence[Event] | None) -> Sequence[R] | None:
+        """Return what is next of what a ring brought; None: it must be read."""
+        return None
 
     @abstractmethod
     def _read(self, rows: Reader) -> Sequence[R]:
@@ -149,7 +165,7 @@ class Following(ABC, Generic[R, T]):
         self.close()
 
 
-class Tail(Following[StoredFact, Event]):
+class Tail(Following[StoredFact | Event, Event]):
     """Durable events of one session after a cursor, which is a sequence number.
 
     Any number of tails per session; what one reader is slow at costs nobody else.
@@ -159,6 +175,8 @@ class Tail(Following[StoredFact, Event]):
         RuntimeClosedError: the runtime was closed; a tail that follows ends instead.
         StoreError: the store cannot be read. The next ``anext`` tries again.
     """
+
+    _room = AT_HAND
 
     def __init__(
         self, log: EventLog, session_id: str, after: int | None, *, follow: bool
@@ -175,10 +193,23 @@ class Tail(Following[StoredFact, Event]):
             raise SessionNotFoundError(self._session_id)
         return page
 
-    def _place(self, record: StoredFact) -> int:
-        return record[0]
+    def _at_hand(self, brought: Sequence[Event] | None) -> Sequence[Event] | None:
+        if brought is None:
+            return None
+        # What was read meanwhile may have been brought as well.
+        rest = [event for event in brought if event.seq > self._cursor]
+        if [event.seq for event in rest] != list(
+            range(self._cursor + 1, self._cursor + 1 + len(rest))
+        ):
+            return None
+        return rest
 
-    def _shown(self, record: StoredFact) -> Event:
+    def _place(self, record: StoredFact | Event) -> int:
+        return record.seq if isinstance(record, Event) else record[0]
+
+    def _shown(self, record: StoredFact | Event) -> Event:
+        if isinstance(record, Event):
+            return record
         return event_from(self._session_id, record)
 
 

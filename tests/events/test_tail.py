@@ -17,7 +17,7 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.log.commit import EventLog
 from dovetail.kernel.log.reading import PAGE
-from dovetail.kernel.log.tail import Placed, RuntimeTail, Tail
+from dovetail.kernel.log.tail import AT_HAND, Placed, RuntimeTail, Tail
 from dovetail.kernel.testing.scripted import Gate
 from support.bounds import HANG
 from support.damage import harm
@@ -65,6 +65,9 @@ async def test_commits_that_race_with_a_read_arrive_exactly_once(
 
     first = store.reads
     setattr(store, side, hold)
+    # More than is at hand, so that the ring makes a read of it.
+    many = [titled("s", number) for number in range(AT_HAND + 1)]
+    last = stored + len(many) + 5
     got: list[Event] = []
     with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
@@ -73,22 +76,60 @@ async def test_commits_that_race_with_a_read_arrive_exactly_once(
                 async with following(log) as tail:
                     async for event in tail:
                         got.append(event)
-                        if event.seq == stored + 7:
+                        if event.seq == last:
                             return
 
             group.start_soon(follow)
             if read and stored < PAGE:
                 # The first page was not full: the second read needs a ring.
                 await anyio.wait_all_tasks_blocked()
-            await log.append(titled("s", 1), titled("s", 2))
+            await log.append(*many)
             await gate.reached()
-            for number in range(3, 7):
+            for number in range(4):
                 await log.append(titled("s", number))
             gate.open()
             await anyio.wait_all_tasks_blocked()
             await log.append(titled("s", 7))
 
-    assert numbers(got) == list(range(stored + 8))
+    assert numbers(got) == list(range(last + 1))
+
+
+@pytest.mark.law("events.5")
+async def test_what_this_process_commits_is_not_read_again(
+    store: WrappedStore, log: EventLog
+) -> None:
+    await fill(log, "s", 3)
+    async with following(log) as tail, following(log) as other:
+        await take(tail, 4)
+        await take(other, 4)
+        reads = store.reads
+        with anyio.fail_after(HANG):
+            for number in range(5):
+                await log.append(titled("s", number), titled("s", number + 100))
+                await log.append(titled("s", number + 200))
+                shown = await take(tail, 3)
+        assert store.reads == reads
+        assert shown == await take(Tail(log, "s", 15, follow=False), 3)
+        # Whoever comes later, and by less than is at hand.
+        assert numbers(await take(other, 15)) == list(range(4, 19))
+        assert store.reads == reads + 1
+
+
+@pytest.mark.law("events.5")
+async def test_what_another_process_commits_in_between_is_read(
+    medium: Medium, store: WrappedStore, log: EventLog
+) -> None:
+    await fill(log, "s", 3)
+    async with medium.open() as second:
+        elsewhere = log_on(second)
+        async with following(log) as tail:
+            await take(tail, 4)
+            for number in range(6):
+                await (elsewhere if number % 2 else log).append(titled("s", number))
+                await log.append(titled("s", number))
+            with anyio.fail_after(HANG):
+                assert numbers(await take(tail, 12)) == list(range(4, 16))
+        elsewhere.close()
 
 
 @pytest.mark.law("events.5")
@@ -174,21 +215,25 @@ async def test_a_cancelled_read_takes_no_event_and_no_ring_with_it(
         if number == first:
             await gate.pass_through()
 
-    for side in ("before", "after"):
+    # More than is at hand, so that the ring makes a read of it.
+    many = [titled("s", number) for number in range(AT_HAND + 1)]
+    for number, side in enumerate(("before", "after")):
         gate, first = Gate(), store.reads + 1
         setattr(store, side, hold)
-        async with anyio.create_task_group() as group:
-            group.start_soon(anext, tail)
-            await anyio.wait_all_tasks_blocked()
-            # It has waited for this ring, and is cancelled while it reads.
-            first = store.reads
-            await log.append(titled("s", 1))
-            await gate.reached()
-            group.cancel_scope.cancel()
+        with anyio.fail_after(HANG):
+            async with anyio.create_task_group() as group:
+                group.start_soon(anext, tail)
+                await anyio.wait_all_tasks_blocked()
+                # It has waited for this ring, and is cancelled while it reads.
+                first = store.reads
+                await log.append(*many)
+                await gate.reached()
+                group.cancel_scope.cancel()
         store.before = store.after = None
 
-        [event] = await take(tail, 1)
-        assert event.seq == (1 if side == "before" else 2)
+        begin = 1 + number * len(many)
+        found = numbers(await take(tail, len(many)))
+        assert found == list(range(begin, begin + len(many)))
         assert await take(tail, 0) == []
     tail.close()
 
