@@ -307,9 +307,12 @@ def test_our_own_commands_come_by_the_same_door() -> None:
     plugins = load_plugins([cli], entry_points=False, environment={})
     assert sorted(program.collect(plugins)) == [
         "agents",
+        "compact",
+        "detach",
         "export",
         "import",
         "log",
+        "models",
         "permissions",
         "plugins",
         "prune",

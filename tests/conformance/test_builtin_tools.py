@@ -130,6 +130,15 @@ class TestTodowrite(Builtin):
     )
 
 
+class TestRecall(Builtin):
+    tool = "recall"
+    examples = (
+        ToolExample({"query": "needle"}),
+        ToolExample({}, fails=True),
+        ToolExample({"position": 3}, fails=True),
+    )
+
+
 class Named(BuiltinTools):
     """As it is installed: there its name is that of its entry point."""
 
