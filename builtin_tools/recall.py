@@ -49,7 +49,7 @@ class RecallInput:
     position: int = fields.number(
         "The position to read, as a search or a summary names it; with a query, "
         "search only before it. 0: none.",
-        minimum=0,
+        minimum=-(2**53),
         maximum=2**53,
         default=0,
     )

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from ..history.messages import message_of
+from ..log.lineage import messages_in, whole
 from ..log.patience import Readable
 from ..ports import Reader
 from ..values.errors import InvalidValueError
 from ..values.ids import SessionId
 from ..values.messages import Message
+from ..values.shortcut import changed
 
 MOST = 50
 """Messages that are read at once."""
@@ -38,9 +40,8 @@ class OwnPast:
         """
         if not (type(limit) is int and 1 <= limit <= MOST):
             raise InvalidValueError("limit", limit, f"from 1 to {MOST}")
-        newest_first = after is None
         return await self._log.read(
-            partial(_read, self._session_id, after, before, newest_first, limit)
+            partial(_read, self._session_id, after, before, limit)
         )
 
 
@@ -48,11 +49,21 @@ def _read(
     session_id: SessionId,
     after: int | None,
     before: int | None,
-    newest_first: bool,
     limit: int,
     rows: Reader,
 ) -> list[Message]:
-    found = rows.messages(
-        session_id, after=after, before=before, newest_first=newest_first, limit=limit
+    found = messages_in(
+        rows,
+        whole(rows, session_id),
+        place=before if after is None else after,
+        newest_first=after is None,
+        limit=limit,
     )
-    return [message_of(rows, row) for row in found if row.end_seq is not None]
+    messages = []
+    for span, row in found:
+        seq = row.seq + span.offset
+        # What ran when a fork was made is no part of what it shares.
+        settled = row.end_seq is not None and row.end_seq <= span.seq
+        if settled and (before is None or seq < before):
+            messages.append(changed(message_of(rows, row), seq=seq))
+    return messages

@@ -287,7 +287,12 @@ class History:
         self._settled = [changed(one, seq=one.seq - count) for one in self._settled]
         self.shortened -= count
         if self.compaction is not None:
-            self.compaction = evolve(self.compaction, kept=self.compaction.kept - count)
+            said = self.compaction.said
+            self.compaction = evolve(
+                self.compaction,
+                kept=self.compaction.kept - count,
+                said=tuple(evolve(one, seq=one.seq - count) for one in said),
+            )
         self.last_execution = LastExecution()
         self.session, self.activity, self._ended = Spent(), Spent(), None
         self.facts = self.compacting = self.asked_for = self._open = None

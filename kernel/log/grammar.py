@@ -322,7 +322,7 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
     elif isinstance(event, e.CompactionEnded | e.CompactionStarted):
         yield from _wrong_compaction(event)
     elif isinstance(event, e.OutputsShortened):
-        numbers = (event.before, event.longest, event.results)
+        numbers = (abs(event.before), event.longest, event.results)
         yield from _no_numbers(*numbers, event.tokens_before, event.tokens_after)
     elif isinstance(event, e.ContinuationAccepted) and event.attempt < 0:
         yield "its attempt is none"
@@ -342,10 +342,11 @@ def _wrong_compaction(event: e.CompactionEnded | e.CompactionStarted) -> Iterato
     if isinstance(event, e.CompactionStarted):
         yield from _no_numbers(event.tokens, event.limit or 0)
         return
+    # In a fork, what it shares is numbered down from -1.
     yield from _no_numbers(
-        *(event.kept, event.longest or 0, event.replaced),
+        *(abs(event.kept), event.longest or 0, event.replaced),
         *(event.tokens_before, event.tokens_after),
-        *(one.seq for one in event.said),
+        *(abs(one.seq) for one in event.said),
     )
 
 

@@ -19,6 +19,8 @@ from dovetail.kernel import (
     RetryPolicy,
     Session,
     SummaryMessage,
+    Tool,
+    ToolContext,
     Usage,
     UserMessage,
 )
@@ -28,6 +30,7 @@ from support.bounds import HANG
 from support.compactions import (
     LOOK,
     SUMMARY,
+    Look,
     Strategy,
     is_for_summary,
     shipped,
@@ -413,3 +416,57 @@ async def test_the_configuration_says_the_window_and_switches_it_off(
             await done(session)
             found = await events_of(session, CompactionStarted, OutputsShortened)
             assert bool(found) is happens
+
+
+@pytest.mark.law("compaction.9")
+async def test_a_call_finds_what_its_session_and_the_past_of_a_fork_hold(
+    tmp_path: Path,
+) -> None:
+    seen: list[list[tuple[int, str]]] = []
+
+    async def look(input: Look, context: ToolContext) -> str:
+        back = await context.messages(limit=50)
+        on = await context.messages(after=-(2**40), limit=50)
+        assert [one.id for one in back] == [one.id for one in on][::-1]
+        seen.append([(one.seq, one.text) for one in on])
+        return "seen"
+
+    tool = Tool("look", "Look.", Look, look, effect="pure")
+    answers = [calls(call("look", {"path": "a"})), text("done")]
+    provider = ScriptedProvider(text("one"), *answers, *answers)
+    async with host(tmp_path, provider, tool, plugins=[shipped]) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        other = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("first")
+        await done(session)
+        fork = await session.fork()
+        for one in (fork, other):
+            await one.prompt(f"in {one.id}")
+            await done(one)
+    shared, alone = seen
+    assert [text for _, text in shared] == ["first", "one", f"in {fork.id}"]
+    assert shared[0][0] < shared[1][0] < 0 < shared[2][0]
+    assert [text for _, text in alone] == [f"in {other.id}"]
+
+
+@pytest.mark.law("compaction.2")
+async def test_a_fork_is_compacted_with_what_it_shares(tmp_path: Path) -> None:
+    provider = ScriptedProvider(
+        *(text(word) for word in ("one", "two", "three")), text(SUMMARY), text("four")
+    )
+    async with host(tmp_path, provider, plugins=[shipped]) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        for word in ("first", "second"):
+            await session.prompt(word)
+            await done(session)
+        fork = await session.fork()
+        await fork.prompt("third")
+        await done(fork)
+        await fork.compact()
+        await done(fork)
+        told = summary_of(await fork.history()).text
+        assert "] first" in told
+        before = len(await session.history())
+        await fork.prompt("fourth")
+        assert (await done(fork)).succeeded
+        assert before == len(await session.history()) == 4
