@@ -17,6 +17,10 @@ class CommandLinePlugin:
         register(Command("log", "Show the events of a session", _log))
         register(Command("detach", "Let a running command go on by itself", _detach))
         register(Command("compact", "Replace older history by a summary", _compact))
+        register(Command("fork", "Share a past, and go another way", _fork))
+        register(Command("revert", "Go back, and restore files", _revert))
+        register(Command("unrevert", "Bring back what was hidden", _unrevert))
+        register(Command("move", "Go on in another directory", _move))
         register(Command("export", "Print a session for another database", _export))
         register(Command("import", "Write a session of another database", _import))
         register(Command("verify", "Check that nothing recorded was changed", _verify))
@@ -111,6 +115,30 @@ def _plugins() -> Any:
     from .plugin_list import plugins_command
 
     return plugins_command
+
+
+def _fork() -> Any:
+    from .travel import fork_command
+
+    return fork_command
+
+
+def _revert() -> Any:
+    from .travel import revert_command
+
+    return revert_command
+
+
+def _unrevert() -> Any:
+    from .travel import unrevert_command
+
+    return unrevert_command
+
+
+def _move() -> Any:
+    from .travel import move_command
+
+    return move_command
 
 
 plugin = CommandLinePlugin()

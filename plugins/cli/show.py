@@ -11,6 +11,7 @@ from dovetail.kernel import (
     EpochStarted,
     Json,
     LeftOut,
+    Runtime,
     Session,
     SessionInfo,
     event_to_json,
@@ -98,7 +99,7 @@ async def _show(id: str, db: str | None, as_json: bool, terminal: Terminal) -> N
             terminal.write(json_line(await _as_json(session, info)))
             return
         terminal.write(_heading(info, terminal.style) + "\n")
-        costs = await _write_transcript(session, terminal)
+        costs = await _write_transcript(runtime, session, terminal)
         if costs.text is not None:
             terminal.write(f"\n{terminal.style.dim('cost'.ljust(9))} {costs.text}\n")
         todos = await session.todos()
@@ -145,11 +146,20 @@ async def _left(session: Session, info: SessionInfo) -> LeftWork | None:
     return None if alive else await left_work(session, info)
 
 
-async def _write_transcript(session: Session, terminal: Terminal) -> Costs:
+async def _write_transcript(
+    runtime: Runtime, session: Session, terminal: Terminal
+) -> Costs:
     transcript = Transcript(
         terminal.style, reasoning=True, watched=False, failures=True
     )
     costs = Costs()
+    # What a fork shares comes first; what that cost was paid for elsewhere.
+    for span in await session.lineage():
+        async with (await runtime.sessions.get(span.session_id)).events() as past:
+            async for event in past:
+                if event.seq > span.seq:
+                    break
+                await terminal.show(transcript.take(event))
     async with session.events() as tail:
         async for event in tail:
             costs.take(event)

@@ -30,6 +30,9 @@ from dovetail.kernel import (
     PromptPromoted,
     ReasoningEnded,
     RetryScheduled,
+    SessionMoved,
+    SessionReverted,
+    SessionUnreverted,
     StepFailed,
     StepStarted,
     TextEnded,
@@ -188,6 +191,12 @@ class Transcript:
             case ToolFailed():
                 reason = f"failed: {failure_text(event.failure)}"
                 return self._settled(event, self._style.bad(reason))
+            case SessionReverted():
+                return self._aside("went back: what follows a message is hidden")
+            case SessionUnreverted():
+                return self._aside("what was hidden is seen again")
+            case SessionMoved():
+                return self._aside(f"moved to {event.directory}")
             case NoticeAdded():
                 return self._aside(first_line(event.text))
             case EpochStarted():

@@ -1,0 +1,161 @@
+"""The commands ``fork``, ``revert``, ``unrevert`` and ``move``: back, aside, elsewhere.
+
+Owns how a point in a session's past is named on the command line, and that what a
+revert cannot restore is told before anything is done.
+"""
+
+import anyio
+import click
+from dovetail.kernel import (
+    Json,
+    Reverted,
+    RevertPlan,
+    Session,
+    open_runtime,
+    to_json,
+)
+
+from .exits import FAILED, SUCCEEDED
+from .options import database_option, database_url, json_line, json_option
+from .terminal import Terminal, visible
+
+
+@click.command("fork")
+@click.argument("id")
+@click.option(
+    "--at",
+    metavar="WHERE",
+    help="The last event that is shared, by its number, or a message, by its id. "
+    "Without it, all there is.",
+)
+@click.option("--as", "fork_id", metavar="NEW", help="What the new session is called.")
+@click.option("--title", help="Its title; without it, that of the session.")
+@database_option
+@json_option("what is known of the new session")
+def fork_command(
+    id: str,
+    at: str | None,
+    fork_id: str | None,
+    title: str | None,
+    db: str | None,
+    as_json: bool,
+) -> None:
+    """Begin a session that shares the past of another one, and not its future.
+
+    Nothing is copied, and the session itself stays as it is. Prints the id of the new
+    one.
+    """
+    where = int(at) if at is not None and at.isdecimal() else at
+
+    async def fork() -> tuple[str, Json]:
+        async with open_runtime(database_url(db)) as runtime:
+            session = await runtime.sessions.get(id)
+            made = await session.fork(where, id=fork_id, title=title)
+            return made.id, to_json(await made.info())
+
+    terminal = Terminal()
+    made, info = anyio.run(fork)
+    terminal.write(json_line(info) if as_json else f"{visible(made)}\n")
+
+
+@click.command("revert")
+@click.argument("id")
+@click.option(
+    "--to",
+    required=True,
+    metavar="MESSAGE",
+    help="The last message that the model still sees, by its id: `dovetail log` tells.",
+)
+@click.option("--look", is_flag=True, help="Only say what would be done.")
+@database_option
+@json_option("what was done, or would be,")
+def revert_command(id: str, to: str, look: bool, db: str | None, as_json: bool) -> int:
+    """Hide what follows a message, and restore the files that the session changed.
+
+    Files that somebody else changed stay, and are named. `dovetail unrevert` brings all
+    of it back, until the session goes on. The exit code is 1 when a file was left.
+    """
+
+    async def turn(session: Session, terminal: Terminal) -> int:
+        plan = await session.plan_revert(to)
+        if look:
+            _tell_plan(plan, terminal, as_json=as_json)
+            return SUCCEEDED
+        if not as_json:
+            _tell_plan(plan, terminal, as_json=False)
+        return _tell(await session.revert(to), terminal, as_json=as_json)
+
+    return _turning(id, db, turn)
+
+
+@click.command("unrevert")
+@click.argument("id")
+@database_option
+@json_option("what was done")
+def unrevert_command(id: str, db: str | None, as_json: bool) -> int:
+    """Bring back what `dovetail revert` hid, and the files.
+
+    As long as the session has not gone on since. The exit code is 1 when a file was
+    left.
+    """
+
+    async def turn(session: Session, terminal: Terminal) -> int:
+        return _tell(await session.unrevert(), terminal, as_json=as_json)
+
+    return _turning(id, db, turn)
+
+
+@click.command("move")
+@click.argument("id")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False))
+@database_option
+def move_command(id: str, directory: str, db: str | None) -> None:
+    """Let a session work in another directory from its next Step on.
+
+    No file is moved. What is allowed there is what rules and approvals of there say.
+    """
+
+    async def move() -> str:
+        async with open_runtime(database_url(db)) as runtime:
+            session = await runtime.sessions.get(id)
+            await session.move(directory)
+            return (await session.info()).location.directory
+
+    terminal = Terminal()
+    where = anyio.run(move)
+    terminal.tell(f"{visible(id)} works in {visible(where)} from its next Step on")
+
+
+def _turning(id: str, db: str | None, turn: object) -> int:
+    assert callable(turn)
+    terminal = Terminal()
+
+    async def run() -> int:
+        async with open_runtime(database_url(db)) as runtime:
+            code: int = await turn(await runtime.sessions.get(id), terminal)
+            return code
+
+    return anyio.run(run)
+
+
+def _tell_plan(plan: RevertPlan, terminal: Terminal, *, as_json: bool) -> None:
+    if as_json:
+        terminal.write(json_line(to_json(plan)))
+        return
+    terminal.tell(f"{plan.messages} messages are hidden")
+    for one in plan.files:
+        if one.problem is None:
+            terminal.tell(f"  restores {visible(one.path)}")
+        else:
+            terminal.tell(f"  leaves {visible(one.path)}: {visible(one.problem)}")
+
+
+def _tell(made: Reverted, terminal: Terminal, *, as_json: bool) -> int:
+    if as_json:
+        terminal.write(json_line(to_json(made)))
+    else:
+        for path in made.done:
+            terminal.tell(f"restored {visible(path)}")
+        for path, why in made.left.items():
+            terminal.tell(f"left {visible(path)}: {visible(why)}")
+    return FAILED if made.left else SUCCEEDED
