@@ -25,6 +25,8 @@ from ..values.errors import (
     SentRequestNotFoundError,
 )
 from ..values.events import (
+    CompactionEnded,
+    EpochStarted,
     RetryScheduled,
     StepEnded,
     StepFailed,
@@ -50,7 +52,8 @@ class RecordedRequest:
     attempt: int
     """Which one of the Step, from 1."""
     seq: int
-    """The event that its Step began with."""
+    """The last event that it was made of: that its Step began with, or where it was too
+    long and was made shorter, the last of that."""
     model: str
     """``provider/model``."""
     protocol: str | None = None
@@ -87,6 +90,8 @@ class _Listing:
         self.found: list[RecordedRequest] = []
         self.described: dict[str, RequestDescription] = {}
         self._step: StepStarted | None = None
+        self._made_at = -1
+        """The last event that the request of the Step was made of."""
         self._attempt = 1
         self._sent: SentRequest | None = None
 
@@ -99,6 +104,10 @@ class _Listing:
             readable(event)
             if isinstance(event, StepStarted):
                 self._step, self._attempt, self._sent = event, 1, None
+                self._made_at = event.seq
+            elif isinstance(event, CompactionEnded | EpochStarted):
+                # Within a Step whose request was too long: it is sent anew.
+                self._made_at = event.seq
             elif (sent := sent_in(event)) is not None:
                 self._sent = sent
                 self._learn(sent)
@@ -125,7 +134,7 @@ class _Listing:
                 number=len(self.found) + 1,
                 message_id=step.message_id,
                 attempt=self._attempt,
-                seq=step.seq,
+                seq=self._made_at,
                 model=step.model,
                 protocol=None if described is None else described.protocol,
                 sent=sent,

@@ -470,3 +470,29 @@ async def test_a_fork_is_compacted_with_what_it_shares(tmp_path: Path) -> None:
         await fork.prompt("fourth")
         assert (await done(fork)).succeeded
         assert before == len(await session.history()) == 4
+
+
+@pytest.mark.law("travel.1")
+async def test_every_request_is_written_again_whatever_was_replaced(
+    tmp_path: Path,
+) -> None:
+    provider = ScriptedProvider(
+        *(calls(call("look", {"path": path})) for path in "abcdef"),
+        [OVERFLOW],
+        text(SUMMARY),
+        text("done"),
+        text(SUMMARY),
+        text("more"),
+    )
+    async with host(tmp_path, provider, LOOK, plugins=[shipped]) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("Fix it")
+        await done(session)
+        await session.compact()
+        await session.prompt("Go on")
+        await done(session)
+        assert len(await events_of(session, CompactionEnded)) == 2
+        found = await session.requests()
+        again = [await session.request(one.number) for one in found]
+    assert [one.problem for one in again] == [None] * len(again)
+    assert len(again) == 8
