@@ -45,6 +45,8 @@ from dovetail.kernel import (
     ReasoningEnd,
     ReasoningPart,
     Rule,
+    SessionSource,
+    SessionView,
     Skill,
     SkillProblem,
     SkillSource,
@@ -484,6 +486,24 @@ class FrozenPlugin:
                 raise ContextUnavailableError("frozen/sometimes", "not now")
             return Observation(baseline="It can be told.")
 
+        async def parts():
+            found = Observation("One.", "Now one.", {"n": 1}, "No one.")
+            return Observation(
+                baseline="Parts:", parts={"one": found}, holds=lambda: True
+            )
+
+        async def of_session(view: SessionView):
+            assert isinstance(view.session_id, str) and isinstance(view.agent, str)
+            assert view.instructions is None or isinstance(view.instructions, str)
+            return Observation(
+                f"{len(view.files) >= 0}.", holds=lambda view: view.agent != ""
+            )
+
+        register(ContextSource("frozen/parts", parts, agents=["frozen-agent"],
+                               tell=lambda found, agent: found if agent else None))
+        register(SessionSource("frozen/session", of_session))
+        register(SessionSource(key="frozen/other", observe=of_session,
+                               required=False, agents=("frozen-agent",)))
         register(ContextSource("frozen/word", observe))
         register(ContextSource("frozen/nothing", nothing))
         register(ContextSource(key="frozen/sometimes", observe=sometimes))
@@ -496,11 +516,14 @@ class FrozenPlugin:
             return [
                 Skill("frozen-skill", "How to freeze.", "Take ice."),
                 Skill(name="frozen-hidden", description="For persons.", body="Hidden.",
-                      directory=None, files=(), offered=False),
+                      directory=None, files=(), offered=False, license="MIT",
+                      compatibility="Needs ice.", metadata={"by": "ann"},
+                      allowed_tools=("read",), broken=("it has no folder",)),
                 SkillProblem("/nowhere/SKILL.md", "it has no name"),
             ]
 
         register(SkillSource("frozen/skills", find))
+        register(SkillSource("frozen/more", find, holds=lambda: True, gives_way=True))
 
     @hookimpl
     def dovetail_register_agents(self, register, place: Place):

@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "998b5b753ed03b1a3681b930bc642d9e55e90a9ccd0de84da0c4f6d0f4184cd2",
+    "release_0_1_0": "4b5d0c97ce196659bf2f75e63ca55ec90b03ea6eb18b99fa258ed586489cae70",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -319,10 +319,14 @@ CONTRIBUTIONS = (
     "tool frozen_page",
     "tool frozen_skill",
     "provider frozen",
+    "context source frozen/parts",
+    "context source frozen/session",
+    "context source frozen/other",
     "context source frozen/word",
     "context source frozen/nothing",
     "context source frozen/sometimes",
     "skill frozen/skills",
+    "skill frozen/more",
     "agent frozen-default",
     "agent frozen-agent",
     "rule deny frozen_never *",
