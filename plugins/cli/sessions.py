@@ -22,7 +22,7 @@ MAX_TITLE = 40
 @click.option("--location", metavar="DIR", help="Only those of this directory.")
 @click.option("--search", metavar="TEXT", help="Only those with this in their title.")
 @click.option("--parent", metavar="ID", help="Only the children of this session.")
-@click.option("--roots", is_flag=True, help="Only those that are nobody's child.")
+@click.option("--all", "every", is_flag=True, help="Also those that work for others.")
 @click.option(
     "--limit", type=click.IntRange(1, 200), default=50, show_default=True, metavar="N"
 )
@@ -33,22 +33,22 @@ def sessions_command(
     location: str | None,
     search: str | None,
     parent: str | None,
-    roots: bool,
+    every: bool,
     limit: int,
     cursor: str | None,
     db: str | None,
     as_json: bool,
 ) -> None:
-    """List sessions, the newest first."""
+    """List sessions, the newest first, but for those that work for another one."""
 
     async def read() -> Page[SessionInfo]:
         async with open_runtime(database_url(db)) as runtime:
             return await runtime.sessions.list(
-                location, search, limit, cursor, parent, roots
+                location, search, limit, cursor, parent, parent is None and not every
             )
 
-    if parent is not None and roots:
-        raise click.UsageError("--parent and --roots: a root is nobody's child")
+    if parent is not None and every:
+        raise click.UsageError("--parent and --all: the children of one are not all")
     terminal = Terminal()
     page = anyio.run(read)
     if as_json:
@@ -66,8 +66,8 @@ def sessions_command(
             again += ["--search", search]
         if parent is not None:
             again += ["--parent", parent]
-        if roots:
-            again += ["--roots"]
+        if every:
+            again += ["--all"]
         terminal.tell(f"more: {visible(command_text(*again, db=db))}")
 
 

@@ -56,6 +56,28 @@ async def test_always_is_remembered_for_later_runs(home: Home) -> None:
     assert (home.work / "a").exists()
 
 
+@pytest.mark.law("agents.9")
+async def test_what_an_agent_asks_that_works_for_a_run_is_asked_in_its_name(
+    home: Home,
+) -> None:
+    given = {"agent": "build", "prompt": "Touch it."}
+    async with serve(
+        calling(("subagent", given)), running("touch a"), text("Did."), text("Ok.")
+    ) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            await person.until("build asks this, at work for this session in ses_")
+            await person.until("allow bash: touch a\n")
+            await person.until("reject (r)? ")
+            await person.type("o\n")
+            await person.until("Ok.")
+            assert await person.end() == 0
+        # Who goes on goes on with what a person talked to, and so does who lists.
+        [session] = (await home.do("sessions", "--json")).lines()
+        assert session["title"] == "do it"
+    assert (home.work / "a").exists()
+
+
 @pytest.mark.law("access.15")
 async def test_who_answers_at_a_terminal_says_where_it_holds_and_sees_what_it_allows(
     home: Home,

@@ -88,7 +88,7 @@ def test_children_and_roots_are_listed_by_themselves(
                 )
 
     anyio.run(run)
-    assert [one["id"] for one in do("sessions", "--json", "--roots").lines()] == [top]
+    assert [one["id"] for one in do("sessions", "--json").lines()] == [top]
     page = do("sessions", "--json", "--parent", top, "--limit", "2")
     assert [(one["id"], one["parent"]) for one in page.lines()] == [
         ("child2", top),
@@ -96,13 +96,17 @@ def test_children_and_roots_are_listed_by_themselves(
     ]
     command = shlex.split(page.err.removeprefix("more: "))
     assert [one["id"] for one in do(*command[1:], "--json").lines()] == ["child0"]
-    page = do("sessions", "--roots", "--limit", "1", "--location", str(home.work))
+    page = do("sessions", "--limit", "1", "--location", str(home.work))
     assert page.err == ""
+    page = do("sessions", "--all", "--json", "--limit", "3")
+    assert [one["id"] for one in page.lines()] == ["child2", "child1", "child0"]
+    command = shlex.split(page.err.removeprefix("more: "))
+    assert [one["id"] for one in do(*command[1:], "--json").lines()] == [top]
     assert f"parent    {top}" in do("show", "child0").out.splitlines()
     assert "parent" not in do("show", top).out
-    refused = do("sessions", "--roots", "--parent", top)
+    refused = do("sessions", "--all", "--parent", top)
     assert refused.code == 2
-    assert "a root is nobody's child" in refused.err
+    assert "the children of one are not all" in refused.err
 
 
 def test_no_sessions_is_no_error(do: Callable[..., Done]) -> None:
