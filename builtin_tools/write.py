@@ -38,6 +38,7 @@ line endings that a file has are kept."""
 
 MAX_CONTENT = 50 * 1024 * 1024
 """Bytes of one content."""
+CUT_OFF = "the call was cut off, and what the file held before is not known"
 _PREVIEW = 2000
 _SAMPLE = 1024 * 1024
 """Bytes of an existing file that are looked at for its line endings."""
@@ -139,6 +140,7 @@ async def _check(
         wanted += bodies
     found = await anyio.to_thread.run_sync(_held, files, target, wanted)
     context.saw(target.canonical, hashlib.sha256(found).hexdigest())
+    context.changed(target.canonical, None, found, unknown=CUT_OFF)
     return WriteOutput(target.resource, None, len(found))
 
 

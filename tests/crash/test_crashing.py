@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve, frozen
+from dovetail.builtin_tools import plugin as builtin_tools
 from dovetail.builtin_tools.subagent import subagent_tool
 from dovetail.kernel import (
     ChildSpent,
@@ -23,6 +24,7 @@ from dovetail.kernel import (
     EffectClass,
     EpochStarted,
     FactsRecorded,
+    FilesRestored,
     JobEnded,
     JobStarted,
     ModelRequest,
@@ -463,6 +465,59 @@ def compacted(world: CrashWorld) -> CrashScenario:
     )
 
 
+def forked_and_reverted(world: CrashWorld) -> CrashScenario:
+    """A past that goes two ways, and a person who goes back and forth in one."""
+
+    async def play(run: CrashRun) -> None:
+        session = await run.session()
+        (run.location / "f").touch()
+        for word in ("One.", "Two."):
+            await run.prompt(session, word)
+            await run.settle(session)
+        first = next(one for one in await session.history() if one.text == "1 done.")
+        fork = await session.fork(first.id, id="fork")
+        await run.prompt(fork, "Aside.")
+        await run.settle(fork)
+        await session.revert(first.id)
+        await session.unrevert()
+
+    def check(end: CrashEnd) -> Iterable[str]:
+        held = (end.location / "f").read_text()
+        if held != "2":
+            yield f"the file holds {held!r}"
+        for name, own, other in (
+            ("main", "Two.", "Aside."),
+            ("fork", "Aside.", "Two."),
+        ):
+            texts = [one.text for one in end.histories[name]]
+            if texts[0] != "One." or "1 done." not in texts:
+                yield f"{name} has lost what is shared: {texts}"
+            if own not in texts or other in texts:
+                yield f"{name} went the other way: {texts}"
+        receipts = [one for one in end.events["main"] if isinstance(one, FilesRestored)]
+        if len(receipts) < 2 or any(one.left for one in receipts):
+            yield f"what became of the files is not as it should be: {receipts}"
+
+    def answer(request: ModelRequest) -> Any:
+        messages = request.history.messages
+        number = sum(isinstance(one, UserMessage) for one in messages)
+        if any(one.text == "Aside." for one in messages):
+            return text("Aside done.")
+        if isinstance(messages[-1], UserMessage):
+            given = {"path": "f", "content": str(number)}
+            return calls(call("write", given, id=f"w{number}"))
+        return text(f"{number} done.")
+
+    return CrashScenario(
+        [sqlite, builtin_tools],
+        installed=(),
+        model={"main": [answer] * 50, "fork": [answer] * 50},
+        play=play,
+        check=check,
+        check_request=unacceptable,
+    )
+
+
 def agent_at_work(world: CrashWorld) -> CrashScenario:
     """An agent gives work to another one, and waits for it."""
     return _agents(world, call("subagent", PART, id="waits"))
@@ -576,6 +631,13 @@ def _of_the_summary(point: FaultPoint) -> bool:
     return "compaction" in point.name or asking
 
 
+def _of_a_way_back(point: FaultPoint) -> bool:
+    """Where a session is forked, goes back, or records what became of its files."""
+    named = ("session.reverted", "session.unreverted", "files.restored")
+    forking = "session.created" in point.name and point.number > 1
+    return forking or any(one in point.name for one in named)
+
+
 OF_ANOTHER_CLASS = [pure_call, idempotent_call, reconcilable_call]
 """What differs from ``unsafe_call`` once the model has called, and until the call is
 settled: before nobody knows of the call, and afterwards nobody looks at its class."""
@@ -603,6 +665,8 @@ def _of_the_call(point: FaultPoint) -> bool:
 @pytest.mark.law("tools.1")
 @pytest.mark.law("tools.2")
 @pytest.mark.law("compaction.7")
+@pytest.mark.law("travel.3")
+@pytest.mark.law("travel.4")
 @pytest.mark.parametrize(
     ("crashed", "only"),
     [
@@ -611,6 +675,7 @@ def _of_the_call(point: FaultPoint) -> bool:
         *((one, _of_the_call) for one in OF_ANOTHER_CLASS),
         *((one, _of_the_summary) for one in OF_A_SUMMARY),
         (told, _of_an_update),
+        (forked_and_reverted, _of_a_way_back),
         (agent_at_work, _of_an_agent),
     ],
     ids=lambda one: getattr(one, "__name__", "everywhere"),
