@@ -181,7 +181,8 @@ async def _as_json(session: Session, info: SessionInfo) -> Mapping[str, Json]:
                 left_out = dict(event.left_out)
             elif isinstance(event, ContextUpdated):
                 for key in event.sources:
-                    left_out.pop(key, None)
+                    # Of one of several parts of a source this is ``source:part``.
+                    left_out.pop(key.partition(":")[0], None)
     report = None
     if left is not None:
         report = {**to_json(left.report), "digest": left.report.digest}

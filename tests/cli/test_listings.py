@@ -12,7 +12,14 @@ from typing import Any
 
 import anyio
 import pytest
-from dovetail.kernel import DovetailError, open_runtime
+from dovetail.kernel import (
+    ContextSource,
+    ContextUnavailableError,
+    DovetailError,
+    Observation,
+    hookimpl,
+    open_runtime,
+)
 from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
 from dovetail.plugins.cli.listing import moment
 from support.bounds import HANG
@@ -329,3 +336,43 @@ def test_show_prints_what_the_model_is_told_of_its_world(
     assert epoch["cause"] == "first"
     assert len(epoch["steps"]) == 2
     assert epoch["updates"] == []
+
+
+def test_what_was_left_out_is_not_shown_once_it_was_told(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    """Of a source with parts the parts are told."""
+    parts = {"a": Observation("A.")}
+    says: list[Any] = [ContextUnavailableError("t/x", "away"), parts]
+
+    class Parts:
+        name = "parts"
+
+        @hookimpl
+        def dovetail_register_context(self, register: Any) -> None:
+            async def observe() -> Observation:
+                said = says.pop(0) if len(says) > 1 else says[0]
+                if isinstance(said, Exception):
+                    raise said
+                return Observation("Head.", parts=said)
+
+            register(ContextSource("t/x", observe))
+
+    played = ScriptedProvider(text("1"), text("2"))
+
+    async def run() -> str:
+        async with open_runtime(home.url, plugins=[played, Parts()]) as runtime:
+            session = await runtime.sessions.create(
+                location=home.work, model=played.model
+            )
+            for _ in range(2):
+                await session.prompt("go")
+                await session.wait()
+            [epoch] = await session.context()
+            assert [*epoch.left_out] == ["t/x"]
+            assert [one.text for one in epoch.updates] == ["Head.\n\nA."]
+            return session.id
+
+    id = anyio.run(run)
+    [shown] = do("show", id, "--json").lines()
+    assert shown["left_out"] == {}
