@@ -5,6 +5,7 @@ facts of its task in what it is shown, and fails the run where one is missing or
 the request does not fit. A token is what four bytes are, as such a provider counts.
 """
 
+import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -39,6 +40,7 @@ from .compactions import is_for_summary, shipped
 from .hosts import host
 
 WINDOW = 16_000
+PIECES_OF_WORK = 200
 TASK = (
     "Bring order #W2378156 of customer mei_kovacs_8020 through all stations, in the "
     "ledger at depot/ledger.toml. Never ship to Rotterdam. The code is PELICAN-41."
@@ -77,6 +79,9 @@ class Seen:
     summaries: int = 0
     seconds: list[float] = field(factory=list)
     """Of this process, from one answer of a Step to the next."""
+    paces: list[float] = field(factory=list)
+    """Seconds that the same piece of work took at each Step: how quick the machine was
+    just then."""
     last: Sequence[Message] = ()
     """What was shown in the last request."""
 
@@ -114,7 +119,10 @@ class Worker(ProviderRoute):
             return
         now = process_time()
         seen.seconds.append(now - self._since)
-        self._since = now
+        for _ in range(PIECES_OF_WORK):
+            hashlib.sha256(b"the same").hexdigest()
+        self._since = process_time()
+        seen.paces.append(self._since - now)
         seen.requests += 1
         shown = b"".join(pieces).decode()
         seen.missing += [
