@@ -119,7 +119,8 @@ async def test_an_interrupt_ends_the_waiting_for_a_retry(tmp_path: Path) -> None
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
         with anyio.fail_after(HANG):
-            await clock.until_sleeping(1)
+            # Beside what cleans up.
+            await clock.until_sleeping(2)
             await session.interrupt()
             assert (await session.wait()).status == "interrupted"
         assert len(provider.requests) == 1
@@ -135,7 +136,8 @@ async def test_a_silent_stream_is_given_up_when_that_was_asked_for(
         await session.prompt("go")
         with anyio.fail_after(HANG):
             await gate.reached()
-            await clock.until_sleeping(1)
+            # Beside what cleans up.
+            await clock.until_sleeping(2)
             clock.advance(31)
             outcome = await session.wait()
         assert outcome.reason is not None

@@ -394,7 +394,8 @@ async def test_a_file_that_another_program_holds_only_delays_the_work(
             await gate.reached()
             other.execute("BEGIN IMMEDIATE")
             gate.open()
-            await clock.until_sleeping(1)
+            # Beside what cleans up.
+            await clock.until_sleeping(2)
             trouble = (await session.info()).trouble
             assert trouble is not None
             assert trouble.code == "store.locked"
