@@ -226,7 +226,7 @@ class Calls:
             self._execution.history.spawned(call.call_id),
             partial(self._proceed, call),
             self._execution.history.deeds(call.call_id),
-            OwnPast(self._log, self._session_id),
+            OwnPast(self._log, self._execution.history),
             SessionChildren(
                 self._execution,
                 self._services,

@@ -573,6 +573,12 @@ class History:
         turns = self._turns.get(self.session_id)
         return turns.ranges if turns is not None else ()
 
+    def hides(self, session_id: str, seq: int) -> bool:
+        """Return whether an event of its own log, or of one that it shares, is hidden
+        from the model."""
+        turns = self._turns.get(session_id)
+        return turns is not None and any(a <= seq <= b for a, b in turns.ranges)
+
     @property
     def reverted(self) -> bool:
         """Whether something is hidden that can still be seen again."""

@@ -496,3 +496,27 @@ async def test_every_request_is_written_again_whatever_was_replaced(
         again = [await session.request(one.number) for one in found]
     assert [one.problem for one in again] == [None] * len(again)
     assert len(again) == 8
+
+
+@pytest.mark.law("compaction.9")
+async def test_what_a_revert_hides_is_not_found(tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    async def look(input: Look, context: ToolContext) -> str:
+        seen.append([one.text for one in await context.messages(limit=50)])
+        return "seen"
+
+    tool = Tool("look", "Look.", Look, look, effect="pure")
+    provider = ScriptedProvider(
+        text("one"), text("two"), calls(call("look", {"path": "a"})), text("done")
+    )
+    async with host(tmp_path, provider, tool) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("first")
+        await done(session)
+        said = await session.prompt("a mistake")
+        await done(session)
+        await session.revert(said.id)
+        await session.prompt("instead")
+        await done(session)
+    assert seen == [["instead", "a mistake", "one", "first"]]
