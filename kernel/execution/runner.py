@@ -358,6 +358,8 @@ class Runner:
             # Another process may have committed since this one last did.
             await history.follow_up(execution.log, look.seq)
             execution.looked = history.seq
+            # What another worker used of the allowance is used.
+            execution.steps_used = history.steps
             await self._work(execution, look.row, control)
         finally:
             del self._running[session_id]

@@ -118,6 +118,8 @@ class History:
         self._ended: int | None = None
         """The end of the last execution, while nothing was begun after it."""
         self.facts: e.FactsRecorded | None = None
+        self.steps = 0
+        """Steps since somebody said something, or since an execution ended."""
         self.circles = Circles()
         """What the model does again and again."""
         self.background: dict[str, str] = {}
@@ -298,7 +300,7 @@ class History:
         self.facts = self.compacting = self.asked_for = self._open = None
         self._cut = self._budget_here = False
         self._prompts, self.background, self.policy = {}, {}, None
-        self.circles.begin()
+        self._anew()
         self.told.begin_anew("fork")
 
     def _check_moved(self, before: tuple[object, ...]) -> None:
@@ -333,7 +335,7 @@ class History:
             self._settle(user_message(admitted, event.seq))
             if not self._hiding:
                 self._mending.asked()
-            self.circles.begin()
+            self._anew()
             self.activity, self._ended = self._joined(
                 self.activity, self._ended, admitted
             )
@@ -385,6 +387,7 @@ class History:
             self._open = OpenMessage(event)
             self.open_place = self.place
             self._ended = None
+            self.steps += 1
         elif isinstance(event, e.ExecutionStarted):
             if self._open is not None:
                 self._open.taken_over()
@@ -420,7 +423,7 @@ class History:
                 self._shorten(event)
         elif isinstance(event, e.SessionReverted | e.SessionUnreverted):
             self._cut = False
-            self.circles.begin()
+            self._anew()
             self.told.begin_anew("revert")
             for change in event.files:
                 if change.path in self.files:
@@ -434,7 +437,12 @@ class History:
         elif isinstance(event, e.ExecutionEnded):
             self._cut = self._cut and self.last_execution.unaccepted
             self._ended = event.seq
-            self.circles.begin()
+            self._anew()
+
+    def _anew(self) -> None:
+        """What was done before is no part of what is done from here on."""
+        self.steps = 0
+        self.circles.begin()
 
     def _settle(self, message: Message) -> None:
         if not self._hiding:

@@ -215,3 +215,26 @@ async def test_a_crash_does_not_make_it_forget(died: int, tmp_path: Path) -> Non
         assert outcome.reason.code == "execution.circling"
         assert again.unused == 0
         assert await notices(session) == 1
+
+
+@pytest.mark.law("agents.5")
+async def test_a_crash_gives_no_steps_back(tmp_path: Path) -> None:
+    (tmp_path / "dovetail.toml").write_text("[agents.build]\nsteps = 3\n")
+    gate, state = Gate(), MemoryState()
+    model = ScriptedProvider(made("a"), [gate, *text("Never.")])
+    async with on(state, echo(), plugins=[model]) as runtime:
+        session = await runtime.sessions.create(
+            id="it", location=tmp_path, model=model.model
+        )
+        await session.prompt("Go.")
+        with anyio.fail_after(HANG):
+            await gate.reached()
+            await anyio.wait_all_tasks_blocked()
+        state = copied(state)
+    again = ScriptedProvider(text("That was all."))
+    async with on(state, echo(), plugins=[again], lives=1, resume="always") as runtime:
+        session = await runtime.sessions.get("it")
+        with anyio.fail_after(HANG):
+            assert (await session.wait()).succeeded
+    # The third Step is the last one.
+    assert [one.tool_choice for one in again.requests] == ["none"]

@@ -484,3 +484,57 @@ async def test_an_agent_that_was_left_goes_on_with_whom_it_works_for(
         if not background:
             [result] = await results(session)
             assert result.text == "child is done."
+
+
+@pytest.mark.law("agents.8")
+@pytest.mark.parametrize("closing", ["end", "leave"])
+async def test_closing_stops_an_agent_in_the_background_and_says_so(
+    closing: str, tmp_path: Path
+) -> None:
+    gate = Gate()
+    scripts = {
+        "parent": [calls(ask("child", background=True))],
+        "child": [[gate, *text("Never.")]],
+    }
+    async with host(
+        tmp_path, Plays(**scripts), subagent_tool(), jobs_at_close=closing
+    ) as runtime:
+        session = await begun(runtime, tmp_path, id="it")
+        await session.prompt("parent")
+        with anyio.fail_after(HANG):
+            await gate.reached()
+            await session.wait()
+    async with host(tmp_path, Plays(**scripts), subagent_tool()) as runtime:
+        session = await runtime.sessions.get("it")
+        with anyio.fail_after(HANG):
+            [job] = await session.jobs()
+            assert job.state == "stopped"
+            [child] = await children(runtime, session)
+            assert child.outcome.status == "interrupted"
+            # The model is told of it when its session goes on.
+            assert (await session.resume()).succeeded
+        told = [one.text for one in await session.messages()]
+        assert any(f"Job {job.id} was stopped" in one for one in told)
+
+
+async def test_a_fork_of_an_agents_session_may_do_no_more_than_that(
+    tmp_path: Path,
+) -> None:
+    profiles = Agents(AgentProfile("free", rules=(Rule("*", "*", "allow"),)))
+    done: list[str] = []
+    model = Plays(parent=[calls(ask("child", "free"))])
+    tools = subagent_tool(), asking("edit", done)
+    async with host(tmp_path, model, *tools, plugins=[profiles]) as runtime:
+        session = await begun(runtime, tmp_path, agent="plan")
+        await session.prompt("parent")
+        with anyio.fail_after(HANG):
+            await session.wait()
+            [child] = await children(runtime, session)
+            fork = await (await runtime.sessions.get(child.id)).fork()
+            model.scripts["child"] = ["", calls(call("edit", {"path": "a.py"}))]
+            await fork.prompt("Now change it.")
+            await fork.wait()
+        [result] = await results(fork)
+        assert result.failure is not None
+        assert result.failure.code == "permission.denied"
+    assert done == []
