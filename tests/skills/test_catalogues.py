@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.abc import ByteStream
 from dovetail.builtin_tools import BuiltinTools, catalogues as module
 from dovetail.builtin_tools._addresses import Hosts
 from dovetail.builtin_tools._catalogue import (
@@ -305,7 +306,7 @@ async def test_a_name_that_means_a_private_address_is_refused_when_it_is_fetched
 
 
 async def told_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Website
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Website, gate: anyio.Event
 ) -> list[str]:
     """Return what a model is told of skills in a second Step, once it was fetched."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -331,6 +332,8 @@ async def told_of(
             with anyio.fail_after(HANG):
                 await session.prompt(words)
                 assert (await session.wait()).succeeded
+                # Nothing is fetched before the first Step is over.
+                gate.set()
                 while not any(
                     one.directory and "cache" in one.directory
                     for one in await runtime.location(tmp_path / "work").skills()
@@ -346,8 +349,14 @@ async def test_what_came_from_a_catalogue_is_told_at_the_next_boundary(
     folder = tmp_path / "work" / ".dovetail" / "skills" / "two"
     folder.mkdir(parents=True)
     (folder / "SKILL.md").write_text(skill("two", "the project's own"))
-    async with website(pages()) as site:
-        [told] = await told_of(tmp_path, monkeypatch, site)
+    gate = anyio.Event()
+
+    async def waiting(stream: ByteStream) -> None:
+        await gate.wait()
+        await stream.send(index(("one", ["SKILL.md"]), ("two", ["SKILL.md"])))
+
+    async with website({**pages(), "/c/index.json": waiting}) as site:
+        [told] = await told_of(tmp_path, monkeypatch, site, gate)
     # Of equal names that of this machine wins.
     assert told.endswith("- one: d\n- two: the project's own")
 

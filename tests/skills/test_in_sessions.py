@@ -116,7 +116,8 @@ async def test_an_agent_is_told_of_the_skills_that_it_may_load(tmp_path: Path) -
         }
         await session.switch_agent("open")
         await asked(session)
-        assert told(model)[-1].endswith("\n- plain: d")
+        assert "\n- plain: d" in told(model)[-1]
+        assert "secret" not in told(model)[-1]
 
 
 async def results(session: Session) -> list[str]:
