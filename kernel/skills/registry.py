@@ -100,6 +100,13 @@ class SkillRegistry:
         """Return the skills in name order; of equal names the later source's."""
         return list((await self._current()).skills.values())
 
+    async def look(self) -> tuple[list[Skill], Callable[[], bool]]:
+        """Return the skills, and what says whether a look would still find these: it
+        looks at the disk, and is to be called in a thread."""
+        offer = await self._current()
+        # Whoever searches meanwhile finds others, which then hold in their turn.
+        return [*offer.skills.values()], lambda: self._offer is offer and self.holds()
+
     async def get(self, name: str) -> Skill:
         """Return the skill of this name.
 
@@ -279,10 +286,10 @@ def skills_source(
 
     async def observe() -> Observation:
         seen = offers("").generation
-        found = [one for one in await registry.skills() if one.offered]
+        found, still = await registry.look()
 
         def holds() -> bool:
-            return offers("").generation == seen and registry.holds()
+            return offers("").generation == seen and still()
 
         return evolve(
             _told([[one.name, one.description] for one in found]), holds=holds

@@ -91,6 +91,23 @@ async def test_a_skill_that_comes_changes_or_goes_is_told_at_the_next_boundary(
         assert len(told(model)) == 3
 
 
+@pytest.mark.law("context.21")
+async def test_what_somebody_else_saw_first_is_told_all_the_same(
+    tmp_path: Path,
+) -> None:
+    """Whoever lists the skills has them searched for, and the model is told still."""
+    work = tmp_path / "work"
+    write(work / ".agents" / "skills", "a")
+    model = ScriptedProvider(text("1"), text("2"))
+    async with host(tmp_path, model, plugins=[skills]) as runtime:
+        session = await runtime.sessions.create(location=work, model=model.model)
+        await asked(session)
+        write(work / ".agents" / "skills", "b")
+        assert len(await runtime.location(work).skills()) == 2
+        await asked(session)
+        assert "- b: d" in told(model)[-1]
+
+
 @pytest.mark.law("context.12")
 async def test_an_agent_is_told_of_the_skills_that_it_may_load(tmp_path: Path) -> None:
     folder = tmp_path / "work" / ".agents" / "skills"
