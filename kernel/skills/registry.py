@@ -292,7 +292,8 @@ def skills_source(
             return offers("").generation == seen and still()
 
         return evolve(
-            _told([[one.name, one.description] for one in found]), holds=holds
+            _told([[one.name, one.description] for one in found if one.offered]),
+            holds=holds,
         )
 
     def tell(found: Observation, agent: str) -> Observation:
