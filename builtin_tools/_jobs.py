@@ -20,12 +20,13 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
-from attrs import define
+from attrs import define, evolve
 from dovetail.kernel import Job, JobEnd, JobWork, ToolFailure
 
 from . import _supervisor
 from ._left import (
     RUNNING,
+    UNENDED,
     VARIABLE,
     LaterOutput,
     carries,
@@ -42,15 +43,15 @@ MAX_BYTES = 64 * 1024 * 1024
 """Bytes that a job may print; then it is ended."""
 LOOK_SECONDS = 0.5
 """Between looks where the system tells nobody of the end of a process."""
-STOP_SECONDS = 5.0
-"""The supervisor's own three, and time to write down how it ended."""
+STOP_SECONDS = 2 * _supervisor.GRACE + 2.0
+"""The supervisor's own, and time to write down how it ended."""
 
 ELSEWHERE = (
     "It was begun on another machine, in another container or before a restart; "
     "whether it still runs there is not known."
 )
 CLOSED = "It could not go on without the program that began it, which was closed."
-KILLED = "What looked after it was killed; whatever of it still ran was ended."
+KILLED = "What looked after it was killed; what of it was still found was ended."
 
 
 @define(eq=False)
@@ -255,24 +256,35 @@ class Background:
             except anyio.get_cancelled_exc_class():
                 # It cannot go on without this process.
                 with anyio.CancelScope(shield=True):
-                    await self._wind_up(job, JobEnd("stopped", said=CLOSED))
+                    found = JobEnd("stopped", said=CLOSED)
+                    await self._wind_up(job, found, left.child.running)
                 raise
-            await self._wind_up(job, found)
+            found = await self._wind_up(job, found, ended.running)
         finally:
             self._left.pop(job.output.removeprefix(RUNNING), None)
             os.close(left.output)
         return found
 
-    async def _wind_up(self, job: Job, found: JobEnd) -> None:
+    async def _wind_up(
+        self, job: Job, found: JobEnd, running: tuple[int, ...]
+    ) -> JobEnd:
         """End what had left the group of a command that was ended, and write it down
-        before it is let go of: whoever else looks finds how it ended."""
+        before it is let go of: whoever else looks finds how it ended. Returns that
+        with what of it is still ``running``."""
 
-        def wind_up() -> None:
+        def wind_up() -> JobEnd:
+            unended = set(running)
             if found.state not in ("succeeded", "failed") and job.process is not None:
-                end_left((job.process,), job.effect_token)
-            self._write(job, found)
+                unended |= set(end_left((job.process,), job.effect_token).running)
+            end = found
+            if unended:
+                numbers = ", ".join(map(str, sorted(unended)))
+                told = f"{UNENDED[0].upper()}{UNENDED[1:]}: {numbers}."
+                end = evolve(found, said=f"{found.said} {told}".strip())
+            self._write(job, end)
+            return end
 
-        await anyio.to_thread.run_sync(wind_up)
+        return await anyio.to_thread.run_sync(wind_up)
 
     def _write(self, job: Job, found: JobEnd) -> None:
         path = self._path(job, ".end")

@@ -30,6 +30,8 @@ VARIABLE = "DOVETAIL_CALL"
 """Holds the token in the environment of everything that a call starts."""
 RUNNING = "running:"
 """Before the name of later output, where a path is given."""
+UNENDED = "not all of it could be ended; this still runs"
+"""Before the numbers of processes that outlived a stop."""
 MAX_OUTPUT = 16 * 1024 * 1024
 """Bytes of later output that are kept; what comes then is thrown away, and the process
 goes on."""
@@ -69,6 +71,7 @@ class _Seen:
     """One process as the system lists it."""
 
     id: int
+    parent: int
     group: int
     session: int
     started: str
@@ -83,7 +86,8 @@ def _seen(process_id: int) -> _Seen | None:
     fields = text.rpartition(")")[2].split()
     if len(fields) < 20 or fields[0] in _GONE:
         return None
-    return _Seen(process_id, int(fields[2]), int(fields[3]), fields[19])
+    parent, group, session = map(int, fields[1:4])
+    return _Seen(process_id, parent, group, session, fields[19])
 
 
 def _all() -> Iterator[_Seen]:
@@ -141,6 +145,49 @@ def end_left(marks: tuple[ProcessMark, ...], token: str, grace: float = 3.0) -> 
     return Found(len({seen.id for seen in before} - set(left)), left, elsewhere)
 
 
+class Family:
+    """What descends from a process, whatever group, session and environment it gave
+    itself. Who was seen stays known when its parent ends.
+
+    ``first`` must not be reaped meanwhile, so that its number names it. Where there is
+    no /proc, the family is empty.
+    """
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+        self._known: dict[int, str] = {}
+
+    def look(self) -> tuple[int, ...]:
+        """Return those that run now, without the first."""
+        everything = list(_all())
+        found = {
+            seen.id: seen.started
+            for seen in everything
+            if self._known.get(seen.id) == seen.started
+        }
+        grown = True
+        while grown:
+            more = {
+                seen.id: seen.started
+                for seen in everything
+                if (seen.parent == self._first or seen.parent in found)
+                and seen.id not in found
+            }
+            found |= more
+            grown = bool(more)
+        self._known = found
+        return tuple(sorted(found))
+
+    def send(self, number: int) -> None:
+        """Send a signal to those outside of the group of the first."""
+        for one in self.look():
+            # Between looking and this the number cannot be a stranger's: numbers are
+            # not given again so fast.
+            with suppress(ProcessLookupError, PermissionError):
+                if os.getpgid(one) != self._first:
+                    os.kill(one, number)
+
+
 def group_runs(group: int, token: str) -> bool:
     """Tell whether something of a call still runs in its process group.
 
@@ -181,7 +228,7 @@ def _recorded(marks: list[ProcessMark], token: str) -> list[_Seen]:
     """Return the recorded processes that carry the token: without /proc nobody lists
     the others."""
     return [
-        _Seen(mark.group, mark.group, mark.group, mark.started)
+        _Seen(mark.group, 0, mark.group, mark.group, mark.started)
         for mark in marks
         if mark.started
         and started_at(mark.group) == mark.started

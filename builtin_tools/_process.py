@@ -27,11 +27,13 @@ import anyio.to_thread
 from attrs import frozen
 from dovetail.kernel import DetachWanted
 
-from ._left import MAX_OUTPUT
+from ._left import MAX_OUTPUT, Family
 
 CHUNK = 65_536
 STOP_SECONDS = 3.0
 """How long a process group may take to end after SIGTERM before SIGKILL."""
+LOOK_SECONDS = 0.02
+"""Between looks at what descends from a process."""
 LINGER_SECONDS = 1.0
 """How long the output is still read after the process itself ended, while something
 that it left behind keeps the pipes open."""
@@ -53,6 +55,8 @@ class Ended:
     """Something that it started still held its output open."""
     group: int = 0
     """The number of its process group."""
+    running: tuple[int, ...] = ()
+    """Of one that was stopped: what descends from it and could not be ended."""
     detached: "Child | None" = None
     """The process, which goes on and is the caller's from now on; see ``run``."""
 
@@ -189,13 +193,15 @@ async def run(
     ``stderr`` both streams come to ``stdout``, in the order they were written. After
     ``seconds``, on cancellation, and when a feed has enough, the whole group gets
     SIGTERM and, if it is still there after three seconds, SIGKILL; only then does this
-    return. A process that left the group by its own ``setsid`` is out of reach. When
-    the command ends by itself, whatever it left running stays: what that still writes
-    goes to the file that ``later`` opens, up to a limit, or without one to nobody.
+    return. When the command ends by itself, whatever it left running stays: what that
+    still writes goes to the file that ``later`` opens, up to a limit, or without one to
+    nobody.
 
     ``announce`` is told the number of the process, and so of its group, before it
     becomes the command; what it raises passes, and nothing was run then. Such a command
-    has no input.
+    has no input. On Linux what descends from it is ended with it, also outside of the
+    group; ``Ended.running`` names what even that did not end. Out of reach is what had
+    lost its parent before, and on other systems whatever left the group.
 
     When ``leave`` is set before the command has ended, this returns at once with the
     process, whose output waits in its pipe: whoever called goes on with it by
@@ -233,7 +239,7 @@ async def run(
     finally:
         if gate is not None:
             os.close(gate[0])
-    child = Child(process, chunk)
+    child = Child(process, chunk, Family(process.pid) if announce else None)
     timed_out = lingering = False
     try:
         async with anyio.create_task_group() as pumps:
@@ -271,7 +277,10 @@ async def run(
             child.close()
     if child.left:
         return Ended(0, group=process.pid, detached=child)
-    return Ended(child.code, timed_out, child.enough, lingering, process.pid)
+    return Ended(
+        *(child.code, timed_out, child.enough, lingering, process.pid),
+        running=child.running,
+    )
 
 
 async def _let_go(
@@ -301,8 +310,14 @@ nothing back. Where the file may not grow any more, the system ends the first on
 class Child:
     """One process while it is looked after."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", chunk: int) -> None:
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        chunk: int,
+        family: Family | None = None,
+    ) -> None:
         self._process = process
+        self._family = family
         self._chunk = chunk
         pipes = (self._process.stdout, self._process.stderr)
         self._pipes = tuple(pipe for pipe in pipes if pipe is not None)
@@ -317,6 +332,8 @@ class Child:
         """Whether it goes on without whoever started it."""
         self.enough = False
         self.code = 0
+        self.running: tuple[int, ...] = ()
+        """What could not be ended with it."""
 
     async def pump(self, index: int, feed: Feed) -> None:
         """Hand one stream over until it ends, nothing more is wanted, or finish.
@@ -373,16 +390,37 @@ class Child:
             return  # reaped meanwhile: it is gone, which was the question
 
     async def stop(self) -> None:
-        """End the whole group: SIGTERM, then SIGKILL after three seconds."""
+        """End the whole group: SIGTERM, then SIGKILL after three seconds. What descends
+        from the process is ended with it, if it has a family."""
         with anyio.CancelScope(shield=True):
+            # Who loses its parent is known only if it was seen before. The group comes
+            # first: a shell must not go on to its next command when the last one ends.
+            await self._look()
             self._signal(signal.SIGTERM)
+            await self._send_family(signal.SIGTERM)
             with anyio.move_on_after(STOP_SECONDS):
                 await self.exited()
                 await self.ends()
+                while await self._look():  # noqa: ASYNC110 - they are not our children
+                    await anyio.sleep(LOOK_SECONDS)
             self._signal(signal.SIGKILL)
             await self.exited()
             with anyio.move_on_after(LINGER_SECONDS):
+                # Again and again: what begins meanwhile is ended as well.
+                while await self._look():
+                    await self._send_family(signal.SIGKILL)
+                    await anyio.sleep(LOOK_SECONDS)
                 await self.ends()
+            self.running = await self._look()
+
+    async def _look(self) -> tuple[int, ...]:
+        if self._family is None:
+            return ()
+        return await anyio.to_thread.run_sync(self._family.look)
+
+    async def _send_family(self, number: int) -> None:
+        if self._family is not None:
+            await anyio.to_thread.run_sync(self._family.send, number)
 
     async def finish(self) -> None:
         """Stop the process if it still runs, reap it, and end the pumps."""
@@ -437,7 +475,9 @@ class Child:
                     await self.finish()
         finally:
             self.close()
-        return Ended(self.code, timed_out, self.enough, group=self.id)
+        return Ended(
+            *(self.code, timed_out, self.enough), group=self.id, running=self.running
+        )
 
     def interrupt(self) -> None:
         """End it soon; for one that is carried on."""

@@ -4,11 +4,15 @@
 
 Waits for a line on its input; without one nothing is begun. Then runs the command in a
 process group of its own, with closed input, and copies what it prints to its own
-output. Ends it, with everything whose environment carries the token, after so many
-seconds or printed bytes, and when it gets SIGTERM itself. The file UNTIL, if it is
-there when the time is over, holds a later time on the monotonic clock, which is the
-same for all processes of a system. In the end it writes into END how it ended, in one
-go.
+output. Ends it, with everything that descends from it or whose environment carries the
+token, after so many seconds or printed bytes, and when it gets SIGTERM itself. The file
+UNTIL, if it is there when the time is over, holds a later time on the monotonic clock,
+which is the same for all processes of a system. In the end it writes into END how it
+ended, in one go, and what of it could not be ended.
+
+On Linux it adopts what loses its parent below it (a "child subreaper", see prctl(2)),
+so that nothing gets out of its sight, whatever group, session and environment it gives
+itself. Elsewhere what left both the group and the environment is out of reach.
 
 It imports nothing of dovetail: it must start fast, and work whatever becomes of that.
 """
@@ -25,8 +29,12 @@ import time
 CHUNK = 65_536
 ROOM = 512
 """Bytes that are kept free for how it ended."""
+MAX_SAID = 300
+"""Characters of what could not be ended."""
 GRACE = 3.0
-"""Seconds between SIGTERM and SIGKILL."""
+"""Seconds between SIGTERM and SIGKILL, and that are waited after that."""
+SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of linux/prctl.h."""
 
 
 def carriers(token: bytes) -> "list[int]":
@@ -43,13 +51,76 @@ def carriers(token: bytes) -> "list[int]":
     return found
 
 
+def adopt() -> None:
+    """Become the parent of what loses its own below this process."""
+    if sys.platform != "linux":
+        return
+    # A Python that was built without it: then it is as on other systems.
+    with contextlib.suppress(ImportError, OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+
+
+def descendants() -> "list[int]":
+    """Return what descends from this process and runs."""
+    parents: dict[int, int] = {}
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc"):
+            if not name.isdecimal():
+                continue
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                # The name, in parentheses, may hold anything.
+                state, parent = file.read().rpartition(b")")[2].split()[:2]
+                if state not in (b"Z", b"X", b"x"):
+                    parents[int(name)] = int(parent)
+    found = {os.getpid()}
+    grown = True
+    while grown:
+        more = {one for one, parent in parents.items() if parent in found} - found
+        found |= more
+        grown = bool(more)
+    return sorted(found - {os.getpid()})
+
+
 def send(group: int, token: bytes, number: int) -> None:
-    """Send a signal to the group of the command, and to what left it."""
+    """Send a signal to the group of the command, and to what left it, once to each."""
+    outside = []
+    for one in {*descendants(), *carriers(token)}:
+        with contextlib.suppress(OSError):
+            if os.getpgid(one) != group:
+                outside.append(one)
     with contextlib.suppress(OSError):
         os.killpg(group, number)
-    for one in carriers(token):
+    for one in outside:
         with contextlib.suppress(OSError):
             os.kill(one, number)
+
+
+def kill(child: "subprocess.Popen[bytes]", token: bytes) -> None:
+    """End everything for good. What begins meanwhile is ended as well: it is looked for
+    until nothing is left, or as long as anybody waits."""
+    until = time.monotonic() + GRACE
+    while True:
+        send(child.pid, token, signal.SIGKILL)
+        reap(child)
+        if not descendants() or time.monotonic() >= until:
+            return
+        time.sleep(0.01)
+
+
+def reap(child: "subprocess.Popen[bytes]") -> None:
+    """Let go of what was adopted and has ended."""
+    while True:
+        child.poll()
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except (ChildProcessError, AttributeError):
+            return  # nothing is left, or a system on which nothing is adopted
+        if found is None:
+            return
+        if found.si_pid != child.pid:
+            os.waitpid(found.si_pid, 0)
 
 
 def later(until: str, deadline: float) -> float:
@@ -85,7 +156,8 @@ def supervise(
     printed, open_ = 0, True
     why: str | None = None
     killing: float | None = None
-    while open_ or child.poll() is None:
+    while open_ or child.poll() is None or (killing is not None and descendants()):
+        reap(child)
         now = time.monotonic()
         if why is None:
             if stopped:
@@ -99,7 +171,7 @@ def supervise(
                 send(child.pid, carried, signal.SIGTERM)
                 killing = now + GRACE
         elif killing is not None and now >= killing:
-            send(child.pid, carried, signal.SIGKILL)
+            kill(child, carried)
             # What even that does not end is not waited for.
             deadline, killing = now + GRACE, None
         elif killing is None and now >= deadline:
@@ -120,13 +192,16 @@ def supervise(
                 while kept:
                     kept = kept[os.write(1, kept) :]
             except OSError:
-                send(child.pid, carried, signal.SIGKILL)
+                kill(child, carried)
                 raise
     code = child.poll()
     if why is None:
         why = "succeeded" if code == 0 else "failed"
         return {"state": why, "code": code}
-    return {"state": why, "code": None}
+    left = descendants()
+    numbers = ", ".join(map(str, left))[:MAX_SAID]
+    said = f"Not all of it could be ended; this still runs: {numbers}." if left else ""
+    return {"state": why, "code": None, "said": said}
 
 
 def main() -> None:
@@ -134,6 +209,7 @@ def main() -> None:
     if not os.read(0, 1):
         return
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    adopt()
     made = f"{end}.new"
     telling = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     # The room for it is taken before the command can fill the disk.

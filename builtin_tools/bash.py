@@ -26,7 +26,15 @@ from dovetail.kernel import Action, Job, Json, Tool, ToolContext, ToolFailure
 
 from . import _fields as fields
 from ._jobs import DEFAULT_SECONDS, Background
-from ._left import RUNNING, VARIABLE, LaterOutput, end_left, group_runs, mark_of
+from ._left import (
+    RUNNING,
+    UNENDED,
+    VARIABLE,
+    LaterOutput,
+    end_left,
+    group_runs,
+    mark_of,
+)
 from ._paths import EXTERNAL, Target, approve, resolve, start_in
 from ._process import Capture, run
 from ._terminal import plain
@@ -164,6 +172,8 @@ class BashResult(BashOutput):
     output: str = ""
     folded: int = 0
     """States of lines that were written over, as progress is, and are not shown."""
+    unended: tuple[int, ...] = ()
+    """Of a command that was stopped: the processes of it that still run."""
 
 
 def bash_tool(
@@ -246,6 +256,7 @@ async def _execute(
             context,
         )
     capture = Capture(KEEP)
+    unended: tuple[int, ...] = ()
     name: str | None = None
 
     async def announce(process_id: int) -> None:
@@ -304,8 +315,9 @@ async def _execute(
         return _goes_on(job, plain(capture.text())[0])
     if ended.timed_out:
         # Also what had left the group: the command is said to be stopped.
-        await anyio.to_thread.run_sync(end_left, (), token)
-        running = False
+        found = await anyio.to_thread.run_sync(end_left, (), token)
+        unended = tuple(sorted({*ended.running, *found.running}))
+        running = bool(unended)
     else:
         running = await anyio.to_thread.run_sync(group_runs, ended.group, token)
     output, folded = plain(capture.text())
@@ -318,6 +330,7 @@ async def _execute(
         later=name,
         output=output,
         folded=folded,
+        unended=unended,
     )
 
 
@@ -444,7 +457,9 @@ def _notes(output: BashResult) -> list[str]:
     if output.folded:
         count = plural(output.folded, "line")
         notes.append(f"{count} of progress that others wrote over are not shown")
-    if output.still_running:
+    if output.unended:
+        notes.append(f"{UNENDED}: {', '.join(map(str, output.unended))}")
+    elif output.still_running:
         notes.append(
             f"something it started still runs; to end it: kill -- -{output.group}"
         )

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from attrs import evolve
+from dovetail.builtin_tools import _left, _process
 from dovetail.builtin_tools._left import VARIABLE, LaterOutput, mark_of
 from dovetail.builtin_tools._process import Capture
 from dovetail.builtin_tools._terminal import plain
@@ -149,6 +151,42 @@ async def test_what_left_the_group_of_a_stopped_command_is_ended_too(
             if how == "cancelled":
                 group.cancel_scope.cancel()
     assert not alive(number)
+
+
+NAMELESS = "env -i setsid sh -c 'echo $$ > pid; exec sleep 1000' & wait; touch later"
+"""It leaves the group and carries no token."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+async def test_what_left_the_group_and_the_environment_ends_with_a_stopped_command(
+    tools: Any, place: Path, pipe: Pipes
+) -> None:
+    pid = pipe(place / "pid")
+    with anyio.fail_after(HANG):
+        output = await tools.call("bash", command=NAMELESS, timeout_ms=1000)
+        number = await pid.number()
+    assert output.timed_out
+    assert not output.still_running
+    assert not alive(number)
+    # Nor did the shell go on with its next command meanwhile.
+    assert not (place / "later").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+async def test_what_could_not_be_ended_is_told(
+    tools: Any, place: Path, pipe: Pipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = pipe(place / "pid")
+    monkeypatch.setattr(_left.Family, "send", lambda self, number: None)
+    monkeypatch.setattr(_process, "STOP_SECONDS", 0.05)
+    monkeypatch.setattr(_process, "LINGER_SECONDS", 0.05)
+    with anyio.fail_after(HANG):
+        output = await tools.call("bash", command=NAMELESS, timeout_ms=1000)
+        number = await pid.number()
+    os.kill(number, signal.SIGKILL)
+    assert output.still_running
+    told = f"not all of it could be ended; this still runs: {number}"
+    assert told in tools.show("bash", output)
 
 
 async def test_what_a_command_says_while_it_is_stopped_still_counts(

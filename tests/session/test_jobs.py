@@ -1,5 +1,6 @@
 """Jobs: begun by a call, looked after, ended once, told once, found again."""
 
+import json
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import frozen
-from dovetail.builtin_tools import plugin as builtin
+from dovetail.builtin_tools import _supervisor, plugin as builtin
 from dovetail.kernel import (
     CallNotDetachableError,
     Job,
@@ -404,6 +405,84 @@ async def test_a_job_ends_at_its_bounds_with_everything_it_started(
                 assert len(await said(session)) == 2
     finally:
         builtin._background._most = builtin_most
+
+
+NAMELESS = (
+    "env -i setsid sh -c 'echo $$ > one; exec sleep 1000' & "
+    # Its parent ends at once.
+    'env -i setsid sh -c \'(exec setsid sh -c "echo \\$\\$ > two; exec sleep 1000") '
+    ">/dev/null 2>&1 &'; sleep 1000"
+)
+"""Processes that leave the group and carry no token."""
+
+
+@pytest.mark.law("jobs.4")
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing is adopted elsewhere")
+@pytest.mark.parametrize("how", ["stopped", "closed", "time"])
+async def test_a_job_ends_with_what_left_its_group_and_its_environment(
+    tmp_path: Path, pipe: Pipes, how: str
+) -> None:
+    one, two = pipe(tmp_path / "one"), pipe(tmp_path / "two")
+    bound = {"timeout_ms": 1000} if how == "time" else {}
+    script = (calls(background(NAMELESS, **bound)), text("Begun."), text("I see."))
+    with anyio.fail_after(HANG):
+        async with opened(tmp_path, *script) as (runtime, _):
+            session = await begun(runtime, tmp_path)
+            [job] = await session.jobs()
+            numbers = [await one.number(), await two.number()]
+            if how == "stopped":
+                job = await session.stop_job(job.id)
+                assert (job.state, job.said) == ("stopped", "")
+            elif how == "time":
+                job = await session.wait_for_job(job.id)
+                assert (job.state, job.said) == ("timed_out", "")
+            await session.wait()
+    assert not any(map(lives, numbers))
+
+
+WEAK = """
+import importlib.util, os, sys
+spec = importlib.util.spec_from_file_location("supervisor", sys.argv.pop(1))
+supervisor = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(supervisor)
+supervisor.GRACE = 0.05
+descendants = supervisor.descendants
+def send(group, token, number):
+    if any(os.getpgid(one) == group for one in descendants()):
+        os.killpg(group, number)
+supervisor.send = send
+supervisor.main()
+"""
+"""A supervisor that reaches the group only."""
+
+
+@pytest.mark.law("jobs.4")
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing is adopted elsewhere")
+async def test_what_of_a_job_could_not_be_ended_is_written_down(
+    tmp_path: Path, pipe: Pipes
+) -> None:
+    one, two = pipe(tmp_path / "one"), pipe(tmp_path / "two")
+    end = tmp_path / "end"
+    arguments = (str(end), str(tmp_path / "until"), "1000", "1000", "eff_x")
+    with anyio.fail_after(HANG):
+        async with await anyio.open_process(
+            [
+                *(sys.executable, "-c", WEAK, _supervisor.__file__),
+                *(*arguments, "sh", "-c", NAMELESS),
+            ],
+            cwd=tmp_path,
+        ) as process:
+            assert process.stdin is not None
+            await process.stdin.send(b"\n")
+            numbers = [await one.number(), await two.number()]
+            process.terminate()
+            await process.wait()
+    for number in numbers:
+        os.kill(number, signal.SIGKILL)
+    told = json.loads(end.read_text())
+    assert told["state"] == "stopped"
+    shown = ", ".join(map(str, sorted(numbers)))
+    assert told["said"] == f"Not all of it could be ended; this still runs: {shown}."
 
 
 @pytest.mark.law("jobs.4")
