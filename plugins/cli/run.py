@@ -21,6 +21,7 @@ from dovetail.kernel import (
     ChildAsked,
     DovetailError,
     Event,
+    JobWanted,
     LiveEvent,
     Location,
     ModelNotSelectedError,
@@ -239,7 +240,8 @@ class _Run:
         self._signalled = False
         self._detaching: signal.Signals | None = None
         """What the key sends by which a person detaches what runs."""
-        self._detached: list[str] = []
+        self._detached: set[tuple[str, str]] = set()
+        """The calls, by message and id, that a person wants to go on by themselves."""
         """The jobs that a person detached here, and that may still run."""
         self._waiting: anyio.CancelScope | None = None
 
@@ -478,6 +480,9 @@ class _Run:
     async def _follow(self, answering: Answering, session: Session, feed: Feed) -> None:
         async for event in feed:
             await self._show_event(event)
+            if isinstance(event, JobWanted):
+                # From another door: what goes on ends with this process all the same.
+                self._detached.add((event.message_id, event.call_id))
             if isinstance(event, RequestAsked | ChildAsked):
                 await answering.take(session, event)
 
@@ -486,12 +491,18 @@ class _Run:
         the work ended that the ends of it began."""
         told = False
         while self._detached and outcome.succeeded and not self._signalled:
+            left = [
+                one.id
+                for one in await session.jobs()
+                if one.running and (one.message_id, one.call_id) in self._detached
+            ]
+            if not left:
+                break
             if not told:
                 told = True
                 await self._show(self._transcript.hint(WAITING))
             with anyio.CancelScope() as self._waiting:
-                await session.wait_for_job(self._detached[0])
-                del self._detached[0]
+                await session.wait_for_job(left[0])
                 outcome = await session.wait()
         return outcome
 
@@ -604,11 +615,11 @@ class _Run:
             return
         for message_id, call_id in running:
             try:
-                job = await session.detach(message_id, call_id)
+                await session.detach(message_id, call_id)
             except DovetailError as error:
                 self._terminal.tell(f"\n{visible(str(error))}")
             else:
-                self._detached.append(job.id)
+                self._detached.add((message_id, call_id))
 
 
 def _end_at_once() -> NoReturn:

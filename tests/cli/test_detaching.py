@@ -92,11 +92,10 @@ async def test_the_terminal_is_left_as_it_was(home: Home) -> None:
 async def test_another_terminal_detaches_what_a_session_waits_for(
     home: Home, pipe: Pipes
 ) -> None:
-    pipe(home.work / "go")
-    pid = pipe(home.work / "pid")
+    go, pid = pipe(home.work / "go"), pipe(home.work / "pid")
     command = "echo $$ > pid; read -r _ < go"
     async with serve(
-        calling(("bash", {"command": command})), text("It goes on.")
+        calling(("bash", {"command": command})), text("It goes on."), text("Done.")
     ) as server:
         home.serve_from(server.url)
         async with home.at_terminal(
@@ -108,6 +107,10 @@ async def test_another_terminal_detaches_what_a_session_waits_for(
             assert done.code == 0
             assert done.out.startswith("job_")
             await person.until("ok, as a job")
+            # It would end with the run, whoever detached it.
+            await person.until("waiting for what was detached")
+            go.release()
+            await person.until("Done.")
             assert await person.end() == 0
         done = await home.do("detach", session["id"])
         assert (done.code, done.err) == (1, "nothing was detached\n")

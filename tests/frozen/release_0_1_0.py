@@ -21,6 +21,8 @@ from dovetail.kernel import (
     AssistantMessage,
     CallNotice,
     Command,
+    CompactionStrategy,
+    CompactionWork,
     ContextSource,
     ContextUnavailableError,
     Deed,
@@ -44,12 +46,14 @@ from dovetail.kernel import (
     ReasoningDelta,
     ReasoningEnd,
     ReasoningPart,
+    Restoration,
     Rule,
     SessionSource,
     SessionView,
     Skill,
     SkillProblem,
     SkillSource,
+    SummaryMessage,
     StepEnded,
     TextContent,
     TextDelta,
@@ -231,10 +235,14 @@ def tools_for(resource: "Resource"):
     async def extend(job, seconds):
         assert seconds > 0
 
+    async def restore(location: Location, file: Restoration) -> str | None:
+        held = (file.now, file.then)
+        return None if file.look or held == (None, None) else f"not {file.path}"
+
     yield Tool("frozen_everything", "Take everything.", EverythingInput, everything,
                EverythingOutput, "pure")
     yield Tool(name="frozen_write", description="Write.", input=PathInput, execute=write,
-               effect="idempotent",
+               effect="idempotent", restore=restore,
                asks=[Action("frozen_write", resource="path", about="writes")])
     yield Tool(name="frozen_send", description="Send a letter.", input=LetterInput,
                output=LetterOutput, execute=send, effect="reconcilable", check=was_sent,
@@ -278,7 +286,12 @@ class Route:
         return self.resource.attempts > 1
 
     def encode(self, message) -> bytes:
-        kinds = {UserMessage: "user", AssistantMessage: "model", NoticeMessage: "notice"}
+        kinds = {
+            UserMessage: "user",
+            AssistantMessage: "model",
+            NoticeMessage: "notice",
+            SummaryMessage: "summary",
+        }
         made = [kinds[type(message)], message.id, message.text]
         for part in getattr(message, "parts", ()):
             if isinstance(part, ToolPart):
@@ -471,6 +484,15 @@ class FrozenPlugin:
                 served=None,
             )
         )
+
+    @hookimpl
+    def dovetail_register_compaction(self, register, place: Place):
+        async def summarise(work: CompactionWork) -> str:
+            assert work.room > 0 and work.tokens("word") > 0
+            told = [one.text for one in work.messages if one.type == "user"]
+            return await work.ask("Say it in one line.", "\n".join(told))
+
+        register(CompactionStrategy("frozen", summarise=summarise))
 
     @hookimpl
     def dovetail_register_context(self, register, place: Place):

@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "4b5d0c97ce196659bf2f75e63ca55ec90b03ea6eb18b99fa258ed586489cae70",
+    "release_0_1_0": "9b324ce4dd2dec4c37ccda8aaa8e81446fa708463c76e6876b63262ac5558812",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -111,6 +111,7 @@ NOT_FOR_HANDING = {
     "DetachWanted": "a protocol: comes from context.jobs",
     "EffectClass": "an alias for type checkers",
     "Failure": "comes with an outcome",
+    "FileChange": "comes with a Restoration",
     "FinishReason": "an alias for type checkers",
     "Json": "an alias for type checkers",
     "ManagedPage": "comes from context.managed",
@@ -329,6 +330,7 @@ CONTRIBUTIONS = (
     "skill frozen/more",
     "agent frozen-default",
     "agent frozen-agent",
+    "compaction frozen",
     "rule deny frozen_never *",
     "rule ask frozen_other *",
 )
