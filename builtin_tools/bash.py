@@ -48,8 +48,9 @@ the order they were written. For what takes long, or is to go on, such as a serv
 set background: it becomes a job, what it prints can be read while it runs, and you \
 are told when it ends. To read, search and change files, the other tools are better."""
 
-KEEP = 1_048_576
-"""Bytes kept of the output: its beginning and its end."""
+KEEP = 8_000_000
+"""Bytes kept of the output, its beginning and its end: what is kept of any result,
+less room for what is said of the rest."""
 SECONDS, MAX_SECONDS = 120, 600
 """How long a command runs in the foreground, unless it says so, and at most."""
 _PROGRESS = 200

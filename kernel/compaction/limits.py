@@ -12,6 +12,9 @@ LARGEST_SUMMARY = 32_000
 LEAST_SUMMARY = 500
 LEAST_CARRIED = 300
 """What is asked for at least, however little room there is: less would say nothing."""
+LEAST_FREE = 2 * (LEAST_SUMMARY + LEAST_CARRIED)
+"""Where all messages together may have less than this, a summary and what is carried
+besides would take most of it, again at every Step."""
 LEAST_SHARE = 4
 """A reserve takes at most a quarter of a window."""
 
@@ -58,6 +61,11 @@ class Limits:
         """Tokens that all messages together may have."""
         limit = 8 * self._keep if self.limit is None else self.limit
         return max(0, limit - self.besides)
+
+    @property
+    def cramped(self) -> bool:
+        """Whether what is no message takes so much that no summary could help."""
+        return self.limit is not None and self.free < LEAST_FREE
 
     @property
     def keep(self) -> int:

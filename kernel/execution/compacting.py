@@ -130,6 +130,9 @@ class Compacting:
         estimate = history.size.estimate(limits.besides) + self._coming(idle)
         if limits.limit is None or estimate <= limits.limit:
             return False
+        if limits.cramped:
+            self._tell_cramped(request, limits)
+            return False
         if history.size.tries and history.size.grown < limits.step:
             return False  # it was tried, and what came since is too little
         if self._out_of_budget(request, asked=False) is not None:
@@ -141,6 +144,20 @@ class Compacting:
         if plan is None or plan.frees < limits.step:
             return False
         return await self._compact(request, limits, plan, "full", estimate)
+
+    def _tell_cramped(self, request: Request, limits: Limits) -> None:
+        size = self._execution.history.size
+        if not size.cramped:
+            size.cramped = True
+            logger.warning(
+                "session %s: the system text and the tools take about %s of the %s "
+                "tokens that a request to %s may have; no summary is made, because it "
+                "could not help",
+                self._session_id,
+                limits.besides,
+                limits.limit,
+                request.model.name,
+            )
 
     async def make_room_again(self, request: Request) -> bool:
         """Make the history smaller since its provider refused it as too long, and say

@@ -86,6 +86,8 @@ class Size:
         """Those since it was last tried to make them fewer."""
         self.tries = 0
         """How often that was tried."""
+        self.cramped = False
+        """Whether it was told that no summary could help."""
         self._told: int | None = None
         self._since = 0
 

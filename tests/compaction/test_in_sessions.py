@@ -295,6 +295,21 @@ async def test_what_could_free_too_little_is_not_begun(tmp_path: Path) -> None:
 
 
 @pytest.mark.law("compaction.6")
+async def test_where_no_summary_could_help_none_is_made_and_it_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = worker(12, context=2_000)
+    large = Tool("large", "y" * 4_000, Look, LOOK.execute)
+    async with host(tmp_path, provider, LOOK, large, plugins=[shipped]) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("Fix it")
+        await done(session)
+        assert not await events_of(session, CompactionStarted)
+    told = [one for one in caplog.messages if "could not help" in one]
+    assert len(told) == 1
+
+
+@pytest.mark.law("compaction.6")
 async def test_a_failing_one_is_not_tried_at_every_step(tmp_path: Path) -> None:
     def broken(work: CompactionWork) -> str:
         raise RuntimeError("no")
