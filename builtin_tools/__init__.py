@@ -127,7 +127,7 @@ class BuiltinTools:
         self, register: Register[Tool[Any, Any]], place: Place
     ) -> None:
         """Offer the tools."""
-        search = _sound(["glob", "grep"], partial(_search, place))
+        search = _sound(["glob", "grep"], partial(_search_in, place))
         trust = partial(trusted, place.environment)
         web = _sound(["webfetch"], lambda: Web(trust, _private_hosts(place)))
         key, searching = "", None
@@ -188,7 +188,7 @@ def _named_key(table: object, environment: Mapping[str, str]) -> str:
     return environment.get(name, "") if isinstance(name, str) else ""
 
 
-def _search(place: Place) -> Search:
+def _search_in(place: Place) -> Search:
     ripgrep = place.settings.get("ripgrep", True)
     if not isinstance(ripgrep, bool):
         raise ConfigurationError("plugins.tools.ripgrep", "must be true or false")
