@@ -450,16 +450,26 @@ def open_directory(target: Target, verb: str) -> Iterator[int]:
 
 
 @asynccontextmanager
+async def hold_open(target: Target, verb: str) -> AsyncIterator[int]:
+    """Yield a descriptor of an approved directory.
+
+    Raises:
+        ToolFailure: it is missing, not a folder, or not what was approved.
+    """
+    with ExitStack() as opened:
+        yield await anyio.to_thread.run_sync(
+            opened.enter_context, open_directory(target, verb)
+        )
+
+
+@asynccontextmanager
 async def start_in(target: Target, verb: str) -> AsyncIterator[str]:
     """Yield a path in which a child process starts in the approved directory.
 
     Raises:
         ToolFailure: it is missing, not a folder, or not what was approved.
     """
-    with ExitStack() as opened:
-        descriptor = await anyio.to_thread.run_sync(
-            opened.enter_context, open_directory(target, verb)
-        )
+    async with hold_open(target, verb) as descriptor:
         yield descriptor_path(descriptor, target.canonical)
 
 

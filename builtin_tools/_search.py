@@ -4,30 +4,33 @@ Owns how a search is run (by ripgrep where there is one, else by our own program
 bounds, and how results are read. Of permissions it knows a function that tells which
 files may be read: the others are found by name, counted, and never opened, so that
 nothing that is shown depends on what is in them (law access.7). Both ways see the same
-files in the same order; see ``_walk`` for what is visible.
+files in the same order; see ``_walk`` for what is visible. Our own program opens what
+it finds without following a link; what ripgrep reports is proven by ``_proofs``.
 """
 
 import json
 import os
 import re
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 from attrs import evolve, frozen
 from dovetail.kernel import ToolFailure, clean_text
 
 from . import _walk
+from ._paths import descriptor_path
 from ._process import Capture, Ended, run
-from ._text import BOM, MAX_LINE, cut, plural
-from ._walk import FilePattern, IgnoreRules, PatternError
+from ._proofs import FoundLine, files_there, lines_there, shown_line
+from ._text import MAX_LINE, plural
+from ._walk import FilePattern, Held, IgnoreRules, PatternError
 
 SECONDS = 60.0
 """How long one search may take; what was found until then counts."""
@@ -95,45 +98,42 @@ class Search:
         return find_ripgrep(self._environment) if self._use_ripgrep else None
 
     async def files(
-        self, cwd: str, root: str, pattern: str, limit: int, readable: Readable
+        self, folder: int, root: str, pattern: str, limit: int, readable: Readable
     ) -> Found:
-        """Return the visible files below a folder whose path matches.
+        """Return the visible files below an open folder whose path matches.
 
-        ``cwd`` is the folder in a form that a child process can start in, ``root``
-        its real name.
+        ``root`` is its real name.
 
         Raises:
             ToolFailure: the pattern is invalid, or no search can be run.
         """
         wanted = file_pattern(pattern)
         names: list[str] = []
-        left_out = 0
-        also = await anyio.to_thread.run_sync(_spelt, root, wanted)
+        closed: list[str] = []
+        also = await anyio.to_thread.run_sync(_spelt, folder, wanted)
 
         def take(path: str) -> bool:
-            nonlocal left_out, also
+            nonlocal also
             if path == also:
                 also = None  # it is visible by itself
-            if readable(clean_text(path)):
-                names.append(path)
-            else:
-                left_out += 1
+            (names if readable(clean_text(path)) else closed).append(path)
             return len(names) > limit
 
-        ended = await self._list(cwd, root, pattern, wanted, take)
+        ended = await self._list(folder, root, pattern, wanted, take)
         if also is not None and not ended.enough:
             take(also)
             names.sort(key=lambda path: os.fsencode(path).split(b"/"))
+        there = await anyio.to_thread.run_sync(files_there, folder, names[:limit])
         return Found(
-            paths=tuple(clean_text(path) for path in names[:limit]),
+            paths=tuple(clean_text(path) for path in there),
             truncated=len(names) > limit,
             timed_out=ended.timed_out,
-            left_out=left_out,
+            left_out=await _count(folder, closed),
         )
 
     async def _list(
         self,
-        cwd: str,
+        folder: int,
         root: str,
         pattern: str | None,
         wanted: FilePattern | None,
@@ -146,7 +146,7 @@ class Search:
             command = [program, "--files", *flags, "--null", "./"]
         else:
             command = self._own(pattern=None, include=pattern)
-        visible = await self._visible(root, wanted)
+        visible = await self._visible(folder, root, wanted)
 
         def record(found: bytes) -> bool:
             path = _relative(found)
@@ -155,19 +155,21 @@ class Search:
             return visible(path) and take(path)
 
         reader = _Records(b"\0", record)
+        cwd = descriptor_path(folder, root)
         ended, _ = await self._run(command, cwd, reader.feed, subprocess.DEVNULL)
         return ended
 
     async def lines(
         self,
-        cwd: str,
+        folder: int,
         root: str,
         pattern: str,
         include: str | None,
         limit: int,
         readable: Readable,
     ) -> Found:
-        """Return the lines of visible files below a folder that match an expression.
+        """Return the lines of visible files below an open folder that match an
+        expression. ``root`` is its real name.
 
         Raises:
             ToolFailure: the expression or ``include`` is invalid, or no search can be
@@ -177,7 +179,7 @@ class Search:
         wanted = file_pattern(include) if include else None
         also = None
         if wanted is not None:
-            also = await anyio.to_thread.run_sync(_spelt, root, wanted)
+            also = await anyio.to_thread.run_sync(_spelt, folder, wanted)
         skipped: list[str] = []
 
         def take(path: str) -> bool:
@@ -189,8 +191,8 @@ class Search:
             return False
 
         # 1. By name, which files may be read. Nothing is opened.
-        listed = await self._list(cwd, root, include, wanted, take)
-        left_out = len(skipped)
+        listed = await self._list(folder, root, include, wanted, take)
+        left_out = await _count(folder, skipped)
         if also is not None and not readable(clean_text(also)):
             also, left_out = None, left_out + 1
         # 2. The lines of these.
@@ -209,7 +211,7 @@ class Search:
                 *("--regexp", pattern, "--", "./"),
                 *([] if also is None else [f"./{also}"]),
             ]
-        visible = await self._visible(root, wanted)
+        visible = await self._visible(folder, root, wanted)
 
         def wants(path: str) -> bool:
             if wanted is not None and not wanted.matches(clean_text(path)):
@@ -217,8 +219,11 @@ class Search:
             # Once more: it may have come since the names were looked at.
             return readable(clean_text(path)) and (path == also or visible(path))
 
+        cwd = descriptor_path(folder, root)
         with _given(skipped if program is None else []) as source:
-            found = await self._lines(command, cwd, source, limit, wants, program)
+            found = await self._lines(
+                command, cwd, source, limit, wants, program, folder
+            )
         return evolve(
             found,
             timed_out=listed.timed_out or found.timed_out,
@@ -252,8 +257,9 @@ class Search:
         limit: int,
         wants: Callable[[str], bool],
         program: str | None,
+        folder: int | None = None,
     ) -> Found:
-        matches: list[Match] = []
+        lines: list[FoundLine] = []
         last: tuple[str, bool] = ("", False)
 
         def take(path: str, line: int, text: str) -> bool:
@@ -261,22 +267,29 @@ class Search:
             if path != last[0]:
                 last = path, wants(path)
             if last[1]:
-                matches.append(Match(clean_text(path), line, text))
-            return len(matches) > limit
+                lines.append(FoundLine(path, line, text))
+            return len(lines) > limit
 
         reader = _Matches(take)
         ended, said = await self._run(command, cwd, reader.feed, stdin)
         stopped = ended.timed_out or ended.enough
         if ended.code == 2 and not stopped:
             await self._check(program, command, said)
+        shown = lines[:limit]
+        if folder is not None and program is not None:
+            shown = await anyio.to_thread.run_sync(
+                lines_there, folder, shown, anyio.from_thread.check_cancelled
+            )
         return Found(
-            matches=tuple(matches[:limit]),
-            truncated=len(matches) > limit,
+            matches=tuple(
+                Match(clean_text(one.path), one.number, one.text) for one in shown
+            ),
+            truncated=len(lines) > limit,
             timed_out=ended.timed_out,
         )
 
     async def _visible(
-        self, root: str, wanted: FilePattern | None
+        self, folder: int, root: str, wanted: FilePattern | None
     ) -> Callable[[str], bool]:
         """Return what tells of a path that a program gave whether it is visible.
 
@@ -290,7 +303,10 @@ class Search:
         def visible(path: str) -> bool:
             if wanted is None or not (path.startswith(".") or "/." in path):
                 return True
-            return wanted.names(path) or _walk.is_visible(path, root, above)
+            if wanted.names(path):
+                return True
+            with closing(Held(folder)) as held:
+                return _walk.is_visible(path, root, above, held)
 
         return visible
 
@@ -416,24 +432,20 @@ def _check_expression(pattern: str) -> None:
         )
 
 
-def _spelt(root: str, wanted: FilePattern) -> str | None:
+async def _count(folder: int, paths: Sequence[str]) -> int:
+    """Count the files that are there below an open folder, not behind a link."""
+    return len(await anyio.to_thread.run_sync(files_there, folder, paths))
+
+
+def _spelt(folder: int, wanted: FilePattern) -> str | None:
     """Return the regular file that a pattern spells out as a path, if there is one.
 
     Somebody who gives its very path means it, hidden or ignored as it may be. No
     symbolic link is followed on the way.
     """
-    if wanted.negated:
+    if wanted.negated or ".git" in wanted.spelt.split("/"):
         return None
-    here = root
-    for part in wanted.spelt.split("/"):
-        here = os.path.join(here, part)
-        try:
-            mode = os.lstat(here).st_mode
-        except (OSError, ValueError):
-            return None
-        if stat.S_ISLNK(mode) or part == ".git":
-            return None
-    return wanted.spelt if stat.S_ISREG(mode) else None
+    return wanted.spelt if files_there(folder, [wanted.spelt]) else None
 
 
 def _has_utf8(path: str) -> bool:
@@ -508,10 +520,8 @@ class _Matches:
             line, _, text = held[end + 1 : stop].partition(b":")
             start = stop + 1
             self._last = name
-            shown = text.removesuffix(b"\r").decode("utf-8", "replace")
-            if line == b"1":
-                shown = shown.removeprefix(BOM)
-            if self._take(_relative(name), int(line), cut(shown)):
+            number = int(line)
+            if self._take(_relative(name), number, shown_line(number, text)):
                 return True
         self._held = held[start:]
         return False

@@ -1,8 +1,8 @@
 """Searching files without ripgrep: which are visible, which match, which lines.
 
 Owns the rules of visibility (hidden files, ``.gitignore``, ``.ignore``,
-``.rgignore``), file patterns, and a program that lists or searches. Knows nothing of
-tools or permissions.
+``.rgignore``), file patterns, how what is below a folder is opened without following a
+link, and a program that lists or searches. Knows nothing of tools or permissions.
 
 This file is also that program: it is run as a script by ``_search``, in a process of
 its own, because a regular expression of Python can run for years and only a process
@@ -11,13 +11,15 @@ ripgrep prints with ``--null``: ``path NUL line : text`` or ``path NUL``.
 """
 
 import codecs
+import errno
 import io
 import json
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import chain
 from typing import IO
 
@@ -30,6 +32,10 @@ _MAX_LINE = 1_048_576
 _MAX_SHOWN = 2001
 _HEAD = 65_536
 _MAX_ALTERNATIVES = 256
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A fifo that took the place of a file must not hang the search.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 # --- file patterns ----------------------------------------------------------------
@@ -305,6 +311,85 @@ def _through(pattern: Sequence[_Segment], reached: set[int]) -> set[int]:
     return found
 
 
+# --- what is below a folder -------------------------------------------------------
+
+
+class Held:
+    """Files and folders below an open folder, each opened part by part.
+
+    No symbolic link is followed on the way, so what is opened has the very path that
+    was given, whatever others put in the place of a folder meanwhile: a rule about a
+    path is about that file. Paths are relative, with ``/``; the folder itself is the
+    empty path. Of the folders below only the last one is kept open, so that a deep tree
+    costs no descriptors.
+    """
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._path = ""
+        self._folder = root
+
+    def folder(self, path: str) -> int:
+        """Return a descriptor of a folder; it is good until the next call.
+
+        Raises:
+            OSError: it is gone, or it or one above it is no folder but perhaps a link.
+        """
+        if path != self._path:
+            start, rest = self._root, path
+            if self._path and path.startswith(f"{self._path}/"):
+                start, rest = self._folder, path[len(self._path) + 1 :]
+            opened = self._descend(start, rest) if path else self._root
+            self.close()
+            self._path, self._folder = path, opened
+        return self._folder
+
+    def file(self, path: str) -> int:
+        """Return a new descriptor of a regular file.
+
+        Raises:
+            OSError: as ``folder``, or it is no regular file.
+        """
+        folder, _, name = path.rpartition("/")
+        descriptor = os.open(name, _FILE, dir_fd=self.folder(folder))
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "not a regular file")
+        return descriptor
+
+    def has_file(self, path: str) -> bool:
+        """Tell whether a regular file has just this path."""
+        folder, _, name = path.rpartition("/")
+        try:
+            found = os.stat(name, dir_fd=self.folder(folder), follow_symlinks=False)
+        except (OSError, ValueError):
+            return False
+        return stat.S_ISREG(found.st_mode)
+
+    def close(self) -> None:
+        """Close what is kept open below the folder; the folder is its owner's."""
+        if self._folder != self._root:
+            os.close(self._folder)
+        self._path, self._folder = "", self._root
+
+    @staticmethod
+    def _descend(start: int, path: str) -> int:
+        current = start
+        try:
+            for part in path.split("/"):
+                if part == "..":
+                    raise OSError(errno.EINVAL, "a path that leads up")
+                below = os.open(part, _FOLDER, dir_fd=current)
+                if current != start:
+                    os.close(current)
+                current = below
+        except BaseException:
+            if current != start:
+                os.close(current)
+            raise
+        return current
+
+
 # --- visibility -------------------------------------------------------------------
 
 
@@ -312,15 +397,16 @@ class IgnoreRules:
     """The ignore files of one folder, and of those above it."""
 
     def __init__(
-        self, folder: str, above: "IgnoreRules | None", place: str | None = None
+        self, folder: str, above: "IgnoreRules | None", opened: int | None = None
     ) -> None:
-        """``folder`` is the absolute name; ``place`` where to read, if not there."""
+        """``folder`` is the absolute name, ``opened`` a descriptor to read it by."""
         self._folder = folder
         self._above = above
-        where = folder if place is None else place
-        self.is_repository = os.path.lexists(os.path.join(where, ".git"))
+        where = folder if opened is None else ""
+        self.is_repository = _exists(os.path.join(where, ".git"), opened)
         read = (
-            (name, _ignore_file(os.path.join(where, name))) for name in IGNORE_FILES
+            (name, _ignore_file(os.path.join(where, name), opened))
+            for name in IGNORE_FILES
         )
         self._files = {name: patterns for name, patterns in read if patterns}
 
@@ -393,12 +479,19 @@ def _split(pattern: str) -> list[str]:
     return [*parts, pattern[start:]]
 
 
-def _ignore_file(path: str) -> list[_IgnorePattern]:
+def _exists(path: str, opened: int | None) -> bool:
+    try:
+        os.stat(path, dir_fd=opened, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def _ignore_file(path: str, opened: int | None) -> list[_IgnorePattern]:
     """Return the patterns of an ignore file, the one that counts most first."""
     try:
-        # A link is not followed, as in git; a fifo must not hang the search.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags)
+        # A link is not followed, as in git.
+        descriptor = os.open(path, _FILE, dir_fd=opened)
         with os.fdopen(descriptor, "rb") as file:
             text = file.read(_MAX_IGNORE_FILE).decode("utf-8-sig", "surrogateescape")
     except OSError:
@@ -439,9 +532,14 @@ def rules_above(root: str) -> IgnoreRules | None:
     return rules
 
 
-def is_visible(path: str, root: str, above: IgnoreRules | None) -> bool:
-    """Tell whether one path below the root is visible by itself, with all above it."""
-    rules = IgnoreRules(root, above)
+def is_visible(
+    path: str, root: str, above: IgnoreRules | None, held: Held | None = None
+) -> bool:
+    """Tell whether one path below the root is visible by itself, with all above it.
+
+    With ``held``, the root, only what is there counts.
+    """
+    rules = IgnoreRules(root, above, None if held is None else held.folder(""))
     parts = path.split("/")
     here = root
     for index, part in enumerate(parts):
@@ -450,7 +548,13 @@ def is_visible(path: str, root: str, above: IgnoreRules | None) -> bool:
         if not _shown(part, rules.decide(here, is_folder=is_folder)):
             return False
         if is_folder:
-            rules = IgnoreRules(here, rules)
+            opened: int | None = None
+            if held is not None:
+                try:
+                    opened = held.folder("/".join(parts[: index + 1]))
+                except OSError:
+                    return False
+            rules = IgnoreRules(here, rules, opened)
     return True
 
 
@@ -465,44 +569,55 @@ _Entries = Iterator[tuple[str, bool, IgnoreRules]]
 
 
 def visible_files(
-    root: str, above: IgnoreRules | None, wanted: FilePattern | None = None
+    held: Held,
+    root: str,
+    above: IgnoreRules | None,
+    wanted: FilePattern | None = None,
 ) -> Iterator[str]:
-    """Yield the visible files below the working directory, in the order of their parts.
+    """Yield the visible files below a held folder, in the order of their parts.
 
-    ``root`` is the working directory's absolute name. What is hidden and what
-    ``wanted`` names is visible too. Symbolic links are neither followed nor listed.
+    ``root`` is its absolute name. What is hidden and what ``wanted`` names is visible
+    too. Symbolic links are neither followed nor listed.
     """
     # A stack of what is still to come, so that a deep tree costs no calls.
-    stack: list[_Entries] = [_entries(root, "", above, wanted)]
+    stack: list[_Entries] = [_entries(held, root, "", above, wanted)]
     while stack:
         entry = next(stack[-1], None)
         if entry is None:
             stack.pop()
         elif entry[1]:
-            stack.append(_entries(root, entry[0], entry[2], wanted))
+            stack.append(_entries(held, root, entry[0], entry[2], wanted))
         else:
             yield entry[0]
 
 
 def _entries(
-    root: str, folder: str, above: IgnoreRules | None, wanted: FilePattern | None
+    held: Held,
+    root: str,
+    folder: str,
+    above: IgnoreRules | None,
+    wanted: FilePattern | None,
 ) -> _Entries:
     try:
-        with os.scandir(folder or ".") as scan:
-            entries = sorted(scan, key=lambda one: os.fsencode(one.name))
+        opened = held.folder(folder)
+        with os.scandir(opened) as scan:
+            # What each is, some file systems tell only as long as the folder is open.
+            entries = sorted(
+                (os.fsencode(one.name), one.name, one.is_dir(follow_symlinks=False))
+                for one in scan
+                if one.is_dir(follow_symlinks=False)
+                or one.is_file(follow_symlinks=False)
+            )
     except OSError:
-        return  # gone, or not ours to read: nothing is visible in it
+        return  # gone, a link by now, or not ours to read: nothing is visible in it
     absolute = os.path.join(root, folder) if folder else root
-    rules = IgnoreRules(absolute, above, folder or ".")
-    for entry in entries:
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if not is_folder and not entry.is_file(follow_symlinks=False):
-            continue
-        path = os.path.join(absolute, entry.name)
-        below = f"{folder}/{entry.name}" if folder else entry.name
+    rules = IgnoreRules(absolute, above, opened)
+    for _, name, is_folder in entries:
+        path = os.path.join(absolute, name)
+        below = f"{folder}/{name}" if folder else name
         decided = rules.decide(path, is_folder=is_folder)
-        shown = _shown(entry.name, decided)
-        if not shown and decided is None and entry.name != ".git" and wanted:
+        shown = _shown(name, decided)
+        if not shown and decided is None and name != ".git" and wanted:
             shown = wanted.names_below(below) if is_folder else wanted.names(below)
         if shown:
             yield below, is_folder, rules
@@ -526,25 +641,28 @@ def main(arguments: Sequence[str]) -> int:
     if expression is not None and request["stdin"]:
         _search(sys.stdin.buffer, b"-", expression, out)
         return 0
-    root = os.getcwd()
     # What may not be read comes in by standard input, because there may be much.
     left_out = set(sys.stdin.buffer.read().split(b"\0")) if request["skip"] else set()
     also = [] if request["also"] is None else [request["also"]]
-    for path in chain(visible_files(root, rules_above(root), wanted), also):
-        if wanted is not None and not wanted.matches(path):
-            continue
-        name = os.fsencode(path)
-        if name in left_out:
-            continue
-        if expression is None:
-            out.write(name + b"\0")
-            continue
-        try:
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            with os.fdopen(os.open(name, flags), "rb") as file:
-                _search(file, name, expression, out)
-        except OSError:
-            continue  # gone, or not ours to read
+    root = os.getcwd()
+    descriptor = os.open(".", _FOLDER)
+    with closing(Held(descriptor)) as held:
+        files = visible_files(held, root, rules_above(root), wanted)
+        for path in chain(files, also):
+            if wanted is not None and not wanted.matches(path):
+                continue
+            name = os.fsencode(path)
+            if name in left_out:
+                continue
+            if expression is None:
+                out.write(name + b"\0")
+                continue
+            try:
+                with os.fdopen(held.file(path), "rb") as file:
+                    _search(file, name, expression, out)
+            except OSError:
+                continue  # gone, or not ours to read
+    os.close(descriptor)
     return 0
 
 
@@ -563,6 +681,19 @@ def _search(
     elif b"\0" in head:
         return
     text = io.TextIOWrapper(reader, encoding, "replace", newline="\n")
+    for number, line in text_lines(text):
+        if expression.search(line):
+            shown = line[:_MAX_SHOWN].encode()
+            out.write(b"%b\0%d:%b\n" % (name, number, shown))
+    # It would close the file, which is for those to close who opened it.
+    text.detach()
+
+
+def text_lines(text: IO[str]) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text with their numbers, until one has a NUL.
+
+    Of a line over 1 MiB only the beginning comes.
+    """
     number, complete = 0, True
     while line := text.readline(_MAX_LINE):
         fresh, complete = complete, line.endswith("\n")
@@ -571,12 +702,7 @@ def _search(
         number += 1
         if "\0" in line:
             break
-        line = line.removesuffix("\n").removesuffix("\r")
-        if expression.search(line):
-            shown = line[:_MAX_SHOWN].encode()
-            out.write(b"%b\0%d:%b\n" % (name, number, shown))
-    # It would close the file, which is for those to close who opened it.
-    text.detach()
+        yield number, line.removesuffix("\n").removesuffix("\r")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from attrs import frozen
 from dovetail.kernel import Action, Tool, ToolContext
 
 from . import _fields as fields
-from ._paths import EXTERNAL, READ, approve, resolve, shown_path, start_in
+from ._paths import EXTERNAL, READ, approve, hold_open, resolve, shown_path
 from ._search import MAX_RESULTS, Search, file_pattern, left_out
 from ._text import plural
 
@@ -74,10 +74,10 @@ async def _execute(
         (input.pattern,),
         {"path": target.resource, "limit": input.limit},
     )
-    async with start_in(target, "search") as cwd:
+    async with hold_open(target, "search") as folder:
         allowed = await context.allowing("read")
         found = await search.files(
-            cwd,
+            folder,
             target.canonical,
             pattern,
             input.limit,

@@ -16,7 +16,7 @@ from dovetail.kernel import Action, Tool, ToolContext, ToolFailure
 
 from . import _fields as fields
 from ._files import Files
-from ._paths import EXTERNAL, READ, Target, approve, resolve, shown_path, start_in
+from ._paths import EXTERNAL, READ, Target, approve, hold_open, resolve, shown_path
 from ._search import MAX_RESULTS, Found, Search, file_pattern, left_out
 from ._text import plural
 
@@ -107,9 +107,9 @@ async def _execute(
         paths = {"-": target.resource}
     else:
         allowed = await context.allowing("read")
-        async with start_in(target, "search") as cwd:
+        async with hold_open(target, "search") as folder:
             found = await search.lines(
-                cwd,
+                folder,
                 target.canonical,
                 input.pattern,
                 input.include,

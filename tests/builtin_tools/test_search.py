@@ -6,8 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import chdir, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -454,8 +454,8 @@ async def test_an_expression_that_would_run_for_ever_is_stopped_and_said(
     fill({"a.txt": "needle\n", "b.txt": "a" * 60 + "b\n"})
     search = Search(os.environ, ripgrep=False, seconds=1.5)
     where = str(place)
-    with anyio.fail_after(HANG):
-        found = await search.lines(where, where, "needle|(a+)+$", None, 10, anything)
+    with anyio.fail_after(HANG), opened(place) as folder:
+        found = await search.lines(folder, where, "needle|(a+)+$", None, 10, anything)
     assert found.timed_out
     assert not found.truncated
 
@@ -474,8 +474,9 @@ async def test_cancelling_a_search_ends_its_process(
     monkeypatch.setattr(subprocess, "Popen", watched)
     search = Search(os.environ, ripgrep=False)
     where = str(place)
-    with anyio.fail_after(HANG), anyio.move_on_after(2) as scope:
-        await search.lines(where, where, "(a+)+$", None, 10, anything)
+    with anyio.fail_after(HANG), opened(place) as folder:
+        with anyio.move_on_after(2) as scope:
+            await search.lines(folder, where, "(a+)+$", None, 10, anything)
     assert scope.cancelled_caught
     # The names were listed by one, the lines are looked for by the other.
     assert [process.returncode for process in started] == [0, -15]
@@ -485,23 +486,33 @@ def anything(path: str) -> bool:
     return True
 
 
+@contextmanager
+def opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 async def test_both_ways_find_the_same_in_this_repository() -> None:
     """A tree of real files, with every pattern that the other tests use."""
     root = ROOT
     if find_ripgrep(os.environ) is None:
         pytest.skip("ripgrep is not installed")
     ways = [Search(os.environ, ripgrep=one) for one in (True, False)]
-    for pattern in ("**", "*.py", "tests/**/test_*.py", "!*.py"):
-        found = [await way.files(root, root, pattern, 5000, anything) for way in ways]
-        assert found[0] == found[1]
-        assert len(found[0].paths) > 3
-    for pattern, include in (("import", None), (r"def \w+", "kernel/**/*.py")):
-        lines = [
-            await way.lines(root, root, pattern, include, 5000, anything)
-            for way in ways
-        ]
-        assert lines[0] == lines[1]
-        assert len(lines[0].matches) > 50
+    with opened(Path(root)) as at:
+        for pattern in ("**", "*.py", "tests/**/test_*.py", "!*.py"):
+            found = [await way.files(at, root, pattern, 5000, anything) for way in ways]
+            assert found[0] == found[1]
+            assert len(found[0].paths) > 3
+        for pattern, include in (("import", None), (r"def \w+", "kernel/**/*.py")):
+            lines = [
+                await way.lines(at, root, pattern, include, 5000, anything)
+                for way in ways
+            ]
+            assert lines[0] == lines[1]
+            assert len(lines[0].matches) > 50
 
 
 # --- the rules of visibility against git ------------------------------------------
@@ -605,8 +616,9 @@ def plant(root: Path, paths: set[str], rules: dict[str, list[str]]) -> None:
 
 
 def seen(root: Path) -> set[str]:
-    with chdir(root):
-        return set(_walk.visible_files(str(root), _walk.rules_above(str(root))))
+    with opened(root) as folder, closing(_walk.Held(folder)) as held:
+        above = _walk.rules_above(str(root))
+        return set(_walk.visible_files(held, str(root), above))
 
 
 @settings(max_examples=60, deadline=None)
