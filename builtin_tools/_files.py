@@ -24,6 +24,8 @@ _REMEMBERED = 1024
 """How many replaced files are remembered; forgetting one costs a call again."""
 
 
+_TEMPORARY = ".tmp"
+
 _MAX_DIGEST = 64 * 1024 * 1024
 
 MAX_OVER = 64 * 1024 * 1024
@@ -145,6 +147,8 @@ class Files:
         data: bytes,
         verb: str,
         expected: bytes | None = None,
+        *,
+        token: str,
     ) -> Written:
         """Make ``data`` the content of an approved file, whole or not at all.
 
@@ -152,7 +156,8 @@ class Files:
         place, so that no reader ever sees a part of it; missing folders are made. The
         mode is kept, and the owner where the system allows it. A further hard link
         keeps the old content. With ``expected`` the file must still hold exactly
-        that. Call it within ``alone``.
+        that. Call it within ``alone``. The name of what is written beside it holds a
+        mark of the ``token``, by which ``tidy`` finds it after a crash.
 
         A file that exists and can be written but not replaced (it is a mount point,
         its folder is read-only) is written over, and ``Written.in_place`` says so.
@@ -168,7 +173,7 @@ class Files:
         with open_anchor(target, verb) as anchor:
             try:
                 with _folders(target, anchor) as folder:
-                    return self._replace(target, folder, data, verb, expected)
+                    return self._replace(target, folder, data, verb, expected, token)
             except OSError as error:
                 raise failure(verb, target.given, reason(error)) from error
 
@@ -179,10 +184,11 @@ class Files:
         data: bytes,
         verb: str,
         expected: bytes | None,
+        token: str,
     ) -> Written:
         before = self._status(target, folder, verb)
         try:
-            return self._put(target, folder, data, verb, expected, before)
+            return self._put(target, folder, data, verb, expected, before, token)
         except OSError as error:
             if before is None or error.errno not in _NOT_REPLACEABLE:
                 raise
@@ -196,9 +202,12 @@ class Files:
         verb: str,
         expected: bytes | None,
         before: os.stat_result | None,
+        token: str,
     ) -> Written:
         """Put a new file in the place of the old one."""
-        temporary = f".dovetail-{secrets.token_hex(8)}.tmp"
+        # Never the same twice: of two processes at the same call, one of which has lost
+        # it and does not know yet, none may put the other's half of a file into place.
+        temporary = f"{_mark_of(token)}{secrets.token_hex(4)}{_TEMPORARY}"
         # A new file gets what the umask allows; a secret one stays closed throughout.
         mode = 0o666 if before is None else 0o600
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -263,6 +272,34 @@ class Files:
             os.close(descriptor)
         digest = hashlib.sha256(data).hexdigest()
         return Written(False, len(data), digest, in_place=True)
+
+    def tidy(self, target: Target, token: str, verb: str) -> tuple[str, ...]:
+        """Remove what a replacement with this token left beside a file when it was cut
+        off by a crash; return the names of what could not be removed.
+
+        Only a regular file without further names is removed, and only one of this user.
+
+        Raises:
+            ToolFailure: its folder cannot be looked at.
+        """
+        if target.kind not in ("missing", "file") or target.missing_folders:
+            return ()  # no such file was begun here
+        with open_anchor(target, verb) as anchor:
+            try:
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+                folder = os.open(".", flags, dir_fd=anchor)
+            except OSError as error:
+                raise failure(verb, target.given, reason(error)) from error
+            try:
+                mark = _mark_of(token)
+                left = [
+                    name
+                    for name in os.listdir(folder)
+                    if name.startswith(mark) and name.endswith(_TEMPORARY)
+                ]
+                return tuple(one for one in left if not _removed(one, folder))
+            finally:
+                os.close(folder)
 
     def ready(
         self, target: Target, verb: str, *, goes: bool = False
@@ -379,6 +416,27 @@ class Files:
             self._successors[target.canonical] = (made, before - {made})
             while len(self._successors) > _REMEMBERED:
                 self._successors.popitem(last=False)
+
+
+def _mark_of(token: str) -> str:
+    digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+    return f".dovetail-{digest[:16]}-"
+
+
+def _removed(name: str, folder: int) -> bool:
+    """Remove a temporary file if it is one; tell whether it is gone."""
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        # Root gives what it writes to whom the file belongs.
+        ours = os.geteuid() in (status.st_uid, 0)
+        if not (stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and ours):
+            return False
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -5,7 +5,9 @@ be the very file, reached without a link that was not there when it was changed.
 done to it is done by ``_files``, whole or not at all.
 """
 
+import hashlib
 import os
+from contextlib import suppress
 
 import anyio.to_thread
 from dovetail.kernel import Location, Restoration, ToolFailure
@@ -43,6 +45,12 @@ def _restore(files: Files, directory: str, wanted: Restoration) -> str | None:
 def _put(files: Files, target: Target, wanted: Restoration) -> str | None:
     if target.kind not in ("missing", "file"):
         return CHANGED
+    # The same for whoever goes on with this after a crash, and for nobody else.
+    token = _token_of(wanted)
+    if not wanted.look:
+        # A folder that may be written and not listed is no reason not to restore.
+        with suppress(ToolFailure):
+            files.tidy(target, token, VERB)
     held, seen = known(files, target) if target.kind == "file" else (None, None)
     if held == wanted.then:
         return None
@@ -51,10 +59,17 @@ def _put(files: Files, target: Target, wanted: Restoration) -> str | None:
     if wanted.look:
         return None
     if wanted.then is not None:
-        files.replace(target, wanted.then, VERB, wanted.now)
+        files.replace(target, wanted.then, VERB, wanted.now, token=token)
     elif seen is not None:
         files.remove(target, VERB, seen)
     return None
+
+
+def _token_of(wanted: Restoration) -> str:
+    named = hashlib.sha256(wanted.path.encode("utf-8", "surrogatepass"))
+    for held in (wanted.now, wanted.then):
+        named.update(b"-" if held is None else hashlib.sha256(held).digest())
+    return f"restore {named.hexdigest()}"
 
 
 def known(files: Files, target: Target) -> tuple[bytes, os.stat_result]:

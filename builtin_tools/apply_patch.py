@@ -26,6 +26,7 @@ from dovetail.kernel import Deed, Location, Tool, ToolContext, ToolFailure
 from . import _fields as fields
 from ._changes import VERB, Change, Kind, before_any, planned
 from ._files import IN_PLACE, Files, digest_of
+from ._leftovers import tidy
 from ._patch import MAX_PATCH, Section, parse_patch
 from ._paths import EDIT, EXTERNAL, READ, Target, failure, resolve_now, shown_path
 from ._restore import known, restore
@@ -111,6 +112,7 @@ def apply_patch_tool(files: Files) -> Tool[PatchInput, PatchOutput]:
         asks=(EDIT, READ, EXTERNAL),
         execute=partial(_execute, files),
         check=partial(_check, files),
+        clear=partial(_clear, files),
         restore=partial(restore, files),
         models=MODELS,
         instead_of=("edit", "write"),
@@ -212,7 +214,9 @@ async def _apply(
     for number, change in enumerate(changes, 1):
         await context.does(change.words, _data(change, number, len(changes)))
         try:
-            made, digest, held = await anyio.to_thread.run_sync(_make, files, change)
+            made, digest, held = await anyio.to_thread.run_sync(
+                _make, files, change, context.effect_token
+            )
         except ToolFailure as error:
             raise ToolFailure(_partly(error, done, changes[number:])) from error
         done.append(made)
@@ -239,7 +243,7 @@ Held = tuple[str, Content, Content]
 
 
 def _make(
-    files: Files, change: Change
+    files: Files, change: Change, token: str
 ) -> tuple[PatchedFile, str | None, tuple[Held, ...]]:
     """Make one change; return it, the digest of what is there now, and what was."""
     target, to = change.target, change.to
@@ -270,7 +274,7 @@ def _make(
             assert change.seen is not None  # of a file that is deleted
             files.remove(target, VERB, change.seen)
             return made, None, ((target.canonical, before, None),)
-        written = files.replace(target, change.after, VERB, change.before)
+        written = files.replace(target, change.after, VERB, change.before, token=token)
         held = (target.canonical, before, change.after)
         return evolve(made, in_place=written.in_place), written.digest, (held,)
 
@@ -347,6 +351,13 @@ async def _check(
         PatchedFile(one.data["kind"], one.data["path"], one.data["to"]) for one in deeds
     ]
     return PatchOutput(tuple(made), found=True)
+
+
+async def _clear(files: Files, input: PatchInput, context: ToolContext) -> str | None:
+    # Each change is recorded before it is made: it can be the last one only.
+    return await tidy(
+        files, context, (deed.data["path"] for deed in context.deeds[-1:])
+    )
 
 
 Seen = Literal["done", "not done", "unknown"]

@@ -18,6 +18,7 @@ from dovetail.kernel import Tool, ToolContext
 
 from . import _fields as fields
 from ._files import IN_PLACE, Files, Written
+from ._leftovers import tidy
 from ._paths import EDIT, EXTERNAL, READ, Target, approve, check_kind, failure, resolve
 from ._restore import restore
 from ._text import (
@@ -77,6 +78,7 @@ def edit_tool(files: Files) -> Tool[EditInput, EditOutput]:
         effect="unsafe",
         asks=(EDIT, READ, EXTERNAL),
         execute=partial(_execute, files),
+        clear=partial(_clear, files),
         restore=partial(restore, files),
         render=_render,
     )
@@ -111,11 +113,15 @@ async def _execute(files: Files, input: EditInput, context: ToolContext) -> Edit
     )
     # Not cancellable: once begun, a replacement is finished, and it is short.
     output, done, before, after = await anyio.to_thread.run_sync(
-        _edit, files, target, input
+        _edit, files, target, input, context.effect_token
     )
     context.saw(target.canonical, done.digest)
     context.changed(target.canonical, before, after)
     return output
+
+
+async def _clear(files: Files, input: EditInput, context: ToolContext) -> str | None:
+    return await tidy(files, context, (input.path,))
 
 
 def _render(output: EditOutput) -> str:
@@ -126,7 +132,7 @@ def _render(output: EditOutput) -> str:
 
 
 def _edit(
-    files: Files, target: Target, input: EditInput
+    files: Files, target: Target, input: EditInput, token: str
 ) -> tuple[EditOutput, Written, bytes, bytes]:
     check_kind(target, "edit", "file")
     with files.alone(target):
@@ -152,7 +158,7 @@ def _edit(
             ) from error
         change = _change(target, text, input)
         data = before[: len(before) - len(body)] + change.after.encode()
-        done = files.replace(target, data, "edit", expected=before)
+        done = files.replace(target, data, "edit", expected=before, token=token)
     preview = _preview(text, change)
     output = EditOutput(target.resource, change.count, preview, done.in_place)
     return output, done, before, data

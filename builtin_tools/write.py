@@ -19,6 +19,7 @@ from dovetail.kernel import Tool, ToolContext
 
 from . import _fields as fields
 from ._files import IN_PLACE, Files, Written
+from ._leftovers import tidy
 from ._paths import EDIT, EXTERNAL, READ, Target, approve, check_kind, failure, resolve
 from ._restore import known, restore
 from ._text import (
@@ -77,6 +78,7 @@ def write_tool(files: Files) -> Tool[WriteInput, WriteOutput]:
         asks=(EDIT, READ, EXTERNAL),
         execute=partial(_execute, files),
         check=partial(_check, files),
+        clear=partial(_clear, files),
         restore=partial(restore, files),
         render=_render,
     )
@@ -103,7 +105,7 @@ async def _execute(
     )
     # Not cancellable: once begun, a replacement is finished, and it is short.
     done, kept, was, held, data = await anyio.to_thread.run_sync(
-        _write, files, target, input.content
+        _write, files, target, input.content, context.effect_token
     )
     context.saw(target.canonical, done.digest)
     context.changed(target.canonical, held, data)
@@ -144,6 +146,10 @@ async def _check(
     return WriteOutput(target.resource, None, len(found))
 
 
+async def _clear(files: Files, input: WriteInput, context: ToolContext) -> str | None:
+    return await tidy(files, context, (input.path,))
+
+
 def _held(files: Files, target: Target, wanted: list[bytes]) -> bytes:
     """Return which of these contents the file has."""
     with files.open(target, "check") as descriptor:
@@ -182,7 +188,7 @@ def _render(output: WriteOutput) -> str:
 
 
 def _write(
-    files: Files, target: Target, content: str
+    files: Files, target: Target, content: str, token: str
 ) -> tuple[Written, LineEnding | None, str | None, bytes | None, bytes]:
     if target.kind != "missing":
         check_kind(target, "write", "file")
@@ -206,5 +212,5 @@ def _write(
             if converted != text:
                 kept, text = ending, converted
         data = BOM_BYTES + text.encode() if marked else text.encode()
-        done = files.replace(target, data, "write")
+        done = files.replace(target, data, "write", token=token)
     return done, kept, was, held, data

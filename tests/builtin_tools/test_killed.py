@@ -179,3 +179,117 @@ async def test_what_a_killed_patch_applied_is_told_to_the_model_and_to_the_perso
         "c.txt",
         "new.txt",
     ]
+
+
+REPLACING = """
+import os, signal, sys, anyio
+from dovetail.kernel import open_runtime
+from dovetail.kernel.testing import ScriptedProvider, call, calls, text
+
+rename = os.replace
+
+def dies(old, new, **options):
+    if sys.argv[3] == "revert" and open(old, **opener(options)).read() != "old":
+        return rename(old, new, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def opener(options):
+    folder = options["src_dir_fd"]
+    return {"opener": lambda path, flags: os.open(path, flags, dir_fd=folder)}
+
+os.replace = dies
+
+async def main(url, place, tool, input):
+    named = "write" if tool == "revert" else tool
+    model = ScriptedProvider(
+        calls(call(named, eval(input))), text("Done."), name=MODEL
+    )
+    async with open_runtime(url, plugins=[model], on_permission="allow",
+                            lease_seconds=0.1, environment=ENVIRONMENT) as runtime:
+        session = await runtime.sessions.create("it", location=place, model=model.model)
+        await session.prompt("go")
+        await session.wait()
+        page = await session.messages(order="asc")
+        await session.revert(page.items[0].id)
+
+anyio.run(main, *sys.argv[1:])
+"""
+
+REPLACEMENTS: dict[str, dict[str, Any]] = {
+    "write": {"path": "a.txt", "content": "new"},
+    "edit": {"path": "a.txt", "old_string": "old", "new_string": "new"},
+    "apply_patch": {
+        "input": "*** Begin Patch\n*** Add File: b.txt\n+b\n"
+        "*** Update File: a.txt\n@@\n-old\n+new\n*** End Patch"
+    },
+    "revert": {"path": "a.txt", "content": "new"},
+}
+
+
+@pytest.mark.law("recovery.10")
+@pytest.mark.parametrize("tool", REPLACEMENTS)
+async def test_nothing_stays_beside_a_file_whose_replacement_was_killed(
+    tool: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "a.txt").write_text("old")
+    strange = ".dovetail-0123456789abcdef-01234567.tmp"
+    (place / strange).write_text("of somebody else")
+    environment = {"PATH": os.environ["PATH"], "DOVETAIL_CONFIG": ""}
+    url = f"sqlite:///{tmp_path / 'agents.db'}"
+    # Which tools are offered depends on the model.
+    name = "gpt-5" if tool == "apply_patch" else "model"
+    program = REPLACING.replace("ENVIRONMENT", repr(environment))
+    program = program.replace("MODEL", repr(name))
+    with anyio.fail_after(HANG):
+        died = await anyio.run_process(
+            [
+                *(sys.executable, "-c", program, url, str(place)),
+                *(tool, repr(REPLACEMENTS[tool])),
+            ],
+            check=False,
+            stderr=None,
+        )
+        assert died.returncode == -signal.SIGKILL
+        assert len(list(place.glob(".dovetail-*"))) == 2
+        model = ScriptedProvider(text("I see."), name=name)
+        async with open_runtime(
+            url, plugins=[model], on_permission="allow", environment=environment
+        ) as runtime:
+            session = await runtime.sessions.get("it")
+            if tool == "revert":
+                page = await session.messages(order="asc")
+                await session.revert(page.items[0].id)
+                assert (place / "a.txt").read_text() == "old"
+            else:
+                await session.prompt("And now?")
+                assert (await session.wait()).status == "succeeded"
+    assert [one.name for one in place.glob(".dovetail-*")] == [strange]
+
+
+@pytest.mark.law("recovery.10")
+async def test_what_could_not_be_removed_beside_a_file_is_named(
+    tools: Any, place: Path
+) -> None:
+    """Another name of somebody's file is none of ours, whatever it is called."""
+    (place / "a.txt").write_text("old")
+    kept = place / "kept"
+    kept.write_text("content")
+    replace = os.replace
+    seen: list[str] = []
+
+    def watched(old: str, new: str, **folders: int) -> None:
+        seen.append(old)
+        replace(old, new, **folders)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "replace", watched)
+        await tools.call("write", path="a.txt", content="new")
+    os.link(kept, place / seen[0])
+    tool = tools.tools["write"]
+    said = await tool.clear(tool.input(path="a.txt", content="new"), tools.context)
+    assert said == f"Its temporary file {seen[0]} could not be removed."
+    (place / seen[0]).unlink()
+    assert await tool.clear(tool.input(path="a.txt", content=""), tools.context) is None
+    assert kept.read_text() == "content"

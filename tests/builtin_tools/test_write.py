@@ -389,6 +389,7 @@ def test_its_effect_is_never_called_harmless_to_repeat(tools: Any) -> None:
         "todowrite": "idempotent",
         "recall": "pure",
         "job": "idempotent",
+        "subagent": "idempotent",
         "edit": "unsafe",
         "bash": "unsafe",
     }
