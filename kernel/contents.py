@@ -468,6 +468,9 @@ from .values.sent import (
     RequestDescription as RequestDescription,
     SentRequest as SentRequest,
 )
+from .values.titles import (
+    title_of as title_of,
+)
 from .values.todo import (
     Todo as Todo,
     TodoPriority as TodoPriority,

@@ -359,6 +359,7 @@ class Runtime:
             self._resume,
             self._settings,
             self.plugins.watchdog,
+            self._tasks,
         )
         self._tasks.start_soon(self._runner.keep_leases)
         self._tasks.start_soon(self._runner.silence.watch)
@@ -429,6 +430,7 @@ class Runtime:
                 )
             for job in await self._jobs.aclose(max(within, JOB_SECONDS)):
                 logger.error("job %s did not end in time; it is left behind", job)
+            await self._runner.titling.aclose(within)
             await self._locations.aclose()
             await self._cleaning.aclose()
             self._runner.close()

@@ -24,6 +24,7 @@ T = TypeVar("T")
 KEYS = (
     "model",
     "small_model",
+    "model_titles",
     "agent",
     "providers",
     "permissions",
@@ -143,6 +144,7 @@ class FileSettings:
 
     model: str | None = None
     small_model: str | None = None
+    model_titles: bool | None = None
     agent: str | None = None
     providers: Mapping[str, Mapping[str, Json]] = field(factory=dict)
     rules: tuple[Rule, ...] = ()
@@ -172,6 +174,7 @@ class FileSettings:
         return cls(
             model=table.text("model"),
             small_model=table.text("small_model"),
+            model_titles=table.flag("model_titles"),
             agent=table.text("agent"),
             providers={
                 name: _provider(each) for name, each in table.named("providers")
@@ -204,6 +207,7 @@ class FileSettings:
         return FileSettings(
             model=_given(other.model, self.model),
             small_model=_given(other.small_model, self.small_model),
+            model_titles=_given(other.model_titles, self.model_titles),
             agent=_given(other.agent, self.agent),
             providers=_merged(self.providers, other.providers),
             rules=self.rules + other.rules,

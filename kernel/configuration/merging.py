@@ -11,6 +11,7 @@ directory, and in no folder above it::
 
     model = "openai/gpt-5.2"
     small_model = "openai/gpt-5.2-mini"
+    model_titles = false                      # the small model names no sessions
     agent = "build"
     disable_plugins = ["weather"]
     plugin_files = ["tools.py"]               # run as plugins, where they are trusted
@@ -74,6 +75,8 @@ class Configuration:
     """The model of sessions that name none, as ``provider/model``."""
     small_model: str | None = None
     """The model for small work, such as a search, as ``provider/model``."""
+    model_titles: bool = True
+    """Whether the small model, where there is one, is asked for titles of sessions."""
     agent: str | None = None
     """The agent of sessions that name none."""
     providers: Mapping[str, Mapping[str, Json]] = field(factory=dict, repr=False)
@@ -169,6 +172,7 @@ def _configuration(
     return Configuration(
         model=settings.model,
         small_model=settings.small_model,
+        model_titles=settings.model_titles is not False,
         agent=settings.agent,
         providers=settings.providers,
         rules=settings.rules,

@@ -48,6 +48,7 @@ class Clause:
 CLAUSES: tuple[Clause, ...] = (
     Clause("model", "nothing", "You choose the model."),
     Clause("small_model", "nothing", "You choose the model."),
+    Clause("model_titles", "nothing", "You choose what your models are asked."),
     Clause("agent", "nothing", "Another agent may have more rights."),
     Clause("disable_plugins", "nothing", "A plugin may be what guards you."),
     Clause("compaction", "nothing", "You choose what your models are shown."),
@@ -143,6 +144,7 @@ def restrained(
     ignored = {
         "model": other.model is not None,
         "small_model": other.small_model is not None,
+        "model_titles": other.model_titles is not None,
         "agent": other.agent is not None,
         "disable_plugins": bool(other.disabled_plugins),
         "compaction": other.compaction != CompactionSettings(),

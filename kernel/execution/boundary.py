@@ -246,6 +246,8 @@ class Boundary:
             self._services.jobs.told_alive(self._session_id, self._told)
             execution.force = False
             execution.steps_used = 1 if promoted else execution.steps_used + 1
+            if promoted:
+                execution.titling.begin(self._session_id, self._services)
             return True
         return False
 

@@ -32,6 +32,7 @@ from . import ownership
 from .coordinator import Outcome
 from .ownership import DEFAULT_LEASE_SECONDS, Fence, Owner, Standing
 from .silence import Silence
+from .titling import Titling
 
 DEFAULT_BLOCKED_SECONDS = 300.0
 LEFT = Failure("compaction.lost", "whoever worked on it left no outcome")
@@ -86,6 +87,8 @@ class Execution:
     above: Callable[[Reader, str, bool], Failure | None]
     """Says which limit of a session above this one is reached, by its id and whether
     prices are known."""
+    titling: Titling
+    """Names sessions beside their work."""
     looked: int = -1
     """The last event that was known when it was taken up."""
     steps_used: int = 0

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
+from anyio.abc import TaskGroup
 
 from ..history.fold import History
 from ..lifecycle.loop import loop_caller
@@ -47,6 +48,7 @@ from .ownership import Fence, LeaseHeldError, Owner, Standing
 from .recovery import STOPPED, settle_open
 from .silence import Silence
 from .step import Step
+from .titling import Titling
 
 if TYPE_CHECKING:
     from ..contracts import ProviderProtocol
@@ -98,6 +100,7 @@ class Runner:
         policy: recovery.Policy,
         settings: ExecutionSettings,
         watchdog: Watchdog,
+        tasks: TaskGroup,
     ) -> None:
         self._log = log
         self._use = use
@@ -110,6 +113,8 @@ class Runner:
         self._end_observing = log.observe(self._observe, foreign=False)
         self.silence = Silence(log.clock)
         """What listens to the streams of all sessions; its ``watch`` must run."""
+        self.titling = Titling(log, use, self.silence, settings.silence, tasks)
+        """What asks the small model for titles; it must be closed before Locations."""
         self._keeper = Keeper(
             log.store,
             log.clock,
@@ -351,6 +356,7 @@ class Runner:
             self._log.clock.monotonic(),
             look.lease,
             self._exceeded,
+            self.titling,
         )
         self._running[session_id] = (execution, control)
         self._keeper.begin()

@@ -432,6 +432,8 @@ class History:
             self.compacting = event
         elif isinstance(event, e.CompactionFailed):
             self._compacted(event)
+        elif isinstance(event, e.SessionTitled):
+            self.session.add_request(event)
         elif isinstance(event, e.CompactionRequested):
             self.asked_for = event.seq
         elif isinstance(event, e.ExecutionEnded):

@@ -29,7 +29,8 @@ class Spent:
         | e.StepFailed
         | e.ChildSpent
         | e.CompactionEnded
-        | e.CompactionFailed,
+        | e.CompactionFailed
+        | e.SessionTitled,
     ) -> None:
         """Count what was asked of a model, whether for a Step or besides."""
         self.tokens += (event.usage.input or 0) + (event.usage.output or 0)

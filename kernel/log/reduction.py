@@ -56,7 +56,7 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
         *("directory", "workspace", "agent", "model"),
         *("parent", "forked_from", "forked_seq", "forked_hash", "budget"),
     ),
-    ("session.titled", 1): _kept(title=None),
+    ("session.titled", 1): _kept("usage", "cost", title=None),
     ("session.instructed", 1): _kept(instructions=None),
     ("prompt.admitted", 1): _kept(
         *("input_id", "delivery", "key", "budget", "job_id"),

@@ -8,6 +8,7 @@ from ..execution.coordinator import Outcome
 from ..execution.runner import outcome_of
 from ..log.commit import EventLog
 from ..log.reading import damaged
+from ..log.titles import title_by_rule
 from ..ports import Reader, SessionRow
 from ..values.errors import RowDamagedError
 from ..values.frozen import frozen
@@ -26,7 +27,8 @@ class SessionInfo:
     location: Location
     """Where it works."""
     title: str | None
-    """What a person would call it."""
+    """What a person would call it. Of one that was given none and is nobody's child,
+    the beginning of its first prompt; None where there is no prompt either."""
     agent: str | None
     """Its own agent profile; None for the configured one."""
     model: str | None
@@ -83,7 +85,7 @@ def info_of(
     return SessionInfo(
         id=SessionId(row.id),
         location=Location(row.directory, row.workspace),
-        title=row.title,
+        title=title_by_rule(rows, row) if row.title is None else row.title,
         agent=row.agent,
         model=row.model,
         parent=row.parent,

@@ -35,6 +35,7 @@ from dovetail.kernel import (
     SessionBusyError,
     event_to_json,
     open_runtime,
+    title_of,
 )
 
 from .answering import Answering
@@ -59,10 +60,9 @@ from .options import (
     next_prompt_text,
 )
 from .piped import is_piped, read_piped
-from .terminal import Terminal, first_line, plain, short, tell_error, visible
+from .terminal import Terminal, tell_error, visible
 from .transcript import Transcript
 
-MAX_TITLE = 60
 MAX_INPUT = 2 * 1_048_576
 """Bytes read from standard input; a prompt may be half of it."""
 LEASE_SECONDS = 3
@@ -641,8 +641,3 @@ def _example(offered: Sequence[str]) -> str:
     """Return a model to show how one is named: one that can be asked, if there is."""
     known = [name for name in offered if not name.endswith("/...")]
     return visible(known[0]) if known else "provider/name"
-
-
-def title_of(text: str) -> str | None:
-    """Return the title of a session that begins with this prompt."""
-    return short(plain(first_line(text)), MAX_TITLE) or None

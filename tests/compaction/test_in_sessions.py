@@ -379,7 +379,8 @@ async def test_a_busy_provider_is_asked_for_the_summary_again(tmp_path: Path) ->
 async def test_the_small_model_writes_the_summary_where_there_is_one(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "user.toml").write_text('small_model = "small/model"\n')
+    said = 'small_model = "small/model"\nmodel_titles = false\n'
+    (tmp_path / "user.toml").write_text(said)
     small = ScriptedProvider(text(SUMMARY), name="small")
     provider = ScriptedProvider(text("one"), text("two"))
     async with host(

@@ -124,6 +124,7 @@ RULES = """rules = [
 EXAMPLES = {
     "model": 'model = "evil/model"',
     "small_model": 'small_model = "evil/model"',
+    "model_titles": "model_titles = false",
     "agent": 'agent = "evil"',
     "disable_plugins": 'disable_plugins = ["guard"]',
     "compaction": "[compaction]\nwindow = 5000",
@@ -154,9 +155,10 @@ def test_an_untrusted_file_does_what_the_table_says_and_no_more(
     clause: object, tmp_path: Path
 ) -> None:
     [found] = [one for one in CLAUSES if one is clause]
-    if found.key == "trusted":
+    only_yours = {"trusted": 'trusted = ["."]', "outputs": "[outputs]\ndays = 1"}
+    if found.key in only_yours:
         with pytest.raises(ConfigurationError, match="own file only"):
-            load(tmp_path, 'trusted = ["."]', trust=False)
+            load(tmp_path, only_yours[found.key], trust=False)
         return
     here = loaded(tmp_path, EXAMPLES[found.key])
     if found.key in ("agents.NAME.model", "agents.NAME.options"):

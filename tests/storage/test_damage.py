@@ -468,7 +468,9 @@ async def test_rows_that_follow_from_the_log_are_made_anew_by_themselves(
 ) -> None:
     provider = ScriptedProvider(text("a"), text("b"))
     async with host(tmp_path, provider) as runtime:
-        session = await runtime.sessions.create(id="s", location="/", model=MODEL)
+        session = await runtime.sessions.create(
+            id="s", location="/", model=MODEL, title="called"
+        )
         receipt = await session.prompt("first", key="k")
         await session.wait()
         before = await session.messages(order="asc")
@@ -480,7 +482,9 @@ async def test_rows_that_follow_from_the_log_are_made_anew_by_themselves(
                 assert all(one.sound for one in await runtime.sessions.verify())
             session = await runtime.sessions.get("s")
             info = await session.info()
-            assert (info.title, info.steps, info.damage) == (None, 1, None), statement
+            assert (info.title, info.steps, info.damage) == ("called", 1, None), (
+                statement
+            )
             assert await session.messages(order="asc") == before, statement
             assert await session.pending() == []
             again = await session.prompt("first", key="k", resume=False)

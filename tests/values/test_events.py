@@ -120,7 +120,7 @@ SAMPLES: list[Event] = [
     ),
     ModelSwitched(model="anthropic/claude", **ENVELOPE),
     AgentSwitched(agent="plan", **ENVELOPE),
-    SessionTitled(title="Näher", **ENVELOPE),
+    SessionTitled(title="Näher", usage=USAGE, cost=0.25, **ENVELOPE),
     PromptAdmitted(
         input_id=MESSAGE,
         prompt=Prompt("Fix it", (PromptFile("a.txt", "text/plain", "YQ=="),)),

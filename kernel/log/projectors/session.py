@@ -2,7 +2,7 @@
 
 from ...ports import SessionRow
 from ...values import events as e
-from .target import Projectors, Target
+from .target import Projectors, Target, with_usage
 
 
 def _session_created(to: Target, event: e.SessionCreated) -> None:
@@ -39,7 +39,8 @@ def _moved(to: Target, event: e.SessionMoved) -> None:
 
 
 def _titled(to: Target, event: e.SessionTitled) -> None:
-    to.change(event, title=event.title)
+    usage = with_usage(to.session(event.session_id), event.usage)
+    to.change(event, title=event.title, **usage)
 
 
 def _pruned(to: Target, event: e.SessionPruned) -> None:

@@ -1,6 +1,9 @@
 """What happens to a session as a whole."""
 
+from attrs import field
+
 from ..frozen import frozen
+from ..messages import Usage
 from ..prompt import Budget
 from ..tool import Failure
 from .declaring import Event, Retention, event
@@ -75,6 +78,11 @@ class SessionTitled(Event):
 
     title: str | None
     """What a person would call it; None for nothing any more."""
+    usage: Usage = field(factory=Usage)
+    """What it took to ask a model for one; it may be that nothing came of it, and the
+    title is the one before."""
+    cost: float | None = None
+    """The same in US dollars; None where no price is known, or no model was asked."""
 
 
 @event("session.budgeted")
