@@ -319,7 +319,8 @@ class History:
         turns = self._turns.get(event.session_id)
         self._hiding = turns is not None and turns.hides(event)
         self.last_execution.apply(event, here=here)
-        if not self._hiding:
+        if not self._hiding or isinstance(event, e.SessionInstructed):
+            # What a caller says for the session is no part of what was said in it.
             self.told.apply(event, here=here)
         if not here and isinstance(event, _ONLY_HERE):
             return

@@ -25,6 +25,7 @@ from dovetail.kernel.testing.scripted import (
     finish,
     text,
 )
+from dovetail.plugins.context import plugin as context
 from support.bounds import HANG
 from support.hosts import host
 from support.wire import Wire
@@ -361,3 +362,17 @@ async def test_a_content_with_a_key_is_not_kept(tmp_path: Path, work: Path) -> N
         (one,) = (await session.plan_revert(await message(session, "Hello."))).files
         assert one.problem == "it holds a key"
     assert key.encode() not in (tmp_path / "test.db").read_bytes()
+
+
+async def test_what_a_caller_instructs_is_told_after_a_revert_as_well(
+    tmp_path: Path,
+) -> None:
+    provider = ScriptedProvider(text("1"), text("2"), text("3"))
+    async with host(tmp_path, provider, plugins=[context]) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "one")
+        await say(session, "two")
+        await session.instruct("Delete nothing.")
+        await session.revert(await message(session, "two"))
+        await say(session, "three")
+    assert "Delete nothing." in "".join(provider.requests[-1].system)
