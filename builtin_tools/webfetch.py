@@ -32,6 +32,7 @@ from . import _fields as fields
 from ._http import Answer, Head, Web
 from ._images import ImageRefusedError, fit
 from ._keys import Keys
+from ._terminal import clean
 from ._text import binary_type, image_type, plural
 from ._urls import MAX_URL, RefusedError, Url, parse, parse_from
 
@@ -291,12 +292,13 @@ def _shown(url: Url, answer: Answer, input: WebFetchInput, asked: Url) -> WebPag
     if kind in _PAGES and input.format != "html":
         page = page_of(text, str(url), markdown=input.format == "markdown")
         text = page.text
-        if page.title:
-            notes.insert(0, f"titled {page.title!r}")
+        if title := clean(page.title):
+            notes.insert(0, f"titled {title!r}")
         if input.format == "markdown" and not page.markdown:
             notes.append("as plain text: Markdown needs the extra dovetail[web]")
     return WebPage(
-        str(url), _known(kind) or "text", len(body), answer.cut, text, tuple(notes)
+        *(str(url), _known(kind) or "text", len(body), answer.cut),
+        *(clean(text), tuple(notes)),
     )
 
 

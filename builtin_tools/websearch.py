@@ -25,6 +25,7 @@ from dovetail.kernel import Action, Tool, ToolContext, ToolFailure, clean_text
 from . import _fields as fields
 from ._keys import Keys
 from ._pages import plain_text
+from ._terminal import clean
 from ._text import plural
 from ._urls import RefusedError, parse
 
@@ -151,7 +152,7 @@ def _clean(found: Sequence[SearchResult], limit: int) -> tuple[SearchResult, ...
 
 def _line(text: str, most: int) -> str:
     # Before it is cleaned, so that what is long costs nothing.
-    plain = clean_text(plain_text(text[: 8 * most]))
+    plain = clean(clean_text(plain_text(text[: 8 * most])))
     # A result is a line: nothing in it moves a cursor or turns the direction around.
     seen = "".join(one if one.isprintable() else " " for one in plain)
     line = " ".join(seen.split())

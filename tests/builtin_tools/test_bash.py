@@ -304,16 +304,18 @@ def test_later_output_is_kept_where_nobody_else_can_look(tmp_path: Path) -> None
         ("tab\tand é\n", "tab\tand é\n"),
         ("\x1b", ""),
         ("unended \x1b[31", "unended "),
+        ("a\u202eb\u2066c\u2069 \u200fd", "abc \u200fd"),
+        ("\x1b\u202e[31mred", "red"),
     ],
 )
 def test_a_terminal_s_output_becomes_the_text_that_is_seen(raw: str, text: str) -> None:
     assert plain(raw)[0] == text
 
 
-@given(st.text(st.sampled_from("a\x1b[]0;m\r\n\b\x07\\ é\0"), max_size=60))
+@given(st.text(st.sampled_from("a\x1b[]0;m\r\n\b\x07\\ é\0\u202e"), max_size=60))
 def test_whatever_a_program_prints_no_escape_is_left(raw: str) -> None:
     shown, folded = plain(raw)
-    assert not re.search(r"[\x07\x08\r\x1b]", shown)
+    assert not re.search("[\x07\x08\r\x1b\u202e]", shown)
     assert plain(shown) == (shown, 0)
     assert folded <= raw.count("\r")
 

@@ -229,6 +229,20 @@ async def test_the_charset_is_the_one_that_counts_most(local: Fetching) -> None:
     assert "wrong in utf-8" in shown
 
 
+async def test_nothing_of_a_page_moves_a_cursor_or_turns_the_direction(
+    local: Fetching,
+) -> None:
+    text = "a\x1b[31m red\x1b]0;x\x07\u202e b\u2069\rc"
+    marked = "<title>&#27;[1mT&#x202e;</title><p>&#27;[31mred &#x202e;b"
+    pages = {"/text": answer(text.encode(), "text/plain"), "/": answer(marked.encode())}
+    async with website(pages) as site:
+        # What a terminal would write over is a line of a file here.
+        assert (await local.shown(f"{site.url}/text")).endswith("a red b\rc")
+        shown = await local.shown(f"{site.url}/")
+    assert "titled 'T'" in shown
+    assert shown.endswith("red b")
+
+
 async def test_what_is_recorded_is_where_it_was_and_no_content(
     local: Fetching,
 ) -> None:
