@@ -33,7 +33,9 @@ _MAX_SHOWN = 2001
 _HEAD = 65_536
 _MAX_ALTERNATIVES = 256
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# To go through a folder takes no right to list it.
+_FOLDER = _LISTED | getattr(os, "O_PATH", 0)
 # A fifo that took the place of a file must not hang the search.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -330,7 +332,8 @@ class Held:
         self._folder = root
 
     def folder(self, path: str) -> int:
-        """Return a descriptor of a folder; it is good until the next call.
+        """Return a descriptor to find things in a folder by; it is good until the
+        next call, and cannot be listed itself.
 
         Raises:
             OSError: it is gone, or it or one above it is no folder but perhaps a link.
@@ -591,6 +594,26 @@ def visible_files(
             yield entry[0]
 
 
+def _listed(folder: int) -> list[tuple[bytes, str, bool]]:
+    """Return the files and folders of an open folder in order, and which is which.
+
+    Raises:
+        OSError: it may not be listed.
+    """
+    descriptor = os.open(".", _LISTED, dir_fd=folder)
+    try:
+        with os.scandir(descriptor) as scan:
+            # What each is, some file systems tell only as long as the folder is open.
+            return sorted(
+                (os.fsencode(one.name), one.name, one.is_dir(follow_symlinks=False))
+                for one in scan
+                if one.is_dir(follow_symlinks=False)
+                or one.is_file(follow_symlinks=False)
+            )
+    finally:
+        os.close(descriptor)
+
+
 def _entries(
     held: Held,
     root: str,
@@ -600,14 +623,7 @@ def _entries(
 ) -> _Entries:
     try:
         opened = held.folder(folder)
-        with os.scandir(opened) as scan:
-            # What each is, some file systems tell only as long as the folder is open.
-            entries = sorted(
-                (os.fsencode(one.name), one.name, one.is_dir(follow_symlinks=False))
-                for one in scan
-                if one.is_dir(follow_symlinks=False)
-                or one.is_file(follow_symlinks=False)
-            )
+        entries = _listed(opened)
     except OSError:
         return  # gone, a link by now, or not ours to read: nothing is visible in it
     absolute = os.path.join(root, folder) if folder else root

@@ -422,6 +422,18 @@ async def test_links_are_neither_followed_nor_listed(
     assert [match.path for match in lines.matches] == ["a.txt"]
 
 
+async def test_a_file_that_is_named_is_found_in_a_folder_that_may_not_be_listed(
+    searching: Any, place: Path, fill: Any
+) -> None:
+    fill({"closed/a.txt": "needle", "b.txt": "needle"})
+    (place / "closed").chmod(0o311)
+    output = await searching.call("glob", pattern="closed/a.txt")
+    assert output.paths == ("closed/a.txt",)
+    lines = await searching.call("grep", pattern="needle", include="closed/a.txt")
+    assert [match.path for match in lines.matches] == ["closed/a.txt"]
+    (place / "closed").chmod(0o700)
+
+
 async def test_names_with_line_breaks_stay_on_one_line(
     searching: Any, fill: Any
 ) -> None:
