@@ -52,6 +52,10 @@ _SPECIAL = re.compile(r"[#@./_0-9]|\w-\w|^[A-Z]{4,}$")
 _MARKS = {"pending": " ", "in_progress": ">", "completed": "x", "cancelled": "-"}
 
 
+LEAST_SAID = 60
+"""Tokens below which nothing more is carried of what the user said."""
+
+
 @frozen
 class Carried:
     """What is told beside a summary."""
@@ -162,22 +166,38 @@ def _latest(names: Sequence[str], room: int) -> tuple[str, ...]:
 
 
 def _fitting(words: Sequence[Said], room: int) -> tuple[Said, ...]:
-    """Return the first and as many of the last as fit."""
+    """Return the first and as many of the last as fit; of one that does not fit its two
+    ends, so that nobody is thought to have said nothing."""
     if not words:
         return ()
     first, *others = words
-    if tokens_of_text(first.text) > room:
-        most = max(0, room * BYTES_PER_TOKEN - len(LEFT_OUT)) // 2
-        text = f"{first.text[:most]}{LEFT_OUT}{first.text[-most:]}" if most else ""
-        first = Said(first.seq, text)
+    if others:
+        # The task must not take the room of all that came after it.
+        first = _cut(first, room // 2)
+    first = _cut(first, room)
     room -= tokens_of_text(first.text)
     kept: list[Said] = []
     for one in reversed(others):
-        room -= tokens_of_text(one.text) + 8
-        if room < 0:
+        if room < LEAST_SAID:
             break
+        one = _cut(one, room - 8)
+        room -= tokens_of_text(one.text) + 8
         kept.append(one)
     return (first, *reversed(kept))
+
+
+def _cut(said: Said, room: int) -> Said:
+    """Return it, or its beginning and its end where all of it does not fit."""
+    if tokens_of_text(said.text) <= room:
+        return said
+    # In characters, which have a byte at the least.
+    most = max(0, room * BYTES_PER_TOKEN - len(LEFT_OUT)) // 2
+    while most:
+        text = f"{said.text[:most]}{LEFT_OUT}{said.text[-most:]}"
+        if tokens_of_text(text) <= room:
+            return Said(said.seq, text)
+        most //= 2
+    return Said(said.seq, "")
 
 
 def rendered(

@@ -176,3 +176,15 @@ def test_what_was_carried_once_is_carried_again() -> None:
     again = Carried.of(messages[60:90], before, 2_000)
     assert again.said[0] == carried.said[0]
     assert set(carried.names[-5:]) <= set(again.names)
+
+
+def test_of_words_that_do_not_fit_the_two_ends_are_carried() -> None:
+    said = [
+        UserMessage(MessageId(f"m{at}"), HERE, at, 0, text)
+        for at, text in enumerate(["the task", "BEGIN " + "z" * 60_000 + " END", "x"])
+    ]
+    first, long, last = Carried.of(said, None, 1_000).said
+    assert (first.text, last.text) == ("the task", "x")
+    assert long.text.startswith("BEGIN z")
+    assert long.text.endswith("z END")
+    assert tokens_of_text(long.text) < 1_000
