@@ -157,6 +157,7 @@ AT_ONCE = [
     for number in range(COUNT)
     for loop in LOOPS
 ]
+CIRCLING = "You have made the same calls several times with the same results"
 STEP_BY_STEP = [
     # To what lies in the database it is the same which loop reads it: in turn.
     pytest.param(number, True, LOOPS[number % 2], id=f"step by step-{number}")
@@ -182,7 +183,9 @@ async def test_each_request_is_the_recorded_prefix(
     for made, request in enumerate(provider.requests):
         system, *messages = sent.messages(request)
         assert system["content"].strip() == conversation.system.strip()
-        assert [_told(one) for one in messages] == conversation.prefix(made)
+        # One of the recorded models asked the same three times, and is told so here.
+        told = [_told(one) for one in messages if CIRCLING not in str(one["content"])]
+        assert told == conversation.prefix(made)
     assert not any(recorded._results.values())
 
 
