@@ -481,8 +481,10 @@ async def test_what_of_a_job_could_not_be_ended_is_written_down(
         os.kill(number, signal.SIGKILL)
     told = json.loads(end.read_text())
     assert told["state"] == "stopped"
-    shown = ", ".join(map(str, sorted(numbers)))
-    assert told["said"] == f"Not all of it could be ended; this still runs: {shown}."
+    before, _, named = told["said"].rstrip(".").partition(": ")
+    assert before == "Not all of it could be ended; this still runs"
+    # On a busy machine maybe also what is about to end.
+    assert set(numbers) <= set(map(int, named.split(", ")))
 
 
 @pytest.mark.law("jobs.4")
