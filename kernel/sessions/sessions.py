@@ -21,6 +21,7 @@ from ..log.lineage import Span, message_in, messages_in, past_of, whole
 from ..log.reading import damaged, existing_session
 from ..log.tail import Tail
 from ..ports import MessageRow, Reader
+from ..values.codec import clean_text
 from ..values.errors import (
     ContinuationChangedError,
     InvalidValueError,
@@ -949,8 +950,12 @@ def _check_agent(agent: str | None) -> None:
 
 
 def _check_title(title: str | None) -> None:
-    if title is not None and not (isinstance(title, str) and len(title) <= MAX_TITLE):
+    if title is None:
+        return
+    if not isinstance(title, str) or len(title) > MAX_TITLE:
         raise InvalidValueError("title", title, f"at most {MAX_TITLE} characters")
+    if clean_text(title) != title:
+        raise InvalidValueError("title", clean_text(title), "text without surrogates")
 
 
 def _check_delivery(delivery: str) -> None:

@@ -498,10 +498,12 @@ class _Run:
             ]
             if not left:
                 break
+            # Before anybody reads that it can be cancelled.
+            waiting = self._waiting = anyio.CancelScope()
             if not told:
                 told = True
                 await self._show(self._transcript.hint(WAITING))
-            with anyio.CancelScope() as self._waiting:
+            with waiting:
                 await session.wait_for_job(left[0])
                 outcome = await session.wait()
         return outcome

@@ -72,6 +72,10 @@ class ModelSession:
     asked: dict[str, bool] = field(factory=dict)
     """Permission requests, and whether they wait."""
     epoch: tuple[int, int] | None = None
+    updates: set[str] = field(factory=set)
+    """Messages that the current epoch was updated by."""
+    hidden: set[str] = field(factory=set)
+    """Those of earlier epochs, which no model is shown again."""
     settled: list[str] = field(factory=list)
     """Messages in the order they were complete, which is that of the history."""
 
@@ -278,6 +282,8 @@ class Model:
         session = self._session(session_id)
         seq = session.add("context.epoch_started")
         session.epoch = (seq, seq)
+        session.hidden |= session.updates
+        session.updates = set()
 
     def update(self, session_id: str, text: str) -> None:
         session = self._session(session_id)
@@ -286,6 +292,7 @@ class Model:
             raise Refused("event.failed")
         seq = session.add("context.updated")
         session.epoch = (session.epoch[0], seq)
+        session.updates.add(message_id)
         self._say(session, message_id, seq, "notice", text)
 
     def ask(self, session_id: str) -> str:

@@ -30,6 +30,7 @@ from dovetail.kernel import (
 from dovetail.kernel.execution import promotion
 from dovetail.kernel.execution.coordinator import Coordinator, DrainControl
 from dovetail.kernel.log.commit import EventLog, LogTransaction
+from dovetail.kernel.log.titles import LOOKED_AT
 from dovetail.kernel.ports import (
     EpochRow,
     InputRow,
@@ -45,6 +46,7 @@ from dovetail.kernel.values import events as e, ids
 from dovetail.kernel.values.errors import PromptConflictError
 from dovetail.kernel.values.events import NO_HASH, chain_hash, payload_digest
 from dovetail.kernel.values.ids import RequestId, new_id
+from dovetail.kernel.values.titles import title_of
 from dovetail.kernel.values.tool import TextContent
 from dovetail.storage.sqlite import writer
 from dovetail.storage.sqlite.store import open_sqlite
@@ -472,6 +474,15 @@ async def observed(rooms: Rooms, session_id: str) -> dict[str, Any]:
     }
 
 
+def _title(session: ModelSession) -> str | None:
+    """Return what the session is called: without a title of its own, by what the user
+    said first, if anything is said before so many notices."""
+    if session.title is not None:
+        return session.title
+    first = (one.text for one in session.messages[:LOOKED_AT] if one.type == "user")
+    return title_of(next(first, None) or "")
+
+
 def expected(session: ModelSession) -> dict[str, Any]:
     """Return what the model says is seen of one session."""
     messages = [message.plain() for message in session.messages]
@@ -480,7 +491,7 @@ def expected(session: ModelSession) -> dict[str, Any]:
         "kinds": session.kinds,
         # Nobody holds a lease in these rooms.
         "info": (
-            session.title,
+            _title(session),
             session.model,
             session.status.replace("running", "lost"),
             session.outcome,
@@ -494,7 +505,11 @@ def expected(session: ModelSession) -> dict[str, Any]:
         "desc": messages,
         # What is open is no part of the history yet.
         "history": sorted(
-            (message.plain() for message in session.messages if message.end),
+            (
+                message.plain()
+                for message in session.messages
+                if message.end and message.id not in session.hidden
+            ),
             key=lambda message: session.settled.index(message[0]),
         ),
         "asked": [one for one, waits in session.asked.items() if waits],
