@@ -26,11 +26,9 @@ from dovetail.kernel import (
 )
 
 from .calls import beyond
-from .faults import fault_in_stream, has_error
+from .faults import ended_too_soon, fault_in_stream, has_error, read_objects
 from .reading import (
     Joined,
-    UnreadableError,
-    objects_in,
     table,
     tokens,
     word,
@@ -127,12 +125,7 @@ class GeminiDecoder:
         Raises:
             ProviderError: it breaks the protocol, or tells of a failure.
         """
-        try:
-            bodies = objects_in(event.data)
-        except UnreadableError as error:
-            raise ProviderError(
-                "provider.invalid_output", self._provider, str(error)
-            ) from None
+        bodies = read_objects(self._provider, event.data)
         events: list[ModelEvent] = []
         for body in bodies:
             self._chunk(body, events)
@@ -148,14 +141,7 @@ class GeminiDecoder:
             return []
         if not self._reason:
             empty = not (self._response_id or self._parts or self._calls)
-            raise ProviderError(
-                "provider.stream_broken",
-                self._provider,
-                "the answer is empty"
-                if empty
-                else "the stream ended before the answer did",
-                retryable=True,
-            )
+            raise ended_too_soon(self._provider, empty=empty)
         events: list[ModelEvent] = []
         self._close(events)
         self._end_streamed(events, cut=self._reason != "STOP")

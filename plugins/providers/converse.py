@@ -33,9 +33,9 @@ from dovetail.kernel import (
 )
 
 from .endpoints import Endpoint
-from .faults import fault_in_stream
+from .faults import fault_in_stream, read_objects
 from .messages import MessagesDecoder
-from .reading import UnreadableError, objects_in, table, word, written
+from .reading import table, word, written
 from .sse import SseEvent
 from .wording import (
     ToolList,
@@ -328,12 +328,7 @@ class ConverseDecoder:
         Raises:
             ProviderError: it breaks the protocol, or tells of a failure.
         """
-        try:
-            bodies = objects_in(event.data)
-        except UnreadableError as error:
-            raise ProviderError(
-                "provider.invalid_output", self._provider, str(error)
-            ) from None
+        bodies = read_objects(self._provider, event.data)
         made: list[ModelEvent] = []
         for body in bodies:
             named: dict[str, Mapping[str, Any]] = {event.event: body}

@@ -21,7 +21,7 @@ from dovetail.kernel import (
     clean_text,
 )
 
-from .reading import word, written
+from .reading import UnreadableError, objects_in, word, written
 
 MAX_BODY_CHARS = 16_384
 MAX_PROBLEM_CHARS = 2_000
@@ -251,6 +251,25 @@ def _fault(
 
 # 404 is OpenRouter's for "no endpoint takes images".
 _OF_PARTS = frozenset((400, 404, 413, 415, 422))
+
+
+def read_objects(provider: str, data: bytes) -> list[dict[str, Any]]:
+    """Return the objects that an event holds; see ``reading.objects_in``.
+
+    Raises:
+        ProviderError: ``provider.invalid_output``: it is no JSON.
+    """
+    try:
+        return objects_in(data)
+    except UnreadableError as error:
+        raise ProviderError("provider.invalid_output", provider, str(error)) from None
+
+
+def ended_too_soon(provider: str, *, empty: bool) -> ProviderError:
+    """Return the error for a stream that ended before its answer did; ``empty``: before
+    anything of it came."""
+    told = "the answer is empty" if empty else "the stream ended before the answer did"
+    return ProviderError("provider.stream_broken", provider, told, retryable=True)
 
 
 def has_error(error: Any) -> bool:

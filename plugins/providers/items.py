@@ -25,11 +25,9 @@ from dovetail.kernel import (
 )
 
 from .calls import Arguments, beyond, index_of
-from .faults import fault_in_stream, has_error, is_failure
+from .faults import ended_too_soon, fault_in_stream, has_error, is_failure, read_objects
 from .reading import (
     Joined,
-    UnreadableError,
-    objects_in,
     table,
     tokens,
     word,
@@ -125,12 +123,7 @@ class ResponsesDecoder:
         Raises:
             ProviderError: it breaks the protocol, or tells of a failure.
         """
-        try:
-            bodies = objects_in(event.data)
-        except UnreadableError as error:
-            raise ProviderError(
-                "provider.invalid_output", self._provider, str(error)
-            ) from None
+        bodies = read_objects(self._provider, event.data)
         events: list[ModelEvent] = []
         for body in bodies:
             self._event(word(body.get("type")) or event.event, body, events)
@@ -147,9 +140,7 @@ class ResponsesDecoder:
         if self.done:
             return []
         empty = self._response_id is None and not self._items
-        raise self._cut_off(
-            "the answer is empty" if empty else "the stream ended before the answer did"
-        )
+        raise ended_too_soon(self._provider, empty=empty)
 
     def kept(self) -> list[ModelEvent]:
         """Return what is complete of an answer that went beyond its limits."""

@@ -37,9 +37,9 @@ from dovetail.kernel import (
 
 from .calls import beyond
 from .endpoints import Endpoint
-from .faults import fault_in_stream, has_error
+from .faults import ended_too_soon, fault_in_stream, has_error, read_objects
 from .ndjson import LineDecoder
-from .reading import Joined, UnreadableError, objects_in, table, tokens, word, written
+from .reading import Joined, table, tokens, word, written
 from .sse import SseEvent
 from .wording import (
     ToolList,
@@ -47,6 +47,7 @@ from .wording import (
     encoded_body,
     made_call_id,
     merged_options,
+    no_turns,
     prompt_parts,
     result_of,
     told,
@@ -110,7 +111,7 @@ class OllamaWriter:
         messages = [_dumped("system", content=system)] if system else []
         back = "" if self._set.thoughts else ":silent"
         messages += request.history.encoded(
-            f"{PROTOCOL}:{self._name}{back}", self.encode_message, _no_turns
+            f"{PROTOCOL}:{self._name}{back}", self.encode_message, no_turns
         )
         return encoded_body(
             self._set.provider, PROTOCOL, head, messages, self._recorded
@@ -223,12 +224,7 @@ class OllamaDecoder:
         Raises:
             ProviderError: it breaks the protocol, or tells of a failure.
         """
-        try:
-            bodies = objects_in(event.data)
-        except UnreadableError as error:
-            raise ProviderError(
-                "provider.invalid_output", self._provider, str(error)
-            ) from None
+        bodies = read_objects(self._provider, event.data)
         events: list[ModelEvent] = []
         for body in bodies:
             self._line(body, events)
@@ -244,12 +240,7 @@ class OllamaDecoder:
         """
         if self.done:
             return []
-        problem = "the stream ended before the answer did"
-        if not self._begun:
-            problem = "the answer is empty"
-        raise ProviderError(
-            "provider.stream_broken", self._provider, problem, retryable=True
-        )
+        raise ended_too_soon(self._provider, empty=not self._begun)
 
     def kept(self) -> list[ModelEvent]:
         """Return what is complete beyond what was handed out: nothing."""
@@ -299,11 +290,6 @@ class OllamaDecoder:
         self._taken.add(call_id)
         events.append(ToolInputDelta(call_id, name, arguments))
         events.append(ToolCall(call_id, name, arguments))
-
-
-def _no_turns(_before: bytes, _message: bytes) -> bytes | None:
-    """Messages stay as they are; only the empty ones are left out."""
-    return None
 
 
 def _user(text: str, images: Sequence[Json]) -> bytes:

@@ -38,6 +38,7 @@ from .wording import (
     call_id_of,
     encoded_body,
     merged_options,
+    no_turns,
     prompt_parts,
     result_of,
     told,
@@ -120,7 +121,7 @@ class ResponsesWriter:
         if "tool_choice" in self._set.left_out:
             head.pop("tool_choice", None)
         dialect = f"{PROTOCOL}:{self._name}" + ("" if self._set.thoughts else ":silent")
-        history = request.history.encoded(dialect, self.encode_message, _no_turns)
+        history = request.history.encoded(dialect, self.encode_message, no_turns)
         return encoded_body(
             self._set.provider, PROTOCOL, head, history, self._recorded, "input"
         )
@@ -275,11 +276,6 @@ _OURS_TO_ANSWER = frozenset(
         "tool_search_call",
     )
 )
-
-
-def _no_turns(_before: bytes, _message: bytes) -> bytes | None:
-    """Messages stay as they are; only the empty ones are left out."""
-    return None
 
 
 def _text(text: str) -> dict[str, Json]:
