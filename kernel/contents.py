@@ -204,8 +204,10 @@ from .sessions.sent import (
     RebuiltRequest as RebuiltRequest,
     RecordedRequest as RecordedRequest,
 )
-from .sessions.sessions import (
+from .sessions.session import (
     Session as Session,
+)
+from .sessions.sessions import (
     Sessions as Sessions,
 )
 from .sessions.told import (

@@ -38,7 +38,8 @@ from dovetail.kernel.ports import (
     RequestRow,
     Transaction,
 )
-from dovetail.kernel.sessions.sessions import Session, Sessions
+from dovetail.kernel.sessions.session import Session
+from dovetail.kernel.sessions.sessions import Sessions
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import MemoryState, open_memory_store
 from dovetail.kernel.upkeep.replay import Export, ExportedEvent, Replay

@@ -16,7 +16,7 @@ from attrs import field, frozen
 from ...execution.coordinator import Outcome
 from ...models.retry import RetryPolicy
 from ...runtime import Runtime
-from ...sessions.sessions import Session
+from ...sessions.session import Session
 from ...values.errors import (
     CONTINUATION_UNACCEPTED,
     ContinuationChangedError,

@@ -1,0 +1,590 @@
+"""Session: one durable conversation, as an application holds it in its hands.
+
+Owns the public face of one session: saying something, watching, stopping, changing
+what it is set to. Every method is a short composition of the rooms below; nothing is
+decided here.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from ..execution.coordinator import Coordinator, Outcome
+from ..execution.outputs import output_of
+from ..execution.runner import Runner
+from ..history.fold import History
+from ..history.messages import message_of
+from ..history.todos import todos_of
+from ..jobs.keeper import PERSON, Jobs
+from ..log.commit import EventLog, LogTransaction
+from ..log.lineage import Span, message_in, messages_in, whole
+from ..log.reading import existing_session
+from ..log.tail import Tail
+from ..ports import MessageRow, Reader
+from ..values.errors import (
+    ContinuationChangedError,
+    InvalidValueError,
+    MessageNotFoundError,
+    RowDamagedError,
+)
+from ..values.events import (
+    AgentSwitched,
+    CompactionRequested,
+    ModelSwitched,
+    SessionInstructed,
+    SessionTitled,
+)
+from ..values.ids import SessionId
+from ..values.job import Job
+from ..values.messages import Message
+from ..values.prompt import (
+    AdmittedPrompt,
+    Budget,
+    Delivery,
+    Input,
+    Prompt,
+    check_instructions,
+    check_key,
+)
+from ..values.shortcut import changed
+from ..values.todo import Todo
+from ..values.tool import Failure
+from . import inbox
+from .children import Children
+from .info import SessionInfo, info_of
+from .pages import Page, check_limit, from_cursor, to_cursor
+from .settings import budgeted, check_agent, check_model, check_title, instructed
+from .travelling import Travelling
+
+if TYPE_CHECKING:
+    from ..execution.continuation import ContinuationReport
+    from ..upkeep.outputs import ExportedOutput
+    from ..upkeep.replay import Export
+
+
+class Session(Travelling):
+    """One durable conversation. Cheap to make; holds nothing that must be closed."""
+
+    def __init__(
+        self,
+        id: SessionId,
+        log: EventLog,
+        coordinator: Coordinator,
+        runner: Runner,
+        jobs: Jobs,
+        children: Children,
+    ) -> None:
+        super().__init__(id, log, coordinator, runner)
+        self._jobs = jobs
+        self._children = children
+
+    def __repr__(self) -> str:
+        return f"Session({self.id!r})"
+
+    def _another(self, id: SessionId) -> "Session":
+        return Session(
+            id,
+            self._log,
+            self._coordinator,
+            self._runner,
+            self._jobs,
+            self._children,
+        )
+
+    # --- saying something ---------------------------------------------------------
+
+    async def prompt(
+        self,
+        prompt: str | Prompt,
+        *,
+        key: str | None = None,
+        delivery: Delivery = "steer",
+        resume: bool = True,
+        budget: Budget | None = None,
+        instructions: str | None = None,
+    ) -> AdmittedPrompt:
+        """Admit a prompt; it is durable when this returns (law inbox.1).
+
+        Never waits for a model, a plugin or a tool. With a ``key``, the same call
+        gives the same receipt at any time, and wakes the session again (law inbox.3).
+        ``resume=False`` only admits: the prompt waits for ``resume()`` or the next
+        prompt. ``budget`` limits the work that this prompt begins: where a limit is
+        reached, the outcome is ``paused``. What joins that work lifts no limit of it
+        without a budget of its own; a prompt after its end begins other work.
+        ``instructions`` are as those of ``instruct``, said with this prompt: they count
+        from the next Step on, also where the prompt waits longer. What only repeats a
+        call says nothing new.
+
+        Raises:
+            PromptInvalidError: it says nothing, is too long, or is not text.
+            KeyInvalidError: the key is not usable.
+            InvalidValueError: a limit of the budget is no number from 0 on, or the
+                instructions are too long or no text.
+            PromptConflictError: the key was used for something else (law inbox.4).
+            SessionNotFoundError: the session is gone.
+            EventDamagedError, RowDamagedError: its past is not what was written, so
+                that nothing can be built on it; see ``runtime.sessions.repair``.
+        """
+        checked = Prompt.of(prompt)
+        if key is not None:
+            check_key(key)
+        _check_delivery(delivery)
+        Budget.checked(budget)
+        said = check_instructions(instructions)
+
+        def admitting(tx: LogTransaction) -> tuple[AdmittedPrompt, bool]:
+            receipt = inbox.admit(
+                tx, self._log.clock, self.id, checked, delivery, key, budget
+            )
+            fresh = bool(tx.appended)
+            if fresh:
+                instructed(tx, self.id, said)
+            return receipt, fresh
+
+        await self._log.complete(self.id)
+        receipt, fresh = await self._log.commit(admitting)
+        if resume:
+            # Who says something new wants the session to go on, whatever an earlier
+            # process left; who only repeats a call does not say so.
+            self._coordinator.wake(self.id, accept="prompt" if fresh else None)
+        return receipt
+
+    async def pending(self) -> Sequence[Input]:
+        """Return admitted input that the model has not seen, in admission order."""
+        await self._log.complete(self.id)
+        return await self._log.read(lambda rows: inbox.pending(rows, self.id))
+
+    async def withdraw(self, input_id: str) -> None:
+        """Take a pending input back. Twice is once.
+
+        Raises:
+            InputNotFoundError: it was never admitted here.
+            InputNotPendingError: the model has seen it.
+        """
+        await self._log.complete(self.id)
+        await self._log.commit(lambda tx: inbox.withdraw(tx, self.id, input_id))
+
+    async def deliver(self, input_id: str, delivery: Delivery) -> None:
+        """Change how a pending input is delivered: from ``queue`` to ``steer``, say.
+
+        Raises:
+            InputNotFoundError: it was never admitted here.
+            InputNotPendingError: it was promoted or withdrawn.
+        """
+        _check_delivery(delivery)
+        await self._log.complete(self.id)
+        await self._log.commit(
+            lambda tx: inbox.redeliver(tx, self.id, input_id, delivery)
+        )
+        self._coordinator.wake(self.id)
+
+    async def compact(self) -> int:
+        """Ask for older history to be replaced by a summary, for the model only; the
+        request is durable when this returns, and its position is returned.
+
+        It waits its turn: what was admitted before it is promoted first, and what is
+        admitted after it only when it is done. Asked for again while it waits, it is
+        the same request. ``wait`` tells when all is done; the events after the position
+        say what came of it: ``compaction.ended``, or ``compaction.failed`` where there
+        was nothing to replace or no summary. Interrupted, it waits still.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+            EventDamagedError: its past is not what was written.
+        """
+
+        def asking(tx: LogTransaction) -> int:
+            due = tx.session(self.id).compaction_due
+            if due >= 0:
+                return due
+            [asked] = tx.append(CompactionRequested(session_id=self.id))
+            return asked.seq
+
+        await self._log.complete(self.id)
+        position = await self._log.commit(asking)
+        self._coordinator.wake(self.id, accept="prompt")
+        return position
+
+    # --- running ------------------------------------------------------------------
+
+    async def wait(self) -> Outcome:
+        """Return how the work ended once the session is idle, whoever runs it.
+
+        When nothing runs: how the last execution ended, as recorded, unless input waits
+        that is newer, or work was left: then ``idle``, with a reason. While the store
+        refuses, the work stands still and this waits; ``info().trouble`` says why.
+        Cancelling the caller does not stop the work.
+
+        Raises:
+            EventDamagedError, RowDamagedError: nothing runs, and nothing can: its past
+                is not what was written.
+            StoreError: the store failed for good, so that the end could not be
+                recorded.
+        """
+        while True:
+            outcome = await self._coordinator.wait(self.id)
+            if outcome is not None and outcome.status != "idle":
+                return outcome
+            await self._check_sound()
+            outcome = await self._runner.recorded(self.id)
+            # It may have begun here meanwhile.
+            if not self._coordinator.busy(self.id):
+                return outcome
+
+    async def resume(self, accept: str | None = None) -> Outcome:
+        """Go on: make at least one Step (law execution.4), and return the outcome.
+
+        Joins the running work when there is any. Where an earlier process left work
+        and something is unknown or has moved since, the outcome is ``paused`` until
+        the report is accepted: ``resume(accept=(await session.continuation()).digest)``
+        (law recovery.4).
+
+        Raises:
+            ContinuationChangedError: the accepted report is not the present one.
+            EventDamagedError, RowDamagedError: its past is not what was written.
+        """
+        await self._check_sound()
+        if accept is not None:
+            current = await self.continuation()
+            if current.digest != accept:
+                raise ContinuationChangedError(self.id, accept, current.digest)
+        else:
+            await self._log.read(lambda rows: existing_session(rows, self.id))
+        outcome = await self._coordinator.run(self.id, accept=accept)
+        # Another worker was at it: its outcome counts.
+        return await self.wait() if outcome.status == "idle" else outcome
+
+    async def continuation(self) -> "ContinuationReport":
+        """Return what is trusted of this session now, and what must be re-checked.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+            LocationNotFoundError: its directory is gone.
+            EventDamagedError: its past is not what was written.
+        """
+        await self._check_sound()
+        await self._jobs.look(self.id)
+        return await self._runner.continuation(self.id)
+
+    async def interrupt(self, reason: str | None = None) -> bool:
+        """Stop the running work, with every session that works for this one, and say
+        whether there was any.
+
+        Accepted at once and settled in the background (``wait`` tells when). Pending
+        input stays, and nothing starts again by itself (law execution.5).
+
+        Raises:
+            InvalidValueError: the reason is no text.
+            SessionNotFoundError: the session is gone.
+        """
+        if reason is not None and not isinstance(reason, str):
+            raise InvalidValueError("reason", reason, "a text that says why")
+        await self._log.read(lambda rows: existing_session(rows, self.id))
+        stopped = self._coordinator.interrupt(self.id, "user", reason)
+        return await self._children.interrupt_below(self.id) or stopped
+
+    # --- jobs ---------------------------------------------------------------------
+
+    async def jobs(self) -> Sequence[Job]:
+        """Return the jobs that calls of this session began, in that order.
+
+        Each that runs has been looked at just now, which opens the session's Location:
+        one that ended while nobody looked after it has its end (law jobs.3).
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+        """
+        return await self._jobs.of(self.id)
+
+    async def detach(self, message_id: str, call_id: str) -> Job:
+        """Let a running call go on as a job, and return it: the model goes on at once,
+        and is told of the end as of any job.
+
+        For a command of ``bash`` that takes longer than anybody wants to wait. It has
+        what it printed so far as its result, goes on as a child of the process that
+        runs it, and ends with that, also where jobs are left at closing. Any process
+        may ask for it; the one that runs the call sees to it within a second or so.
+
+        Raises:
+            CallNotDetachableError: it does not run, has ended, or its tool cannot.
+            JobLimitError: as many jobs of the session run as may; the call goes on.
+            SessionNotFoundError: the session is gone.
+        """
+        return await self._jobs.detach(self.id, message_id, call_id)
+
+    def detachable(self) -> Sequence[tuple[str, str]]:
+        """Return the calls that run in this process and can go on as jobs, each by the
+        id of its message and its own: what ``detach`` is given."""
+        return self._jobs.detachable_calls(self.id)
+
+    async def wait_for_job(self, job_id: str, seconds: float | None = None) -> Job:
+        """Return a job when it has ended, or as it is after so many seconds.
+
+        Cancelling the caller does not stop it.
+
+        Raises:
+            JobNotFoundError: this session has none of this id.
+        """
+        return await self._jobs.wait(self.id, job_id, seconds)
+
+    async def stop_job(self, job_id: str) -> Job:
+        """End a job with everything that it started, and return it with its end.
+
+        The model is told that a person stopped it, which wakes the session. One that
+        has its end is returned as it is.
+
+        Raises:
+            JobNotFoundError: this session has none of this id.
+            JobUnmanagedError: the tool that began it is not offered any more.
+        """
+        return await self._jobs.stop(self.id, job_id, PERSON)
+
+    async def extend_job(self, job_id: str, seconds: float) -> Job:
+        """Let a job run for so long from now on, if that is longer than it may.
+
+        Raises:
+            JobNotFoundError: this session has none of this id.
+            JobUnmanagedError: the tool that began it is not offered any more.
+        """
+        return await self._jobs.extend(self.id, job_id, seconds)
+
+    # --- looking ------------------------------------------------------------------
+
+    async def info(self) -> SessionInfo:
+        """Return the session's current description, with what is wrong with its past.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+            EventDamagedError: not even its beginning can be read.
+        """
+
+        def look(rows: Reader) -> SessionInfo:
+            row = existing_session(rows, self.id)
+            try:
+                rows.head(self.id)
+            except RowDamagedError as error:
+                return info_of(self._log, rows, row, Failure(error.code, str(error)))
+            return info_of(self._log, rows, row)
+
+        return await self._log.read(look)
+
+    async def held_until(self) -> int | None:
+        """Return until when a process holds the session, unless it renews its lease
+        (milliseconds since 1970), or None: nobody runs it, whatever is left of it.
+
+        Whoever runs it renews in time, so a value that changes is a sign of life, and
+        one that becomes None is the end: it was let go, or its process has ended, or
+        this runtime has seen no sign of life for as long as the lease lasts. What
+        another process left without ending for certain counts from the first look on.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+        """
+        lookout = self._log.lookout
+
+        def look(rows: Reader) -> int | None:
+            existing_session(rows, self.id)
+            return lookout.held_until(rows.lease(self.id))
+
+        return await self._log.read(look)
+
+    def events(self, after: int | None = None, follow: bool = False) -> Tail:
+        """Return the durable events after a cursor, in order, each once (law events.5).
+
+        ``after`` is a sequence number, such as the ``cursor`` of a receipt; None means
+        from the beginning. With ``follow`` it goes on with what is committed later, by
+        whatever process, until it is closed or the runtime closes.
+        """
+        return Tail(self._log, self.id, after, follow=follow)
+
+    def export(self, after: int | None = None, follow: bool = False) -> "Export":
+        """Return the events after a cursor as they travel to another store, for
+        ``runtime.sessions.replay``. Otherwise as ``events``."""
+        from ..upkeep.replay import Export
+
+        return Export(self._log, self.id, after, follow=follow)
+
+    def export_outputs(
+        self, after: int | None = None, upto: int | None = None
+    ) -> "AsyncIterator[ExportedOutput]":
+        """Return the complete outputs of calls as they travel to another store, for
+        ``runtime.sessions.replay``, one by one: those that events after a cursor, and
+        up to another one, left. What was cleaned up is left out."""
+        from ..upkeep.outputs import exported
+
+        first = -1 if after is None else after
+        return exported(self._log, self.id, first, upto)
+
+    async def messages(
+        self,
+        limit: int = 50,
+        cursor: str | None = None,
+        order: Literal["asc", "desc"] = "desc",
+    ) -> Page[Message]:
+        """Return the transcript by pages; ``desc`` begins with the newest.
+
+        Of a fork with all that it shares, numbered down from -1.
+
+        At most 200 a page. The message of a Step that runs is there as far as it is
+        durable.
+
+        Raises:
+            CursorInvalidError: the cursor is not of this listing and order.
+            SessionNotFoundError: the session is gone.
+            EventDamagedError: an event of this page is not what was written.
+        """
+        check_limit(limit)
+        place = from_cursor(f"messages.{order}", cursor)
+
+        def page(rows: Reader) -> tuple[list[Message], int | None]:
+            existing_session(rows, self.id)
+            found = messages_in(
+                rows,
+                whole(rows, self.id),
+                place=place,
+                newest_first=order == "desc",
+                limit=limit + 1,
+            )
+            messages = [_placed(rows, span, row) for span, row in found[:limit]]
+            return messages, messages[-1].seq if found[limit:] else None
+
+        await self._log.complete(self.id)
+        messages, more = await self._log.read(page)
+        cursor = None if more is None else to_cursor(f"messages.{order}", more)
+        return Page(messages, cursor)
+
+    async def message(self, id: str) -> Message:
+        """Return one message of the transcript.
+
+        Raises:
+            MessageNotFoundError: this session has none of this id.
+            EventDamagedError: an event that it is made of is not what was written.
+        """
+
+        def find(rows: Reader) -> Message:
+            existing_session(rows, self.id)
+            found = message_in(rows, whole(rows, self.id), id)
+            if found is None:
+                raise MessageNotFoundError(id)
+            return _placed(rows, *found)
+
+        await self._log.complete(self.id)
+        return await self._log.read(find)
+
+    async def todos(self) -> Sequence[Todo]:
+        """Return the list in which the model keeps what it is to do, as it is now.
+
+        Empty before there is one, and when pruning removed it.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+        """
+        return await self._log.read(lambda rows: todos_of(rows, self.id))
+
+    async def output(self, message_id: str, call_id: str) -> str:
+        """Return the complete output of a call whose result was cut (law tools.6).
+
+        Raises:
+            MessageNotFoundError: this session has none of this id.
+            OutputNotFoundError: nothing more is kept of that call; the text says why.
+            OutputCleanedError: it was cleaned up; it says when.
+            SessionNotFoundError: the session is gone.
+        """
+
+        def read(rows: Reader) -> str:
+            existing_session(rows, self.id)
+            return output_of(rows, self.id, message_id, call_id)
+
+        await self._log.complete(self.id)
+        return await self._log.read(read)
+
+    async def history(self) -> Sequence[Message]:
+        """Return the Session History that the next request would carry.
+
+        Raises:
+            SessionNotFoundError: the session is gone.
+            EventDamagedError: its past is not what was written.
+        """
+
+        def decode(rows: Reader) -> Sequence[Message]:
+            existing_session(rows, self.id)
+            history = History(self.id)
+            history.catch_up(rows)
+            return history.messages
+
+        return await self._log.read(decode)
+
+    # --- changing -----------------------------------------------------------------
+
+    async def switch_model(self, model: str | None) -> None:
+        """Use another model from the next boundary on; None means the default."""
+        check_model(model)
+
+        def switching(tx: LogTransaction) -> None:
+            if tx.session(self.id).model != model:
+                tx.append(ModelSwitched(session_id=self.id, model=model))
+
+        await self._log.commit(switching)
+
+    async def switch_agent(self, agent: str | None) -> None:
+        """Use another agent from the next boundary on; None means the default.
+
+        Raises:
+            InvalidValueError: it is no name.
+        """
+        check_agent(agent)
+
+        def switching(tx: LogTransaction) -> None:
+            if tx.session(self.id).agent != agent:
+                tx.append(AgentSwitched(session_id=self.id, agent=agent))
+
+        await self._log.commit(switching)
+
+    async def set_budget(self, budget: Budget | None) -> None:
+        """Limit all the work of the session; what was used before counts.
+
+        Raises:
+            InvalidValueError: a limit is no number from 0 on.
+        """
+        Budget.checked(budget)
+        await self._log.commit(lambda tx: budgeted(tx, self.id, budget))
+
+    async def instruct(self, instructions: str | None) -> None:
+        """Say what the session is to keep to, in place of what was said before; None
+        for nothing any more. The model is told at its next Step.
+
+        Raises:
+            InvalidValueError: it is no text, or over 8 KiB of UTF-8. A longer one is
+                a file that is named in it, or a skill.
+            SessionNotFoundError: the session is gone.
+        """
+        said = check_instructions(instructions)
+
+        def instructing(tx: LogTransaction) -> None:
+            tx.session(self.id)
+            tx.append(SessionInstructed(session_id=self.id, instructions=said))
+
+        await self._log.commit(instructing)
+
+    async def rename(self, title: str) -> None:
+        """Give the session a title of at most 200 characters."""
+        check_title(title)
+
+        def renaming(tx: LogTransaction) -> None:
+            if tx.session(self.id).title != title:
+                tx.append(SessionTitled(session_id=self.id, title=title))
+
+        await self._log.commit(renaming)
+
+
+# --- helpers in the order they are needed -----------------------------------------
+
+
+def _placed(rows: Reader, span: Span, row: MessageRow) -> Message:
+    """Return a message, numbered as the session that shares it counts."""
+    message = message_of(rows, row)
+    return changed(message, seq=row.seq + span.offset) if span.offset else message
+
+
+def _check_delivery(delivery: str) -> None:
+    if delivery not in ("steer", "queue"):
+        raise InvalidValueError("delivery", delivery, "'steer' or 'queue'")
