@@ -43,6 +43,7 @@ from .routes import Route, target_of, transport_of
 from .transport import Transport, open_transport
 from .wording import (
     ToolList,
+    UserTurns,
     arguments_of,
     attached_to,
     call_id_of,
@@ -225,7 +226,7 @@ class MessagesWriter:
             # It would be refused, now and for ever after.
             del head["thinking"]
         messages = request.history.encoded(
-            self._dialect, self.encode_message, _in_turns
+            self._dialect, self.encode_message, _TURNS.join
         )
         return encoded_body(
             self._set.provider, DEFAULTS.protocol, head, messages, self._recorded
@@ -254,8 +255,8 @@ class MessagesWriter:
         if isinstance(message, UserMessage):
             texts, images = prompt_parts(message.text, message.files)
             blocks = [_text(one) for one in texts] + [_image(one) for one in images]
-            return _said_by_user(blocks)
-        return _said_by_user([_text(told(message))])
+            return _TURNS.said(blocks)
+        return _TURNS.said([_text(told(message))])
 
     def _assistant(self, message: AssistantMessage) -> bytes:
         blocks = self._blocks(message)
@@ -391,21 +392,9 @@ def _max_output(model: str) -> int:
     return MAX_OUTPUT
 
 
-# What a person or the runtime says has its role last, so that it is told from the
-# results of calls: only the former are joined.
-_USER_BEGINS, _USER_ENDS = b'{"content":[', b'],"role":"user"}'
-
-
-def _said_by_user(content: Sequence[Json]) -> bytes:
-    return orjson.dumps({"content": content, "role": "user"})
-
-
-def _in_turns(before: bytes, message: bytes) -> bytes | None:
-    """Join neighbouring messages of the user."""
-    if message.startswith(_USER_BEGINS) and before.endswith(_USER_ENDS):
-        more = message.removeprefix(_USER_BEGINS)
-        return before.removesuffix(_USER_ENDS) + b"," + more
-    return None
+# What a person or the runtime says is joined; the results of calls, whose role comes
+# first, are not.
+_TURNS = UserTurns("content")
 
 
 def _text(text: str) -> dict[str, Json]:

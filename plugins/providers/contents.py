@@ -31,6 +31,7 @@ from .endpoints import Endpoint
 from .wording import (
     UNSIGNED,
     ToolList,
+    UserTurns,
     arguments_of,
     attached_to,
     encoded_body,
@@ -99,7 +100,7 @@ class GeminiWriter:
             head["toolConfig"] = {"functionCallingConfig": {"mode": "NONE"}}
         back = "" if self._set.thoughts else ":silent"
         dialect = f"{PROTOCOL}:{self._name}{back}"
-        contents = request.history.encoded(dialect, self.encode_message, _in_turns)
+        contents = request.history.encoded(dialect, self.encode_message, _TURNS.join)
         return encoded_body(
             self._set.provider, PROTOCOL, head, contents, self._recorded, "contents"
         )
@@ -117,7 +118,7 @@ class GeminiWriter:
             parts = [_text(one) for one in texts] + [_inline(one) for one in images]
         else:
             parts = [_text(told(message))]
-        return _said_by_user(parts) if parts else b""
+        return _TURNS.said(parts) if parts else b""
 
     def _model(self, message: AssistantMessage) -> bytes:
         own = message.model == self._name
@@ -199,21 +200,9 @@ def _thought(part: ReasoningPart) -> list[dict[str, Json]]:
     return [{**attached, "text": clean_text(part.text), "thought": True}]
 
 
-# What a person or the runtime says has its role last, so that it is told from the
-# results of calls: only the former are joined.
-_USER_BEGINS, _USER_ENDS = b'{"parts":[', b'],"role":"user"}'
-
-
-def _said_by_user(parts: Sequence[Json]) -> bytes:
-    return orjson.dumps({"parts": parts, "role": "user"})
-
-
-def _in_turns(before: bytes, message: bytes) -> bytes | None:
-    """Join neighbouring messages of the user."""
-    if message.startswith(_USER_BEGINS) and before.endswith(_USER_ENDS):
-        more = message.removeprefix(_USER_BEGINS)
-        return before.removesuffix(_USER_ENDS) + b"," + more
-    return None
+# What a person or the runtime says is joined; the results of calls, whose role comes
+# first, are not.
+_TURNS = UserTurns("parts")
 
 
 def _text(text: str) -> dict[str, Json]:

@@ -39,6 +39,7 @@ from .reading import table, word, written
 from .sse import SseEvent
 from .wording import (
     ToolList,
+    UserTurns,
     arguments_of,
     call_id_of,
     encoded_body,
@@ -116,7 +117,7 @@ class ConverseWriter:
             )
         back = "" if self._set.thoughts else ":silent"
         messages = request.history.encoded(
-            f"{PROTOCOL}:{self._name}{back}", self.encode_message, _in_turns
+            f"{PROTOCOL}:{self._name}{back}", self.encode_message, _TURNS.join
         )
         return encoded_body(
             self._set.provider, PROTOCOL, head, messages, self._recorded
@@ -136,7 +137,7 @@ class ConverseWriter:
             blocks += [_image(one) for one in images]
         else:
             blocks = [{"text": told(message)}]
-        return _said_by_user(blocks) if blocks else b""
+        return _TURNS.said(blocks) if blocks else b""
 
     def _assistant(self, message: AssistantMessage) -> bytes:
         own = message.model == self._name
@@ -158,7 +159,7 @@ class ConverseWriter:
         if not blocks:
             return b""
         said = orjson.dumps({"role": "assistant", "content": blocks})
-        return said + b"," + _said_by_user(results) if results else said
+        return said + b"," + _TURNS.said(results) if results else said
 
     def _result(self, part: ToolPart, call_id: str) -> dict[str, Json]:
         shown, images = result_of(part, self._set.provider)
@@ -248,21 +249,8 @@ def _call(part: ToolPart, call_id: str) -> dict[str, Json]:
     return {"toolUse": call}
 
 
-# The role of what the user's side says comes last, so that it is seen at both ends.
-_USER_BEGINS, _USER_ENDS = b'{"content":[', b'],"role":"user"}'
-
-
-def _said_by_user(content: Sequence[Json]) -> bytes:
-    return orjson.dumps({"content": content, "role": "user"})
-
-
-def _in_turns(before: bytes, message: bytes) -> bytes | None:
-    """Join neighbouring messages of the user: results and what is said after them are
-    wanted in one."""
-    if message.startswith(_USER_BEGINS) and before.endswith(_USER_ENDS):
-        more = message.removeprefix(_USER_BEGINS)
-        return before.removesuffix(_USER_ENDS) + b"," + more
-    return None
+# Results and what is said after them are wanted in one.
+_TURNS = UserTurns("content")
 
 
 # --- reading ----------------------------------------------------------------------

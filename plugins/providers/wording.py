@@ -262,6 +262,32 @@ def encoded_body(
     )
 
 
+class UserTurns:
+    """What the user's side says in one message: a list of blocks under some name.
+
+    The role comes last, so that such a message is seen at both ends of its bytes and
+    told from one whose role comes first, which nothing is joined to.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._begins = f'{{"{name}":['.encode()
+        self._name = name
+
+    def said(self, blocks: Sequence[Json]) -> bytes:
+        """Return a message of these blocks."""
+        return orjson.dumps({self._name: blocks, "role": "user"})
+
+    def join(self, before: bytes, message: bytes) -> bytes | None:
+        """Join neighbouring messages of the user, or leave them two."""
+        if message.startswith(self._begins) and before.endswith(_USER_ENDS):
+            more = message.removeprefix(self._begins)
+            return before.removesuffix(_USER_ENDS) + b"," + more
+        return None
+
+
+_USER_ENDS = b'],"role":"user"}'
+
+
 def no_turns(_before: bytes, _message: bytes) -> bytes | None:
     """Leave messages as they are, and only the empty ones out."""
     return None
