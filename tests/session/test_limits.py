@@ -30,6 +30,8 @@ from hypothesis import given, strategies as st
 from support.bounds import HANG
 from support.hosts import host, kinds_of
 
+RETRY = 30.0
+"""Seconds: more than a retry waits here, and less than what cleans up does."""
 DELIVERIES: tuple[Delivery, ...] = ("steer", "queue")
 
 
@@ -56,7 +58,7 @@ async def test_a_request_that_failed_before_any_output_is_sent_again_visibly(
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
         with anyio.fail_after(HANG):
-            async with clock.jumping():
+            async with clock.jumping(longest=RETRY):
                 await session.wait()
         assert (await session.info()).outcome.succeeded
         scheduled = [
@@ -81,7 +83,7 @@ async def test_an_answer_that_broke_off_is_kept_and_another_goes_on_from_it(
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("count")
         with anyio.fail_after(HANG):
-            async with clock.jumping():
+            async with clock.jumping(longest=RETRY):
                 await session.wait()
         assert (await session.info()).outcome.succeeded
         _, first, notice, second = await session.history()
@@ -103,7 +105,7 @@ async def test_retries_end_and_a_long_advice_is_not_waited_for(tmp_path: Path) -
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
         with anyio.fail_after(HANG):
-            async with clock.jumping():
+            async with clock.jumping(longest=RETRY):
                 await session.wait()
             assert (await session.info()).outcome.status == "failed"
             assert len(provider.requests) == 3
@@ -119,8 +121,7 @@ async def test_an_interrupt_ends_the_waiting_for_a_retry(tmp_path: Path) -> None
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
         await session.prompt("go")
         with anyio.fail_after(HANG):
-            # Beside what cleans up.
-            await clock.until_sleeping(2)
+            await clock.until_sleeping(1, within=RETRY)
             await session.interrupt()
             assert (await session.wait()).status == "interrupted"
         assert len(provider.requests) == 1
@@ -136,8 +137,7 @@ async def test_a_silent_stream_is_given_up_when_that_was_asked_for(
         await session.prompt("go")
         with anyio.fail_after(HANG):
             await gate.reached()
-            # Beside what cleans up.
-            await clock.until_sleeping(2)
+            await clock.until_sleeping(1, within=31)
             clock.advance(31)
             outcome = await session.wait()
         assert outcome.reason is not None

@@ -78,7 +78,7 @@ async def test_it_does_not_jump_while_something_is_to_be_done() -> None:
     assert clock.monotonic() == 10
 
 
-async def test_who_always_sleeps_is_woken_in_time_and_no_reason_to_jump() -> None:
+async def test_who_sleeps_long_is_woken_in_time_and_no_reason_to_jump() -> None:
     clock, kept = ManualClock(), list[float]()
 
     async def keep() -> None:
@@ -89,15 +89,39 @@ async def test_who_always_sleeps_is_woken_in_time_and_no_reason_to_jump() -> Non
     with anyio.fail_after(HANG):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(keep)
-            async with clock.jumping(beside=1):
+            async with clock.jumping(longest=9):
                 await clock.until_sleeping(1)
                 await anyio.wait_all_tasks_blocked()
                 assert clock.monotonic() == 0
-                await clock.sleep(25)
+                for _ in range(5):
+                    await clock.sleep(5)
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
     assert clock.monotonic() == 25
     assert kept == [10, 20]
+
+
+async def test_whoever_waits_for_a_sleeper_can_leave_out_who_sleeps_longer() -> None:
+    clock, seen = ManualClock(), list[str]()
+
+    async def watch() -> None:
+        await clock.until_sleeping(1, within=30)
+        seen.append("one is due")
+
+    with anyio.fail_after(HANG):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(clock.sleep, 3600)
+            tasks.start_soon(watch)
+            await clock.until_sleeping(1)
+            await anyio.wait_all_tasks_blocked()
+            assert seen == []
+            tasks.start_soon(clock.sleep, 30)
+            await clock.until_sleeping(1, within=30)
+            await anyio.wait_all_tasks_blocked()
+            assert seen == ["one is due"]
+            clock.advance(30)
+            assert clock.sleeping == 1
+            clock.advance(3570)
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
