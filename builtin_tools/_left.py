@@ -37,6 +37,10 @@ MAX_OUTPUT = 16 * 1024 * 1024
 goes on."""
 MAX_AGE = 7 * 24 * 3600
 """Seconds after which later output is removed, counted from when it last grew."""
+_LOOKS = 100
+"""How often an environment is read again that is empty in the midst of an exec."""
+_BETWEEN_LOOKS = 0.002
+"""Seconds from one to the next."""
 _PROC = Path("/proc")
 _GONE = ("Z", "X", "x")
 
@@ -98,12 +102,26 @@ def _all() -> Iterator[_Seen]:
 
 
 def carries(process_id: int, token: str) -> bool:
+    """Tell whether a process was given the token of a call. May block for a moment.
+
+    In the midst of an ``execve`` a process shows no environment, whatever it was given,
+    and no arguments either; so an empty one is looked at again. What has no memory, a
+    zombie or a thread of the system, never had one.
+    """
     wanted = f"{VARIABLE}={token}".encode()
-    try:
-        data = (_PROC / str(process_id) / "environ").read_bytes()
-    except OSError:
-        return False
-    return wanted in data.split(b"\0")
+    folder = _PROC / str(process_id)
+    with suppress(OSError):
+        for look in range(_LOOKS):
+            data = (folder / "environ").read_bytes()
+            if data:
+                return wanted in data.split(b"\0")
+            if (folder / "statm").read_bytes().startswith(b"0 "):
+                return False
+            # Between the two readings it may have become another program.
+            if look >= 2 and (folder / "cmdline").read_bytes():
+                return False
+            time.sleep(_BETWEEN_LOOKS)
+    return False
 
 
 # --- finding and ending -------------------------------------------------------------

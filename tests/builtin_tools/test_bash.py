@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import anyio.lowlevel
 import pytest
 from attrs import evolve
 from dovetail.builtin_tools import _left, _process
-from dovetail.builtin_tools._left import VARIABLE, LaterOutput, mark_of
+from dovetail.builtin_tools._left import VARIABLE, LaterOutput, carries, mark_of
 from dovetail.builtin_tools._process import Capture
 from dovetail.builtin_tools._terminal import plain
 from dovetail.builtin_tools.bash import (
@@ -535,6 +536,28 @@ async def test_a_background_child_with_its_own_output_is_left_alone(
         assert not (await tools.call("bash", command="true")).still_running
     finally:
         os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+def test_a_process_is_known_while_it_becomes_another_program() -> None:
+    """It runs itself anew 200 times; in between it shows no environment."""
+    again = 'n=$1; [ $n -gt 0 ] && exec sh -c "$2" sh $((n-1)) "$2"; echo; read end'
+    environment = {**os.environ, VARIABLE: "it"}
+    with subprocess.Popen(
+        ("sh", "-c", again, "sh", "200", again),
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        looks = 0
+        while not select.select([process.stdout], [], [], 0)[0]:
+            assert carries(process.pid, "it")
+            assert not carries(process.pid, "another")
+            looks += 1
+        assert looks > 20
+        process.stdin.close()
 
 
 async def test_much_output_is_kept_at_both_ends_in_bounded_memory(tools: Any) -> None:
