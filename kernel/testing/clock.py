@@ -37,14 +37,16 @@ class ManualClock(Clock):
         """How many tasks wait for this clock."""
         return len(self._sleepers)
 
-    async def until_sleeping(self, tasks: int, *, within: float = math.inf) -> None:
+    async def until_sleeping(
+        self, tasks: int, *, within: float = math.inf, beyond: float = 0.0
+    ) -> None:
         """Wait until at least so many tasks wait for this clock.
 
-        Only who is due ``within`` so many seconds counts: who is woken by
-        ``advance(within)``. So a test need not know how many other tasks of a runtime
-        wait for hours.
+        Only who is due ``within`` so many seconds counts, who is woken by
+        ``advance(within)``, and not before ``beyond`` so many. So a test need not know
+        how many other tasks of a runtime wait for minutes or hours.
         """
-        await self._until(lambda: self._due(within) >= tasks)
+        await self._until(lambda: self._due(beyond, within) >= tasks)
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
@@ -91,8 +93,9 @@ class ManualClock(Clock):
                 # To that very number: a sum of differences may fall short of it.
                 self._move_to(min(due))
 
-    def _due(self, within: float) -> int:
-        return sum(one.due <= self._elapsed + within for one in self._sleepers)
+    def _due(self, beyond: float, within: float) -> int:
+        now = self._elapsed
+        return sum(now + beyond <= one.due <= now + within for one in self._sleepers)
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds of who sleeps and when they are due."""

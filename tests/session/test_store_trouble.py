@@ -7,6 +7,7 @@ is in hand is lost, nothing is done twice, and nobody is told an older outcome.
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -141,11 +142,9 @@ class Nth:
     def __init__(self, number: int, error: StoreError) -> None:
         self.left = number
         self.error = error
-        self.count = 0
         self.refusals = 0
 
     def __call__(self, events: Sequence[Event] | None) -> StoreError | None:
-        self.count += 1
         self.left -= 1
         if self.left < 0 and self.refusals < 3:
             self.refusals += 1
@@ -173,14 +172,16 @@ async def test_whenever_the_store_refuses_the_work_comes_out_the_same(
     tmp_path: Path,
 ) -> None:
     """At each moment in turn: before a Step, after a tool has run, at the end."""
-    counting = Nth(10**6, LOCKED)
-    usual = await played(tmp_path, counting)
+    usual = await played(tmp_path, Nth(10**6, LOCKED))
     assert usual[1:] == ([1, 2], "succeeded")
-    assert counting.count > 10
-    for number in range(counting.count):
+    for number in count():
         refusing = Nth(number, LOCKED if number % 2 else StoreFullError("x", "y"))
         assert await played(tmp_path, refusing) == usual, number
-        assert refusing.refusals == 3
+        # How often the store is asked is not the same each time: what cleans up asks
+        # it, too. The work was over before the last moment came.
+        if refusing.refusals < 3:
+            break
+    assert number > 10
 
 
 @pytest.mark.law("execution.16", "tools.1")
