@@ -213,6 +213,7 @@ from .sessions.sessions import (
 from .sessions.told import (
     ContextEpoch as ContextEpoch,
     ContextUpdate as ContextUpdate,
+    UnavailableSource as UnavailableSource,
 )
 from .upkeep.outputs import (
     ExportedOutput as ExportedOutput,
@@ -334,6 +335,7 @@ from .values.errors import (
 from .values.events import (
     NO_HASH as NO_HASH,
     AgentSwitched as AgentSwitched,
+    AvailabilityChanged as AvailabilityChanged,
     ChildAsked as ChildAsked,
     ChildSpent as ChildSpent,
     CompactionEnded as CompactionEnded,

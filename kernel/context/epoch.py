@@ -5,7 +5,7 @@ on with an update. Knows nothing of stores and never waits: a Step samples, asks
 and commits what is returned.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import field
 
@@ -14,6 +14,7 @@ from ..values.events import ContextUpdated, EpochStarted, LeftOut
 from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
 from .algebra import Snapshot, changes, render_baseline
+from .availability import left_out
 
 
 @frozen
@@ -85,6 +86,7 @@ def decide(
     *,
     cause: str = "first",
     instructions: str = "",
+    redact: Callable[[str], str] = str,
 ) -> Decision:
     """Return what must be stored before the next request.
 
@@ -101,15 +103,11 @@ def decide(
     """
     if epoch is None:
         _require_required(snapshot)
-        left_out = {
-            key: LeftOut(one.plugin, one.reason)
-            for key, one in snapshot.unavailable.items()
-        }
         return InitialiseEpoch(
             render_baseline(snapshot),
             snapshot.digests,
             cause,
-            left_out,
+            {key: left_out(one, redact) for key, one in snapshot.unavailable.items()},
             instructions,
             snapshot.removals,
         )

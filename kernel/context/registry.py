@@ -105,7 +105,7 @@ class ContextRegistry:
         generation = self._registrations.generation
         known = self._told.get(agent)
         if known is None or known[0] is not shared or known[1] != generation:
-            made = told_to(agent, shared.results, self.sources())
+            made = told_to(agent, shared.results, self.sources(), self.owner)
             known = self._told[agent] = shared, generation, made
         return known[2]
 
@@ -157,7 +157,7 @@ class SessionSampler:
         of = self._of
         known = of is not None and of[0] is shared and of[1] is own
         if of is None or not known or of[2] != view.agent:
-            told = told_to(view.agent, own, sources)
+            told = told_to(view.agent, own, sources, self.registry.owner)
             results = {**shared.results, **told.results}
             self._of = shared, own, view.agent
             self._latest = Snapshot(dict(sorted(results.items())))

@@ -4,7 +4,9 @@ Owns which sources speak to an agent, and what they make of their observation fo
 Observes nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+
+from attrs import evolve
 
 from ..contracts import ContextSource, SessionSource
 from ..lifecycle.guests import Guest, contained
@@ -18,8 +20,12 @@ def told_to(
     agent: str,
     results: Mapping[str, Result],
     sources: Iterable[ContextSource | SessionSource],
+    owner: Callable[[str], str | None] = lambda _: None,
 ) -> Snapshot:
-    """Return the results as an agent of this name is told of them."""
+    """Return the results as an agent of this name is told of them.
+
+    ``owner`` says whose source has a key, to name a culprit.
+    """
     made = dict(results)
     for source in sources:
         result = made.get(source.key)
@@ -29,15 +35,22 @@ def told_to(
             made[source.key] = Absent()
         elif isinstance(result, Observed) and getattr(source, "tell", None):
             assert isinstance(source, ContextSource)
-            made[source.key] = _told(agent, result, source)
+            made[source.key] = _told(agent, result, source, owner)
     return Snapshot(dict(sorted(made.items())))
 
 
-def _told(agent: str, result: Observed, source: ContextSource) -> Result:
+def _told(
+    agent: str,
+    result: Observed,
+    source: ContextSource,
+    owner: Callable[[str], str | None],
+) -> Result:
     assert source.tell is not None
     try:
         with contained(Guest(None, f"context source {source.key!r}")):
-            return checked(source.tell(result.observation, agent))
+            made = checked(source.tell(result.observation, agent))
     except Exception as error:  # a plugin's source: the boundary of a hook call
-        reason = clean_text(error_text(error))
-        return Unavailable(reason, broken=True, error=error, required=source.required)
+        made = Unavailable(clean_text(error_text(error)), broken=True, error=error)
+    if isinstance(made, Unavailable):
+        return evolve(made, plugin=owner(source.key), required=source.required)
+    return made

@@ -27,7 +27,13 @@ from ..models.catalog import ResolvedModel
 from ..ports import InputRow, Reader, SessionRow
 from ..tools.registry import AdvertisedTools
 from ..values.errors import ProviderFault
-from ..values.events import Event, NoticeAdded, PromptAdmitted, StepStarted
+from ..values.events import (
+    AvailabilityChanged,
+    Event,
+    NoticeAdded,
+    PromptAdmitted,
+    StepStarted,
+)
 from ..values.frozen import frozen
 from ..values.ids import MessageId, new_id
 from ..values.job import Job
@@ -174,6 +180,7 @@ class Boundary:
             sample,
             cause=cause or "",
             instructions=profile.instructions,
+            redact=self._services.redact,
         )
         return None if isinstance(decision, NoChange) else decision
 
@@ -186,6 +193,7 @@ class Boundary:
             sources = execution.sources_in(self._services)
             self._sample = await sources.sample(view)
             self._sampled_for = profile.name
+            execution.history.told.availability.see(self._sample)
         return self._sample
 
     async def _commit(
@@ -196,6 +204,7 @@ class Boundary:
         execution = self._execution
         begun = False
         promoted = 0
+        away = self._availability(prepared)
 
         def boundary(tx: LogTransaction) -> Outcome | None:
             nonlocal begun, promoted
@@ -230,6 +239,7 @@ class Boundary:
                 *execution.opening(),
                 *promotion.promotions(self._session_id, due),
                 *self._updated(prepared),
+                *([] if away is None else [away]),
                 *self._entering(tx, prepared, due),
                 StepStarted(
                     session_id=self._session_id,
@@ -242,7 +252,7 @@ class Boundary:
             return None
 
         if await execution.commit(boundary, knowing=known) and begun:
-            self._report_left_out(prepared)
+            self._report_left_out(prepared, away)
             self._services.jobs.told_alive(self._session_id, self._told)
             execution.force = False
             execution.steps_used = 1 if promoted else execution.steps_used + 1
@@ -259,16 +269,32 @@ class Boundary:
         message_id = MessageId(new_id("msg", self._log.clock))
         return [prepared.context.event(self._session_id, message_id)]
 
-    def _report_left_out(self, prepared: Prepared) -> None:
+    def _availability(self, prepared: Prepared) -> AvailabilityChanged | None:
+        """Return which sources can or cannot be observed any more, where that is other
+        than was recorded; the beginning of an epoch says it itself."""
+        if self._sample is None or isinstance(prepared.context, InitialiseEpoch):
+            return None
+        availability = self._execution.history.told.availability
+        return availability.due(self._sample, self._session_id, self._services.redact)
+
+    def _report_left_out(
+        self, prepared: Prepared, away: AvailabilityChanged | None
+    ) -> None:
         if isinstance(prepared.context, InitialiseEpoch):
-            for key, one in prepared.context.left_out.items():
-                logger.warning(
-                    "session %s begins without context source %r of plugin %r: %s",
-                    self._session_id,
-                    key,
-                    one.plugin,
-                    one.reason,
-                )
+            how, named = "begins", prepared.context.left_out
+        elif away is not None:
+            how, named = "goes on", away.unavailable
+        else:
+            return
+        for key, one in named.items():
+            logger.warning(
+                "session %s %s without context source %r of plugin %r: %s",
+                self._session_id,
+                how,
+                key,
+                one.plugin,
+                one.reason,
+            )
 
     def _entering(
         self, tx: LogTransaction, prepared: Prepared, due: Sequence[InputRow]

@@ -242,8 +242,13 @@ class Compacting:
         return True
 
     async def _epoch(self, profile: AgentProfile, cause: str) -> InitialiseEpoch:
-        sample, instructions = await self._sample(profile), profile.instructions
-        decision = decide(None, sample, cause=cause, instructions=instructions)
+        decision = decide(
+            None,
+            await self._sample(profile),
+            cause=cause,
+            instructions=profile.instructions,
+            redact=self._services.redact,
+        )
         assert isinstance(decision, InitialiseEpoch)
         return decision
 

@@ -7,6 +7,7 @@ The fold of the messages is in ``fold``. Knows nothing of what is so now.
 from collections.abc import Mapping
 
 from ..context.algebra import digests_after, source_of
+from ..context.availability import Availability
 from ..values import events as e
 
 
@@ -24,6 +25,8 @@ class Told:
         """What is to be said of what is gone, by key, where the source said."""
         self.left_out: set[str] = set()
         """The Context Sources that the Baseline lacks, and nothing has told since."""
+        self.availability = Availability()
+        """Which sources cannot be observed now."""
         self.updated = False
         """Whether an update was told in this epoch."""
         self.instructed: str | None = None
@@ -51,6 +54,10 @@ class Told:
             self.removals = {key: kept[key] for key in self.sources if key in kept}
             self.left_out -= {source_of(key) for key in event.sources}
             self.updated = True
+        elif isinstance(event, e.AvailabilityChanged) and here:
+            self.availability.apply(event)
+            # What answers again and has nothing to say is not left out either.
+            self.left_out.difference_update(event.ended)
         elif isinstance(event, e.SessionInstructed):
             self.instructed = event.instructions
         elif (
@@ -67,6 +74,7 @@ class Told:
         self.sources = dict(event.sources)
         self.removals = dict(event.removals)
         self.left_out = set(event.left_out)
+        self.availability.apply(event)
         self.updated = False
         self.due = None
 

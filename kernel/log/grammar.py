@@ -135,6 +135,9 @@ class Grammar:
             self._epoch = self._rows.epoch(self._session_id) is not None
         return self._epoch
 
+    def _availability(self, _: e.AvailabilityChanged) -> str | None:
+        return None if self._has_epoch() else "an update without an epoch"
+
     def _epoch_started(self, _: e.EpochStarted) -> None:
         self._epoch = True
 
@@ -245,6 +248,7 @@ _RULES: dict[type[e.Event], Callable[[Grammar, Any], str | None]] = {
     e.PromptRedelivered: Grammar._input_moves,
     e.NoticeAdded: Grammar._appears,
     e.ContextUpdated: Grammar._appears,
+    e.AvailabilityChanged: Grammar._availability,
     e.CompactionEnded: Grammar._appears,
     e.EpochStarted: Grammar._epoch_started,
     e.StepStarted: Grammar._appears,

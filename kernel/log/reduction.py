@@ -38,6 +38,14 @@ def _kept_with_code(*names: str) -> Callable[[Fields], Fields]:
     return reduce
 
 
+def _without_reasons(fields: Fields) -> Fields:
+    """Keep which sources could not be observed, and nothing of what they said."""
+    away = fields.get("unavailable", {})
+    return fields | {
+        "unavailable": {key: one | {"reason": REMOVED} for key, one in away.items()}
+    }
+
+
 def _undescribed(reduce: Callable[[Fields], Fields]) -> Callable[[Fields], Fields]:
     """Leave out what a request was made of, which plugins have a say in, as well."""
 
@@ -63,6 +71,7 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
         prompt={"text": REMOVED, "files": []},
     ),
     ("context.epoch_started", 1): _kept("sources", "cause", baseline=REMOVED),
+    ("context.availability_changed", 1): _without_reasons,
     ("context.updated", 1): _kept("message_id", "sources", text=REMOVED),
     ("notice.added", 1): _kept("message_id", "about", text=REMOVED),
     ("compaction.ended", 1): _kept(

@@ -7,7 +7,7 @@ is sent is made by ``history`` from the same events.
 
 from collections.abc import Mapping, Sequence
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ..log.reading import events_between, existing_session, readable
 from ..ports import Reader
@@ -33,6 +33,26 @@ class ContextUpdate:
 
 
 @frozen
+class UnavailableSource:
+    """A span of an epoch in which a Context Source could not be observed. The model was
+    told nothing of it, and not that anything were gone."""
+
+    key: str
+    """Which source."""
+    plugin: str | None
+    """Whose it is."""
+    reason: str
+    """Why, when it began."""
+    seq: int
+    """The event that named it: since the beginning of the epoch, that."""
+    created: int
+    """When that was, in milliseconds since 1970."""
+    ended: int | None = None
+    """The event that says that this is over; None where it was so to the end of the
+    epoch, or still is."""
+
+
+@frozen
 class ContextEpoch:
     """One Context Epoch of a session."""
 
@@ -49,11 +69,18 @@ class ContextEpoch:
     sources: Mapping[str, str]
     """The digest of what the Baseline tells, by key."""
     left_out: Mapping[str, e.LeftOut]
-    """What it lacks, and why."""
+    """What its Baseline lacks, and why."""
     updates: tuple[ContextUpdate, ...]
     """What the model was told since, in order."""
     steps: tuple[MessageId, ...]
     """The messages of its Steps, in order."""
+    unavailable: tuple[UnavailableSource, ...] = ()
+    """Which sources could not be observed, in the order in which that began."""
+
+    @property
+    def away(self) -> tuple[UnavailableSource, ...]:
+        """Those that could not be observed at the end of it, or cannot be now."""
+        return tuple(one for one in self.unavailable if one.ended is None)
 
     def told(self, step: str) -> tuple[ContextUpdate, ...]:
         """Return the updates that a Step of it was told, besides the Baseline.
@@ -74,6 +101,23 @@ class _Open:
     updates: list[ContextUpdate] = field(factory=list)
     waiting: list[e.ContextUpdated] = field(factory=list)
     steps: list[MessageId] = field(factory=list)
+    away: list[UnavailableSource] = field(factory=list)
+
+    def missing(self, event: e.EpochStarted | e.AvailabilityChanged) -> None:
+        if isinstance(event, e.AvailabilityChanged):
+            self.away = [
+                evolve(one, ended=event.seq)
+                if one.ended is None and one.key in event.ended
+                else one
+                for one in self.away
+            ]
+            named = event.unavailable
+        else:
+            named = event.left_out
+        self.away += [
+            UnavailableSource(key, one.plugin, one.reason, event.seq, event.created)
+            for key, one in named.items()
+        ]
 
     def update(self, event: e.ContextUpdated, step: MessageId | None) -> None:
         self.updates.append(
@@ -94,6 +138,7 @@ class _Open:
             began.left_out,
             tuple(self.updates),
             tuple(self.steps),
+            tuple(self.away),
         )
 
 
@@ -109,8 +154,11 @@ def context_epochs(rows: Reader, session_id: str) -> Sequence[ContextEpoch]:
     for event in map(readable, events_between(rows, session_id, -1)):
         if isinstance(event, e.EpochStarted):
             found.append(_Open(event))
+            found[-1].missing(event)
         elif not found:
             continue
+        elif isinstance(event, e.AvailabilityChanged):
+            found[-1].missing(event)
         elif isinstance(event, e.ContextUpdated):
             found[-1].waiting.append(event)
         elif isinstance(event, e.StepStarted):

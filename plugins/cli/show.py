@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import anyio
 import click
 from dovetail.kernel import (
+    AvailabilityChanged,
     ContextUpdated,
     ContinuationAccepted,
     DovetailError,
@@ -41,8 +42,8 @@ from .transcript import Transcript
     "as_json",
     is_flag=True,
     help="Print one object without the transcript: what is known of the session, what "
-    "is left of it, what the model is not told because it cannot be observed, and who "
-    "last accepted that it goes on.",
+    "is left of it, what the model is not told because it could not be observed, what "
+    "cannot be observed now, and who last accepted that it goes on.",
 )
 @click.option(
     "--context",
@@ -179,10 +180,14 @@ async def _as_json(session: Session, info: SessionInfo) -> Mapping[str, Json]:
                 accepted = event
             elif isinstance(event, EpochStarted):
                 left_out = dict(event.left_out)
+            elif isinstance(event, AvailabilityChanged):
+                for key in event.ended:
+                    left_out.pop(key, None)
             elif isinstance(event, ContextUpdated):
                 for key in event.sources:
                     # Of one of several parts of a source this is ``source:part``.
                     left_out.pop(key.partition(":")[0], None)
+    epochs = await session.context()
     report = None
     if left is not None:
         report = {**to_json(left.report), "digest": left.report.digest}
@@ -194,6 +199,7 @@ async def _as_json(session: Session, info: SessionInfo) -> Mapping[str, Json]:
         "todos": [to_json(one) for one in await session.todos()],
         "continuation": report,
         "left_out": {key: to_json(one) for key, one in sorted(left_out.items())},
+        "unavailable": [to_json(one) for one in epochs[-1].away] if epochs else [],
         "accepted": event_to_json(accepted) if accepted is not None else None,
     }
 

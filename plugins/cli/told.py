@@ -34,9 +34,13 @@ def _lines(epoch: ContextEpoch, first: int, style: Style) -> Iterator[str]:
     said = steps if epoch.steps else "no Step yet"
     heading = f"epoch at event {epoch.seq} ({visible(epoch.cause)}), {said}"
     yield style.strong(f"{heading}, {when(epoch.created)}")
-    for key, why in sorted(epoch.left_out.items()):
-        by = f" of plugin {why.plugin}" if why.plugin else ""
-        yield style.dim(f"left out: {visible(f'{key}{by}: {why.reason}')}")
+    for one in epoch.unavailable:
+        by = f" of plugin {one.plugin}" if one.plugin else ""
+        since = f"since event {one.seq}, {when(one.created)}"
+        if one.ended is not None:
+            since += f", until event {one.ended}"
+        told = f"{one.key}{by}, {since}: {one.reason}"
+        yield style.dim(f"could not be observed: {visible(told)}")
     yield style.dim("baseline:")
     yield plain(epoch.baseline)
     if epoch.instructions:

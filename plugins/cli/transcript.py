@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from attrs import define, field, frozen
 from dovetail.kernel import (
     AssistantMessage,
+    AvailabilityChanged,
     CompactionEnded,
     CompactionFailed,
     CompactionStarted,
@@ -59,6 +60,12 @@ def left_out(key: str, why: LeftOut) -> str:
     return (
         f"the model was not told of {key}{whose}, which could not be observed: {reason}"
     )
+
+
+def away(key: str, why: LeftOut) -> str:
+    """Return in one line that something cannot be observed any more, and why."""
+    whose = f" of plugin {why.plugin}" if why.plugin else ""
+    return f"{key}{whose} cannot be observed any more: {first_line(why.reason)}"
 
 
 @define(eq=False)
@@ -203,6 +210,14 @@ class Transcript:
                 return "".join(
                     self._aside(left_out(key, one))
                     for key, one in sorted(event.left_out.items())
+                )
+            case AvailabilityChanged():
+                return "".join(
+                    self._aside(line)
+                    for line in (
+                        *(away(k, one) for k, one in sorted(event.unavailable.items())),
+                        *(f"{key} is not missing any more" for key in event.ended),
+                    )
                 )
             case ContextUpdated():
                 keys = ", ".join(sorted(event.sources))

@@ -376,3 +376,9 @@ def test_what_was_left_out_is_not_shown_once_it_was_told(
     id = anyio.run(run)
     [shown] = do("show", id, "--json").lines()
     assert shown["left_out"] == {}
+    assert shown["unavailable"] == []
+    since = "could not be observed: t/x of plugin parts, since event "
+    told = do("show", id, "--context").out
+    assert since in told
+    assert ", until event " in told
+    assert ": away" in told

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from dovetail.kernel import (
+    AvailabilityChanged,
     ContextUpdated,
     EpochStarted,
     Event,
@@ -298,3 +299,12 @@ def test_what_the_model_was_not_told_is_named_with_whose_it_is_and_why() -> None
         session_id=S, message_id=M, text="Ann is.", sources={"acme/team": "1"}
     )
     assert transcript.take(now) == "(the model was told of acme/team)\n"
+    gone = AvailabilityChanged(
+        session_id=S,
+        unavailable={"acme/team": LeftOut("acme", "it\nhangs")},
+        ended=("acme/news",),
+    )
+    assert transcript.take(gone).splitlines() == [
+        "(acme/team of plugin acme cannot be observed any more: it)",
+        "(acme/news is not missing any more)",
+    ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dovetail.kernel import (
+    AvailabilityChanged,
     ChildAsked,
     ChildSpent,
     CompactionEnded,
@@ -21,6 +22,7 @@ from dovetail.kernel import (
     JobEnded,
     JobId,
     JobStarted,
+    LeftOut,
     MessageId,
     NoticeAdded,
     OutputsShortened,
@@ -151,6 +153,11 @@ class Writer:
                 text="secret update",
                 sources={"a/b": "2"},
             )
+
+    def lose_source(self) -> None:
+        if self._epoch:
+            away = {"a/b": LeftOut("a", "secret reason")}
+            self.add(AvailabilityChanged, unavailable=away, ended=("a/c",))
 
     def ask_for_compaction(self) -> None:
         if self._asked_for is None:
@@ -316,6 +323,7 @@ ACTS = (
     "notice",
     "epoch",
     "update",
+    "lose_source",
     "ask",
     "reply",
     "execution",
@@ -349,7 +357,16 @@ sessions = st.lists(st.sampled_from(ACTS), max_size=20).map(written)
 def conversation(session_id: str = "s") -> list[Event]:
     """Return a session with a bit of everything, settled and idle."""
     acts = ["epoch", "admit", "admit", "redeliver", "execution", "promote", "step"]
-    acts += ["ask", "reply", "update", "title", "withdraw", "fail", "execution"]
+    acts += [
+        "ask",
+        "reply",
+        "update",
+        "lose_source",
+        "title",
+        "withdraw",
+        "fail",
+        "execution",
+    ]
     acts += ["ask_for_compaction", "shorten", "compact", "fail_compaction"]
     acts += ["instruct", "notice", "child", "admit", "promote", "epoch", "step"]
     return written(acts, session_id)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from dovetail.kernel import (
     AgentSwitched,
+    AvailabilityChanged,
     Budget,
     ChildAsked,
     ChildSpent,
@@ -86,6 +87,7 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.values.events import (
     NO_HASH,
+    LeftOut,
     chain_hash,
     decode_event,
     encode_event,
@@ -158,6 +160,11 @@ SAMPLES: list[Event] = [
     ContinuationAccepted(digest="abc", by="policy", attempt=2, **ENVELOPE),
     RetryScheduled(
         message_id=MESSAGE, attempt=2, delay_ms=2000, failure=FAILURE, **ENVELOPE
+    ),
+    AvailabilityChanged(
+        unavailable={"acme/team": LeftOut("acme", "nobody is there")},
+        ended=("acme/gone",),
+        **ENVELOPE,
     ),
     ContextUpdated(
         message_id=MESSAGE,

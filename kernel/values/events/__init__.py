@@ -22,6 +22,7 @@ from .compaction import (
     Said as Said,
 )
 from .context import (
+    AvailabilityChanged as AvailabilityChanged,
     ContextUpdated as ContextUpdated,
     EpochStarted as EpochStarted,
     LeftOut as LeftOut,

@@ -11,12 +11,12 @@ from .declaring import Event, event
 
 @frozen
 class LeftOut:
-    """Why a Context Source is not in the Baseline."""
+    """Why a Context Source could not be observed."""
 
     plugin: str | None
     """Whose source it is."""
     reason: str
-    """Why it could not be observed."""
+    """What it said, or what became of it."""
 
 
 @event("context.epoch_started", retention="transcript")
@@ -38,6 +38,21 @@ class EpochStarted(Event):
     """Those of the agent: they follow the Baseline in every request of the epoch."""
     removals: Mapping[str, str] = field(factory=dict)
     """What is said of a value when it is gone, by key, where its source says."""
+
+
+@event("context.availability_changed", retention="transcript")
+@frozen(kw_only=True)
+class AvailabilityChanged(Event):
+    """Within an epoch, a Context Source cannot be observed any more, or can be again.
+
+    The model is told nothing of it: what it was told still holds, as far as is known.
+    """
+
+    unavailable: Mapping[str, LeftOut] = field(factory=dict)
+    """By key, what cannot be observed from here on, and why."""
+    ended: tuple[str, ...] = ()
+    """The keys of what could not be observed before this and now can, or is not offered
+    any more."""
 
 
 @event("context.updated", retention="transcript")
