@@ -31,7 +31,7 @@ from dovetail.kernel.tools.meaning import meant_arguments
 from dovetail.kernel.tools.schema import input_decoder
 from hypothesis import given, strategies as st
 from support.bounds import HANG
-from support.processes import Pipes, ended
+from support.processes import Pipes, ended, longer, written
 
 from .conftest import Toolbox
 
@@ -115,6 +115,17 @@ async def test_a_signal_is_named(tools: Any) -> None:
     assert "ended by SIGSEGV" in tools.show("bash", output)
 
 
+async def stopped(tools: Any, command: str, begun: Path) -> Any:
+    """Have a command stopped by its time limit once it has written into a file."""
+    limits = longer(500)
+    while True:
+        output = await tools.call("bash", command=command, timeout_ms=next(limits))
+        if written(begun):
+            return output
+        for number in output.unended:
+            os.kill(number, signal.SIGKILL)
+
+
 async def test_a_timeout_keeps_the_output_and_ends_the_whole_group(
     tools: Any, place: Path
 ) -> None:
@@ -123,7 +134,7 @@ async def test_a_timeout_keeps_the_output_and_ends_the_whole_group(
         "while :; do sleep 100; done') & wait"
     )
     with anyio.fail_after(HANG):
-        output = await tools.call("bash", command=command, timeout_ms=500)
+        output = await stopped(tools, command, place / "pid")
         # It ignored SIGTERM and was not the shell's own child.
         await ended(int((place / "pid").read_text()))
     assert output.output == "before\n"
@@ -132,25 +143,27 @@ async def test_a_timeout_keeps_the_output_and_ends_the_whole_group(
     assert "the time was over" in tools.show("bash", output)
 
 
-@pytest.mark.parametrize("how", ["timeout", "cancelled"])
-async def test_what_left_the_group_of_a_stopped_command_is_ended_too(
-    tools: Any, place: Path, pipe: Pipes, how: str
+LEAVES = "setsid sh -c 'echo $$ > pid; exec sleep 100' & wait; sleep 100"
+
+
+async def test_what_left_the_group_of_a_command_whose_time_is_over_is_ended_too(
+    tools: Any, place: Path
+) -> None:
+    with anyio.fail_after(HANG):
+        output = await stopped(tools, LEAVES, place / "pid")
+    assert output.timed_out
+    assert not alive(int((place / "pid").read_text()))
+
+
+async def test_what_left_the_group_of_a_cancelled_command_is_ended_too(
+    tools: Any, place: Path, pipe: Pipes
 ) -> None:
     pid = pipe(place / "pid")
-    command = "setsid sh -c 'echo $$ > pid; exec sleep 100' & wait; sleep 100"
-    begun = anyio.Event()
-
-    async def run() -> None:
-        milliseconds = 1000 if how == "timeout" else 600_000
-        await tools.call("bash", command=command, timeout_ms=milliseconds)
-        begun.set()
-
     with anyio.fail_after(HANG):
         async with anyio.create_task_group() as group:
-            group.start_soon(run)
+            group.start_soon(lambda: tools.call("bash", command=LEAVES))
             number = await pid.number()
-            if how == "cancelled":
-                group.cancel_scope.cancel()
+            group.cancel_scope.cancel()
     assert not alive(number)
 
 
@@ -160,30 +173,27 @@ NAMELESS = "env -i setsid sh -c 'echo $$ > pid; exec sleep 1000' & wait; touch l
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 async def test_what_left_the_group_and_the_environment_ends_with_a_stopped_command(
-    tools: Any, place: Path, pipe: Pipes
+    tools: Any, place: Path
 ) -> None:
-    pid = pipe(place / "pid")
     with anyio.fail_after(HANG):
-        output = await tools.call("bash", command=NAMELESS, timeout_ms=1000)
-        number = await pid.number()
+        output = await stopped(tools, NAMELESS, place / "pid")
     assert output.timed_out
     assert not output.still_running
-    assert not alive(number)
+    assert not alive(int((place / "pid").read_text()))
     # Nor did the shell go on with its next command meanwhile.
     assert not (place / "later").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 async def test_what_could_not_be_ended_is_told(
-    tools: Any, place: Path, pipe: Pipes, monkeypatch: pytest.MonkeyPatch
+    tools: Any, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pid = pipe(place / "pid")
     monkeypatch.setattr(_left.Family, "send", lambda self, number: None)
     monkeypatch.setattr(_process, "STOP_SECONDS", 0.05)
     monkeypatch.setattr(_process, "LINGER_SECONDS", 0.05)
     with anyio.fail_after(HANG):
-        output = await tools.call("bash", command=NAMELESS, timeout_ms=1000)
-        number = await pid.number()
+        output = await stopped(tools, NAMELESS, place / "pid")
+    number = int((place / "pid").read_text())
     os.kill(number, signal.SIGKILL)
     assert output.still_running
     told = f"not all of it could be ended; this still runs: {number}"
@@ -191,11 +201,14 @@ async def test_what_could_not_be_ended_is_told(
 
 
 async def test_what_a_command_says_while_it_is_stopped_still_counts(
-    tools: Any,
+    tools: Any, place: Path
 ) -> None:
-    command = "trap 'echo cleaned up; exit' TERM; echo started; sleep 100 & wait"
+    command = (
+        "trap 'echo cleaned up; exit' TERM; echo started; sleep 100 & "
+        "echo > begun; wait"
+    )
     with anyio.fail_after(HANG):
-        output = await tools.call("bash", command=command, timeout_ms=500)
+        output = await stopped(tools, command, place / "begun")
     assert output.output == "started\ncleaned up\n"
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -477,19 +478,23 @@ async def test_cancelling_a_search_ends_its_process(
 ) -> None:
     fill({"b.txt": "a" * 60 + "b\n"})
     started: list[subprocess.Popen[bytes]] = []
+    second = threading.Event()
     real = subprocess.Popen
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         started.append(real(*args, **kwargs))
+        if len(started) == 2:
+            second.set()
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", watched)
     search = Search(os.environ, ripgrep=False)
     where = str(place)
     with anyio.fail_after(HANG), opened(place) as folder:
-        with anyio.move_on_after(2) as scope:
-            await search.lines(folder, where, "(a+)+$", None, 10, anything)
-    assert scope.cancelled_caught
+        async with anyio.create_task_group() as group:
+            group.start_soon(search.lines, folder, where, "(a+)+$", None, 10, anything)
+            assert await anyio.to_thread.run_sync(second.wait, HANG)
+            group.cancel_scope.cancel()
     # The names were listed by one, the lines are looked for by the other.
     assert [process.returncode for process in started] == [0, -15]
 

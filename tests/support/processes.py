@@ -5,10 +5,13 @@ A file tells nobody that it is there; a named pipe does.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
+
+from .bounds import HANG
 
 ENOUGH = 64
 """More than ever wait for one pipe."""
@@ -38,6 +41,12 @@ class NamedPipe:
         line, _, self._heard = self._heard.partition(b"\n")
         return line.decode()
 
+    def heard(self) -> bool:
+        """Whether a line came by now, which ``line`` returns at once then."""
+        with suppress(BlockingIOError):
+            self._heard += os.read(self._ends, 4096)
+        return b"\n" in self._heard
+
     async def number(self) -> int:
         """Wait for a number, such as that of a process."""
         return int(await self.line())
@@ -60,3 +69,23 @@ async def ended(number: int) -> None:
         await anyio.wait_readable(watch)
     finally:
         os.close(watch)
+
+
+def written(path: Path) -> str:
+    """Return what was written into a file by now: nothing where there is none."""
+    with suppress(FileNotFoundError):
+        return path.read_text()
+    return ""
+
+
+def longer(milliseconds: int) -> Iterator[int]:
+    """Give time limits, each twice the last one.
+
+    For what must come to a certain point before its time is over. How soon it comes
+    there is up to the machine, and no one limit is right for each: whoever was stopped
+    before is given longer.
+    """
+    while milliseconds < 1000 * HANG:
+        yield milliseconds
+        milliseconds *= 2
+    raise AssertionError("it does not come so far, however long it is given")
