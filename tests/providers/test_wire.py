@@ -497,7 +497,7 @@ async def test_silence_is_borne_for_as_long_as_is_configured() -> None:
     never = anyio.Event()
     answer = Answer(sse(*SAID), end="silent", released=never)
     async with serve(answer) as server:
-        settings = local(server, read_timeout=0.05)
+        settings = local(server, read_timeout=0.5)
         async with opened(openai, **settings) as providers:
             with anyio.fail_after(HANG), pytest.raises(ProviderError) as caught:
                 await ask(providers["test"].route("m"), request())

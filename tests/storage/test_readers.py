@@ -80,7 +80,7 @@ async def test_a_read_does_not_wait_for_the_writer(
         with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 group.start_soon(store.transact, slow)
-                assert await anyio.to_thread.run_sync(entered.wait, 10)
+                assert await anyio.to_thread.run_sync(entered.wait, HANG)
                 assert await store.read(seqs) == [0]
                 opened.set()
         assert await store.read(seqs) == [0, 1]
@@ -134,7 +134,7 @@ async def test_closing_waits_for_reads_that_run(tmp_path: Path) -> None:
         with anyio.fail_after(HANG):
             async with anyio.create_task_group() as group:
                 group.start_soon(call, store)
-                assert await anyio.to_thread.run_sync(entered.wait, 10)
+                assert await anyio.to_thread.run_sync(entered.wait, HANG)
                 group.start_soon(store.aclose)
                 await anyio.wait_all_tasks_blocked()
                 with pytest.raises(StoreClosedError):

@@ -32,7 +32,7 @@ class Gate:
         assert self.opened.wait(HANG)
 
     async def reached(self) -> None:
-        assert await anyio.to_thread.run_sync(self.entered.wait, 10)
+        assert await anyio.to_thread.run_sync(self.entered.wait, HANG)
 
 
 @contextmanager
@@ -173,7 +173,7 @@ async def test_a_caller_cancelled_by_asyncio_itself_is_told_the_result_too(
         await asyncio.sleep(0)
         story.append("went on")
 
-    async with open_sqlite(tmp_path / "a.db") as store, asyncio.timeout(10):
+    async with open_sqlite(tmp_path / "a.db") as store, asyncio.timeout(HANG):
         held = asyncio.create_task(store.transact(gate.work))
         await gate.reached()
         cancelled = asyncio.create_task(call(store))
