@@ -87,6 +87,9 @@ from .execution.continuation import (
 from .execution.coordinator import (
     Outcome as Outcome,
 )
+from .execution.restoring import (
+    FileRestore as FileRestore,
+)
 from .hookspecs import (
     PROJECT as PROJECT,
     Hooks as Hooks,
@@ -196,7 +199,6 @@ from .sessions.pages import (
     Page as Page,
 )
 from .sessions.reverting import (
-    FileRestore as FileRestore,
     Reverted as Reverted,
     RevertPlan as RevertPlan,
 )

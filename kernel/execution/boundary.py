@@ -106,6 +106,10 @@ class Boundary:
         while True:
             if history.place not in (None, self._services.location):
                 return None  # it moved: the next Step is made there
+            if history.restoring is not None:
+                await self._restore()
+                wanted, waiting = await self._look()
+                continue
             prepare = partial(self._prepare, *wanted)
             if await self.compacting.take_turn(prepare):
                 wanted, waiting = await self._look()
@@ -126,6 +130,17 @@ class Boundary:
             if execution.outcome is not None:
                 return None
             wanted, waiting = await self._look()
+
+    async def _restore(self) -> None:
+        """Finish what a revert, or its undoing, was about to do to files: the model is
+        not to go on in a tree that is half of one time and half of another."""
+        # Here, because hardly any session is left like that.
+        from .restoring import finish
+
+        turn = self._execution.history.restoring
+        assert turn is not None
+        await finish(self._log, self._services, turn)
+        self._sample = None
 
     async def _look(self) -> tuple[tuple[str | None, str | None], bool]:
         """Return the session's agent and model and whether input waits, as the log has

@@ -123,6 +123,10 @@ class ContinuationReport:
     jobs: tuple[OpenJob, ...] = ()
     """What went on beside it. No part of the digest, nor in doubt: a job goes on, or
     ends, whether or not the session does."""
+    restoring: tuple[str, ...] = ()
+    """Files that a revert, or its undoing, was about to restore when whoever did it was
+    cut off. No part of the digest, nor in doubt: that is finished before the model goes
+    on (law travel.4)."""
     children: tuple["ContinuationReport", ...] = ()
     """What was left of the sessions that work for this one: of those that an open call
     began, and of those that are jobs. Whoever accepts this accepts them."""
@@ -134,7 +138,7 @@ class ContinuationReport:
         fields = {
             name: to_json(getattr(self, name))
             for name in field_names(type(self))
-            if name not in ("digest", "ended", "jobs")
+            if name not in ("digest", "ended", "jobs", "restoring")
         }
         return hashlib.sha256(dumps(fields)).hexdigest()[:32]
 
@@ -202,6 +206,7 @@ async def report_of(
             *(await to_thread.run_sync(lambda: list(_files_moved(history)))),
         ),
         jobs=jobs,
+        restoring=tuple(_restored(history)),
         children=tuple(
             [
                 await report_of(log, services, child, taker)
@@ -373,9 +378,18 @@ async def _context_moved(services: LocationServices, history: History) -> list[M
     return moved
 
 
+def _restored(history: History) -> Mapping[str, tuple[str | None, str | None]]:
+    """Return the files that are about to be restored, with what each may hold."""
+    turn = history.restoring
+    return {one.path: (one.before, one.after) for one in turn.files} if turn else {}
+
+
 def _files_moved(history: History) -> Iterator[Moved]:
+    restored = _restored(history)
     for path, was in sorted(history.files.items()):
         now = _file_digest(Path(path))
+        if now in restored.get(path, ()):
+            continue
         if now == "unchecked":
             yield Moved("file.unchecked", path, was)
         elif now != was:

@@ -132,6 +132,8 @@ class History:
         last."""
         self.sent = SentRequests()
         """The requests that were sent, and what each was made of."""
+        self.restoring: e.SessionReverted | e.SessionUnreverted | None = None
+        """What says that files are about to be restored here, and has no receipt."""
         self.managed: set[str] = set()
         """The keys of the complete outputs that calls of this session left."""
         self.size = Size()
@@ -298,6 +300,7 @@ class History:
         self.last_execution = LastExecution()
         self.session, self.activity, self._ended = Spent(), Spent(), None
         self.facts = self.compacting = self.asked_for = self._open = None
+        self.restoring = None
         self._cut = self._budget_here = False
         self._prompts, self.background, self.policy = {}, {}, None
         self._anew()
@@ -429,6 +432,9 @@ class History:
             for change in event.files:
                 if change.path in self.files:
                     self.files[change.path] = change.after
+            self.restoring = event if here and event.files else None
+        elif isinstance(event, e.FilesRestored):
+            self.restoring = None
         elif isinstance(event, e.CompactionStarted):
             self.compacting = event
         elif isinstance(event, e.CompactionFailed):

@@ -1,9 +1,7 @@
 """Reverting: what follows a message is hidden from the model, and files are restored.
 
-Owns what may be done to which file, and the order that makes a revert safe to be killed
-in: first one commit that hides, and says what is about to be done to files; then each
-file, whole or not at all; then the receipt. Who is killed in between left files as they
-were or as they were to be, and whoever asks again goes on with what is left.
+Owns which messages are hidden and what may be done to which file. The commit that hides
+also says what is about to be done to files; ``execution.restoring`` does it.
 
 A file is restored where the session's own calls changed it, nobody changed it in
 between or since, and what it held was kept. Every other one is named, with the reason,
@@ -17,7 +15,14 @@ from functools import partial
 import anyio
 from attrs import evolve, field
 
-from ..contracts import Restoration
+from ..execution.restoring import (
+    Changes,
+    FileRestore,
+    Restoring,
+    due,
+    finish,
+    unfinished,
+)
 from ..history.fold import History
 from ..location.services import LocationServices
 from ..log.commit import EventLog, LogTransaction
@@ -27,40 +32,15 @@ from ..values.errors import (
     InvalidValueError,
     MessageNotFoundError,
     NothingRevertedError,
-    PluginError,
     SessionBusyError,
 )
 from ..values.events import (
-    Event,
     FilesRestored,
     SessionReverted,
     SessionUnreverted,
-    ToolCalled,
-    ToolFailed,
-    ToolSucceeded,
 )
 from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
-from ..values.tool import FileChange
-
-UNKEPT = "what it held is not kept"
-BETWEEN = "somebody else changed it in between"
-NO_TOOL = "no tool here can restore it"
-LOST = "what it held is not in this store"
-
-
-@frozen
-class FileRestore:
-    """What is to become of one file."""
-
-    path: str
-    """Absolute."""
-    change: FileChange
-    """From what it must hold now to what it is to hold."""
-    tool: str | None = None
-    """The tool that changed it last, which restores it."""
-    problem: str | None = None
-    """Why it is left as it is; None: it is restored."""
 
 
 @frozen
@@ -90,51 +70,6 @@ class Reverted:
     """Why each of the others was left as it is, by path."""
 
 
-# --- what was changed -------------------------------------------------------------
-
-
-class _Changed:
-    """The changes of files in some events, one after another."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, FileRestore] = {}
-        """By path, as they were made: from what it held before the first to what it
-        holds after the last."""
-        self._tools: dict[tuple[str, str], str] = {}
-
-    def take(self, event: Event) -> None:
-        if isinstance(event, ToolCalled):
-            self._tools[event.message_id, event.call_id] = event.tool
-        elif isinstance(event, ToolSucceeded | ToolFailed):
-            tool = self._tools.get((event.message_id, event.call_id))
-            for change in event.changes:
-                self._add(change, tool)
-
-    def undo(self, paths: Sequence[str], changes: Mapping[str, FileChange]) -> None:
-        """Take in that files were made what they were before."""
-        for path in paths:
-            if path in changes:
-                self._add(changes[path], None)
-
-    def _add(self, change: FileChange, tool: str | None) -> None:
-        known = self.files.get(change.path)
-        if known is None:
-            made = FileRestore(change.path, change, tool, change.unkept)
-        else:
-            whole = evolve(change, before=known.change.before)
-            problem = known.problem or change.unkept
-            if problem is None and known.change.after != change.before:
-                problem = BETWEEN
-            made = FileRestore(change.path, whole, tool or known.tool, problem)
-        self.files[change.path] = made
-
-
-def _backwards(one: FileRestore) -> FileRestore:
-    change = one.change
-    back = FileChange(change.path, change.after, change.before, change.unkept)
-    return evolve(one, change=back)
-
-
 # --- planning ---------------------------------------------------------------------
 
 
@@ -156,21 +91,18 @@ def plan_revert(rows: Reader, session_id: SessionId, to: str) -> RevertPlan:
     first = max(row.seq, row.end_seq) + 1
     if _hidden(history, row.seq):
         raise InvalidValueError("message", to, "the model does not see it any more")
-    changed, messages = _Changed(), 0
-    pending: dict[int, dict[str, FileChange]] = {}
+    changed = Changes()
     for event in events_between(rows, session_id, first - 1):
-        readable(event)
-        if isinstance(event, SessionReverted | SessionUnreverted):
-            pending[event.seq] = {one.path: one for one in event.files}
-        elif isinstance(event, FilesRestored):
-            changed.undo(event.done, pending.get(event.of, {}))
-        else:
-            changed.take(event)
-    for one in rows.messages(session_id, after=first - 1, limit=100_000):
-        messages += not _hidden(history, one.seq)
-    files = sorted(changed.files.values(), key=lambda one: one.path)
-    moved = [one for one in files if one.change.before != one.change.after]
-    return RevertPlan(MessageId(to), first, messages, tuple(map(_backwards, moved)))
+        changed.take(readable(event))
+    turn = history.restoring
+    if turn is not None:
+        # It is finished before anything else is done.
+        changed.restored(turn, [one.path for one in turn.files])
+    messages = sum(
+        not _hidden(history, one.seq)
+        for one in rows.messages(session_id, after=first - 1, limit=100_000)
+    )
+    return RevertPlan(MessageId(to), first, messages, tuple(changed.backwards()))
 
 
 def plan_unrevert(rows: Reader, session_id: SessionId) -> RevertPlan:
@@ -185,31 +117,20 @@ def plan_unrevert(rows: Reader, session_id: SessionId) -> RevertPlan:
     if not history.reverted:
         raise NothingRevertedError(session_id)
     first = min(one for one, _ in history.open_turns)
-    changed = _Changed()
-    tools = _Changed()
-    pending: dict[int, dict[str, FileChange]] = {}
     turned = {last for _, last in history.open_turns}
+    changed = Changes()
+    turns: dict[int, SessionReverted] = {}
     for event in events_between(rows, session_id, first - 1):
         readable(event)
-        tools.take(event)
-        if isinstance(event, SessionReverted) and event.seq in turned:
-            pending[event.seq] = {one.path: one for one in event.files}
-        elif isinstance(event, FilesRestored) and event.of in pending:
-            changed.undo(event.done, pending[event.of])
-    files = [
-        evolve(_backwards(one), tool=_tool_of(tools, one.path))
-        for one in sorted(changed.files.values(), key=lambda one: one.path)
-    ]
+        if isinstance(event, SessionReverted):
+            turns[event.seq] = event
+        elif isinstance(event, FilesRestored) and event.of in turned:
+            changed.restored(turns[event.of], event.done)
     hidden = sum(
         any(low <= one.seq <= high for low, high in history.open_turns)
         for one in rows.messages(session_id, after=first - 1, limit=100_000)
     )
-    return RevertPlan(None, first, hidden, tuple(files))
-
-
-def _tool_of(tools: _Changed, path: str) -> str | None:
-    known = tools.files.get(path)
-    return None if known is None else known.tool
+    return RevertPlan(None, first, hidden, tuple(changed.backwards()))
 
 
 def _hidden(history: History, seq: int) -> bool:
@@ -217,58 +138,6 @@ def _hidden(history: History, seq: int) -> bool:
 
 
 # --- doing it ---------------------------------------------------------------------
-
-
-class Restoring:
-    """Files of one plan, looked at and restored by the tools that changed them."""
-
-    def __init__(self, log: EventLog, services: LocationServices) -> None:
-        self._log = log
-        self._services = services
-
-    async def looked_at(self, plan: RevertPlan) -> RevertPlan:
-        """Return the plan with what the files themselves say."""
-        files = [await self._looked_at(one) for one in plan.files]
-        return evolve(plan, files=tuple(files))
-
-    async def _looked_at(self, one: FileRestore) -> FileRestore:
-        if one.problem is not None:
-            return one
-        return evolve(one, problem=await self._restore(one, look=True))
-
-    async def restore(self, plan: RevertPlan) -> Reverted:
-        """Restore what can be, one file after another."""
-        done: list[str] = []
-        left: dict[str, str] = {}
-        for one in plan.files:
-            problem = one.problem or await self._restore(one, look=False)
-            if problem is None:
-                done.append(one.path)
-            else:
-                left[one.path] = problem
-        return Reverted(plan, tuple(done), left)
-
-    async def _restore(self, one: FileRestore, *, look: bool) -> str | None:
-        restore = None if one.tool is None else self._services.restoring(one.tool)
-        if restore is None:
-            return NO_TOOL
-        change = one.change
-        now, then = await self._log.read(
-            lambda rows: (_content(rows, change.before), _content(rows, change.after))
-        )
-        if (now is None) != (change.before is None) or (then is None) != (
-            change.after is None
-        ):
-            return LOST
-        try:
-            wanted = Restoration(one.path, now, then, look)
-            return await restore(self._services.location, wanted)
-        except PluginError as error:
-            return str(error)
-
-
-def _content(rows: Reader, digest: str | None) -> bytes | None:
-    return None if digest is None else rows.blob(digest)
 
 
 class Turning:
@@ -282,9 +151,23 @@ class Turning:
         busy: Callable[[], bool],
     ) -> None:
         self._log = log
-        self._restoring = Restoring(log, services)
+        self._services = services
         self._session_id = session_id
         self._busy = busy
+
+    async def looked_at(self, make: Callable[[Reader], RevertPlan]) -> RevertPlan:
+        """Return what would be done, with what the files themselves say; what was begun
+        and is not finished is a part of it."""
+        plan, left, _ = await self._log.read(partial(self._planned, make))
+        return await self._looked_at(plan, () if left is None else due(left))
+
+    async def _looked_at(
+        self, plan: RevertPlan, first: Sequence[FileRestore] = ()
+    ) -> RevertPlan:
+        files = {one.path: one for one in (*first, *plan.files)}
+        wanted = [files[path] for path in sorted(files)]
+        restoring = Restoring(self._log, self._services)
+        return evolve(plan, files=tuple(await restoring.looked_at(wanted, first)))
 
     async def turn(self, make: Callable[[Reader], RevertPlan]) -> Reverted:
         """Plan it, record it, restore the files and record what became of them.
@@ -292,44 +175,35 @@ class Turning:
         Raises:
             SessionBusyError: the session is running.
         """
-        await self._finish()
-        while True:
+        turn: SessionReverted | SessionUnreverted | None = None
+        while turn is None:
             if self._busy():
                 raise SessionBusyError(self._session_id)
-            plan, known = await self._log.read(lambda rows: self._planned(rows, make))
-            plan = await self._restoring.looked_at(plan)
-            of = await self._log.commit(partial(self._commit, plan, known))
-            if of is not None:
-                return await self._restore(plan, of)
-
-    async def _finish(self) -> None:
-        """Do what an earlier process said that it was about to do, and did not say that
-        it did."""
-        left = await self._log.read(lambda rows: unfinished(rows, self._session_id))
-        if left is not None:
-            await self._restore(*left)
-
-    async def _restore(self, plan: RevertPlan, of: int) -> Reverted:
+            plan, left, known = await self._log.read(partial(self._planned, make))
+            if left is not None:
+                with anyio.CancelScope(shield=True):
+                    await finish(self._log, self._services, left)
+                continue
+            plan = await self._looked_at(plan)
+            turn = await self._log.commit(partial(self._commit, plan, known))
+        stay = {one.path: one.problem for one in plan.files if one.problem is not None}
         # What was said is done, also when the caller does not wait for it.
         with anyio.CancelScope(shield=True):
-            made = await self._restoring.restore(plan)
-            await self._log.append(
-                FilesRestored(
-                    session_id=self._session_id,
-                    of=of,
-                    done=made.done,
-                    left=dict(made.left),
-                )
-            )
-        return made
+            made = await finish(self._log, self._services, turn, stay)
+        return Reverted(plan, made.done, made.left)
 
     def _planned(
-        self, rows: Reader, make: Callable[[Reader], RevertPlan]
-    ) -> tuple[RevertPlan, int]:
+        self, make: Callable[[Reader], RevertPlan], rows: Reader
+    ) -> tuple[RevertPlan, SessionReverted | SessionUnreverted | None, int]:
+        """Return what would be done, what was begun before and is not finished, and the
+        last event that this is made from."""
         head = rows.head(self._session_id)
-        return make(rows), -1 if head is None else head.seq
+        left = unfinished(rows, self._session_id)
+        return make(rows), left, -1 if head is None else head.seq
 
-    def _commit(self, plan: RevertPlan, known: int, tx: LogTransaction) -> int | None:
+    def _commit(
+        self, plan: RevertPlan, known: int, tx: LogTransaction
+    ) -> SessionReverted | SessionUnreverted | None:
         """Record what is about to be done; None where the log holds more than what the
         plan was made from."""
         tx.check_idle(self._session_id)
@@ -337,36 +211,22 @@ class Turning:
             raise SessionBusyError(self._session_id)
         if tx.head(self._session_id).seq != known:
             return None
-        files = tuple(one.change for one in plan.files if one.problem is None)
-        event: Event = SessionUnreverted(session_id=self._session_id, files=files)
-        if plan.message_id is not None:
-            event = SessionReverted(
+        restored = [one for one in plan.files if one.problem is None]
+        files = tuple(one.change for one in restored)
+        tools = {one.path: one.tool for one in restored if one.tool is not None}
+        turn: SessionReverted | SessionUnreverted
+        if plan.message_id is None:
+            turn = SessionUnreverted(
+                session_id=self._session_id, files=files, tools=tools
+            )
+        else:
+            turn = SessionReverted(
                 session_id=self._session_id,
                 message_id=plan.message_id,
                 first=plan.first,
                 files=files,
+                tools=tools,
             )
-        return tx.append(event)[0].seq
-
-
-def unfinished(rows: Reader, session_id: str) -> tuple[RevertPlan, int] | None:
-    """Return what was about to be done to files and has no receipt, and where it was
-    said; None where there is nothing of the kind."""
-    counts = rows.kinds(session_id)
-    turns = sum(counts.get(one.kind, 0) for one in (SessionReverted, SessionUnreverted))
-    if turns == counts.get(FilesRestored.kind, 0):
-        return None
-    last: SessionReverted | SessionUnreverted | None = None
-    tools = _Changed()
-    for event in events_between(rows, session_id, -1):
-        tools.take(readable(event))
-        if isinstance(event, SessionReverted | SessionUnreverted):
-            last = event
-        elif isinstance(event, FilesRestored):
-            last = None
-    if last is None:
-        return None
-    files = tuple(
-        FileRestore(one.path, one, _tool_of(tools, one.path)) for one in last.files
-    )
-    return RevertPlan(None, last.seq, 0, files), last.seq
+        [recorded] = tx.append(turn)
+        assert isinstance(recorded, SessionReverted | SessionUnreverted)
+        return recorded

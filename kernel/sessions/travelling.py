@@ -5,7 +5,8 @@ does the work is imported by whoever asks for it: most processes never do.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -21,7 +22,7 @@ from ..values.location import Location
 from .settings import check_title
 
 if TYPE_CHECKING:
-    from .reverting import Reverted, RevertPlan
+    from .reverting import Reverted, RevertPlan, Turning
     from .sent import RebuiltRequest, RecordedRequest
     from .told import ContextEpoch
 
@@ -80,8 +81,19 @@ class Travelling:
         )
         check_title(title)
         await self._check_sound()
+        await self._finish_restoring()
         await self._log.commit(lambda tx: fork(tx, self.id, fork_id, at, title))
         return self._another(fork_id)
+
+    async def _finish_restoring(self) -> None:
+        """Finish what a revert was about to do to files: a fork goes on in the tree,
+        and knows nothing of it."""
+        from ..execution.restoring import finish, unfinished
+
+        left = await self._log.read(lambda rows: unfinished(rows, self.id))
+        if left is not None:
+            async with self._runner.services_of(self.id) as services:
+                await finish(self._log, services, left)
 
     async def plan_revert(self, to: str) -> "RevertPlan":
         """Return what ``revert`` would do, and do nothing: how many messages it would
@@ -92,12 +104,10 @@ class Travelling:
         Raises:
             As ``revert``.
         """
-        from .reverting import Restoring, plan_revert
+        from .reverting import plan_revert
 
-        await self._check_sound()
-        plan = await self._log.read(lambda rows: plan_revert(rows, self.id, to))
-        async with self._runner.services_of(self.id) as services:
-            return await Restoring(self._log, services).looked_at(plan)
+        async with self._turning() as turning:
+            return await turning.looked_at(lambda rows: plan_revert(rows, self.id, to))
 
     async def revert(self, to: str) -> "Reverted":
         """Hide from the model what follows a message, and restore files (law travel.4).
@@ -118,7 +128,8 @@ class Travelling:
         """
         from .reverting import plan_revert
 
-        return await self._turn(lambda rows: plan_revert(rows, self.id, to))
+        async with self._turning() as turning:
+            return await turning.turn(lambda rows: plan_revert(rows, self.id, to))
 
     async def unrevert(self) -> "Reverted":
         """Let the model see again what reverts hid since it last went on, and bring the
@@ -131,15 +142,17 @@ class Travelling:
         """
         from .reverting import plan_unrevert
 
-        return await self._turn(lambda rows: plan_unrevert(rows, self.id))
+        async with self._turning() as turning:
+            return await turning.turn(lambda rows: plan_unrevert(rows, self.id))
 
-    async def _turn(self, make: "Callable[[Reader], RevertPlan]") -> "Reverted":
+    @asynccontextmanager
+    async def _turning(self) -> "AsyncIterator[Turning]":
         from .reverting import Turning
 
         await self._check_sound()
         async with self._runner.services_of(self.id) as services:
             busy = partial(self._coordinator.busy, self.id)
-            return await Turning(self._log, services, self.id, busy).turn(make)
+            yield Turning(self._log, services, self.id, busy)
 
     async def move(self, location: str | os.PathLike[str] | Location) -> None:
         """Let the session work in another Location, from the next boundary on.

@@ -99,6 +99,7 @@ def report_lines(left: LeftWork, style: Style) -> list[str]:
         *_calls(left, style),
         *_moved(report.moved, style),
         *_jobs(report.jobs),
+        *_restoring(report.restoring),
         *_waiting(left.pending),
     ]
     return [*lines, f"report {style.strong(visible(report.digest))}"]
@@ -211,6 +212,15 @@ def _jobs(jobs: Sequence[OpenJob]) -> list[str]:
         for one in jobs
     ]
     return ["jobs, which are not begun again:", *lines] if lines else []
+
+
+def _restoring(paths: Sequence[str]) -> list[str]:
+    if not paths:
+        return []
+    lines = [f"  {short(one, MAX_WHAT)}" for one in paths[:MAX_MOVED]]
+    if len(paths) > MAX_MOVED:
+        lines.append(f"  and {len(paths) - MAX_MOVED} more, which --json names")
+    return ["files that are restored before anything else:", *lines]
 
 
 def _waiting(pending: Sequence[Input]) -> list[str]:

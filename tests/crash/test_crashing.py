@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,8 @@ from dovetail.kernel import (
     PromptPromoted,
     ProviderError,
     Register,
+    SessionReverted,
+    SessionUnreverted,
     StepEnded,
     StepFailed,
     StepStarted,
@@ -518,6 +521,89 @@ def forked_and_reverted(world: CrashWorld) -> CrashScenario:
     )
 
 
+def reverted(world: CrashWorld) -> CrashScenario:
+    """A person goes back, and whatever happens meanwhile, says something then."""
+    return _travelling(world, back=False)
+
+
+def unreverted(world: CrashWorld) -> CrashScenario:
+    """Likewise, after all was brought back."""
+    return _travelling(world, back=True)
+
+
+def _travelling(world: CrashWorld, *, back: bool) -> CrashScenario:
+    """Whoever is killed does it no second time: the prompt alone has it finished."""
+    place = world.path.parent / "place"
+    new = {"f": "2", "g": "2", "sub/h": "2"}
+    expected = new if back else {"f": "1", "g": None, "sub/h": None}
+
+    async def play(run: CrashRun) -> None:
+        assert run.location == place
+        session = await run.session()
+        (run.location / "f").touch()
+        for word in ("One.", "Two."):
+            await run.prompt(session, word)
+            await run.settle(session)
+        events = [one async for one in session.events()]
+        if not any(isinstance(one, SessionReverted) for one in events):
+            history = await session.history()
+            await session.revert(next(o.id for o in history if o.text == "1 done."))
+        if back and not any(isinstance(one, SessionUnreverted) for one in events):
+            await session.unrevert()
+        await run.prompt(session, "Three.")
+        await run.settle(session)
+
+    def holds(location: Path) -> dict[str, str | None]:
+        files = {name: location / name for name in new}
+        return {
+            name: one.read_text() if one.exists() else None
+            for name, one in files.items()
+        }
+
+    def sound(request: ModelRequest) -> Iterable[str]:
+        yield from unacceptable(request)
+        if _said_last(request) == "Three." and holds(place) != expected:
+            yield f"the model went on in a tree that holds {holds(place)}"
+
+    def check(end: CrashEnd) -> Iterable[str]:
+        if holds(end.location) != expected:
+            yield f"the files hold {holds(end.location)}"
+        texts = [one.text for one in end.histories["main"]]
+        if ("Two." in texts) != back or texts[-1] != "Three. done.":
+            yield f"the history is not as it should be: {texts}"
+        receipts = [one for one in end.events["main"] if isinstance(one, FilesRestored)]
+        if len(receipts) != 1 + back or any(one.left for one in receipts):
+            yield f"what became of the files is not as it should be: {receipts}"
+
+    def answer(request: ModelRequest) -> Any:
+        said = _said_last(request)
+        if isinstance(request.history.messages[-1], UserMessage) and said != "Three.":
+            given = {"f": "1"} if said == "One." else new
+            return calls(
+                *(
+                    call(
+                        "write", {"path": path, "content": content}, id=f"{said}{path}"
+                    )
+                    for path, content in given.items()
+                )
+            )
+        return text("1 done." if said == "One." else f"{said} done.")
+
+    return CrashScenario(
+        [sqlite, builtin_tools],
+        installed=(),
+        model=[answer] * 50,
+        play=play,
+        check=check,
+        check_request=sound,
+    )
+
+
+def _said_last(request: ModelRequest) -> str:
+    messages = reversed(request.history.messages)
+    return next(one.text for one in messages if isinstance(one, UserMessage))
+
+
 def agent_at_work(world: CrashWorld) -> CrashScenario:
     """An agent gives work to another one, and waits for it."""
     return _agents(world, call("subagent", PART, id="waits"))
@@ -638,6 +724,20 @@ def _of_a_way_back(point: FaultPoint) -> bool:
     return forking or any(one in point.name for one in named)
 
 
+def _of_going_back(point: FaultPoint) -> bool:
+    """Where files are restored, and where the model goes on after that."""
+    named = ("session.reverted", "session.unreverted", "files.restored", "restore ")
+    return any(one in point.name for one in named)
+
+
+def _of_coming_back(point: FaultPoint) -> bool:
+    """Likewise, once that is undone."""
+    if point.name.startswith("restore "):
+        return point.number > 3
+    first = point.name == "commit files.restored" and point.number == 1
+    return _of_going_back(point) and "session.reverted" not in point.name and not first
+
+
 OF_ANOTHER_CLASS = [pure_call, idempotent_call, reconcilable_call]
 """What differs from ``unsafe_call`` once the model has called, and until the call is
 settled: before nobody knows of the call, and afterwards nobody looks at its class."""
@@ -676,6 +776,8 @@ def _of_the_call(point: FaultPoint) -> bool:
         *((one, _of_the_summary) for one in OF_A_SUMMARY),
         (told, _of_an_update),
         (forked_and_reverted, _of_a_way_back),
+        (reverted, _of_going_back),
+        (unreverted, _of_coming_back),
         (agent_at_work, _of_an_agent),
     ],
     ids=lambda one: getattr(one, "__name__", "everywhere"),

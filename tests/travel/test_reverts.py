@@ -11,6 +11,7 @@ from dovetail.kernel import (
     FilesRestored,
     InvalidValueError,
     MessageNotFoundError,
+    ModelRequest,
     NothingRevertedError,
     Runtime,
     Session,
@@ -301,27 +302,36 @@ async def test_nothing_is_turned_while_it_runs(tmp_path: Path, work: Path) -> No
             await session.revert("msg_nobody")
 
 
+async def cut_off(session: Session, words: str) -> None:
+    """As if whoever reverted was killed between the commit that hides and the first
+    file."""
+    plan = await session.plan_revert(await message(session, words))
+    event = SessionReverted(
+        session_id=session.id,
+        message_id=plan.message_id,  # type: ignore[arg-type]
+        first=plan.first,
+        files=tuple(one.change for one in plan.files),
+        tools={one.path: str(one.tool) for one in plan.files},
+    )
+    await session._log.append(event)
+
+
+async def receipts(session: Session) -> list[FilesRestored]:
+    return [one async for one in session.events() if isinstance(one, FilesRestored)]
+
+
 @pytest.mark.law("travel.4")
 @pytest.mark.parametrize("restored", [True, False])
 async def test_who_is_killed_in_between_has_its_work_finished_by_the_next(
     tmp_path: Path, work: Path, restored: bool
 ) -> None:
-    """As if it was killed between the commit that hides and the receipt."""
     (work / "a").write_text("was\n")
     provider = ScriptedProvider(text("Hello."), writes("a", "is\n"), text("Done."))
     async with opened(tmp_path, provider) as runtime:
         session = await started(runtime, tmp_path, provider)
         await say(session, "Hi")
         await say(session, "Write")
-        to = await message(session, "Hello.")
-        plan = await session.plan_revert(to)
-        event = SessionReverted(
-            session_id=session.id,
-            message_id=plan.message_id,  # type: ignore[arg-type]
-            first=plan.first,
-            files=tuple(one.change for one in plan.files),
-        )
-        await session._log.append(event)
+        await cut_off(session, "Hello.")
         if restored:
             (work / "a").write_text("was\n")
     async with opened(tmp_path, ScriptedProvider()) as runtime:
@@ -329,11 +339,74 @@ async def test_who_is_killed_in_between_has_its_work_finished_by_the_next(
         assert await said(session) == ["Hi", "Hello."]
         await session.unrevert()
         assert (work / "a").read_text() == "is\n"
-        receipts = [
-            one async for one in session.events() if isinstance(one, FilesRestored)
-        ]
-        assert [len(one.done) for one in receipts] == [1, 1]
+        assert [len(one.done) for one in await receipts(session)] == [1, 1]
         assert (await said(session))[-1] == "Done."
+
+
+@pytest.mark.law("travel.4")
+@pytest.mark.parametrize("how", ["prompt", "resume", "fork"])
+async def test_the_model_goes_on_only_when_what_was_cut_off_is_finished(
+    tmp_path: Path, work: Path, how: str
+) -> None:
+    for name in ("a", "b"):
+        (work / name).write_text("was\n")
+    provider = ScriptedProvider(
+        text("Hello."),
+        [*writes("a", "is\n", "1")[:-1], *writes("b", "is\n", "2")],
+        text("Done."),
+    )
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        await say(session, "Write")
+        if how == "resume":
+            await session.prompt("And on", delivery="queue", resume=False)
+        await cut_off(session, "Hello.")
+        (work / "b").write_text("was\n")
+
+    def looks(request: ModelRequest) -> list[Any]:
+        return text(f"{(work / 'a').read_text()}{(work / 'b').read_text()}")
+
+    async with opened(tmp_path, ScriptedProvider(looks)) as runtime:
+        session = await runtime.sessions.get("s")
+        report = await session.continuation()
+        assert report.restoring == (str(work / "a"), str(work / "b"))
+        assert report.clean
+        goes_on = await session.fork() if how == "fork" else session
+        if how == "resume":
+            with anyio.fail_after(HANG):
+                await session.resume()
+        else:
+            await say(goes_on, "And on")
+        assert (await said(goes_on))[-1] == "was\nwas\n"
+        assert [sorted(one.done) for one in await receipts(session)] == [
+            [str(work / "a"), str(work / "b")]
+        ]
+        assert (await session.continuation()).restoring == ()
+
+
+@pytest.mark.law("travel.4")
+async def test_a_plan_knows_of_what_is_not_finished(tmp_path: Path, work: Path) -> None:
+    (work / "a").write_text("0\n")
+    (work / "b").write_text("0\n")
+    provider = ScriptedProvider(
+        text("First."),
+        *(writes("a", "1\n"), text("Second.")),
+        *(writes("a", "2\n"), writes("b", "2\n"), text("Third.")),
+    )
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        for words in ("Hi", "Write", "Write more"):
+            await say(session, words)
+        await cut_off(session, "Second.")
+        plan = await session.plan_revert(await message(session, "First."))
+        assert [(os.path.basename(one.path), one.problem) for one in plan.files] == [
+            ("a", None),
+            ("b", None),
+        ]
+        done = await session.revert(await message(session, "First."))
+        assert (done.done, done.left) == ((str(work / "a"),), {})
+        assert [(work / name).read_text() for name in ("a", "b")] == ["0\n", "0\n"]
 
 
 @pytest.mark.law("access.6")

@@ -171,8 +171,9 @@ def _inputs(session: StoredSession, world: CrashWorld) -> Iterator[str]:
     shown = Counter(
         one.id for one in session.history.messages if isinstance(one, UserMessage)
     )
-    if session.history.compaction is not None:
-        # A summary stands for some of them: the transcript has them all.
+    if session.history.compaction is not None or session.history.hidden:
+        # A summary stands for some of them, or a revert hides some: the transcript has
+        # them all.
         shown = Counter(
             event.input_id
             for event in session.events

@@ -11,10 +11,11 @@ from typing import Any, TypeVar, cast
 
 from attrs import evolve
 
-from ...contracts import Provider, ProviderRoute, Tool, ToolContext
+from ...contracts import Provider, ProviderRoute, Restoration, Tool, ToolContext
 from ...plugins.set import PluginSet
 from ...ports import EventRecord, Reader, Store, Transaction
 from ...tools.threads import ToolThreads
+from ...values.location import Location
 from ...values.messages import AssistantMessage, SummaryMessage
 from ...values.request import ModelEvent, ModelRequest
 from .points import FaultPoints
@@ -176,6 +177,7 @@ def _tool(tool: Any, points: FaultPoints, world: CrashWorld) -> Any:
             await points.arrive(name)
             return await threads.awaited(tool.name, tool.execute)(input, watched)
 
+    tool = _restoring(tool, points)
     check = tool.check
     if check is None:
         return evolve(tool, execute=execute)
@@ -185,6 +187,22 @@ def _tool(tool: Any, points: FaultPoints, world: CrashWorld) -> Any:
             return await threads.awaited(tool.name, check)(input, context)
 
     return evolve(tool, execute=execute, check=asked)
+
+
+def _restoring(tool: Tool[Any, Any], points: FaultPoints) -> Tool[Any, Any]:
+    """Return a tool with a fault point at every file that it restores."""
+    restore = tool.restore
+    if restore is None:
+        return tool
+    wanted_by = restore
+
+    async def restoring(location: Location, wanted: Restoration) -> str | None:
+        if wanted.look:
+            return await wanted_by(location, wanted)
+        with points.around(f"restore {tool.name}"):
+            return await wanted_by(location, wanted)
+
+    return evolve(tool, restore=restoring)
 
 
 class _WatchedContext:

@@ -22,6 +22,8 @@ class SessionReverted(Event):
     """The first event that is hidden; all up to this one are."""
     files: tuple[FileChange, ...] = ()
     """What is about to be done to files."""
+    tools: Mapping[str, str] = field(factory=dict)
+    """The tool that does it, by path."""
 
 
 @event("session.unreverted")
@@ -32,6 +34,8 @@ class SessionUnreverted(Event):
 
     files: tuple[FileChange, ...] = ()
     """What is about to be done to files."""
+    tools: Mapping[str, str] = field(factory=dict)
+    """The tool that does it, by path."""
 
 
 @event("files.restored")

@@ -1,0 +1,242 @@
+"""Restoring: files of a session are made what they were, as its log says.
+
+Owns which changes calls made, how the tools that made them take them back, and that
+what was said and has no receipt is finished before the model goes on: the event of a
+revert, or of its undoing, says what is about to be done to files; then each of them is
+done, whole or not at all; then one event says what became of all. Whoever is killed in
+between left files as they were or as they were to be. Knows nothing of messages, nor
+why anything is taken back (``sessions.reverting``).
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
+
+from attrs import evolve
+
+from ..contracts import Restoration
+from ..location.services import LocationServices
+from ..log.commit import LogTransaction
+from ..log.reading import events_between, readable
+from ..ports import Reader
+from ..values.errors import PluginError
+from ..values.events import (
+    Event,
+    FilesRestored,
+    SessionReverted,
+    SessionUnreverted,
+    ToolCalled,
+    ToolFailed,
+    ToolSucceeded,
+)
+from ..values.frozen import frozen
+from ..values.tool import FileChange
+
+T = TypeVar("T")
+
+BETWEEN = "somebody else changed it in between"
+NO_TOOL = "no tool here can restore it"
+LOST = "what it held is not in this store"
+
+
+class Log(Protocol):
+    """What this needs of the log, as anybody or as a session's work has it."""
+
+    async def read(self, work: Callable[[Reader], T]) -> T: ...
+
+    async def commit(self, decide: Callable[[LogTransaction], T]) -> T: ...
+
+
+@frozen
+class FileRestore:
+    """What is to become of one file."""
+
+    path: str
+    """Absolute."""
+    change: FileChange
+    """From what it must hold now to what it is to hold."""
+    tool: str | None = None
+    """The tool that changed it last, which restores it."""
+    problem: str | None = None
+    """Why it is left as it is; None: it is restored."""
+
+
+# --- what was changed -------------------------------------------------------------
+
+
+class Changes:
+    """The changes of files in some events, one after another."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, FileRestore] = {}
+        """By path, as they were made: from what it held before the first to what it
+        holds after the last."""
+        self._tools: dict[tuple[str, str], str] = {}
+        self._turn: SessionReverted | SessionUnreverted | None = None
+        """What was said to be done to files, and has no receipt yet."""
+
+    def take(self, event: Event) -> None:
+        """Take in the next event."""
+        if isinstance(event, ToolCalled):
+            self._tools[event.message_id, event.call_id] = event.tool
+        elif isinstance(event, ToolSucceeded | ToolFailed):
+            tool = self._tools.get((event.message_id, event.call_id))
+            for change in event.changes:
+                self._add(change, tool)
+        elif isinstance(event, SessionReverted | SessionUnreverted):
+            self._turn = event
+        elif isinstance(event, FilesRestored) and self._turn is not None:
+            self.restored(self._turn, event.done)
+
+    def restored(
+        self, turn: SessionReverted | SessionUnreverted, done: Collection[str]
+    ) -> None:
+        """Take in which files were restored of those that were to be."""
+        for change in turn.files:
+            if change.path in done:
+                self._add(change, turn.tools.get(change.path))
+
+    def _add(self, change: FileChange, tool: str | None) -> None:
+        known = self.files.get(change.path)
+        if known is None:
+            made = FileRestore(change.path, change, tool, change.unkept)
+        else:
+            whole = evolve(change, before=known.change.before)
+            problem = known.problem or change.unkept
+            if problem is None and known.change.after != change.before:
+                problem = BETWEEN
+            made = FileRestore(change.path, whole, tool or known.tool, problem)
+        self.files[change.path] = made
+
+    def backwards(self) -> Iterator[FileRestore]:
+        """Yield how each is made again what it was before all of this, by path."""
+        for path in sorted(self.files):
+            one = self.files[path]
+            change = one.change
+            if change.before != change.after:
+                back = FileChange(path, change.after, change.before, change.unkept)
+                yield evolve(one, change=back)
+
+
+# --- restoring them ---------------------------------------------------------------
+
+
+class Restoring:
+    """Files, looked at and restored by the tools that changed them."""
+
+    def __init__(self, log: Log, services: LocationServices) -> None:
+        self._log = log
+        self._services = services
+
+    async def looked_at(
+        self, files: Sequence[FileRestore], first: Sequence[FileRestore] = ()
+    ) -> Sequence[FileRestore]:
+        """Return these with what the files themselves say; where some are restored
+        before, as it is then."""
+        before = {one.path: one for one in first}
+        found = []
+        for one in files:
+            if one.problem is None:
+                due = before.get(one.path, one)
+                problem = due.problem or await self._restore(due, look=True)
+                one = evolve(one, problem=problem)
+            found.append(one)
+        return found
+
+    async def restore(
+        self, files: Sequence[FileRestore]
+    ) -> tuple[Sequence[str], Mapping[str, str]]:
+        """Restore what can be, one file after another; return which ones are as they
+        were to be, and why each of the others is not."""
+        done: list[str] = []
+        left: dict[str, str] = {}
+        for one in files:
+            problem = one.problem or await self._restore(one, look=False)
+            if problem is None:
+                done.append(one.path)
+            else:
+                left[one.path] = problem
+        return done, left
+
+    async def _restore(self, one: FileRestore, *, look: bool) -> str | None:
+        restore = None if one.tool is None else self._services.restoring(one.tool)
+        if restore is None:
+            return NO_TOOL
+        change = one.change
+        now, then = await self._log.read(
+            lambda rows: (_content(rows, change.before), _content(rows, change.after))
+        )
+        if (now is None) != (change.before is None) or (then is None) != (
+            change.after is None
+        ):
+            return LOST
+        try:
+            wanted = Restoration(one.path, now, then, look)
+            return await restore(self._services.location, wanted)
+        except PluginError as error:
+            return str(error)
+
+
+def _content(rows: Reader, digest: str | None) -> bytes | None:
+    return None if digest is None else rows.blob(digest)
+
+
+# --- what was begun ---------------------------------------------------------------
+
+
+def due(turn: SessionReverted | SessionUnreverted) -> Sequence[FileRestore]:
+    """Return what an event says is about to be done to files."""
+    return [FileRestore(one.path, one, turn.tools.get(one.path)) for one in turn.files]
+
+
+def unfinished(
+    rows: Reader, session_id: str
+) -> SessionReverted | SessionUnreverted | None:
+    """Return what says that something is about to be done to files, and has no receipt.
+
+    Reads the log, where there is a chance.
+    """
+    counts = rows.kinds(session_id)
+    turns = sum(counts.get(one.kind, 0) for one in (SessionReverted, SessionUnreverted))
+    if turns == counts.get(FilesRestored.kind, 0):
+        return None
+    head = rows.head(session_id)
+    last: SessionReverted | SessionUnreverted | None = None
+    for event in events_between(rows, session_id, -1):
+        readable(event)
+        if isinstance(event, SessionReverted | SessionUnreverted):
+            last = event
+        elif isinstance(event, FilesRestored):
+            last = None
+    # What was begun in another store is nothing that is to be done here.
+    here = last is not None and head is not None and head.made_here(last.seq)
+    return last if here else None
+
+
+async def finish(
+    log: Log,
+    services: LocationServices,
+    turn: SessionReverted | SessionUnreverted,
+    problems: Mapping[str, str] | None = None,
+) -> FilesRestored:
+    """Do what an event says is about to be done to files, and record what became of it.
+
+    Whoever began it may still be at it, and others may be, too: what is done twice is
+    done once, and there is one receipt. Returns what became of it here, with the
+    ``problems``: why other files are left, by path.
+    """
+    done, left = await Restoring(log, services).restore(due(turn))
+    made = FilesRestored(
+        session_id=turn.session_id,
+        of=turn.seq,
+        done=tuple(done),
+        left={**(problems or {}), **left},
+    )
+    await log.commit(partial(_receipt, made))
+    return made
+
+
+def _receipt(made: FilesRestored, tx: LogTransaction) -> None:
+    found = events_between(tx.rows, made.session_id, made.of)
+    if not any(isinstance(one, FilesRestored) and one.of == made.of for one in found):
+        tx.append(made)
