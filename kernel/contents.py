@@ -30,6 +30,9 @@ from .configuration.front_matter import (
     UnreadableKey as UnreadableKey,
     read_front_matter as read_front_matter,
 )
+from .configuration.keys import (
+    Keys as Keys,
+)
 from .configuration.merging import (
     Configuration as Configuration,
 )
@@ -56,12 +59,17 @@ from .contracts import (
     CompactionStrategy as CompactionStrategy,
     CompactionWork as CompactionWork,
     ContextSource as ContextSource,
+    Credential as Credential,
+    Credentials as Credentials,
+    CredentialSource as CredentialSource,
     DetachWanted as DetachWanted,
     JobWork as JobWork,
+    NoCredentials as NoCredentials,
     Observation as Observation,
     PermissionQuestion as PermissionQuestion,
     Place as Place,
     Provider as Provider,
+    ProviderCredential as ProviderCredential,
     ProviderProtocol as ProviderProtocol,
     ProviderRoute as ProviderRoute,
     Register as Register,

@@ -46,6 +46,7 @@ from .contracts import (
     Command,
     CompactionStrategy,
     ContextSource,
+    CredentialSource,
     PermissionQuestion,
     Place,
     Provider,
@@ -251,6 +252,33 @@ class Hooks:
             @hookimpl
             def dovetail_register_providers(self, register, place):
                 register(Provider(name="acme", route=AcmeRoute))
+        """
+
+    @hookspec
+    def dovetail_register_credentials(
+        self, register: Register[CredentialSource], place: Place
+    ) -> None:
+        """Give the credentials of providers, such as tokens of a login.
+
+        Arguments: ``register`` takes a CredentialSource. ``place`` holds your settings
+        and what your ``dovetail_open_location`` opened.
+
+        Result: none. What a source gives is shown to its provider where the
+        configuration, the environment and the file of keys hold no key for it. It is
+        kept for all sessions, and asked for again before it ends and after the
+        provider refused it; see CredentialSource. A later plugin's source hides an
+        earlier one for the same provider.
+
+        When: once per opening of a Location, in its scope. Only the function that you
+        hand over may wait or reach a network; it is called when a request needs it.
+
+        Errors: an exception is recorded; what was registered before it stays.
+
+        Example::
+
+            @hookimpl
+            def dovetail_register_credentials(self, register, place):
+                register(CredentialSource("acme", fetch=place.resource.token))
         """
 
     @hookspec

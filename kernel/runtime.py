@@ -51,6 +51,7 @@ from .log.commit import EventLog
 from .log.live import LiveLines, LiveSubscription
 from .log.tail import RuntimeTail
 from .models.catalog import ModelCatalog
+from .models.credentials import LocationCredentials, SharedCredentials
 from .models.retry import RetryPolicy
 from .plugins.beside import RuntimeScopes
 from .plugins.budgets import HookLimits
@@ -261,6 +262,7 @@ class Runtime:
         self._outputs = outputs
         self._hook_limits = hook_limits
         self._changes: dict[Location, Changes] = {}
+        self._shared_credentials: SharedCredentials = {}
         self._tasks: TaskGroup | None = None
         self._closed = False
 
@@ -487,6 +489,12 @@ class Runtime:
             logger.warning("%s", notice)
         agents = Registrations[AgentProfile]()
         providers = Registrations[Provider]()
+        credentials = LocationCredentials(
+            self._clock,
+            self._shared_credentials,
+            configuration.keys,
+            configuration.keys_problem,
+        )
         context = ContextRegistry(Registrations[ContextSource | SessionSource]())
         skills = SkillRegistry(Registrations[SkillSource]())
 
@@ -505,7 +513,8 @@ class Runtime:
                 },
             ),
             providers=providers,
-            catalog=ModelCatalog(providers),
+            catalog=ModelCatalog(providers, credentials.registrations),
+            credentials=credentials,
             context=context,
             skills=skills,
             agents=agents,
@@ -586,6 +595,7 @@ class Runtime:
                 effect=services.effect,
             ),
             tables=configuration.plugins,
+            credentials=services.credentials.seen_by,
             left_out=dict.fromkeys(
                 configuration.disabled_plugins, "the configuration disables it"
             ),

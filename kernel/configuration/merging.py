@@ -54,9 +54,10 @@ never laxer: ``trust`` has the whole answer, key by key.
 import os
 from collections.abc import Mapping, Sequence
 
-from attrs import field
+from attrs import evolve, field
 
 from ..contracts import AgentProfile, Rule
+from ..values.errors import ConfigurationError
 from ..values.frozen import frozen
 from ..values.location import Location
 from ..values.outputs import OutputPolicy
@@ -64,6 +65,7 @@ from ..values.tool import Json
 from .compaction import CompactionSettings
 from .file import FILE_NAME, read, same_file, user_file
 from .file_settings import AgentSettings, FileSettings, OutputBounds
+from .keys import Keys
 from .table import Table
 
 
@@ -102,6 +104,10 @@ class Configuration:
     """Which complete outputs of calls are cleaned up, as the user's file says."""
     compaction: CompactionSettings = CompactionSettings()
     """When older history is replaced by a summary, and by which."""
+    keys: Mapping[str, str] = field(factory=dict, repr=False)
+    """The keys of providers that the user keeps on this machine, by provider."""
+    keys_problem: str | None = None
+    """Why the file of keys is not used."""
     sources: tuple[str, ...] = ()
     """The files that were read."""
     trusted: bool = False
@@ -137,10 +143,12 @@ class Configuration:
         sources = [str(home[0])] if home and user is not None else []
         if location is None:
             return _configuration(settings, sources, trusted=False)
+        keys, problem = _keys(environment)
         trusted = os.path.realpath(location.directory) in settings.trusted
         path = location.path / FILE_NAME
         if home and same_file(home[0], path):
-            return _configuration(settings, sources, trusted=trusted)
+            made = _configuration(settings, sources, trusted=trusted)
+            return evolve(made, keys=keys, keys_problem=problem)
         data = read(path, follow=False, required=False)
         if data is not None:
             sources.append(str(path))
@@ -154,7 +162,8 @@ class Configuration:
 
                 local = restrained(local, settings, table, location.path)
             settings = settings.then(local)
-        return _configuration(settings, sources, trusted=trusted)
+        made = _configuration(settings, sources, trusted=trusted)
+        return evolve(made, keys=keys, keys_problem=problem)
 
     def profile(self, name: str, base: AgentProfile) -> AgentProfile:
         """Return an agent profile with the ``[agents.NAME]`` settings on top.
@@ -164,6 +173,15 @@ class Configuration:
         for settings in self.agents.get(name, ()):
             base = settings.applied_to(base)
         return base
+
+
+def _keys(environment: Mapping[str, str]) -> tuple[Mapping[str, str], str | None]:
+    """Return the user's keys; none, and why, where their file may not be used: work
+    that needs none of them goes on."""
+    try:
+        return Keys.at(environment).read(), None
+    except ConfigurationError as error:
+        return {}, str(error)
 
 
 def _configuration(

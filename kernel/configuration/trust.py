@@ -70,8 +70,8 @@ CLAUSES: tuple[Clause, ...] = (
         "providers.NAME",
         "nothing",
         "No provider is redirected or added, whatever its address.",
-        "a provider of your own file, a variable of the environment, or an address on "
-        "another machine without a key of its own",
+        "a provider of your own file, a variable of the environment, a command or the "
+        "keyring for a key, or an address on another machine without a key of its own",
     ),
     Clause(
         "permissions.rules",
@@ -233,6 +233,8 @@ def _check_provider(
     key = f"providers.{shown(name)}"
     if any(_names_environment(settings)):
         raise table.untrusted(key, "takes a key from the environment")
+    if any("command" in name.lower() or "keyring" in name.lower() for name in settings):
+        raise table.untrusted(key, "runs a command for a key, or opens the keyring")
     endpoints = list(_endpoints(settings))
     away = not all(_on_this_machine(endpoint) for endpoint in endpoints)
     if away and "api_key" not in settings:

@@ -32,6 +32,13 @@ from .context import (
     SkillProblem as SkillProblem,
     SkillSource as SkillSource,
 )
+from .credentials import (
+    Credential as Credential,
+    Credentials as Credentials,
+    CredentialSource as CredentialSource,
+    NoCredentials as NoCredentials,
+    ProviderCredential as ProviderCredential,
+)
 from .hooks import (
     Command as Command,
     Place as Place,

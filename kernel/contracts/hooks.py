@@ -13,6 +13,7 @@ from ..values.frozen import frozen
 from ..values.location import Location
 from ..values.tool import Json
 from .agents import RuleEffect
+from .credentials import Credentials, NoCredentials
 
 
 @frozen(eq=False)
@@ -53,6 +54,8 @@ class Place:
     protocols: Mapping[str, str] = field(factory=dict)
     """Which protocol each provider speaks, by name: those with a table, and those that
     a protocol is at home with. A plugin reads those of its own protocol."""
+    credentials: Credentials = field(factory=NoCredentials, repr=False)
+    """The credentials of providers that are not in the environment or a table."""
     skill_folders: Sequence[str] = ()
     """The configured folders to look for skills in."""
     effect: Callable[[str, str], RuleEffect] = field(default=_allow, repr=False)

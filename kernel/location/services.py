@@ -47,6 +47,7 @@ from ..lifecycle.guests import Guest, contained
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..lifecycle.scope import Scope
 from ..models.catalog import ModelCatalog
+from ..models.credentials import LocationCredentials
 from ..plugins.location_plugins import LocationPlugins
 from ..plugins.opening import Add
 from ..requests.questions import Questions
@@ -97,6 +98,7 @@ class LocationServices:
     configuration: Configuration
     tools: ToolRegistry
     catalog: ModelCatalog
+    credentials: LocationCredentials
     context: ContextRegistry
     skills: SkillRegistry
     agents: Registrations[AgentProfile]
@@ -123,14 +125,19 @@ class LocationServices:
     _meant: dict[Rule, tuple[Rule, ...]] = field(factory=dict, init=False)
     agent_problems: Sequence[AgentProblem] = field(factory=list, init=False)
     """Files that look like agent profiles and are not used, or not all of them."""
-    redact: Redactor = field(factory=Redactor, init=False, repr=False)
-    """What takes the keys of this Location's providers out of any text."""
+    _keys: Redactor = field(factory=Redactor, init=False, repr=False)
+    """What takes the keys out that providers brought when they were registered."""
     _meant_in: int = field(default=-1, init=False)
     """The generation of the tools that these are for."""
 
     def __attrs_post_init__(self) -> None:
         self.plugins = self._make_plugins(self)
         self.permissions = self._make_permissions(self)
+
+    @property
+    def redact(self) -> Redactor:
+        """What takes the keys of this Location's providers out of any text."""
+        return self.credentials.hiding(self._keys)
 
     def rules(self, agent: str) -> Sequence[Rule]:
         """Return an agent's rules: what plugins allow, the profile's, then the
@@ -408,6 +415,7 @@ class LocationServices:
         """Return each registering hook with what takes its items."""
         return (
             ("dovetail_register_tools", self.tools.register),
+            ("dovetail_register_credentials", self.credentials.register),
             ("dovetail_register_providers", self._add_provider),
             ("dovetail_register_context", self.context.register),
             ("dovetail_register_skills", self.skills.register),
@@ -448,7 +456,7 @@ class LocationServices:
             )
         checked = evolve(provider, models=models)
         # Also when it goes again: what has its keys may be read later.
-        self.redact = self.redact.with_telling(provider.redact)
+        self._keys = self._keys.with_telling(provider.redact)
         return self.providers.add(owner, name, checked, rank)
 
     def _add_agent(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from attrs import field
 
-from ..contracts import Provider, ProviderRoute
+from ..contracts import CredentialSource, Provider, ProviderRoute
 from ..lifecycle.guests import Guest, contained
 from ..lifecycle.registrations import Registration, Registrations
 from ..values.errors import ModelUnknownError, ProviderError
@@ -54,10 +54,19 @@ class ModelCatalog:
     that was replaced or removed is never asked through an old route.
     """
 
-    def __init__(self, registrations: Registrations[Provider]) -> None:
+    def __init__(
+        self,
+        registrations: Registrations[Provider],
+        credentials: Registrations[CredentialSource] | None = None,
+    ) -> None:
+        """``credentials``: a route may have been made with what is offered there."""
         self._registrations = registrations
+        self._credentials = credentials or Registrations()
         self._resolved: dict[str, ResolvedModel] = {}
-        self._generation = registrations.generation
+        self._generation = self._generation_now()
+
+    def _generation_now(self) -> tuple[int, int]:
+        return self._registrations.generation, self._credentials.generation
 
     def models(self) -> list[ModelInfo]:
         """Return the models that are known by name, in name order."""
@@ -76,9 +85,9 @@ class ModelCatalog:
                 offered, or it serves only listed models and this is none of them.
             ProviderError: ``provider.key_missing``; the provider has no key.
         """
-        if self._generation != self._registrations.generation:
+        if self._generation != self._generation_now():
             self._resolved.clear()
-            self._generation = self._registrations.generation
+            self._generation = self._generation_now()
         found = self._resolved.get(name)
         if found is None:
             found = self._resolved[name] = self._resolve(name)

@@ -12,14 +12,14 @@ decide does not happen (law plugins.6).
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
 from anyio.abc import TaskGroup
 from attrs import evolve
 
-from ..contracts import Place
+from ..contracts import Credentials, Place
 from ..log.commit import EventLog
 from ..values.errors import ConflictError, PluginError, RuntimeClosedError
 from ..values.tool import Json
@@ -48,6 +48,7 @@ class LocationPlugins:
         place: Place,
         *,
         tables: Mapping[str, Mapping[str, Json]],
+        credentials: Callable[[str], Credentials],
         left_out: Mapping[str, str],
         changes: Changes,
         log: EventLog,
@@ -82,6 +83,7 @@ class LocationPlugins:
             self._instances,
             directory,
             tables=tables,
+            credentials=credentials,
             notices=self.notices,
             tasks=tasks,
             limits=limits,

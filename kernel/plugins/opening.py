@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import evolve
 
-from ..contracts import Place
+from ..contracts import Credentials, Place
 from ..lifecycle.guests import Guest
 from ..lifecycle.registrations import Rank, Registration
 from ..lifecycle.scope import Scope
@@ -53,6 +53,7 @@ class Opening:
         directory: str,
         *,
         tables: Mapping[str, Mapping[str, Json]],
+        credentials: Callable[[str], Credentials],
         notices: Notices,
         tasks: TaskGroup,
         limits: HookLimits,
@@ -61,6 +62,7 @@ class Opening:
         self._instances = instances
         self._directory = directory
         self._tables = tables
+        self._credentials = credentials
         self._notices = notices
         self._tasks = tasks
         self._limits = limits
@@ -83,7 +85,12 @@ class Opening:
             raise self._hooks.problem(instance, str(error)) from None
         # Tables of its own: what it does to them, no other plugin sees.
         providers = deepcopy(place.providers)
-        instance.place = evolve(place, settings=settings, providers=providers)
+        instance.place = evolve(
+            place,
+            settings=settings,
+            providers=providers,
+            credentials=self._credentials(plugin.name),
+        )
         if OPEN not in plugin.hooks:
             return
         manager = self._hooks.call(instance, OPEN)

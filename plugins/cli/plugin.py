@@ -30,6 +30,7 @@ class CommandLinePlugin:
         )
         register(Command("agents", "List the agents of a directory", _agents))
         register(Command("models", "List the models that can be asked", _models))
+        register(Command("keys", "Keep the keys of providers", _keys))
         register(Command("plugins", "Show what is installed", _plugins))
 
 
@@ -109,6 +110,12 @@ def _models() -> Any:
     from .models import models_command
 
     return models_command
+
+
+def _keys() -> Any:
+    from .keys import keys_command
+
+    return keys_command
 
 
 def _plugins() -> Any:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import orjson
 from attrs import evolve, frozen
@@ -37,6 +38,7 @@ from dovetail.kernel import (
     to_json,
 )
 
+from .deployments import CLAUDE
 from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
 from .known import ANTHROPIC
 from .routes import Route, target_of, transport_of
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from .messages import MessagesDecoder
 
 VERSION = "2023-06-01"
+VERTEX_VERSION = "vertex-2023-10-16"
 MAX_OUTPUT = 8192
 """Asked for where nothing is known of the model: the protocol demands a number."""
 DEFAULTS = Defaults(
@@ -69,6 +72,8 @@ DEFAULTS = Defaults(
         "ANTHROPIC_API_KEY",
         "ANTHROPIC_BASE_URL",
     ),
+    header="x-api-key",
+    others=CLAUDE,
     models=ANTHROPIC,
 )
 _THOUGHTS = ("thinking", "redacted_thinking")
@@ -96,8 +101,11 @@ class AnthropicPlugin:
 
         def route(endpoint: Endpoint, model: str) -> ProviderRoute:
             headers, path = _headers(endpoint), _path(endpoint, "/messages")
+            if _on_vertex(endpoint):
+                path = f"/models/{quote(model, safe='-._@')}:streamRawPredict"
             target = target_of(endpoint, path, headers)
-            return Route(MessagesProtocol(endpoint, model), target, transport)
+            protocol = MessagesProtocol(endpoint, model)
+            return Route(protocol, target, transport, endpoint=endpoint)
 
         async def lister(endpoint: Endpoint) -> Sequence[ModelInfo]:
             # Here, because it is asked for by people alone.
@@ -114,10 +122,14 @@ class AnthropicPlugin:
         register_endpoints(register, place, (DEFAULTS, route, lister))
 
 
+def _on_vertex(endpoint: Endpoint) -> bool:
+    """Whether it is Google that serves the models: it takes their names in the
+    address, and the version in the body."""
+    return endpoint.url("").partition("?")[0].endswith("/publishers/anthropic")
+
+
 def _headers(endpoint: Endpoint) -> dict[str, str]:
-    key = endpoint.usable_key()
-    headers = {"anthropic-version": VERSION}
-    return {**headers, "x-api-key": key} if key else headers
+    return {"anthropic-version": VERSION, **endpoint.authentication()}
 
 
 def _path(endpoint: Endpoint, below: str) -> str:
@@ -154,6 +166,8 @@ class MessagesSettings:
     """Whether calls may be forbidden."""
     thinks: bool = False
     """Whether every message with calls must begin with thoughts."""
+    vertex: bool = False
+    """Whether the model is named in the address, and the version in the body."""
 
 
 def settings_of(endpoint: Endpoint, model: str) -> MessagesSettings:
@@ -166,6 +180,7 @@ def settings_of(endpoint: Endpoint, model: str) -> MessagesSettings:
         output=(known and known.output) or _max_output(model),
         thoughts=endpoint.send_reasoning,
         official=endpoint.host == "api.anthropic.com",
+        vertex=_on_vertex(endpoint),
     )
 
 
@@ -206,6 +221,9 @@ class MessagesWriter:
             "max_tokens": self._set.output if limit is None else limit,
             "stream": True,
         }
+        if self._set.vertex:
+            del head["model"]
+            head["anthropic_version"] = VERTEX_VERSION
         if self._set.official:
             head["cache_control"] = _CACHED
         tools = self._tools.encoded(request.tools)

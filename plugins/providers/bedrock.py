@@ -67,16 +67,17 @@ class BedrockPlugin:
             from .converse import ConverseProtocol
 
             amazon.required(endpoint.provider)
-            if not endpoint.key:
+            shown = endpoint.key is not None or endpoint.live is not None
+            if not shown:
                 amazon.hinted(endpoint.provider, place.environment)
             target = target_of(
                 endpoint,
                 f"/model/{quote(model, safe='')}/converse-stream",
-                endpoint.authentication() if endpoint.key else {},
+                endpoint.authentication() if shown else {},
                 accept=amazon.ACCEPT,
             )
             sign = None
-            if not endpoint.key:
+            if not shown:
                 where = _REGION.search(endpoint.host)
                 sign = amazon.signer(
                     endpoint.provider,
@@ -90,6 +91,7 @@ class BedrockPlugin:
                 transport,
                 lambda: amazon.EventStreamDecoder(endpoint.provider),
                 sign,
+                endpoint=endpoint,
             )
 
         register_endpoints(

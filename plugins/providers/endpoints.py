@@ -8,6 +8,7 @@ value or the text of a URL that could hold either.
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from time import time
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -15,12 +16,16 @@ from attrs import evolve, field, fields, frozen
 from dovetail.kernel import (
     AnswerLimits,
     ConfigurationError,
+    Credential,
+    Credentials,
     Json,
     ModelInfo,
+    NoCredentials,
     Place,
     Price,
     PriceAbove,
     Provider,
+    ProviderCredential,
     ProviderError,
     ProviderProtocol,
     ProviderRoute,
@@ -45,6 +50,10 @@ _FIELDS = frozenset(
         "base_url",
         "api_key",
         "api_key_env",
+        "api_key_command",
+        "api_key_keyring",
+        "api_key_lasts",
+        "bearer",
         "headers",
         "models",
         "open",
@@ -75,6 +84,14 @@ class Endpoint:
     key: str | None = field(default=None, repr=False)
     missing: str | None = None
     """The variable that should hold the key and does not, when one is needed."""
+    bearer: bool = False
+    """Whether the key is a token, and shown as one."""
+    header: str = "authorization"
+    """The header that a key is shown in; a token is always in this one."""
+    named: ProviderCredential | None = field(default=None, repr=False, eq=False)
+    """What the table names in place of a key."""
+    credentials: Credentials = field(factory=NoCredentials, repr=False, eq=False)
+    """Where credentials are found that no table and no variable holds."""
     options: Mapping[str, Json] = field(factory=dict, repr=False)
     models: tuple[ModelInfo, ...] = ()
     open: bool = True
@@ -107,18 +124,30 @@ class Endpoint:
         name = f"{self.provider}/{model}"
         return next((one for one in self.models if one.name == name), None)
 
+    @property
+    def live(self) -> ProviderCredential | None:
+        """The credential that is asked for before each request; None where a key is
+        known, or none is needed."""
+        if self.key is not None:
+            return None
+        return self.named or self.credentials.of(self.provider)
+
     def usable_key(self) -> str | None:
-        """Return the key, or None for an endpoint that needs none.
+        """Return the key, or None for an endpoint that needs none, or has a credential
+        that is asked for before each request.
 
         Raises:
             ProviderError: ``provider.key_missing``; the message names the variable.
         """
-        if self.key is None and self.missing is not None:
+        if self.key is None and self.missing is not None and self.live is None:
+            trouble = self.credentials.problem
             raise ProviderError(
                 "provider.key_missing",
                 self.provider,
                 f"no key is configured: set the environment variable {self.missing}, "
-                f"or api_key_env of [providers.{self.provider}]",
+                f"keep one with `dovetail keys set {self.provider}`, or set "
+                f"api_key_env of [providers.{self.provider}]"
+                + (f"; {trouble}" if trouble else ""),
             )
         return self.key
 
@@ -129,11 +158,18 @@ class Endpoint:
             ProviderError: ``provider.key_missing``.
         """
         key = self.usable_key()
-        if key is None:
-            return {}
-        if self.host.endswith(".azure.com") and not _TOKEN.match(key):
-            return {"api-key": key}
-        return {"authorization": f"Bearer {key}"}
+        return {} if key is None else self.shown(Credential(key, bearer=self.bearer))
+
+    def shown(self, credential: Credential) -> dict[str, str]:
+        """Return the header that shows a credential."""
+        secret, name = credential.secret, self.header
+        if credential.bearer:
+            return {"authorization": f"Bearer {secret}"}
+        if name != "authorization":
+            return {name: secret}
+        if self.host.endswith(".azure.com") and not _TOKEN.match(secret):
+            return {"api-key": secret}
+        return {"authorization": f"Bearer {secret}"}
 
     def redactor(self) -> Redactor:
         """Return what takes this endpoint's secrets out of any text."""
@@ -165,6 +201,17 @@ class Deployment:
     url_variable: str | None = None
     below: str = ""
     """What comes after the address that the variable says."""
+    placed: Callable[[Mapping[str, str]], str | None] | None = None
+    """Makes the address from what an environment says, where one variable does not say
+    it; None while that says too little."""
+    bearer: bool = False
+    """Whether it takes tokens and no keys."""
+
+    def found(self, environment: Mapping[str, str]) -> str | None:
+        """Return its usual address in an environment, its variable aside."""
+        if self.placed is not None:
+            return self.placed(environment)
+        return self.base_url
 
 
 @frozen
@@ -176,6 +223,8 @@ class Defaults:
     home: Deployment
     models: Mapping[str, Known] = field(factory=dict)
     """What is known of its models, by name."""
+    header: str = "authorization"
+    """The header that keys are shown in."""
     common: bool = False
     """Whether tables that name no protocol are read as of this one."""
     others: Mapping[str, Deployment] = field(factory=dict)
@@ -215,12 +264,14 @@ def register_endpoints(
         defaults, route, lister = made[protocol]
         table, environment = place.providers.get(name), place.environment
         if table is None and name in defaults.others:
-            unread = _unread(name, environment, defaults, route, lister)
+            unread = _unread(name, place, defaults, route, lister)
             if unread is not None:
                 register(unread)
                 continue
         try:
-            endpoint = read_endpoint(name, table or {}, environment, defaults)
+            endpoint = read_endpoint(
+                name, table or {}, environment, defaults, place.credentials
+            )
         except ConfigurationError as error:
             if table is not None or name not in defaults.others:
                 refused.append(str(error))
@@ -254,20 +305,22 @@ def _nothing_said(
 
 def _unread(
     name: str,
-    environment: Mapping[str, str],
+    place: Place,
     defaults: Defaults,
     route: RouteMaker,
     lister: Lister | None,
 ) -> Provider | None:
     """Return a provider that nobody configured and that holds no secret, to be read
     when it is asked: there are many of them. None where it has to be read now."""
-    deployment = defaults.others[name]
+    deployment, environment = defaults.others[name], place.environment
     variable = deployment.key_variable
     if deployment.base_url is None or (variable and environment.get(variable)):
         return None
+    if place.credentials.stored(name) is not None:
+        return None
 
     def read() -> Endpoint:
-        return read_endpoint(name, {}, environment, defaults)
+        return read_endpoint(name, {}, environment, defaults, place.credentials)
 
     return Provider(
         name=name,
@@ -287,6 +340,7 @@ def read_endpoint(
     table: Mapping[str, Any],
     environment: Mapping[str, str],
     defaults: Defaults,
+    credentials: Credentials | None = None,
 ) -> Endpoint:
     """Return the endpoint of one table, checked.
 
@@ -309,10 +363,17 @@ def read_endpoint(
             base_url = base_url.rstrip("/") + own.below
     official = base_url is None and own is not None
     if official and own:
-        base_url = own.base_url
+        base_url = own.found(environment)
     if base_url is None:
         raise ConfigurationError(read.where, "base_url is missing")
-    key, missing = _key(read, environment, own, official)
+    credentials = credentials or NoCredentials()
+    bearer = read.flag("bearer", bool(own and own.bearer))
+    named = _named(read, name, environment, credentials, bearer=bearer)
+    if named is None:
+        stored = credentials.stored(name)
+        key, missing = _key(read, environment, own, official, stored)
+    else:
+        key = missing = None
     headers = read.headers("headers")
     known = defaults.models if official and name == defaults.provider else {}
     read_timeout = read.seconds("read_timeout") or READ_TIMEOUT
@@ -322,6 +383,10 @@ def read_endpoint(
         headers=headers,
         key=key,
         missing=missing,
+        bearer=bearer,
+        header=defaults.header,
+        named=named,
+        credentials=credentials,
         options=read.table("options"),
         models=_models(read, name, known),
         open=read.flag("open", True),
@@ -339,24 +404,70 @@ def _key(
     environment: Mapping[str, str],
     own: Deployment | None,
     official: bool,
+    stored: str | None,
 ) -> tuple[str | None, str | None]:
-    """Return the key, and the variable that is missing where a key is needed."""
+    """Return the key, and the variable that is missing where a key is needed.
+
+    What the table says counts before the usual variable, and that before the file of
+    keys.
+    """
     where, key = f"api_key of {read.where}", read.text("api_key")
     missing = None
     if key is None:
         variable = read.text("api_key_env")
         usual = own.key_variable if own else None
-        at_home = official or (own is not None and own.base_url is None)
-        needed = variable is not None or (at_home and usual is not None)
+        elsewhere = own is not None and own.base_url is None
+        needed = variable is not None or ((official or elsewhere) and usual is not None)
+        stored = None if variable is not None else stored
         variable = variable or usual
         if variable is not None:
             where = f"environment variable {variable}"
             # A line end often comes along when a key is read from a file.
             key = environment.get(variable, "").strip() or None
-            missing = variable if needed and key is None else None
+        key = key or stored
+        missing = variable if needed and key is None else None
     if key is not None and (not _HEADER_VALUE.match(key) or "\t" in key):
         raise ConfigurationError(where, "a key must be printable ASCII")
     return key, missing
+
+
+def _named(
+    read: "_Table",
+    provider: str,
+    environment: Mapping[str, str],
+    credentials: Credentials,
+    *,
+    bearer: bool,
+) -> ProviderCredential | None:
+    """Return the credential that a table names in place of a key."""
+    command, service = read.texts("api_key_command"), read.texts("api_key_keyring")
+    lasts = read.seconds("api_key_lasts")
+    if not command and not service:
+        return None
+    others = [one for one in ("api_key", "api_key_env") if read.text(one)]
+    if others or (command and service):
+        raise ConfigurationError(
+            read.where,
+            "api_key, api_key_env, api_key_command and api_key_keyring exclude each "
+            "other",
+        )
+    # Here, because few tables name one.
+    from . import credentials as made
+
+    if command:
+        source = made.of_command(
+            provider,
+            command,
+            environment,
+            lasts=lasts or made.LASTS,
+            bearer=bearer,
+            now=time,
+        )
+    else:
+        source = made.of_keyring(
+            provider, service[0], (*service, provider)[1], bearer=bearer
+        )
+    return credentials.keep(source)
 
 
 def _checked_url(url: str, where: str) -> str:
@@ -474,6 +585,19 @@ class _Table:
         if not isinstance(value, str) or not value.strip():
             raise self._refuse(name, "a text")
         return value.strip()
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts, or a single one as a list."""
+        value = self._data.get(name)
+        if value is None:
+            return ()
+        found = [value] if isinstance(value, str) else value
+        sound = isinstance(found, list | tuple) and 0 < len(found) <= 256
+        if not sound or not all(
+            isinstance(one, str) and one.strip() and "\0" not in one for one in found
+        ):
+            raise self._refuse(name, "a list of texts")
+        return tuple(found)
 
     def flag(self, name: str, default: bool) -> bool:
         value = self._data.get(name, default)

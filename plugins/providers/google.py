@@ -21,6 +21,7 @@ from dovetail.kernel import (
     hookimpl,
 )
 
+from .deployments import GEMINI
 from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
 from .known import GOOGLE
 from .routes import Route, target_of, transport_of
@@ -34,6 +35,8 @@ DEFAULTS = Defaults(
         "GEMINI_API_KEY",
         "GOOGLE_GEMINI_BASE_URL",
     ),
+    header="x-goog-api-key",
+    others=GEMINI,
     models=GOOGLE,
 )
 
@@ -61,10 +64,11 @@ class GooglePlugin:
             # Here, so that whoever asks no such model does not import it.
             from .contents import GeminiProtocol
 
-            authentication = _authentication(endpoint)
+            authentication = endpoint.authentication()
             path = f"/{_resource(model)}:streamGenerateContent"
             target = target_of(endpoint, path, authentication, query="alt=sse")
-            return Route(GeminiProtocol(endpoint, model), target, transport)
+            protocol = GeminiProtocol(endpoint, model)
+            return Route(protocol, target, transport, endpoint=endpoint)
 
         async def lister(endpoint: Endpoint) -> Sequence[ModelInfo]:
             # Here, because it is asked for by people alone.
@@ -74,16 +78,11 @@ class GooglePlugin:
                 transport,
                 endpoint,
                 "/models",
-                _authentication(endpoint),
+                endpoint.authentication(),
                 "pageSize=1000",
             )
 
         register_endpoints(register, place, (DEFAULTS, route, lister))
-
-
-def _authentication(endpoint: Endpoint) -> dict[str, str]:
-    key = endpoint.usable_key()
-    return {"x-goog-api-key": key} if key else {}
 
 
 def _resource(model: str) -> str:

@@ -71,7 +71,9 @@ class OllamaPlugin:
                 accept=OllamaProtocol.accepts,
             )
             protocol = OllamaProtocol(endpoint, model)
-            return Route(protocol, target, transport, protocol.frames)
+            return Route(
+                protocol, target, transport, protocol.frames, endpoint=endpoint
+            )
 
         async def lister(endpoint: Endpoint) -> Sequence[ModelInfo]:
             # Here, because it is asked for by people alone.

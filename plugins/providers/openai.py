@@ -100,14 +100,16 @@ class OpenAIPlugin:
 
         def route(endpoint: Endpoint, model: str) -> ProviderRoute:
             target = target_of(endpoint, "/chat/completions", endpoint.authentication())
-            return Route(ChatProtocol(endpoint, model), target, transport)
+            protocol = ChatProtocol(endpoint, model)
+            return Route(protocol, target, transport, endpoint=endpoint)
 
         def responses(endpoint: Endpoint, model: str) -> ProviderRoute:
             # Here, so that whoever asks no such model does not import it.
             from .responses import ResponsesProtocol
 
             target = target_of(endpoint, "/responses", endpoint.authentication())
-            return Route(ResponsesProtocol(endpoint, model), target, transport)
+            protocol = ResponsesProtocol(endpoint, model)
+            return Route(protocol, target, transport, endpoint=endpoint)
 
         async def lister(endpoint: Endpoint) -> Sequence[ModelInfo]:
             # Here, because it is asked for by people alone.

@@ -14,10 +14,12 @@ import anyio
 from anyio import to_thread
 from attrs import evolve
 from dovetail.kernel import (
+    Credential,
     Finish,
     ModelEvent,
     ModelRequest,
     Place,
+    ProviderCredential,
     ProviderError,
     RequestBody,
     ToolCall,
@@ -122,8 +124,13 @@ class Route:
         transport: Transport,
         frames: Callable[[], Frames] = lambda: SseDecoder(whole=is_whole),
         sign: Callable[[bytes], dict[str, str]] | None = None,
+        *,
+        endpoint: Endpoint | None = None,
     ) -> None:
+        """``endpoint``: whose credential is asked for before each request, where it
+        has one of those."""
         self._sign = sign
+        self._endpoint = endpoint
         self._frames = frames
         self._protocol = protocol
         self._target = target
@@ -138,9 +145,14 @@ class Route:
     ) -> AsyncGenerator[AsyncIterator[ModelEvent], None]:
         """Send the request and yield what comes. See ``ProviderRoute.stream``."""
         body = self._protocol.write(request)
+        live = self._endpoint.live if self._endpoint else None
+        target = self._target
+        credential = None
+        if self._endpoint is not None and live is not None:
+            credential = await live.current()
+            target = shown_to(target, self._endpoint, credential, live)
         request.sends(body)
         data = body.data
-        target = self._target
         if self._sign is not None:
             # In a thread: credentials may have to be fetched first.
             signed = await to_thread.run_sync(self._sign, data, abandon_on_cancel=True)
@@ -158,8 +170,12 @@ class Route:
                 if self._protocol.learned_from(error):
                     # Asked in the endpoint's own words it may well answer.
                     error.retryable = True
+                elif live and credential and error.status == 401:
+                    error.retryable = live.refused(credential)
                 raise
             else:
+                if live and credential:
+                    live.accepted(credential)
                 decoder = self._protocol.decoder(request)
                 answer = _Events(chunks, decoder, self._target, self._frames())
             yield answer
@@ -194,6 +210,25 @@ def target_of(
         read_timeout=endpoint.read_timeout,
         limits=endpoint.limits,
         accept=accept,
+    )
+
+
+def shown_to(
+    target: Target,
+    endpoint: Endpoint,
+    credential: Credential,
+    live: ProviderCredential,
+) -> Target:
+    """Return the target with a credential that is shown to it, and told of nowhere."""
+    headers = [
+        (name, value)
+        for name, value in endpoint.shown(credential).items()
+        if name not in endpoint.headers
+    ]
+    return evolve(
+        target,
+        headers=(*target.headers, *headers),
+        redact=live.hiding(target.redact),
     )
 
 

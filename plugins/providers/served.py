@@ -12,7 +12,7 @@ from dovetail.kernel import ModelInfo, ProviderError, clean_text
 
 from .endpoints import Endpoint
 from .reading import table, tokens, word
-from .routes import target_of
+from .routes import shown_to, target_of
 from .transport import Transport
 
 MOST = 5_000
@@ -41,6 +41,9 @@ async def ask(
         ProviderError: it cannot be asked, or its answer is no such list.
     """
     target = target_of(endpoint, path, authentication, query, accept="application/json")
+    live = endpoint.live
+    if live is not None:
+        target = shown_to(target, endpoint, await live.current(), live)
     body = await transport.get(target)
     try:
         listed = _listed(orjson.loads(body))

@@ -24,6 +24,8 @@ from dovetail.kernel import (
     CompactionStrategy,
     CompactionWork,
     ContextSource,
+    Credential,
+    CredentialSource,
     ContextUnavailableError,
     Deed,
     FileContent,
@@ -437,6 +439,18 @@ class FrozenPlugin:
     @hookimpl
     def dovetail_register_protocols(self, register):
         register(ProviderProtocol("frozen-chat", provider="frozen", common=False))
+
+    @hookimpl
+    def dovetail_register_credentials(self, register, place: Place):
+        async def token(refused: Credential | None) -> Credential:
+            return Credential("frozen-token-0001", expires=None, bearer=True)
+
+        register(
+            CredentialSource(
+                "frozen-login", fetch=token, account="me", about="a frozen login"
+            )
+        )
+        assert place.credentials.stored("frozen-login") is None
 
     @hookimpl
     def dovetail_open_location(self, place: Place):

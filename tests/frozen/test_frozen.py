@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "9b324ce4dd2dec4c37ccda8aaa8e81446fa708463c76e6876b63262ac5558812",
+    "release_0_1_0": "8bb311ece036ac0a933c9bedd5a7a829cd69d6e829924c8f8535de4cea3c2a08",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -108,6 +108,7 @@ NOT_FOR_HANDING = {
     "CallState": "an alias for type checkers",
     "ChildAnswer": "comes from context.children",
     "Content": "an alias for type checkers",
+    "Credentials": "a protocol: comes with a Place",
     "DetachWanted": "a protocol: comes from context.jobs",
     "EffectClass": "an alias for type checkers",
     "Failure": "comes with an outcome",
@@ -117,7 +118,9 @@ NOT_FOR_HANDING = {
     "ManagedPage": "comes from context.managed",
     "Message": "an alias for type checkers",
     "ModelEvent": "an alias for type checkers",
+    "NoCredentials": "for a Place that a test makes",
     "Part": "an alias for type checkers",
+    "ProviderCredential": "a protocol: comes from place.credentials",
     "ProviderRoute": "a protocol: the route keeps to it without naming it",
     "Register": "a protocol: what hooks are handed",
     "RequestHistory": "a protocol: comes with a request",
@@ -319,6 +322,7 @@ CONTRIBUTIONS = (
     "tool frozen_long",
     "tool frozen_page",
     "tool frozen_skill",
+    "credential frozen-login",
     "provider frozen",
     "context source frozen/parts",
     "context source frozen/session",

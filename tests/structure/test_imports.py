@@ -70,7 +70,9 @@ KERNEL_LIBRARIES = {
     "contracts": {"attrs"},
     "hookspecs": {"pluggy"},
     # What a person writes is YAML in Markdown, too.
-    "configuration": {"anyio", "attrs", "cattrs", "orjson", "platformdirs", "yaml"},
+    "configuration": {
+        *("anyio", "attrs", "cattrs", "filelock", "orjson", "platformdirs", "yaml"),
+    },
     "plugins": {"anyio", "attr", "attrs", "cattrs", "packaging", "pluggy"},
     "access": {"anyio", "attrs", "tree_sitter", "tree_sitter_bash"},
     "testing": {"anyio", "attrs", "pytest", "hypothesis"},

@@ -118,12 +118,16 @@ async def opened(
     *,
     environment: Mapping[str, str] | None = None,
     providers: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> AsyncGenerator[dict[str, Provider], None]:
     """Open a plugin in a Location, as the kernel does, and give its providers."""
     place = Place(Location("/"), environment=environment or {})
     async with plugin.dovetail_open_location(place=place) as resource:
         place = place_of(
-            environment=environment or {}, resource=resource, tables=providers or {}
+            environment=environment or {},
+            resource=resource,
+            tables=providers or {},
+            **more,
         )
         yield providers_of(plugin, place)
 
