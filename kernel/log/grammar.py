@@ -190,6 +190,8 @@ class Grammar:
             return f"the Step of message {self._open!r} is not settled"
         if isinstance(event, e.SessionReverted) and not 0 < event.first <= event.seq:
             return f"{event.first} is no event before it"
+        if event.todos is not None and not -1 <= event.todos < event.seq:
+            return f"{event.todos} is no event before it"
         return None
 
     # --- requests -----------------------------------------------------------------

@@ -142,7 +142,8 @@ class SessionRow:
     cache_write_tokens: int = 0
     """Those that were put into one."""
     todos_seq: int = -1
-    """The last todos.replaced; -1 before the first."""
+    """The event that last said how the to-do list is: a todos.replaced, or one that
+    went back to an earlier list; -1 before the first."""
     compaction_due: int = -1
     """The compaction.requested that waits for its turn; -1 where none does."""
     position: int = -1

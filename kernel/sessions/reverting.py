@@ -24,8 +24,10 @@ from ..execution.restoring import (
     unfinished,
 )
 from ..history.fold import History
+from ..history.todos import list_among
 from ..location.services import LocationServices
 from ..log.commit import EventLog, LogTransaction
+from ..log.lineage import OWN_END
 from ..log.reading import events_between, existing_session, readable
 from ..ports import Reader
 from ..values.errors import (
@@ -56,6 +58,9 @@ class RevertPlan:
     files: tuple[FileRestore, ...] = ()
     """What would become of files, by path; those with a ``problem`` stay as they
     are."""
+    todos: int | None = None
+    """The event that holds the to-do list as it would be; -1: no event of this session
+    does; None: the list stays."""
 
 
 @frozen
@@ -102,7 +107,10 @@ def plan_revert(rows: Reader, session_id: SessionId, to: str) -> RevertPlan:
         not _hidden(history, one.seq)
         for one in rows.messages(session_id, after=first - 1, limit=100_000)
     )
-    return RevertPlan(MessageId(to), first, messages, tuple(changed.backwards()))
+    hidden = *history.hidden, (first, OWN_END)
+    todos = list_among(rows, session_id, hidden)
+    files = tuple(changed.backwards())
+    return RevertPlan(MessageId(to), first, messages, files, todos)
 
 
 def plan_unrevert(rows: Reader, session_id: SessionId) -> RevertPlan:
@@ -126,11 +134,13 @@ def plan_unrevert(rows: Reader, session_id: SessionId) -> RevertPlan:
             turns[event.seq] = event
         elif isinstance(event, FilesRestored) and event.of in turned:
             changed.restored(turns[event.of], event.done)
-    hidden = sum(
+    messages = sum(
         any(low <= one.seq <= high for low, high in history.open_turns)
         for one in rows.messages(session_id, after=first - 1, limit=100_000)
     )
-    return RevertPlan(None, first, hidden, tuple(changed.backwards()))
+    hidden = [one for one in history.hidden if one not in history.open_turns]
+    todos = list_among(rows, session_id, hidden)
+    return RevertPlan(None, first, messages, tuple(changed.backwards()), todos)
 
 
 def _hidden(history: History, seq: int) -> bool:
@@ -217,7 +227,7 @@ class Turning:
         turn: SessionReverted | SessionUnreverted
         if plan.message_id is None:
             turn = SessionUnreverted(
-                session_id=self._session_id, files=files, tools=tools
+                session_id=self._session_id, files=files, tools=tools, todos=plan.todos
             )
         else:
             turn = SessionReverted(
@@ -226,6 +236,7 @@ class Turning:
                 first=plan.first,
                 files=files,
                 tools=tools,
+                todos=plan.todos,
             )
         [recorded] = tx.append(turn)
         assert isinstance(recorded, SessionReverted | SessionUnreverted)

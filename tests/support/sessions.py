@@ -306,7 +306,11 @@ class Writer:
         if self._settled and not self._running:
             change = FileChange("/w/a", "0" * 64, "1" * 64)
             self.add(
-                SessionReverted, message_id=self._settled, first=1, files=(change,)
+                SessionReverted,
+                message_id=self._settled,
+                first=1,
+                files=(change,),
+                todos=-1,
             )
             self.add(FilesRestored, of=len(self.events) - 1, done=("/w/a",))
             self.add(SessionUnreverted, files=(change,))

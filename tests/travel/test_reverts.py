@@ -409,6 +409,65 @@ async def test_a_plan_knows_of_what_is_not_finished(tmp_path: Path, work: Path) 
         assert [(work / name).read_text() for name in ("a", "b")] == ["0\n", "0\n"]
 
 
+@pytest.mark.law("travel.7")
+async def test_the_to_do_list_is_that_of_the_message(tmp_path: Path) -> None:
+    def lists(content: str, id: str) -> list[Any]:
+        return calls(
+            call("todowrite", {"todos": [{"id": "1", "content": content}]}, id=id)
+        )
+
+    provider = ScriptedProvider(
+        *(text("Hello."), lists("one", "c1"), text("First.")),
+        *(lists("two", "c2"), lists("three", "c3"), text("Second.")),
+    )
+
+    async def todo(session: Session) -> list[str]:
+        return [one.content for one in await session.todos()]
+
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        for words in ("Hi", "List", "List more"):
+            await say(session, words)
+        before = await session.fork(await message(session, "Second."))
+        for words, held in (("First.", ["one"]), ("Hello.", [])):
+            await session.revert(await message(session, words))
+            assert await todo(session) == held
+            # Whoever goes on from there has that list, and from elsewhere another one.
+            assert await todo(await session.fork()) == held
+            assert await todo(before) == ["three"]
+            await runtime.sessions.rebuild(session.id)
+            assert await todo(session) == held
+        there = await session.fork(await message(session, "First."))
+        assert await todo(there) == ["one"]
+        await session.unrevert()
+        assert await todo(session) == ["three"]
+        await session.revert(await message(session, "First."))
+        # A revert that hides no list says nothing of it.
+        turns = [
+            one async for one in session.events() if isinstance(one, SessionReverted)
+        ]
+        assert turns[-1].todos is not None
+        await session.revert(await message(session, "First."))
+        turns = [
+            one async for one in session.events() if isinstance(one, SessionReverted)
+        ]
+        assert turns[-1].todos is None
+        exported = [one async for one in session.export()]
+
+    provider = ScriptedProvider(text("On."), lists("four", "c4"), text("Third."))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    async with opened(elsewhere, provider) as runtime:
+        await runtime.sessions.replay(exported)
+        session = await runtime.sessions.get("s")
+        assert await todo(session) == ["one"]
+        await say(session, "Go on")
+        assert await todo(session) == ["one"]
+        await say(session, "List")
+        await session.revert(await message(session, "On."))
+        assert await todo(session) == ["one"]
+
+
 @pytest.mark.law("access.6")
 async def test_a_content_with_a_key_is_not_kept(tmp_path: Path, work: Path) -> None:
     from dovetail.kernel import Provider, Redactor, Register, hookimpl

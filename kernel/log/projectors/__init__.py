@@ -20,6 +20,7 @@ from . import (
     session,
     steps,
     todos,
+    travel,
 )
 from .target import Projectors, Target
 
@@ -34,6 +35,7 @@ SUBJECTS = (
     requests,
     jobs,
     todos,
+    travel,
 )
 
 _PROJECTORS: Projectors = {

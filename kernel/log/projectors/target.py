@@ -3,13 +3,14 @@
 Owns the session's row while a transaction changes it: every subject has a say in it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ...ports import SessionRow, Transaction
 from ...values import events as e
 from ...values.messages import Usage
 from ...values.shortcut import changed
+from ...values.tool import FileChange
 from ..reading import no_session
 
 
@@ -54,6 +55,13 @@ class Target:
         """Take this as the session's row."""
         self._sessions[row.id] = row
         self._changed.add(row.id)
+
+    def hold(self, event: e.Event, changes: Iterable[FileChange]) -> None:
+        """Keep what files held for as long as an event says that they did."""
+        kept = [one for one in changes if one.unkept is None]
+        for digest in {one.before for one in kept} | {one.after for one in kept}:
+            if digest is not None:
+                self.rows.hold_blob(event.session_id, event.seq, digest)
 
 
 def with_usage(total: SessionRow, used: Usage) -> dict[str, int]:

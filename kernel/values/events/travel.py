@@ -24,6 +24,9 @@ class SessionReverted(Event):
     """What is about to be done to files."""
     tools: Mapping[str, str] = field(factory=dict)
     """The tool that does it, by path."""
+    todos: int | None = None
+    """The event that holds the to-do list as it is from here on; -1: no event of this
+    log does; None: the list stays."""
 
 
 @event("session.unreverted")
@@ -36,6 +39,9 @@ class SessionUnreverted(Event):
     """What is about to be done to files."""
     tools: Mapping[str, str] = field(factory=dict)
     """The tool that does it, by path."""
+    todos: int | None = None
+    """The event that holds the to-do list as it is from here on; -1: no event of this
+    log does; None: the list stays."""
 
 
 @event("files.restored")
