@@ -14,7 +14,7 @@ from ..values.errors import ConflictError, InvalidValueError
 from ..values.frozen import frozen
 from ..values.ids import check_source_key
 from .algebra import Absent, Observed, Result, Snapshot, Unavailable
-from .sampling import Sampler, Source, Watch
+from .sampling import Look, Sampler, Source, Watch
 from .telling import told_to
 
 _STATES: dict[type[Result], Literal["observed", "absent", "unavailable"]] = {
@@ -94,14 +94,15 @@ class ContextRegistry:
         offered = self._registrations.offer().values()
         return tuple(one.item for one in offered if isinstance(one.item, SessionSource))
 
-    async def sample(self) -> Snapshot:
-        """Return what all shared sources say, observed once after this was called."""
-        return await self._sampler.sample()
+    async def sample(self, beside: Look | None = None) -> Snapshot:
+        """Return what all shared sources say, observed once after this was called;
+        ``beside`` is a look that may be taken with it."""
+        return await self._sampler.sample(beside)
 
-    async def sample_for(self, agent: str) -> Snapshot:
+    async def sample_for(self, agent: str, beside: Look | None = None) -> Snapshot:
         """Return the same as an agent of this name is told of it: the same snapshot as
         before while nothing changed."""
-        shared = await self.sample()
+        shared = await self.sample(beside)
         generation = self._registrations.generation
         known = self._told.get(agent)
         if known is None or known[0] is not shared or known[1] != generation:
@@ -149,11 +150,13 @@ class SessionSampler:
     async def sample(self, view: SessionView) -> Snapshot:
         """Return a sample that began after this was called: the same as before while
         nothing changed. Not to be called by two tasks at a time."""
-        shared = await self.registry.sample_for(view.agent)
+        # A thread is dearer than what is looked at: one serves for both.
+        look = self._watch.look(self.registry.session_sources(), view)
+        shared = await self.registry.sample_for(view.agent, look)
         sources = self.registry.session_sources()
         if not sources:
             return shared
-        own = await self._watch.take(sources, view)
+        own = await self._watch.take(sources, view, look=look)
         of = self._of
         known = of is not None and of[0] is shared and of[1] is own
         if of is None or not known or of[2] != view.agent:

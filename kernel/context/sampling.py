@@ -37,6 +37,30 @@ MAX_REST = 64
 Source = ContextSource | SessionSource
 
 
+class Look:
+    """A look at which of some sources still say the same, taken in a worker thread."""
+
+    def __init__(
+        self, asked: Sequence[tuple[str, Holds]], handed: tuple[object, ...]
+    ) -> None:
+        self.began = False
+        self.over = False
+        self.holding: frozenset[str] = frozenset()
+        """The keys of those that do, once it is over."""
+        self._asked = asked
+        self._handed = handed
+
+    def take(self) -> None:
+        """Ask them."""
+        self.began = True
+        try:
+            self.holding = frozenset(
+                key for key, holds in self._asked if _holds(holds, self._handed)
+            )
+        finally:
+            self.over = True
+
+
 class Watch:
     """What some sources said last, so that each is observed only when it must be.
 
@@ -50,28 +74,47 @@ class Watch:
         self._rests: dict[str, _Rest] = {}
         self._said: dict[str, tuple[Source, Result]] = {}
         """What is not Unavailable, and whose it is."""
-        self._looking = False
-        """Whether a look at what still holds has not come back."""
+        self._look: Look | None = None
+        """The last look at what still holds, which may not have come back."""
         self._results: Mapping[str, Result] = {}
 
+    def look(self, sources: Iterable[Source], *handed: object) -> Look | None:
+        """Return the look that is to be taken before the sources are, or None where
+        there is nothing to look at, or one still goes on."""
+        if self._look is not None and self._look.began and not self._look.over:
+            return None
+        asked: list[tuple[str, Holds]] = []
+        for source in sources:
+            whose, said = self._said.get(source.key, (None, None))
+            if whose is source and isinstance(said, Observed | Absent) and said.holds:
+                asked.append((source.key, said.holds))
+        self._look = Look(asked, handed) if asked else None
+        return self._look
+
     async def take(
-        self, sources: Iterable[Source], *handed: object
+        self,
+        sources: Iterable[Source],
+        *handed: object,
+        look: Look | None = None,
+        beside: Look | None = None,
     ) -> Mapping[str, Result]:
         """Return what each source says now, in the order of its key: the same mapping
         as before where nothing changed.
 
-        ``handed`` is what the sources are handed.
+        ``handed`` is what the sources are handed; ``look`` is that of before, which is
+        taken here unless somebody took it, and ``beside`` one of another Watch, taken
+        in the same thread where one is needed, after this one.
         """
         results: dict[str, Result] = {}
         offered = sorted(sources, key=lambda source: source.key)
-        holding = await self._holding(offered, handed)
+        holding = await _holding(look, beside)
         asked: list[Source] = []
         for source in offered:
             rest = self._rests.get(source.key)
             if rest is not None and rest.source is source and rest.left > 0:
                 rest.left -= 1
                 results[source.key] = rest.result
-            elif source.key in holding:
+            elif source.key in holding and self._said[source.key][0] is source:
                 _, results[source.key] = self._said[source.key]
             else:
                 asked.append(source)
@@ -94,35 +137,6 @@ class Watch:
             self._said[source.key] = source, result
         self._let_rest(source, result)
         return result
-
-    async def _holding(
-        self, sources: Sequence[Source], handed: tuple[object, ...]
-    ) -> frozenset[str]:
-        """Return the keys of the sources that need not be observed again."""
-        asked: list[tuple[str, Holds]] = []
-        for source in sources:
-            whose, said = self._said.get(source.key, (None, None))
-            if whose is source and isinstance(said, Observed | Absent) and said.holds:
-                asked.append((source.key, said.holds))
-        if not asked or self._looking:
-            return frozenset()
-        # By the clock of the wall: who is late is observed, and measured then.
-        with anyio.move_on_after(TIME_LIMIT):
-            return await to_thread.run_sync(
-                self._look, asked, handed, abandon_on_cancel=True
-            )
-        return frozenset()
-
-    def _look(
-        self,
-        asked: Sequence[tuple[str, Holds]],
-        handed: tuple[object, ...],
-    ) -> frozenset[str]:
-        self._looking = True
-        try:
-            return frozenset(key for key, holds in asked if _holds(holds, handed))
-        finally:
-            self._looking = False
 
     def _forget_others(self, offered: Sequence[Source]) -> None:
         if len(self._said) + len(self._rests) > 2 * len(offered):
@@ -156,25 +170,28 @@ class Sampler:
         self._latest = Snapshot({})
         self._going_on: anyio.Event | None = None
 
-    async def sample(self) -> Snapshot:
+    async def sample(self, beside: Look | None = None) -> Snapshot:
         """Return a sample that began after this was called.
 
-        Cancelling one caller disturbs no other.
+        Cancelling one caller disturbs no other. ``beside`` is a look that the caller is
+        about to take: where this one needs a worker thread, it is taken in the same.
         """
         asked = self._began
         while self._number <= asked:
             if self._going_on is not None:
                 await self._going_on.wait()
             else:
-                await self._observe_all()
+                await self._observe_all(beside)
         return self._latest
 
-    async def _observe_all(self) -> None:
+    async def _observe_all(self, beside: Look | None) -> None:
         self._began += 1
         number, going_on = self._began, anyio.Event()
         self._going_on = going_on
         try:
-            results = await self._watch.take(self._sources())
+            sources = tuple(self._sources())
+            look = self._watch.look(sources)
+            results = await self._watch.take(sources, look=look, beside=beside)
             if results is not self._latest.results:
                 self._latest = Snapshot(results)
             self._number = number
@@ -220,6 +237,23 @@ async def observe(
         for source in in_order:
             observing.start_soon(one, source)
     return Snapshot(results)
+
+
+async def _holding(look: Look | None, beside: Look | None) -> frozenset[str]:
+    """Return the keys of the sources that need not be observed again."""
+    if look is None:
+        return frozenset()
+    if not look.began:
+        # By the clock of the wall: who is late is observed, and measured then.
+        with anyio.move_on_after(TIME_LIMIT):
+            await to_thread.run_sync(_take, look, beside, abandon_on_cancel=True)
+    return look.holding
+
+
+def _take(*looks: Look | None) -> None:
+    for look in looks:
+        if look is not None:
+            look.take()
 
 
 def _holds(holds: Holds, handed: tuple[object, ...]) -> bool:

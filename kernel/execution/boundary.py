@@ -252,9 +252,9 @@ class Boundary:
             begun = True
             tx.append(
                 *execution.opening(),
+                *([] if away is None else [away]),
                 *promotion.promotions(self._session_id, due),
                 *self._updated(prepared),
-                *([] if away is None else [away]),
                 *self._entering(tx, prepared, due),
                 StepStarted(
                     session_id=self._session_id,

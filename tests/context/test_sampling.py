@@ -1,11 +1,22 @@
 """Sampling: when Context Sources are observed, and how long that may take."""
 
+import threading
 import time
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
 
 import anyio
 import pytest
 from anyio import to_thread
-from dovetail.kernel import ContextSource, ContextUnavailableError, Observation
+from dovetail.kernel import (
+    ContextSource,
+    ContextUnavailableError,
+    Observation,
+    SessionSource,
+    SessionView,
+)
+from dovetail.kernel.context import sampling
 from dovetail.kernel.context.algebra import (
     Absent,
     Observed,
@@ -14,9 +25,12 @@ from dovetail.kernel.context.algebra import (
     render_baseline,
 )
 from dovetail.kernel.context.answers import MAX_TEXT
+from dovetail.kernel.context.registry import ContextRegistry
 from dovetail.kernel.context.sampling import Sampler, observe
 from dovetail.kernel.lifecycle import own_time
+from dovetail.kernel.lifecycle.registrations import Registrations
 from dovetail.kernel.testing.scripted import Gate
+from dovetail.kernel.values.ids import SessionId
 from support.bounds import HANG
 
 
@@ -317,3 +331,85 @@ async def test_whose_sample_is_cancelled_takes_nobody_along() -> None:
         assert [one.observed["t/counted"].baseline for one in found] == ["observed 2"]
         again = await sampler.sample()
     assert again.observed["t/counted"].baseline == "observed 3"
+
+
+# --- what still holds -------------------------------------------------------------
+
+
+def holding(
+    key: str, holds: Callable[..., bool], asked: list[str], kind: Any = ContextSource
+) -> Any:
+    async def answer(*_: object) -> Observation:
+        asked.append(key)
+        return Observation(key, holds=holds)
+
+    return kind(key, answer)
+
+
+def registry(*sources: Any) -> ContextRegistry:
+    made = ContextRegistry(Registrations())
+    for source in sources:
+        made.register(source, "mine")
+    return made
+
+
+VIEW = SessionView(SessionId("ses_1"), "build")
+
+
+@pytest.mark.law("context.14")
+async def test_where_all_holds_one_thread_looks_at_all_of_it() -> None:
+    threads: list[int] = []
+    asked: list[str] = []
+
+    def holds(*handed: object) -> bool:
+        threads.append(threading.get_ident())
+        return True
+
+    sampler = registry(
+        holding("t/shared", holds, asked),
+        holding("t/own", holds, asked, SessionSource),
+    ).of_session()
+    first = await sampler.sample(VIEW)
+    hops: list[object] = []
+    run_sync = to_thread.run_sync
+
+    async def counted(*arguments: Any, **options: Any) -> Any:
+        hops.append(arguments)
+        return await run_sync(*arguments, **options)
+
+    with mock.patch.object(to_thread, "run_sync", counted):
+        assert await sampler.sample(VIEW) is first
+    assert asked == ["t/shared", "t/own"]
+    assert len(hops) == 1
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+
+
+@pytest.mark.law("context.14")
+@pytest.mark.law("plugins.1")
+async def test_a_look_of_one_session_that_hangs_makes_nothing_shared_observed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sampling, "TIME_LIMIT", 0.05)
+    asked: list[str] = []
+    release = threading.Event()
+    hang = False
+
+    def own(_: SessionView) -> bool:
+        return not hang or release.wait(HANG)
+
+    made = registry(
+        holding("t/shared", lambda: True, asked),
+        holding("t/own", own, asked, SessionSource),
+    )
+    sampler = made.of_session()
+    await sampler.sample(VIEW)
+    hang = True
+    try:
+        with anyio.fail_after(HANG):
+            for _ in range(3):
+                await sampler.sample(VIEW)
+                await made.of_session().sample(VIEW)
+    finally:
+        release.set()
+    assert asked.count("t/shared") == 1
