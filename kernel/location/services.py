@@ -88,6 +88,9 @@ _STRICTNESS: dict[RuleEffect, int] = {"allow": 0, "ask": 1, "deny": 2}
 _EFFECTS = tuple(_STRICTNESS)
 """To compare what a stranger gave with, which need not be hashable."""
 
+MOST_EFFECTS = 4_096
+"""Resources of which it is kept what the rules say."""
+
 
 @define(eq=False)
 class LocationServices:
@@ -122,6 +125,10 @@ class LocationServices:
         factory=dict, init=False
     )
     """Likewise; by None: for every agent."""
+    _effects: dict[tuple[str, str, str], tuple[Sequence[Rule], RuleEffect]] = field(
+        factory=dict, init=False
+    )
+    """By action, resource and agent, what these rules say."""
     _meant: dict[Rule, tuple[Rule, ...]] = field(factory=dict, init=False)
     agent_problems: Sequence[AgentProblem] = field(factory=list, init=False)
     """Files that look like agent profiles and are not used, or not all of them."""
@@ -265,11 +272,22 @@ class LocationServices:
     ) -> RuleEffect:
         """Return what the rules of an agent say of one resource; without a name of the
         Location's own."""
-        rules = self.rules(self.agent_name(agent))
-        effects = [decide(action, (resource,), rules)]
+        effects = [self._ruled(action, resource, self.agent_name(agent))]
         for one in self.forbidding():
             effects.append(self._objection(one.item, action, resource))
         return max(effects, key=_STRICTNESS.__getitem__)
+
+    def _ruled(self, action: str, resource: str, agent: str) -> RuleEffect:
+        """Return what an agent's rules say; the same is asked at every boundary."""
+        rules = self.rules(agent)
+        known = self._effects.get((action, resource, agent))
+        if known is not None and known[0] is rules:
+            return known[1]
+        effect = decide(action, (resource,), rules)
+        if len(self._effects) >= MOST_EFFECTS:
+            self._effects.clear()
+        self._effects[action, resource, agent] = rules, effect
+        return effect
 
     def skill_offers(self, agent: str) -> Offers:
         """Return which skills an agent of this name may load."""
