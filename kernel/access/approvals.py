@@ -120,6 +120,15 @@ class Approvals:
         self._basis = basis
         # One object, taken and put in one go: any thread may ask.
         self._known: _Known | None = None
+        self._moved = False
+        """Whether somebody found that they are others than are known."""
+
+    @property
+    def moved(self) -> bool:
+        """Whether they are not known, or somebody found that they changed since. Who
+        decides in a transaction looks there whether they did, and needs no look before
+        it while nobody found that."""
+        return self._known is None or self._moved
 
     def basis(self, agent: str | None) -> Basis:
         """Return what approvals rest on now."""
@@ -131,6 +140,7 @@ class Approvals:
         Only what is committed is kept: a transaction may see what never comes to be.
         """
         known = self._known
+        self._moved = False
 
         def read(rows: Reader) -> _Known | None:
             changes = self._changes(rows)
@@ -176,7 +186,10 @@ class Approvals:
     def _still(self, rows: Reader) -> "_Known | None":
         """Return what is known of them, unless they changed since."""
         known = self._known
-        return known if known and known.changes == self._changes(rows) else None
+        if known is not None and known.changes == self._changes(rows):
+            return known
+        self._moved = True
+        return None
 
     def save(
         self, tx: LogTransaction, asked: PermissionRequest, author: str, saving: Saving

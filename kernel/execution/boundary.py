@@ -167,7 +167,9 @@ class Boundary:
         services = self._services
         profile = services.agent(agent)
         resolved = services.catalog.resolve(services.model_for(profile, model))
-        await services.permissions.approvals.look(self._log)
+        approvals = services.permissions.approvals
+        if approvals.moved:
+            await approvals.look(self._log)
         above, only = await self._execution.bound()
         return Prepared(
             MessageId(new_id("msg", self._log.clock)),
