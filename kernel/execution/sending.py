@@ -5,6 +5,7 @@ that is written anyway: the first call, the retry, or the Step's end. Where the 
 dies before any of them, nobody knows what was sent, and no record says otherwise.
 """
 
+from ..history.sent import GIVE_BYTES
 from ..location.services import LocationServices
 from ..values.errors import InvalidValueError
 from ..values.request import ModelRequest
@@ -63,14 +64,14 @@ def tells_its_body(route: object) -> bool:
 
 
 def _check(body: object) -> None:
-    """Refuse what a stranger's route told that is no body."""
+    """Refuse what a stranger's route told that is no body; of its messages those that
+    are new are looked at where they are compared."""
     sound = (
         isinstance(body, RequestBody)
         and isinstance(body.protocol, str)
         and isinstance(body.head, bytes)
         and isinstance(body.tail, bytes)
         and isinstance(body.messages, list | tuple)
-        and all(isinstance(one, bytes) for one in body.messages)
     )
     if not sound:
-        raise InvalidValueError("request body", None, "give a RequestBody of bytes")
+        raise InvalidValueError("request body", None, GIVE_BYTES)

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import evolve
 
 from ..values.codec import dumps, from_json, loads, sanitised, to_json
-from ..values.errors import UndecodableError
+from ..values.errors import InvalidValueError, UndecodableError
 from ..values.events import Event
 from ..values.frozen import frozen
 from ..values.request import ModelRequest
@@ -22,6 +22,7 @@ from .canonical import CanonicalWriter
 
 _TURN = 64
 """Bytes at the end of a message that may change when another one joins it."""
+GIVE_BYTES = "give a RequestBody of bytes"
 _DESCRIBES = (
     *("protocol", "plugin", "model", "settings", "system", "tools"),
     *("tool_choice", "max_output", "options", "altered"),
@@ -106,7 +107,11 @@ class SentRequests:
         self, name: str, made_of: RequestDescription, body: RequestBody
     ) -> SentRequest:
         """Return the record of a request that is about to be sent, compared with the
-        one before it in its epoch."""
+        one before it in its epoch.
+
+        Raises:
+            InvalidValueError: a message of the body is not in bytes.
+        """
         head, messages, before = body.head, body.messages, self._before
         count = 0 if before is None else len(before.messages)
         goes_on = (
@@ -119,6 +124,9 @@ class SentRequests:
         else:
             state, length, count = hashlib.sha256(head), len(head), 0
         fresh = messages[count:]
+        # Those of before were looked at then: a Step looks at what is new.
+        if not all(isinstance(one, bytes) for one in fresh):
+            raise InvalidValueError("request body", None, GIVE_BYTES)
         if fresh:
             joined = b",".join(fresh)
             if count:
