@@ -1,6 +1,7 @@
 """``core/instructions``: which AGENTS.md files hold, in which order, and which not."""
 
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,9 @@ def test_claude_md_counts_only_where_there_is_no_agents_md(checkout: Path) -> No
 
 
 @needs_links
-@pytest.mark.parametrize("kind", ["empty", "blank", "folder", "dead link", "binary"])
+@pytest.mark.parametrize(
+    "kind", ["empty", "blank", "folder", "dead link", "binary", "packed", "koi8"]
+)
 def test_an_agents_md_that_says_nothing_does_not_hide_the_claude_md_beside_it(
     checkout: Path, kind: str
 ) -> None:
@@ -84,7 +87,13 @@ def test_an_agents_md_that_says_nothing_does_not_hide_the_claude_md_beside_it(
     elif kind == "dead link":
         agents.symlink_to("gone.md")
     else:
-        text = {"empty": b"", "blank": b"\xef\xbb\xbf \r\n", "binary": b"\0\1" * 50}
+        text = {
+            "empty": b"",
+            "blank": b"\xef\xbb\xbf \r\n",
+            "binary": b"\0\1" * 50,
+            "packed": zlib.compress(bytes(range(256)) * 8),
+            "koi8": "Пишите коротко и ясно.".encode("koi8-r"),
+        }
         write(agents, text[kind])
     assert texts(checkout) == ["rules"]
     # What was meant to say something and cannot is told; what is empty is not missed.
