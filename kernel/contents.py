@@ -289,6 +289,7 @@ from .values.errors import (
     LiveOverflowError as LiveOverflowError,
     LocationNotFoundError as LocationNotFoundError,
     MessageNotFoundError as MessageNotFoundError,
+    MessageSharedError as MessageSharedError,
     ModelError as ModelError,
     ModelNotSelectedError as ModelNotSelectedError,
     ModelUnknownError as ModelUnknownError,

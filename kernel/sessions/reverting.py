@@ -27,12 +27,13 @@ from ..history.fold import History
 from ..history.todos import list_among
 from ..location.services import LocationServices
 from ..log.commit import EventLog, LogTransaction
-from ..log.lineage import OWN_END
+from ..log.lineage import OWN_END, message_in, messages_in, whole
 from ..log.reading import events_between, existing_session, readable
 from ..ports import Reader
 from ..values.errors import (
     InvalidValueError,
     MessageNotFoundError,
+    MessageSharedError,
     NothingRevertedError,
     SessionBusyError,
 )
@@ -43,6 +44,9 @@ from ..values.events import (
 )
 from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
+
+MOST = 100_000
+"""Messages that are counted, or looked for."""
 
 
 @frozen
@@ -82,20 +86,14 @@ def plan_revert(rows: Reader, session_id: SessionId, to: str) -> RevertPlan:
     """Return what reverting to a message would do, as far as the log knows.
 
     Raises:
-        MessageNotFoundError: the session has no such message of its own.
+        MessageNotFoundError: the session has no such message.
+        MessageSharedError: it is in what a fork shares, and not the last there.
         InvalidValueError: its Step is not settled, or it is hidden already.
     """
     existing_session(rows, session_id)
-    row = rows.message(session_id, to)
-    if row is None:
-        raise MessageNotFoundError(to)
-    if row.end_seq is None:
-        raise InvalidValueError("message", to, "its Step is not settled")
     history = History(session_id)
     history.catch_up(rows)
-    first = max(row.seq, row.end_seq) + 1
-    if _hidden(history, row.seq):
-        raise InvalidValueError("message", to, "the model does not see it any more")
+    first = _first_after(rows, history, to)
     changed = Changes()
     for event in events_between(rows, session_id, first - 1):
         changed.take(readable(event))
@@ -105,12 +103,32 @@ def plan_revert(rows: Reader, session_id: SessionId, to: str) -> RevertPlan:
         changed.restored(turn, [one.path for one in turn.files])
     messages = sum(
         not _hidden(history, one.seq)
-        for one in rows.messages(session_id, after=first - 1, limit=100_000)
+        for one in rows.messages(session_id, after=first - 1, limit=MOST)
     )
     hidden = *history.hidden, (first, OWN_END)
     todos = list_among(rows, session_id, hidden)
     files = tuple(changed.backwards())
     return RevertPlan(MessageId(to), first, messages, files, todos)
+
+
+def _first_after(rows: Reader, history: History, to: str) -> int:
+    """Return the first event of the session's own log that follows a message."""
+    spans = whole(rows, history.session_id)
+    found = message_in(rows, spans, to)
+    if found is None:
+        raise MessageNotFoundError(to)
+    span, row = found
+    if row.end_seq is None or row.end_seq > span.seq:
+        raise InvalidValueError("message", to, "its Step is not settled")
+    if history.hides(span.session_id, row.seq):
+        raise InvalidValueError("message", to, "the model does not see it any more")
+    if span == spans[-1]:
+        return max(row.seq, row.end_seq) + 1
+    place = row.seq + span.offset
+    behind = messages_in(rows, spans[:-1], place=place, newest_first=False, limit=MOST)
+    if any(not history.hides(there.session_id, one.seq) for there, one in behind):
+        raise MessageSharedError(history.session_id, to, span.session_id)
+    return 1  # the first event says what is shared
 
 
 def plan_unrevert(rows: Reader, session_id: SessionId) -> RevertPlan:
@@ -136,7 +154,7 @@ def plan_unrevert(rows: Reader, session_id: SessionId) -> RevertPlan:
             changed.restored(turns[event.of], event.done)
     messages = sum(
         any(low <= one.seq <= high for low, high in history.open_turns)
-        for one in rows.messages(session_id, after=first - 1, limit=100_000)
+        for one in rows.messages(session_id, after=first - 1, limit=MOST)
     )
     hidden = [one for one in history.hidden if one not in history.open_turns]
     todos = list_among(rows, session_id, hidden)

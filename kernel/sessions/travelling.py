@@ -121,8 +121,9 @@ class Travelling:
 
         Raises:
             SessionBusyError: the session is running.
-            MessageNotFoundError: it has no such message; what a fork shares is not its
-                own, so fork again at an earlier point.
+            MessageNotFoundError: it has no such message.
+            MessageSharedError: it is in what a fork shares, and more of that follows
+                it: fork again at that message.
             InvalidValueError: the message is hidden already.
             LocationNotFoundError: its directory is gone.
         """

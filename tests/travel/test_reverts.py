@@ -11,6 +11,7 @@ from dovetail.kernel import (
     FilesRestored,
     InvalidValueError,
     MessageNotFoundError,
+    MessageSharedError,
     ModelRequest,
     NothingRevertedError,
     Runtime,
@@ -407,6 +408,45 @@ async def test_a_plan_knows_of_what_is_not_finished(tmp_path: Path, work: Path) 
         done = await session.revert(await message(session, "First."))
         assert (done.done, done.left) == ((str(work / "a"),), {})
         assert [(work / name).read_text() for name in ("a", "b")] == ["0\n", "0\n"]
+
+
+@pytest.mark.law("travel.4")
+@pytest.mark.law("travel.3")
+async def test_a_fork_goes_back_to_where_it_began_and_no_further(
+    tmp_path: Path, work: Path
+) -> None:
+    (work / "a").write_text("0\n")
+    provider = ScriptedProvider(
+        *(text("First."), writes("a", "1\n"), text("Second."), text("Third.")),
+        *(writes("a", "2\n"), text("Aside.")),
+    )
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        for words in ("One", "Two", "Three"):
+            await say(session, words)
+        shared = {one: await message(session, one) for one in ("First.", "Second.")}
+        fork = await session.fork(shared["Second."])
+        await say(fork, "Go aside")
+        with pytest.raises(MessageSharedError) as refused:
+            await fork.plan_revert(shared["First."])
+        assert refused.value.origin == session.id
+        # What it says to do is what can be done.
+        assert await said(await fork.fork(shared["First."])) == ["One", "First."]
+        with pytest.raises(MessageNotFoundError):
+            await fork.revert(await message(session, "Third."))
+
+        assert (await fork.revert(shared["Second."])).left == {}
+        assert (work / "a").read_text() == "1\n"
+        assert await said(fork) == ["One", "First.", "Two", "Second."]
+        await fork.unrevert()
+        assert (work / "a").read_text() == "2\n"
+        assert (await said(fork))[-1] == "Aside."
+        # What is hidden behind a message is not behind it for the model.
+        await session.revert(shared["First."])
+        short = await session.fork()
+        with pytest.raises(InvalidValueError):
+            await short.revert(shared["Second."])
+        assert (await short.plan_revert(shared["First."])).messages == 0
 
 
 @pytest.mark.law("travel.7")

@@ -34,6 +34,7 @@
     |   +-- ContinuationChangedError continuation.changed
     |   +-- SessionBusyError         session.busy
     |   +-- SessionSharedError       session.shared
+    |   +-- MessageSharedError       session.message_shared
     |   +-- NothingRevertedError     session.nothing_reverted
     |   +-- JobLimitError            job.limit
     |   +-- JobUnmanagedError        job.unmanaged
@@ -170,6 +171,7 @@ from .sessions import (
     InputNotPendingError as InputNotPendingError,
     KeyInvalidError as KeyInvalidError,
     MessageNotFoundError as MessageNotFoundError,
+    MessageSharedError as MessageSharedError,
     NothingRevertedError as NothingRevertedError,
     OutputCleanedError as OutputCleanedError,
     OutputNotFoundError as OutputNotFoundError,

@@ -173,6 +173,26 @@ class ForkPointError(InvalidValueError):
         self.nearest = nearest
 
 
+class MessageSharedError(ConflictError):
+    """The message is of the past that a fork shares, with more of it behind, none of
+    which can be hidden in the fork: fork at that message instead.
+
+    ``origin`` is the session that it is from.
+    """
+
+    code = "session.message_shared"
+
+    def __init__(self, session_id: str, message_id: str, origin: str) -> None:
+        super().__init__(
+            f"message {message_id!r} is of what session {session_id!r} shares with "
+            f"{origin!r}, and what is shared stays as it is; to go on from there, fork "
+            "again at that message"
+        )
+        self.session_id = session_id
+        self.message_id = message_id
+        self.origin = origin
+
+
 class NothingRevertedError(ConflictError):
     """Nothing of the session is hidden that could be seen again."""
 
