@@ -395,11 +395,18 @@ async def test_a_stream_that_was_cut_off_keeps_what_was_durable_and_goes_on(
     tmp_path: Path,
 ) -> None:
     more = Gate()
+
+    async def called(session: Session) -> None:
+        async for event in session.events(follow=True):
+            if event.kind == "tool.succeeded":
+                return
+
     state = await left(
         tmp_path,
         [[*text("Half an ")[:1], call("do"), more]],
         Ran().tool("pure"),
         at=more,
+        before=called,
     )
     provider = ScriptedProvider(text("answer."))
     async with on(

@@ -166,7 +166,7 @@ async def test_a_worker_that_lost_the_session_while_it_asked_does_not_act(
             async with on(
                 state, asking("new"), plugins=[provider], clock=clock, resume="always"
             ) as new:
-                await anyio.wait_all_tasks_blocked()
+                await clock.until_sleeping(1, beyond=3000)
                 # As if the old worker had slept for longer than its lease.
                 clock.advance(3601)
                 other = await new.sessions.get("it")

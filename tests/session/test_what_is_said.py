@@ -256,17 +256,25 @@ async def test_a_call_whose_turn_had_not_come_did_not_start(
     effect: EffectClass, tmp_path: Path
 ) -> None:
     """Also where its start was recorded in advance, because a repeat is harmless."""
-    gate = Gate()
+    gate, full = Gate(), anyio.Event()
+    running: list[str] = []
 
     async def body(context: ToolContext) -> None:
+        running.append(context.call_id)
+        if len(running) == CALLS_AT_ONCE:
+            full.set()
         await gate.pass_through()
 
     many = ScriptedProvider(several(CALLS_AT_ONCE + 3))
     async with on(MemoryState(), tool(body, effect), plugins=[many]) as runtime:
         session = await begun(runtime, tmp_path)
         with anyio.fail_after(HANG):
-            await gate.reached()
-            await anyio.wait_all_tasks_blocked()
+            await full.wait()
+            called = 0
+            async for event in session.events(follow=True):
+                called += event.kind == "tool.called"
+                if called == CALLS_AT_ONCE + 3:
+                    break
             await session.interrupt()
             await session.wait()
         codes = [failure.code for failure in await failures(session)]
