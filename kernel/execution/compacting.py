@@ -198,15 +198,7 @@ class Compacting:
 
     def _coming(self, idle: bool) -> int:
         """Return the tokens of the input that is about to be promoted."""
-        history = self._execution.history
-        inputs = [
-            one
-            for one in history.inputs
-            if history.asked_for is None or one.seq < history.asked_for
-        ]
-        due = [one for one in inputs if one.delivery == "steer"]
-        if not due and idle:
-            due = inputs[:1]
+        due = self._execution.history.coming(idle=idle)
         return sum(tokens_of(user_message(one, one.seq)) for one in due)
 
     def _out_of_budget(self, request: Request, *, asked: bool) -> Failure | None:

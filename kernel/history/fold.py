@@ -152,6 +152,8 @@ class History:
         # broke off, or a Step that another worker left.
         self._cut = False
         self._prompts: dict[str, e.PromptAdmitted] = {}
+        self._steers: set[str] = set()
+        """Those of them that join the work that goes on."""
         self._encoded: dict[str, Encoded] = {}
         self._updates: list[int] = []
         """Where the messages are that the current epoch was updated in."""
@@ -303,6 +305,7 @@ class History:
         self.restoring = None
         self._cut = self._budget_here = False
         self._prompts, self.background, self.policy = {}, {}, None
+        self._steers = set()
         self._anew()
         self.told.begin_anew("fork")
 
@@ -331,8 +334,11 @@ class History:
             self.managed.add(event.managed)
         if isinstance(event, e.PromptAdmitted):
             self._prompts[event.input_id] = event
+            if event.delivery == "steer":
+                self._steers.add(event.input_id)
         elif isinstance(event, e.PromptPromoted):
             admitted = self._prompts.pop(event.input_id, None)
+            self._steers.discard(event.input_id)
             if admitted is None:
                 problem = f"it promotes input {event.input_id!r}, which does not wait"
                 raise EventDamagedError(event.session_id, event.seq, problem)
@@ -345,11 +351,14 @@ class History:
             )
         elif isinstance(event, e.PromptWithdrawn):
             self._prompts.pop(event.input_id, None)
+            self._steers.discard(event.input_id)
         elif isinstance(event, e.PromptRedelivered):
             if event.input_id in self._prompts:
                 self._prompts[event.input_id] = evolve(
                     self._prompts[event.input_id], delivery=event.delivery
                 )
+                steers = event.delivery == "steer"
+                (self._steers.add if steers else self._steers.discard)(event.input_id)
         elif isinstance(event, e.NoticeAdded):
             self._settle(notice_message(event))
             if event.about == CIRCLES:
@@ -649,6 +658,20 @@ class History:
         """The input that waits, in the order of its admission, as far as this process
         knows."""
         return tuple(self._prompts.values())
+
+    def coming(self, *, idle: bool) -> Sequence[e.PromptAdmitted]:
+        """Return the input that the next boundary promotes, as far as this process
+        knows: what steers, or where the session would be ``idle`` the first that waits
+        for that; what was admitted after a compaction was asked for waits for it."""
+
+        def before(one: e.PromptAdmitted) -> bool:
+            return self.asked_for is None or one.seq < self.asked_for
+
+        due = [one for key in self._steers if before(one := self._prompts[key])]
+        if not due and idle:
+            first = next(iter(self._prompts.values()), None)
+            due = [first] if first is not None and before(first) else []
+        return due
 
     def admitted(self, input_id: str) -> e.PromptAdmitted | None:
         """Return how an input was admitted that waits, as far as this process knows."""

@@ -91,3 +91,21 @@ def test_a_history_only_grows_but_where_an_event_says_why(
         if not why and event.kind != "context.epoch_started":
             assert again[: len(pieces)] == pieces
         pieces = again
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from((*WEIGHTED, "redeliver")), max_size=40).map(written))
+def test_what_is_about_to_be_promoted_is_counted_without_what_waits_longer(
+    events: list[Event],
+) -> None:
+    history = folded(events)
+    inputs = [
+        one
+        for one in history.inputs
+        if history.asked_for is None or one.seq < history.asked_for
+    ]
+    steers = [one for one in inputs if one.delivery == "steer"]
+    for idle in (False, True):
+        due = steers or (inputs[:1] if idle else [])
+        coming = history.coming(idle=idle)
+        assert sorted(one.seq for one in coming) == [one.seq for one in due]
