@@ -5,12 +5,10 @@ facts of its task in what it is shown, and fails the run where one is missing or
 the request does not fit. A token is what four bytes are, as such a provider counts.
 """
 
-import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 from attrs import define, field, frozen
@@ -40,7 +38,6 @@ from .compactions import is_for_summary, shipped
 from .hosts import host
 
 WINDOW = 16_000
-PIECES_OF_WORK = 200
 TASK = (
     "Bring order #W2378156 of customer mei_kovacs_8020 through all stations, in the "
     "ledger at depot/ledger.toml. Never ship to Rotterdam. The code is PELICAN-41."
@@ -77,11 +74,6 @@ class Seen:
     """Facts that a request lacked, with its number."""
     requests: int = 0
     summaries: int = 0
-    seconds: list[float] = field(factory=list)
-    """Of this process, from one answer of a Step to the next."""
-    paces: list[float] = field(factory=list)
-    """Seconds that the same piece of work took at each Step: how quick the machine was
-    just then."""
     last: Sequence[Message] = ()
     """What was shown in the last request."""
 
@@ -94,7 +86,6 @@ class Worker(ProviderRoute):
         self.seen = Seen()
         self._telling = telling
         self._done = 0
-        self._since = process_time()
 
     @hookimpl
     def dovetail_register_providers(self, register: Register[Provider]) -> None:
@@ -117,12 +108,6 @@ class Worker(ProviderRoute):
             seen.summaries += 1
             yield _stream([TextDelta("0", _summary(request)), Finish("stop", usage)])
             return
-        now = process_time()
-        seen.seconds.append(now - self._since)
-        for _ in range(PIECES_OF_WORK):
-            hashlib.sha256(b"the same").hexdigest()
-        self._since = process_time()
-        seen.paces.append(self._since - now)
         seen.requests += 1
         shown = b"".join(pieces).decode()
         seen.missing += [
