@@ -30,6 +30,7 @@ from ..values.events import (
     ToolSucceeded,
 )
 from ..values.frozen import frozen
+from ..values.ids import SessionId
 from ..values.tool import FileChange
 
 T = TypeVar("T")
@@ -57,6 +58,8 @@ class FileRestore:
     """From what it must hold now to what it is to hold."""
     tool: str | None = None
     """The tool that changed it last, which restores it."""
+    by: SessionId | None = None
+    """The session whose call changed it last, where that works for this one."""
     problem: str | None = None
     """Why it is left as it is; None: it is restored."""
 
@@ -65,15 +68,22 @@ class FileRestore:
 
 
 class Changes:
-    """The changes of files in some events, one after another."""
+    """The changes of files in some events, one after another.
 
-    def __init__(self) -> None:
+    Those of several sessions are taken in by their time. Should a clock have jumped in
+    between, one does not follow from the other, and the file stays as it is.
+    """
+
+    def __init__(self, session_id: str) -> None:
         self.files: dict[str, FileRestore] = {}
         """By path, as they were made: from what it held before the first to what it
         holds after the last."""
+        self.sessions: dict[str, set[str]] = {}
+        """The sessions that changed each, by path."""
+        self._session_id = session_id
         self._tools: dict[tuple[str, str], str] = {}
-        self._turn: SessionReverted | SessionUnreverted | None = None
-        """What was said to be done to files, and has no receipt yet."""
+        self._turns: dict[str, SessionReverted | SessionUnreverted] = {}
+        """What each session said is to be done to files."""
 
     def take(self, event: Event) -> None:
         """Take in the next event."""
@@ -82,31 +92,35 @@ class Changes:
         elif isinstance(event, ToolSucceeded | ToolFailed):
             tool = self._tools.get((event.message_id, event.call_id))
             for change in event.changes:
-                self._add(change, tool)
+                self._add(event.session_id, change, tool)
         elif isinstance(event, SessionReverted | SessionUnreverted):
-            self._turn = event
-        elif isinstance(event, FilesRestored) and self._turn is not None:
-            self.restored(self._turn, event.done)
+            self._turns[event.session_id] = event
+        elif isinstance(event, FilesRestored):
+            turn = self._turns.get(event.session_id)
+            if turn is not None and turn.seq == event.of:
+                self.restored(turn, event.done)
 
     def restored(
         self, turn: SessionReverted | SessionUnreverted, done: Collection[str]
     ) -> None:
         """Take in which files were restored of those that were to be."""
+        gone = set(done)
         for change in turn.files:
-            if change.path in done:
-                self._add(change, turn.tools.get(change.path))
+            if change.path in gone:
+                self._add(turn.session_id, change, turn.tools.get(change.path))
 
-    def _add(self, change: FileChange, tool: str | None) -> None:
+    def _add(self, session_id: SessionId, change: FileChange, tool: str | None) -> None:
+        by = None if session_id == self._session_id else session_id
         known = self.files.get(change.path)
-        if known is None:
-            made = FileRestore(change.path, change, tool, change.unkept)
-        else:
-            whole = evolve(change, before=known.change.before)
-            problem = known.problem or change.unkept
-            if problem is None and known.change.after != change.before:
-                problem = BETWEEN
-            made = FileRestore(change.path, whole, tool or known.tool, problem)
-        self.files[change.path] = made
+        problem = change.unkept
+        if known is not None:
+            if known.problem is None and known.change.after != change.before:
+                problem = problem or BETWEEN
+            problem = known.problem or problem
+            tool = tool or known.tool
+            change = evolve(change, before=known.change.before)
+        self.files[change.path] = FileRestore(change.path, change, tool, by, problem)
+        self.sessions.setdefault(change.path, set()).add(session_id)
 
     def backwards(self) -> Iterator[FileRestore]:
         """Yield how each is made again what it was before all of this, by path."""

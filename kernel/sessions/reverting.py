@@ -3,10 +3,10 @@
 Owns which messages are hidden and what may be done to which file. The commit that hides
 also says what is about to be done to files; ``execution.restoring`` does it.
 
-A file is restored where the session's own calls changed it, nobody changed it in
-between or since, and what it held was kept. Every other one is named, with the reason,
-before anything is done. How a file is written is the business of the tool that changed
-it (``Tool.restore``).
+A file is restored where calls of the session changed it, or of those that work for it,
+nobody else changed it in between or since, and what it held was kept. Every other one
+is named, with the reason, before anything is done. How a file is written is the
+business of the tool that changed it (``Tool.restore``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +44,7 @@ from ..values.events import (
 )
 from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
+from .changed import changes_since
 
 MOST = 100_000
 """Messages that are counted, or looked for."""
@@ -94,9 +95,7 @@ def plan_revert(rows: Reader, session_id: SessionId, to: str) -> RevertPlan:
     history = History(session_id)
     history.catch_up(rows)
     first = _first_after(rows, history, to)
-    changed = Changes()
-    for event in events_between(rows, session_id, first - 1):
-        changed.take(readable(event))
+    changed = changes_since(rows, session_id, first)
     turn = history.restoring
     if turn is not None:
         # It is finished before anything else is done.
@@ -144,7 +143,7 @@ def plan_unrevert(rows: Reader, session_id: SessionId) -> RevertPlan:
         raise NothingRevertedError(session_id)
     first = min(one for one, _ in history.open_turns)
     turned = {last for _, last in history.open_turns}
-    changed = Changes()
+    changed = Changes(session_id)
     turns: dict[int, SessionReverted] = {}
     for event in events_between(rows, session_id, first - 1):
         readable(event)

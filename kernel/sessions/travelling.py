@@ -112,12 +112,13 @@ class Travelling:
     async def revert(self, to: str) -> "Reverted":
         """Hide from the model what follows a message, and restore files (law travel.4).
 
-        Files that calls of this session changed since are made what they held then,
-        where nobody else changed them in between or since, and what they held was
-        kept; the others stay, each with its reason in the receipt and in
-        ``plan_revert``. Transcript and log stay whole, and ``unrevert`` brings all of
-        it back until a new prompt makes the model go on from here. Who is killed in the
-        middle has each file as it was or as it was to be; doing it again goes on.
+        Files that calls of this session changed since, or of those that work for it at
+        any depth, are made what they held then, where nobody else changed them in
+        between or since, and what they held was kept; the others stay, each with its
+        reason in the receipt and in ``plan_revert``. Transcript and log stay whole, and
+        ``unrevert`` brings all of it back until a new prompt makes the model go on from
+        here. Who is killed in the middle has each file as it was or as it was to be;
+        it is finished before anything else is done with the session.
 
         Raises:
             SessionBusyError: the session is running.
