@@ -27,6 +27,7 @@ from .contracts import (
     Provider,
     SessionSource,
     SkillSource,
+    Tap,
 )
 from .execution.coordinator import Coordinator
 from .execution.execution import DEFAULT_BLOCKED_SECONDS, ExecutionSettings
@@ -81,6 +82,9 @@ from .values.outputs import OutputPolicy
 
 logger = logging.getLogger(__name__)
 
+TAPE_VARIABLE = "DOVETAIL_TAPE"
+"""The variable that says on which tape the traffic of providers is recorded."""
+
 LAST_SECONDS = 1.0
 """How long what is left is waited for, when everything was closed and cancelled."""
 
@@ -120,6 +124,7 @@ def open_runtime(
     hook_limits: HookLimits | None = None,
     clock: Clock | None = None,
     environment: Mapping[str, str] | None = None,
+    tape: Tap | None = None,
 ) -> "Runtime":
     """Open a runtime on a store: ``async with open_runtime(url) as runtime``.
 
@@ -167,6 +172,9 @@ def open_runtime(
         hook_limits: what plugins may cost before they are disabled.
         clock: where time comes from, for tests. The system's by default.
         environment: stands for ``os.environ``.
+        tape: what the traffic of providers is recorded on, or played from: a ``Tape``
+            of ``dovetail.kernel.testing``. None: as ``DOVETAIL_TAPE`` says, which is
+            the path of one, with a mode in ``DOVETAIL_TAPE_MODE``, ``tap`` unless said.
 
     Leaving it interrupts what runs, settles it durably, and closes everything.
 
@@ -225,6 +233,7 @@ def open_runtime(
         jobs_at_close,
         outputs,
         hook_limits or HookLimits(),
+        tape,
     )
 
 
@@ -246,6 +255,7 @@ class Runtime:
         jobs_at_close: WhenClosing,
         outputs: OutputPolicy | None,
         hook_limits: HookLimits,
+        tape: Tap | None = None,
     ) -> None:
         self.plugins = plugins
         """What was found, what was loaded, and what is wrong with the rest."""
@@ -261,6 +271,7 @@ class Runtime:
         self._jobs_at_close: WhenClosing = jobs_at_close
         self._outputs = outputs
         self._hook_limits = hook_limits
+        self._tape = tape
         self._changes: dict[Location, Changes] = {}
         self._shared_credentials: SharedCredentials = {}
         self._tasks: TaskGroup | None = None
@@ -332,6 +343,7 @@ class Runtime:
     async def __aenter__(self) -> "Runtime":
         if self._tasks is not None:
             raise RuntimeClosedError
+        await self._open_tape()
         self._opened_store = self._store_manager()
         self._store = await self._opened_store.__aenter__()
         conceal()
@@ -387,6 +399,15 @@ class Runtime:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise
         return self
+
+    async def _open_tape(self) -> None:
+        if self._tape is None and self._environment.get(TAPE_VARIABLE):
+            # Here, so that whoever records nothing does not import it.
+            from .tape.tape import tape_of
+
+            self._tape = await tape_of(self._environment)
+        if self._tape is not None:
+            self._tape.hide(self._environment)
 
     def _output_policy(self) -> OutputPolicy:
         if self._outputs is not None:
@@ -590,6 +611,7 @@ class Runtime:
             Place(
                 location=services.location,
                 environment=MappingProxyType(self._environment),
+                tape=self._tape,
                 providers=configuration.providers,
                 skill_folders=configuration.skill_folders,
                 effect=services.effect,

@@ -43,6 +43,7 @@ from .hooks import (
     Command as Command,
     Place as Place,
     Register as Register,
+    Tap as Tap,
 )
 from .providers import (
     Provider as Provider,

@@ -36,6 +36,23 @@ def _allow(action: str, resource: str) -> RuleEffect:
     return "allow"
 
 
+class Tap(Protocol):
+    """Sees the traffic of HTTP clients: a ``Tape`` of ``dovetail.kernel.testing``."""
+
+    def over(self, transport: Any = None) -> Any:
+        """Return what an httpx client is to be given as its ``transport``.
+
+        ``transport`` is what asks the network; None: httpx's own. What is returned
+        closes it.
+        """
+        ...
+
+    def hide(self, environment: Mapping[str, str]) -> None:
+        """Take the values of variables that are called as those of keys are for
+        secrets, which are never recorded."""
+        ...
+
+
 @frozen
 class Place:
     """Where a registering hook is called: one plugin in one Location."""
@@ -56,6 +73,9 @@ class Place:
     a protocol is at home with. A plugin reads those of its own protocol."""
     credentials: Credentials = field(factory=NoCredentials, repr=False)
     """The credentials of providers that are not in the environment or a table."""
+    tape: Tap | None = field(default=None, repr=False)
+    """What the traffic of providers is recorded on, or played from. A plugin with an
+    HTTP client of its own gives it ``tape.over(...)`` as its transport."""
     skill_folders: Sequence[str] = ()
     """The configured folders to look for skills in."""
     effect: Callable[[str, str], RuleEffect] = field(default=_allow, repr=False)

@@ -45,3 +45,11 @@ from .scripted import (
 from .small_runtime import (
     open_small_runtime as open_small_runtime,
 )
+from .tapes import (
+    Interaction as Interaction,
+    Tape as Tape,
+    TapedAnswer as TapedAnswer,
+    TapedRequest as TapedRequest,
+    TapeMode as TapeMode,
+    open_tape as open_tape,
+)

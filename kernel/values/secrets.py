@@ -80,6 +80,14 @@ class Redactor:
             text = self._words.sub(REDACTED, text)
         return text
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return where a call would take something out of the text, in any order; one
+        may be in another."""
+        found = list(self._in_windows(text)) if self._needles else []
+        if self._words is not None:
+            found += [match.span() for match in self._words.finditer(text)]
+        return found
+
     def masked(self, text: str) -> str:
         """Return the text also without what a provider left of a key when it masked it,
         as in ``sk-ab***yz``."""

@@ -85,7 +85,7 @@ class OpenAIPlugin:
     def dovetail_open_location(
         self, place: Place
     ) -> AbstractAsyncContextManager[Transport]:
-        return open_transport()
+        return open_transport(place.tape)
 
     @hookimpl
     def dovetail_register_protocols(self, register: Register[ProviderProtocol]) -> None:

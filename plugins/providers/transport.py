@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 from anyio import to_thread
 from attrs import field, frozen
-from dovetail.kernel import AnswerLimits, ProviderError, ProviderFault, Redactor
+from dovetail.kernel import AnswerLimits, ProviderError, ProviderFault, Redactor, Tap
 
 from .faults import (
     MAX_BODY_CHARS,
@@ -75,8 +75,9 @@ class ByteStream(Protocol):
 class Transport:
     """Sends requests and streams answers. Opens nothing until the first one."""
 
-    def __init__(self) -> None:
-        self._clients: dict[bool, httpx.AsyncClient | httpx.AsyncHTTPTransport] = {}
+    def __init__(self, tape: Tap | None = None) -> None:
+        self._tape = tape
+        self._clients: dict[bool, httpx.AsyncBaseTransport] = {}
         """One for each answer to whether anything of it may be encrypted. Reading the
         certificates that are trusted takes as long as a dozen requests, and a model on
         this machine needs none; a client without them trusts nobody."""
@@ -115,18 +116,14 @@ class Transport:
                     "read": target.read_timeout,
                     "write": WRITE_TIMEOUT,
                     "pool": target.connect_timeout,
-                }
+                },
+                # For a tape, which must keep nothing of it.
+                "redact": target.redact,
             },
         )
         request.stream = _body_type()(body)
         try:
-            if isinstance(client, httpx.AsyncClient):
-                with _unlogged():
-                    response = await client.send(
-                        request, stream=True, follow_redirects=False
-                    )
-            else:
-                response = await client.handle_async_request(request)
+            response = await client.handle_async_request(request)
         except httpx.HTTPError as error:
             raise _fault_of(error, target) from error
         chunks = _Chunks(response, target)
@@ -149,16 +146,13 @@ class Transport:
 
         bound = dict.fromkeys(("connect", "read", "write", "pool"), GET_TIMEOUT)
         request = httpx.Request(
-            "GET", target.url, headers=target.headers, extensions={"timeout": bound}
+            "GET",
+            target.url,
+            headers=target.headers,
+            extensions={"timeout": bound, "redact": target.redact},
         )
         try:
-            if isinstance(client, httpx.AsyncClient):
-                with _unlogged():
-                    response = await client.send(
-                        request, stream=True, follow_redirects=False
-                    )
-            else:
-                response = await client.handle_async_request(request)
+            response = await client.handle_async_request(request)
         except httpx.HTTPError as error:
             raise _fault_of(error, target) from error
         chunks = _Chunks(response, target)
@@ -181,14 +175,12 @@ class Transport:
             with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await chunks.aclose()
 
-    async def _opened(
-        self, target: Target
-    ) -> "httpx.AsyncClient | httpx.AsyncHTTPTransport":
+    async def _opened(self, target: Target) -> "httpx.AsyncBaseTransport":
         encrypted = self._proxied or not target.url.startswith("http://")
         if encrypted not in self._clients:
             # In a thread: importing it and reading certificates takes long enough to
             # hold up every session of the process.
-            made = await to_thread.run_sync(_new_client, encrypted, self._proxied)
+            made = await to_thread.run_sync(self._made, encrypted)
             # Another request may have been quicker; a client without connections holds
             # nothing that had to be closed.
             self._clients.setdefault(encrypted, made)
@@ -198,6 +190,13 @@ class Transport:
                 "provider.unreachable", target.provider, "its Location was closed"
             )
         return self._clients[encrypted]
+
+    def _made(self, encrypted: bool) -> "httpx.AsyncBaseTransport":
+        client = _new_client(encrypted, self._proxied)
+        if self._tape is None:
+            return client
+        taped: httpx.AsyncBaseTransport = self._tape.over(client)
+        return taped
 
     async def aclose(self) -> None:
         """Close all connections. Closing twice is harmless."""
@@ -216,9 +215,7 @@ def _proxied() -> bool:
     ) or sys.platform in ("darwin", "win32")
 
 
-def _new_client(
-    encrypted: bool, proxied: bool
-) -> "httpx.AsyncClient | httpx.AsyncHTTPTransport":
+def _new_client(encrypted: bool, proxied: bool) -> "httpx.AsyncBaseTransport":
     """Return what sends requests.
 
     A client only where it has to tell which proxy a request goes through: what else it
@@ -237,14 +234,15 @@ def _new_client(
         keepalive_expiry=_KEPT_FOR,
     )
     if proxied:
-        return httpx.AsyncClient(verify=verify, limits=limits)
+        return _proxying_type()(httpx.AsyncClient(verify=verify, limits=limits))
     return httpx.AsyncHTTPTransport(verify=verify, limits=limits)
 
 
 @asynccontextmanager
-async def open_transport() -> AsyncGenerator[Transport, None]:
-    """Give a transport that is closed on leaving."""
-    transport = Transport()
+async def open_transport(tape: Tap | None = None) -> AsyncGenerator[Transport, None]:
+    """Give a transport that is closed on leaving. What it sends and is answered is
+    recorded on the tape, or played from it."""
+    transport = Transport(tape)
     try:
         yield transport
     finally:
@@ -269,6 +267,27 @@ def _unlogged() -> Iterator[None]:
 @cache
 def _silence_httpx() -> None:
     logging.getLogger("httpx").addFilter(lambda _: not _ours.get())
+
+
+@cache
+def _proxying_type() -> "Callable[[httpx.AsyncClient], httpx.AsyncBaseTransport]":
+    """Return, as a class, what sends through a client, which finds the proxies."""
+    import httpx
+
+    class Proxying(httpx.AsyncBaseTransport):
+        def __init__(self, client: httpx.AsyncClient) -> None:
+            self._client = client
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            with _unlogged():
+                return await self._client.send(
+                    request, stream=True, follow_redirects=False
+                )
+
+        async def aclose(self) -> None:
+            await self._client.aclose()
+
+    return Proxying
 
 
 @cache

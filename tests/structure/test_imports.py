@@ -27,7 +27,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     # Registrations and scopes: what every room hands its contributions to.
     ("scope",),
     ("lifecycle", "log"),
-    ("upkeep", "requests", "configuration"),
+    ("upkeep", "requests", "configuration", "tape"),
     ("access", "context", "models", "tools", "skills", "jobs"),
     ("plugins",),
     ("location",),
@@ -49,7 +49,7 @@ ROOMS: dict[str, set[str]] = {
 """What each room of the kernel may import, besides itself."""
 # Contracts and scopes are for everybody; a service knows neither hooks nor upkeep.
 for service in SERVICES:
-    ROOMS[service] -= {"hookspecs", "upkeep", "configuration"}
+    ROOMS[service] -= {"hookspecs", "upkeep", "configuration", "tape"}
 ROOMS["scope"] = {"values"}
 ROOMS["testing"] = set(ROOMS)
 ROOMS["top"] = set(ROOMS) - {"testing"}
@@ -75,6 +75,8 @@ KERNEL_LIBRARIES = {
     },
     "plugins": {"anyio", "attr", "attrs", "cattrs", "packaging", "pluggy"},
     "access": {"anyio", "attrs", "tree_sitter", "tree_sitter_bash"},
+    # What records the traffic of HTTP clients knows one.
+    "tape": {"anyio", "attrs", "httpx", "orjson"},
     "testing": {"anyio", "attrs", "pytest", "hypothesis"},
 }
 """Where nothing is said: these."""

@@ -18,6 +18,7 @@ from dovetail.kernel import (
     Provider,
     ProviderRoute,
     SessionId,
+    Tap,
     ToolDefinition,
     UserMessage,
 )
@@ -118,10 +119,11 @@ async def opened(
     *,
     environment: Mapping[str, str] | None = None,
     providers: Mapping[str, Any] | None = None,
+    tape: Tap | None = None,
     **more: Any,
 ) -> AsyncGenerator[dict[str, Provider], None]:
     """Open a plugin in a Location, as the kernel does, and give its providers."""
-    place = Place(Location("/"), environment=environment or {})
+    place = Place(Location("/"), environment=environment or {}, tape=tape)
     async with plugin.dovetail_open_location(place=place) as resource:
         place = place_of(
             environment=environment or {},

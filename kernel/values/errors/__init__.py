@@ -84,6 +84,9 @@
     |   +-- StoreNewerError          store.newer
     |   +-- StoreMigrationError      store.migration_failed
     |   +-- StoreClosedError         store.closed
+    +-- TapeError                    tape.failed
+    |   +-- TapeDamagedError         tape.damaged
+    |   +-- NotOnTapeError           tape.no_such_request
     +-- RuntimeClosedError           runtime.closed
 
 The ``code`` of a class is a promise and the same at every door; the wording is not.
@@ -195,6 +198,11 @@ from .store import (
     StoreNewerError as StoreNewerError,
     StoreReadOnlyError as StoreReadOnlyError,
     StoreUnknownError as StoreUnknownError,
+)
+from .tape import (
+    NotOnTapeError as NotOnTapeError,
+    TapeDamagedError as TapeDamagedError,
+    TapeError as TapeError,
 )
 from .tools import (
     ToolCancelledError as ToolCancelledError,
