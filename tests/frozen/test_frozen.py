@@ -126,6 +126,7 @@ NOT_FOR_HANDING = {
     "RequestHistory": "a protocol: comes with a request",
     "ResourceKind": "an alias for type checkers",
     "RuleEffect": "an alias for type checkers",
+    "Tap": "a protocol: comes with the place",
     "ToolContext": "a protocol: what tools are handed",
     "effect_token": "for whoever tests",
 }
