@@ -47,6 +47,7 @@ from .contracts import (
     CompactionStrategy,
     ContextSource,
     CredentialSource,
+    ModelFacts,
     PermissionQuestion,
     Place,
     Provider,
@@ -252,6 +253,31 @@ class Hooks:
             @hookimpl
             def dovetail_register_providers(self, register, place):
                 register(Provider(name="acme", route=AcmeRoute))
+        """
+
+    @hookspec
+    def dovetail_register_models(
+        self, register: Register[ModelFacts], place: Place
+    ) -> None:
+        """Say what is known of models, whoever serves them: limits, prices, abilities.
+
+        Arguments: ``register`` takes a ModelFacts. ``place`` holds your settings and
+        the environment.
+
+        Result: none. Field by field the first that knows counts: the configuration or
+        the provider's own plugin, then facts about that provider, the later plugin's
+        first, then facts about all.
+
+        When: once per opening of a Location, in its scope. What you hand over is asked
+        when a model is used for the first time or models are listed.
+
+        Errors: an exception is recorded; what was registered before it stays.
+
+        Example::
+
+            @hookimpl
+            def dovetail_register_models(self, register, place):
+                register(ModelFacts("ours", models=listed, info=look_up))
         """
 
     @hookspec

@@ -23,6 +23,7 @@ from .contracts import (
     AgentProfile,
     ContextSource,
     JobWork,
+    ModelFacts,
     Place,
     Provider,
     SessionSource,
@@ -510,6 +511,7 @@ class Runtime:
             logger.warning("%s", notice)
         agents = Registrations[AgentProfile]()
         providers = Registrations[Provider]()
+        facts = Registrations[ModelFacts]()
         credentials = LocationCredentials(
             self._clock,
             self._shared_credentials,
@@ -534,7 +536,8 @@ class Runtime:
                 },
             ),
             providers=providers,
-            catalog=ModelCatalog(providers, credentials.registrations),
+            catalog=ModelCatalog(providers, credentials.registrations, facts),
+            facts=facts,
             credentials=credentials,
             context=context,
             skills=skills,

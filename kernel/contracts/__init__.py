@@ -46,6 +46,7 @@ from .hooks import (
     Tap as Tap,
 )
 from .providers import (
+    ModelFacts as ModelFacts,
     Provider as Provider,
     ProviderProtocol as ProviderProtocol,
     ProviderRoute as ProviderRoute,

@@ -73,6 +73,32 @@ class ProviderProtocol:
 
 
 @frozen(eq=False)
+class ModelFacts:
+    """Somebody who knows things of models. Handed over by
+    ``dovetail_register_models``.
+
+    What the configuration or a provider's own plugin says of a model counts before it.
+    Nothing here reaches a network, but for ``refresh``.
+    """
+
+    name: str
+    """What it is called in listings, such as ``catalog``."""
+    models: Callable[[str], Sequence[ModelInfo]]
+    """Returns what it knows of the models of a provider, by the provider's name. Called
+    when somebody wants to see them all."""
+    info: Callable[[str], ModelInfo | None]
+    """Returns what it knows of one model, as ``provider/model``. Called when a session
+    begins to use it."""
+    provider: str | None = None
+    """Whose models it is about. What is about the models of one provider counts before
+    what is about those of all, and of two the later plugin's."""
+    refresh: Callable[[], Awaitable[str]] | None = None
+    """Gets newer facts over the network, and says in a sentence what came of it; None:
+    they are what they are. Raises a ModelFactsError when there are none to be had, and
+    then knows what it knew."""
+
+
+@frozen(eq=False)
 class Provider:
     """Who serves models. Handed over by ``dovetail_register_providers``.
 
@@ -85,9 +111,13 @@ class Provider:
     """Makes the route to a model by its own name. May raise ProviderError
     ``provider.key_missing``."""
     models: Sequence[ModelInfo] = ()
-    """The models that are known by name."""
+    """The models that are known by name, and what its plugin or the configuration says
+    of each."""
     open: bool = True
     """Whether models that are not listed may be asked for too."""
+    catalog: str | None = None
+    """The name under which others may know of its models (``ModelFacts``): mostly its
+    own. None: nothing that others know holds here, as behind another address."""
     assumed: bool = False
     """Whether nothing says that it is there: it needs no key, nobody configured it, and
     its usual address is all that is known. It can be asked for by name, and is not

@@ -94,6 +94,17 @@ class LocationHandle:
         async with self._services() as services:
             return await services.catalog.served(provider)
 
+    async def refresh_models(self) -> Sequence[str]:
+        """Get newer facts about models over the network, from whoever can here, and
+        return in a sentence each what came of it. Nothing else ever does so but a
+        setting that says daily.
+
+        Raises:
+            ModelFactsError: there were none to be had; what was known before is kept.
+        """
+        async with self._services() as services:
+            return await services.catalog.refresh()
+
     async def skills(self) -> Sequence[Skill]:
         """Return the skills that are offered, in name order."""
         async with self._services() as services:

@@ -36,6 +36,7 @@ from ..contracts import (
     CallNotice,
     CompactionStrategy,
     JobWork,
+    ModelFacts,
     PermissionQuestion,
     Provider,
     Restoration,
@@ -101,6 +102,7 @@ class LocationServices:
     configuration: Configuration
     tools: ToolRegistry
     catalog: ModelCatalog
+    facts: Registrations[ModelFacts]
     credentials: LocationCredentials
     context: ContextRegistry
     skills: SkillRegistry
@@ -433,6 +435,7 @@ class LocationServices:
         """Return each registering hook with what takes its items."""
         return (
             ("dovetail_register_tools", self.tools.register),
+            ("dovetail_register_models", self._add_facts),
             ("dovetail_register_credentials", self.credentials.register),
             ("dovetail_register_providers", self._add_provider),
             ("dovetail_register_context", self.context.register),
@@ -476,6 +479,18 @@ class LocationServices:
         # Also when it goes again: what has its keys may be read later.
         self._keys = self._keys.with_telling(provider.redact)
         return self.providers.add(owner, name, checked, rank)
+
+    def _add_facts(
+        self, facts: ModelFacts, owner: str, rank: Rank
+    ) -> Registration[ModelFacts]:
+        if not isinstance(facts, ModelFacts):
+            raise InvalidValueError("model facts", facts, "give a ModelFacts")
+        name = _checked_name("model facts", facts.name)
+        if facts.provider is not None:
+            _checked_name("provider name", facts.provider)
+        if not callable(facts.models) or not callable(facts.info):
+            raise InvalidValueError("model facts", name, "they must be functions")
+        return self.facts.add(owner, name, facts, rank)
 
     def _add_agent(
         self, profile: AgentProfile, owner: str, rank: Rank

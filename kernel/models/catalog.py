@@ -4,16 +4,19 @@ Owns the way from a model's name, ``provider/model``, to a route. Knows no provi
 no protocol: it reads what plugins registered, at the moment it is asked.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 
-from attrs import field
+from attrs import evolve, field
 
-from ..contracts import CredentialSource, Provider, ProviderRoute
+from ..contracts import CredentialSource, ModelFacts, Provider, ProviderRoute
 from ..lifecycle.guests import Guest, contained
 from ..lifecycle.registrations import Registration, Registrations
-from ..values.errors import ModelUnknownError, ProviderError
+from ..values.errors import ModelFactsError, ModelUnknownError, ProviderError
 from ..values.frozen import frozen
 from ..values.request import ModelInfo
+
+logger = logging.getLogger(__name__)
 
 
 @frozen
@@ -58,24 +61,113 @@ class ModelCatalog:
         self,
         registrations: Registrations[Provider],
         credentials: Registrations[CredentialSource] | None = None,
+        facts: Registrations[ModelFacts] | None = None,
     ) -> None:
-        """``credentials``: a route may have been made with what is offered there."""
+        """``credentials``: a route may have been made with what is offered there.
+        ``facts``: who knows things of models, whoever serves them."""
         self._registrations = registrations
         self._credentials = credentials or Registrations()
+        self._facts = facts or Registrations()
         self._resolved: dict[str, ResolvedModel] = {}
         self._generation = self._generation_now()
 
-    def _generation_now(self) -> tuple[int, int]:
-        return self._registrations.generation, self._credentials.generation
+    def _generation_now(self) -> tuple[int, int, int]:
+        return (
+            self._registrations.generation,
+            self._credentials.generation,
+            self._facts.generation,
+        )
 
     def models(self) -> list[ModelInfo]:
         """Return the models that are known by name, in name order."""
         known = {
-            info.name: info
+            name: info
             for one in self._registrations.offer().values()
-            for info in one.item.models
+            for name, info in self._known(one.item).items()
         }
         return [known[name] for name in sorted(known)]
+
+    def _known(self, provider: Provider) -> Mapping[str, ModelInfo]:
+        """Return what is known of a provider's models, by name."""
+        known: dict[str, ModelInfo] = {}
+        for source in self._sources(provider):
+            for info in self._told(source, provider, None):
+                before = known.get(info.name)
+                known[info.name] = info if before is None else info.over(before)
+        if not provider.open:
+            listed = {one.name for one in provider.models}
+            known = {name: one for name, one in known.items() if name in listed}
+        for info in provider.models:
+            before = known.get(info.name)
+            known[info.name] = info if before is None else info.over(before)
+        return known
+
+    def _info(self, provider: Provider, name: str) -> ModelInfo | None:
+        """Return what is known of one model."""
+        found = next((one for one in provider.models if one.name == name), None)
+        if found is None and not provider.open:
+            return None
+        for source in reversed(self._sources(provider)):
+            for info in self._told(source, provider, name):
+                found = info if found is None else found.over(info)
+        return found
+
+    def _sources(self, provider: Provider) -> Sequence[Registration[ModelFacts]]:
+        """Return who knows of a provider's models, whoever counts most last."""
+        if provider.catalog is None:
+            return ()
+        all = self._facts.all()
+        about = [one for one in all if one.item.provider == provider.catalog]
+        return [*(one for one in all if one.item.provider is None), *about]
+
+    def _told(
+        self, source: Registration[ModelFacts], provider: Provider, name: str | None
+    ) -> Sequence[ModelInfo]:
+        """Return what one source says of one model, or of all, by the provider's own
+        name. What it breaks with is told, and is nothing that it knows."""
+        assert provider.catalog is not None
+        at = provider.name
+        try:
+            with contained(Guest(source.owner, f"model facts {source.key!r}")):
+                if name is None:
+                    found = list(source.item.models(provider.catalog))
+                else:
+                    own = name.partition("/")[2]
+                    info = source.item.info(f"{provider.catalog}/{own}")
+                    found = [] if info is None else [info]
+            if not all(isinstance(one, ModelInfo) for one in found):
+                raise TypeError("it gave what is no ModelInfo")
+        except Exception:
+            # Boundary: facts are a stranger's code, and no work rests on them alone.
+            logger.warning("model facts %r broke", source.key, exc_info=True)
+            return ()
+        if at == provider.catalog:
+            return found
+        return [evolve(one, name=f"{at}/{one.name.partition('/')[2]}") for one in found]
+
+    async def refresh(self) -> Sequence[str]:
+        """Have everybody who can get newer facts over the network; say what came of it.
+
+        Raises:
+            ModelFactsError: somebody could not.
+        """
+        said = []
+        for source in self._facts.all():
+            if source.item.refresh is None:
+                continue
+            guest = Guest(source.owner, f"model facts {source.key!r}")
+            try:
+                with contained(guest), source.busy():
+                    said.append(f"{source.key}: {await source.item.refresh()}")
+            except ModelFactsError:
+                raise
+            except Exception as error:
+                # Boundary: facts are a stranger's code.
+                logger.warning("%s broke", guest, exc_info=True)
+                problem = f"it broke: {type(error).__name__}"
+                raise ModelFactsError(source.key, problem) from error
+        self._resolved.clear()
+        return said
 
     def resolve(self, name: str) -> ResolvedModel:
         """Return the model of this name with its route.
@@ -107,7 +199,7 @@ class ModelCatalog:
                 name, self.askable(), near=[f"{one}/..." for one in near]
             )
         provider = entry.item
-        info = next((one for one in provider.models if one.name == name), None)
+        info = self._info(provider, name)
         if info is None and not provider.open:
             known = [one.name for one in provider.models]
             missing = _missing_key(provider)
@@ -125,7 +217,7 @@ class ModelCatalog:
             for name, one in offer.items()
             if not one.item.assumed and _missing_key(one.item) is None
         ]
-        known = {one.name for name in able for one in offer[name].item.models}
+        known = {one for name in able for one in self._known(offer[name].item)}
         return [
             *sorted(known, key=lambda name: name.split("/", 1)),
             *(f"{name}/..." for name in able if offer[name].item.open),
@@ -159,7 +251,12 @@ class ModelCatalog:
             raise ProviderError(
                 "provider.invalid_output", provider, "it did not give ModelInfos"
             )
-        return found
+        known = self._known(entry.item)
+        return [_described(one, known.get(one.name)) for one in found]
+
+
+def _described(served: ModelInfo, known: ModelInfo | None) -> ModelInfo:
+    return served if known is None else known.over(served)
 
 
 def _missing_key(provider: Provider) -> str | None:

@@ -27,6 +27,31 @@ class ModelInfo:
     """Tokens that it can write at most."""
     price: "Price | None" = None
     """What its tokens cost; None when that is not known."""
+    abilities: tuple[str, ...] | None = None
+    """What it can do besides reading and writing text, in alphabetical order, of
+    ``audio``, ``image``, ``pdf`` and ``video`` (it reads them), ``makes_audio``,
+    ``makes_image``, ``reasoning``, ``schema`` (it keeps to a schema that it is given)
+    and ``tools``; None when that is not known."""
+    released: str | None = None
+    """When it came, as a date: ``2025-08-07``, or only the year and the month."""
+    knowledge: str | None = None
+    """Up to when it knows of the world, in the same way."""
+    deprecated: bool = False
+    """Whether its provider advises against it."""
+
+    def over(self, other: "ModelInfo") -> "ModelInfo":
+        """Return what is said of the model here, and where nothing is, what the other
+        one says."""
+        return ModelInfo(
+            self.name,
+            other.context if self.context is None else self.context,
+            other.output if self.output is None else self.output,
+            other.price if self.price is None else self.price,
+            other.abilities if self.abilities is None else self.abilities,
+            other.released if self.released is None else self.released,
+            other.knowledge if self.knowledge is None else self.knowledge,
+            self.deprecated or other.deprecated,
+        )
 
 
 @frozen

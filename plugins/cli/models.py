@@ -46,6 +46,11 @@ class Found:
     help="Ask every provider that has its key what it serves.",
 )
 @click.option(
+    "--refresh",
+    is_flag=True,
+    help="First fetch newer facts about well-known models.",
+)
+@click.option(
     "--location",
     metavar="DIR",
     default=".",
@@ -58,6 +63,7 @@ def models_command(
     context: click.Context,
     providers: tuple[str, ...],
     ask: bool,
+    refresh: bool,
     location: str,
     as_json: bool,
 ) -> None:
@@ -71,10 +77,15 @@ def models_command(
     dovetail models
     dovetail models ollama
     dovetail models --ask --json
+    dovetail models --refresh
 
-    Exits with 1 when a provider that was named cannot be asked.
+    Exits with 1 when a provider that was named cannot be asked, or there are no newer
+    facts to be had.
     """
     terminal = Terminal()
+    if refresh:
+        for line in anyio.run(_refreshed, location):
+            terminal.tell(visible(line))
     found = anyio.run(_found, location, providers, ask)
     if as_json:
         terminal.write("".join(json_line(_json(one)) for one in found))
@@ -85,6 +96,14 @@ def models_command(
         terminal.tell(f"no provider {visible(name)!r} is offered here")
     wrong = absent or any(one.problem for one in found if providers)
     context.exit(FAILED if wrong else SUCCEEDED)
+
+
+async def _refreshed(location: str) -> Sequence[str]:
+    async with (
+        open_runtime(STORE) as runtime,
+        runtime.location(location) as here,
+    ):
+        return await here.refresh_models()
 
 
 async def _found(location: str, named: Sequence[str], ask: bool) -> list[Found]:

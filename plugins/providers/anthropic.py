@@ -40,7 +40,7 @@ from dovetail.kernel import (
 
 from .deployments import CLAUDE
 from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
-from .known import ANTHROPIC
+from .known import MOST
 from .routes import Route, target_of, transport_of
 from .transport import Transport, open_transport
 from .wording import (
@@ -74,7 +74,7 @@ DEFAULTS = Defaults(
     ),
     header="x-api-key",
     others=CLAUDE,
-    models=ANTHROPIC,
+    catalog="anthropic",
 )
 _THOUGHTS = ("thinking", "redacted_thinking")
 _CACHED: Json = {"type": "ephemeral"}
@@ -404,7 +404,7 @@ def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> Reques
 def _max_output(model: str) -> int:
     """Return the limit of a model's family where that is known, such as for a dated
     name of a model that is listed without its date."""
-    for family, (_, output, _) in DEFAULTS.models.items():
+    for family, output in MOST.items():
         if model.startswith(family.removesuffix("-latest")):
             return output
     return MAX_OUTPUT

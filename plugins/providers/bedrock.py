@@ -36,6 +36,7 @@ DEFAULTS = Defaults(
         "AWS_BEARER_TOKEN_BEDROCK",
         "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
     ),
+    catalog="bedrock",
 )
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
 

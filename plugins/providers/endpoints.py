@@ -94,6 +94,10 @@ class Endpoint:
     """Where credentials are found that no table and no variable holds."""
     options: Mapping[str, Json] = field(factory=dict, repr=False)
     models: tuple[ModelInfo, ...] = ()
+    """Those of its table."""
+    catalog: str | None = None
+    """The name under which others know of its models; None where it is not at its usual
+    address."""
     open: bool = True
     connect_timeout: float = CONNECT_TIMEOUT
     read_timeout: float | None = READ_TIMEOUT
@@ -182,8 +186,6 @@ class Endpoint:
         return Redactor(secrets)
 
 
-Known = tuple[int, int, Price | None]
-"""Context and output limits of a model, in tokens, and its price."""
 Lister = Callable[["Endpoint"], Awaitable[Sequence[ModelInfo]]]
 """Asks an endpoint which models it serves."""
 RouteMaker = Callable[[Endpoint, str], ProviderRoute]
@@ -221,12 +223,12 @@ class Defaults:
     provider: str
     protocol: str
     home: Deployment
-    models: Mapping[str, Known] = field(factory=dict)
-    """What is known of its models, by name."""
     header: str = "authorization"
     """The header that keys are shown in."""
     common: bool = False
     """Whether tables that name no protocol are read as of this one."""
+    catalog: str | None = None
+    """Under which name others know of its models; None: of those nobody does."""
     others: Mapping[str, Deployment] = field(factory=dict)
     """Who else offers it, by name."""
 
@@ -281,6 +283,7 @@ def register_endpoints(
                 name=name,
                 route=_opener(route, endpoint),
                 models=endpoint.models,
+                catalog=endpoint.catalog,
                 served=lister and partial(lister, endpoint),
                 assumed=table is None and _nothing_said(defaults, name, environment),
                 open=endpoint.open,
@@ -324,6 +327,7 @@ def _unread(
 
     return Provider(
         name=name,
+        catalog=_catalog(deployment, defaults, name),
         route=lambda model: route(read(), model),
         served=lister and (lambda: lister(read())),
         assumed=not variable,
@@ -375,7 +379,6 @@ def read_endpoint(
     else:
         key = missing = None
     headers = read.headers("headers")
-    known = defaults.models if official and name == defaults.provider else {}
     read_timeout = read.seconds("read_timeout") or READ_TIMEOUT
     return Endpoint(
         provider=name,
@@ -388,7 +391,8 @@ def read_endpoint(
         named=named,
         credentials=credentials,
         options=read.table("options"),
-        models=_models(read, name, known),
+        models=_models(read, name),
+        catalog=_catalog(own, defaults, name) if official else None,
         open=read.flag("open", True),
         connect_timeout=read.seconds("connect_timeout") or CONNECT_TIMEOUT,
         read_timeout=read_timeout,
@@ -470,6 +474,13 @@ def _named(
     return credentials.keep(source)
 
 
+def _catalog(own: Deployment | None, defaults: Defaults, name: str) -> str | None:
+    """Return under which name others know of the models at a usual address."""
+    if own is None or (own.base_url is None and own.placed is None):
+        return None
+    return defaults.catalog if name == defaults.provider else name
+
+
 def _checked_url(url: str, where: str) -> str:
     """Return a base URL that is safe to use and to name the host of."""
     try:
@@ -490,13 +501,8 @@ def _checked_url(url: str, where: str) -> str:
     return urlunsplit(parts._replace(path=parts.path.rstrip("/")))
 
 
-def _models(
-    read: "_Table", provider: str, known: Mapping[str, Known]
-) -> tuple[ModelInfo, ...]:
-    found = {
-        name: ModelInfo(f"{provider}/{name}", context, output, price)
-        for name, (context, output, price) in known.items()
-    }
+def _models(read: "_Table", provider: str) -> tuple[ModelInfo, ...]:
+    found: dict[str, ModelInfo] = {}
     for index, item in enumerate(read.array("models")):
         where = f"models[{index}] of {read.where}"
         entry = {"name": item} if isinstance(item, str) else item

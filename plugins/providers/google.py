@@ -23,7 +23,6 @@ from dovetail.kernel import (
 
 from .deployments import GEMINI
 from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
-from .known import GOOGLE
 from .routes import Route, target_of, transport_of
 from .transport import Transport, open_transport
 
@@ -37,7 +36,7 @@ DEFAULTS = Defaults(
     ),
     header="x-goog-api-key",
     others=GEMINI,
-    models=GOOGLE,
+    catalog="google",
 )
 
 

@@ -39,7 +39,6 @@ from dovetail.kernel import (
 from .chat import ATTACHED, DETAIL_TEXTS, REASONING, REASONING_FIELDS, ChatDecoder
 from .deployments import CHAT
 from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
-from .known import OPENAI
 from .reading import table
 from .routes import Route, target_of, transport_of
 from .transport import Transport, open_transport
@@ -67,13 +66,13 @@ DEFAULTS = Defaults(
     ),
     common=True,
     others=CHAT,
-    models=OPENAI,
+    catalog="openai",
 )
 RESPONSES = Defaults(
     provider="openai-responses",
     protocol="openai-responses",
     home=DEFAULTS.home,
-    models=OPENAI,
+    catalog="openai",
 )
 
 

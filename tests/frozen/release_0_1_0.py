@@ -33,6 +33,7 @@ from dovetail.kernel import (
     JobEnd,
     JobWork,
     Location,
+    ModelFacts,
     ModelInfo,
     ModelRequest,
     NoticeMessage,
@@ -439,6 +440,31 @@ class FrozenPlugin:
     @hookimpl
     def dovetail_register_protocols(self, register):
         register(ProviderProtocol("frozen-chat", provider="frozen", common=False))
+
+    @hookimpl
+    def dovetail_register_models(self, register, place: Place):
+        known = ModelInfo(
+            "frozen/known",
+            context=10,
+            output=5,
+            abilities=("tools",),
+            released="2026-01-01",
+            knowledge="2025-01",
+            deprecated=False,
+        )
+
+        async def refresh() -> str:
+            return "nothing new"
+
+        register(
+            ModelFacts(
+                "frozen-facts",
+                models=lambda provider: [known],
+                info={known.name: known}.get,
+                provider="frozen",
+                refresh=refresh,
+            )
+        )
 
     @hookimpl
     def dovetail_register_credentials(self, register, place: Place):

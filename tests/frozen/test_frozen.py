@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "8bb311ece036ac0a933c9bedd5a7a829cd69d6e829924c8f8535de4cea3c2a08",
+    "release_0_1_0": "86b2c4adf555ed49e4d8d94c309971613e7e12b13f44709ac0a434989e3c9ea6",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -323,6 +323,7 @@ CONTRIBUTIONS = (
     "tool frozen_long",
     "tool frozen_page",
     "tool frozen_skill",
+    "model frozen-facts",
     "credential frozen-login",
     "provider frozen",
     "context source frozen/parts",

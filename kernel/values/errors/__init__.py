@@ -56,6 +56,7 @@
     +-- SessionPastMissingError      session.past_missing
     +-- ExecutionInterruptedError    execution.interrupted
     +-- ModelError
+    |   +-- ModelFactsError          model.facts
     |   +-- ModelNotSelectedError    model.not_selected
     |   +-- ModelUnknownError        model.unknown
     |   +-- ProviderError            provider.* (see ProviderFault)
@@ -148,6 +149,7 @@ from .log import (
 )
 from .models import (
     ModelError as ModelError,
+    ModelFactsError as ModelFactsError,
     ModelNotSelectedError as ModelNotSelectedError,
     ModelUnknownError as ModelUnknownError,
     ProviderError as ProviderError,

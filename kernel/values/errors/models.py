@@ -57,6 +57,20 @@ class ModelUnknownError(ModelError):
         """Models that can be asked; ``provider/...`` stands for any of it."""
 
 
+class ModelFactsError(ModelError):
+    """Newer facts about models could not be had; what was known before is kept."""
+
+    code = "model.facts"
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(
+            f"facts about models of {source!r} were not renewed: {problem}; what was "
+            "known before is kept"
+        )
+        self.source = source
+        self.problem = problem
+
+
 def _offered(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:MAX_OFFERED])
     more = len(names) - MAX_OFFERED
