@@ -300,6 +300,7 @@ from .values.errors import (
     NothingRevertedError as NothingRevertedError,
     NotOnTapeError as NotOnTapeError,
     OutputCleanedError as OutputCleanedError,
+    OutputInvalidError as OutputInvalidError,
     OutputNotFoundError as OutputNotFoundError,
     OwnerFencedError as OwnerFencedError,
     PermissionDeniedError as PermissionDeniedError,
@@ -347,6 +348,7 @@ from .values.errors import (
     ToolStaleError as ToolStaleError,
     ToolUnknownError as ToolUnknownError,
     UndecodableError as UndecodableError,
+    ValueNotGivenError as ValueNotGivenError,
     problem_of as problem_of,
 )
 from .values.events import (
@@ -370,6 +372,7 @@ from .values.events import (
     ExecutionStarted as ExecutionStarted,
     FactsRecorded as FactsRecorded,
     FilesRestored as FilesRestored,
+    GenerationSet as GenerationSet,
     JobEnded as JobEnded,
     JobStarted as JobStarted,
     JobWanted as JobWanted,
@@ -379,6 +382,8 @@ from .values.events import (
     ModelSwitched as ModelSwitched,
     NoticeAdded as NoticeAdded,
     OutcomeStatus as OutcomeStatus,
+    OutputAccepted as OutputAccepted,
+    OutputRefused as OutputRefused,
     OutputsShortened as OutputsShortened,
     PermissionReply as PermissionReply,
     PluginDisabled as PluginDisabled,
@@ -416,6 +421,12 @@ from .values.events import (
     event_to_json as event_to_json,
     kinds as kinds,
 )
+from .values.generation import (
+    Generation as Generation,
+    NamedTool as NamedTool,
+    ReasoningEffort as ReasoningEffort,
+    ToolChoice as ToolChoice,
+)
 from .values.grant import (
     Grant as Grant,
 )
@@ -445,6 +456,10 @@ from .values.messages import (
     ToolPart as ToolPart,
     Usage as Usage,
     UserMessage as UserMessage,
+)
+from .values.output import (
+    Output as Output,
+    OutputMode as OutputMode,
 )
 from .values.outputs import (
     CleanedOutputs as CleanedOutputs,

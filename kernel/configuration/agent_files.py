@@ -269,6 +269,11 @@ def _meant(
     }
     if typed:
         said["options"] = {key: _typed(value) for key, value in typed.items()}
+    generation = header.get("generation", {})
+    if not isinstance(generation, dict):
+        raise FrontMatterError("its generation must be keys and values")
+    if generation:
+        said["generation"] = _typed(generation)
     return said, ignored
 
 

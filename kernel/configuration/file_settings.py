@@ -12,7 +12,9 @@ from typing import TypeVar, get_args
 from attrs import evolve, field
 
 from ..contracts import AgentProfile, Rule, RuleEffect
+from ..values.errors import InvalidValueError
 from ..values.frozen import frozen
+from ..values.generation import NO_GENERATION, Generation
 from ..values.outputs import OutputPolicy
 from ..values.patterns import MAX_PATTERN, MAX_RULES
 from ..values.tool import Json
@@ -41,7 +43,7 @@ KEYS = (
 TOOL_KEYS = ("models", "lines", "bytes")
 AGENT_KEYS = (
     *("description", "instructions", "model", "steps", "rules", "tools"),
-    *("without", "options", "lines", "bytes"),
+    *("without", "options", "generation", "lines", "bytes"),
 )
 
 
@@ -83,6 +85,7 @@ class AgentSettings:
     without: tuple[str, ...] = ()
     """Added to those of the profile."""
     options: Mapping[str, Json] = field(factory=dict)
+    generation: Generation = NO_GENERATION
     bounds: OutputBounds = OutputBounds()
     source: str | None = None
     """The file that says it."""
@@ -104,6 +107,7 @@ class AgentSettings:
             tools=base.tools if self.tools is None else self.tools,
             without=(*base.without, *self.without),
             options={**base.options, **self.options},
+            generation=self.generation.over(base.generation),
             lines=_given(self.bounds.lines, base.lines),
             bytes=_given(self.bounds.bytes, base.bytes),
         )
@@ -320,6 +324,19 @@ def _rules(table: Table) -> Iterator[Rule]:
         )
 
 
+def _generation(table: Table) -> Generation:
+    said = table.table("generation").json()
+    if not said:
+        return NO_GENERATION
+    # Here, because few say anything of it.
+    from ..values.codec import from_json
+
+    try:
+        return Generation.checked(from_json(said, Generation))
+    except InvalidValueError as error:
+        raise table.error("generation", f"is refused: {error}") from error
+
+
 def agent_settings(table: Table) -> AgentSettings:
     """Read what a table says about one agent.
 
@@ -336,6 +353,7 @@ def agent_settings(table: Table) -> AgentSettings:
         tools=table.texts("tools"),
         without=table.texts("without") or (),
         options=table.table("options").json(),
+        generation=_generation(table),
         bounds=_bound(table),
         source=str(table.path),
     )

@@ -16,6 +16,7 @@ from attrs import evolve, field
 
 from ..contracts import Rule
 from ..values.frozen import frozen
+from ..values.generation import NO_GENERATION
 from ..values.tool import Json
 from .compaction import CompactionSettings
 from .file_settings import USUAL, AgentSettings, FileSettings, OutputBounds
@@ -91,6 +92,7 @@ CLAUSES: tuple[Clause, ...] = (
     Clause("agents.NAME.tools", "stricter", "It takes tools away and never adds one."),
     Clause("agents.NAME.without", "stricter", "It takes tools away."),
     Clause("agents.NAME.options", "nothing", "Requests are as you say."),
+    Clause("agents.NAME.generation", "nothing", "As `agents.NAME.options`."),
     Clause("agents.NAME.lines", "stricter", "As `tools.NAME.lines`, for one agent."),
     Clause("agents.NAME.bytes", "stricter", "As `tools.NAME.lines`, for one agent."),
     Clause("agents.NAME.model", "nothing", "You choose the model."),
@@ -210,6 +212,8 @@ class Restraint:
             self._ignore(f"{key}.model", "all of it")
         if said.options:
             self._ignore(f"{key}.options", "all of it")
+        if said.generation != NO_GENERATION:
+            self._ignore(f"{key}.generation", "all of it")
         if instructions is not None and len(instructions) > MAX_FOREIGN_TEXT:
             self._ignore(f"{key}.instructions", f"what is over {MAX_FOREIGN_TEXT}")
             instructions = None
@@ -217,6 +221,7 @@ class Restraint:
             said,
             model=None,
             options={},
+            generation=NO_GENERATION,
             instructions=instructions,
             rules=self.rules(f"{key}.rules", said.rules),
             author=str(self._table.path),

@@ -9,6 +9,7 @@ from typing import Literal
 from attrs import evolve, field
 
 from ..values.frozen import frozen
+from ..values.generation import NO_GENERATION, Generation
 from ..values.ids import MessageId, SessionId
 from ..values.tool import Json
 
@@ -96,6 +97,9 @@ class AgentProfile:
     options: Mapping[str, Json] = field(factory=dict)
     """Settings of its requests in the words of the provider, such as ``temperature``;
     they are added to the body as they are."""
+    generation: Generation = NO_GENERATION
+    """How its answers are generated, where neither the session nor a prompt says
+    otherwise."""
     small: bool = False
     """Whether it uses the configured small model where nothing else is named."""
     vouched: bool = True

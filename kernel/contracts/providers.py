@@ -24,6 +24,11 @@ class ProviderRoute(Protocol):
 
     One with ``tells_body = True`` calls ``request.sends`` with what it is about to
     send; of any other one the request itself is recorded.
+
+    One with a method ``output_mode(request)`` says how it would ask for a value as the
+    answer to that request: ``native``, when it would write ``request.output`` in its
+    provider's own way; ``tool``, when the model is to call a tool with it; ``prompt``,
+    when words are all there is. Any other one is asked by a tool.
     """
 
     def stream(

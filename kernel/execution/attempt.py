@@ -15,6 +15,7 @@ from ..models.catalog import ResolvedModel
 from ..values.errors import DovetailError, ProviderError
 from ..values.events import Event
 from ..values.request import ModelRequest, ToolCall
+from .answers import asked
 from .boundary import Prepared
 from .execution import Execution
 from .handover import broken, handed_over
@@ -122,8 +123,16 @@ class Attempt:
             system=tuple(text for text in system if text),
             history=history.snapshot(),
             tools=self._prepared.advertised.definitions,
-            tool_choice="none" if self._last else "auto",
             options=self._prepared.profile.options,
+        )
+        model, answers = self._prepared.model, history.answers
+        request = asked(
+            request,
+            answers,
+            answers.generation(self._prepared.profile.generation),
+            model.provider,
+            model.route,
+            last=self._last,
         )
         prepared = self._services.prepare(request, self._execution.session_id)
         return self.sending.witnessed(

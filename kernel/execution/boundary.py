@@ -41,6 +41,7 @@ from ..values.messages import AssistantMessage
 from ..values.shortcut import changed
 from ..values.tool import Failure
 from . import promotion
+from .answers import AGAIN
 from .compacting import Compacting
 from .coordinator import Outcome
 from .execution import Execution
@@ -343,8 +344,16 @@ class Boundary:
         used = 1 if due else execution.steps_used + 1
         last = execution.history.last
         allowance = prepared.profile.steps
+        problem = execution.history.answers.problem
         if allowance is not None and used >= allowance:
             events.append(self._notice(LAST_STEP))
+        elif (
+            problem is not None
+            and isinstance(last, AssistantMessage)
+            and not last.calls
+        ):
+            # Where it was a call, its result says so.
+            events.append(self._notice(AGAIN.format(problem=problem)))
         elif not due and isinstance(last, AssistantMessage) and not last.calls:
             # Some models refuse a request that ends with their own words.
             failure = last.failure

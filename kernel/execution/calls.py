@@ -112,7 +112,7 @@ class Calls:
         ``request`` is what was sent, where nothing records it yet.
         """
         self.any = True
-        call = _clean(call)
+        call = clean_call(call)
         meant = self._advertised.meant(call.tool)
         named: str | None = None
         reading: tuple[str, ...] = ()
@@ -326,7 +326,7 @@ class Calls:
         )
 
 
-def _clean(call: ToolCall) -> ToolCall:
+def clean_call(call: ToolCall) -> ToolCall:
     """Return the call with text that can be stored: models cut surrogates in two."""
     return changed(
         call,

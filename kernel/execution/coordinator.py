@@ -6,15 +6,19 @@ never changed on both sides of an ``await`` (law execution.1 within the process)
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
 
-from ..values.errors import RuntimeClosedError
+from ..tools.schema import input_decoder
+from ..values.errors import OutputInvalidError, RuntimeClosedError
 from ..values.events import OutcomeStatus
 from ..values.frozen import frozen
-from ..values.tool import Failure
+from ..values.ids import MessageId
+from ..values.tool import Failure, Json
+
+T = TypeVar("T")
 
 StopReason = Literal["user", "shutdown"]
 
@@ -31,11 +35,31 @@ class Outcome:
     """How it ended."""
     reason: Failure | None = None
     """Why, unless it succeeded."""
+    data: Json = None
+    """The value that the prompt wanted which was answered last, as JSON data; see
+    ``input_id``."""
+    input_id: MessageId | None = None
+    """That prompt; None: no value was wanted, or there is none."""
+    value: Any = None
+    """The same as ``data``; an instance of the class that the prompt was given, where
+    this runtime was given it."""
 
     @property
     def succeeded(self) -> bool:
         """Whether the model finished what it was asked."""
         return self.status == "succeeded"
+
+    def value_as(self, kind: type[T]) -> T:
+        """Return the value as an instance of an attrs class.
+
+        Raises:
+            OutputInvalidError: the model gave none.
+            UndecodableError: the value is none of that class.
+        """
+        if self.input_id is None:
+            told = "no value was given" if self.reason is None else self.reason.message
+            raise OutputInvalidError(kind.__name__, (told,))
+        return input_decoder(kind)(self.data)
 
 
 class DrainControl:

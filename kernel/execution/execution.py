@@ -29,6 +29,7 @@ from ..values.frozen import frozen
 from ..values.ids import SessionId
 from ..values.tool import Failure
 from . import ownership
+from .answers import GivenClasses
 from .coordinator import Outcome
 from .ownership import DEFAULT_LEASE_SECONDS, Fence, Owner, Standing
 from .silence import Silence
@@ -89,6 +90,8 @@ class Execution:
     prices are known."""
     titling: Titling
     """Names sessions beside their work."""
+    given: GivenClasses
+    """The classes of values that are wanted for answers."""
     looked: int = -1
     """The last event that was known when it was taken up."""
     steps_used: int = 0

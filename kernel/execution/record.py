@@ -31,6 +31,8 @@ class StepRecord:
         """The calls that are not settled."""
         self.settlement: Settlement | None = None
         """What settles the Step, once nothing but open calls is to be waited for."""
+        self.after: Sequence[Event] = ()
+        """What is recorded with the settlement, right behind it."""
         self._execution = execution
         self._verdict = verdict
         self._committing = 0
@@ -50,7 +52,7 @@ class StepRecord:
             if settlement is None:
                 tx.append(*events)
                 return None
-            events.append(settlement)
+            events += (settlement, *self.after)
             if verdict is None:
                 tx.append(*events)
                 return None

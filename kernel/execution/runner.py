@@ -41,6 +41,7 @@ from ..values.ids import SessionId
 from ..values.location import Location
 from ..values.tool import Failure
 from . import ownership, recovery
+from .answers import GivenClasses, given
 from .coordinator import DrainControl, Outcome
 from .execution import Execution, ExecutionSettings
 from .keeper import Keeper
@@ -111,6 +112,8 @@ class Runner:
         """Of sessions that do not run: the History of one that runs is its own."""
         self._running: dict[str, tuple[Execution, DrainControl]] = {}
         self._end_observing = log.observe(self._observe, foreign=False)
+        self.given = GivenClasses()
+        """The classes that prompts were given."""
         self.silence = Silence(log.clock)
         """What listens to the streams of all sessions; its ``watch`` must run."""
         self.titling = Titling(log, use, self.silence, settings.silence, tasks)
@@ -357,6 +360,7 @@ class Runner:
             look.lease,
             self._exceeded,
             self.titling,
+            self.given,
         )
         self._running[session_id] = (execution, control)
         self._keeper.begin()
@@ -479,7 +483,7 @@ class Runner:
             or row.compaction_due > row.ended_seq
         ):
             return Outcome("idle", trouble or WAITING)
-        return outcome_of(row)
+        return given(rows, row, outcome_of(row))
 
     async def continuation(self, session_id: str) -> "ContinuationReport":
         """Return the Continuation Report of a session as things are now.

@@ -28,13 +28,21 @@ from ..history.mending import PART_REFUSED
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
 from ..values.errors import DovetailError, ProviderError, first_of, problem_of
-from ..values.events import Event, RetryScheduled, StepEnded, StepFailed
+from ..values.events import (
+    Event,
+    RetryScheduled,
+    StepEnded,
+    StepFailed,
+    TextEnded,
+)
 from ..values.messages import Usage
+from ..values.output import FINAL_ANSWER
 from ..values.request import Finish, ToolCall
 from ..values.tool import Failure
+from .answers import Answering
 from .attempt import Attempt
 from .boundary import EMPTY_ANSWER, Boundary, Prepared
-from .calls import NO_STEPS_LEFT, Calls
+from .calls import NO_STEPS_LEFT, Calls, clean_call
 from .compacting import TOO_LONG, Compacting
 from .coordinator import Outcome
 from .execution import Execution
@@ -89,6 +97,13 @@ class Answer:
         """Whether nothing may be called any more."""
         self._again: float | None = None
         """After how many seconds another Step goes on from one that failed."""
+        self._answering = Answering.of(
+            execution.history.answers,
+            execution.session_id,
+            prepared.message_id,
+            execution.given,
+        )
+        """What becomes of the value that is wanted for an answer; None: none is."""
         self._record = StepRecord(execution, self._verdict)
         self._calls = Calls(
             execution,
@@ -159,6 +174,11 @@ class Answer:
         self, tasks: TaskGroup, call: ToolCall, before: Sequence[Event]
     ) -> None:
         request = self._attempt.sending.taken()
+        if call.tool == FINAL_ANSWER and self._answering is not None:
+            self._calls.any = True
+            settled = self._answering.called(clean_call(call), request)
+            await self._record.commit(lambda _: [*before, *settled])
+            return
         await self._calls.begin(call, before, tasks, request)
 
     def _recorded(self, error: DovetailError) -> Failure:
@@ -229,6 +249,9 @@ class Answer:
                 broke_off=failure,
                 request=attempt.sending.taken(),
             )
+        if self._answering is not None and failure is None and not self._calls.any:
+            texts = [one.text for one in held if isinstance(one, TextEnded)]
+            self._answering.said(texts, cut=finish.reason == "length")
         if held or not self._record.open:
             await self._record.commit(lambda _: held)
 
@@ -266,8 +289,13 @@ class Answer:
             return None
         if isinstance(settlement, StepFailed):
             return Outcome("failed", settlement.failure)
+        outcome = None
+        if self._answering is not None:
+            self._record.after, outcome = self._answering.settle(final=self._last)
         if self._calls.rejected is not None:
             return Outcome("interrupted", self._calls.rejected)
+        if outcome is not None or self._record.after:
+            return outcome
         if not self._calls.any:
             return Outcome("succeeded")
         if self._last:

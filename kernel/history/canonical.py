@@ -8,6 +8,7 @@ same transcript gives the same bytes in any session. A pure function of the requ
 from typing import Any
 
 from ..values.codec import dumps, sanitised, to_json
+from ..values.generation import NO_GENERATION
 from ..values.messages import AssistantMessage, Message, ToolPart, UserMessage
 from ..values.request import ModelRequest
 from ..values.sent import RequestBody
@@ -29,14 +30,18 @@ class CanonicalWriter:
         if request.tools != self._tools:
             self._tools = request.tools
             self._written = _json([to_json(one) for one in request.tools])
-        rest = _json(
-            {
-                "system": list(request.system),
-                "tool_choice": request.tool_choice,
-                "max_output": request.max_output,
-                "options": dict(request.options),
-            }
-        )
+        choice = request.tool_choice
+        told: dict[str, Any] = {
+            "system": list(request.system),
+            "tool_choice": choice if isinstance(choice, str) else to_json(choice),
+            "max_output": request.max_output,
+            "options": dict(request.options),
+        }
+        if request.generation != NO_GENERATION:
+            told["generation"] = to_json(request.generation)
+        if request.output is not None:
+            told["output"] = to_json(request.output)
+        rest = _json(told)
         head = b'{"model":%b,"tools":%b,' % (_json(request.model), self._written)
         return RequestBody(
             protocol=CANONICAL,

@@ -42,6 +42,7 @@ from .spent import Spent
 from .takeover import LastExecution
 from .told import Told
 from .turns import Turns
+from .wanted import WantedAnswers
 
 AT_ONCE = 1024
 """Events of a long past that are taken in before others have their turn."""
@@ -104,6 +105,8 @@ class History:
         """Where the session works; None while nobody said."""
         self.open_place: Location | None = None
         """Where it worked when the Step began that is open, or was the last one."""
+        self.answers = WantedAnswers()
+        """How the next answer is wanted."""
         self.told = Told()
         """What the model was told of its world."""
         self.parent: str | None = None
@@ -276,6 +279,7 @@ class History:
                 return True
             if isinstance(event, e.SessionCreated):
                 self.wanted = (event.agent, event.model)
+                self.answers.apply(event)
             else:
                 self._apply(readable(event))
             self._past_seq = event.seq
@@ -306,6 +310,7 @@ class History:
         self._cut = self._budget_here = False
         self._prompts, self.background, self.policy = {}, {}, None
         self._steers = set()
+        self.answers.cross()
         self._anew()
         self.told.begin_anew("fork")
 
@@ -328,6 +333,8 @@ class History:
         if not self._hiding or isinstance(event, e.SessionInstructed):
             # What a caller says for the session is no part of what was said in it.
             self.told.apply(event, here=here)
+        if not self._hiding or isinstance(event, e.GenerationSet):
+            self.answers.apply(event)
         if not here and isinstance(event, _ONLY_HERE):
             return
         if here and isinstance(event, e.ToolSucceeded | e.ToolFailed) and event.managed:
@@ -346,6 +353,9 @@ class History:
             if not self._hiding:
                 self._mending.asked()
             self._anew()
+            if not self._hiding:
+                begins = _begins(admitted, self._ended)
+                self.answers.promoted(admitted, begins=begins)
             self.activity, self._ended = self._joined(
                 self.activity, self._ended, admitted
             )
@@ -542,9 +552,7 @@ class History:
         or was said after an execution had ended. Whatever joins work that goes on, and
         what nobody said, lifts no limit of it; nor does input from elsewhere.
         """
-        begins = admitted.job_id is None and (
-            admitted.delivery == "queue" or (ended is not None and admitted.seq > ended)
-        )
+        begins = _begins(admitted, ended)
         here = made_here(self._imported, admitted.seq) or work.budget is None
         if here and (begins or admitted.budget is not None):
             work = Spent(admitted.budget)
@@ -689,7 +697,9 @@ class History:
             if isinstance(message, AssistantMessage):
                 if message.failure is not None:
                     return self._cut
-                return bool(message.calls)
+                if message.id == self.answers.closed:
+                    return False
+                return bool(message.calls) or self.answers.problem is not None
             # A notice alone asks for nothing, and neither does a summary.
         return False
 
@@ -698,6 +708,13 @@ class History:
         return HistorySnapshot(
             self._settled, 0, len(self._settled), self._encoded, self._outdated
         )
+
+
+def _begins(admitted: e.PromptAdmitted, ended: int | None) -> bool:
+    """Whether an input begins work of its own, after an end that nothing follows."""
+    return admitted.job_id is None and (
+        admitted.delivery == "queue" or (ended is not None and admitted.seq > ended)
+    )
 
 
 def _missing(

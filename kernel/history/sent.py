@@ -16,6 +16,7 @@ from ..values.codec import dumps, from_json, loads, sanitised, to_json
 from ..values.errors import InvalidValueError, UndecodableError
 from ..values.events import Event
 from ..values.frozen import frozen
+from ..values.generation import NO_GENERATION, Generation
 from ..values.request import ModelRequest
 from ..values.sent import RequestBody, RequestDescription, SentRequest
 from .canonical import CanonicalWriter
@@ -25,7 +26,7 @@ _TURN = 64
 GIVE_BYTES = "give a RequestBody of bytes"
 _DESCRIBES = (
     *("protocol", "plugin", "model", "settings", "system", "tools"),
-    *("tool_choice", "max_output", "options", "altered"),
+    *("tool_choice", "max_output", "options", "generation", "output", "altered"),
 )
 
 
@@ -80,7 +81,8 @@ class SentRequests:
         parts = (
             *(body.protocol, plugin, request.model, body.settings, request.system),
             *(baseline, request.tools, request.tool_choice, request.max_output),
-            *(request.options, altered),
+            *(request.options, request.generation, body.ignored, request.output),
+            altered,
         )
         if self._made is None or self._made[0] != parts:
             made = _clean(
@@ -96,6 +98,9 @@ class SentRequests:
                     tool_choice=request.tool_choice,
                     max_output=request.max_output,
                     options=dict(request.options),
+                    generation=_said(request.generation),
+                    ignored=tuple(body.ignored),
+                    output=request.output,
                     altered=altered,
                 ),
                 redact,
@@ -188,6 +193,10 @@ class SentRequests:
 def sent_in(event: Event) -> SentRequest | None:
     """Return the record of a request that an event carries."""
     return getattr(event, "request", None)
+
+
+def _said(generation: Generation) -> Generation | None:
+    return None if generation == NO_GENERATION else generation
 
 
 def _name_of(made_of: RequestDescription) -> str:

@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 from ..ports import Reader
 from ..values import events as e
 from ..values.errors import DovetailError, InvalidValueError
+from ..values.generation import Generation
 from ..values.ids import check_caller_id
 from ..values.messages import Usage
+from ..values.output import Output
 from ..values.prompt import Budget, Prompt, check_instructions, check_key
 from ..values.todo import checked_todos
 from .reading import events_between
@@ -175,6 +177,13 @@ class Grammar:
             self._calls[event.call_id] = True
         return None
 
+    def _given(self, event: e.OutputAccepted | e.OutputRefused) -> str | None:
+        if self._input(event.input_id) != "promoted":
+            return f"no input {event.input_id!r} was promoted"
+        if not self._is_message(event.message_id):
+            return f"there is no message {event.message_id!r}"
+        return None
+
     def _settled(self, event: e.StepEnded | e.StepFailed) -> str | None:
         problem = self._of_open(event)
         if problem is None and not all(self._calls.values()):
@@ -266,6 +275,8 @@ _RULES: dict[type[e.Event], Callable[[Grammar, Any], str | None]] = {
     e.ToolFailed: Grammar._of_call,
     e.StepEnded: Grammar._settled,
     e.StepFailed: Grammar._settled,
+    e.OutputAccepted: Grammar._given,
+    e.OutputRefused: Grammar._given,
     e.SessionReverted: Grammar._turned,
     e.SessionUnreverted: Grammar._turned,
     e.RequestAsked: Grammar._asked,
@@ -293,6 +304,7 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
     if usage is not None:
         yield from _wrong_usage(usage)
     Budget.checked(getattr(event, "budget", None))
+    Generation.checked(getattr(event, "generation", None))
     if not isfinite(getattr(event, "cost", None) or 0.0):
         yield "its cost is no number"
     if isinstance(event, e.SessionCreated):
@@ -320,6 +332,8 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
         check_instructions(event.instructions)
     elif isinstance(event, e.PromptAdmitted):
         Prompt.of(event.prompt)
+        if event.output is not None:
+            Output.checked(event.output)
         if event.key is not None:
             check_key(event.key)
     elif isinstance(event, e.RetryScheduled):

@@ -63,11 +63,12 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ("session.created", 1): _kept(
         *("directory", "workspace", "agent", "model"),
         *("parent", "forked_from", "forked_seq", "forked_hash", "budget"),
+        "generation",
     ),
     ("session.titled", 1): _kept("usage", "cost", title=None),
     ("session.instructed", 1): _kept(instructions=None),
     ("prompt.admitted", 1): _kept(
-        *("input_id", "delivery", "key", "budget", "job_id"),
+        *("input_id", "delivery", "key", "budget", "job_id", "generation"),
         prompt={"text": REMOVED, "files": []},
     ),
     ("context.epoch_started", 1): _kept("sources", "cause", baseline=REMOVED),
@@ -105,6 +106,8 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
         *("job_id", "message_id", "call_id", "tool", "worker"), title=REMOVED
     ),
     ("job.ended", 1): _kept("job_id", "state", "exit_code", "by", "input_id"),
+    ("output.accepted", 1): _kept("input_id", "message_id", value=None),
+    ("output.refused", 1): _kept("input_id", "message_id", "final", problem=REMOVED),
     ("todos.replaced", 1): _kept("message_id", "call_id", todos=[]),
     ("tool.failed", 1): _kept_with_code("message_id", "call_id"),
 }

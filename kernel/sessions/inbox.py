@@ -23,7 +23,9 @@ from ..values.events import (
     PromptRedelivered,
     PromptWithdrawn,
 )
+from ..values.generation import NO_GENERATION, Generation
 from ..values.ids import MessageId, SessionId, new_id
+from ..values.output import Output
 from ..values.prompt import (
     AdmittedPrompt,
     Budget,
@@ -42,6 +44,8 @@ def admit(
     delivery: Delivery,
     key: str | None,
     budget: Budget | None = None,
+    output: Output | None = None,
+    generation: Generation = NO_GENERATION,
 ) -> AdmittedPrompt:
     """Accept a prompt and return its receipt (laws inbox.1, inbox.3, inbox.4).
 
@@ -49,11 +53,15 @@ def admit(
 
     Raises:
         SessionNotFoundError: there is no such session.
-        PromptConflictError: the key was used for another prompt or delivery.
+        PromptConflictError: the key was used for another prompt, with the value that
+            it wants, or another delivery.
     """
     digest = ""
     if key is not None:
-        digest = prompt_digest(dumps(to_json(prompt)))
+        said = dumps(to_json(prompt))
+        if output is not None:
+            said += dumps(to_json(output))
+        digest = prompt_digest(said)
         known = tx.rows.admission(session_id, key)
         if known is not None:
             return _known_receipt(known, digest, delivery)
@@ -69,6 +77,8 @@ def admit(
             delivery=delivery,
             key=key,
             budget=budget,
+            output=output,
+            generation=None if generation == NO_GENERATION else generation,
         )
     )
     receipt = AdmittedPrompt(

@@ -33,6 +33,7 @@ from ..values.events import (
     StepStarted,
 )
 from ..values.frozen import frozen
+from ..values.generation import NO_GENERATION
 from ..values.ids import MessageId
 from ..values.request import ModelRequest
 from ..values.sent import RequestDescription, SentRequest
@@ -58,6 +59,9 @@ class RecordedRequest:
     """``provider/model``."""
     protocol: str | None = None
     """Which protocol wrote it; None where that is not known."""
+    ignored: tuple[str, ...] = ()
+    """Generation options that were wanted and that the protocol or the model knows no
+    word for."""
     sent: SentRequest | None = None
     """What was sent. None while it runs, where nothing was sent because it could not
     be written, and where the process ended before it could record what."""
@@ -137,6 +141,7 @@ class _Listing:
                 seq=self._made_at,
                 model=step.model,
                 protocol=None if described is None else described.protocol,
+                ignored=() if described is None else described.ignored,
                 sent=sent,
             )
         )
@@ -219,6 +224,8 @@ def materials(rows: Reader, session_id: str, which: int | str) -> Materials:
         tool_choice=described.tool_choice,
         max_output=described.max_output,
         options=described.options,
+        generation=described.generation or NO_GENERATION,
+        output=described.output,
     )
     return Materials(recorded, described, request)
 

@@ -5,8 +5,8 @@ what it is set to. Every method is a short composition of the rooms below; nothi
 decided here.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..execution.coordinator import Coordinator, Outcome
 from ..execution.outputs import output_of
@@ -33,9 +33,11 @@ from ..values.events import (
     SessionInstructed,
     SessionTitled,
 )
+from ..values.generation import Generation
 from ..values.ids import SessionId
 from ..values.job import Job
 from ..values.messages import Message
+from ..values.output import Output
 from ..values.prompt import (
     AdmittedPrompt,
     Budget,
@@ -47,12 +49,20 @@ from ..values.prompt import (
 )
 from ..values.shortcut import changed
 from ..values.todo import Todo
-from ..values.tool import Failure
+from ..values.tool import Failure, Json
 from . import inbox
 from .children import Children
 from .info import SessionInfo, info_of
+from .output import value_of, wanted_output
 from .pages import Page, check_limit, from_cursor, to_cursor
-from .settings import budgeted, check_agent, check_model, check_title, instructed
+from .settings import (
+    budgeted,
+    check_agent,
+    check_model,
+    check_title,
+    generated,
+    instructed,
+)
 from .travelling import Travelling
 
 if TYPE_CHECKING:
@@ -101,6 +111,8 @@ class Session(Travelling):
         resume: bool = True,
         budget: Budget | None = None,
         instructions: str | None = None,
+        output: type | Mapping[str, Json] | Output | None = None,
+        generation: Generation | None = None,
     ) -> AdmittedPrompt:
         """Admit a prompt; it is durable when this returns (law inbox.1).
 
@@ -114,11 +126,24 @@ class Session(Travelling):
         from the next Step on, also where the prompt waits longer. What only repeats a
         call says nothing new.
 
+        ``output`` is the value that is wanted for an answer: an attrs class, a JSON
+        Schema, or an ``Output`` with one. The model works as ever, with its tools, and
+        its answer is held to it; where it is something else the model is told what is
+        wrong, once (``Output.repairs``). ``wait`` gives the value, and ``value`` that
+        of any prompt; where there is none, the outcome is ``failed`` with the code
+        ``output.invalid``. One value is wanted at a time: a later steer that wants one
+        takes the place of what was wanted (laws output.1 to output.4). ``generation``
+        says how answers to this prompt are generated, before what ``set_generation``
+        said; with a prompt that joins running work, all that follows of that work.
+
         Raises:
             PromptInvalidError: it says nothing, is too long, or is not text.
             KeyInvalidError: the key is not usable.
-            InvalidValueError: a limit of the budget is no number from 0 on, or the
-                instructions are too long or no text.
+            InvalidValueError: a limit of the budget is no number from 0 on, the
+                instructions are too long or no text, or the output or an option of the
+                generation cannot be what it is.
+            ToolDefinitionError: a field of the output's class has no place in JSON
+                Schema.
             PromptConflictError: the key was used for something else (law inbox.4).
             SessionNotFoundError: the session is gone.
             EventDamagedError, RowDamagedError: its past is not what was written, so
@@ -130,10 +155,20 @@ class Session(Travelling):
         _check_delivery(delivery)
         Budget.checked(budget)
         said = check_instructions(instructions)
+        wanted = wanted_output(output)
+        options = Generation.checked(generation)
 
         def admitting(tx: LogTransaction) -> tuple[AdmittedPrompt, bool]:
             receipt = inbox.admit(
-                tx, self._log.clock, self.id, checked, delivery, key, budget
+                tx,
+                self._log.clock,
+                self.id,
+                checked,
+                delivery,
+                key,
+                budget,
+                wanted,
+                options,
             )
             fresh = bool(tx.appended)
             if fresh:
@@ -142,6 +177,7 @@ class Session(Travelling):
 
         await self._log.complete(self.id)
         receipt, fresh = await self._log.commit(admitting)
+        self._runner.given.remember(self.id, receipt.id, output)
         if resume:
             # Who says something new wants the session to go on, whatever an earlier
             # process left; who only repeats a call does not say so.
@@ -223,12 +259,33 @@ class Session(Travelling):
         while True:
             outcome = await self._coordinator.wait(self.id)
             if outcome is not None and outcome.status != "idle":
-                return outcome
+                break
             await self._check_sound()
             outcome = await self._runner.recorded(self.id)
             # It may have begun here meanwhile.
             if not self._coordinator.busy(self.id):
-                return outcome
+                break
+        return self._runner.given.outcome(self.id, outcome)
+
+    async def value(self, input_id: str) -> Any:
+        """Return the value that answered a prompt which wanted one, by the id of its
+        receipt: an instance, where this runtime was given its class, and JSON data
+        elsewhere.
+
+        Reads the log from the prompt on.
+
+        Raises:
+            InputNotFoundError: there is no such prompt, or it wanted no value.
+            ValueNotGivenError: no answer has given it yet.
+            OutputInvalidError: the model gave none, also when it was told why.
+        """
+
+        def read(rows: Reader) -> Json:
+            return value_of(rows, self.id, input_id)
+
+        await self._log.complete(self.id)
+        found = await self._log.read(read)
+        return self._runner.given.instance(self.id, input_id, found)
 
     async def resume(self, accept: str | None = None) -> Outcome:
         """Go on: make at least one Step (law execution.4), and return the outcome.
@@ -251,7 +308,9 @@ class Session(Travelling):
             await self._log.read(lambda rows: existing_session(rows, self.id))
         outcome = await self._coordinator.run(self.id, accept=accept)
         # Another worker was at it: its outcome counts.
-        return await self.wait() if outcome.status == "idle" else outcome
+        if outcome.status == "idle":
+            return await self.wait()
+        return self._runner.given.outcome(self.id, outcome)
 
     async def continuation(self) -> "ContinuationReport":
         """Return what is trusted of this session now, and what must be re-checked.
@@ -538,6 +597,18 @@ class Session(Travelling):
                 tx.append(AgentSwitched(session_id=self.id, agent=agent))
 
         await self._log.commit(switching)
+
+    async def set_generation(self, generation: Generation | None) -> None:
+        """Say how the session's answers are generated, from the next boundary on, in
+        place of what was said before; None for nothing any more. What its agent says
+        counts where this says nothing, and what a prompt says counts before it.
+
+        Raises:
+            InvalidValueError: an option has a value that it cannot have.
+            SessionNotFoundError: the session is gone.
+        """
+        options = Generation.checked(generation)
+        await self._log.commit(lambda tx: generated(tx, self.id, options))
 
     async def set_budget(self, budget: Budget | None) -> None:
         """Limit all the work of the session; what was used before counts.

@@ -17,6 +17,7 @@ from ..values.errors import (
 from ..values.events import (
     SessionCreated,
 )
+from ..values.generation import NO_GENERATION, Generation
 from ..values.ids import SessionId, check_caller_id, new_id
 from ..values.location import Location
 from ..values.prompt import (
@@ -59,6 +60,7 @@ class Sessions(Upkeep):
         budget: Budget | None = None,
         parent: str | None = None,
         instructions: str | None = None,
+        generation: Generation | None = None,
     ) -> "Session":
         """Create a session in a directory; it is durable when this returns.
 
@@ -67,13 +69,13 @@ class Sessions(Upkeep):
         ``parent`` is the id of the session whose child it is, for good: what it uses
         counts in that one's budget, and it is interrupted with it. It takes nothing
         else from it, and goes on when that one ends. ``instructions`` are as those of
-        ``instruct``.
+        ``instruct``, and ``generation`` as that of ``set_generation``.
 
         Raises:
             LocationNotFoundError: there is no such directory.
             SessionNotFoundError: this store has no such parent.
-            InvalidValueError: the id, model, agent, title, budget or instructions are
-                not usable.
+            InvalidValueError: the id, model, agent, title, budget, instructions or
+                generation are not usable.
         """
         session_id = SessionId(
             check_caller_id("session id", id)
@@ -85,6 +87,7 @@ class Sessions(Upkeep):
         check_title(title)
         Budget.checked(budget)
         said = check_instructions(instructions)
+        options = Generation.checked(generation)
         place = Location.at(location)
 
         def creating(tx: LogTransaction) -> None:
@@ -101,6 +104,7 @@ class Sessions(Upkeep):
                         model=model,
                         parent=parent,
                         budget=budget,
+                        generation=None if options == NO_GENERATION else options,
                     )
                 )
                 instructed(tx, session_id, said)

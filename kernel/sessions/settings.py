@@ -6,7 +6,8 @@ Owns the checks of names and titles, and how budgets and instructions are record
 from ..log.commit import LogTransaction
 from ..values.codec import clean_text
 from ..values.errors import InvalidValueError
-from ..values.events import SessionBudgeted, SessionInstructed
+from ..values.events import GenerationSet, SessionBudgeted, SessionInstructed
+from ..values.generation import NO_GENERATION, Generation
 from ..values.ids import SessionId
 from ..values.prompt import Budget
 
@@ -23,6 +24,15 @@ def instructed(tx: LogTransaction, session_id: SessionId, said: str | None) -> N
     """Record what a session is to keep to, where something was said."""
     if said is not None:
         tx.append(SessionInstructed(session_id=session_id, instructions=said))
+
+
+def generated(
+    tx: LogTransaction, session_id: SessionId, generation: Generation
+) -> None:
+    """Record how the answers of a session are generated."""
+    tx.session(session_id)
+    said = None if generation == NO_GENERATION else generation
+    tx.append(GenerationSet(session_id=session_id, generation=said))
 
 
 def check_model(model: str | None) -> None:

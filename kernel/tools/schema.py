@@ -22,6 +22,7 @@ import attrs
 
 from ..values.codec import converter, dumps, from_json, loads, place, problems
 from ..values.errors import ToolDefinitionError, UndecodableError
+from ..values.json_schema import pattern_of
 from ..values.shapes import (
     SCALARS,
     allowed,
@@ -307,8 +308,6 @@ _LIMITS: Mapping[str, frozenset[type]] = {
 }
 """Each limit and the JSON types that it can limit."""
 
-_PYTHON_ONLY = re.compile(r"\(\?(?![:=!]|<[=!])|\\[AZ]")
-
 Check = Callable[[Any, str, list[str]], None]
 """Adds a line to the list for each limit that the value at the path breaks."""
 
@@ -326,7 +325,7 @@ def _limits(
         value = attribute.metadata[limit]
         if limit == "pattern":
             try:
-                _pattern(value)
+                pattern_of(value)
             except (re.error, TypeError, ValueError) as error:
                 raise _UnusableError(where, f"pattern {value!r}: {error}") from error
         elif applies is _NUMBERS:
@@ -336,26 +335,6 @@ def _limits(
             raise _UnusableError(where, f"{limit} must be a count")
         found[limit] = value
     return found
-
-
-def _pattern(text: str) -> "re.Pattern[str]":
-    """Return a JSON Schema pattern as Python reads it.
-
-    Patterns are ECMAScript's: ``$`` is the end and never the place before a final
-    newline, and ``\\d`` and ``\\w`` are ASCII. What only Python knows is refused.
-    """
-    if _PYTHON_ONLY.search(text):
-        raise ValueError("it uses syntax that JSON Schema does not know")
-    made = []
-    in_class = False
-    for match in re.finditer(r"\\.|.", text, re.DOTALL):
-        one = match.group()
-        if one == "[":
-            in_class = True
-        elif one == "]":
-            in_class = False
-        made.append(r"\Z" if one == "$" and not in_class else one)
-    return re.compile("".join(made), re.ASCII)
 
 
 def _checks(kind: Any, known: dict[Any, Check | None]) -> Check | None:
@@ -499,7 +478,7 @@ def _test(limit: str, bound: Any) -> tuple[Callable[[Any], bool], str]:
                 f"must have at most {bound} items",
             )
         case _:
-            pattern = _pattern(bound)
+            pattern = pattern_of(bound)
             return (
                 lambda value: pattern.search(value) is not None,
                 f"must match the pattern {bound}",

@@ -6,8 +6,10 @@ from typing import Literal, Protocol
 from attrs import field
 
 from .frozen import frozen
+from .generation import Generation, ToolChoice
 from .messages import Message, Usage
-from .sent import RequestBody, ToolChoice
+from .output import Output
+from .sent import RequestBody
 from .tool import Json, ToolDefinition
 
 FinishReason = Literal[
@@ -186,11 +188,19 @@ class ModelRequest:
     """In name order, so that the same set always gives the same bytes."""
     tool_choice: ToolChoice = "auto"
     """``none``: the tools stay in the request, because earlier calls refer to them,
-    and the model must answer without calling any."""
+    and the model must answer without calling any. ``required``: it must call one, and
+    a NamedTool: that one."""
     max_output: int | None = None
     """Tokens that the answer may have; None leaves it to the provider."""
     options: Mapping[str, Json] = field(factory=dict)
     """Settings in the words of the provider, added to the body as they are."""
+    generation: Generation = field(factory=Generation)
+    """How the answer is wanted. Its ``tool_choice`` and ``max_output`` are None: what
+    became of them is above. What a protocol has no word for it leaves out, and names in
+    ``RequestBody.ignored``."""
+    output: Output | None = None
+    """The value that the text of the answer is to be, by the provider's own means; only
+    for a route whose ``output_mode`` says ``native``."""
     witness: Callable[[RequestBody], None] | None = field(
         default=None, eq=False, repr=False
     )

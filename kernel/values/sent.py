@@ -5,14 +5,13 @@ at what it has seen before. Knows no protocol.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from attrs import field
 
 from .frozen import frozen
+from .generation import Generation, ToolChoice
+from .output import Output
 from .tool import Json
-
-ToolChoice = Literal["auto", "none"]
 
 
 @frozen
@@ -35,6 +34,10 @@ class RequestBody:
     settings: Mapping[str, Json] = field(factory=dict)
     """What its bytes depend on besides the request, in the protocol's own words: the
     configured options, say. No key is among them."""
+    ignored: tuple[str, ...] = ()
+    """Names of generation options that were wanted and are not in it, because the
+    protocol or the model knows no word for them: a preference, without which the answer
+    is one all the same."""
 
     @property
     def data(self) -> bytes:
@@ -70,6 +73,12 @@ class RequestDescription:
     """Tokens that the answer might have."""
     options: Mapping[str, Json] = field(factory=dict)
     """What plugins added, in the words of the provider."""
+    generation: Generation | None = None
+    """How the answer was wanted, where anything was said of it."""
+    ignored: tuple[str, ...] = ()
+    """Which of that the protocol or the model knows no word for."""
+    output: Output | None = None
+    """The value that was asked for in the provider's own way, if any."""
     altered: bool = False
     """Whether a plugin put other messages in the place of the transcript's."""
 

@@ -19,12 +19,17 @@ from dovetail.kernel import (
     Failure,
     FileChange,
     FilesRestored,
+    Generation,
+    GenerationSet,
     JobEnded,
     JobId,
     JobStarted,
     LeftOut,
     MessageId,
     NoticeAdded,
+    Output,
+    OutputAccepted,
+    OutputRefused,
     OutputsShortened,
     Prompt,
     PromptAdmitted,
@@ -90,6 +95,7 @@ class Writer:
         self._asked_for: int | None = None
         self._running = False
         self._settled: MessageId | None = None
+        self._promoted: MessageId | None = None
         self.add(SessionCreated, directory="/w", title="Ein Titel")
 
     def add(self, kind: Any, **fields: Any) -> None:
@@ -106,13 +112,15 @@ class Writer:
             PromptAdmitted,
             input_id=made,
             prompt=Prompt(text),
+            output=Output({"type": "object", "description": "secret schema"}),
             delivery=delivery,
             key=self.name("key"),
         )
 
     def promote(self) -> None:
         if self._pending:
-            self.add(PromptPromoted, input_id=self._pending.pop(0))
+            self._promoted = self._pending.pop(0)
+            self.add(PromptPromoted, input_id=self._promoted)
 
     def withdraw(self) -> None:
         if self._pending:
@@ -124,6 +132,16 @@ class Writer:
 
     def title(self) -> None:
         self.add(SessionTitled, title=self.name("title"))
+
+    def generate(self) -> None:
+        self.add(GenerationSet, generation=Generation(seed=7))
+
+    def answer(self) -> None:
+        """Give a value for what was promoted, after an answer that was none."""
+        if self._settled and self._promoted:
+            given = {"input_id": self._promoted, "message_id": self._settled}
+            self.add(OutputRefused, problem="secret problem", **given)
+            self.add(OutputAccepted, value={"secret": 1}, **given)
 
     def instruct(self) -> None:
         self.add(SessionInstructed, instructions="secret order")
@@ -340,6 +358,8 @@ ACTS = (
     "compact",
     "shorten",
     "child",
+    "generate",
+    "answer",
 )
 
 
@@ -373,4 +393,5 @@ def conversation(session_id: str = "s") -> list[Event]:
     ]
     acts += ["ask_for_compaction", "shorten", "compact", "fail_compaction"]
     acts += ["instruct", "notice", "child", "admit", "promote", "epoch", "step"]
+    acts += ["generate", "answer"]
     return written(acts, session_id)

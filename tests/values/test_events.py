@@ -34,6 +34,8 @@ from dovetail.kernel import (
     FileChange,
     FileContent,
     FilesRestored,
+    Generation,
+    GenerationSet,
     JobEnded,
     JobId,
     JobStarted,
@@ -42,6 +44,8 @@ from dovetail.kernel import (
     MessageId,
     ModelSwitched,
     NoticeAdded,
+    OutputAccepted,
+    OutputRefused,
     OutputsShortened,
     PluginDisabled,
     ProcessMark,
@@ -144,6 +148,17 @@ SAMPLES: list[Event] = [
         **ENVELOPE,
     ),
     SessionInstructed(instructions="Answer in Latin.", **ENVELOPE),
+    GenerationSet(generation=Generation(temperature=0.5), **ENVELOPE),
+    OutputAccepted(
+        input_id=MESSAGE, message_id=MESSAGE, value={"total": 3}, **ENVELOPE
+    ),
+    OutputRefused(
+        input_id=MESSAGE,
+        message_id=MESSAGE,
+        problem="$.total: required and missing",
+        final=True,
+        **ENVELOPE,
+    ),
     SessionBudgeted(
         budget=Budget(steps=3, tokens=9, cost=0.5, seconds=60.0), **ENVELOPE
     ),
@@ -673,6 +688,8 @@ def test_doors_show_the_envelope_first_and_the_same_names() -> None:
         "key": "ticket-42",
         "budget": None,
         "job_id": None,
+        "generation": None,
+        "output": None,
     }
 
 

@@ -26,6 +26,7 @@
     |   +-- JobNotFoundError         job.not_found
     |   +-- AgentNotFoundError       agent.not_found
     |   +-- SkillNotFoundError       skill.not_found
+    |   +-- ValueNotGivenError       output.not_given
     |   +-- PluginNotFoundError      plugin.not_found
     +-- ConflictError
     |   +-- PromptConflictError      prompt.conflict
@@ -59,6 +60,7 @@
     |   +-- ModelFactsError          model.facts
     |   +-- ModelNotSelectedError    model.not_selected
     |   +-- ModelUnknownError        model.unknown
+    |   +-- OutputInvalidError       output.invalid
     |   +-- ProviderError            provider.* (see ProviderFault)
     +-- ToolError
     |   +-- ToolFailure              tool.failed
@@ -152,8 +154,10 @@ from .models import (
     ModelFactsError as ModelFactsError,
     ModelNotSelectedError as ModelNotSelectedError,
     ModelUnknownError as ModelUnknownError,
+    OutputInvalidError as OutputInvalidError,
     ProviderError as ProviderError,
     ProviderFault as ProviderFault,
+    ValueNotGivenError as ValueNotGivenError,
 )
 from .plugins import (
     PluginError as PluginError,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from .base import DovetailError
+from .base import DovetailError, NotFoundError
 
 MAX_OFFERED = 8
 """Names that a message lists of what is there instead."""
@@ -135,3 +135,32 @@ class ProviderError(ModelError):
         self.status = status
         self.retryable = retryable
         self.retry_after = retry_after
+
+
+class OutputInvalidError(ModelError):
+    """The model did not give the value that a prompt wanted, also when it was told why.
+
+    Raised by whoever asks for the value; the execution ended ``failed`` with this code.
+    What it said instead is in its message, and in ``text`` where it is at hand.
+    """
+
+    code = "output.invalid"
+
+    def __init__(self, name: str, problems: Sequence[str], text: str = "") -> None:
+        told = "; ".join(problems[:MAX_OFFERED])
+        super().__init__(
+            f"the answer is not the value {name!r} that was asked for: {told}; what "
+            "the model said instead is kept in its message"
+        )
+        self.name = name
+        self.problems = tuple(problems)
+        """Why, a line each."""
+        self.text = text
+        """What the model wrote."""
+
+
+class ValueNotGivenError(NotFoundError):
+    """The prompt wants a value, and no answer has given it yet; ``wait`` first."""
+
+    code = "output.not_given"
+    noun = "value yet of input"

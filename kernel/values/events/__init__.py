@@ -77,6 +77,10 @@ from .live import (
     LiveEvent as LiveEvent,
     event_to_json as event_to_json,
 )
+from .output import (
+    OutputAccepted as OutputAccepted,
+    OutputRefused as OutputRefused,
+)
 from .plugins import (
     PluginDisabled as PluginDisabled,
 )
@@ -90,6 +94,7 @@ from .session import (
     LOST_POLICY as LOST_POLICY,
     AgentSwitched as AgentSwitched,
     EventSetAside as EventSetAside,
+    GenerationSet as GenerationSet,
     ModelSwitched as ModelSwitched,
     SessionBudgeted as SessionBudgeted,
     SessionCreated as SessionCreated,

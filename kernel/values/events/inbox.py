@@ -1,7 +1,9 @@
 """What is said to the model, until it sees it."""
 
 from ..frozen import frozen
+from ..generation import Generation
 from ..ids import JobId, MessageId
+from ..output import Output
 from ..prompt import Budget, Delivery, Prompt
 from .declaring import Event, event
 
@@ -24,6 +26,10 @@ class PromptAdmitted(Event):
     another one."""
     job_id: JobId | None = None
     """The job whose end it tells: then nobody said it, and the runtime wrote it."""
+    generation: Generation | None = None
+    """How answers to it are generated; what it says nothing of is the session's."""
+    output: Output | None = None
+    """The value that is wanted for an answer; None for text."""
 
 
 @event("prompt.promoted")

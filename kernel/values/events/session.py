@@ -3,6 +3,7 @@
 from attrs import field
 
 from ..frozen import frozen
+from ..generation import Generation
 from ..messages import Usage
 from ..prompt import Budget
 from ..tool import Failure
@@ -40,6 +41,8 @@ class SessionCreated(Event):
     within: str | None = None
     """The SHA-256 of the policy that bounds it, whatever its own agent may do: that of
     the Step whose call began it. None: it is bounded by nothing else."""
+    generation: Generation | None = None
+    """How its answers are generated, where neither a prompt nor its agent says more."""
 
 
 @event("session.model_switched")
@@ -92,6 +95,15 @@ class SessionBudgeted(Event):
 
     budget: Budget | None
     """For all the work of the session; None for no bound."""
+
+
+@event("session.generation_set")
+@frozen(kw_only=True)
+class GenerationSet(Event):
+    """Answers are generated differently; from the next boundary on."""
+
+    generation: Generation | None
+    """In place of what the session said before."""
 
 
 @event("session.instructed", retention="transcript")
