@@ -19,6 +19,8 @@ from dovetail.kernel import (
     Message,
     ModelInfo,
     ModelRequest,
+    Output,
+    OutputMode,
     Place,
     PromptFile,
     Provider,
@@ -40,8 +42,18 @@ from dovetail.kernel import (
 
 from .deployments import CLAUDE
 from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
+from .generation import (
+    BUDGETS,
+    Wanted,
+    added,
+    called,
+    more_options,
+    refused_option,
+    refuses_schema,
+)
 from .known import MOST
 from .routes import Route, target_of, transport_of
+from .schemas import anthropic
 from .transport import Transport, open_transport
 from .wording import (
     ToolList,
@@ -168,6 +180,13 @@ class MessagesSettings:
     """Whether every message with calls must begin with thoughts."""
     vertex: bool = False
     """Whether the model is named in the address, and the version in the body."""
+    schema: bool = False
+    """Whether an answer may be held to a schema."""
+    efforts: str = ""
+    """How much a model thinks is said by a ``word``, by a ``budget`` of tokens, or by
+    nothing."""
+    unknown: tuple[str, ...] = ()
+    """Generation options that the endpoint is known not to take."""
 
 
 def settings_of(endpoint: Endpoint, model: str) -> MessagesSettings:
@@ -181,7 +200,32 @@ def settings_of(endpoint: Endpoint, model: str) -> MessagesSettings:
         thoughts=endpoint.send_reasoning,
         official=endpoint.host == "api.anthropic.com",
         vertex=_on_vertex(endpoint),
+        schema=bool(_SCHEMAS.search(model)),
+        efforts=_efforts(model),
     )
+
+
+_SCHEMAS = re.compile(
+    r"claude-(?:opus-4-[1-9]|sonnet-4-[5-9]|haiku-4-[5-9]|[a-z]+-[5-9])(?!\d{6})"
+)
+_ADAPTIVE = re.compile(r"claude-(?:(?:opus|sonnet)-4-[6-9]|[a-z]+-[5-9])(?!\d{6})")
+_THINKING = re.compile(r"claude-(?:3-7|opus-4|sonnet-4|haiku-4)")
+_WORDS_OF = {"minimal": "low", "xhigh": "max"}
+_SAMPLING = {"temperature": "temperature", "top_k": "top_k"}
+_OPTIONS = {"stop_sequences": "stop", "service_tier": "service_tier"}
+_WORDS = {
+    **_SAMPLING,
+    **_OPTIONS,
+    "top_p": "top_p",
+    "effort": "reasoning",
+    "disable_parallel_tool_use": "parallel_calls",
+}
+
+
+def _efforts(model: str) -> str:
+    if _ADAPTIVE.search(model):
+        return "word"
+    return "budget" if _THINKING.search(model) else ""
 
 
 class MessagesWriter:
@@ -235,11 +279,25 @@ class MessagesWriter:
             if self._set.caches:
                 system[-1]["cache_control"] = _CACHED
             head["system"] = system
-        options = (self._set.options, request.options)
-        head = merged_options(self._set.provider, head, options)
-        if tools is not None and request.tool_choice == "none" and self._set.forbids:
+        head = merged_options(self._set.provider, head, (self._set.options,))
+        if limit is not None:
+            head["max_tokens"] = limit
+        wanted = Wanted(request.generation, self._set.unknown)
+        self._think(head, wanted)
+        head |= wanted.fields(**_OPTIONS)
+        if not _thinks(head):
+            # Who thinks is not sampled otherwise, and the two of these exclude each
+            # other.
+            head |= wanted.fields(**_SAMPLING)
+            if "temperature" not in head:
+                head |= wanted.fields(top_p="top_p")
+        head = more_options(self._set.provider, head, request)
+        choice = self._choice(head, request, wanted)
+        if tools is not None and choice is not None and self._set.forbids:
             # After the options, which may ask for a call in every answer.
-            head["tool_choice"] = {"type": "none"}
+            head["tool_choice"] = choice
+        if request.output is not None:
+            added(head, "output_config", {"format": self._format(request.output)})
         if self._set.official and self._unthought(head, request):
             # It would be refused, now and for ever after.
             del head["thinking"]
@@ -247,8 +305,65 @@ class MessagesWriter:
             self._dialect, self.encode_message, _TURNS.join
         )
         return encoded_body(
-            self._set.provider, DEFAULTS.protocol, head, messages, self._recorded
+            self._set.provider,
+            DEFAULTS.protocol,
+            head,
+            messages,
+            self._recorded,
+            ignored=wanted.ignored,
         )
+
+    def _think(self, head: dict[str, Json], wanted: Wanted) -> None:
+        """Say how much the model is to think, where it takes a word on that."""
+        if not self._set.efforts or (effort := wanted.take("reasoning")) is None:
+            return
+        if effort == "none":
+            head["thinking"] = {"type": "disabled"}
+        elif self._set.efforts == "word":
+            head["thinking"] = {"type": "adaptive"}
+            word = _WORDS_OF.get(effort, effort)
+            added(head, "output_config", {"effort": word})
+        elif head["max_tokens"] <= _LEAST_THOUGHT:
+            # What it thinks is part of what it may write.
+            wanted.leave("reasoning")
+        else:
+            budget = min(BUDGETS[effort], head["max_tokens"] - 1)
+            head["thinking"] = {"type": "enabled", "budget_tokens": budget}
+
+    def _choice(
+        self, head: Mapping[str, Json], request: ModelRequest, wanted: Wanted
+    ) -> dict[str, Json] | None:
+        """Return how tools may be called; None: as the model likes."""
+        asked = request.tool_choice
+        if asked == "none":
+            return {"type": "none"}
+        choice: dict[str, Json] = {"type": "auto"}
+        if asked != "auto":
+            name = called(asked)
+            if _thinks(head) or not self._set.forbids:
+                # Who thinks may not be made to call.
+                wanted.leave("tool_choice")
+            else:
+                choice = {"type": "any"} if name is None else {"type": "tool"}
+                if name is not None:
+                    choice["name"] = name
+        if request.tools and (parallel := wanted.take("parallel_calls")) is not None:
+            return choice | {"disable_parallel_tool_use": not parallel}
+        return None if choice == {"type": "auto"} else choice
+
+    def _format(self, output: Output) -> Json:
+        schema = anthropic(output.asked)
+        if schema is None:
+            problem = f"the schema of {output.name!r} cannot be said to this model"
+            raise ProviderError("provider.invalid_request", self._set.provider, problem)
+        return {"type": "json_schema", "schema": schema}
+
+    def output_mode(self, request: ModelRequest) -> OutputMode:
+        """Return how a value would be asked for."""
+        output = request.output
+        if not self._set.schema or output is None or anthropic(output.asked) is None:
+            return "tool"
+        return "native"
 
     def _unthought(self, head: Mapping[str, Json], request: ModelRequest) -> bool:
         """Whether thinking is asked for that cannot be: calls of another model are the
@@ -375,7 +490,17 @@ class MessagesProtocol(MessagesWriter):
 
     def learned_from(self, error: ProviderError) -> bool:
         """Whether a refusal told how the endpoint wants to be asked."""
-        if error.status not in (400, 422) or self._set.official:
+        if error.status not in (400, 422):
+            return False
+        if self._set.schema and refuses_schema(error.problem):
+            self._use(evolve(self._set, schema=False))
+            return True
+        option = refused_option(error.problem, _WORDS, self._set.unknown)
+        if option is not None:
+            unknown = tuple(sorted((*self._set.unknown, option)))
+            self._use(evolve(self._set, unknown=unknown))
+            return True
+        if self._set.official:
             return False
         if "cache_control" in error.problem and self._set.caches:
             self._use(evolve(self._set, caches=False))
@@ -399,6 +524,15 @@ def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> Reques
         UndecodableError: they are not of this protocol.
     """
     return MessagesWriter(from_json(dict(settings), MessagesSettings)).write(request)
+
+
+_LEAST_THOUGHT = 1024
+"""Tokens that the provider lets a model think for at least."""
+
+
+def _thinks(head: Mapping[str, Json]) -> bool:
+    thinking = head.get("thinking")
+    return isinstance(thinking, dict) and thinking.get("type") != "disabled"
 
 
 def _max_output(model: str) -> int:

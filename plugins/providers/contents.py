@@ -3,22 +3,26 @@
 Owns ``GeminiProtocol``. How its answer is read is ``candidates``'.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import orjson
-from attrs import frozen
+from attrs import evolve, frozen
 from dovetail.kernel import (
     AssistantMessage,
     FileContent,
     Json,
     Message,
     ModelRequest,
+    Output,
+    OutputMode,
     PromptFile,
     ProviderError,
     ReasoningPart,
     RequestBody,
     TextPart,
+    ToolChoice,
     ToolDefinition,
     ToolPart,
     UserMessage,
@@ -28,6 +32,8 @@ from dovetail.kernel import (
 )
 
 from .endpoints import Endpoint
+from .generation import BUDGETS, Wanted, added, called, more_options, refuses_schema
+from .schemas import google, openapi
 from .wording import (
     UNSIGNED,
     ToolList,
@@ -59,15 +65,41 @@ class GeminiSettings:
     """The configured ones."""
     thoughts: bool
     """Whether reasoning goes back to the model that wrote it."""
+    schema: bool = True
+    """Whether an answer may be held to a schema."""
+
+
+_OPTIONS = {
+    "temperature": "temperature",
+    "topP": "top_p",
+    "topK": "top_k",
+    "stopSequences": "stop",
+    "seed": "seed",
+    "presencePenalty": "presence_penalty",
+    "frequencyPenalty": "frequency_penalty",
+}
+_OLD = re.compile(r"gemini-(?:1|2\.0)")
+_THIRD = re.compile(r"gemini-(?:[3-9]|\d\d)")
+_LEVELS = {
+    "none": "low",
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+}
 
 
 class GeminiWriter:
     """Writes requests in generateContent, as its settings say."""
 
     def __init__(self, settings: GeminiSettings) -> None:
+        self._tools = ToolList(_tool_shapes)
+        self._use(settings)
+
+    def _use(self, settings: GeminiSettings) -> None:
         self._set = settings
         self._name = f"{settings.provider}/{settings.model}"
-        self._tools = ToolList(_tool_shapes)
         # Made once: whoever records it compares it with the last one.
         self._recorded = to_json(settings)
 
@@ -88,22 +120,66 @@ class GeminiWriter:
         tools = self._tools.encoded(request.tools)
         if tools is not None:
             head["tools"] = [{"functionDeclarations": tools}]
-        options = (self._set.options, request.options)
-        head = merged_options(self._set.provider, head, options)
+        head = merged_options(self._set.provider, head, (self._set.options,))
         if request.max_output is not None:
-            generation = head.get("generationConfig")
-            chosen = generation if isinstance(generation, dict) else {}
-            limit: dict[str, Json] = {"maxOutputTokens": request.max_output}
-            head["generationConfig"] = limit | chosen
-        if tools is not None and request.tool_choice == "none":
+            added(head, "generationConfig", {"maxOutputTokens": request.max_output})
+        wanted = Wanted(request.generation)
+        added(head, "generationConfig", wanted.fields(**_OPTIONS))
+        effort = request.generation.reasoning
+        if effort is not None and (thinking := self._thinking(effort)) is not None:
+            wanted.take("reasoning")
+            added(head, "generationConfig", {"thinkingConfig": thinking})
+        head = more_options(self._set.provider, head, request)
+        if tools is not None and request.tool_choice != "auto":
             # After the options, which may ask for a call in every answer.
-            head["toolConfig"] = {"functionCallingConfig": {"mode": "NONE"}}
+            calling = _calling(request.tool_choice)
+            head["toolConfig"] = {"functionCallingConfig": calling}
+        if request.output is not None:
+            added(head, "generationConfig", self._answer_config(request.output))
         back = "" if self._set.thoughts else ":silent"
         dialect = f"{PROTOCOL}:{self._name}{back}"
         contents = request.history.encoded(dialect, self.encode_message, _TURNS.join)
         return encoded_body(
-            self._set.provider, PROTOCOL, head, contents, self._recorded, "contents"
+            self._set.provider,
+            PROTOCOL,
+            head,
+            contents,
+            self._recorded,
+            "contents",
+            wanted.ignored,
         )
+
+    def output_mode(self, request: ModelRequest) -> OutputMode:
+        """Return how a value would be asked for."""
+        if not self._set.schema or request.output is None:
+            return "tool"
+        if request.tools and not _THIRD.search(self._set.model):
+            # Older models take a schema or functions, and not both.
+            return "tool"
+        return "native" if self._schema(request.output) is not None else "tool"
+
+    def _schema(self, output: Output) -> Json:
+        if _OLD.search(self._set.model):
+            return openapi(output.asked)
+        return google(output.asked)
+
+    def _answer_config(self, output: Output) -> dict[str, Json]:
+        old = _OLD.search(self._set.model)
+        name = "responseSchema" if old else "responseJsonSchema"
+        schema = self._schema(output)
+        if schema is None:
+            problem = f"the schema of {output.name!r} cannot be said to this model"
+            raise ProviderError("provider.invalid_request", self._set.provider, problem)
+        return {"responseMimeType": "application/json", name: schema}
+
+    def _thinking(self, effort: str) -> Json:
+        """Return how much a model is to think, or None where it takes no word on it."""
+        if _THIRD.search(self._set.model):
+            # It cannot be kept from thinking, only from thinking much.
+            return {"thinkingLevel": _LEVELS[effort]}
+        if re.search(r"gemini-2\.5", self._set.model):
+            return {"thinkingBudget": BUDGETS.get(effort, 0)}
+        return None
 
     def encode_message(self, message: Message) -> bytes:
         """Return a message as contents joined by commas; empty when it says nothing.
@@ -175,7 +251,10 @@ class GeminiProtocol(GeminiWriter):
         return GeminiDecoder(self._set.provider, self._redact, self._limits)
 
     def learned_from(self, error: ProviderError) -> bool:
-        """Whether a refusal told how the endpoint wants to be asked: never."""
+        """Whether a refusal told how the endpoint wants to be asked."""
+        if error.status == 400 and self._set.schema and refuses_schema(error.problem):
+            self._use(evolve(self._set, schema=False))
+            return True
         return False
 
 
@@ -186,6 +265,13 @@ def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> Reques
         UndecodableError: they are not of this protocol.
     """
     return GeminiWriter(from_json(dict(settings), GeminiSettings)).write(request)
+
+
+def _calling(choice: ToolChoice) -> dict[str, Json]:
+    if choice == "none":
+        return {"mode": "NONE"}
+    name = called(choice)
+    return {"mode": "ANY"} | ({} if name is None else {"allowedFunctionNames": [name]})
 
 
 def _thought(part: ReasoningPart) -> list[dict[str, Json]]:

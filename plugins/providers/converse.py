@@ -18,6 +18,8 @@ from dovetail.kernel import (
     Message,
     ModelEvent,
     ModelRequest,
+    Output,
+    OutputMode,
     PromptFile,
     ProviderError,
     ReasoningPart,
@@ -34,8 +36,18 @@ from dovetail.kernel import (
 
 from .endpoints import Endpoint
 from .faults import fault_in_stream, read_objects
+from .generation import (
+    BUDGETS,
+    Wanted,
+    added,
+    called,
+    more_options,
+    refused_option,
+    refuses_schema,
+)
 from .messages import MessagesDecoder
 from .reading import table, word, written
+from .schemas import anthropic
 from .sse import SseEvent
 from .wording import (
     ToolList,
@@ -55,6 +67,22 @@ _CACHES = re.compile(r"anthropic\.claude|amazon\.nova", re.IGNORECASE)
 _CACHE_POINT: Json = {"cachePoint": {"type": "default"}}
 
 
+_CLAUDE = re.compile(r"anthropic\.claude", re.IGNORECASE)
+_SCHEMAS = re.compile(
+    r"claude-(?:opus-4-[5-9]|sonnet-4-[5-9]|haiku-4-[5-9]|[a-z]+-[5-9])(?!\d{6})"
+)
+_ADAPTIVE = re.compile(r"claude-(?:(?:opus|sonnet)-4-[6-9]|[a-z]+-[5-9])(?!\d{6})")
+_THINKING = re.compile(r"claude-(?:3-7|opus-4|sonnet-4|haiku-4)")
+_CHOOSES = re.compile(r"anthropic\.claude|amazon\.nova|mistral-large", re.IGNORECASE)
+"""Models that can be made to call; others refuse it."""
+_WORDS = {
+    "temperature": "temperature",
+    "topP": "top_p",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "stopSequences": "stop",
+    "serviceTier": "service_tier",
+}
 PROTOCOL = "bedrock-converse"
 
 
@@ -71,6 +99,10 @@ class ConverseSettings:
     """Whether reasoning goes back to the model that wrote it."""
     caches: bool
     """Whether what stays the same is marked."""
+    schema: bool = False
+    """Whether an answer may be held to a schema."""
+    unknown: tuple[str, ...] = ()
+    """Generation options that the endpoint is known not to take."""
 
 
 class ConverseWriter:
@@ -107,21 +139,65 @@ class ConverseWriter:
         tools = self._tools.encoded(request.tools)
         if tools is not None:
             head["toolConfig"] = {"tools": tools}
-        options = (self._set.options, request.options)
-        head = merged_options(self._set.provider, head, options)
+        head = merged_options(self._set.provider, head, (self._set.options,))
         if request.max_output is not None:
-            chosen = head.get("inferenceConfig")
-            limit: dict[str, Json] = {"maxTokens": request.max_output}
-            head["inferenceConfig"] = limit | (
-                chosen if isinstance(chosen, dict) else {}
-            )
+            added(head, "inferenceConfig", {"maxTokens": request.max_output})
+        wanted = Wanted(request.generation, self._set.unknown)
+        thinking = _thinking(self._set.model, request, head)
+        if thinking is not None:
+            wanted.take("reasoning")
+            added(head, "additionalModelRequestFields", thinking)
+        added(head, "inferenceConfig", wanted.fields(stopSequences="stop"))
+        if not table(thinking).get("thinking"):
+            sampling = wanted.fields(temperature="temperature")
+            if not sampling or not _CLAUDE.search(self._set.model):
+                sampling |= wanted.fields(topP="top_p")
+            added(head, "inferenceConfig", sampling)
+            if _CLAUDE.search(self._set.model):
+                more = wanted.fields(top_k="top_k")
+                added(head, "additionalModelRequestFields", more)
+        tier = wanted.take("service_tier")
+        if tier is not None:
+            head["serviceTier"] = {"type": tier}
+        head = more_options(self._set.provider, head, request)
+        if tools is not None and request.tool_choice not in ("auto", "none"):
+            name = called(request.tool_choice)
+            choice: Json = {"any": {}} if name is None else {"tool": {"name": name}}
+            if _CHOOSES.search(self._set.model) and not _forced_off(head):
+                added(head, "toolConfig", {"tools": tools, "toolChoice": choice})
+            else:
+                wanted.leave("tool_choice")
+        if request.output is not None:
+            added(head, "outputConfig", {"textFormat": self._format(request.output)})
         back = "" if self._set.thoughts else ":silent"
         messages = request.history.encoded(
             f"{PROTOCOL}:{self._name}{back}", self.encode_message, _TURNS.join
         )
         return encoded_body(
-            self._set.provider, PROTOCOL, head, messages, self._recorded
+            self._set.provider,
+            PROTOCOL,
+            head,
+            messages,
+            self._recorded,
+            ignored=wanted.ignored,
         )
+
+    def _format(self, output: Output) -> Json:
+        schema = anthropic(output.asked)
+        if schema is None:
+            problem = f"the schema of {output.name!r} cannot be said to this model"
+            raise ProviderError("provider.invalid_request", self._set.provider, problem)
+        said: dict[str, Json] = {"schema": written(schema), "name": output.name}
+        if output.description.strip():
+            said["description"] = output.description.strip()
+        return {"type": "json_schema", "structure": {"jsonSchema": said}}
+
+    def output_mode(self, request: ModelRequest) -> OutputMode:
+        """Return how a value would be asked for."""
+        output = request.output
+        if not self._set.schema or output is None or anthropic(output.asked) is None:
+            return "tool"
+        return "native"
 
     def encode_message(self, message: Message) -> bytes:
         """Return a message as objects joined by commas; empty when it says nothing.
@@ -196,6 +272,7 @@ class ConverseProtocol(ConverseWriter):
                 options=endpoint.options,
                 thoughts=endpoint.send_reasoning,
                 caches=bool(_CACHES.search(model)),
+                schema=bool(_SCHEMAS.search(model)),
             )
         )
         self._limits = endpoint.limits
@@ -210,6 +287,16 @@ class ConverseProtocol(ConverseWriter):
         if error.status == 400 and self._set.caches and "cach" in error.problem.lower():
             self._use(evolve(self._set, caches=False))
             return True
+        if error.status != 400:
+            return False
+        if self._set.schema and refuses_schema(error.problem):
+            self._use(evolve(self._set, schema=False))
+            return True
+        option = refused_option(error.problem, _WORDS, self._set.unknown)
+        if option is not None:
+            unknown = tuple(sorted((*self._set.unknown, option)))
+            self._use(evolve(self._set, unknown=unknown))
+            return True
         return False
 
 
@@ -220,6 +307,44 @@ def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> Reques
         UndecodableError: they are not of this protocol.
     """
     return ConverseWriter(from_json(dict(settings), ConverseSettings)).write(request)
+
+
+def _thinking(
+    model: str, request: ModelRequest, head: Mapping[str, Json]
+) -> dict[str, Json] | None:
+    """Return how much a model is to think, as it is told that; None where it takes no
+    word on it."""
+    effort = request.generation.reasoning
+    if effort is None:
+        return None
+    if _ADAPTIVE.search(model):
+        if effort == "none":
+            return {}
+        word = {"minimal": "low", "xhigh": "max"}.get(effort, effort)
+        return {"thinking": {"type": "adaptive"}, "output_config": {"effort": word}}
+    if _THINKING.search(model):
+        limit = table(head.get("inferenceConfig")).get("maxTokens")
+        budget = BUDGETS.get(effort, 0)
+        if budget and isinstance(limit, int):
+            budget = min(budget, limit - 1)
+        if effort == "none":
+            return {}
+        if budget < _LEAST_THOUGHT:
+            return None
+        return {"thinking": {"type": "enabled", "budget_tokens": budget}}
+    if "gpt-oss" in model:
+        return {
+            "reasoning_effort": {"none": "low", "minimal": "low"}.get(effort, effort)
+        }
+    return None
+
+
+_LEAST_THOUGHT = 1024
+
+
+def _forced_off(head: Mapping[str, Json]) -> bool:
+    """Whether the model thinks: it may not be made to call then."""
+    return bool(table(head.get("additionalModelRequestFields")).get("thinking"))
 
 
 def _thought(part: ReasoningPart) -> list[dict[str, Json]]:

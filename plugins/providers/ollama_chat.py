@@ -19,6 +19,7 @@ from dovetail.kernel import (
     Message,
     ModelEvent,
     ModelRequest,
+    OutputMode,
     ProviderError,
     ReasoningDelta,
     ReasoningPart,
@@ -38,6 +39,7 @@ from dovetail.kernel import (
 from .calls import beyond
 from .endpoints import Endpoint
 from .faults import ended_too_soon, fault_in_stream, has_error, read_objects
+from .generation import Wanted, added, more_options
 from .ndjson import LineDecoder
 from .reading import Joined, table, tokens, word, written
 from .sse import SseEvent
@@ -73,6 +75,25 @@ class OllamaSettings:
     """Whether reasoning goes back to the model that wrote it."""
 
 
+_OPTIONS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "seed": "seed",
+    "stop": "stop",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+}
+_THINK: Mapping[str, Json] = {
+    "none": False,
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+}
+
+
 class OllamaWriter:
     """Writes requests in Ollama's chat, as its settings say."""
 
@@ -101,12 +122,20 @@ class OllamaWriter:
         tools = self._tools.encoded(request.tools)
         if tools is not None and request.tool_choice != "none":
             head["tools"] = tools
-        options = (self._set.options, request.options)
-        head = merged_options(self._set.provider, head, options)
+        head = merged_options(self._set.provider, head, (self._set.options,))
         if request.max_output is not None:
-            chosen = head.get("options")
-            limit: dict[str, Json] = {"num_predict": request.max_output}
-            head["options"] = limit | (chosen if isinstance(chosen, dict) else {})
+            added(head, "options", {"num_predict": request.max_output})
+        wanted = Wanted(request.generation)
+        added(head, "options", wanted.fields(**_OPTIONS))
+        effort = wanted.take("reasoning")
+        if effort is not None:
+            words = "gpt-oss" in self._set.model
+            head["think"] = _THINK[effort] if words else effort != "none"
+        head = more_options(self._set.provider, head, request)
+        if request.tool_choice not in ("auto", "none"):
+            wanted.leave("tool_choice")
+        if request.output is not None:
+            head["format"] = request.output.asked
         system = "\n\n".join(clean_text(one) for one in request.system if one.strip())
         messages = [_dumped("system", content=system)] if system else []
         back = "" if self._set.thoughts else ":silent"
@@ -114,8 +143,18 @@ class OllamaWriter:
             f"{PROTOCOL}:{self._name}{back}", self.encode_message, no_turns
         )
         return encoded_body(
-            self._set.provider, PROTOCOL, head, messages, self._recorded
+            self._set.provider,
+            PROTOCOL,
+            head,
+            messages,
+            self._recorded,
+            ignored=wanted.ignored,
         )
+
+    def output_mode(self, request: ModelRequest) -> OutputMode:
+        """Return how a value would be asked for."""
+        # A schema binds every answer, so that no tool would ever be called.
+        return "tool" if request.tools else "native"
 
     def encode_message(self, message: Message) -> bytes:
         """Return a message as objects joined by commas; empty when it says nothing.

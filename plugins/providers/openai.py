@@ -19,6 +19,8 @@ from dovetail.kernel import (
     Message,
     ModelInfo,
     ModelRequest,
+    Output,
+    OutputMode,
     Place,
     Provider,
     ProviderError,
@@ -28,6 +30,7 @@ from dovetail.kernel import (
     Register,
     RequestBody,
     TextPart,
+    ToolChoice,
     ToolDefinition,
     UserMessage,
     clean_text,
@@ -39,8 +42,16 @@ from dovetail.kernel import (
 from .chat import ATTACHED, DETAIL_TEXTS, REASONING, REASONING_FIELDS, ChatDecoder
 from .deployments import CHAT
 from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
+from .generation import (
+    Wanted,
+    called,
+    more_options,
+    refused_option,
+    refuses_schema,
+)
 from .reading import table
 from .routes import Route, target_of, transport_of
+from .schemas import strict
 from .transport import Transport, open_transport
 from .wording import (
     UNSIGNED,
@@ -161,7 +172,16 @@ class ChatSettings:
     field: str = ""
     """The field that thoughts are wanted in."""
     forbids: bool = True
-    """Whether calls may be forbidden."""
+    """Whether calls may be forbidden, or demanded."""
+    schema: str = "alone"
+    """Whether an answer may be held to a schema: ``always``, ``alone``, where no tools
+    are offered, or ``never``."""
+    thinks: bool = False
+    """Whether it is a model of OpenAI's that always reasons, and takes no sampling."""
+    top_k: bool = True
+    """Whether the number of likely tokens is a field."""
+    unknown: tuple[str, ...] = ()
+    """Generation options that the endpoint is known not to take."""
 
 
 def settings_of(endpoint: Endpoint, model: str) -> ChatSettings:
@@ -180,7 +200,41 @@ def settings_of(endpoint: Endpoint, model: str) -> ChatSettings:
         # Gemini wants a signature with the calls of every message.
         signed=_is_of(endpoint, "googleapis.com"),
         nine=bool(strict),
+        schema=_schemas(endpoint),
+        thinks=official and bool(_THINKS.match(model)),
+        top_k=not official and not _is_of(endpoint, "googleapis.com", "x.ai"),
     )
+
+
+def _schemas(endpoint: Endpoint) -> str:
+    if _is_of(endpoint, "deepseek.com", "moonshot.ai", "moonshot.cn", "z.ai"):
+        # JSON is all that they can be asked for.
+        return "never"
+    together = _is_of(endpoint, "openai.com", "openai.azure.com", "openrouter.ai")
+    together = together or _is_of(endpoint, "x.ai", "fireworks.ai", "mistral.ai")
+    # Elsewhere a schema binds every answer, so that no tool is ever called.
+    return "always" if together else "alone"
+
+
+_THINKS = re.compile(r"o\d|gpt-5")
+_SAMPLING = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+    "stop": "stop",
+}
+_OPTIONS = {
+    "seed": "seed",
+    "service_tier": "service_tier",
+    "reasoning_effort": "reasoning",
+}
+_WORDS = {
+    **_SAMPLING,
+    **_OPTIONS,
+    "top_k": "top_k",
+    "parallel_tool_calls": "parallel_calls",
+}
 
 
 class ChatWriter:
@@ -209,22 +263,50 @@ class ChatWriter:
         head: dict[str, Json] = {"model": self._set.model, "stream": True}
         if self._set.usage:
             head["stream_options"] = {"include_usage": True}
-        if request.max_output is not None:
-            head[self._set.limit] = request.max_output
         tools = self._tools.encoded(request.tools)
         if tools is not None:
             head["tools"] = tools
-        options = (self._set.options, request.options)
-        head = merged_options(self._set.provider, head, options)
-        if tools is not None and request.tool_choice == "none" and self._set.forbids:
+        head = merged_options(self._set.provider, head, (self._set.options,))
+        if request.max_output is not None:
+            head[self._set.limit] = request.max_output
+        wanted = Wanted(request.generation, self._set.unknown)
+        effort = request.generation.reasoning
+        if not self._set.thinks or effort == "none":
+            head |= wanted.fields(**_SAMPLING)
+        head |= wanted.fields(**_OPTIONS)
+        if self._set.top_k:
+            head |= wanted.fields(top_k="top_k")
+        if tools is not None:
+            head |= wanted.fields(parallel_tool_calls="parallel_calls")
+        head = more_options(self._set.provider, head, request)
+        if tools is not None and request.tool_choice != "auto":
             # After the options, which may ask for a call in every answer.
-            head["tool_choice"] = "none"
+            if self._set.forbids:
+                head["tool_choice"] = _choice(request.tool_choice)
+            elif request.tool_choice != "none":
+                wanted.leave("tool_choice")
+        if request.output is not None:
+            head["response_format"] = _response_format(request.output)
         # One system message: many chat templates take no second one.
         system = "\n\n".join(clean_text(one) for one in request.system if one.strip())
         messages = [_dumped({"role": "system", "content": system})] if system else []
         messages += self._history(request)
         return encoded_body(
-            self._set.provider, DEFAULTS.protocol, head, messages, self._recorded
+            self._set.provider,
+            DEFAULTS.protocol,
+            head,
+            messages,
+            self._recorded,
+            ignored=wanted.ignored,
+        )
+
+    def output_mode(self, request: ModelRequest) -> OutputMode:
+        """Return how a value would be asked for."""
+        schema = self._set.schema
+        return (
+            "native"
+            if schema == "always" or (schema == "alone" and not request.tools)
+            else "tool"
         )
 
     def _history(self, request: ModelRequest) -> list[bytes]:
@@ -363,6 +445,11 @@ class ChatProtocol(ChatWriter):
         for name in REASONING_FIELDS[:2]:
             if name in told and _MISSING.search(told):
                 return name
+        option = refused_option(told, _WORDS, self._set.unknown)
+        if option is not None:
+            return f"option:{option}"
+        if self._set.schema != "never" and refuses_schema(told):
+            return "schema"
         ours = any(name in told for name in (*REASONING, *ATTACHED))
         return (
             "silent" if ours and self._set.thoughts and _FOREIGN.search(told) else None
@@ -378,6 +465,11 @@ def _taught(settings: ChatSettings, lesson: str) -> ChatSettings:
         return evolve(settings, signed=True)
     if lesson == "tool_choice":
         return evolve(settings, forbids=False)
+    if lesson == "schema":
+        return evolve(settings, schema="never")
+    if lesson.startswith("option:"):
+        option = lesson.removeprefix("option:")
+        return evolve(settings, unknown=tuple(sorted((*settings.unknown, option))))
     if lesson == "silent":
         return evolve(settings, thoughts=False)
     return evolve(settings, field=lesson)
@@ -509,6 +601,23 @@ def _tool_shapes(tools: Sequence[ToolDefinition]) -> list[dict[str, Json]]:
         }
         for tool in tools
     ]
+
+
+def _choice(choice: ToolChoice) -> Json:
+    name = called(choice)
+    return choice if name is None else {"type": "function", "function": {"name": name}}
+
+
+def _response_format(output: Output) -> Json:
+    schema = strict(output.asked)
+    said: dict[str, Json] = {"name": output.name}
+    if output.description.strip():
+        said["description"] = output.description.strip()
+    if schema is None:
+        said |= {"strict": False, "schema": output.asked}
+    else:
+        said |= {"strict": True, "schema": schema}
+    return {"type": "json_schema", "json_schema": said}
 
 
 def _dumped(value: Json) -> bytes:

@@ -17,11 +17,14 @@ from dovetail.kernel import (
     Json,
     Message,
     ModelRequest,
+    Output,
+    OutputMode,
     PromptFile,
     ProviderError,
     ReasoningPart,
     RequestBody,
     TextPart,
+    ToolChoice,
     ToolDefinition,
     ToolPart,
     UserMessage,
@@ -31,6 +34,15 @@ from dovetail.kernel import (
 )
 
 from .endpoints import Endpoint
+from .generation import (
+    Wanted,
+    added,
+    called,
+    more_options,
+    refused_option,
+    refuses_schema,
+)
+from .schemas import strict
 from .wording import (
     ToolList,
     arguments_of,
@@ -70,6 +82,12 @@ class ResponsesSettings:
     """Whether it is OpenAI itself."""
     left_out: tuple[str, ...] = ()
     """Fields that the endpoint is known not to take."""
+    schema: bool = True
+    """Whether an answer may be held to a schema."""
+    thinks: bool = False
+    """Whether it is a model of OpenAI's that always reasons, and takes no sampling."""
+    unknown: tuple[str, ...] = ()
+    """Generation options that the endpoint is known not to take."""
 
 
 class ResponsesWriter:
@@ -103,8 +121,7 @@ class ResponsesWriter:
         if self._set.thoughts:
             # Reasoning goes back encrypted, or not at all.
             head["include"] = _INCLUDE
-        if request.max_output is not None:
-            head["max_output_tokens"] = request.max_output
+        wanted = Wanted(request.generation, self._set.unknown)
         system = "\n\n".join(clean_text(one) for one in request.system if one.strip())
         if system:
             head["instructions"] = system
@@ -113,18 +130,43 @@ class ResponsesWriter:
             head["tools"] = tools
         for name in self._set.left_out:
             head.pop(name, None)
-        options = (self._set.options, request.options)
-        head = merged_options(self._set.provider, head, options)
-        if tools is not None and request.tool_choice == "none":
+        head = merged_options(self._set.provider, head, (self._set.options,))
+        limit = request.max_output
+        if limit is not None and "max_output_tokens" not in self._set.left_out:
+            head["max_output_tokens"] = limit
+        effort = wanted.take("reasoning")
+        if effort is not None:
+            added(head, "reasoning", {"effort": effort})
+        if not self._set.thinks or effort == "none":
+            head |= wanted.fields(temperature="temperature", top_p="top_p")
+        head |= wanted.fields(service_tier="service_tier")
+        if tools is not None:
+            head |= wanted.fields(parallel_tool_calls="parallel_calls")
+        head = more_options(self._set.provider, head, request)
+        if tools is not None and request.tool_choice != "auto":
             # After the options, which may ask for a call in every answer.
-            head["tool_choice"] = "none"
+            head["tool_choice"] = _choice(request.tool_choice)
         if "tool_choice" in self._set.left_out:
             head.pop("tool_choice", None)
+            if request.tool_choice not in ("auto", "none"):
+                wanted.leave("tool_choice")
+        if request.output is not None:
+            added(head, "text", {"format": _format(request.output)})
         dialect = f"{PROTOCOL}:{self._name}" + ("" if self._set.thoughts else ":silent")
         history = request.history.encoded(dialect, self.encode_message, no_turns)
         return encoded_body(
-            self._set.provider, PROTOCOL, head, history, self._recorded, "input"
+            self._set.provider,
+            PROTOCOL,
+            head,
+            history,
+            self._recorded,
+            "input",
+            wanted.ignored,
         )
+
+    def output_mode(self, request: ModelRequest) -> OutputMode:
+        """Return how a value would be asked for."""
+        return "native" if self._set.schema else "tool"
 
     def encode_message(self, message: Message) -> bytes:
         """Return a message as items joined by commas; empty when it says nothing.
@@ -205,6 +247,7 @@ class ResponsesProtocol(ResponsesWriter):
                 options=endpoint.options,
                 thoughts=endpoint.send_reasoning,
                 official=endpoint.host == "api.openai.com",
+                thinks=bool(_THINKS.match(model)),
             )
         )
         self._limits = endpoint.limits
@@ -229,6 +272,14 @@ class ResponsesProtocol(ResponsesWriter):
                 left_out = tuple(sorted((*self._set.left_out, name)))
                 self._use(evolve(self._set, left_out=left_out))
                 return True
+        option = refused_option(error.problem, _WORDS, self._set.unknown)
+        if option is not None:
+            unknown = tuple(sorted((*self._set.unknown, option)))
+            self._use(evolve(self._set, unknown=unknown))
+            return True
+        if self._set.schema and refuses_schema(error.problem):
+            self._use(evolve(self._set, schema=False))
+            return True
         return False
 
 
@@ -248,6 +299,32 @@ _LESSONS: Mapping[str, re.Pattern[str]] = {
     "tool_choice": re.compile(r"\btool_choice\b"),
     "max_output_tokens": re.compile(r"(?:unknown|unsupported).{0,40}max_output_tokens"),
 }
+
+
+_THINKS = re.compile(r"o\d|gpt-5")
+_WORDS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "service_tier": "service_tier",
+    "reasoning.effort": "reasoning",
+    "reasoning": "reasoning",
+    "parallel_tool_calls": "parallel_calls",
+}
+
+
+def _choice(choice: ToolChoice) -> Json:
+    name = called(choice)
+    return choice if name is None else {"type": "function", "name": name}
+
+
+def _format(output: Output) -> Json:
+    schema = strict(output.asked)
+    said: dict[str, Json] = {"type": "json_schema", "name": output.name}
+    if output.description.strip():
+        said["description"] = output.description.strip()
+    if schema is None:
+        return said | {"strict": False, "schema": output.asked}
+    return said | {"strict": True, "schema": schema}
 
 
 def _answered(items: list[dict[str, Json]]) -> list[dict[str, Json]]:

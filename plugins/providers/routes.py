@@ -18,6 +18,7 @@ from dovetail.kernel import (
     Finish,
     ModelEvent,
     ModelRequest,
+    OutputMode,
     Place,
     ProviderCredential,
     ProviderError,
@@ -106,6 +107,10 @@ class Protocol(Shape):
         """Return a new decoder, for the one response to this request."""
         ...
 
+    def output_mode(self, request: ModelRequest) -> OutputMode:
+        """Return how a value would be asked for as the answer to this request."""
+        ...
+
     def learned_from(self, error: ProviderError) -> bool:
         """Whether a refusal told how the endpoint wants to be asked; the next body is
         encoded so."""
@@ -138,6 +143,10 @@ class Route:
 
     def __repr__(self) -> str:
         return f"<Route to {self._target.provider}>"
+
+    def output_mode(self, request: ModelRequest) -> OutputMode:
+        """Return how a value would be asked for. See ``ProviderRoute``."""
+        return self._protocol.output_mode(request)
 
     @asynccontextmanager
     async def stream(

@@ -238,6 +238,7 @@ def encoded_body(
     messages: Sequence[bytes],
     settings: Mapping[str, Json],
     name: str = "messages",
+    ignored: tuple[str, ...] = (),
 ) -> RequestBody:
     """Return a request's body with the messages at its end, in the field of that name.
 
@@ -259,6 +260,7 @@ def encoded_body(
         messages=messages,
         tail=b"]}",
         settings=settings,
+        ignored=ignored,
     )
 
 
