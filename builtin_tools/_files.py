@@ -13,9 +13,9 @@ import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from dovetail.kernel import ToolFailure
 
 from ._paths import Identity, Target, check_kind, failure, moved, open_anchor, reason
@@ -57,6 +57,8 @@ class Written:
     in_place: bool = False
     """The file could be written and not replaced, so a crash in between would have left
     a part of the new content."""
+    folders: int = 0
+    """How many folders above it were made."""
 
 
 IN_PLACE = "written in place and not atomically, because it cannot be replaced here"
@@ -165,15 +167,16 @@ class Files:
         Raises:
             ToolFailure: the file, or a folder on the way, is not what was approved,
                 or its content changed, or the system refuses. Nothing was changed
-                then, except folders made on the way; if a file that was being written
-                over could not be put back, the text says so.
+                then; if a file that was being written over could not be put back, the
+                text says so.
         """
         if target.kind != "missing":
             check_kind(target, verb, "file")
         with open_anchor(target, verb) as anchor:
             try:
-                with _folders(target, anchor) as folder:
-                    return self._replace(target, folder, data, verb, expected, token)
+                with _folders(target, anchor) as (folder, made):
+                    done = self._replace(target, folder, data, verb, expected, token)
+                    return evolve(done, folders=made)
             except OSError as error:
                 raise failure(verb, target.given, reason(error)) from error
 
@@ -343,8 +346,9 @@ class Files:
             except OSError as error:
                 raise failure(verb, target.given, reason(error)) from error
 
-    def rename(self, source: Target, target: Target, verb: str) -> None:
-        """Give an approved file another approved name, in one step.
+    def rename(self, source: Target, target: Target, verb: str) -> int:
+        """Give an approved file another approved name, in one step; return how many
+        folders were made for it.
 
         What had that name is replaced; missing folders are made. The two must not be
         names of one file: of two hard links the system would leave both. Call it within
@@ -352,14 +356,14 @@ class Files:
 
         Raises:
             ToolFailure: one of them, or a folder on the way, is not what was approved,
-                or the system refuses. Nothing was changed then, except folders made.
+                or the system refuses. Nothing was changed then.
         """
         check_kind(source, verb, "file")
         if target.kind != "missing":
             check_kind(target, verb, "file")
         with open_anchor(source, verb) as above, open_anchor(target, verb) as anchor:
             try:
-                with _folders(target, anchor) as folder:
+                with _folders(target, anchor) as (folder, made):
                     moving = self._status(source, above, verb)
                     there = self._status(target, folder, verb)
                     if moving is None:
@@ -374,6 +378,7 @@ class Files:
             except OSError as error:
                 raise failure(verb, source.given, reason(error)) from error
         self._remember(target, identity, replaced)
+        return made
 
     def _status(self, target: Target, folder: int, verb: str) -> os.stat_result | None:
         """Return the status of what is there now, if it is what was approved."""
@@ -440,20 +445,43 @@ def _removed(name: str, folder: int) -> bool:
 
 
 @contextmanager
-def _folders(target: Target, anchor: int) -> Iterator[int]:
-    """Yield a descriptor of the file's folder, making the missing ones."""
-    current = os.dup(anchor)
-    try:
-        for name in target.missing_folders:
-            with suppress(FileExistsError):
-                os.mkdir(name, dir_fd=current)
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            below = os.open(name, flags, dir_fd=current)
-            os.close(current)
-            current = below
-        yield current
-    finally:
-        os.close(current)
+def _folders(target: Target, anchor: int) -> Iterator[tuple[int, int]]:
+    """Yield a descriptor of the file's folder, making the missing ones, and how many
+    were made. Those go again, where what they were made for fails."""
+    made: list[tuple[int, str]] = []
+    with ExitStack() as opened:
+        current = os.dup(anchor)
+        opened.callback(os.close, current)
+        try:
+            for name in target.missing_folders:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=current)
+                    made.append((current, name))
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+                current = os.open(name, flags, dir_fd=current)
+                opened.callback(os.close, current)
+            yield current, len(made)
+        except BaseException:
+            with suppress(OSError):
+                for above, name in reversed(made):
+                    os.rmdir(name, dir_fd=above)
+            raise
+
+
+def remove_folders(target: Target, count: int, keep: str) -> None:
+    """Remove so many folders above a file, from the nearest on, each if it is empty;
+    neither ``keep`` nor what is above that."""
+    path = target.canonical
+    for _ in range(count):
+        path = os.path.dirname(path)
+        if os.path.commonpath((path, keep)) == path or os.path.realpath(path) != path:
+            return
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            continue  # whoever was cut off came so far
+        except OSError:
+            return  # it is not empty, or must stay
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int, int]:

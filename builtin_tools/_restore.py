@@ -12,7 +12,7 @@ from contextlib import suppress
 import anyio.to_thread
 from dovetail.kernel import Location, Restoration, ToolFailure
 
-from ._files import Files
+from ._files import Files, remove_folders
 from ._paths import Target, resolve_now
 
 VERB = "restore"
@@ -37,7 +37,10 @@ def _restore(files: Files, directory: str, wanted: Restoration) -> str | None:
             target = resolve_now(directory, wanted.path, VERB)
             if target.canonical != wanted.path:
                 return "a symbolic link leads elsewhere now"
-            return _put(files, target, wanted)
+            problem = _put(files, target, wanted)
+            if problem is None and wanted.then is None and not wanted.look:
+                remove_folders(target, wanted.folders, directory)
+            return problem
     except ToolFailure as error:
         return str(error)
 

@@ -214,7 +214,7 @@ async def _apply(
     for number, change in enumerate(changes, 1):
         await context.does(change.words, _data(change, number, len(changes)))
         try:
-            made, digest, held = await anyio.to_thread.run_sync(
+            made, digest, held, folders = await anyio.to_thread.run_sync(
                 _make, files, change, context.effect_token
             )
         except ToolFailure as error:
@@ -226,7 +226,8 @@ async def _apply(
             elif isinstance(after, str):
                 context.changed(path, None, None, unknown=after)
             else:
-                context.changed(path, before, after)
+                made_for = folders if before is None else 0
+                context.changed(path, before, after, folders=made_for)
         if change.kind in ("delete", "move"):
             context.saw(change.target.canonical, None)
         else:
@@ -244,8 +245,9 @@ Held = tuple[str, Content, Content]
 
 def _make(
     files: Files, change: Change, token: str
-) -> tuple[PatchedFile, str | None, tuple[Held, ...]]:
-    """Make one change; return it, the digest of what is there now, and what was."""
+) -> tuple[PatchedFile, str | None, tuple[Held, ...], int]:
+    """Make one change; return it, the digest of what is there now, what was, and how
+    many folders were made for it."""
     target, to = change.target, change.to
     made = PatchedFile(
         change.kind,
@@ -267,16 +269,17 @@ def _make(
             content = _held(files, target)
             gone = (target.canonical, content, None)
             there = (to.canonical, _held(files, to), content)
-            files.rename(target, to, VERB)
-            return made, digest, (gone, there)
+            folders = files.rename(target, to, VERB)
+            return made, digest, (gone, there), folders
         before = _held(files, target)
         if change.after is None:
             assert change.seen is not None  # of a file that is deleted
             files.remove(target, VERB, change.seen)
-            return made, None, ((target.canonical, before, None),)
+            return made, None, ((target.canonical, before, None),), 0
         written = files.replace(target, change.after, VERB, change.before, token=token)
         held = (target.canonical, before, change.after)
-        return evolve(made, in_place=written.in_place), written.digest, (held,)
+        made = evolve(made, in_place=written.in_place)
+        return made, written.digest, (held,), written.folders
 
 
 def _held(files: Files, target: Target) -> Content:

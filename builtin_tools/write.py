@@ -108,7 +108,7 @@ async def _execute(
         _write, files, target, input.content, context.effect_token
     )
     context.saw(target.canonical, done.digest)
-    context.changed(target.canonical, held, data)
+    context.changed(target.canonical, held, data, folders=done.folders)
     return WriteOutput(
         target.resource, done.created, done.size, kept, done.in_place, was
     )

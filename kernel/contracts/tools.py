@@ -247,14 +247,17 @@ class ToolContext(Protocol):
         after: bytes | None,
         *,
         unknown: str | None = None,
+        folders: int = 0,
     ) -> None:
         """Say that this call changed a file, and what it held before and holds since.
 
         None stands for no file. Both are kept, so that whoever goes back in the session
         can have the file as it was (law travel.4), if the tool can ``restore``; a
         content of over 2 MiB, or one that holds a key, is not. Counts however the call
-        ends, for the first 1,000 changes. ``unknown`` says why the tool does not know
-        what the file held: then it can not be restored, and that is said.
+        ends, for the first 1,000 changes; of more, only their names. ``unknown`` says
+        why the tool does not know what the file held: then it can not be restored, and
+        that is said. ``folders`` is how many folders above it were made for it: they go
+        with it again where they are empty then.
         """
         ...
 
@@ -384,6 +387,7 @@ class BlockingToolContext(Protocol):
         after: bytes | None,
         *,
         unknown: str | None = None,
+        folders: int = 0,
     ) -> None: ...
 
     def spawns(self, process: ProcessMark) -> None: ...
@@ -405,6 +409,8 @@ class Restoration:
     """What it is to hold; None: it is to be removed."""
     look: bool = False
     """Whether only to say if it could be done."""
+    folders: int = 0
+    """How many folders above it are to be removed with it, each if it is empty then."""
 
 
 @frozen(eq=False)

@@ -42,7 +42,11 @@ MAX_ASKED = 1_048_576
 MAX_SEEN = 10_000
 """Files that one call says it read or wrote; of more, the later ones are not kept."""
 MAX_CHANGES = 1_000
-"""Changes of files that one call says it made."""
+"""Changes of files that one call says it made, and of which what they held is kept."""
+MAX_NAMED = 10_000
+"""Those that are named at all."""
+MAX_FOLDERS = 1_000
+"""Folders that are made for one file."""
 MAX_DEEDS = 1_000
 """Things that one call records of what it does."""
 MAX_DEED = 500
@@ -271,13 +275,16 @@ class CallContext(ToolContext):
         after: bytes | None,
         *,
         unknown: str | None = None,
+        folders: int = 0,
     ) -> None:
-        _check_changed(path, before, after)
-        if len(self.changes) < MAX_CHANGES:
+        _check_changed(path, before, after, folders)
+        if len(self.changes) >= MAX_CHANGES:
+            before = after = None
+            unknown = f"one call changed over {MAX_CHANGES:,} files"
+        if len(self.changes) < MAX_NAMED:
+            name, redact = clean_text(path), self._services.redact
             self.changes.append(
-                KeptChange.of(
-                    clean_text(path), before, after, self._services.redact, unknown
-                )
+                KeptChange.of(name, before, after, redact, unknown, folders)
             )
 
     async def spawns(self, process: ProcessMark) -> None:
@@ -364,12 +371,16 @@ def _check_seen(path: object, digest: object) -> None:
         raise InvalidValueError("file", (path, digest), rule)
 
 
-def _check_changed(path: object, before: object, after: object) -> None:
+def _check_changed(
+    path: object, before: object, after: object, folders: object
+) -> None:
     """Refuse what could not be kept."""
     contents = isinstance(before, bytes | None) and isinstance(after, bytes | None)
     if not (isinstance(path, str) and contents):
         rule = "a path as text, and two contents as bytes or None"
         raise InvalidValueError("changed file", path, rule)
+    if type(folders) is not int or not 0 <= folders <= MAX_FOLDERS:
+        raise InvalidValueError("folders", folders, f"from 0 to {MAX_FOLDERS}")
 
 
 def _check_mark(process: object) -> None:

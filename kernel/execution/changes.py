@@ -33,15 +33,16 @@ class KeptChange:
         after: bytes | None,
         redact: Callable[[str], str],
         unknown: str | None = None,
+        folders: int = 0,
     ) -> "KeptChange":
         """Return what a tool said, with the digests, and what may be kept."""
         if unknown is not None:
             told = redact(clean_text(unknown))[:MAX_WHY]
-            return cls(FileChange(path, None, _digest(after), told))
+            return cls(FileChange(path, None, _digest(after), told, folders))
         contents = [one for one in (before, after) if one is not None]
         reasons = [_unkept(one, redact) for one in contents]
         unkept = next((one for one in reasons if one is not None), None)
-        change = FileChange(path, _digest(before), _digest(after), unkept)
+        change = FileChange(path, _digest(before), _digest(after), unkept, folders)
         return cls(change, () if unkept else tuple(contents))
 
 

@@ -8,8 +8,10 @@ between left files as they were or as they were to be. Knows nothing of messages
 why anything is taken back (``sessions.reverting``).
 """
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice, takewhile
 from typing import Protocol, TypeVar
 
 from attrs import evolve
@@ -80,6 +82,8 @@ class Changes:
         holds after the last."""
         self.sessions: dict[str, set[str]] = {}
         """The sessions that changed each, by path."""
+        self._folders: set[str] = set()
+        """Those that calls made for files."""
         self._session_id = session_id
         self._tools: dict[tuple[str, str], str] = {}
         self._turns: dict[str, SessionReverted | SessionUnreverted] = {}
@@ -111,6 +115,8 @@ class Changes:
 
     def _add(self, session_id: SessionId, change: FileChange, tool: str | None) -> None:
         by = None if session_id == self._session_id else session_id
+        if change.folders and change.before is None:
+            self._folders.update(islice(_above(change.path), change.folders))
         known = self.files.get(change.path)
         problem = change.unkept
         if known is not None:
@@ -128,8 +134,19 @@ class Changes:
             one = self.files[path]
             change = one.change
             if change.before != change.after:
-                back = FileChange(path, change.after, change.before, change.unkept)
+                made = takewhile(self._folders.__contains__, _above(path))
+                folders = sum(1 for _ in made) if change.before is None else 0
+                back = FileChange(
+                    path, change.after, change.before, change.unkept, folders
+                )
                 yield evolve(one, change=back)
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the folders above a path, the nearest first."""
+    while (above := os.path.dirname(path)) != path:
+        yield above
+        path = above
 
 
 # --- restoring them ---------------------------------------------------------------
@@ -185,7 +202,7 @@ class Restoring:
         ):
             return LOST
         try:
-            wanted = Restoration(one.path, now, then, look)
+            wanted = Restoration(one.path, now, then, look, change.folders)
             return await restore(self._services.location, wanted)
         except PluginError as error:
             return str(error)

@@ -391,9 +391,18 @@ class _Blocking(BlockingToolContext):
         after: bytes | None,
         *,
         unknown: str | None = None,
+        folders: int = 0,
     ) -> None:
-        told = partial(self._context.changed, path, before, after, unknown=unknown)
-        self._call.tell(told)
+        self._call.tell(
+            partial(
+                self._context.changed,
+                path,
+                before,
+                after,
+                unknown=unknown,
+                folders=folders,
+            )
+        )
 
     def progress(self, text: str) -> None:
         self._call.tell(self._context.progress, text)

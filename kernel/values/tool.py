@@ -100,6 +100,8 @@ class FileChange:
     """SHA-256 of what it holds since; None: it is gone."""
     unkept: str | None = None
     """Why neither of the two is kept; None: both are."""
+    folders: int = 0
+    """How many folders above it were made for it, or go with it."""
 
 
 @frozen

@@ -137,6 +137,7 @@ class FakeToolContext:
         after: bytes | None,
         *,
         unknown: str | None = None,
+        folders: int = 0,
     ) -> None:
         self.changes.append((path, before, after))
 

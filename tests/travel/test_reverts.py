@@ -115,7 +115,7 @@ async def test_what_follows_is_hidden_and_files_are_as_they_were(
         assert [os.path.basename(one) for one in done.done] == ["a.txt", "b.txt"]
         assert done.left == {}
         assert (work / "a.txt").read_text() == "one\n"
-        assert not (work / "new/b.txt").exists()
+        assert not (work / "new").exists()
         # Files and files only: what a command did stays.
         assert (work / "by-bash.txt").exists()
         assert await said(session) == ["Hi", "Hello."]
@@ -240,13 +240,44 @@ async def test_a_patch_is_taken_back_whole(tmp_path: Path, work: Path) -> None:
         assert sorted(os.listdir(work)) == ["a", "new", "sub"]
         done = await session.revert(await message(session, "Hello."))
         assert done.left == {}
-        assert sorted(os.listdir(work)) == ["a", "gone", "old", "sub"]
+        assert sorted(os.listdir(work)) == ["a", "gone", "old"]
         held = [(work / name).read_text() for name in ("a", "gone", "old")]
         assert held == ["a\n", "gone\n", "moves\n"]
-        assert not (work / "sub/moved").exists()
         assert (await session.unrevert()).left == {}
         assert (work / "sub/moved").read_text() == "moves\n"
         assert not (work / "gone").exists()
+
+
+@pytest.mark.law("travel.9")
+async def test_folders_that_were_made_go_where_nothing_else_is_in_them(
+    tmp_path: Path, work: Path
+) -> None:
+    (work / "was").mkdir()
+    provider = ScriptedProvider(
+        text("Hello."),
+        *(writes("a/b/c/one", "1"), writes("a/b/two", "2"), writes("was/it", "3")),
+        *(writes("x/y/one", "4"), writes("x/two", "5"), text("Done.")),
+    )
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        await say(session, "Write")
+        (work / "x/y/mine").touch()
+        to = await message(session, "Hello.")
+        await session.plan_revert(to)
+        assert (work / "a/b/c/one").exists()
+        assert (await session.revert(to)).left == {}
+        assert sorted(os.listdir(work)) == ["was", "x"]
+        assert [os.listdir(work / one) for one in ("x", "x/y")] == [["y"], ["mine"]]
+        assert (await session.unrevert()).left == {}
+        assert (work / "a/b/c/one").read_text() == "1"
+        # Once more, by whoever goes on with it after the file and one folder are gone.
+        await cut_off(session, "Hello.")
+        (work / "a/b/c/one").unlink()
+        (work / "a/b/c").rmdir()
+        provider.then(text("On."))
+        await say(session, "On")
+        assert not (work / "a").exists()
 
 
 @pytest.mark.law("travel.4")

@@ -503,7 +503,7 @@ events = st.one_of(
         body=objects,
         message_id=optional,
         call_id=optional,
-        expires=st.none() | st.integers(),
+        expires=counts,
         **envelope,
     ),
 )

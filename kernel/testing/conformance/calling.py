@@ -275,6 +275,7 @@ class RecordingContext(ToolContext):
         after: bytes | None,
         *,
         unknown: str | None = None,
+        folders: int = 0,
     ) -> None:
         self.saw(path, None if after is None else hashlib.sha256(after).hexdigest())
 
