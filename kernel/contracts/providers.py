@@ -123,6 +123,14 @@ class Provider:
     catalog: str | None = None
     """The name under which others may know of its models (``ModelFacts``): mostly its
     own. None: nothing that others know holds here, as behind another address."""
+    default: str | None = None
+    """The model, by its own name, that is used where nobody names one and this provider
+    has what it needs."""
+    small: str | None = None
+    """The one for small work in that case."""
+    order: int = 100
+    """Whose default is used where several have what they need: that of the lowest
+    number, and of equal ones that of the first name."""
     assumed: bool = False
     """Whether nothing says that it is there: it needs no key, nobody configured it, and
     its usual address is all that is known. It can be asked for by name, and is not

@@ -463,6 +463,9 @@ class LocationServices:
         models = _all_of(ModelInfo, "models of a provider", provider.models)
         for one in models:
             _checked_name("model name", one.name)
+        for own in (provider.default, provider.small):
+            if own is not None:
+                _checked_name("model name", own)
         silence = provider.silence
         number = isinstance(silence, int | float) and not isinstance(silence, bool)
         if silence is not None and not (number and silence > 0):
@@ -574,14 +577,20 @@ class LocationServices:
         return bool(profile.model or small)
 
     def model_for(self, profile: AgentProfile, model: str | None) -> str:
-        """Return the name of a session's model: its own, its agent's, or the
-        configured one; of an agent that makes do with it, the small one.
+        """Return the name of a session's model: its own, its agent's, the configured
+        one, or that of the first provider that has what it needs; of an agent that
+        makes do with it, the small one.
 
         Raises:
-            ModelNotSelectedError: none of them names one.
+            ModelNotSelectedError: nothing names one, and no provider has a usual one.
         """
-        small = self.configuration.small_model if profile.small else None
-        name = model or profile.model or small or self.configuration.model
+        configured = self.configuration
+        small = configured.small_model if profile.small else None
+        name = model or profile.model or small or configured.model
+        if name is None:
+            # Only where all of it is left to us: whoever chose a model has chosen who
+            # is told what is said.
+            name = self.catalog.default(small=profile.small)
         if name is None:
             raise ModelNotSelectedError(self.catalog.askable())
         return name

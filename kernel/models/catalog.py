@@ -70,6 +70,12 @@ class ModelCatalog:
         self._facts = facts or Registrations()
         self._resolved: dict[str, ResolvedModel] = {}
         self._generation = self._generation_now()
+        self._default: tuple[str | None, str | None] | None = None
+
+    def _renew(self) -> None:
+        self._resolved.clear()
+        self._default = None
+        self._generation = self._generation_now()
 
     def _generation_now(self) -> tuple[int, int, int]:
         return (
@@ -178,8 +184,7 @@ class ModelCatalog:
             ProviderError: ``provider.key_missing``; the provider has no key.
         """
         if self._generation != self._generation_now():
-            self._resolved.clear()
-            self._generation = self._generation_now()
+            self._renew()
         found = self._resolved.get(name)
         if found is None:
             found = self._resolved[name] = self._resolve(name)
@@ -206,6 +211,26 @@ class ModelCatalog:
             raise ModelUnknownError(name, known if missing is None else (), missing)
         route = provider.route(model)
         return ResolvedModel(name, provider_name, model, info, route, entry)
+
+    def default(self, *, small: bool = False) -> str | None:
+        """Return the model that is used where nobody names one, or the one for small
+        work then: that of the first provider that has one and what it needs, by
+        ``Provider.order``; None where none has."""
+        if self._generation != self._generation_now():
+            self._renew()
+        if self._default is None:
+            self._default = self._defaults()
+        return self._default[1 if small else 0]
+
+    def _defaults(self) -> tuple[str | None, str | None]:
+        offered = [one.item for one in self._registrations.offer().values()]
+        for provider in sorted(offered, key=lambda one: (one.order, one.name)):
+            if provider.default is None or provider.assumed:
+                continue
+            if _missing_key(provider) is None:
+                own, small = provider.default, provider.small or provider.default
+                return f"{provider.name}/{own}", f"{provider.name}/{small}"
+        return None, None
 
     def askable(self) -> list[str]:
         """Return names to show someone who asked for what is not there: models whose

@@ -87,6 +87,9 @@ DEFAULTS = Defaults(
     header="x-api-key",
     others=CLAUDE,
     catalog="anthropic",
+    usual="claude-sonnet-4-6",
+    usual_small="claude-haiku-4-5",
+    order=1,
 )
 _THOUGHTS = ("thinking", "redacted_thinking")
 _CACHED: Json = {"type": "ephemeral"}

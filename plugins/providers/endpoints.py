@@ -229,6 +229,12 @@ class Defaults:
     """Whether tables that name no protocol are read as of this one."""
     catalog: str | None = None
     """Under which name others know of its models; None: of those nobody does."""
+    usual: str | None = None
+    """The model that is used where nobody names one, at the usual address."""
+    usual_small: str | None = None
+    """The one for small work in that case."""
+    order: int = 100
+    """Whose is used where several have their key: the lowest."""
     others: Mapping[str, Deployment] = field(factory=dict)
     """Who else offers it, by name."""
 
@@ -284,6 +290,9 @@ def register_endpoints(
                 route=_opener(route, endpoint),
                 models=endpoint.models,
                 catalog=endpoint.catalog,
+                default=_usual(defaults.usual, defaults, endpoint),
+                small=_usual(defaults.usual_small, defaults, endpoint),
+                order=defaults.order,
                 served=lister and partial(lister, endpoint),
                 assumed=table is None and _nothing_said(defaults, name, environment),
                 open=endpoint.open,
@@ -294,6 +303,12 @@ def register_endpoints(
         )
     if refused:
         raise ConfigurationError("providers", "; ".join(refused))
+
+
+def _usual(model: str | None, defaults: Defaults, endpoint: Endpoint) -> str | None:
+    """Return a model that is there at a provider's own address, and nowhere else."""
+    own = endpoint.provider == defaults.provider and endpoint.catalog is not None
+    return model if own and endpoint.open else None
 
 
 def _nothing_said(

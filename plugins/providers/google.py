@@ -37,6 +37,9 @@ DEFAULTS = Defaults(
     header="x-goog-api-key",
     others=GEMINI,
     catalog="google",
+    usual="gemini-2.5-pro",
+    usual_small="gemini-2.5-flash",
+    order=3,
 )
 
 

@@ -78,6 +78,9 @@ DEFAULTS = Defaults(
     common=True,
     others=CHAT,
     catalog="openai",
+    usual="gpt-5.4",
+    usual_small="gpt-5.4-mini",
+    order=2,
 )
 RESPONSES = Defaults(
     provider="openai-responses",

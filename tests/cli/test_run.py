@@ -203,8 +203,10 @@ async def test_without_a_model_it_says_how_to_name_one_and_leaves_nothing(
     key, toml, demo = done.err.splitlines()
     assert "OPENAI_API_KEY" in key
     assert "--model" in key
-    # With a key, what it is good for is offered instead, and nothing else.
-    offers = (await home.do("run", "hi")).err.splitlines()[0]
+    # With a key, what it is good for is offered instead, and nothing else. At another
+    # address than its own a provider has no usual model.
+    elsewhere = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+    offers = (await home.do("run", "hi", environment=elsewhere)).err.splitlines()[0]
     assert "add --model openai/" in offers
     assert "anthropic/" not in offers
     assert "dovetail.toml" in toml
