@@ -9,6 +9,7 @@ protocol is a module that writes requests (``openai``, ``responses``, ``anthropi
 ``ollama_chat``). They share what is the same for all: the framing (``sse``, ``ndjson``,
 ``amazon``), where an endpoint is and what opens it (``endpoints``), what a failure
 means (``faults``), the words of a transcript on the wire (``wording``), and the
-connection (``transport``, the only module that knows httpx). Importing any of them
-opens nothing and imports no HTTP client.
+connection (``transport``, the only module that knows httpx). ``adapters`` is the door
+for whoever brings another one. Importing any of them opens nothing and imports no HTTP
+client.
 """

@@ -6,7 +6,13 @@ state machine, so that both are tested without a connection.
 """
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterator,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol as Shape
 
@@ -59,7 +65,7 @@ class Decoder(Shape):
         is not waited for as long as its words are."""
         ...
 
-    def feed(self, event: SseEvent) -> list[ModelEvent]:
+    def feed(self, event: SseEvent) -> Sequence[ModelEvent]:
         """Return what this event brings.
 
         Raises:
@@ -67,7 +73,7 @@ class Decoder(Shape):
         """
         ...
 
-    def finish(self) -> list[ModelEvent]:
+    def finish(self) -> Sequence[ModelEvent]:
         """Return what is left when the stream has ended, the Finish last.
 
         Raises:
@@ -75,7 +81,7 @@ class Decoder(Shape):
         """
         ...
 
-    def kept(self) -> list[ModelEvent]:
+    def kept(self) -> Sequence[ModelEvent]:
         """Return what is complete when the answer has gone beyond its limits."""
         ...
 

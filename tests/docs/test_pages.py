@@ -114,9 +114,9 @@ class Stage:
 
 
 @pytest.mark.parametrize(
-    # The tutorial wants a folder of its own: see test_tutorial.
+    # Tutorials want a folder of their own: see test_tutorial and test_adapters.
     "page",
-    [page for page in PAGES if page.name != "tutorial.md"],
+    [page for page in PAGES if page.name not in ("tutorial.md", "adapters.md")],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_what_a_page_shows_is_so(page: Path, tmp_path: Path) -> None:
