@@ -17,6 +17,7 @@ from ._paths import Target, resolve_now
 
 VERB = "restore"
 CHANGED = "somebody changed it since"
+CUT_OFF = "the call was cut off, and what the file held before is not known"
 MAX_KNOWN = 3 * 1024 * 1024
 """Bytes of a file that are looked at for what it holds: more than are kept."""
 

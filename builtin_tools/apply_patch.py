@@ -11,7 +11,7 @@ for all that it names. Its effect class is ``reconcilable``: what the last recor
 change of a cut off call came to can be seen in the file.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from os import path as paths
@@ -29,7 +29,7 @@ from ._files import IN_PLACE, Files, digest_of
 from ._leftovers import tidy
 from ._patch import MAX_PATCH, Section, parse_patch
 from ._paths import EDIT, EXTERNAL, READ, Target, failure, resolve_now, shown_path
-from ._restore import known, restore
+from ._restore import CUT_OFF, known, restore
 
 DESCRIPTION = """\
 Add, change, delete and move files by a patch of this form:
@@ -333,6 +333,11 @@ async def _check(
     deeds = context.deeds
     if not deeds:
         return None
+    named = dict.fromkeys(
+        path for one in deeds for path in (one.data["path"], one.data["to"]) if path
+    )
+    for path in await anyio.to_thread.run_sync(_canonical, context.location, named):
+        context.changed(path, None, None, unknown=CUT_OFF)
     last = deeds[-1]
     there = [last.data["path"], *filter(None, [last.data["to"]])]
     targets = await anyio.to_thread.run_sync(
@@ -354,6 +359,10 @@ async def _check(
         PatchedFile(one.data["kind"], one.data["path"], one.data["to"]) for one in deeds
     ]
     return PatchOutput(tuple(made), found=True)
+
+
+def _canonical(location: Location, named: Iterable[str]) -> list[str]:
+    return [resolve_now(location.directory, path, VERB).canonical for path in named]
 
 
 async def _clear(files: Files, input: PatchInput, context: ToolContext) -> str | None:

@@ -21,7 +21,7 @@ from . import _fields as fields
 from ._files import IN_PLACE, Files, Written
 from ._leftovers import tidy
 from ._paths import EDIT, EXTERNAL, READ, Target, approve, check_kind, failure, resolve
-from ._restore import known, restore
+from ._restore import CUT_OFF, known, restore
 from ._text import (
     BOM,
     BOM_BYTES,
@@ -39,7 +39,6 @@ line endings that a file has are kept."""
 
 MAX_CONTENT = 50 * 1024 * 1024
 """Bytes of one content."""
-CUT_OFF = "the call was cut off, and what the file held before is not known"
 _PREVIEW = 2000
 _SAMPLE = 1024 * 1024
 """Bytes of an existing file that are looked at for its line endings."""

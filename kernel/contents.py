@@ -99,6 +99,7 @@ from .execution.coordinator import (
 )
 from .execution.restoring import (
     FileRestore as FileRestore,
+    UnsureCall as UnsureCall,
 )
 from .hookspecs import (
     PROJECT as PROJECT,

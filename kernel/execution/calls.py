@@ -97,6 +97,9 @@ class Calls:
         self.idle: set[str] = set()
         """Calls whose executor was not entered here: the start of some is recorded
         before their turn comes."""
+        self.changes: dict[str, Sequence[KeptChange]] = {}
+        """What the executors that run changed so far, by call: it counts however their
+        calls end."""
         self.rejected: Failure | None = None
         """What a person said no to, and nothing else: the run stops then."""
 
@@ -183,6 +186,7 @@ class Calls:
             await self._record.commit(lambda _: [self._start_of(call)])
         context = self.context(call)
         self.idle.discard(call.call_id)
+        self.changes[call.call_id] = context.changes
         settled = await plan.run(context)
         if isinstance(settled, Failed) and settled.defect is not None:
             settled = await self._with_receipt(call, settled)
@@ -299,6 +303,7 @@ class Calls:
         # Between here and handing the commit over there is no await: whoever finds
         # no open call left records the Step's end in the same transaction.
         del self._record.open[call.call_id]
+        self.changes.pop(call.call_id, None)
         granted = context.grants.take()
         await self._record.commit(
             lambda tx: [

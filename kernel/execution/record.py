@@ -5,15 +5,16 @@ ends the execution is in the transaction that settles the Step: whoever finds no
 call left records both. Knows nothing of what the events are about.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import anyio
 
 from ..log.commit import LogTransaction
-from ..values.events import Event, StepEnded, StepFailed
+from ..values.events import Event, StepEnded, StepFailed, ToolFailed
 from ..values.request import ToolCall
 from ..values.sent import SentRequest
 from ..values.shortcut import changed
+from .changes import KeptChange, kept
 from .coordinator import Outcome
 from .execution import Execution
 from .recovery import STOPPED, settle_open
@@ -90,25 +91,37 @@ class StepRecord:
         self,
         held: Sequence[Event],
         idle: Collection[str],
+        changes: Mapping[str, Sequence[KeptChange]],
         request: SentRequest | None = None,
     ) -> None:
         """Leave a valid transcript behind (law execution.5).
 
         ``held`` is what was complete and not recorded, ``idle`` the calls whose
-        executor was not entered, ``request`` what was sent, if nothing records it yet.
+        executor was not entered, ``changes`` what the others did to files, ``request``
+        what was sent, if nothing records it yet.
         """
         execution = self._execution
         history = execution.history
         await execution.commit(lambda tx: _append(tx, held))
 
         def settle(tx: LogTransaction) -> None:
-            events = settle_open(tx.rows, history, STOPPED, idle)
+            events = [
+                _with_changes(tx, one, changes)
+                for one in settle_open(tx.rows, history, STOPPED, idle)
+            ]
             if events and isinstance(events[-1], StepFailed):
                 events[-1] = changed(events[-1], request=request)
             _append(tx, events)
 
         while history.open is not None:
             await execution.commit(settle, knowing=history.seq)
+
+
+def _with_changes(
+    tx: LogTransaction, event: Event, changes: Mapping[str, Sequence[KeptChange]]
+) -> Event:
+    made = changes.get(event.call_id) if isinstance(event, ToolFailed) else None
+    return changed(event, changes=kept(tx.rows, made)) if made else event
 
 
 def _append(tx: LogTransaction, events: Sequence[Event]) -> None:

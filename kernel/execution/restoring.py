@@ -32,8 +32,9 @@ from ..values.events import (
     ToolSucceeded,
 )
 from ..values.frozen import frozen
-from ..values.ids import SessionId
+from ..values.ids import MessageId, SessionId
 from ..values.tool import FileChange
+from .recovery import INTERRUPTED
 
 T = TypeVar("T")
 
@@ -66,6 +67,20 @@ class FileRestore:
     """Why it is left as it is; None: it is restored."""
 
 
+@frozen
+class UnsureCall:
+    """A call that was cut off: what it did to files is known to nobody."""
+
+    session_id: SessionId
+    """The session that made it."""
+    message_id: MessageId
+    """The message that it is part of."""
+    call_id: str
+    """Which call of that message it is."""
+    tool: str
+    """The tool that was called."""
+
+
 # --- what was changed -------------------------------------------------------------
 
 
@@ -82,6 +97,8 @@ class Changes:
         holds after the last."""
         self.sessions: dict[str, set[str]] = {}
         """The sessions that changed each, by path."""
+        self.unsure: list[UnsureCall] = []
+        """Calls that were cut off, and may have changed something."""
         self._folders: set[str] = set()
         """Those that calls made for files."""
         self._session_id = session_id
@@ -95,6 +112,11 @@ class Changes:
             self._tools[event.message_id, event.call_id] = event.tool
         elif isinstance(event, ToolSucceeded | ToolFailed):
             tool = self._tools.get((event.message_id, event.call_id))
+            cut = isinstance(event, ToolFailed) and event.failure.code == INTERRUPTED
+            if cut and tool is not None and not event.changes:
+                self.unsure.append(
+                    UnsureCall(event.session_id, event.message_id, event.call_id, tool)
+                )
             for change in event.changes:
                 self._add(event.session_id, change, tool)
         elif isinstance(event, SessionReverted | SessionUnreverted):
@@ -173,6 +195,10 @@ class Restoring:
                 one = evolve(one, problem=problem)
             found.append(one)
         return found
+
+    def unsure(self, calls: Sequence[UnsureCall]) -> Sequence[UnsureCall]:
+        """Return those that may have changed files: their tools restore some."""
+        return [one for one in calls if self._services.restoring(one.tool) is not None]
 
     async def restore(
         self, files: Sequence[FileRestore]

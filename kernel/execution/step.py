@@ -126,7 +126,9 @@ class Answer:
             with anyio.CancelScope(shield=True):
                 held = self._attempt.release()
                 unsaid = self._attempt.sending.taken()
-                await self._record.settle_cancelled(held, self._calls.idle, unsaid)
+                await self._record.settle_cancelled(
+                    held, self._calls.idle, self._calls.changes, unsaid
+                )
             raise
         if self._execution.outcome is None and self._again is not None:
             await self._log.clock.sleep(self._again)

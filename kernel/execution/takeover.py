@@ -130,7 +130,7 @@ class Takeover:
                         tasks.start_soon(again or self._calls.run, plan.call, plan)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
-                await record.settle_cancelled([], self._calls.idle)
+                await record.settle_cancelled([], self._calls.idle, self._calls.changes)
             raise
         except BaseExceptionGroup as group:
             raise first_of(group) from group

@@ -19,6 +19,7 @@ from ..execution.restoring import (
     Changes,
     FileRestore,
     Restoring,
+    UnsureCall,
     due,
     finish,
     unfinished,
@@ -63,6 +64,8 @@ class RevertPlan:
     files: tuple[FileRestore, ...] = ()
     """What would become of files, by path; those with a ``problem`` stay as they
     are."""
+    unsure: tuple[UnsureCall, ...] = ()
+    """Calls that were cut off and may have changed files, which are not named here."""
     todos: int | None = None
     """The event that holds the to-do list as it would be; -1: no event of this session
     does; None: the list stays."""
@@ -107,7 +110,8 @@ def plan_revert(rows: Reader, session_id: SessionId, to: str) -> RevertPlan:
     hidden = *history.hidden, (first, OWN_END)
     todos = list_among(rows, session_id, hidden)
     files = tuple(changed.backwards())
-    return RevertPlan(MessageId(to), first, messages, files, todos)
+    unsure = tuple(changed.unsure)
+    return RevertPlan(MessageId(to), first, messages, files, unsure, todos)
 
 
 def _first_after(rows: Reader, history: History, to: str) -> int:
@@ -157,7 +161,8 @@ def plan_unrevert(rows: Reader, session_id: SessionId) -> RevertPlan:
     )
     hidden = [one for one in history.hidden if one not in history.open_turns]
     todos = list_among(rows, session_id, hidden)
-    return RevertPlan(None, first, messages, tuple(changed.backwards()), todos)
+    files = tuple(changed.backwards())
+    return RevertPlan(None, first, messages, files, todos=todos)
 
 
 def _hidden(history: History, seq: int) -> bool:
@@ -194,7 +199,11 @@ class Turning:
         files = {one.path: one for one in (*first, *plan.files)}
         wanted = [files[path] for path in sorted(files)]
         restoring = Restoring(self._log, self._services)
-        return evolve(plan, files=tuple(await restoring.looked_at(wanted, first)))
+        return evolve(
+            plan,
+            files=tuple(await restoring.looked_at(wanted, first)),
+            unsure=tuple(restoring.unsure(plan.unsure)),
+        )
 
     async def turn(self, make: Callable[[Reader], RevertPlan]) -> Reverted:
         """Plan it, record it, restore the files and record what became of them.

@@ -148,6 +148,9 @@ def _tell_plan(plan: RevertPlan, terminal: Terminal, *, as_json: bool) -> None:
             terminal.tell(f"  restores {visible(one.path)}")
         else:
             terminal.tell(f"  leaves {visible(one.path)}: {visible(one.problem)}")
+    for call in plan.unsure:
+        tool = visible(call.tool)
+        terminal.tell(f"  a call of {tool} was cut off: what it changed is not known")
 
 
 def _tell(made: Reverted, terminal: Terminal, *, as_json: bool) -> int:

@@ -1,12 +1,16 @@
 """Going back: what follows is hidden, and the session's files are as they were."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from attrs import frozen
 from dovetail.builtin_tools import plugin as builtin_tools
+from dovetail.builtin_tools._files import Files
+from dovetail.builtin_tools._restore import restore
 from dovetail.kernel import (
     FilesRestored,
     InvalidValueError,
@@ -18,6 +22,8 @@ from dovetail.kernel import (
     Session,
     SessionBusyError,
     SessionReverted,
+    Tool,
+    ToolContext,
 )
 from dovetail.kernel.testing.scripted import (
     Gate,
@@ -478,6 +484,53 @@ async def test_a_fork_goes_back_to_where_it_began_and_no_further(
         with pytest.raises(InvalidValueError):
             await short.revert(shared["Second."])
         assert (await short.plan_revert(shared["First."])).messages == 0
+
+
+@frozen
+class Change:
+    told: bool
+
+
+@pytest.mark.law("travel.4")
+@pytest.mark.parametrize("told", [True, False])
+async def test_what_a_call_did_before_it_was_interrupted_is_restored_or_named(
+    tmp_path: Path, work: Path, told: bool
+) -> None:
+    (work / "a").write_text("was\n")
+    begun = anyio.Event()
+
+    async def change(input: Change, context: ToolContext) -> str:
+        (work / "a").write_text("is\n")
+        if input.told:
+            context.changed(str(work / "a"), b"was\n", b"is\n")
+        begun.set()
+        await anyio.sleep_forever()
+        return ""
+
+    tool = Tool(
+        *("change", "Change a.", Change, change),
+        effect="unsafe",
+        restore=partial(restore, Files()),
+    )
+    provider = ScriptedProvider(
+        text("Hello."), calls(call("change", {"told": told}, id="c"))
+    )
+    async with host(tmp_path, provider, tool) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        await session.prompt("Change it")
+        with anyio.fail_after(HANG):
+            await begun.wait()
+            await session.interrupt()
+            await session.wait()
+        to = await message(session, "Hello.")
+        plan = await session.plan_revert(to)
+        assert [one.path for one in plan.files] == [str(work / "a")] * told
+        assert [(one.tool, one.call_id) for one in plan.unsure] == (
+            [] if told else [("change", "c")]
+        )
+        assert (await session.revert(to)).left == {}
+        assert (work / "a").read_text() == ("was\n" if told else "is\n")
 
 
 @pytest.mark.law("travel.7")
