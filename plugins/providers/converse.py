@@ -451,8 +451,7 @@ class ConverseDecoder:
                     named = {"output": body}
             for kind, one in named.items():
                 for other in self._in_messages(kind, one):
-                    data = written(other).encode("utf-8", "surrogatepass")
-                    made += self._messages.feed(SseEvent(data))
+                    made += self._messages.take(other)
         return made
 
     def finish(self) -> list[ModelEvent]:

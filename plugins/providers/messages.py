@@ -164,6 +164,16 @@ class MessagesDecoder:
                 break
         return events
 
+    def take(self, body: Mapping[str, Any]) -> list[ModelEvent]:
+        """Return what an event brings that was read already.
+
+        Raises:
+            ProviderError: as ``feed``.
+        """
+        events: list[ModelEvent] = []
+        self._event(word(body.get("type")), body, events)
+        return events
+
     def finish(self) -> list[ModelEvent]:
         """Return the rest at the end of the stream.
 

@@ -258,6 +258,9 @@ def _is_json(text: str) -> bool:
 def tokens(value: Any) -> int | None:
     """Return a count of tokens, or None for what is none. Some write it as text, or
     as a float."""
+    if type(value) is int:
+        # First, because some tell them with every piece of an answer.
+        return value if 0 <= value < 2**53 else None
     if isinstance(value, str) and re.fullmatch(r"\d{1,15}", value, re.ASCII):
         value = int(value)
     if isinstance(value, float) and value.is_integer() and value < 2**53:

@@ -18,6 +18,7 @@ from time import perf_counter
 import admissions
 import anyio
 import boundaries
+import decoding
 import hooks
 import hot_path
 import live
@@ -45,6 +46,8 @@ BENCHMARKS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
         processes.idle_memory,
         turns.disk,
         live.live,
+        decoding.decoding,
+        decoding.requests,
         stores.tail,
         stores.long_log,
         stores.long_reads,
