@@ -6,6 +6,7 @@ never changed on both sides of an ``await`` (law execution.1 within the process)
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import anyio
@@ -13,7 +14,6 @@ from anyio.abc import TaskGroup
 
 from ..tools.schema import input_decoder
 from ..values.errors import OutputInvalidError, RuntimeClosedError
-from ..values.events import OutcomeStatus
 from ..values.frozen import frozen
 from ..values.ids import MessageId
 from ..values.tool import Failure, Json
@@ -31,7 +31,8 @@ class Outcome:
     than the last execution, or work that was left, and nobody is at it.
     """
 
-    status: OutcomeStatus | Literal["idle"]
+    # The same as OutcomeStatus, and idle; in one, so that it can be read from JSON.
+    status: Literal["succeeded", "failed", "interrupted", "paused", "idle"]
     """How it ended."""
     reason: Failure | None = None
     """Why, unless it succeeded."""
@@ -135,7 +136,13 @@ class Coordinator:
 
         Cancelling the caller does not stop the work (law execution.3).
         """
-        return await self._joined(self._ring(session_id, force=True, accept=accept))
+        return await self.begin(session_id, accept=accept)()
+
+    def begin(
+        self, session_id: str, *, accept: str | None = None
+    ) -> Callable[[], Awaitable[Outcome]]:
+        """Do the same, and return at once what waits for its outcome."""
+        return partial(self._joined, self._ring(session_id, force=True, accept=accept))
 
     async def wait(self, session_id: str) -> Outcome | None:
         """Return the outcome of the running work once the session is idle, or None

@@ -46,6 +46,7 @@ def admit(
     budget: Budget | None = None,
     output: Output | None = None,
     generation: Generation = NO_GENERATION,
+    id: str | None = None,
 ) -> AdmittedPrompt:
     """Accept a prompt and return its receipt (laws inbox.1, inbox.3, inbox.4).
 
@@ -54,7 +55,7 @@ def admit(
     Raises:
         SessionNotFoundError: there is no such session.
         PromptConflictError: the key was used for another prompt, with the value that
-            it wants, or another delivery.
+            it wants, or another delivery; or the id is another message's.
     """
     digest = ""
     if key is not None:
@@ -68,7 +69,9 @@ def admit(
     head = tx.head(session_id)
     if head.seq < 0 and head.owner is None:
         raise SessionNotFoundError(session_id)
-    input_id = MessageId(new_id("msg", clock))
+    input_id = MessageId(id or new_id("msg", clock))
+    if id is not None and _is_taken(tx.rows, session_id, input_id):
+        raise PromptConflictError(session_id, key or id, ["id"])
     [admitted] = tx.append(
         PromptAdmitted(
             session_id=session_id,
@@ -94,6 +97,11 @@ def admit(
             AdmissionRow(session_id, key, digest, delivery, dumps(to_json(receipt)))
         )
     return receipt
+
+
+def _is_taken(rows: Reader, session_id: str, id: str) -> bool:
+    known = rows.input(session_id, id) or rows.message(session_id, id)
+    return known is not None
 
 
 def _known_receipt(

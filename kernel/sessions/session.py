@@ -5,7 +5,7 @@ what it is set to. Every method is a short composition of the rooms below; nothi
 decided here.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..execution.coordinator import Coordinator, Outcome
@@ -34,7 +34,7 @@ from ..values.events import (
     SessionTitled,
 )
 from ..values.generation import Generation
-from ..values.ids import SessionId
+from ..values.ids import SessionId, check_caller_id
 from ..values.job import Job
 from ..values.messages import Message
 from ..values.output import Output
@@ -113,11 +113,13 @@ class Session(Travelling):
         instructions: str | None = None,
         output: type | Mapping[str, Json] | Output | None = None,
         generation: Generation | None = None,
+        id: str | None = None,
     ) -> AdmittedPrompt:
         """Admit a prompt; it is durable when this returns (law inbox.1).
 
         Never waits for a model, a plugin or a tool. With a ``key``, the same call
         gives the same receipt at any time, and wakes the session again (law inbox.3).
+        ``id`` is what the message is to be called, and is the key where none is given.
         ``resume=False`` only admits: the prompt waits for ``resume()`` or the next
         prompt. ``budget`` limits the work that this prompt begins: where a limit is
         reached, the outcome is ``paused``. What joins that work lifts no limit of it
@@ -144,12 +146,16 @@ class Session(Travelling):
                 generation cannot be what it is.
             ToolDefinitionError: a field of the output's class has no place in JSON
                 Schema.
-            PromptConflictError: the key was used for something else (law inbox.4).
+            PromptConflictError: the key was used for something else (law inbox.4), or
+                another message has the id.
             SessionNotFoundError: the session is gone.
             EventDamagedError, RowDamagedError: its past is not what was written, so
                 that nothing can be built on it; see ``runtime.sessions.repair``.
         """
         checked = Prompt.of(prompt)
+        if id is not None:
+            check_caller_id("message id", id)
+            key = id if key is None else key
         if key is not None:
             check_key(key)
         _check_delivery(delivery)
@@ -169,6 +175,7 @@ class Session(Travelling):
                 budget,
                 wanted,
                 options,
+                id,
             )
             fresh = bool(tx.appended)
             if fresh:
@@ -299,6 +306,17 @@ class Session(Travelling):
             ContinuationChangedError: the accepted report is not the present one.
             EventDamagedError, RowDamagedError: its past is not what was written.
         """
+        return await (await self.begin(accept))()
+
+    async def begin(
+        self, accept: str | None = None
+    ) -> Callable[[], Awaitable[Outcome]]:
+        """Go on as ``resume`` does, and return as soon as that is begun: what is
+        returned waits for the outcome, and nothing is lost where nobody calls it.
+
+        Raises:
+            As ``resume``.
+        """
         await self._check_sound()
         if accept is not None:
             current = await self.continuation()
@@ -306,11 +324,16 @@ class Session(Travelling):
                 raise ContinuationChangedError(self.id, accept, current.digest)
         else:
             await self._log.read(lambda rows: existing_session(rows, self.id))
-        outcome = await self._coordinator.run(self.id, accept=accept)
-        # Another worker was at it: its outcome counts.
-        if outcome.status == "idle":
-            return await self.wait()
-        return self._runner.given.outcome(self.id, outcome)
+        ended = self._coordinator.begin(self.id, accept=accept)
+
+        async def outcome() -> Outcome:
+            reached = await ended()
+            # Another worker was at it: its outcome counts.
+            if reached.status == "idle":
+                return await self.wait()
+            return self._runner.given.outcome(self.id, reached)
+
+        return outcome
 
     async def continuation(self) -> "ContinuationReport":
         """Return what is trusted of this session now, and what must be re-checked.

@@ -4,6 +4,7 @@ Owns the public face of creating, finding and listing them; each is a ``Session`
 """
 
 import os
+from collections.abc import Sequence
 
 from ..execution.coordinator import Coordinator
 from ..execution.runner import Runner
@@ -174,3 +175,19 @@ class Sessions(Upkeep):
 
         await self._log.complete_list()
         return await self._log.read(read)
+
+    async def active(self) -> Sequence[SessionId]:
+        """Return the sessions that run now, in whatever process, in the order in which
+        they were created."""
+
+        def look(rows: Reader) -> Sequence[SessionId]:
+            found = map(rows.session, rows.sessions_with_work())
+            return [
+                SessionId(row.id)
+                for row in found
+                if row is not None
+                and row.status == "running"
+                and self._log.lookout.seems_held(rows.lease(row.id))
+            ]
+
+        return await self._log.read(look)
