@@ -228,6 +228,10 @@ from .sessions.told import (
     ContextUpdate as ContextUpdate,
     UnavailableSource as UnavailableSource,
 )
+from .tools.schema import (
+    input_decoder as input_decoder,
+    input_schema as input_schema,
+)
 from .upkeep.outputs import (
     ExportedOutput as ExportedOutput,
 )
@@ -323,6 +327,8 @@ from .values.errors import (
     RuntimeClosedError as RuntimeClosedError,
     SentRequestLostError as SentRequestLostError,
     SentRequestNotFoundError as SentRequestNotFoundError,
+    ServerError as ServerError,
+    ServerUnreachableError as ServerUnreachableError,
     SessionBusyError as SessionBusyError,
     SessionNotFoundError as SessionNotFoundError,
     SessionPastMissingError as SessionPastMissingError,
@@ -419,6 +425,7 @@ from .values.events import (
     ToolSpawned as ToolSpawned,
     ToolStarted as ToolStarted,
     ToolSucceeded as ToolSucceeded,
+    event_from_json as event_from_json,
     event_to_json as event_to_json,
     kinds as kinds,
 )

@@ -90,6 +90,8 @@
     +-- TapeError                    tape.failed
     |   +-- TapeDamagedError         tape.damaged
     |   +-- NotOnTapeError           tape.no_such_request
+    +-- ServerError                  server.failed
+    |   +-- ServerUnreachableError   server.unreachable
     +-- RuntimeClosedError           runtime.closed
 
 The ``code`` of a class is a promise and the same at every door; the wording is not.
@@ -173,6 +175,10 @@ from .requests import (
     RequestChangedError as RequestChangedError,
     RequestEndedError as RequestEndedError,
     RequestNotFoundError as RequestNotFoundError,
+)
+from .server import (
+    ServerError as ServerError,
+    ServerUnreachableError as ServerUnreachableError,
 )
 from .sessions import (
     ForkPointError as ForkPointError,

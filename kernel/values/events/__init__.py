@@ -75,6 +75,7 @@ from .jobs import (
 from .live import (
     LiveDelta as LiveDelta,
     LiveEvent as LiveEvent,
+    event_from_json as event_from_json,
     event_to_json as event_to_json,
 )
 from .output import (

@@ -1,12 +1,14 @@
 """What is shown while it happens, and how events are shown as JSON."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from ..codec import converter
+from ..codec import converter, dumps, from_json
 from ..frozen import frozen
 from ..ids import MessageId, SessionId
 from ..tool import Json
-from .declaring import Event
+from .declaring import ENVELOPE, Event
+from .encoding import decode_event
 
 
 @frozen
@@ -46,3 +48,41 @@ def event_to_json(item: LiveEvent) -> dict[str, Json]:
             **own,
         }
     return shown
+
+
+def event_from_json(shown: Mapping[str, Json]) -> LiveEvent:
+    """Return the event that ``event_to_json`` showed, also of an earlier release.
+
+    Raises:
+        EventKindError, EventVersionError: it is unknown to this release.
+        EventDamagedError: it is not made as its kind says.
+        UndecodableError: it is no event at all, or its envelope is none.
+    """
+    kind = shown.get("kind")
+    if kind == LiveDelta.kind:
+        own = {name: value for name, value in shown.items() if name != "kind"}
+        return from_json(own, LiveDelta, "delta")
+    envelope = from_json(
+        {name: shown.get(name) for name in (*ENVELOPE, "kind", "version")},
+        _Envelope,
+        "event",
+    )
+    outer = (*ENVELOPE, "kind", "version")
+    own = {name: value for name, value in shown.items() if name not in outer}
+    return decode_event(
+        envelope.kind,
+        envelope.version,
+        dumps(own),
+        envelope.session_id,
+        envelope.seq,
+        envelope.created,
+    )
+
+
+@frozen
+class _Envelope:
+    session_id: str
+    seq: int
+    created: int
+    kind: str
+    version: int
