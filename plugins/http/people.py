@@ -1,0 +1,306 @@
+"""The operations of what waits for a person: permissions and questions."""
+
+from typing import Any, cast
+
+from attrs import field, frozen
+from dovetail.kernel import (
+    ApprovalNotFoundError,
+    PendingRequest,
+    PermissionRequest,
+    QuestionRequest,
+    RequestNotFoundError,
+)
+
+from . import shapes as s, showing
+from .operation import Call, Located, operation
+from .sessions import found
+
+
+@operation(
+    "GET",
+    "/api/permission/request",
+    "v2.permission.request.list",
+    query=Located,
+    answer=s.At[tuple[s.PermissionShape, ...]],
+    refusals=(404,),
+    meaning="same",
+)
+async def list_permissions(
+    call: Call[Located, None],
+) -> s.At[tuple[s.PermissionShape, ...]]:
+    """Return the permission requests of a Location that wait, the oldest first."""
+    place = call.location()
+    found = await call.runtime.location(place).permissions.pending()
+    return s.At(showing.location_info(place), tuple(map(showing.permission, found)))
+
+
+@operation(
+    "GET",
+    "/api/session/{sessionID}/permission",
+    "v2.session.permission.list",
+    answer=s.Data[tuple[s.PermissionShape, ...]],
+    refusals=(404,),
+    meaning="same",
+)
+async def session_permissions(
+    call: Call[None, None], sessionID: str
+) -> s.Data[tuple[s.PermissionShape, ...]]:
+    """Return the permission requests of a session that wait, the oldest first."""
+    return s.Data(tuple(map(showing.permission, await _permissions(call, sessionID))))
+
+
+async def _permissions(
+    call: Call[Any, Any], session_id: str
+) -> list[PermissionRequest]:
+    """Return those of a session itself. They wait where they were asked, which is
+    another Location where the session has moved since."""
+    await found(call, session_id)
+    waiting = await call.runtime.requests.pending(
+        session_id=session_id, what="permission"
+    )
+    places = {one.directory for one in waiting if one.session_id == session_id}
+    asked: list[PermissionRequest] = []
+    for place in sorted(places):
+        asked += await call.runtime.location(place).permissions.pending(session_id)
+    return sorted(asked, key=lambda one: one.created)
+
+
+@operation(
+    "GET",
+    "/api/session/{sessionID}/permission/{requestID}",
+    "v2.session.permission.get",
+    answer=s.Data[s.PermissionShape],
+    refusals=(404,),
+    meaning="same",
+)
+async def get_permission(
+    call: Call[None, None], sessionID: str, requestID: str
+) -> s.Data[s.PermissionShape]:
+    """Return one permission request that waits."""
+    for one in await _permissions(call, sessionID):
+        if one.id == requestID:
+            return s.Data(showing.permission(one))
+    raise RequestNotFoundError(requestID)
+
+
+@operation(
+    "POST",
+    "/api/session/{sessionID}/permission/{requestID}/reply",
+    "v2.session.permission.reply",
+    body=s.ReplyBody,
+    refusals=(404, 409),
+    meaning="same",
+)
+async def reply_permission(
+    call: Call[None, s.ReplyBody], sessionID: str, requestID: str
+) -> None:
+    """Answer a permission request, exactly once."""
+    await found(call, sessionID)
+    body = call.body
+    await call.runtime.requests.reply(
+        requestID,
+        body.reply,
+        body.message,
+        session_id=sessionID,
+        shown=body.shown,
+    )
+
+
+@frozen
+class SavedQuery(Located):
+    """Which saved approvals."""
+
+    projectID: str | None = field(
+        default=None,
+        metadata={"description": "Only those of this project: a directory's id."},
+    )
+
+
+@operation(
+    "GET",
+    "/api/permission/saved",
+    "v2.permission.saved.list",
+    query=SavedQuery,
+    answer=s.Data[tuple[s.SavedShape, ...]],
+    refusals=(404,),
+    meaning="differs",
+    differs="those that can hold in one Location",
+)
+async def list_saved(
+    call: Call[SavedQuery, None],
+) -> s.Data[tuple[s.SavedShape, ...]]:
+    """Return the saved approvals that can hold in a Location."""
+    found = await call.runtime.location(call.location()).permissions.saved()
+    wanted = call.query.projectID
+    shown = tuple(map(showing.saved, found))
+    return s.Data(tuple(one for one in shown if wanted in (None, one.projectID)))
+
+
+@operation(
+    "DELETE",
+    "/api/permission/saved/{id}",
+    "v2.permission.saved.remove",
+    query=Located,
+    refusals=(404,),
+    meaning="differs",
+    differs="those that can hold in one Location",
+)
+async def remove_saved(call: Call[Located, None], id: str) -> None:
+    """Forget a saved approval."""
+    if not id.isprintable():
+        raise ApprovalNotFoundError(id)
+    await call.runtime.location(call.location()).permissions.revoke(id)
+
+
+# --- questions --------------------------------------------------------------------
+
+
+@operation(
+    "GET",
+    "/api/question/request",
+    "v2.question.request.list",
+    query=Located,
+    answer=s.At[tuple[s.QuestionsShape, ...]],
+    refusals=(404,),
+    meaning="same",
+)
+async def list_questions(
+    call: Call[Located, None],
+) -> s.At[tuple[s.QuestionsShape, ...]]:
+    """Return the questions of a Location that wait, the oldest first."""
+    place = call.location()
+    found = await call.runtime.location(place).questions.pending()
+    return s.At(showing.location_info(place), tuple(map(showing.questions, found)))
+
+
+async def _questions(call: Call[Any, Any], session_id: str) -> list[QuestionRequest]:
+    await found(call, session_id)
+    waiting = await call.runtime.requests.pending(
+        session_id=session_id, what="question"
+    )
+    places = {one.directory for one in waiting if one.session_id == session_id}
+    asked: list[QuestionRequest] = []
+    for place in sorted(places):
+        asked += await call.runtime.location(place).questions.pending(session_id)
+    return sorted(asked, key=lambda one: one.created)
+
+
+@operation(
+    "GET",
+    "/api/session/{sessionID}/question",
+    "v2.session.question.list",
+    answer=s.Data[tuple[s.QuestionsShape, ...]],
+    refusals=(404,),
+    meaning="same",
+)
+async def session_questions(
+    call: Call[None, None], sessionID: str
+) -> s.Data[tuple[s.QuestionsShape, ...]]:
+    """Return the questions of a session that wait, the oldest first."""
+    return s.Data(tuple(map(showing.questions, await _questions(call, sessionID))))
+
+
+@operation(
+    "POST",
+    "/api/session/{sessionID}/question/{requestID}/reply",
+    "v2.session.question.reply",
+    body=s.AnswersBody,
+    refusals=(404, 409),
+    meaning="same",
+)
+async def reply_questions(
+    call: Call[None, s.AnswersBody], sessionID: str, requestID: str
+) -> None:
+    """Answer questions, exactly once. What is the label of an option chooses it; other
+    words are one's own."""
+    waiting = await _questions(call, sessionID)
+    asked = next((one for one in waiting if one.id == requestID), None)
+    answers = showing.answers(call.body.answers, asked)
+    await call.runtime.requests.reply(
+        requestID,
+        {"answers": [{"chosen": list(a.chosen), "text": a.text} for a in answers]},
+        session_id=sessionID,
+        # What was chosen by its label here is what is asked now, or nothing.
+        shown=call.body.shown or (None if asked is None else asked.shown),
+    )
+
+
+@operation(
+    "POST",
+    "/api/session/{sessionID}/question/{requestID}/reject",
+    "v2.session.question.reject",
+    body=s.RejectBody,
+    refusals=(404, 409),
+    meaning="same",
+)
+async def reject_questions(
+    call: Call[None, s.RejectBody], sessionID: str, requestID: str
+) -> None:
+    """Refuse to answer, exactly once. With a message the model is told that and goes
+    on; without one the run stops."""
+    await found(call, sessionID)
+    body = call.body
+    await call.runtime.requests.reply(
+        requestID,
+        {"answers": None, "message": body.message},
+        session_id=sessionID,
+        shown=body.shown,
+    )
+
+
+# --- whatever waits ---------------------------------------------------------------
+
+
+@frozen
+class PendingQuery:
+    """Which requests."""
+
+    session: str | None = field(
+        default=None,
+        metadata={"description": "Those of a session and of those that work for it."},
+    )
+    directory: str | None = field(
+        default=None, metadata={"description": "Those of this directory."}
+    )
+    what: str | None = field(
+        default=None, metadata={"description": "Of one kind, such as ``permission``."}
+    )
+
+
+@operation(
+    "GET",
+    "/api/request",
+    "request.list",
+    query=PendingQuery,
+    answer=s.Data[tuple[PendingRequest, ...]],
+    refusals=(404,),
+)
+async def list_requests(
+    call: Call[PendingQuery, None],
+) -> s.Data[tuple[PendingRequest, ...]]:
+    """Return everything that waits for a person, in all Locations, the oldest first."""
+    query = call.query
+    found = await call.runtime.requests.pending(
+        session_id=query.session, location=query.directory, what=query.what
+    )
+    return s.Data(tuple(found))
+
+
+@operation(
+    "POST",
+    "/api/request/{requestID}/reply",
+    "request.reply",
+    body=s.AnyReplyBody,
+    refusals=(404, 409),
+)
+async def reply_request(call: Call[None, s.AnyReplyBody], requestID: str) -> None:
+    """Answer a request of any kind, exactly once: a permission with a word, any other
+    with an object in the shape of its kind."""
+    body = call.body
+    await call.runtime.requests.reply(
+        requestID,
+        cast("Any", body.answer),
+        body.message,
+        session_id=body.session_id,
+        shown=body.shown,
+    )

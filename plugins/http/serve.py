@@ -1,0 +1,275 @@
+"""The command ``serve``: one store, offered over HTTP until it is told to end."""
+
+import ipaddress
+import os
+import re
+import secrets
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+from dovetail.kernel import (
+    DATABASE_VARIABLE,
+    InvalidValueError,
+    default_database_url,
+    open_runtime,
+)
+
+from .door import MAX_HEADERS
+
+TOKEN_VARIABLE = "DOVETAIL_TOKEN"
+DRAIN_SECONDS = 10
+"""For how long answers that are under way may take when the server ends."""
+HEADER_SECONDS = 15.0
+"""In which the head of a request must have come; one that trickles in holds a place."""
+MAX_CONNECTIONS = 1024
+
+
+@click.command("serve")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on. Another than loopback needs a token.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=4096,
+    show_default=True,
+    help="0 takes a free one.",
+)
+@click.option(
+    "--db",
+    metavar="URL",
+    envvar=DATABASE_VARIABLE,
+    help="The database, such as sqlite:///agents.db. "
+    f"[default: {DATABASE_VARIABLE}, or a file of yours]",
+)
+@click.option(
+    "--location",
+    metavar="DIR",
+    default=".",
+    type=click.Path(exists=True, file_okay=False),
+    help="The directory that is meant where a request names none.",
+)
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="A file with the token that callers must show; made where it is not there. "
+    f"{TOKEN_VARIABLE} does the same.",
+)
+@click.option(
+    "--allow-host",
+    "hosts",
+    metavar="NAME",
+    multiple=True,
+    help="A name that the server may be called by, besides localhost and addresses.",
+)
+@click.option(
+    "--allow-origin",
+    "origins",
+    metavar="ORIGIN",
+    multiple=True,
+    help="Another page that may use it from a browser, such as https://example.org.",
+)
+def serve_command(
+    host: str,
+    port: int,
+    db: str | None,
+    location: str,
+    token_file: str | None,
+    hosts: tuple[str, ...],
+    origins: tuple[str, ...],
+) -> int:
+    """Offer the sessions of a database over HTTP.
+
+    Any number of processes may use the database beside it. SIGTERM and Ctrl-C end it:
+    nothing new is taken, what runs is settled, and whoever follows is told.
+    """
+    # Here, because it needs the extra.
+    try:
+        import uvicorn
+
+        from .application import app
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f'{error.name} is not installed: pip install "dovetail[server]"'
+        ) from error
+    from .door import Admittance
+
+    token = token_of(token_file, os.environ.get(TOKEN_VARIABLE))
+    if token is None and not is_loopback(host):
+        raise click.UsageError(
+            f"{host} can be reached from elsewhere: give a token by --token-file or "
+            f"{TOKEN_VARIABLE}"
+        )
+    try:
+        admittance = Admittance(token, (*hosts, *_own_name(host)), origins)
+    except InvalidValueError as error:
+        raise click.UsageError(str(error)) from error
+
+    listening = _listening(host, port)
+
+    async def serve() -> None:
+        async with open_runtime(db or default_database_url()) as runtime:
+            door = app(runtime, admittance, location=location)
+            config = uvicorn.Config(
+                door,
+                http=_timed(_http()),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                h11_max_incomplete_event_size=MAX_HEADERS,
+                limit_concurrency=MAX_CONNECTIONS,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            )
+            _tell(listening.getsockname(), token is not None)
+            await _run(uvicorn.Server(config), listening, door.close)
+
+    with listening:
+        anyio.run(serve)
+    return 0
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; whoever connects from now on is not refused.
+
+    Raises:
+        ClickException: it cannot: the port is taken, say.
+    """
+    try:
+        [(family, _, _, _, address), *_] = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {host}, port {port}: {error.strerror}"
+        ) from error
+
+
+async def _run(
+    server: Any, listening: socket.socket, close: Callable[[], None]
+) -> None:
+    """Serve until a signal comes. A second one ends it without waiting."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+
+    def end(number: int, _: object) -> None:
+        # uvicorn's own would send the signal again afterwards, and end the process
+        # before the runtime is closed.
+        server.force_exit = server.should_exit
+        server.should_exit = True
+        loop.call_soon_threadsafe(close)
+
+    server.handle_exit = end
+    await server.serve(sockets=[listening])
+
+
+def _tell(address: tuple[Any, ...], guarded: bool) -> None:
+    name = f"[{address[0]}]" if ":" in str(address[0]) else str(address[0])
+    click.echo(f"API: http://{name}:{address[1]}/api")
+    if not guarded:
+        click.echo(
+            "no token: whoever may run programs on this machine may use it", err=True
+        )
+
+
+def _http() -> Any:
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    return H11Protocol
+
+
+def _timed(protocol: Any) -> Any:
+    """Return a protocol that lets go of who does not say what it wants: uvicorn waits
+    without end for the head of the first request."""
+
+    class Timed(protocol):  # type: ignore[misc] # a class that is only known now
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._head = self.loop.call_later(HEADER_SECONDS, self._late)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is not None:
+                self._head.cancel()
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self._head.cancel()
+            super().connection_lost(error)
+
+        def _late(self) -> None:
+            if self.cycle is None and not self.transport.is_closing():
+                self.transport.close()
+
+    return Timed
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _own_name(host: str) -> tuple[str, ...]:
+    """Return the name that it listens on, where that is a name."""
+    return () if re.fullmatch(r"[0-9.:a-fA-F]+", host) else (host,)
+
+
+def token_of(file: str | None, given: str | None) -> str | None:
+    """Return the token that callers must show.
+
+    Raises:
+        UsageError: the file can be read by others, or is none; or two were given.
+    """
+    if file is None:
+        return given or None
+    if given:
+        raise click.UsageError(f"give --token-file or {TOKEN_VARIABLE}, not both")
+    path = Path(file)
+    try:
+        made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _token_in(path)
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be made: {error.strerror}") from error
+    with open(made, "w", encoding="ascii") as written:
+        written.write(f"{(token := secrets.token_urlsafe(32))}\n")
+    return token
+
+
+def _token_in(path: Path) -> str:
+    try:
+        # What is looked at is what is read, whatever the name becomes meanwhile.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise click.UsageError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise click.UsageError(f"{path} is no file")
+        if status.st_mode & 0o077 or status.st_uid not in (0, os.getuid()):
+            raise click.UsageError(
+                f"others can read {path}: chmod 600 it, and make a new token"
+            )
+        token = os.read(descriptor, 4096).decode("utf-8", "replace").strip()
+    finally:
+        os.close(descriptor)
+    if not token:
+        raise click.UsageError(f"{path} is empty")
+    return token

@@ -1,0 +1,824 @@
+"""Shapes: what goes over the wire, as opencode's V2 surface has it.
+
+The names and meanings are those of ``@opencode-ai/sdk`` 1.19.3 (``dist/v2``), so that
+its published client reads what it expects. What we know besides is under ``dovetail``,
+as the kernel's own value. Owns the shapes; ``showing`` makes them of our values.
+"""
+
+from typing import Any, Generic, Literal, TypeVar
+
+from attrs import field, frozen
+from dovetail.kernel import (
+    AdmittedPrompt,
+    AgentProfile,
+    Budget,
+    ContinuationReport,
+    Message,
+    ModelInfo,
+    PermissionRequest,
+    ProviderState,
+    QuestionRequest,
+    SavedApproval,
+    SessionInfo,
+)
+
+T = TypeVar("T")
+
+
+@frozen
+class Data(Generic[T]):
+    """What was asked for."""
+
+    data: T
+
+
+@frozen
+class Cursors:
+    """Where a listing goes on."""
+
+    next: str | None = None
+    previous: str | None = None
+
+
+@frozen
+class Listed(Generic[T]):
+    """A page of a listing."""
+
+    data: tuple[T, ...]
+    cursor: Cursors
+
+
+@frozen
+class Project:
+    """What a Location belongs to: here each directory is one of its own."""
+
+    id: str
+    directory: str
+
+
+@frozen
+class LocationInfo:
+    """A Location."""
+
+    directory: str
+    project: Project
+    workspaceID: str | None = None
+
+
+@frozen
+class LocationRef:
+    """Names a Location."""
+
+    directory: str
+    workspaceID: str | None = None
+
+
+@frozen
+class At(Generic[T]):
+    """What there is in a Location."""
+
+    location: LocationInfo
+    data: T
+
+
+@frozen
+class ModelRef:
+    """Names a model."""
+
+    id: str
+    providerID: str
+    variant: str | None = None
+
+
+@frozen
+class CacheTokens:
+    """Parts of the input."""
+
+    read: int
+    write: int
+
+
+@frozen
+class Tokens:
+    """Tokens that were used; 0 where nobody said."""
+
+    input: int
+    output: int
+    reasoning: int
+    cache: CacheTokens
+
+
+@frozen
+class Times:
+    """Milliseconds since 1970."""
+
+    created: int
+    updated: int
+
+
+@frozen
+class SessionShape:
+    """A session."""
+
+    id: str
+    projectID: str
+    cost: float
+    tokens: Tokens
+    time: Times
+    title: str
+    location: LocationRef
+    dovetail: SessionInfo
+    parentID: str | None = None
+    agent: str | None = None
+    model: ModelRef | None = None
+
+
+@frozen
+class Running:
+    """A session that somebody executes."""
+
+    type: Literal["running"] = "running"
+
+
+@frozen
+class Source:
+    """Where in the text an attachment is spoken of."""
+
+    start: int
+    end: int
+    text: str
+
+
+@frozen
+class Attachment:
+    """A file that is attached, by content."""
+
+    uri: str = field(
+        metadata={
+            "description": "``data:MIME;base64,...``; other addresses are not read."
+        }
+    )
+    name: str | None = None
+    mime: str | None = None
+    description: str | None = None
+    source: Source | None = None
+
+
+@frozen
+class AgentMention:
+    """An agent that the text speaks of."""
+
+    name: str
+    source: Source | None = None
+
+
+@frozen
+class PromptShape:
+    """What a caller says."""
+
+    text: str
+    files: tuple[Attachment, ...] = ()
+    agents: tuple[AgentMention, ...] = ()
+
+
+@frozen
+class AdmittedShape:
+    """The receipt of an admission: the prompt is durable."""
+
+    admittedSeq: int
+    id: str
+    sessionID: str
+    prompt: PromptShape
+    delivery: Literal["steer", "queue"]
+    timeCreated: int
+    dovetail: AdmittedPrompt
+
+
+@frozen
+class Moment:
+    """Milliseconds since 1970."""
+
+    created: int
+    completed: int | None = None
+
+
+@frozen
+class UnknownFailure:
+    """Why something failed."""
+
+    message: str
+    type: Literal["unknown"] = "unknown"
+
+
+@frozen
+class ToolText:
+    """Text of a result."""
+
+    text: str
+    type: Literal["text"] = "text"
+
+
+@frozen
+class ToolFile:
+    """A file of a result."""
+
+    uri: str
+    mime: str
+    name: str | None = None
+    type: Literal["file"] = "file"
+
+
+ToolContent = ToolText | ToolFile
+
+
+@frozen
+class CallPending:
+    """The call is still being written."""
+
+    input: str
+    status: Literal["pending"] = "pending"
+
+
+@frozen
+class CallRunning:
+    """The call runs, or waits to."""
+
+    input: dict[str, Any]
+    structured: dict[str, Any] = field(factory=dict)
+    content: tuple[ToolContent, ...] = ()
+    status: Literal["running"] = "running"
+
+
+@frozen
+class CallCompleted:
+    """The call has its result."""
+
+    input: dict[str, Any]
+    content: tuple[ToolContent, ...]
+    structured: dict[str, Any] = field(factory=dict)
+    status: Literal["completed"] = "completed"
+
+
+@frozen
+class CallError:
+    """The call failed."""
+
+    input: dict[str, Any]
+    content: tuple[ToolContent, ...]
+    error: UnknownFailure
+    structured: dict[str, Any] = field(factory=dict)
+    status: Literal["error"] = "error"
+
+
+@frozen
+class TextShape:
+    """Text that the model wrote."""
+
+    id: str
+    text: str
+    type: Literal["text"] = "text"
+
+
+@frozen
+class ReasoningShape:
+    """What the model thought."""
+
+    id: str
+    text: str
+    type: Literal["reasoning"] = "reasoning"
+
+
+@frozen
+class ToolShape:
+    """A call."""
+
+    id: str
+    name: str
+    state: CallPending | CallRunning | CallCompleted | CallError
+    time: Moment
+    type: Literal["tool"] = "tool"
+
+
+@frozen
+class UserShape:
+    """What somebody said."""
+
+    id: str
+    time: Moment
+    text: str
+    dovetail: Message
+    files: tuple[Attachment, ...] = ()
+    type: Literal["user"] = "user"
+
+
+@frozen
+class SystemShape:
+    """What the runtime told the model."""
+
+    id: str
+    time: Moment
+    text: str
+    dovetail: Message
+    type: Literal["system"] = "system"
+
+
+@frozen
+class CompactionShape:
+    """What stands for older history."""
+
+    id: str
+    time: Moment
+    summary: str
+    dovetail: Message
+    recent: str = ""
+    reason: Literal["auto", "manual"] = "auto"
+    type: Literal["compaction"] = "compaction"
+
+
+@frozen
+class AssistantShape:
+    """What one Step brought."""
+
+    id: str
+    time: Moment
+    agent: str
+    model: ModelRef
+    content: tuple[TextShape | ReasoningShape | ToolShape, ...]
+    dovetail: Message
+    finish: str | None = None
+    tokens: Tokens | None = None
+    error: UnknownFailure | None = None
+    type: Literal["assistant"] = "assistant"
+
+
+MessageShape = UserShape | SystemShape | CompactionShape | AssistantShape
+
+
+@frozen
+class RequestSettings:
+    """What is added to requests of a model. Never a secret."""
+
+    headers: dict[str, str] = field(factory=dict)
+    body: dict[str, Any] = field(factory=dict)
+
+
+@frozen
+class RuleShape:
+    """A permission rule."""
+
+    action: str
+    resource: str
+    effect: Literal["allow", "deny", "ask"]
+
+
+@frozen
+class AgentShape:
+    """An agent."""
+
+    id: str
+    request: RequestSettings
+    mode: Literal["subagent", "primary", "all"]
+    hidden: bool
+    permissions: tuple[RuleShape, ...]
+    dovetail: AgentProfile
+    model: ModelRef | None = None
+    system: str | None = None
+    description: str | None = None
+    steps: int | None = None
+
+
+@frozen
+class Native:
+    """A protocol that is spoken here."""
+
+    settings: dict[str, Any] = field(factory=dict)
+    url: str | None = None
+    type: Literal["native"] = "native"
+
+
+@frozen
+class ModelApi:
+    """How a model is asked."""
+
+    id: str
+    settings: dict[str, Any] = field(factory=dict)
+    type: Literal["native"] = "native"
+
+
+@frozen
+class Capabilities:
+    """What goes in and comes out of a model."""
+
+    tools: bool = True
+    input: tuple[str, ...] = ("text",)
+    output: tuple[str, ...] = ("text",)
+
+
+@frozen
+class ModelRequestShape:
+    """What is added to its requests."""
+
+    headers: dict[str, str] = field(factory=dict)
+    body: dict[str, Any] = field(factory=dict)
+    variant: str | None = None
+
+
+@frozen
+class Released:
+    """When it came out: 0, which is unknown."""
+
+    released: int = 0
+
+
+@frozen
+class CacheCost:
+    """US dollars for a million tokens."""
+
+    read: float
+    write: float
+
+
+@frozen
+class Tier:
+    """From how many tokens of input on."""
+
+    size: int
+    type: Literal["context"] = "context"
+
+
+@frozen
+class CostShape:
+    """US dollars for a million tokens."""
+
+    input: float
+    output: float
+    cache: CacheCost
+    tier: Tier | None = None
+
+
+@frozen
+class Limit:
+    """Tokens; 0 where that is unknown."""
+
+    context: int
+    output: int
+
+
+@frozen
+class ModelShape:
+    """A model that is known by name."""
+
+    id: str
+    providerID: str
+    name: str
+    api: ModelApi
+    capabilities: Capabilities
+    request: ModelRequestShape
+    time: Released
+    cost: tuple[CostShape, ...]
+    limit: Limit
+    dovetail: ModelInfo
+    variants: tuple[dict[str, Any], ...] = ()
+    status: Literal["alpha", "beta", "deprecated", "active"] = "active"
+    enabled: bool = True
+
+
+@frozen
+class ProviderShape:
+    """Who serves models."""
+
+    id: str
+    name: str
+    disabled: bool
+    api: Native
+    request: RequestSettings
+    dovetail: ProviderState
+
+
+@frozen
+class CallSource:
+    """The call that asks."""
+
+    messageID: str
+    callID: str
+    type: Literal["tool"] = "tool"
+
+
+@frozen
+class PermissionShape:
+    """Something that waits for permission."""
+
+    id: str
+    sessionID: str
+    action: str
+    resources: tuple[str, ...]
+    dovetail: PermissionRequest
+    save: tuple[str, ...] = ()
+    metadata: dict[str, Any] = field(factory=dict)
+    source: CallSource | None = None
+
+
+@frozen
+class SavedShape:
+    """A remembered ``always``."""
+
+    id: str
+    projectID: str
+    action: str
+    resource: str
+    dovetail: SavedApproval
+
+
+@frozen
+class OptionShape:
+    """An answer to choose."""
+
+    label: str
+    description: str
+
+
+@frozen
+class QuestionShape:
+    """One question."""
+
+    question: str
+    header: str
+    options: tuple[OptionShape, ...]
+    multiple: bool
+    custom: bool
+
+
+@frozen
+class AskedCall:
+    """The call that asks."""
+
+    messageID: str
+    callID: str
+
+
+@frozen
+class QuestionsShape:
+    """Questions that wait for a person."""
+
+    id: str
+    sessionID: str
+    questions: tuple[QuestionShape, ...]
+    dovetail: QuestionRequest
+    tool: AskedCall | None = None
+
+
+@frozen
+class SkillShape:
+    """A skill."""
+
+    name: str
+    location: str
+    content: str
+    description: str | None = None
+    slash: bool | None = None
+
+
+@frozen
+class CommandShape:
+    """A command that stands for a prompt."""
+
+    name: str
+    template: str
+    description: str | None = None
+
+
+@frozen
+class Entry:
+    """A file or a directory."""
+
+    path: str
+    type: Literal["file", "directory"]
+
+
+@frozen
+class DurableMark:
+    """Where an event is in the log of its session."""
+
+    aggregateID: str
+    seq: int
+    version: int
+
+
+@frozen
+class EventShape:
+    """A durable event. ``type`` is its kind, and ``data`` the event as it is shown at
+    every door; both are dovetail's own."""
+
+    id: str
+    type: str
+    durable: DurableMark
+    data: dict[str, Any]
+
+
+@frozen
+class HistoryShape:
+    """A page of a session's log."""
+
+    data: tuple[EventShape, ...]
+    hasMore: bool
+
+
+@frozen
+class Health:
+    """The server answers."""
+
+    healthy: Literal[True] = True
+    version: str = ""
+
+
+@frozen
+class RevertShape:
+    """What is hidden, from this message on."""
+
+    messageID: str
+    files: tuple[dict[str, Any], ...] = ()
+
+
+@frozen
+class ReportShape:
+    """A Continuation Report."""
+
+    digest: str
+    """What it is accepted by."""
+    clean: bool
+    """Whether nothing is unknown and nothing moved."""
+    report: ContinuationReport
+
+
+@frozen
+class OutputPage:
+    """A part of the complete output of a call."""
+
+    text: str
+    offset: int
+    total: int
+    next: int | None = None
+
+
+# --- what is brought --------------------------------------------------------------
+
+
+@frozen
+class CreateBody:
+    """A new session. ``id`` makes the call repeatable; one that is there is returned as
+    it is, and all else counts for nothing."""
+
+    id: str | None = None
+    agent: str | None = None
+    model: ModelRef | None = None
+    location: LocationRef | None = None
+    title: str | None = None
+    budget: Budget | None = None
+    parent: str | None = None
+    instructions: str | None = None
+
+
+@frozen
+class PromptBody:
+    """A prompt. ``id`` names the message that it becomes, and makes the call
+    repeatable; so does ``key``, or the header ``Idempotency-Key``."""
+
+    prompt: PromptShape
+    id: str | None = None
+    delivery: Literal["steer", "queue"] | None = None
+    resume: bool | None = None
+    key: str | None = None
+    budget: Budget | None = None
+    instructions: str | None = None
+
+
+@frozen
+class AgentBody:
+    """Another agent; null for the configured one."""
+
+    agent: str | None
+
+
+@frozen
+class ModelBody:
+    """Another model; null for the configured one."""
+
+    model: ModelRef | None
+
+
+@frozen
+class ReplyBody:
+    """What a person says to a permission request."""
+
+    reply: Literal["once", "always", "reject"]
+    message: str | None = None
+    shown: str | None = None
+
+
+@frozen
+class AnswersBody:
+    """The labels that were chosen, or one's own words, for each question in order."""
+
+    answers: tuple[tuple[str, ...], ...]
+    shown: str | None = None
+
+
+@frozen
+class RejectBody:
+    """Why the questions are not answered; without a message the run stops."""
+
+    message: str | None = None
+    shown: str | None = None
+
+
+@frozen
+class StageBody:
+    """The first message that is to be hidden."""
+
+    messageID: str
+    files: bool | None = None
+
+
+@frozen
+class ResumeBody:
+    """The digest of the Continuation Report that is accepted."""
+
+    accept: str | None = None
+
+
+@frozen
+class InterruptBody:
+    """Why it is stopped."""
+
+    reason: str | None = None
+
+
+@frozen
+class DeliveryBody:
+    """How a pending input is to be delivered."""
+
+    delivery: Literal["steer", "queue"]
+
+
+@frozen
+class BudgetBody:
+    """What all the work of the session may use; null for no limit."""
+
+    budget: Budget | None
+
+
+@frozen
+class InstructionsBody:
+    """What the session is to keep to; null for nothing any more."""
+
+    instructions: str | None
+
+
+@frozen
+class TitleBody:
+    """What a person would call it."""
+
+    title: str
+
+
+@frozen
+class ForkBody:
+    """The last event, or message, that is shared; without it, all there is."""
+
+    at: int | str | None = None
+    id: str | None = None
+    title: str | None = None
+
+
+@frozen
+class MoveBody:
+    """Where the session is to work."""
+
+    location: LocationRef
+
+
+@frozen
+class MessageBody:
+    """The last message that the model is to see."""
+
+    messageID: str
+
+
+@frozen
+class ExtendBody:
+    """For how long a job may run from now on."""
+
+    seconds: float
+
+
+@frozen
+class AnyReplyBody:
+    """An answer of the request's own kind."""
+
+    answer: Any
+    message: str | None = None
+    session_id: str | None = None
+    shown: str | None = None
+
+
+__all__ = [name for name in dir() if name[0].isupper()]

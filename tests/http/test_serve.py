@@ -1,0 +1,143 @@
+"""`dovetail serve`: another process, real sockets, real signals."""
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import httpx
+import pytest
+from dovetail.plugins.http.serve import is_loopback, serve_command, token_of
+from support.bounds import HANG
+
+COMMAND = [sys.executable, "-m", "dovetail.plugins.cli"]
+
+
+@contextmanager
+def serving(
+    tmp_path: Path, *options: str, **environment: str
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Start a server, and yield it with its address."""
+    process = subprocess.Popen(
+        [
+            *COMMAND,
+            "serve",
+            "--port=0",
+            f"--db=sqlite:///{tmp_path / 'agents.db'}",
+            f"--location={tmp_path}",
+            *options,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "HOME": str(tmp_path), **environment},
+    )
+    try:
+        assert process.stdout is not None
+        found = re.match(r"API: (http://\S+)/api$", process.stdout.readline())
+        assert found, process.communicate(timeout=HANG)
+        yield process, found[1]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_server_and_a_command_share_a_database_and_a_signal_ends_it(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path) as (process, address):
+        with httpx.Client(base_url=address, timeout=HANG) as client:
+            made = client.post("/api/session", json={"id": "ses_a", "title": "Here"})
+            assert made.status_code == 200, made.text
+            shown = subprocess.run(
+                [
+                    *COMMAND,
+                    "sessions",
+                    "--json",
+                    f"--db=sqlite:///{tmp_path / 'agents.db'}",
+                ],
+                capture_output=True,
+                text=True,
+                timeout=HANG,
+                env={**os.environ, "HOME": str(tmp_path)},
+            )
+            assert '"id":"ses_a"' in shown.stdout, shown.stderr
+            with client.stream("GET", "/api/session/ses_a/event") as answer:
+                lines = answer.iter_lines()
+                while "synced" not in next(lines):
+                    pass
+                process.send_signal(signal.SIGTERM)
+                assert "server.closing" in "".join(lines)
+        assert process.wait(HANG) == 0
+
+
+def test_who_does_not_say_what_it_wants_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = (
+        "import sys; from dovetail.plugins.http import serve; "
+        "serve.HEADER_SECONDS = 0.2; from dovetail.plugins.cli import main; "
+        "sys.exit(main())"
+    )
+    monkeypatch.setattr(
+        sys.modules[__name__], "COMMAND", [sys.executable, "-c", program]
+    )
+    with serving(tmp_path) as (_, address):
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), HANG) as silent:
+            silent.sendall(b"GET /api/health HTTP/1.1\r\nHost: local")
+            assert silent.recv(1) == b""
+
+
+def test_a_token_out_of_a_file_is_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    with serving(tmp_path, f"--token-file={file}") as (_, address):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        shown = {"Authorization": f"Bearer {file.read_text().strip()}"}
+        assert httpx.get(f"{address}/api/health", timeout=HANG).status_code == 401
+        found = httpx.get(f"{address}/api/health", headers=shown, timeout=HANG)
+        assert found.status_code == 200
+
+
+def test_an_address_that_others_reach_needs_a_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DOVETAIL_TOKEN", raising=False)
+    for host in ("0.0.0.0", "192.168.1.5", "::", "example.org"):
+        assert not is_loopback(host)
+        with pytest.raises(click.UsageError, match="token"):
+            serve_command.main(["--host", host], standalone_mode=False)
+    for host in ("127.0.0.1", "127.0.0.2", "::1", "localhost"):
+        assert is_loopback(host)
+
+
+def test_a_token_that_others_can_read_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    made = token_of(str(file), None)
+    assert made is not None
+    assert len(made) >= 32
+    assert token_of(str(file), None) == made
+    file.chmod(0o640)
+    with pytest.raises(click.UsageError, match="chmod"):
+        token_of(str(file), None)
+    file.chmod(0o600)
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    with pytest.raises(click.UsageError):
+        token_of(str(link), None)
+    with pytest.raises(click.UsageError):
+        token_of(str(tmp_path), None)
+    file.write_text("\n")
+    with pytest.raises(click.UsageError, match="empty"):
+        token_of(str(file), None)
+    with pytest.raises(click.UsageError, match="not both"):
+        token_of(str(file), "given")
+    assert token_of(None, "given") == "given"
+    assert token_of(None, "") is None
