@@ -418,6 +418,7 @@ from .values.events import (
     StepFailed as StepFailed,
     StepStarted as StepStarted,
     TextEnded as TextEnded,
+    TitleFailed as TitleFailed,
     TodosReplaced as TodosReplaced,
     ToolCalled as ToolCalled,
     ToolFailed as ToolFailed,
@@ -508,6 +509,7 @@ from .values.secrets import (
     Redactor as Redactor,
 )
 from .values.sent import (
+    AskedText as AskedText,
     RequestBody as RequestBody,
     RequestDescription as RequestDescription,
     SentRequest as SentRequest,

@@ -1,10 +1,13 @@
 """Asking a model for a text, besides the Steps of a session.
 
 Owns one request of instructions and a text, without tools and without history, whose
-answer is a text. Nothing of it is recorded here, and nobody is shown how it comes.
+answer is a text. What was sent is kept for the event that tells what came of it; nobody
+is shown how the answer comes.
 """
 
+from ..history.canonical import CanonicalWriter
 from ..history.encoding import HistorySnapshot
+from ..history.sent import SentRequests
 from ..lifecycle.guests import Guest, contained
 from ..location.services import LocationServices
 from ..log.live import LiveFeed
@@ -15,7 +18,9 @@ from ..values.events import Event, TextEnded
 from ..values.ids import MessageId, SessionId, new_id
 from ..values.messages import Usage, UserMessage
 from ..values.request import Finish, ModelRequest
-from .handover import broken, handed_over
+from ..values.sent import AskedText, RequestBody
+from ..values.shortcut import changed
+from .handover import broken, checked_body, handed_over, tells_its_body
 from .publisher import Publisher
 from .silence import Silence
 
@@ -37,6 +42,8 @@ class TextAsker:
         """What all requests so far took, as far as the provider told."""
         self.cost: float | None = None
         """The same in US dollars; None where no price is known."""
+        self.asked: list[AskedText] = []
+        """The requests that were sent, in order."""
         self._services = services
         self._session_id = session_id
         self._clock = clock
@@ -55,18 +62,23 @@ class TextAsker:
         message = UserMessage(
             MessageId(new_id("msg", self._clock)), self._session_id, 0, 0, text
         )
-        request = self._services.prepare(
-            ModelRequest(
-                model=self.model.model,
-                system=(instructions,),
-                history=HistorySnapshot([message], 0, 1, {}),
-                tool_choice="none",
-                max_output=max_output,
-            ),
-            self._session_id,
+        made = ModelRequest(
+            model=self.model.model,
+            system=(instructions,),
+            history=HistorySnapshot([message], 0, 1, {}),
+            tool_choice="none",
+            max_output=max_output,
         )
+        request = self._services.prepare(made, self._session_id)
+
+        def tell(body: RequestBody) -> None:
+            altered = request.history is not made.history
+            self._sent(request, body, text, altered=altered)
+
         try:
-            return await self._answer(request, message.id)
+            if not tells_its_body(self.model.route):
+                tell(CanonicalWriter().write(request))
+            return await self._answer(changed(request, witness=tell), message.id)
         except ProviderError:
             raise
         except Exception as error:
@@ -106,6 +118,20 @@ class TextAsker:
                 "provider.empty_answer", model.provider, "the answer held no text"
             )
         return text
+
+    def _sent(
+        self, request: ModelRequest, body: RequestBody, text: str, *, altered: bool
+    ) -> None:
+        """Record what is sent, which is part of no epoch."""
+        checked_body(body)
+        sent, redact = SentRequests(), self._services.redact
+        plugin = self.model.entry.owner
+        described = sent.describing(
+            request, body, plugin, None, redact, altered=altered
+        )
+        self.asked.append(
+            AskedText(self.model.name, redact(text), sent.sending(*described, body))
+        )
 
     def _count(self, finish: Finish | None) -> None:
         if finish is None or finish.usage == Usage():

@@ -18,9 +18,9 @@ from ..values.request import ModelRequest, ToolCall
 from .answers import asked
 from .boundary import Prepared
 from .execution import Execution
-from .handover import broken, handed_over
+from .handover import broken, handed_over, tells_its_body
 from .publisher import Publisher
-from .sending import Sending, tells_its_body
+from .sending import Sending
 
 logger = logging.getLogger(__name__)
 

@@ -60,6 +60,8 @@ from ..values.events import (
 )
 from ..values.frozen import frozen
 from ..values.ids import MessageId, new_id
+from ..values.sent import SentRequest
+from ..values.shortcut import changed
 from ..values.tool import Failure
 from .asking import TextAsker
 from .execution import Execution
@@ -159,9 +161,11 @@ class Compacting:
                 request.model.name,
             )
 
-    async def make_room_again(self, request: Request) -> bool:
+    async def make_room_again(
+        self, request: Request, sent: Callable[[], SentRequest | None]
+    ) -> bool:
         """Make the history smaller since its provider refused it as too long, and say
-        whether it is."""
+        whether it is. ``sent`` takes what was sent, to be recorded."""
         history, limits = self._execution.history, self._limits(request)
         estimate = history.size.estimate(limits.besides)
         limits = limits.below(estimate)
@@ -173,7 +177,9 @@ class Compacting:
         if plan is None or plan.frees < limits.step:
             return False
         before = history.compaction
-        await self._compact(request, limits, plan, "overflow", estimate)
+        await self._compact(
+            request, limits, plan, "overflow", estimate, refused_request=sent
+        )
         return history.compaction is not before
 
     async def take_turn(self, prepare: Callable[[], Awaitable[Request]]) -> bool:
@@ -254,9 +260,10 @@ class Compacting:
         reason: CompactionReason,
         estimate: int,
         asked: int | None = None,
+        refused_request: Callable[[], SentRequest | None] | None = None,
     ) -> bool:
         """Have a summary made and replace what it stands for; say whether anything was
-        recorded."""
+        recorded. ``refused_request`` takes the one that was too long, if one was."""
         execution = self._execution
         strategy = self._strategy()
         refused = self._refusal(request, strategy, plan, asked)
@@ -273,6 +280,7 @@ class Compacting:
             tokens=estimate,
             limit=limits.limit,
             requested=asked,
+            request=refused_request() if refused_request is not None else None,
         )
         if not await self._record(started, opening=True):
             return True  # the log holds more than was known: look again
@@ -304,7 +312,7 @@ class Compacting:
             number += 1
             asker = self._asker(request.model)
             await execution.log.clock.sleep(delay)
-            await self._record(started)
+            await self._record(changed(started, request=None))
 
     def _strategy(self) -> Registration[CompactionStrategy] | None:
         return self._services.strategies.offer().get(
@@ -449,6 +457,7 @@ class Compacting:
             usage=asker.usage,
             cost=asker.cost,
             requested=asked,
+            asked=tuple(asker.asked),
         )
 
     async def _record(self, event: Event, *, opening: bool = False) -> bool:
@@ -506,6 +515,7 @@ class _Ended:
             usage=self.asker.usage,
             cost=self.asker.cost,
             requested=self.asked,
+            asked=tuple(self.asker.asked),
         )
 
 

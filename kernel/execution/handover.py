@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager
 from typing import Any, get_args
 
 from ..contracts import ProviderRoute
+from ..history.sent import GIVE_BYTES
 from ..values.codec import clean_text
-from ..values.errors import ProviderError, ProviderFault, raised
+from ..values.errors import InvalidValueError, ProviderError, ProviderFault, raised
 from ..values.messages import Usage
 from ..values.request import (
     Finish,
@@ -27,6 +28,7 @@ from ..values.request import (
     ToolCall,
     ToolInputDelta,
 )
+from ..values.sent import RequestBody
 
 logger = logging.getLogger(__name__)
 
@@ -237,3 +239,22 @@ def shown(value: object) -> str:
     if isinstance(value, int) and abs(value) < 10**18:
         return f"{value}"
     return f"a value of type {kind(value)[:60]}"
+
+
+def tells_its_body(route: object) -> bool:
+    """Whether a route tells which bytes it sends."""
+    return getattr(route, "tells_body", False) is True
+
+
+def checked_body(body: object) -> None:
+    """Refuse what a stranger's route told that is no body; of its messages those that
+    are new are looked at where they are compared."""
+    sound = (
+        isinstance(body, RequestBody)
+        and isinstance(body.protocol, str)
+        and isinstance(body.head, bytes)
+        and isinstance(body.tail, bytes)
+        and isinstance(body.messages, list | tuple)
+    )
+    if not sound:
+        raise InvalidValueError("request body", None, GIVE_BYTES)

@@ -5,13 +5,12 @@ that is written anyway: the first call, the retry, or the Step's end. Where the 
 dies before any of them, nobody knows what was sent, and no record says otherwise.
 """
 
-from ..history.sent import GIVE_BYTES
 from ..location.services import LocationServices
-from ..values.errors import InvalidValueError
 from ..values.request import ModelRequest
 from ..values.sent import RequestBody, SentRequest
 from ..values.shortcut import changed
 from .execution import Execution
+from .handover import checked_body
 
 
 class Sending:
@@ -38,7 +37,7 @@ class Sending:
         self._tell(self._execution.history.sent.canonical.write(request))
 
     def _tell(self, body: RequestBody) -> None:
-        _check(body)
+        checked_body(body)
         assert self._request is not None
         execution = self._execution
         sent = execution.history.sent
@@ -56,22 +55,3 @@ class Sending:
         """Return what was sent, once: for the event that carries it."""
         sent, self._sent = self._sent, None
         return sent
-
-
-def tells_its_body(route: object) -> bool:
-    """Whether a route tells which bytes it sends."""
-    return getattr(route, "tells_body", False) is True
-
-
-def _check(body: object) -> None:
-    """Refuse what a stranger's route told that is no body; of its messages those that
-    are new are looked at where they are compared."""
-    sound = (
-        isinstance(body, RequestBody)
-        and isinstance(body.protocol, str)
-        and isinstance(body.head, bytes)
-        and isinstance(body.tail, bytes)
-        and isinstance(body.messages, list | tuple)
-    )
-    if not sound:
-        raise InvalidValueError("request body", None, GIVE_BYTES)

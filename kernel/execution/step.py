@@ -170,7 +170,9 @@ class Answer:
         ):
             return False
         self._compacting = None
-        return await compacting.make_room_again(self._prepared)
+        return await compacting.make_room_again(
+            self._prepared, self._attempt.sending.taken
+        )
 
     async def _call(
         self, tasks: TaskGroup, call: ToolCall, before: Sequence[Event]

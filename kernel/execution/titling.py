@@ -24,13 +24,15 @@ from ..values.errors import (
     PluginError,
     ProviderError,
     RuntimeClosedError,
+    problem_of,
 )
-from ..values.events import SessionTitled
+from ..values.events import SessionTitled, TitleFailed
 from ..values.frozen import frozen
 from ..values.ids import SessionId
 from ..values.location import Location
 from ..values.messages import Usage
 from ..values.titles import answered_title, title_of
+from ..values.tool import Failure
 from .asking import TextAsker
 from .silence import Silence
 
@@ -38,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 SECONDS = 60.0
 """How long one title may take, with whatever opens for it."""
+RECORDING = 1.0
+"""How long it may take to record what was cut off."""
 AT_ONCE = 4
 """Titles that are asked for at the same time."""
 MAX_TEXT = 4_000
@@ -163,17 +167,14 @@ class Titling:
             self._longest,
         )
         title: str | None = None
-        try:
-            answer = await asker.ask(INSTRUCTIONS, found.text[:MAX_TEXT], MAX_OUTPUT)
-            title = answered_title(answer)
-        except (ProviderError, PluginError) as error:
-            logger.warning("session %s gets no title: %s", session_id, error)
+        failure = Failure("title.none", "the answer held no title")
 
         def naming(tx: LogTransaction) -> None:
             now = tx.session(session_id).title
             wanted = now
             if title is not None and _untitled(tx.rows, session_id) == found:
                 wanted = title
+            asked = tuple(asker.asked)
             # What was used counts, also where nothing came of it.
             if wanted != now or asker.usage != Usage():
                 tx.append(
@@ -182,7 +183,25 @@ class Titling:
                         title=wanted,
                         usage=asker.usage,
                         cost=asker.cost,
+                        asked=asked,
                     )
                 )
+            elif asked:
+                tx.append(
+                    TitleFailed(session_id=session_id, failure=failure, asked=asked)
+                )
 
+        try:
+            answer = await asker.ask(INSTRUCTIONS, found.text[:MAX_TEXT], MAX_OUTPUT)
+            title = answered_title(answer)
+        except (ProviderError, PluginError) as error:
+            logger.warning("session %s gets no title: %s", session_id, error)
+            told = problem_of(error)
+            failure = Failure(told["code"], services.redact(told["message"]))
+        except anyio.get_cancelled_exc_class():
+            failure = Failure("title.cut_off", "no answer came in time")
+            # It was sent all the same.
+            with anyio.move_on_after(RECORDING, shield=True):
+                await self._log.commit(naming)
+            raise
         await self._log.commit(naming)

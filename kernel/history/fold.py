@@ -55,6 +55,7 @@ _OF_NO_CONSEQUENCE = frozenset(
         e.PromptWithdrawn,
         e.PromptRedelivered,
         e.SessionTitled,
+        e.TitleFailed,
         e.JobEnded,
         e.JobWanted,
         e.ChildAsked,
@@ -456,6 +457,8 @@ class History:
             self.restoring = None
         elif isinstance(event, e.CompactionStarted):
             self.compacting = event
+            if event.request is not None:
+                self.sent.record(event.request)
         elif isinstance(event, e.CompactionFailed):
             self._compacted(event)
         elif isinstance(event, e.SessionTitled):
@@ -494,7 +497,8 @@ class History:
             return shortened(message, event.longest)
 
         self._rewrite([summary_message(event)], event.kept, change)
-        self.compaction = event
+        # How it was asked for is of no use here, and long.
+        self.compaction = changed(event, asked=())
         self._compacted(event)
 
     def _shorten(self, event: e.OutputsShortened) -> None:

@@ -20,6 +20,7 @@ SAID = (
     e.ChildSpent,
     e.ChildAsked,
     e.SessionTitled,
+    e.TitleFailed,
     e.CompactionRequested,
     e.ModelSwitched,
     e.AgentSwitched,

@@ -59,13 +59,30 @@ def _undescribed(reduce: Callable[[Fields], Fields]) -> Callable[[Fields], Field
     return reduce_both
 
 
+def _unasked(reduce: Callable[[Fields], Fields]) -> Callable[[Fields], Fields]:
+    """Leave of requests for a text which they were, and nothing of what was sent."""
+
+    def reduce_both(fields: Fields) -> Fields:
+        rest = reduce(fields)
+        if fields.get("asked"):
+            rest["asked"] = [
+                _UNDESCRIBED({**one, "text": REMOVED}) for one in fields["asked"]
+            ]
+        return rest
+
+    return reduce_both
+
+
+_UNDESCRIBED = _undescribed(dict)
+
 _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ("session.created", 1): _kept(
         *("directory", "workspace", "agent", "model"),
         *("parent", "forked_from", "forked_seq", "forked_hash", "budget"),
         "generation",
     ),
-    ("session.titled", 1): _kept("usage", "cost", title=None),
+    ("session.title_failed", 1): _unasked(_kept_with_code()),
+    ("session.titled", 1): _unasked(_kept("usage", "cost", title=None)),
     ("session.instructed", 1): _kept(instructions=None),
     ("prompt.admitted", 1): _kept(
         *("input_id", "delivery", "key", "budget", "job_id", "generation"),
@@ -75,10 +92,14 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ("context.availability_changed", 1): _without_reasons,
     ("context.updated", 1): _kept("message_id", "sources", text=REMOVED),
     ("notice.added", 1): _kept("message_id", "about", text=REMOVED),
-    ("compaction.ended", 1): _kept(
-        *("message_id", "kept", "longest", "replaced", "tokens_before"),
-        *("tokens_after", "model", "usage", "cost", "requested"),
-        text=REMOVED,
+    ("compaction.started", 1): _undescribed(dict),
+    ("compaction.failed", 1): _unasked(dict),
+    ("compaction.ended", 1): _unasked(
+        _kept(
+            *("message_id", "kept", "longest", "replaced", "tokens_before"),
+            *("tokens_after", "model", "usage", "cost", "requested"),
+            text=REMOVED,
+        )
     ),
     ("retry.scheduled", 1): _undescribed(
         _kept_with_code("message_id", "attempt", "delay_ms", "request")

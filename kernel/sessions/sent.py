@@ -8,11 +8,13 @@ recorded digest tells.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from attrs import evolve
 
 from ..contracts import ProviderProtocol
 from ..history.canonical import CANONICAL, CanonicalWriter
+from ..history.encoding import HistorySnapshot
 from ..history.fold import History
 from ..history.sent import sent_in
 from ..log.lineage import past_of
@@ -26,18 +28,26 @@ from ..values.errors import (
 )
 from ..values.events import (
     CompactionEnded,
+    CompactionFailed,
+    CompactionStarted,
     EpochStarted,
     RetryScheduled,
+    SessionTitled,
     StepEnded,
     StepFailed,
     StepStarted,
+    TitleFailed,
 )
 from ..values.frozen import frozen
 from ..values.generation import NO_GENERATION
-from ..values.ids import MessageId
+from ..values.ids import MessageId, SessionId
+from ..values.messages import UserMessage
 from ..values.request import ModelRequest
-from ..values.sent import RequestDescription, SentRequest
+from ..values.sent import AskedText, RequestDescription, SentRequest
 from ..values.tool import ToolDefinition
+
+RequestPurpose = Literal["step", "summary", "title"]
+"""``summary``: of older history, or a part of it. ``title``: of the session."""
 
 Protocols = Mapping[str, ProviderProtocol]
 
@@ -48,13 +58,14 @@ class RecordedRequest:
 
     number: int
     """Which one of the session, from 1."""
-    message_id: MessageId
-    """The message of its Step."""
+    message_id: MessageId | None
+    """The message of its Step; None for one that is no Step's."""
     attempt: int
-    """Which one of the Step, from 1."""
+    """Which one of the Step, or of the event where it is no Step's, from 1."""
     seq: int
     """The last event that it was made of: that its Step began with, or where it was too
-    long and was made shorter, the last of that."""
+    long and was made shorter, the last of that. Of one that is no Step's, the event
+    that holds all that it was made of."""
     model: str
     """``provider/model``."""
     protocol: str | None = None
@@ -65,6 +76,8 @@ class RecordedRequest:
     sent: SentRequest | None = None
     """What was sent. None while it runs, where nothing was sent because it could not
     be written, and where the process ended before it could record what."""
+    purpose: RequestPurpose = "step"
+    """What it was for."""
 
 
 @frozen
@@ -98,6 +111,10 @@ class _Listing:
         """The last event that the request of the Step was made of."""
         self._attempt = 1
         self._sent: SentRequest | None = None
+        self._refused = False
+        """Whether the request of the Step was too long, and none was sent since."""
+        self.asked: dict[int, AskedText] = {}
+        """Those that are no Step's, by number."""
 
     def read(self, rows: Reader, session_id: str) -> None:
         # What a fork shares was sent by others; how it was made is known from there.
@@ -108,21 +125,48 @@ class _Listing:
             readable(event)
             if isinstance(event, StepStarted):
                 self._step, self._attempt, self._sent = event, 1, None
-                self._made_at = event.seq
+                self._made_at, self._refused = event.seq, False
+            elif isinstance(event, CompactionStarted) and event.request is not None:
+                self._sent = event.request
+                self._learn(event.request)
+                self._end()
+                self._attempt += 1
+                self._refused = True
             elif isinstance(event, CompactionEnded | EpochStarted):
                 # Within a Step whose request was too long: it is sent anew.
-                self._made_at = event.seq
+                self._made_at, self._refused = event.seq, False
             elif (sent := sent_in(event)) is not None:
                 self._sent = sent
                 self._learn(sent)
+            if isinstance(event, _ASKING):
+                self._add_asked(event)
             if isinstance(event, RetryScheduled):
                 self._end()
-                self._attempt = event.attempt
+                self._attempt += 1
             elif isinstance(event, StepEnded | StepFailed):
                 self._end()
                 self._step = None
         if self._step is not None:
             self._end()
+
+    def _add_asked(self, event: "_Asking") -> None:
+        for attempt, one in enumerate(event.asked, 1):
+            self._learn(one.request)
+            described = self.described.get(one.request.made_of)
+            number = len(self.found) + 1
+            self.asked[number] = one
+            self.found.append(
+                RecordedRequest(
+                    number=number,
+                    message_id=None,
+                    attempt=attempt,
+                    seq=event.seq,
+                    model=one.model,
+                    protocol=None if described is None else described.protocol,
+                    sent=one.request,
+                    purpose="title" if isinstance(event, _TITLING) else "summary",
+                )
+            )
 
     def _learn(self, sent: SentRequest | None) -> None:
         if sent is not None and sent.description is not None:
@@ -130,7 +174,7 @@ class _Listing:
 
     def _end(self) -> None:
         step, sent, self._sent = self._step, self._sent, None
-        if step is None:
+        if step is None or (sent is None and self._refused):
             return
         described = self.described.get(sent.made_of) if sent is not None else None
         self.found.append(
@@ -145,6 +189,11 @@ class _Listing:
                 sent=sent,
             )
         )
+
+
+_TITLING = (SessionTitled, TitleFailed)
+_ASKING = (CompactionEnded, CompactionFailed, SessionTitled, TitleFailed)
+_Asking = CompactionEnded | CompactionFailed | SessionTitled | TitleFailed
 
 
 def recorded_requests(rows: Reader, session_id: str) -> Sequence[RecordedRequest]:
@@ -193,7 +242,7 @@ def materials(rows: Reader, session_id: str, which: int | str) -> Materials:
         (
             one
             for one in reversed(listing.found)
-            if which in (one.number, one.message_id)
+            if which == one.number or (which == one.message_id is not None)
         ),
         None,
     )
@@ -210,16 +259,20 @@ def materials(rows: Reader, session_id: str, which: int | str) -> Materials:
         raise SentRequestLostError(
             recorded.number, "what it was made of was removed by pruning"
         )
-    head = rows.head(session_id)
-    here = head is None or head.made_here(recorded.seq)
-    history = History(session_id, as_made=not here)
-    history.catch_up(rows, recorded.seq)
-    baseline = history.told.baseline or ""
+    asked = listing.asked.get(recorded.number)
+    if asked is not None:
+        baseline, snapshot = "", _only(session_id, asked.text)
+    else:
+        head = rows.head(session_id)
+        here = head is None or head.made_here(recorded.seq)
+        history = History(session_id, as_made=not here)
+        history.catch_up(rows, recorded.seq)
+        baseline, snapshot = history.told.baseline or "", history.snapshot()
     tools = from_json(loads(described.tools), tuple[ToolDefinition, ...], "tools")
     request = ModelRequest(
         model=described.model,
         system=tuple(baseline if one is None else one for one in described.system),
-        history=history.snapshot(),
+        history=snapshot,
         tools=tools,
         tool_choice=described.tool_choice,
         max_output=described.max_output,
@@ -228,6 +281,12 @@ def materials(rows: Reader, session_id: str, which: int | str) -> Materials:
         output=described.output,
     )
     return Materials(recorded, described, request)
+
+
+def _only(session_id: str, text: str) -> HistorySnapshot:
+    """Return the history of a request that had one message."""
+    made = UserMessage(MessageId("msg_asked"), SessionId(session_id), 0, 0, text)
+    return HistorySnapshot([made], 0, 1, {})
 
 
 def rebuilt(found: Materials, protocols: Protocols) -> RebuiltRequest:

@@ -103,3 +103,19 @@ class SentRequest:
     not begin with it: such as ``tools`` or ``message 3``. None where it does."""
     description: RequestDescription | None = None
     """What ``made_of`` names, where no event before tells it."""
+
+
+@frozen
+class AskedText:
+    """One request to a model for a text, besides the Steps, such as for a summary.
+
+    With its description, which holds the instructions, it is all that the request was
+    made of.
+    """
+
+    model: str
+    """Which model was asked, as ``provider/model``."""
+    text: str
+    """What it was handed, as the only message."""
+    request: SentRequest
+    """What was sent. Its description is with it."""

@@ -44,7 +44,8 @@ async def show_requests(
 
 
 def _line(one: RecordedRequest) -> str:
-    told = f"{one.number:>4}  {one.model}  {one.message_id}"
+    whose = one.message_id or f"for a {one.purpose}"
+    told = f"{one.number:>4}  {one.model}  {whose}"
     if one.attempt > 1:
         told += f", attempt {one.attempt}"
     if one.sent is None:

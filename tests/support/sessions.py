@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dovetail.kernel import (
+    AskedText,
     AvailabilityChanged,
     ChildAsked,
     ChildSpent,
@@ -55,6 +56,7 @@ from dovetail.kernel import (
     StepStarted,
     TextContent,
     TextEnded,
+    TitleFailed,
     Todo,
     TodosReplaced,
     ToolCalled,
@@ -143,6 +145,11 @@ class Writer:
             self.add(OutputRefused, problem="secret problem", **given)
             self.add(OutputAccepted, value={"secret": 1}, **given)
 
+    def fail_title(self) -> None:
+        asked = (AskedText("a/small", "secret prompt", SENT),)
+        failure = Failure("provider.failed", "secret")
+        self.add(TitleFailed, failure=failure, asked=asked)
+
     def instruct(self) -> None:
         self.add(SessionInstructed, instructions="secret order")
 
@@ -191,6 +198,7 @@ class Writer:
             tokens=900,
             limit=800,
             requested=self._asked_for,
+            request=SENT,
         )
 
     def fail_compaction(self) -> None:
@@ -201,6 +209,7 @@ class Writer:
             failure=Failure("provider.failed", "broke"),
             usage=Usage(input=5, output=1),
             requested=self._asked_for,
+            asked=(AskedText("a/small", "secret record", SENT),),
         )
         self._asked_for = None
 
@@ -228,6 +237,7 @@ class Writer:
             model="a/small",
             usage=Usage(input=7, output=2),
             requested=self._asked_for,
+            asked=(AskedText("a/small", "secret record", SENT),),
         )
         self._asked_for = None
         self.epoch()
@@ -346,6 +356,7 @@ ACTS = (
     "epoch",
     "update",
     "lose_source",
+    "fail_title",
     "ask",
     "reply",
     "execution",
@@ -386,6 +397,7 @@ def conversation(session_id: str = "s") -> list[Event]:
         "reply",
         "update",
         "lose_source",
+        "fail_title",
         "title",
         "withdraw",
         "fail",

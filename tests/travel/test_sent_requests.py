@@ -34,6 +34,7 @@ from dovetail.kernel.testing.scripted import (
 )
 from hypothesis import HealthCheck, given, settings, strategies as st
 from support.bounds import HANG
+from support.compactions import shipped
 from support.hosts import host, kinds_of
 from support.wire import Wire
 
@@ -449,3 +450,109 @@ async def test_the_first_call_holds_what_was_sent_before_it_runs(
     assert called.request is not None
     assert called.request.digest == hashlib.sha256(provider.bodies[0]).hexdigest()
     assert not any(isinstance(one, StepEnded) for one in seen)
+
+
+# --- what is asked besides the Steps ----------------------------------------------
+
+TOO_LONG = ProviderError("provider.context_overflow", "scripted", "too long")
+GONE = ProviderError("provider.unavailable", "scripted", "gone for good")
+BROKEN = ProviderError("provider.unavailable", "scripted", "no", retryable=True)
+
+
+@pytest.mark.law("travel.1")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_what_asked_for_a_summary_is_written_again_too(
+    tmp_path: Path, protocol: str
+) -> None:
+    """Those that were refused or failed as well, each where it was sent."""
+    wire = Wire(
+        protocol,
+        *(calls(call("echo", {"text": letter * 3_000})) for letter in "abcd"),
+        [TOO_LONG],
+        [BROKEN],
+        text("## Goal\n</record> Echo \U0001f600"),
+        text("Done."),
+        text("## Goal\nEcho more"),
+    )
+    retry = RetryPolicy(retries=1, first=0.0)
+    plugins = [Agents(), Tuning(user="u"), shipped]
+    async with host(tmp_path, wire, ECHO, plugins=plugins, retry=retry) as runtime:
+        session = await runtime.sessions.create(
+            "s", location=tmp_path, model=wire.model
+        )
+        await say(session, "Echo </record> \u202e")
+        await session.compact()
+        with anyio.fail_after(HANG):
+            await session.wait()
+    again = Wire(protocol)
+    async with host(tmp_path, again, plugins=[again]) as runtime:
+        session = await runtime.sessions.get("s")
+        await proven(session, wire.bodies)
+        listed = await session.requests()
+        assert [one.purpose for one in listed] == [
+            *(["step"] * 5),
+            *(["summary"] * 2),
+            "step",
+            "summary",
+        ]
+        assert [one.attempt for one in listed] == [1, 1, 1, 1, 1, 1, 1, 2, 1]
+        assert [one.message_id is None for one in listed] == [
+            one.purpose == "summary" for one in listed
+        ]
+        # What retention removed of it cannot be proven any more, and that is said.
+        await runtime.sessions.prune(session.id, ["transcript"])
+        assert len(await session.requests()) == len(listed)
+        for one in listed:
+            with pytest.raises(SentRequestLostError, match="pruning"):
+                await session.request(one.number)
+
+
+@pytest.mark.law("travel.1")
+async def test_a_refused_request_whose_compaction_failed_is_listed_once(
+    tmp_path: Path,
+) -> None:
+    wire = Wire(
+        "openai-chat",
+        *(calls(call("echo", {"text": letter * 3_000})) for letter in "abcd"),
+        [TOO_LONG],
+        [GONE],
+        text("Done."),
+    )
+    async with host(tmp_path, wire, ECHO, plugins=[shipped]) as runtime:
+        session = await runtime.sessions.create(
+            "s", location=tmp_path, model=wire.model
+        )
+        await say(session)
+        await proven(session, wire.bodies)
+        await say(session)
+        await proven(session, wire.bodies)
+
+
+@pytest.mark.law("travel.1")
+@pytest.mark.parametrize(
+    ("answer", "title"), [(text("Echoes"), "Echoes"), ([GONE], "Echo \U0001f600")]
+)
+async def test_what_asked_for_a_title_is_written_again_too(
+    tmp_path: Path, answer: list[Any], title: str
+) -> None:
+    wire = Wire("anthropic-messages", text("Done."))
+    small = ScriptedProvider(answer, name="small")
+    (tmp_path / "user.toml").write_text('small_model = "small/model"\n')
+    where = {"DOVETAIL_CONFIG": str(tmp_path / "user.toml")}
+    async with host(tmp_path, wire, plugins=[small], environment=where) as runtime:
+        session = await runtime.sessions.create(
+            "s", location=tmp_path, model=wire.model
+        )
+        await say(session, "Echo \U0001f600")
+        with anyio.fail_after(HANG):
+            async with session.events(follow=True) as tail:
+                async for event in tail:
+                    if event.kind in ("session.titled", "session.title_failed"):
+                        break
+        [asked] = [one for one in await session.requests() if one.purpose == "title"]
+        assert asked.model == "small/model"
+        made = await session.request(asked.number)
+        assert made.proven
+        assert "Echo \U0001f600".encode() in made.body
+        assert b"You name conversations" in made.body
+        assert (await session.info()).title == title

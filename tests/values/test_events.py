@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from dovetail.kernel import (
     AgentSwitched,
+    AskedText,
     AvailabilityChanged,
     Budget,
     ChildAsked,
@@ -61,6 +62,7 @@ from dovetail.kernel import (
     RequestId,
     RetryScheduled,
     Said,
+    SentRequest,
     SessionBudgeted,
     SessionCreated,
     SessionId,
@@ -76,6 +78,7 @@ from dovetail.kernel import (
     StepStarted,
     TextContent,
     TextEnded,
+    TitleFailed,
     Todo,
     TodosReplaced,
     ToolCalled,
@@ -179,6 +182,23 @@ SAMPLES: list[Event] = [
     AvailabilityChanged(
         unavailable={"acme/team": LeftOut("acme", "nobody is there")},
         ended=("acme/gone",),
+        **ENVELOPE,
+    ),
+    TitleFailed(
+        failure=FAILURE,
+        asked=(
+            AskedText(
+                "openai/gpt-mini",
+                "Fix it",
+                SentRequest(
+                    digest="9" * 64,
+                    bytes=300,
+                    made_of="8" * 32,
+                    prefix=299,
+                    prefix_digest="7" * 64,
+                ),
+            ),
+        ),
         **ENVELOPE,
     ),
     ContextUpdated(

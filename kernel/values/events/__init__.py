@@ -104,6 +104,7 @@ from .session import (
     SessionPruned as SessionPruned,
     SessionRepaired as SessionRepaired,
     SessionTitled as SessionTitled,
+    TitleFailed as TitleFailed,
 )
 from .todos import (
     TodosReplaced as TodosReplaced,

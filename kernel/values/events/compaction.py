@@ -7,6 +7,7 @@ from attrs import field
 from ..frozen import frozen
 from ..ids import MessageId
 from ..messages import Usage
+from ..sent import AskedText, SentRequest
 from ..tool import Failure
 from .declaring import Event, event
 
@@ -31,7 +32,7 @@ class CompactionRequested(Event):
     """Somebody asked for a compaction. Input that was admitted later waits for it."""
 
 
-@event("compaction.started")
+@event("compaction.started", retention="transcript")
 @frozen(kw_only=True)
 class CompactionStarted(Event):
     """A summary of older history is being made. Nothing is replaced yet."""
@@ -48,6 +49,8 @@ class CompactionStarted(Event):
     """How many it may have; None where nobody knows."""
     requested: int | None = None
     """The event that asked for it."""
+    request: SentRequest | None = None
+    """What was sent and refused as too long, where that is why."""
 
 
 @event("compaction.ended", retention="transcript")
@@ -84,9 +87,11 @@ class CompactionEnded(Event):
     """US dollars; None when no price is known."""
     requested: int | None = None
     """The event that asked for it."""
+    asked: tuple[AskedText, ...] = ()
+    """The requests of writing it, in order."""
 
 
-@event("compaction.failed")
+@event("compaction.failed", retention="transcript")
 @frozen(kw_only=True)
 class CompactionFailed(Event):
     """There is no summary, and nothing was replaced."""
@@ -99,6 +104,8 @@ class CompactionFailed(Event):
     """US dollars; None when no price is known."""
     requested: int | None = None
     """The event that asked for it and has its end with this."""
+    asked: tuple[AskedText, ...] = ()
+    """The requests of trying, in order."""
 
 
 @event("compaction.shortened")

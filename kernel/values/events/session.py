@@ -6,6 +6,7 @@ from ..frozen import frozen
 from ..generation import Generation
 from ..messages import Usage
 from ..prompt import Budget
+from ..sent import AskedText
 from ..tool import Failure
 from .declaring import Event, Retention, event
 
@@ -86,6 +87,19 @@ class SessionTitled(Event):
     title is the one before."""
     cost: float | None = None
     """The same in US dollars; None where no price is known, or no model was asked."""
+    asked: tuple[AskedText, ...] = ()
+    """The requests that asked a model for one, in order."""
+
+
+@event("session.title_failed", retention="transcript")
+@frozen(kw_only=True)
+class TitleFailed(Event):
+    """A model was asked for a title and none came of it; the session keeps its own."""
+
+    failure: Failure
+    """Why."""
+    asked: tuple[AskedText, ...] = ()
+    """The requests that asked for one, in order."""
 
 
 @event("session.budgeted")
