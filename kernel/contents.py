@@ -295,6 +295,8 @@ from .values.errors import (
     KeyInvalidError as KeyInvalidError,
     LiveOverflowError as LiveOverflowError,
     LocationNotFoundError as LocationNotFoundError,
+    MediaTooLargeError as MediaTooLargeError,
+    MediaUnsupportedError as MediaUnsupportedError,
     MessageNotFoundError as MessageNotFoundError,
     MessageSharedError as MessageSharedError,
     ModelError as ModelError,
@@ -453,6 +455,9 @@ from .values.job import (
 )
 from .values.location import (
     Location as Location,
+)
+from .values.media import (
+    ability_for as ability_for,
 )
 from .values.messages import (
     AssistantMessage as AssistantMessage,

@@ -29,6 +29,10 @@ class ProviderRoute(Protocol):
     answer to that request: ``native``, when it would write ``request.output`` in its
     provider's own way; ``tool``, when the model is to call a tool with it; ``prompt``,
     when words are all there is. Any other one is asked by a tool.
+
+    One with ``media``, a mapping, says which files it can carry, by the ability that
+    they ask for (``image``, ``pdf``, ``audio``), and how many bytes one of them may
+    have: a prompt that attaches another one is refused before it is sent.
     """
 
     def stream(

@@ -19,6 +19,7 @@ from .answers import asked
 from .boundary import Prepared
 from .execution import Execution
 from .handover import broken, handed_over, tells_its_body
+from .media import check_media, reads_of
 from .publisher import Publisher
 from .sending import Sending
 
@@ -124,8 +125,10 @@ class Attempt:
             history=history.snapshot(),
             tools=self._prepared.advertised.definitions,
             options=self._prepared.profile.options,
+            reads=reads_of(self._prepared.model),
         )
         model, answers = self._prepared.model, history.answers
+        check_media(request.history, model)
         request = asked(
             request,
             answers,

@@ -26,7 +26,15 @@ _TURN = 64
 GIVE_BYTES = "give a RequestBody of bytes"
 _DESCRIBES = (
     *("protocol", "plugin", "model", "settings", "system", "tools"),
-    *("tool_choice", "max_output", "options", "generation", "output", "altered"),
+    *(
+        "tool_choice",
+        "max_output",
+        "options",
+        "generation",
+        "output",
+        "reads",
+        "altered",
+    ),
 )
 
 
@@ -82,6 +90,7 @@ class SentRequests:
             *(body.protocol, plugin, request.model, body.settings, request.system),
             *(baseline, request.tools, request.tool_choice, request.max_output),
             *(request.options, request.generation, body.ignored, request.output),
+            request.reads,
             altered,
         )
         if self._made is None or self._made[0] != parts:
@@ -101,6 +110,7 @@ class SentRequests:
                     generation=_said(request.generation),
                     ignored=tuple(body.ignored),
                     output=request.output,
+                    reads=request.reads,
                     altered=altered,
                 ),
                 redact,

@@ -279,6 +279,7 @@ def materials(rows: Reader, session_id: str, which: int | str) -> Materials:
         options=described.options,
         generation=described.generation or NO_GENERATION,
         output=described.output,
+        reads=described.reads,
     )
     return Materials(recorded, described, request)
 

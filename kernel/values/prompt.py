@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import os
 import re
 from typing import Literal
 
@@ -11,6 +12,7 @@ from attrs import evolve, field
 from .errors import InvalidValueError, KeyInvalidError, PromptInvalidError
 from .frozen import frozen
 from .ids import JobId, MessageId, SessionId
+from .media import type_of
 
 Delivery = Literal["steer", "queue"]
 """``steer`` joins the running work at the next Safe Step Boundary; ``queue`` waits
@@ -19,6 +21,8 @@ until the session would be idle, first in, first out."""
 InputState = Literal["pending", "promoted", "withdrawn"]
 
 MAX_PROMPT_BYTES = 1_048_576
+MAX_FILES_BYTES = 8 * 1_048_576
+"""Of all files that one prompt attaches."""
 MAX_KEY_LENGTH = 255
 MAX_INSTRUCTIONS = 8_192
 MAX_LIMIT = 10**12
@@ -37,6 +41,44 @@ class PromptFile:
     data: str
     """The bytes in base64."""
 
+    @classmethod
+    def of(
+        cls,
+        source: "str | os.PathLike[str] | bytes",
+        *,
+        name: str | None = None,
+        mime: str | None = None,
+    ) -> "PromptFile":
+        """Return a file by its path, or by its bytes, which need a ``name``.
+
+        Reads it here and now. Its type is told by its content, or else by its name,
+        unless ``mime`` says it. That the model can read it is seen when it is sent.
+
+        Raises:
+            PromptInvalidError: it is no file that can be read, has no name, or is over
+                8 MiB.
+        """
+        if isinstance(source, bytes):
+            if not name:
+                raise PromptInvalidError("attached file", name, "bytes need a name")
+            data = source
+        else:
+            path = os.fspath(source)
+            name = name or os.path.basename(path)
+            try:
+                # A pipe would be waited for, and a device never ends.
+                if not os.path.isfile(path):
+                    raise OSError("it is no regular file")
+                with open(path, "rb") as file:
+                    data = file.read(MAX_FILES_BYTES + 1)
+            except (OSError, ValueError) as error:
+                raise PromptInvalidError("attached file", path, str(error)) from error
+        if len(data) > MAX_FILES_BYTES:
+            rule = f"over {MAX_FILES_BYTES} bytes"
+            raise PromptInvalidError("attached file", name, rule)
+        encoded = base64.b64encode(data).decode()
+        return cls(name, mime or type_of(data, name), encoded)
+
 
 @frozen
 class Prompt:
@@ -52,9 +94,9 @@ class Prompt:
         """Return the prompt, checked.
 
         Raises:
-            PromptInvalidError: it says nothing, is over 1 MiB of UTF-8 (attached
-                files included), holds lone surrogates, which no provider takes, or
-                attaches a file whose data is not base64.
+            PromptInvalidError: it says nothing, is over 1 MiB of UTF-8 (names of files
+                included), its files are over 8 MiB together, it holds lone surrogates,
+                which no provider takes, or attaches a file whose data is not base64.
         """
         made = prompt if isinstance(prompt, Prompt) else cls(prompt)
         if not isinstance(made.text, str):
@@ -71,26 +113,35 @@ class Prompt:
             )
         if not made.text.strip() and not made.files:
             raise PromptInvalidError("prompt", made.text, "it says nothing")
-        size += sum(_file_size(file) for file in made.files)
+        held = 0
+        for file in made.files:
+            named, data = _file_size(file)
+            size, held = size + named, held + data
         if size > MAX_PROMPT_BYTES:
             raise PromptInvalidError(
                 "prompt", made.text, f"{size} bytes are over {MAX_PROMPT_BYTES}"
+            )
+        if held > MAX_FILES_BYTES:
+            raise PromptInvalidError(
+                "attached files",
+                [one.name for one in made.files],
+                f"{held} bytes are over {MAX_FILES_BYTES}",
             )
         files = made.files
         return made if type(files) is tuple else evolve(made, files=tuple(files))
 
 
-def _file_size(file: object) -> int:
+def _file_size(file: object) -> tuple[int, int]:
+    """Return how many bytes a file's names have, and its data."""
     if not isinstance(file, PromptFile):
         raise PromptInvalidError("attached file", file, "give a PromptFile")
     try:
-        size = len(f"{file.name}{file.mime}".encode()) + len(file.data)
-        base64.b64decode(file.data, validate=True)
+        named = len(f"{file.name}{file.mime}".encode())
+        return named, len(base64.b64decode(file.data, validate=True))
     except (UnicodeEncodeError, binascii.Error, ValueError, TypeError) as error:
         raise PromptInvalidError(
             "attached file", file.name, "its name must be text and its data base64"
         ) from error
-    return size
 
 
 @frozen

@@ -198,6 +198,10 @@ class ModelRequest:
     """How the answer is wanted. Its ``tool_choice`` and ``max_output`` are None: what
     became of them is above. What a protocol has no word for it leaves out, and names in
     ``RequestBody.ignored``."""
+    reads: tuple[str, ...] | None = None
+    """Which files the model is known to read, of ``audio``, ``image`` and ``pdf``; None
+    where that is not known. A route sends no other ones, and says in their places what
+    is left out."""
     output: Output | None = None
     """The value that the text of the answer is to be, by the provider's own means; only
     for a route whose ``output_mode`` says ``native``."""

@@ -77,6 +77,8 @@ class RequestDescription:
     """How the answer was wanted, where anything was said of it."""
     ignored: tuple[str, ...] = ()
     """Which of that the protocol or the model knows no word for."""
+    reads: tuple[str, ...] | None = None
+    """Which files the model was known to read."""
     output: Output | None = None
     """The value that was asked for in the provider's own way, if any."""
     altered: bool = False

@@ -34,6 +34,7 @@ from dovetail.kernel import (
     ToolDefinition,
     ToolPart,
     UserMessage,
+    ability_for,
     clean_text,
     from_json,
     hookimpl,
@@ -56,11 +57,13 @@ from .routes import Route, target_of, transport_of
 from .schemas import anthropic
 from .transport import Transport, open_transport
 from .wording import (
+    MEBIBYTE,
     ToolList,
     UserTurns,
     arguments_of,
     attached_to,
     call_id_of,
+    carried_of,
     encoded_body,
     merged_options,
     prompt_parts,
@@ -72,6 +75,9 @@ from .wording import (
 if TYPE_CHECKING:
     from .messages import MessagesDecoder
 
+MEDIA: Mapping[str, int] = {"image": 5 * MEBIBYTE, "pdf": 24 * MEBIBYTE}
+"""Bytes of one file: of an image as Anthropic says, and of a document what is left of
+the 32 MiB of a request in base64."""
 VERSION = "2023-06-01"
 VERTEX_VERSION = "vertex-2023-10-16"
 MAX_OUTPUT = 8192
@@ -304,8 +310,11 @@ class MessagesWriter:
         if self._set.official and self._unthought(head, request):
             # It would be refused, now and for ever after.
             del head["thinking"]
+        carried = carried_of(request, MEDIA)
         messages = request.history.encoded(
-            self._dialect, self.encode_message, _TURNS.join
+            f"{self._dialect}:{'+'.join(carried)}",
+            lambda message: self.encode_message(message, carried),
+            _TURNS.join,
         )
         return encoded_body(
             self._set.provider,
@@ -380,21 +389,23 @@ class MessagesWriter:
                 return bool(message.calls) and blocks[0]["type"] not in _THOUGHTS
         return False
 
-    def encode_message(self, message: Message) -> bytes:
+    def encode_message(
+        self, message: Message, carried: Sequence[str] = tuple(MEDIA)
+    ) -> bytes:
         """Return a message as objects joined by commas; empty when it says nothing.
 
         Raises:
             ProviderError: ``provider.invalid_request``: a call has no result.
         """
         if isinstance(message, AssistantMessage):
-            return self._assistant(message)
+            return self._assistant(message, carried)
         if isinstance(message, UserMessage):
-            texts, images = prompt_parts(message.text, message.files)
-            blocks = [_text(one) for one in texts] + [_image(one) for one in images]
+            texts, files = prompt_parts(message.text, message.files, carried)
+            blocks = [_text(one) for one in texts] + [_file(one) for one in files]
             return _TURNS.said(blocks)
         return _TURNS.said([_text(told(message))])
 
-    def _assistant(self, message: AssistantMessage) -> bytes:
+    def _assistant(self, message: AssistantMessage, carried: Sequence[str]) -> bytes:
         blocks = self._blocks(message)
         if not blocks:
             return b""
@@ -404,7 +415,7 @@ class MessagesWriter:
         if message.calls:
             own = message.model == self._name
             results = [
-                self._result(part, call_id_of(message, part, own=own))
+                self._result(part, call_id_of(message, part, own=own), carried)
                 for part in message.calls
             ]
             objects.append(_dumped("user", results))
@@ -449,13 +460,15 @@ class MessagesWriter:
             return [{"type": "thinking", "thinking": thought, "signature": signature}]
         return []
 
-    def _result(self, part: ToolPart, call_id: str) -> dict[str, Json]:
-        shown, images = result_of(part, self._set.provider)
+    def _result(
+        self, part: ToolPart, call_id: str, carried: Sequence[str]
+    ) -> dict[str, Json]:
+        shown, images = result_of(part, self._set.provider, carried)
         result: dict[str, Json] = {"type": "tool_result", "tool_use_id": call_id}
         text = shown if shown.strip() else ""
         if images:
             blocks = [_text(text)] if text else []
-            result["content"] = blocks + [_image(one) for one in images]
+            result["content"] = blocks + [_file(one) for one in images]
         elif text:
             result["content"] = text
         if part.state == "failed":
@@ -478,6 +491,8 @@ class MessagesWriter:
 
 class MessagesProtocol(MessagesWriter):
     """Messages, for one model."""
+
+    media = MEDIA
 
     def __init__(self, endpoint: Endpoint, model: str) -> None:
         super().__init__(settings_of(endpoint, model))
@@ -556,9 +571,12 @@ def _text(text: str) -> dict[str, Json]:
     return {"type": "text", "text": text}
 
 
-def _image(file: PromptFile | FileContent) -> dict[str, Json]:
+def _file(file: PromptFile | FileContent) -> dict[str, Json]:
     source = {"type": "base64", "media_type": file.mime, "data": file.data}
-    return {"type": "image", "source": source}
+    if ability_for(file.mime) == "image":
+        return {"type": "image", "source": source}
+    title = {"title": clean_text(file.name)} if file.name else {}
+    return {"type": "document", "source": source, **title}
 
 
 def _call(part: ToolPart, call_id: str) -> dict[str, Json]:

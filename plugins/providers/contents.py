@@ -35,11 +35,13 @@ from .endpoints import Endpoint
 from .generation import BUDGETS, Wanted, added, called, more_options, refuses_schema
 from .schemas import google, openapi
 from .wording import (
+    MEBIBYTE,
     UNSIGNED,
     ToolList,
     UserTurns,
     arguments_of,
     attached_to,
+    carried_of,
     encoded_body,
     merged_options,
     prompt_parts,
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
     from .candidates import GeminiDecoder
 
 PROTOCOL = "google-generate"
+_INLINE = 14 * MEBIBYTE
+MEDIA: Mapping[str, int] = {"image": _INLINE, "pdf": _INLINE, "audio": _INLINE}
+"""Bytes of one file: a request of all has at most 20 MB, files in base64."""
 
 
 @frozen
@@ -138,7 +143,12 @@ class GeminiWriter:
             added(head, "generationConfig", self._answer_config(request.output))
         back = "" if self._set.thoughts else ":silent"
         dialect = f"{PROTOCOL}:{self._name}{back}"
-        contents = request.history.encoded(dialect, self.encode_message, _TURNS.join)
+        carried = carried_of(request, MEDIA)
+        contents = request.history.encoded(
+            f"{dialect}:{'+'.join(carried)}",
+            lambda message: self.encode_message(message, carried),
+            _TURNS.join,
+        )
         return encoded_body(
             self._set.provider,
             PROTOCOL,
@@ -181,22 +191,24 @@ class GeminiWriter:
             return {"thinkingBudget": BUDGETS.get(effort, 0)}
         return None
 
-    def encode_message(self, message: Message) -> bytes:
+    def encode_message(
+        self, message: Message, carried: Sequence[str] = tuple(MEDIA)
+    ) -> bytes:
         """Return a message as contents joined by commas; empty when it says nothing.
 
         Raises:
             ProviderError: ``provider.invalid_request``: a call has no result.
         """
         if isinstance(message, AssistantMessage):
-            return self._model(message)
+            return self._model(message, carried)
         if isinstance(message, UserMessage):
-            texts, images = prompt_parts(message.text, message.files)
+            texts, images = prompt_parts(message.text, message.files, carried)
             parts = [_text(one) for one in texts] + [_inline(one) for one in images]
         else:
             parts = [_text(told(message))]
         return _TURNS.said(parts) if parts else b""
 
-    def _model(self, message: AssistantMessage) -> bytes:
+    def _model(self, message: AssistantMessage, carried: Sequence[str]) -> bytes:
         own = message.model == self._name
         native = own and self._set.thoughts
         parts: list[dict[str, Json]] = []
@@ -209,7 +221,7 @@ class GeminiWriter:
                 if signature is None and not native:
                     signature = UNSIGNED
                 parts.append(_call(part, attached.get("id"), signature))
-                shown, files = result_of(part, self._set.provider)
+                shown, files = result_of(part, self._set.provider, carried)
                 results.append(_result(part, attached.get("id"), shown))
                 images += [_inline(one) for one in files]
             elif isinstance(part, TextPart):
@@ -230,6 +242,8 @@ class GeminiWriter:
 
 class GeminiProtocol(GeminiWriter):
     """generateContent, for one model."""
+
+    media = MEDIA
 
     def __init__(self, endpoint: Endpoint, model: str) -> None:
         super().__init__(

@@ -29,6 +29,7 @@ from dovetail.kernel import (
     ToolDefinition,
     ToolPart,
     UserMessage,
+    ability_for,
     clean_text,
     from_json,
     to_json,
@@ -54,6 +55,7 @@ from .wording import (
     UserTurns,
     arguments_of,
     call_id_of,
+    carried_of,
     encoded_body,
     merged_options,
     prompt_parts,
@@ -84,6 +86,8 @@ _WORDS = {
     "serviceTier": "service_tier",
 }
 PROTOCOL = "bedrock-converse"
+MEDIA: Mapping[str, int] = {"image": 3_932_160, "pdf": 4_718_592}
+"""Bytes of one file, as Amazon says: 3.75 and 4.5 MB."""
 
 
 @frozen
@@ -170,8 +174,11 @@ class ConverseWriter:
         if request.output is not None:
             added(head, "outputConfig", {"textFormat": self._format(request.output)})
         back = "" if self._set.thoughts else ":silent"
+        carried = carried_of(request, MEDIA)
         messages = request.history.encoded(
-            f"{PROTOCOL}:{self._name}{back}", self.encode_message, _TURNS.join
+            f"{PROTOCOL}:{self._name}{back}:{'+'.join(carried)}",
+            lambda message: self.encode_message(message, carried),
+            _TURNS.join,
         )
         return encoded_body(
             self._set.provider,
@@ -199,23 +206,28 @@ class ConverseWriter:
             return "tool"
         return "native"
 
-    def encode_message(self, message: Message) -> bytes:
+    def encode_message(
+        self, message: Message, carried: Sequence[str] = tuple(MEDIA)
+    ) -> bytes:
         """Return a message as objects joined by commas; empty when it says nothing.
 
         Raises:
             ProviderError: ``provider.invalid_request``: a call has no result.
         """
         if isinstance(message, AssistantMessage):
-            return self._assistant(message)
+            return self._assistant(message, carried)
         if isinstance(message, UserMessage):
-            texts, images = prompt_parts(message.text, message.files)
+            texts, images = prompt_parts(message.text, message.files, carried)
+            if any(ability_for(one.mime) == "pdf" for one in images) and not texts:
+                # A document alone is refused.
+                texts = ["(see the document)"]
             blocks: list[Json] = [{"text": one} for one in texts]
-            blocks += [_image(one) for one in images]
+            blocks += [_file(one, at) for at, one in enumerate(images, 1)]
         else:
             blocks = [{"text": told(message)}]
         return _TURNS.said(blocks) if blocks else b""
 
-    def _assistant(self, message: AssistantMessage) -> bytes:
+    def _assistant(self, message: AssistantMessage, carried: Sequence[str]) -> bytes:
         own = message.model == self._name
         blocks: list[Mapping[str, Json]] = []
         results: list[Json] = []
@@ -223,7 +235,7 @@ class ConverseWriter:
             if isinstance(part, ToolPart):
                 call_id = call_id_of(message, part, own=own)
                 blocks.append(_call(part, call_id))
-                results.append(self._result(part, call_id))
+                results.append(self._result(part, call_id, carried))
             elif isinstance(part, TextPart):
                 if part.text.strip():
                     blocks.append({"text": clean_text(part.text)})
@@ -237,12 +249,14 @@ class ConverseWriter:
         said = orjson.dumps({"role": "assistant", "content": blocks})
         return said + b"," + _TURNS.said(results) if results else said
 
-    def _result(self, part: ToolPart, call_id: str) -> dict[str, Json]:
-        shown, images = result_of(part, self._set.provider)
+    def _result(
+        self, part: ToolPart, call_id: str, carried: Sequence[str]
+    ) -> dict[str, Json]:
+        shown, images = result_of(part, self._set.provider, carried)
         content: list[Json] = []
         if shown.strip() or not images:
             content.append({"text": shown if shown.strip() else "(nothing)"})
-        content += [_image(one) for one in images]
+        content += [_file(one, at) for at, one in enumerate(images, 1)]
         result: dict[str, Json] = {"toolUseId": call_id, "content": content}
         result["status"] = "error" if part.state == "failed" else "success"
         return {"toolResult": result}
@@ -263,6 +277,8 @@ class ConverseWriter:
 
 class ConverseProtocol(ConverseWriter):
     """Converse, for one model."""
+
+    media = MEDIA
 
     def __init__(self, endpoint: Endpoint, model: str) -> None:
         super().__init__(
@@ -360,7 +376,16 @@ def _thought(part: ReasoningPart) -> list[dict[str, Json]]:
     return [{"reasoningContent": {"reasoningText": thought}}]
 
 
-def _image(file: PromptFile | FileContent) -> dict[str, Json]:
+def _file(file: PromptFile | FileContent, number: int) -> dict[str, Json]:
+    if ability_for(file.mime) == "pdf":
+        # A name may hold little, and none may be there twice in a message.
+        plain = re.sub(r"[^A-Za-z0-9()\[\]-]+", " ", file.name or "document").strip()
+        document = {
+            "format": "pdf",
+            "name": f"{plain[:80] or 'document'} {number}",
+            "source": {"bytes": file.data},
+        }
+        return {"document": document}
     kind = file.mime.removeprefix("image/")
     return {"image": {"format": kind, "source": {"bytes": file.data}}}
 

@@ -44,8 +44,10 @@ from .ndjson import LineDecoder
 from .reading import Joined, table, tokens, word, written
 from .sse import SseEvent
 from .wording import (
+    MEBIBYTE,
     ToolList,
     arguments_of,
+    carried_of,
     encoded_body,
     made_call_id,
     merged_options,
@@ -60,6 +62,8 @@ _FINISHES: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
 PROTOCOL = "ollama-chat"
+MEDIA: Mapping[str, int] = {"image": 32 * MEBIBYTE}
+"""Bytes of one file; Ollama itself names no bound."""
 
 
 @frozen
@@ -139,8 +143,11 @@ class OllamaWriter:
         system = "\n\n".join(clean_text(one) for one in request.system if one.strip())
         messages = [_dumped("system", content=system)] if system else []
         back = "" if self._set.thoughts else ":silent"
+        carried = carried_of(request, MEDIA)
         messages += request.history.encoded(
-            f"{PROTOCOL}:{self._name}{back}", self.encode_message, no_turns
+            f"{PROTOCOL}:{self._name}{back}:{'+'.join(carried)}",
+            lambda message: self.encode_message(message, carried),
+            no_turns,
         )
         return encoded_body(
             self._set.provider,
@@ -156,21 +163,23 @@ class OllamaWriter:
         # A schema binds every answer, so that no tool would ever be called.
         return "tool" if request.tools else "native"
 
-    def encode_message(self, message: Message) -> bytes:
+    def encode_message(
+        self, message: Message, carried: Sequence[str] = tuple(MEDIA)
+    ) -> bytes:
         """Return a message as objects joined by commas; empty when it says nothing.
 
         Raises:
             ProviderError: ``provider.invalid_request``: a call has no result.
         """
         if isinstance(message, AssistantMessage):
-            return self._assistant(message)
+            return self._assistant(message, carried)
         if isinstance(message, UserMessage):
-            texts, files = prompt_parts(message.text, message.files)
+            texts, files = prompt_parts(message.text, message.files, carried)
             images: list[Json] = [one.data for one in files]
             return _user("\n\n".join(texts), images)
         return _user(told(message), [])
 
-    def _assistant(self, message: AssistantMessage) -> bytes:
+    def _assistant(self, message: AssistantMessage, carried: Sequence[str]) -> bytes:
         text = clean_text(message.text)
         said: dict[str, Json] = {"content": text}
         native = message.model == self._name and self._set.thoughts
@@ -184,7 +193,7 @@ class OllamaWriter:
             name = tool_name(part.tool)
             arguments = orjson.Fragment(arguments_of(part))
             calls.append({"function": {"name": name, "arguments": arguments}})
-            shown, files = result_of(part, self._set.provider)
+            shown, files = result_of(part, self._set.provider, carried)
             results.append(_dumped("tool", content=shown, tool_name=name))
             images += [one.data for one in files]
         if calls:
@@ -199,6 +208,8 @@ class OllamaWriter:
 
 class OllamaProtocol(OllamaWriter):
     """Ollama's chat, for one model."""
+
+    media = MEDIA
 
     accepts = "application/x-ndjson"
 

@@ -15,6 +15,7 @@ import orjson
 from attrs import evolve, frozen
 from dovetail.kernel import (
     AssistantMessage,
+    FileContent,
     Json,
     Message,
     ModelInfo,
@@ -22,6 +23,7 @@ from dovetail.kernel import (
     Output,
     OutputMode,
     Place,
+    PromptFile,
     Provider,
     ProviderError,
     ProviderProtocol,
@@ -33,6 +35,7 @@ from dovetail.kernel import (
     ToolChoice,
     ToolDefinition,
     UserMessage,
+    ability_for,
     clean_text,
     from_json,
     hookimpl,
@@ -54,11 +57,14 @@ from .routes import Route, target_of, transport_of
 from .schemas import strict
 from .transport import Transport, open_transport
 from .wording import (
+    IMAGES,
+    MEBIBYTE,
     UNSIGNED,
     ToolList,
     arguments_of,
     attached_to,
     call_id_of,
+    carried_of,
     encoded_body,
     merged_options,
     prompt_parts,
@@ -67,6 +73,12 @@ from .wording import (
     tool_name,
 )
 
+MEDIA: Mapping[str, int] = {
+    "image": 20 * MEBIBYTE,
+    "pdf": 32 * MEBIBYTE,
+    "audio": 20 * MEBIBYTE,
+}
+"""Bytes of one file, as OpenAI says."""
 DEFAULTS = Defaults(
     provider="openai",
     protocol="openai-chat",
@@ -318,19 +330,25 @@ class ChatWriter:
         Once thoughts of this model are among them, every message with calls has the
         field that they go back in: servers that want it want it everywhere.
         """
-        history, dialect = request.history, f"{DEFAULTS.protocol}:{self._name}"
+        carried = carried_of(request, MEDIA)
+        history = request.history
+        dialect = f"{DEFAULTS.protocol}:{self._name}:{'+'.join(carried)}"
         if self._set.signed:
             dialect += ":signed"
         if not self._set.thoughts:
             dialect += ":silent"
-            return history.encoded(dialect, self.encode_message, _in_turns)
+            return history.encoded(
+                dialect,
+                lambda message: self.encode_message(message, "", carried),
+                _in_turns,
+            )
         thought_of = self._set.field
         if not thought_of:
             field = history.encoded(f"{dialect}:field", self._field_of, _first)
             thought_of = b"".join(field).decode()
         return history.encoded(
             f"{dialect}:{thought_of}",
-            lambda message: self.encode_message(message, thought_of),
+            lambda message: self.encode_message(message, thought_of, carried),
             _in_turns,
         )
 
@@ -340,7 +358,12 @@ class ChatWriter:
             return b""
         return next(filter(None, _fields_of(message)), "").encode()
 
-    def encode_message(self, message: Message, thought_of: str = "") -> bytes:
+    def encode_message(
+        self,
+        message: Message,
+        thought_of: str = "",
+        carried: Sequence[str] = tuple(MEDIA),
+    ) -> bytes:
         """Return a message as objects joined by commas; empty when it says nothing.
 
         ``thought_of`` is the field for thoughts that every message with calls has.
@@ -349,20 +372,21 @@ class ChatWriter:
             ProviderError: ``provider.invalid_request``: a call has no result.
         """
         if isinstance(message, AssistantMessage):
-            return self._assistant(message, thought_of)
+            return self._assistant(message, thought_of, carried)
         if isinstance(message, UserMessage):
-            texts, files = prompt_parts(message.text, message.files)
-            images = [(file.mime, file.data) for file in files]
-            return _user(texts, images)
+            texts, files = prompt_parts(message.text, message.files, carried)
+            return _user(texts, files)
         return _user([told(message)], [])
 
-    def _assistant(self, message: AssistantMessage, thought_of: str) -> bytes:
+    def _assistant(
+        self, message: AssistantMessage, thought_of: str, carried: Sequence[str]
+    ) -> bytes:
         native = message.model == self._name and self._set.thoughts
         own_ids = message.model == self._name
         text = clean_text(message.text)
         said: dict[str, Json] = {"role": "assistant", "content": text or None}
         results: list[bytes] = []
-        images: list[tuple[str, str]] = []
+        images: list[FileContent] = []
         calls: list[Json] = []
         for part in message.calls:
             call_id = call_id_of(message, part, own=own_ids, nine=self._set.nine)
@@ -371,11 +395,12 @@ class ChatWriter:
             attached = dict(attached_to(part)) if native else {}
             function |= table(attached.pop("function", None))
             calls.append(attached | call)
-            shown, files = result_of(part, self._set.provider)
+            reads = [one for one in carried if one in IMAGES]
+            shown, files = result_of(part, self._set.provider, reads)
             if files:
                 # A tool message holds text only; the images follow all of them.
                 shown = f"{shown}\n[images follow]" if shown else "[images follow]"
-                images += [(file.mime, file.data) for file in files]
+                images += files
             results.append(
                 _dumped({"role": "tool", "tool_call_id": call_id, "content": shown})
             )
@@ -401,6 +426,8 @@ class ChatWriter:
 
 class ChatProtocol(ChatWriter):
     """Chat Completions, for one model."""
+
+    media = MEDIA
 
     def __init__(self, endpoint: Endpoint, model: str) -> None:
         super().__init__(settings_of(endpoint, model))
@@ -507,14 +534,26 @@ _FOREIGN = re.compile(
 _USER_BEGINS, _USER_ENDS = b'{"content":', b',"role":"user"}'
 
 
-def _user(texts: Sequence[str], images: Sequence[tuple[str, str]]) -> bytes:
-    if not images:
+def _user(texts: Sequence[str], files: Sequence[PromptFile | FileContent]) -> bytes:
+    if not files:
         return _dumped({"content": "\n\n".join(texts), "role": "user"})
     parts: list[Json] = [_text_part(text) for text in texts]
-    for mime, data in images:
-        url = f"data:{mime};base64,{data}"
-        parts.append({"type": "image_url", "image_url": {"url": url}})
+    parts += [_file(one) for one in files]
     return _dumped({"content": parts, "role": "user"})
+
+
+def _file(file: PromptFile | FileContent) -> Json:
+    ability = ability_for(file.mime)
+    url = f"data:{file.mime};base64,{file.data}"
+    if ability == "pdf":
+        told = {"filename": clean_text(file.name or "file.pdf"), "file_data": url}
+        return {"type": "file", "file": told}
+    if ability == "audio":
+        kind = "wav" if "wav" in file.mime else file.mime.removeprefix("audio/")
+        kind = {"mpeg": "mp3"}.get(kind, kind)
+        sound = {"data": file.data, "format": kind}
+        return {"type": "input_audio", "input_audio": sound}
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _text_part(text: str) -> Json:

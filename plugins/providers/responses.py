@@ -28,6 +28,7 @@ from dovetail.kernel import (
     ToolDefinition,
     ToolPart,
     UserMessage,
+    ability_for,
     clean_text,
     from_json,
     to_json,
@@ -44,10 +45,12 @@ from .generation import (
 )
 from .schemas import strict
 from .wording import (
+    MEBIBYTE,
     ToolList,
     arguments_of,
     attached_to,
     call_id_of,
+    carried_of,
     encoded_body,
     merged_options,
     no_turns,
@@ -61,6 +64,8 @@ if TYPE_CHECKING:
     from .items import ResponsesDecoder
 
 PROTOCOL = "openai-responses"
+MEDIA: Mapping[str, int] = {"image": 20 * MEBIBYTE, "pdf": 32 * MEBIBYTE}
+"""Bytes of one file, as OpenAI says."""
 _INCLUDE: Json = ["reasoning.encrypted_content"]
 # Its id is the server's memory of an item, which holds nothing here. What the provider
 # ran by itself is known by its id alone.
@@ -153,7 +158,12 @@ class ResponsesWriter:
         if request.output is not None:
             added(head, "text", {"format": _format(request.output)})
         dialect = f"{PROTOCOL}:{self._name}" + ("" if self._set.thoughts else ":silent")
-        history = request.history.encoded(dialect, self.encode_message, no_turns)
+        carried = carried_of(request, MEDIA)
+        history = request.history.encoded(
+            f"{dialect}:{'+'.join(carried)}",
+            lambda message: self.encode_message(message, carried),
+            no_turns,
+        )
         return encoded_body(
             self._set.provider,
             PROTOCOL,
@@ -168,24 +178,28 @@ class ResponsesWriter:
         """Return how a value would be asked for."""
         return "native" if self._set.schema else "tool"
 
-    def encode_message(self, message: Message) -> bytes:
+    def encode_message(
+        self, message: Message, carried: Sequence[str] = tuple(MEDIA)
+    ) -> bytes:
         """Return a message as items joined by commas; empty when it says nothing.
 
         Raises:
             ProviderError: ``provider.invalid_request``: a call has no result.
         """
         if isinstance(message, AssistantMessage):
-            return b",".join(orjson.dumps(one) for one in self._items(message))
+            return b",".join(orjson.dumps(one) for one in self._items(message, carried))
         if isinstance(message, UserMessage):
-            texts, images = prompt_parts(message.text, message.files)
-            content = [_text(one) for one in texts] + [_image(one) for one in images]
+            texts, files = prompt_parts(message.text, message.files, carried)
+            content = [_text(one) for one in texts] + [_file(one) for one in files]
         else:
             content = [_text(told(message))]
         if not content:
             return b""
         return orjson.dumps({"type": "message", "role": "user", "content": content})
 
-    def _items(self, message: AssistantMessage) -> list[dict[str, Json]]:
+    def _items(
+        self, message: AssistantMessage, carried: Sequence[str]
+    ) -> list[dict[str, Json]]:
         own = message.model == self._name
         native = own and self._set.thoughts
         items: list[dict[str, Json]] = []
@@ -195,7 +209,7 @@ class ResponsesWriter:
                 call_id = call_id_of(message, part, own=own)
                 attached = attached_to(part) if native else {}
                 items.append(attached | _call(part, call_id))
-                results.append(self._result(part, call_id))
+                results.append(self._result(part, call_id, carried))
             elif isinstance(part, TextPart):
                 if part.text.strip():
                     attached = attached_to(part) if native else {}
@@ -227,17 +241,21 @@ class ResponsesWriter:
             kept.setdefault("summary", [])
         return [kept]
 
-    def _result(self, part: ToolPart, call_id: str) -> dict[str, Json]:
-        shown, images = result_of(part, self._set.provider)
+    def _result(
+        self, part: ToolPart, call_id: str, carried: Sequence[str]
+    ) -> dict[str, Json]:
+        shown, images = result_of(part, self._set.provider, carried)
         output: Json = shown
         if images:
             texts = [_text(shown)] if shown.strip() else []
-            output = texts + [_image(one) for one in images]
+            output = texts + [_file(one) for one in images]
         return {"type": "function_call_output", "call_id": call_id, "output": output}
 
 
 class ResponsesProtocol(ResponsesWriter):
     """Responses, for one model."""
+
+    media = MEDIA
 
     def __init__(self, endpoint: Endpoint, model: str) -> None:
         super().__init__(
@@ -359,8 +377,11 @@ def _text(text: str) -> dict[str, Json]:
     return {"type": "input_text", "text": text}
 
 
-def _image(file: PromptFile | FileContent) -> dict[str, Json]:
+def _file(file: PromptFile | FileContent) -> dict[str, Json]:
     url = f"data:{file.mime};base64,{file.data}"
+    if ability_for(file.mime) == "pdf":
+        name = clean_text(file.name or "file.pdf")
+        return {"type": "input_file", "filename": name, "file_data": url}
     return {"type": "input_image", "detail": "auto", "image_url": url}
 
 

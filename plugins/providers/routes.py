@@ -11,6 +11,7 @@ from collections.abc import (
     AsyncIterator,
     Callable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -113,6 +114,10 @@ class Protocol(Shape):
         """Return a new decoder, for the one response to this request."""
         ...
 
+    media: Mapping[str, int]
+    """Which files can be carried, by the ability that they ask for, and how many bytes
+    one of them may have."""
+
     def output_mode(self, request: ModelRequest) -> OutputMode:
         """Return how a value would be asked for as the answer to this request."""
         ...
@@ -149,6 +154,11 @@ class Route:
 
     def __repr__(self) -> str:
         return f"<Route to {self._target.provider}>"
+
+    @property
+    def media(self) -> Mapping[str, int]:
+        """Which files can be carried. See ``ProviderRoute``."""
+        return self._protocol.media
 
     def output_mode(self, request: ModelRequest) -> OutputMode:
         """Return how a value would be asked for. See ``ProviderRoute``."""

@@ -17,6 +17,7 @@ from dovetail.kernel import (
     Content,
     FileContent,
     Json,
+    ModelRequest,
     NoticeMessage,
     PromptFile,
     ProviderError,
@@ -27,12 +28,15 @@ from dovetail.kernel import (
     ToolDefinition,
     ToolPart,
     UndecodableError,
+    ability_for,
     clean_text,
     loads_exact,
     sanitised,
 )
 
-IMAGES = frozenset(("image/png", "image/jpeg", "image/gif", "image/webp"))
+MEBIBYTE = 1_048_576
+IMAGES = ("image",)
+"""What any protocol can carry, also in the results of calls."""
 _TEXT_KINDS = re.compile(
     r"text/|application/(json|xml|yaml|toml|javascript|x-sh)\b|.*\+(json|xml)\b"
 )
@@ -130,7 +134,17 @@ def tool_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "unnamed"
 
 
-def result_of(part: ToolPart, provider: str) -> tuple[str, list[FileContent]]:
+def carried_of(request: ModelRequest, carries: Iterable[str]) -> tuple[str, ...]:
+    """Return the kinds of files that are sent to a model: those that its protocol can
+    carry, and that it is not known not to read."""
+    return tuple(
+        one for one in carries if request.reads is None or one in request.reads
+    )
+
+
+def result_of(
+    part: ToolPart, provider: str, carried: Sequence[str] = IMAGES
+) -> tuple[str, list[FileContent]]:
     """Return the text and the files of a settled call's result.
 
     Raises:
@@ -143,7 +157,7 @@ def result_of(part: ToolPart, provider: str) -> tuple[str, list[FileContent]]:
             f"call {part.call_id!r} of tool {part.tool!r} has no result; a request "
             "must not hold an open call",
         )
-    text, files = split_content(part.content)
+    text, files = split_content(part.content, carried)
     if part.failure is not None and not text:
         text = clean_text(part.failure.message)
     if part.reading:
@@ -152,14 +166,16 @@ def result_of(part: ToolPart, provider: str) -> tuple[str, list[FileContent]]:
     return text, files
 
 
-def split_content(content: Sequence[Content]) -> tuple[str, list[FileContent]]:
-    """Return text, with a note for each file that cannot be shown, and the images."""
+def split_content(
+    content: Sequence[Content], carried: Sequence[str] = IMAGES
+) -> tuple[str, list[FileContent]]:
+    """Return text, with a note for each file that cannot be shown, and the others."""
     texts: list[str] = []
     images: list[FileContent] = []
     for one in content:
         if isinstance(one, TextContent):
             texts.append(clean_text(one.text))
-        elif one.mime in IMAGES:
+        elif ability_for(one.mime) in carried:
             images.append(one)
         else:
             texts.append(file_text(one.name or "file", one.mime, one.data))
@@ -177,17 +193,18 @@ def file_text(name: str, mime: str, data: str) -> str:
             pass
         else:
             return f'<file name="{name}" type="{mime}">\n{text}\n</file>'
-    return f"[file {name} ({mime}) is attached but cannot be shown to this model]"
+    return f"[file {name} ({mime}) is left out: it cannot be shown to this model]"
 
 
 def prompt_parts(
-    text: str, files: Iterable[PromptFile]
+    text: str, files: Iterable[PromptFile], carried: Sequence[str] = IMAGES
 ) -> tuple[list[str], list[PromptFile]]:
-    """Return the texts and the images of a prompt."""
+    """Return the texts of a prompt, with a note for each file that cannot be shown, and
+    the others."""
     texts = [clean_text(text)] if text.strip() else []
     images: list[PromptFile] = []
     for file in files:
-        if file.mime in IMAGES:
+        if ability_for(file.mime) in carried:
             images.append(file)
         else:
             texts.append(file_text(file.name, file.mime, file.data))

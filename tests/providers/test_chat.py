@@ -170,7 +170,7 @@ def test_images_are_shown_and_other_files_are_told() -> None:
     files = (
         PromptFile("a.png", "image/png", PNG),
         PromptFile("b.txt", "text/plain", base64.b64encode("né".encode()).decode()),
-        PromptFile("c.pdf", "application/pdf", "AAAA"),
+        PromptFile("c.zip", "application/zip", "AAAA"),
         PromptFile("d.txt", "text/plain", "not base64!"),
     )
     (one,) = sent(user("look", files=files))
@@ -178,8 +178,8 @@ def test_images_are_shown_and_other_files_are_told() -> None:
     assert texts == [
         "look",
         '<file name="b.txt" type="text/plain">\nné\n</file>',
-        "[file c.pdf (application/pdf) is attached but cannot be shown to this model]",
-        "[file d.txt (text/plain) is attached but cannot be shown to this model]",
+        "[file c.zip (application/zip) is left out: it cannot be shown to this model]",
+        "[file d.txt (text/plain) is left out: it cannot be shown to this model]",
     ]
     url = f"data:image/png;base64,{PNG}"
     assert one["content"][-1] == {"type": "image_url", "image_url": {"url": url}}

@@ -35,7 +35,7 @@ def test_files_in_a_list_become_the_same_prompt() -> None:
         ("a\ud800", "lone surrogate at character 1"),
         ("x" * (MAX_PROMPT_BYTES + 1), "are over 1048576"),
         ("é" * (MAX_PROMPT_BYTES // 2 + 1), "are over 1048576"),
-        (Prompt("a", (PromptFile("f", "a/b", "A" * 1048576),)), "are over"),
+        (Prompt("a", (PromptFile("f", "a/b", "A" * 12582912),)), "are over"),
         (Prompt("a", (PromptFile("f" * 1048576, "a/b", "AAAA"),)), "are over"),
         (Prompt("a", ["a.png"]), "give a PromptFile"),  # type: ignore[arg-type]
         (Prompt("a", "a.png"), "give a list of PromptFile"),  # type: ignore[arg-type]

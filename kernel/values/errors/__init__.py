@@ -61,6 +61,8 @@
     |   +-- ModelNotSelectedError    model.not_selected
     |   +-- ModelUnknownError        model.unknown
     |   +-- OutputInvalidError       output.invalid
+    |   +-- MediaUnsupportedError    media.unsupported
+    |   +-- MediaTooLargeError       media.too_large
     |   +-- ProviderError            provider.* (see ProviderFault)
     +-- ToolError
     |   +-- ToolFailure              tool.failed
@@ -152,6 +154,8 @@ from .log import (
     RowDamagedError as RowDamagedError,
 )
 from .models import (
+    MediaTooLargeError as MediaTooLargeError,
+    MediaUnsupportedError as MediaUnsupportedError,
     ModelError as ModelError,
     ModelFactsError as ModelFactsError,
     ModelNotSelectedError as ModelNotSelectedError,

@@ -159,6 +159,43 @@ class OutputInvalidError(ModelError):
         """What the model wrote."""
 
 
+class MediaUnsupportedError(ModelError):
+    """The prompt attaches a file that its model cannot read; use another model, or say
+    it in text. What was said earlier to another model is left out instead."""
+
+    code = "media.unsupported"
+
+    def __init__(self, model: str, ability: str, file: str, why: str = "") -> None:
+        tail = f" ({why})" if why else ""
+        super().__init__(
+            f"model {model!r} does not read files of the kind {ability!r}{tail}, and "
+            f"{file!r} is one; use a model that does, or attach what it says as text"
+        )
+        self.model = model
+        self.ability = ability
+        """What it would need: ``audio``, ``image`` or ``pdf``."""
+        self.file = file
+
+
+class MediaTooLargeError(ModelError):
+    """The prompt attaches a file that is larger than its model's provider takes."""
+
+    code = "media.too_large"
+
+    def __init__(
+        self, model: str, ability: str, file: str, size: int, most: int
+    ) -> None:
+        super().__init__(
+            f"file {file!r} has {size} bytes, and model {model!r} takes {ability!r} "
+            f"files of at most {most} bytes; make it smaller"
+        )
+        self.model = model
+        self.ability = ability
+        self.file = file
+        self.size = size
+        self.most = most
+
+
 class ValueNotGivenError(NotFoundError):
     """The prompt wants a value, and no answer has given it yet; ``wait`` first."""
 
