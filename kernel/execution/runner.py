@@ -72,13 +72,61 @@ WAITING = Failure("input.waiting", "input waits and nobody is at it; resume() go
 class _Look:
     """What a drain finds before it does anything."""
 
-    row: SessionRow
+    place: Location
+    running: bool
+    """Whether an execution has no end."""
+    damaged: int | None
+    """From which event on its log is not what was written."""
     seq: int
     """The last event in the log."""
     pending: bool
     held: Held | None
     """That another worker owns the session, as far as can be known."""
     lease: Standing
+    remembered: bool = False
+    """Whether it is what this process knows, and nobody looked."""
+
+
+@frozen
+class _Idle:
+    """What is kept of a session that does not run."""
+
+    history: History
+    lease: Standing | None
+    """How its lease stood when it was given back here; None: that is not known."""
+
+    def look(self) -> _Look | None:
+        """Return how things are as far as is known here, where that is enough to begin
+        with: input waits, and nothing is left that somebody has to be asked about.
+
+        It need not be so any more. The first transaction of an execution looks at all
+        of it again, and writes nothing where it is not.
+        """
+        history, left = self.history, self.history.last_execution
+        if (
+            self.lease is None
+            or history.place is None
+            or history.damage is not None
+            or not history.inputs
+            or left.running
+            or left.unaccepted
+            or history.open is not None
+        ):
+            return None
+        return _Look(
+            history.place,
+            running=False,
+            damaged=None,
+            seq=history.seq,
+            pending=True,
+            held=None,
+            lease=self.lease,
+            remembered=True,
+        )
+
+
+class _OutdatedError(Exception):
+    """More is in the log than was known. Never leaves the runner, which looks again."""
 
 
 def outcome_of(row: SessionRow) -> Outcome:
@@ -108,7 +156,7 @@ class Runner:
         self._owner = owner
         self._settings = settings
         self._policy = policy
-        self._idle: OrderedDict[str, History] = OrderedDict()
+        self._idle: OrderedDict[str, _Idle] = OrderedDict()
         """Of sessions that do not run: the History of one that runs is its own."""
         self._running: dict[str, tuple[Execution, DrainControl]] = {}
         self._end_observing = log.observe(self._observe, foreign=False)
@@ -137,19 +185,19 @@ class Runner:
 
     def _observe(self, event: Event) -> None:
         running = self._running.get(event.session_id)
-        history = running[0].history if running else None
-        if history is None:
-            history = self._idle.get(event.session_id)
-        if history is not None:
-            history.offer(event)
+        kept = running[0] if running else self._idle.get(event.session_id)
+        if kept is not None:
+            kept.history.offer(event)
         if isinstance(event, SessionPruned | SessionRepaired):
             # What forks share of it is not what it was, and they hold a copy.
             self._idle.clear()
 
-    def _keep(self, history: History) -> None:
-        """Keep the history of a session that runs no more, in the place of the one
+    def _keep(self, execution: Execution) -> None:
+        """Keep what is known of a session that runs no more, in the place of the one
         that ran least lately."""
-        self._idle[history.session_id] = history
+        fence, ended = execution.fence, execution.outcome is not None
+        lease = Standing(fence.number) if fence is not None and ended else None
+        self._idle[execution.session_id] = _Idle(execution.history, lease)
         while len(self._idle) > KEPT_HISTORIES:
             self._idle.popitem(last=False)
 
@@ -165,14 +213,15 @@ class Runner:
                 history = running[0].history
                 found = running[0].exceeded((), priced=priced)
             else:
-                known = self._idle.get(above)
-                if known is None:
+                kept = self._idle.get(above)
+                if kept is not None:
+                    history = kept.history
+                else:
                     # Long ago, or in another process: no copy of it is kept here.
                     if rows.session(above) is None:
                         return None
-                    known = History(above)
-                    known.catch_up(rows)
-                history = known
+                    history = History(above)
+                    history.catch_up(rows)
                 found = history.activity.exceeded(
                     0, priced=priced
                 ) or history.session.exceeded(0, priced=priced)
@@ -226,11 +275,13 @@ class Runner:
         def look(rows: Reader) -> _Look:
             row, head = existing_session(rows, session_id), rows.head(session_id)
             return _Look(
-                row,
-                head.seq if head else -1,
-                rows.has_pending_input(session_id) or row.compaction_due >= 0,
-                lookout.held(rows.lease(session_id)),
-                ownership.standing(rows, session_id),
+                Location(row.directory, row.workspace),
+                running=row.status == "running",
+                damaged=row.damaged,
+                seq=head.seq if head else -1,
+                pending=rows.has_pending_input(session_id) or row.compaction_due >= 0,
+                held=lookout.held(rows.lease(session_id)),
+                lease=ownership.standing(rows, session_id),
             )
 
         return await self._log.of_work(session_id).read(look)
@@ -259,7 +310,7 @@ class Runner:
                     # It lives: what was accepted is not what it may leave behind.
                     control.accept = None
                 if look.held is None:
-                    control.force = control.force and look.row.status == "running"
+                    control.force = control.force and look.running
                     return look
                 await self._rung_or_later(bell, look.held.seconds)
         finally:
@@ -317,37 +368,42 @@ class Runner:
 
     async def _drain(self, session_id: str, control: DrainControl) -> None:
         await self._log.complete(session_id)
+        idle = self._idle.get(session_id)
+        look = idle.look() if idle is not None else None
         while True:
-            look = await self._stand_by(session_id, control)
+            if look is None:
+                look = await self._stand_by(session_id, control)
             # Work that was lost is found by any wake (law inbox.7).
-            if not (look.pending or control.force or look.row.status == "running"):
+            if not (look.pending or control.force or look.running):
                 return
-            if look.row.damaged is not None:
-                raise damaged(session_id, look.row.damaged)
+            if look.damaged is not None:
+                raise damaged(session_id, look.damaged)
             try:
                 await self._execute(session_id, look, control)
+                return
             except LeaseHeldError as error:
-                if error.moved:
+                if error.moved and not look.remembered:
                     # What was accepted is not what a later worker may have left.
                     control.accept = None
-                continue
+            except _OutdatedError:
+                pass
             except OwnerFencedError as error:
                 # Stopped past its lease, and somebody else went on: nothing was
                 # written, and what is known here is not the truth any more.
                 logger.warning("%s", error)
                 self._idle.pop(session_id, None)
                 control.force = False
-                continue
             except StoreError:
                 # What is left now is not what was accepted.
                 control.accept = None
                 raise
-            return
+            look = None
 
     async def _execute(
         self, session_id: str, look: _Look, control: DrainControl
     ) -> None:
-        history = self._idle.pop(session_id, None) or History(session_id)
+        idle = self._idle.pop(session_id, None)
+        history = History(session_id) if idle is None else idle.history
         execution = Execution(
             SessionId(session_id),
             self._log.of_work(session_id),
@@ -370,19 +426,19 @@ class Runner:
             execution.looked = history.seq
             # What another worker used of the allowance is used.
             execution.steps_used = history.steps
-            await self._work(execution, look.row, control)
+            await self._work(execution, look.place, control)
         finally:
             del self._running[session_id]
-            self._keep(history)
+            self._keep(execution)
             control.outcome = execution.outcome
 
     async def _work(
-        self, execution: Execution, row: SessionRow, control: DrainControl
+        self, execution: Execution, begins: Location, control: DrainControl
     ) -> None:
         """Run Steps until nothing must continue, and record whatever ends that."""
         try:
             history = execution.history
-            place: Location | None = Location(row.directory, row.workspace)
+            place: Location | None = begins
             if history.open is not None and history.open_place is not None:
                 # What an earlier worker left is settled where it was begun.
                 place = history.open_place
@@ -402,19 +458,34 @@ class Runner:
         except (StoreError, OwnerFencedError):
             raise
         except DovetailError as error:
-            await execution.end(Outcome("failed", Failure(**problem_of(error))))
+            await self._failed(execution, error)
         except LeaseHeldError:
             raise
         except Exception as error:
             # A defect of ours or of a plugin: the operator reads the log, the session
             # keeps a durable record, and whoever waits is told.
             logger.exception("the execution of %s broke", execution.session_id)
-            await execution.end(Outcome("failed", Failure(**problem_of(error))))
+            await self._failed(execution, error)
         except anyio.get_cancelled_exc_class():
             if execution.outcome is None:
                 with anyio.CancelScope(shield=True):
                     await self._interrupted(execution, control)
             raise
+
+    async def _failed(self, execution: Execution, error: Exception) -> None:
+        """Record that an execution failed.
+
+        Raises:
+            _OutdatedError: it never began, and more is in the log than was known when
+                it failed.
+        """
+        outcome = Outcome("failed", Failure(**problem_of(error)))
+        if execution.started:
+            await execution.end(outcome)
+        elif not await execution.commit(
+            lambda tx: execution.stop(tx, outcome), knowing=execution.history.seq
+        ):
+            raise _OutdatedError
 
     async def _admitted(
         self,

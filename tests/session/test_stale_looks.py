@@ -4,12 +4,15 @@ Between the look at a session and the first commit of an execution there is time
 Location opens, sources are read. Another worker may come, work, and be lost meanwhile.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
 from attrs import frozen
 from dovetail.kernel import (
+    AgentProfile,
     ContextSource,
     Place,
     Register,
@@ -137,3 +140,101 @@ async def test_what_a_worker_did_after_its_lease_ran_out_is_taken_over_too(
         for messages in provider.histories:
             for message in messages:
                 assert all(part.settled for part in getattr(message, "calls", ()))
+
+
+class Opening:
+    """A plugin whose Location opens with an agent at first, and without it then, which
+    takes its time."""
+
+    name = "opening"
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+        self.closed = anyio.Event()
+        self._times = 0
+
+    @hookimpl
+    def dovetail_open_location(self, place: Place) -> object:
+        return self._opened()
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[int]:
+        self._times += 1
+        if self._times > 1:
+            await self.gate.pass_through()
+        yield self._times
+        self.closed.set()
+
+    @hookimpl
+    def dovetail_register_agents(
+        self, register: Register[AgentProfile], place: Place
+    ) -> None:
+        register(AgentProfile("plain", instructions="Be plain."))
+        if place.resource == 1:
+            register(AgentProfile("worker", instructions="Work."))
+
+
+@pytest.mark.law("execution.13")
+@pytest.mark.parametrize("switched", [True, False])
+async def test_a_failure_before_the_first_step_is_an_end_only_where_nothing_moved(
+    tmp_path: Path, switched: bool
+) -> None:
+    """What a process knows of a session that it ran before is enough to begin with. It
+    is no reason to end: another process may have mended meanwhile what failed."""
+    provider, opening = ScriptedProvider(text("a"), text("b")), Opening()
+    async with (
+        host(tmp_path, provider) as other,
+        host(tmp_path, provider, plugins=[opening], location_idle_seconds=0) as mine,
+    ):
+        session = await mine.sessions.create(
+            location=tmp_path, model=provider.model, agent="worker"
+        )
+        theirs = await other.sessions.get(session.id)
+        with anyio.fail_after(HANG):
+            await session.prompt("one")
+            assert (await session.wait()).succeeded
+            await opening.closed.wait()
+            await session.prompt("two")
+            await opening.gate.reached()
+            if switched:
+                await theirs.switch_agent("plain")
+            opening.gate.open()
+            outcome = await session.wait()
+        kinds = await kinds_of(session)
+        assert outcome.status == ("succeeded" if switched else "failed")
+        assert kinds.count("execution.ended") == 2
+        assert kinds.count("prompt.promoted") == (2 if switched else 1)
+
+
+@pytest.mark.law("execution.13", "execution.2")
+async def test_a_worker_that_came_after_a_prompt_is_found_by_whoever_admitted_it(
+    tmp_path: Path,
+) -> None:
+    """Who ran a session last and knows what waits in it begins without looking. Where
+    another worker was quicker, it stands by, and tells how that one ended it."""
+    provider, held, answer = ScriptedProvider(text("a")), Held(), Gate()
+    quicker = ScriptedProvider([answer, *text("theirs")])
+    async with (
+        host(tmp_path, quicker) as other,
+        host(tmp_path, provider, plugins=[held]) as mine,
+    ):
+        session = await mine.sessions.create(location=tmp_path, model=provider.model)
+        theirs = await other.sessions.get(session.id)
+        with anyio.fail_after(HANG):
+            held.gate.open()
+            await session.prompt("one")
+            assert (await session.wait()).succeeded
+            held.gate = Gate()
+            await session.prompt("two")
+            await held.gate.reached()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(theirs.resume)
+                await answer.reached()
+                held.gate.open()
+                tasks.start_soon(session.wait)
+                answer.open()
+            outcome = await session.wait()
+        kinds = await kinds_of(session)
+        assert outcome.succeeded
+        assert kinds.count("execution.started") == kinds.count("execution.ended") == 2
+        assert len(provider.histories) == len(quicker.histories) == 1
