@@ -4,32 +4,15 @@ Owns the key that stands for a session in every other table, what is written of 
 every commit, and mending it. Knows nothing of events.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from dovetail.kernel.values.codec import dumps
 from dovetail.kernel.values.errors import RowDamagedError
 from dovetail.kernel.values.events import NO_HASH
 
 from .checks import checksum, one_byte_off
+from .kept import AggregateRow, Kept
 from .view import View
-
-
-class AggregateRow(NamedTuple):
-    """What is written of a session with every commit: its key, its head, its lease."""
-
-    id: int
-    seq: int
-    hash: bytes
-    owner: str | None = None
-    worker: str | None = None
-    fence: int | None = None
-    renewals: int | None = None
-    lasts: int | None = None
-    renewed: int | None = None
-    process: str | None = None
-    imported: str | None = None
-    damaged: int | None = None
-
 
 HEAD = ("seq", "hash")
 """What of a place is where its log ends."""
@@ -62,15 +45,16 @@ class PlaceWrites(PlaceReads):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        # Nobody else can write meanwhile, so what was read stays true.
-        self._places: dict[str, AggregateRow] = {}
+        self.kept = Kept()
+        """Nobody else can write meanwhile, so what was read stays true; whoever knows
+        that it does for longer gives what was kept before."""
 
     def place(self, session_id: str) -> AggregateRow | None:
-        known = self._places.get(session_id)
+        known = self.kept.places.get(session_id)
         if known is None:
             known = super().place(session_id)
             if known is not None:
-                self._places[session_id] = known
+                self.kept.places[session_id] = known
         return known
 
     def known(self, session_id: str) -> int | None:
@@ -90,7 +74,7 @@ class PlaceWrites(PlaceReads):
         place = AggregateRow(((last and last[0]) or 0) + 1, seq, hash)
         values = (place.id, session_id, *place[1:], _place_sum(session_id, place))
         self.write(self.sql.ADD_AGGREGATE, values)
-        self._places[session_id] = place
+        self.kept.places[session_id] = place
         return place.id
 
     def change_place(self, session_id: str, **columns: Any) -> None:
@@ -113,13 +97,15 @@ class PlaceWrites(PlaceReads):
         return found._replace(**columns)
 
     def _put_place(self, session_id: str, place: AggregateRow) -> None:
+        # Its key and its damage are told with the session's row.
+        self.kept.sessions.pop(session_id, None)
         self._put(self.sql.PUT_PLACE, place[1:], session_id, place)
 
     def _put(
         self, sql: str, values: tuple[Any, ...], session_id: str, place: AggregateRow
     ) -> None:
         self.write(sql, (*values, _place_sum(session_id, place), place.id))
-        self._places[session_id] = place
+        self.kept.places[session_id] = place
 
     def mend_head(self, session_id: str, seq: int, hash: bytes) -> None:
         """See ``Transaction.mend_head``."""

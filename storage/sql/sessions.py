@@ -90,8 +90,17 @@ class SessionReads(PlaceReads):
 class SessionWrites(PlaceWrites, SessionReads):
     """Writing sessions."""
 
+    def session(self, session_id: str) -> SessionRow | None:
+        known = self.kept.sessions.get(session_id)
+        if known is None:
+            known = super().session(session_id)
+            if known is not None:
+                self.kept.sessions[session_id] = known
+        return known
+
     def put_session(self, row: SessionRow) -> None:
         aggregate = self.aggregate(row.id)
+        known = self.kept.sessions.pop(row.id, None)
         folded = None if row.title is None else row.title.casefold()
         sums = summed(row.id, *_values(row), folded)
         fixed = (aggregate, row.directory, row.parent)
@@ -102,3 +111,5 @@ class SessionWrites(PlaceWrites, SessionReads):
             self.write(self.sql.BEGIN_WORK, (aggregate, *begun))
         else:
             self.write(self.sql.END_WORK, (aggregate,))
+        if known is not None and known.position == row.position:
+            self.kept.sessions[row.id] = row

@@ -4,8 +4,10 @@ Owns nothing but their order: open the file, then write and read, then close. St
 reading at ``sql.tables`` for the rows, at ``writer`` for how a commit happens.
 """
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +15,7 @@ from anyio import CancelScope, to_thread
 from dovetail.kernel.ports import Reader, Store, Transaction
 from dovetail.kernel.values.errors import StoreError
 
+from ..sql.kept import Kept
 from ..sql.transaction import SqlReader, SqlTransaction
 from .database import Medium
 from .migrations import STEPS, Migration
@@ -30,6 +33,16 @@ class SqliteReader(SqliteView, SqlReader):
 
 class SqliteTransaction(SqliteView, SqlTransaction):
     """A transaction: see ``ports.Transaction``."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        medium: Medium,
+        kept: Kept | None = None,
+    ) -> None:
+        super().__init__(connection, medium)
+        if kept is not None:
+            self.kept = kept
 
     def next_position(self) -> int | None:
         """See ``LogWrites.next_position``: the key of ``event`` is SQLite's own rowid.
@@ -128,7 +141,10 @@ async def open_sqlite(
         medium.let_go()
         connection.close()
         raise
-    store = SqliteStore(medium, Writer(connection, medium, SqliteTransaction), readers)
+    kept = Kept()
+    begin = partial(SqliteTransaction, kept=kept)
+    writer = Writer(connection, medium, begin, kept)
+    store = SqliteStore(medium, writer, readers)
     try:
         yield store
     finally:

@@ -23,6 +23,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from dovetail.kernel.values.errors import StoreClosedError, StoreLockedError
 
 from ..sql.fate import Fate, ThreadFate, loop_words
+from ..sql.kept import Kept
 from .database import DRIVER_ERRORS, Medium
 from .view import SqliteView
 
@@ -64,7 +65,7 @@ class Writer:
     """Runs transactions one after another, and answers in the event loop.
 
     Made in the event loop that it answers in. ``begin`` makes what a transaction's
-    function is handed.
+    function is handed, ``kept`` is what transactions know from earlier ones.
     """
 
     def __init__(
@@ -72,14 +73,16 @@ class Writer:
         connection: sqlite3.Connection,
         medium: Medium,
         begin: Callable[[sqlite3.Connection, Medium], SqliteView],
+        kept: Kept,
     ) -> None:
         self._connection = connection
+        self._kept = kept
         self._medium = medium
         self._begin = begin
         self._queue: SimpleQueue[Operation | Poke] = SimpleQueue()
         self._watchers: dict[object, Callable[[], None]] = {}
         # Since opening, so that a watch misses nothing from its first instant on.
-        self._seen = self._version()
+        self._seen = self._known = self._version()
         self._next_look = 0.0
         self._closing = False
         self._closed = anyio.Event()
@@ -191,6 +194,7 @@ class Writer:
                 self._settle(group)
             except BaseException as error:
                 # A defect of the writer itself must not leave anybody waiting.
+                self._kept.forget()
                 for operation in group:
                     operation.error = operation.error or error
             self._settled(group)
@@ -264,6 +268,7 @@ class Writer:
                     return False
             self._connection.execute("COMMIT")
         except DRIVER_ERRORS as error:
+            self._kept.forget()
             self._roll_back()
             self._fail(group, error)
             return alone
@@ -312,15 +317,16 @@ class Writer:
         try:
             if left > self._medium.wait * 0.9:
                 self._connection.execute("BEGIN IMMEDIATE")
-                return True
-            try:
-                self._wait_for(left)
-                self._connection.execute("BEGIN IMMEDIATE")
-            finally:
-                self._wait_for(self._medium.wait)
+            else:
+                try:
+                    self._wait_for(left)
+                    self._connection.execute("BEGIN IMMEDIATE")
+                finally:
+                    self._wait_for(self._medium.wait)
         except DRIVER_ERRORS as error:
             self._fail(group, error)
             return False
+        self._forget_what_changed()
         return True
 
     def _left(self, group: list[Operation]) -> float:
@@ -353,7 +359,19 @@ class Writer:
         else:
             operation.error = view.failure
         finally:
+            if operation.error is not None:
+                # What it wrote is undone, and so is what it knows of that.
+                self._kept.forget()
             view.end()
+
+    def _forget_what_changed(self) -> None:
+        """Keep nothing that another connection may have written, since it committed."""
+        version = self._version()
+        if version is None or version != self._known:
+            self._known = version
+            self._kept.forget()
+        else:
+            self._kept.bound()
 
     def _roll_back(self) -> None:
         try:
