@@ -19,6 +19,7 @@ from ..values.outputs import OutputPolicy
 from ..values.patterns import MAX_PATTERN, MAX_RULES
 from ..values.tool import Json
 from .compaction import CompactionSettings
+from .fallback import FallbackSettings
 from .table import Table, where
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ KEYS = (
     "model",
     "small_model",
     "model_titles",
+    "fallback",
     "agent",
     "providers",
     "permissions",
@@ -161,6 +163,7 @@ class FileSettings:
     tool_bounds: Mapping[str, OutputBounds] = field(factory=dict)
     outputs: OutputPolicy | None = None
     compaction: CompactionSettings = CompactionSettings()
+    fallback: FallbackSettings = FallbackSettings()
     trusted: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
 
@@ -199,6 +202,7 @@ class FileSettings:
             tool_bounds=dict(_bounds(table)),
             outputs=_outputs(table),
             compaction=CompactionSettings.by(table.table("compaction")),
+            fallback=FallbackSettings.by(table.table("fallback")),
             trusted=frozenset(
                 os.path.realpath(_absolute(here, folder))
                 for folder in table.texts("trusted") or ()
@@ -234,6 +238,7 @@ class FileSettings:
             },
             outputs=self.outputs,
             compaction=self.compaction.then(other.compaction),
+            fallback=self.fallback.then(other.fallback),
             trusted=self.trusted,
             notices=self.notices + other.notices,
         )

@@ -37,6 +37,9 @@ directory, and in no folder above it::
     [outputs]                                 # in the user's file only
     days = 30                                 # complete outputs are kept so long
     megabytes = 1024                          # and so much of them
+    [fallback]
+    models = ["local/coder"]                  # go on where another does not answer
+
     [compaction]
     window = 32_000                           # of models of which nobody knows it
 
@@ -63,6 +66,7 @@ from ..values.location import Location
 from ..values.outputs import OutputPolicy
 from ..values.tool import Json
 from .compaction import CompactionSettings
+from .fallback import FallbackSettings
 from .file import FILE_NAME, read, same_file, user_file
 from .file_settings import AgentSettings, FileSettings, OutputBounds
 from .keys import Keys
@@ -104,6 +108,8 @@ class Configuration:
     """Which complete outputs of calls are cleaned up, as the user's file says."""
     compaction: CompactionSettings = CompactionSettings()
     """When older history is replaced by a summary, and by which."""
+    fallback: FallbackSettings = FallbackSettings()
+    """Which models go on where one does not answer."""
     keys: Mapping[str, str] = field(factory=dict, repr=False)
     """The keys of providers that the user keeps on this machine, by provider."""
     keys_problem: str | None = None
@@ -203,6 +209,7 @@ def _configuration(
         tool_bounds=settings.tool_bounds,
         outputs=settings.outputs,
         compaction=settings.compaction,
+        fallback=settings.fallback,
         sources=tuple(sources),
         trusted=trusted,
         trusted_folders=settings.trusted,

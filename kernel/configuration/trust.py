@@ -19,6 +19,7 @@ from ..values.frozen import frozen
 from ..values.generation import NO_GENERATION
 from ..values.tool import Json
 from .compaction import CompactionSettings
+from .fallback import FallbackSettings
 from .file_settings import USUAL, AgentSettings, FileSettings, OutputBounds
 from .table import Table, shown
 
@@ -50,6 +51,7 @@ CLAUSES: tuple[Clause, ...] = (
     Clause("model", "nothing", "You choose the model."),
     Clause("small_model", "nothing", "You choose the model."),
     Clause("model_titles", "nothing", "You choose what your models are asked."),
+    Clause("fallback", "nothing", "You choose the models."),
     Clause("agent", "nothing", "Another agent may have more rights."),
     Clause("disable_plugins", "nothing", "A plugin may be what guards you."),
     Clause("compaction", "nothing", "You choose what your models are shown."),
@@ -147,6 +149,7 @@ def restrained(
         "model": other.model is not None,
         "small_model": other.small_model is not None,
         "model_titles": other.model_titles is not None,
+        "fallback": other.fallback != FallbackSettings(),
         "agent": other.agent is not None,
         "disable_plugins": bool(other.disabled_plugins),
         "compaction": other.compaction != CompactionSettings(),

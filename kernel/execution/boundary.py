@@ -46,6 +46,7 @@ from .compacting import Compacting
 from .coordinator import Outcome
 from .execution import Execution
 from .facts import facts_now
+from .fallback import Fallback
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +168,8 @@ class Boundary:
     async def _prepare(self, agent: str | None, model: str | None) -> Prepared:
         services = self._services
         profile = services.agent(agent)
-        resolved = services.catalog.resolve(services.model_for(profile, model))
+        wanted = services.model_for(profile, model)
+        resolved = await Fallback(self._execution, services, wanted).resolved()
         approvals = services.permissions.approvals
         if approvals.moved:
             await approvals.look(self._log)
@@ -342,7 +344,7 @@ class Boundary:
         if not due and not circles.told and circles.repeats >= TOLD_AFTER:
             events.append(self._notice(IN_CIRCLES, about=CIRCLES))
         used = 1 if due else execution.steps_used + 1
-        last = execution.history.last
+        last = _last_answer(execution.history)
         allowance = prepared.profile.steps
         problem = execution.history.answers.problem
         if allowance is not None and used >= allowance:
@@ -354,7 +356,7 @@ class Boundary:
         ):
             # Where it was a call, its result says so.
             events.append(self._notice(AGAIN.format(problem=problem)))
-        elif not due and isinstance(last, AssistantMessage) and not last.calls:
+        elif not due and last is not None:
             # Some models refuse a request that ends with their own words.
             failure = last.failure
             # Nothing of an answer was cut off where nothing of one came.
@@ -370,6 +372,15 @@ class Boundary:
             text=text,
             about=about,
         )
+
+
+def _last_answer(history: History) -> AssistantMessage | None:
+    """Return what the model said last, where that is the last word: a model that did
+    not answer said nothing, and whoever goes on for it is shown what it was shown."""
+    last = history.last
+    if not isinstance(last, AssistantMessage) or last.calls:
+        return None
+    return None if history.fallen.message_id == last.id else last
 
 
 def circling(circles: Circles) -> Failure | None:

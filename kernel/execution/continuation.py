@@ -307,8 +307,11 @@ async def _facts_moved(
     model = row.model or ""
     moved = []
     try:
-        model = services.model_for(profile, row.model)
-        services.catalog.resolve(model)
+        model = history.fallen.current or services.model_for(profile, row.model)
+        model = services.catalog.resolve(model).name
+        if before.model in history.fallen.tried:
+            # Another one goes on for it, and nothing rests on that yet.
+            model = before.model
     except DovetailError as error:
         moved.append(Moved("model.gone", model, None, error.code))
     above: tuple[Rule, ...] = ()

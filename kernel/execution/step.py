@@ -46,6 +46,7 @@ from .calls import NO_STEPS_LEFT, Calls, clean_call
 from .compacting import TOO_LONG, Compacting
 from .coordinator import Outcome
 from .execution import Execution
+from .fallback import Fallback
 from .publisher import Publisher
 from .record import Settlement, StepRecord
 
@@ -116,6 +117,11 @@ class Answer:
             prepared.model.name,
             last=self._last,
         )
+        self._fallback = Fallback(
+            execution,
+            services,
+            services.model_for(prepared.profile, prepared.wanted[1]),
+        )
         self._attempt = self._new_attempt()
 
     async def take(self) -> None:
@@ -147,6 +153,8 @@ class Answer:
                         self._attempt = self._new_attempt()
                         continue
                     delay = self._delay(error, number)
+                    if delay is not None:
+                        delay = self._fallback.bounded(error, delay)
                     if delay is None or self._attempt.publisher.has_output:
                         break
                     # Nothing came of it that anybody could have relied on
@@ -228,6 +236,14 @@ class Answer:
         elif failure and failure.code == PART_REFUSED and execution.history.mends:
             # The next request is another one.
             self._again = 0.0
+        elif not self._calls.any:
+            moved = self._fallback.moved(error, self._prepared.message_id)
+            if moved is not None:
+                # Of another model; that this one was asked counts for nothing.
+                held = [*held, moved]
+                self._again = 0.0
+                execution.broken = execution.empty = 0
+                execution.steps_used -= 1
         cost, info = None, self._prepared.model.info
         price = info.price if info else None
         if price and finish.usage != Usage():

@@ -34,6 +34,7 @@ from ..values.tool import Deed, ProcessMark
 from .circles import Circles
 from .cutting import shortened, summary_message
 from .encoding import Encoded, HistorySnapshot
+from .fallen import Fallen
 from .mending import CONTENT_REFUSED, PART_REFUSED, Mending
 from .messages import OpenMessage, Progress, Receipt, notice_message, user_message
 from .sent import SentRequests
@@ -108,6 +109,8 @@ class History:
         """Where it worked when the Step began that is open, or was the last one."""
         self.answers = WantedAnswers()
         """How the next answer is wanted."""
+        self.fallen = Fallen()
+        """Which models did not answer, and which one goes on."""
         self.told = Told()
         """What the model was told of its world."""
         self.parent: str | None = None
@@ -304,6 +307,7 @@ class History:
                 kept=self.compaction.kept - count,
                 said=tuple(evolve(one, seq=one.seq - count) for one in said),
             )
+        self.fallen.cross()
         self.last_execution = LastExecution()
         self.session, self.activity, self._ended = Spent(), Spent(), None
         self.facts = self.compacting = self.asked_for = self._open = None
@@ -334,6 +338,7 @@ class History:
         if not self._hiding or isinstance(event, e.SessionInstructed):
             # What a caller says for the session is no part of what was said in it.
             self.told.apply(event, here=here)
+        self.fallen.apply(event, here=here, hidden=self._hiding)
         if not self._hiding or isinstance(event, e.GenerationSet):
             self.answers.apply(event)
         if not here and isinstance(event, _ONLY_HERE):

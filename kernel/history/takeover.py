@@ -23,6 +23,7 @@ SAID = (
     e.TitleFailed,
     e.CompactionRequested,
     e.ModelSwitched,
+    e.FallbackSet,
     e.AgentSwitched,
     e.SessionPruned,
     e.SessionRepaired,

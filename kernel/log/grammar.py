@@ -192,6 +192,13 @@ class Grammar:
             self._open = None
         return problem
 
+    def _fell_back(self, event: e.ModelFellBack) -> str | None:
+        if event.message_id is not None:
+            return self._of_open(event)
+        if self._open is not None:
+            return f"the Step of message {self._open!r} is not settled"
+        return None
+
     # --- going back ---------------------------------------------------------------
 
     def _turned(self, event: e.SessionReverted | e.SessionUnreverted) -> str | None:
@@ -264,6 +271,7 @@ _RULES: dict[type[e.Event], Callable[[Grammar, Any], str | None]] = {
     e.EpochStarted: Grammar._epoch_started,
     e.StepStarted: Grammar._appears,
     e.RetryScheduled: Grammar._of_open,
+    e.ModelFellBack: Grammar._fell_back,
     e.TextEnded: Grammar._of_open,
     e.ReasoningEnded: Grammar._of_open,
     e.ToolCalled: Grammar._called,
@@ -352,9 +360,14 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
             yield f"its {name} is no SHA-256"
     if isinstance(event, e.JobStarted) and event.session is not None:
         check_caller_id("session", event.session)
-    model = getattr(event, "model", None)
-    if model is not None and not all(model.partition("/")):
-        raise InvalidValueError("model", model, "it is named provider/model")
+    fallback: tuple[str, ...] = getattr(event, "fallback", None) or ()
+    if isinstance(event, e.FallbackSet):
+        fallback = event.models or ()
+    elif isinstance(event, e.ModelFellBack):
+        fallback = (event.next,)
+    for model in (getattr(event, "model", None), *fallback):
+        if model is not None and not all(model.partition("/")):
+            raise InvalidValueError("model", model, "it is named provider/model")
 
 
 def _wrong_compaction(event: e.CompactionEnded | e.CompactionStarted) -> Iterator[str]:

@@ -78,7 +78,7 @@ _UNDESCRIBED = _undescribed(dict)
 _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ("session.created", 1): _kept(
         *("directory", "workspace", "agent", "model"),
-        *("parent", "forked_from", "forked_seq", "forked_hash", "budget"),
+        *("fallback", "parent", "forked_from", "forked_seq", "forked_hash", "budget"),
         "generation",
     ),
     ("session.title_failed", 1): _unasked(_kept_with_code()),
@@ -104,6 +104,7 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ("retry.scheduled", 1): _undescribed(
         _kept_with_code("message_id", "attempt", "delay_ms", "request")
     ),
+    ("model.fell_back", 1): _kept_with_code("model", "next", "message_id"),
     ("step.ended", 1): _undescribed(dict),
     ("step.failed", 1): _undescribed(dict),
     ("text.ended", 1): _kept("message_id", text=REMOVED),

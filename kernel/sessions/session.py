@@ -29,6 +29,7 @@ from ..values.errors import (
 from ..values.events import (
     AgentSwitched,
     CompactionRequested,
+    FallbackSet,
     ModelSwitched,
     SessionInstructed,
     SessionTitled,
@@ -58,6 +59,7 @@ from .pages import Page, check_limit, from_cursor, to_cursor
 from .settings import (
     budgeted,
     check_agent,
+    check_fallback,
     check_model,
     check_title,
     generated,
@@ -606,6 +608,22 @@ class Session(Travelling):
                 tx.append(ModelSwitched(session_id=self.id, model=model))
 
         await self._log.commit(switching)
+
+    async def set_fallback(self, models: Sequence[str] | None) -> None:
+        """Have other models go on where the session's does not answer, in this order,
+        until the next input (law models.7); None means the configured ones, and an
+        empty list none.
+
+        Raises:
+            InvalidValueError: one is not of the form ``provider/model``.
+        """
+        chain = check_fallback(models)
+
+        def setting(tx: LogTransaction) -> None:
+            tx.session(self.id)
+            tx.append(FallbackSet(session_id=self.id, models=chain))
+
+        await self._log.commit(setting)
 
     async def switch_agent(self, agent: str | None) -> None:
         """Use another agent from the next boundary on; None means the default.

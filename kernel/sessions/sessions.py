@@ -30,7 +30,7 @@ from .cleaning import Cleaning
 from .info import SessionInfo, info_of
 from .pages import Page, check_limit, from_cursor, to_cursor
 from .session import Session
-from .settings import check_agent, check_model, check_title, instructed
+from .settings import check_agent, check_fallback, check_model, check_title, instructed
 from .upkeep import Upkeep
 
 
@@ -62,6 +62,7 @@ class Sessions(Upkeep):
         parent: str | None = None,
         instructions: str | None = None,
         generation: Generation | None = None,
+        fallback: Sequence[str] | None = None,
     ) -> "Session":
         """Create a session in a directory; it is durable when this returns.
 
@@ -70,7 +71,8 @@ class Sessions(Upkeep):
         ``parent`` is the id of the session whose child it is, for good: what it uses
         counts in that one's budget, and it is interrupted with it. It takes nothing
         else from it, and goes on when that one ends. ``instructions`` are as those of
-        ``instruct``, and ``generation`` as that of ``set_generation``.
+        ``instruct``, ``generation`` as that of ``set_generation``, and ``fallback``
+        as that of ``set_fallback``.
 
         Raises:
             LocationNotFoundError: there is no such directory.
@@ -89,6 +91,7 @@ class Sessions(Upkeep):
         Budget.checked(budget)
         said = check_instructions(instructions)
         options = Generation.checked(generation)
+        chain = check_fallback(fallback)
         place = Location.at(location)
 
         def creating(tx: LogTransaction) -> None:
@@ -103,6 +106,7 @@ class Sessions(Upkeep):
                         title=title,
                         agent=agent,
                         model=model,
+                        fallback=chain,
                         parent=parent,
                         budget=budget,
                         generation=None if options == NO_GENERATION else options,

@@ -3,6 +3,8 @@
 Owns the checks of names and titles, and how budgets and instructions are recorded.
 """
 
+from collections.abc import Sequence
+
 from ..log.commit import LogTransaction
 from ..values.codec import clean_text
 from ..values.errors import InvalidValueError
@@ -12,6 +14,7 @@ from ..values.ids import SessionId
 from ..values.prompt import Budget
 
 MAX_TITLE = 200
+MAX_FALLBACK = 16
 
 
 def budgeted(tx: LogTransaction, session_id: SessionId, budget: Budget | None) -> None:
@@ -45,6 +48,24 @@ def check_model(model: str | None) -> None:
         not isinstance(model, str) or not all(model.partition("/"))
     ):
         raise InvalidValueError("model", model, "it is named provider/model")
+
+
+def check_fallback(models: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the names of models that go on for another one, checked.
+
+    Raises:
+        InvalidValueError: one is no name, or there are too many.
+    """
+    if models is None:
+        return None
+    if isinstance(models, str) or len(models) > MAX_FALLBACK:
+        rule = f"at most {MAX_FALLBACK} models, in the order in which they are tried"
+        raise InvalidValueError("fallback", models, rule)
+    for one in models:
+        check_model(one)
+        if one is None:
+            raise InvalidValueError("fallback", one, "it is named provider/model")
+    return tuple(models)
 
 
 def check_agent(agent: str | None) -> None:

@@ -23,6 +23,7 @@ from dovetail.kernel import (
     LeftOut,
     LiveDelta,
     LiveEvent,
+    ModelFellBack,
     NoticeAdded,
     OutputsShortened,
     PluginDisabled,
@@ -240,6 +241,12 @@ class Transcript:
                 self._parts.clear()
                 return self._aside(
                     f"trying again in {duration_text(event.delay_ms)}: "
+                    f"{first_line(event.failure.message)}"
+                )
+            case ModelFellBack():
+                self._parts.clear()
+                return self._aside(
+                    f"{event.model} does not answer, {event.next} goes on: "
                     f"{first_line(event.failure.message)}"
                 )
             case PluginDisabled():

@@ -68,6 +68,8 @@ _UNABLE = re.compile(
     r"(?:not supported|unsupported|not support)|not support.{0,30}(?:image|audio|file)",
     re.IGNORECASE,
 )
+PLAIN = "error"
+"""Stands for the code of an error that has none, and is one of the server's own."""
 _CALL_REFUSED = frozenset(("tool_use_failed", "tool_call_validation_failed"))
 _REFUSED_CODES = frozenset(
     ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
@@ -245,10 +247,14 @@ def _fault(
             return "provider.quota"
         if status in _OF_PARTS and _PART_REFUSED.search(evidence):
             return "provider.part_refused"
-        return "provider.invalid_request"
+        unknown = status == 404 and not _OF_ADDRESS.issuperset(codes)
+        return "provider.unknown_model" if unknown else "provider.invalid_request"
     return "provider.failed"
 
 
+# What a 404 says of an address that is wrong, and not of a model. One that says nothing
+# at all is of whoever happens to be at that address.
+_OF_ADDRESS = frozenset(("invalid_request_error", "404"))
 # 404 is OpenRouter's for "no endpoint takes images".
 _OF_PARTS = frozenset((400, 404, 413, 415, 422))
 
@@ -347,7 +353,8 @@ class _ErrorObject:
             return None
         inner = data.get("error")
         if isinstance(inner, str):
-            return cls(inner, _codes(data))
+            # Ollama's errors are words alone.
+            return cls(inner, _codes(data) or (PLAIN,))
         if isinstance(inner, dict):
             data = inner
         errors = data.get("errors")

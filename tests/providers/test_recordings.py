@@ -195,7 +195,7 @@ def test_a_recorded_refusal_gives_a_typed_error(row: Recording) -> None:
     told = orjson.loads(row.body)["error"]["message"]
     assert told in error.problem
     assert told in row.expected["message"].replace("\\'", "'")
-    codes = {400: "invalid_request", 404: "invalid_request", 429: "rate_limited"}
+    codes = {400: "invalid_request", 404: "unknown_model", 429: "rate_limited"}
     # A reasoning item that is not accepted back can be left out.
     expected = "part_refused" if "'reasoning'" in told else codes[row.status]
     assert error.code == f"provider.{expected}"

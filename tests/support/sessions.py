@@ -18,6 +18,7 @@ from dovetail.kernel import (
     ExecutionEnded,
     ExecutionStarted,
     Failure,
+    FallbackSet,
     FileChange,
     FilesRestored,
     Generation,
@@ -27,6 +28,7 @@ from dovetail.kernel import (
     JobStarted,
     LeftOut,
     MessageId,
+    ModelFellBack,
     NoticeAdded,
     Output,
     OutputAccepted,
@@ -137,6 +139,11 @@ class Writer:
 
     def generate(self) -> None:
         self.add(GenerationSet, generation=Generation(seed=7))
+
+    def fall_back(self) -> None:
+        self.add(FallbackSet, models=("b/two",))
+        why = Failure("provider.quota", "secret words")
+        self.add(ModelFellBack, model="a/one", next="b/two", failure=why)
 
     def answer(self) -> None:
         """Give a value for what was promoted, after an answer that was none."""
@@ -370,6 +377,7 @@ ACTS = (
     "shorten",
     "child",
     "generate",
+    "fall_back",
     "answer",
 )
 
@@ -405,5 +413,5 @@ def conversation(session_id: str = "s") -> list[Event]:
     ]
     acts += ["ask_for_compaction", "shorten", "compact", "fail_compaction"]
     acts += ["instruct", "notice", "child", "admit", "promote", "epoch", "step"]
-    acts += ["generate", "answer"]
+    acts += ["generate", "fall_back", "answer"]
     return written(acts, session_id)

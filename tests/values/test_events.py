@@ -32,6 +32,7 @@ from dovetail.kernel import (
     ExecutionStarted,
     FactsRecorded,
     Failure,
+    FallbackSet,
     FileChange,
     FileContent,
     FilesRestored,
@@ -43,6 +44,7 @@ from dovetail.kernel import (
     JobWanted,
     LiveDelta,
     MessageId,
+    ModelFellBack,
     ModelSwitched,
     NoticeAdded,
     OutputAccepted,
@@ -176,6 +178,14 @@ SAMPLES: list[Event] = [
     ),
     ContinuationReported(digest="abc", report={"calls": [], "moved": []}, **ENVELOPE),
     ContinuationAccepted(digest="abc", by="policy", attempt=2, **ENVELOPE),
+    ModelFellBack(
+        model="a/one",
+        next="b/two",
+        failure=FAILURE,
+        message_id=MESSAGE,
+        **ENVELOPE,
+    ),
+    FallbackSet(models=("b/two", "c/three"), **ENVELOPE),
     RetryScheduled(
         message_id=MESSAGE, attempt=2, delay_ms=2000, failure=FAILURE, **ENVELOPE
     ),

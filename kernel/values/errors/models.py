@@ -85,6 +85,7 @@ ProviderFault = Literal[
     "provider.rate_limited",
     "provider.quota",
     "provider.invalid_request",
+    "provider.unknown_model",
     "provider.part_refused",
     "provider.context_overflow",
     "provider.content_refused",
@@ -104,6 +105,7 @@ class ProviderError(ModelError):
     ``code`` says which fault it is: ``provider.authentication`` (401, 403),
     ``key_missing`` (no key is configured), ``rate_limited`` (429), ``quota`` (429 or
     402: paying would help, waiting would not), ``invalid_request`` (other 4xx),
+    ``unknown_model`` (it serves no such model, or not to this key),
     ``part_refused`` (a 4xx because of something that a message holds, such as an image
     that cannot be read: later requests tell of it instead of holding it),
     ``context_overflow`` (too much input), ``content_refused``, ``unavailable`` (5xx),

@@ -116,6 +116,21 @@ class RetryScheduled(Event):
     """What the attempt before it had sent; None where it came to nothing."""
 
 
+@event("model.fell_back", retention="trace")
+@frozen(kw_only=True)
+class ModelFellBack(Event):
+    """A model did not answer, and another one goes on, until the next input."""
+
+    model: str
+    """The one that is given up, as ``provider/model``."""
+    next: str
+    """The one that is asked from here on."""
+    failure: Failure
+    """Why there is no answer of the first."""
+    message_id: MessageId | None = None
+    """The message that stays without an answer; None where nothing could be asked."""
+
+
 @event("step.ended", retention="transcript")
 @frozen(kw_only=True)
 class StepEnded(Event):

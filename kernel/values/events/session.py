@@ -29,6 +29,9 @@ class SessionCreated(Event):
     """Its own agent; None for the configured one."""
     model: str | None = None
     """Its own model, as ``provider/model``; None for the configured one."""
+    fallback: tuple[str, ...] | None = None
+    """The models that go on where that does not answer; None for the configured
+    ones."""
     parent: str | None = None
     """Whose child it is: the session that it works for."""
     forked_from: str | None = None
@@ -53,6 +56,16 @@ class ModelSwitched(Event):
 
     model: str | None
     """The new model, as ``provider/model``; None for the configured one."""
+
+
+@event("session.fallback_set")
+@frozen(kw_only=True)
+class FallbackSet(Event):
+    """Other models go on where the session's does not answer; from now on."""
+
+    models: tuple[str, ...] | None
+    """In the order in which they are tried, as ``provider/model``; None for the
+    configured ones."""
 
 
 @event("session.agent_switched")
