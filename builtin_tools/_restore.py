@@ -38,7 +38,13 @@ def _restore(files: Files, directory: str, wanted: Restoration) -> str | None:
             target = resolve_now(directory, wanted.path, VERB)
             if target.canonical != wanted.path:
                 return "a symbolic link leads elsewhere now"
-            problem = _put(files, target, wanted)
+            try:
+                problem = _put(files, target, wanted)
+            except ToolFailure:
+                # Another process may have been at the same, and was quicker.
+                if not _is_done(files, directory, wanted):
+                    raise
+                problem = None
             if problem is None and wanted.then is None and not wanted.look:
                 remove_folders(target, wanted.folders, directory)
             return problem
@@ -49,12 +55,6 @@ def _restore(files: Files, directory: str, wanted: Restoration) -> str | None:
 def _put(files: Files, target: Target, wanted: Restoration) -> str | None:
     if target.kind not in ("missing", "file"):
         return CHANGED
-    # The same for whoever goes on with this after a crash, and for nobody else.
-    token = _token_of(wanted)
-    if not wanted.look:
-        # A folder that may be written and not listed is no reason not to restore.
-        with suppress(ToolFailure):
-            files.tidy(target, token, VERB)
     held, seen = known(files, target) if target.kind == "file" else (None, None)
     if held == wanted.then:
         return None
@@ -62,11 +62,25 @@ def _put(files: Files, target: Target, wanted: Restoration) -> str | None:
         return CHANGED
     if wanted.look:
         return None
+    # The same for whoever goes on with this after a crash, and for nobody else.
+    token = _token_of(wanted)
+    if wanted.again:
+        # A folder that may be written and not listed is no reason not to restore.
+        with suppress(ToolFailure):
+            files.tidy(target, token, VERB)
     if wanted.then is not None:
         files.replace(target, wanted.then, VERB, wanted.now, token=token)
     elif seen is not None:
         files.remove(target, VERB, seen)
     return None
+
+
+def _is_done(files: Files, directory: str, wanted: Restoration) -> bool:
+    target = resolve_now(directory, wanted.path, VERB)
+    if target.canonical != wanted.path or wanted.look:
+        return False
+    held = known(files, target)[0] if target.kind == "file" else None
+    return target.kind in ("missing", "file") and held == wanted.then
 
 
 def _token_of(wanted: Restoration) -> str:

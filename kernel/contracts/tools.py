@@ -411,6 +411,8 @@ class Restoration:
     """Whether only to say if it could be done."""
     folders: int = 0
     """How many folders above it are to be removed with it, each if it is empty then."""
+    again: bool = False
+    """Whether somebody may have begun it before and left something, or be at it now."""
 
 
 @frozen(eq=False)

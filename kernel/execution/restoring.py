@@ -155,13 +155,16 @@ class Changes:
         for path in sorted(self.files):
             one = self.files[path]
             change = one.change
-            if change.before != change.after:
+            folders = 0
+            if change.before is None:
                 made = takewhile(self._folders.__contains__, _above(path))
-                folders = sum(1 for _ in made) if change.before is None else 0
+                folders = sum(1 for _ in made)
+            # A file that came and went may have left the folders made for it.
+            if folders or change.before != change.after:
                 back = FileChange(
                     path, change.after, change.before, change.unkept, folders
                 )
-                yield evolve(one, change=back)
+                yield FileRestore(path, back, one.tool, one.by, one.problem)
 
 
 def _above(path: str) -> Iterator[str]:
@@ -201,21 +204,24 @@ class Restoring:
         return [one for one in calls if self._services.restoring(one.tool) is not None]
 
     async def restore(
-        self, files: Sequence[FileRestore]
+        self, files: Sequence[FileRestore], *, again: bool
     ) -> tuple[Sequence[str], Mapping[str, str]]:
         """Restore what can be, one file after another; return which ones are as they
-        were to be, and why each of the others is not."""
+        were to be, and why each of the others is not. ``again``: somebody may have
+        begun it before."""
         done: list[str] = []
         left: dict[str, str] = {}
         for one in files:
-            problem = one.problem or await self._restore(one, look=False)
+            problem = one.problem or await self._restore(one, again=again)
             if problem is None:
                 done.append(one.path)
             else:
                 left[one.path] = problem
         return done, left
 
-    async def _restore(self, one: FileRestore, *, look: bool) -> str | None:
+    async def _restore(
+        self, one: FileRestore, *, look: bool = False, again: bool = False
+    ) -> str | None:
         restore = None if one.tool is None else self._services.restoring(one.tool)
         if restore is None:
             return NO_TOOL
@@ -228,7 +234,7 @@ class Restoring:
         ):
             return LOST
         try:
-            wanted = Restoration(one.path, now, then, look, change.folders)
+            wanted = Restoration(one.path, now, then, look, change.folders, again)
             return await restore(self._services.location, wanted)
         except PluginError as error:
             return str(error)
@@ -275,14 +281,17 @@ async def finish(
     services: LocationServices,
     turn: SessionReverted | SessionUnreverted,
     problems: Mapping[str, str] | None = None,
+    *,
+    again: bool = True,
 ) -> FilesRestored:
     """Do what an event says is about to be done to files, and record what became of it.
 
-    Whoever began it may still be at it, and others may be, too: what is done twice is
+    ``again``: who does it is not who said so. Whoever said so may still be at it, and
+    others may be, too: what is done twice is
     done once, and there is one receipt. Returns what became of it here, with the
     ``problems``: why other files are left, by path.
     """
-    done, left = await Restoring(log, services).restore(due(turn))
+    done, left = await Restoring(log, services).restore(due(turn), again=again)
     made = FilesRestored(
         session_id=turn.session_id,
         of=turn.seq,

@@ -225,7 +225,7 @@ class Turning:
         stay = {one.path: one.problem for one in plan.files if one.problem is not None}
         # What was said is done, also when the caller does not wait for it.
         with anyio.CancelScope(shield=True):
-            made = await finish(self._log, self._services, turn, stay)
+            made = await finish(self._log, self._services, turn, stay, again=False)
         return Reverted(plan, made.done, made.left)
 
     def _planned(
