@@ -94,14 +94,14 @@ async def main(steps: int, folder: Path) -> None:
     turns, by_turns = Turns(), min(BY_TURNS, steps // 2)
     long = TakingTurns(steps, 0, turns, steps - by_turns)
     new = TakingTurns(by_turns, 1, turns, 0)
-    seen, held = long.seen, list[tuple[int, int]]()
+    seen, held = long.seen, list[tuple[int, int, int]]()
     folders = [folder / name for name in ("long", "new", "short")]
     for one in folders:
         one.mkdir()
 
     async def watch() -> None:
         while True:
-            held.append((seen.requests, resident()))
+            held.append((seen.requests, resident(), sys.getallocatedblocks()))
             await anyio.sleep(0.5)
 
     async def work(session: Session, who: int) -> None:
@@ -141,8 +141,11 @@ async def main(steps: int, folder: Path) -> None:
     )
     for number in range(PARTS):
         least = number * seen.requests // PARTS
-        at, size = next((one for one in held if one[0] >= least), held[-1])
-        print(f"after {at} Steps: {size / 2**20:.1f} MiB")
+        at, size, blocks = next((one for one in held if one[0] >= least), held[-1])
+        print(
+            f"after {at} Steps: {size / 2**20:.1f} MiB resident, {blocks:,} blocks of "
+            "memory that Python holds"
+        )
     print(f"at the end: {last / 2**20:.1f} MiB, of which {kept / 2**20:.1f} are held")
     async with working(folders[2], Worker(SHORT)) as session:
         await session.prompt(TASK)

@@ -5,6 +5,7 @@ at run time: ``lazy`` reads it, and imports a name's module when the name is wan
 """
 
 from .calling import ToolExample as ToolExample
+from .compaction import CompactionConformance as CompactionConformance
 from .context import ContextConformance as ContextConformance
 from .providers import (
     ProviderConformance as ProviderConformance,
