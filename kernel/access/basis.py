@@ -27,7 +27,7 @@ _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?"
     r"|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
 )
-_MOMENT = re.compile(
+_MOMENT = (
     r"\b(?:"
     # 2026-11-27T15:04:05.123+01:00, and its parts
     r"\d{4}-\d{2}-\d{2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)?"
@@ -36,8 +36,7 @@ _MOMENT = re.compile(
     rf"|\d{{1,2}}(?:st|nd|rd|th)? {_MONTH}(?:,? \d{{4}})?"
     rf"|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
     r"|(?:mon|tues|wednes|thurs|fri|satur|sun)day"
-    r")(?: ?(?:am|pm|utc|gmt|z|[+-]\d{2}:?\d{2})\b)?",
-    re.IGNORECASE,
+    r")(?: ?(?:am|pm|utc|gmt|z|[+-]\d{2}:?\d{2})\b)?"
 )
 """A date or a time of day. A tool that tells the model what day it is, is the same one
 tomorrow."""
@@ -59,8 +58,8 @@ def definition_text(
         (
             f"plugin={plugin}",
             f"effect={effect}",
-            f"description={_digest(_MOMENT.sub('', definition.description))}",
-            f"schema={_digest(_MOMENT.sub('', _ordered(definition.schema)))}",
+            f"description={_digest(_undated(definition.description))}",
+            f"schema={_digest(_undated(_ordered(definition.schema)))}",
         )
     )
 
@@ -143,6 +142,11 @@ def _parts(text: str) -> dict[str, str]:
 def _ordered(schema: Mapping[str, Json]) -> str:
     """Return a schema as text in which the order of keys does not count."""
     return dumps_sorted(sanitised(dict(schema))).decode()
+
+
+def _undated(text: str) -> str:
+    # Compiled here, and once: most processes save no approval.
+    return re.sub(_MOMENT, "", text, flags=re.IGNORECASE)
 
 
 def _digest(text: str) -> str:

@@ -92,7 +92,7 @@ class Redactor:
         """Return the text also without what a provider left of a key when it masked it,
         as in ``sk-ab***yz``."""
         text = self(text)
-        return _MASKED.sub(self._unmasked, text) if "**" in text else text
+        return re.sub(_MASKED, self._unmasked, text) if "**" in text else text
 
     def _unmasked(self, match: re.Match[str]) -> str:
         head, tail = match["head"], match["tail"]
@@ -136,14 +136,14 @@ class Redactor:
 class _Layer:
     """A text with its escapes undone, and where each part of it came from."""
 
-    def __init__(self, text: str, undone: re.Pattern[str]) -> None:
+    def __init__(self, text: str, undone: str) -> None:
         found: list[str] = []
         self._starts = [0]
         self._sources = [0]
         self._escaped: set[int] = set()
         """Which parts are what an escape stands for."""
         at = length = 0
-        for match in undone.finditer(text):
+        for match in re.finditer(undone, text):
             plain = _plain(match)
             start, end = match.span()
             found.append(text[at:start])
@@ -199,7 +199,8 @@ _DROPPED = b"'\"\\$\r\n\t "
 _LETTER_ESCAPED = re.compile(
     r"%(?:25)?(?:u00)?[3-7][0-9a-fA-F]|\\(?:u00|x|u\{|U0)[0-7]|\\[01]?[0-7][0-7]|&#"
 )
-_ESCAPE = re.compile(
+# Compiled by the first text that may hold a key, which most processes never have.
+_ESCAPE = (
     r"%(?:u00)?(?P<percent>[0-9a-fA-F]{2})"
     r"|\\(?:u\{?|x|U0000)?(?P<hex>(?<=u)00[0-9a-fA-F]{2}|(?<=U0000)00[0-9a-fA-F]{2}"
     r"|(?<=x)[0-9a-fA-F]{2}|(?<=\{)[0-9a-fA-F]{2})\}?"
@@ -210,10 +211,8 @@ _ESCAPE = re.compile(
     r"|\\\\|\\(?=[^\w\s\\])|\$?['\"]"
 )
 # The last thing to try: a shell takes a backslash off anything.
-_SIGN = re.compile(r"\\?\r?\n[ \t]*|[\\'\"]")
-_MASKED = re.compile(
-    r"(?<![\w.-])(?P<head>[\w.-]*)\*{2,}[\w*.-]*?(?P<tail>[\w-]*)(?![\w*-])"
-)
+_SIGN = r"\\?\r?\n[ \t]*|[\\'\"]"
+_MASKED = r"(?<![\w.-])(?P<head>[\w.-]*)\*{2,}[\w*.-]*?(?P<tail>[\w-]*)(?![\w*-])"
 
 
 def _plain(match: re.Match[str]) -> str:

@@ -26,8 +26,9 @@ from .reading import UnreadableError, objects_in, word, written
 MAX_BODY_CHARS = 16_384
 MAX_PROBLEM_CHARS = 2_000
 
-_OVERFLOW = re.compile(
-    r"prompt is too long"
+# Compiled by the first failure: to do so takes as long as a small plugin takes to load.
+_OVERFLOW = (
+    r"(?s)prompt is too long"
     r"|request_too_large"
     r"|input is too long for requested model"
     r"|exceeds the context window"
@@ -41,32 +42,26 @@ _OVERFLOW = re.compile(
     r"|greater than the context length"
     r"|context window exceeds limit"
     r"|exceeded model token limit"
-    r"|too large for model with [\d,]+ maximum context length",
-    re.IGNORECASE | re.DOTALL,
+    r"|too large for model with [\d,]+ maximum context length"
 )
-_THROTTLED = re.compile(
-    r"rate.?limit|too many requests|throttl|tokens per minute", re.IGNORECASE
-)
-_NO_CREDIT = re.compile(
+_THROTTLED = r"rate.?limit|too many requests|throttl|tokens per minute"
+_NO_CREDIT = (
     r"insufficient_quota|exceeded your current quota|\bquota\b|billing"
-    r"|credit balance|insufficient (?:balance|credits?|funds)|payment required",
-    re.IGNORECASE,
+    r"|credit balance|insufficient (?:balance|credits?|funds)|payment required"
 )
 # A limit per minute is waited out, whatever word the provider has for it.
-_PER_TIME = re.compile(r"RetryInfo|PerMinute|per.minute", re.IGNORECASE)
-_PART_REFUSED = re.compile(
+_PER_TIME = r"RetryInfo|PerMinute|per.minute"
+_PART_REFUSED = (
     r"image|picture|vision|media.?type|mime|base64|multimodal|modalit|attachment"
     r"|document|\bpdf\b|\bfiles?\b|audio|video"
     r"|thinking|thought|signature|reasoning"
     r"|content.?(?:part|block|type)|unknown variant|input tag"
-    r"|messages?\W{1,3}\d+\W{1,3}content|contents?[.\[]\d",
-    re.IGNORECASE,
+    r"|messages?\W{1,3}\d+\W{1,3}content|contents?[.\[]\d"
 )
 """Words of a 4xx that blames something in the messages, rather than the request."""
-_UNABLE = re.compile(
+_UNABLE = (
     r"(?:images?|audio|video|file|document|multimodal)\b.{0,40}"
-    r"(?:not supported|unsupported|not support)|not support.{0,30}(?:image|audio|file)",
-    re.IGNORECASE,
+    r"(?:not supported|unsupported|not support)|not support.{0,30}(?:image|audio|file)"
 )
 PLAIN = "error"
 """Stands for the code of an error that has none, and is one of the server's own."""
@@ -120,16 +115,16 @@ class CallRefusedError(Exception):
         return ToolCall(call_id, name, arguments, refused=self.problem)
 
 
-_NAMED = re.compile(r"""<function=([\w.-]+)|"name"\s*:\s*"([^"\\]{1,64})\"""")
-_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
+_NAMED = r"""<function=([\w.-]+)|"name"\s*:\s*"([^"\\]{1,64})\""""
+_OBJECT = r"(?s)\{.*\}"
 
 
 def _call_in(written: str) -> tuple[str, str]:
     """Return the name and the arguments of what was to be a call, as far as they can
     be seen. Nothing depends on it but what the model is told: it is never run."""
-    named = _NAMED.search(written)
+    named = re.search(_NAMED, written)
     name = (named[1] or named[2]) if named else "unnamed"
-    found = _OBJECT.search(written)
+    found = re.search(_OBJECT, written)
     data = _parsed(found[0]) if found else None
     if isinstance(data, dict):
         for inner in ("arguments", "parameters"):
@@ -218,6 +213,10 @@ def fault_in_stream(
     )
 
 
+def _says(evidence: str, words: str) -> bool:
+    return re.search(words, evidence, re.IGNORECASE) is not None
+
+
 def _fault(
     provider: str, status: int, evidence: str, codes: tuple[str, ...]
 ) -> ProviderFault:
@@ -228,15 +227,15 @@ def _fault(
     if status == 402:
         return "provider.quota"
     if status == 429:
-        spent = _NO_CREDIT.search(evidence) and not _PER_TIME.search(evidence)
+        spent = _says(evidence, _NO_CREDIT) and not _says(evidence, _PER_TIME)
         return "provider.quota" if spent else "provider.rate_limited"
     # Cerebras refuses too much input without a word.
     wordless = status == 400 and not evidence and "cerebras" in provider.lower()
     if status == 413 or wordless:
         return "provider.context_overflow"
-    if _OVERFLOW.search(evidence) and not _THROTTLED.search(evidence):
+    if _says(evidence, _OVERFLOW) and not _says(evidence, _THROTTLED):
         return "provider.context_overflow"
-    if status in (500, 501) and _UNABLE.search(evidence):
+    if status in (500, 501) and _says(evidence, _UNABLE):
         # llama.cpp and others say so as if they had broken.
         return "provider.part_refused"
     if status == 408 or status >= 500:
@@ -245,7 +244,7 @@ def _fault(
         # Anthropic says so with a 400.
         if "credit balance is too low" in evidence.lower():
             return "provider.quota"
-        if status in _OF_PARTS and _PART_REFUSED.search(evidence):
+        if status in _OF_PARTS and _says(evidence, _PART_REFUSED):
             return "provider.part_refused"
         unknown = status == 404 and not _OF_ADDRESS.issuperset(codes)
         return "provider.unknown_model" if unknown else "provider.invalid_request"

@@ -102,15 +102,14 @@ def called(choice: ToolChoice) -> str | None:
     return tool_name(choice.tool) if isinstance(choice, NamedTool) else None
 
 
-_REFUSED = re.compile(
+# Compiled by the first refusal.
+_REFUSED = (
     r"unsupported|not supported|does not support|unknown|unrecognized|unexpected"
-    r"|not permitted|not allowed|extra inputs|cannot be used|deprecated",
-    re.IGNORECASE,
+    r"|not permitted|not allowed|extra inputs|cannot be used|deprecated"
 )
-_SCHEMA = re.compile(
+_SCHEMA = (
     r"response_?format|json_?schema|structured.?output|output_?(?:config|format)"
-    r"|response_?(?:mime|json|schema)|text\.?_?format|json mode|outputConfig",
-    re.IGNORECASE,
+    r"|response_?(?:mime|json|schema)|text\.?_?format|json mode|outputConfig"
 )
 
 
@@ -119,7 +118,7 @@ def refused_option(
 ) -> str | None:
     """Return which option a refusal says that the endpoint does not take, by what it is
     called there (``words``), if it is not known already."""
-    if not _REFUSED.search(problem):
+    if not re.search(_REFUSED, problem, re.IGNORECASE):
         return None
     left_out = set(known)
     for there, ours in words.items():
@@ -130,4 +129,4 @@ def refused_option(
 
 def refuses_schema(problem: str) -> bool:
     """Whether a refusal is of the schema that an answer was to fit."""
-    return bool(_SCHEMA.search(problem))
+    return bool(re.search(_SCHEMA, problem, re.IGNORECASE))

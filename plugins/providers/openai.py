@@ -468,12 +468,12 @@ class ChatProtocol(ChatWriter):
             return other
         if (
             "thought_signature" in told
-            and _MISSING.search(told)
+            and re.search(_MISSING, told)
             and not self._set.signed
         ):
             return "signed"
         for name in REASONING_FIELDS[:2]:
-            if name in told and _MISSING.search(told):
+            if name in told and re.search(_MISSING, told):
                 return name
         option = refused_option(told, _WORDS, self._set.unknown)
         if option is not None:
@@ -482,7 +482,9 @@ class ChatProtocol(ChatWriter):
             return "schema"
         ours = any(name in told for name in (*REASONING, *ATTACHED))
         return (
-            "silent" if ours and self._set.thoughts and _FOREIGN.search(told) else None
+            "silent"
+            if ours and self._set.thoughts and re.search(_FOREIGN, told)
+            else None
         )
 
 
@@ -523,8 +525,9 @@ def _is_of(endpoint: Endpoint, *domains: str) -> bool:
 _UNSIGNED: Json = {"google": {"thought_signature": UNSIGNED}}
 _LIMIT_NAMES = frozenset(("max_tokens", "max_completion_tokens"))
 _MISTRAL = re.compile(r"mistral|ministral|codestral|devstral|magistral|pixtral", re.I)
-_MISSING = re.compile(r"missing|must be|required|pass(?:ed)? back")
-_FOREIGN = re.compile(
+# Compiled by the first refusal.
+_MISSING = r"missing|must be|required|pass(?:ed)? back"
+_FOREIGN = (
     r"unsupported|not supported|unknown|unexpected|unrecogni[sz]ed|additional propert"
     r"|not permitted|forbidden|not allowed|extra"
 )
