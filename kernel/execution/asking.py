@@ -15,6 +15,7 @@ from ..models.catalog import ResolvedModel
 from ..values.clock import Clock
 from ..values.errors import ProviderError
 from ..values.events import Event, TextEnded
+from ..values.generation import NO_GENERATION
 from ..values.ids import MessageId, SessionId, new_id
 from ..values.messages import Usage, UserMessage
 from ..values.request import Finish, ModelRequest
@@ -68,6 +69,7 @@ class TextAsker:
             history=HistorySnapshot([message], 0, 1, {}),
             tool_choice="none",
             max_output=max_output,
+            generation=self.model.generation(NO_GENERATION),
         )
         request = self._services.prepare(made, self._session_id)
 

@@ -132,7 +132,7 @@ class Attempt:
         request = asked(
             request,
             answers,
-            answers.generation(self._prepared.profile.generation),
+            answers.generation(model.generation(self._prepared.profile.generation)),
             model.provider,
             model.route,
             last=self._last,

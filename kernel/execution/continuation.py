@@ -309,7 +309,8 @@ async def _facts_moved(
     try:
         model = history.fallen.current or services.model_for(profile, row.model)
         model = services.catalog.resolve(model).name
-        if before.model in history.fallen.tried:
+        tried = history.fallen.tried
+        if before.model in {*tried, *(one.rpartition(":")[0] for one in tried)}:
             # Another one goes on for it, and nothing rests on that yet.
             model = before.model
     except DovetailError as error:

@@ -150,7 +150,7 @@ class LocationHandle:
         """
         async with self._services() as services:
             name = services.model_for(services.agent(agent), model)
-            return services.catalog.resolve(name).name
+            return services.catalog.resolve(name).full_name
 
     @property
     def plugins(self) -> "PluginsHandle":

@@ -125,6 +125,7 @@ EXAMPLES = {
     "model": 'model = "evil/model"',
     "small_model": 'small_model = "evil/model"',
     "model_titles": "model_titles = false",
+    "fallback": '[fallback]\nmodels = ["evil/model"]',
     "agent": 'agent = "evil"',
     "disable_plugins": 'disable_plugins = ["guard"]',
     "compaction": "[compaction]\nwindow = 5000",
@@ -140,6 +141,7 @@ EXAMPLES = {
     "agents.NAME.tools": '[agents.build]\ntools = ["read", "bash"]',
     "agents.NAME.without": '[agents.build]\nwithout = ["bash"]',
     "agents.NAME.options": "[agents.build]\noptions = { temperature = 2 }",
+    "agents.NAME.generation": "[agents.build.generation]\ntemperature = 2.0",
     "agents.NAME.lines": "[agents.build]\nlines = 5000",
     "agents.NAME.bytes": "[agents.build]\nbytes = 60000",
     "agents.NAME.model": '[agents.build]\nmodel = "evil/model"',
@@ -161,7 +163,8 @@ def test_an_untrusted_file_does_what_the_table_says_and_no_more(
             load(tmp_path, only_yours[found.key], trust=False)
         return
     here = loaded(tmp_path, EXAMPLES[found.key])
-    if found.key in ("agents.NAME.model", "agents.NAME.options"):
+    of_agents = ("agents.NAME.model", "agents.NAME.options", "agents.NAME.generation")
+    if found.key in of_agents:
         # An agent of its own is empty but for being there.
         assert asdict(here.untrusted.profile("build", BASE)) == asdict(BASE)
         assert len(here.untrusted.notices) == 1

@@ -1,9 +1,13 @@
 """The catalog finds models in what providers offer now."""
 
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from dovetail.kernel import (
+    AssistantMessage,
+    Generation,
     ModelInfo,
     ModelUnknownError,
     Provider,
@@ -11,6 +15,9 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.lifecycle.registrations import Registrations
 from dovetail.kernel.models.catalog import ModelCatalog
+from dovetail.kernel.testing import ScriptedProvider, text
+from support.bounds import HANG
+from support.hosts import host
 
 
 class Routes:
@@ -137,3 +144,50 @@ def test_a_missing_key_is_asked_for_again_each_time() -> None:
         catalog.resolve("a/m")
     keys.append("k")
     assert catalog.resolve("a/m").route
+
+
+@pytest.mark.law("models.8")
+def test_a_name_may_say_how_much_the_model_thinks() -> None:
+    thinks = ModelInfo("a/thinks", abilities=("reasoning", "tools"))
+    plain = ModelInfo("a/plain", abilities=("tools",))
+    own = ModelInfo("a/thinks:low", context=7)
+    routes = Routes()
+    catalog = ModelCatalog(offer(Provider("a", routes, [thinks, plain, own])))
+    found = catalog.resolve("a/thinks:high")
+    assert (found.name, found.model, found.info) == ("a/thinks", "thinks", thinks)
+    assert (found.variant, found.full_name) == ("high", "a/thinks:high")
+    agent = Generation(reasoning="low", seed=7)
+    assert found.generation(agent) == Generation(reasoning="high", seed=7)
+    # A model whose own name is like that is found before.
+    same = catalog.resolve("a/thinks:low")
+    assert (same.model, same.variant, same.info) == ("thinks:low", None, own)
+    assert same.generation(agent) == agent
+    # Of what nobody knows, the provider will say.
+    unknown = catalog.resolve("a/new:xhigh")
+    assert (unknown.model, unknown.variant) == ("new", "xhigh")
+    assert catalog.resolve("a/llama:free").model == "llama:free"
+    assert routes.asked == ["thinks", "thinks:low", "new", "llama:free"]
+    with pytest.raises(ModelUnknownError, match="does not reason"):
+        catalog.resolve("a/plain:high")
+
+
+@pytest.mark.law("models.8")
+async def test_a_session_thinks_as_its_model_is_named(tmp_path: Path) -> None:
+    script = ScriptedProvider(text("a"), text("b"))
+    async with host(tmp_path, script) as runtime:
+        session = await runtime.sessions.create(
+            location=tmp_path, model="scripted/new:high"
+        )
+        for generation in (None, Generation(reasoning="low")):
+            await session.prompt("go", generation=generation)
+            with anyio.fail_after(HANG):
+                assert (await session.wait()).succeeded
+        assert (await session.info()).model == "scripted/new:high"
+        *_, last = await session.history()
+        assert isinstance(last, AssistantMessage)
+        assert last.model == "scripted/new"
+        here = runtime.location(tmp_path)
+        assert await here.model_for("scripted/x:low") == "scripted/x:low"
+    efforts = [one.generation.reasoning for one in script.requests]
+    assert efforts == ["high", "low"]
+    assert {one.model for one in script.requests} == {"new"}
