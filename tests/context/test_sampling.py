@@ -385,12 +385,10 @@ async def test_where_all_holds_one_thread_looks_at_all_of_it() -> None:
     assert threading.get_ident() not in threads
 
 
-@pytest.mark.law("context.14")
-@pytest.mark.law("plugins.1")
-async def test_a_look_of_one_session_that_hangs_makes_nothing_shared_observed_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sampling, "TIME_LIMIT", 0.05)
+async def asked_beside_one_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, limit: float
+) -> list[str]:
+    """Return who was observed, when one of two hangs from the second sample on."""
     asked: list[str] = []
     release = threading.Event()
     hang = False
@@ -405,11 +403,27 @@ async def test_a_look_of_one_session_that_hangs_makes_nothing_shared_observed_ag
     sampler = made.of_session()
     await sampler.sample(VIEW)
     hang = True
-    try:
-        with anyio.fail_after(HANG):
-            for _ in range(3):
-                await sampler.sample(VIEW)
-                await made.of_session().sample(VIEW)
-    finally:
-        release.set()
+    with monkeypatch.context() as patch:
+        patch.setattr(sampling, "TIME_LIMIT", limit)
+        try:
+            with anyio.fail_after(HANG):
+                for _ in range(3):
+                    await sampler.sample(VIEW)
+                    await made.of_session().sample(VIEW)
+        finally:
+            release.set()
+    return asked
+
+
+@pytest.mark.law("context.14")
+@pytest.mark.law("plugins.1")
+async def test_a_look_of_one_session_that_hangs_makes_nothing_shared_observed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What is late because of the machine is observed again, and rightly: then it is
+    # given longer.
+    for limit in (0.05, 0.2, 0.8, 3.2):
+        asked = await asked_beside_one_that_hangs(monkeypatch, limit)
+        if asked.count("t/shared") == 1:
+            break
     assert asked.count("t/shared") == 1

@@ -8,6 +8,7 @@ conversation up to there, also when every Step runs in a runtime of its own.
 import json
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,8 @@ def _told(message: Mapping[str, Any]) -> Any:
     )
 
 
-def conversations() -> list[Conversation]:
+@cache
+def conversations() -> Sequence[Conversation]:
     corpus = find_corpus(SET)
     if corpus is None:
         pytest.skip(f"the real-data set {SET!r} is not beside this checkout")
@@ -152,23 +154,23 @@ class Sent:
 
 
 LOOPS = ("asyncio", "trio")
-AT_ONCE = [
-    pytest.param(number, False, loop, id=f"{loop}-at once-{number}")
-    for number in range(COUNT)
-    for loop in LOOPS
-]
 CIRCLING = "You have made the same calls several times with the same results"
-STEP_BY_STEP = [
-    # To what lies in the database it is the same which loop reads it: in turn.
-    pytest.param(number, True, LOOPS[number % 2], id=f"step by step-{number}")
+PLAYED = [
+    # To what is sent it is the same which loop runs: each conversation once on each,
+    # the one way or the other.
+    pytest.param(
+        number,
+        reopened,
+        LOOPS[(number + reopened) % 2],
+        id=f"{'step by step' if reopened else 'at once'}-{number}",
+    )
+    for reopened in (False, True)
     for number in range(COUNT)
 ]
 
 
 @pytest.mark.law("tools.2")
-@pytest.mark.parametrize(
-    ("number", "reopened", "anyio_backend"), AT_ONCE + STEP_BY_STEP
-)
+@pytest.mark.parametrize(("number", "reopened", "anyio_backend"), PLAYED)
 async def test_each_request_is_the_recorded_prefix(
     number: int, reopened: bool, tmp_path: Path
 ) -> None:
