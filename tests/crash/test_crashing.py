@@ -681,26 +681,26 @@ def _of_agents(end: CrashEnd) -> Iterable[str]:
         yield f"{jobs[JobStarted]} jobs were begun for one call"
 
 
-SCENARIOS = [unsafe_call, parallel_calls, two_sessions, keyed_prompts, everything_moves]
+# Each differs from ``unsafe_call``, which dies everywhere, at some of its points and
+# in what these leave. Where it is as in another scenario, nothing is learnt from dying
+# there once more.
+
+Points = Callable[[FaultPoint], bool]
 
 
-BEGUN_ALIKE = [
-    steer_and_queue,
-    permission_pending,
-    streaming,
-    retried,
-    long_session,
-    as_recorded,
-    interrupted,
-]
-"""What differs from ``unsafe_call`` once the model is asked, and not before."""
+def _everywhere(point: FaultPoint) -> bool:
+    return True
 
 
-def _of_an_update(point: FaultPoint) -> bool:
-    return "context.updated" in point.name or point.name.startswith("request")
+def named(*beginnings: str) -> Points:
+    return lambda point: point.name.startswith(beginnings)
+
+
+_of_the_call = named("stream ToolCall", "commit tool.", "tool ", "check ", "effect ")
 
 
 def _of_the_answer(point: FaultPoint) -> bool:
+    """Once the model is asked."""
     beginning = (
         *("prompt", "commit session.created", "commit prompt.admitted", "request"),
         "commit execution.started + prompt.promoted + context.epoch_started",
@@ -708,8 +708,38 @@ def _of_the_answer(point: FaultPoint) -> bool:
     return point.number > 1 or not point.name.startswith(beginning)
 
 
-OF_A_SUMMARY = [compacted]
-"""What differs from ``unsafe_call`` where a compaction is asked for or goes on."""
+def _of_an_update(point: FaultPoint) -> bool:
+    return "context.updated" in point.name or point.name.startswith("request")
+
+
+def _of_the_second(point: FaultPoint) -> bool:
+    """Where the other session is at work as well, and where each of them calls."""
+    return point.number > 1 or point.name.startswith(("tool ", "commit tool."))
+
+
+def _of_what_comes_in(point: FaultPoint) -> bool:
+    """Once something is said to a session at work, until all of it was heard."""
+    again = point.name.startswith("prompt") and point.number > 4
+    calling = _of_the_call(point) and "effect" not in point.name
+    return _of_the_answer(point) and not calling and not again
+
+
+def _of_the_question(point: FaultPoint) -> bool:
+    asked = ("ask", "commit request.", "permission", "tool ", "effect", "commit tool.")
+    return point.name.startswith(asked)
+
+
+def _of_the_failure(point: FaultPoint) -> bool:
+    return _of_the_answer(point) and not _of_the_call(point)
+
+
+def _of_later_steps(point: FaultPoint) -> bool:
+    """In the third and last Step that calls, and in what is told afterwards."""
+    return point.number > 2 or "notice" in point.name
+
+
+def _of_a_key(point: FaultPoint) -> bool:
+    return "prompt" in point.name
 
 
 def _of_the_summary(point: FaultPoint) -> bool:
@@ -719,28 +749,9 @@ def _of_the_summary(point: FaultPoint) -> bool:
 
 def _of_a_way_back(point: FaultPoint) -> bool:
     """Where a session is forked, goes back, or records what became of its files."""
-    named = ("session.reverted", "session.unreverted", "files.restored")
+    events = ("session.reverted", "session.unreverted", "files.restored")
     forking = "session.created" in point.name and point.number > 1
-    return forking or any(one in point.name for one in named)
-
-
-def _of_going_back(point: FaultPoint) -> bool:
-    """Where files are restored, and where the model goes on after that."""
-    named = ("session.reverted", "session.unreverted", "files.restored", "restore ")
-    return any(one in point.name for one in named)
-
-
-def _of_coming_back(point: FaultPoint) -> bool:
-    """Likewise, once that is undone."""
-    if point.name.startswith("restore "):
-        return point.number > 3
-    first = point.name == "commit files.restored" and point.number == 1
-    return _of_going_back(point) and "session.reverted" not in point.name and not first
-
-
-OF_ANOTHER_CLASS = [pure_call, idempotent_call, reconcilable_call]
-"""What differs from ``unsafe_call`` once the model has called, and until the call is
-settled: before nobody knows of the call, and afterwards nobody looks at its class."""
+    return forking or any(one in point.name for one in events)
 
 
 def _of_an_agent(point: FaultPoint) -> bool:
@@ -752,10 +763,29 @@ def _of_an_agent(point: FaultPoint) -> bool:
     )
 
 
-def _of_the_call(point: FaultPoint) -> bool:
-    return point.name.startswith(
-        ("stream ToolCall", "commit tool.", "tool ", "check ", "effect ")
-    )
+CRASHED: list[tuple[Callable[[CrashWorld], CrashScenario], Points]] = [
+    (unsafe_call, _everywhere),
+    (everything_moves, _everywhere),
+    # Before, nobody knows of the call; afterwards, nobody looks at its class.
+    (pure_call, _of_the_call),
+    (idempotent_call, _of_the_call),
+    (reconcilable_call, _of_the_call),
+    (parallel_calls, _of_the_call),
+    (as_recorded, _of_the_call),
+    (permission_pending, _of_the_question),
+    (streaming, _of_the_answer),
+    (interrupted, _of_the_answer),
+    (retried, _of_the_failure),
+    (long_session, _of_later_steps),
+    (two_sessions, _of_the_second),
+    (keyed_prompts, _of_a_key),
+    (steer_and_queue, _of_what_comes_in),
+    (compacted, _of_the_summary),
+    (told, _of_an_update),
+    (forked_and_reverted, _of_a_way_back),
+    (agent_at_work, _of_an_agent),
+]
+EVERYWHERE = "DOVETAIL_CRASH_EVERYWHERE" in os.environ
 
 
 @pytest.mark.law("recovery.1")
@@ -768,25 +798,15 @@ def _of_the_call(point: FaultPoint) -> bool:
 @pytest.mark.law("travel.3")
 @pytest.mark.law("travel.4")
 @pytest.mark.parametrize(
-    ("crashed", "only"),
-    [
-        *((one, None) for one in SCENARIOS),
-        *((one, _of_the_answer) for one in BEGUN_ALIKE),
-        *((one, _of_the_call) for one in OF_ANOTHER_CLASS),
-        *((one, _of_the_summary) for one in OF_A_SUMMARY),
-        (told, _of_an_update),
-        (forked_and_reverted, _of_a_way_back),
-        (reverted, _of_going_back),
-        (unreverted, _of_coming_back),
-        (agent_at_work, _of_an_agent),
-    ],
-    ids=lambda one: getattr(one, "__name__", "everywhere"),
+    ("crashed", "where"), CRASHED, ids=[one.__name__ for one, _ in CRASHED]
 )
 def test_a_crash_at_any_instant_breaks_no_law(
     crashed: Callable[[CrashWorld], CrashScenario],
-    only: Callable[[FaultPoint], bool] | None,
+    where: Points,
     record_property: Callable[[str, object], None],
 ) -> None:
+    """``DOVETAIL_CRASH_EVERYWHERE=1`` lets each scenario die at all of its points."""
+    only = None if EVERYWHERE or where is _everywhere else where
     report = crash_test(crashed, only=only, limit=HANG)
     record_property("told", str(report))
     assert report.sound, report
