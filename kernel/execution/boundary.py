@@ -141,7 +141,13 @@ class Boundary:
 
         turn = self._execution.history.restoring
         assert turn is not None
-        await finish(self._log, self._services, turn)
+        made = await finish(self._log, self._services, turn)
+        if made.left:
+            logger.warning(
+                "session %s goes on, and these files are not as they were to be: %s",
+                self._session_id,
+                made.left,
+            )
         self._sample = None
 
     async def _look(self) -> tuple[tuple[str | None, str | None], bool]:

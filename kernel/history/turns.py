@@ -1,11 +1,15 @@
 """Turns: what a session's reverts hide from its model, as its events say.
 
-Owns which events are hidden, until when that can be undone, and that a new prompt or
-Step ends that: what is hidden then stays hidden (law travel.4). The log and the
-transcript stay whole; only the fold that a model is shown asks.
+Owns which events are hidden, until when that can be undone, and that a new prompt, a
+Step or a summary ends that: what is hidden then stays hidden (law travel.4). The log
+and the transcript stay whole; only the fold that a model is shown asks.
 """
 
 from ..values import events as e
+
+_GOES_ON = (e.PromptPromoted, e.StepStarted, e.CompactionEnded)
+"""A summary, too: it knows nothing of what was hidden when it was made, and stands for
+all that came before it."""
 
 
 class Turns:
@@ -41,7 +45,7 @@ class Turns:
 
     def hides(self, event: e.Event) -> bool:
         """Return whether an event is hidden."""
-        if isinstance(event, e.PromptPromoted | e.StepStarted):
+        if isinstance(event, _GOES_ON):
             self._went_on = max(self._went_on, event.seq)
         if isinstance(event, e.SessionReverted | e.SessionUnreverted):
             return False

@@ -35,6 +35,7 @@ from dovetail.kernel.testing.scripted import (
 )
 from dovetail.plugins.context import plugin as context
 from support.bounds import HANG
+from support.compactions import shipped
 from support.hosts import host
 from support.wire import Wire
 
@@ -181,6 +182,29 @@ async def test_a_new_prompt_lets_go_of_what_is_hidden_for_good(
             assert (await session.request(one.number)).proven
         (request,) = await fork.requests()
         assert (await fork.request(request.number)).proven
+
+
+@pytest.mark.law("travel.4")
+async def test_a_summary_lets_go_of_what_it_knows_nothing_of(tmp_path: Path) -> None:
+    provider = ScriptedProvider(
+        *(text("A0"), text("A1"), text("A2"), text("Summed up."), text("A3"))
+    )
+    async with host(tmp_path, provider, plugins=[builtin_tools, shipped]) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        for words in ("one", "two", "three"):
+            await say(session, words)
+        await session.revert(await message(session, "A1"))
+        await session.compact()
+        with anyio.fail_after(HANG):
+            await session.wait()
+        summed = await said(session)
+        assert "Summed up." in summed[0]
+        with pytest.raises(NothingRevertedError):
+            await session.unrevert()
+        await session.revert(await message(session, "A1"))
+        assert await said(session) == ["one", "A0", "two", "A1"]
+        await session.unrevert()
+        assert await said(session) == summed
 
 
 @pytest.mark.law("travel.4")
