@@ -28,7 +28,7 @@ from dovetail.kernel import (
     hookimpl,
 )
 
-from .calls import beyond
+from .calls import Calls, beyond
 from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
 from .faults import ended_too_soon, fault_in_stream, has_error, read_objects
 from .ndjson import LineDecoder
@@ -51,6 +51,7 @@ from .wording import (
 
 __all__ = (
     "Adapter",
+    "Calls",
     "Decoder",
     "Endpoint",
     "Frames",

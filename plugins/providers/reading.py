@@ -54,6 +54,8 @@ def answer_in(body: bytes) -> bytes | None:
     whole = any(isinstance(found[0].get(name), list) for name in _ANSWERS)
     whole = whole or found[0].get("done") is True
     whole = whole or isinstance(found[0].get("output"), dict)
+    told = found[0].get("message")
+    whole = whole or (isinstance(told, dict) and "finish_reason" in found[0])
     return written(found[0]).encode("utf-8", "replace") if whole else None
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 from dovetail.kernel.testing.conformance import ProviderConformance, ProviderExample
 from dovetail.plugins.providers.anthropic import plugin as anthropic
+from dovetail.plugins.providers.cohere import plugin as cohere
 from dovetail.plugins.providers.google import plugin as google
 from dovetail.plugins.providers.openai import plugin as openai
 from dovetail.plugins.rehearsal import RehearsalServer, rehearsal_server
@@ -127,6 +128,34 @@ class TestMessages(ProviderConformance):
             text="",
             calls=[("weather", {"city": "Ä"})],
             finish="tool_calls",
+        ),
+    )
+
+
+class TestCohere(ProviderConformance):
+    """Cohere's chat."""
+
+    version = 1
+    plugin = cohere
+    provider = "cohere"
+    environment: ClassVar = {
+        "CO_API_URL": "{url}",
+        "CO_API_KEY": ProviderConformance.key,
+    }
+    examples = (
+        ProviderExample(
+            sse(
+                {"type": "message-start", "id": "r1"},
+                {
+                    "type": "content-delta",
+                    "index": 0,
+                    "delta": {"message": {"content": {"text": "Grüße 🌍"}}},
+                },
+                {"type": "message-end", "delta": {"finish_reason": "COMPLETE"}},
+            ),
+            text="Grüße 🌍",
+            calls=(),
+            finish="stop",
         ),
     )
 

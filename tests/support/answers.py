@@ -17,6 +17,7 @@ from dovetail.kernel import (
 from dovetail.plugins.providers.amazon import EventStreamDecoder
 from dovetail.plugins.providers.candidates import GeminiDecoder
 from dovetail.plugins.providers.chat import ChatDecoder
+from dovetail.plugins.providers.cohere_chat import CohereDecoder
 from dovetail.plugins.providers.converse import ConverseDecoder
 from dovetail.plugins.providers.items import ResponsesDecoder
 from dovetail.plugins.providers.messages import MessagesDecoder
@@ -33,6 +34,7 @@ DECODERS: dict[str, Any] = {
     "gemini": GeminiDecoder,
     "ollama": OllamaDecoder,
     "bedrock-converse": ConverseDecoder,
+    "cohere": CohereDecoder,
 }
 
 

@@ -23,7 +23,14 @@ from dovetail.kernel import (
     UserMessage,
 )
 from dovetail.kernel.models.protocols import assigned
-from dovetail.plugins.providers import anthropic, bedrock, google, ollama, openai
+from dovetail.plugins.providers import (
+    anthropic,
+    bedrock,
+    cohere,
+    google,
+    ollama,
+    openai,
+)
 
 SESSION = SessionId("ses_test")
 WEATHER = ToolDefinition(
@@ -99,7 +106,9 @@ def place_of(*, tables: Mapping[str, Any], **more: Any) -> Place:
         ollama.DEFAULTS,
         bedrock.DEFAULTS,
     )
-    protocols, _ = assigned([one.offered for one in ours], tables)
+    offered = [one.offered for one in ours]
+    cohere.plugin.dovetail_register_protocols(register=offered.append)
+    protocols, _ = assigned(offered, tables)
     return Place(Location("/"), providers=tables, protocols=protocols, **more)
 
 
