@@ -17,6 +17,7 @@ from starlette.routing import Route, Router
 from . import logs, people, places, sessions  # noqa: F401
 from .door import Admittance, Door, Receive, Scope, Send
 from .operation import OPERATIONS, Operation, answered, read_call
+from .page import page_routes
 from .problems import Refusal
 
 
@@ -63,8 +64,11 @@ def _made(runtime: Runtime, admittance: Admittance, default: Location) -> Door:
 
     router = Router(
         [
-            Route(one.path, endpoint(one), methods=[one.method], name=one.name)
-            for one in sorted(OPERATIONS, key=_plain_first)
+            *(
+                Route(one.path, endpoint(one), methods=[one.method], name=one.name)
+                for one in sorted(OPERATIONS, key=_plain_first)
+            ),
+            *page_routes(),
         ],
         redirect_slashes=False,
         default=_no_route,
