@@ -381,6 +381,7 @@ from .values.events import (
     ExecutionStarted as ExecutionStarted,
     FactsRecorded as FactsRecorded,
     FallbackSet as FallbackSet,
+    FileMade as FileMade,
     FilesRestored as FilesRestored,
     GenerationSet as GenerationSet,
     JobEnded as JobEnded,
@@ -463,6 +464,7 @@ from .values.media import (
 )
 from .values.messages import (
     AssistantMessage as AssistantMessage,
+    FilePart as FilePart,
     Message as Message,
     NoticeMessage as NoticeMessage,
     Part as Part,
@@ -500,6 +502,7 @@ from .values.request import (
     Finish as Finish,
     FinishReason as FinishReason,
     ModelEvent as ModelEvent,
+    ModelFile as ModelFile,
     ModelInfo as ModelInfo,
     ModelRequest as ModelRequest,
     Price as Price,

@@ -39,6 +39,7 @@ class Attempt:
         execution: Execution,
         services: LocationServices,
         prepared: Prepared,
+        files: dict[str, bytes],
         *,
         last: bool,
     ) -> None:
@@ -57,6 +58,7 @@ class Attempt:
             prepared.model.provider,
             execution.log.live,
             prepared.model.entry.item.limits,
+            files,
         )
 
     async def run(

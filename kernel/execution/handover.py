@@ -5,8 +5,10 @@ stranger's: a value that breaks one is named with the event and the rule, and no
 of it goes on. Knows nothing of what came before or comes after (the publisher does).
 """
 
+import base64
 import inspect
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, get_args
@@ -20,6 +22,7 @@ from ..values.request import (
     Finish,
     FinishReason,
     ModelEvent,
+    ModelFile,
     ModelRequest,
     ReasoningDelta,
     ReasoningEnd,
@@ -188,6 +191,21 @@ def _usage(value: Any) -> str | None:
     return None
 
 
+def _mime(value: Any) -> str | None:
+    sound = isinstance(value, str) and _MIME.match(value)
+    return None if sound else "must be a media type"
+
+
+def _base64(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return "must be base64"
+    try:
+        return None if base64.b64decode(value, validate=True) else "must not be empty"
+    except ValueError:
+        return "must be base64"
+
+
+_MIME = re.compile(r"[a-z]+/[A-Za-z0-9.+-]{1,80}\Z")
 _Rule = Callable[[Any], str | None]
 _RULES: Mapping[type, tuple[tuple[str, _Rule], ...]] = {
     TextDelta: (("part", _text), ("text", _text)),
@@ -202,6 +220,12 @@ _RULES: Mapping[type, tuple[tuple[str, _Rule], ...]] = {
         ("metadata", _data),
         ("cut", _flag),
         ("refused", _text_or_none),
+    ),
+    ModelFile: (
+        ("part", _text),
+        ("mime", _mime),
+        ("data", _base64),
+        ("metadata", _data),
     ),
     Finish: (("reason", _reason), ("usage", _usage)),
 }

@@ -9,7 +9,7 @@ came with a log from another store is, because whoever brought it had it.
 from ..history.fold import History
 from ..log.lineage import message_in, whole
 from ..log.patience import Readable
-from ..log.reading import events_between, readable
+from ..log.reading import event_at, events_between, readable
 from ..ports import OutputRow, Reader
 from ..tools.output import page_of
 from ..values.errors import (
@@ -17,7 +17,7 @@ from ..values.errors import (
     OutputCleanedError,
     OutputNotFoundError,
 )
-from ..values.events import Event, ToolFailed, ToolSucceeded
+from ..values.events import Event, FileMade, ToolFailed, ToolSucceeded
 from ..values.ids import SessionId
 from ..values.tool import ManagedPage
 
@@ -88,6 +88,26 @@ def output_of(
                 )
             return _text(rows, event.managed, kept)
     raise OutputNotFoundError(call_id, "that message has no settled call of this id")
+
+
+def file_of(rows: Reader, session_id: SessionId, key: str) -> bytes:
+    """Return the bytes of a file that the model of a session made.
+
+    Raises:
+        OutputNotFoundError: no answer of the session has such a file, or it is lost.
+        OutputCleanedError: it was cleaned up; it says when.
+    """
+    row = _kept(rows, session_id, key)
+    event = None if row is None else event_at(rows, row.session_id, row.seq)
+    if row is None or not isinstance(event, FileMade):
+        hint = "give the key of a part of a message, as it stands there"
+        raise OutputNotFoundError(key[:_LONGEST_NAME], hint)
+    if row.cleaned is not None:
+        raise OutputCleanedError(key, row.cleaned)
+    data = rows.blob(key)
+    if data is None or not (_is_of_here(rows, event) or row.brought):
+        raise OutputNotFoundError(key, "it is kept where the session came from")
+    return data
 
 
 def _kept(rows: Reader, session_id: str, key: str) -> OutputRow | None:

@@ -9,6 +9,8 @@ Every event is checked (``handover``) before anything depends on it, and counted
 that no answer costs more than its limits (law execution.9).
 """
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from typing import Literal
 
@@ -17,12 +19,13 @@ from attrs import define, field
 from ..log.live import LiveFeed
 from ..values.codec import clean_text, dumps, sanitised
 from ..values.errors import ProviderError, ProviderFault
-from ..values.events import Event, LiveDelta, ReasoningEnded, TextEnded
+from ..values.events import Event, FileMade, LiveDelta, ReasoningEnded, TextEnded
 from ..values.ids import MessageId, SessionId
 from ..values.request import (
     AnswerLimits,
     Finish,
     ModelEvent,
+    ModelFile,
     ReasoningDelta,
     ReasoningEnd,
     TextDelta,
@@ -71,7 +74,10 @@ class Publisher:
         provider: str,
         live: LiveFeed,
         limits: AnswerLimits | None = None,
+        files: dict[str, bytes] | None = None,
     ) -> None:
+        """``files`` is where the bytes of files are put that the model made, by their
+        keys."""
         self._session_id = session_id
         self._message_id = message_id
         self._provider = provider
@@ -80,6 +86,8 @@ class Publisher:
         self._parts: dict[tuple[str, str], _Part] = {}
         self._call_ids: set[str] = set()
         self._limits = limits or AnswerLimits()
+        self._files = {} if files is None else files
+        self._file_size = 0
         self._events = 0
         self._part_count = 0
         self._sizes = {"text": 0, "reasoning": 0}
@@ -126,6 +134,8 @@ class Publisher:
             self._end("text", event.part, event.metadata)
         elif isinstance(event, ReasoningEnd):
             self._end("reasoning", event.part, event.metadata)
+        elif isinstance(event, ModelFile):
+            return self._file(event)
         elif isinstance(event, ToolCall):
             if event.call_id in self._call_ids:
                 raise self._invalid(
@@ -172,6 +182,31 @@ class Publisher:
                 )
         self._parts.clear()
         return events
+
+    def _file(self, event: ModelFile) -> list[Event]:
+        """Return a file, after everything that began before it."""
+        self._file_size += len(event.data)
+        if self._file_size > self._limits.files:
+            raise self._beyond(f"{self._limits.files} characters of files")
+        self._part_count += 1
+        if self._part_count > self._limits.parts:
+            raise self._beyond(f"{self._limits.parts} parts")
+        metadata = sanitised(dict(event.metadata))
+        if metadata:
+            self._count("reasoning", len(dumps(metadata)))
+        data = base64.b64decode(event.data)
+        key = hashlib.sha256(data).hexdigest()
+        self._files[key] = data
+        self.has_answer = True
+        made = FileMade(
+            session_id=self._session_id,
+            message_id=self._message_id,
+            mime=event.mime,
+            bytes=len(data),
+            managed=key,
+            metadata=metadata,
+        )
+        return [*self.flush(), made]
 
     def _delta(self, what: Literal["text", "reasoning"], name: str, text: str) -> None:
         part = self._parts.get((what, name))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import anyio
 
 from ..log.commit import LogTransaction
-from ..values.events import Event, StepEnded, StepFailed, ToolFailed
+from ..values.events import Event, FileMade, StepEnded, StepFailed, ToolFailed
 from ..values.request import ToolCall
 from ..values.sent import SentRequest
 from ..values.shortcut import changed
@@ -32,6 +32,8 @@ class StepRecord:
         """The calls that are not settled."""
         self.settlement: Settlement | None = None
         """What settles the Step, once nothing but open calls is to be waited for."""
+        self.files: dict[str, bytes] = {}
+        """What the model made, by key, until it is kept."""
         self.after: Sequence[Event] = ()
         """What is recorded with the settlement, right behind it."""
         self._execution = execution
@@ -50,6 +52,7 @@ class StepRecord:
         def recording(tx: LogTransaction) -> Outcome | None:
             # A copy: this may run more than once, and adds to it.
             events = [*make(tx)]
+            self._keep(tx, events)
             if settlement is None:
                 tx.append(*events)
                 return None
@@ -62,6 +65,12 @@ class StepRecord:
         # What was taken out of memory must reach the log, also when this is cancelled.
         with anyio.CancelScope(shield=True):
             await self._in_order(recording, last=settlement is not None)
+
+    def _keep(self, tx: LogTransaction, events: Sequence[Event]) -> None:
+        """Keep the bytes of files that the model made, before their events are."""
+        for event in events:
+            if isinstance(event, FileMade) and event.managed in self.files:
+                tx.rows.put_blob(self.files[event.managed])
 
     async def _in_order(
         self, recording: Callable[[LogTransaction], Outcome | None], *, last: bool
@@ -102,7 +111,12 @@ class StepRecord:
         """
         execution = self._execution
         history = execution.history
-        await execution.commit(lambda tx: _append(tx, held))
+
+        def release(tx: LogTransaction) -> None:
+            self._keep(tx, held)
+            _append(tx, held)
+
+        await execution.commit(release)
 
         def settle(tx: LogTransaction) -> None:
             events = [

@@ -140,7 +140,13 @@ class Answer:
             await self._log.clock.sleep(self._again)
 
     def _new_attempt(self) -> Attempt:
-        return Attempt(self._execution, self._services, self._prepared, last=self._last)
+        return Attempt(
+            self._execution,
+            self._services,
+            self._prepared,
+            self._record.files,
+            last=self._last,
+        )
 
     async def _attempts(self) -> None:
         """Stream the request, again where that is allowed, and settle the Step."""

@@ -28,6 +28,7 @@ from attrs import evolve
 
 from ..values.messages import (
     AssistantMessage,
+    FilePart,
     Message,
     Part,
     TextPart,
@@ -195,7 +196,7 @@ def _without_attachments(message: Message) -> Message:
         return message
     parts: list[Part] = []
     for part in message.parts:
-        if isinstance(part, TextPart | ToolPart):
+        if isinstance(part, TextPart | ToolPart | FilePart):
             parts.append(evolve(part, metadata={}) if part.metadata else part)
     made = tuple(parts)
     return message if made == message.parts else evolve(message, parts=made)

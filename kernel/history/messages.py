@@ -15,6 +15,7 @@ from ..values.errors import EventDamagedError
 from ..values.frozen import frozen
 from ..values.messages import (
     AssistantMessage,
+    FilePart,
     Message,
     NoticeMessage,
     Part,
@@ -100,6 +101,10 @@ class OpenMessage:
             self.parts.append(TextPart(event.text, event.metadata))
         elif isinstance(event, e.ReasoningEnded):
             self.parts.append(ReasoningPart(event.text, event.metadata))
+        elif isinstance(event, e.FileMade):
+            self.parts.append(
+                FilePart(event.mime, event.managed, event.bytes, event.metadata)
+            )
         elif isinstance(event, e.ToolCalled):
             self._calls[event.call_id] = len(self.parts)
             if event.waits:

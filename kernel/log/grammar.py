@@ -274,6 +274,7 @@ _RULES: dict[type[e.Event], Callable[[Grammar, Any], str | None]] = {
     e.ModelFellBack: Grammar._fell_back,
     e.TextEnded: Grammar._of_open,
     e.ReasoningEnded: Grammar._of_open,
+    e.FileMade: Grammar._of_open,
     e.ToolCalled: Grammar._called,
     e.ToolStarted: Grammar._of_call,
     e.ToolSpawned: Grammar._of_call,
@@ -344,6 +345,10 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
             Output.checked(event.output)
         if event.key is not None:
             check_key(event.key)
+    elif isinstance(event, e.FileMade):
+        yield from _no_numbers(event.bytes)
+        if event.managed is not None and not _DIGEST.fullmatch(event.managed):
+            yield "its managed is no SHA-256"
     elif isinstance(event, e.RetryScheduled):
         if not (0 <= event.delay_ms <= LATEST and event.attempt >= 1):
             yield "its attempt and delay are none"

@@ -108,6 +108,7 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ("step.ended", 1): _undescribed(dict),
     ("step.failed", 1): _undescribed(dict),
     ("text.ended", 1): _kept("message_id", text=REMOVED),
+    ("file.made", 1): _kept("message_id", "mime", "bytes"),
     # Without metadata: what a provider signed is the text that is gone.
     ("reasoning.ended", 1): _kept("message_id", text=REMOVED),
     ("tool.called", 1): _undescribed(

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..execution.coordinator import Coordinator, Outcome
-from ..execution.outputs import output_of
+from ..execution.outputs import file_of, output_of
 from ..execution.runner import Runner
 from ..history.fold import History
 from ..history.messages import message_of
@@ -577,6 +577,23 @@ class Session(Travelling):
         def read(rows: Reader) -> str:
             existing_session(rows, self.id)
             return output_of(rows, self.id, message_id, call_id)
+
+        await self._log.complete(self.id)
+        return await self._log.read(read)
+
+    async def file(self, key: str) -> bytes:
+        """Return a file that the model made, by the ``key`` of its part.
+
+        Raises:
+            OutputNotFoundError: no answer of this session has such a file, or it is
+                kept in the store that the session came from.
+            OutputCleanedError: it was cleaned up; it says when.
+            SessionNotFoundError: the session is gone.
+        """
+
+        def read(rows: Reader) -> bytes:
+            existing_session(rows, self.id)
+            return file_of(rows, self.id, key)
 
         await self._log.complete(self.id)
         return await self._log.read(read)

@@ -55,6 +55,29 @@ class ReasoningPart:
 
 
 @frozen
+class FilePart:
+    """A file that the model made, such as an image. It is kept beside the log:
+    ``session.file(part.key)`` gives its bytes."""
+
+    mime: str
+    """Its media type."""
+    key: str | None
+    """Names its bytes; None where pruning removed them."""
+    bytes: int
+    """How many there are."""
+    metadata: Mapping[str, Json] = field(factory=dict)
+    """What the provider attached to it."""
+    type: Literal["file"] = "file"
+    """Tells the kinds of parts apart."""
+
+    @property
+    def text(self) -> str:
+        """What stands for it where only words can."""
+        kept = f" managed:{self.key}" if self.key else ", removed"
+        return f"[{self.mime}, {self.bytes} bytes{kept}]"
+
+
+@frozen
 class ToolPart:
     """One tool call and, once it is settled, its one result."""
 
@@ -96,7 +119,7 @@ class ToolPart:
         )
 
 
-Part = TextPart | ReasoningPart | ToolPart
+Part = TextPart | ReasoningPart | ToolPart | FilePart
 
 
 @frozen

@@ -134,6 +134,8 @@ class AnswerLimits:
     """Parts of text and reasoning in one answer."""
     events: int = 4_000_000
     """Model events, the empty ones too."""
+    files: int = 64 * 1024 * 1024
+    """Characters in base64 of all files that the model makes."""
     quiet: int = 1_000_000
     """Events on the wire in a row that bring nothing of the answer."""
     stream: int = 256 * 1024 * 1024
@@ -313,6 +315,25 @@ class ToolCall:
 
 
 @frozen
+class ModelFile:
+    """A file that the model made, such as an image, whole.
+
+    It is kept beside the log, as the complete output of a call is, and the transcript
+    has its key.
+    """
+
+    part: str
+    """Which part it is; unique within the answer."""
+    mime: str
+    """Its media type, such as ``image/png``."""
+    data: str
+    """The bytes in base64."""
+    metadata: Mapping[str, Json] = field(factory=dict)
+    """What the provider attached to it; only the model that made it is sent it again.
+    The bytes are no part of it."""
+
+
+@frozen
 class Finish:
     """The response is complete. Exactly one, and the last event of a stream."""
 
@@ -329,5 +350,6 @@ ModelEvent = (
     | ReasoningEnd
     | ToolInputDelta
     | ToolCall
+    | ModelFile
     | Finish
 )

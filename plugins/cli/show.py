@@ -65,6 +65,13 @@ from .transcript import Transcript
     metavar="N",
     help="Write the request of this number again as it was sent, and check its digest.",
 )
+@click.option(
+    "--files",
+    "folder",
+    type=click.Path(file_okay=False),
+    metavar="FOLDER",
+    help="Write every file that the model made, such as an image, into a folder.",
+)
 def show_command(
     id: str,
     db: str | None,
@@ -72,12 +79,19 @@ def show_command(
     told: bool,
     listed: bool,
     number: int | None,
+    folder: str | None,
 ) -> None:
     """Show a session: what is known of it, its transcript, and what was left.
 
     Where its last run has no end, the Continuation Report says what is trusted and what
     must be looked at before it goes on.
     """
+    if folder is not None:
+        # Here, for the same reason.
+        from .made_files import write_files
+
+        anyio.run(write_files, id, db, folder, Terminal())
+        return
     if listed or number is not None:
         # Here, so that whoever wants the transcript does not load it.
         from .requests import show_requests

@@ -19,6 +19,7 @@ from dovetail.kernel import (
     ContinuationReported,
     EpochStarted,
     Event,
+    FileMade,
     Input,
     LeftOut,
     LiveDelta,
@@ -182,6 +183,10 @@ class Transcript:
                 return self._ended("text", event.text)
             case ReasoningEnded():
                 return self._ended("reasoning", event.text)
+            case FileMade():
+                size = f"{event.bytes:,} bytes"
+                kept = f"managed:{event.managed}" if event.managed else "removed"
+                return self._aside(f"the model made {event.mime}, {size}: {kept}")
             case ToolCalled():
                 return self._called(event)
             case ToolStarted():

@@ -18,11 +18,13 @@ from dovetail.kernel import (
     AssistantMessage,
     Event,
     FileContent,
+    FilePart,
     InvalidValueError,
     Location,
     Message,
     ModelInfo,
     NoticeMessage,
+    Part,
     PermissionRequest,
     Price,
     PriceAbove,
@@ -197,10 +199,11 @@ def _assistant(given: AssistantMessage) -> s.AssistantShape:
 
 
 def _part(
-    of: AssistantMessage, number: int, part: TextPart | ReasoningPart | ToolPart
+    of: AssistantMessage, number: int, part: Part
 ) -> s.TextShape | s.ReasoningShape | s.ToolShape:
     match part:
-        case TextPart():
+        case TextPart() | FilePart():
+            # Theirs has no file that a model makes; what it is and its key are text.
             return s.TextShape(f"{of.id}:{number}", part.text)
         case ReasoningPart():
             return s.ReasoningShape(f"{of.id}:{number}", part.text)

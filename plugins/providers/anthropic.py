@@ -66,6 +66,7 @@ from .wording import (
     carried_of,
     encoded_body,
     merged_options,
+    parts_in_words,
     prompt_parts,
     result_of,
     told,
@@ -426,7 +427,7 @@ class MessagesWriter:
         own = message.model == self._name
         native = own and self._set.thoughts
         blocks: list[dict[str, Json]] = []
-        for part in message.parts:
+        for part in parts_in_words(message):
             if isinstance(part, ToolPart):
                 attached = attached_to(part) if native else {}
                 call_id = call_id_of(message, part, own=own)

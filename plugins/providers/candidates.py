@@ -14,6 +14,7 @@ from dovetail.kernel import (
     FinishReason,
     Json,
     ModelEvent,
+    ModelFile,
     ProviderError,
     ReasoningDelta,
     ReasoningEnd,
@@ -29,6 +30,7 @@ from .calls import beyond
 from .faults import ended_too_soon, fault_in_stream, has_error, read_objects
 from .reading import (
     Joined,
+    file_of,
     table,
     tokens,
     word,
@@ -212,6 +214,14 @@ class GeminiDecoder:
             self._call(part["functionCall"], signature, events)
         elif isinstance(part.get("text"), str):
             self._say(part["text"], part.get("thought") is True, signature, events)
+        elif made := _file_in(part):
+            self._close(events)
+            attached = {"thoughtSignature": signature} if signature else {}
+            metadata: dict[str, Json] = {"attached": attached} if attached else {}
+            if signature:
+                self._keep(signature)
+            # Drafts among the thoughts are files as well.
+            events.append(ModelFile(self._named("file"), *made, metadata))
         elif part.keys() - {"thought", "thoughtSignature"}:
             self._close(events)
             self._keep(part)
@@ -456,3 +466,10 @@ def _put(root: dict[str, Json], steps: list[str | int], value: Json) -> bool:
 def _both_text(before: Any, value: Json) -> bool:
     # A text may be ended by an empty piece, or go on without having said so.
     return isinstance(before, str) and isinstance(value, str)
+
+
+def _file_in(part: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the type and the data of a file that a part is, if it is one."""
+    inline = table(part.get("inlineData"))
+    mime, data = word(inline.get("mimeType")), word(inline.get("data"))
+    return file_of(mime, data)

@@ -14,6 +14,7 @@ from dovetail.kernel import (
     FinishReason,
     Json,
     ModelEvent,
+    ModelFile,
     ProviderError,
     ReasoningDelta,
     ReasoningEnd,
@@ -34,6 +35,7 @@ from .reading import (
     DONE,
     Joined,
     UnreadableError,
+    file_at,
     merged,
     objects_in,
     payload,
@@ -266,6 +268,8 @@ class ChatDecoder:
         if not REASONING.isdisjoint(delta):
             self._reasoning(delta, events)
         self._content(delta.get("content"), events)
+        if delta.get("images"):
+            self._images(delta["images"], events)
         refusal = delta.get("refusal")
         if isinstance(refusal, str) and refusal:
             self._refused = True
@@ -336,6 +340,17 @@ class ChatDecoder:
                         self._piece("reasoning", one, events)
                 else:
                     self._piece("text", piece, events)
+
+    def _images(self, images: Any, events: list[ModelEvent]) -> None:
+        """Take in images that the model made, as OpenRouter gives them."""
+        for image in images if isinstance(images, list) else ():
+            url = table(table(image).get("image_url")).get("url")
+            made = file_at(url) if isinstance(url, str) else None
+            if made is not None:
+                self._spoke = True
+                self._close(events)
+                self._parts += 1
+                events.append(ModelFile(f"file-{self._parts - 1}", *made))
 
     def _piece(self, kind: str, piece: Any, events: list[ModelEvent]) -> None:
         text = piece.get("text") if isinstance(piece, dict) else piece

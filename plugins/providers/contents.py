@@ -44,6 +44,7 @@ from .wording import (
     carried_of,
     encoded_body,
     merged_options,
+    parts_in_words,
     prompt_parts,
     result_of,
     told,
@@ -214,7 +215,7 @@ class GeminiWriter:
         parts: list[dict[str, Json]] = []
         results: list[dict[str, Json]] = []
         images: list[dict[str, Json]] = []
-        for part in message.parts:
+        for part in parts_in_words(message):
             if isinstance(part, ToolPart):
                 attached = attached_to(part) if own else {}
                 signature = attached.get("thoughtSignature") if native else None

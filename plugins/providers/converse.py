@@ -58,6 +58,7 @@ from .wording import (
     carried_of,
     encoded_body,
     merged_options,
+    parts_in_words,
     prompt_parts,
     result_of,
     told,
@@ -231,7 +232,7 @@ class ConverseWriter:
         own = message.model == self._name
         blocks: list[Mapping[str, Json]] = []
         results: list[Json] = []
-        for part in message.parts:
+        for part in parts_in_words(message):
             if isinstance(part, ToolPart):
                 call_id = call_id_of(message, part, own=own)
                 blocks.append(_call(part, call_id))

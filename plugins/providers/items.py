@@ -13,6 +13,7 @@ from dovetail.kernel import (
     FinishReason,
     Json,
     ModelEvent,
+    ModelFile,
     ProviderError,
     ReasoningDelta,
     ReasoningEnd,
@@ -28,6 +29,7 @@ from .calls import Arguments, beyond, index_of
 from .faults import ended_too_soon, fault_in_stream, has_error, is_failure, read_objects
 from .reading import (
     Joined,
+    file_of,
     table,
     tokens,
     word,
@@ -472,6 +474,14 @@ class ResponsesDecoder:
             if rest := one.joined.rest():
                 events.append(ReasoningDelta(part, rest))
         kept = {name: one for name, one in whole.items() if one is not None}
+        if item.kind == "image_generation_call":
+            mime = f"image/{word(kept.get('output_format')) or 'png'}"
+            if made := file_of(mime, word(kept.get("result"))):
+                del kept["result"]
+                self._keep(kept)
+                file = f"file-{item.number}"
+                events.append(ModelFile(file, *made, {"item": kept}))
+                return
         metadata: dict[str, Json] = {"item": kept} if kept else {}
         if not said and not metadata:
             return

@@ -54,6 +54,7 @@ from .wording import (
     no_turns,
     prompt_parts,
     result_of,
+    text_in_words,
     told,
     tool_name,
 )
@@ -180,7 +181,7 @@ class OllamaWriter:
         return _user(told(message), [])
 
     def _assistant(self, message: AssistantMessage, carried: Sequence[str]) -> bytes:
-        text = clean_text(message.text)
+        text = clean_text(text_in_words(message))
         said: dict[str, Json] = {"content": text}
         native = message.model == self._name and self._set.thoughts
         thoughts = [one.text for one in message.parts if isinstance(one, ReasoningPart)]

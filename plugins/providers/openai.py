@@ -69,6 +69,7 @@ from .wording import (
     merged_options,
     prompt_parts,
     result_of,
+    text_in_words,
     told,
     tool_name,
 )
@@ -383,7 +384,7 @@ class ChatWriter:
     ) -> bytes:
         native = message.model == self._name and self._set.thoughts
         own_ids = message.model == self._name
-        text = clean_text(message.text)
+        text = clean_text(text_in_words(message))
         said: dict[str, Json] = {"role": "assistant", "content": text or None}
         results: list[bytes] = []
         images: list[FileContent] = []

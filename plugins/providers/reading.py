@@ -6,6 +6,7 @@ numbers written as text. What is no JSON even so is refused, never guessed. Pure
 linear in what it reads.
 """
 
+import base64
 import json
 import re
 from collections.abc import Mapping
@@ -301,3 +302,26 @@ def merged(kept: dict[str, Json], more: Mapping[str, Any]) -> None:
             before.extend(value)
         else:
             kept[name] = value
+
+
+_MIME = re.compile(r"[a-z]+/[A-Za-z0-9.+-]{1,80}\Z")
+_DATA_URL = re.compile(r"data:([^;,]{1,90})(?:;[^;,]{1,40})*;base64,", re.IGNORECASE)
+
+
+def file_of(mime: str, data: str) -> tuple[str, str] | None:
+    """Return the type and the data of a file that a model made, or None where what came
+    is none."""
+    mime = mime.partition(";")[0].strip()
+    if not _MIME.match(mime):
+        return None
+    try:
+        return (mime, data) if base64.b64decode(data, validate=True) else None
+    except ValueError:
+        return None
+
+
+def file_at(url: str) -> tuple[str, str] | None:
+    """Return the type and the data of the file that a ``data:`` URL is; None for any
+    other URL, which nobody follows."""
+    begins = _DATA_URL.match(url)
+    return None if begins is None else file_of(begins[1], url[begins.end() :])

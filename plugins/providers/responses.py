@@ -54,6 +54,7 @@ from .wording import (
     encoded_body,
     merged_options,
     no_turns,
+    parts_in_words,
     prompt_parts,
     result_of,
     told,
@@ -204,7 +205,7 @@ class ResponsesWriter:
         native = own and self._set.thoughts
         items: list[dict[str, Json]] = []
         results: list[dict[str, Json]] = []
-        for part in message.parts:
+        for part in parts_in_words(message):
             if isinstance(part, ToolPart):
                 call_id = call_id_of(message, part, own=own)
                 attached = attached_to(part) if native else {}

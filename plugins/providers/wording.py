@@ -16,11 +16,13 @@ from dovetail.kernel import (
     AssistantMessage,
     Content,
     FileContent,
+    FilePart,
     Json,
     ModelRequest,
     NoticeMessage,
     PromptFile,
     ProviderError,
+    ReasoningPart,
     RequestBody,
     SummaryMessage,
     TextContent,
@@ -132,6 +134,24 @@ def attached_to(part: TextPart | ToolPart) -> dict[str, Json]:
 def tool_name(name: str) -> str:
     """Return a name that providers accept, also for a tool that never existed."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "unnamed"
+
+
+def parts_in_words(
+    message: AssistantMessage,
+) -> list[TextPart | ReasoningPart | ToolPart]:
+    """Return what a model said, with a word for each file that it made: their bytes are
+    kept beside the log, and go back to nobody."""
+    return [
+        TextPart(part.text) if isinstance(part, FilePart) else part
+        for part in message.parts
+    ]
+
+
+def text_in_words(message: AssistantMessage) -> str:
+    """Return the text of a message, with a word for each file that the model made."""
+    return "".join(
+        part.text for part in message.parts if isinstance(part, TextPart | FilePart)
+    )
 
 
 def carried_of(request: ModelRequest, carries: Iterable[str]) -> tuple[str, ...]:

@@ -29,11 +29,13 @@ from dovetail.kernel import (
     ContextUnavailableError,
     Deed,
     FileContent,
+    FilePart,
     Finish,
     JobEnd,
     JobWork,
     Location,
     ModelFacts,
+    ModelFile,
     ModelInfo,
     ModelRequest,
     NoticeMessage,
@@ -302,6 +304,9 @@ class Route:
                 made += [part.call_id, part.tool, part.arguments, part.state, part.text]
             elif isinstance(part, ReasoningPart):
                 made += [part.text, str(dict(part.metadata))]
+            elif isinstance(part, FilePart):
+                assert part.type == "file"
+                made += [part.mime, part.key, str(part.bytes), part.text]
             else:
                 assert isinstance(part, TextPart)
         return "|".join(made).encode()
@@ -317,6 +322,7 @@ class Route:
             yield TextDelta("t", "I use ")
             yield TextDelta("t", "all tools.")
             yield TextEnd("t")
+            yield ModelFile("f", "image/png", "AAAA", {"kept": True})
             for number, (tool, arguments) in enumerate(CALLS):
                 yield ToolInputDelta(f"c{number}", tool, arguments)
                 yield ToolCall(f"c{number}", tool, arguments, metadata={"n": number})

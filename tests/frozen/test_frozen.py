@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "86b2c4adf555ed49e4d8d94c309971613e7e12b13f44709ac0a434989e3c9ea6",
+    "release_0_1_0": "2e14336723978c49c837a4f5e940dc249e23f3c3a27cffa801887da1d54f782b",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

@@ -6,14 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from dovetail.kernel import FileContent, PromptFile, TextContent, ToolPart
+from dovetail.kernel import (
+    FileContent,
+    FilePart,
+    ModelFile,
+    PromptFile,
+    TextContent,
+    ToolPart,
+)
 from dovetail.plugins.providers.anthropic import MessagesProtocol
+from dovetail.plugins.providers.candidates import GeminiDecoder
+from dovetail.plugins.providers.chat import ChatDecoder
 from dovetail.plugins.providers.contents import GeminiProtocol
 from dovetail.plugins.providers.converse import ConverseProtocol
 from dovetail.plugins.providers.endpoints import Endpoint
+from dovetail.plugins.providers.items import ResponsesDecoder
 from dovetail.plugins.providers.ollama_chat import OllamaProtocol
 from dovetail.plugins.providers.openai import ChatProtocol
 from dovetail.plugins.providers.responses import ResponsesProtocol
+from dovetail.plugins.providers.sse import SseEvent
 from support.requests import assistant, request, user
 
 DATA = base64.b64encode(b"%PDF-1.7").decode()
@@ -25,6 +36,7 @@ ALL: tuple[Make, ...] = (
     *(ChatProtocol, ResponsesProtocol, MessagesProtocol),
     *(GeminiProtocol, ConverseProtocol, OllamaProtocol),
 )
+DATA_URL = f"data:image/png;base64,{DATA}"
 LEFT_OUT = "is left out: it cannot be shown to this model]"
 
 
@@ -125,3 +137,105 @@ def test_what_a_model_is_known_not_to_read_is_left_out_and_said(make: Make) -> N
 def test_one_document_alone_has_words_beside_it_where_they_are_wanted() -> None:
     made = sent(ConverseProtocol, user("", files=(PDF,)))
     assert '"text":"(see the document)"' in made
+
+
+# --- what models make -------------------------------------------------------------
+
+
+@pytest.mark.law("output.8")
+@pytest.mark.parametrize(
+    ("decoder", "events", "metadata"),
+    [
+        (
+            ChatDecoder("p"),
+            [
+                {
+                    "choices": [
+                        {
+                            "delta": {
+                                "content": "Here.",
+                                "images": [
+                                    {"image_url": {"url": DATA_URL}},
+                                    {"image_url": {"url": "https://example.org/a.png"}},
+                                ],
+                            },
+                            "finish_reason": "stop",
+                        }
+                    ]
+                }
+            ],
+            {},
+        ),
+        (
+            GeminiDecoder("p"),
+            [
+                {
+                    "candidates": [
+                        {
+                            "content": {
+                                "parts": [
+                                    {"text": "Here."},
+                                    {
+                                        "inlineData": {
+                                            "mimeType": "image/png",
+                                            "data": DATA,
+                                        },
+                                        "thoughtSignature": "s",
+                                    },
+                                ]
+                            },
+                            "finishReason": "STOP",
+                        }
+                    ]
+                }
+            ],
+            {"attached": {"thoughtSignature": "s"}},
+        ),
+        (
+            ResponsesDecoder("p"),
+            [
+                {
+                    "type": "response.output_item.done",
+                    "output_index": 0,
+                    "item": {
+                        "type": "image_generation_call",
+                        "id": "ig_1",
+                        "status": "completed",
+                        "output_format": "png",
+                        "result": DATA,
+                    },
+                },
+                {
+                    "type": "response.completed",
+                    "response": {"status": "completed", "output": []},
+                },
+            ],
+            {
+                "item": {
+                    "type": "image_generation_call",
+                    "id": "ig_1",
+                    "status": "completed",
+                    "output_format": "png",
+                }
+            },
+        ),
+    ],
+)
+def test_an_image_that_a_model_makes_is_a_file(
+    decoder: Any, events: list[Any], metadata: Any
+) -> None:
+    made: list[Any] = []
+    for event in events:
+        made += decoder.feed(SseEvent(json.dumps(event).encode()))
+    made += decoder.finish()
+    files = [one for one in made if isinstance(one, ModelFile)]
+    assert [(one.mime, one.data, one.metadata) for one in files] == [
+        ("image/png", DATA, metadata)
+    ]
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_a_made_file_goes_back_as_a_word_of_it(make: Make) -> None:
+    made = FilePart("image/png", "a" * 64, 12)
+    sent_now = sent(make, user("Draw"), assistant(made), user("And?", seq=9))
+    assert f"[image/png, 12 bytes managed:{'a' * 64}]" in sent_now

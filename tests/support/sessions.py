@@ -20,6 +20,7 @@ from dovetail.kernel import (
     Failure,
     FallbackSet,
     FileChange,
+    FileMade,
     FilesRestored,
     Generation,
     GenerationSet,
@@ -300,6 +301,14 @@ class Writer:
         self.add(StepStarted, message_id=message, agent="build", model="a/b")
         self.add(ReasoningEnded, message_id=message, text="secret thought")
         self.add(TextEnded, message_id=message, text="secret answer")
+        self.add(
+            FileMade,
+            message_id=message,
+            mime="image/png",
+            bytes=3,
+            managed="a" * 64,
+            metadata={"secret": 1},
+        )
         for number, outcome in enumerate((ToolSucceeded, ToolFailed)):
             call = {"message_id": message, "call_id": f"call_{number}"}
             self.add(ToolCalled, tool="read", arguments='{"path": "secret"}', **call)

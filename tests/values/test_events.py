@@ -35,6 +35,7 @@ from dovetail.kernel import (
     FallbackSet,
     FileChange,
     FileContent,
+    FileMade,
     FilesRestored,
     Generation,
     GenerationSet,
@@ -156,6 +157,14 @@ SAMPLES: list[Event] = [
     GenerationSet(generation=Generation(temperature=0.5), **ENVELOPE),
     OutputAccepted(
         input_id=MESSAGE, message_id=MESSAGE, value={"total": 3}, **ENVELOPE
+    ),
+    FileMade(
+        message_id=MESSAGE,
+        mime="image/png",
+        bytes=4,
+        managed="0" * 64,
+        metadata={"attached": {"thoughtSignature": "s"}},
+        **ENVELOPE,
     ),
     OutputRefused(
         input_id=MESSAGE,

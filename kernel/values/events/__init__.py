@@ -80,6 +80,7 @@ from .live import (
     event_to_json as event_to_json,
 )
 from .output import (
+    FileMade as FileMade,
     OutputAccepted as OutputAccepted,
     OutputRefused as OutputRefused,
 )

@@ -1,4 +1,8 @@
-"""What became of a value that was asked for."""
+"""What an answer holds besides text and calls: values and files."""
+
+from collections.abc import Mapping
+
+from attrs import field
 
 from ..frozen import frozen
 from ..ids import MessageId
@@ -34,3 +38,21 @@ class OutputRefused(Event):
     """Why, as the model is told."""
     final: bool = False
     """Whether the model is not asked again."""
+
+
+@event("file.made", retention="transcript")
+@frozen(kw_only=True)
+class FileMade(Event):
+    """The model made a file, such as an image. Its bytes are kept beside the log."""
+
+    message_id: MessageId
+    """The message that it is a part of."""
+    mime: str
+    """Its media type."""
+    bytes: int
+    """How many it has."""
+    managed: str | None = None
+    """The SHA-256 of the bytes, in hexadecimal, under which they are kept; None where
+    pruning removed them."""
+    metadata: Mapping[str, Json] = field(factory=dict)
+    """What the provider attached to it."""
