@@ -11,6 +11,7 @@ import attrs
 from dovetail.kernel.ports import ApprovalRow
 
 from .checks import is_sound, summed
+from .kept import Kept
 from .view import View
 
 _log = logging.getLogger("dovetail.storage")
@@ -43,6 +44,16 @@ class ApprovalReads(View):
 class ApprovalWrites(ApprovalReads):
     """Writing saved approvals."""
 
+    kept: Kept
+
+    def approval_changes(self, directory: str) -> int | None:
+        known = self.kept.approval_changes.get(directory)
+        if known is None:
+            known = super().approval_changes(directory)
+            if known is not None:
+                self.kept.approval_changes[directory] = known
+        return known
+
     def put_approval(self, row: ApprovalRow) -> None:
         self.write(
             self.sql.PUT_APPROVAL, summed("", *attrs.astuple(row, recurse=False))
@@ -64,3 +75,4 @@ class ApprovalWrites(ApprovalReads):
             self.write(
                 self.sql.PUT_APPROVAL_CHANGES, summed("", directory, changes + 1)
             )
+            self.kept.approval_changes[directory] = changes + 1

@@ -7,10 +7,10 @@ written is undone. So they are what a statement would find.
 
 from typing import NamedTuple
 
-from dovetail.kernel.ports import SessionRow
+from dovetail.kernel.ports import MessageRow, SessionRow
 
 MOST = 256
-"""Sessions of which rows are kept: of more, all are read again."""
+"""Sessions, and directories, of which rows are kept: of more, all are read again."""
 
 
 class AggregateRow(NamedTuple):
@@ -31,19 +31,30 @@ class AggregateRow(NamedTuple):
 
 
 class Kept:
-    """Rows of sessions, by session."""
+    """Rows as they are stored."""
 
     def __init__(self) -> None:
         self.places: dict[str, AggregateRow] = {}
         self.sessions: dict[str, SessionRow] = {}
+        self.steps: dict[str, MessageRow] = {}
+        """The message of a session's Step that has not ended."""
+        self.approval_changes: dict[str, int] = {}
+        """How often the approvals of a directory have changed."""
 
     def forget(self) -> None:
         """Keep nothing: all of it may be otherwise."""
         self.places.clear()
         self.sessions.clear()
+        self.steps.clear()
+        self.approval_changes.clear()
+
+    def forget_projections(self, session_id: str) -> None:
+        """Keep nothing that follows from a session's log."""
+        self.sessions.pop(session_id, None)
+        self.steps.pop(session_id, None)
 
     def bound(self) -> None:
         """Keep nothing where it is more than there is room for. Between two
         transactions: one relies on what it wrote itself."""
-        if len(self.places) > MOST:
+        if len(self.places) > MOST or len(self.approval_changes) > MOST:
             self.forget()

@@ -46,7 +46,16 @@ class MessageReads(PlaceReads):
 class MessageWrites(PlaceWrites, MessageReads):
     """Writing where messages are."""
 
+    def message(self, session_id: str, message_id: str) -> MessageRow | None:
+        known = self.kept.steps.get(session_id)
+        if known is not None and known.id == message_id:
+            return known
+        return super().message(session_id, message_id)
+
     def put_message(self, row: MessageRow) -> None:
+        known = self.kept.steps.get(row.session_id)
+        if known is not None and (known.id == row.id or known.seq == row.seq):
+            del self.kept.steps[row.session_id]
         aggregate, end = self.aggregate(row.session_id), row.end_seq
         same = (row.seq, row.id, row.type, row.body_seq)
         sums = summed(row.session_id, *same, end)
@@ -56,3 +65,5 @@ class MessageWrites(PlaceWrites, MessageReads):
         if not ends or self.write(self.sql.END_MESSAGE, changes) == 0:
             self.write(self.sql.TAKE_MESSAGE_AWAY, (aggregate, row.id, row.seq))
             self.write(self.sql.PUT_MESSAGE, (aggregate, *sums))
+        if row.type == "assistant" and end is None:
+            self.kept.steps[row.session_id] = row

@@ -43,11 +43,9 @@ class PlaceReads(View):
 class PlaceWrites(PlaceReads):
     """Giving sessions their places, and changing them."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.kept = Kept()
-        """Nobody else can write meanwhile, so what was read stays true; whoever knows
-        that it does for longer gives what was kept before."""
+    kept: Kept
+    """Given by each store. Nobody else can write meanwhile, so that what was read stays
+    true; for how much longer it does, the store knows."""
 
     def place(self, session_id: str) -> AggregateRow | None:
         known = self.kept.places.get(session_id)

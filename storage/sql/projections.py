@@ -32,7 +32,7 @@ class ProjectionWrites(
 
     def clear_projections(self, session_id: str) -> None:
         known = self.known(session_id)
-        self.kept.sessions.pop(session_id, None)
+        self.kept.forget_projections(session_id)
         if known is not None:
             for sql in self.sql.CLEAR_PROJECTIONS:
                 self.write(sql, (known,))

@@ -101,15 +101,21 @@ class SessionWrites(PlaceWrites, SessionReads):
     def put_session(self, row: SessionRow) -> None:
         aggregate = self.aggregate(row.id)
         known = self.kept.sessions.pop(row.id, None)
+        if known is not None and known.position != row.position:
+            known = None  # made anew, by whoever does not know its place
         folded = None if row.title is None else row.title.casefold()
         sums = summed(row.id, *_values(row), folded)
         fixed = (aggregate, row.directory, row.parent)
         if self.write(self.sql.CHANGE_SESSION, (*_unfixed(sums), *fixed)) == 0:
             self.write(self.sql.PUT_SESSION, (aggregate, *sums))
+        if known is None or known.status != row.status:
+            self._put_execution(row, aggregate)
+        if known is not None:
+            self.kept.sessions[row.id] = row
+
+    def _put_execution(self, row: SessionRow, aggregate: int) -> None:
         if row.status == "running":
             begun = summed(row.id, EXECUTION, "", "", -1, 0, None)
             self.write(self.sql.BEGIN_WORK, (aggregate, *begun))
         else:
             self.write(self.sql.END_WORK, (aggregate,))
-        if known is not None and known.position == row.position:
-            self.kept.sessions[row.id] = row

@@ -15,7 +15,6 @@ commit; and two that write at once destroy the file. So there is a turn besides,
 only one process has, around everything that writes.
 """
 
-import contextlib
 import errno
 import logging
 import os
@@ -102,8 +101,11 @@ class Hold:
         with self._turning:
             self._turns -= 1
             if sys.platform == "linux" and self._turns == 0 and self._descriptors:
-                with contextlib.suppress(OSError):
+                try:
                     _lock(self._descriptors[0], fcntl.F_UNLCK, _TURN)
+                except OSError:
+                    # There are no such locks here.
+                    return
 
     def _try_turn(self) -> bool:
         with self._turning:

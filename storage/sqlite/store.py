@@ -41,8 +41,7 @@ class SqliteTransaction(SqliteView, SqlTransaction):
         kept: Kept | None = None,
     ) -> None:
         super().__init__(connection, medium)
-        if kept is not None:
-            self.kept = kept
+        self.kept = Kept() if kept is None else kept
 
     def next_position(self) -> int | None:
         """See ``LogWrites.next_position``: the key of ``event`` is SQLite's own rowid.

@@ -222,9 +222,9 @@ class Writer:
             taken = [self._queue.get(timeout=wait)]
         except Empty:
             return []
-        with contextlib.suppress(Empty):
-            while len(taken) < LARGEST_GROUP:
-                taken.append(self._queue.get_nowait())
+        # Nobody else takes anything from it.
+        while len(taken) < LARGEST_GROUP and not self._queue.empty():
+            taken.append(self._queue.get_nowait())
         return taken
 
     def _settle(self, group: list[Operation]) -> None:

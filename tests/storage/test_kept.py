@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 from dovetail.kernel import RowDamagedError
-from dovetail.kernel.ports import LeaseRow, Reader, Transaction
+from dovetail.kernel.ports import (
+    ApprovalRow,
+    LeaseRow,
+    MessageRow,
+    Reader,
+    Transaction,
+)
 from dovetail.kernel.testing.contracts.store.cases import record, session_row
 from dovetail.storage.sql.kept import MOST
 from dovetail.storage.sqlite.store import SqliteStore, open_sqlite
@@ -40,6 +47,30 @@ def marking(tx: Transaction) -> None:
     tx.set_damaged("a", None if (head := tx.head("a")) and head.damaged else 0)
 
 
+def stepping(tx: Transaction) -> None:
+    row = tx.message("a", "step")
+    ends = None if row is None or row.end_seq is not None else row.seq + 1
+    tx.put_message(MessageRow("a", 7, "step", "assistant", 7, ends))
+
+
+def another(tx: Transaction) -> None:
+    """In the place of the one before, by its number."""
+    tx.put_message(MessageRow("a", 7, "other", "user", 7, 7))
+
+
+def running(tx: Transaction) -> None:
+    row = tx.session("a")
+    ends = row is not None and row.status == "running"
+    new = session_row("a", status="idle" if ends else "running")
+    tx.put_session(new if row is None else attrs.evolve(row, status=new.status))
+
+
+def approving(tx: Transaction) -> None:
+    tx.put_approval(
+        ApprovalRow("apr", "/work", None, None, "edit", "exact", "", "me", 0, None)
+    )
+
+
 def clearing(tx: Transaction) -> None:
     tx.clear_projections("a")
 
@@ -50,14 +81,25 @@ def begin(tx: Transaction) -> None:
 
 
 def seen(rows: Reader) -> tuple[Any, ...]:
-    return rows.session("a"), rows.head("a"), rows.lease("a")
+    return (
+        rows.session("a"),
+        rows.head("a"),
+        rows.lease("a"),
+        rows.message("a", "step"),
+        rows.message("a", "other"),
+        rows.approval_changes("/work"),
+        rows.sessions_with_work(),
+    )
 
 
 class Wrong(Exception):
     """What a transaction fails with here."""
 
 
-WORKS = (appending, titling, leasing, marking, clearing)
+WORKS = (
+    *(appending, titling, leasing, marking, clearing),
+    *(stepping, another, running, approving),
+)
 steps = st.lists(
     st.tuples(
         st.integers(0, 1),
