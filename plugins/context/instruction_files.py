@@ -34,8 +34,11 @@ MAX_TOTAL = 262_144
 """Bytes of all files together. The innermost are kept."""
 MAX_DEPTH = 5
 """Files on the way from one that was looked for to one that is imported."""
+TOO_FAR = f"it is more than {MAX_DEPTH} imports away"
 MAX_IMPORTS = 50
 """Files that are imported in all."""
+MAX_LOOKED = 200
+"""Imports that are looked for in all, there or not: any text may be full of them."""
 
 _FENCE = re.compile(r"[ ]{0,3}(`{3,}|~{3,})")
 _CODE = re.compile(r"(`+)(?:(?!`).)*?\1(?!`)")
@@ -124,7 +127,11 @@ class Found:
     """How all of it looked."""
     groups: list[list[Text]] = field(factory=list)
     """In the order in which they are told: each file with what it imports."""
-    left_out: list[tuple[Path, str]] = field(factory=list)
+    left_out: dict[tuple[Path, str], None] = field(factory=dict)
+    """What is not told, and why, each once."""
+    _looked: set[tuple[Path, str, bool]] = field(factory=set)
+    """What was looked for: by the folder it was named in, and for whom."""
+    _tries: int = 0
     _identities: set[tuple[int, int]] = field(factory=set)
     _imports: int = 0
     _effects: dict[str, RuleEffect] = field(factory=dict)
@@ -141,7 +148,7 @@ class Found:
                 break  # a twin is told once
             text = _read(found) if isinstance(found, File) else found
             if isinstance(text, str):
-                self.left_out.append((path, text))
+                self.leave_out(path, text)
             elif text.shown:
                 assert isinstance(found, File)
                 self._identities.add(found.identity)
@@ -149,6 +156,10 @@ class Found:
                 self.groups.append(group)
                 self._import(text, found, group, 1)
                 break
+
+    def leave_out(self, path: Path, why: str) -> None:
+        """Have it named that a file is not told."""
+        self.left_out[path, why] = None
 
     def hold(self) -> bool:
         """Whether all of it would be found again."""
@@ -167,7 +178,7 @@ class Found:
             for one in self.groups[index]:
                 if budget <= 0:
                     why = f"all files together are over {MAX_TOTAL} bytes"
-                    self.left_out.append((one.path, why))
+                    self.leave_out(one.path, why)
                     continue
                 limit = min(MAX_FILE, budget)
                 budget -= min(len(one.data), limit)
@@ -176,34 +187,55 @@ class Found:
 
     def _import(self, text: Text, file: File, group: list[Text], depth: int) -> None:
         for name in imports(text.shown):
+            words = file.real.parent, name, file.own
+            if words in self._looked:
+                continue  # it leads where it led before
+            self._looked.add(words)
+            self._tries += 1
+            if self._tries > MAX_LOOKED:
+                why = f"more than {MAX_LOOKED} imports are named; it and what comes "
+                self.leave_out(file.path, f"{why}after it may lack some")
+                return
             path = self._imported(file, name)
             if path is None:
                 continue
             self.looks.at(path)
-            if not path.is_file():
-                continue  # somebody's name, or a file that is not there
             problem: str | None = None
+            if not self._is_file(path):
+                continue  # somebody's name, or a file that is not there
             found = self._examine(path, file, own=file.own)
             if isinstance(found, str):
                 problem = found
             elif found.identity in self._identities:
                 continue  # in a circle, or told already
             elif depth > MAX_DEPTH:
-                problem = f"it is more than {MAX_DEPTH} imports away"
+                self._looked.discard(words)  # another may import it from nearer
+                problem = TOO_FAR
             elif self._imports >= MAX_IMPORTS:
                 problem = f"more than {MAX_IMPORTS} files are imported"
             else:
                 read = _read(found, file.path)
                 if isinstance(read, Text):
                     self._imports += 1
+                    self.left_out.pop((path, TOO_FAR), None)
                     self._identities.add(found.identity)
                     if read.shown:
                         group.append(read)
                         self._import(read, found, group, depth + 1)
                 else:
                     problem = read
-            if problem is not None and (path, problem) not in self.left_out:
-                self.left_out.append((path, problem))
+            if problem is not None:
+                self.leave_out(path, problem)
+
+    def _is_file(self, path: Path) -> bool:
+        try:
+            return path.is_file()
+        except OSError as error:
+            if error.errno == errno.EACCES:
+                self.leave_out(path, "it may not be looked at")
+            elif error.errno not in (errno.ENAMETOOLONG, errno.EINVAL):
+                raise ContextUnavailableError(KEY, f"{path}: {error}") from error
+            return False
 
     def _imported(self, importer: File, name: str) -> Path | None:
         """Return where an import leads by its words, without a look at the disk; None
@@ -213,10 +245,8 @@ class Found:
         if path.is_relative_to(self._root(importer)):
             return path
         why = f"{importer.path} imports it, and it leads out of where that belongs"
-        if name.startswith(("/", "~/", "../", "./")) and (
-            (Path(name), why) not in self.left_out
-        ):
-            self.left_out.append((Path(name), why))
+        if name.startswith(("/", "~/", "../", "./")):
+            self.leave_out(Path(name), why)
         return None
 
     def _root(self, importer: File) -> Path:

@@ -54,6 +54,8 @@ HEAD = (
     "where they differ, the later ones count."
 )
 LEFT_OUT = "left out"
+MAX_NAMED = 50
+"""Files that are named as left out."""
 
 
 @frozen
@@ -168,7 +170,10 @@ def _part(one: Told) -> Observation:
 
 
 def _left_out(left_out: Iterable[tuple[Path, str]]) -> Observation:
-    lines = [f"- {visible(path)}: {why}" for path, why in sorted(left_out)]
+    every = sorted(left_out)
+    lines = [f"- {visible(path)}: {why}" for path, why in every[:MAX_NAMED]]
+    if len(every) > MAX_NAMED:
+        lines.append(f"- and {len(every) - MAX_NAMED} more")
     return Observation(
         "Instruction files that were left out:\n" + "\n".join(lines),
         removal="No instruction file is left out any more.",

@@ -39,6 +39,8 @@ class _Worked:
     files: set[str] = field(factory=set)
     folders: dict[Path, None] = field(factory=dict)
     """Below the Location, the first first; a folder after those it is in."""
+    over: Path | None = None
+    """The first that is not looked in any more."""
 
 
 class Nested:
@@ -47,6 +49,11 @@ class Nested:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._sessions: OrderedDict[str, _Worked] = OrderedDict()
+
+    def over(self, view: SessionView) -> Path | None:
+        """Return the first folder of a session that is not looked in any more."""
+        worked = self._sessions.get(view.session_id)
+        return None if worked is None else worked.over
 
     def folders(self, view: SessionView) -> tuple[Path, ...]:
         """Return the folders of a session, as far as they are looked in."""
@@ -67,9 +74,12 @@ class Nested:
             return
         folder = self._directory
         for name in path.relative_to(self._directory).parts[:-1]:
-            if name in OTHERS or len(worked.folders) >= MAX_FOLDERS:
+            if name in OTHERS:
                 return
             folder = folder / name
+            if folder not in worked.folders and len(worked.folders) >= MAX_FOLDERS:
+                worked.over = worked.over or folder
+                return
             worked.folders[folder] = None
 
 
@@ -77,7 +87,7 @@ def nested_source(directory: Path, reading: Reading = allow) -> SessionSource:
     """Return the source for a Location."""
     nested = Nested(directory)
 
-    def look(folders: tuple[Path, ...]) -> Found:
+    def look(folders: tuple[Path, ...], over: Path | None) -> Found:
         found = Found(bounds_of(Location(str(directory)), reading))
         others: list[Path] = []
         for folder in sorted(folders):
@@ -87,18 +97,22 @@ def nested_source(directory: Path, reading: Reading = allow) -> SessionSource:
                 others.append(folder)
             if not any(folder.is_relative_to(one) for one in others):
                 found.in_folder(folder)
+        if over is not None:
+            why = f"it and later folders are not looked in: more than {MAX_FOLDERS}"
+            found.leave_out(over, why)
         return found
 
     async def observe(view: SessionView) -> Observation:
-        folders = nested.folders(view)
+        folders, over = nested.folders(view), nested.over(view)
 
         def holds(now: SessionView) -> bool:
-            return nested.folders(now) == folders and (found is None or found.hold())
+            same = nested.folders(now) == folders and nested.over(now) == over
+            return same and (found is None or found.hold())
 
         found: Found | None = None
         if not folders:
             return Observation("", holds=holds)
-        found = await to_thread.run_sync(look, folders, abandon_on_cancel=True)
+        found = await to_thread.run_sync(look, folders, over, abandon_on_cancel=True)
         told = found.told()
         made = rendered(HEAD, told, found)
         return Observation(made.baseline, parts=made.parts, holds=holds)

@@ -302,3 +302,22 @@ async def test_what_the_caller_says_is_kept_to_from_the_next_step(
         for wrong in ("x" * 8_193, "\ud800", 7):
             with pytest.raises(InvalidValueError):
                 await session.instruct(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.law("context.16")
+async def test_that_later_folders_are_not_looked_in_is_said(work: Path) -> None:
+    files = {}
+    for number in range(MAX_FOLDERS + 40):
+        folder = work / f"d{number:03}"
+        folder.mkdir()
+        files[str(folder / "x.py")] = None
+    (work / "d000" / "AGENTS.md").write_text("Be brief.")
+    (work / f"d{MAX_FOLDERS:03}" / "AGENTS.md").write_text("Be loud.")
+    source = nested_source(work)
+    told = await source.observe(view_of(files))
+    assert told is not None
+    assert told.parts is not None
+    [first, left] = told.parts.values()
+    assert "Be brief." in first.baseline
+    assert f"d{MAX_FOLDERS:03}: it and later folders are not looked in" in left.baseline
+    assert await source.observe(view_of(files)) == told

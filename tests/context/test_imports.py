@@ -9,10 +9,19 @@ from dovetail.kernel.access.rules import DEFAULT_RULES, decide
 from dovetail.plugins.context.instruction_files import (
     MAX_DEPTH,
     MAX_IMPORTS,
+    MAX_LOOKED,
     MAX_TOTAL,
+    allow,
     imports,
 )
-from dovetail.plugins.context.instructions import Instructions, find_instructions
+from dovetail.plugins.context.instructions import (
+    HEAD,
+    MAX_NAMED,
+    Instructions,
+    find_instructions,
+    rendered,
+    search,
+)
 from hypothesis import given, strategies as st
 
 needs_links = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
@@ -172,3 +181,41 @@ def test_a_persons_own_file_comes_first_and_may_lead_anywhere(
     ]
     assert told.files[0][1].startswith("Mine.")
     assert "the key" not in str(told.files)
+
+
+@pytest.mark.law("context.15")
+@pytest.mark.parametrize("name", ["@../{}", "@{}.md", "@is{}/../../out{}"])
+def test_a_file_full_of_imports_costs_little_and_says_so(
+    checkout: Path, name: str
+) -> None:
+    """All of them would be stated, resolved and named."""
+    text = "Be brief. " + " ".join(name.replace("{}", str(n)) for n in range(7_000))
+    (checkout / "AGENTS.md").write_text(text)
+    told = found(checkout)
+    assert len(told.left_out) <= MAX_LOOKED + 1
+    assert any("more than 200 imports" in why for _, why in told.left_out)
+    made = rendered(HEAD, [], search(checkout, None, allow, None))
+    assert made.parts is not None
+    [left] = made.parts.values()
+    assert left.baseline.count("\n") <= MAX_NAMED + 1
+
+
+@pytest.mark.law("context.15")
+def test_what_is_imported_again_and_again_is_looked_for_once(checkout: Path) -> None:
+    every = " ".join(f"@{n}.md" for n in range(20))
+    for n in range(20):
+        (checkout / f"{n}.md").write_text(f"{n}: {every}")
+    (checkout / "AGENTS.md").write_text(every)
+    told = found(checkout)
+    assert len(told.files) == 21
+    assert told.left_out == ()
+
+
+@pytest.mark.law("context.2")
+def test_what_cannot_be_the_name_of_a_file_stands_in_nobodys_way(
+    checkout: Path,
+) -> None:
+    (checkout / "AGENTS.md").write_text(f"Be brief. @{'a' * 400} @x/{'b' * 300}/y")
+    told = found(checkout)
+    assert len(told.files) == 1
+    assert told.left_out == ()
