@@ -475,6 +475,9 @@ from .values.messages import (
     Usage as Usage,
     UserMessage as UserMessage,
 )
+from .values.money import (
+    added_cost as added_cost,
+)
 from .values.output import (
     Output as Output,
     OutputMode as OutputMode,

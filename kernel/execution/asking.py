@@ -18,6 +18,7 @@ from ..values.events import Event, TextEnded
 from ..values.generation import NO_GENERATION
 from ..values.ids import MessageId, SessionId, new_id
 from ..values.messages import Usage, UserMessage
+from ..values.money import added_cost
 from ..values.request import Finish, ModelRequest
 from ..values.sent import AskedText, RequestBody
 from ..values.shortcut import changed
@@ -141,7 +142,7 @@ class TextAsker:
         self.usage = added(self.usage, finish.usage)
         price = self.model.info.price if self.model.info else None
         if price is not None:
-            self.cost = (self.cost or 0.0) + price.of(finish.usage)
+            self.cost = added_cost(self.cost, price.of(finish.usage))
 
 
 def added(one: Usage, other: Usage) -> Usage:

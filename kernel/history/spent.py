@@ -5,6 +5,7 @@ then: an execution asks at each boundary.
 """
 
 from ..values import events as e
+from ..values.money import dollars, picodollars
 from ..values.prompt import Budget
 from ..values.tool import Failure
 
@@ -16,7 +17,7 @@ class Spent:
         self.budget = budget
         self.steps = 0
         self.tokens = 0
-        self.cost = 0.0
+        self.picodollars = 0
 
     def add(self, event: e.StepEnded | e.StepFailed | e.ChildSpent) -> None:
         """Count one Step, of the session or of one that works for it."""
@@ -34,7 +35,12 @@ class Spent:
     ) -> None:
         """Count what was asked of a model, whether for a Step or besides."""
         self.tokens += (event.usage.input or 0) + (event.usage.output or 0)
-        self.cost += event.cost or 0.0
+        self.picodollars += picodollars(event.cost or 0.0)
+
+    @property
+    def cost(self) -> float:
+        """US dollars."""
+        return dollars(self.picodollars)
 
     def exceeded(self, seconds: float, *, priced: bool) -> Failure | None:
         """Return which limit is reached, or None.

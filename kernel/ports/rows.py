@@ -141,6 +141,8 @@ class SessionRow:
     """Those of the requests that came from a provider's cache."""
     cache_write_tokens: int = 0
     """Those that were put into one."""
+    picodollars: int | None = None
+    """What all of that cost, in 10**-12 US dollars; None while no price was known."""
     todos_seq: int = -1
     """The event that last said how the to-do list is: a todos.replaced, or one that
     went back to an earlier list; -1 before the first."""

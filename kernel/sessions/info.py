@@ -15,6 +15,7 @@ from ..values.frozen import frozen
 from ..values.ids import SessionId
 from ..values.location import Location
 from ..values.messages import Usage
+from ..values.money import dollars
 from ..values.tool import Failure
 
 
@@ -51,7 +52,10 @@ class SessionInfo:
     steps: int = 0
     """How many Steps it has had."""
     usage: Usage = field(factory=Usage)
-    """Totals of all settled Steps."""
+    """Totals of all settled Steps, and of whatever else models were asked for it."""
+    cost: float | None = None
+    """What that cost in US dollars, as far as prices are known, with what sessions used
+    that work for it; None where no price was."""
     damage: Failure | None = None
     """What is wrong with its past, and from which event on; None as far as anybody
     found: whoever goes on with a session or verifies it reads all of it. Where that was
@@ -103,6 +107,7 @@ def info_of(
             row.cache_read_tokens,
             row.cache_write_tokens,
         ),
+        cost=None if row.picodollars is None else dollars(row.picodollars),
         damage=damage,
         verified=None if damage is not None else log.verified(row.id),
         trouble=log.patience.trouble(row.id),

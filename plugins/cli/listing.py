@@ -7,12 +7,16 @@ import time
 from collections.abc import Sequence
 
 from dovetail.kernel import (
+    ChildSpent,
     CompactionEnded,
     CompactionFailed,
     LiveEvent,
     Outcome,
+    SessionTitled,
     StepEnded,
+    StepFailed,
     Usage,
+    added_cost,
 )
 
 from .terminal import Style, short, visible
@@ -85,35 +89,38 @@ def usage_text(usage: Usage) -> str:
     return ", ".join(told) or "none"
 
 
+_BESIDES = StepFailed | CompactionEnded | CompactionFailed | SessionTitled | ChildSpent
+"""What is paid for besides answers."""
+
+
 class Costs:
-    """What Steps and summaries cost, as far as the prices of their models are known."""
+    """What the work of a session costs, as far as the prices of its models are
+    known, with that of sessions which work for it."""
 
     def __init__(self) -> None:
-        self._dollars = 0.0
-        self._priced = self._unpriced = 0
+        self._dollars: float | None = None
+        self._unpriced = 0
 
     def take(self, event: LiveEvent) -> None:
         """Count an event in."""
         if isinstance(event, StepEnded) or (
-            isinstance(event, CompactionEnded | CompactionFailed)
-            and event.usage != Usage()
+            isinstance(event, _BESIDES) and event.usage != Usage()
         ):
             self._add(event.cost)
 
     def _add(self, cost: float | None) -> None:
-        self._dollars += cost or 0.0
-        self._priced += cost is not None
+        self._dollars = added_cost(self._dollars, cost)
         self._unpriced += cost is None
 
     @property
     def dollars(self) -> float | None:
         """The sum; None when no price was known."""
-        return self._dollars if self._priced else None
+        return self._dollars
 
     @property
     def text(self) -> str | None:
         """The sum for people; None when no price was known."""
-        if not self._priced:
+        if self._dollars is None:
             return None
         least = "at least " if self._unpriced else ""
         return f"{least}${self._dollars:.4f}"

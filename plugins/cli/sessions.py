@@ -14,7 +14,7 @@ from .options import (
 )
 from .terminal import Terminal, short, visible
 
-HEADS = ("id", "updated", "outcome", "title", "location")
+HEADS = ("id", "updated", "outcome", "cost", "title", "location")
 MAX_TITLE = 40
 
 
@@ -77,6 +77,7 @@ def _row(info: SessionInfo) -> tuple[str, ...]:
         info.id,
         when(info.updated),
         outcome,
+        "-" if info.cost is None else f"${info.cost:.2f}",
         short(info.title or "-", MAX_TITLE),
         info.location.directory,
     )

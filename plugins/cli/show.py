@@ -185,11 +185,10 @@ async def _write_transcript(
 
 async def _as_json(session: Session, info: SessionInfo) -> Mapping[str, Json]:
     left = await _left(session, info)
-    accepted, costs = None, Costs()
+    accepted = None
     left_out: dict[str, LeftOut] = {}
     async with session.events() as tail:
         async for event in tail:
-            costs.take(event)
             if isinstance(event, ContinuationAccepted):
                 accepted = event
             elif isinstance(event, EpochStarted):
@@ -207,7 +206,7 @@ async def _as_json(session: Session, info: SessionInfo) -> Mapping[str, Json]:
         report = {**to_json(left.report), "digest": left.report.digest}
     return {
         "session": to_json(info),
-        "cost": costs.dollars,
+        "cost": info.cost,
         "pending": [to_json(one) for one in await session.pending()],
         "jobs": [to_json(one) for one in await session.jobs()],
         "todos": [to_json(one) for one in await session.todos()],

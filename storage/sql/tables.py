@@ -169,6 +169,7 @@ class Session(Table):
     reasoning_tokens = BigIntegerField()
     cache_read_tokens = BigIntegerField()
     cache_write_tokens = BigIntegerField()
+    picodollars = BigIntegerField(null=True)
     todos_seq = BigIntegerField()
     compaction_due = BigIntegerField()
     folded = TextField(null=True)

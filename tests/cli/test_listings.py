@@ -55,11 +55,11 @@ def record(
 def test_sessions_are_listed_newest_first(home: Home, do: Callable[..., Done]) -> None:
     ids = [record(home, title) for title in ("first", "second")]
     head, *rows = do("sessions").out.splitlines()
-    assert head.split() == ["id", "updated", "outcome", "title", "location"]
+    assert head.split() == ["id", "updated", "outcome", "cost", "title", "location"]
     assert [row.split()[0] for row in rows] == ids[::-1]
     assert [row.split()[3:] for row in rows] == [
-        ["succeeded", "second", str(home.work)],
-        ["succeeded", "first", str(home.work)],
+        ["succeeded", "-", "second", str(home.work)],
+        ["succeeded", "-", "first", str(home.work)],
     ]
 
 

@@ -248,6 +248,7 @@ async def test_what_another_model_costs_is_its_own_price_and_counts(
             if isinstance(event, StepEnded)
         ]
         assert costs == [10.0]
+        assert (await session.info()).cost == 10.0
 
 
 @pytest.mark.law("models.7")

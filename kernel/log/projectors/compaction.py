@@ -25,7 +25,7 @@ def _ended(to: Target, event: e.CompactionEnded) -> None:
 
 def _settled(to: Target, event: e.CompactionEnded | e.CompactionFailed) -> None:
     total = to.session(event.session_id)
-    changes = with_usage(total, event.usage)
+    changes = with_usage(total, event)
     if event.requested is not None and event.requested == total.compaction_due:
         changes["compaction_due"] = -1
     to.change(event, **changes)

@@ -39,7 +39,7 @@ def _moved(to: Target, event: e.SessionMoved) -> None:
 
 
 def _titled(to: Target, event: e.SessionTitled) -> None:
-    usage = with_usage(to.session(event.session_id), event.usage)
+    usage = with_usage(to.session(event.session_id), event)
     to.change(event, title=event.title, **usage)
 
 

@@ -30,11 +30,11 @@ def _step_settled(to: Target, event: e.StepEnded | e.StepFailed) -> None:
         )
     to.rows.put_message(changed(row, end_seq=event.seq))
     total = to.session(event.session_id)
-    to.change(event, steps=total.steps + 1, **with_usage(total, event.usage))
+    to.change(event, steps=total.steps + 1, **with_usage(total, event))
 
 
 def _child_spent(to: Target, event: e.ChildSpent) -> None:
-    to.change(event, **with_usage(to.session(event.session_id), event.usage))
+    to.change(event, **with_usage(to.session(event.session_id), event))
 
 
 PROJECTORS: Projectors = {

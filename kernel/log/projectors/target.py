@@ -4,11 +4,12 @@ Owns the session's row while a transaction changes it: every subject has a say i
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from ...ports import SessionRow, Transaction
 from ...values import events as e
 from ...values.messages import Usage
+from ...values.money import MOST, picodollars
 from ...values.shortcut import changed
 from ...values.tool import FileChange
 from ..reading import no_session
@@ -64,9 +65,23 @@ class Target:
                 self.rows.hold_blob(event.session_id, event.seq, digest)
 
 
-def with_usage(total: SessionRow, used: Usage) -> dict[str, int]:
-    """Return the totals of a session with what one more request took."""
+class Request(Protocol):
+    """What tells of a request to a model."""
+
+    @property
+    def usage(self) -> Usage: ...
+
+    @property
+    def cost(self) -> float | None: ...
+
+
+def with_usage(total: SessionRow, request: Request) -> dict[str, int | None]:
+    """Return the totals of a session with what one more request took and cost."""
+    used, picos = request.usage, total.picodollars
+    if request.cost is not None:
+        picos = min((picos or 0) + picodollars(request.cost), MOST)
     return {
+        "picodollars": picos,
         "input_tokens": total.input_tokens + _count(used, "input"),
         "output_tokens": total.output_tokens + _count(used, "output"),
         "reasoning_tokens": total.reasoning_tokens + _count(used, "reasoning"),

@@ -102,6 +102,7 @@ STATEMENTS = (
         "reasoning_tokens" INTEGER NOT NULL,
         "cache_read_tokens" INTEGER NOT NULL,
         "cache_write_tokens" INTEGER NOT NULL,
+        "picodollars" INTEGER,
         "todos_seq" INTEGER NOT NULL,
         "compaction_due" INTEGER NOT NULL,
         "folded" TEXT,
