@@ -327,7 +327,8 @@ def plain(value: Any) -> Any:
 def answered(operation: Operation, value: Any) -> Any:
     """Return the response with what an operation came to; what streams is one."""
     if operation.answer is None:
-        return Response(status_code=204)
+        # Nothing, but for what a header can say.
+        return Response(status_code=204, headers=value)
     if isinstance(operation.answer, str):
         return value
     return Response(encoded(plain(value)), media_type="application/json")

@@ -239,9 +239,11 @@ async def deliver(
     refusals=(404,),
     meaning="same",
 )
-async def compact(call: Call[None, None], sessionID: str) -> None:
-    """Ask for older history to be replaced by a summary; durable when this returns."""
-    await (await found(call, sessionID)).compact()
+async def compact(call: Call[None, None], sessionID: str) -> dict[str, str]:
+    """Ask for older history to be replaced by a summary; durable when this returns.
+    The header ``Dovetail-Position`` is the number of its event."""
+    position = await (await found(call, sessionID)).compact()
+    return {"Dovetail-Position": str(position)}
 
 
 # --- running ----------------------------------------------------------------------
@@ -342,9 +344,13 @@ async def continuation(call: Call[None, None], sessionID: str) -> s.Data[s.Repor
     refusals=(404,),
     meaning="same",
 )
-async def interrupt(call: Call[None, s.InterruptBody], sessionID: str) -> None:
-    """Stop the running work, with every session that works for this one."""
-    await (await found(call, sessionID)).interrupt(call.body.reason)
+async def interrupt(
+    call: Call[None, s.InterruptBody], sessionID: str
+) -> dict[str, str]:
+    """Stop the running work, with every session that works for this one. The header
+    ``Dovetail-Stopped`` says whether there was any."""
+    stopped = await (await found(call, sessionID)).interrupt(call.body.reason)
+    return {"Dovetail-Stopped": "true" if stopped else "false"}
 
 
 # --- changing ---------------------------------------------------------------------

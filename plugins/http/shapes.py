@@ -20,6 +20,7 @@ from dovetail.kernel import (
     QuestionRequest,
     SavedApproval,
     SessionInfo,
+    Skill,
 )
 
 T = TypeVar("T")
@@ -574,6 +575,7 @@ class SkillShape:
     name: str
     location: str
     content: str
+    dovetail: Skill
     description: str | None = None
     slash: bool | None = None
 

@@ -319,6 +319,7 @@ def skill(given: Skill) -> s.SkillShape:
         name=given.name,
         location="" if given.directory is None else f"{given.directory}/SKILL.md",
         content=given.body,
+        dovetail=given,
         description=given.description or None,
         slash=not given.offered or None,
     )

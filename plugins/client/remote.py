@@ -1,0 +1,705 @@
+"""A runtime in another process: its sessions, Locations and requests.
+
+Each class here stands for the one of the kernel that it is called like, with the same
+methods. What differs is said at the method, and listed in ``docs/http.md``.
+"""
+
+import os
+import re
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from dovetail.kernel import (
+    AdmittedPrompt,
+    AgentProfile,
+    Budget,
+    ContextEpoch,
+    ContinuationReport,
+    Delivery,
+    Event,
+    ExportedEvent,
+    ExportedOutput,
+    Input,
+    Job,
+    Json,
+    Location,
+    LocationPlugin,
+    Message,
+    ModelInfo,
+    Outcome,
+    Page,
+    PendingRequest,
+    PermissionRequest,
+    Placed,
+    Prompt,
+    PromptFile,
+    ProviderState,
+    QuestionAnswer,
+    QuestionRequest,
+    Replayed,
+    Reverted,
+    RevertPlan,
+    SavedApproval,
+    SessionId,
+    SessionInfo,
+    SessionNotFoundError,
+    Skill,
+    Span,
+    Todo,
+    ToolDefinition,
+    Verified,
+    exported_from_line,
+    from_json,
+    to_json,
+)
+
+from .tails import RemoteLive, RemoteTail, event_of, placed_of
+from .wire import Wire
+
+T = TypeVar("T")
+
+POLL_SECONDS = 25.0
+"""For which one question waits for an outcome; then it is asked again."""
+PATIENCE = 60.0
+"""Seconds for which a reader that follows waits for a server to come back."""
+_ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}\Z")
+
+
+def connect(
+    url: str,
+    token: str | None = None,
+    *,
+    patience: float = PATIENCE,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> "RemoteRuntime":
+    """Return a runtime that a server offers: ``async with connect(url) as runtime``.
+
+    Arguments:
+        url: the address of the server, such as ``http://127.0.0.1:4096``.
+        token: what the server wants to be shown. Never a part of the address.
+        patience: seconds for which ``events(follow=True)`` waits for a server that has
+            gone to come back.
+        transport: how it is reached, for tests and odd networks; httpx's own way.
+
+    Nothing is asked before it is used. Errors are those that the same call raises in
+    the process, and beside them ``ServerError`` and ``ServerUnreachableError``.
+
+    Raises:
+        ServerError: the address has a password in it.
+    """
+    return RemoteRuntime(Wire(url, token, patience, transport))
+
+
+class RemoteRuntime:
+    """As ``Runtime``."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.sessions = RemoteSessions(wire)
+        """The sessions of the store."""
+        self.requests = RemoteRequests(wire)
+        """Everything that waits for a person."""
+
+    def __repr__(self) -> str:
+        return f"<RemoteRuntime at {self._wire.origin}>"
+
+    async def __aenter__(self) -> Self:
+        await self._wire.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._wire.__aexit__(kind, error, traceback)
+
+    def location(
+        self, path: "str | os.PathLike[str] | Location | None" = None
+    ) -> "RemoteLocation":
+        """As ``Runtime.location``; the path is one of the server's machine, and without
+        one it is the server's own Location."""
+        return RemoteLocation(self._wire, path)
+
+    def live(self, *, session_id: str | None = None) -> RemoteLive:
+        """As ``Runtime.live``, from when it is entered or first read."""
+        return RemoteLive(self._wire, "event", {"session": session_id})
+
+    def events(
+        self, after: int | None = None, follow: bool = False
+    ) -> RemoteTail[Placed]:
+        """As ``Runtime.events``."""
+        return RemoteTail(self._wire, "log", after, follow, placed_of)
+
+
+def _ours(shown: Any, kind: Any) -> Any:
+    return from_json(shown["dovetail"], kind)
+
+
+def _all(shown: Any, kind: Any) -> Any:
+    return tuple(from_json(one, kind) for one in shown["data"])
+
+
+def _session_path(id: str) -> str:
+    # What cannot be an id would name another path.
+    if not isinstance(id, str) or not _ID.match(id) or id in (".", ".."):
+        raise SessionNotFoundError(str(id))
+    return f"session/{id}"
+
+
+def _place(location: "str | os.PathLike[str] | Location") -> dict[str, Any]:
+    if isinstance(location, Location):
+        found = {"directory": location.directory, "workspaceID": location.workspace}
+        return {name: one for name, one in found.items() if one is not None}
+    return {"directory": os.fspath(location)}
+
+
+def _model(model: str | None) -> dict[str, str] | None:
+    if model is None:
+        return None
+    provider, _, name = model.partition("/")
+    return {"providerID": provider, "id": name}
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: one for name, one in fields.items() if one is not None}
+
+
+class RemoteSessions:
+    """As ``Sessions``."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def create(
+        self,
+        id: str | None = None,
+        location: "str | os.PathLike[str] | Location | None" = None,
+        model: str | None = None,
+        agent: str | None = None,
+        title: str | None = None,
+        budget: Budget | None = None,
+        parent: str | None = None,
+        instructions: str | None = None,
+    ) -> "RemoteSession":
+        """As ``Sessions.create``. The location is one of the server's machine; without
+        one it is the server's own."""
+        body = _given(
+            id=id,
+            location=None if location is None else _place(location),
+            model=_model(model),
+            agent=agent,
+            title=title,
+            budget=None if budget is None else to_json(budget),
+            parent=parent,
+            instructions=instructions,
+        )
+        made = await self._wire.ask("POST", "session", body)
+        return RemoteSession(SessionId(made["data"]["id"]), self._wire)
+
+    async def get(self, id: str) -> "RemoteSession":
+        """As ``Sessions.get``."""
+        await self._wire.ask("GET", _session_path(id))
+        return RemoteSession(SessionId(id), self._wire)
+
+    async def list(
+        self,
+        location: "str | os.PathLike[str] | Location | None" = None,
+        search: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        parent: str | None = None,
+        roots: bool = False,
+    ) -> Page[SessionInfo]:
+        """As ``Sessions.list``."""
+        query = {
+            "directory": None if location is None else _place(location)["directory"],
+            "search": search,
+            "limit": limit,
+            "cursor": cursor,
+            "parent": parent,
+            "roots": roots,
+        }
+        found = await self._wire.ask("GET", "session", query=query)
+        return Page(
+            [_ours(one, SessionInfo) for one in found["data"]],
+            found["cursor"].get("next"),
+        )
+
+    async def active(self) -> Sequence[SessionId]:
+        """As ``Sessions.active``."""
+        found = await self._wire.ask("GET", "session/active")
+        return [SessionId(one) for one in found["data"]]
+
+    async def verify(self, id: str | None = None) -> Sequence[Verified]:
+        """As ``Sessions.verify``."""
+        if id is None:
+            found: Sequence[Verified] = _all(
+                await self._wire.ask("GET", "verify"), Verified
+            )
+            return found
+        one = await self._wire.ask("GET", f"{_session_path(id)}/verify")
+        return (from_json(one["data"], Verified),)
+
+    async def replay(
+        self,
+        events: Iterable[ExportedEvent] | AsyncIterable[ExportedEvent],
+        owner: str | None = None,
+        outputs: Iterable[ExportedOutput] = (),
+    ) -> Replayed | None:
+        """As ``Sessions.replay``."""
+        if isinstance(events, AsyncIterable):
+            brought: list[Any] = [one async for one in events]
+        else:
+            brought = list(events)
+        lines = [_line(one) for one in (*brought, *outputs)]
+        done = await self._wire.ask(
+            "POST", "session/import", query={"owner": owner}, content=b"".join(lines)
+        )
+        if done["data"] is None:
+            return None
+        return from_json(done["data"], Replayed)
+
+
+def _line(one: ExportedEvent | ExportedOutput) -> bytes:
+    import orjson
+
+    return orjson.dumps(to_json(one)) + b"\n"
+
+
+class RemoteSession:
+    """As ``Session``."""
+
+    def __init__(self, id: SessionId, wire: Wire) -> None:
+        self.id = id
+        self._wire = wire
+        self._path = _session_path(id)
+
+    def __repr__(self) -> str:
+        return f"RemoteSession({self.id!r})"
+
+    async def _ask(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        whole = f"{self._path}/{path}" if path else self._path
+        return await self._wire.ask(method, whole, body, query=query)
+
+    # --- saying something ---------------------------------------------------------
+
+    async def prompt(
+        self,
+        prompt: str | Prompt,
+        *,
+        key: str | None = None,
+        delivery: Delivery = "steer",
+        resume: bool = True,
+        budget: Budget | None = None,
+        instructions: str | None = None,
+        id: str | None = None,
+    ) -> AdmittedPrompt:
+        """As ``Session.prompt``. After ``ServerUnreachableError`` repeat it with the
+        same key or id: whether it was admitted is not known."""
+        said = prompt if isinstance(prompt, Prompt) else Prompt(prompt)
+        shown: dict[str, Any] = {"text": said.text}
+        if said.files:
+            shown["files"] = [_attached(one) for one in said.files]
+        body = _given(
+            prompt=shown,
+            id=id,
+            key=key,
+            delivery=delivery,
+            resume=resume,
+            budget=None if budget is None else to_json(budget),
+            instructions=instructions,
+        )
+        admitted = await self._ask("POST", "prompt", body)
+        receipt: AdmittedPrompt = _ours(admitted["data"], AdmittedPrompt)
+        return receipt
+
+    async def pending(self) -> Sequence[Input]:
+        """As ``Session.pending``."""
+        found: Sequence[Input] = _all(await self._ask("GET", "pending"), Input)
+        return found
+
+    async def withdraw(self, input_id: str) -> None:
+        """As ``Session.withdraw``."""
+        await self._ask("DELETE", f"pending/{quote(input_id, safe='')}")
+
+    async def deliver(self, input_id: str, delivery: Delivery) -> None:
+        """As ``Session.deliver``."""
+        path = f"pending/{quote(input_id, safe='')}/delivery"
+        await self._ask("POST", path, {"delivery": delivery})
+
+    async def compact(self) -> int:
+        """As ``Session.compact``."""
+        told = await self._ask("POST", "compact")
+        return int(told["dovetail-position"])
+
+    # --- running ------------------------------------------------------------------
+
+    async def wait(self) -> Outcome:
+        """As ``Session.wait``."""
+        while True:
+            found = await self._ask("GET", "outcome", seconds=POLL_SECONDS)
+            if found["data"] is not None:
+                return from_json(found["data"], Outcome)
+
+    async def resume(self, accept: str | None = None) -> Outcome:
+        """As ``Session.resume``."""
+        body = _given(accept=accept)
+        found = await self._ask("POST", "resume", body, seconds=POLL_SECONDS)
+        if found["data"] is None:
+            return await self.wait()
+        return from_json(found["data"], Outcome)
+
+    async def continuation(self) -> ContinuationReport:
+        """As ``Session.continuation``."""
+        found = await self._ask("GET", "continuation")
+        return from_json(found["data"]["report"], ContinuationReport)
+
+    async def interrupt(self, reason: str | None = None) -> bool:
+        """As ``Session.interrupt``."""
+        told = await self._ask("POST", "interrupt", _given(reason=reason))
+        return bool(told["dovetail-stopped"] == "true")
+
+    # --- jobs ---------------------------------------------------------------------
+
+    async def jobs(self) -> Sequence[Job]:
+        """As ``Session.jobs``."""
+        found: Sequence[Job] = _all(await self._ask("GET", "job"), Job)
+        return found
+
+    async def wait_for_job(self, job_id: str, seconds: float | None = None) -> Job:
+        """As ``Session.wait_for_job``."""
+        path = f"job/{quote(job_id, safe='')}/wait"
+        left = seconds
+        while True:
+            part = POLL_SECONDS if left is None else min(left, POLL_SECONDS)
+            job = from_json((await self._ask("GET", path, seconds=part))["data"], Job)
+            left = None if left is None else left - part
+            if not job.running or (left is not None and left <= 0):
+                return job
+
+    async def stop_job(self, job_id: str) -> Job:
+        """As ``Session.stop_job``."""
+        found = await self._ask("POST", f"job/{quote(job_id, safe='')}/stop")
+        return from_json(found["data"], Job)
+
+    async def extend_job(self, job_id: str, seconds: float) -> Job:
+        """As ``Session.extend_job``."""
+        path = f"job/{quote(job_id, safe='')}/extend"
+        found = await self._ask("POST", path, {"seconds": seconds})
+        return from_json(found["data"], Job)
+
+    # --- looking ------------------------------------------------------------------
+
+    async def info(self) -> SessionInfo:
+        """As ``Session.info``."""
+        found: SessionInfo = _ours((await self._ask("GET", ""))["data"], SessionInfo)
+        return found
+
+    def events(
+        self, after: int | None = None, follow: bool = False
+    ) -> RemoteTail[Event]:
+        """As ``Session.events``, over as many connections as it takes."""
+        path = f"{self._path}/event"
+        return RemoteTail(self._wire, path, after, follow, event_of)
+
+    async def export(
+        self, after: int | None = None, outputs: bool = False
+    ) -> Sequence[ExportedEvent | ExportedOutput]:
+        """As ``Session.export`` and, with ``outputs``, ``export_outputs`` after it;
+        whole, because half of it must not be taken for all."""
+        query = {"after": after, "outputs": outputs}
+        stream = await self._wire.stream(f"{self._path}/export", query)
+        found = []
+        try:
+            while (line := await stream.next(b"\n")) is not None:
+                found.append(exported_from_line(line))
+        finally:
+            await stream.aclose()
+        return found
+
+    async def messages(
+        self,
+        limit: int = 50,
+        cursor: str | None = None,
+        order: Literal["asc", "desc"] = "desc",
+    ) -> Page[Message]:
+        """As ``Session.messages``; the cursor knows its order."""
+        query = {"limit": limit, "cursor": cursor}
+        if cursor is None:
+            query["order"] = order
+        found = await self._ask("GET", "message", **query)
+        return Page(
+            [_ours(one, Message) for one in found["data"]],
+            found["cursor"].get("next"),
+        )
+
+    async def message(self, id: str) -> Message:
+        """As ``Session.message``."""
+        found = await self._ask("GET", f"message/{quote(id, safe='')}")
+        message: Message = _ours(found["data"], Message)
+        return message
+
+    async def todos(self) -> Sequence[Todo]:
+        """As ``Session.todos``."""
+        found: Sequence[Todo] = _all(await self._ask("GET", "todo"), Todo)
+        return found
+
+    async def output(self, message_id: str, call_id: str) -> str:
+        """As ``Session.output``, fetched by page."""
+        path = f"message/{quote(message_id, safe='')}/output"
+        parts = []
+        offset: int | None = 0
+        while offset is not None:
+            page = await self._ask(
+                "GET", path, call=call_id, offset=offset, limit=1024 * 1024
+            )
+            parts.append(page["data"]["text"])
+            offset = page["data"].get("next")
+        return "".join(parts)
+
+    async def history(self) -> Sequence[Message]:
+        """As ``Session.history``."""
+        found = await self._ask("GET", "context")
+        return [_ours(one, Message) for one in found["data"]]
+
+    async def context(self) -> Sequence[ContextEpoch]:
+        """As ``Session.context``."""
+        told: Sequence[ContextEpoch] = _all(
+            await self._ask("GET", "told"), ContextEpoch
+        )
+        return told
+
+    # --- travelling ---------------------------------------------------------------
+
+    async def fork(
+        self,
+        at: int | str | None = None,
+        *,
+        id: str | None = None,
+        title: str | None = None,
+    ) -> "RemoteSession":
+        """As ``Session.fork``."""
+        made = await self._ask("POST", "fork", _given(at=at, id=id, title=title))
+        return RemoteSession(SessionId(made["data"]["id"]), self._wire)
+
+    async def lineage(self) -> Sequence[Span]:
+        """As ``Session.lineage``."""
+        found: Sequence[Span] = _all(await self._ask("GET", "lineage"), Span)
+        return found
+
+    async def plan_revert(self, to: str) -> RevertPlan:
+        """As ``Session.plan_revert``."""
+        plan = await self._ask("POST", "revert/plan", {"messageID": to})
+        return from_json(plan["data"], RevertPlan)
+
+    async def revert(self, to: str) -> Reverted:
+        """As ``Session.revert``."""
+        done = await self._ask("POST", "revert", {"messageID": to})
+        return from_json(done["data"], Reverted)
+
+    async def unrevert(self) -> Reverted:
+        """As ``Session.unrevert``."""
+        return from_json((await self._ask("POST", "unrevert"))["data"], Reverted)
+
+    async def move(self, location: "str | os.PathLike[str] | Location") -> None:
+        """As ``Session.move``."""
+        await self._ask("POST", "move", {"location": _place(location)})
+
+    # --- changing -----------------------------------------------------------------
+
+    async def switch_model(self, model: str | None) -> None:
+        """As ``Session.switch_model``."""
+        await self._ask("POST", "model", {"model": _model(model)})
+
+    async def switch_agent(self, agent: str | None) -> None:
+        """As ``Session.switch_agent``."""
+        await self._ask("POST", "agent", {"agent": agent})
+
+    async def set_budget(self, budget: Budget | None) -> None:
+        """As ``Session.set_budget``."""
+        shown = None if budget is None else to_json(budget)
+        await self._ask("PUT", "budget", {"budget": shown})
+
+    async def instruct(self, instructions: str | None) -> None:
+        """As ``Session.instruct``."""
+        await self._ask("PUT", "instructions", {"instructions": instructions})
+
+    async def rename(self, title: str) -> None:
+        """As ``Session.rename``."""
+        await self._ask("PUT", "title", {"title": title})
+
+
+def _attached(file: PromptFile) -> dict[str, str]:
+    return {"uri": f"data:{file.mime};base64,{file.data}", "name": file.name}
+
+
+class RemoteRequests:
+    """As ``RequestsHandle``."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def pending(
+        self,
+        *,
+        session_id: str | None = None,
+        location: str | None = None,
+        what: str | None = None,
+    ) -> Sequence[PendingRequest]:
+        """As ``RequestsHandle.pending``."""
+        query = {"session": session_id, "directory": location, "what": what}
+        found: Sequence[PendingRequest] = _all(
+            await self._wire.ask("GET", "request", query=query), PendingRequest
+        )
+        return found
+
+    async def reply(
+        self,
+        request_id: str,
+        answer: str | Mapping[str, Json],
+        message: str | None = None,
+        *,
+        session_id: str | None = None,
+        shown: str | None = None,
+    ) -> None:
+        """As ``RequestsHandle.reply``, always of a person."""
+        said = answer if isinstance(answer, str) else dict(answer)
+        body = _given(message=message, session_id=session_id, shown=shown)
+        path = f"request/{quote(request_id, safe='')}/reply"
+        await self._wire.ask("POST", path, {"answer": said, **body})
+
+
+class RemoteLocation:
+    """As ``LocationHandle``."""
+
+    def __init__(
+        self, wire: Wire, path: "str | os.PathLike[str] | Location | None"
+    ) -> None:
+        self._wire = wire
+        place = {} if path is None else _place(path)
+        self._query = {
+            "location[directory]": place.get("directory"),
+            "location[workspace]": place.get("workspaceID"),
+        }
+        self.permissions = RemotePermissions(self)
+        """Permission requests that wait for an answer, and saved approvals."""
+        self.questions = RemoteQuestions(self)
+        """Questions that wait for an answer."""
+
+    async def ask(self, path: str, method: str = "GET") -> Any:
+        return await self._wire.ask(method, path, query=self._query)
+
+    async def tools(self) -> Sequence[ToolDefinition]:
+        """As ``LocationHandle.tools``."""
+        found: Sequence[ToolDefinition] = _all(await self.ask("tool"), ToolDefinition)
+        return found
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """As ``LocationHandle.models``."""
+        return await self._of("model", ModelInfo)
+
+    async def providers(self) -> Sequence[ProviderState]:
+        """As ``LocationHandle.providers``."""
+        return await self._of("provider", ProviderState)
+
+    async def agents(self) -> Sequence[AgentProfile]:
+        """As ``LocationHandle.agents``."""
+        return await self._of("agent", AgentProfile)
+
+    async def skills(self) -> Sequence[Skill]:
+        """As ``LocationHandle.skills``."""
+        return await self._of("skill", Skill)
+
+    async def plugins(self) -> Sequence[LocationPlugin]:
+        """The plugins of the Location, as ``PluginsHandle.list`` has them."""
+        found: Sequence[LocationPlugin] = _all(await self.ask("plugin"), LocationPlugin)
+        return found
+
+    async def _of(self, path: str, kind: type[T]) -> Sequence[T]:
+        found = await self.ask(path)
+        return [_ours(one, kind) for one in found["data"]]
+
+
+class RemotePermissions:
+    """As ``PermissionsHandle``."""
+
+    def __init__(self, location: RemoteLocation) -> None:
+        self._location = location
+
+    async def pending(
+        self, session_id: str | None = None
+    ) -> Sequence[PermissionRequest]:
+        """As ``PermissionsHandle.pending``."""
+        found = await self._location.ask("permission/request")
+        waiting = [_ours(one, PermissionRequest) for one in found["data"]]
+        return [one for one in waiting if session_id in (None, one.session_id)]
+
+    async def reply(
+        self,
+        request_id: str,
+        reply: Literal["once", "always", "reject"],
+        message: str | None = None,
+        *,
+        session_id: str | None = None,
+        shown: str | None = None,
+    ) -> None:
+        """As ``PermissionsHandle.reply``, without ``saving`` and always of a person."""
+        await RemoteRequests(self._location._wire).reply(
+            request_id, reply, message, session_id=session_id, shown=shown
+        )
+
+    async def saved(self) -> Sequence[SavedApproval]:
+        """As ``PermissionsHandle.saved``."""
+        found = await self._location.ask("permission/saved")
+        return [_ours(one, SavedApproval) for one in found["data"]]
+
+    async def revoke(self, approval_id: str) -> None:
+        """As ``PermissionsHandle.revoke``."""
+        path = f"permission/saved/{quote(approval_id, safe='')}"
+        await self._location.ask(path, "DELETE")
+
+
+class RemoteQuestions:
+    """As ``QuestionsHandle``."""
+
+    def __init__(self, location: RemoteLocation) -> None:
+        self._location = location
+
+    async def pending(self, session_id: str | None = None) -> Sequence[QuestionRequest]:
+        """As ``QuestionsHandle.pending``."""
+        found = await self._location.ask("question/request")
+        waiting = [_ours(one, QuestionRequest) for one in found["data"]]
+        return [one for one in waiting if session_id in (None, one.session_id)]
+
+    async def reply(
+        self,
+        request_id: str,
+        answers: Sequence[QuestionAnswer],
+        *,
+        session_id: str | None = None,
+        shown: str | None = None,
+    ) -> None:
+        """As ``QuestionsHandle.reply``."""
+        said = {"answers": [to_json(one) for one in answers]}
+        await RemoteRequests(self._location._wire).reply(
+            request_id, said, session_id=session_id, shown=shown
+        )
+
+    async def dismiss(
+        self,
+        request_id: str,
+        message: str | None = None,
+        *,
+        session_id: str | None = None,
+        shown: str | None = None,
+    ) -> None:
+        """As ``QuestionsHandle.dismiss``."""
+        said = {"answers": None, "message": message}
+        await RemoteRequests(self._location._wire).reply(
+            request_id, said, session_id=session_id, shown=shown
+        )

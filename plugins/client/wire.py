@@ -1,0 +1,222 @@
+"""The wire: questions to a server and its answers, and streams that go on.
+
+Owns the connection and what its troubles are called. The only module here that knows
+httpx. Knows nothing of sessions.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import httpx
+import orjson
+from attrs import frozen
+from dovetail.kernel import ServerError, ServerUnreachableError
+
+from .errors import error_of
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 120.0
+"""Seconds without a byte that are borne: longer than any answer waits by itself."""
+SILENCE_SECONDS = 60.0
+"""The same in a stream, which gives a sign of life every 15."""
+FIRST_PAUSE, LAST_PAUSE = 0.1, 5.0
+"""Seconds between tries to reach a server that was there before."""
+
+
+@frozen
+class Frame:
+    """One server-sent event."""
+
+    event: str
+    id: str | None
+    data: Any
+
+
+class Wire:
+    """A server, by its address."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        patience: float,
+        transport: httpx.AsyncBaseTransport | None,
+    ) -> None:
+        self._url = httpx.URL(url.rstrip("/"))
+        self.origin = f"{self._url.scheme}://{self._url.netloc.decode()}"
+        if self._url.userinfo:
+            # A password in an address stands in logs and histories.
+            raise ServerError("give the token by itself, not in the address")
+        self.patience = patience
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._client = httpx.AsyncClient(
+            headers=headers,
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=16),
+            transport=transport,
+            follow_redirects=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._client.__aexit__(kind, error, traceback)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+    ) -> Any:
+        """Return what the server answers; a mapping of headers where that is nothing.
+
+        Raises:
+            ServerUnreachableError: it does not.
+            DovetailError: it refuses, as the class that its code has.
+        """
+        options: dict[str, Any] = {"params": _query(query)}
+        if content is not None:
+            options["content"] = content
+        elif body is not None:
+            options["content"] = orjson.dumps(body)
+            options["headers"] = {"Content-Type": "application/json"}
+        try:
+            answer = await self._client.request(method, self.at(path), **options)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if answer.status_code >= 300:
+            raise error_of(answer.status_code, _json(answer.content))
+        if answer.status_code == 204:
+            return answer.headers
+        return _json(answer.content)
+
+    def at(self, path: str) -> str:
+        return f"{self._url}/api/{path}"
+
+    def _unreachable(self, error: Exception) -> ServerUnreachableError:
+        text = str(error)
+        name = type(error).__name__
+        return ServerUnreachableError(self.origin, f"{name}: {text}" if text else name)
+
+    async def stream(
+        self,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> "Stream":
+        """Begin an answer that goes on. The caller closes it.
+
+        Raises: as ``ask``.
+        """
+        request = self._client.build_request(
+            "GET",
+            self.at(path),
+            params=_query(query),
+            headers=headers,
+            timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+        )
+        try:
+            answer = await self._client.send(request, stream=True)
+            if answer.status_code >= 300:
+                await answer.aread()
+                raise error_of(answer.status_code, _json(answer.content))
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        return Stream(answer, self._unreachable)
+
+
+class Stream:
+    """Parts of an answer that goes on, divided by a mark."""
+
+    def __init__(
+        self,
+        answer: httpx.Response,
+        unreachable: Callable[[Exception], ServerUnreachableError],
+    ) -> None:
+        self._answer = answer
+        self._unreachable = unreachable
+        assert isinstance(answer.stream, httpx.AsyncByteStream)
+        self._bytes: Any = aiter(answer.stream)
+        self._begun = False
+        self._rest = bytearray()
+
+    async def next(self, mark: bytes) -> bytes | None:
+        """Return what is before the next mark; None at the end. A cancelled call loses
+        nothing that came.
+
+        Raises:
+            ServerUnreachableError: the connection broke.
+        """
+        looked = 0
+        while (found := self._rest.find(mark, looked)) < 0:
+            looked = max(0, len(self._rest) - len(mark))
+            self._begun = True
+            try:
+                part = await anext(self._bytes, None)
+            except (httpx.HTTPError, httpx.StreamError) as error:
+                raise self._unreachable(error) from error
+            if part is None:
+                return None
+            self._rest += part
+        taken = bytes(self._rest[:found])
+        del self._rest[: found + len(mark)]
+        return taken
+
+    async def frame(self) -> Frame | None:
+        """Return the next server-sent event; None at the end. Raises: as ``next``."""
+        while (part := await self.next(b"\n\n")) is not None:
+            fields: dict[str, str] = {}
+            for line in part.decode().split("\n"):
+                name, _, value = line.partition(": ")
+                if name:
+                    fields[name] = value
+            if "data" in fields:
+                return Frame(
+                    fields.get("event", "message"),
+                    fields.get("id"),
+                    json.loads(fields["data"]),
+                )
+        return None
+
+    async def aclose(self) -> None:
+        """Let go of the connection. Closing twice is harmless."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+            await self._answer.aclose()
+            if not self._begun:
+                return
+            # Below are generators within generators, each of which must end: reading
+            # on from what is closed ends them all, from the inside out.
+            try:
+                while await anext(self._bytes, None) is not None:
+                    pass
+            except (httpx.HTTPError, httpx.StreamError):
+                return
+
+
+def _query(query: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return a query as it is written; what is None is not asked."""
+    return {
+        name: ("true" if value else "false") if isinstance(value, bool) else str(value)
+        for name, value in (query or {}).items()
+        if value is not None
+    }
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data) if data else None
+    except ValueError:
+        return None
