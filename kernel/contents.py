@@ -231,6 +231,7 @@ from .sessions.told import (
 from .tools.schema import (
     input_decoder as input_decoder,
     input_schema as input_schema,
+    shared_schemas as shared_schemas,
 )
 from .upkeep.outputs import (
     ExportedOutput as ExportedOutput,

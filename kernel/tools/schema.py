@@ -13,7 +13,7 @@ the field once had (see ``meaning``). Other metadata is ignored.
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar, cast, get_args
 from weakref import WeakKeyDictionary
@@ -88,6 +88,26 @@ def input_schema(kind: type, name: str | None = None) -> dict[str, Json]:
     return _object_in(written)
 
 
+def shared_schemas(
+    kinds: Sequence[Any], at: str
+) -> tuple[list[dict[str, Json]], dict[str, dict[str, Json]]]:
+    """Return the JSON Schema of each type, and the classes that they speak of by name:
+    each is described once, and referred to as ``at`` with its name.
+
+    For documents of many types, such as OpenAPI. A generic class is written out where
+    it is used. Members of a union that a field tells apart are said to be.
+
+    Raises:
+        ToolDefinitionError: as ``input_schema``.
+    """
+    writer = _Writer(at, shared=True)
+    try:
+        found = [writer.of(kind, str(kind)) for kind in kinds]
+    except _UnusableError as error:
+        raise ToolDefinitionError("schema", str(error)) from error.__cause__
+    return found, dict(sorted(writer.defs.items()))
+
+
 _WRITTEN: "WeakKeyDictionary[type, bytes]" = WeakKeyDictionary()
 
 
@@ -138,8 +158,10 @@ class _UnusableError(Exception):
 class _Writer:
     """Writes one schema. ``defs`` collects the classes that contain themselves."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: str = "#/$defs/", *, shared: bool = False) -> None:
         self.defs: dict[str, dict[str, Json]] = {}
+        self._at = at
+        self._shared = shared
         self._names: dict[Any, str] = {}
         self._open: list[Any] = []
 
@@ -196,7 +218,7 @@ class _Writer:
 
     def _object(self, kind: Any, where: str, tag: str | None) -> dict[str, Json]:
         if (kind, tag) in self._open or (kind, tag) in self._names:
-            return {"$ref": f"#/$defs/{self._name(kind, tag)}"}
+            return {"$ref": f"{self._at}{self._name(kind, tag)}"}
         self._open.append((kind, tag))
         properties: dict[str, Json] = {}
         required = []
@@ -214,10 +236,11 @@ class _Writer:
         if required:
             schema["required"] = required
         schema["additionalProperties"] = False
-        if (kind, tag) not in self._names:
+        wanted = self._shared and origin(kind) is kind
+        if (kind, tag) not in self._names and not wanted:
             return schema
         self.defs[self._name(kind, tag)] = schema
-        return {"$ref": f"#/$defs/{self._name(kind, tag)}"}
+        return {"$ref": f"{self._at}{self._name(kind, tag)}"}
 
     def _name(self, kind: Any, tag: str | None) -> str:
         if (kind, tag) not in self._names:
@@ -275,6 +298,8 @@ class _Writer:
         ]
         if nullable:
             written.append({"type": "null"})
+        if shape.tag and self._shared:
+            return {"oneOf": written, "discriminator": {"propertyName": shape.tag}}
         return {"oneOf" if shape.tag else "anyOf": written}
 
 

@@ -13,9 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Route, Router
 
-# In this order they are described; a path with a name comes after one without.
-from . import logs, people, places, sessions  # noqa: F401
 from .door import Admittance, Door, Receive, Scope, Send
+from .openapi import NOT_OFFERED, refuse
 from .operation import OPERATIONS, Operation, answered, read_call
 from .page import page_routes
 from .problems import Refusal
@@ -62,6 +61,12 @@ def _made(runtime: Runtime, admittance: Admittance, default: Location) -> Door:
 
         return run
 
+    def refusal(name: str, instead: str) -> Callable[[Request], Awaitable[Any]]:
+        async def run(request: Request) -> Any:
+            refuse(name, instead)
+
+        return run
+
     router = Router(
         [
             *(
@@ -69,6 +74,10 @@ def _made(runtime: Runtime, admittance: Admittance, default: Location) -> Door:
                 for one in sorted(OPERATIONS, key=_plain_first)
             ),
             *page_routes(),
+            *(
+                Route(path, refusal(name, instead), methods=[method], name=name)
+                for method, path, name, instead in NOT_OFFERED
+            ),
         ],
         redirect_slashes=False,
         default=_no_route,

@@ -148,6 +148,7 @@ class Call(Generic[Q, B]):
         """Return what some long work comes to; None when whoever asked has gone, or the
         server closes. The work is then cancelled."""
         found: list[T] = []
+        broken: list[Exception] = []
         async with anyio.create_task_group() as tasks:
 
             async def gone() -> None:
@@ -157,8 +158,14 @@ class Call(Generic[Q, B]):
 
             tasks.start_soon(gone)
             with self.door.waiting(tasks.cancel_scope):
-                found.append(await work())
+                try:
+                    found.append(await work())
+                except Exception as error:
+                    # Told as it is, and not as one of a group.
+                    broken.append(error)
             tasks.cancel_scope.cancel()
+        if broken:
+            raise broken[0]
         return found[0] if found else None
 
 

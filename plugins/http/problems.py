@@ -147,6 +147,8 @@ def told(error: BaseException) -> tuple[int, dict[str, str], dict[str, Json]]:
 
     One that is none of ours is logged with its traceback, and told as a reference.
     """
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
     if isinstance(error, Refusal):
         body = {"_tag": error.tag, "message": str(error), "code": error.code}
         return error.status, error.headers, {**body, **error.fields}

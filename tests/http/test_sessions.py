@@ -361,3 +361,10 @@ async def test_a_report_is_read_and_accepted_by_its_digest() -> None:
             json={"accept": report["digest"]},
         )
         assert ended["data"]["status"] == "succeeded"
+
+
+async def test_an_error_while_waiting_is_told_as_what_it_is() -> None:
+    async with served() as it:
+        await made(it)
+        told = await it.ask("GET", "session/ses_a/job/none/wait", 404)
+        assert told["code"] == "job.not_found"
