@@ -351,7 +351,7 @@ class Session(Travelling):
 
     async def interrupt(self, reason: str | None = None) -> bool:
         """Stop the running work, with every session that works for this one, and say
-        whether there was any.
+        whether there was any. What another process runs goes on.
 
         Accepted at once and settled in the background (``wait`` tells when). Pending
         input stays, and nothing starts again by itself (law execution.5).
