@@ -41,6 +41,7 @@ T = TypeVar("T")
 BETWEEN = "somebody else changed it in between"
 NO_TOOL = "no tool here can restore it"
 LOST = "what it held is not in this store"
+ELSEWHERE = "it was changed in another store"
 
 
 class Log(Protocol):
@@ -106,8 +107,9 @@ class Changes:
         self._turns: dict[str, SessionReverted | SessionUnreverted] = {}
         """What each session said is to be done to files."""
 
-    def take(self, event: Event) -> None:
-        """Take in the next event."""
+    def take(self, event: Event, *, here: bool = True) -> None:
+        """Take in the next event; ``here`` says whether it was made in this store: what
+        a log from elsewhere says of files is no reason to touch those of here."""
         if isinstance(event, ToolCalled):
             self._tools[event.message_id, event.call_id] = event.tool
         elif isinstance(event, ToolSucceeded | ToolFailed):
@@ -118,29 +120,36 @@ class Changes:
                     UnsureCall(event.session_id, event.message_id, event.call_id, tool)
                 )
             for change in event.changes:
-                self._add(event.session_id, change, tool)
+                self._add(event.session_id, change, tool, here=here)
         elif isinstance(event, SessionReverted | SessionUnreverted):
             self._turns[event.session_id] = event
         elif isinstance(event, FilesRestored):
             turn = self._turns.get(event.session_id)
             if turn is not None and turn.seq == event.of:
-                self.restored(turn, event.done)
+                self.restored(turn, event.done, here=here)
 
     def restored(
-        self, turn: SessionReverted | SessionUnreverted, done: Collection[str]
+        self,
+        turn: SessionReverted | SessionUnreverted,
+        done: Collection[str],
+        *,
+        here: bool = True,
     ) -> None:
         """Take in which files were restored of those that were to be."""
         gone = set(done)
         for change in turn.files:
             if change.path in gone:
-                self._add(turn.session_id, change, turn.tools.get(change.path))
+                tool = turn.tools.get(change.path)
+                self._add(turn.session_id, change, tool, here=here)
 
-    def _add(self, session_id: SessionId, change: FileChange, tool: str | None) -> None:
+    def _add(
+        self, session_id: SessionId, change: FileChange, tool: str | None, *, here: bool
+    ) -> None:
         by = None if session_id == self._session_id else session_id
         if change.folders and change.before is None:
             self._folders.update(islice(_above(change.path), change.folders))
         known = self.files.get(change.path)
-        problem = change.unkept
+        problem = change.unkept if here else ELSEWHERE
         if known is not None:
             if known.problem is None and known.change.after != change.before:
                 problem = problem or BETWEEN

@@ -14,7 +14,7 @@ from attrs import evolve
 from ..execution.restoring import Changes
 from ..log.family import below
 from ..log.reading import PAGE, event_from, events_between, readable
-from ..ports import Reader
+from ..ports import Reader, made_here
 from ..values.events import ChildSpent, Event, StepEnded, StepFailed
 from ..values.ids import SessionId
 
@@ -29,6 +29,8 @@ def changes_since(rows: Reader, session_id: SessionId, first: int) -> Changes:
     """
     changes = Changes(session_id)
     names = below(rows, session_id)
+    heads = {name: rows.head(name) for name in (session_id, *names)}
+    imported = {name: head.imported if head else () for name, head in heads.items()}
     logs = [events_between(rows, session_id, first - 1)]
     if names:
         settled = _passed_on(rows, session_id, first)
@@ -37,7 +39,8 @@ def changes_since(rows: Reader, session_id: SessionId, first: int) -> Changes:
             for name in names
         ]
     for event in merge(*logs, key=lambda one: one.created):
-        changes.take(readable(event))
+        here = made_here(imported[event.session_id], event.seq)
+        changes.take(readable(event), here=here)
     working = {name for name in names if _works(rows, name)}
     for path, sessions in changes.sessions.items():
         one = changes.files[path]

@@ -149,12 +149,14 @@ def plan_unrevert(rows: Reader, session_id: SessionId) -> RevertPlan:
     turned = {last for _, last in history.open_turns}
     changed = Changes(session_id)
     turns: dict[int, SessionReverted] = {}
+    head = rows.head(session_id)
     for event in events_between(rows, session_id, first - 1):
         readable(event)
         if isinstance(event, SessionReverted):
             turns[event.seq] = event
         elif isinstance(event, FilesRestored) and event.of in turned:
-            changed.restored(turns[event.of], event.done)
+            here = head is not None and head.made_here(event.of)
+            changed.restored(turns[event.of], event.done, here=here)
     messages = sum(
         any(low <= one.seq <= high for low, high in history.open_turns)
         for one in rows.messages(session_id, after=first - 1, limit=MOST)

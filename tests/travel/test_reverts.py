@@ -383,6 +383,65 @@ async def receipts(session: Session) -> list[FilesRestored]:
 
 
 @pytest.mark.law("travel.4")
+@pytest.mark.parametrize("cut", [False, True])
+async def test_a_log_from_elsewhere_is_no_reason_to_touch_files(
+    tmp_path: Path, work: Path, cut: bool
+) -> None:
+    """Even where this store knows all that they held."""
+    provider = ScriptedProvider(text("Hello."), writes("a", "is\n"), text("Done."))
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        await say(session, "Write")
+        if cut:
+            await cut_off(session, "Hello.")
+        exported = [one async for one in session.export()]
+    (work / "a").unlink()
+    other = tmp_path / "other"
+    other.mkdir()
+    provider = ScriptedProvider(text("Hello."), writes("a", "is\n"), text("Done."))
+    async with opened(other, provider) as runtime:
+        mine = await runtime.sessions.create("m", work, provider.model)
+        await say(mine, "Hi")
+        await say(mine, "Write")
+        await runtime.sessions.replay(exported)
+        session = await runtime.sessions.get("s")
+        if cut:
+            provider.then(text("On."))
+            await session.prompt("On")
+            with anyio.fail_after(HANG):
+                await session.wait()
+        else:
+            made = await session.revert(await message(session, "Hello."))
+            assert list(made.left.values()) == ["it was changed in another store"]
+        assert (work / "a").read_text() == "is\n"
+
+
+@pytest.mark.law("travel.4")
+async def test_what_was_reverted_elsewhere_brings_no_file_back(
+    tmp_path: Path, work: Path
+) -> None:
+    provider = ScriptedProvider(text("Hello."), writes("a", "is\n"), text("Done."))
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        await say(session, "Write")
+        await session.revert(await message(session, "Hello."))
+        exported = [one async for one in session.export()]
+    other = tmp_path / "other"
+    other.mkdir()
+    provider = ScriptedProvider(writes("a", "is\n"), text("Done."))
+    async with opened(other, provider) as runtime:
+        mine = await runtime.sessions.create("m", work, provider.model)
+        await say(mine, "Write")
+        (work / "a").unlink()
+        await runtime.sessions.replay(exported)
+        made = await (await runtime.sessions.get("s")).unrevert()
+        assert list(made.left.values()) == ["it was changed in another store"]
+        assert not (work / "a").exists()
+
+
+@pytest.mark.law("travel.4")
 @pytest.mark.parametrize("restored", [True, False])
 async def test_who_is_killed_in_between_has_its_work_finished_by_the_next(
     tmp_path: Path, work: Path, restored: bool
