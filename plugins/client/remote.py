@@ -22,6 +22,7 @@ from dovetail.kernel import (
     Event,
     ExportedEvent,
     ExportedOutput,
+    Generation,
     Input,
     Job,
     Json,
@@ -30,6 +31,7 @@ from dovetail.kernel import (
     Message,
     ModelInfo,
     Outcome,
+    Output,
     Page,
     PendingRequest,
     PermissionRequest,
@@ -297,11 +299,15 @@ class RemoteSession:
         resume: bool = True,
         budget: Budget | None = None,
         instructions: str | None = None,
+        output: "Mapping[str, Json] | Output | None" = None,
+        generation: Generation | None = None,
         id: str | None = None,
     ) -> AdmittedPrompt:
-        """As ``Session.prompt``. After ``ServerUnreachableError`` repeat it with the
+        """As ``Session.prompt``; the value that is wanted is told by a JSON Schema or
+        an ``Output``. After ``ServerUnreachableError`` repeat it with the
         same key or id: whether it was admitted is not known."""
         said = prompt if isinstance(prompt, Prompt) else Prompt(prompt)
+        wanted = Output(output) if isinstance(output, Mapping) else output
         shown: dict[str, Any] = {"text": said.text}
         if said.files:
             shown["files"] = [_attached(one) for one in said.files]
@@ -313,6 +319,8 @@ class RemoteSession:
             resume=resume,
             budget=None if budget is None else to_json(budget),
             instructions=instructions,
+            output=None if wanted is None else to_json(wanted),
+            generation=None if generation is None else to_json(generation),
         )
         admitted = await self._ask("POST", "prompt", body)
         receipt: AdmittedPrompt = _ours(admitted["data"], AdmittedPrompt)
@@ -461,6 +469,11 @@ class RemoteSession:
             parts.append(page["data"]["text"])
             offset = page["data"].get("next")
         return "".join(parts)
+
+    async def file(self, key: str) -> bytes:
+        """As ``Session.file``."""
+        found: bytes = await self._ask("GET", f"file/{quote(key, safe='')}")
+        return found
 
     async def history(self) -> Sequence[Message]:
         """As ``Session.history``."""

@@ -101,6 +101,8 @@ class Wire:
             raise error_of(answer.status_code, _json(answer.content))
         if answer.status_code == 204:
             return answer.headers
+        if "json" not in answer.headers.get("content-type", ""):
+            return answer.content
         return _json(answer.content)
 
     def at(self, path: str) -> str:

@@ -29,6 +29,7 @@ from dovetail.kernel import (
     exported_from_line,
     to_json,
 )
+from starlette.responses import Response
 
 from . import shapes as s, showing
 from .door import encoded
@@ -189,6 +190,22 @@ async def output(
             end if end < len(text) else None,
         )
     )
+
+
+@operation(
+    "GET",
+    "/api/session/{sessionID}/file/{key}",
+    "session.file",
+    answer="application/octet-stream",
+    refusals=(404,),
+)
+async def file(call: Call[None, None], sessionID: str, key: str) -> Response:
+    """Return a file that the model made, by the key of its part. It is shown nowhere
+    as anything but bytes."""
+    session = await found(call, sessionID)
+    data = await session.file(key)
+    headers = {"Content-Disposition": "attachment"}
+    return Response(data, media_type="application/octet-stream", headers=headers)
 
 
 # --- events -----------------------------------------------------------------------

@@ -190,6 +190,8 @@ async def prompt(
         resume=body.resume is not False,
         budget=body.budget,
         instructions=body.instructions,
+        output=body.output,
+        generation=body.generation,
     )
     return s.Data(showing.admitted(receipt, said))
 

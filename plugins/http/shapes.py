@@ -13,8 +13,10 @@ from dovetail.kernel import (
     AgentProfile,
     Budget,
     ContinuationReport,
+    Generation,
     Message,
     ModelInfo,
+    Output,
     PermissionRequest,
     ProviderState,
     QuestionRequest,
@@ -692,6 +694,8 @@ class PromptBody:
     key: str | None = None
     budget: Budget | None = None
     instructions: str | None = None
+    output: Output | None = None
+    generation: Generation | None = None
 
 
 @frozen

@@ -94,7 +94,7 @@ def session(info: SessionInfo) -> s.SessionShape:
     return s.SessionShape(
         id=info.id,
         projectID=project_of(directory),
-        cost=0,
+        cost=info.cost or 0,
         tokens=tokens(info.usage),
         time=s.Times(info.created, info.updated),
         title=info.title or "",

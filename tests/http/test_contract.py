@@ -21,6 +21,7 @@ from dovetail.kernel import (
     LocationNotFoundError,
     MessageNotFoundError,
     NothingRevertedError,
+    OutputNotFoundError,
     Prompt,
     PromptConflictError,
     PromptFile,
@@ -258,6 +259,22 @@ async def test_a_session_is_changed_forked_and_turned_back(
         assert not await session.todos()
         assert not await session.jobs()
         assert await session.compact() > 0
+
+
+async def test_a_value_is_wanted_and_given(opened: Opened) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"colour": {"type": "string"}},
+        "required": ["colour"],
+    }
+    async with opened(ScriptedProvider(text('{"colour": "blue"}'))) as runtime:
+        session = await runtime.sessions.create("ses_a", ".", MODEL)
+        await session.prompt("Which?", output=schema)
+        outcome = await session.wait()
+        assert outcome.succeeded
+        assert outcome.data == {"colour": "blue"}
+        with pytest.raises(OutputNotFoundError):
+            await session.file("0" * 64)
 
 
 async def test_a_location_says_what_it_offers(opened: Opened) -> None:

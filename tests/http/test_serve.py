@@ -8,12 +8,15 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import anyio
 import click
 import httpx
 import pytest
+from anyio import to_thread
+from dovetail.plugins.client import RemoteRuntime, connect
 from dovetail.plugins.http.serve import is_loopback, serve_command, token_of
 from support.bounds import HANG
 
@@ -22,14 +25,14 @@ COMMAND = [sys.executable, "-m", "dovetail.plugins.cli"]
 
 @contextmanager
 def serving(
-    tmp_path: Path, *options: str, **environment: str
+    tmp_path: Path, *options: str, port: int = 0, **environment: str
 ) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """Start a server, and yield it with its address."""
     process = subprocess.Popen(
         [
             *COMMAND,
             "serve",
-            "--port=0",
+            f"--port={port}",
             f"--db=sqlite:///{tmp_path / 'agents.db'}",
             f"--location={tmp_path}",
             *options,
@@ -41,7 +44,7 @@ def serving(
     )
     try:
         assert process.stdout is not None
-        found = re.match(r"API: (http://\S+)/api$", process.stdout.readline())
+        found = re.match(r"API:  (http://\S+)/api$", process.stdout.readline())
         assert found, process.communicate(timeout=HANG)
         yield process, found[1]
     finally:
@@ -76,6 +79,49 @@ def test_a_server_and_a_command_share_a_database_and_a_signal_ends_it(
                 process.send_signal(signal.SIGTERM)
                 assert "server.closing" in "".join(lines)
         assert process.wait(HANG) == 0
+
+
+@pytest.mark.law("events.5")
+def test_a_reader_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
+    """In the middle of what it tells: the next one on the same file tells the rest."""
+
+    async def main() -> None:
+        seen: list[int] = []
+        told = anyio.Event()
+
+        async def follow(runtime: RemoteRuntime) -> None:
+            session = await runtime.sessions.get("ses_a")
+            async with session.events(follow=True) as tail:
+                async for event in tail:
+                    seen.append(event.seq)
+                    if event.seq == 3:
+                        told.set()
+                    if event.seq == 6:
+                        return
+
+        async def rename(runtime: RemoteRuntime, *names: str) -> None:
+            session = await runtime.sessions.create("ses_a")
+            for name in names:
+                await session.rename(name)
+
+        with serving(tmp_path) as (first, address):
+            port = int(address.rpartition(":")[2])
+            async with connect(address, patience=HANG) as runtime:
+                await rename(runtime, "a", "b", "c")
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(follow, runtime)
+                    await told.wait()
+                    first.kill()
+                    await to_thread.run_sync(first.wait)
+                    again = await to_thread.run_sync(
+                        lambda: stack.enter_context(serving(tmp_path, port=port))
+                    )
+                    assert again[1] == address
+                    await rename(runtime, "d", "e", "f")
+        assert seen == list(range(7))
+
+    with ExitStack() as stack:
+        anyio.run(main)
 
 
 def test_who_does_not_say_what_it_wants_is_let_go(
