@@ -465,6 +465,7 @@ from .values.media import (
 )
 from .values.messages import (
     AssistantMessage as AssistantMessage,
+    Citation as Citation,
     FilePart as FilePart,
     Message as Message,
     NoticeMessage as NoticeMessage,

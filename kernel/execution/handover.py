@@ -17,7 +17,7 @@ from ..contracts import ProviderRoute
 from ..history.sent import GIVE_BYTES
 from ..values.codec import clean_text
 from ..values.errors import InvalidValueError, ProviderError, ProviderFault, raised
-from ..values.messages import Usage
+from ..values.messages import Citation, Usage
 from ..values.request import (
     Finish,
     FinishReason,
@@ -191,6 +191,21 @@ def _usage(value: Any) -> str | None:
     return None
 
 
+def _citations(value: Any) -> str | None:
+    sound = isinstance(value, list | tuple) and all(map(_is_citation, value))
+    return None if sound else "must be a list of Citation"
+
+
+def _is_citation(value: Any) -> bool:
+    if not isinstance(value, Citation):
+        return False
+    texts = (value.url, value.title, value.quote)
+    places = (value.start, value.end)
+    return all(one is None or isinstance(one, str) for one in texts) and all(
+        one is None or (type(one) is int and 0 <= one < 2**53) for one in places
+    )
+
+
 def _mime(value: Any) -> str | None:
     sound = isinstance(value, str) and _MIME.match(value)
     return None if sound else "must be a media type"
@@ -209,7 +224,7 @@ _MIME = re.compile(r"[a-z]+/[A-Za-z0-9.+-]{1,80}\Z")
 _Rule = Callable[[Any], str | None]
 _RULES: Mapping[type, tuple[tuple[str, _Rule], ...]] = {
     TextDelta: (("part", _text), ("text", _text)),
-    TextEnd: (("part", _text), ("metadata", _data)),
+    TextEnd: (("part", _text), ("metadata", _data), ("citations", _citations)),
     ReasoningDelta: (("part", _text), ("text", _text)),
     ReasoningEnd: (("part", _text), ("metadata", _data)),
     ToolInputDelta: (("call_id", _call_id), ("tool", _text), ("text", _text)),

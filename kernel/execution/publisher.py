@@ -17,10 +17,11 @@ from typing import Literal
 from attrs import define, field
 
 from ..log.live import LiveFeed
-from ..values.codec import clean_text, dumps, sanitised
+from ..values.codec import clean_text, dumps, from_json, sanitised, to_json
 from ..values.errors import ProviderError, ProviderFault
 from ..values.events import Event, FileMade, LiveDelta, ReasoningEnded, TextEnded
 from ..values.ids import MessageId, SessionId
+from ..values.messages import Citation
 from ..values.request import (
     AnswerLimits,
     Finish,
@@ -45,6 +46,7 @@ class _Part:
     blocks: list[str] = field(factory=list)
     pieces: list[str] = field(factory=list)
     metadata: Mapping[str, Json] = field(factory=dict)
+    citations: tuple[Citation, ...] = ()
     ended: bool = False
 
     def add(self, text: str) -> None:
@@ -62,6 +64,7 @@ class _Part:
 
 
 _PIECES = 4096
+_CITED = tuple[Citation, ...]
 
 
 class Publisher:
@@ -132,6 +135,7 @@ class Publisher:
             self._show("tool_input", event.call_id, event.text)
         elif isinstance(event, TextEnd):
             self._end("text", event.part, event.metadata)
+            self._cite(event)
         elif isinstance(event, ReasoningEnd):
             self._end("reasoning", event.part, event.metadata)
         elif isinstance(event, ModelFile):
@@ -169,6 +173,7 @@ class Publisher:
                             message_id=self._message_id,
                             text=text,
                             metadata=part.metadata,
+                            citations=part.citations,
                         )
                     )
             elif text or part.metadata:
@@ -237,6 +242,13 @@ class Publisher:
         part.metadata = sanitised(dict(metadata or {}))
         if part.metadata:
             self._count("reasoning", len(dumps(part.metadata)))
+
+    def _cite(self, event: TextEnd) -> None:
+        """Take in what a text rests on."""
+        if event.citations:
+            cited = from_json(sanitised(to_json(list(event.citations))), _CITED)
+            self._count("reasoning", len(dumps(to_json(cited))))
+            self._parts["text", event.part].citations = cited
 
     def _begin(self, what: Literal["text", "reasoning"], name: str) -> _Part:
         self._part_count += 1

@@ -98,7 +98,7 @@ class OpenMessage:
     def apply(self, event: e.Event) -> None:
         """Take in one event of this message."""
         if isinstance(event, e.TextEnded):
-            self.parts.append(TextPart(event.text, event.metadata))
+            self.parts.append(TextPart(event.text, event.metadata, event.citations))
         elif isinstance(event, e.ReasoningEnded):
             self.parts.append(ReasoningPart(event.text, event.metadata))
         elif isinstance(event, e.FileMade):

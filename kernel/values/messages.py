@@ -31,6 +31,22 @@ class Usage:
 
 
 @frozen
+class Citation:
+    """What a text that a model wrote rests on. None: the provider did not say."""
+
+    url: str | None = None
+    """Where it is. A stranger's word: nobody has looked there."""
+    title: str | None = None
+    """What it is called."""
+    quote: str | None = None
+    """What it says there."""
+    start: int | None = None
+    """The first character of the text that rests on it, as its provider counts."""
+    end: int | None = None
+    """The one behind the last, in the same way."""
+
+
+@frozen
 class TextPart:
     """Text that the model wrote."""
 
@@ -38,6 +54,8 @@ class TextPart:
     """All of it."""
     metadata: Mapping[str, Json] = field(factory=dict)
     """What the provider attached; sent only to the model that wrote it."""
+    citations: tuple[Citation, ...] = ()
+    """What it rests on, in no provider's words."""
     type: Literal["text"] = "text"
     """Tells the kinds of parts apart."""
 

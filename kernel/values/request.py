@@ -7,7 +7,7 @@ from attrs import field
 
 from .frozen import frozen
 from .generation import Generation, ToolChoice
-from .messages import Message, Usage
+from .messages import Citation, Message, Usage
 from .output import Output
 from .sent import RequestBody
 from .tool import Json, ToolDefinition
@@ -251,6 +251,8 @@ class TextEnd:
     """Which part it is."""
     metadata: Mapping[str, Json] = field(factory=dict)
     """What the provider attached to it."""
+    citations: tuple[Citation, ...] = ()
+    """What the text rests on, in no provider's words."""
 
 
 @frozen

@@ -118,6 +118,8 @@ class ResponsesDecoder:
         self._calls = 0
         self._kept = 0
         self._taken: set[str] = set()
+        self._refused = False
+        """Whether it said that it will not answer."""
 
     def feed(self, event: SseEvent) -> list[ModelEvent]:
         """Return what this event brings.
@@ -161,11 +163,13 @@ class ResponsesDecoder:
         self, kind: str, body: Mapping[str, Any], events: list[ModelEvent]
     ) -> None:
         if kind in _WORDS:
+            self._refused = self._refused or kind == "response.refusal.delta"
             item = self._item_of(body)
             self._say(item, _WORDS[kind], _place(body), body.get("delta"), events)
         elif kind in _ENDS:
             # Some send no deltas.
             name, where = _ENDS[kind]
+            self._refused = self._refused or where == "refusal"
             item = self._item_of(body)
             if (name, _place(body)) not in item.said:
                 self._say(item, name, _place(body), body.get(where), events)
@@ -226,6 +230,8 @@ class ResponsesDecoder:
                 self._call(one, events)
         if reason == "stop" and self._calls:
             reason = "tool_calls"
+        elif reason == "stop" and self._refused:
+            reason = "content_filter"
         self.done = True
         events.append(Finish(reason, _usage(table(response.get("usage")))))
 
@@ -439,6 +445,7 @@ class ResponsesDecoder:
                 if (kind, index) in item.said or (known and len(listed) == 1):
                     continue
                 part = table(part)
+                self._refused = self._refused or bool(word(part.get("refusal")))
                 text = word(part.get("text")) or word(part.get("refusal"))
                 self._say(item, kind, index, text, events)
 

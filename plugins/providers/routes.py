@@ -30,6 +30,7 @@ from dovetail.kernel import (
     ProviderCredential,
     ProviderError,
     RequestBody,
+    TextEnd,
     ToolCall,
 )
 
@@ -278,6 +279,16 @@ class _Given:
         return self._ready.popleft()
 
 
+def _cited(event: ModelEvent) -> ModelEvent:
+    """Return an event with what its text rests on."""
+    if not isinstance(event, TextEnd) or not event.metadata:
+        return event
+    # Here, because few answers cite anything.
+    from .citations import citations_of
+
+    return evolve(event, citations=citations_of(event.metadata))
+
+
 class _Events:
     """The Model events of one response. What came before a failure comes first."""
 
@@ -322,7 +333,7 @@ class _Events:
             if chunk is None:
                 self._ended = True
                 self._take(self._frames.finish())
-                self._ready.extend(self._decoder.finish())
+                self._ready.extend(map(_cited, self._decoder.finish()))
                 # The answer was whole; what broke off was only its goodbye.
                 self._failure = None
                 return
@@ -338,14 +349,14 @@ class _Events:
         except ProviderError as error:
             self._failure = self._failure or error
         if self._failure and self._failure.code == "provider.answer_limit":
-            self._ready.extend(self._decoder.kept())
+            self._ready.extend(map(_cited, self._decoder.kept()))
 
     def _take(self, events: Iterator[SseEvent]) -> None:
         for event in events:
             if self._decoder.done:
                 return
             made = self._decoder.feed(event)
-            self._ready.extend(made)
+            self._ready.extend(map(_cited, made))
             self._quiet = 0 if made else self._quiet + 1
             most = self._limits.quiet
             if self._quiet > most:

@@ -20,6 +20,7 @@ from dovetail.kernel import (
     AnswerLimits,
     AssistantMessage,
     CallNotice,
+    Citation,
     Command,
     CompactionStrategy,
     CompactionWork,
@@ -321,7 +322,7 @@ class Route:
             yield ReasoningEnd("r", {"signature": "frozen"})
             yield TextDelta("t", "I use ")
             yield TextDelta("t", "all tools.")
-            yield TextEnd("t")
+            yield TextEnd("t", {}, (Citation(url="https://example.org"),))
             yield ModelFile("f", "image/png", "AAAA", {"kept": True})
             for number, (tool, arguments) in enumerate(CALLS):
                 yield ToolInputDelta(f"c{number}", tool, arguments)

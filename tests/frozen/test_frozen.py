@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "2e14336723978c49c837a4f5e940dc249e23f3c3a27cffa801887da1d54f782b",
+    "release_0_1_0": "adf1ba6b33ec89a49e01cfe286d70a0f09e6e57a979dd82b89ac879be63244a3",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

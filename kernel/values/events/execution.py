@@ -7,7 +7,7 @@ from attrs import field
 
 from ..frozen import frozen
 from ..ids import MessageId
-from ..messages import Usage
+from ..messages import Citation, Usage
 from ..sent import SentRequest
 from ..tool import Failure, Json
 from .declaring import Event, event
@@ -182,6 +182,8 @@ class TextEnded(Event):
     metadata: Mapping[str, Json] = field(factory=dict)
     """What the provider attached to it; only the model that wrote it is sent it
     again."""
+    citations: tuple[Citation, ...] = ()
+    """What it rests on, as far as the provider said."""
 
 
 @event("reasoning.ended", retention="transcript")
