@@ -426,7 +426,9 @@ class History:
             self._open.apply(event)
             if isinstance(event, _CARRIES) and event.request is not None:
                 self.sent.record(event.request)
-            if here and isinstance(event, e.ToolSucceeded):
+            # A model knows nothing of a file that it was shown behind a message that
+            # a revert went back to.
+            if here and isinstance(event, e.ToolSucceeded) and not self._hiding:
                 for path, digest in event.files.items():
                     self.files.pop(path, None)
                     self.files[path] = digest
@@ -454,9 +456,6 @@ class History:
             self._cut = False
             self._anew()
             self.told.begin_anew("revert")
-            for change in event.files:
-                if change.path in self.files:
-                    self.files[change.path] = change.after
             self.restoring = event if here and event.files else None
         elif isinstance(event, e.FilesRestored):
             self.restoring = None

@@ -14,10 +14,12 @@ from dovetail.builtin_tools._restore import restore
 from dovetail.kernel import (
     FilesRestored,
     InvalidValueError,
+    Location,
     MessageNotFoundError,
     MessageSharedError,
     ModelRequest,
     NothingRevertedError,
+    Restoration,
     Runtime,
     Session,
     SessionBusyError,
@@ -507,6 +509,74 @@ async def test_the_model_goes_on_only_when_what_was_cut_off_is_finished(
 
 
 @pytest.mark.law("travel.4")
+async def test_a_prompt_in_the_middle_of_a_revert_waits_for_all_of_its_files(
+    tmp_path: Path, work: Path
+) -> None:
+    reached, gate, restores = anyio.Event(), anyio.Event(), list[str]()
+
+    async def slow(location: Location, wanted: Restoration) -> str | None:
+        if not wanted.look:
+            restores.append(wanted.path)
+            if len(restores) == 2:
+                reached.set()
+                await gate.wait()
+        return await restore(Files(), location, wanted)
+
+    async def change(input: Nothing, context: ToolContext) -> str:
+        for name in "abc":
+            (work / name).write_text("is\n")
+            context.changed(str(work / name), b"was\n", b"is\n")
+        return "done"
+
+    def looks(request: ModelRequest) -> list[Any]:
+        return text("".join((work / name).read_text() for name in "abc"))
+
+    tool = Tool("change", "x.", Nothing, change, effect="unsafe", restore=slow)
+    provider = ScriptedProvider(
+        *(text("Hello."), calls(call("change")), text("Done."), looks)
+    )
+    for name in "abc":
+        (work / name).write_text("was\n")
+    async with host(tmp_path, provider, tool) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        await say(session, "Change")
+        to = await message(session, "Hello.")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(session.revert, to)
+            with anyio.fail_after(HANG):
+                await reached.wait()
+            await say(session, "And on")
+            assert (await said(session))[-1] == "was\nwas\nwas\n"
+            gate.set()
+        assert len(await receipts(session)) == 1
+
+
+@pytest.mark.law("travel.4")
+@pytest.mark.law("travel.5")
+async def test_files_of_where_it_worked_before_are_restored_from_elsewhere(
+    tmp_path: Path, work: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    provider = ScriptedProvider(
+        *(text("Hello."), writes("d/a", "1"), text("Done."), writes("b", "2")),
+        *(text("Done there."), text("On.")),
+    )
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "Hi")
+        await say(session, "Write")
+        await session.move(other)
+        await say(session, "Write there")
+        await cut_off(session, "Hello.")
+        assert (await session.continuation()).clean
+        await say(session, "On")
+        assert (os.listdir(work), os.listdir(other)) == ([], [])
+        assert (await session.info()).location.directory == str(other)
+
+
+@pytest.mark.law("travel.4")
 async def test_a_plan_knows_of_what_is_not_finished(tmp_path: Path, work: Path) -> None:
     (work / "a").write_text("0\n")
     (work / "b").write_text("0\n")
@@ -567,6 +637,11 @@ async def test_a_fork_goes_back_to_where_it_began_and_no_further(
         with pytest.raises(InvalidValueError):
             await short.revert(shared["Second."])
         assert (await short.plan_revert(shared["First."])).messages == 0
+
+
+@frozen
+class Nothing:
+    pass
 
 
 @frozen
