@@ -89,6 +89,67 @@ _STATUS_OF_TYPE: Mapping[str, int] = {
 }
 
 
+_FAULT_OF_CODE: Mapping[str, ProviderFault] = {
+    **dict.fromkeys(
+        (
+            "context_length_exceeded",
+            "model_context_window_exceeded",
+            "request_too_large",
+            "string_above_max_length",
+        ),
+        "provider.context_overflow",
+    ),
+    **dict.fromkeys(
+        (
+            "billing_error",
+            "billing_hard_limit_reached",
+            "billing_not_active",
+            "exceeded_current_quota_error",
+            "insufficient_credits",
+            "insufficient_quota",
+            "servicequotaexceededexception",
+        ),
+        "provider.quota",
+    ),
+    **dict.fromkeys(
+        (
+            "rate_limit_error",
+            "rate_limit_exceeded",
+            "rate_limit_reached_error",
+            "throttlingexception",
+            "too_many_requests",
+            "toomanyrequestsexception",
+        ),
+        "provider.rate_limited",
+    ),
+    **dict.fromkeys(
+        (
+            "engine_overloaded_error",
+            "modelnotreadyexception",
+            "overloaded_error",
+            "server_overloaded",
+            "serviceunavailableexception",
+            "unavailable",
+        ),
+        "provider.unavailable",
+    ),
+    **dict.fromkeys(
+        (
+            "deploymentnotfound",
+            "model_decommissioned",
+            "model_not_active",
+            "model_not_available",
+            "model_not_found",
+            "resourcenotfoundexception",
+        ),
+        "provider.unknown_model",
+    ),
+}
+"""What codes and types of errors mean, in small letters, whatever their status and
+words: those of OpenAI, Anthropic, Azure, Amazon, Google, Groq, Moonshot and those who
+offer the same."""
+
+
 class CallRefusedError(Exception):
     """The provider read what the model wrote as a call, and would not have it.
 
@@ -155,7 +216,10 @@ def fault_of_answer(
     evidence = body if found else text
     if found and (refused := CallRefusedError.of(found, redact)):
         return refused
-    fault = _fault(provider, status, evidence, found.codes if found else ())
+    codes = found.codes if found else ()
+    # Amazon's is a name, and perhaps where it is declared.
+    kind = headers.get("x-amzn-errortype", "").partition(":")[0].strip()
+    fault = _fault(provider, status, evidence, (*codes, *([kind] if kind else ())))
     retryable = fault in ("provider.rate_limited", "provider.unavailable")
     advice = headers.get("x-should-retry", "").lower()
     if advice in ("true", "false"):
@@ -226,7 +290,13 @@ def _fault(
         return "provider.authentication"
     if status == 402:
         return "provider.quota"
+    for code in codes:
+        known = _FAULT_OF_CODE.get(code.lower())
+        if known is not None:
+            return known
     if status == 429:
+        # Only where no code says which of the two it is: that a message about too many
+        # requests names the page for billing is no lack of credit.
         spent = _says(evidence, _NO_CREDIT) and not _says(evidence, _PER_TIME)
         return "provider.quota" if spent else "provider.rate_limited"
     # Cerebras refuses too much input without a word.

@@ -99,8 +99,19 @@ def test_every_model_of_the_public_catalogue_is_read(
         found = {one.name.partition("/")[2]: one for one in made.models(ours)}
         assert sorted(found) == sorted(provider["models"])
         for name, model in provider["models"].items():
-            context = model["limit"]["context"] or None
-            assert found[name].context == context
+            limit, cost = model["limit"], model.get("cost")
+            assert found[name].context == (limit["context"] or None)
+            assert found[name].output == (limit["output"] or None)
+            price = found[name].price
+            if price is None:
+                assert not cost
+                continue
+            told = [one for one in cost.get("tiers", ()) if "tier" in one]
+            tiers = zip(price.above, told, strict=True) if told else ()
+            for at, one in ((price, cost), *tiers):
+                assert (at.input, at.output) == (one["input"], one["output"]), name
+                assert at.cache_read == one.get("cache_read"), name
+                assert at.cache_write == one.get("cache_write"), name
 
 
 def test_nothing_is_read_before_somebody_asks() -> None:

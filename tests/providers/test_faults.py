@@ -199,3 +199,67 @@ def test_a_key_is_taken_out_however_it_is_written() -> None:
     ]
     for form in forms:
         assert redact(f"x {form} y").count("[redacted]") == 1, form
+
+
+BILLING = (
+    "Rate limit reached for gpt-x in organization org-x on requests per day. "
+    "Please add a payment method to increase it: https://x.example/account/billing. "
+    "You exceeded your current quota."
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "code"),
+    [
+        (429, {"code": "rate_limit_exceeded", "message": BILLING}, "rate_limited"),
+        (429, {"type": "rate_limit_error", "message": BILLING}, "rate_limited"),
+        (429, {"type": "insufficient_quota", "message": "too fast"}, "quota"),
+        (429, {"type": "exceeded_current_quota_error", "message": "x"}, "quota"),
+        (429, {"type": "engine_overloaded_error", "message": "x"}, "unavailable"),
+        (400, {"code": "context_length_exceeded", "message": "x"}, "context_overflow"),
+        (400, {"code": "model_decommissioned", "message": "x"}, "unknown_model"),
+        (404, {"code": "model_not_found", "message": "x"}, "unknown_model"),
+        (404, {"type": "not_found_error", "message": "model: x"}, "unknown_model"),
+        (404, {"code": "DeploymentNotFound", "message": "x"}, "unknown_model"),
+        (404, {"code": 404, "status": "NOT_FOUND", "message": "x"}, "unknown_model"),
+        (404, "model 'x' not found", "unknown_model"),
+        (
+            404,
+            {"type": "invalid_request_error", "message": "Invalid URL"},
+            "invalid_request",
+        ),
+        (529, {"type": "overloaded_error", "message": BILLING}, "unavailable"),
+        (
+            503,
+            {"code": 503, "status": "UNAVAILABLE", "message": BILLING},
+            "unavailable",
+        ),
+        (500, {"type": "api_error", "message": "content policy"}, "unavailable"),
+        (401, {"type": "insufficient_quota", "message": "x"}, "authentication"),
+    ],
+)
+def test_a_code_says_what_it_is_whatever_the_words_are(
+    status: int, error: Any, code: str
+) -> None:
+    assert fault(status, {"error": error}).code == f"provider.{code}"
+
+
+def test_nobodys_404_is_about_the_address() -> None:
+    assert fault(404, "<html>nginx</html>").code == "provider.invalid_request"
+    assert fault(404, {"detail": "Not Found"}).code == "provider.invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [
+        ("ThrottlingException:http://x.example/", 429, "rate_limited"),
+        ("ResourceNotFoundException", 404, "unknown_model"),
+        ("ServiceQuotaExceededException", 400, "quota"),
+        ("ModelNotReadyException", 429, "unavailable"),
+    ],
+)
+def test_amazon_names_its_errors_in_a_header(kind: str, status: int, code: str) -> None:
+    found = fault_of_answer(
+        "test", status, {"x-amzn-errortype": kind}, '{"message": "x"}', Redactor()
+    )
+    assert found.code == f"provider.{code}"  # type: ignore[union-attr]
