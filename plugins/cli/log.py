@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import anyio
 import click
-from dovetail.kernel import Event, Json, event_to_json, open_runtime
+from dovetail.kernel import Event, Json, event_to_json
 
 from .listing import moment
-from .options import database_option, database_url, json_line, json_option
+from .options import database_option, json_line, json_option, opened
 from .terminal import Style, Terminal, short, visible
 
 MAX_FIELD = 60
@@ -33,7 +33,7 @@ def log_command(
 
     async def read() -> None:
         async with (
-            open_runtime(database_url(db)) as runtime,
+            opened(db) as runtime,
             (await runtime.sessions.get(id)).events(after, follow) as tail,
         ):
             async for event in tail:

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -14,8 +15,10 @@ from dovetail.kernel import (
     ConfigurationError,
     Json,
     default_database_url,
+    open_runtime,
 )
 
+from .server_name import SERVER, TOKEN_VARIABLE
 from .terminal import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,6 +33,32 @@ def database_option(command: F) -> F:
         help="The database, such as sqlite:///agents.db. "
         f"[default: {DATABASE_VARIABLE}, or a file of yours]",
     )(command)
+
+
+def opened(db: str | None, *, new: bool = False) -> AbstractAsyncContextManager[Any]:
+    """Return the runtime that a command works on: that of the server that was named,
+    or one on the database.
+
+    Raises:
+        UsageError: as ``database_url``.
+    """
+    server = click.get_current_context().meta.get(SERVER)
+    if server is None:
+        return open_runtime(database_url(db, new=new))
+    # Here, because most commands ask nobody over a network.
+    from ..client import connect
+
+    return connect(server, os.environ.get(TOKEN_VARIABLE))
+
+
+def check_here(what: str) -> None:
+    """Refuse what only works on a database of this machine, where a server was named.
+
+    Raises:
+        UsageError: one was.
+    """
+    if SERVER in click.get_current_context().meta:
+        raise click.UsageError(f"{what} do not work over --server")
 
 
 def json_option(what: str) -> Callable[[F], F]:

@@ -26,6 +26,7 @@ from dovetail.kernel import (
 )
 
 from .exits import FAILED, INTERRUPTED, SUCCEEDED, USAGE, code_of_error, raised
+from .server_name import SERVER, TOKEN_VARIABLE
 from .terminal import OutputError, Style, Terminal, tell_error, visible
 
 HOOK = "dovetail_register_commands"
@@ -213,6 +214,17 @@ def _verbose(context: click.Context, parameter: click.Parameter, value: bool) ->
         logging.getLogger("dovetail").setLevel(logging.DEBUG)
 
 
+OVER_SERVERS = ("log", "sessions", "show")
+"""Commands that work on the sessions of a server, too."""
+
+
+def _server(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> None:
+    if value:
+        context.meta[SERVER] = value
+
+
 class CommandLine(click.Group):
     """The group of all commands. Each is loaded when it is run or its help shown.
 
@@ -231,6 +243,14 @@ class CommandLine(click.Group):
                     expose_value=False,
                     callback=_verbose,
                     help="Tell more of what goes wrong.",
+                ),
+                click.Option(
+                    ["--server"],
+                    metavar="URL",
+                    expose_value=False,
+                    callback=_server,
+                    help="Work on the sessions of a server (`dovetail serve`): "
+                    f"{', '.join(OVER_SERVERS)}. {TOKEN_VARIABLE} is its token.",
                 ),
             ],
             context_settings={"help_option_names": ["-h", "--help"]},
@@ -259,6 +279,12 @@ class CommandLine(click.Group):
         one = self._own.get(cmd_name) or self.offered.get(cmd_name)
         if one is None:
             return None
+        if SERVER in ctx.meta and cmd_name not in OVER_SERVERS:
+            # Never on a database of this machine, where another one was meant.
+            raise click.UsageError(
+                f"{cmd_name} does not work over --server; {', '.join(OVER_SERVERS)} do",
+                ctx,
+            )
         try:
             command: Any = one.command.load()
         except KeyboardInterrupt:

@@ -2,15 +2,15 @@
 
 import anyio
 import click
-from dovetail.kernel import Page, SessionInfo, open_runtime, to_json
+from dovetail.kernel import Page, SessionInfo, to_json
 
 from .listing import table, when
 from .options import (
     command_text,
     database_option,
-    database_url,
     json_line,
     json_option,
+    opened,
 )
 from .terminal import Terminal, short, visible
 
@@ -42,10 +42,11 @@ def sessions_command(
     """List sessions, the newest first, but for those that work for another one."""
 
     async def read() -> Page[SessionInfo]:
-        async with open_runtime(database_url(db)) as runtime:
-            return await runtime.sessions.list(
+        async with opened(db) as runtime:
+            found: Page[SessionInfo] = await runtime.sessions.list(
                 location, search, limit, cursor, parent, parent is None and not every
             )
+            return found
 
     if parent is not None and every:
         raise click.UsageError("--parent and --all: the children of one are not all")

@@ -16,7 +16,6 @@ from dovetail.kernel import (
     Session,
     SessionInfo,
     event_to_json,
-    open_runtime,
     to_json,
 )
 
@@ -24,11 +23,12 @@ from .calls import job_text
 from .continuing import LeftWork, left_work, report_lines
 from .listing import Costs, outcome_text, usage_text, when
 from .options import (
+    check_here,
     database_option,
-    database_url,
     go_on_text,
     json_line,
     next_prompt_text,
+    opened,
 )
 from .terminal import Style, Terminal, visible
 from .transcript import Transcript
@@ -86,6 +86,8 @@ def show_command(
     Where its last run has no end, the Continuation Report says what is trusted and what
     must be looked at before it goes on.
     """
+    if folder is not None or listed or number is not None:
+        check_here("--files, --requests and --request")
     if folder is not None:
         # Here, for the same reason.
         from .made_files import write_files
@@ -107,7 +109,7 @@ def show_command(
 
 
 async def _show(id: str, db: str | None, as_json: bool, terminal: Terminal) -> None:
-    async with open_runtime(database_url(db)) as runtime:
+    async with opened(db) as runtime:
         session = await runtime.sessions.get(id)
         info = await session.info()
         if as_json:

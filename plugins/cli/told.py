@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 
-from dovetail.kernel import ContextEpoch, open_runtime, to_json
+from dovetail.kernel import ContextEpoch, to_json
 
 from .listing import when
-from .options import database_url, json_line
+from .options import json_line, opened
 from .terminal import Style, Terminal, plain, visible
 
 
 async def show_context(id: str, db: str | None, as_json: bool, to: Terminal) -> None:
     """Print the epochs of a session, with every word that its model was told."""
-    async with open_runtime(database_url(db)) as runtime:
+    async with opened(db) as runtime:
         session = await runtime.sessions.get(id)
         epochs = await session.context()
     first = 1

@@ -408,6 +408,11 @@ class RemoteSession:
         found: SessionInfo = _ours((await self._ask("GET", ""))["data"], SessionInfo)
         return found
 
+    async def held_until(self) -> int | None:
+        """As ``Session.held_until``."""
+        found: int | None = (await self._ask("GET", "lease"))["data"]
+        return found
+
     def events(
         self, after: int | None = None, follow: bool = False
     ) -> RemoteTail[Event]:

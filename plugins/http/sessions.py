@@ -355,6 +355,19 @@ async def interrupt(
     return {"Dovetail-Stopped": "true" if stopped else "false"}
 
 
+@operation(
+    "GET",
+    "/api/session/{sessionID}/lease",
+    "session.heldUntil",
+    answer=s.Data[int | None],
+    refusals=(404,),
+)
+async def held_until(call: Call[None, None], sessionID: str) -> dict[str, int | None]:
+    """Return until when a process holds the session, in milliseconds since 1970, unless
+    it gives another sign of life; null: nobody runs it."""
+    return {"data": await (await found(call, sessionID)).held_until()}
+
+
 # --- changing ---------------------------------------------------------------------
 
 

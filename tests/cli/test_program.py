@@ -312,6 +312,7 @@ def test_our_own_commands_come_by_the_same_door() -> None:
         "export",
         "fork",
         "import",
+        "keys",
         "log",
         "models",
         "move",

@@ -187,3 +187,29 @@ def test_a_token_that_others_can_read_is_none(tmp_path: Path) -> None:
         token_of(str(file), "given")
     assert token_of(None, "given") == "given"
     assert token_of(None, "") is None
+
+
+def test_commands_show_the_sessions_of_a_server(tmp_path: Path) -> None:
+    def typed(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=HANG,
+            env={**os.environ, "HOME": str(tmp_path), "DOVETAIL_TOKEN": token},
+        )
+
+    token = "correct-horse-battery"
+    with serving(tmp_path, DOVETAIL_TOKEN=token) as (_, address):
+        headers = {"Authorization": f"Bearer {token}"}
+        body = {"id": "ses_a", "title": "From afar"}
+        httpx.post(f"{address}/api/session", json=body, headers=headers, timeout=HANG)
+        over = ("--server", address)
+        assert "From afar" in typed(*over, "sessions").stdout
+        assert "From afar" in typed(*over, "show", "ses_a").stdout
+        assert "session.created" in typed(*over, "log", "ses_a").stdout
+        refused = typed(*over, "prune", "ses_a")
+        assert refused.returncode == 2
+        assert "--server" in refused.stderr
+        missing = typed(*over, "show", "none")
+        assert (missing.returncode, "session.not_found" in missing.stderr) == (2, True)

@@ -1,0 +1,5 @@
+"""Where the address of ``--server`` is kept while a command runs, and its token."""
+
+SERVER = "dovetail.server"
+"""The name under which click's context has the address."""
+TOKEN_VARIABLE = "DOVETAIL_TOKEN"
