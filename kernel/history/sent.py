@@ -142,20 +142,27 @@ class SentRequests:
         # Those of before were looked at then: a Step looks at what is new.
         if not all(isinstance(one, bytes) for one in fresh):
             raise InvalidValueError("request body", None, GIVE_BYTES)
-        if fresh:
-            joined = b",".join(fresh)
-            if count:
-                joined = b"," + joined
-            state.update(joined)
-            length += len(joined)
+        if not fresh and body.mark:
+            # It goes into what was looked at: asked once more, or after a repair.
+            state, length, count = hashlib.sha256(head), len(head), 0
+            fresh = messages
+        joined = b",".join(fresh)
+        if count and fresh:
+            joined = b"," + joined
+        end = len(joined) - (body.closes if body.mark else 0)
+        state.update(joined[:end])
+        # Up to the mark the next one begins like this one.
+        prefix, prefix_digest = length + end, state.hexdigest()
         whole = state.copy()
-        whole.update(body.tail)
+        whole.update(body.mark + joined[end:] + body.tail)
+        state.update(joined[end:])
+        length += len(joined)
         sent = SentRequest(
             digest=whole.hexdigest(),
-            bytes=length + len(body.tail),
+            bytes=length + len(body.mark) + len(body.tail),
             made_of=name,
-            prefix=length,
-            prefix_digest=state.hexdigest(),
+            prefix=prefix,
+            prefix_digest=prefix_digest,
             parted=None if goes_on else self._parted(name, made_of, body),
             # Until an event says it, it is said again: one that was to may be lost.
             description=None if name in self._described else made_of,

@@ -18,7 +18,8 @@ from .tool import Json
 class RequestBody:
     """The body of one request, as it goes over the wire.
 
-    Its bytes are the head, the messages with commas between them, and the tail. What
+    Its bytes are the head, the messages with commas between them, and the tail; and the
+    mark, where there is one. What
     does not change from request to request belongs into the head, and what is new at
     the end of the messages.
     """
@@ -38,6 +39,11 @@ class RequestBody:
     """Names of generation options that were wanted and are not in it, because the
     protocol or the model knows no word for them: a preference, without which the answer
     is one all the same."""
+    mark: bytes = b""
+    """What this request alone has within its last message, such as up to where a
+    provider is to keep it: the messages are as the next request has them."""
+    closes: int = 0
+    """How many bytes of the last message come after the mark."""
 
     @property
     def data(self) -> bytes:
@@ -47,6 +53,9 @@ class RequestBody:
         # A long history is copied once, and not once more to put the head before it.
         first, *more = self.messages
         pieces = [self.head + first, *more]
+        if self.mark:
+            end = len(pieces[-1]) - self.closes
+            pieces[-1] = b"".join((pieces[-1][:end], self.mark, pieces[-1][end:]))
         pieces[-1] += self.tail
         return b",".join(pieces)
 

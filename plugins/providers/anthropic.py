@@ -100,6 +100,7 @@ DEFAULTS = Defaults(
 )
 _THOUGHTS = ("thinking", "redacted_thinking")
 _CACHED: Json = {"type": "ephemeral"}
+_MARK = orjson.dumps({"cache_control": _CACHED})[1:-1]
 
 
 class AnthropicPlugin:
@@ -324,7 +325,15 @@ class MessagesWriter:
             messages,
             self._recorded,
             ignored=wanted.ignored,
+            mark=self._mark(messages),
         )
+
+    def _mark(self, messages: Sequence[bytes]) -> tuple[bytes, int]:
+        """Return what has a request kept up to its end. Anthropic itself is told so in
+        one word for all, and finds the place."""
+        if self._set.official or not self._set.caches:
+            return b"", 0
+        return _TURNS.mark(messages, field=_MARK)
 
     def _think(self, head: dict[str, Json], wanted: Wanted) -> None:
         """Say how much the model is to think, where it takes a word on that."""

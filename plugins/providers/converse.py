@@ -68,6 +68,7 @@ from .wording import (
 _CACHES = re.compile(r"anthropic\.claude|amazon\.nova", re.IGNORECASE)
 """Models that keep what is marked; others refuse the mark."""
 _CACHE_POINT: Json = {"cachePoint": {"type": "default"}}
+_MARK = orjson.dumps(_CACHE_POINT)
 
 
 _CLAUDE = re.compile(r"anthropic\.claude", re.IGNORECASE)
@@ -188,6 +189,7 @@ class ConverseWriter:
             messages,
             self._recorded,
             ignored=wanted.ignored,
+            mark=_TURNS.mark(messages, block=_MARK) if self._set.caches else (b"", 0),
         )
 
     def _format(self, output: Output) -> Json:

@@ -276,10 +276,12 @@ def encoded_body(
     settings: Mapping[str, Json],
     name: str = "messages",
     ignored: tuple[str, ...] = (),
+    mark: tuple[bytes, int] = (b"", 0),
 ) -> RequestBody:
     """Return a request's body with the messages at its end, in the field of that name.
 
-    So the body of one request, up to the end of its messages, begins the next one.
+    So the body of one request, up to the end of its messages, begins the next one; with
+    a ``mark``, which is what stands so many bytes before their end, up to that.
 
     Raises:
         ProviderError: ``provider.invalid_request``: an option is not JSON data.
@@ -298,6 +300,8 @@ def encoded_body(
         tail=b"]}",
         settings=settings,
         ignored=ignored,
+        mark=mark[0],
+        closes=mark[1],
     )
 
 
@@ -316,6 +320,20 @@ class UserTurns:
         """Return a message of these blocks."""
         return orjson.dumps({self._name: blocks, "role": "user"})
 
+    def mark(
+        self, messages: Sequence[bytes], block: bytes = b"", field: bytes = b""
+    ) -> tuple[bytes, int]:
+        """Return what marks the end of the last message, if it is the user's: a block
+        after its last one, or a field in that; and how far from the end it stands."""
+        last = messages[-1] if messages else b""
+        if last.endswith(b"}" + _USER_ENDS):
+            closes = len(_USER_ENDS)
+        elif last.endswith(b"}]}") and _is_users(last):
+            closes = len(b"]}")
+        else:
+            return b"", 0
+        return (b"," + block, closes) if block else (b"," + field, closes + 1)
+
     def join(self, before: bytes, message: bytes) -> bytes | None:
         """Join neighbouring messages of the user, or leave them two."""
         if message.startswith(self._begins) and before.endswith(_USER_ENDS):
@@ -325,6 +343,14 @@ class UserTurns:
 
 
 _USER_ENDS = b'],"role":"user"}'
+
+
+def _is_users(message: bytes) -> bool:
+    """Whether the last of several objects is a message of the user's side."""
+    if b'{"role":"user"' not in message:
+        return False
+    # An argument of a call may look like one, too.
+    return bool(orjson.loads(b"[%b]" % message)[-1]["role"] == "user")
 
 
 def no_turns(_before: bytes, _message: bytes) -> bytes | None:
