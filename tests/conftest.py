@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from support.corpora import Corpus, find_corpus
 from support.environments import build_wheel
 from support.processes import NamedPipe, Pipes
+from support.slowness import slow_down
 
 # Images of containers often have it said that nothing compiled is kept. Then each of
 # the hundreds of processes that tests start would compile all that it imports.
@@ -72,6 +73,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if "TMPDIR" not in os.environ and _is_spacious(MEMORY):
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None
+    if seed := os.environ.get("DOVETAIL_SLOW"):
+        slow_down(int(seed))
 
 
 def _is_spacious(folder: Path) -> bool:
