@@ -1,7 +1,7 @@
 """What holds of a runtime in the process holds of one that a server offers."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -32,38 +32,17 @@ from dovetail.kernel import (
     ServerError,
     ServerUnreachableError,
     SessionNotFoundError,
-    open_runtime,
 )
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
 from dovetail.plugins.client import connect
-from dovetail.plugins.http import Admittance, app
-from dovetail.storage.plugin import plugin as sqlite_plugin
+from dovetail.plugins.http import Admittance
 from support.asgi import StreamedTransport
 from support.askers import AskingTools
 from support.bounds import HANG
-from support.doors import served
+from support.doors import embedded, remote, served
 
 Opened = Callable[..., AbstractAsyncContextManager[Any]]
 MODEL = "scripted/model"
-
-
-@asynccontextmanager
-async def embedded(*plugins: object, url: str = "sqlite://") -> AsyncIterator[Any]:
-    async with open_runtime(
-        url, plugins=[sqlite_plugin, *plugins], load_entry_points=False
-    ) as runtime:
-        yield runtime
-
-
-@asynccontextmanager
-async def remote(*plugins: object, url: str = "sqlite://") -> AsyncIterator[Any]:
-    token = "correct-horse-battery"
-    async with embedded(*plugins, url=url) as runtime:
-        door = app(runtime, Admittance(token))
-        transport = StreamedTransport(door)
-        url = "http://localhost:4096"
-        async with connect(url, token, transport=transport) as there:
-            yield there
 
 
 @pytest.fixture(params=[embedded, remote], ids=["embedded", "remote"])

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 from attrs import frozen
 from dovetail.kernel import Runtime, open_runtime
+from dovetail.plugins.client import connect
 from dovetail.plugins.http import Admittance, app
 from dovetail.plugins.http.door import Door
 from dovetail.storage.plugin import plugin as sqlite_plugin
@@ -52,3 +53,22 @@ async def served(
         transport = StreamedTransport(door)
         async with httpx.AsyncClient(transport=transport, base_url=base) as client:
             yield Served(client, runtime, door, transport)
+
+
+@asynccontextmanager
+async def embedded(*plugins: object, url: str = "sqlite://") -> AsyncIterator[Any]:
+    async with open_runtime(
+        url, plugins=[sqlite_plugin, *plugins], load_entry_points=False
+    ) as runtime:
+        yield runtime
+
+
+@asynccontextmanager
+async def remote(*plugins: object, url: str = "sqlite://") -> AsyncIterator[Any]:
+    token = "correct-horse-battery"
+    async with embedded(*plugins, url=url) as runtime:
+        door = app(runtime, Admittance(token))
+        transport = StreamedTransport(door)
+        url = "http://localhost:4096"
+        async with connect(url, token, transport=transport) as there:
+            yield there
