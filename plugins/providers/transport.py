@@ -180,7 +180,10 @@ class Transport:
         if encrypted not in self._clients:
             # In a thread: importing it and reading certificates takes long enough to
             # hold up every session of the process.
-            made = await to_thread.run_sync(self._made, encrypted)
+            try:
+                made = await to_thread.run_sync(self._made, encrypted)
+            except (OSError, ValueError, ImportError, TypeError) as error:
+                raise _unusable(error, target) from error
             # Another request may have been quicker; a client without connections holds
             # nothing that had to be closed.
             self._clients.setdefault(encrypted, made)
@@ -205,6 +208,20 @@ class Transport:
             _, client = self._clients.popitem()
             with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await client.aclose()
+
+
+def _unusable(error: Exception, target: Target) -> ProviderError:
+    """Return what it means that nothing can be sent at all, without the value of a
+    variable: the address of a proxy may hold a password."""
+    if isinstance(error, ImportError):
+        why = "a SOCKS proxy is named, and the package socksio is not installed"
+    elif isinstance(error, OSError):
+        problem = error.strerror or type(error).__name__
+        why = f"the certificates of SSL_CERT_FILE or SSL_CERT_DIR: {problem}"
+    else:
+        why = "the proxy that the environment names is no address of one"
+    problem = f"no connection: {why}"
+    return ProviderError("provider.unreachable", target.provider, problem)
 
 
 def _proxied() -> bool:
@@ -426,6 +443,20 @@ async def _bounded(chunks: _Chunks, most: int) -> bytes:
     return bytes(read[:most])
 
 
+def _untrusted(error: BaseException) -> str | None:
+    """Return what is wrong with a certificate, where that is why there is no
+    connection; on trio the error itself says nothing."""
+    import ssl
+
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, ssl.SSLCertVerificationError):
+            why = below.verify_message
+            return f"its certificate is not trusted ({why}); SSL_CERT_FILE names others"
+        below = below.__cause__ or below.__context__
+    return None
+
+
 def _fault_of(
     error: "httpx.HTTPError", target: Target, *, began: bool = False
 ) -> ProviderError:
@@ -441,6 +472,7 @@ def _fault_of(
             f"no connection within {target.connect_timeout:g} seconds",
         )
     elif isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        told = _untrusted(error) or told
         fault, problem = "provider.unreachable", f"no connection: {told}"
     elif isinstance(error, httpx.ReadTimeout):
         fault, problem = (
