@@ -6,8 +6,10 @@ and by us.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from zlib import crc32
 
 from attrs import frozen
 from dovetail.kernel import (
@@ -254,9 +256,117 @@ def gemini(answer: Answer) -> bytes:
     return b"".join(out)
 
 
-SPEAKERS = {
+SPEAKERS: dict[str, Callable[[Answer], bytes]] = {
     "chat": chat,
     "messages": messages,
     "responses": responses,
     "gemini": gemini,
 }
+
+
+def ollama(answer: Answer) -> bytes:
+    """As Ollama's chat: lines of JSON, calls whole and without ids."""
+
+    def line(message: dict[str, Any], **more: Any) -> bytes:
+        told = {"role": "assistant", "content": "", **message}
+        made = {"model": "m", "created_at": "t", "message": told, "done": False}
+        return json.dumps({**made, **more}).encode() + b"\n"
+
+    out = [line({"thinking": one}) for one in answer.thoughts]
+    out += [line({"content": one}) for one in answer.texts]
+    for _, tool, arguments in answer.calls:
+        function = {"name": tool, "arguments": json.loads(arguments)}
+        out.append(line({"tool_calls": [{"function": function}]}))
+    cut = answer.finish == "length"
+    usage = answer.usage
+    counted = {"prompt_eval_count": usage.input, "eval_count": usage.output}
+    reason = "length" if cut else "stop"
+    return b"".join([*out, line({}, done=True, done_reason=reason, **counted)])
+
+
+def cohere(answer: Answer) -> bytes:
+    """As Cohere's chat, version 2: docs.cohere.com, streaming."""
+
+    def event(kind: str, message: dict[str, Any], **more: Any) -> bytes:
+        return _sse({"type": kind, "delta": {"message": message}, **more}, named=True)
+
+    out = [_sse({"id": "r1", "type": "message-start", "delta": {}}, named=True)]
+    for kind, texts in (("thinking", answer.thoughts), ("text", answer.texts)):
+        for one in texts:
+            out.append(event("content-delta", {"content": {kind: one}}, index=0))
+    for at, (name, tool, arguments) in enumerate(answer.calls):
+        function = {"name": tool, "arguments": ""}
+        begun = {"id": name, "type": "function", "function": function}
+        out.append(event("tool-call-start", {"tool_calls": begun}, index=at))
+        for piece in _halves(arguments):
+            more = {"tool_calls": {"function": {"arguments": piece}}}
+            out.append(event("tool-call-delta", more, index=at))
+        out.append(_sse({"type": "tool-call-end", "index": at}, named=True))
+    reasons = {"stop": "COMPLETE", "tool_calls": "TOOL_CALL", "length": "MAX_TOKENS"}
+    usage = answer.usage
+    counted = {"input_tokens": usage.input, "output_tokens": usage.output}
+    told = {"tokens": counted, "cached_tokens": usage.cache_read}
+    end = {"finish_reason": reasons[answer.finish], "usage": told}
+    out.append(_sse({"type": "message-end", "delta": end}, named=True))
+    return b"".join(out)
+
+
+def converse(answer: Answer) -> bytes:
+    """As Amazon's Converse: docs.aws.amazon.com, ConverseStream. Input is told without
+    what was read from the cache."""
+    out = [frame("messageStart", {"role": "assistant"})]
+    index = 0
+
+    def block(deltas: Sequence[dict[str, Any]], start: Any = None) -> None:
+        nonlocal index
+        at = {"contentBlockIndex": index}
+        if start is not None:
+            out.append(frame("contentBlockStart", {**at, "start": start}))
+        for one in deltas:
+            out.append(frame("contentBlockDelta", {**at, "delta": one}))
+        out.append(frame("contentBlockStop", at))
+        index += 1
+
+    if answer.thoughts:
+        thoughts = [{"reasoningContent": {"text": one}} for one in answer.thoughts]
+        block([*thoughts, {"reasoningContent": {"signature": "c2ln"}}])
+    if answer.texts:
+        block([{"text": one} for one in answer.texts])
+    for name, tool, arguments in answer.calls:
+        start = {"toolUse": {"toolUseId": name, "name": tool}}
+        block([{"toolUse": {"input": one}} for one in _halves(arguments)], start)
+    reasons = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens"}
+    out.append(frame("messageStop", {"stopReason": reasons[answer.finish]}))
+    usage, read = answer.usage, answer.usage.cache_read or 0
+    told = {
+        "inputTokens": (usage.input or 0) - read,
+        "outputTokens": usage.output,
+        "totalTokens": (usage.input or 0) + (usage.output or 0),
+        "cacheReadInputTokens": read,
+    }
+    out.append(frame("metadata", {"usage": told, "metrics": {"latencyMs": 1}}))
+    return b"".join(out)
+
+
+def frame(kind: str, payload: dict[str, Any]) -> bytes:
+    """Return an event as Amazon frames it: lengths, headers, and two checksums."""
+    told = {":event-type": kind, ":message-type": "event"}
+    headers = b"".join(
+        bytes([len(name)])
+        + name.encode()
+        + struct.pack("!BH", 7, len(value))
+        + value.encode()
+        for name, value in told.items()
+    )
+    body = json.dumps(payload).encode()
+    lengths = struct.pack("!II", len(headers) + len(body) + 16, len(headers))
+    begun = lengths + struct.pack("!I", crc32(lengths)) + headers + body
+    return begun + struct.pack("!I", crc32(begun))
+
+
+SPEAKERS |= {"ollama": ollama, "cohere": cohere, "converse": converse}
+KINDS = {
+    "ollama": "application/x-ndjson",
+    "converse": "application/vnd.amazon.eventstream",
+}
+"""Of those that are no event streams."""
