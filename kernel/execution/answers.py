@@ -11,9 +11,9 @@ from typing import Any
 
 from attrs import define, evolve
 
-from ..contracts import ProviderRoute
 from ..history.wanted import WantedAnswers
 from ..log.reading import event_at
+from ..models.catalog import ResolvedModel
 from ..ports import Reader, SessionRow
 from ..tools.schema import input_decoder
 from ..values.errors import OutputInvalidError, ProviderError, UndecodableError
@@ -49,8 +49,7 @@ def asked(
     request: ModelRequest,
     answers: WantedAnswers,
     generation: Generation,
-    provider: str,
-    route: ProviderRoute,
+    model: ResolvedModel,
     *,
     last: bool,
 ) -> ModelRequest:
@@ -62,11 +61,12 @@ def asked(
         ProviderError: ``provider.invalid_request``: a tool must be called that is not
             offered.
     """
-    if generation.max_output is not None or generation.tool_choice is not None:
+    choice = generation.tool_choice
+    if generation.max_output is not None or choice is not None:
         request = evolve(
             request,
             max_output=generation.max_output,
-            tool_choice=_choice(request, answers, generation.tool_choice, provider),
+            tool_choice=_choice(request, answers, choice, model.provider),
             generation=evolve(generation, max_output=None, tool_choice=None),
         )
     elif generation is not request.generation:
@@ -81,7 +81,7 @@ def asked(
             tool = evolve(Output({"type": "object"}).tool)
             return evolve(request, tools=(tool,), tool_choice="none")
         return request
-    mode = output.mode if output.mode != "auto" else output_mode(route, request, output)
+    mode = output.mode if output.mode != "auto" else output_mode(model, request, output)
     if mode == "native":
         return evolve(request, output=output)
     if mode == "prompt":
@@ -89,20 +89,24 @@ def asked(
     others = [one for one in request.tools if one.name != FINAL_ANSWER]
     tools = sorted((*others, output.tool), key=lambda one: one.name)
     callable_now = others and request.tool_choice != "none"
-    choice: ToolChoice = "required" if callable_now else NamedTool(FINAL_ANSWER)
+    demanded: ToolChoice = "required" if callable_now else NamedTool(FINAL_ANSWER)
     if isinstance(request.tool_choice, NamedTool):
-        choice = request.tool_choice
-    return evolve(request, tools=tuple(tools), tool_choice=choice)
+        demanded = request.tool_choice
+    return evolve(request, tools=tuple(tools), tool_choice=demanded)
 
 
 def output_mode(
-    route: ProviderRoute, request: ModelRequest, output: Output
+    model: ResolvedModel, request: ModelRequest, output: Output
 ) -> OutputMode:
-    """Return how a route asks for a value: a tool, where it does not say."""
-    says = getattr(route, "output_mode", None)
-    if says is None:
-        return "tool"
-    mode: OutputMode = says(evolve(request, output=output))
+    """Return how a model is asked for a value: as its route says, or else by a tool; in
+    words where it is known to have no tools."""
+    says = getattr(model.route, "output_mode", None)
+    mode: OutputMode = "tool"
+    if says is not None:
+        mode = says(evolve(request, output=output))
+    known = None if model.info is None else model.info.abilities
+    if mode == "tool" and known is not None and "tools" not in known:
+        return "prompt"
     return mode
 
 

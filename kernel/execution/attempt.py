@@ -135,8 +135,7 @@ class Attempt:
             request,
             answers,
             answers.generation(model.generation(self._prepared.profile.generation)),
-            model.provider,
-            model.route,
+            model,
             last=self._last,
         )
         prepared = self._services.prepare(request, self._execution.session_id)

@@ -11,6 +11,7 @@ from dovetail.kernel import (
     InputNotFoundError,
     InvalidValueError,
     MessageId,
+    ModelInfo,
     ModelRequest,
     NamedTool,
     Outcome,
@@ -19,6 +20,7 @@ from dovetail.kernel import (
     OutputInvalidError,
     OutputRefused,
     PromptConflictError,
+    Provider,
     Session,
     TextDelta,
     Tool,
@@ -374,3 +376,20 @@ async def test_a_later_answer_without_tools_still_knows_of_the_earlier_call(
         assert (await session.wait()).succeeded
     assert [one.name for one in model.requests[1].tools] == ["final_answer"]
     assert model.requests[1].tool_choice == "none"
+
+
+async def test_a_model_without_tools_is_asked_in_words(tmp_path: Path) -> None:
+    class Bare(ScriptedProvider):
+        @hookimpl
+        def dovetail_register_providers(self, register: Any, place: Any) -> None:
+            info = ModelInfo(self.model, abilities=("image",))
+            register(Provider(self.name, lambda _: self, (info,), silence=None))
+
+    model = Bare(text('{"number": "A-1", "total": 1}'))
+    async with host(tmp_path, model) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=model.model)
+        await session.prompt("Read it", output=Invoice)
+        assert (await session.wait()).value == Invoice("A-1", 1.0)
+    [request] = model.requests
+    assert "fits this JSON Schema" in request.system[-1]
+    assert request.tool_choice == "auto"
