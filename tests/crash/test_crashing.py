@@ -763,6 +763,20 @@ def _of_an_agent(point: FaultPoint) -> bool:
     )
 
 
+def _of_going_back(point: FaultPoint) -> bool:
+    """Where files are restored, until the model may go on."""
+    events = ("session.reverted", "session.unreverted", "files.restored", "restore ")
+    return any(one in point.name for one in events)
+
+
+def _of_coming_back(point: FaultPoint) -> bool:
+    """Likewise, once that is undone."""
+    if point.name.startswith("restore "):
+        return point.number > 3
+    first = point.name == "commit files.restored" and point.number == 1
+    return _of_going_back(point) and "session.reverted" not in point.name and not first
+
+
 CRASHED: list[tuple[Callable[[CrashWorld], CrashScenario], Points, int]] = [
     (unsafe_call, _everywhere, 2),
     (everything_moves, _everywhere, 2),
@@ -774,6 +788,7 @@ CRASHED: list[tuple[Callable[[CrashWorld], CrashScenario], Points, int]] = [
     (permission_pending, _of_the_question, 2),
     (compacted, _of_the_summary, 2),
     (forked_and_reverted, _of_a_way_back, 2),
+    (reverted, _of_going_back, 2),
     (agent_at_work, _of_an_agent, 2),
     # How what they leave is taken over is not their own: once is enough.
     (as_recorded, _of_the_call, 1),
@@ -785,6 +800,7 @@ CRASHED: list[tuple[Callable[[CrashWorld], CrashScenario], Points, int]] = [
     (keyed_prompts, _of_a_key, 1),
     (steer_and_queue, _of_what_comes_in, 1),
     (told, _of_an_update, 1),
+    (unreverted, _of_coming_back, 1),
 ]
 """What is crashed, at which of its points, and how often in one run."""
 EVERYWHERE = "DOVETAIL_CRASH_EVERYWHERE" in os.environ
