@@ -20,6 +20,7 @@ from ..contracts import Restoration
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
 from ..log.reading import events_between, readable
+from ..log.reduction import REMOVED
 from ..ports import Reader
 from ..values.errors import PluginError
 from ..values.events import (
@@ -70,7 +71,8 @@ class FileRestore:
 
 @frozen
 class UnsureCall:
-    """A call that was cut off: what it did to files is known to nobody."""
+    """A call of which nobody knows what it did to files: it was cut off, or what was
+    kept of it was pruned."""
 
     session_id: SessionId
     """The session that made it."""
@@ -114,8 +116,7 @@ class Changes:
             self._tools[event.message_id, event.call_id] = event.tool
         elif isinstance(event, ToolSucceeded | ToolFailed):
             tool = self._tools.get((event.message_id, event.call_id))
-            cut = isinstance(event, ToolFailed) and event.failure.code == INTERRUPTED
-            if cut and tool is not None and not event.changes:
+            if tool is not None and not event.changes and _is_unsure(event):
                 self.unsure.append(
                     UnsureCall(event.session_id, event.message_id, event.call_id, tool)
                 )
@@ -174,6 +175,13 @@ class Changes:
                     path, change.after, change.before, change.unkept, folders
                 )
                 yield FileRestore(path, back, one.tool, one.by, one.problem)
+
+
+def _is_unsure(event: ToolSucceeded | ToolFailed) -> bool:
+    """Whether a call may have changed what its settlement does not say."""
+    if isinstance(event, ToolFailed):
+        return event.failure.code == INTERRUPTED or event.failure.message == REMOVED
+    return [getattr(one, "text", None) for one in event.content] == [REMOVED]
 
 
 def _above(path: str) -> Iterator[str]:

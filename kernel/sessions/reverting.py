@@ -65,7 +65,8 @@ class RevertPlan:
     """What would become of files, by path; those with a ``problem`` stay as they
     are."""
     unsure: tuple[UnsureCall, ...] = ()
-    """Calls that were cut off and may have changed files, which are not named here."""
+    """Calls that were cut off, or pruned, and may have changed files that are not named
+    here."""
     todos: int | None = None
     """The event that holds the to-do list as it would be; -1: no event of this session
     does; None: the list stays."""

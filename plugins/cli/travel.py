@@ -150,7 +150,7 @@ def _tell_plan(plan: RevertPlan, terminal: Terminal, *, as_json: bool) -> None:
             terminal.tell(f"  leaves {visible(one.path)}: {visible(one.problem)}")
     for call in plan.unsure:
         tool = visible(call.tool)
-        terminal.tell(f"  a call of {tool} was cut off: what it changed is not known")
+        terminal.tell(f"  what a call of {tool} changed is not known any more")
 
 
 def _tell(made: Reverted, terminal: Terminal, *, as_json: bool) -> int:

@@ -19,6 +19,7 @@ from dovetail.kernel import (
     MessageSharedError,
     ModelRequest,
     NothingRevertedError,
+    PromptAdmitted,
     Restoration,
     Runtime,
     Session,
@@ -382,6 +383,32 @@ async def cut_off(session: Session, words: str) -> None:
 
 async def receipts(session: Session) -> list[FilesRestored]:
     return [one async for one in session.events() if isinstance(one, FilesRestored)]
+
+
+@pytest.mark.law("travel.4")
+async def test_what_was_pruned_is_named_as_not_known(
+    tmp_path: Path, work: Path
+) -> None:
+    provider = ScriptedProvider(
+        *(text("Hello."), writes("a", "1"), calls(call("read", {"path": "a"}, id="r"))),
+        *(text("Done."), writes("b", "1"), text("Done again.")),
+    )
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        for words in ("Hi", "Write", "Write more"):
+            await say(session, words)
+        to = await message(session, "Hello.")
+        [more] = [
+            one.seq
+            async for one in session.events()
+            if isinstance(one, PromptAdmitted) and one.prompt.text == "Write more"
+        ]
+        await runtime.sessions.prune("s", ("trace", "transcript"), before=more)
+        plan = await session.plan_revert(to)
+        assert [os.path.basename(one.path) for one in plan.files] == ["b"]
+        assert [one.tool for one in plan.unsure] == ["write"]
+        await session.revert(to)
+        assert os.listdir(work) == ["a"]
 
 
 @pytest.mark.law("travel.4")
