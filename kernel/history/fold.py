@@ -283,6 +283,7 @@ class History:
                 return True
             if isinstance(event, e.SessionCreated):
                 self.wanted = (event.agent, event.model)
+                self.fallen.apply(event, here=True, hidden=False)
                 self.answers.apply(event)
             else:
                 self._apply(readable(event))

@@ -8,12 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from dovetail.kernel import ModelInfo, ProviderError, clean_text
+from dovetail.kernel import (
+    ModelInfo,
+    ProviderCredential,
+    ProviderError,
+    clean_text,
+)
 
 from .endpoints import Endpoint
 from .reading import table, tokens, word
 from .routes import shown_to, target_of
-from .transport import Transport
+from .transport import Target, Transport
 
 MOST = 5_000
 """Models that are read of one list."""
@@ -42,9 +47,10 @@ async def ask(
     """
     target = target_of(endpoint, path, authentication, query, accept="application/json")
     live = endpoint.live
-    if live is not None:
-        target = shown_to(target, endpoint, await live.current(), live)
-    body = await transport.get(target)
+    if live is None:
+        body = await transport.get(target)
+    else:
+        body = await _shown(transport, target, endpoint, live)
     try:
         listed = _listed(orjson.loads(body))
     except orjson.JSONDecodeError:
@@ -58,6 +64,22 @@ async def ask(
     found = (_info(endpoint.provider, one) for one in listed[:MOST])
     known = {one.name: one for one in found if one is not None}
     return [known[name] for name in sorted(known)]
+
+
+async def _shown(
+    transport: Transport, target: Target, endpoint: Endpoint, live: ProviderCredential
+) -> bytes:
+    """Return what is there for whoever has a credential, renewed once if need be."""
+    while True:
+        credential = await live.current()
+        try:
+            body = await transport.get(shown_to(target, endpoint, credential, live))
+        except ProviderError as error:
+            if error.status != 401 or not live.refused(credential):
+                raise
+        else:
+            live.accepted(credential)
+            return body
 
 
 def _listed(body: Any) -> list[Any] | None:

@@ -16,9 +16,9 @@ from dovetail.plugins.providers.anthropic import (
 )
 from dovetail.plugins.providers.endpoints import Endpoint, read_endpoint
 from dovetail.plugins.providers.google import DEFAULTS as GOOGLE, plugin as google
-from dovetail.plugins.providers.openai import DEFAULTS
+from dovetail.plugins.providers.openai import DEFAULTS, plugin as openai
 from support.bounds import HANG
-from support.replay import JSON, Answer, serve
+from support.replay import JSON, Answer, Request, serve
 from support.requests import ask, opened, request
 
 SECRET = "secret-token-0123456789"
@@ -227,3 +227,33 @@ def test_vertex_is_where_the_environment_says() -> None:
     for odd in ({}, {"GOOGLE_CLOUD_PROJECT": "x/../../y"}):
         with pytest.raises(ConfigurationError):
             read_endpoint("vertex", {}, odd, GOOGLE)
+
+
+@pytest.mark.law("models.1")
+async def test_a_list_of_what_is_served_is_asked_for_with_a_renewed_token(
+    tmp_path: Path,
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("first-token-0001\nsecond-token-0002\n")
+    # Each run gives the next one.
+    script = f"head -n 1 {tokens}; sed -i 1d {tokens}"
+
+    def answer(asked: Request) -> Answer:
+        if asked.headers["authorization"] == "Bearer second-token-0002":
+            return Answer(b'{"data": [{"id": "m"}]}', 200, JSON)
+        return Answer(b'{"error": {"message": "expired"}}', 401, JSON)
+
+    async with serve(answer) as server:
+        table = {
+            "base_url": f"{server.url}/v1",
+            "api_key_command": ["sh", "-c", script],
+        }
+        here = LocationCredentials(ManualClock(), {}, {}).seen_by("it")
+        async with opened(
+            openai, environment=ENVIRONMENT, providers={"mine": table}, credentials=here
+        ) as providers:
+            served = providers["mine"].served
+            assert served is not None
+            with anyio.fail_after(HANG):
+                assert [one.name for one in await served()] == ["mine/m"]
+    assert len(server.requests) == 2

@@ -272,6 +272,25 @@ async def test_a_session_says_for_itself_which_models_go_on(tmp_path: Path) -> N
                 await session.set_fallback(odd)  # type: ignore[arg-type]
 
 
+async def test_a_fork_has_the_chain_of_the_past_that_it_shares(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.one.then(text("first"), down(), down())
+    world.three.then(text("of its own"))
+    world.two.then(text("as it was said later"))
+    async with world.open() as runtime:
+        session = await runtime.sessions.create(
+            location=tmp_path, model=ONE, fallback=[THREE]
+        )
+        assert await asked(session) == "succeeded"
+        fork = await session.fork()
+        assert await asked(fork) == "succeeded"
+        assert [one[1] for one in await moves(fork)] == [THREE]
+        await session.set_fallback([TWO])
+        other = await session.fork()
+        assert await asked(other) == "succeeded"
+        assert [one[1] for one in await moves(other)] == [TWO]
+
+
 @pytest.mark.law("models.7")
 async def test_whoever_takes_over_goes_on_with_the_model_that_went_on(
     tmp_path: Path,
