@@ -75,6 +75,7 @@ HELD = {
     "calls": "calls",
     "parts": "parts of text and reasoning",
     "events": "pieces that it comes in, the empty ones too",
+    "files": "characters in base64 of all files that the model makes",
     "quiet": "pieces in a row that bring nothing",
     "stream": "bytes on the wire, with everything that means nothing",
 }
