@@ -83,8 +83,17 @@ async def _in_pieces(work: CompactionWork, texts: Sequence[str], most: int) -> s
         record = RECORD.format(text=_inside(piece))
         asked = FIRST.format(words=words, record=record)
         if summary:
-            asked = NEXT.format(words=words, record=record, summary=_inside(summary))
+            # A model may write more than it was asked to; the window is no larger.
+            before = _inside(_beginning(work, summary))
+            asked = NEXT.format(words=words, record=record, summary=before)
         summary = await work.ask(INSTRUCTIONS, asked)
+    return summary
+
+
+def _beginning(work: CompactionWork, summary: str) -> str:
+    """Return as much of a summary as it may have."""
+    while (tokens := work.tokens(summary)) > work.room:
+        summary = summary[: len(summary) * work.room // tokens]
     return summary
 
 

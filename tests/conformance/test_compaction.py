@@ -81,6 +81,12 @@ async def all_at_once(work: CompactionWork) -> str:
     return await work.ask("Sum up.", "\n".join(said))
 
 
+async def trusting(work: CompactionWork) -> str:
+    """It takes what the model says, however long, into the next request."""
+    said = await sound(work)
+    return (await work.ask("Sum up.", f"{words_of(work)[:2_000]}{said}"))[:2_000]
+
+
 async def making_do(work: CompactionWork) -> str:
     try:
         return await sound(work)
@@ -145,6 +151,7 @@ FAULTS: list[tuple[str, str, type[CompactionConformance]]] = [
     ("it says too much", "compaction.summary", suite(too_much)),
     ("it forgets what was before", "compaction.said", suite(forgetful)),
     ("it asks for all at once", "compaction.window", suite(all_at_once)),
+    ("it trusts in short answers", "compaction.window", suite(trusting)),
     ("it makes do without an answer", "compaction.faults", suite(making_do)),
     ("it asks again for ever", "compaction.faults", suite(stubborn)),
     ("it obeys the history", "compaction.material", suite(instructing)),

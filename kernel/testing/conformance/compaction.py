@@ -143,6 +143,11 @@ class Played:
         return self.answer(instructions, text)
 
 
+def _endless(instructions: str, text: str) -> str:
+    """Answer with more than anybody asked for."""
+    return "and so on " * 4 * WINDOW
+
+
 def _strategy(case: Case[CompactionConformance], host: Host) -> CompactionStrategy:
     offered = host.services.strategies.offer()
     name = case.suite.strategy
@@ -247,19 +252,26 @@ def _said(bench: Bench[CompactionConformance]) -> Iterator[str]:
 
 @check("window", since=1)
 def _window(bench: Bench[CompactionConformance]) -> Iterator[str]:
-    """Each request fits the window with room for its answer, and there is an end of
-    them."""
+    """Each request fits the window with room for its answer, however long the answers
+    before it were, and there is an end of them."""
 
-    async def look(case: Case[CompactionConformance], host: Host) -> Played:
-        played, _ = await _summarised(case, host, _long())
-        return played
+    async def look(case: Case[CompactionConformance], host: Host) -> list[Played]:
+        usual, _ = await _summarised(case, host, _long())
+        case.suite.answer = _endless  # type: ignore[method-assign]
+        endless, _ = await _summarised(case, host, _long())
+        return [usual, endless]
 
-    played = bench.hosted(look)
-    sizes = [tokens_of_text(f"{one}{text}") + ROOM for one, text in played.asked]
-    if sizes and max(sizes) > WINDOW:
-        yield f"a request has {max(sizes)} tokens with its answer, of {WINDOW}"
-    if played.too_often:
-        yield f"it asks more than {MOST_REQUESTS} times"
+    for what, played in zip(
+        ("", "after long answers, "), bench.hosted(look), strict=True
+    ):
+        sizes = [tokens_of_text(f"{one}{text}") + ROOM for one, text in played.asked]
+        if sizes and max(sizes) > WINDOW:
+            told = f"a request has {max(sizes)} tokens with its answer, of {WINDOW}"
+            yield f"{what}{told}"
+            return
+        if played.too_often:
+            yield f"{what}it asks more than {MOST_REQUESTS} times"
+            return
 
 
 @check("faults", since=1)
