@@ -53,6 +53,8 @@ class Unavailable:
     """Whether no epoch may begin without it."""
     late: bool = False
     """Whether it gave no answer in time."""
+    goes_on: Callable[[], bool] | None = field(default=None, eq=False, repr=False)
+    """Says of a call that was cancelled whether it has not ended all the same."""
 
 
 Result = Observed | Absent | Unavailable

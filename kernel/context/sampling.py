@@ -19,6 +19,7 @@ from anyio import to_thread
 from attrs import define, evolve
 
 from ..contracts import ContextSource, SessionSource
+from ..lifecycle.detached import DetachedTasks
 from ..lifecycle.guests import Guest, contained
 from ..lifecycle.own_time import own_time
 from ..values.codec import clean_text
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 TIME_LIMIT = 5.0
 """Seconds that one source may take: a Step waits for the slowest."""
+
+PATIENCE = 1.0
+"""Seconds that a source has to end once it is cancelled."""
 
 MAX_REST = 64
 """Samples that one source is left in peace for, at the most."""
@@ -74,6 +78,9 @@ class Watch:
         self._rests: dict[str, _Rest] = {}
         self._said: dict[str, tuple[Source, Result]] = {}
         """What is not Unavailable, and whose it is."""
+        self._left: dict[str, tuple[Source, Unavailable]] = {}
+        """Whose calls did not end though they were cancelled, and what is said
+        meanwhile."""
         self._look: Look | None = None
         """The last look at what still holds, which may not have come back."""
         self._results: Mapping[str, Result] = {}
@@ -111,7 +118,11 @@ class Watch:
         asked: list[Source] = []
         for source in offered:
             rest = self._rests.get(source.key)
-            if rest is not None and rest.source is source and rest.left > 0:
+            left = self._left.get(source.key)
+            if left is not None and left[0] is source and _goes_on(left[1]):
+                # Nobody is asked twice at a time.
+                results[source.key] = left[1]
+            elif rest is not None and rest.source is source and rest.left > 0:
                 rest.left -= 1
                 results[source.key] = rest.result
             elif source.key in holding and self._said[source.key][0] is source:
@@ -121,7 +132,9 @@ class Watch:
         if asked:
             found = (await observe(asked, handed)).results
             for source in asked:
-                results[source.key] = self._taken(source, found[source.key])
+                result = self._taken(source, found[source.key])
+                results[source.key] = result
+                self._leave(source, result)
         self._forget_others(offered)
         if results != self._results:
             self._results = dict(sorted(results.items()))
@@ -138,9 +151,22 @@ class Watch:
         self._let_rest(source, result)
         return result
 
+    def _leave(self, source: Source, result: Result) -> None:
+        """Remember a call that goes on though it was cancelled."""
+        self._left.pop(source.key, None)
+        if isinstance(result, Unavailable) and _goes_on(result):
+            self._left[source.key] = source, result
+            logger.warning(
+                "context source %r of plugin %r goes on though it was cancelled; it is "
+                "not asked again until it ends",
+                source.key,
+                self._owner(source.key),
+            )
+
     def _forget_others(self, offered: Sequence[Source]) -> None:
-        if len(self._said) + len(self._rests) > 2 * len(offered):
+        if len(self._said) + len(self._rests) + len(self._left) > 2 * len(offered):
             keys = {source.key for source in offered}
+            self._left = {key: one for key, one in self._left.items() if key in keys}
             self._said = {key: one for key, one in self._said.items() if key in keys}
             self._rests = {key: one for key, one in self._rests.items() if key in keys}
 
@@ -223,19 +249,46 @@ async def observe(
     ``handed`` is what each is handed. A source that raises, takes longer than
     ``time_limit`` seconds or answers nonsense is Unavailable under its key, and
     disturbs no other (law plugins.1). The seconds are its own: see
-    ``lifecycle.own_time``. Cancelling this cancels all observations.
+    ``lifecycle.own_time``. Cancelling this cancels all observations. One that does not
+    end though it is cancelled is left behind, and its result says whether it goes on.
     """
     in_order = sorted(sources, key=lambda source: source.key)
-    # What stands when a source gives no answer.
-    silent = Unavailable(f"no answer within {time_limit:g} s", broken=True, late=True)
-    results: dict[str, Result] = {source.key: silent for source in in_order}
+    came: set[str] = set()
+
+    def silent(key: str) -> Unavailable:
+        """Return what stands when a source gives no answer."""
+        why = f"no answer within {time_limit:g} s"
+        return Unavailable(why, broken=True, late=True, goes_on=lambda: key not in came)
+
+    results: dict[str, Result] = {one.key: silent(one.key) for one in in_order}
+    all_came = anyio.Event()
 
     async def one(source: Source) -> None:
-        results[source.key] = await _observe(source, handed)
+        try:
+            result = await _observe(source, handed)
+            if not over:
+                results[source.key] = result
+        finally:
+            came.add(source.key)
+            if len(came) == len(in_order):
+                all_came.set()
 
-    async with own_time(time_limit), anyio.create_task_group() as observing:
+    if not in_order:
+        return Snapshot({})
+    over = False
+    # In a task of its own, because nobody may wait for what ignores its cancellation.
+    observing = DetachedTasks("context sources", all_came.set)
+    group = await observing.open()
+    try:
         for source in in_order:
-            observing.start_soon(one, source)
+            group.start_soon(one, source)
+        async with own_time(time_limit):
+            await all_came.wait()
+    finally:
+        over = True
+        await observing.aclose(PATIENCE)
+    if observing.error is not None:
+        raise observing.error
     return Snapshot(results)
 
 
@@ -248,6 +301,10 @@ async def _holding(look: Look | None, beside: Look | None) -> frozenset[str]:
         with anyio.move_on_after(TIME_LIMIT):
             await to_thread.run_sync(_take, look, beside, abandon_on_cancel=True)
     return look.holding
+
+
+def _goes_on(result: Unavailable) -> bool:
+    return result.goes_on is not None and result.goes_on()
 
 
 def _take(*looks: Look | None) -> None:

@@ -427,3 +427,49 @@ async def test_a_look_of_one_session_that_hangs_makes_nothing_shared_observed_ag
         if asked.count("t/shared") == 1:
             break
     assert asked.count("t/shared") == 1
+
+
+# --- what does not end --------------------------------------------------------------
+
+
+@pytest.mark.law("plugins.1")
+@pytest.mark.law("context.24")
+async def test_a_source_that_ignores_its_cancellation_holds_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is left behind, named, not asked a second time while it goes on, and asked
+    again when it has ended."""
+    monkeypatch.setattr(sampling, "TIME_LIMIT", 0.05)
+    monkeypatch.setattr(sampling, "PATIENCE", 0.05)
+    observe = sampling.observe
+
+    async def shortly(sources: Any, handed: Any = ()) -> Snapshot:
+        return await observe(sources, handed, time_limit=0.05)
+
+    monkeypatch.setattr(sampling, "observe", shortly)
+    release, times = anyio.Event(), 0
+
+    async def stubborn() -> Observation:
+        nonlocal times
+        times += 1
+        with anyio.CancelScope(shield=True):
+            await release.wait()
+        return Observation("back")
+
+    stuck = ContextSource("t/stuck", stubborn)
+    sampler = Sampler(lambda: [stuck, says("t/ok", "ok")], lambda _: "mine")
+    with anyio.fail_after(HANG):
+        for _ in range(5):
+            results = (await sampler.sample()).results
+            assert results["t/ok"] == seen("ok")
+            away = results["t/stuck"]
+            assert isinstance(away, Unavailable)
+            assert away.late
+    assert times == 1
+    assert caplog.text.count("goes on though it was cancelled") == 1
+    release.set()
+    with anyio.fail_after(HANG):
+        while isinstance(results["t/stuck"], Unavailable):
+            results = (await sampler.sample()).results
+    assert results["t/stuck"] == seen("back")
+    assert times == 2
