@@ -13,15 +13,15 @@ do, a sample costs one look from a worker thread, and is the very sample of befo
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import anyio
 from anyio import to_thread
 from attrs import define, evolve
 
 from ..contracts import ContextSource, SessionSource
-from ..lifecycle.detached import DetachedTasks
+from ..lifecycle.beside import run_beside
 from ..lifecycle.guests import Guest, contained
-from ..lifecycle.own_time import own_time
 from ..values.codec import clean_text
 from ..values.errors import ContextUnavailableError, error_text
 from .algebra import Absent, Holds, Observed, Result, Snapshot, Unavailable
@@ -261,7 +261,7 @@ async def observe(
         return Unavailable(why, broken=True, late=True, goes_on=lambda: key not in came)
 
     results: dict[str, Result] = {one.key: silent(one.key) for one in in_order}
-    all_came = anyio.Event()
+    over = False
 
     async def one(source: Source) -> None:
         try:
@@ -270,25 +270,12 @@ async def observe(
                 results[source.key] = result
         finally:
             came.add(source.key)
-            if len(came) == len(in_order):
-                all_came.set()
 
-    if not in_order:
-        return Snapshot({})
-    over = False
-    # In a task of its own, because nobody may wait for what ignores its cancellation.
-    observing = DetachedTasks("context sources", all_came.set)
-    group = await observing.open()
+    works = [partial(one, source) for source in in_order]
     try:
-        for source in in_order:
-            group.start_soon(one, source)
-        async with own_time(time_limit):
-            await all_came.wait()
+        await run_beside("context sources", works, time_limit, PATIENCE)
     finally:
         over = True
-        await observing.aclose(PATIENCE)
-    if observing.error is not None:
-        raise observing.error
     return Snapshot(results)
 
 

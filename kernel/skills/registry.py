@@ -8,6 +8,7 @@ formats; the sources that plugins register do.
 import logging
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
 
 import anyio
@@ -22,8 +23,8 @@ from ..contracts import (
     SkillProblem,
     SkillSource,
 )
+from ..lifecycle.beside import run_beside
 from ..lifecycle.guests import Guest, contained
-from ..lifecycle.own_time import own_time
 from ..lifecycle.registrations import Rank, Registration, Registrations
 from ..values.codec import clean_text
 from ..values.errors import InvalidValueError, SkillNotFoundError, error_text
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 TIME_LIMIT = 4.0
 """Seconds that one source may take to find its skills. Less than a Context Source may
 take, so that a source that hangs costs its own skills and not the whole listing."""
+PATIENCE = 0.5
+"""Seconds that it has to end once it is cancelled."""
 MAX_NAME = 128
 MAX_DESCRIPTION = 1024
 """Characters of a description that a model is told."""
@@ -72,6 +75,8 @@ class SkillRegistry:
         self._offer = _Offer((-1, 0))
         # What each source found last: a source that fails now has not lost its skills.
         self._found: dict[SkillSource, Sequence[Skill | SkillProblem]] = {}
+        self._asked: set[SkillSource] = set()
+        """Those that are being asked, also where nobody waits for that any more."""
 
     def register(
         self, source: SkillSource, owner: str, rank: Rank = 0
@@ -166,18 +171,30 @@ class SkillRegistry:
             )
             if offered[one.key] is one  # not hidden by a later one of its key
         }
-        failures: dict[SkillSource, SkillProblem] = {}
+        silent = f"no answer within {self._time_limit:g} s"
+        failures = {one: SkillProblem(one.key, silent) for one in sources}
+        over = False
 
         async def search_one(source: SkillSource) -> None:
-            found = await self._find(source, sources[source])
+            self._asked.add(source)
+            try:
+                found = await self._find(source, sources[source])
+            finally:
+                self._asked.discard(source)
+            if over:
+                return
             if isinstance(found, SkillProblem):
                 failures[source] = found
             else:
+                del failures[source]
                 self._found[source] = found
 
-        async with anyio.create_task_group() as group:
-            for source in sources:
-                group.start_soon(search_one, source)
+        # Nobody is asked twice at a time, whoever ignores that it was cancelled.
+        works = [partial(search_one, one) for one in sources if one not in self._asked]
+        try:
+            await run_beside("skill sources", works, self._time_limit, PATIENCE)
+        finally:
+            over = True
         self._found = {key: self._found[key] for key in sources if key in self._found}
         skills: dict[str, Skill] = {}
         problems: list[SkillProblem] = []
@@ -197,18 +214,12 @@ class SkillRegistry:
     async def _find(
         self, source: SkillSource, owner: str
     ) -> Sequence[Skill | SkillProblem] | SkillProblem:
-        guest = Guest(owner, f"skill source {source.key!r}")
-        silent = f"no answer within {self._time_limit:g} s"
-        found: Sequence[Skill | SkillProblem] | SkillProblem
-        found = SkillProblem(source.key, silent)
-        async with own_time(self._time_limit):
-            try:
-                with contained(guest):
-                    found = [_checked(item, source) for item in await source.find()]
-            except Exception as error:  # a plugin's source: the boundary of a hook
-                reason = clean_text(error_text(error))
-                found = SkillProblem(source.key, f"the source failed: {reason}")
-        return found
+        try:
+            with contained(Guest(owner, f"skill source {source.key!r}")):
+                return [_checked(item, source) for item in await source.find()]
+        except Exception as error:  # a plugin's source: the boundary of a hook call
+            reason = clean_text(error_text(error))
+            return SkillProblem(source.key, f"the source failed: {reason}")
 
 
 def _still_there(source: SkillSource) -> bool:

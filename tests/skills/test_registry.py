@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import anyio
+import anyio.lowlevel
 import pytest
 from dovetail.kernel import (
     InvalidValueError,
@@ -123,6 +124,38 @@ async def test_a_hanging_source_is_named_and_the_others_go_on() -> None:
 
 
 @pytest.mark.law("plugins.1")
+@pytest.mark.law("plugins.1")
+async def test_a_source_that_ignores_its_cancellation_is_left_and_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(skills, "PATIENCE", 0.01)
+    release, times = anyio.Event(), 0
+
+    async def stubborn() -> Items:
+        nonlocal times
+        times += 1
+        with anyio.CancelScope(shield=True):
+            await release.wait()
+        return [skill("late")]
+
+    bad, good = SkillSource("t/bad", stubborn), source("t/ok", skill("a"))
+    registry = make_registry(bad, good, time_limit=0.01)
+    try:
+        with anyio.fail_after(HANG):
+            for _ in range(3):
+                assert [one.name for one in await registry.skills()] == ["a"]
+                registry.invalidate()
+        assert times == 1
+        assert [one.path for one in registry.problems()] == ["t/bad"]
+    finally:
+        release.set()
+    with anyio.fail_after(HANG):
+        while [one.name for one in await registry.skills()] == ["a"]:
+            registry.invalidate()
+            await anyio.lowlevel.checkpoint()
+    assert times == 2
+
+
 def test_a_hanging_source_is_given_up_before_the_listing_is() -> None:
     assert skills.TIME_LIMIT < sampling.TIME_LIMIT
 
