@@ -68,6 +68,7 @@ settings.load_profile("same")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "law(id): the promise that this test guards")
+    config.addinivalue_line("markers", "local_model: talks to a real, tiny model")
     # On a disk each commit waits: half of the time of a run, for nothing. Processes are
     # killed here and computers are not. What is about disks asks for `disk_path`.
     if "TMPDIR" not in os.environ and _is_spacious(MEMORY):
