@@ -28,6 +28,7 @@ from dovetail.kernel import (
     ModelUnknownError,
     Outcome,
     Prompt,
+    PromptFile,
     RequestAsked,
     Rule,
     Runtime,
@@ -130,6 +131,13 @@ class RunOptions:
     is_flag=True,
     help="Allow everything that no rule denies. A report is not accepted by it.",
 )
+@click.option(
+    "--attach",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    multiple=True,
+    help="Attach a file to the prompt, such as an image or a PDF. May be repeated.",
+)
 @json_option("the session's durable events, one")
 def run_command(
     prompt: str | None,
@@ -142,6 +150,7 @@ def run_command(
     db: str | None,
     allow: Sequence[Rule],
     yes: bool,
+    attach: Sequence[str],
     as_json: bool,
 ) -> int:
     """Prompt a session, a new one or an earlier one, and show what it does.
@@ -163,13 +172,18 @@ def run_command(
         raise click.UsageError("a session keeps its location; leave out --location")
     if accept is not None and prompt is not None:
         raise click.UsageError("a prompt accepts what was left; leave out --accept")
+    if accept is not None and attach:
+        raise click.UsageError("--attach needs a prompt; leave out --accept")
     earlier = session is not None or newest
     if accept is not None and not earlier:
         raise click.UsageError("--accept needs --session or --continue")
     terminal = Terminal()
     said = None if accept is not None else _read_prompt(prompt, earlier, terminal)
+    if said is None and attach:
+        raise click.UsageError("--attach needs a prompt")
+    files = tuple(map(PromptFile.of, attach))
     options = RunOptions(
-        None if said is None else Prompt.of(said),
+        None if said is None else Prompt.of(Prompt(said, files)),
         session,
         newest,
         accept,

@@ -1,5 +1,6 @@
 """``dovetail run``: what is said, what is recorded, and the exit code."""
 
+import base64
 import json
 import os
 import signal
@@ -81,6 +82,18 @@ async def test_json_is_the_log_of_the_session_without_a_gap(home: Home) -> None:
     assert second.lines()[0]["kind"] == "prompt.admitted"
     assert first.lines() + second.lines() == log.lines()
     assert log.lines()[-1]["kind"] == "execution.ended"
+
+
+async def test_a_file_is_attached_to_the_prompt(home: Home) -> None:
+    shot = b"\x89PNG\r\n\x1a\nshot"
+    (home.work / "shot.png").write_bytes(shot)
+    async with serve(text("A shot.")) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "see", "--attach", "shot.png", "--model", MODEL)
+        gone = await home.do("run", "see", "--attach", "gone.png", "--model", MODEL)
+    assert (done.code, done.out) == (0, "A shot.\n")
+    assert base64.b64encode(shot) in server.requests[0].body
+    assert gone.code == 2
 
 
 async def test_the_prompt_may_come_from_standard_input(home: Home) -> None:
