@@ -170,6 +170,9 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
         if name in found and name in single:
             raise malformed(f"the header {name.decode('latin-1')} stands twice")
         found[name] = bytes(value)
+    if b"transfer-encoding" in found and b"content-length" in found:
+        # Whoever stands in front may count on the other one of the two.
+        raise malformed("a body has a length or comes in chunks, not both")
     return found
 
 

@@ -165,6 +165,16 @@ async def test_headers_addresses_and_bodies_are_bounded() -> None:
         assert told["code"] == "server.too_large"
 
 
+async def test_headers_that_can_be_read_in_two_ways_are_refused() -> None:
+    async with served(admittance=GUARDED) as it:
+        twice = [("Authorization", f"Bearer {TOKEN}"), ("Authorization", "Bearer x")]
+        both = [("Content-Length", "2"), ("Transfer-Encoding", "chunked")]
+        for headers in (twice, [*both, twice[0]]):
+            answer = await it.http.get("/api/health", headers=headers)
+            assert answer.status_code == 400
+            assert answer.json()["code"] == "server.malformed"
+
+
 async def test_a_body_that_lies_about_its_size_is_bounded_all_the_same() -> None:
     async def parts():  # type: ignore[no-untyped-def]
         for _ in range(10):
