@@ -196,6 +196,11 @@ class _Subscription:
         """How many events wait to be read, while it takes part."""
         return self._channel.count - self._read
 
+    @property
+    def ready(self) -> int:
+        """How many of the next events come without waiting."""
+        return self.behind if self._rest is None else len(self._rest)
+
     def drop(self) -> None:
         """Give up on a reader that fell too far behind: it has what fits."""
         self._overflowed = True

@@ -79,6 +79,11 @@ class Following(ABC, Generic[R, T]):
         """Where it is: give it to another tail as ``after`` to go on from here."""
         return self._cursor
 
+    @property
+    def ready(self) -> int:
+        """How many of the next events come without waiting."""
+        return len(self._page)
+
     def __aiter__(self) -> AsyncIterator[T]:
         return self
 

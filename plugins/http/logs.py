@@ -319,6 +319,11 @@ class _Durable:
     def close(self) -> None:
         self._tail.close()
 
+    @property
+    def ready(self) -> int:
+        found: int = self._tail.ready
+        return found
+
     def __aiter__(self) -> "_Durable":
         return self
 
@@ -441,6 +446,10 @@ class LiveFrames:
         self._lines = lines
         self._connected = False
 
+    @property
+    def ready(self) -> int:
+        return self._lines.ready
+
     def __aiter__(self) -> "LiveFrames":
         return self
 
@@ -490,9 +499,24 @@ async def export(call: Call[ExportQuery, None], sessionID: str) -> EventStream:
     @asynccontextmanager
     async def opened() -> AsyncIterator[Frames]:
         async with aclosing(_exported(session, query)) as lines:
-            yield lines
+            yield ExportLines(lines)
 
     return EventStream(call.door, opened, media_type=LINES)
+
+
+class ExportLines:
+    """The lines of an export, each as it comes."""
+
+    ready = 0
+
+    def __init__(self, lines: AsyncGenerator[bytes]) -> None:
+        self._lines = lines
+
+    def __aiter__(self) -> "ExportLines":
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._lines)
 
 
 async def _exported(session: Session, query: ExportQuery) -> AsyncGenerator[bytes]:

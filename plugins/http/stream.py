@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import anyio
+import anyio.lowlevel
 from dovetail.kernel import LiveOverflowError
 
 from .door import Door, Receive, Scope, Send, encoded
@@ -22,6 +23,8 @@ PING_SECONDS = 15.0
 """Seconds of silence after which a sign of life is sent."""
 SEND_SECONDS = 60.0
 """Seconds for which a reader may take nothing before it is given up."""
+AT_ONCE = 32 * 1024
+"""Bytes that are at hand and sent together."""
 PING = b": ping\n\n"
 EVENTS = "text/event-stream"
 LINES = "application/x-ndjson"
@@ -39,6 +42,11 @@ def frame(data: bytes, *, event: str | None = None, id: str | None = None) -> by
 
 class Frames(Protocol):
     """What a stream carries. A cancelled ``anext`` must lose nothing."""
+
+    @property
+    def ready(self) -> int:
+        """How many come without waiting."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
@@ -90,7 +98,10 @@ class EventStream:
         try:
             while (data := await self._next(frames)) != b"":
                 if data is not None:
-                    await _send(send, data)
+                    await _send(send, await _more(data, frames))
+                    # What is at hand and can be written waits for nothing; others must
+                    # come to their turn all the same.
+                    await anyio.lowlevel.checkpoint()
                 elif self._door.closing.is_set():
                     if not is_events:
                         raise closing()
@@ -116,6 +127,19 @@ class EventStream:
 
     async def _end(self, send: Send, code: str) -> None:
         await _send(send, frame(encoded({"type": "end", "code": code}), event="end"))
+
+
+async def _more(first: bytes, frames: Frames) -> bytes:
+    """Return a frame with what is at hand behind it: many at once cost little more than
+    one."""
+    if not frames.ready:
+        return first
+    parts = [first]
+    size = len(first)
+    while frames.ready and size < AT_ONCE:
+        parts.append(await anext(frames))
+        size += len(parts[-1])
+    return b"".join(parts)
 
 
 async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:

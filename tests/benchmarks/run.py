@@ -19,6 +19,7 @@ import admissions
 import anyio
 import boundaries
 import decoding
+import doors
 import hooks
 import hot_path
 import live
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
         live.live,
         decoding.decoding,
         decoding.requests,
+        doors.doors,
         stores.tail,
         stores.long_log,
         stores.long_reads,
