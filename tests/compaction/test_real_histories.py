@@ -136,6 +136,37 @@ def test_ids_files_and_open_items_of_recorded_work_are_kept() -> None:
     assert checked > 50
 
 
+_IDS = re.compile(
+    r"\b(?:[a-z]+_[a-z]+_\d{3,5}|#W\d+|HAT\d{3}|\d{9,10}|[A-Z0-9]{6}"
+    r"|(?:credit_card|gift_card|certificate|paypal)_\d+)\b"
+    r"|[\w./-]+/[\w.-]+\.\w{1,4}\b"
+)
+"""People, orders, flights, reservations, means of payment, and files."""
+
+
+@pytest.mark.law("compaction.4")
+def test_every_id_that_was_worked_with_and_every_wish_is_kept() -> None:
+    """Of whole conversations, whatever the summary says: each id and file of a call,
+    however long ago, and all that the user said, which is where constraints are."""
+    ids = wishes = 0
+    for messages in histories():
+        if len(messages) < 6 or len(messages) > 200:
+            continue  # too short to be cut, or longer than what is carried may be
+        plan, text = compacted(messages, asked=True)
+        for message in plan.replaced:
+            if isinstance(message, AssistantMessage):
+                for part in message.calls:
+                    found = set(_IDS.findall(part.arguments))
+                    assert all(one in text for one in found), found
+                    ids += len(found)
+            elif isinstance(message, UserMessage) and len(message.text) < 300:
+                for line in message.text.splitlines():
+                    assert line in text
+                wishes += 1
+    assert ids > 50
+    assert wishes > 30
+
+
 @pytest.mark.law("compaction.2")
 def test_recorded_work_is_cut_between_messages_and_fits() -> None:
     for messages in histories():
