@@ -73,6 +73,16 @@ RECALL = "recall"
 TOO_LONG: ProviderFault = "provider.context_overflow"
 LEAST_OUTPUT = 4_000
 """Tokens that an answer with a summary may have at least: some of them are thoughts."""
+UNWRITTEN = (
+    "provider.empty_answer",
+    "provider.content_refused",
+    "provider.context_overflow",
+    "provider.answer_limit",
+    "provider.invalid_output",
+    "compaction.empty",
+)
+"""What a model that is there, and writes no summary, fails with."""
+NO_SUMMARY = "No summary could be written of it; what else is here is from the record."
 CUT = "\n[the end of this summary is left out]"
 
 
@@ -308,7 +318,11 @@ class Compacting:
                     self._session_id,
                     failure.message,
                 )
-                return True
+                if reason != "overflow" or failure.code not in UNWRITTEN:
+                    return True
+                # Nothing else lets the session go on: the record alone stands for it.
+                await self._record(changed(started, request=None))
+                return await self._end_without_summary(request, limits, plan, estimate)
             number += 1
             asker = self._asker(request.model)
             await execution.log.clock.sleep(delay)
@@ -420,6 +434,24 @@ class Compacting:
             asked,
             recall=request.advertised.get(RECALL) is not None,
         )
+
+    async def _end_without_summary(
+        self, request: Request, limits: Limits, plan: Cut, estimate: int
+    ) -> bool:
+        """Replace older history by what is carried of it."""
+        history = self._execution.history
+        ended = _Ended(
+            NO_SUMMARY,
+            Carried.of(plan.replaced, history.compaction, limits.carried),
+            limits,
+            plan,
+            await self._epoch(request.profile, "compaction"),
+            self._asker(request.model),
+            estimate,
+            None,
+            recall=request.advertised.get(RECALL) is not None,
+        )
+        return await self._end(ended)
 
     async def _end(self, ended: "_Ended") -> bool:
         execution = self._execution

@@ -13,6 +13,7 @@ from dovetail.kernel import (
     CompactionStarted,
     CompactionWork,
     Event,
+    ModelRequest,
     OutputsShortened,
     Price,
     ProviderError,
@@ -25,7 +26,14 @@ from dovetail.kernel import (
     UserMessage,
 )
 from dovetail.kernel.history.size import tokens_of
-from dovetail.kernel.testing.scripted import Gate, ScriptedProvider, call, calls, text
+from dovetail.kernel.testing.scripted import (
+    Gate,
+    ScriptedProvider,
+    call,
+    calls,
+    finish,
+    text,
+)
 from support.bounds import HANG
 from support.compactions import (
     LOOK,
@@ -537,3 +545,47 @@ async def test_what_a_revert_hides_is_not_found(tmp_path: Path) -> None:
         await session.prompt("instead")
         await done(session)
     assert seen == [["instead", "a mistake", "one", "first"]]
+
+
+@pytest.mark.law("compaction.10")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [finish()],
+        [finish("content_filter")],
+        calls(call("look", {"path": "x"})),
+        [OVERFLOW],
+    ],
+    ids=["nothing", "a refusal", "a call", "too long"],
+)
+async def test_a_session_goes_on_whose_model_writes_no_summary(
+    tmp_path: Path, answer: list[Any]
+) -> None:
+    """Where its provider takes no more, the record alone stands for older history."""
+    refused = False
+
+    def played(request: ModelRequest) -> list[Any]:
+        nonlocal refused
+        if is_for_summary(request):
+            return answer
+        shown = request.history.messages
+        if len(shown) > 7 and not refused:
+            refused = True
+            return [OVERFLOW]
+        if refused:
+            return text("done")
+        return calls(call("look", {"path": f"src/f{len(shown)}.py"}))
+
+    provider = ScriptedProvider(*[played] * 40)
+    async with host(tmp_path, provider, LOOK, plugins=[shipped]) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("Fix it, and never touch the tests")
+        assert (await done(session)).succeeded
+        assert await events_of(session, CompactionFailed)
+        told = summary_of(provider.histories[-1]).text
+        assert "> [3] Fix it, and never touch the tests" in told
+        assert "src/f1.py" in told
+        assert "No summary could be written" in told
+        found = await session.requests()
+        assert all([(await session.request(one.number)).proven for one in found])
+        assert len(found) == len(provider.requests)
