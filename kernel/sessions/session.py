@@ -172,7 +172,8 @@ class Session(Looking, Travelling):
 
         await self._log.complete(self.id)
         receipt, fresh = await self._log.commit(admitting)
-        self._runner.given.remember(self.id, receipt.id, output)
+        if wanted is not None:
+            self._runner.given.remember(self.id, receipt.id, output)
         if resume:
             # Who says something new wants the session to go on, whatever an earlier
             # process left; who only repeats a call does not say so.
