@@ -81,6 +81,7 @@ def usage_text(usage: Usage) -> str:
         for count, what in (
             (usage.input, "in"),
             (usage.cache_read, "of them from a cache"),
+            (usage.cache_write, "of them kept in one"),
             (usage.output, "out"),
             (usage.reasoning, "of them reasoning"),
         )

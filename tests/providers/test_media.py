@@ -97,7 +97,8 @@ def sent(make: Make, *messages: Any, **more: Any) -> str:
 def test_a_pdf_goes_in_as_each_protocol_has_it(make: Make, part: Any) -> None:
     made = sent(make, user("Read it", files=(PDF,)))
     wanted = part if isinstance(part, str) else json.dumps(part, separators=(",", ":"))
-    assert wanted in made
+    # Where it is the last thing said, a mark for the provider's cache may follow in it.
+    assert wanted.removesuffix("}") in made
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,12 @@ async def test_a_messages_route_sends_one_request_and_yields_the_answer() -> Non
             }
         ],
         "system": [{"type": "text", "text": "Be kind.", "cache_control": cached}],
-        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}],
+        "messages": [
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "Hello", "cache_control": cached}],
+            }
+        ],
     }
 
 
