@@ -12,6 +12,7 @@ from attrs import frozen
 from dovetail.kernel import InvalidValueError, Tool, ToolContext, hookimpl
 from dovetail.kernel.testing import conformance
 from dovetail.kernel.testing.conformance import (
+    CompactionConformance,
     ContextConformance,
     NonconformingError,
     ProviderConformance,
@@ -30,6 +31,7 @@ KINDS: tuple[type[Suite], ...] = (
     ProviderConformance,
     ContextConformance,
     SkillConformance,
+    CompactionConformance,
     StoreConformance,
 )
 
@@ -119,6 +121,19 @@ def test_what_was_released_in_version_1_stays_as_it_was(kind: type[Suite]) -> No
             "change",
             "words",
             "bounded",
+            "effect",
+            "cancellation",
+            "leak",
+        ],
+        CompactionConformance: [
+            "definition",
+            "summary",
+            "said",
+            "window",
+            "faults",
+            "material",
+            "stable",
+            "words",
             "effect",
             "cancellation",
             "leak",
