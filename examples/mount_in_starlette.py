@@ -5,6 +5,7 @@ is its own affair, so the door is told only its public name. Needs ``dovetail[se
 """
 
 import tempfile
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -13,15 +14,17 @@ from dovetail.kernel import open_runtime
 from dovetail.kernel.testing import ScriptedProvider, text
 from dovetail.plugins.http import Admittance, app
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 def make(folder: str) -> Starlette:
     model = ScriptedProvider(text("Hello from below /agents."))
 
     @asynccontextmanager
-    async def lifespan(outer):
+    async def lifespan(outer: Starlette) -> AsyncIterator[None]:
         async with open_runtime(
             f"sqlite:///{folder}/agents.db", plugins=[model]
         ) as runtime:
@@ -30,16 +33,16 @@ def make(folder: str) -> Starlette:
             yield
             door.close()
 
-    async def home(request):
+    async def home(request: Request) -> PlainTextResponse:
         return PlainTextResponse("an application of one's own")
 
     return Starlette(routes=[Route("/", home)], lifespan=lifespan)
 
 
-def only_for_users(door):
+def only_for_users(door: ASGIApp) -> ASGIApp:
     """Let in who is known, by whatever the application knows them."""
 
-    async def guarded(scope, receive, send):
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if (b"x-user", b"ada") not in scope.get("headers", ()):
             await PlainTextResponse("who are you?", 403)(scope, receive, send)
         else:
