@@ -31,6 +31,8 @@ from .terminal import Terminal, visible
 
 Request = PermissionRequest | QuestionRequest
 
+NOBODY = "nobody is there to answer"
+
 
 class Answering:
     """Who answers what one run asks."""
@@ -94,7 +96,7 @@ class Answering:
                 and self.unanswered is None
                 and not await self._answer(request, session, event.seq)
             ):
-                await session.interrupt("nobody is there to answer")
+                await session.interrupt(NOBODY)
 
     def unanswered_lines(self) -> tuple[list[str], list[str]]:
         """Return what to tell of the request that nobody answered, and the options of
@@ -133,6 +135,9 @@ class Answering:
         )
         if known:
             answer = Answer("once", by="policy")
+        elif self._everything and not self._person.there:
+            # As the runtimes of this command do it; others ask, such as a server's.
+            answer = Answers(None, NOBODY)
         elif self._person.there:
             await self._break_line()
             if session is not None and request.session_id != session.id:

@@ -3,11 +3,13 @@
 Joins the live events of this process with the log: live events are quick and bring
 deltas, the log is complete. Whatever live did not bring, because this reader fell
 behind or because another process committed it, is read from the log. While another
-process works on the session, the log is all there is to follow.
+process works on the session, the log is all there is to follow. A server's sessions are
+followed the same way, and by its log alone once the connection of the live ones broke.
 """
 
 from collections import deque
 from collections.abc import AsyncIterator
+from typing import Any
 
 from dovetail.kernel import (
     Event,
@@ -16,9 +18,9 @@ from dovetail.kernel import (
     LiveOverflowError,
     LiveSubscription,
     Runtime,
+    ServerUnreachableError,
     Session,
     StepStarted,
-    Tail,
 )
 
 
@@ -36,7 +38,8 @@ class Feed:
     ) -> None:
         self._runtime = runtime
         self._session = session
-        self._source: LiveSubscription | Tail = (
+        self._live = not elsewhere
+        self._source: Any = (
             session.events(follow=True)
             if elsewhere
             else runtime.live(session_id=session.id)
@@ -48,12 +51,22 @@ class Feed:
         self._ended = False
         self._drained = False
 
+    async def start(self) -> None:
+        """Return when what happens from now on is seen as it happens. Without it that
+        may begin later over a connection, and the log has what was before."""
+        if self._live:
+            await self._source.__aenter__()
+
     def begin(self, after: int) -> None:
         """Say where to begin. What was committed since then is not lost."""
         self._cursor = after
-        if isinstance(self._source, Tail):
-            self._source.close()
-            self._source = self._session.events(after, follow=True)
+        if not self._live:
+            self._follow_log()
+
+    def _follow_log(self) -> None:
+        self._live = False
+        self._source.close()
+        self._source = self._session.events(self._cursor, follow=True)
 
     def end(self) -> None:
         """End it after everything that is durable by now."""
@@ -99,10 +112,28 @@ class Feed:
             else:
                 # Before the log is read: what is committed meanwhile comes live.
                 self._source = self._runtime.live(session_id=self._session.id)
+                await self.start()
+        except ServerUnreachableError:
+            if not self._live:
+                # The log's reader waited for the server as long as it may.
+                raise
+            self._broke()
+            return None
         except StopAsyncIteration:
+            here = isinstance(self._source, LiveSubscription)
+            if self._live and not here and not self._ended:
+                self._broke()
+                return None
             self._drained = True
         await self._catch_up(None)
         return None
+
+    def _broke(self) -> None:
+        """Go on by the log: nobody tells any more what happens live."""
+        self._whole = False
+        if self._ended:
+            self._drained = True
+        self._follow_log()
 
     async def _catch_up(self, last: int | None) -> None:
         async with self._session.events(after=self._cursor) as tail:

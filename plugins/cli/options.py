@@ -35,16 +35,25 @@ def database_option(command: F) -> F:
     )(command)
 
 
-def opened(db: str | None, *, new: bool = False) -> AbstractAsyncContextManager[Any]:
+def server_url() -> str | None:
+    """Return the address of the server that was named, if one was."""
+    context = click.get_current_context(silent=True)
+    found: str | None = None if context is None else context.meta.get(SERVER)
+    return found
+
+
+def opened(
+    db: str | None, *, new: bool = False, **options: Any
+) -> AbstractAsyncContextManager[Any]:
     """Return the runtime that a command works on: that of the server that was named,
-    or one on the database.
+    or one on the database with these options of ``open_runtime``. A server has its own.
 
     Raises:
         UsageError: as ``database_url``.
     """
-    server = click.get_current_context().meta.get(SERVER)
+    server = server_url()
     if server is None:
-        return open_runtime(database_url(db, new=new))
+        return open_runtime(database_url(db, new=new), **options)
     # Here, because most commands ask nobody over a network.
     from ..client import connect
 
@@ -57,7 +66,7 @@ def check_here(what: str) -> None:
     Raises:
         UsageError: one was.
     """
-    if SERVER in click.get_current_context().meta:
+    if server_url() is not None:
         raise click.UsageError(f"{what} do not work over --server")
 
 
@@ -114,7 +123,10 @@ def _is_there(path: Path) -> bool:
 
 
 def command_text(*arguments: str, db: str | None) -> str:
-    """Return a command line that a person may type, for the same database."""
+    """Return a command line that a person may type, for the same database or server."""
+    server = server_url()
+    if server is not None:
+        return shlex.join(["dovetail", "--server", server, *arguments])
     told = ["dovetail", *arguments]
     # A variable of the environment is still there when it is typed.
     if db is not None and db != os.environ.get(DATABASE_VARIABLE):

@@ -214,7 +214,7 @@ def _verbose(context: click.Context, parameter: click.Parameter, value: bool) ->
         logging.getLogger("dovetail").setLevel(logging.DEBUG)
 
 
-OVER_SERVERS = ("log", "sessions", "show")
+OVER_SERVERS = ("log", "run", "sessions", "show")
 """Commands that work on the sessions of a server, too."""
 
 

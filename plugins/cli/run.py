@@ -8,9 +8,9 @@ import math
 import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import anyio
 import click
@@ -35,7 +35,6 @@ from dovetail.kernel import (
     Session,
     SessionBusyError,
     event_to_json,
-    open_runtime,
     title_of,
 )
 
@@ -54,11 +53,12 @@ from .feed import Feed
 from .listing import Costs
 from .options import (
     database_option,
-    database_url,
     go_on_text,
     json_line,
     json_option,
     next_prompt_text,
+    opened,
+    server_url,
 )
 from .piped import is_piped, read_piped
 from .terminal import Terminal, tell_error, visible
@@ -251,6 +251,8 @@ class _Run:
         """The earlier session that is gone on with."""
         self._costs = Costs()
         self._answering: Answering | None = None
+        self._afar = server_url() is not None
+        """Whether a server runs it: its Locations and jobs are not of this process."""
         self._signalled = False
         self._detaching: signal.Signals | None = None
         """What the key sends by which a person detaches what runs."""
@@ -263,7 +265,8 @@ class _Run:
         """Return the exit code."""
         code = INTERRUPTED
         try:
-            with detach_key() as self._detaching:
+            # What a server runs goes on without this process in any case.
+            with nullcontext() if self._afar else detach_key() as self._detaching:
                 async with anyio.create_task_group() as tasks:
                     await tasks.start(self._watch_signals, tasks.cancel_scope)
                     code = await self._in_runtime()
@@ -279,14 +282,15 @@ class _Run:
 
     async def _in_runtime(self) -> int:
         options = self._options
-        async with open_runtime(
-            database_url(options.db, new=not (options.session or options.newest)),
+        async with opened(
+            options.db,
+            new=not (options.session or options.newest),
             on_permission="allow" if options.yes else "ask",
             on_question="ask" if self._person.there or not options.yes else "dismiss",
             lease_seconds=LEASE_SECONDS,
         ) as runtime:
             session = await self._find(runtime)
-            location = await self._location(session)
+            location = await self._location(runtime, session)
             model, agent = options.model, options.agent
             if session is not None:
                 self._found = session.id
@@ -327,15 +331,23 @@ class _Run:
             return await runtime.sessions.get(self._options.session)
         if not self._options.newest:
             return None
-        location = Location.at(self._options.location or ".")
+        location = await self._named(runtime)
         for info in await runtime.sessions.list(location=location, limit=1, roots=True):
             return await runtime.sessions.get(info.id)
         raise click.UsageError(f"there is no session yet in {location.directory}")
 
-    async def _location(self, session: Session | None) -> Location:
+    async def _location(self, runtime: Runtime, session: Session | None) -> Location:
         if session is None:
-            return Location.at(self._options.location or ".")
+            return await self._named(runtime)
         return (await session.info()).location
+
+    async def _named(self, runtime: Any) -> Location:
+        """Return the Location that the command line means: a server has its own."""
+        place = self._options.location
+        if not self._afar:
+            return Location.at(place or ".")
+        found: Location = await runtime.location(place).where()
+        return found
 
     def _tell_no_model(self, error: ModelNotSelectedError) -> int:
         style = self._terminal.error_style
@@ -438,6 +450,7 @@ class _Run:
                 accept = left.report.digest
         feed = Feed(runtime, session)
         with closing(feed):
+            await feed.start()
             feed.begin(await _end_of(session))
             resume = partial(session.resume, accept)
             return await self._watch(answering, session, feed, resume)
@@ -463,6 +476,7 @@ class _Run:
         assert self._options.prompt is not None
         feed = Feed(runtime, session, elsewhere=elsewhere)
         with closing(feed):
+            await feed.start()
             receipt = await session.prompt(self._options.prompt)
             self._transcript.known(receipt.id)
             feed.begin(receipt.cursor - 1 if after is None else after)
@@ -494,7 +508,7 @@ class _Run:
     async def _follow(self, answering: Answering, session: Session, feed: Feed) -> None:
         async for event in feed:
             await self._show_event(event)
-            if isinstance(event, JobWanted):
+            if isinstance(event, JobWanted) and not self._afar:
                 # From another door: what goes on ends with this process all the same.
                 self._detached.add((event.message_id, event.call_id))
             if isinstance(event, RequestAsked | ChildAsked):

@@ -24,6 +24,7 @@ from dovetail.kernel import (
     ExportedOutput,
     Generation,
     Input,
+    InvalidValueError,
     Job,
     Json,
     Location,
@@ -44,7 +45,9 @@ from dovetail.kernel import (
     Replayed,
     Reverted,
     RevertPlan,
+    Rule,
     SavedApproval,
+    Saving,
     SessionId,
     SessionInfo,
     SessionNotFoundError,
@@ -609,8 +612,44 @@ class RemoteLocation:
         self.questions = RemoteQuestions(self)
         """Questions that wait for an answer."""
 
-    async def ask(self, path: str, method: str = "GET") -> Any:
-        return await self._wire.ask(method, path, query=self._query)
+    @property
+    def wire(self) -> Wire:
+        """Where it is asked."""
+        return self._wire
+
+    async def ask(self, path: str, method: str = "GET", body: Any = None) -> Any:
+        return await self._wire.ask(method, path, body, query=self._query)
+
+    async def waiting(
+        self, what: str, kind: type[T], session_id: str | None
+    ) -> Sequence[T]:
+        """Return requests that wait here; those of a session are its own and those of
+        the sessions that work for it."""
+        found = await self.ask(f"{what}/request")
+        waiting: Sequence[Any] = [_ours(one, kind) for one in found["data"]]
+        if session_id is None:
+            return waiting
+        requests = RemoteRequests(self._wire)
+        of = await requests.pending(session_id=session_id, what=what)
+        ids = {(one.session_id, one.id) for one in of}
+        return [one for one in waiting if (one.session_id, one.id) in ids]
+
+    async def where(self) -> Location:
+        """Return the Location that is meant, on the server's machine.
+
+        Raises:
+            LocationNotFoundError: there is no such directory.
+        """
+        found = await self.ask("location")
+        return Location(found["directory"], found.get("workspaceID"))
+
+    async def model_for(
+        self, model: str | None = None, agent: str | None = None
+    ) -> str:
+        """As ``LocationHandle.model_for``."""
+        query = {**self._query, "model": model, "agent": agent}
+        found = await self._wire.ask("GET", "model/used", query=query)
+        return str(found["data"])
 
     async def tools(self) -> Sequence[ToolDefinition]:
         """As ``LocationHandle.tools``."""
@@ -653,9 +692,16 @@ class RemotePermissions:
         self, session_id: str | None = None
     ) -> Sequence[PermissionRequest]:
         """As ``PermissionsHandle.pending``."""
-        found = await self._location.ask("permission/request")
-        waiting = [_ours(one, PermissionRequest) for one in found["data"]]
-        return [one for one in waiting if session_id in (None, one.session_id)]
+        return await self._location.waiting("permission", PermissionRequest, session_id)
+
+    async def meaning(
+        self, rules: Sequence[Rule]
+    ) -> tuple[Sequence[Rule], Sequence[str]]:
+        """As ``PermissionsHandle.meaning``."""
+        body = {"rules": [to_json(one) for one in rules]}
+        found = await self._location.ask("permission/meaning", "POST", body)
+        meant = tuple(from_json(one, Rule) for one in found["data"]["rules"])
+        return meant, tuple(found["data"]["odd"])
 
     async def reply(
         self,
@@ -663,13 +709,34 @@ class RemotePermissions:
         reply: Literal["once", "always", "reject"],
         message: str | None = None,
         *,
+        by: Literal["person", "policy"] = "person",
+        saving: Saving | None = None,
         session_id: str | None = None,
         shown: str | None = None,
     ) -> None:
-        """As ``PermissionsHandle.reply``, without ``saving`` and always of a person."""
-        await RemoteRequests(self._location._wire).reply(
-            request_id, reply, message, session_id=session_id, shown=shown
+        """As ``PermissionsHandle.reply``. Answers ``by`` policy, and those that say
+        what is saved, need the ``session_id``.
+
+        Raises:
+            InvalidValueError: they are given without one.
+        """
+        wire = self._location.wire
+        if by == "person" and saving is None:
+            await RemoteRequests(wire).reply(
+                request_id, reply, message, session_id=session_id, shown=shown
+            )
+            return
+        if session_id is None:
+            raise InvalidValueError("session_id", session_id, "the request's session")
+        body = _given(
+            reply=reply,
+            message=message,
+            shown=shown,
+            by=by,
+            saving=None if saving is None else to_json(saving),
         )
+        path = f"permission/{quote(request_id, safe='')}/reply"
+        await wire.ask("POST", f"{_session_path(session_id)}/{path}", body)
 
     async def saved(self) -> Sequence[SavedApproval]:
         """As ``PermissionsHandle.saved``."""
@@ -690,9 +757,7 @@ class RemoteQuestions:
 
     async def pending(self, session_id: str | None = None) -> Sequence[QuestionRequest]:
         """As ``QuestionsHandle.pending``."""
-        found = await self._location.ask("question/request")
-        waiting = [_ours(one, QuestionRequest) for one in found["data"]]
-        return [one for one in waiting if session_id in (None, one.session_id)]
+        return await self._location.waiting("question", QuestionRequest, session_id)
 
     async def reply(
         self,
@@ -704,7 +769,7 @@ class RemoteQuestions:
     ) -> None:
         """As ``QuestionsHandle.reply``."""
         said = {"answers": [to_json(one) for one in answers]}
-        await RemoteRequests(self._location._wire).reply(
+        await RemoteRequests(self._location.wire).reply(
             request_id, said, session_id=session_id, shown=shown
         )
 
@@ -718,6 +783,6 @@ class RemoteQuestions:
     ) -> None:
         """As ``QuestionsHandle.dismiss``."""
         said = {"answers": None, "message": message}
-        await RemoteRequests(self._location._wire).reply(
+        await RemoteRequests(self._location.wire).reply(
             request_id, said, session_id=session_id, shown=shown
         )

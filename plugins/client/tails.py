@@ -33,16 +33,41 @@ class _Following(Generic[T]):
         self._query = dict(query)
         self._stream: Stream | None = None
         self._done = False
+        self._reading: anyio.CancelScope | None = None
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
 
     async def __anext__(self) -> T:
+        if not self._done:
+            with anyio.CancelScope() as self._reading:
+                try:
+                    found = await self._take()
+                finally:
+                    self._reading = None
+                if found is not None:
+                    return found
+        # Nobody closes what has come to its end.
+        await self.aclose()
+        raise StopAsyncIteration
+
+    async def _take(self) -> T | None:
+        """Return what comes next; None at the end."""
         raise NotImplementedError
+
+    def close(self) -> None:
+        """End it from beside its reader, who gets nothing more. The connection is let
+        go by the reader, or with the client."""
+        self._done = True
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def aclose(self) -> None:
         """End it. Closing twice is harmless."""
-        self._done = True
+        self.close()
+        if self._reading is not None:
+            # Whoever reads is told to stop, and lets go of it.
+            return
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.aclose()
@@ -85,7 +110,7 @@ class RemoteTail(_Following[T]):
         """Where it is: give it to another tail as ``after`` to go on from here."""
         return self._cursor
 
-    async def __anext__(self) -> T:
+    async def _take(self) -> T | None:
         while not self._done:
             try:
                 frame = await self._next()
@@ -107,9 +132,7 @@ class RemoteTail(_Following[T]):
                 raise _told(frame)
             if frame.event == "end":
                 await self._again()
-        # Nobody closes what has come to its end.
-        await self.aclose()
-        raise StopAsyncIteration
+        return None
 
     async def _next(self) -> Frame | None:
         if self._stream is None:
@@ -176,7 +199,7 @@ class RemoteLive(_Following[Event | LiveDelta]):
             self._stream = await self._wire.stream(self._path, self._query)
             await self._stream.frame()
 
-    async def __anext__(self) -> Event | LiveDelta:
+    async def _take(self) -> Event | LiveDelta | None:
         await self.start()
         while self._stream is not None:
             frame = await self._stream.frame()
@@ -189,8 +212,7 @@ class RemoteLive(_Following[Event | LiveDelta]):
             if frame.event == "end":
                 break
             return event_from_json(frame.data["data"])
-        await self.aclose()
-        raise StopAsyncIteration
+        return None
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -97,6 +97,22 @@ async def reply_permission(
     """Answer a permission request, exactly once."""
     await found(call, sessionID)
     body = call.body
+    waiting = await call.runtime.requests.pending(
+        session_id=sessionID, what="permission"
+    )
+    # It is answered where it was asked; what does not wait there is told by its end.
+    for one in waiting:
+        if (one.id, one.session_id) == (requestID, sessionID):
+            await call.runtime.location(one.directory).permissions.reply(
+                requestID,
+                body.reply,
+                body.message,
+                by=body.by,
+                saving=body.saving,
+                session_id=sessionID,
+                shown=body.shown,
+            )
+            return
     await call.runtime.requests.reply(
         requestID,
         body.reply,
@@ -150,6 +166,23 @@ async def remove_saved(call: Call[Located, None], id: str) -> None:
     if not id.isprintable():
         raise ApprovalNotFoundError(id)
     await call.runtime.location(call.location()).permissions.revoke(id)
+
+
+@operation(
+    "POST",
+    "/api/permission/meaning",
+    "permission.meaning",
+    query=Located,
+    body=s.RulesBody,
+    answer=s.Data[s.Meaning],
+    refusals=(404, 422),
+)
+async def meaning(call: Call[Located, s.RulesBody]) -> s.Data[s.Meaning]:
+    """Return what rules mean in a Location, and which are about nothing that is asked
+    there."""
+    here = call.runtime.location(call.location()).permissions
+    rules, odd = await here.meaning(call.body.rules)
+    return s.Data(s.Meaning(tuple(rules), tuple(odd)))
 
 
 # --- questions --------------------------------------------------------------------

@@ -85,6 +85,33 @@ async def models(call: Call[Located, None]) -> s.At[tuple[s.ModelShape, ...]]:
     return s.At(showing.location_info(place), tuple(map(showing.model, found)))
 
 
+@frozen
+class UsedQuery(Located):
+    """What a session is given."""
+
+    model: str | None = field(
+        default=None, metadata={"description": "``provider/model``."}
+    )
+    agent: str | None = field(default=None, metadata={"description": "Its agent."})
+
+
+@operation(
+    "GET",
+    "/api/model/used",
+    "model.used",
+    query=UsedQuery,
+    answer=s.Data[str],
+    refusals=(404, 409, 422),
+)
+async def model_used(call: Call[UsedQuery, None]) -> s.Data[str]:
+    """Return the name of the model that a session here uses, if it is given this model
+    and this agent. Whether it can be asked is told as far as that shows without a
+    network."""
+    query = call.query
+    here = call.runtime.location(call.location())
+    return s.Data(await here.model_for(query.model, query.agent))
+
+
 @operation(
     "GET",
     "/api/provider",

@@ -20,7 +20,9 @@ from dovetail.kernel import (
     PermissionRequest,
     ProviderState,
     QuestionRequest,
+    Rule,
     SavedApproval,
+    Saving,
     SessionInfo,
     Skill,
 )
@@ -719,6 +721,37 @@ class ReplyBody:
     reply: Literal["once", "always", "reject"]
     message: str | None = None
     shown: str | None = None
+    by: Literal["person", "policy"] = field(
+        default="person",
+        metadata={
+            "description": "``policy``: it was decided before anybody asked, such as "
+            "by an option of a command."
+        },
+    )
+    saving: Saving | None = field(
+        default=None,
+        metadata={
+            "description": "What ``always`` is to remember; without it what was "
+            "offered, in the Location where it was asked."
+        },
+    )
+
+
+@frozen
+class RulesBody:
+    """Rules of permissions, as somebody wrote them."""
+
+    rules: tuple[Rule, ...]
+
+
+@frozen
+class Meaning:
+    """What rules mean in a Location."""
+
+    rules: tuple[Rule, ...]
+    """With what else they mean there."""
+    odd: tuple[str, ...]
+    """A line for each that is about something that no tool there asks."""
 
 
 @frozen

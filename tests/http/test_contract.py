@@ -20,6 +20,7 @@ from dovetail.kernel import (
     LiveDelta,
     LocationNotFoundError,
     MessageNotFoundError,
+    ModelUnknownError,
     NothingRevertedError,
     OutputNotFoundError,
     Prompt,
@@ -29,6 +30,8 @@ from dovetail.kernel import (
     QuestionAnswer,
     RequestEndedError,
     RequestNotFoundError,
+    Rule,
+    Saving,
     ServerError,
     ServerUnreachableError,
     SessionNotFoundError,
@@ -43,6 +46,7 @@ from support.doors import embedded, remote, served
 
 Opened = Callable[..., AbstractAsyncContextManager[Any]]
 MODEL = "scripted/model"
+REQUEST_ANSWERED = "request.answered"
 
 
 @pytest.fixture(params=[embedded, remote], ids=["embedded", "remote"])
@@ -188,6 +192,66 @@ async def test_a_person_is_asked_and_answers(opened: Opened) -> None:
         answer = QuestionAnswer(("red",))
         await here.questions.reply(found[0].id, [answer], shown=found[0].shown)
         assert (await session.wait()).succeeded
+
+
+async def test_a_permission_is_given_by_policy_and_kept_where_it_is_said(
+    opened: Opened,
+) -> None:
+    model = ScriptedProvider(calls(call("paint")), text("Done"))
+    async with opened(model, AskingTools()) as runtime:
+        session = await runtime.sessions.create("ses_a", ".", MODEL)
+        here = runtime.location(".")
+        await session.prompt("Paint")
+        with anyio.fail_after(HANG):
+            while not (found := list(await here.permissions.pending("ses_a"))):
+                await anyio.lowlevel.checkpoint()
+        saving = Saving(scope="everywhere", any_agent=True)
+        await here.permissions.reply(
+            found[0].id, "always", by="policy", saving=saving, session_id="ses_a"
+        )
+        with pytest.raises(RequestEndedError):
+            await here.permissions.reply(
+                found[0].id, "once", by="policy", session_id="ses_a"
+            )
+        assert (await session.wait()).succeeded
+        by = [one.by async for one in session.events() if one.kind == REQUEST_ANSWERED]
+        assert by == ["policy"]
+        [saved] = await here.permissions.saved()
+        assert saved.agent is None
+
+
+async def test_a_location_says_what_a_session_would_use_and_what_rules_mean(
+    opened: Opened,
+) -> None:
+    async with opened(ScriptedProvider(), AskingTools()) as runtime:
+        here = runtime.location(".")
+        assert await here.model_for(MODEL) == MODEL
+        with pytest.raises(ModelUnknownError):
+            await here.model_for("nobody/model")
+        rules, odd = await here.permissions.meaning([Rule("paint", "*", "allow")])
+        assert rules[0] == Rule("paint", "*", "allow")
+        rules, odd = await here.permissions.meaning([Rule("fly", "*", "allow")])
+        assert len(odd) == 1
+
+
+async def test_a_reader_is_ended_from_beside_it(opened: Opened) -> None:
+    async with opened(ScriptedProvider()) as runtime:
+        session = await runtime.sessions.create("ses_a", ".", MODEL)
+        sources = session.events(follow=True), runtime.live(session_id="ses_a")
+        for number, source in enumerate(sources):
+            seen = anyio.Event()
+
+            async def read(source: Any = source, seen: anyio.Event = seen) -> None:
+                async for _ in source:
+                    seen.set()
+
+            with anyio.fail_after(HANG):
+                async with anyio.create_task_group() as tasks, source:
+                    tasks.start_soon(read)
+                    await session.rename(f"Title {number}")
+                    await seen.wait()
+                    source.close()
+                assert [one async for one in source] == []
 
 
 async def test_what_happens_is_watched_with_its_deltas(opened: Opened) -> None:

@@ -1,0 +1,127 @@
+"""``dovetail --server URL run``: a prompt through a server, as in the process."""
+
+import re
+import shlex
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from support.commands import MODEL, Home, calling, saying, text
+from support.replay import Answer, serve, sse
+
+TOUCH = calling(("bash", {"command": "touch made"}))
+
+
+@asynccontextmanager
+async def serving(home: Home, *answers: Answer) -> AsyncGenerator[str, None]:
+    """Start a server whose model answers so, and yield its address."""
+    async with serve(*answers) as model:
+        home.serve_from(model.url)
+        async with home.started("serve", "--port", "0") as child:
+            said = await child.until("page:")
+            found = re.search(r"API:  (http://\S+)/api\n", said)
+            assert found, said
+            yield found[1]
+
+
+async def test_a_prompt_is_answered_and_gone_on_with(home: Home) -> None:
+    async with serving(home, TOUCH, TOUCH, text("Made."), text("Again.")) as url:
+        first = await home.do("--server", url, "run", "make it", "--model", MODEL)
+        assert first.code == 3
+        # What may be typed is for the same server.
+        line = first.err.splitlines()[-1].removeprefix("to allow it: ")
+        typed = shlex.split(line)
+        assert typed[:4] == ["dovetail", "--server", url, "run"]
+        assert not (home.work / "made").exists()
+        again = await home.do(*typed[1:-1], "go on")
+        assert (again.code, again.out.splitlines()[-1]) == (0, "Made.")
+        assert (home.work / "made").exists()
+        newest = await home.do(
+            "--server", url, "run", "and", "--continue", "--model", MODEL
+        )
+        assert (newest.code, newest.out) == (0, "Again.\n")
+
+
+async def test_the_log_is_whole(home: Home) -> None:
+    async with serving(home, TOUCH, text("Made.")) as url:
+        done = await home.do(
+            "--server", url, "run", "make", "--model", MODEL, "--yes", "--json"
+        )
+    assert done.code == 0
+    seen = done.lines()
+    assert [one["seq"] for one in seen] == list(range(len(seen)))
+    [answered] = [one for one in seen if one["kind"] == "request.answered"]
+    assert answered["by"] == "policy"
+    assert seen[-1]["kind"] == "execution.ended"
+
+
+async def test_a_person_is_asked_and_what_always_means_is_kept(home: Home) -> None:
+    async with serving(home, TOUCH, text("Ok."), TOUCH, text("Done.")) as url:
+        over = ("--server", url, "run")
+        async with home.at_terminal(*over, "do it", "--model", MODEL) as person:
+            await person.until("allow bash: touch made\n")
+            await person.until("reject (r)? ")
+            await person.type("ae+ 8h\n")
+            await person.until("Ok.")
+            assert await person.end() == 0
+        (home.work / "made").unlink()
+        done = await home.do(*over, "again", "--model", MODEL)
+    assert done.code == 0
+    assert (home.work / "made").exists()
+
+
+async def test_what_the_model_says_is_shown_as_it_speaks_and_can_be_interrupted(
+    home: Home,
+) -> None:
+    held = Answer(sse(*saying("Half a ")), end="silent", released=anyio.Event())
+    async with serving(home, held, text("The rest.")) as url:
+        over = ("--server", url, "run")
+        async with home.started(*over, "tell me", "--model", MODEL) as child:
+            await child.until("Half a ")
+            child.send(signal.SIGINT)
+            done = await child.end()
+        assert (done.code, done.out) == (130, "Half a \n")
+        [info] = (await home.do("sessions", "--json")).lines()
+        assert info["outcome"]["status"] == "interrupted"
+        again = await home.do(*over, "go on", "--session", str(info["id"]))
+        assert (again.code, again.out) == (0, "The rest.\n")
+
+
+async def test_a_question_is_asked_at_the_terminal_and_dismissed_where_nobody_is(
+    home: Home,
+) -> None:
+    asking = calling(("question", {"questions": [{"question": "A name?"}]}))
+    async with serving(home, asking, text("Bo."), asking, text("None.")) as url:
+        over = ("--server", url, "run")
+        async with home.at_terminal(*over, "name it", "--model", MODEL) as person:
+            await person.until("A name?")
+            await person.until("to dismiss? ")
+            await person.type("Bo\n")
+            await person.until("Bo.")
+            assert await person.end() == 0
+        alone = await home.do(*over, "again", "--model", MODEL, "--yes")
+        assert (alone.code, alone.out.splitlines()[-1]) == (0, "None.")
+
+
+async def test_what_cannot_run_there_leaves_nothing(home: Home) -> None:
+    async with serving(home) as url:
+        over = ("--server", url, "run")
+        none = await home.do(*over, "hello")
+        assert (none.code, "model.not_selected" in none.err) == (2, True)
+        unknown = await home.do(*over, "hello", "--model", "nobody/model")
+        assert (unknown.code, "model.unknown" in unknown.err) == (2, True)
+        odd = await home.do(*over, "hello", "--model", MODEL, "--session", "ses_none")
+        assert "session.not_found" in odd.err
+        assert (await home.do("sessions", "--json")).lines() == []
+
+
+@pytest.mark.parametrize("pattern", ["*:*/made.txt", "edit:./made.txt"])
+async def test_allow_means_what_it_means_there(home: Home, pattern: str) -> None:
+    making = calling(("write", {"path": "made.txt", "content": "x"}))
+    async with serving(home, making, text("Made.")) as url:
+        done = await home.do(
+            "--server", url, "run", "make", "--model", MODEL, "--allow", pattern
+        )
+    assert (done.code, (home.work / "made.txt").exists()) == (0, True), done.err
