@@ -28,7 +28,7 @@ from ..values.events import (
 from ..values.generation import Generation, NamedTool, ToolChoice
 from ..values.ids import MessageId, SessionId
 from ..values.output import FINAL_ANSWER, Output, OutputMode, Read
-from ..values.request import ModelRequest, ToolCall
+from ..values.request import FinishReason, ModelRequest, ToolCall
 from ..values.sent import SentRequest
 from ..values.shapes import is_attrs
 from ..values.tool import Failure, Json, TextContent
@@ -39,6 +39,9 @@ REMEMBERED = 4_096
 ACCEPTED = "The answer is accepted."
 SETTLED = "An answer was accepted already."
 CUT = "it was cut off before its end"
+UNENDED = "nobody said that it is whole"
+ENDS: tuple[FinishReason, ...] = ("stop", "tool_calls")
+"""Why a model stops that has said all it wanted to."""
 AGAIN = (
     "Your answer is not what was asked for: {problem}. Give the whole answer again, "
     "corrected."
@@ -247,8 +250,12 @@ class Answering:
             ),
         ]
 
-    def said(self, texts: Sequence[str], *, cut: bool) -> None:
+    def said(self, texts: Sequence[str], finish: FinishReason) -> None:
         """Take in an answer in words, of a message without calls."""
+        if finish not in ENDS:
+            # What came may be the beginning of another value: 12 of 12345.
+            self.problem = CUT if finish == "length" else UNENDED
+            return
         read = self._read("".join(texts))
         if read.problems and len(texts) > 1:
             # What the model says first is often what it is about to do.
@@ -257,7 +264,7 @@ class Answering:
         if not read.problems:
             self._accept(read.value)
         else:
-            self.problem = CUT if cut else "; ".join(read.problems)
+            self.problem = "; ".join(read.problems)
 
     def settle(self, *, final: bool) -> tuple[list[Event], Outcome | None]:
         """Return what is recorded of it when the Step is settled, and the outcome, if

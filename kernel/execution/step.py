@@ -277,7 +277,7 @@ class Answer:
             )
         if self._answering is not None and failure is None and not self._calls.any:
             texts = [one.text for one in held if isinstance(one, TextEnded)]
-            self._answering.said(texts, cut=finish.reason == "length")
+            self._answering.said(texts, finish.reason)
         if held or not self._record.open:
             await self._record.commit(lambda _: held)
 

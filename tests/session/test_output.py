@@ -8,6 +8,7 @@ from attrs import evolve, field, frozen
 from dovetail.kernel import (
     AgentProfile,
     Finish,
+    FinishReason,
     InputNotFoundError,
     InvalidValueError,
     MessageId,
@@ -255,6 +256,25 @@ async def test_an_answer_that_was_cut_off_is_none(tmp_path: Path) -> None:
         await session.prompt("Read it", output=Invoice)
         assert (await session.wait()).value == Invoice("A-1", 1.0)
     assert "cut off" in model.histories[1][-1].text
+
+
+@pytest.mark.law("output.3")
+@pytest.mark.parametrize("reason", ["length", "unknown"])
+async def test_what_reads_as_a_value_is_none_while_its_end_may_be_missing(
+    tmp_path: Path, reason: FinishReason
+) -> None:
+    def cut() -> list[Any]:
+        return [TextDelta("0", "12"), Finish(reason)]
+
+    model = Native(cut(), text("12345"), cut(), cut())
+    async with host(tmp_path, model) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=model.model)
+        await session.prompt("A number", output={"type": "integer"})
+        assert (await session.wait()).data == 12345
+        await session.prompt("Another", output={"type": "integer"})
+        outcome = await session.wait()
+    assert (code_of(outcome), outcome.data) == ("output.invalid", None)
+    assert not model.unused
 
 
 async def test_a_value_that_is_no_object_is_asked_for_in_one(tmp_path: Path) -> None:
