@@ -104,6 +104,8 @@ class Changes:
         """Calls that were cut off, and may have changed something."""
         self._folders: set[str] = set()
         """Those that calls made for files."""
+        self._removed: set[str] = set()
+        """Those of them that went again with a file that was restored."""
         self._session_id = session_id
         self._tools: dict[tuple[str, str], str] = {}
         self._turns: dict[str, SessionReverted | SessionUnreverted] = {}
@@ -141,7 +143,21 @@ class Changes:
         for change in turn.files:
             if change.path in gone:
                 tool = turn.tools.get(change.path)
+                self._take_folders(change)
                 self._add(turn.session_id, change, tool, here=here)
+
+    def _take_folders(self, change: FileChange) -> None:
+        """Take in that the folders of a restored file went, or came back, with it."""
+        if change.after is None:
+            gone = self._folders.intersection(
+                islice(_above(change.path), change.folders)
+            )
+            self._folders -= gone
+            self._removed |= gone
+        elif change.before is None:
+            back = self._removed.intersection(_above(change.path))
+            self._removed -= back
+            self._folders |= back
 
     def _add(
         self, session_id: SessionId, change: FileChange, tool: str | None, *, here: bool

@@ -202,7 +202,7 @@ async def test_a_summary_lets_go_of_what_it_knows_nothing_of(tmp_path: Path) -> 
             await session.wait()
         summed = await said(session)
         assert "Summed up." in summed[0]
-        with pytest.raises(NothingRevertedError):
+        with pytest.raises(NothingRevertedError, match="or a compaction"):
             await session.unrevert()
         await session.revert(await message(session, "A1"))
         assert await said(session) == ["one", "A0", "two", "A1"]
@@ -287,13 +287,14 @@ async def test_folders_that_were_made_go_where_nothing_else_is_in_them(
 ) -> None:
     (work / "was").mkdir()
     provider = ScriptedProvider(
-        text("Hello."),
+        *(text("Hello."), text("Wrote nothing.")),
         *(writes("a/b/c/one", "1"), writes("a/b/two", "2"), writes("was/it", "3")),
         *(writes("x/y/one", "4"), writes("x/two", "5"), text("Done.")),
     )
     async with opened(tmp_path, provider) as runtime:
         session = await started(runtime, tmp_path, provider)
         await say(session, "Hi")
+        await say(session, "Nothing yet")
         await say(session, "Write")
         (work / "x/y/mine").touch()
         to = await message(session, "Hello.")
@@ -304,6 +305,13 @@ async def test_folders_that_were_made_go_where_nothing_else_is_in_them(
         assert [os.listdir(work / one) for one in ("x", "x/y")] == [["y"], ["mine"]]
         assert (await session.unrevert()).left == {}
         assert (work / "a/b/c/one").read_text() == "1"
+        # They go with it again, and what came and went is nothing to restore.
+        between = await message(session, "Wrote nothing.")
+        await session.revert(between)
+        assert not (work / "a").exists()
+        assert (await session.plan_revert(to)).files == ()
+        assert (await session.revert(to)).done == ()
+        await session.unrevert()
         # Once more, by whoever goes on with it after the file and one folder are gone.
         await cut_off(session, "Hello.")
         (work / "a/b/c/one").unlink()

@@ -201,6 +201,6 @@ class NothingRevertedError(ConflictError):
     def __init__(self, session_id: str) -> None:
         super().__init__(
             f"nothing of session {session_id!r} is hidden that could be seen again: a "
-            "new prompt after a revert lets go of it for good"
+            "new prompt, or a compaction, after a revert lets go of it for good"
         )
         self.session_id = session_id
