@@ -66,7 +66,11 @@ class Outcome:
 class DrainControl:
     """What the coordinator and one running drain tell each other."""
 
-    def __init__(self, *, force: bool, accept: str | None = None) -> None:
+    def __init__(
+        self, *, force: bool, accept: str | None = None, leave: bool = False
+    ) -> None:
+        self.leave = leave
+        """Whether what another worker left is only settled, and nothing goes on."""
         self.force = force
         """Whether at least one request must be made."""
         self.accept = accept
@@ -92,6 +96,7 @@ class _Busy:
 
     def __init__(self, *, force: bool, accept: str | None) -> None:
         self.rung = True
+        self.leave = False
         self.force = force
         self.accept = accept
         self.control = DrainControl(force=force, accept=accept)
@@ -152,6 +157,18 @@ class Coordinator:
             outcome = await self._joined(busy)
         return outcome
 
+    async def leave(self, session_id: str) -> None:
+        """Have what another worker left settled, and nothing go on; do nothing where
+        the session runs in this process.
+
+        Who rings meanwhile is served afterwards, by a drain as any other.
+        """
+        if session_id in self._busy:
+            return
+        busy = self._ring(session_id, force=False, accept=None)
+        busy.rung, busy.leave = False, True
+        await self._joined(busy)
+
     def busy(self, session_id: str) -> bool:
         """Whether the session runs in this process."""
         return session_id in self._busy
@@ -179,7 +196,7 @@ class Coordinator:
         busy = self._busy.get(session_id)
         if busy is None:
             return False
-        busy.rung = busy.force = False
+        busy.rung = busy.force = busy.leave = False
         if busy.control.reason is None:
             busy.control.reason, busy.control.text = reason, text
             busy.control.scope.cancel()
@@ -219,6 +236,11 @@ class Coordinator:
 
     async def _work(self, session_id: str, busy: _Busy) -> None:
         try:
+            if busy.leave:
+                control = busy.control = DrainControl(force=False, leave=True)
+                with control.scope:
+                    await self._drain(session_id, control)
+                busy.outcome = control.outcome
             while busy.rung:
                 # A ring after an interruption finds the bell cleared and a new
                 # control: somebody wants more than what was stopped.

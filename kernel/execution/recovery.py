@@ -106,6 +106,8 @@ async def admit(
 def _acceptance(
     report: "ContinuationReport", control: DrainControl, policy: Policy, attempts: int
 ) -> str | None:
+    if control.leave:
+        return "revert"
     if control.accept == report.digest:
         return "person"
     if control.accept == "prompt":

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
+from attrs import evolve
 
 from ..history.fold import History
 from ..lifecycle.loop import loop_caller
@@ -64,6 +65,9 @@ run again; a bound keeps the memory of a runtime with many sessions flat."""
 LOST = Failure(
     "execution.lost",
     "whoever ran it left no end and holds it no more; resume() or a prompt goes on",
+)
+LEFT_BEHIND = Failure(
+    "execution.interrupted", "what was left of it was settled, for a revert"
 )
 WAITING = Failure("input.waiting", "input waits and nobody is at it; resume() goes on")
 
@@ -369,12 +373,16 @@ class Runner:
     async def _drain(self, session_id: str, control: DrainControl) -> None:
         await self._log.complete(session_id)
         idle = self._idle.get(session_id)
-        look = idle.look() if idle is not None else None
+        look = idle.look() if idle is not None and not control.leave else None
         while True:
-            if look is None:
+            if control.leave:
+                look = await self._look(session_id)
+                if look.held is not None:
+                    return  # somebody is at it
+            elif look is None:
                 look = await self._stand_by(session_id, control)
             # Work that was lost is found by any wake (law inbox.7).
-            if not (look.pending or control.force or look.running):
+            if not (look.pending or control.force or look.running or control.leave):
                 return
             if look.damaged is not None:
                 raise damaged(session_id, look.damaged)
@@ -497,18 +505,29 @@ class Runner:
         history = execution.history
         left = history.last_execution
         if not (left.running or left.unaccepted or history.open):
+            if control.leave:
+                return False
             self._go_on_below(execution, services, control)
             return True
         report = await recovery.admit(execution, services, control, self._policy)
         if report is None:
             return False
-        self._go_on_below(execution, services, control)
+        calls = report.calls
+        if control.leave:
+            calls = tuple(
+                one if one.action == "none" else evolve(one, action="settle")
+                for one in calls
+            )
+        else:
+            self._go_on_below(execution, services, control)
         if history.open is not None:
             # Here, because few sessions are taken over.
             from .takeover import Takeover
 
             takeover = await Takeover.of(execution, services, history.open)
-            await takeover.go_on(report.calls)
+            await takeover.go_on(calls)
+        if control.leave and execution.outcome is None:
+            await execution.end(Outcome("interrupted", LEFT_BEHIND))
         return execution.outcome is None
 
     def _go_on_below(

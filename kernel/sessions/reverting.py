@@ -9,7 +9,7 @@ is named, with the reason, before anything is done. How a file is written is the
 business of the tool that changed it (``Tool.restore``).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import anyio
@@ -47,6 +47,8 @@ from ..values.frozen import frozen
 from ..values.ids import MessageId, SessionId
 from .changed import changes_since
 
+NOT_BEGUN = ("called", "asking")
+"""How far a call has come that changed nothing."""
 MOST = 100_000
 """Messages that are counted, or looked for."""
 
@@ -65,8 +67,8 @@ class RevertPlan:
     """What would become of files, by path; those with a ``problem`` stay as they
     are."""
     unsure: tuple[UnsureCall, ...] = ()
-    """Calls that were cut off, or pruned, and may have changed files that are not named
-    here."""
+    """Calls that were cut off, or pruned, or have no end, and may have changed files
+    that are not named here."""
     todos: int | None = None
     """The event that holds the to-do list as it would be; -1: no event of this session
     does; None: the list stays."""
@@ -111,8 +113,19 @@ def plan_revert(rows: Reader, session_id: SessionId, to: str) -> RevertPlan:
     hidden = *history.hidden, (first, OWN_END)
     todos = list_among(rows, session_id, hidden)
     files = tuple(changed.backwards())
-    unsure = tuple(changed.unsure)
+    unsure = (*changed.unsure, *_open_calls(history))
     return RevertPlan(MessageId(to), first, messages, files, unsure, todos)
+
+
+def _open_calls(history: History) -> Iterator[UnsureCall]:
+    """Yield the calls that have no end, and may have begun."""
+    message = history.open
+    if message is not None:
+        for part in message.calls:
+            if not part.settled and history.progress(part.call_id) not in NOT_BEGUN:
+                yield UnsureCall(
+                    message.session_id, message.id, part.call_id, part.tool
+                )
 
 
 def _first_after(rows: Reader, history: History, to: str) -> int:
@@ -184,16 +197,20 @@ class Turning:
         services: LocationServices,
         session_id: SessionId,
         busy: Callable[[], bool],
+        leave: Callable[[], Awaitable[None]],
     ) -> None:
+        """``leave`` settles what another worker left of the session, and lets nothing
+        go on."""
         self._log = log
         self._services = services
         self._session_id = session_id
         self._busy = busy
+        self._leave = leave
 
     async def looked_at(self, make: Callable[[Reader], RevertPlan]) -> RevertPlan:
         """Return what would be done, with what the files themselves say; what was begun
         and is not finished is a part of it."""
-        plan, left, _ = await self._log.read(partial(self._planned, make))
+        plan, left, _, _ = await self._log.read(partial(self._planned, make))
         return await self._looked_at(plan, () if left is None else due(left))
 
     async def _looked_at(
@@ -215,13 +232,19 @@ class Turning:
             SessionBusyError: the session is running.
         """
         turn: SessionReverted | SessionUnreverted | None = None
+        settled = False
         while turn is None:
             if self._busy():
                 raise SessionBusyError(self._session_id)
-            plan, left, known = await self._log.read(partial(self._planned, make))
+            plan, left, known, lost = await self._log.read(partial(self._planned, make))
             if left is not None:
                 with anyio.CancelScope(shield=True):
                     await finish(self._log, self._services, left)
+                continue
+            if lost and not settled:
+                # Whoever worked on it is gone, so nobody else settles what it left.
+                settled = True
+                await self._leave()
                 continue
             plan = await self._looked_at(plan)
             turn = await self._log.commit(partial(self._commit, plan, known))
@@ -233,12 +256,16 @@ class Turning:
 
     def _planned(
         self, make: Callable[[Reader], RevertPlan], rows: Reader
-    ) -> tuple[RevertPlan, SessionReverted | SessionUnreverted | None, int]:
-        """Return what would be done, what was begun before and is not finished, and the
-        last event that this is made from."""
+    ) -> tuple[RevertPlan, SessionReverted | SessionUnreverted | None, int, bool]:
+        """Return what would be done, what was begun before and is not finished, the
+        last event that this is made from, and whether an execution has no end, or no
+        permission to go on, and nobody is at it."""
         head = rows.head(self._session_id)
+        row = existing_session(rows, self._session_id)
+        held = self._log.lookout.held(rows.lease(self._session_id))
+        lost = held is None and (row.status == "running" or row.outcome == "paused")
         left = unfinished(rows, self._session_id)
-        return make(rows), left, -1 if head is None else head.seq
+        return make(rows), left, -1 if head is None else head.seq, lost
 
     def _commit(
         self, plan: RevertPlan, known: int, tx: LogTransaction

@@ -120,6 +120,10 @@ class Travelling:
         here. Who is killed in the middle has each file as it was or as it was to be;
         it is finished before anything else is done with the session.
 
+        What a crash left in the middle is settled first, as when it is taken over, but
+        nothing of it goes on: no call is repeated, and the execution ends as
+        interrupted.
+
         Raises:
             SessionBusyError: the session is running.
             MessageNotFoundError: it has no such message.
@@ -138,7 +142,8 @@ class Travelling:
         files back, as far as nobody changed them since.
 
         Raises:
-            NothingRevertedError: nothing is hidden, or the model went on since.
+            NothingRevertedError: nothing is hidden, or the model went on since, or the
+                history was summed up.
             SessionBusyError: the session is running.
             LocationNotFoundError: its directory is gone.
         """
@@ -154,7 +159,8 @@ class Travelling:
         await self._check_sound()
         async with self._runner.services_of(self.id) as services:
             busy = partial(self._coordinator.busy, self.id)
-            yield Turning(self._log, services, self.id, busy)
+            leave = partial(self._coordinator.leave, self.id)
+            yield Turning(self._log, services, self.id, busy, leave)
 
     async def move(self, location: str | os.PathLike[str] | Location) -> None:
         """Let the session work in another Location, from the next boundary on.
@@ -200,6 +206,8 @@ class Travelling:
 
     async def requests(self) -> "Sequence[RecordedRequest]":
         """Return every request that the session has sent, in order, as recorded.
+
+        Of a fork these are its own; those of what it shares are its origin's.
 
         Reads the whole log.
 

@@ -81,7 +81,8 @@ class ContinuationAccepted(Event):
     by: str
     """``person``: the report was accepted by its digest. ``prompt``: by a new prompt.
     ``clean``: nothing was unknown and nothing had moved. ``policy``: by
-    ``resume="always"``."""
+    ``resume="always"``. ``revert``: by a revert, or its undoing: what was left is
+    settled, and nothing goes on."""
     attempt: int = 0
     """How many times in a row it went on by itself, this one included."""
 
