@@ -353,7 +353,10 @@ class Boundary:
         last = _last_answer(execution.history)
         allowance = prepared.profile.steps
         problem = execution.history.answers.problem
-        if allowance is not None and used >= allowance:
+        if not due and last is not None and _goes_on(last, prepared):
+            # Anything after the turn would end it (law execution.18).
+            pass
+        elif allowance is not None and used >= allowance:
             events.append(self._notice(LAST_STEP))
         elif (
             problem is not None
@@ -378,6 +381,11 @@ class Boundary:
             text=text,
             about=about,
         )
+
+
+def _goes_on(last: AssistantMessage, prepared: Prepared) -> bool:
+    """Whether the model that is asked goes on with the turn that was paused."""
+    return last.finish == "continues" and last.model == prepared.model.name
 
 
 def _last_answer(history: History) -> AssistantMessage | None:

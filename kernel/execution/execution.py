@@ -96,6 +96,8 @@ class Execution:
     """The last event that was known when it was taken up."""
     steps_used: int = 0
     """Steps since the last new input."""
+    turns_paused: int = 0
+    """Answers in a row that their provider paused."""
     broken: int = 0
     """Answers that broke off in a row."""
     empty: int = 0

@@ -50,6 +50,10 @@ from .fallback import Fallback
 from .publisher import Publisher
 from .record import Settlement, StepRecord
 
+MAX_PAUSES = 20
+"""Answers in a row that their provider may pause. Anthropic runs up to ten of its own
+tools in each."""
+
 
 class Step:
     """Runs one Step of an execution."""
@@ -236,6 +240,8 @@ class Answer:
         execution.broken = 0 if failure is None else execution.broken + 1
         empty = failure is not None and failure.code == EMPTY_ANSWER
         execution.empty = execution.empty + 1 if empty else 0
+        paused = finish.reason == "continues"
+        execution.turns_paused = execution.turns_paused + 1 if paused else 0
         if attempt.publisher.has_output:
             # What broke off is kept, and another message goes on from there.
             self._again = self._delay(error, execution.broken)
@@ -275,7 +281,8 @@ class Answer:
                 broke_off=failure,
                 request=attempt.sending.taken(),
             )
-        if self._answering is not None and failure is None and not self._calls.any:
+        answered = failure is None and not paused and not self._calls.any
+        if self._answering is not None and answered:
             texts = [one.text for one in held if isinstance(one, TextEnded)]
             self._answering.said(texts, finish.reason)
         if held or not self._record.open:
@@ -298,6 +305,9 @@ class Answer:
                 retryable=True,
             )
         if publisher.has_answer:
+            return None
+        if finish.reason == "continues" and publisher.thought:
+            # The provider paused between its own tools, before it said a word.
             return None
         thought = "thoughts alone" if publisher.thought else "nothing"
         cut = ", and no output was left" if finish.reason == "length" else ""
@@ -322,10 +332,14 @@ class Answer:
             return Outcome("interrupted", self._calls.rejected)
         if outcome is not None or self._record.after:
             return outcome
-        if not self._calls.any:
+        goes_on = isinstance(settlement, StepEnded) and settlement.finish == "continues"
+        if not self._calls.any and not goes_on:
             return Outcome("succeeded")
         if self._last:
             return Outcome("paused", Failure(NO_STEPS_LEFT, "no Steps are left"))
+        if self._execution.turns_paused >= MAX_PAUSES:
+            told = f"the provider paused its turn {MAX_PAUSES} times in a row; resume"
+            return Outcome("paused", Failure("execution.circling", told))
         return None
 
 

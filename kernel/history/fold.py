@@ -708,7 +708,8 @@ class History:
                     return self._cut
                 if message.id == self.answers.closed:
                     return False
-                return bool(message.calls) or self.answers.problem is not None
+                more = bool(message.calls) or message.finish == "continues"
+                return more or self.answers.problem is not None
             # A notice alone asks for nothing, and neither does a summary.
         return False
 

@@ -13,7 +13,7 @@ from .sent import RequestBody
 from .tool import Json, ToolDefinition
 
 FinishReason = Literal[
-    "stop", "length", "tool_calls", "content_filter", "error", "unknown"
+    "stop", "length", "tool_calls", "continues", "content_filter", "error", "unknown"
 ]
 
 
@@ -340,7 +340,8 @@ class Finish:
     """The response is complete. Exactly one, and the last event of a stream."""
 
     reason: FinishReason
-    """Why the model stopped."""
+    """Why the model stopped. ``continues``: the provider paused the turn, and goes on
+    with it once it is sent back as it is."""
     usage: Usage = field(factory=Usage)
     """The tokens of the request, as far as the provider told."""
 

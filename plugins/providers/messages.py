@@ -50,6 +50,8 @@ _FINISHES: Mapping[str, FinishReason] = {
     "max_tokens": "length",
     "length": "length",
     "model_context_window_exceeded": "length",
+    # Sent back as it is, the turn goes on where the provider's own tools paused it.
+    "pause_turn": "continues",
     "refusal": "content_filter",
     "content_filter": "content_filter",
 }
@@ -283,7 +285,7 @@ class MessagesDecoder:
                 self._start({"index": index, "content_block": block}, events)
                 self._stop(self._last, events)
         reason = self._reason or "unknown"
-        stopped = reason not in ("stop", "tool_calls")
+        stopped = reason not in ("stop", "tool_calls", "continues")
         self._release(events, stopped=stopped)
         for block in self._blocks.values():
             if not block.stopped:

@@ -23,6 +23,7 @@ from dovetail.kernel import (
     ToolFailure,
     Usage,
 )
+from dovetail.kernel.execution.step import MAX_PAUSES
 from dovetail.kernel.testing import open_small_runtime
 from dovetail.plugins.providers.anthropic import plugin as anthropic
 from dovetail.plugins.providers.bedrock import plugin as bedrock
@@ -141,3 +142,60 @@ async def test_a_session_works_in_every_protocol(protocol: str, tmp_path: Path) 
     assert b"there is no b" in bodies[2]
     assert refused.reason is not None
     assert refused.reason.code == "provider.context_overflow"
+
+
+SEARCH = {"type": "server_tool_use", "id": "s1", "name": "web_search"}
+
+
+def searched(reason: str, *blocks: dict[str, Any]) -> Answer:
+    whole = {
+        "type": "message",
+        "id": "m",
+        "role": "assistant",
+        "content": list(blocks),
+        "stop_reason": reason,
+        "usage": {"input_tokens": 10, "output_tokens": 5},
+    }
+    return Answer(json.dumps(whole).encode(), headers=JSON)
+
+
+@pytest.mark.law("execution.18")
+@pytest.mark.parametrize("said", [True, False])
+async def test_a_turn_that_was_paused_is_sent_back_as_it_is(
+    tmp_path: Path, said: bool
+) -> None:
+    words = [{"type": "text", "text": "Let me search."}] if said else []
+    search = SEARCH | {"input": {"query": "x"}}
+    found = {"type": "text", "text": "Found."}
+    async with serve(
+        searched("pause_turn", *words, search), searched("end_turn", found)
+    ) as server:
+        outcome = await asked_of(server.url, tmp_path)
+        bodies = [one.json() for one in server.requests]
+    assert (outcome.status, outcome.reason) == ("succeeded", None)
+    assert len(bodies[1]["messages"]) == len(bodies[0]["messages"]) + 1
+    last = bodies[1]["messages"][-1]
+    assert last == {"role": "assistant", "content": [*words, search]}
+
+
+@pytest.mark.law("execution.18")
+async def test_a_provider_that_pauses_for_ever_is_not_asked_for_ever(
+    tmp_path: Path,
+) -> None:
+    pausing = searched("pause_turn", SEARCH | {"input": {"query": "x"}})
+    async with serve(*[pausing] * MAX_PAUSES) as server:
+        outcome = await asked_of(server.url, tmp_path)
+    assert outcome.status == "paused"
+    assert outcome.reason.code == "execution.circling"
+
+
+async def asked_of(url: str, tmp_path: Path) -> Any:
+    file = tmp_path / "dovetail.toml"
+    table = f'protocol = "anthropic-messages"\nbase_url = "{url}"\napi_key = "none"\n'
+    file.write_text(f"[providers.there]\n{table}")
+    runtime = open_small_runtime(anthropic, environment={"DOVETAIL_CONFIG": str(file)})
+    with anyio.fail_after(HANG):
+        async with runtime:
+            session = await runtime.sessions.create(location=tmp_path, model="there/m")
+            await session.prompt("Search.")
+            return await session.wait()
