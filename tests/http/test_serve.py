@@ -17,7 +17,7 @@ import httpx
 import pytest
 from anyio import to_thread
 from dovetail.plugins.client import RemoteRuntime, connect
-from dovetail.plugins.http.serve import is_loopback, serve_command, token_of
+from dovetail.plugins.http.serve import _listening, is_loopback, serve_command, token_of
 from support.bounds import HANG
 
 COMMAND = [sys.executable, "-m", "dovetail.plugins.cli"]
@@ -187,6 +187,15 @@ def test_a_token_that_others_can_read_is_none(tmp_path: Path) -> None:
         token_of(str(file), "given")
     assert token_of(None, "given") == "given"
     assert token_of(None, "") is None
+
+
+def test_no_answer_waits_until_the_reader_has_its_beginning() -> None:
+    with (
+        _listening("127.0.0.1", 0) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_commands_show_the_sessions_of_a_server(tmp_path: Path) -> None:
