@@ -13,6 +13,7 @@ from attrs import field, frozen
 from dovetail.kernel import (
     ContextEpoch,
     CursorInvalidError,
+    Event,
     EventDamagedError,
     ExportedEvent,
     ExportedOutput,
@@ -26,6 +27,7 @@ from dovetail.kernel import (
     Tail,
     UndecodableError,
     Verified,
+    event_to_json,
     exported_from_line,
     to_json,
 )
@@ -359,8 +361,7 @@ class SessionFrames(_Durable):
         return self._session.events(after, follow)
 
     def _frame(self, found: Any) -> tuple[int, bytes]:
-        data = encoded(_shown(showing.event(found)))
-        return found.seq, frame(data, id=str(found.seq))
+        return found.seq, frame(_shown(found), id=str(found.seq))
 
 
 class StoreFrames(_Durable):
@@ -374,22 +375,24 @@ class StoreFrames(_Durable):
         return self._runtime.events(after, follow)
 
     def _frame(self, found: Any) -> tuple[int, bytes]:
-        data = encoded(_shown(showing.event(found.event)))
-        return found.cursor, frame(data, id=str(found.cursor))
+        return found.cursor, frame(_shown(found.event), id=str(found.cursor))
 
 
-def _shown(event: s.EventShape) -> dict[str, Any]:
-    mark = event.durable
-    return {
-        "id": event.id,
-        "type": event.type,
-        "durable": {
-            "aggregateID": mark.aggregateID,
-            "seq": mark.seq,
-            "version": mark.version,
-        },
-        "data": event.data,
-    }
+def _shown(event: Event) -> bytes:
+    """Return an ``EventShape`` as it is written. One is made of each event for each
+    reader, so nothing is made on the way that is not sent."""
+    return encoded(
+        {
+            "id": f"{event.session_id}:{event.seq}",
+            "type": event.kind,
+            "durable": {
+                "aggregateID": event.session_id,
+                "seq": event.seq,
+                "version": event.version,
+            },
+            "data": event_to_json(event),
+        }
+    )
 
 
 @operation(
