@@ -258,7 +258,7 @@ class Answer:
                 execution.steps_used -= 1
         cost, info = None, self._prepared.model.info
         price = info.price if info else None
-        if price and finish.usage != Usage():
+        if price:
             cost = price.of(finish.usage)
         if failure is not None and not (self._calls.any and self._again is not None):
             self._record.settlement = StepFailed(

@@ -54,8 +54,9 @@ class SessionInfo:
     usage: Usage = field(factory=Usage)
     """Totals of all settled Steps, and of whatever else models were asked for it."""
     cost: float | None = None
-    """What that cost in US dollars, as far as prices are known, with what sessions used
-    that work for it; None where no price was."""
+    """What that cost in US dollars, with what sessions used that work for it. It is a
+    part of it where a price is not known, or a provider did not tell all tokens of a
+    request: what nobody can count is not in it. None where nothing could be counted."""
     damage: Failure | None = None
     """What is wrong with its past, and from which event on; None as far as anybody
     found: whoever goes on with a session or verifies it reads all of it. Where that was

@@ -88,12 +88,15 @@ class Price:
     """Other prices for long requests, in any order; the highest bound that is passed
     counts, for all tokens of the request."""
 
-    def of(self, usage: Usage) -> float:
-        """Return what a request cost, in US dollars, counted in decimals."""
+    def of(self, usage: Usage) -> float | None:
+        """Return what a request cost, in US dollars, counted in decimals; None where
+        the provider did not tell all that was sent and all that came back."""
+        if usage.input is None or usage.output is None:
+            return None
         # Here, because most runs end before they know a price.
         from decimal import Decimal
 
-        given = usage.input or 0
+        given = usage.input
         at: Price | PriceAbove = self
         for one in sorted(self.above, key=lambda one: one.over):
             at = one if given > one.over else at
@@ -105,7 +108,7 @@ class Price:
             (plain, at.input),
             (read, per_read),
             (write, per_write),
-            (usage.output or 0, at.output),
+            (usage.output, at.output),
         )
         total = sum(tokens * Decimal(str(price)) for tokens, price in counted)
         return float(total / 1_000_000)

@@ -30,7 +30,7 @@ def test_a_sum_is_what_the_tokens_cost_to_the_last_digit(
     total: float | None = None
     exact = Fraction(0)
     for count, per_million in requests:
-        cost = Price(per_million, 0.0).of(Usage(input=count))
+        cost = Price(per_million, 0.0).of(Usage(input=count, output=0))
         total = added_cost(total, cost)
         exact += Fraction(str(per_million)) * count / 10**6
     assert total == (float(exact) if requests else None)
@@ -43,11 +43,17 @@ def test_a_price_counts_what_was_cached_and_the_highest_bound_that_is_passed() -
     usage = Usage(input=100, output=10, cache_read=40, cache_write=20)
     assert price.of(usage) == (40 * 1.0 + 40 * 0.1 + 20 * 1.25 + 10 * 10.0) / 10**6
     usage = Usage(input=101, output=10, cache_read=40, cache_write=20)
-    assert picodollars(price.of(usage)) == 61_500_000 + 6_000_000 + 38_000_000 + (
-        150_000_000
-    )
+    assert picodollars(
+        price.of(usage) or 0.0
+    ) == 61_500_000 + 6_000_000 + 38_000_000 + (150_000_000)
     usage = Usage(input=201, output=0, cache_read=200)
     assert price.of(usage) == 201 * 2.0 / 10**6
+
+
+@pytest.mark.law("models.9")
+@pytest.mark.parametrize("usage", [Usage(output=7), Usage(input=7), Usage()])
+def test_what_nobody_told_costs_nobody_knows_what(usage: Usage) -> None:
+    assert Price(1.0, 10.0).of(usage) is None
 
 
 @pytest.mark.parametrize("cost", [-1.0, 1e30])

@@ -144,7 +144,7 @@ class StepEnded(Event):
     usage: Usage = field(factory=Usage)
     """The tokens of its request, as far as the provider told."""
     cost: float | None = None
-    """US dollars; None when no price is known."""
+    """US dollars; None when no price is known, or not all tokens were told."""
     broke_off: Failure | None = None
     """Why the answer broke off after calls of it had begun. They were run, so the Step
     counts, and the next one goes on from their results."""
