@@ -6,7 +6,7 @@ What is not known to be earlier counts as later, so that it is restored, or name
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import merge
 
 from attrs import evolve
@@ -21,8 +21,14 @@ from ..values.ids import SessionId
 _SETTLED = (StepEnded.kind, StepFailed.kind)
 
 
-def changes_since(rows: Reader, session_id: SessionId, first: int) -> Changes:
-    """Return what became of files from an event on.
+def changes_since(
+    rows: Reader,
+    session_id: SessionId,
+    first: int,
+    at_work: Callable[[Reader, str], bool],
+) -> Changes:
+    """Return what became of files from an event on; ``at_work`` says whether somebody
+    works on a session.
 
     Raises:
         EventDamagedError: an event of one of these sessions is not what was written.
@@ -41,7 +47,7 @@ def changes_since(rows: Reader, session_id: SessionId, first: int) -> Changes:
     for event in merge(*logs, key=lambda one: one.created):
         here = made_here(imported[event.session_id], event.seq)
         changes.take(readable(event), here=here)
-    working = {name for name in names if _works(rows, name)}
+    working = {name for name in names if at_work(rows, name)}
     for path, sessions in changes.sessions.items():
         one = changes.files[path]
         if one.problem is None and not working.isdisjoint(sessions):
@@ -49,11 +55,6 @@ def changes_since(rows: Reader, session_id: SessionId, first: int) -> Changes:
             problem = f"session {name!r} works for this one, and is not done"
             changes.files[path] = evolve(one, problem=problem)
     return changes
-
-
-def _works(rows: Reader, session_id: str) -> bool:
-    row = rows.session(session_id)
-    return row is not None and row.status == "running"
 
 
 def _passed_on(rows: Reader, session_id: str, first: int) -> Counter[str]:

@@ -89,8 +89,14 @@ class Reverted:
 # --- planning ---------------------------------------------------------------------
 
 
-def plan_revert(rows: Reader, session_id: SessionId, to: str) -> RevertPlan:
-    """Return what reverting to a message would do, as far as the log knows.
+def plan_revert(
+    rows: Reader,
+    session_id: SessionId,
+    to: str,
+    at_work: Callable[[Reader, str], bool],
+) -> RevertPlan:
+    """Return what reverting to a message would do, as far as the log knows; ``at_work``
+    says whether somebody works on a session.
 
     Raises:
         MessageNotFoundError: the session has no such message.
@@ -101,7 +107,7 @@ def plan_revert(rows: Reader, session_id: SessionId, to: str) -> RevertPlan:
     history = History(session_id)
     history.catch_up(rows)
     first = _first_after(rows, history, to)
-    changed = changes_since(rows, session_id, first)
+    changed = changes_since(rows, session_id, first, at_work)
     turn = history.restoring
     if turn is not None:
         # It is finished before anything else is done.
@@ -196,16 +202,24 @@ class Turning:
         log: EventLog,
         services: LocationServices,
         session_id: SessionId,
-        busy: Callable[[], bool],
-        leave: Callable[[], Awaitable[None]],
+        busy: Callable[[str], bool],
+        leave: Callable[[str], Awaitable[None]],
     ) -> None:
-        """``leave`` settles what another worker left of the session, and lets nothing
-        go on."""
+        """``busy`` says whether a session runs in this process; ``leave`` settles what
+        another worker left of one, and lets nothing go on."""
         self._log = log
         self._services = services
         self._session_id = session_id
         self._busy = busy
         self._leave = leave
+
+    def at_work(self, rows: Reader, session_id: str) -> bool:
+        """Whether somebody works on a session, here or elsewhere."""
+        row = rows.session(session_id)
+        if row is None or row.status != "running":
+            return False
+        held = self._log.lookout.held(rows.lease(session_id))
+        return held is not None or self._busy(session_id)
 
     async def looked_at(self, make: Callable[[Reader], RevertPlan]) -> RevertPlan:
         """Return what would be done, with what the files themselves say; what was begun
@@ -232,19 +246,20 @@ class Turning:
             SessionBusyError: the session is running.
         """
         turn: SessionReverted | SessionUnreverted | None = None
-        settled = False
+        settled: set[str] = set()
         while turn is None:
-            if self._busy():
+            if self._busy(self._session_id):
                 raise SessionBusyError(self._session_id)
             plan, left, known, lost = await self._log.read(partial(self._planned, make))
             if left is not None:
                 with anyio.CancelScope(shield=True):
                     await finish(self._log, self._services, left)
                 continue
-            if lost and not settled:
-                # Whoever worked on it is gone, so nobody else settles what it left.
-                settled = True
-                await self._leave()
+            if not settled.issuperset(lost):
+                # Whoever worked on them is gone: nobody else settles what was left.
+                for name in lost:
+                    await self._leave(name)
+                settled.update(lost)
                 continue
             plan = await self._looked_at(plan)
             turn = await self._log.commit(partial(self._commit, plan, known))
@@ -256,16 +271,25 @@ class Turning:
 
     def _planned(
         self, make: Callable[[Reader], RevertPlan], rows: Reader
-    ) -> tuple[RevertPlan, SessionReverted | SessionUnreverted | None, int, bool]:
+    ) -> tuple[RevertPlan, SessionReverted | SessionUnreverted | None, int, list[str]]:
         """Return what would be done, what was begun before and is not finished, the
-        last event that this is made from, and whether an execution has no end, or no
-        permission to go on, and nobody is at it."""
+        last event that this is made from, and of which sessions an execution has no
+        end, or no permission to go on, and nobody is at it: this one, and before it
+        those whose files are restored."""
         head = rows.head(self._session_id)
-        row = existing_session(rows, self._session_id)
-        held = self._log.lookout.held(rows.lease(self._session_id))
-        lost = held is None and (row.status == "running" or row.outcome == "paused")
+        plan = make(rows)
+        below = {one.by for one in plan.files if one.by is not None}
+        names: list[str] = [*sorted(below), self._session_id]
+        lost = [name for name in names if self._lost(rows, name)]
         left = unfinished(rows, self._session_id)
-        return make(rows), left, -1 if head is None else head.seq, lost
+        return plan, left, -1 if head is None else head.seq, lost
+
+    def _lost(self, rows: Reader, session_id: str) -> bool:
+        row = rows.session(session_id)
+        if row is None or self._busy(session_id):
+            return False
+        left = row.status == "running" or row.outcome == "paused"
+        return left and self._log.lookout.held(rows.lease(session_id)) is None
 
     def _commit(
         self, plan: RevertPlan, known: int, tx: LogTransaction

@@ -7,7 +7,6 @@ does the work is imported by whoever asks for it: most processes never do.
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from ..execution.coordinator import Coordinator
@@ -107,7 +106,9 @@ class Travelling:
         from .reverting import plan_revert
 
         async with self._turning() as turning:
-            return await turning.looked_at(lambda rows: plan_revert(rows, self.id, to))
+            return await turning.looked_at(
+                lambda rows: plan_revert(rows, self.id, to, turning.at_work)
+            )
 
     async def revert(self, to: str) -> "Reverted":
         """Hide from the model what follows a message, and restore files (law travel.4).
@@ -120,7 +121,8 @@ class Travelling:
         here. Who is killed in the middle has each file as it was or as it was to be;
         it is finished before anything else is done with the session.
 
-        What a crash left in the middle is settled first, as when it is taken over, but
+        What a crash left in the middle, of the session or of one that works for it and
+        whose files are restored, is settled first, as when it is taken over, but
         nothing of it goes on: no call is repeated, and the execution ends as
         interrupted.
 
@@ -135,7 +137,9 @@ class Travelling:
         from .reverting import plan_revert
 
         async with self._turning() as turning:
-            return await turning.turn(lambda rows: plan_revert(rows, self.id, to))
+            return await turning.turn(
+                lambda rows: plan_revert(rows, self.id, to, turning.at_work)
+            )
 
     async def unrevert(self) -> "Reverted":
         """Let the model see again what reverts hid since it last went on, and bring the
@@ -158,9 +162,13 @@ class Travelling:
 
         await self._check_sound()
         async with self._runner.services_of(self.id) as services:
-            busy = partial(self._coordinator.busy, self.id)
-            leave = partial(self._coordinator.leave, self.id)
-            yield Turning(self._log, services, self.id, busy, leave)
+            yield Turning(
+                self._log,
+                services,
+                self.id,
+                self._coordinator.busy,
+                self._coordinator.leave,
+            )
 
     async def move(self, location: str | os.PathLike[str] | Location) -> None:
         """Let the session work in another Location, from the next boundary on.

@@ -116,3 +116,48 @@ async def test_a_revert_that_is_refused_settles_nothing(tmp_path: Path) -> None:
         with pytest.raises(MessageNotFoundError):
             await session.revert("msg_nothing")
         assert [one.seq async for one in session.events()] == before
+
+
+@pytest.mark.law("travel.10")
+async def test_what_an_agent_did_that_died_with_it_is_restored(tmp_path: Path) -> None:
+    gate = Gate()
+    state = MemoryState()
+
+    async def body(input: Input, context: ToolContext) -> str:
+        await gate.pass_through()
+        return "too late"
+
+    given = {"agent": "build", "prompt": "Write it.", "description": "part"}
+    write = call("write", {"path": "made.txt", "content": "made\n"}, id="w")
+    provider = ScriptedProvider(
+        text("Hello."), calls(call("subagent", given)), calls(write), calls(call("do"))
+    )
+    plugins = [provider, builtin_tools]
+    tool = Ran().tool("unsafe", body)
+    async with on(state, tool, plugins=plugins, on_permission="allow") as runtime:
+        session = await runtime.sessions.create(
+            id="it", location=tmp_path, model=provider.model
+        )
+        with anyio.fail_after(HANG):
+            await session.prompt("Hi")
+            await session.wait()
+            [to] = [one.id for one in await session.history() if one.text == "Hello."]
+            await session.prompt("Go.")
+            await gate.reached()
+            await anyio.wait_all_tasks_blocked()
+        [at_work] = (await session.plan_revert(to)).files
+        assert at_work.problem is not None
+        assert "is not done" in at_work.problem
+        left = copied(state)
+    (tmp_path / "made.txt").write_text("made\n")
+    async with opened(left, ScriptedProvider(), Ran()) as runtime:
+        session = await runtime.sessions.get("it")
+        [child] = await runtime.sessions.list(parent="it")
+        with anyio.fail_after(HANG):
+            [planned] = (await session.plan_revert(to)).files
+            assert (planned.by, planned.problem) == (child.id, None)
+            done = await session.revert(to)
+            assert (len(done.done), done.left) == (1, {})
+            assert not (tmp_path / "made.txt").exists()
+            [child] = await runtime.sessions.list(parent="it")
+            assert child.outcome.status == "interrupted"
