@@ -49,6 +49,8 @@ _NO_CREDIT = (
     r"insufficient_quota|exceeded your current quota|\bquota\b|billing"
     r"|credit balance|insufficient (?:balance|credits?|funds)|payment required"
 )
+_NO_KEY = r"incorrect api key provided"
+"""How xAI says so, with a 400."""
 # A limit per minute is waited out, whatever word the provider has for it.
 _PER_TIME = r"RetryInfo|PerMinute|per.minute"
 _PART_REFUSED = (
@@ -90,6 +92,28 @@ _STATUS_OF_TYPE: Mapping[str, int] = {
 
 
 _FAULT_OF_CODE: Mapping[str, ProviderFault] = {
+    **dict.fromkeys(
+        (
+            "access_token_expired",
+            "access_token_type_unsupported",
+            "account_state_invalid",
+            "api_key_expired",
+            "api_key_invalid",
+            "api_key_service_blocked",
+            "authentication_error",
+            "credentials_missing",
+            "expiredtokenexception",
+            "incompletesignature",
+            "invalid_api_key",
+            "invalid_authentication_error",
+            "invalidapikey",
+            "invalidsignatureexception",
+            "missingauthenticationtoken",
+            "unauthenticated",
+            "unrecognizedclientexception",
+        ),
+        "provider.authentication",
+    ),
     **dict.fromkeys(
         (
             "context_length_exceeded",
@@ -311,6 +335,8 @@ def _fault(
     if status == 408 or status >= 500:
         return "provider.unavailable"
     if 400 <= status < 500:
+        if status == 400 and _says(evidence, _NO_KEY):
+            return "provider.authentication"
         # Anthropic says so with a 400.
         if "credit balance is too low" in evidence.lower():
             return "provider.quota"
@@ -471,6 +497,11 @@ def _codes(data: Mapping[str, Any]) -> tuple[str, ...]:
     inner = data.get("innererror")
     if isinstance(inner, dict):
         named.append(inner.get("code"))
+    # Google's status says which kind, and the reason in its details which of them.
+    details = data.get("details")
+    for one in details if isinstance(details, list) else ():
+        if isinstance(one, dict) and str(one.get("@type")).endswith(".ErrorInfo"):
+            named.insert(0, one.get("reason"))
     return tuple(one for one in named if isinstance(one, str))
 
 

@@ -244,6 +244,36 @@ def test_a_code_says_what_it_is_whatever_the_words_are(
     assert fault(status, {"error": error}).code == f"provider.{code}"
 
 
+@pytest.mark.parametrize(
+    ("reason", "status", "code"),
+    [
+        ("API_KEY_INVALID", 400, "authentication"),
+        ("API_KEY_EXPIRED", 400, "authentication"),
+        ("RATE_LIMIT_EXCEEDED", 429, "rate_limited"),
+        ("FIELD_INVALID", 400, "invalid_request"),
+    ],
+)
+def test_google_says_in_the_details_why(reason: str, status: int, code: str) -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}
+    other = {"@type": "type.googleapis.com/google.rpc.Help", "links": []}
+    error = {
+        "code": status,
+        "message": "no",
+        "status": "INVALID_ARGUMENT",
+        "details": [other, info, "odd"],
+    }
+    assert fault(status, {"error": error}).code == f"provider.{code}"
+    assert fault(status, [{"error": error}]).code == f"provider.{code}"
+
+
+def test_a_key_that_is_refused_with_a_400_is_a_key_that_is_refused() -> None:
+    xai = {"code": "Client specified an invalid argument"}
+    told = fault(400, xai | {"error": "Incorrect API key provided: sk***op."})
+    assert told.code == "provider.authentication"
+    amazon = {"x_amzn_errortype": "UnrecognizedClientException"}
+    assert fault(400, {"message": "x"}, **amazon).code == "provider.authentication"
+
+
 def test_nobodys_404_is_about_the_address() -> None:
     assert fault(404, "<html>nginx</html>").code == "provider.invalid_request"
     assert fault(404, {"detail": "Not Found"}).code == "provider.invalid_request"
