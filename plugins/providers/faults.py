@@ -49,6 +49,11 @@ _NO_CREDIT = (
     r"insufficient_quota|exceeded your current quota|\bquota\b|billing"
     r"|credit balance|insufficient (?:balance|credits?|funds)|payment required"
 )
+_NO_MODEL = (
+    r"\bmodel\b.{0,200}?(?:not found|n[o']t exist|not available|not supported|unknown)"
+    r"|(?:unknown|no such|not find|not found:?)(?: the)? model\b"
+)
+"""What a 404 without a code says of a model: Cohere's, and that of small servers."""
 _NO_KEY = r"incorrect api key provided"
 """How xAI says so, with a 400."""
 # A limit per minute is waited out, whatever word the provider has for it.
@@ -342,7 +347,9 @@ def _fault(
             return "provider.quota"
         if status in _OF_PARTS and _says(evidence, _PART_REFUSED):
             return "provider.part_refused"
-        unknown = status == 404 and not _OF_ADDRESS.issuperset(codes)
+        unknown = status == 404 and (
+            not _OF_ADDRESS.issuperset(codes) or _says(evidence, _NO_MODEL)
+        )
         return "provider.unknown_model" if unknown else "provider.invalid_request"
     return "provider.failed"
 

@@ -274,6 +274,20 @@ def test_a_key_that_is_refused_with_a_400_is_a_key_that_is_refused() -> None:
     assert fault(400, {"message": "x"}, **amazon).code == "provider.authentication"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"id": "1", "message": "model 'm' not found, make sure the ID was correct"},
+        {"detail": "The model `m` does not exist"},
+        {"error": {"type": "invalid_request_error", "message": "Unknown model m"}},
+        "no such model",
+    ],
+)
+def test_a_404_without_a_code_may_name_a_model(body: Any) -> None:
+    assert fault(404, body).code == "provider.unknown_model"
+    assert fault(400, body).code == "provider.invalid_request"
+
+
 def test_nobodys_404_is_about_the_address() -> None:
     assert fault(404, "<html>nginx</html>").code == "provider.invalid_request"
     assert fault(404, {"detail": "Not Found"}).code == "provider.invalid_request"
