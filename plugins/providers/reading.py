@@ -60,6 +60,21 @@ def answer_in(body: bytes) -> bytes | None:
     return written(found[0]).encode("utf-8", "replace") if whole else None
 
 
+def is_cut(body: bytes) -> bool:
+    """Whether a body begins as an object or an array, and ends before that does."""
+    text = payload(body).decode("utf-8", "replace")
+    if not text.startswith(("{", "[")) or len(text) > _LENIENT_BYTES:
+        return False
+    try:
+        _LENIENT.raw_decode(text)
+    except json.JSONDecodeError as error:
+        # What is wrong is the end: of a text, or of a word or an escape that it halves.
+        return error.msg.startswith("Unterminated") or len(text) - error.pos < 6
+    except RecursionError:
+        return False
+    return False
+
+
 _ANSWERS = ("choices", "content", "output", "candidates")
 """Where each protocol has its answer when it is not streamed."""
 

@@ -24,7 +24,7 @@ from .faults import (
     fault_of_answer,
     fault_of_no_stream,
 )
-from .reading import answer_in
+from .reading import answer_in, is_cut
 from .sse import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Transport:
             raise _fault_of(error, target) from error
         chunks = _Chunks(response, target)
         try:
-            body = await _bounded(chunks, MAX_EVENT_BYTES)
+            body, _ = await _bounded(chunks, MAX_EVENT_BYTES)
             packed = response.headers.get("content-encoding", "identity")
             if response.status_code != 200 or packed != "identity":
                 text = body[:_MAX_BODY_BYTES].decode("utf-8", "replace")
@@ -411,9 +411,14 @@ async def _check(
     headers: Mapping[str, str] = response.headers
     answered = response.status_code == 200 and kind == "application/json"
     most = MAX_EVENT_BYTES if answered else _MAX_BODY_BYTES
-    raw = b"" if packed else await _bounded(chunks, most)
+    raw, broken = (b"", None) if packed else await _bounded(chunks, most)
     if answered and (undivided := answer_in(raw)) is not None:
         return undivided
+    if answered and (broken is not None or (len(raw) < most and is_cut(raw))):
+        told = "the stream ended before the answer did"
+        raise broken or ProviderError(
+            "provider.stream_broken", target.provider, told, retryable=True
+        )
     body = raw[:_MAX_BODY_BYTES].decode("utf-8", "replace")
     if response.status_code != 200:
         raise fault_of_answer(
@@ -429,18 +434,19 @@ _NO_STREAM = frozenset(
 )
 
 
-async def _bounded(chunks: _Chunks, most: int) -> bytes:
-    """Return that much of a body, and what came if it breaks off."""
+async def _bounded(chunks: _Chunks, most: int) -> tuple[bytes, ProviderError | None]:
+    """Return that much of a body, or what came of it and why it broke off."""
+    broken = None
     read = bytearray()
     try:
         async for chunk in chunks:
             read += chunk
             if len(read) >= most:
                 break
-    except ProviderError:
-        # The status says more than the loss of its explanation.
-        pass
-    return bytes(read[:most])
+    except ProviderError as error:
+        # A status that is no success says more than the loss of its explanation.
+        broken = error
+    return bytes(read[:most]), broken
 
 
 def _untrusted(error: BaseException) -> str | None:

@@ -459,6 +459,18 @@ async def test_an_answer_that_is_no_stream_says_what_it_is(
     assert "base_url" in str(error)
 
 
+@pytest.mark.parametrize("end", ["cut", "whole"])
+@pytest.mark.parametrize(
+    "body", [b'{"choices": [{"message": {"content": "who', b'{"choices": [tr', b"{"]
+)
+async def test_an_answer_in_one_piece_that_breaks_off_may_be_asked_for_again(
+    body: bytes, end: str
+) -> None:
+    async with serve(Answer(body, headers=JSON, end=end)) as server:
+        _, error = await failure(server)
+    assert (error.code, error.retryable) == ("provider.stream_broken", True)
+
+
 async def test_an_error_object_with_status_200_is_that_error() -> None:
     body = json.dumps({"error": {"code": 429, "message": "slow down"}}).encode()
     async with serve(Answer(body, headers=JSON)) as server:
