@@ -68,9 +68,10 @@ class Look:
 class Watch:
     """What some sources said last, so that each is observed only when it must be.
 
-    An optional source that gave no answer in time is not waited for in the next sample,
-    then not in the next two, four and so on: what hangs costs everybody less and less,
-    and is found again when it answers. Not to be used by two tasks at a time.
+    An optional source that gave no answer in time is asked again in the next sample,
+    once its call has ended. If it gives none again it is not waited for in the next
+    one, then not in the next two, four and so on: what hangs costs everybody less and
+    less, and is found again when it answers. Not to be used by two tasks at a time.
     """
 
     def __init__(self, owner: Callable[[str], str | None] = lambda _: None) -> None:
@@ -175,7 +176,7 @@ class Watch:
         if not isinstance(result, Unavailable) or not result.late or source.required:
             return
         again = before is not None and before.source is source
-        length = min(2 * before.length, MAX_REST) if again and before else 1
+        length = min(max(1, 2 * before.length), MAX_REST) if again and before else 0
         self._rests[source.key] = _Rest(source, result, length, length)
 
 

@@ -475,3 +475,37 @@ async def test_a_source_that_ignores_its_cancellation_holds_nobody(
             results = (await sampler.sample()).results
     assert results["t/stuck"] == seen("back")
     assert times == 2
+
+
+@pytest.mark.law("context.8")
+async def test_a_source_that_was_late_once_is_asked_at_the_next_boundary(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Late again and again it is passed over once, then twice, and so on."""
+    observe = sampling.observe
+
+    async def shortly(sources: Any, handed: Any = ()) -> Snapshot:
+        return await observe(sources, handed, time_limit=0.01 if hangs else HANG)
+
+    monkeypatch.setattr(sampling, "observe", shortly)
+    hangs, times = True, 0
+
+    async def answer() -> Observation:
+        nonlocal times
+        times += 1
+        if hangs:
+            await anyio.sleep_forever()
+        return Observation("back")
+
+    source = ContextSource("t/late", answer)
+    sampler = Sampler(lambda: [source])
+    with anyio.fail_after(HANG):
+        await sampler.sample()
+        hangs = False
+        assert (await sampler.sample()).results["t/late"] == seen("back")
+        hangs, times = True, 0
+        asked = []
+        for _ in range(8):
+            await sampler.sample()
+            asked.append(times)
+    assert asked == [1, 2, 2, 3, 3, 3, 4, 4]
