@@ -67,7 +67,11 @@ def reasoning(piece: str) -> ReasoningDelta:
 
 
 def call(tool: str, arguments: Json | str = None, *, id: str | None = None) -> ToolCall:
-    """Return a complete call. ``arguments`` are JSON data, or text taken as it is."""
+    """Return a complete call. ``arguments`` are JSON data, or text taken as it is.
+
+    ``id`` is made of the tool's name: two calls of one tool in one answer need ids of
+    their own, such as ``id="a"`` and ``id="b"``.
+    """
     written = (
         arguments if isinstance(arguments, str) else dumps(arguments or {}).decode()
     )
