@@ -618,6 +618,7 @@ class Runtime:
                 providers=configuration.providers,
                 skill_folders=configuration.skill_folders,
                 effect=services.effect,
+                now=self._clock.now,
             ),
             tables=configuration.plugins,
             credentials=services.credentials.seen_by,

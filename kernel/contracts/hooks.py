@@ -1,5 +1,6 @@
 """What hooks are handed, and the commands that plugins add."""
 
+import time
 from collections.abc import (
     Callable,
     Mapping,
@@ -34,6 +35,10 @@ class Command:
 
 def _allow(action: str, resource: str) -> RuleEffect:
     return "allow"
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class Tap(Protocol):
@@ -82,6 +87,9 @@ class Place:
     """What the rules of the Location's own agent say of an action on one resource, for
     contributions that touch something while nobody calls a tool. Any thread may call
     it, once everything is registered."""
+    now: Callable[[], int] = field(default=_now, repr=False)
+    """The time of the runtime's clock, in milliseconds since 1970-01-01 UTC. It may go
+    backwards. What tells the time asks it, and not the system."""
 
 
 R = TypeVar("R", contravariant=True)

@@ -31,7 +31,7 @@ class ContextPlugin:
         reading = partial(place.effect, "read")
         register(environment_source(location))
         register(git_source(location))
-        register(date_source())
+        register(date_source(place.now))
         own = _own(place.environment)
         register(instructions_source(location.path, _home(), reading, own))
         register(caller_source())

@@ -110,8 +110,11 @@ def _head(path: Path) -> str:
         raise ContextUnavailableError("core/git", f"{path}: {error}") from error
 
 
-def date_source(today: Callable[[], date] = date.today) -> ContextSource:
-    """Return the source that tells the local date. ``today`` says which it is."""
+def date_source(now: Callable[[], int]) -> ContextSource:
+    """Return the source that tells the local date. ``now`` is that of a Clock."""
+
+    def today() -> date:
+        return date.fromtimestamp(now() / 1000)
 
     async def observe() -> Observation:
         day = today()

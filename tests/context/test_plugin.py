@@ -1,6 +1,6 @@
 """The plugin ``context``: what it offers to a Location, through its hook."""
 
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,9 @@ async def test_the_environment_tells_the_directory_and_whether_it_is_a_checkout(
 
 @pytest.mark.law("context.2")
 async def test_a_new_day_changes_the_date_and_nothing_else(tmp_path: Path) -> None:
-    days = iter([date(2026, 3, 1), date(2026, 3, 2)])
+    days = iter([datetime(2026, 3, 1, 12), datetime(2026, 3, 2, 12)])
     sources = [
-        date_source(lambda: next(days)),
+        date_source(lambda: int(next(days).timestamp() * 1000)),
         environment_source(Location.at(tmp_path)),
     ]
     first, second = await observe(sources), await observe(sources)
