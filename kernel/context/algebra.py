@@ -4,7 +4,10 @@ Owns what a snapshot is, how it is rendered, and what counts as a change. Knows 
 of sessions, stores or plugins, nor of how sources are observed (see ``sampling``).
 All of it is pure functions, so that the same observations always give the same bytes.
 
-What is told has a key: that of its source, or ``source:part`` for one of its parts.
+What is told has a key: that of its source, ``source:part`` for one of its parts, or
+``source::part`` where the part is common to all sources that have one of this name.
+Keys that end in the same common part are of one topic: whoever brings it, it is told
+once, in the words of the first in key order, and gone when nobody brings it any more.
 """
 
 import hashlib
@@ -118,18 +121,27 @@ def source_of(key: str) -> str:
     return key.partition(":")[0]
 
 
+def topic_of(key: str) -> str:
+    """Return what a key is about: itself, or a common part without its source."""
+    name = key.partition(":")[2]
+    return name if name.startswith(":") else key
+
+
 def render_baseline(snapshot: Snapshot) -> str:
-    """Return the full text of everything observed, in key order."""
-    return _joined(
-        text
-        for result in snapshot.results.values()
-        if isinstance(result, Observed)
-        for text in (
-            result.observation.baseline,
-            *(one.baseline for one in (result.observation.parts or {}).values()),
-        )
-        if text
-    )
+    """Return the full text of everything observed, in key order, each topic once."""
+    topics: set[str] = set()
+    headed: set[str] = set()
+    texts: list[str] = []
+    for key, one in snapshot.observed.items():
+        topic, source = topic_of(key), source_of(key)
+        if topic in topics:
+            continue
+        topics.add(topic)
+        if source not in headed:
+            headed.add(source)
+            texts.append(_head(snapshot, source))
+        texts.append(one.baseline)
+    return _joined(filter(None, texts))
 
 
 def same(told: str, now: str) -> bool:
@@ -153,33 +165,46 @@ def changes(
     now = snapshot.digests
     if previous == now:
         return None
+    before, brought = _by_topic(previous), _by_topic(now)
+    known = {source_of(keys[0]) for keys in before.values()}
     texts: dict[str, str] = {}
     sources: dict[str, str | None] = {}
-    known = {source_of(key) for key in previous}
-    for key, one in snapshot.observed.items():
-        told = previous.get(key)
-        if told is None:
+    silent: dict[str, str | None] = {}
+    for topic, (key, *others) in brought.items():
+        told = before.get(topic, [])
+        one = snapshot.observed[key]
+        # What was told is gone with its source only where nobody else brings it.
+        gone = [old for old in told if old not in now and not _away(old, snapshot)]
+        if told and any(same(previous[old], now[key]) for old in told):
+            new = [one for one in (key, *others) if one not in previous]
+            silent |= dict.fromkeys(new, previous[told[0]])
+            silent |= dict.fromkeys(gone)
+            continue
+        if told:
+            texts[key] = one.update or one.baseline
+        else:
             source = source_of(key)
             head = "" if source in known else _head(snapshot, source)
             known.add(source)
             texts[key] = _joined(filter(None, (head, one.baseline)))
-        elif not same(told, now[key]):
-            texts[key] = one.update or one.baseline
-        else:
-            continue
-        sources[key] = now[key]
+        # All keys of a topic stand for what was told of it last.
+        sources |= dict.fromkeys((key, *others, *told), now[key])
+        sources |= dict.fromkeys(gone)
     own = removals or {}
-    for key in previous.keys() - now.keys():
-        if source_of(key) not in snapshot.unavailable:
-            texts[key], sources[key] = own.get(key) or _removal(key), None
+    for topic, keys in before.items():
+        if topic not in brought and not any(_away(key, snapshot) for key in keys):
+            texts[keys[0]] = own.get(keys[0]) or _removal(keys[0])
+            sources |= dict.fromkeys(keys)
     if not sources:
-        return None
+        return None  # what nothing is said of is taken in with what something is
     # The parts of a source stay in its order; what is gone comes after them.
     order = sorted(texts, key=source_of)
+    first = {key: sources[key] for key in order}
+    changed = {**first, **sources, **silent}
     return Update(
         _joined(texts[key] for key in order),
-        {key: sources[key] for key in order},
-        {key: snapshot.removals[key] for key in order if key in snapshot.removals},
+        changed,
+        {key: snapshot.removals[key] for key in changed if key in snapshot.removals},
     )
 
 
@@ -212,7 +237,19 @@ def _parts(key: str, one: Observation) -> Iterator[tuple[str, Observation]]:
         yield key, one
     else:
         for name, part in one.parts.items():
-            yield f"{key}:{name}", part
+            yield f"{key}:{':' if part.common else ''}{name}", part
+
+
+def _by_topic(keys: Iterable[str]) -> dict[str, list[str]]:
+    """Return the keys of each topic, in their order."""
+    topics: dict[str, list[str]] = {}
+    for key in keys:
+        topics.setdefault(topic_of(key), []).append(key)
+    return topics
+
+
+def _away(key: str, snapshot: Snapshot) -> bool:
+    return source_of(key) in snapshot.unavailable
 
 
 def _head(snapshot: Snapshot, key: str) -> str:

@@ -89,4 +89,5 @@ def _cleaned(one: Observation) -> Observation:
         clean_text(one.update or "").strip() or None,
         one.value,
         clean_text(one.removal or "").strip() or None,
+        common=one.common is True,
     )

@@ -35,6 +35,12 @@ class Observation:
     """Several values of one source, by names of its own and in the order in which they
     are told, such as files. Each is compared, told and removed for itself. A part has
     no parts."""
+    common: bool = False
+    """Of a part: whether any other source's part of this name that says so too is the
+    same thing, such as one file that two sources find, named by its path. It is told
+    once, in the words of the first source in key order, and removed when none brings it
+    any more. Give it a ``value``, so that other words of another source are no
+    change."""
     holds: Callable[..., bool] | None = field(default=None, eq=False, repr=False)
     """Says, for less than observing costs, whether that would bring the same again. It
     is asked at each boundary instead, with what ``observe`` is handed, in a worker

@@ -13,7 +13,7 @@ from anyio import to_thread
 from attrs import field
 
 from ..access.policy import policy_at
-from ..context.algebra import same, source_of
+from ..context.algebra import same, source_of, topic_of
 from ..contracts import Rule
 from ..history.fold import History
 from ..history.messages import Progress, Receipt
@@ -365,15 +365,22 @@ async def _context_moved(services: LocationServices, history: History) -> list[M
     view = history.view(services.agent_name(history.wanted[0]))
     snapshot = await services.context.of_session().sample(view)
     now = snapshot.digests
+    known = {topic_of(key): was for key, was in told.sources.items()}
+    brought = set(map(topic_of, now))
     moved = []
     for key in sorted({**told.sources, **now}):
         was, current = told.sources.get(key), now.get(key)
         source = source_of(key)
+        topic = topic_of(key)
         if current is None:
+            if topic in brought:
+                continue  # another source brings it
             away = source in snapshot.unavailable
             code = "context.unavailable" if away else "context.removed"
             moved.append(Moved(code, key, was))
         elif was is None:
+            if topic in known and same(known[topic], current):
+                continue
             if source not in told.left_out:
                 moved.append(Moved("context.added", key, was, current))
             # Otherwise nothing moved: it will be told at the next boundary.

@@ -148,7 +148,7 @@ def _folders(directory: Path, top: Path | None) -> list[Path]:
 
 def rendered(head: str, told: Sequence[Told], found: Found) -> Observation:
     """Return what a model is told of files: each for itself, so that one that changed
-    does not repeat the others."""
+    does not repeat the others, and one that several sources find is told once."""
     parts = {str(one.path): _part(one) for one in told}
     if found.left_out:
         parts[LEFT_OUT] = _left_out(found.left_out)
@@ -165,7 +165,9 @@ def _part(one: Told) -> Observation:
         f"From {path}{by}:\n\n{text}",
         f"The instructions in {path} are now, in place of what it said before:\n\n"
         f"{text}",
+        value=text,  # whoever imports it
         removal=f"The instructions in {path} no longer apply.",
+        common=True,
     )
 
 

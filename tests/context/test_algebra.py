@@ -13,6 +13,7 @@ from dovetail.kernel.context.algebra import (
     Update,
     changes,
     digests_after,
+    render_baseline,
 )
 from hypothesis import given, strategies as st
 
@@ -133,3 +134,74 @@ def test_digests_are_equal_only_when_both_texts_are(
     other = snapshot(a=seen(other_baseline, other_update)).digests
     same = (baseline, update) == (other_baseline, other_update)
     assert (one == other) is same
+
+
+# --- what several sources bring ---------------------------------------------------
+
+
+def brings(words: str | None, by: str) -> Result:
+    if words is None:
+        return Observed(Observation("head"))
+    part = Observation(
+        f"From f ({by}): {words}", f"f: {words}", words, "No f.", common=True
+    )
+    return Observed(Observation("", parts={"f": part}))
+
+
+WORDS = st.none() | st.sampled_from(["1", "2"])
+WORLDS = st.lists(
+    st.tuples(WORDS, st.booleans(), st.booleans(), st.booleans(), st.booleans()),
+    min_size=2,
+    max_size=8,
+)
+
+
+@pytest.mark.law("context.2")
+@pytest.mark.law("context.25")
+@given(WORLDS)
+def test_what_several_bring_is_told_once_and_gone_when_nobody_may_bring_it(
+    worlds: list[tuple[str | None, bool, bool, bool, bool]],
+) -> None:
+    told: dict[str, str] = {}
+    removals: dict[str, str] = {}
+    known: str | None = None
+    for words, by_a, by_b, a_away, b_away in worlds:
+        a: Result = brings(words if by_a else None, "a")
+        b: Result = brings(words if by_b else None, "b")
+        now = snapshot(
+            a=Unavailable("away") if a_away else a,
+            b=Unavailable("away") if b_away else b,
+        )
+        update = changes(told, now, removals)
+        said = "" if update is None else update.text
+        seen_now = words if (by_a and not a_away) or (by_b and not b_away) else None
+        if seen_now is not None:
+            assert said.count(f"f: {words}") + said.count(f"): {words}") == (
+                known != words
+            )
+            assert "No f." not in said
+            known = words
+        elif "No f." in said:
+            assert known is not None
+            assert said.count("No f.") == 1
+            known = None
+        elif not a_away and not b_away:
+            assert known is None
+        if update is not None:
+            told = digests_after(told, update.sources)
+            removals |= update.removals
+
+
+def test_a_source_of_which_another_told_everything_says_nothing() -> None:
+    both = snapshot(a=brings("1", "a"), b=brings("1", "b"))
+    assert render_baseline(both) == "From f (a): 1"
+    assert [*both.digests] == ["t/a::f", "t/b::f"]
+
+
+@pytest.mark.law("context.2")
+def test_what_one_drops_is_not_gone_while_the_other_cannot_tell() -> None:
+    both = snapshot(a=brings("1", "a"), b=brings("1", "b"))
+    away = snapshot(a=Absent(), b=Unavailable("away"))
+    assert changes(both.digests, away, both.removals) is None
+    gone = changes(both.digests, snapshot(a=Absent(), b=Absent()), both.removals)
+    assert gone == Update("No f.", {"t/a::f": None, "t/b::f": None})

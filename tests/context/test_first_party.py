@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import anyio
@@ -20,7 +21,7 @@ from dovetail.kernel import (
     SessionId,
     SessionView,
 )
-from dovetail.kernel.testing import ScriptedProvider, call, calls, text
+from dovetail.kernel.testing import ManualClock, ScriptedProvider, call, calls, text
 from dovetail.plugins.context import plugin as context
 from dovetail.plugins.context.changed_files import MAX_FILES, changed_files_source
 from dovetail.plugins.context.environment import git_source
@@ -184,6 +185,127 @@ async def test_nested_instructions_are_told_when_the_session_first_works_there(
         await asked(session)
         assert "Use no hooks." in told(model)[-1]
         assert "Obey me" not in str(told(model))
+
+
+# --- one file that several bring --------------------------------------------------
+
+
+def times_told(model: ScriptedProvider, words: str) -> int:
+    request = model.requests[-1]
+    return "\n".join([*request.system, *told(model)]).count(words)
+
+
+READ_SUB = calls(call("read", {"path": "sub/f.txt"}, id="a"))
+
+
+@pytest.mark.law("context.2")
+@pytest.mark.law("context.11")
+@pytest.mark.law("context.25")
+async def test_a_file_that_two_folders_import_is_told_once_and_gone_with_the_last(
+    work: Path, tmp_path: Path
+) -> None:
+    write(work / "AGENTS.md", "ROOT @style.md")
+    write(work / "style.md", "Use tabs.")
+    write(work / "sub" / "AGENTS.md", "SUB @../style.md")
+    write(work / "sub" / "f.txt", "f")
+    model = ScriptedProvider(READ_SUB, *(text(f"{number}") for number in range(9)))
+    async with opened(tmp_path, model) as runtime:
+        session = await runtime.sessions.create(location=work, model=model.model)
+        await asked(session)
+        assert "SUB" in told(model)[-1]
+        assert times_told(model, "Use tabs.") == 1
+        write(work / "style.md", "Use spaces.")
+        await asked(session)
+        assert times_told(model, "Use spaces.") == 1
+        write(work / "AGENTS.md", "ROOT only")
+        await asked(session)
+        assert told(model)[-1].endswith("ROOT only")
+        assert "no longer apply" not in told(model)[-1]
+        write(work / "style.md", "Use both.")
+        await asked(session)
+        assert told(model)[-1].endswith("Use both.")
+        write(work / "AGENTS.md", "ROOT again @style.md")
+        await asked(session)
+        assert times_told(model, "Use both.") == 1
+        write(work / "sub" / "AGENTS.md", "SUB only")
+        await asked(session)
+        assert told(model)[-1].endswith("SUB only")
+        write(work / "AGENTS.md", "ROOT alone")
+        await asked(session)
+        gone = f"The instructions in {work / 'style.md'} no longer apply."
+        assert told(model)[-1].count(gone) == 1
+        assert times_told(model, "no longer apply") == 1
+
+
+@pytest.mark.law("context.25")
+async def test_a_file_of_two_nested_folders_is_not_said_again_when_one_drops_it(
+    work: Path, tmp_path: Path
+) -> None:
+    write(work / "style.md", "Use tabs.")
+    write(work / "sub" / "CLAUDE.md", "SUB @../style.md")
+    write(work / "sub" / "in" / "AGENTS.md", "IN @../../style.md")
+    write(work / "sub" / "in" / "f.txt", "f")
+    read = calls(call("read", {"path": "sub/in/f.txt"}, id="a"))
+    model = ScriptedProvider(read, *(text(f"{number}") for number in range(3)))
+    async with opened(tmp_path, model) as runtime:
+        session = await runtime.sessions.create(location=work, model=model.model)
+        await asked(session)
+        assert times_told(model, "Use tabs.") == 1
+        write(work / "sub" / "CLAUDE.md", "SUB only")
+        await asked(session)
+        assert told(model)[-1].endswith("SUB only")
+        assert times_told(model, "Use tabs.") == 1
+        (work / "sub" / "in" / "AGENTS.md").unlink()
+        await asked(session)
+        assert "style.md no longer apply" in told(model)[-1]
+
+
+@pytest.mark.law("context.25")
+async def test_a_folders_own_instructions_that_the_root_imports_are_told_once(
+    work: Path, tmp_path: Path
+) -> None:
+    write(work / "AGENTS.md", "ROOT @sub/AGENTS.md")
+    write(work / "sub" / "AGENTS.md", "Use tabs.")
+    write(work / "sub" / "f.txt", "f")
+    model = ScriptedProvider(READ_SUB, *(text(f"{number}") for number in range(3)))
+    async with opened(tmp_path, model) as runtime:
+        session = await runtime.sessions.create(location=work, model=model.model)
+        await asked(session)
+        assert told(model) == []
+        write(work / "AGENTS.md", "ROOT only")
+        await asked(session)
+        [update] = told(model)
+        assert update.endswith("ROOT only")
+        (work / "sub" / "AGENTS.md").unlink()
+        await asked(session)
+        assert told(model)[-1].endswith("sub/AGENTS.md no longer apply.")
+
+
+@pytest.mark.law("context.26")
+async def test_the_date_is_that_of_the_runtimes_clock_in_both_directions(
+    tmp_path: Path,
+) -> None:
+    class Jumping(ManualClock):
+        def now(self) -> int:
+            return moment
+
+    def noon(day: int) -> int:
+        return int(datetime(2001, 9, day, 12).timestamp() * 1000)
+
+    moment = noon(9)
+    model = ScriptedProvider(*(text(f"{number}") for number in range(4)))
+    async with host(tmp_path, model, plugins=[context], clock=Jumping()) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=model.model)
+        await asked(session)
+        assert "Today's date: 2001-09-09" in model.requests[-1].system[0]
+        said = []
+        for day in (10, 9, 9):
+            moment = noon(day)
+            await asked(session)
+            said.append(told(model))
+        first = "Today's date is now: 2001-09-10"
+        back = "Today's date is now: 2001-09-09"
+        assert said == [[first], [first, back], [first, back]]
 
 
 def view_of(files: dict[str, str | None], name: str = "s") -> SessionView:

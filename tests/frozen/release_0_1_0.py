@@ -556,7 +556,8 @@ class FrozenPlugin:
             return Observation(baseline="It can be told.")
 
         async def parts():
-            found = Observation("One.", "Now one.", {"n": 1}, "No one.")
+            assert place.now() > 0
+            found = Observation("One.", "Now one.", {"n": 1}, "No one.", common=True)
             return Observation(
                 baseline="Parts:", parts={"one": found}, holds=lambda: True
             )

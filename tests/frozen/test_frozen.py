@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "adf1ba6b33ec89a49e01cfe286d70a0f09e6e57a979dd82b89ac879be63244a3",
+    "release_0_1_0": "70532e10da9b9111801a56a081bd26d47ca6ef33e4f06602ca23d28d35f7cddd",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
