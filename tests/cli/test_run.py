@@ -382,7 +382,8 @@ async def test_a_second_interrupt_ends_it_and_loses_nothing(home: Home) -> None:
             child.send(signal.SIGINT)
             child.send(signal.SIGINT)
             done = await child.end()
-        assert done.code == 130
+        # It may come when nobody listens any more. A shell shows both as 130.
+        assert done.code in (130, -signal.SIGINT)
         [info] = await sessions(home)
         again = await home.do("run", "go on", "--session", str(info["id"]))
     assert again.code == 0
