@@ -16,6 +16,7 @@ from ..values.events import (
     CompactionFailed,
     Event,
     RequestAsked,
+    SessionTitled,
     StepEnded,
     StepFailed,
 )
@@ -91,6 +92,16 @@ def pass_on(tx: LogTransaction, session_id: str) -> None:
 _USED = (StepEnded, StepFailed, CompactionEnded, CompactionFailed)
 
 
+def answered(event: Event) -> bool:
+    """Return whether a model answered a request that an event tells the end of, so that
+    tokens were used, told or not."""
+    if isinstance(event, ChildSpent):
+        return event.answered
+    if isinstance(event, StepEnded):
+        return event.broke_off is None
+    return isinstance(event, CompactionEnded | SessionTitled) and bool(event.asked)
+
+
 def _above(event: Event, parent: SessionId) -> Event:
     if isinstance(event, RequestAsked):
         return ChildAsked(
@@ -107,4 +118,5 @@ def _above(event: Event, parent: SessionId) -> Event:
         usage=event.usage,
         cost=event.cost,
         steps=int(isinstance(event, StepEnded | StepFailed)),
+        answered=answered(event),
     )

@@ -9,6 +9,8 @@ from dovetail.kernel import (
     AssistantMessage,
     Budget,
     Delivery,
+    Finish,
+    Price,
     ProviderError,
     RetryPolicy,
     Session,
@@ -280,6 +282,37 @@ async def test_input_that_joins_work_lifts_no_budget_and_queued_input_has_its_ow
             outcome = await session.wait()
         assert outcome.succeeded == (delivery == "queue")
         assert len(provider.requests) == requests
+
+
+@pytest.mark.law("execution.7")
+@pytest.mark.parametrize("usage", [Usage(), Usage(input=1), Usage(output=1)])
+@pytest.mark.parametrize(
+    ("budget", "code"),
+    [
+        (Budget(tokens=10**6), "budget.tokens"),
+        (Budget(cost=100.0), "budget.cost"),
+        (Budget(steps=9, seconds=900), None),
+    ],
+)
+async def test_a_budget_of_what_the_provider_does_not_tell_pauses(
+    tmp_path: Path, usage: Usage, budget: Budget, code: str | None
+) -> None:
+    script = [Finish("tool_calls", usage)]
+    provider = ScriptedProvider(
+        [*calls(call("nothing"))[:-1], *script], text("x"), price=Price(1.0, 1.0)
+    )
+    async with host(tmp_path, provider, NOTHING) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        await session.prompt("go", budget=budget)
+        with anyio.fail_after(HANG):
+            outcome = await session.wait()
+    if code is None:
+        assert outcome.succeeded
+        return
+    assert outcome.reason is not None
+    assert (outcome.status, outcome.reason.code) == ("paused", code)
+    assert "did not tell" in outcome.reason.message
+    assert len(provider.requests) == 1
 
 
 async def test_a_session_budget_counts_over_prompts_and_can_be_raised(

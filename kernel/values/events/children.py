@@ -22,6 +22,8 @@ class ChildSpent(Event):
     """US dollars; None when no price is known."""
     steps: int = 1
     """How many Steps that was; 0 for a summary."""
+    answered: bool = True
+    """Whether a model answered: what it used is then unknown where it is not told."""
 
 
 @event("child.asked")
