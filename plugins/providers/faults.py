@@ -272,6 +272,8 @@ def fault_of_no_stream(
     """
     body = redact.masked(body)[:MAX_BODY_CHARS]
     data = _parsed(body)
+    if isinstance(data, list) and data:
+        data = data[0]
     if isinstance(data, dict) and data.get("error"):
         return fault_in_stream(provider, data["error"], redact)
     text = _problem_text(_plain(body), redact)

@@ -44,20 +44,36 @@ def objects_in(data: bytes) -> list[dict[str, Any]]:
         return _leniently(data)
 
 
-def answer_in(body: bytes) -> bytes | None:
-    """Return the whole answer that a body is, in one line, or None if it is none."""
+def answers_in(body: bytes) -> list[bytes]:
+    """Return the answer that a body is, each of its objects in one line: one, or all
+    that a stream would have had, in an array or one after another. None: it is none."""
+    data = payload(body)
+    array = data.startswith(b"[")
     try:
-        found = objects_in(body)
+        found = objects_in(b'{"all":%b}' % data if array else data)
     except UnreadableError:
-        return None
-    if len(found) != 1 or found[0].get("error"):
-        return None
-    whole = any(isinstance(found[0].get(name), list) for name in _ANSWERS)
-    whole = whole or found[0].get("done") is True
-    whole = whole or isinstance(found[0].get("output"), dict)
-    told = found[0].get("message")
-    whole = whole or (isinstance(told, dict) and "finish_reason" in found[0])
-    return written(found[0]).encode("utf-8", "replace") if whole else None
+        return []
+    if array:
+        found = [one for one in found[0]["all"] if isinstance(one, dict)]
+    if not found or found[0].get("error") or not any(map(_answers, found)):
+        return []
+    return [written(one).encode("utf-8", "replace") for one in found]
+
+
+def _answers(found: Mapping[str, Any]) -> bool:
+    """Whether an object is one that a server answers with."""
+    told = found.get("message")
+    return (
+        any(isinstance(found.get(name), list) for name in _ANSWERS)
+        or found.get("done") is True
+        or isinstance(found.get("output"), dict)
+        or (isinstance(told, dict) and "finish_reason" in found)
+    )
+
+
+def begins_events(data: bytes) -> bool:
+    """Whether a body begins as server-sent events, whatever its label says."""
+    return re.match(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:", data) is not None
 
 
 def is_cut(body: bytes) -> bool:

@@ -24,7 +24,7 @@ from .faults import (
     fault_of_answer,
     fault_of_no_stream,
 )
-from .reading import answer_in, is_cut
+from .reading import answers_in, begins_events, is_cut
 from .sse import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ DRAIN_TIMEOUT = 0.1
 kept; a new one costs about as much."""
 # UTF-8 has at most four bytes a character; the rest lets a secret at the cut be whole.
 _MAX_BODY_BYTES = 4 * MAX_BODY_CHARS + 4096
+_SIGHT = 16
+"""Bytes that tell a stream of events from other bodies."""
 _MAX_KEPT_CONNECTIONS = 32
 _KEPT_FOR = 60.0
 
@@ -340,16 +342,38 @@ class _Chunks:
         self._broken = httpx.HTTPError
         self._target = target
         self._begun = False
+        self._seen = b""
+        """What was looked at, and is yet to be read."""
+        self._failed: ProviderError | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
+        if self._seen:
+            seen, self._seen = self._seen, b""
+            return seen
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            raise failed
         self._begun = True
         try:
             return await anext(self._bytes)
         except self._broken as error:
             raise _fault_of(error, self._target, began=True) from error
+
+    async def look(self) -> bytes:
+        """Return the first bytes, if any come; they, and what fails, are read again."""
+        seen = b""
+        try:
+            while len(seen) < _SIGHT:
+                seen += await anext(self)
+        except StopAsyncIteration:
+            pass
+        except ProviderError as error:
+            self._failed = error
+        self._seen = seen
+        return seen
 
     async def drain(self) -> None:
         with anyio.move_on_after(DRAIN_TIMEOUT):
@@ -375,10 +399,10 @@ class _Chunks:
 
 
 class _Undivided:
-    """An answer that came as one JSON object, as a stream of one event."""
+    """An answer that came as JSON and not as a stream, as the events it would be."""
 
-    def __init__(self, answer: bytes) -> None:
-        self._events = [b"data: %b\n\n" % answer]
+    def __init__(self, answers: list[bytes]) -> None:
+        self._events = [b"data: %b\n\n" % one for one in reversed(answers)]
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -394,7 +418,7 @@ class _Undivided:
 
 async def _check(
     response: "httpx.Response", chunks: _Chunks, target: Target
-) -> bytes | None:
+) -> list[bytes] | None:
     """Return None when the answer is a stream, or at least does not deny it; or the
     answer itself, from a server that does not stream.
 
@@ -408,11 +432,15 @@ async def _check(
     streamed = kind == target.accept or kind not in _NO_STREAM
     if response.status_code == 200 and streamed and not packed:
         return None
+    sent = response.status_code == 200 and not packed and target.accept == EVENT_STREAM
+    if sent and begins_events(await chunks.look()):
+        # Some label their streams as what they would send without.
+        return None
     headers: Mapping[str, str] = response.headers
     answered = response.status_code == 200 and kind == "application/json"
     most = MAX_EVENT_BYTES if answered else _MAX_BODY_BYTES
     raw, broken = (b"", None) if packed else await _bounded(chunks, most)
-    if answered and (undivided := answer_in(raw)) is not None:
+    if answered and (undivided := answers_in(raw)):
         return undivided
     if answered and (broken is not None or (len(raw) < most and is_cut(raw))):
         told = "the stream ended before the answer did"

@@ -7,6 +7,7 @@ from dovetail.plugins.providers.reading import (
     Joined,
     Progress,
     UnreadableError,
+    answers_in,
     is_whole,
     objects_in,
     tokens,
@@ -118,3 +119,13 @@ def test_counts_of_tokens_are_whole_numbers_however_they_are_written() -> None:
     assert [tokens(one) for one in (7, 7.0, "7", 0)] == [7, 7, 7, 0]
     odd = (True, -1, 1.5, "x", "7 tokens", None, [], 10**30, float("nan"))
     assert [tokens(one) for one in odd] == [None] * len(odd)
+
+
+def test_an_answer_may_come_as_an_array_of_what_a_stream_would_have() -> None:
+    """As Gemini answers who does not ask it for events."""
+    first, last = {"candidates": [{"index": 0}]}, {"usageMetadata": {}}
+    lines = [json.dumps(one, separators=(",", ":")).encode() for one in (first, last)]
+    assert answers_in(json.dumps([first, last], indent=2).encode()) == lines
+    assert answers_in(b"\n".join(lines)) == lines
+    for none in (b"[]", b"[1]", b'[{"error":{"code":1}}]', b'["', b'[{"a":1}]'):
+        assert answers_in(none) == []

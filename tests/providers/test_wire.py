@@ -471,11 +471,25 @@ async def test_an_answer_in_one_piece_that_breaks_off_may_be_asked_for_again(
     assert (error.code, error.retryable) == ("provider.stream_broken", True)
 
 
+@pytest.mark.parametrize("piece", [1, None])
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+async def test_a_stream_is_read_whatever_its_label_says(
+    kind: str, piece: int | None
+) -> None:
+    answer = Answer(sse(*SAID, *STOPPED), headers={"content-type": kind}, piece=piece)
+    async with serve(answer) as server:
+        got = Answered()
+        async with opened(openai, **local(server)) as providers:
+            await collect(providers["test"].route("m"), got)
+    assert got.text == "Hi"
+
+
 async def test_an_error_object_with_status_200_is_that_error() -> None:
-    body = json.dumps({"error": {"code": 429, "message": "slow down"}}).encode()
-    async with serve(Answer(body, headers=JSON)) as server:
-        _, error = await failure(server)
-    assert error.code == "provider.rate_limited"
+    told = {"error": {"code": 429, "message": "slow down"}}
+    for body in (told, [told]):
+        async with serve(Answer(json.dumps(body).encode(), headers=JSON)) as server:
+            _, error = await failure(server)
+        assert error.code == "provider.rate_limited"
 
 
 async def test_a_redirect_is_not_followed() -> None:
