@@ -223,6 +223,7 @@ _ADAPTIVE = re.compile(r"claude-(?:(?:opus|sonnet)-4-[6-9]|[a-z]+-[5-9])(?!\d{6}
 _THINKING = re.compile(r"claude-(?:3-7|opus-4|sonnet-4|haiku-4)")
 _WORDS_OF = {"minimal": "low", "xhigh": "max"}
 _SAMPLING = {"temperature": "temperature", "top_k": "top_k"}
+_TIERS = ("auto", "standard_only")
 _OPTIONS = {"stop_sequences": "stop", "service_tier": "service_tier"}
 _WORDS = {
     **_SAMPLING,
@@ -295,7 +296,12 @@ class MessagesWriter:
             head["max_tokens"] = limit
         wanted = Wanted(request.generation, self._set.unknown)
         self._think(head, wanted)
-        head |= wanted.fields(**_OPTIONS)
+        options = wanted.fields(**_OPTIONS)
+        if options.get("service_tier", _TIERS[0]) not in _TIERS:
+            # It would refuse the request for a name that others have for theirs.
+            del options["service_tier"]
+            wanted.leave("service_tier")
+        head |= options
         if not _thinks(head):
             # Who thinks is not sampled otherwise, and the two of these exclude each
             # other.

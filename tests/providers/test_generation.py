@@ -119,10 +119,9 @@ def written(make: Make, **more: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
                 "stop_sequences": ["END"],
                 "temperature": 0.5,
                 "top_k": 7,
-                "service_tier": "flex",
                 "tool_choice": {"type": "auto", "disable_parallel_tool_use": True},
             },
-            ("frequency_penalty", "presence_penalty", "seed", "top_p"),
+            ("frequency_penalty", "presence_penalty", "seed", "service_tier", "top_p"),
         ),
         (
             GEMINI,
@@ -469,3 +468,9 @@ def test_what_a_request_says_counts_before_what_is_configured(
     configured = type(protocol)(endpoint, "m")
     assert json.loads(configured.encode(asked()))[limit] == 9
     assert json.loads(configured.encode(asked(max_output=5)))[limit] == 5
+
+
+def test_a_tier_that_anthropic_knows_is_sent() -> None:
+    wanted = Generation(service_tier="standard_only")
+    fields, ignored = written(MESSAGES, generation=wanted)
+    assert (fields, ignored) == ({"service_tier": "standard_only"}, ())
