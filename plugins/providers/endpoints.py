@@ -136,6 +136,13 @@ class Endpoint:
             return None
         return self.named or self.credentials.of(self.provider)
 
+    @property
+    def trouble(self) -> str | None:
+        """Why there is no key where the user's own were looked through for one."""
+        if self.key is not None or self.live is not None:
+            return None
+        return self.credentials.problem
+
     def usable_key(self) -> str | None:
         """Return the key, or None for an endpoint that needs none, or has a credential
         that is asked for before each request.

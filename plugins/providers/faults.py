@@ -231,8 +231,11 @@ def fault_of_answer(
     headers: Mapping[str, str],
     body: str,
     redact: Redactor,
+    trouble: str | None = None,
 ) -> ProviderError | CallRefusedError:
     """Return the error for an answer that is not the stream that was asked for.
+
+    ``trouble`` is why no key was shown, which a refusal for want of one must tell.
 
     ``body`` may be longer than is kept: a secret that the cut would halve must be seen
     whole first.
@@ -253,10 +256,13 @@ def fault_of_answer(
     advice = headers.get("x-should-retry", "").lower()
     if advice in ("true", "false"):
         retryable = advice == "true"
+    told = _problem_text(text, redact) or "it gave no reason"
+    if trouble is not None and fault == "provider.authentication":
+        told = f"{told}; no key was sent: {trouble}"
     return ProviderError(
         fault,
         provider,
-        _problem_text(text, redact) or "it gave no reason",
+        told,
         status=status,
         retryable=retryable,
         retry_after=retry_after(headers, body),

@@ -236,6 +236,7 @@ def target_of(
         read_timeout=endpoint.read_timeout,
         limits=endpoint.limits,
         accept=accept,
+        trouble=endpoint.trouble,
     )
 
 

@@ -60,6 +60,8 @@ class Target:
     limits: AnswerLimits = field(factory=AnswerLimits)
     accept: str = EVENT_STREAM
     """The kind of stream that is asked for."""
+    trouble: str | None = None
+    """Why no key is shown, where one was looked for in what could not be read."""
 
 
 class ByteStream(Protocol):
@@ -169,6 +171,7 @@ class Transport:
                     response.headers,
                     text,
                     target.redact,
+                    target.trouble,
                 )
                 assert isinstance(refused, ProviderError)
                 raise refused
@@ -450,7 +453,12 @@ async def _check(
     body = raw[:_MAX_BODY_BYTES].decode("utf-8", "replace")
     if response.status_code != 200:
         raise fault_of_answer(
-            target.provider, response.status_code, headers, body, target.redact
+            target.provider,
+            response.status_code,
+            headers,
+            body,
+            target.redact,
+            target.trouble,
         )
     raise fault_of_no_stream(
         target.provider, f"packed as {packed}" if packed else kind, body, target.redact

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from dovetail.kernel import ConfigurationError, Credential, ProviderError
 from dovetail.kernel.models.credentials import LocationCredentials
-from dovetail.kernel.testing import ManualClock
+from dovetail.kernel.testing import ManualClock, open_small_runtime
 from dovetail.plugins.providers import credentials as module
 from dovetail.plugins.providers.anthropic import (
     DEFAULTS as ANTHROPIC,
@@ -257,3 +257,30 @@ async def test_a_list_of_what_is_served_is_asked_for_with_a_renewed_token(
             with anyio.fail_after(HANG):
                 assert [one.name for one in await served()] == ["mine/m"]
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("key", [None, "sk-of-the-table-1234567890"])
+async def test_a_refusal_for_want_of_a_key_tells_why_the_file_of_keys_was_not_used(
+    tmp_path: Path, key: str | None
+) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text(f'there = "{SECRET}"\n')
+    keys.chmod(0o644)
+    own = f'api_key = "{key}"\n' if key else ""
+    file = tmp_path / "dovetail.toml"
+    refused = Answer(b'{"error": {"message": "no key given"}}', 401, JSON)
+    async with serve(refused) as server:
+        file.write_text(f'[providers.there]\nbase_url = "{server.url}"\n{own}')
+        environment = {"DOVETAIL_CONFIG": str(file), "DOVETAIL_KEYS": str(keys)}
+        runtime = open_small_runtime(openai, environment=environment)
+        with anyio.fail_after(HANG):
+            async with runtime:
+                session = await runtime.sessions.create(
+                    location=tmp_path, model="there/m"
+                )
+                await session.prompt("Hi")
+                outcome = await session.wait()
+    assert outcome.reason is not None
+    assert outcome.reason.code == "provider.authentication"
+    assert ("chmod 600" in outcome.reason.message) == (key is None)
+    assert SECRET not in outcome.reason.message
