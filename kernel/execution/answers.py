@@ -21,6 +21,7 @@ from ..values.events import (
     Event,
     OutputAccepted,
     OutputRefused,
+    StepEnded,
     ToolCalled,
     ToolFailed,
     ToolSucceeded,
@@ -138,10 +139,12 @@ def _choice(
 
 def given(rows: Reader, row: SessionRow, outcome: Outcome) -> Outcome:
     """Return the outcome of a session's last execution with the value that it ended
-    with, if it did."""
+    with, if it did, or else why the model stopped."""
     if not outcome.succeeded:
         return outcome
     event = event_at(rows, row.id, row.ended_seq - 1)
+    if isinstance(event, StepEnded):
+        return evolve(outcome, finish=event.finish)
     if not isinstance(event, OutputAccepted):
         return outcome
     return evolve(outcome, data=event.value, input_id=event.input_id)

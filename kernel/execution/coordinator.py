@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
+from attrs import field
 
 from ..tools.schema import input_decoder
 from ..values.errors import OutputInvalidError, RuntimeClosedError
@@ -44,6 +45,10 @@ class Outcome:
     value: Any = None
     """The same as ``data``; an instance of the class that the prompt was given, where
     this runtime was given it."""
+    finish: str | None = field(default=None, eq=False)
+    """A FinishReason: why the model stopped, where its answer in words ended the
+    execution. ``length``: it was cut off at the model's limit; ``unknown``: nobody said
+    that it is whole. None: something else ended it, or ``info`` tells of it."""
 
     @property
     def succeeded(self) -> bool:

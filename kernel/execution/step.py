@@ -334,7 +334,7 @@ class Answer:
             return outcome
         goes_on = isinstance(settlement, StepEnded) and settlement.finish == "continues"
         if not self._calls.any and not goes_on:
-            return Outcome("succeeded")
+            return Outcome("succeeded", finish=settlement.finish)
         if self._last:
             return Outcome("paused", Failure(NO_STEPS_LEFT, "no Steps are left"))
         if self._execution.turns_paused >= MAX_PAUSES:

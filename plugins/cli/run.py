@@ -77,6 +77,11 @@ OTHER_MODEL = ("model.unknown", "model.not_selected")
 HINT_SECONDS = 5.0
 HINT = f"{KEY} lets it go on in the background, and the model with it"
 WAITING = "waiting for what was detached; Ctrl-C ends it"
+CUT = {
+    "length": "the answer was cut off at the model's limit",
+    "unknown": "the answer ended for a reason that is not known; it may be a part",
+}
+"""What is told of an answer that may not be whole, by why the model stopped."""
 SAY_WHAT = "say what to do: give a PROMPT, or pipe one in"
 
 KEYS = "set OPENAI_API_KEY (and OPENAI_BASE_URL) or ANTHROPIC_API_KEY"
@@ -572,6 +577,8 @@ class _Run:
         elif not outcome.succeeded:
             why = f": {visible(reason.message)}" if reason and reason.message else ""
             tell(f"{outcome.status}{why}")
+        if outcome.succeeded and outcome.finish in CUT:
+            tell(CUT[outcome.finish])
         if not outcome.succeeded:
             options: tuple[str, ...] = ()
             if reason is not None and reason.code in OTHER_MODEL:

@@ -32,6 +32,15 @@ async def test_the_text_of_the_model_is_what_is_printed(home: Home) -> None:
     assert done.err == ""
 
 
+async def test_an_answer_that_was_cut_off_is_told_apart(home: Home) -> None:
+    cut = Answer(sse(*saying("part of"), chunk({}, "length"), "[DONE]"))
+    async with serve(cut) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "hi", "--model", MODEL)
+    assert (done.code, done.out) == (0, "part of\n")
+    assert done.err == "the answer was cut off at the model's limit\n"
+
+
 async def test_a_call_is_one_line_with_its_outcome(home: Home) -> None:
     (home.work / "notes.txt").write_text("Remember the milk.\n")
     calls = calling(
