@@ -11,6 +11,7 @@ import html
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
 
 REDACTED = "[redacted]"
 MIN_SECRET = 8
@@ -90,8 +91,11 @@ class Redactor:
 
     def masked(self, text: str) -> str:
         """Return the text also without what a provider left of a key when it masked it,
-        as in ``sk-ab***yz``."""
+        as in ``sk-ab***yz``, or cut it, as in ``sk-abcdefgh...``."""
         text = self(text)
+        for one in self._known:
+            if is_telling(one) and one[:MIN_SECRET] in text:
+                text = _without(text, _cut(text, one))
         return re.sub(_MASKED, self._unmasked, text) if "**" in text else text
 
     def _unmasked(self, match: re.Match[str]) -> str:
@@ -173,6 +177,20 @@ class _Layer:
         return self._sources[which] + at - self._starts[which]
 
 
+def _cut(text: str, secret: str) -> Iterator[tuple[int, int]]:
+    """Yield where a key stands that was cut: ``MIN_SECRET`` or more of its characters,
+    dots, and perhaps its end."""
+    at = text.find(secret[:MIN_SECRET])
+    while at >= 0:
+        pairs = zip(text[at : at + len(secret)], secret, strict=False)
+        end = at + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        dots = re.compile(_DOTS).match(text, end)
+        if dots is not None:
+            ended = dots["tail"] and secret.endswith(dots["tail"])
+            yield at, dots.end() if ended else dots.start("tail")
+        at = text.find(secret[:MIN_SECRET], end)
+
+
 def _origin(start: int, end: int, layers: list[_Layer]) -> tuple[int, int]:
     for layer in reversed(layers):
         start, end = layer.source(start), layer.source_end(end)
@@ -212,6 +230,7 @@ _ESCAPE = (
 )
 # The last thing to try: a shell takes a backslash off anything.
 _SIGN = r"\\?\r?\n[ \t]*|[\\'\"]"
+_DOTS = r"(?:\.{2,}|\u2026|\\u2026)(?P<tail>[\w-]*)"
 _MASKED = r"(?<![\w.-])(?P<head>[\w.-]*)\*{2,}[\w*.-]*?(?P<tail>[\w-]*)(?![\w*-])"
 
 

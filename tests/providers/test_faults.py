@@ -152,6 +152,9 @@ def test_a_provider_may_say_itself_whether_to_retry() -> None:
         f"'{KEY}'",
         "sk-proj-ab*********mnop",
         "sk-pr**************nop.",
+        "sk-proj-abcdef...",
+        "sk-proj-abcdef..mnop",
+        "'sk-proj-abcdef\u2026'",
         "sk%2Bkey%2F0123",
     ],
 )
