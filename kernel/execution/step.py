@@ -233,7 +233,7 @@ class Answer:
         """Record the rest of the answer, and the Step when no call is open."""
         execution = self._execution
         held = attempt.release()
-        finish = attempt.publisher.finish or Finish("error", Usage())
+        finish = attempt.publisher.finish or Finish("error", _told(error))
         if error is None:
             error = self._unlike_an_answer(attempt.publisher, finish)
         failure = None if error is None else self._recorded(error)
@@ -341,6 +341,12 @@ class Answer:
             told = f"the provider paused its turn {MAX_PAUSES} times in a row; resume"
             return Outcome("paused", Failure("execution.circling", told))
         return None
+
+
+def _told(error: DovetailError | None) -> Usage:
+    """Return what a provider told of the tokens of an answer that broke off."""
+    told = error.usage if isinstance(error, ProviderError) else None
+    return told if isinstance(told, Usage) else Usage()
 
 
 def _append(tx: LogTransaction, event: Event) -> None:

@@ -121,6 +121,11 @@ class GeminiDecoder:
         its tokens were may still come."""
         return bool(self._reason)
 
+    @property
+    def usage(self) -> Usage:
+        """The tokens that were told of so far."""
+        return self._usage
+
     def feed(self, event: SseEvent) -> list[ModelEvent]:
         """Return what this event brings.
 

@@ -138,6 +138,11 @@ class ChatDecoder:
         """Whether the answer has said that it is at its end."""
         return self._reason is not None
 
+    @property
+    def usage(self) -> Usage:
+        """The tokens that were told of so far."""
+        return self._usage
+
     def feed(self, event: SseEvent) -> list[ModelEvent]:
         """Return what this event brings.
 

@@ -28,6 +28,7 @@ from dovetail.kernel import (
     TextPart,
     ToolDefinition,
     ToolPart,
+    Usage,
     UserMessage,
     ability_for,
     clean_text,
@@ -462,6 +463,11 @@ class ConverseDecoder:
     def ending(self) -> bool:
         """Whether the answer has said that it is at its end."""
         return self._messages.ending
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens that were told of so far."""
+        return self._messages.usage
 
     def feed(self, event: SseEvent) -> list[ModelEvent]:
         """Return what this event brings.

@@ -146,6 +146,11 @@ class MessagesDecoder:
         """Whether the answer has said that it is at its end."""
         return self._reason is not None
 
+    @property
+    def usage(self) -> Usage:
+        """The tokens that were told of so far."""
+        return self._total()
+
     def feed(self, event: SseEvent) -> list[ModelEvent]:
         """Return what this event brings.
 

@@ -315,6 +315,7 @@ class _Events:
     async def __anext__(self) -> ModelEvent:
         while not self._ready:
             if self._failure is not None:
+                self._failure.usage = getattr(self._decoder, "usage", None)
                 raise self._failure
             if self._ended:
                 raise StopAsyncIteration

@@ -137,6 +137,8 @@ class ProviderError(ModelError):
         self.status = status
         self.retryable = retryable
         self.retry_after = retry_after
+        self.usage: object = None
+        """A Usage: the tokens that it told of before it failed, if it did."""
 
 
 class OutputInvalidError(ModelError):
