@@ -81,7 +81,7 @@ class TestChat(ProviderConformance):
             json.dumps({"error": {"message": "no such model"}}).encode(),
             status=404,
             headers=JSON,
-            error="provider.invalid_request",
+            error="provider.unknown_model",
         ),
     )
 
