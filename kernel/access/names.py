@@ -221,4 +221,7 @@ def _head(pattern: str) -> tuple[str, str]:
 
 
 def _real(path: str) -> str:
-    return os.path.realpath(path).replace(os.sep, "/")
+    try:
+        return os.path.realpath(path).replace(os.sep, "/")
+    except ValueError:
+        return path  # a zero, or half a character: no file is called so

@@ -135,6 +135,17 @@ def test_what_is_not_known_to_be_a_path_is_only_read_as_one_to_forbid_it() -> No
         assert (found is not None) == expected
 
 
+@pytest.mark.parametrize("name", ["a\0b", "/a\0b/c", "a\ud800b", "~/\0"])
+@pytest.mark.parametrize("said", ["deny", "ask", "allow"])
+def test_what_no_file_can_be_called_is_about_nothing_else(
+    name: str, said: RuleEffect
+) -> None:
+    rule = Rule("read", name, said)
+    meant = Ground(WORK, "/home/me").meant(rule, ACTIONS)
+    assert decide("read", ["a.py"], meant) == "ask"
+    assert decide("read", [name], meant) == said
+
+
 @pytest.mark.law("access.9")
 def test_a_link_is_followed_to_forbid_and_not_to_allow(tmp_path: Path) -> None:
     work = tmp_path / "work"
