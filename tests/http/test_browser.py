@@ -169,7 +169,7 @@ def test_a_person_allows_a_command_and_answers_a_question(person: Person) -> Non
     person.page.wait_for_selector(".card", state="detached")
     person.sees(".assistant footer >> nth=3")
     person.page.locator(".call summary").last.click()
-    assert "Blue" in person.page.locator(".call").last.inner_text()
+    person.page.locator(".call").last.get_by_text("Blue").first.wait_for()
 
 
 def test_a_person_interrupts_and_the_work_ends(person: Person) -> None:
