@@ -126,6 +126,8 @@ class CohereWriter:
         if tools is not None and request.tool_choice != "auto":
             choice = "NONE" if request.tool_choice == "none" else "REQUIRED"
             head["tool_choice"] = choice
+            if request.tool_choice not in ("none", "required"):
+                wanted.leave("tool_choice")  # it cannot be told which one
         if request.output is not None:
             schema: Json = {"type": "json_object", "schema": request.output.asked}
             head["response_format"] = schema

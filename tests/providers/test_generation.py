@@ -13,6 +13,7 @@ from dovetail.kernel import (
     ProviderError,
 )
 from dovetail.plugins.providers.anthropic import MessagesProtocol
+from dovetail.plugins.providers.cohere_chat import CohereProtocol
 from dovetail.plugins.providers.contents import GeminiProtocol
 from dovetail.plugins.providers.converse import ConverseProtocol
 from dovetail.plugins.providers.endpoints import Endpoint
@@ -54,6 +55,7 @@ OLD_GEMINI: Make = lambda: GeminiProtocol(ELSEWHERE, "gemini-2.0-flash")  # noqa
 CONVERSE: Make = lambda: ConverseProtocol(  # noqa: E731
     ELSEWHERE, "anthropic.claude-sonnet-4-5-20250929-v1:0"
 )
+COHERE: Make = lambda: CohereProtocol(ELSEWHERE, "command-a-03-2025")  # noqa: E731
 OLLAMA: Make = lambda: OllamaProtocol(ELSEWHERE, "qwen3")  # noqa: E731
 
 
@@ -277,6 +279,13 @@ def test_converse_and_ollama_demand_a_call_as_far_as_they_can() -> None:
     llama = lambda: ConverseProtocol(ELSEWHERE, "meta.llama3")  # noqa: E731
     assert written(llama, tool_choice="required") == ({}, ("tool_choice",))
     assert written(OLLAMA, tool_choice="required") == ({}, ("tool_choice",))
+
+
+def test_cohere_demands_some_call_and_says_that_it_cannot_demand_one_by_name() -> None:
+    some = {"tool_choice": "REQUIRED"}
+    assert written(COHERE, tool_choice="required") == (some, ())
+    named = written(COHERE, tool_choice=NamedTool(WEATHER.name))
+    assert named == (some, ("tool_choice",))
 
 
 # --- schemas ----------------------------------------------------------------------
