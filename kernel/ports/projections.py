@@ -27,9 +27,12 @@ class ProjectionReader(Protocol):
         parent: str | None = None,
         roots: bool = False,
         before: int | None = None,
+        after: int | None = None,
+        oldest_first: bool = False,
         limit: int = 50,
     ) -> Sequence[SessionRow]:
-        """Return sessions, newest first by position, older than ``before``.
+        """Return sessions with ``after < position < before``, ordered by position, the
+        newest first or the oldest.
 
         ``search`` is plain text looked for in titles without regard to case.
         ``parent`` leaves only its children, ``roots`` only those that are nobody's.

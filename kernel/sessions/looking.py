@@ -5,7 +5,7 @@ readers have them. What the model is shown is the History's.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ..execution.outputs import file_of, output_of
 from ..history.fold import History
@@ -26,7 +26,7 @@ from ..values.shortcut import changed
 from ..values.todo import Todo
 from ..values.tool import Failure
 from .info import SessionInfo, info_of
-from .pages import Page, check_limit, from_cursor, to_cursor
+from .pages import Order, Page, asked, check_limit
 
 if TYPE_CHECKING:
     from ..upkeep.outputs import ExportedOutput
@@ -108,9 +108,11 @@ class Looking:
         self,
         limit: int = 50,
         cursor: str | None = None,
-        order: Literal["asc", "desc"] = "desc",
+        order: Order | None = None,
     ) -> Page[Message]:
-        """Return the transcript by pages; ``desc`` begins with the newest.
+        """Return the transcript by pages, the newest first or, by ``asc``, the oldest.
+
+        A cursor knows its order.
 
         Of a fork with all that it shares, numbered down from -1.
 
@@ -123,24 +125,23 @@ class Looking:
             EventDamagedError: an event of this page is not what was written.
         """
         check_limit(limit)
-        place = from_cursor(f"messages.{order}", cursor)
+        wanted = asked("messages", order, cursor)
 
-        def page(rows: Reader) -> tuple[list[Message], int | None]:
+        def read(rows: Reader) -> Page[Message]:
             existing_session(rows, self.id)
             found = messages_in(
                 rows,
                 whole(rows, self.id),
-                place=place,
-                newest_first=order == "desc",
+                place=wanted.place,
+                newest_first=wanted.descending,
                 limit=limit + 1,
             )
-            messages = [_placed(rows, span, row) for span, row in found[:limit]]
-            return messages, messages[-1].seq if found[limit:] else None
+            page, after, before = wanted.cut(found, limit, _place)
+            messages = [_placed(rows, span, row) for span, row in page]
+            return Page(messages, after, before)
 
         await self._log.complete(self.id)
-        messages, more = await self._log.read(page)
-        cursor = None if more is None else to_cursor(f"messages.{order}", more)
-        return Page(messages, cursor)
+        return await self._log.read(read)
 
     async def message(self, id: str) -> Message:
         """Return one message of the transcript.
@@ -219,6 +220,11 @@ class Looking:
             return history.messages
 
         return await self._log.read(decode)
+
+
+def _place(found: tuple[Span, MessageRow]) -> int:
+    span, row = found
+    return row.seq + span.offset
 
 
 def _placed(rows: Reader, span: Span, row: MessageRow) -> Message:

@@ -28,7 +28,7 @@ from ..values.prompt import (
 from .children import Children
 from .cleaning import Cleaning
 from .info import SessionInfo, info_of
-from .pages import Page, check_limit, from_cursor, to_cursor
+from .pages import Order, Page, asked, check_limit
 from .session import Session
 from .settings import check_agent, check_fallback, check_model, check_title, instructed
 from .upkeep import Upkeep
@@ -144,8 +144,10 @@ class Sessions(Upkeep):
         cursor: str | None = None,
         parent: str | None = None,
         roots: bool = False,
+        order: Order | None = None,
     ) -> Page[SessionInfo]:
-        """Return sessions, the newest first.
+        """Return sessions by pages, in the order in which they were created; ``desc``,
+        the default, begins with the newest. A cursor knows its order.
 
         ``search`` is plain text looked for in titles. ``parent`` leaves only the
         children of that session, of which there are none where there is no such
@@ -160,22 +162,22 @@ class Sessions(Upkeep):
             raise InvalidValueError("parent", parent, "a root is nobody's child")
         directory = None if location is None else Location.at(location).directory
         check_limit(limit)
-        before = from_cursor("sessions", cursor)
+        wanted = asked("sessions", order, cursor)
 
         def read(reader: Reader) -> Page[SessionInfo]:
-            rows = reader.sessions(
+            found = reader.sessions(
                 directory=directory,
                 search=search,
                 parent=parent,
                 roots=roots,
-                before=before,
+                before=wanted.place if wanted.descending else None,
+                after=None if wanted.descending else wanted.place,
+                oldest_first=not wanted.descending,
                 limit=limit + 1,
             )
-            last = rows[limit - 1].position if rows[limit:] else None
-            return Page(
-                [info_of(self._log, reader, row) for row in rows[:limit]],
-                None if last is None else to_cursor("sessions", last),
-            )
+            rows, after, before = wanted.cut(found, limit, lambda row: row.position)
+            infos = [info_of(self._log, reader, row) for row in rows]
+            return Page(infos, after, before)
 
         await self._log.complete_list()
         return await self._log.read(read)

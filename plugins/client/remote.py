@@ -149,6 +149,12 @@ def _all(shown: Any, kind: Any) -> Any:
     return tuple(from_json(one, kind) for one in shown["data"])
 
 
+def _page(shown: Any, kind: Any) -> Page[Any]:
+    cursor = shown["cursor"]
+    items = [_ours(one, kind) for one in shown["data"]]
+    return Page(items, cursor.get("next"), cursor.get("previous"))
+
+
 def _session_path(id: str) -> str:
     # What cannot be an id would name another path.
     if not isinstance(id, str) or not _ID.match(id) or id in (".", ".."):
@@ -219,8 +225,10 @@ class RemoteSessions:
         cursor: str | None = None,
         parent: str | None = None,
         roots: bool = False,
+        order: Literal["asc", "desc"] | None = None,
     ) -> Page[SessionInfo]:
-        """As ``Sessions.list``."""
+        """As ``Sessions.list``; beside a cursor, which knows them, nothing but the
+        limit counts."""
         query = {
             "directory": None if location is None else _place(location)["directory"],
             "search": search,
@@ -228,12 +236,9 @@ class RemoteSessions:
             "cursor": cursor,
             "parent": parent,
             "roots": roots,
+            "order": order,
         }
-        found = await self._wire.ask("GET", "session", query=query)
-        return Page(
-            [_ours(one, SessionInfo) for one in found["data"]],
-            found["cursor"].get("next"),
-        )
+        return _page(await self._wire.ask("GET", "session", query=query), SessionInfo)
 
     async def active(self) -> Sequence[SessionId]:
         """As ``Sessions.active``."""
@@ -442,17 +447,13 @@ class RemoteSession:
         self,
         limit: int = 50,
         cursor: str | None = None,
-        order: Literal["asc", "desc"] = "desc",
+        order: Literal["asc", "desc"] | None = None,
     ) -> Page[Message]:
-        """As ``Session.messages``; the cursor knows its order."""
+        """As ``Session.messages``; beside a cursor, which knows it, no order counts."""
         query = {"limit": limit, "cursor": cursor}
         if cursor is None:
             query["order"] = order
-        found = await self._ask("GET", "message", **query)
-        return Page(
-            [_ours(one, Message) for one in found["data"]],
-            found["cursor"].get("next"),
-        )
+        return _page(await self._ask("GET", "message", **query), Message)
 
     async def message(self, id: str) -> Message:
         """As ``Session.message``."""

@@ -18,8 +18,6 @@ from dovetail.kernel import (
     ExportedEvent,
     ExportedOutput,
     LiveLines,
-    Message,
-    Page,
     Replayed,
     Runtime,
     RuntimeTail,
@@ -66,7 +64,10 @@ class MessagesQuery:
     )
     cursor: str | None = field(
         default=None,
-        metadata={"description": "``cursor.next`` of an earlier page; not with order."},
+        metadata={
+            "description": "``cursor.next`` or ``cursor.previous`` of an earlier page; "
+            "not with ``order``."
+        },
     )
 
 
@@ -78,27 +79,22 @@ class MessagesQuery:
     answer=s.Listed[s.MessageShape],
     refusals=(404,),
     meaning="differs",
-    differs="no `cursor.previous`; `next` is there only where more is",
+    differs="at most 200 a page; the last has no `next`",
 )
 async def messages(
     call: Call[MessagesQuery, None], sessionID: str
 ) -> s.Listed[s.MessageShape]:
-    """Return the transcript by pages."""
+    """Return the transcript by pages.
+
+    ``cursor.next`` goes on, where there is more; ``cursor.previous`` is what stands
+    before the page by then, such as what is newer."""
     query = call.query
     if query.cursor is not None and query.order is not None:
         raise malformed("give a cursor or an order: the cursor knows it", "order")
     session = await found(call, sessionID)
-    page = await _page(session, query)
-    return s.Listed(tuple(map(showing.message, page)), s.Cursors(page.cursor))
-
-
-async def _page(session: Session, query: MessagesQuery) -> Page[Message]:
-    if query.cursor is None:
-        return await session.messages(query.limit, None, query.order or "desc")
-    try:
-        return await session.messages(query.limit, query.cursor, "desc")
-    except CursorInvalidError:
-        return await session.messages(query.limit, query.cursor, "asc")
+    page = await session.messages(query.limit, query.cursor, query.order)
+    cursors = s.Cursors(page.cursor, page.previous)
+    return s.Listed(tuple(map(showing.message, page)), cursors)
 
 
 @operation(

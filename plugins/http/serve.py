@@ -185,7 +185,6 @@ def _tell(address: tuple[Any, ...], guarded: bool) -> None:
     name = f"[{address[0]}]" if ":" in str(address[0]) else str(address[0])
     click.echo(f"API:  http://{name}:{address[1]}/api")
     click.echo(f"page: http://{name}:{address[1]}/")
-    click.echo(f"page: http://{name}:{address[1]}/")
     if not guarded:
         click.echo(
             "no token: whoever may run programs on this machine may use it", err=True

@@ -1,11 +1,13 @@
 """The operations of sessions: making, saying, running, changing."""
 
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import anyio
-from attrs import field, frozen
+from attrs import field, fields, frozen
 from dovetail.kernel import (
+    CursorInvalidError,
     Input,
     InvalidValueError,
     Job,
@@ -18,9 +20,13 @@ from dovetail.kernel import (
     Session,
     Span,
     Todo,
+    UndecodableError,
+    input_decoder,
+    loads_exact,
 )
 
 from . import shapes as s, showing
+from .door import encoded
 from .operation import Call, Located, operation
 from .problems import closing, malformed, unsupported
 
@@ -42,7 +48,9 @@ class SessionsQuery(Located):
     )
     order: Literal["asc", "desc"] | None = field(
         default=None,
-        metadata={"description": "By creation; the newest first is what is offered."},
+        metadata={
+            "description": "By creation; ``desc``, the default, begins with the newest."
+        },
     )
     search: str | None = field(
         default=None, metadata={"description": "Text that is looked for in titles."}
@@ -54,7 +62,11 @@ class SessionsQuery(Located):
         default=None, metadata={"description": "Not offered: give the directory."}
     )
     cursor: str | None = field(
-        default=None, metadata={"description": "``cursor.next`` of an earlier page."}
+        default=None,
+        metadata={
+            "description": "``cursor.next`` or ``cursor.previous`` of an earlier page. "
+            "It knows all else that was asked for, which then counts for nothing here."
+        },
     )
     parent: str | None = field(
         default=None, metadata={"description": "Only the children of this session."}
@@ -78,24 +90,69 @@ class SessionsQuery(Located):
     answer=s.Listed[s.SessionShape],
     refusals=(404,),
     meaning="differs",
-    differs="the newest first only; no `cursor.previous`; `project` is not offered",
+    differs="`project` is not offered; at most 200 a page; the last has no `next`",
 )
 async def list_sessions(call: Call[SessionsQuery, None]) -> s.Listed[s.SessionShape]:
-    """List sessions, the newest first."""
+    """List sessions by pages, in the order in which they were created.
+
+    ``cursor.next`` goes on, where there is more; ``cursor.previous`` is what stands
+    before the page by then, such as what is newer."""
     query = call.query
-    if query.order == "asc":
-        raise unsupported("the order asc", "the newest come first")
     if query.project is not None or query.subpath is not None:
         raise unsupported("a listing by project", "name the directory")
+    asked = _Listing.asked(query)
     page = await call.runtime.sessions.list(
-        query.directory,
-        query.search,
+        asked.directory,
+        asked.search,
         query.limit,
-        query.cursor,
-        query.parent,
-        query.roots,
+        asked.cursor,
+        asked.parent,
+        asked.roots,
+        asked.order,
     )
-    return s.Listed(tuple(map(showing.session, page)), s.Cursors(page.cursor))
+    cursors = s.Cursors(asked.at(page.cursor), asked.at(page.previous))
+    return s.Listed(tuple(map(showing.session, page)), cursors)
+
+
+@frozen
+class _Listing:
+    """What a listing of sessions is of: all of it travels in its cursors."""
+
+    directory: str | None = None
+    search: str | None = None
+    parent: str | None = None
+    roots: bool = False
+    order: Literal["asc", "desc"] | None = None
+    cursor: str | None = None
+
+    @classmethod
+    def asked(cls, query: SessionsQuery) -> "_Listing":
+        """Return what is asked for: what the cursor says, where there is one.
+
+        Raises:
+            CursorInvalidError: it is none.
+        """
+        cursor = query.cursor
+        if cursor is None:
+            return cls(
+                query.directory, query.search, query.parent, query.roots, query.order
+            )
+        try:
+            padded = cursor + "=" * (-len(cursor) % 4)
+            told = loads_exact(base64.urlsafe_b64decode(padded).decode())
+            return input_decoder(cls)(told)
+        except (ValueError, UndecodableError) as error:
+            told = "it is not a cursor of sessions"
+            raise CursorInvalidError("cursor", cursor, told) from error
+
+    def at(self, cursor: str | None) -> str | None:
+        """Return a cursor of this listing, with a place in it."""
+        if cursor is None:
+            return None
+        told = {one.name: getattr(self, one.name) for one in fields(_Listing)}
+        kept = {name: one for name, one in told.items() if one}
+        data = encoded({**kept, "cursor": cursor})
+        return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 @operation(

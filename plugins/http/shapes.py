@@ -42,7 +42,9 @@ class Cursors:
     """Where a listing goes on."""
 
     next: str | None = None
+    """What comes after the page; left out on the last one."""
     previous: str | None = None
+    """What stands before the page by then; left out where the page is empty."""
 
 
 @frozen

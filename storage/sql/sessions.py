@@ -43,9 +43,14 @@ class SessionReads(PlaceReads):
         parent: str | None = None,
         roots: bool = False,
         before: int | None = None,
+        after: int | None = None,
+        oldest_first: bool = False,
         limit: int = 50,
     ) -> Sequence[SessionRow]:
-        values: list[object] = [MAX_INTEGER if before is None else bounded(before)]
+        values: list[object] = [
+            -1 if after is None else bounded(after),
+            MAX_INTEGER if before is None else bounded(before),
+        ]
         if directory is not None:
             values.append(directory)
         if search:
@@ -56,7 +61,7 @@ class SessionReads(PlaceReads):
             values.append(parent)
         values.append(max(0, bounded(limit)))
         sql = self.sql.LISTINGS[
-            directory is not None, bool(search), parent is not None, roots
+            directory is not None, bool(search), parent is not None, roots, oldest_first
         ]
         return [self._session(row) for row in self.all(sql, values)]
 

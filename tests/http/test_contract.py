@@ -1,9 +1,9 @@
 """What holds of a runtime in the process holds of one that a server offers."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import httpx
@@ -90,6 +90,63 @@ async def test_a_session_is_made_prompted_followed_and_read(opened: Opened) -> N
         read = [one.event.seq async for one in runtime.events()]
         assert read == [one.seq async for one in session.events()]
         assert (await session.context())[0].cause == "first"
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_a_listing_is_walked_forth_and_back_in_either_order(
+    opened: Opened, order: Literal["asc", "desc"]
+) -> None:
+    async with opened(ScriptedProvider(text("One"), text("Two"))) as runtime:
+        for name in ("ses_a", "ses_b", "ses_c", "ses_d"):
+            title = "Odd" if name == "ses_b" else "Even"
+            await runtime.sessions.create(name, ".", MODEL, title=title)
+        session = await runtime.sessions.get("ses_a")
+        for word in ("First", "Second"):
+            await session.prompt(word)
+            with anyio.fail_after(HANG):
+                await session.wait()
+
+        async def sessions(cursor: str | None) -> tuple[list[str], Any]:
+            # A cursor knows its order; what narrows the listing is given again.
+            given = None if cursor else order
+            page = await runtime.sessions.list(
+                search="even", limit=1, cursor=cursor, order=given
+            )
+            return [one.id for one in page], page
+
+        async def messages(cursor: str | None) -> tuple[list[str], Any]:
+            page = await session.messages(2, cursor, None if cursor else order)
+            return [one.text for one in page], page
+
+        walked = [await _walked(sessions), await _walked(messages)]
+    whole = [["ses_a"], ["ses_c"], ["ses_d"]], [["First", "One"], ["Second", "Two"]]
+    if order == "desc":
+        whole = [
+            [one[::-1] for one in whole[0][::-1]],
+            [one[::-1] for one in whole[1][::-1]],
+        ]
+    assert walked == [(forth, forth[:-1][::-1]) for forth in whole]
+
+
+async def _walked(
+    read: Callable[[str | None], Awaitable[tuple[list[str], Any]]],
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Return the pages of a listing to its end, and those before the last one."""
+    shown, page = await read(None)
+    forth = [shown]
+    while page.cursor is not None:
+        shown, page = await read(page.cursor)
+        forth.append(shown)
+    back = []
+    while True:
+        shown, page = await read(page.previous)
+        if not shown:
+            assert (page.cursor, page.previous) == (None, None)
+            return forth, back
+        back.append(shown)
+        # What it was asked for from stands after it.
+        following, _ = await read(page.cursor)
+        assert following == forth[forth.index(shown) + 1]
 
 
 async def test_errors_are_of_the_same_class_with_the_same_facts(

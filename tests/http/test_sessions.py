@@ -318,17 +318,21 @@ async def test_sessions_are_listed_by_page(tmp_path: Path) -> None:
         await made(it, "ses_there", **here)
         page = await it.ask("GET", "session?limit=3&search=number")
         assert [one["id"] for one in page["data"]] == ["ses_4", "ses_3", "ses_2"]
-        rest = await it.ask(
-            "GET",
-            "session",
-            params={"search": "number", "cursor": page["cursor"]["next"]},
-        )
+        # As in the published surface, a cursor knows all that was asked for.
+        rest = await it.ask("GET", "session", params={"cursor": page["cursor"]["next"]})
         assert [one["id"] for one in rest["data"]] == ["ses_1", "ses_0"]
         assert "next" not in rest["cursor"]
+        back = {"cursor": rest["cursor"]["previous"], "limit": 2}
+        before = await it.ask("GET", "session", params=back)
+        assert [one["id"] for one in before["data"]] == ["ses_3", "ses_2"]
         there = await it.ask("GET", "session", params={"directory": str(tmp_path)})
         assert [one["id"] for one in there["data"]] == ["ses_there"]
-        told = await it.ask("GET", "session?order=asc", 422)
+        oldest = await it.ask("GET", "session?order=asc&limit=1")
+        assert [one["id"] for one in oldest["data"]] == ["ses_0"]
+        told = await it.ask("GET", "session?project=p", 422)
         assert told["code"] == "server.unsupported"
+        told = await it.ask("GET", "session?cursor=e30x", 400)
+        assert told["_tag"] == "InvalidCursorError"
         told = await it.ask("GET", "session?limit=0", 400)
         assert told["field"] == "limit"
 

@@ -84,10 +84,11 @@ def test_a_listing_is_led_by_the_index_that_leaves_fewest(
     asked: tuple[bool, bool, bool, bool], database: sqlite3.Connection
 ) -> None:
     """Children are few, in whatever directory, and roots are few in one directory."""
-    first = plan(database, statements.LISTINGS[asked])[0]
-    assert f"USING INDEX {LISTINGS[asked]} " in first or (
-        f"USING {LISTINGS[asked]} " in first
-    )
+    for oldest_first in (False, True):
+        first = plan(database, statements.LISTINGS[*asked, oldest_first])[0]
+        assert f"USING INDEX {LISTINGS[asked]} " in first or (
+            f"USING {LISTINGS[asked]} " in first
+        )
 
 
 # Few rows: what waits for an answer, by the place of its event; how many events of each

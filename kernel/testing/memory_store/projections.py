@@ -33,6 +33,8 @@ class ProjectionReads(MemoryView, ProjectionReader):
         parent: str | None = None,
         roots: bool = False,
         before: int | None = None,
+        after: int | None = None,
+        oldest_first: bool = False,
         limit: int = 50,
     ) -> Sequence[SessionRow]:
         found = [
@@ -42,9 +44,10 @@ class ProjectionReads(MemoryView, ProjectionReader):
             and (parent is None or row.parent == parent)
             and not (roots and row.parent is not None)
             and (before is None or row.position < before)
+            and (after is None or row.position > after)
             and (not search or search.casefold() in (row.title or "").casefold())
         ]
-        found.sort(key=lambda row: row.position, reverse=True)
+        found.sort(key=lambda row: row.position, reverse=not oldest_first)
         return found[: max(limit, 0)]
 
     def forks(self, session_id: str) -> Sequence[tuple[str, int]]:

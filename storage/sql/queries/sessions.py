@@ -27,19 +27,19 @@ _SESSIONS = Session.select(
 SESSION = Statement(
     _SESSIONS.where(Aggregate.session_id == slot("session_id")), "session_id"
 )
-_LISTING = (
-    _SESSIONS.where(Session.aggregate < slot("before"))
-    .order_by(Session.aggregate.desc())
-    .limit(slot("limit"))
-)
+_LISTING = _SESSIONS.where(
+    Session.aggregate > slot("after"), Session.aggregate < slot("before")
+).limit(slot("limit"))
 _IN_DIRECTORY = Session.directory == slot("directory")
 _CHILDREN = Session.parent == slot("parent")
 _ROOTS = Session.parent.is_null()
 _TITLED = contains(Session.folded, slot("search"))
 
 
-def _listing(directory: bool, search: bool, parent: bool, roots: bool) -> Statement:
-    """Return the listing that is narrowed by these.
+def _listing(
+    directory: bool, search: bool, parent: bool, roots: bool, oldest_first: bool
+) -> Statement:
+    """Return the listing that is narrowed by these, in one order or the other.
 
     Children of one session are few, whatever a planner takes them for.
     """
@@ -50,16 +50,18 @@ def _listing(directory: bool, search: bool, parent: bool, roots: bool) -> Statem
         asked["search"] = _TITLED
     if parent:
         asked["parent"] = _CHILDREN
-    query = _LISTING.where(*asked.values())
+    place = Session.aggregate
+    order = place.asc() if oldest_first else place.desc()
+    query = _LISTING.where(*asked.values()).order_by(order)
     if roots:
         query = query.where(_ROOTS)
-    return Statement(query, "before", *asked, "limit")
+    return Statement(query, "after", "before", *asked, "limit")
 
 
 LISTINGS = {
     asked: _listing(*asked)
-    for asked in product((False, True), repeat=4)
-    if asked[2:] != (True, True)
+    for asked in product((False, True), repeat=5)
+    if asked[2:4] != (True, True)
 }
 FORKS = Statement(
     Session.select(Aggregate.session_id, Session.forked_seq)

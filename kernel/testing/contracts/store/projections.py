@@ -176,6 +176,13 @@ class ProjectionContract(StoreCase):
                     reader.sessions(limit=0),
                     reader.sessions(before=-(10**30)),
                     reader.sessions(before=10**30, limit=10**30),
+                    reader.sessions(oldest_first=True, limit=2),
+                    reader.sessions(oldest_first=True, after=middle, limit=9),
+                    reader.sessions(oldest_first=True, after=middle, directory="/work"),
+                    reader.sessions(after=middle),
+                    reader.sessions(oldest_first=True, before=middle),
+                    reader.sessions(oldest_first=True, after=10**30),
+                    reader.sessions(oldest_first=True, after=-(10**30), limit=1),
                 ]
                 return [[row.id for row in page] for page in found]
 
@@ -186,6 +193,13 @@ class ProjectionContract(StoreCase):
                 [],
                 [],
                 ["d", "c", "b", "a"],
+                ["a", "b"],
+                ["d"],
+                ["d"],
+                ["d"],
+                ["a", "b"],
+                [],
+                ["a"],
             ]
 
     async def test_sessions_are_listed_by_whose_children_they_are(self) -> None:
@@ -209,6 +223,8 @@ class ProjectionContract(StoreCase):
                 reader.sessions(roots=True, limit=1),
                 reader.sessions(parent="a"),
                 reader.sessions(parent="a", before=last),
+                reader.sessions(parent="a", oldest_first=True),
+                reader.sessions(roots=True, directory="/other", oldest_first=True),
                 reader.sessions(parent="a", directory="/work"),
                 reader.sessions(parent="a", search="LATER", directory="/work"),
                 reader.sessions(parent="a", search="zzz"),
@@ -230,6 +246,8 @@ class ProjectionContract(StoreCase):
                 ["c"],
                 ["d", "b"],
                 ["b"],
+                ["b", "d"],
+                ["c"],
                 ["b"],
                 ["b"],
                 [],
