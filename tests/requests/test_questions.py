@@ -264,13 +264,10 @@ async def test_a_model_is_told_that_nobody_answered_in_time(tmp_path: Path) -> N
         request,
     ):
         assert request.expires == request.created + 30_000
-        async with anyio.create_task_group() as group:
-            group.start_soon(session.wait)
-            # A runtime has others that sleep, but nobody else for so short.
-            await clock.until_sleeping(1, within=31)
-            clock.advance(31)
+        with anyio.fail_after(HANG):
+            async with clock.jumping(longest=30):
+                assert (await session.wait()).succeeded
         assert "nobody answered in time" in await said_of_the_call(session)
-        assert (await session.wait()).succeeded
 
 
 async def test_an_interrupt_withdraws_a_question(tmp_path: Path) -> None:

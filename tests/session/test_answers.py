@@ -317,8 +317,8 @@ async def test_a_stream_without_a_sign_ends_by_the_default_of_its_provider(
             clock.advance(1799)
             await anyio.wait_all_tasks_blocked()
             assert provider.closed == 0
-            clock.advance(2)
-            outcome = await session.wait()
+            async with clock.jumping(longest=1800):
+                outcome = await session.wait()
         assert outcome.succeeded
         assert (provider.asked, provider.closed) == (2, 2)
         first = [m for m in await session.history() if isinstance(m, AssistantMessage)]

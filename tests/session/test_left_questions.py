@@ -166,11 +166,10 @@ async def test_a_worker_that_lost_the_session_while_it_asked_does_not_act(
             async with on(
                 state, asking("new"), plugins=[provider], clock=clock, resume="always"
             ) as new:
-                await clock.until_sleeping(1, beyond=3000)
-                # As if the old worker had slept for longer than its lease.
-                clock.advance(3601)
                 other = await new.sessions.get("it")
-                await asked_after(other, before)
+                # As if the old worker slept for longer than its lease.
+                async with clock.jumping(longest=3600):
+                    await asked_after(other, before)
                 permissions = new.location(tmp_path).permissions
                 await permissions.reply(await request_waiting(new, other), "once")
                 assert (await other.wait()).succeeded

@@ -28,6 +28,7 @@ from dovetail.kernel import (
     hookimpl,
     open_runtime,
 )
+from dovetail.kernel.log.patience import FIRST_SECONDS
 from dovetail.kernel.testing import ScriptedProvider, call, calls, text
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.memory_store import MemoryState, open_memory_store
@@ -226,7 +227,7 @@ async def test_who_waits_is_told_no_older_outcome_and_can_see_why(
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(wait)
                 await world.store.refused.wait()
-                await world.clock.until_sleeping(1)
+                await world.clock.until_sleeping(1, within=FIRST_SECONDS)
                 world.store.refuse = None
                 info = await session.info()
                 assert info.trouble is not None
@@ -278,7 +279,7 @@ async def test_closing_waits_for_no_store_and_the_next_runtime_goes_on(
             await session.prompt("go")
             world.store.refuse = lambda events: LOCKED
             await world.store.refused.wait()
-            await world.clock.until_sleeping(1)
+            await world.clock.until_sleeping(1, within=FIRST_SECONDS)
         async with world.open(tmp_path, resume="clean") as session:
             assert (await session.wait()).succeeded
 
@@ -395,8 +396,7 @@ async def test_a_file_that_another_program_holds_only_delays_the_work(
             await gate.reached()
             other.execute("BEGIN IMMEDIATE")
             gate.open()
-            # Beside what cleans up.
-            await clock.until_sleeping(2)
+            await clock.until_sleeping(1, within=FIRST_SECONDS)
             trouble = (await session.info()).trouble
             assert trouble is not None
             assert trouble.code == "store.locked"
