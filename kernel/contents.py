@@ -59,6 +59,7 @@ from .contracts import (
     CompactionStrategy as CompactionStrategy,
     CompactionWork as CompactionWork,
     ContextSource as ContextSource,
+    Contribution as Contribution,
     Credential as Credential,
     Credentials as Credentials,
     CredentialSource as CredentialSource,
@@ -456,6 +457,10 @@ from .values.job import (
     JobEnd as JobEnd,
     JobEnding as JobEnding,
     JobState as JobState,
+)
+from .values.json_schema import (
+    problems_with as problems_with,
+    understood_schema as understood_schema,
 )
 from .values.location import (
     Location as Location,

@@ -198,7 +198,8 @@ class Hooks:
         a type without a JSON Schema.
 
         When: once per opening of a Location, in its scope. ``register`` may be called
-        later too, as long as the plugin is open there.
+        later too, as long as the plugin is open there, and what it returns takes one
+        item back; sessions see either at their next Step boundary.
 
         Errors: an exception is recorded; what was registered before it stays.
 

@@ -34,6 +34,7 @@ KEYS = (
     "permissions",
     "compaction",
     "plugins",
+    "mcp",
     "agents",
     "skills",
     "tools",
@@ -155,6 +156,7 @@ class FileSettings:
     providers: Mapping[str, Mapping[str, Json]] = field(factory=dict)
     rules: tuple[Rule, ...] = ()
     plugins: Mapping[str, Mapping[str, Json]] = field(factory=dict)
+    mcp: Mapping[str, Mapping[str, Json]] = field(factory=dict)
     agents: Mapping[str, tuple[AgentSettings, ...]] = field(factory=dict)
     skill_folders: tuple[str, ...] = ()
     disabled_plugins: tuple[str, ...] = ()
@@ -188,6 +190,7 @@ class FileSettings:
             },
             rules=tuple(_rules(permissions)),
             plugins={name: each.json() for name, each in table.named("plugins")},
+            mcp={name: each.json() for name, each in table.named("mcp")},
             agents={
                 name: (agent_settings(each),) for name, each in table.named("agents")
             },
@@ -220,6 +223,8 @@ class FileSettings:
             providers=_merged(self.providers, other.providers),
             rules=self.rules + other.rules,
             plugins=_merged(self.plugins, other.plugins),
+            # A server of the same name is another one: half of two would be none.
+            mcp={**self.mcp, **other.mcp},
             agents={
                 name: self.agents.get(name, ()) + other.agents.get(name, ())
                 for name in {**self.agents, **other.agents}

@@ -49,6 +49,9 @@ directory, and in no folder above it::
     [plugins.weather]
     units = "metric"
 
+    [mcp.files]                               # a server of the Model Context Protocol
+    command = ["mcp-server-files", "/srv"]
+
 A Location's file is other people's data: it came with a clone or a download. Unless
 the user's file lists the directory under ``trusted``, it can make things stricter, and
 never laxer: ``trust`` has the whole answer, key by key.
@@ -91,6 +94,8 @@ class Configuration:
     """The user's, then the Location's: they come after an agent profile's."""
     plugins: Mapping[str, Mapping[str, Json]] = field(factory=dict, repr=False)
     """The ``[plugins.NAME]`` tables. They may hold keys."""
+    mcp: Mapping[str, Mapping[str, Json]] = field(factory=dict, repr=False)
+    """The ``[mcp.NAME]`` tables. They may hold keys."""
     agents: Mapping[str, tuple[AgentSettings, ...]] = field(factory=dict)
     """By agent, one entry for each file that names it, in order; see ``profile``."""
     skill_folders: tuple[str, ...] = ()
@@ -201,6 +206,7 @@ def _configuration(
         providers=settings.providers,
         rules=settings.rules,
         plugins=settings.plugins,
+        mcp=settings.mcp,
         agents=settings.agents,
         skill_folders=tuple(dict.fromkeys(settings.skill_folders)),
         disabled_plugins=settings.disabled_plugins,

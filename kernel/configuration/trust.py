@@ -57,6 +57,7 @@ CLAUSES: tuple[Clause, ...] = (
     Clause("compaction", "nothing", "You choose what your models are shown."),
     Clause("plugin_files", "nothing", "Code is run only where you trust it."),
     Clause("plugins.NAME", "nothing", "A plugin's settings may lead anywhere."),
+    Clause("mcp.NAME", "nothing", "A server is a program that is run."),
     Clause(
         "trusted",
         "nothing",
@@ -155,6 +156,7 @@ def restrained(
         "compaction": other.compaction != CompactionSettings(),
         "plugin_files": bool(other.plugin_files),
         "plugins": bool(other.plugins),
+        "mcp": bool(other.mcp),
         "providers": bool(other.providers),
         "tools.NAME.models": bool(other.tool_models),
     }

@@ -41,6 +41,7 @@ from .credentials import (
 )
 from .hooks import (
     Command as Command,
+    Contribution as Contribution,
     Place as Place,
     Register as Register,
     Tap as Tap,

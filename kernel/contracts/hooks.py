@@ -3,6 +3,7 @@
 import time
 from collections.abc import (
     Callable,
+    Collection,
     Mapping,
     Sequence,
 )
@@ -73,6 +74,8 @@ class Place:
     """What the plugin's own ``dovetail_open_location`` yielded."""
     providers: Mapping[str, Mapping[str, Json]] = field(factory=dict, repr=False)
     """The configured ``[providers.NAME]`` tables, for provider plugins."""
+    mcp: Mapping[str, Mapping[str, Json]] = field(factory=dict, repr=False)
+    """The configured ``[mcp.NAME]`` tables, for whoever speaks that protocol."""
     protocols: Mapping[str, str] = field(factory=dict)
     """Which protocol each provider speaks, by name: those with a table, and those that
     a protocol is at home with. A plugin reads those of its own protocol."""
@@ -83,6 +86,9 @@ class Place:
     HTTP client of its own gives it ``tape.over(...)`` as its transport."""
     skill_folders: Sequence[str] = ()
     """The configured folders to look for skills in."""
+    trusted: Collection[str] = frozenset()
+    """The real directories that the user vouches for. A file of another one is other
+    people's data: nothing in it may choose what is run or reached."""
     effect: Callable[[str, str], RuleEffect] = field(default=_allow, repr=False)
     """What the rules of the Location's own agent say of an action on one resource, for
     contributions that touch something while nobody calls a tool. Any thread may call
@@ -95,11 +101,37 @@ class Place:
 R = TypeVar("R", contravariant=True)
 
 
+class Contribution(Protocol):
+    """One item that a plugin handed over."""
+
+    @property
+    def active(self) -> bool:
+        """False where it was refused, and once it was taken back."""
+        ...
+
+    @property
+    def offered(self) -> bool:
+        """Whether it counts now: neither taken back, nor hidden by another one of its
+        name."""
+        ...
+
+    def close(self) -> None:
+        """Take it back, and reveal what it hid. Twice is harmless.
+
+        What is closed and registered with no ``await`` between changes at once for
+        everybody. A call of a tool that was advertised before fails as stale.
+        """
+        ...
+
+
 class Register(Protocol[R]):
-    """Hands one item over; it is removed when the plugin's scope closes.
+    """Hands one item over; it is removed when the plugin's scope closes, or when what
+    is returned is closed.
 
     An item that is wrong is refused alone: the refusal is recorded and logged under
     the plugin's name, the call returns, and what comes after it is taken.
     """
 
-    def __call__(self, item: R) -> None: ...
+    def __call__(self, item: R) -> Contribution | None:
+        """None only where nobody offers it, as where a test collects in a list."""
+        ...

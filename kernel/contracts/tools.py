@@ -453,7 +453,7 @@ class Tool(Generic[I, O]):
     """What the model reads to decide when to call it."""
     input: type[I]
     """An attrs class. Its fields become the JSON Schema; ``field(metadata=
-    {"description": ...})`` describes one."""
+    {"description": ...})`` describes one. Or ``dict``, with a ``schema``."""
     execute: (
         Callable[[I, ToolContext], Awaitable[O]] | Callable[[I, BlockingToolContext], O]
     )
@@ -506,6 +506,14 @@ class Tool(Generic[I, O]):
     jobs: JobWork | None = None
     """For tools whose calls begin jobs (``context.jobs.begin``), and required of them:
     how those are looked at and ended."""
+    schema: Mapping[str, Json] | None = None
+    """For a tool that somebody else describes, with ``input=dict``: the JSON Schema of
+    the input, an object, which the model is shown as it is. Arguments are held to what
+    of it is understood here; what is not, such as ``patternProperties``, is left to the
+    tool to look at."""
+    gives_way: bool = False
+    """Whether of equal names the tool of any other plugin wins, whatever their order:
+    for tools whose names somebody else chooses, who must not hide one of ours."""
 
 
 @frozen

@@ -180,12 +180,14 @@ class Boundary:
         if approvals.moved:
             await approvals.look(self._log)
         above, only = await self._execution.bound()
+        # Before the tools: what a source waits for may offer some.
+        context = await self._context_due(profile)
         return Prepared(
             MessageId(new_id("msg", self._log.clock)),
             profile,
             resolved,
             services.advertise(profile, resolved.name, only),
-            await self._context_due(profile),
+            context,
             (*services.rules(profile.name), *above),
             (agent, model),
         )

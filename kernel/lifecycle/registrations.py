@@ -64,6 +64,11 @@ class Registration(Generic[T]):
             if self._home is not None:
                 self._home.drop(self)
 
+    @property
+    def offered(self) -> bool:
+        """Whether it is what its key stands for now."""
+        return self._home is not None and self._home.offer().get(self.key) is self
+
     def suspend(self) -> None:
         """Take it out of the offer without making it stale, until ``resume``.
 

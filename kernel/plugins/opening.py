@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import evolve
 
-from ..contracts import Credentials, Place
+from ..contracts import Contribution, Credentials, Place
 from ..lifecycle.guests import Guest
 from ..lifecycle.registrations import Rank, Registration
 from ..lifecycle.scope import Scope
@@ -84,11 +84,12 @@ class Opening:
         except DovetailError as error:
             raise self._hooks.problem(instance, str(error)) from None
         # Tables of its own: what it does to them, no other plugin sees.
-        providers = deepcopy(place.providers)
+        providers, mcp = deepcopy(place.providers), deepcopy(place.mcp)
         instance.place = evolve(
             place,
             settings=settings,
             providers=providers,
+            mcp=mcp,
             credentials=self._credentials(plugin.name),
         )
         if OPEN not in plugin.hooks:
@@ -226,17 +227,53 @@ class _Register:
         self._add = add
         self._refused = refused
 
-    def __call__(self, item: Any) -> None:
+    def __call__(self, item: Any) -> Contribution:
         instance = self._instance
         if not instance.is_open:
             self._hooks.refuse(instance, self._hook, "it is closed and offers nothing")
-            return
+            return _REFUSED
         try:
             made = self._add(item, instance.name, instance.rank)
         except DovetailError as error:
             self._refused.append(self._hooks.refuse(instance, self._hook, str(error)))
-            return
+            return _REFUSED
         instance.registrations.append((self._hook, made))
+        return _Given(instance, self._hook, made)
+
+
+class _Given:
+    """One item of a plugin, as the plugin sees it."""
+
+    def __init__(
+        self, instance: PluginInstance, hook: str, made: Registration[Any]
+    ) -> None:
+        self._instance = instance
+        self._entry = hook, made
+
+    @property
+    def active(self) -> bool:
+        return self._entry[1].active
+
+    @property
+    def offered(self) -> bool:
+        return self._entry[1].offered
+
+    def close(self) -> None:
+        if self.active:
+            self._entry[1].close()
+            # Whoever changes what it offers all day must not be remembered for it.
+            self._instance.registrations.remove(self._entry)
+
+
+class _Refused:
+    active = False
+    offered = False
+
+    def close(self) -> None:
+        """Do nothing: it was never there."""
+
+
+_REFUSED = _Refused()
 
 
 def _reason(error: BaseException) -> str:

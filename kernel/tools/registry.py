@@ -18,6 +18,7 @@ from ..values.frozen import frozen
 from ..values.patterns import MAX_PATTERN, matches
 from ..values.shapes import is_attrs
 from ..values.tool import TOOL_NAME, EffectClass, Json, ToolDefinition
+from .given import given_decoder, given_schema
 from .meaning import meant_tool
 from .output import OutputLimits
 from .schema import input_decoder, input_schema
@@ -137,6 +138,8 @@ class ToolRegistry:
         """
         threads = self._threads.setdefault(owner, ToolThreads(owner))
         registered = compiled(tool, threads)
+        if tool.gives_way:
+            rank = _behind(rank, owner)
         return self._registrations.add(owner, tool.name, registered, rank)
 
     def actions(self) -> dict[str, Action]:
@@ -301,7 +304,15 @@ def compiled(
         not callable(tool.render) or inspect.iscoroutinefunction(tool.render)
     ):
         raise ToolDefinitionError(name, "render must be a plain function")
-    schema = input_schema(tool.input, name)
+    decode: Callable[[Json], Any]
+    if tool.schema is None:
+        schema = input_schema(tool.input, name)
+        decode = input_decoder(tool.input)
+    elif tool.input is not dict:
+        raise ToolDefinitionError(name, "with a schema, its input must be dict")
+    else:
+        schema = given_schema(tool.schema, name)
+        decode = given_decoder(schema)
     if tool.output is not str:
         if not is_attrs(tool.output):
             raise ToolDefinitionError(name, "its output must be str or an attrs class")
@@ -310,10 +321,18 @@ def compiled(
     return RegisteredTool(
         tool,
         ToolDefinition(name, words, schema),
-        input_decoder(tool.input),
+        decode,
         _any if tool.output is str else input_decoder(tool.output),
         ToolThreads("") if threads is None else threads,
     )
+
+
+_LAST_LEVEL = -(2**31)
+
+
+def _behind(rank: Rank, owner: str) -> Rank:
+    """Return the place of an owner behind all that do not give way."""
+    return _LAST_LEVEL, (owner,) if isinstance(rank, int) else rank[1]
 
 
 def _is_generator(function: object) -> bool:

@@ -226,6 +226,73 @@ def _check_ends(part: Mapping[str, Any], root: Json, path: Path) -> None:
                 ]
 
 
+# --- what of another's schema is understood ---------------------------------------
+
+_DROPPED = frozenset(("not", "pattern", "uniqueItems", *_NOTES))
+"""What is not looked at in a schema that somebody else wrote: ``not`` of something that
+is understood in part would say more than was meant, and a pattern may take for ever."""
+
+
+def understood_schema(schema: Json) -> Json:
+    """Return the part of a schema of somebody else that values can be held to here.
+
+    Whatever fits the schema fits what is returned, which ``check_schema`` would take:
+    what is not known, not well-formed or refers to nothing says nothing. Of ``oneOf``
+    it is left that one fits. A schema that is too large says only ``type``.
+    """
+    named = schema.get("type") if isinstance(schema, Mapping) else None
+    least: Json = {"type": named} if named in _TYPES else True
+    try:
+        made = _understood(schema, 0)
+        _drop_references(made)
+        check_schema(made)
+    except InvalidValueError:
+        return least
+    return made
+
+
+def _understood(part: Json, depth: int) -> Json:
+    if not isinstance(part, Mapping):
+        return part if isinstance(part, bool) else True
+    if depth > MAX_SCHEMA_DEPTH:
+        raise _refused((), f"at most {MAX_SCHEMA_DEPTH} deep")
+
+    def inner(one: Json) -> Json:
+        return _understood(one, depth + 1)
+
+    made: dict[str, Any] = {}
+    for name, said in part.items():
+        if name not in _KNOWN or name in _DROPPED or name == "items":
+            continue
+        if name in ("properties", "$defs", "definitions") and isinstance(said, Mapping):
+            made[name] = {str(key): inner(one) for key, one in said.items()}
+        elif name in (*_LISTS, "prefixItems") and isinstance(said, list) and said:
+            made[name] = [inner(one) for one in said]
+        elif name == "additionalProperties":
+            if "patternProperties" not in part:
+                made[name] = inner(said)
+        elif next(_wrong({name: said}, {}), None) is None or name == "$ref":
+            made[name] = said
+    if "items" in part and not isinstance(part["items"], list):
+        made["items"] = inner(part["items"])
+    if isinstance(part.get("items"), list):
+        # As it was written before 2020-12.
+        made["prefixItems"] = [inner(one) for one in part["items"]] or [True]
+    alternatives = made.pop("oneOf", None)
+    if alternatives is not None:
+        made["allOf"] = [*made.get("allOf", ()), {"anyOf": alternatives}]
+    if part.get("nullable") is True:
+        return {"anyOf": [made, {"type": "null"}]}
+    return made
+
+
+def _drop_references(schema: Json) -> None:
+    """Take out, in place, what refers to nothing."""
+    for part, _, _ in list(_parts(schema)):
+        if isinstance(part, dict) and _meant(part.get("$ref", "#"), schema) is None:
+            del part["$ref"]
+
+
 # --- whether a value fits ---------------------------------------------------------
 
 

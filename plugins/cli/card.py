@@ -112,6 +112,11 @@ def _content(
     request: PermissionRequest, tool: str | None, arguments: Mapping[str, Json] | None
 ) -> Iterator[str]:
     """Yield what would be written."""
+    given = request.metadata.get("arguments")
+    if isinstance(given, Mapping):
+        # What a tool of somebody else is to be called with.
+        yield from _listed(given)
+        return
     if request.action != "edit":
         return
     patch = request.metadata.get("patch")
@@ -135,12 +140,16 @@ def _content(
     elif arguments is not None:
         # Another tool's: all of what it was called with.
         yield f"  {visible(tool or 'a tool')} with:"
-        for name, value in sorted(arguments.items()):
-            shown = value if isinstance(value, str) else repr(value)
-            yield from (f"  | {visible(name)}: {visible(x)}" for x in _lines(shown))
+        yield from _listed(arguments)
     shown_of = request.metadata.get("bytes")
     if arguments is None and isinstance(shown_of, int):
         yield f"  ({shown_of} bytes in all)"
+
+
+def _listed(arguments: Mapping[str, Json]) -> Iterator[str]:
+    for name, value in sorted(arguments.items()):
+        shown = value if isinstance(value, str) else repr(value)
+        yield from (f"  | {visible(name)}: {visible(x)}" for x in _lines(shown))
 
 
 def _lines(text: str) -> list[str]:

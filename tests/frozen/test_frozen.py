@@ -107,6 +107,7 @@ NOT_FOR_HANDING = {
     "CallJobs": "a protocol: comes with the context of a tool",
     "CallState": "an alias for type checkers",
     "ChildAnswer": "comes from context.children",
+    "Contribution": "a protocol: comes from register",
     "Content": "an alias for type checkers",
     "Credentials": "a protocol: comes with a Place",
     "DetachWanted": "a protocol: comes from context.jobs",

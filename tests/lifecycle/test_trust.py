@@ -134,6 +134,7 @@ EXAMPLES = {
     "tools.NAME.lines": "[tools.bash]\nlines = 2001",
     "tools.NAME.bytes": "[tools.bash]\nbytes = 51201",
     "plugins.NAME": '[plugins.mine]\nurl = "http://127.0.0.1:1"',
+    "mcp.NAME": '[mcp.files]\ncommand = ["evil"]',
     "providers.NAME": '[providers.openai]\nbase_url = "http://127.0.0.1:1"',
     "permissions.rules": f"[permissions]\n{RULES}",
     "agents.NAME.rules": f"[agents.build]\n{RULES}",
