@@ -6,7 +6,15 @@ methods. What differs is said at the method, and listed in ``docs/http.md``.
 
 import os
 import re
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from base64 import b64decode
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
@@ -14,8 +22,10 @@ from urllib.parse import quote
 import httpx
 from dovetail.kernel import (
     AdmittedPrompt,
+    AgentProblem,
     AgentProfile,
     Budget,
+    CleanedOutputs,
     ContextEpoch,
     ContinuationReport,
     Delivery,
@@ -24,7 +34,6 @@ from dovetail.kernel import (
     ExportedOutput,
     Generation,
     Input,
-    InvalidValueError,
     Job,
     Json,
     Location,
@@ -33,6 +42,7 @@ from dovetail.kernel import (
     ModelInfo,
     Outcome,
     Output,
+    OutputPolicy,
     Page,
     PendingRequest,
     PermissionRequest,
@@ -40,9 +50,14 @@ from dovetail.kernel import (
     Prompt,
     PromptFile,
     ProviderState,
+    Pruned,
     QuestionAnswer,
     QuestionRequest,
+    RebuiltRequest,
+    RecordedRequest,
+    Repaired,
     Replayed,
+    Retention,
     Reverted,
     RevertPlan,
     Rule,
@@ -52,6 +67,8 @@ from dovetail.kernel import (
     SessionInfo,
     SessionNotFoundError,
     Skill,
+    SkillProblem,
+    SourceState,
     Span,
     Todo,
     ToolDefinition,
@@ -61,7 +78,7 @@ from dovetail.kernel import (
     to_json,
 )
 
-from .tails import RemoteLive, RemoteTail, event_of, placed_of
+from .tails import RemoteLines, RemoteLive, RemoteTail, event_of, placed_of
 from .wire import Wire
 
 T = TypeVar("T")
@@ -196,6 +213,8 @@ class RemoteSessions:
         budget: Budget | None = None,
         parent: str | None = None,
         instructions: str | None = None,
+        generation: Generation | None = None,
+        fallback: Sequence[str] | None = None,
     ) -> "RemoteSession":
         """As ``Sessions.create``. The location is one of the server's machine; without
         one it is the server's own."""
@@ -208,6 +227,8 @@ class RemoteSessions:
             budget=None if budget is None else to_json(budget),
             parent=parent,
             instructions=instructions,
+            generation=None if generation is None else to_json(generation),
+            fallback=None if fallback is None else list(fallback),
         )
         made = await self._wire.ask("POST", "session", body)
         return RemoteSession(SessionId(made["data"]["id"]), self._wire)
@@ -273,6 +294,43 @@ class RemoteSessions:
         if done["data"] is None:
             return None
         return from_json(done["data"], Replayed)
+
+    async def claim(self, id: str, owner: str) -> None:
+        """As ``Sessions.claim``."""
+        await self._wire.ask("POST", f"{_session_path(id)}/claim", {"owner": owner})
+
+    async def release(self, id: str) -> None:
+        """As ``Sessions.release``."""
+        await self._wire.ask("POST", f"{_session_path(id)}/release")
+
+    async def repair(self, id: str) -> Repaired:
+        """As ``Sessions.repair``."""
+        found = await self._wire.ask("POST", f"{_session_path(id)}/repair")
+        return from_json(found["data"], Repaired)
+
+    async def rebuild(self, id: str | None = None) -> int:
+        """As ``Sessions.rebuild``."""
+        path = "rebuild" if id is None else f"{_session_path(id)}/rebuild"
+        return int((await self._wire.ask("POST", path))["data"])
+
+    async def prune(
+        self,
+        id: str,
+        classes: Sequence[Retention] = ("trace",),
+        before: int | None = None,
+        *,
+        with_forks: bool = False,
+    ) -> Pruned:
+        """As ``Sessions.prune``."""
+        body = {"classes": list(classes), "before": before, "with_forks": with_forks}
+        found = await self._wire.ask("POST", f"{_session_path(id)}/prune", body)
+        return from_json(found["data"], Pruned)
+
+    async def clean_outputs(self, policy: OutputPolicy | None = None) -> CleanedOutputs:
+        """As ``Sessions.clean_outputs``; without a policy, by that of the server."""
+        body = _given(policy=None if policy is None else to_json(policy))
+        found = await self._wire.ask("POST", "output/clean", body)
+        return from_json(found["data"], CleanedOutputs)
 
 
 def _line(one: ExportedEvent | ExportedOutput) -> bytes:
@@ -362,13 +420,28 @@ class RemoteSession:
             if found["data"] is not None:
                 return from_json(found["data"], Outcome)
 
+    async def value(self, input_id: str) -> Any:
+        """As ``Session.value``, always as JSON data."""
+        path = f"input/{quote(input_id, safe='')}/value"
+        return (await self._ask("GET", path))["data"]
+
     async def resume(self, accept: str | None = None) -> Outcome:
         """As ``Session.resume``."""
+        return await (await self.begin(accept))()
+
+    async def begin(
+        self, accept: str | None = None
+    ) -> Callable[[], Awaitable[Outcome]]:
+        """As ``Session.begin``."""
         body = _given(accept=accept)
-        found = await self._ask("POST", "resume", body, seconds=POLL_SECONDS)
-        if found["data"] is None:
-            return await self.wait()
-        return from_json(found["data"], Outcome)
+        found = await self._ask("POST", "resume", body, seconds=0)
+
+        async def outcome() -> Outcome:
+            if found["data"] is None:
+                return await self.wait()
+            return from_json(found["data"], Outcome)
+
+        return outcome
 
     async def continuation(self) -> ContinuationReport:
         """As ``Session.continuation``."""
@@ -386,6 +459,16 @@ class RemoteSession:
         """As ``Session.jobs``."""
         found: Sequence[Job] = _all(await self._ask("GET", "job"), Job)
         return found
+
+    async def detach(self, message_id: str, call_id: str) -> Job:
+        """As ``Session.detach``."""
+        body = {"messageID": message_id, "callID": call_id}
+        return from_json((await self._ask("POST", "detach", body))["data"], Job)
+
+    async def detachable(self) -> Sequence[tuple[str, str]]:
+        """As ``Session.detachable``, of the calls that run in the server."""
+        found = (await self._ask("GET", "detachable"))["data"]
+        return [(one["messageID"], one["callID"]) for one in found]
 
     async def wait_for_job(self, job_id: str, seconds: float | None = None) -> Job:
         """As ``Session.wait_for_job``."""
@@ -428,20 +511,25 @@ class RemoteSession:
         path = f"{self._path}/event"
         return RemoteTail(self._wire, path, after, follow, event_of)
 
-    async def export(
-        self, after: int | None = None, outputs: bool = False
-    ) -> Sequence[ExportedEvent | ExportedOutput]:
-        """As ``Session.export`` and, with ``outputs``, ``export_outputs`` after it;
-        whole, because half of it must not be taken for all."""
-        query = {"after": after, "outputs": outputs}
-        stream = await self._wire.stream(f"{self._path}/export", query)
-        found = []
-        try:
-            while (line := await stream.next(b"\n")) is not None:
-                found.append(exported_from_line(line))
-        finally:
-            await stream.aclose()
-        return found
+    def export(self, after: int | None = None) -> RemoteLines[ExportedEvent]:
+        """As ``Session.export`` of what is there; it follows nothing. One that breaks
+        off raises, so that half of it is not taken for all."""
+        return self._exported(ExportedEvent, after=after)
+
+    def export_outputs(
+        self, after: int | None = None, upto: int | None = None
+    ) -> RemoteLines[ExportedOutput]:
+        """As ``Session.export_outputs``."""
+        query = {"after": after, "upto": upto, "events": False, "outputs": True}
+        return self._exported(ExportedOutput, **query)
+
+    def _exported(self, kind: type[T], **query: Any) -> RemoteLines[T]:
+        def read(line: bytes) -> T:
+            found = exported_from_line(line)
+            assert isinstance(found, kind), "the server was asked for no other"
+            return found
+
+        return RemoteLines(self._wire, f"{self._path}/export", query, read)
 
     async def messages(
         self,
@@ -498,6 +586,24 @@ class RemoteSession:
 
     # --- travelling ---------------------------------------------------------------
 
+    async def requests(self) -> Sequence[RecordedRequest]:
+        """As ``Session.requests``."""
+        found: Sequence[RecordedRequest] = _all(
+            await self._ask("GET", "sent"), RecordedRequest
+        )
+        return found
+
+    async def request(self, which: int | str) -> RebuiltRequest:
+        """As ``Session.request``."""
+        path = f"sent/{quote(str(which), safe='')}"
+        found = (await self._ask("GET", path))["data"]
+        return RebuiltRequest(
+            from_json(found["recorded"], RecordedRequest),
+            b64decode(found["body"]),
+            found["digest"],
+            found.get("problem"),
+        )
+
     async def fork(
         self,
         at: int | str | None = None,
@@ -541,6 +647,16 @@ class RemoteSession:
     async def switch_agent(self, agent: str | None) -> None:
         """As ``Session.switch_agent``."""
         await self._ask("POST", "agent", {"agent": agent})
+
+    async def set_generation(self, generation: Generation | None) -> None:
+        """As ``Session.set_generation``."""
+        shown = None if generation is None else to_json(generation)
+        await self._ask("PUT", "generation", {"generation": shown})
+
+    async def set_fallback(self, models: Sequence[str] | None) -> None:
+        """As ``Session.set_fallback``."""
+        named = None if models is None else list(models)
+        await self._ask("PUT", "fallback", {"models": named})
 
     async def set_budget(self, budget: Budget | None) -> None:
         """As ``Session.set_budget``."""
@@ -587,11 +703,12 @@ class RemoteRequests:
         message: str | None = None,
         *,
         session_id: str | None = None,
+        by: Literal["person", "policy"] = "person",
         shown: str | None = None,
     ) -> None:
-        """As ``RequestsHandle.reply``, always of a person."""
+        """As ``RequestsHandle.reply``."""
         said = answer if isinstance(answer, str) else dict(answer)
-        body = _given(message=message, session_id=session_id, shown=shown)
+        body = _given(message=message, session_id=session_id, by=by, shown=shown)
         path = f"request/{quote(request_id, safe='')}/reply"
         await self._wire.ask("POST", path, {"answer": said, **body})
 
@@ -673,6 +790,36 @@ class RemoteLocation:
         """As ``LocationHandle.skills``."""
         return await self._of("skill", Skill)
 
+    async def agent_problems(self) -> Sequence[AgentProblem]:
+        """As ``LocationHandle.agent_problems``."""
+        found: Sequence[AgentProblem] = _all(
+            await self.ask("agent/problem"), AgentProblem
+        )
+        return found
+
+    async def skill_problems(self) -> Sequence[SkillProblem]:
+        """As ``LocationHandle.skill_problems``."""
+        found: Sequence[SkillProblem] = _all(
+            await self.ask("skill/problem"), SkillProblem
+        )
+        return found
+
+    async def context(self) -> Sequence[SourceState]:
+        """As ``LocationHandle.context``."""
+        found: Sequence[SourceState] = _all(await self.ask("context"), SourceState)
+        return found
+
+    async def served_models(self, provider: str) -> Sequence[ModelInfo]:
+        """As ``LocationHandle.served_models``: it is the server that asks."""
+        path = f"provider/{quote(provider, safe='')}/served"
+        found = await self.ask(path, "POST")
+        return [_ours(one, ModelInfo) for one in found["data"]]
+
+    async def refresh_models(self) -> Sequence[str]:
+        """As ``LocationHandle.refresh_models``: it is the server that asks."""
+        found: Sequence[str] = tuple((await self.ask("model/refresh", "POST"))["data"])
+        return found
+
     async def plugins(self) -> Sequence[LocationPlugin]:
         """The plugins of the Location, as ``PluginsHandle.list`` has them."""
         found: Sequence[LocationPlugin] = _all(await self.ask("plugin"), LocationPlugin)
@@ -715,29 +862,11 @@ class RemotePermissions:
         session_id: str | None = None,
         shown: str | None = None,
     ) -> None:
-        """As ``PermissionsHandle.reply``. Answers ``by`` policy, and those that say
-        what is saved, need the ``session_id``.
-
-        Raises:
-            InvalidValueError: they are given without one.
-        """
-        wire = self._location.wire
-        if by == "person" and saving is None:
-            await RemoteRequests(wire).reply(
-                request_id, reply, message, session_id=session_id, shown=shown
-            )
-            return
-        if session_id is None:
-            raise InvalidValueError("session_id", session_id, "the request's session")
-        body = _given(
-            reply=reply,
-            message=message,
-            shown=shown,
-            by=by,
-            saving=None if saving is None else to_json(saving),
-        )
-        path = f"permission/{quote(request_id, safe='')}/reply"
-        await wire.ask("POST", f"{_session_path(session_id)}/{path}", body)
+        """As ``PermissionsHandle.reply``, wherever it was asked."""
+        kept = _given(saving=None if saving is None else to_json(saving))
+        body = _given(message=message, session_id=session_id, by=by, shown=shown)
+        path = f"request/{quote(request_id, safe='')}/reply"
+        await self._location.wire.ask("POST", path, {"answer": reply, **body, **kept})
 
     async def saved(self) -> Sequence[SavedApproval]:
         """As ``PermissionsHandle.saved``."""

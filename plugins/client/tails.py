@@ -172,6 +172,30 @@ class RemoteTail(_Following[T]):
         )
 
 
+class RemoteLines(_Following[T]):
+    """An answer of lines, each as it comes.
+
+    Raises (while iterating):
+        ServerUnreachableError: it broke off: what came is not all.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        path: str,
+        query: Mapping[str, Any],
+        read: Callable[[bytes], T],
+    ) -> None:
+        super().__init__(wire, path, query)
+        self._read = read
+
+    async def _take(self) -> T | None:
+        if self._stream is None:
+            self._stream = await self._wire.stream(self._path, self._query)
+        line = await self._stream.next(b"\n")
+        return None if line is None else self._read(line)
+
+
 def event_of(frame: Frame) -> Event:
     """Return the durable event that a frame carries."""
     found = event_from_json(frame.data["data"])

@@ -1,5 +1,6 @@
 """The operations of what was recorded: messages, events, outputs, and their upkeep."""
 
+import base64
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import (
@@ -18,6 +19,7 @@ from dovetail.kernel import (
     ExportedEvent,
     ExportedOutput,
     LiveLines,
+    RecordedRequest,
     Replayed,
     Runtime,
     RuntimeTail,
@@ -204,6 +206,43 @@ async def file(call: Call[None, None], sessionID: str, key: str) -> Response:
     data = await session.file(key)
     headers = {"Content-Disposition": "attachment"}
     return Response(data, media_type="application/octet-stream", headers=headers)
+
+
+# --- requests that were sent ------------------------------------------------------
+
+
+@operation(
+    "GET",
+    "/api/session/{sessionID}/sent",
+    "session.requests",
+    answer=s.Data[tuple[RecordedRequest, ...]],
+    refusals=(404,),
+)
+async def sent_requests(
+    call: Call[None, None], sessionID: str
+) -> s.Data[tuple[RecordedRequest, ...]]:
+    """Return every request to a model that the session has sent, in order."""
+    return s.Data(tuple(await (await found(call, sessionID)).requests()))
+
+
+@operation(
+    "GET",
+    "/api/session/{sessionID}/sent/{which}",
+    "session.request",
+    answer=s.Data[s.RebuiltShape],
+    refusals=(404, 409),
+)
+async def sent_request(
+    call: Call[None, None], sessionID: str, which: str
+) -> s.Data[s.RebuiltShape]:
+    """Write a request again as it was sent, by its number or by the id of a message,
+    and say whether these are the very bytes. It holds all that the model was told, and
+    no header."""
+    session = await found(call, sessionID)
+    number = re.fullmatch(r"[0-9]{1,9}", which, re.ASCII)
+    made = await session.request(int(which) if number else which)
+    shown = base64.b64encode(made.body).decode()
+    return s.Data(s.RebuiltShape(made.recorded, shown, made.digest, made.problem))
 
 
 # --- events -----------------------------------------------------------------------
@@ -475,6 +514,17 @@ class ExportQuery:
         default=None,
         metadata={"minimum": -1, "description": "The number of the event before them."},
     )
+    upto: int | None = field(
+        default=None,
+        metadata={
+            "minimum": -1,
+            "description": "The last event whose outputs are meant, where the events "
+            "themselves are not.",
+        },
+    )
+    events: bool = field(
+        default=True, metadata={"description": "Whether the events are meant."}
+    )
     outputs: bool = field(
         default=False,
         metadata={"description": "Whether complete outputs of calls follow."},
@@ -519,11 +569,13 @@ class ExportLines:
 
 
 async def _exported(session: Session, query: ExportQuery) -> AsyncGenerator[bytes]:
-    last = -1 if query.after is None else query.after
-    async with session.export(query.after) as events:
-        async for event in events:
-            last = event.seq
-            yield encoded(to_json(event)) + b"\n"
+    last = query.upto
+    if query.events:
+        last = -1 if query.after is None else query.after
+        async with session.export(query.after) as events:
+            async for event in events:
+                last = event.seq
+                yield encoded(to_json(event)) + b"\n"
     if query.outputs:
         async for output in session.export_outputs(query.after, upto=last):
             yield encoded(to_json(output)) + b"\n"

@@ -14,7 +14,7 @@ from attrs import NOTHING, fields
 from dovetail.kernel import Json, shared_schemas
 
 # With them the operations are described.
-from . import logs, people, places, sessions  # noqa: F401
+from . import logs, people, places, sessions, upkeep  # noqa: F401
 from .operation import OPERATIONS, Call, Operation, operation, query_name
 from .problems import unsupported
 

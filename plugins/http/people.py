@@ -330,10 +330,30 @@ async def reply_request(call: Call[None, s.AnyReplyBody], requestID: str) -> Non
     """Answer a request of any kind, exactly once: a permission with a word, any other
     with an object in the shape of its kind."""
     body = call.body
+    if body.saving is not None:
+        waiting = await call.runtime.requests.pending(what="permission")
+        named = [
+            one
+            for one in waiting
+            if one.id == requestID and body.session_id in (None, one.session_id)
+        ]
+        # Otherwise it has its end, or is one of several: below is told which.
+        if len(named) == 1:
+            await call.runtime.location(named[0].directory).permissions.reply(
+                requestID,
+                body.answer,
+                body.message,
+                by=body.by,
+                saving=body.saving,
+                session_id=named[0].session_id,
+                shown=body.shown,
+            )
+            return
     await call.runtime.requests.reply(
         requestID,
         cast("Any", body.answer),
         body.message,
         session_id=body.session_id,
+        by=body.by,
         shown=body.shown,
     )

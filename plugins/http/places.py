@@ -11,7 +11,10 @@ from typing import Literal
 from anyio import to_thread
 from attrs import field, frozen
 from dovetail.kernel import (
+    AgentProblem,
     LocationPlugin,
+    SkillProblem,
+    SourceState,
     ToolDefinition,
 )
 from starlette.responses import Response
@@ -196,6 +199,84 @@ async def tools(call: Call[Located, None]) -> s.At[tuple[ToolDefinition, ...]]:
     place = call.location()
     found = await call.runtime.location(place).tools()
     return s.At(showing.location_info(place), tuple(found))
+
+
+@operation(
+    "GET",
+    "/api/context",
+    "context.sources",
+    query=Located,
+    answer=s.At[tuple[SourceState, ...]],
+    refusals=(404,),
+)
+async def context_sources(call: Call[Located, None]) -> s.At[tuple[SourceState, ...]]:
+    """Return the Context Sources of a Location, in key order, each as it is now."""
+    place = call.location()
+    found = await call.runtime.location(place).context()
+    return s.At(showing.location_info(place), tuple(found))
+
+
+@operation(
+    "GET",
+    "/api/agent/problem",
+    "agent.problems",
+    query=Located,
+    answer=s.At[tuple[AgentProblem, ...]],
+    refusals=(404,),
+)
+async def agent_problems(call: Call[Located, None]) -> s.At[tuple[AgentProblem, ...]]:
+    """Return the files that look like agent profiles and are not used, or not all of
+    them, and why."""
+    place = call.location()
+    found = await call.runtime.location(place).agent_problems()
+    return s.At(showing.location_info(place), tuple(found))
+
+
+@operation(
+    "GET",
+    "/api/skill/problem",
+    "skill.problems",
+    query=Located,
+    answer=s.At[tuple[SkillProblem, ...]],
+    refusals=(404,),
+)
+async def skill_problems(call: Call[Located, None]) -> s.At[tuple[SkillProblem, ...]]:
+    """Return what looked like a skill and is not offered, and why."""
+    place = call.location()
+    found = await call.runtime.location(place).skill_problems()
+    return s.At(showing.location_info(place), tuple(found))
+
+
+@operation(
+    "POST",
+    "/api/provider/{providerID}/served",
+    "provider.served",
+    query=Located,
+    answer=s.At[tuple[s.ModelShape, ...]],
+    refusals=(404, 409),
+)
+async def served_models(
+    call: Call[Located, None], providerID: str
+) -> s.At[tuple[s.ModelShape, ...]]:
+    """Ask a provider over the network which models it serves now."""
+    place = call.location()
+    found = await call.runtime.location(place).served_models(providerID)
+    return s.At(showing.location_info(place), tuple(map(showing.model, found)))
+
+
+@operation(
+    "POST",
+    "/api/model/refresh",
+    "model.refresh",
+    query=Located,
+    answer=s.Data[tuple[str, ...]],
+    refusals=(404, 409),
+)
+async def refresh_models(call: Call[Located, None]) -> s.Data[tuple[str, ...]]:
+    """Get newer facts about models over the network, from whoever can here, and return
+    in a sentence each what came of it."""
+    here = call.runtime.location(call.location())
+    return s.Data(tuple(await here.refresh_models()))
 
 
 @operation(

@@ -124,7 +124,6 @@ _STATUS: Sequence[tuple[type[DovetailError], int, str]] = (
     (RuntimeClosedError, 503, "ServiceUnavailableError"),
     (ModelNotSelectedError, 422, "InvalidRequestError"),
     (ModelUnknownError, 404, "NotFoundError"),
-    (ProviderError, 503, "ServiceUnavailableError"),
     (ModelError, 422, "InvalidRequestError"),
     (EventDamagedError, 500, "UnknownError"),
     (RowDamagedError, 500, "UnknownError"),
@@ -195,6 +194,10 @@ def _told_of_ours(
 
 
 def _status_of(error: DovetailError) -> tuple[int, str]:
+    if isinstance(error, ProviderError):
+        # Whom the server asks may answer later, or never as it is configured.
+        later = 503, "ServiceUnavailableError"
+        return later if error.retryable else (409, "ConflictError")
     for kind, status, tag in _STATUS:
         if isinstance(error, kind):
             return status, tag

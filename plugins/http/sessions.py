@@ -181,6 +181,8 @@ async def create_session(call: Call[None, s.CreateBody]) -> s.Data[s.SessionShap
         body.budget,
         body.parent,
         body.instructions,
+        body.generation,
+        body.fallback,
     )
     return s.Data(showing.session(await made.info()))
 
@@ -289,6 +291,19 @@ async def deliver(
 ) -> None:
     """Change how a pending input is delivered."""
     await (await found(call, sessionID)).deliver(inputID, call.body.delivery)
+
+
+@operation(
+    "GET",
+    "/api/session/{sessionID}/input/{inputID}/value",
+    "session.value",
+    answer=s.Data[Any],
+    refusals=(404, 409),
+)
+async def value(call: Call[None, None], sessionID: str, inputID: str) -> dict[str, Any]:
+    """Return the value that answered a prompt which wanted one, by the id of its
+    receipt."""
+    return {"data": await (await found(call, sessionID)).value(inputID)}
 
 
 @operation(
@@ -465,6 +480,30 @@ async def switch_model(call: Call[None, s.ModelBody], sessionID: str) -> None:
 async def set_budget(call: Call[None, s.BudgetBody], sessionID: str) -> None:
     """Limit all the work of the session; what was used before counts."""
     await (await found(call, sessionID)).set_budget(call.body.budget)
+
+
+@operation(
+    "PUT",
+    "/api/session/{sessionID}/generation",
+    "session.setGeneration",
+    body=s.GenerationBody,
+    refusals=(404,),
+)
+async def set_generation(call: Call[None, s.GenerationBody], sessionID: str) -> None:
+    """Say how the session's answers are generated, from the next boundary on."""
+    await (await found(call, sessionID)).set_generation(call.body.generation)
+
+
+@operation(
+    "PUT",
+    "/api/session/{sessionID}/fallback",
+    "session.setFallback",
+    body=s.FallbackBody,
+    refusals=(404,),
+)
+async def set_fallback(call: Call[None, s.FallbackBody], sessionID: str) -> None:
+    """Have other models go on where the session's does not answer, in this order."""
+    await (await found(call, sessionID)).set_fallback(call.body.models)
 
 
 @operation(
@@ -671,6 +710,35 @@ async def todos(call: Call[None, None], sessionID: str) -> s.Data[tuple[Todo, ..
 async def jobs(call: Call[None, None], sessionID: str) -> s.Data[tuple[Job, ...]]:
     """Return the jobs that calls of the session began, in that order."""
     return s.Data(tuple(await (await found(call, sessionID)).jobs()))
+
+
+@operation(
+    "GET",
+    "/api/session/{sessionID}/detachable",
+    "session.detachable",
+    answer=s.Data[tuple[s.CallRef, ...]],
+    refusals=(404,),
+)
+async def detachable(
+    call: Call[None, None], sessionID: str
+) -> s.Data[tuple[s.CallRef, ...]]:
+    """Return the calls that run in this server and can go on as jobs."""
+    session = await found(call, sessionID)
+    return s.Data(tuple(s.CallRef(*one) for one in session.detachable()))
+
+
+@operation(
+    "POST",
+    "/api/session/{sessionID}/detach",
+    "session.detach",
+    body=s.CallRef,
+    answer=s.Data[Job],
+    refusals=(404, 409, 429),
+)
+async def detach(call: Call[None, s.CallRef], sessionID: str) -> s.Data[Job]:
+    """Let a running call go on as a job, whoever runs it: the model goes on at once."""
+    session = await found(call, sessionID)
+    return s.Data(await session.detach(call.body.messageID, call.body.callID))
 
 
 @operation(

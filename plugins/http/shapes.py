@@ -20,6 +20,7 @@ from dovetail.kernel import (
     PermissionRequest,
     ProviderState,
     QuestionRequest,
+    RecordedRequest,
     Rule,
     SavedApproval,
     Saving,
@@ -659,6 +660,28 @@ class ReportShape:
 
 
 @frozen
+class CallRef:
+    """Names a call."""
+
+    messageID: str
+    callID: str
+
+
+@frozen
+class RebuiltShape:
+    """A request that was written again."""
+
+    recorded: RecordedRequest
+    """What was recorded of it when it was sent."""
+    body: str
+    """All of its bytes, in base64."""
+    digest: str
+    """SHA-256 of the bytes, in hexadecimal."""
+    problem: str | None = None
+    """Why these are not the bytes that were sent; left out: they are."""
+
+
+@frozen
 class OutputPage:
     """A part of the complete output of a call."""
 
@@ -684,6 +707,8 @@ class CreateBody:
     budget: Budget | None = None
     parent: str | None = None
     instructions: str | None = None
+    generation: Generation | None = None
+    fallback: tuple[str, ...] | None = None
 
 
 @frozen
@@ -809,6 +834,21 @@ class BudgetBody:
 
 
 @frozen
+class GenerationBody:
+    """How the session's answers are generated; null for nothing any more."""
+
+    generation: Generation | None
+
+
+@frozen
+class FallbackBody:
+    """Models that go on where the session's does not answer, in this order; null for
+    the configured ones."""
+
+    models: tuple[str, ...] | None
+
+
+@frozen
 class InstructionsBody:
     """What the session is to keep to; null for nothing any more."""
 
@@ -860,6 +900,10 @@ class AnyReplyBody:
     message: str | None = None
     session_id: str | None = None
     shown: str | None = None
+    by: Literal["person", "policy"] = "person"
+    """``policy``: it was decided before anybody asked."""
+    saving: Saving | None = None
+    """What ``always`` of a permission is to remember, in place of what was offered."""
 
 
 __all__ = [name for name in dir() if name[0].isupper()]

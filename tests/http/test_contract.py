@@ -1,43 +1,59 @@
 """What holds of a runtime in the process holds of one that a server offers."""
 
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from inspect import isawaitable, signature
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio
 import httpx
 import pytest
+from anyio import to_thread
+from dovetail.builtin_tools import plugin as builtin_plugin
 from dovetail.kernel import (
     ApprovalNotFoundError,
     Budget,
+    CallNotDetachableError,
     ContinuationChangedError,
     CursorInvalidError,
+    EventOwnerError,
+    Generation,
     InputNotFoundError,
     InputNotPendingError,
     InvalidValueError,
     KeyInvalidError,
     LiveDelta,
+    LocationHandle,
     LocationNotFoundError,
     MessageNotFoundError,
     ModelUnknownError,
     NothingRevertedError,
     OutputNotFoundError,
+    OutputPolicy,
+    PermissionsHandle,
     Prompt,
     PromptConflictError,
     PromptFile,
     PromptInvalidError,
     QuestionAnswer,
+    QuestionsHandle,
     RequestEndedError,
     RequestNotFoundError,
+    RequestsHandle,
     Rule,
+    Runtime,
     Saving,
+    SentRequestNotFoundError,
     ServerError,
     ServerUnreachableError,
+    Session,
     SessionNotFoundError,
+    Sessions,
 )
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
-from dovetail.plugins.client import connect
+from dovetail.plugins.client import connect, remote as client
 from dovetail.plugins.http import Admittance
 from support.asgi import StreamedTransport
 from support.askers import AskingTools
@@ -263,13 +279,9 @@ async def test_a_permission_is_given_by_policy_and_kept_where_it_is_said(
             while not (found := list(await here.permissions.pending("ses_a"))):
                 await anyio.lowlevel.checkpoint()
         saving = Saving(scope="everywhere", any_agent=True)
-        await here.permissions.reply(
-            found[0].id, "always", by="policy", saving=saving, session_id="ses_a"
-        )
+        await here.permissions.reply(found[0].id, "always", by="policy", saving=saving)
         with pytest.raises(RequestEndedError):
-            await here.permissions.reply(
-                found[0].id, "once", by="policy", session_id="ses_a"
-            )
+            await here.permissions.reply(found[0].id, "once", by="policy")
         assert (await session.wait()).succeeded
         by = [one.by async for one in session.events() if one.kind == REQUEST_ANSWERED]
         assert by == ["policy"]
@@ -385,6 +397,140 @@ async def test_a_location_says_what_it_offers(opened: Opened) -> None:
         assert "build" in [one.name for one in await here.agents()]
         await here.models()
         assert not await here.skills()
+        assert not await here.skill_problems()
+        assert not await here.agent_problems()
+        assert all(one.key for one in await here.context())
+        with pytest.raises(ModelUnknownError):
+            await here.served_models("nobody")
+        assert not await here.refresh_models()
+
+
+async def test_a_value_is_read_by_its_receipt_and_its_request_is_proven(
+    opened: Opened,
+) -> None:
+    schema = {"type": "object", "properties": {"sum": {"type": "integer"}}}
+    async with opened(ScriptedProvider(text('{"sum": 5}'), text("No"))) as runtime:
+        session = await runtime.sessions.create(
+            "ses_a", ".", MODEL, generation=Generation(temperature=0.5), fallback=[]
+        )
+        receipt = await session.prompt("How much?", output=schema)
+        with anyio.fail_after(HANG):
+            await session.wait()
+        assert await session.value(receipt.id) == {"sum": 5}
+        with pytest.raises(InputNotFoundError):
+            await session.value("inp_none")
+        [recorded] = await session.requests()
+        sent = await session.request(1)
+        assert (sent.recorded, sent.proven) == (recorded, True)
+        assert sent == await session.request(recorded.message_id)
+        assert b"How much?" in sent.body
+        with pytest.raises(SentRequestNotFoundError):
+            await session.request(9)
+        await session.set_generation(Generation(temperature=0.1))
+        await session.set_generation(None)
+        await session.set_fallback(["scripted/other"])
+        with pytest.raises(InvalidValueError):
+            await session.set_fallback(["other"])
+        kinds = [one.kind async for one in session.events()]
+        assert kinds.count("session.generation_set") == 2
+        assert kinds.count("session.fallback_set") == 1
+        go_on = await session.begin()
+        with anyio.fail_after(HANG):
+            assert (await go_on()).succeeded
+
+
+async def test_a_log_is_carried_looked_after_and_let_go(opened: Opened) -> None:
+    async with opened(ScriptedProvider(text("One"))) as runtime:
+        sessions = runtime.sessions
+        session = await sessions.create("ses_a", ".", MODEL)
+        await session.prompt("first")
+        with anyio.fail_after(HANG):
+            await session.wait()
+        async with session.export(1) as export:
+            events = [one async for one in export]
+        assert [one.seq for one in events][:2] == [2, 3]
+        assert [one async for one in session.export_outputs()] == []
+        assert await sessions.replay(events) is not None
+        await sessions.claim("ses_a", "elsewhere")
+        with pytest.raises(EventOwnerError):
+            await session.rename("Mine")
+        await sessions.release("ses_a")
+        await session.rename("Mine")
+        head = [one.seq async for one in session.events()][-1]
+        assert (await sessions.repair("ses_a")).set_aside == 0
+        assert await sessions.rebuild("ses_a") == head + 1
+        assert await sessions.rebuild() == head + 1
+        done = await sessions.prune("ses_a", ["trace", "transcript"], before=3)
+        assert (done.session_id, done.events > 0) == ("ses_a", True)
+        with pytest.raises(InvalidValueError):
+            await sessions.prune("ses_a", ["forever"])
+        with pytest.raises(SessionNotFoundError):
+            await sessions.prune("none")
+        cleaned = await sessions.clean_outputs(OutputPolicy(days=None, bytes=0))
+        assert cleaned == await sessions.clean_outputs()
+
+
+async def test_a_command_is_let_go_on_by_itself(opened: Opened, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    command = {"command": "echo one; read word < go"}
+    model = ScriptedProvider(
+        calls(call("bash", command, id="c1")), text("It goes on."), text("It ended.")
+    )
+    with anyio.fail_after(HANG):
+        async with opened(builtin_plugin, model) as runtime:
+            session = await runtime.sessions.create("ses_a", tmp_path, MODEL)
+            async with runtime.live(session_id="ses_a") as live:
+                await session.prompt("Go")
+                async for event in live:
+                    if event.kind == "request.asked":
+                        await runtime.requests.reply(event.request_id, "once")
+                    elif isinstance(event, LiveDelta) and event.text == "one":
+                        break
+            found = session.detachable()
+            [(message_id, call_id)] = await found if isawaitable(found) else found
+            job = await session.detach(message_id, call_id)
+            with pytest.raises(CallNotDetachableError):
+                await session.detach(message_id, "other")
+            assert [one.id for one in await session.jobs()] == [job.id]
+            await to_thread.run_sync((tmp_path / "go").write_text, "word\n")
+            assert (await session.wait_for_job(job.id)).state == "succeeded"
+            assert (await session.wait()).succeeded
+
+
+NOT_THE_SAME = {
+    ("Runtime", "live_lines"),  # bytes for a door
+    ("Session", "export"),  # follows nothing
+}
+"""What ``docs/http.md`` says of it."""
+
+
+def test_all_that_a_runtime_has_is_there_with_the_same_arguments() -> None:
+    """What is awaited and what it returns is told by the tests above."""
+    differs = set()
+    for ours, theirs in (
+        (Runtime, client.RemoteRuntime),
+        (Sessions, client.RemoteSessions),
+        (Session, client.RemoteSession),
+        (RequestsHandle, client.RemoteRequests),
+        (LocationHandle, client.RemoteLocation),
+        (PermissionsHandle, client.RemotePermissions),
+        (QuestionsHandle, client.RemoteQuestions),
+    ):
+        for name in {one for one in dir(ours) if not one.startswith("_")}:
+            here = getattr(ours, name)
+            if callable(here) and _arguments(here) != _arguments(
+                getattr(theirs, name, None)
+            ):
+                differs.add((ours.__name__, name))
+    assert differs == NOT_THE_SAME
+
+
+def _arguments(function: Any) -> Any:
+    """Return the names of arguments, and how they are given."""
+    if function is None:
+        return None
+    parameters = signature(function).parameters.values()
+    return [(one.name, one.kind) for one in parameters]
 
 
 # --- only over the wire -----------------------------------------------------------
