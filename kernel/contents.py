@@ -333,6 +333,7 @@ from .values.errors import (
     SentRequestNotFoundError as SentRequestNotFoundError,
     ServerError as ServerError,
     ServerUnreachableError as ServerUnreachableError,
+    SessionAmbiguousError as SessionAmbiguousError,
     SessionBusyError as SessionBusyError,
     SessionNotFoundError as SessionNotFoundError,
     SessionPastMissingError as SessionPastMissingError,

@@ -40,6 +40,13 @@ class ProjectionReader(Protocol):
         """
         ...
 
+    def session_ids(self, beginning: str, limit: int) -> Sequence[str]:
+        """Return ids of sessions that begin with a text, in alphabetical order.
+
+        Found at once, however many sessions there are.
+        """
+        ...
+
     def forks(self, session_id: str) -> Sequence[tuple[str, int]]:
         """Return the sessions that were forked from one itself, and the last event of
         it that each shares, in the order in which they were created.

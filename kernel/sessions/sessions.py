@@ -14,6 +14,8 @@ from ..log.reading import existing_session
 from ..ports import Reader
 from ..values.errors import (
     InvalidValueError,
+    SessionAmbiguousError,
+    SessionNotFoundError,
 )
 from ..values.events import (
     SessionCreated,
@@ -32,6 +34,9 @@ from .pages import Order, Page, asked, check_limit
 from .session import Session
 from .settings import check_agent, check_fallback, check_model, check_title, instructed
 from .upkeep import Upkeep
+
+FEW = 8
+"""Ids that are named where several begin alike."""
 
 
 class Sessions(Upkeep):
@@ -125,6 +130,30 @@ class Sessions(Upkeep):
         """
         await self._log.read(lambda rows: existing_session(rows, id))
         return self._session(SessionId(id))
+
+    async def find(self, beginning: str) -> SessionId:
+        """Return the id of the session that this is the id of, or the only one whose
+        id begins like this: what a person types of an id.
+
+        Raises:
+            SessionNotFoundError: there is none.
+            SessionAmbiguousError: there are several; it names some of them.
+        """
+
+        def look(rows: Reader) -> Sequence[str]:
+            if not isinstance(beginning, str) or not beginning:
+                return ()
+            if rows.head(SessionId(beginning)) is not None:
+                return (beginning,)
+            return rows.session_ids(beginning, FEW + 1)
+
+        await self._log.complete_list()
+        found = await self._log.read(look)
+        if not found:
+            raise SessionNotFoundError(str(beginning))
+        if len(found) > 1:
+            raise SessionAmbiguousError(beginning, found[:FEW])
+        return SessionId(found[0])
 
     def _session(self, id: SessionId) -> "Session":
         return Session(

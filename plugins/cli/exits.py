@@ -1,4 +1,10 @@
-"""Exit codes: what a command tells the program that started it."""
+"""Exit codes: what a command tells the program that started it.
+
+They are a promise, which ``docs/cli.md`` repeats: 0 it succeeded; 1 it failed, or what
+was looked at is not well; 2 the command line, or what it names, is wrong; 3 it is
+paused, because something must be answered first or a limit was reached; 124 its time
+was up; 130 it was interrupted.
+"""
 
 from dovetail.kernel import (
     ConflictError,
@@ -11,7 +17,7 @@ from dovetail.kernel import (
     StoreUnknownError,
 )
 
-SUCCEEDED, FAILED, USAGE, PAUSED, INTERRUPTED = 0, 1, 2, 3, 130
+SUCCEEDED, FAILED, USAGE, PAUSED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 124, 130
 
 _USAGE_ERRORS = (
     InvalidValueError,

@@ -119,6 +119,11 @@ class Costs:
         return self._dollars
 
     @property
+    def whole(self) -> bool:
+        """Whether the price of everything was known."""
+        return not self._unpriced
+
+    @property
     def text(self) -> str | None:
         """The sum for people; None when no price was known."""
         if self._dollars is None:

@@ -4,13 +4,15 @@ Owns one run: which session and model, going on with what an earlier process lef
 signals do, and the exit code. Who answers what it asks is ``answering``.
 """
 
+import json
 import math
 import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn, cast
 
 import anyio
 import click
@@ -18,23 +20,24 @@ from anyio.abc import TaskStatus
 from attrs import frozen
 from dovetail.kernel import (
     CONTINUATION_UNACCEPTED,
+    Budget,
     ChildAsked,
     DovetailError,
-    Event,
+    Failure,
     JobWanted,
-    LiveEvent,
+    Json,
     Location,
     ModelNotSelectedError,
     ModelUnknownError,
     Outcome,
     Prompt,
     PromptFile,
+    QuestionRequest,
     RequestAsked,
     Rule,
     Runtime,
     Session,
     SessionBusyError,
-    event_to_json,
     title_of,
 )
 
@@ -48,21 +51,28 @@ from .continuing import (
     short_lines,
 )
 from .detach_key import KEY, detach_key, put_key_back
-from .exits import INTERRUPTED, PAUSED, USAGE, code_of_outcome, raised
+from .durations import DURATION
+from .exits import (
+    INTERRUPTED,
+    PAUSED,
+    TIMED_OUT,
+    USAGE,
+    code_of_error,
+    code_of_outcome,
+    raised,
+)
 from .feed import Feed
-from .listing import Costs
+from .named import named_session
 from .options import (
     database_option,
     go_on_text,
-    json_line,
-    json_option,
     next_prompt_text,
     opened,
     server_url,
 )
+from .output import FORMATS, Format, Said
 from .piped import is_piped, read_piped
 from .terminal import Terminal, tell_error, visible
-from .transcript import Transcript
 
 MAX_INPUT = 2 * 1_048_576
 """Bytes read from standard input; a prompt may be half of it."""
@@ -103,21 +113,41 @@ class RunOptions:
     db: str | None
     allow: Sequence[Rule]
     yes: bool
-    as_json: bool
+    format: Format
+    fork: bool
+    budget: Budget | None
+    timeout: float | None
+    schema: Json
 
 
-@click.command("run")
+@click.command("run", short_help="Prompt a session and show what it does")
 @click.argument("prompt", required=False)
-@click.option("--session", metavar="ID", help="Go on with this session.")
 @click.option(
-    "--continue", "newest", is_flag=True, help="Go on with the newest session here."
+    "-s",
+    "--session",
+    metavar="ID",
+    help="Go on with this session; the beginning of its id will do.",
+)
+@click.option(
+    "-c",
+    "--continue",
+    "newest",
+    is_flag=True,
+    help="Go on with the newest session here.",
+)
+@click.option(
+    "--fork",
+    is_flag=True,
+    help="Leave that session as it is, and go on with a fork of it.",
 )
 @click.option(
     "--accept",
     metavar="DIGEST",
     help="Go on from the Continuation Report of this digest, without a prompt.",
 )
-@click.option("--model", metavar="M", help="provider/model, such as openai/gpt-5.2.")
+@click.option(
+    "-m", "--model", metavar="M", help="provider/model, such as openai/gpt-5.2."
+)
 @click.option("--agent", metavar="A", help="The agent profile.")
 @click.option(
     "--location", metavar="DIR", help="Where to work. [default: the working directory]"
@@ -137,13 +167,57 @@ class RunOptions:
     help="Allow everything that no rule denies. A report is not accepted by it.",
 )
 @click.option(
-    "--attach",
-    metavar="FILE",
+    "-f",
+    "--file",
+    "files",
+    metavar="PATH",
     type=click.Path(exists=True, dir_okay=False),
     multiple=True,
-    help="Attach a file to the prompt, such as an image or a PDF. May be repeated.",
+    help="Attach a file to the prompt, such as a text or a PDF. May be repeated.",
 )
-@json_option("the session's durable events, one")
+@click.option(
+    "-i",
+    "--image",
+    "images",
+    metavar="PATH",
+    type=click.Path(exists=True, dir_okay=False),
+    multiple=True,
+    help="Attach an image; anything else is refused. May be repeated.",
+)
+@click.option(
+    "--max-steps",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Pause the work that this prompt begins after so many Steps.",
+)
+@click.option(
+    "--max-cost",
+    metavar="USD",
+    type=click.FloatRange(min=0),
+    help="Pause it when it cost so much, by the prices that are known.",
+)
+@click.option(
+    "--timeout",
+    metavar="TIME",
+    type=DURATION,
+    help="Interrupt it after this time, such as 90s, 10m or 1h.",
+)
+@click.option(
+    "--output-format",
+    "format",
+    type=click.Choice(FORMATS),
+    help="text; json: one object at the end; stream-json: a line for everything that "
+    "happens, and that object last. [default: text]",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="The same as --output-format json."
+)
+@click.option(
+    "--schema",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Have an answer that this JSON Schema admits: `output` of the JSON.",
+)
 def run_command(
     prompt: str | None,
     session: str | None,
@@ -155,10 +229,26 @@ def run_command(
     db: str | None,
     allow: Sequence[Rule],
     yes: bool,
-    attach: Sequence[str],
+    fork: bool,
+    files: Sequence[str],
+    images: Sequence[str],
+    max_steps: int | None,
+    max_cost: float | None,
+    timeout: float | None,
+    format: str | None,
     as_json: bool,
+    schema: str | None,
 ) -> int:
     """Prompt a session, a new one or an earlier one, and show what it does.
+
+    \b
+    dovetail run "Fix the failing test" -m openai/gpt-5.2
+    pytest 2>&1 | dovetail run "Explain this"
+    dovetail run -c "Now add one for the empty list" --max-cost 0.50
+    dovetail run "What is wrong here?" --image shot.png --timeout 2m
+    dovetail run "List the modules" --json --yes | jq -r .text
+
+    What the model says goes to standard output, everything else to standard error.
 
     The prompt comes from standard input when PROMPT is "-", or left out and the input
     is no terminal. What is piped in beside a PROMPT follows it.
@@ -169,7 +259,8 @@ def run_command(
     that was accepted: at the terminal, by --accept, or by a new prompt.
 
     Exits with 0 when it succeeded, 1 when it failed, 2 for a wrong command line, 3
-    when something must be answered first, 130 when it was interrupted.
+    when it is paused: something must be answered first, or a limit was reached; 124
+    when its time was up, 130 when it was interrupted.
     """
     if session is not None and newest:
         raise click.UsageError("--session and --continue exclude each other")
@@ -177,18 +268,40 @@ def run_command(
         raise click.UsageError("a session keeps its location; leave out --location")
     if accept is not None and prompt is not None:
         raise click.UsageError("a prompt accepts what was left; leave out --accept")
-    if accept is not None and attach:
-        raise click.UsageError("--attach needs a prompt; leave out --accept")
+    attached = bool(files or images)
+    if accept is not None and attached:
+        raise click.UsageError("--file and --image need a prompt; leave out --accept")
     earlier = session is not None or newest
     if accept is not None and not earlier:
         raise click.UsageError("--accept needs --session or --continue")
+    if fork and not earlier:
+        raise click.UsageError("--fork needs --session or --continue")
+    if as_json and format not in (None, "json"):
+        raise click.UsageError(
+            f"--json and --output-format {format} exclude each other"
+        )
     terminal = Terminal()
-    said = None if accept is not None else _read_prompt(prompt, earlier, terminal)
-    if said is None and attach:
-        raise click.UsageError("--attach needs a prompt")
-    files = tuple(map(PromptFile.of, attach))
+    text = None if accept is not None else _read_prompt(prompt, earlier, terminal)
+    if text is None:
+        for given, option in (
+            (attached, "--file and --image need"),
+            (fork, "--fork needs"),
+            (max_steps is not None, "--max-steps needs"),
+            (max_cost is not None, "--max-cost needs"),
+            (schema is not None, "--schema needs"),
+        ):
+            if given:
+                raise click.UsageError(f"{option} a prompt")
+    said = Said(terminal, cast("Format", "json" if as_json else format or "text"))
+    wanted = _read_schema(schema)
+    try:
+        prompted = None if text is None else _prompt_of(text, files, images)
+    except DovetailError as error:
+        said.failed(None, error, code_of_error(error))
+        raise
+    limited = max_steps is not None or max_cost is not None
     options = RunOptions(
-        None if said is None else Prompt.of(Prompt(said, files)),
+        prompted,
         session,
         newest,
         accept,
@@ -198,9 +311,46 @@ def run_command(
         db,
         allow,
         yes,
-        as_json,
+        said.format,
+        fork,
+        Budget(steps=max_steps, cost=max_cost) if limited else None,
+        timeout,
+        wanted,
     )
-    return anyio.run(_Run(options, terminal).run)
+    return anyio.run(_Run(options, terminal, said).run)
+
+
+def _prompt_of(text: str, files: Sequence[str], images: Sequence[str]) -> Prompt:
+    """Return the prompt with what is attached.
+
+    Raises:
+        PromptInvalidError: one of the files cannot be attached.
+        UsageError: an image is none.
+    """
+    attached = [PromptFile.of(path) for path in files]
+    for path in images:
+        image = PromptFile.of(path)
+        if not image.mime.startswith("image/"):
+            raise click.UsageError(
+                f"{visible(path)} is no image but {visible(image.mime)}; attach it "
+                "with --file"
+            )
+        attached.append(image)
+    return Prompt.of(Prompt(text, tuple(attached)))
+
+
+def _read_schema(path: str | None) -> Json:
+    if path is None:
+        return None
+    try:
+        found: Json = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise click.UsageError(
+            f"{visible(path)} cannot be read as JSON: {visible(str(error))}"
+        ) from error
+    if not isinstance(found, dict):
+        raise click.UsageError(f"{visible(path)} is no JSON Schema: it is no object")
+    return found
 
 
 def _read_prompt(given: str | None, earlier: bool, terminal: Terminal) -> str | None:
@@ -239,22 +389,18 @@ def _typed(text: str) -> str:
 class _Run:
     """One run of the command."""
 
-    def __init__(self, options: RunOptions, terminal: Terminal) -> None:
+    def __init__(self, options: RunOptions, terminal: Terminal, said: Said) -> None:
         self._options = options
         self._terminal = terminal
         self._person = Person(terminal)
-        self._transcript = Transcript(
-            terminal.style,
-            # Only a terminal can tell reasoning apart from the answer.
-            reasoning=terminal.interactive,
-            watched=terminal.interactive,
-            failures=False,
-        )
+        self._said = said
         self._session: Session | None = None
         """Set while there is something to interrupt."""
         self._found: str | None = None
         """The earlier session that is gone on with."""
-        self._costs = Costs()
+        self._begun: str | None = None
+        """The session that was begun."""
+        self._timed_out = False
         self._answering: Answering | None = None
         self._afar = server_url() is not None
         """Whether a server runs it: its Locations and jobs are not of this process."""
@@ -278,6 +424,9 @@ class _Run:
                     tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             error = raised(group)
+            if isinstance(error, DovetailError):
+                name = self._found or self._begun
+                self._said.failed(name, error, code_of_error(error))
             if isinstance(error, ModelNotSelectedError) and not self._found:
                 return self._tell_no_model(error)
             if isinstance(error, ModelNotSelectedError | ModelUnknownError):
@@ -316,7 +465,7 @@ class _Run:
                 runtime.sessions,
                 allow,
                 everything=options.yes,
-                break_line=lambda: self._show(self._transcript.break_line()),
+                break_line=self._said.break_line,
             )
             if session is not None:
                 return await self._again(runtime, answering, session)
@@ -327,19 +476,29 @@ class _Run:
                 agent=options.agent,
                 title=title_of(options.prompt.text),
             )
+            self._begun = session.id
             return await self._prompt(runtime, answering, session, -1)
 
     # --- before the prompt --------------------------------------------------------
 
     async def _find(self, runtime: Runtime) -> Session | None:
+        session = await self._earlier(runtime)
+        if session is None or not self._options.fork:
+            return session
+        return await session.fork()
+
+    async def _earlier(self, runtime: Runtime) -> Session | None:
         if self._options.session is not None:
-            return await runtime.sessions.get(self._options.session)
+            named: Session = await named_session(runtime, self._options.session)
+            return named
         if not self._options.newest:
             return None
         location = await self._named(runtime)
         for info in await runtime.sessions.list(location=location, limit=1, roots=True):
             return await runtime.sessions.get(info.id)
-        raise click.UsageError(f"there is no session yet in {location.directory}")
+        raise click.UsageError(
+            f"there is no session yet in {visible(location.directory)}"
+        )
 
     async def _location(self, runtime: Runtime, session: Session | None) -> Location:
         if session is None:
@@ -411,7 +570,7 @@ class _Run:
             await session.switch_agent(options.agent)
         left = None if alive else await left_work(session, await session.info())
         if left is not None:
-            self._transcript.recall(left.cut, left.pending)
+            self._said.recall(left.cut, left.pending)
         if options.prompt is None:
             return await self._go_on(runtime, answering, session, left)
         if left is not None:
@@ -438,7 +597,7 @@ class _Run:
             ended = (await session.info()).outcome.status
             if not pending and ended in ("succeeded", "idle"):
                 raise click.UsageError(f"nothing is left of {session.id}; {SAY_WHAT}")
-            self._transcript.recall(None, pending)
+            self._said.recall(None, pending)
         else:
             for line in report_lines(left, self._terminal.error_style):
                 self._terminal.tell(line)
@@ -482,8 +641,12 @@ class _Run:
         feed = Feed(runtime, session, elsewhere=elsewhere)
         with closing(feed):
             await feed.start()
-            receipt = await session.prompt(self._options.prompt)
-            self._transcript.known(receipt.id)
+            receipt = await session.prompt(
+                self._options.prompt,
+                budget=self._options.budget,
+                output=self._options.schema,
+            )
+            self._said.known(receipt.id)
             feed.begin(receipt.cursor - 1 if after is None else after)
             return await self._watch(answering, session, feed, session.wait)
 
@@ -498,26 +661,30 @@ class _Run:
         self._session = session
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._follow, answering, session, feed)
-            hinting = anyio.CancelScope()
-            tasks.start_soon(self._hint, session, hinting)
+            beside = anyio.CancelScope()
+            tasks.start_soon(self._beside, session, beside)
             outcome = await self._with_detached(session, await work())
             self._session = None
             answering.stop()
             feed.end()
-            hinting.cancel()
-        await self._show(self._transcript.break_line())
+            beside.cancel()
+        await self._said.break_line()
         if answering.unanswered is not None:
             return self._tell_unanswered(session, answering)
         return await self._conclude(session, outcome)
 
     async def _follow(self, answering: Answering, session: Session, feed: Feed) -> None:
         async for event in feed:
-            await self._show_event(event)
+            await self._said.take(event)
             if isinstance(event, JobWanted) and not self._afar:
                 # From another door: what goes on ends with this process all the same.
                 self._detached.add((event.message_id, event.call_id))
             if isinstance(event, RequestAsked | ChildAsked):
-                await answering.take(session, event)
+                self._said.spinner.hold()
+                try:
+                    await answering.take(session, event)
+                finally:
+                    self._said.spinner.release()
 
     async def _with_detached(self, session: Session, outcome: Outcome) -> Outcome:
         """Wait for what the person detached, which ends with this process; return how
@@ -535,42 +702,59 @@ class _Run:
             waiting = self._waiting = anyio.CancelScope()
             if not told:
                 told = True
-                await self._show(self._transcript.hint(WAITING))
+                await self._said.hint(WAITING)
             with waiting:
                 await session.wait_for_job(left[0])
                 outcome = await session.wait()
         return outcome
 
-    async def _hint(self, session: Session, scope: anyio.CancelScope) -> None:
+    async def _beside(self, session: Session, scope: anyio.CancelScope) -> None:
+        """Do what is done while the work goes on, until it ends."""
+        with scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._hint, session)
+                tasks.start_soon(self._end_in_time, session)
+                if self._options.format == "text":
+                    tasks.start_soon(self._said.spinner.run)
+
+    async def _hint(self, session: Session) -> None:
         """Say once, where a command takes its time, that it need not be waited for."""
-        if self._detaching is None or self._options.as_json:
+        if self._detaching is None or self._options.format != "text":
             return
         seen: Sequence[tuple[str, str]] = ()
-        with scope:
-            while not (slow := set(seen).intersection(session.detachable())):
-                seen = session.detachable()
-                await anyio.sleep(HINT_SECONDS)
-            assert slow
-            await self._show(self._transcript.hint(HINT))
+        while not (slow := set(seen).intersection(session.detachable())):
+            seen = session.detachable()
+            await anyio.sleep(HINT_SECONDS)
+        assert slow
+        await self._said.hint(HINT)
 
-    async def _show_event(self, event: LiveEvent) -> None:
-        self._costs.take(event)
-        if not self._options.as_json:
-            await self._terminal.show(self._transcript.take(event))
-        elif isinstance(event, Event):
-            await self._terminal.show(json_line(event_to_json(event)))
-
-    async def _show(self, text: str) -> None:
-        if not self._options.as_json:
-            await self._terminal.show(text)
+    async def _end_in_time(self, session: Session) -> None:
+        """Interrupt the work when its time is up."""
+        seconds = self._options.timeout
+        if seconds is None:
+            return
+        await anyio.sleep(seconds)
+        self._timed_out = True
+        if self._answering is not None:
+            self._answering.stop()
+        if self._waiting is not None:
+            self._waiting.cancel()
+        await session.interrupt(f"--timeout {seconds:g}s")
 
     async def _conclude(self, session: Session, outcome: Outcome) -> int:
         tell = self._terminal.tell
         style = self._terminal.error_style
         reason = outcome.reason
+        code = code_of_outcome(outcome)
+        if self._signalled and not outcome.succeeded:
+            # Interrupted before there was anything to record of it.
+            code = INTERRUPTED
+        elif self._timed_out and not outcome.succeeded:
+            code = TIMED_OUT
         if reason is not None and reason.code == CONTINUATION_UNACCEPTED:
             tell(f"paused: {visible(reason.message)}")
             self._tell_acceptable(session, (await session.continuation()).digest)
+            self._said.paused(session.id, outcome, PAUSED)
             return PAUSED
         if outcome.status == "failed" and reason is not None:
             tell(f"{style.bad('error:')} {visible(reason.message)} [{reason.code}]")
@@ -579,6 +763,8 @@ class _Run:
             tell(f"{outcome.status}{why}")
         if outcome.succeeded and outcome.finish in CUT:
             tell(CUT[outcome.finish])
+        if self._timed_out and not outcome.succeeded:
+            tell("its time is up")
         if not outcome.succeeded:
             options: tuple[str, ...] = ()
             if reason is not None and reason.code in OTHER_MODEL:
@@ -586,15 +772,17 @@ class _Run:
                 options = ("--model", "provider/name")
             go_on = next_prompt_text(session.id, *options, db=self._options.db)
             tell(f"to go on: {visible(go_on)}")
-        if self._terminal.interactive:
-            cost = f", {self._costs.text}" if self._costs.text else ""
-            tell(style.dim(f"session {session.id}{cost}"))
-        if self._signalled and not outcome.succeeded:
-            # Interrupted before there was anything to record of it.
-            return INTERRUPTED
-        return code_of_outcome(outcome)
+        self._said.end(session.id, outcome, code)
+        return code
 
     def _tell_unanswered(self, session: Session, answering: Answering) -> int:
+        what = (
+            "an answer"
+            if isinstance(answering.unanswered, QuestionRequest)
+            else ("a permission")
+        )
+        reason = Failure("request.unanswered", f"this needs {what}")
+        self._said.paused(session.id, Outcome("paused", reason), PAUSED)
         lines, options = answering.unanswered_lines()
         for line in lines:
             self._terminal.tell(line)

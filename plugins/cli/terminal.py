@@ -16,6 +16,8 @@ from anyio import to_thread
 from attrs import frozen
 from dovetail.kernel import clean_text
 
+from . import spinner
+
 # Controls except newline and tab, and what reorders the text around it.
 _HOSTILE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 # Besides those: what takes no room, or would begin a line of its own.
@@ -109,6 +111,8 @@ class Terminal:
         self._environment = os.environ if environment is None else environment
         self.interactive = self._out.isatty()
         """Whether a person sees the output as it comes."""
+        self.errors_interactive = self._err.isatty()
+        """The same of standard error."""
         self.style = Style(self._coloured(self._out))
         self.error_style = Style(self._coloured(self._err))
 
@@ -127,6 +131,7 @@ class Terminal:
     def write(self, text: str) -> None:
         """Write to standard output, at once. The text is clean already."""
         if text:
+            spinner.erase()
             try:
                 self._out.write(text)
                 self._out.flush()
@@ -146,8 +151,13 @@ class Terminal:
         if text:
             await to_thread.run_sync(self.write, text)
 
+    async def show_beside(self, text: str) -> None:
+        """Write to standard error without holding anybody up."""
+        await to_thread.run_sync(self.tell, text, "")
+
     def tell(self, text: str, end: str = "\n") -> None:
         """Write a line to standard error. The text is clean already."""
+        spinner.erase()
         self._err.write(text + end)
         self._err.flush()
 

@@ -132,6 +132,11 @@ class Transcript:
         self._begun = self._begun or bool(text)
         return text
 
+    @property
+    def at_start(self) -> bool:
+        """Whether the cursor is at the start of a line, and no call waits on one."""
+        return self._at_start
+
     def known(self, input_id: str) -> None:
         """Say that whoever looks knows this prompt; it is not shown."""
         self._known.add(input_id)

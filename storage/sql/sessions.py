@@ -65,6 +65,11 @@ class SessionReads(PlaceReads):
         ]
         return [self._session(row) for row in self.all(sql, values)]
 
+    def session_ids(self, beginning: str, limit: int) -> Sequence[str]:
+        # Behind every character that an id may have.
+        values = (beginning, f"{beginning}\x7f", max(0, bounded(limit)))
+        return [name for (name,) in self.all(self.sql.SESSION_IDS, values)]
+
     def forks(self, session_id: str) -> Sequence[tuple[str, int]]:
         return [(name, seq) for name, seq in self.all(self.sql.FORKS, (session_id,))]
 

@@ -98,6 +98,7 @@ class Statements(Protocol):
 
     SESSION: str
     LISTINGS: Mapping[Any, str]
+    SESSION_IDS: str
     FORKS: str
     SESSIONS_MISSING: str
     ALL_WORK: str

@@ -1503,6 +1503,14 @@ LISTINGS: Mapping[Any, str] = {
     ),
 }
 
+SESSION_IDS = (
+    'SELECT "t1"."session_id"'
+    ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
+    '("t2"."aggregate" = "t1"."id")'
+    ' WHERE (("t1"."session_id" >= ?) AND ("t1"."session_id" < ?))'
+    ' ORDER BY "t1"."session_id" LIMIT ?'
+)
+
 FORKS = (
     'SELECT "t1"."session_id", "t2"."forked_seq"'
     ' FROM "session" AS "t2" INNER JOIN "aggregate" AS "t1" ON '

@@ -119,6 +119,9 @@ async def kinds(home: Home, id: str) -> list[str]:
     return [event["kind"] for event in (await home.do("log", id, "--json")).lines()]
 
 
+STREAM = ("--output-format", "stream-json")
+
+
 def said_to(server: Replay, request: int) -> str:
     return json.dumps(server.requests[request].json()["messages"])
 
@@ -171,9 +174,10 @@ async def test_nothing_goes_on_before_somebody_accepts(home: Home, held: Held) -
             # What was there to accept took longer than the lease.
             assert " lost " in (await home.do("sessions")).out
             # Nobody to ask: it is recorded that it waits.
-            alone = await home.do("run", "--continue", "--json")
+            alone = await home.do("run", "--continue", *STREAM)
             assert alone.code == 3
-            reported, *_, ended = alone.lines()
+            reported, *_, ended, result = alone.lines()
+            assert result["error"]["code"] == "continuation.unaccepted"
             assert reported["kind"] == "continuation.reported"
             assert ended["reason"]["code"] == "continuation.unaccepted"
             digest = reported["digest"]
@@ -209,13 +213,13 @@ async def test_a_new_prompt_accepts_and_shows_in_short_what(
             )
             done = await home.do("run", "go on", "--session", id)
         assert done.code == 0
-        told = done.err.splitlines()
+        told = [one for one in done.told.splitlines() if one[:2] not in ("* ", "(g")]
         assert told[-3] == (
             "left unfinished: 1 call of unknown outcome, 1 thing moved; "
             "this prompt accepts it"
         )
         assert told[-1].startswith("  * bash echo ran >> effects")
-        assert "(going on: accepted by a new prompt)" in done.out
+        assert "(going on: accepted by a new prompt)" in done.err
         assert held.effects == ["ran"]
 
 
@@ -233,12 +237,10 @@ async def test_what_is_not_in_doubt_goes_on_by_itself(home: Home) -> None:
         home.serve_from(server.url)
         async with lost(home, until, "first", "second") as id:
             done = await home.do("run", "--continue")
-        assert (done.code, done.out) == (
-            0,
-            "(going on: nothing was in doubt)\n"
-            # Nothing of the answer had come to be recorded.
-            "(Go on.)\n"
-            "All of it.\n\n> second\n\nAnd more.\n",
+        assert (done.code, done.out) == (0, "All of it.\nAnd more.\n")
+        # Nothing of the answer had come to be recorded.
+        assert done.told.endswith(
+            "(going on: nothing was in doubt)\n(Go on.)\n\n> second\n"
         )
         assert "moved since: nothing\nwaiting:\n  > second\n" in done.err
         again = await home.do("run", "--session", id)
@@ -316,7 +318,7 @@ async def test_what_waits_is_done_without_a_prompt(home: Home) -> None:
             session = await runtime.sessions.create(location=home.work, model=MODEL)
             await session.prompt("later", resume=False)
         done = await home.do("run", "--continue")
-    assert (done.code, done.out, done.err) == (0, "> later\n\nDone.\n", "")
+    assert (done.code, done.out, done.told) == (0, "Done.\n", "> later\n")
 
 
 async def test_what_failed_is_tried_again_without_a_prompt(home: Home) -> None:
@@ -325,7 +327,7 @@ async def test_what_failed_is_tried_again_without_a_prompt(home: Home) -> None:
         home.serve_from(server.url)
         assert (await home.do("run", "hi", "--model", MODEL)).code == 1
         done = await home.do("run", "--continue")
-    assert (done.code, done.out.splitlines()[-1], done.err) == (0, "Better.", "")
+    assert (done.code, done.out, done.told) == (0, "Better.\n", "(Go on.)\n")
 
 
 async def test_a_session_that_another_process_runs_is_left_alone(home: Home) -> None:

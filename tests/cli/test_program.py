@@ -129,7 +129,8 @@ async def test_each_command_does_in_a_new_process_what_it_does_in_a_fork(
     with anyio.fail_after(2 * HANG):
         async with serve(text("Hello.")) as server:
             home.serve_from(server.url)
-            assert await real("run", "hi", "--model", MODEL) == Done(0, "Hello.\n", "")
+            done = await real("run", "hi", "--model", MODEL)
+            assert (done.code, done.out, done.told) == (0, "Hello.\n", "")
         [session] = (await real("sessions", "--json")).lines()
         for command in (
             ("sessions",),

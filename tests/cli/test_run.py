@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import signal
 import stat
 import sys
@@ -15,6 +16,8 @@ from dovetail.plugins.cli import piped
 from dovetail.plugins.cli.terminal import Terminal
 from support.commands import MODEL, Done, Home, calling, chunk, saying, text
 from support.replay import JSON, Answer, serve, sse
+
+STREAM = ("--output-format", "stream-json")
 
 
 async def sessions(home: Home) -> list[dict[str, object]]:
@@ -29,7 +32,8 @@ async def test_the_text_of_the_model_is_what_is_printed(home: Home) -> None:
         home.serve_from(server.url)
         done = await home.do("run", "hi", "--model", MODEL)
     assert (done.code, done.out) == (0, "Hello there.\n\nBye.\n")
-    assert done.err == ""
+    assert done.told == ""
+    assert re.fullmatch(r"session ses_\w+, 1 Step, \d+\.\d s\n", done.err)
 
 
 async def test_an_answer_that_was_cut_off_is_told_apart(home: Home) -> None:
@@ -38,7 +42,7 @@ async def test_an_answer_that_was_cut_off_is_told_apart(home: Home) -> None:
         home.serve_from(server.url)
         done = await home.do("run", "hi", "--model", MODEL)
     assert (done.code, done.out) == (0, "part of\n")
-    assert done.err == "the answer was cut off at the model's limit\n"
+    assert done.told == "the answer was cut off at the model's limit\n"
 
 
 async def test_a_call_is_one_line_with_its_outcome(home: Home) -> None:
@@ -51,10 +55,9 @@ async def test_a_call_is_one_line_with_its_outcome(home: Home) -> None:
     async with serve(calls, text("Milk.")) as server:
         home.serve_from(server.url)
         done = await home.do("run", "what is in my notes?", "--model", MODEL)
-    assert done.code == 0
-    first, *lines, blank, last = done.out.splitlines()
-    assert (first, blank, last) == ("I look.", "", "Milk.")
-    good, bad = sorted(lines, key=lambda line: "absent" in line)
+    # The answer can be piped on; what was done for it is told beside it.
+    assert (done.code, done.out) == (0, "I look.\nMilk.\n")
+    good, bad = sorted(done.told.splitlines(), key=lambda line: "absent" in line)
     assert good.startswith("* read notes.txt - ok, ")
     assert bad.startswith("* read absent.txt - failed: ")
 
@@ -68,29 +71,129 @@ async def test_hostile_characters_do_not_reach_the_terminal(home: Home) -> None:
         done = await home.do("run", prompt, "--model", MODEL)
         shown = await home.do("show", (await sessions(home))[0]["id"])  # type: ignore[arg-type]
     assert "a[2Jbcdef\ttab" in done.out
-    assert "\\x1b[2Jb" in done.out
+    assert "\\x1b[2Jb" in done.err
     for out in (done.out, done.err, shown.out):
         assert not set(out) & set("\x1b\x9b\x07\r\u202e\x00")
 
 
-async def test_json_is_the_log_of_the_session_without_a_gap(home: Home) -> None:
+async def test_a_stream_is_the_log_of_the_session_with_deltas_and_the_result(
+    home: Home,
+) -> None:
     (home.work / "a.txt").write_text("A\n")
     calls = calling(("read", {"path": "a.txt"}))
     async with serve(calls, text("Done."), text("Again.")) as server:
         home.serve_from(server.url)
-        first = await home.do("run", "go", "--model", MODEL, "--json")
+        first = await home.do("run", "go", "--model", MODEL, *STREAM)
         id = first.lines()[0]["session_id"]
-        second = await home.do("run", "more", "--session", id, "--json")
+        second = await home.do("run", "more", "--session", id, *STREAM)
         log = await home.do("log", id, "--json")
     assert first.code == second.code == 0
-    assert [event["seq"] for event in first.lines()] == list(range(len(first.lines())))
-    assert [event["kind"] for event in first.lines()][:2] == [
+    durable = [
+        [one for one in done.lines() if "seq" in one] for done in (first, second)
+    ]
+    assert [event["seq"] for event in durable[0]] == list(range(len(durable[0])))
+    assert [event["kind"] for event in durable[0]][:2] == [
         "session.created",
         "prompt.admitted",
     ]
-    assert second.lines()[0]["kind"] == "prompt.admitted"
-    assert first.lines() + second.lines() == log.lines()
+    assert durable[1][0]["kind"] == "prompt.admitted"
+    assert durable[0] + durable[1] == log.lines()
     assert log.lines()[-1]["kind"] == "execution.ended"
+    deltas = [one for one in second.lines() if one["kind"] == "live.delta"]
+    assert [(one["what"], one["text"]) for one in deltas] == [("text", "Again.")]
+    assert second.lines()[-1]["kind"] == "result"
+
+
+async def test_json_is_one_object_that_says_what_the_run_came_to(home: Home) -> None:
+    (home.work / "a.txt").write_text("A\n")
+    used = Answer(
+        sse(
+            *saying("It is \x1b[31mA."),
+            {
+                **chunk({}, "stop"),
+                "usage": {"prompt_tokens": 7, "completion_tokens": 3},
+            },
+            "[DONE]",
+        )
+    )
+    calls = calling(("read", {"path": "a.txt"}), said="I look.")
+    refused = Answer(b'{"error":{"message":"no"}}', 401, JSON)
+    async with serve(calls, used, refused) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "go", "--model", MODEL, "--json")
+        failed = await home.do("run", "more", "-c", "--output-format", "json")
+    [told] = done.lines()
+    assert done.code == 0
+    assert told.pop("elapsed") >= 0
+    assert str(told.pop("session")).startswith("ses_")
+    assert told == {
+        "kind": "result",
+        "outcome": "succeeded",
+        "finish": "stop",
+        "text": "It is \x1b[31mA.",
+        "output": None,
+        "model": MODEL,
+        "steps": 2,
+        "usage": {
+            "input": 7,
+            "output": 3,
+            "reasoning": None,
+            "cache_read": None,
+            "cache_write": None,
+        },
+        "cost": None,
+        "cost_is_whole": False,
+        "error": None,
+        "exit_code": 0,
+    }
+    assert "\x1b" not in done.out
+    [told] = failed.lines()
+    assert (
+        (told["outcome"], told["exit_code"]) == ("failed", failed.code) == ("failed", 1)
+    )
+    assert told["error"]["code"] == "provider.authentication"
+
+
+def test_what_cannot_begin_is_an_object_too(do: Callable[..., Done]) -> None:
+    done = do("run", "hi", "--json", "--session", "ses_none")
+    [told] = done.lines()
+    assert (done.code, told["exit_code"], told["session"]) == (2, 2, None)
+    assert told["error"]["code"] == "session.not_found"
+    assert "[session.not_found]" in done.err
+
+
+async def test_an_answer_can_be_held_to_a_schema(home: Home) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    (home.work / "schema.json").write_text(json.dumps({**schema, "required": ["n"]}))
+    async with serve(text('{"n": 3}')) as server:
+        home.serve_from(server.url)
+        arguments = ("--model", MODEL, "--json", "--schema", "schema.json")
+        done = await home.do("run", "count", *arguments)
+    assert done.lines()[0]["output"] == {"n": 3}
+
+
+async def test_limits_and_a_fork_and_a_short_id(home: Home) -> None:
+    (home.work / "a.txt").write_text("A\n")
+    reading = calling(("read", {"path": "a.txt"}))
+    async with serve(reading, text("Aside.")) as server:
+        home.serve_from(server.url)
+        first = await home.do("run", "go", "-m", MODEL, "--max-steps", "1", "--json")
+        [told] = first.lines()
+        assert (first.code, told["outcome"]) == (3, "paused")
+        short = told["session"][:-8]
+        aside = await home.do("run", "aside", "-s", short, "--fork", "--json")
+    assert aside.code == 0
+    assert aside.lines()[0]["session"] != told["session"]
+    assert len(await sessions(home)) == 2
+
+
+async def test_a_run_whose_time_is_up_is_interrupted(home: Home) -> None:
+    held = Answer(sse(*saying("Half")), end="silent", released=anyio.Event())
+    async with serve(held) as server:
+        home.serve_from(server.url)
+        done = await home.do("run", "go", "--model", MODEL, "--timeout", "0.5s")
+    assert done.code == 124
+    assert "its time is up" in done.err
 
 
 async def test_a_file_is_attached_to_the_prompt(home: Home) -> None:
@@ -98,11 +201,14 @@ async def test_a_file_is_attached_to_the_prompt(home: Home) -> None:
     (home.work / "shot.png").write_bytes(shot)
     async with serve(text("A shot.")) as server:
         home.serve_from(server.url)
-        done = await home.do("run", "see", "--attach", "shot.png", "--model", MODEL)
-        gone = await home.do("run", "see", "--attach", "gone.png", "--model", MODEL)
+        done = await home.do("run", "see", "--image", "shot.png", "--model", MODEL)
+        gone = await home.do("run", "see", "--file", "gone.png", "--model", MODEL)
+        (home.work / "no.png").write_text("just words")
+        none = await home.do("run", "see", "--image", "no.png", "--model", MODEL)
     assert (done.code, done.out) == (0, "A shot.\n")
     assert base64.b64encode(shot) in server.requests[0].body
     assert gone.code == 2
+    assert (none.code, "no.png is no image" in none.err) == (2, True)
 
 
 async def test_the_prompt_may_come_from_standard_input(home: Home) -> None:
@@ -327,7 +433,7 @@ async def test_a_run_that_fails_says_why_and_how_to_go_on(
         home.serve_from(server.url)
         done = await home.do("run", "hi", "--model", MODEL)
         assert done.code == 1
-        error, hint = done.err.splitlines()
+        error, hint = done.told.splitlines()
         assert error.startswith("error: ")
         assert error.endswith(f"[{code}]")
         id = str((await sessions(home))[0]["id"])
@@ -415,7 +521,7 @@ async def test_a_permission_that_nobody_can_give_pauses_the_run(home: Home) -> N
         assert done.code == 3
         assert not (home.work / "made").exists()
         [info] = await sessions(home)
-        which, hint = done.err.splitlines()
+        which, hint = done.told.splitlines()[-2:]
         assert which.endswith("bash: touch made")
         allow = "--allow 'bash:touch made'"
         id = info["id"]

@@ -47,10 +47,18 @@ async def test_a_prompt_is_answered_and_gone_on_with(home: Home) -> None:
 async def test_the_log_is_whole(home: Home) -> None:
     async with serving(home, TOUCH, text("Made.")) as url:
         done = await home.do(
-            "--server", url, "run", "make", "--model", MODEL, "--yes", "--json"
+            "--server",
+            url,
+            "run",
+            "make",
+            "--model",
+            MODEL,
+            "--yes",
+            "--output-format",
+            "stream-json",
         )
     assert done.code == 0
-    seen = done.lines()
+    seen = [one for one in done.lines() if "seq" in one]
     assert [one["seq"] for one in seen] == list(range(len(seen)))
     [answered] = [one for one in seen if one["kind"] == "request.answered"]
     assert answered["by"] == "policy"

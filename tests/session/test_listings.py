@@ -6,7 +6,14 @@ from typing import Any
 
 import anyio
 import pytest
-from dovetail.kernel import CursorInvalidError, InvalidValueError, Runtime, UserMessage
+from dovetail.kernel import (
+    CursorInvalidError,
+    InvalidValueError,
+    Runtime,
+    SessionAmbiguousError,
+    SessionNotFoundError,
+    UserMessage,
+)
 from dovetail.kernel.testing.scripted import ScriptedProvider, text
 from support.bounds import HANG
 from support.hosts import host
@@ -205,3 +212,17 @@ async def test_a_page_has_from_one_to_two_hundred_items(
         for refused in (runtime.sessions.list(limit=limit), session.messages(limit)):
             with pytest.raises(InvalidValueError):
                 await refused
+
+
+async def test_a_session_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
+    async with host(tmp_path, ScriptedProvider()) as runtime:
+        for name in ("apple", "apricot", "apricot-2", "berry"):
+            await runtime.sessions.create(name, location=tmp_path, model="scripted/m")
+        found = [await runtime.sessions.find(one) for one in ("b", "apricot", "app")]
+        assert found == ["berry", "apricot", "apple"]
+        with pytest.raises(SessionAmbiguousError) as several:
+            await runtime.sessions.find("ap")
+        assert several.value.candidates == ("apple", "apricot", "apricot-2")
+        for none in ("", "cherry", "%", "apple_"):
+            with pytest.raises(SessionNotFoundError):
+                await runtime.sessions.find(none)

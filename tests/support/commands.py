@@ -24,6 +24,8 @@ from support.zygote import Forked, Zygote
 MODEL = "openai/m"
 
 
+_LAST = re.compile(r"^session \S+, \d+ Steps?, .*\d s\n\Z", re.MULTILINE)
+
 _SLOW = re.compile(
     r"^warning: .*(?:hooks must be quick|held up the event loop|"
     r" went on after \d|has taken \d).*\n",
@@ -43,6 +45,11 @@ class Done:
     code: int
     out: str
     err: str = field(converter=_without_slowness)
+
+    @property
+    def told(self) -> str:
+        """What was said but for the last line of a run, which has its time in it."""
+        return _LAST.sub("", self.err)
 
     def lines(self) -> list[Any]:
         """Return the output as lines of JSON."""

@@ -50,6 +50,10 @@ class ProjectionReads(MemoryView, ProjectionReader):
         found.sort(key=lambda row: row.position, reverse=not oldest_first)
         return found[: max(limit, 0)]
 
+    def session_ids(self, beginning: str, limit: int) -> Sequence[str]:
+        found = [one for one in self.now().sessions if one.startswith(beginning)]
+        return sorted(found)[: max(limit, 0)]
+
     def forks(self, session_id: str) -> Sequence[tuple[str, int]]:
         found = [
             row

@@ -8,6 +8,7 @@
     |   +-- KeyInvalidError          prompt.key_invalid
     |   +-- ForkPointError           session.fork_point
     |   +-- CursorInvalidError       cursor.invalid
+    |   +-- SessionAmbiguousError    session.ambiguous
     |   +-- UndecodableError         value.undecodable
     |   +-- FrontMatterError         front_matter.invalid
     |   +-- ConfigurationError       config.invalid
@@ -198,6 +199,7 @@ from .sessions import (
     PromptInvalidError as PromptInvalidError,
     SentRequestLostError as SentRequestLostError,
     SentRequestNotFoundError as SentRequestNotFoundError,
+    SessionAmbiguousError as SessionAmbiguousError,
     SessionBusyError as SessionBusyError,
     SessionNotFoundError as SessionNotFoundError,
     SessionPastMissingError as SessionPastMissingError,

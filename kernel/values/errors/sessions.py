@@ -26,6 +26,20 @@ class SessionNotFoundError(NotFoundError):
     hint = "list the sessions to see their ids"
 
 
+class SessionAmbiguousError(InvalidValueError):
+    """Several sessions have ids that begin like this. ``candidates`` are some of them,
+    in alphabetical order; write more of the id that is meant."""
+
+    code = "session.ambiguous"
+
+    def __init__(self, beginning: str, candidates: Sequence[str]) -> None:
+        several = ", ".join(candidates)
+        rule = f"several ids begin like it: {several}; write more of the one you mean"
+        super().__init__("session id", beginning, rule)
+        self.beginning = beginning
+        self.candidates = tuple(candidates)
+
+
 class MessageNotFoundError(NotFoundError):
     """The session has no message with this id."""
 

@@ -63,6 +63,18 @@ LISTINGS = {
     for asked in product((False, True), repeat=5)
     if asked[2:4] != (True, True)
 }
+SESSION_IDS = Statement(
+    Session.select(Aggregate.session_id)
+    .join(Aggregate, on=(Session.aggregate == Aggregate.id))
+    .where(
+        Aggregate.session_id >= slot("beginning"), Aggregate.session_id < slot("end")
+    )
+    .order_by(Aggregate.session_id)
+    .limit(slot("limit")),
+    "beginning",
+    "end",
+    "limit",
+)
 FORKS = Statement(
     Session.select(Aggregate.session_id, Session.forked_seq)
     .join(Aggregate, on=(Session.aggregate == Aggregate.id))

@@ -28,6 +28,10 @@ from .cases import (
 )
 
 
+def _ids(beginning: str, limit: int, reader: Reader) -> Sequence[str]:
+    return reader.session_ids(beginning, limit)
+
+
 def _forks(origin: str, reader: Reader) -> Sequence[tuple[str, int]]:
     return reader.forks(origin)
 
@@ -104,6 +108,24 @@ class ProjectionContract(StoreCase):
             ):
                 found = await store.read(partial(_forks, origin))
                 assert list(found) == forks
+
+    async def test_ids_are_found_by_their_beginning(self) -> None:
+        def work(transaction: Transaction) -> None:
+            for name in ("ses_ab", "ses_a", "ses_b", "ses_a.~", "SES_a", "zzz"):
+                transaction.put_session(session_row(name))
+
+        async with self.open_store() as store:
+            await store.transact(work)
+            for beginning, limit, ids in (
+                ("ses_a", 10, ["ses_a", "ses_a.~", "ses_ab"]),
+                ("ses_a", 2, ["ses_a", "ses_a.~"]),
+                ("ses_ab", 10, ["ses_ab"]),
+                ("ses_%", 10, []),
+                ("zzzz", 10, []),
+                ("z", 0, []),
+            ):
+                found = await store.read(partial(_ids, beginning, limit))
+                assert list(found) == ids
 
     async def test_a_row_that_is_put_again_replaces_the_one_before(self) -> None:
         def work(transaction: Transaction) -> None:
