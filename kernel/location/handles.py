@@ -130,6 +130,15 @@ class LocationHandle:
         async with self._services() as services:
             return [one.item for one in services.agents.offer().values()]
 
+    async def agent_for(self, agent: str | None = None) -> AgentProfile:
+        """Return the profile that a session here has, if it is given this agent.
+
+        Raises:
+            AgentNotFoundError: nobody offers it.
+        """
+        async with self._services() as services:
+            return services.agent(agent)
+
     async def agent_problems(self) -> Sequence[AgentProblem]:
         """Return the files that look like agent profiles and are not used, or not all
         of them, and why."""

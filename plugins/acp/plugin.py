@@ -1,0 +1,23 @@
+"""The plugin that adds ``dovetail acp`` to the command line."""
+
+from typing import Any
+
+from dovetail.kernel import Command, Register, hookimpl
+
+
+class AcpPlugin:
+    """Adds the command; what it needs is imported when it is run or shown."""
+
+    @hookimpl
+    def dovetail_register_commands(self, register: Register[Command]) -> None:
+        """Hand the command over."""
+        register(Command("acp", "Serve an editor (Agent Client Protocol)", _acp))
+
+
+def _acp() -> Any:
+    from .command import acp_command
+
+    return acp_command
+
+
+plugin = AcpPlugin()
