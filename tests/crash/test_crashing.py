@@ -683,7 +683,7 @@ def _of_agents(end: CrashEnd) -> Iterable[str]:
 
 # Each differs from ``unsafe_call``, which dies everywhere, at some of its points and
 # in what these leave. Where it is as in another scenario, nothing is learnt from dying
-# there once more.
+# there once more; nor is it where nothing was written since the point before.
 
 Points = Callable[[FaultPoint], bool]
 
@@ -804,8 +804,12 @@ CRASHED: list[tuple[Callable[[CrashWorld], CrashScenario], Points, int]] = [
 ]
 """What is crashed, at which of its points, and how often in one run."""
 RACES = (agent_at_work,)
-"""Seen to come in its recovery to a point once and not again, on a busy machine: two
-sessions are taken over at a time there, in no order."""
+"""Where two sessions are taken over at a time, in no order, so that a recovery comes to
+a point once and not again. What one of them writes is part of the recovery or not, as
+the other has asked its model by then or not; that is where a recovery ends. And whoever
+accepts what was left of both may meet a report that is another one by now, because the
+other session went on, and is told once more. Of six recoveries from one death, between
+one and five came to such a point."""
 EVERYWHERE = "DOVETAIL_CRASH_EVERYWHERE" in os.environ
 
 
@@ -831,16 +835,15 @@ def test_a_crash_at_any_instant_breaks_no_law(
     its recovery too."""
     only = None if EVERYWHERE or where is _everywhere else where
     depth = 2 if EVERYWHERE else depth
-    report = crash_test(crashed, only=only, depth=depth, limit=HANG)
+    distinct = not EVERYWHERE and crashed is not unsafe_call
+    report = crash_test(crashed, only=only, depth=depth, distinct=distinct, limit=HANG)
     record_property("told", str(report))
+    assert not report.failures, report
+    missed = set(report.found) - set(report.exercised)
     if crashed in RACES:
-        missed = set(report.found) - set(report.exercised)
-        assert not report.failures, report
-        assert all(len(kills) > 1 for kills in missed), report
-        assert len(report.exercised) > 0.8 * len(report.found), report
-    else:
-        assert report.sound, report
-    assert len(report.found) == len(report.exercised) > (3 if only else 20)
+        missed = {kills for kills in missed if len(kills) == 1}
+    assert not missed, report
+    assert len(report.exercised) > (3 if only else 20), report
 
 
 # --- at random instants -----------------------------------------------------------

@@ -22,7 +22,7 @@ from dovetail.kernel.testing import (
     crash_storm,
     crash_test,
 )
-from dovetail.kernel.testing.crash.points import FaultPoints, reached_in
+from dovetail.kernel.testing.crash.points import FaultPoints, after_changes, reached_in
 
 
 @frozen
@@ -96,6 +96,34 @@ def test_what_left_nothing_is_not_recovered_from() -> None:
         ("before",),
         ("after",),
     ]
+
+
+def test_where_nothing_was_written_since_it_need_not_die_again() -> None:
+    names: list[str] = []
+
+    def choose(point: FaultPoint) -> bool:
+        names.append(str(point))
+        return True
+
+    report = crash_test(paying, only=choose, distinct=True)
+    assert report.sound, report
+    once = [str(one) for one, *more in report.found if not more]
+    # The last one before anything was written, and the first one after each change.
+    assert once[:3] == [
+        "before commit session.created #1",
+        "after commit session.created #1",
+        "after commit prompt.admitted #1",
+    ]
+    assert set(once[1:]) == {
+        f"after {one} #1"
+        for one in (
+            *("commit session.created", "commit prompt.admitted", "commit tool.called"),
+            *("commit tool.started", "effect pay", "tool pay"),
+        )
+    } | {one for one in names if one.startswith("after commit ")}
+    again = [str(more[0]) for _, *more in report.found if more]
+    assert again
+    assert all(one.startswith("after ") for one in again)
 
 
 # --- it finds defects -------------------------------------------------------------
@@ -270,6 +298,33 @@ def test_what_a_scenario_prints_does_not_get_in_the_way(tmp_path: Path) -> None:
 
 
 # --- its parts --------------------------------------------------------------------
+
+
+def test_what_is_asked_and_streamed_changes_nothing() -> None:
+    def point(text: str) -> FaultPoint:
+        side, _, name = text.partition(" ")
+        return FaultPoint(name, 1, "before" if side == "before" else "after")
+
+    story = [
+        *("before prompt", "before commit a", "after commit a", "after prompt"),
+        *("before request", "after request", "before stream b", "after stream b"),
+        *(
+            "before tool c",
+            "before ask",
+            "after ask",
+            "after tool c",
+            "before commit d",
+        ),
+    ]
+    points = list(map(point, story))
+    assert list(after_changes(points)) == [
+        point("after commit a"),
+        point("after tool c"),
+    ]
+    chosen = after_changes(points, lambda one: one.side == "before", changed=True)
+    assert list(chosen) == list(
+        map(point, ("before prompt", "before request", "before commit d"))
+    )
 
 
 def test_points_are_numbered_by_name_and_traced(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count, cycle, islice
@@ -25,7 +25,7 @@ from attrs import define, evolve, field, frozen
 
 from ...values.codec import dumps, from_json, loads, to_json
 from ...values.errors import InvalidValueError
-from .points import FaultPoint
+from .points import FaultPoint, after_changes
 from .scenario import CrashScenario
 from .world import CrashWorld
 from .zygote import Answer, Factory, Order, Ready, Source
@@ -109,6 +109,7 @@ def crash_test(
     *,
     depth: int = 2,
     only: Callable[[FaultPoint], bool] | None = None,
+    distinct: bool = False,
     workers: int = 2,
     limit: float = 30.0,
     folder: Path | None = None,
@@ -118,6 +119,8 @@ def crash_test(
     ``scenario`` is a function of a module, because other processes have to find it.
     ``depth`` is how often one run is killed at most: 1 leaves out dying in a recovery.
     ``only`` chooses among the points that the first run finds, all by default.
+    ``distinct`` leaves out those at which nothing was written, and no tool came to an
+    end, since the point before: what a death leaves is the same at both.
     ``workers`` is how many processes run at the same time, ``limit`` how many seconds
     one of them may take. Everything of each run stays in ``folder``, where one is
     given.
@@ -134,11 +137,12 @@ def crash_test(
             failures.append(CrashFailure((), "always", first.problems))
             wave: list[_Aim] = []
         else:
-            wave = [
-                _Aim(point, [zygotes.order(limit)])
-                for point in first.lives[0]
-                if only is None or only(point)
-            ]
+            chosen: Iterable[FaultPoint] = first.lives[0]
+            if distinct:
+                chosen = after_changes(chosen, only, changed=True)
+            elif only is not None:
+                chosen = filter(only, chosen)
+            wave = [_Aim(point, [zygotes.order(limit)]) for point in chosen]
         found: list[Kills] = []
         exercised: list[Kills] = []
         seen: set[FaultPoint] = set()
@@ -154,7 +158,8 @@ def crash_test(
                 if answer.killed < len(order.kills):
                     continue
                 exercised.append(order.kills)
-                for point in () if answer.problems else _recovery(answer.lives):
+                again = () if answer.problems else _recovery(answer.lives)
+                for point in after_changes(again) if distinct else again:
                     if point not in seen:
                         further.setdefault(point, _Aim(point)).ways.append(
                             _onward(order)

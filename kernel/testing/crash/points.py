@@ -9,7 +9,7 @@ happens, never of ids or times, so that they are the same in every run.
 import os
 import signal
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -99,6 +99,36 @@ def reached_in(trace: Path) -> Sequence[FaultPoint]:
         side, number, name = line.split("\t", 2)
         found.append(FaultPoint(name, int(number), _side(side)))
     return found
+
+
+def after_changes(
+    points: Iterable[FaultPoint],
+    only: Callable[[FaultPoint], bool] | None = None,
+    *,
+    changed: bool = False,
+) -> Iterator[FaultPoint]:
+    """Yield the first point after each change, among those that ``only`` chooses.
+
+    ``changed`` is whether something did before the first of ``points``. Being asked,
+    streaming and speaking change nothing by themselves: what they write is a commit.
+    """
+    for point in points:
+        changed = changed or (
+            point.side == "after" and not point.name.startswith(_LEAVES_NOTHING)
+        )
+        if changed and (only is None or only(point)):
+            changed = False
+            yield point
+
+
+_LEAVES_NOTHING = (
+    "prompt",
+    "acceptance",
+    "permission reply",
+    "ask",
+    "request",
+    "stream ",
+)
 
 
 def _side(text: str) -> Side:
