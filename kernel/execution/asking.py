@@ -13,18 +13,19 @@ from ..location.services import LocationServices
 from ..log.live import LiveFeed
 from ..models.catalog import ResolvedModel
 from ..values.clock import Clock
-from ..values.errors import ProviderError
+from ..values.errors import DovetailError, ProviderError
 from ..values.events import Event, TextEnded
 from ..values.generation import NO_GENERATION
 from ..values.ids import MessageId, SessionId, new_id
 from ..values.messages import Usage, UserMessage
 from ..values.money import added_cost
-from ..values.request import Finish, ModelRequest
+from ..values.request import ModelRequest
 from ..values.sent import AskedText, RequestBody
 from ..values.shortcut import changed
 from .handover import broken, checked_body, handed_over, tells_its_body
 from .publisher import Publisher
 from .silence import Silence
+from .used import Used, used
 
 
 class TextAsker:
@@ -44,6 +45,8 @@ class TextAsker:
         """What all requests so far took, as far as the provider told."""
         self.cost: float | None = None
         """The same in US dollars; None where no price is known."""
+        self.unpriced = 0
+        """In how many of them ``cost`` leaves something out."""
         self.asked: list[AskedText] = []
         """The requests that were sent, in order."""
         self._services = services
@@ -98,14 +101,18 @@ class TextAsker:
         listening = self._silence.listening(model.provider, silence)
         guest = Guest(model.entry.owner, f"provider {model.provider!r}")
         came: list[Event] = []
+        broke: DovetailError | None = None
         try:
             with contained(guest), model.entry.busy(), listening as heard:
                 async with handed_over(model.provider, model.route, request) as stream:
                     async for event in stream:
                         heard()
                         came += publisher.take(event)
+        except DovetailError as error:
+            broke = error
+            raise
         finally:
-            self._count(publisher.finish)
+            self._count(used(model, publisher, broke))
         if publisher.finish is None:
             problem = "the stream ended before the response was complete"
             raise ProviderError(
@@ -136,27 +143,7 @@ class TextAsker:
             AskedText(self.model.name, redact(text), sent.sending(*described, body))
         )
 
-    def _count(self, finish: Finish | None) -> None:
-        if finish is None or finish.usage == Usage():
-            return
-        self.usage = added(self.usage, finish.usage)
-        price = self.model.info.price if self.model.info else None
-        if price is not None:
-            self.cost = added_cost(self.cost, price.of(finish.usage))
-
-
-def added(one: Usage, other: Usage) -> Usage:
-    """Return the tokens of both."""
-
-    def both(first: int | None, second: int | None) -> int | None:
-        return (
-            None if first is None and second is None else (first or 0) + (second or 0)
-        )
-
-    return Usage(
-        input=both(one.input, other.input),
-        output=both(one.output, other.output),
-        reasoning=both(one.reasoning, other.reasoning),
-        cache_read=both(one.cache_read, other.cache_read),
-        cache_write=both(one.cache_write, other.cache_write),
-    )
+    def _count(self, spent: Used) -> None:
+        self.usage += spent.usage
+        self.cost = added_cost(self.cost, spent.cost)
+        self.unpriced += spent.unpriced

@@ -22,6 +22,7 @@ from .handover import broken, handed_over, tells_its_body
 from .media import check_media, reads_of
 from .publisher import Publisher
 from .sending import Sending
+from .used import Used, used
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Attempt:
         """Whether nothing may be called any more."""
         # What is complete and not yet committed: it goes with the next commit.
         self._held: list[Event] = []
+        self._counted = False
         self.sending = Sending(execution, services, prepared.model.entry.owner)
         """Which request was sent, and what is not recorded of it yet."""
         self.publisher = Publisher(
@@ -112,6 +114,14 @@ class Attempt:
             if not complete:
                 return made
         return None
+
+    def spent(self, error: DovetailError | None) -> Used:
+        """Return what it took, once: then an event says it. ``error`` is why it
+        failed."""
+        if self._counted:
+            return Used()
+        self._counted = True
+        return used(self._prepared.model, self.publisher, error)
 
     def release(self) -> list[Event]:
         """Return what came and was not handed on, and hold nothing."""

@@ -60,11 +60,13 @@ from ..values.events import (
 )
 from ..values.frozen import frozen
 from ..values.ids import MessageId, new_id
+from ..values.messages import Usage
 from ..values.sent import SentRequest
 from ..values.shortcut import changed
 from ..values.tool import Failure
 from .asking import TextAsker
 from .execution import Execution
+from .used import Used
 
 logger = logging.getLogger(__name__)
 
@@ -172,10 +174,14 @@ class Compacting:
             )
 
     async def make_room_again(
-        self, request: Request, sent: Callable[[], SentRequest | None]
+        self,
+        request: Request,
+        sent: Callable[[], SentRequest | None],
+        spent: Callable[[], Used],
     ) -> bool:
         """Make the history smaller since its provider refused it as too long, and say
-        whether it is. ``sent`` takes what was sent, to be recorded."""
+        whether it is. ``sent`` takes what was sent, and ``spent`` what that took, to be
+        recorded."""
         history, limits = self._execution.history, self._limits(request)
         estimate = history.size.estimate(limits.besides)
         limits = limits.below(estimate)
@@ -188,7 +194,13 @@ class Compacting:
             return False
         before = history.compaction
         await self._compact(
-            request, limits, plan, "overflow", estimate, refused_request=sent
+            request,
+            limits,
+            plan,
+            "overflow",
+            estimate,
+            refused_request=sent,
+            spent=spent,
         )
         return history.compaction is not before
 
@@ -271,9 +283,11 @@ class Compacting:
         estimate: int,
         asked: int | None = None,
         refused_request: Callable[[], SentRequest | None] | None = None,
+        spent: Callable[[], Used] = Used,
     ) -> bool:
         """Have a summary made and replace what it stands for; say whether anything was
-        recorded. ``refused_request`` takes the one that was too long, if one was."""
+        recorded. ``refused_request`` takes the one that was too long, if one was, and
+        ``spent`` what it took."""
         execution = self._execution
         strategy = self._strategy()
         refused = self._refusal(request, strategy, plan, asked)
@@ -282,6 +296,7 @@ class Compacting:
                 return False
             return await self._record(self._failed(refused, asked), opening=True)
         asker = self._asker(request.model)
+        lost = spent()
         started = CompactionStarted(
             session_id=self._session_id,
             reason=reason,
@@ -291,9 +306,13 @@ class Compacting:
             limit=limits.limit,
             requested=asked,
             request=refused_request() if refused_request is not None else None,
+            usage=lost.usage,
+            cost=lost.cost,
+            unpriced=lost.unpriced,
         )
         if not await self._record(started, opening=True):
             return True  # the log holds more than was known: look again
+        again = changed(started, request=None, usage=Usage(), cost=None, unpriced=0)
         number = 1
         while True:
             try:
@@ -321,12 +340,12 @@ class Compacting:
                 if reason != "overflow" or failure.code not in UNWRITTEN:
                     return True
                 # Nothing else lets the session go on: the record alone stands for it.
-                await self._record(changed(started, request=None))
+                await self._record(again)
                 return await self._end_without_summary(request, limits, plan, estimate)
             number += 1
             asker = self._asker(request.model)
             await execution.log.clock.sleep(delay)
-            await self._record(changed(started, request=None))
+            await self._record(again)
 
     def _strategy(self) -> Registration[CompactionStrategy] | None:
         return self._services.strategies.offer().get(
@@ -488,6 +507,7 @@ class Compacting:
             failure=failure,
             usage=asker.usage,
             cost=asker.cost,
+            unpriced=asker.unpriced,
             requested=asked,
             asked=tuple(asker.asked),
         )
@@ -546,6 +566,7 @@ class _Ended:
             model=self.asker.model.name,
             usage=self.asker.usage,
             cost=self.asker.cost,
+            unpriced=self.asker.unpriced,
             requested=self.asked,
             asked=tuple(self.asker.asked),
         )

@@ -18,6 +18,7 @@ from .changes import KeptChange, kept
 from .coordinator import Outcome
 from .execution import Execution
 from .recovery import STOPPED, settle_open
+from .used import Used
 
 Settlement = StepEnded | StepFailed
 
@@ -101,13 +102,14 @@ class StepRecord:
         held: Sequence[Event],
         idle: Collection[str],
         changes: Mapping[str, Sequence[KeptChange]],
-        request: SentRequest | None = None,
+        request: SentRequest | None,
+        spent: Used,
     ) -> None:
         """Leave a valid transcript behind (law execution.5).
 
         ``held`` is what was complete and not recorded, ``idle`` the calls whose
         executor was not entered, ``changes`` what the others did to files, ``request``
-        what was sent, if nothing records it yet.
+        what was sent, if nothing records it yet, and ``spent`` what that took.
         """
         execution = self._execution
         history = execution.history
@@ -124,7 +126,13 @@ class StepRecord:
                 for one in settle_open(tx.rows, history, STOPPED, idle)
             ]
             if events and isinstance(events[-1], StepFailed):
-                events[-1] = changed(events[-1], request=request)
+                events[-1] = changed(
+                    events[-1],
+                    request=request,
+                    usage=spent.usage,
+                    cost=spent.cost,
+                    unpriced=spent.unpriced,
+                )
             _append(tx, events)
 
         while history.open is not None:

@@ -211,6 +211,7 @@ def cut_step(message: AssistantMessage, why: str) -> StepFailed:
         session_id=message.session_id,
         message_id=message.id,
         failure=Failure("execution.interrupted", why),
+        unpriced=1,  # nobody who lives knows how much of its answer was written
     )
 
 

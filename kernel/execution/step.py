@@ -49,6 +49,7 @@ from .execution import Execution
 from .fallback import Fallback
 from .publisher import Publisher
 from .record import Settlement, StepRecord
+from .used import Used
 
 MAX_PAUSES = 20
 """Answers in a row that their provider may pause. Anthropic runs up to ten of its own
@@ -100,6 +101,8 @@ class Answer:
         allowance = prepared.profile.steps
         self._last = allowance is not None and execution.steps_used >= allowance
         """Whether nothing may be called any more."""
+        self._spent: Used | None = None
+        """What the answer took, once its stream has ended."""
         self._again: float | None = None
         """After how many seconds another Step goes on from one that failed."""
         self._answering = Answering.of(
@@ -136,8 +139,9 @@ class Answer:
             with anyio.CancelScope(shield=True):
                 held = self._attempt.release()
                 unsaid = self._attempt.sending.taken()
+                spent = self._spent or self._attempt.spent(None)
                 await self._record.settle_cancelled(
-                    held, self._calls.idle, self._calls.changes, unsaid
+                    held, self._calls.idle, self._calls.changes, unsaid, spent
                 )
             raise
         if self._execution.outcome is None and self._again is not None:
@@ -170,7 +174,8 @@ class Answer:
                     # Nothing came of it that anybody could have relied on
                     # (law execution.8).
                     number += 1
-                    await self._wait_to_retry(error, number, delay)
+                    if not await self._wait_to_retry(error, number, delay):
+                        break
                     self._attempt = self._new_attempt()
                 await self._streamed(self._attempt, error)
         except BaseExceptionGroup as group:
@@ -189,7 +194,9 @@ class Answer:
             return False
         self._compacting = None
         return await compacting.make_room_again(
-            self._prepared, self._attempt.sending.taken
+            self._prepared,
+            self._attempt.sending.taken,
+            lambda: self._attempt.spent(error),
         )
 
     async def _call(
@@ -216,8 +223,11 @@ class Answer:
 
     async def _wait_to_retry(
         self, error: DovetailError | None, number: int, delay: float
-    ) -> None:
+    ) -> bool:
+        """Record that the request is sent again and wait until it is; return whether it
+        is. It is not where what failed used a budget up, or the wait did."""
         assert error is not None
+        spent = self._attempt.spent(error)
         scheduled = RetryScheduled(
             session_id=self._session_id,
             message_id=self._prepared.message_id,
@@ -225,15 +235,31 @@ class Answer:
             delay_ms=int(delay * 1000),
             failure=self._recorded(error),
             request=self._attempt.sending.taken(),
+            usage=spent.usage,
+            cost=spent.cost,
+            unpriced=spent.unpriced,
         )
         await self._execution.commit(lambda tx: _append(tx, scheduled))
-        await self._log.clock.sleep(delay)
+        if not self._used_up():
+            await self._log.clock.sleep(delay)
+        if self._used_up():
+            # The boundary before the next Step stops the work, and says why.
+            self._again = 0.0
+            return False
+        return True
+
+    def _used_up(self) -> bool:
+        """Whether a budget of the session or of its work is used up by now."""
+        info = self._prepared.model.info
+        priced = info is not None and info.price is not None
+        return self._execution.exceeded((), priced=priced) is not None
 
     async def _streamed(self, attempt: Attempt, error: DovetailError | None) -> None:
         """Record the rest of the answer, and the Step when no call is open."""
         execution = self._execution
         held = attempt.release()
-        finish = attempt.publisher.finish or Finish("error", _told(error))
+        finish = attempt.publisher.finish or Finish("error", Usage())
+        spent = self._spent = attempt.spent(error)
         if error is None:
             error = self._unlike_an_answer(attempt.publisher, finish)
         failure = None if error is None else self._recorded(error)
@@ -248,7 +274,7 @@ class Answer:
         elif failure and failure.code == PART_REFUSED and execution.history.mends:
             # The next request is another one.
             self._again = 0.0
-        elif not self._calls.any:
+        elif not self._calls.any and self._again is None:
             moved = self._fallback.moved(error, self._prepared.message_id)
             if moved is not None:
                 # Of another model; that this one was asked counts for nothing.
@@ -256,17 +282,14 @@ class Answer:
                 self._again = 0.0
                 execution.broken = execution.empty = 0
                 execution.steps_used -= 1
-        cost, info = None, self._prepared.model.info
-        price = info.price if info else None
-        if price:
-            cost = price.of(finish.usage)
         if failure is not None and not (self._calls.any and self._again is not None):
             self._record.settlement = StepFailed(
                 session_id=self._session_id,
                 message_id=self._prepared.message_id,
                 failure=failure,
-                usage=finish.usage,
-                cost=cost,
+                usage=spent.usage,
+                cost=spent.cost,
+                unpriced=spent.unpriced,
                 request=attempt.sending.taken(),
             )
         else:
@@ -276,8 +299,9 @@ class Answer:
                 session_id=self._session_id,
                 message_id=self._prepared.message_id,
                 finish="error" if failure else finish.reason,
-                usage=finish.usage,
-                cost=cost,
+                usage=spent.usage,
+                cost=spent.cost,
+                unpriced=spent.unpriced,
                 broke_off=failure,
                 request=attempt.sending.taken(),
             )
@@ -341,12 +365,6 @@ class Answer:
             told = f"the provider paused its turn {MAX_PAUSES} times in a row; resume"
             return Outcome("paused", Failure("execution.circling", told))
         return None
-
-
-def _told(error: DovetailError | None) -> Usage:
-    """Return what a provider told of the tokens of an answer that broke off."""
-    told = error.usage if isinstance(error, ProviderError) else None
-    return told if isinstance(told, Usage) else Usage()
 
 
 def _append(tx: LogTransaction, event: Event) -> None:

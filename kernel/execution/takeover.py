@@ -37,6 +37,7 @@ from .execution import Execution
 from .facts import tool_digests
 from .record import Settlement, StepRecord
 from .recovery import LEFT, cut_step, settled_call, with_questions
+from .used import Used
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +131,9 @@ class Takeover:
                         tasks.start_soon(again or self._calls.run, plan.call, plan)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
-                await record.settle_cancelled([], self._calls.idle, self._calls.changes)
+                await record.settle_cancelled(
+                    [], self._calls.idle, self._calls.changes, None, Used(unpriced=1)
+                )
             raise
         except BaseExceptionGroup as group:
             raise first_of(group) from group

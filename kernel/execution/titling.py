@@ -30,7 +30,6 @@ from ..values.events import SessionTitled, TitleFailed
 from ..values.frozen import frozen
 from ..values.ids import SessionId
 from ..values.location import Location
-from ..values.messages import Usage
 from ..values.titles import answered_title, title_of
 from ..values.tool import Failure
 from .asking import TextAsker
@@ -176,19 +175,27 @@ class Titling:
                 wanted = title
             asked = tuple(asker.asked)
             # What was used counts, also where nothing came of it.
-            if wanted != now or asker.usage != Usage():
+            if title is not None:
                 tx.append(
                     SessionTitled(
                         session_id=session_id,
                         title=wanted,
                         usage=asker.usage,
                         cost=asker.cost,
+                        unpriced=asker.unpriced,
                         asked=asked,
                     )
                 )
             elif asked:
                 tx.append(
-                    TitleFailed(session_id=session_id, failure=failure, asked=asked)
+                    TitleFailed(
+                        session_id=session_id,
+                        failure=failure,
+                        usage=asker.usage,
+                        cost=asker.cost,
+                        unpriced=asker.unpriced,
+                        asked=asked,
+                    )
                 )
 
         try:

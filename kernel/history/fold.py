@@ -425,6 +425,8 @@ class History:
             event, "message_id", None
         ):
             self._open.apply(event)
+            if isinstance(event, e.RetryScheduled):
+                self._count(event)
             if isinstance(event, _CARRIES) and event.request is not None:
                 self.sent.record(event.request)
             # A model knows nothing of a file that it was shown behind a message that
@@ -462,11 +464,12 @@ class History:
             self.restoring = None
         elif isinstance(event, e.CompactionStarted):
             self.compacting = event
+            self._count(event)
             if event.request is not None:
                 self.sent.record(event.request)
         elif isinstance(event, e.CompactionFailed):
             self._compacted(event)
-        elif isinstance(event, e.SessionTitled):
+        elif isinstance(event, e.SessionTitled | e.TitleFailed):
             self.session.add_request(event)
         elif isinstance(event, e.CompactionRequested):
             self.asked_for = event.seq
@@ -485,9 +488,19 @@ class History:
             self._settled.append(message)
             self.size.add(message)
 
-    def _compacted(self, event: e.CompactionEnded | e.CompactionFailed) -> None:
+    def _count(
+        self,
+        event: e.RetryScheduled
+        | e.CompactionStarted
+        | e.CompactionEnded
+        | e.CompactionFailed,
+    ) -> None:
+        """Count what was asked of a model besides what settles a Step."""
         self.session.add_request(event)
         self.activity.add_request(event)
+
+    def _compacted(self, event: e.CompactionEnded | e.CompactionFailed) -> None:
+        self._count(event)
         self.compacting = None
         self.size.tried()
         if event.requested is not None and event.requested == self.asked_for:

@@ -22,6 +22,7 @@ from ..values.messages import (
     ReasoningPart,
     TextPart,
     ToolPart,
+    Usage,
     UserMessage,
 )
 from ..values.shortcut import changed
@@ -58,6 +59,8 @@ class OpenMessage:
             model=event.model,
         )
         self.parts: list[Part] = []
+        self._lost = Usage()
+        """What attempts took that failed before the one whose answer it is."""
         self._calls: dict[str, int] = {}
         self._progress: dict[str, Progress] = {}
         # Calls that another worker left after they may have had an effect: whatever
@@ -133,18 +136,20 @@ class OpenMessage:
             self._change(event, state="succeeded", content=event.content)
         elif isinstance(event, e.ToolFailed):
             self._change(event, state="failed", failure=event.failure)
+        elif isinstance(event, e.RetryScheduled):
+            self._lost += event.usage
         elif isinstance(event, e.StepEnded):
             self.message = changed(
                 self.message,
                 finish=event.finish,
-                usage=event.usage,
+                usage=self._lost + event.usage,
                 ended=event.created,
             )
         elif isinstance(event, e.StepFailed):
             self.message = changed(
                 self.message,
                 failure=event.failure,
-                usage=event.usage,
+                usage=self._lost + event.usage,
                 ended=event.created,
             )
 

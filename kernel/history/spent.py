@@ -37,9 +37,12 @@ class Spent:
         event: e.StepEnded
         | e.StepFailed
         | e.ChildSpent
+        | e.RetryScheduled
+        | e.CompactionStarted
         | e.CompactionEnded
         | e.CompactionFailed
-        | e.SessionTitled,
+        | e.SessionTitled
+        | e.TitleFailed,
     ) -> None:
         """Count what was asked of a model, whether for a Step or besides.
 

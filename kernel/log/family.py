@@ -14,13 +14,16 @@ from ..values.events import (
     ChildSpent,
     CompactionEnded,
     CompactionFailed,
+    CompactionStarted,
     Event,
     RequestAsked,
+    RetryScheduled,
     SessionTitled,
     StepEnded,
     StepFailed,
 )
 from ..values.ids import SessionId
+from ..values.messages import Usage
 from .commit import LogTransaction
 
 MAX_ABOVE = 16
@@ -76,7 +79,7 @@ def pass_on(tx: LogTransaction, session_id: str) -> None:
     told = [
         one
         for one in tx.appended
-        if one.session_id == session_id and isinstance(one, (*_USED, RequestAsked))
+        if one.session_id == session_id and _concerns_above(one)
     ]
     if not told:
         return
@@ -90,6 +93,13 @@ def pass_on(tx: LogTransaction, session_id: str) -> None:
 
 
 _USED = (StepEnded, StepFailed, CompactionEnded, CompactionFailed)
+_LOST = (RetryScheduled, CompactionStarted)
+
+
+def _concerns_above(event: Event) -> bool:
+    if isinstance(event, _LOST):
+        return event.usage != Usage() or event.unpriced > 0
+    return isinstance(event, (*_USED, RequestAsked))
 
 
 def answered(event: Event) -> bool:
@@ -111,12 +121,13 @@ def _above(event: Event, parent: SessionId) -> Event:
             what=event.what,
             agent=event.agent,
         )
-    assert isinstance(event, _USED)
+    assert isinstance(event, (*_USED, *_LOST))
     return ChildSpent(
         session_id=parent,
         child=event.session_id,
         usage=event.usage,
         cost=event.cost,
+        unpriced=event.unpriced,
         steps=int(isinstance(event, StepEnded | StepFailed)),
         answered=answered(event),
     )

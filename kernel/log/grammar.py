@@ -31,6 +31,9 @@ LATEST = 253_402_300_799_999
 MOST_TOKENS = 10**12
 """More than any request can use; sums of these stay within what can be stored."""
 
+MOST_REQUESTS = 10**6
+"""More than one event tells of."""
+
 MOST_EVENTS = 2**53
 """More than any log has; the last number that every reader of JSON has exactly."""
 
@@ -316,6 +319,8 @@ def _wrong_fields(event: e.Event) -> Iterator[str]:
     Generation.checked(getattr(event, "generation", None))
     if not isfinite(getattr(event, "cost", None) or 0.0):
         yield "its cost is no number"
+    if not 0 <= getattr(event, "unpriced", 0) <= MOST_REQUESTS:
+        yield "its number of requests is none"
     if isinstance(event, e.SessionCreated):
         directory = event.directory
         if (

@@ -81,8 +81,8 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
         *("fallback", "parent", "forked_from", "forked_seq", "forked_hash", "budget"),
         "generation",
     ),
-    ("session.title_failed", 1): _unasked(_kept_with_code()),
-    ("session.titled", 1): _unasked(_kept("usage", "cost", title=None)),
+    ("session.title_failed", 1): _unasked(_kept_with_code("usage", "cost", "unpriced")),
+    ("session.titled", 1): _unasked(_kept("usage", "cost", "unpriced", title=None)),
     ("session.instructed", 1): _kept(instructions=None),
     ("prompt.admitted", 1): _kept(
         *("input_id", "delivery", "key", "budget", "job_id", "generation"),
@@ -97,12 +97,15 @@ _REDUCE: dict[tuple[str, int], Callable[[Fields], Fields]] = {
     ("compaction.ended", 1): _unasked(
         _kept(
             *("message_id", "kept", "longest", "replaced", "tokens_before"),
-            *("tokens_after", "model", "usage", "cost", "requested"),
+            *("tokens_after", "model", "usage", "cost", "unpriced", "requested"),
             text=REMOVED,
         )
     ),
     ("retry.scheduled", 1): _undescribed(
-        _kept_with_code("message_id", "attempt", "delay_ms", "request")
+        _kept_with_code(
+            *("message_id", "attempt", "delay_ms", "request"),
+            *("usage", "cost", "unpriced"),
+        )
     ),
     ("model.fell_back", 1): _kept_with_code("model", "next", "message_id"),
     ("step.ended", 1): _undescribed(dict),

@@ -143,6 +143,8 @@ class SessionRow:
     """Those that were put into one."""
     picodollars: int | None = None
     """What all of that cost, in 10**-12 US dollars; None while no price was known."""
+    unpriced: int = 0
+    """How many requests are not in that, or not wholly."""
     todos_seq: int = -1
     """The event that last said how the to-do list is: a todos.replaced, or one that
     went back to an earlier list; -1 before the first."""

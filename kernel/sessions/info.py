@@ -56,7 +56,12 @@ class SessionInfo:
     cost: float | None = None
     """What that cost in US dollars, with what sessions used that work for it. It is a
     part of it where a price is not known, or a provider did not tell all tokens of a
-    request: what nobody can count is not in it. None where nothing could be counted."""
+    request: what nobody can count is not in it, and ``unpriced`` says of how many
+    requests. None where nothing could be counted."""
+    unpriced: int = 0
+    """How many requests used tokens whose cost is not known, or not wholly: unless that
+    is 0, ``cost`` is the least that it was. Those of a Step that was cut off, or whose
+    answer broke off, are among them; those that a provider refused are not."""
     damage: Failure | None = None
     """What is wrong with its past, and from which event on; None as far as anybody
     found: whoever goes on with a session or verifies it reads all of it. Where that was
@@ -109,6 +114,7 @@ def info_of(
             row.cache_write_tokens,
         ),
         cost=None if row.picodollars is None else dollars(row.picodollars),
+        unpriced=row.unpriced,
         damage=damage,
         verified=None if damage is not None else log.verified(row.id),
         trouble=log.patience.trouble(row.id),

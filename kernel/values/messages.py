@@ -29,6 +29,20 @@ class Usage:
     cache_write: int | None = None
     """Of ``input``: what it keeps for later."""
 
+    def __add__(self, other: "Usage") -> "Usage":
+        """Return the tokens of both, as far as either provider said."""
+
+        def both(one: int | None, more: int | None) -> int | None:
+            return one if more is None else more if one is None else one + more
+
+        return Usage(
+            input=both(self.input, other.input),
+            output=both(self.output, other.output),
+            reasoning=both(self.reasoning, other.reasoning),
+            cache_read=both(self.cache_read, other.cache_read),
+            cache_write=both(self.cache_write, other.cache_write),
+        )
+
 
 @frozen
 class Citation:
@@ -183,7 +197,8 @@ class AssistantMessage:
     finish: str | None = None
     """A FinishReason, or None while the Step runs or when it failed."""
     usage: Usage | None = None
-    """The tokens of its request; None while it runs."""
+    """The tokens of its request, and of the attempts that failed before it; None while
+    it runs."""
     failure: Failure | None = None
     """Why the Step failed; None when it did not."""
     ended: int | None = None

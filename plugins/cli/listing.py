@@ -7,14 +7,9 @@ import time
 from collections.abc import Sequence
 
 from dovetail.kernel import (
-    ChildSpent,
-    CompactionEnded,
-    CompactionFailed,
+    Event,
     LiveEvent,
     Outcome,
-    SessionTitled,
-    StepEnded,
-    StepFailed,
     Usage,
     added_cost,
 )
@@ -90,8 +85,13 @@ def usage_text(usage: Usage) -> str:
     return ", ".join(told) or "none"
 
 
-_BESIDES = StepFailed | CompactionEnded | CompactionFailed | SessionTitled | ChildSpent
-"""What is paid for besides answers."""
+def money(cost: float | None, unpriced: int, digits: int = 4) -> str | None:
+    """Return what something cost, for people, and whether it was more than that; None
+    when no price was known."""
+    if cost is None:
+        return None
+    least = "at least " if unpriced else ""
+    return f"{least}${cost:.{digits}f}"
 
 
 class Costs:
@@ -104,14 +104,10 @@ class Costs:
 
     def take(self, event: LiveEvent) -> None:
         """Count an event in."""
-        if isinstance(event, StepEnded) or (
-            isinstance(event, _BESIDES) and event.usage != Usage()
-        ):
-            self._add(event.cost)
-
-    def _add(self, cost: float | None) -> None:
-        self._dollars = added_cost(self._dollars, cost)
-        self._unpriced += cost is None
+        # Every event that tells of a request says both.
+        if isinstance(event, Event) and hasattr(event, "unpriced"):
+            self._dollars = added_cost(self._dollars, getattr(event, "cost", None))
+            self._unpriced += event.unpriced
 
     @property
     def dollars(self) -> float | None:
@@ -126,7 +122,4 @@ class Costs:
     @property
     def text(self) -> str | None:
         """The sum for people; None when no price was known."""
-        if self._dollars is None:
-            return None
-        least = "at least " if self._unpriced else ""
-        return f"{least}${self._dollars:.4f}"
+        return money(self._dollars, self._unpriced)

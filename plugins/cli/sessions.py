@@ -4,7 +4,7 @@ import anyio
 import click
 from dovetail.kernel import Page, SessionInfo, to_json
 
-from .listing import table, when
+from .listing import money, table, when
 from .options import (
     command_text,
     database_option,
@@ -78,7 +78,7 @@ def _row(info: SessionInfo) -> tuple[str, ...]:
         info.id,
         when(info.updated),
         outcome,
-        "-" if info.cost is None else f"${info.cost:.2f}",
+        money(info.cost, info.unpriced, digits=2) or "-",
         short(info.title or "-", MAX_TITLE),
         info.location.directory,
     )

@@ -209,6 +209,7 @@ async def _as_json(session: Session, info: SessionInfo) -> Mapping[str, Json]:
     return {
         "session": to_json(info),
         "cost": info.cost,
+        "unpriced": info.unpriced,
         "pending": [to_json(one) for one in await session.pending()],
         "jobs": [to_json(one) for one in await session.jobs()],
         "todos": [to_json(one) for one in await session.todos()],

@@ -170,6 +170,7 @@ class Session(Table):
     cache_read_tokens = BigIntegerField()
     cache_write_tokens = BigIntegerField()
     picodollars = BigIntegerField(null=True)
+    unpriced = BigIntegerField()
     todos_seq = BigIntegerField()
     compaction_due = BigIntegerField()
     folded = TextField(null=True)

@@ -45,6 +45,7 @@ from dovetail.kernel import (
     RequestAsked,
     RequestDescription,
     RequestId,
+    RetryScheduled,
     Said,
     SentRequest,
     SessionCreated,
@@ -156,13 +157,13 @@ class Writer:
     def fail_title(self) -> None:
         asked = (AskedText("a/small", "secret prompt", SENT),)
         failure = Failure("provider.failed", "secret")
-        self.add(TitleFailed, failure=failure, asked=asked)
+        self.add(TitleFailed, failure=failure, asked=asked, cost=0.5, unpriced=1)
 
     def instruct(self) -> None:
         self.add(SessionInstructed, instructions="secret order")
 
     def child(self) -> None:
-        self.add(ChildSpent, child="other", usage=Usage(input=2, output=1))
+        self.add(ChildSpent, child="other", usage=Usage(input=2, output=1), unpriced=2)
         asked = RequestId(self.name("per"))
         self.add(
             ChildAsked, child="other", request_id=asked, what="permission", agent="a"
@@ -295,6 +296,24 @@ class Writer:
         if self._running:
             self.execution()
 
+    def give_up(self) -> None:
+        """Have a Step fail that was tried again."""
+        message = MessageId(self.name("msg"))
+        failure = Failure("provider.unavailable", "secret")
+        self.add(StepStarted, message_id=message, agent="build", model="a/b")
+        self.add(
+            RetryScheduled,
+            message_id=message,
+            attempt=2,
+            delay_ms=1,
+            failure=failure,
+            usage=Usage(input=3, output=1),
+            cost=0.25,
+            unpriced=1,
+        )
+        why = Failure("provider.unavailable", "down")
+        self.add(StepFailed, message_id=message, failure=why, request=SENT)
+
     def step(self, settled: bool = True, fails: bool = False) -> None:
         message = MessageId(self.name("msg"))
         self._settled = message if settled or fails else None
@@ -379,6 +398,7 @@ ACTS = (
     "step",
     "fail",
     "leave",
+    "give_up",
     "ask_for_compaction",
     "start_compaction",
     "fail_compaction",
@@ -422,5 +442,5 @@ def conversation(session_id: str = "s") -> list[Event]:
     ]
     acts += ["ask_for_compaction", "shorten", "compact", "fail_compaction"]
     acts += ["instruct", "notice", "child", "admit", "promote", "epoch", "step"]
-    acts += ["generate", "fall_back", "answer"]
+    acts += ["generate", "fall_back", "answer", "give_up"]
     return written(acts, session_id)

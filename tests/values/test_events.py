@@ -196,7 +196,14 @@ SAMPLES: list[Event] = [
     ),
     FallbackSet(models=("b/two", "c/three"), **ENVELOPE),
     RetryScheduled(
-        message_id=MESSAGE, attempt=2, delay_ms=2000, failure=FAILURE, **ENVELOPE
+        message_id=MESSAGE,
+        attempt=2,
+        delay_ms=2000,
+        failure=FAILURE,
+        usage=USAGE,
+        cost=0.25,
+        unpriced=1,
+        **ENVELOPE,
     ),
     AvailabilityChanged(
         unavailable={"acme/team": LeftOut("acme", "nobody is there")},

@@ -9,6 +9,10 @@ def _requested(to: Target, event: e.CompactionRequested) -> None:
     to.change(event, compaction_due=event.seq)
 
 
+def _started(to: Target, event: e.CompactionStarted) -> None:
+    to.change(event, **with_usage(to.session(event.session_id), event))
+
+
 def _ended(to: Target, event: e.CompactionEnded) -> None:
     to.rows.put_message(
         MessageRow(
@@ -33,6 +37,7 @@ def _settled(to: Target, event: e.CompactionEnded | e.CompactionFailed) -> None:
 
 PROJECTORS: Projectors = {
     e.CompactionRequested: _requested,
+    e.CompactionStarted: _started,
     e.CompactionEnded: _ended,
     e.CompactionFailed: _settled,
 }

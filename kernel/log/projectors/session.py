@@ -43,6 +43,10 @@ def _titled(to: Target, event: e.SessionTitled) -> None:
     to.change(event, title=event.title, **usage)
 
 
+def _title_failed(to: Target, event: e.TitleFailed) -> None:
+    to.change(event, **with_usage(to.session(event.session_id), event))
+
+
 def _pruned(to: Target, event: e.SessionPruned) -> None:
     if event.title:
         to.change(event, title=None)
@@ -54,5 +58,6 @@ PROJECTORS: Projectors = {
     e.AgentSwitched: _agent_switched,
     e.SessionMoved: _moved,
     e.SessionTitled: _titled,
+    e.TitleFailed: _title_failed,
     e.SessionPruned: _pruned,
 }

@@ -33,7 +33,7 @@ def _step_settled(to: Target, event: e.StepEnded | e.StepFailed) -> None:
     to.change(event, steps=total.steps + 1, **with_usage(total, event))
 
 
-def _child_spent(to: Target, event: e.ChildSpent) -> None:
+def _spent(to: Target, event: e.ChildSpent | e.RetryScheduled) -> None:
     to.change(event, **with_usage(to.session(event.session_id), event))
 
 
@@ -41,5 +41,6 @@ PROJECTORS: Projectors = {
     e.StepStarted: _step_started,
     e.StepEnded: _step_settled,
     e.StepFailed: _step_settled,
-    e.ChildSpent: _child_spent,
+    e.ChildSpent: _spent,
+    e.RetryScheduled: _spent,
 }

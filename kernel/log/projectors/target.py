@@ -74,6 +74,9 @@ class Request(Protocol):
     @property
     def cost(self) -> float | None: ...
 
+    @property
+    def unpriced(self) -> int: ...
+
 
 def with_usage(total: SessionRow, request: Request) -> dict[str, int | None]:
     """Return the totals of a session with what one more request took and cost."""
@@ -82,6 +85,7 @@ def with_usage(total: SessionRow, request: Request) -> dict[str, int | None]:
         picos = min((picos or 0) + picodollars(request.cost), MOST)
     return {
         "picodollars": picos,
+        "unpriced": total.unpriced + request.unpriced,
         "input_tokens": total.input_tokens + _count(used, "input"),
         "output_tokens": total.output_tokens + _count(used, "output"),
         "reasoning_tokens": total.reasoning_tokens + _count(used, "reasoning"),

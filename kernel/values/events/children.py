@@ -11,8 +11,9 @@ from .declaring import Event, event
 @event("child.spent")
 @frozen(kw_only=True)
 class ChildSpent(Event):
-    """A session that works for this one settled a Step, or had its history summed up.
-    Recorded in the same transaction as that; what it used counts here too."""
+    """A session that works for this one settled a Step, had its history summed up, or
+    lost an attempt that tokens were used for. Recorded in the same transaction as that;
+    what it used counts here too."""
 
     child: str
     """The session that used it, at whatever depth below this one."""
@@ -20,8 +21,12 @@ class ChildSpent(Event):
     """The tokens of its request, as far as the provider told."""
     cost: float | None = None
     """US dollars; None when no price is known."""
+    unpriced: int = 0
+    """In how many requests of it tokens were used whose cost is not known, or not
+    wholly: ``cost`` is the least that it was."""
     steps: int = 1
-    """How many Steps that was; 0 for a summary."""
+    """How many Steps that was; 0 for a summary, or for an attempt of a Step that goes
+    on."""
     answered: bool = True
     """Whether a model answered: what it used is then unknown where it is not told."""
 

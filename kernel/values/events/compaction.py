@@ -51,6 +51,12 @@ class CompactionStarted(Event):
     """The event that asked for it."""
     request: SentRequest | None = None
     """What was sent and refused as too long, where that is why."""
+    usage: Usage = field(factory=Usage)
+    """What that took, as far as the provider told before it refused."""
+    cost: float | None = None
+    """US dollars of that; None when no price is known, or nothing was told."""
+    unpriced: int = 0
+    """1 where tokens were used whose cost is not known, or not wholly; else 0."""
 
 
 @event("compaction.ended", retention="transcript")
@@ -85,6 +91,9 @@ class CompactionEnded(Event):
     """The tokens of writing it, as far as the provider told."""
     cost: float | None = None
     """US dollars; None when no price is known."""
+    unpriced: int = 0
+    """In how many requests of it tokens were used whose cost is not known, or not
+    wholly: ``cost`` is the least that it was."""
     requested: int | None = None
     """The event that asked for it."""
     asked: tuple[AskedText, ...] = ()
@@ -102,6 +111,9 @@ class CompactionFailed(Event):
     """What trying took, as far as the provider told."""
     cost: float | None = None
     """US dollars; None when no price is known."""
+    unpriced: int = 0
+    """In how many requests of it tokens were used whose cost is not known, or not
+    wholly: ``cost`` is the least that it was."""
     requested: int | None = None
     """The event that asked for it and has its end with this."""
     asked: tuple[AskedText, ...] = ()

@@ -115,6 +115,13 @@ class RetryScheduled(Event):
     """Why the attempt before it failed."""
     request: SentRequest | None = None
     """What the attempt before it had sent; None where it came to nothing."""
+    usage: Usage = field(factory=Usage)
+    """The tokens of the attempt before it, as far as the provider told of them before
+    it failed. They are in no later event of the Step."""
+    cost: float | None = None
+    """US dollars of those; None when no price is known, or nothing was told."""
+    unpriced: int = 0
+    """1 where tokens were used whose cost is not known, or not wholly; else 0."""
 
 
 @event("model.fell_back", retention="trace")
@@ -145,6 +152,8 @@ class StepEnded(Event):
     """The tokens of its request, as far as the provider told."""
     cost: float | None = None
     """US dollars; None when no price is known, or not all tokens were told."""
+    unpriced: int = 0
+    """1 where tokens were used whose cost is not known, or not wholly; else 0."""
     broke_off: Failure | None = None
     """Why the answer broke off after calls of it had begun. They were run, so the Step
     counts, and the next one goes on from their results."""
@@ -166,6 +175,8 @@ class StepFailed(Event):
     """The tokens of its request, as far as the provider told."""
     cost: float | None = None
     """US dollars, where the provider told of its usage before it failed."""
+    unpriced: int = 0
+    """1 where tokens were used whose cost is not known, or not wholly; else 0."""
     request: SentRequest | None = None
     """What was sent, unless an earlier event of the attempt says it, or nobody that
     lived to tell knew."""

@@ -100,6 +100,9 @@ class SessionTitled(Event):
     title is the one before."""
     cost: float | None = None
     """The same in US dollars; None where no price is known, or no model was asked."""
+    unpriced: int = 0
+    """In how many requests of it tokens were used whose cost is not known, or not
+    wholly: ``cost`` is the least that it was."""
     asked: tuple[AskedText, ...] = ()
     """The requests that asked a model for one, in order."""
 
@@ -111,6 +114,13 @@ class TitleFailed(Event):
 
     failure: Failure
     """Why."""
+    usage: Usage = field(factory=Usage)
+    """The tokens of asking, as far as the provider told."""
+    cost: float | None = None
+    """The same in US dollars; None where no price is known."""
+    unpriced: int = 0
+    """In how many requests of it tokens were used whose cost is not known, or not
+    wholly: ``cost`` is the least that it was."""
     asked: tuple[AskedText, ...] = ()
     """The requests that asked for one, in order."""
 

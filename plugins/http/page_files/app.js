@@ -94,7 +94,7 @@ function paintList() {
 function entry(one) {
   const { status } = one.dovetail;
   const waits = state.waiting.get(one.id);
-  const cost = money(Number(one.cost ?? 0));
+  const cost = money(Number(one.cost ?? 0), one.dovetail.unpriced);
   return h(
     "li",
     null,
@@ -374,18 +374,34 @@ class OpenSession {
   async #used() {
     let after = -1;
     const steps = [];
+    // What attempts took that failed before their Step was asked for again.
+    let lost = [];
     for (;;) {
       const { data, hasMore } = await get(
         `${at`api/session/${this.id}/history`}?limit=1000${after < 0 ? "" : `&after=${after}`}`,
       );
       for (const { data: event } of data) {
         after = event.seq;
-        if (event.kind === "step.ended" || (event.kind === "step.failed" && event.usage))
-          steps.push(event);
+        if (event.kind === "step.started") lost = [];
+        else if (event.kind === "retry.scheduled") lost.push(event);
+        else if (event.kind === "step.ended" || (event.kind === "step.failed" && event.usage))
+          steps.push([...lost, event].reduce(together));
       }
       if (!hasMore || this.closed) return steps;
     }
   }
+}
+
+/** What two requests of one Step took. */
+function together(one, other) {
+  const plus = (a, b) => ((a ?? null) === null ? b : (b ?? null) === null ? a : a + b);
+  const names = new Set([...Object.keys(one.usage ?? {}), ...Object.keys(other.usage ?? {})]);
+  const usage = [...names].map((name) => [name, plus(one.usage?.[name], other.usage?.[name])]);
+  return {
+    usage: Object.fromEntries(usage),
+    cost: plus(one.cost, other.cost),
+    unpriced: (one.unpriced ?? 0) + (other.unpriced ?? 0),
+  };
 }
 
 async function open(id) {

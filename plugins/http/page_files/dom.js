@@ -124,7 +124,9 @@ export function count(number) {
   return `${(number / 1e6).toFixed(2)}M`;
 }
 
-export function money(amount) {
+/** US dollars; `unpriced` is how many requests they leave out, or a part of. */
+export function money(amount, unpriced = 0) {
   if (!amount) return "";
-  return `$${amount < 0.01 ? amount.toFixed(4) : amount.toFixed(2)}`;
+  const least = unpriced ? "at least " : "";
+  return `${least}$${amount < 0.01 ? amount.toFixed(4) : amount.toFixed(2)}`;
 }

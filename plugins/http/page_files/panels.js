@@ -236,13 +236,14 @@ export function showUsage(panel, steps) {
   });
   const sum = (name) => steps.reduce((total, one) => total + (one.usage[name] ?? 0), 0);
   const cost = steps.reduce((total, one) => total + Number(one.cost ?? 0), 0);
+  const unpriced = steps.reduce((total, one) => total + (one.unpriced ?? 0), 0);
   fill(
     panel,
     h(
       "p",
       null,
       `${steps.length} Steps, ${count(sum("input"))} tokens in (${count(sum("cache_read"))} of them from the cache), ${count(sum("output"))} out`,
-      cost ? `, ${money(cost)}` : ", cost unknown",
+      cost ? `, ${money(cost, unpriced)}` : ", cost unknown",
     ),
     svg(
       "svg",
@@ -288,7 +289,7 @@ export function showUsage(panel, steps) {
                   count(one.usage.input),
                   count(one.usage.cache_read),
                   count(one.usage.output),
-                  one.cost === null || one.cost === undefined ? "?" : money(Number(one.cost)),
+                  one.cost === null || one.cost === undefined ? "?" : money(Number(one.cost), one.unpriced),
                 ].map((cell) => h("td", null, String(cell))),
               ),
             ),

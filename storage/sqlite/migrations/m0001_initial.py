@@ -103,6 +103,7 @@ STATEMENTS = (
         "cache_read_tokens" INTEGER NOT NULL,
         "cache_write_tokens" INTEGER NOT NULL,
         "picodollars" INTEGER,
+        "unpriced" INTEGER NOT NULL,
         "todos_seq" INTEGER NOT NULL,
         "compaction_due" INTEGER NOT NULL,
         "folded" TEXT,
