@@ -89,18 +89,21 @@ def input_schema(kind: type, name: str | None = None) -> dict[str, Json]:
 
 
 def shared_schemas(
-    kinds: Sequence[Any], at: str
+    kinds: Sequence[Any],
+    at: str,
+    words: Callable[[type], Mapping[str, str]] | None = None,
 ) -> tuple[list[dict[str, Json]], dict[str, dict[str, Json]]]:
     """Return the JSON Schema of each type, and the classes that they speak of by name:
     each is described once, and referred to as ``at`` with its name.
 
     For documents of many types, such as OpenAPI. A generic class is written out where
-    it is used. Members of a union that a field tells apart are said to be.
+    it is used. Members of a union that a field tells apart are said to be. ``words``
+    says of a class what its fields are that say nothing of it themselves.
 
     Raises:
         ToolDefinitionError: as ``input_schema``.
     """
-    writer = _Writer(at, shared=True)
+    writer = _Writer(at, shared=True, words=words)
     try:
         found = [writer.of(kind, str(kind)) for kind in kinds]
     except _UnusableError as error:
@@ -158,10 +161,17 @@ class _UnusableError(Exception):
 class _Writer:
     """Writes one schema. ``defs`` collects the classes that contain themselves."""
 
-    def __init__(self, at: str = "#/$defs/", *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        at: str = "#/$defs/",
+        *,
+        shared: bool = False,
+        words: Callable[[type], Mapping[str, str]] | None = None,
+    ) -> None:
         self.defs: dict[str, dict[str, Json]] = {}
         self._at = at
         self._shared = shared
+        self._words = words
         self._names: dict[Any, str] = {}
         self._open: list[Any] = []
 
@@ -222,9 +232,12 @@ class _Writer:
         self._open.append((kind, tag))
         properties: dict[str, Json] = {}
         required = []
+        said = self._words(origin(kind)) if self._words else {}
         for attribute, hint in typed_fields(kind):
             name = attribute.name
             properties[name] = self._property(attribute, hint, f"{where}.{name}")
+            if name in said:
+                properties[name].setdefault("description", said[name])
             if attribute.default is attrs.NOTHING or name == tag:
                 required.append(name)
         self._open.pop()
@@ -299,7 +312,13 @@ class _Writer:
         if nullable:
             written.append({"type": "null"})
         if shape.tag and self._shared:
-            return {"oneOf": written, "discriminator": {"propertyName": shape.tag}}
+            named = {origin(one): ref for one, ref in zip(others, written, strict=True)}
+            mapping: dict[str, Json] = {
+                str(value): named[origin(one)]["$ref"]
+                for value, one in shape.tagged.items()
+            }
+            told: dict[str, Json] = {"propertyName": shape.tag, "mapping": mapping}
+            return {"oneOf": written, "discriminator": told}
         return {"oneOf" if shape.tag else "anyOf": written}
 
 

@@ -10,13 +10,17 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NoReturn
 
+import dovetail.kernel as kernel
+from anyio import to_thread
 from attrs import NOTHING, fields
 from dovetail.kernel import Json, shared_schemas
 
 # With them the operations are described.
 from . import logs, people, places, sessions, upkeep  # noqa: F401
+from .examples import example
 from .operation import OPERATIONS, Call, Operation, operation, query_name
 from .problems import unsupported
+from .words import field_words
 
 VERSION = "0.1.0"
 AT = "#/components/schemas/"
@@ -64,6 +68,112 @@ PROBLEM: Mapping[str, Json] = {
 }
 
 
+REFUSALS: Mapping[int, Mapping[str, Json]] = {
+    400: {
+        "_tag": "InvalidRequestError",
+        "message": "the query 'limit' is a number",
+        "code": "server.malformed",
+        "field": "limit",
+    },
+    401: {
+        "_tag": "UnauthorizedError",
+        "message": "show the token: as a bearer token, or as a password of any user",
+        "code": "server.unauthorized",
+    },
+    403: {
+        "_tag": "ForbiddenError",
+        "message": "pages of 'https://example.org' may not use this server",
+        "code": "server.forbidden",
+    },
+    404: {
+        "_tag": "SessionNotFoundError",
+        "message": "there is no session 'ses_none'",
+        "code": "session.not_found",
+        "sessionID": "ses_none",
+        "details": {"name": "ses_none"},
+    },
+    408: {
+        "_tag": "InvalidRequestError",
+        "message": "the body did not come in 30 s",
+        "code": "server.too_slow",
+    },
+    409: {
+        "_tag": "ConflictError",
+        "message": "another prompt was admitted under this key",
+        "code": "prompt.conflict",
+        "details": {"fields": ["text"]},
+    },
+    413: {
+        "_tag": "InvalidRequestError",
+        "message": "the body is over 8388608 bytes",
+        "code": "server.too_large",
+        "kind": "size",
+    },
+    422: {
+        "_tag": "InvalidRequestError",
+        "message": "the data does not fit: $.prompt.text: a string is expected",
+        "code": "value.undecodable",
+        "field": "$.prompt.text",
+        "problems": [{"path": "$.prompt.text", "message": "a string is expected"}],
+    },
+    429: {
+        "_tag": "TooManyRequestsError",
+        "message": "512 requests are worked on already",
+        "code": "server.busy",
+    },
+    431: {
+        "_tag": "InvalidRequestError",
+        "message": "the headers are over 32768 bytes",
+        "code": "server.too_large",
+    },
+    500: {
+        "_tag": "UnknownError",
+        "message": "something unexpected happened; the log says what: err_5f0c",
+        "code": "server.failed",
+        "ref": "err_5f0c",
+    },
+    503: {
+        "_tag": "ServiceUnavailableError",
+        "message": "the server is closing; try another one, or this one later",
+        "code": "server.closing",
+    },
+}
+"""One refusal of each status, as it comes."""
+CODES = (
+    "server.busy",
+    "server.closing",
+    "server.failed",
+    "server.forbidden",
+    "server.malformed",
+    "server.method",
+    "server.no_route",
+    "server.too_large",
+    "server.too_slow",
+    "server.unauthorized",
+    "server.unsupported",
+)
+"""The codes that only a server has."""
+STREAMED: Mapping[str, str] = {
+    "text/event-stream": 'id: 7\ndata: {"id":"ses_example:7","type":"text.ended",'
+    '"durable":{"aggregateID":"ses_example","seq":7,"version":1},"data":{}}\n\n',
+    "application/x-ndjson": '{"session_id":"ses_example","seq":0}\n',
+}
+"""The beginning of what goes on."""
+PARTS: Mapping[str, str] = {
+    "id": "The id of a saved approval.",
+    "inputID": "The id of a receipt.",
+    "jobID": "The id of a job.",
+    "key": "The key of a file's part.",
+    "messageID": "The id of a message.",
+    "path": "A path of a file, relative to the Location.",
+    "providerID": "The name of a provider.",
+    "requestID": "The id of a request.",
+    "sessionID": "The id of a session.",
+    "which": "The number of a request from 1, or the id of a message.",
+}
+"""What the parts of paths are."""
+
+
 def operations() -> list[Operation]:
     """Return all of them, in the order of their paths."""
     return sorted(OPERATIONS, key=lambda one: (one.path, one.method))
@@ -75,14 +185,15 @@ def document() -> dict[str, Json]:
     kinds: list[Any] = []
     for one in operations():
         kinds += [kind for kind in (one.body, one.answer) if _is_type(kind)]
-    written, shared = shared_schemas(kinds, AT)
+    written, shared = shared_schemas(kinds, AT, field_words)
     schemas = iter(written)
     paths: dict[str, dict[str, Json]] = {}
     for one in operations():
         body = next(schemas) if _is_type(one.body) else None
         answer = next(schemas) if _is_type(one.answer) else None
         path = re.sub(r":path\}", "}", one.path)
-        paths.setdefault(path, {})[one.method.lower()] = _described(one, body, answer)
+        described = _described(one, body, answer, shared)
+        paths.setdefault(path, {})[one.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {
@@ -94,7 +205,8 @@ def document() -> dict[str, Json]:
         "security": [{"bearer": []}, {"basic": []}, {}],
         "paths": paths,
         "components": {
-            "schemas": {**shared, "Refused": dict(PROBLEM)},
+            "schemas": {**shared, "Refused": _problem()},
+            "responses": {f"Refused{status}": _refused(status) for status in SAID},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "basic": {"type": "http", "scheme": "basic"},
@@ -115,7 +227,10 @@ def words_of(one: Operation) -> tuple[str, str]:
 
 
 def _described(
-    one: Operation, body: dict[str, Json] | None, answer: dict[str, Json] | None
+    one: Operation,
+    body: dict[str, Json] | None,
+    answer: dict[str, Json] | None,
+    shared: Mapping[str, Any],
 ) -> dict[str, Json]:
     summary, description = words_of(one)
     made: dict[str, Json] = {
@@ -124,14 +239,16 @@ def _described(
         "description": description,
         "tags": [one.path.split("/")[2]],
         "parameters": [*_path(one), *_query(one)],
-        "responses": _responses(one, answer),
+        "responses": _responses(one, answer, shared),
     }
     if body is not None:
         assert one.body is not None
         required = any(each.default is NOTHING for each in fields(one.body))
         made["requestBody"] = {
             "required": required,
-            "content": {"application/json": {"schema": body}},
+            "content": {
+                "application/json": {"schema": body, "example": example(body, shared)}
+            },
         }
     return made
 
@@ -139,7 +256,14 @@ def _described(
 def _path(one: Operation) -> list[dict[str, Json]]:
     names = re.findall(r"\{(\w+)(?::path)?\}", one.path)
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": PARTS[name],
+            "schema": {"type": "string"},
+            "example": example({"type": "string"}, {}, name),
+        }
         for name in names
     ]
 
@@ -160,6 +284,7 @@ def _query(one: Operation) -> list[dict[str, Json]]:
                 "required": each.name in shown.get("required", ()),
                 "description": words,
                 "schema": _not_null(own),
+                "example": own.get("default") or example(own, {}, each.name),
             }
         )
     return made
@@ -176,30 +301,53 @@ def _not_null(schema: dict[str, Json]) -> dict[str, Json]:
     return schema
 
 
-def _responses(one: Operation, answer: dict[str, Json] | None) -> dict[str, Json]:
+def _responses(
+    one: Operation, answer: dict[str, Json] | None, shared: Mapping[str, Any]
+) -> dict[str, Json]:
     if one.answer is None:
         good: dict[str, Json] = {"204": {"description": "Done."}}
     else:
         kind = one.answer if isinstance(one.answer, str) else "application/json"
-        content: dict[str, Json] = {kind: {} if answer is None else {"schema": answer}}
+        content: dict[str, Json] = {kind: {"example": STREAMED.get(kind, "...")}}
+        if answer is not None:
+            content = {kind: {"schema": answer, "example": example(answer, shared)}}
         good = {"200": {"description": "What was asked for.", "content": content}}
     statuses: Sequence[int] = (*ALWAYS, *one.refusals)
+    if one.method != "GET":
+        # A session may be another store's replica, or be at work.
+        statuses = (*statuses, 409)
     if one.body is not None:
         statuses = (*statuses, 408)
-    refused = {"application/json": {"schema": {"$ref": f"{AT}Refused"}}}
-    return {
-        **good,
-        **{
-            str(status): {"description": SAID[status], "content": refused}
-            for status in sorted(set(statuses))
-        },
+    refused: dict[str, Json] = {
+        str(status): {"$ref": f"#/components/responses/Refused{status}"}
+        for status in sorted(set(statuses))
     }
+    return {**good, **refused}
+
+
+def _refused(status: int) -> dict[str, Json]:
+    """Return what all refusals of a status are like, with one of them."""
+    content = {"schema": {"$ref": f"{AT}Refused"}, "example": dict(REFUSALS[status])}
+    return {"description": SAID[status], "content": {"application/json": content}}
+
+
+def _problem() -> dict[str, Json]:
+    """Return what refusals are like, with the codes of all that there are."""
+    named = (getattr(kernel, name) for name in dir(kernel))
+    codes = {
+        one.code
+        for one in named
+        if isinstance(one, type) and issubclass(one, kernel.DovetailError)
+    }
+    told: dict[str, Any] = dict(PROBLEM)
+    code = {**told["properties"]["code"], "examples": sorted(codes | set(CODES))}
+    return {**told, "properties": {**told["properties"], "code": code}}
 
 
 @operation("GET", "/api/openapi.json", "openapi", answer=dict[str, Any])
 async def openapi(call: Call[None, None]) -> dict[str, Json]:
     """Return this document."""
-    return document()
+    return await to_thread.run_sync(document)
 
 
 # --- what is not offered ----------------------------------------------------------

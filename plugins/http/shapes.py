@@ -70,6 +70,7 @@ class LocationInfo:
 
     directory: str
     project: Project
+    """What it belongs to."""
     workspaceID: str | None = None
 
 
@@ -103,7 +104,9 @@ class CacheTokens:
     """Parts of the input."""
 
     read: int
+    """What was there already."""
     write: int
+    """What is kept for later."""
 
 
 @frozen
@@ -153,7 +156,9 @@ class Source:
     """Where in the text an attachment is spoken of."""
 
     start: int
+    """Its first character."""
     end: int
+    """The one after its last."""
     text: str
 
 
@@ -187,6 +192,7 @@ class PromptShape:
     text: str
     files: tuple[Attachment, ...] = ()
     agents: tuple[AgentMention, ...] = ()
+    """Agents that the text speaks of; they are not attached."""
 
 
 @frozen
@@ -194,6 +200,7 @@ class AdmittedShape:
     """The receipt of an admission: the prompt is durable."""
 
     admittedSeq: int
+    """The number of its event: read on after it."""
     id: str
     sessionID: str
     prompt: PromptShape
@@ -337,9 +344,12 @@ class CompactionShape:
     id: str
     time: Moment
     summary: str
+    """What is told in its place."""
     dovetail: Message
     recent: str = ""
+    """Always empty: what is recent stays as it is."""
     reason: Literal["auto", "manual"] = "auto"
+    """Whether somebody asked for it."""
     type: Literal["compaction"] = "compaction"
 
 
@@ -393,6 +403,7 @@ class AgentShape:
     system: str | None = None
     description: str | None = None
     steps: int | None = None
+    """How many Steps it may make for one input."""
 
 
 @frozen
@@ -418,6 +429,7 @@ class Capabilities:
     """What goes in and comes out of a model."""
 
     tools: bool = True
+    """Whether it calls tools."""
     input: tuple[str, ...] = ("text",)
     output: tuple[str, ...] = ("text",)
 
@@ -436,6 +448,7 @@ class Released:
     """When it came out: 0, which is unknown."""
 
     released: int = 0
+    """Milliseconds since 1970; 0, because it is unknown."""
 
 
 @frozen
@@ -443,7 +456,9 @@ class CacheCost:
     """US dollars for a million tokens."""
 
     read: float
+    """What was there already."""
     write: float
+    """What is kept for later."""
 
 
 @frozen
@@ -451,6 +466,7 @@ class Tier:
     """From how many tokens of input on."""
 
     size: int
+    """Tokens of input."""
     type: Literal["context"] = "context"
 
 
@@ -462,6 +478,7 @@ class CostShape:
     output: float
     cache: CacheCost
     tier: Tier | None = None
+    """From how much input on; left out: from the beginning."""
 
 
 @frozen
@@ -469,6 +486,7 @@ class Limit:
     """Tokens; 0 where that is unknown."""
 
     context: int
+    """All that a request and its answer may have."""
     output: int
 
 
@@ -489,6 +507,7 @@ class ModelShape:
     variants: tuple[dict[str, Any], ...] = ()
     status: Literal["alpha", "beta", "deprecated", "active"] = "active"
     enabled: bool = True
+    """Whether it can be chosen."""
 
 
 @frozen
@@ -550,10 +569,13 @@ class QuestionShape:
     """One question."""
 
     question: str
+    """What is asked."""
     header: str
     options: tuple[OptionShape, ...]
     multiple: bool
+    """Whether more than one can be chosen."""
     custom: bool
+    """Whether one can answer in words of one's own."""
 
 
 @frozen
@@ -585,6 +607,7 @@ class SkillShape:
     dovetail: Skill
     description: str | None = None
     slash: bool | None = None
+    """Whether only a person begins with it."""
 
 
 @frozen
@@ -593,6 +616,7 @@ class CommandShape:
 
     name: str
     template: str
+    """The prompt that it stands for."""
     description: str | None = None
 
 
@@ -637,6 +661,7 @@ class Health:
     """The server answers."""
 
     healthy: Literal[True] = True
+    """Always."""
     version: str = ""
 
 
@@ -657,6 +682,7 @@ class ReportShape:
     clean: bool
     """Whether nothing is unknown and nothing moved."""
     report: ContinuationReport
+    """All of it."""
 
 
 @frozen
@@ -687,8 +713,11 @@ class OutputPage:
 
     text: str
     offset: int
+    """The first character of this part."""
     total: int
+    """How many characters there are."""
     next: int | None = None
+    """Where the next part begins; left out on the last one."""
 
 
 # --- what is brought --------------------------------------------------------------
@@ -746,6 +775,7 @@ class ReplyBody:
     """What a person says to a permission request."""
 
     reply: Literal["once", "always", "reject"]
+    """``always`` is remembered, ``reject`` denies."""
     message: str | None = None
     shown: str | None = None
     by: Literal["person", "policy"] = field(
@@ -810,6 +840,7 @@ class ResumeBody:
     """The digest of the Continuation Report that is accepted."""
 
     accept: str | None = None
+    """Left out: only what is clean goes on."""
 
 
 @frozen
@@ -817,6 +848,7 @@ class InterruptBody:
     """Why it is stopped."""
 
     reason: str | None = None
+    """Told to the model and to whoever looks later."""
 
 
 @frozen
@@ -846,6 +878,7 @@ class FallbackBody:
     the configured ones."""
 
     models: tuple[str, ...] | None
+    """Each as ``provider/model``; empty for none."""
 
 
 @frozen
@@ -867,6 +900,7 @@ class ForkBody:
     """The last event, or message, that is shared; without it, all there is."""
 
     at: int | str | None = None
+    """The number of an event, or the id of a message."""
     id: str | None = None
     title: str | None = None
 
@@ -897,6 +931,7 @@ class AnyReplyBody:
     """An answer of the request's own kind."""
 
     answer: Any
+    """A word for a permission; for any other an object in the shape of its kind."""
     message: str | None = None
     session_id: str | None = None
     shown: str | None = None

@@ -86,6 +86,7 @@ class OwnerBody:
     """Whose replica it is to be."""
 
     owner: str
+    """A name of your own, written like an id."""
 
 
 @operation(

@@ -14,6 +14,7 @@ from attrs import frozen
 from dovetail.kernel.testing import ScriptedProvider
 from dovetail.plugins.http.openapi import document
 from hypothesis import HealthCheck, given, settings
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -65,6 +66,50 @@ def test_every_operation_says_what_it_does() -> None:
             assert len(one["description"]) > 15, (method, path)
             for parameter in one["parameters"]:
                 assert parameter["in"] == "path" or parameter["description"]
+
+
+def test_every_field_says_what_it_is() -> None:
+    for name, schema in document()["components"]["schemas"].items():
+        for field, one in schema.get("properties", {}).items():
+            assert one.get("description"), (name, field)
+
+
+def test_members_of_a_union_are_told_apart_by_what_they_are_called() -> None:
+    schemas = document()["components"]["schemas"]
+    whole = json.dumps(schemas)
+    assert whole.count('"oneOf"') == whole.count('"discriminator"') > 5
+    told = schemas["ToolShape"]["properties"]["state"]["discriminator"]
+    assert told["propertyName"] == "status"
+    for value, ref in told["mapping"].items():
+        member = schemas[ref.rpartition("/")[2]]
+        assert member["properties"]["status"]["enum"] == [value]
+
+
+def test_every_operation_has_examples_of_what_it_takes_and_answers() -> None:
+    whole = document()
+    known = {"components": whole["components"]}
+    for path, operations in whole["paths"].items():
+        for method, one in operations.items():
+            contents = [one["requestBody"]] if "requestBody" in one else []
+            for status, answer in one["responses"].items():
+                if ref := answer.get("$ref"):
+                    answer = whole["components"]["responses"][ref.rpartition("/")[2]]
+                assert status == "204" or answer["content"]
+                contents.append(answer)
+            for content in contents:
+                for shown in content.get("content", {}).values():
+                    schema = {**known, **shown.get("schema", {})}
+                    validator = Draft202012Validator(schema)
+                    broken = list(validator.iter_errors(shown["example"]))
+                    assert broken == [], (method, path)
+
+
+def test_refusals_have_codes_that_there_are() -> None:
+    schemas = document()["components"]["schemas"]
+    codes = schemas["Refused"]["properties"]["code"]["examples"]
+    assert {"session.not_found", "prompt.conflict", "server.busy"} <= set(codes)
+    for answer in document()["components"]["responses"].values():
+        assert answer["content"]["application/json"]["example"]["code"] in codes
 
 
 async def test_the_document_is_served() -> None:
