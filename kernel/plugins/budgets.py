@@ -11,7 +11,11 @@ from attrs import frozen
 
 @frozen
 class HookLimits:
-    """What the hooks of one plugin may cost in one Location, before it is disabled."""
+    """What the hooks of one plugin may cost in one Location, before it is disabled.
+
+    Where the system tells, as Linux does, the time of a call leaves out what its thread
+    waited for a processor: a busy machine is no fault of a plugin.
+    """
 
     call_seconds: float = 1.0
     """A call that takes longer counts as an error. It cannot be interrupted."""

@@ -20,6 +20,7 @@ from ..hookspecs import Hooks
 from ..lifecycle.clock import SystemClock
 from ..lifecycle.guests import Guest, by_person
 from ..lifecycle.registrations import Rank
+from ..lifecycle.starvation import Starvation
 from ..lifecycle.watchdog import Blocking, Watchdog
 from ..values.clock import Clock
 from ..values.errors import PluginError, PluginNotFoundError, error_text
@@ -81,6 +82,9 @@ class PluginSet:
         self._loader = loader
         self._table = table
         self._clock = clock or SystemClock()
+        # A clock of an application's own goes on when it says so.
+        own = isinstance(self._clock, SystemClock)
+        self._starvation = Starvation() if own else Starvation(lambda: 0.0)
         self._trace = trace
         self.watchdog = watchdog or Watchdog()
         """Says whose code holds things up, while it does."""
@@ -308,7 +312,7 @@ class PluginSet:
         hook = plugin.hooks.get(name)
         if hook is None:
             return None
-        began = self._clock.monotonic()
+        began = self._clock.monotonic(), self._starvation.begin()
         try:
             taken = [arguments[each] for each in hook.positional]
             with self.watchdog.calling(Guest(plugin.name, f"hook {name}")):
@@ -348,10 +352,13 @@ class PluginSet:
         plugin: Plugin,
         hook: str,
         arguments: Mapping[str, Any],
-        began: float,
+        began: tuple[float, float],
         answer: Any,
     ) -> None:
-        plugin.last_seconds = seconds = self._clock.monotonic() - began
+        seconds = self._clock.monotonic() - began[0]
+        # That a machine has too much to do is no fault of a plugin.
+        seconds -= self._starvation.lost(began[1], seconds)
+        plugin.last_seconds = seconds
         plugin.seconds += seconds
         if self._trace:
             taken = ", ".join(f"{key}={_shown(arguments[key])}" for key in arguments)
