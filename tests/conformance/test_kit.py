@@ -1,5 +1,6 @@
 """The kit itself: versions, exemptions, reports, and how pytest is told."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from dovetail.kernel.testing.conformance import (
 )
 from dovetail.kernel.testing.conformance.suite import Bench, Checks, Suite
 from support.bounds import HANG
+from support.environments import LIGHT
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS: tuple[type[Suite], ...] = (
@@ -251,8 +253,13 @@ class TestRoll(ToolConformance):
 
 
 def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env={**os.environ, "PYTEST_ADDOPTS": LIGHT},
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_pytest_collects_one_test_for_each_check_and_event_loop(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from anyio.from_thread import start_blocking_portal
 from attrs import define
 from dovetail.plugins.rehearsal import copy_sample, rehearsal_server
 from support.bounds import HANG
+from support.environments import LIGHT
 from support.pages import Block, Shell, blocks_of, fits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +81,7 @@ class Stage:
             "XDG_CONFIG_HOME": str(self.folder / "home" / "config"),
             "PYTHONPATH": str(self.folder),
             "PYTHONWARNINGS": "error",
+            "PYTEST_ADDOPTS": LIGHT,
         }
 
     def run(self, where: str, rehearsed: bool) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 from support.bounds import HANG
+from support.environments import LIGHT
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ROOT / "examples" / "packages"
@@ -72,6 +73,7 @@ class Installed:
             "XDG_CONFIG_HOME": str(home / "config"),
             "XDG_DATA_HOME": str(home / "data"),
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTEST_ADDOPTS": LIGHT,
         }
         python = self.folder / "bin" / "python"
         return checked(python, *arguments, cwd=cwd, environment=environment)

@@ -11,6 +11,12 @@ from pathlib import Path
 
 from support.bounds import HANG
 
+LIGHT = " ".join(
+    f"-p no:{name}"
+    for name in ("schemathesis", "hypothesispytest", "xdist", "xdist.looponfail")
+)
+"""``PYTEST_ADDOPTS`` of a pytest that a test starts: without what only our own need,
+which is more than half of its start."""
 OFFLINE = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation")
 
 
@@ -46,7 +52,11 @@ def _checked(command: "Iterable[str | Path]", cwd: Path | None) -> str:
     done = subprocess.run(
         list(map(str, command)),
         cwd=cwd,
-        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        env={
+            **os.environ,
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PYTEST_ADDOPTS": LIGHT,
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -110,4 +120,5 @@ def offline(wheel: Path, libraries: Path) -> dict[str, str]:
         "PIP_NO_BUILD_ISOLATION": "false",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_CONFIG_FILE": os.devnull,
+        "PYTEST_ADDOPTS": LIGHT,
     }

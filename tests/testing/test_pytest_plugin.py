@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from support.environments import LIGHT
 
 pytest_plugins = ("pytester",)
 
@@ -53,6 +54,12 @@ WATCH = """
         print("no task was left")
 """
 AUTO = "[pytest]\nanyio_mode = auto\nfilterwarnings = error\n"
+
+
+@pytest.fixture(autouse=True)
+def without_others(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pytest is a process of its own, and loads nothing that is not asked for."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", LIGHT)
 
 
 @pytest.fixture
