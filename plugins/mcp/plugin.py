@@ -1,0 +1,194 @@
+"""The plugin ``mcp``: what it hands over, and when its parts are loaded.
+
+A Location without a server costs nothing: neither the package of the protocol nor what
+uses it is imported.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
+from attrs import frozen
+from dovetail.kernel import (
+    AgentProfile,
+    Command,
+    ConfigurationError,
+    ContextSource,
+    Json,
+    Place,
+    Register,
+    SessionSource,
+    Tool,
+    hookimpl,
+)
+
+from .settings import Server, configured, of_checkout, together
+
+if TYPE_CHECKING:
+    from .servers import Servers
+
+logger = logging.getLogger(__name__)
+
+WAIT_SECONDS = 3.0
+"""How long a first Step waits for servers that are being begun."""
+
+
+@frozen
+class McpSettings:
+    """The table ``[plugins.mcp]``. Servers are in ``[mcp.NAME]``."""
+
+    wait: float = WAIT_SECONDS
+    """Seconds that a first Step waits for servers at most, up to 4."""
+    logs: str | None = None
+    """The folder of what servers write to their standard error."""
+    checkout: bool = True
+    """Whether ``.mcp.json`` of a trusted checkout is read."""
+
+
+class McpPlugin:
+    """Offers the servers that are configured, or those that code names.
+
+    ``servers`` are tables by name, as in ``[mcp.NAME]``, or a Server each. A plugin
+    that is given some offers them and no others, under a name of its own, beside the
+    one that offers what is configured.
+    """
+
+    Settings = McpSettings
+
+    def __init__(
+        self,
+        servers: Mapping[str, Mapping[str, Json] | Server] | None = None,
+        *,
+        name: str = "mcp-code",
+        transport: Callable[[Server], Any] | None = None,
+        pause: float | None = None,
+    ) -> None:
+        """``transport`` carries messages in place of a process or a network: it returns
+        an async context manager of two streams, as the protocol's package has them.
+        ``pause`` is the first pause before a server is begun again, in seconds."""
+        self.name = "mcp" if servers is None else name
+        self._given = servers
+        self._transport = transport
+        self._pause = pause
+        self._open_in: dict[str, Servers] = {}
+
+    @hookimpl
+    def dovetail_register_commands(self, register: Register[Command]) -> None:
+        """Hand the command over."""
+        if self._given is None:
+            register(Command("mcp", "Servers of the Model Context Protocol", _mcp))
+
+    @hookimpl
+    def dovetail_open_location(
+        self, place: Place
+    ) -> "AbstractAsyncContextManager[Servers | None] | None":
+        """Open what keeps the servers; none of them is begun yet."""
+        return self._open(place)
+
+    @asynccontextmanager
+    async def _open(self, place: Place) -> "AsyncIterator[Servers | None]":
+        servers, wrong = await to_thread.run_sync(self.servers_of, place)
+        for one in wrong:
+            logger.warning("%s", one)
+        if not servers:
+            yield None
+            return
+        # Here and not above: it takes a second, and most Locations have no server.
+        opened = await to_thread.run_sync(self._opened, servers, place)
+        async with opened:
+            self._open_in[place.location.directory] = opened
+            try:
+                yield opened
+            finally:
+                del self._open_in[place.location.directory]
+
+    def servers_in(self, directory: str) -> "Servers | None":
+        """Return the servers of a Location that is open, for whoever looks at them or
+        waits for them; None where it has none."""
+        return self._open_in.get(directory)
+
+    def _opened(self, servers: Sequence[Server], place: Place) -> "Servers":
+        try:
+            from .servers import Servers
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                "mcp", f"{error.name} is not installed: pip install 'dovetail[mcp]'"
+            ) from error
+        from .words import Words, folder_of
+
+        settings: McpSettings = place.settings
+        words = partial(Words, folder_of(settings.logs), place.location.directory)
+        return Servers(
+            servers,
+            place,
+            words,
+            min(max(settings.wait, 0.0), 4.0),
+            transport=self._transport,
+            pause=self._pause,
+        )
+
+    def servers_of(self, place: Place) -> tuple[list[Server], list[str]]:
+        """Return the servers of a Location, and what is wrong with others. Looks at
+        the disk; call it in a thread."""
+        environment = place.environment
+        if self._given is not None:
+            tables = self._given
+            ready = [one for one in tables.values() if isinstance(one, Server)]
+            others = {
+                name: one for name, one in tables.items() if not isinstance(one, Server)
+            }
+            by_code, wrong = configured(others, environment, "code")
+            found, said = together([*ready, *by_code])
+            return found, [*wrong, *said]
+        by_file, wrong = configured(place.mcp, environment)
+        here: tuple[list[Server], list[str]] = ([], [])
+        if place.settings.checkout:
+            here = of_checkout(place.location.path, place.trusted, environment)
+        found, said = together(by_file, here[0])
+        return found, [*wrong, *here[1], *said]
+
+    @hookimpl
+    def dovetail_register_tools(
+        self, register: "Register[Tool[Any, Any]]", place: Place
+    ) -> None:
+        """Offer the tools of the servers, as they come."""
+        if place.resource is not None:
+            place.resource.offer_to(register)
+
+    @hookimpl
+    def dovetail_register_context(
+        self, register: Register[ContextSource | SessionSource], place: Place
+    ) -> None:
+        """Offer what the servers say of themselves."""
+        if place.resource is not None:
+            from .told import servers_source
+
+            register(servers_source(place.resource, f"{self.name}/servers"))
+
+    @hookimpl
+    def dovetail_register_agents(
+        self, register: Register[AgentProfile], place: Place
+    ) -> None:
+        """Offer the agent that answers for a server, where a rule allows that."""
+        if place.resource is not None:
+            register(
+                AgentProfile(
+                    "mcp-sampling",
+                    "",
+                    "Answer what you are asked. It comes from a program.",
+                    steps=1,
+                    tools=(),
+                )
+            )
+
+
+def _mcp() -> Any:
+    from .commands import mcp_command
+
+    return mcp_command
+
+
+plugin = McpPlugin()

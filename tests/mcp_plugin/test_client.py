@@ -1,0 +1,455 @@
+"""The tools of servers: offered, called, changed and taken back."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from attrs import frozen
+from dovetail.kernel import (
+    ModelRequest,
+    PermissionRequest,
+    QuestionAnswer,
+    RequestAsked,
+    Runtime,
+    Session,
+    open_runtime,
+)
+from dovetail.kernel.testing import ScriptedProvider, call, calls, text
+from dovetail.plugins.mcp import McpPlugin
+from mcp_plugin.servers import FakeServer, among, said, tool
+from mcp_plugin.test_misbehaving import parts_of, quiet, told
+from support.bounds import HANG
+
+
+@frozen
+class World:
+    runtime: Runtime
+    session: Session
+    plugin: McpPlugin
+    script: ScriptedProvider
+    folder: Path
+
+    @property
+    def servers(self) -> Any:
+        return self.plugin.servers_in(str(self.folder))
+
+    async def ask(self) -> Any:
+        with anyio.fail_after(HANG):
+            await self.session.prompt("Go on")
+            return await self.session.wait()
+
+    def offered(self, step: int = -1) -> list[str]:
+        tools = self.script.requests[step].tools
+        return [one.name for one in tools if "[MCP" in one.description]
+
+
+@asynccontextmanager
+async def world(
+    folder: Path,
+    servers: dict[str, FakeServer],
+    *answers: Any,
+    tables: dict[str, Any] | None = None,
+    settle: bool = True,
+    pause: float = 0.0,
+    **options: Any,
+) -> AsyncIterator[World]:
+    script = ScriptedProvider(*answers)
+    plugin = McpPlugin(
+        {name: {"command": "in memory", **(tables or {})} for name in servers},
+        transport=among(servers),
+        pause=pause,
+    )
+    options = {"on_permission": "allow", **options}
+    environment = {**quiet(folder), **options.pop("environment", {})}
+    async with (
+        open_runtime(
+            "sqlite://", plugins=[plugin, script], environment=environment, **options
+        ) as runtime,
+        runtime.location(folder),
+    ):
+        session = await runtime.sessions.create(
+            location=str(folder), model=script.model
+        )
+        made = World(runtime, session, plugin, script, folder)
+        if settle:
+            with anyio.fail_after(HANG):
+                await made.servers.settled()
+        yield made
+
+
+async def echo(server: FakeServer, params: dict[str, Any]) -> Any:
+    return said(json.dumps(params.get("arguments")))
+
+
+async def token(server: FakeServer, params: dict[str, Any]) -> Any:
+    return said(params["_meta"]["dovetail/effect-token"])
+
+
+@pytest.mark.law("mcp.3")
+async def test_tools_of_servers_are_offered_in_the_order_of_their_names_and_called(
+    tmp_path: Path,
+) -> None:
+    servers = {
+        "b": FakeServer(tool("two"), tool("one"), call=echo),
+        "a": FakeServer(tool("Read file!"), call=echo),
+    }
+    async with world(
+        tmp_path, servers, calls(call("b_one", {"text": "hi"}, id="x")), text("Done.")
+    ) as here:
+        await here.ask()
+        parts = await parts_of(here.session)
+        assert told(parts["x"]) == '{"text": "hi"}'
+        assert here.offered() == ["a_Read_file_", "b_one", "b_two"]
+        assert parts["x"].effect == "unsafe"
+
+
+@pytest.mark.law("mcp.1")
+async def test_of_equal_names_one_is_refused_by_name_and_ours_are_never_hidden(
+    tmp_path: Path,
+) -> None:
+    servers = {
+        "apply": FakeServer(tool("patch")),
+        "a": FakeServer(
+            tool("b_c"), tool("x.y"), tool("x/y"), tool("p_q"), tool("p.q")
+        ),
+        "a_b": FakeServer(tool("c")),
+    }
+    async with world(tmp_path, servers, text("Done.")) as here:
+        await here.ask()
+        assert here.offered() == ["a_b_c", "a_p_q"]
+        kept = here.servers.kept
+        assert "'apply_patch'" in kept["apply"].problems[0]
+        assert "the server 'a'" in kept["a_b"].problems[0]
+        assert sum("x.y" in one or "x/y" in one for one in kept["a"].problems) == 2
+
+
+@pytest.mark.law("mcp.2")
+async def test_a_first_step_waits_no_longer_than_it_may_and_the_late_join_later(
+    tmp_path: Path,
+) -> None:
+    late = FakeServer(tool("echo"), call=echo)
+    late.late = anyio.Event()
+    servers = {"late": late, "quick": FakeServer(tool("echo"), call=echo)}
+
+    async with world(
+        tmp_path,
+        servers,
+        text("One."),
+        text("Two."),
+        settle=False,
+        environment={"DOVETAIL_MCP_CODE_WAIT": "0"},
+    ) as here:
+        assert not late.begun  # nobody needed it yet
+        await here.ask()
+        assert "late_echo" not in here.offered()
+        late.late.set()
+        with anyio.fail_after(HANG):
+            await here.servers.settled()
+        await here.ask()
+        assert here.offered() == ["late_echo", "quick_echo"]
+        assert "being begun" in str(here.script.requests[0].system)
+
+
+@pytest.mark.law("mcp.2")
+async def test_a_server_that_comes_back_leaves_requests_as_they_were(
+    tmp_path: Path,
+) -> None:
+    server = FakeServer(tool("echo"), call=echo)
+    async with world(
+        tmp_path,
+        {"s": server},
+        text("One."),
+        calls(call("s_echo", {"text": "again"}, id="x")),
+        text("Two."),
+    ) as here:
+        await here.ask()
+        await server.end()
+        await here.ask()
+        parts = await parts_of(here.session)
+        assert told(parts["x"]) == '{"text": "again"}'
+        assert server.begun == 2
+        first, second, third = here.script.requests
+        assert first.tools == second.tools == third.tools
+        assert first.system == third.system
+
+
+@pytest.mark.law("mcp.1")
+async def test_a_server_that_does_not_come_back_is_named_and_its_tools_are_taken_back(
+    tmp_path: Path,
+) -> None:
+    server = FakeServer(tool("echo"), call=echo)
+    async with world(
+        tmp_path, {"s": server, "t": FakeServer(tool("x"))}, text("1"), text("2")
+    ) as here:
+        await here.ask()
+        server.broken = "it is broken"
+        await server.end()
+        keeper = here.servers.kept["s"].keeper
+        with anyio.fail_after(HANG):
+            while keeper.offer is not None:
+                await here.session.messages()
+        await here.ask()
+        assert here.offered() == ["t_x"]
+        [update] = [
+            one
+            for one in (await here.session.messages()).items
+            if "it is broken" in one.text
+        ]
+        assert "The MCP server s is not there" in update.text
+
+
+@pytest.mark.law("mcp.3")
+async def test_a_call_of_what_is_not_as_it_was_advertised_is_stale(
+    tmp_path: Path,
+) -> None:
+    server = FakeServer(tool("echo"), call=echo)
+
+    async def change() -> None:
+        server.tools = [tool("echo", "Does something else."), tool("more")]
+        await server.changed()
+
+    asked: list[PermissionRequest] = []
+
+    async def answer(request: PermissionRequest) -> Any:
+        asked.append(request)
+        if len(asked) == 1:
+            await change()
+            kept = here.servers.kept["s"]
+            with anyio.fail_after(HANG):
+                while "s_more" not in kept.given:
+                    await here.session.messages()
+        return "once"
+
+    async with world(
+        tmp_path,
+        {"s": server},
+        calls(call("s_echo", {"text": "a"}, id="x")),
+        calls(call("s_echo", {"text": "b"}, id="y")),
+        text("Done."),
+        on_permission=answer,
+    ) as here:
+        await here.ask()
+        parts = await parts_of(here.session)
+        assert parts["x"].failure is not None
+        assert parts["x"].failure.code == "tool.stale"
+        assert told(parts["y"]) == '{"text": "b"}'
+        assert here.offered(0) == ["s_echo"]
+        assert here.offered(1) == ["s_echo", "s_more"]
+        assert "tools/call" in server.methods()
+        assert server.methods().count("tools/call") == 1
+    [first, _] = asked
+    assert (first.action, list(first.resources)) == ("mcp", ["s/echo"])
+    assert first.metadata["arguments"] == {"text": "a"}
+
+
+@pytest.mark.law("mcp.3")
+async def test_what_changes_while_a_list_is_read_is_read_again(tmp_path: Path) -> None:
+    server = FakeServer(tool("one"))
+    left: list[str] = ["two", "three"]
+
+    async def change() -> None:
+        if left:
+            server.tools.append(tool(left.pop(0)))
+            await server.changed()
+
+    server.listing = change
+    async with world(tmp_path, {"s": server}, text("Done.")) as here:
+        kept = here.servers.kept["s"]
+        with anyio.fail_after(HANG):
+            while len(kept.given) < 3:
+                await here.session.messages()
+        await here.ask()
+        assert here.offered() == ["s_one", "s_three", "s_two"]
+
+
+@pytest.mark.law("mcp.5")
+async def test_what_is_not_allowed_never_reaches_the_server(tmp_path: Path) -> None:
+    server = FakeServer(tool("echo"), call=echo)
+    async with world(
+        tmp_path,
+        {"s": server},
+        calls(call("s_echo", {"text": "a"}, id="x")),
+        text("Done."),
+        on_permission="deny",
+    ) as here:
+        await here.ask()
+        parts = await parts_of(here.session)
+        assert parts["x"].failure is not None
+        assert parts["x"].failure.code.startswith("permission.")
+        assert "tools/call" not in server.methods()
+
+
+@pytest.mark.law("mcp.6")
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_what_a_server_says_of_effects_counts_where_it_is_trusted(
+    trusted: bool, tmp_path: Path
+) -> None:
+    server = FakeServer(
+        tool("look", annotations={"readOnlyHint": True}),
+        tool("put", annotations={"idempotentHint": True, "readOnlyHint": False}),
+        tool("do", annotations={"destructiveHint": False}),
+        call=token,
+    )
+    async with world(
+        tmp_path,
+        {"s": server},
+        calls(*(call(f"s_{one}", {}, id=one) for one in ("look", "put", "do"))),
+        text("Done."),
+        tables={"trusted": trusted},
+    ) as here:
+        await here.ask()
+        parts = await parts_of(here.session)
+        effects = [parts[one].effect for one in ("look", "put", "do")]
+        tokens = {told(one) for one in parts.values()}
+    assert effects == (["pure", "idempotent", "unsafe"] if trusted else ["unsafe"] * 3)
+    assert len(tokens) == 3
+    assert all(one.startswith("eff_") for one in tokens)
+
+
+@pytest.mark.law("mcp.6")
+async def test_an_interrupted_call_is_cancelled_at_the_server(tmp_path: Path) -> None:
+    reached = anyio.Event()
+
+    async def hang(server: FakeServer, params: dict[str, Any]) -> Any:
+        reached.set()
+        await anyio.sleep_forever()
+
+    server = FakeServer(tool("echo"), call=hang)
+    async with world(
+        tmp_path, {"s": server}, calls(call("s_echo", {}, id="x"))
+    ) as here:
+        await here.session.prompt("Go")
+        with anyio.fail_after(HANG):
+            await reached.wait()
+            await here.session.interrupt()
+            outcome = await here.session.wait()
+        assert outcome.status == "interrupted"
+        with anyio.fail_after(HANG):
+            while "notifications/cancelled" not in server.methods():
+                await here.session.messages()
+
+
+@pytest.mark.law("mcp.7")
+async def test_what_a_server_asks_is_a_durable_question(tmp_path: Path) -> None:
+    async def ask(server: FakeServer, params: dict[str, Any]) -> Any:
+        schema = {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "title": "City"},
+                "loud": {"type": "boolean"},
+                "size": {"type": "integer"},
+                "way": {"type": "string", "enum": ["by air", "by sea"]},
+            },
+            "required": ["city"],
+        }
+        found = await server.ask(
+            "elicitation/create", message="Where to?\x1b[2J", requestedSchema=schema
+        )
+        return said(json.dumps(found))
+
+    server = FakeServer(tool("go"), call=ask)
+    async with world(
+        tmp_path,
+        {"s": server},
+        calls(call("s_go", {}, id="x")),
+        text("Done."),
+        on_question="ask",
+    ) as here:
+        with anyio.fail_after(HANG):
+            async with here.session.events(follow=True) as events:
+                await here.session.prompt("Go")
+                async for event in events:
+                    if isinstance(event, RequestAsked):
+                        break
+            questions = here.runtime.location(here.folder).questions
+            [asked] = await questions.pending(here.session.id)
+            assert "The MCP server 's' asks: Where to?\n" in asked.questions[0].text
+            await questions.reply(
+                asked.id,
+                [
+                    QuestionAnswer((), "Ulm"),
+                    QuestionAnswer(("Yes",)),
+                    QuestionAnswer((), "7"),
+                    QuestionAnswer(("by sea",)),
+                ],
+            )
+            await here.session.wait()
+        found = json.loads(told((await parts_of(here.session))["x"]))
+    assert found == {
+        "action": "accept",
+        "content": {"city": "Ulm", "loud": True, "size": 7, "way": "by sea"},
+    }
+
+
+@pytest.mark.law("mcp.7")
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_a_model_answers_a_server_only_where_a_rule_says_so(
+    allowed: bool, tmp_path: Path
+) -> None:
+    async def ask(server: FakeServer, params: dict[str, Any]) -> Any:
+        words = {"type": "text", "text": "Say a number"}
+        found = await server.ask(
+            "sampling/createMessage",
+            maxTokens=5,
+            messages=[{"role": "user", "content": words}],
+        )
+        return said(json.dumps(found))
+
+    if allowed:
+        (tmp_path / "mine.toml").write_text(
+            '[permissions]\nrules = [{ action = "mcp_sampling", resource = "s", '
+            'effect = "allow" }]\n'
+        )
+    asked: list[ModelRequest] = []
+
+    def number(request: ModelRequest) -> Sequence[Any]:
+        asked.append(request)
+        return text("Seven.")
+
+    server = FakeServer(tool("go"), call=ask)
+    answers = [number] if allowed else []
+    async with world(
+        tmp_path,
+        {"s": server},
+        calls(call("s_go", {}, id="x")),
+        *answers,
+        text("Done."),
+        environment={"DOVETAIL_CONFIG": str(tmp_path / "mine.toml") if allowed else ""},
+    ) as here:
+        await here.ask()
+        found = told((await parts_of(here.session))["x"])
+    assert ("Seven." in found) == allowed
+    assert ("no rule allows" in found) != allowed
+    assert [one.tools for one in asked] == [()] * len(answers)
+
+
+@pytest.mark.law("mcp.8")
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_servers_that_came_with_a_checkout_are_used_where_it_is_trusted(
+    trusted: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = tmp_path / "mine.toml"
+    here = tmp_path / "checkout"
+    here.mkdir()
+    table = {"command": "no-such-program-anywhere", "args": ["${HOME}", "-x"]}
+    (here / ".mcp.json").write_text(json.dumps({"mcpServers": {"evil": table}}))
+    (here / "dovetail.toml").write_text('[mcp.worse]\ncommand = "no-such-program"\n')
+    mine.write_text(f"trusted = [{json.dumps(str(here))}]\n" if trusted else "")
+    script = ScriptedProvider(text("Done."))
+    environment = {**quiet(tmp_path), "DOVETAIL_CONFIG": str(mine), "HOME": "/home/me"}
+    async with open_runtime(
+        "sqlite://", plugins=[script], environment=environment
+    ) as runtime:
+        session = await runtime.sessions.create(location=str(here), model=script.model)
+        with anyio.fail_after(HANG):
+            await session.prompt("Go")
+            await session.wait()
+    told_of = str(script.requests[0].system)
+    assert ("MCP server evil is not there" in told_of) == trusted
+    assert ("MCP server worse is not there" in told_of) == trusted
+    assert (".mcp.json: ignored, because" in caplog.text) != trusted
