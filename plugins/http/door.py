@@ -43,6 +43,8 @@ MAX_HEADERS = 32 * 1024
 """Bytes of all headers of a request."""
 MAX_TARGET = 8 * 1024
 """Bytes of a path and its query."""
+SEND_SECONDS = 60.0
+"""Seconds for which a reader may take nothing before it is given up."""
 MAX_WORKING = 512
 """Requests that are worked on at once, streams among them."""
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z")
@@ -215,6 +217,10 @@ def _forbidden(message: str) -> Refusal:
     return Refusal(403, "server.forbidden", message, tag="ForbiddenError")
 
 
+class ReaderGoneError(Exception):
+    """Whoever asked takes nothing of the answer."""
+
+
 class Door:
     """An ASGI application in front of another one."""
 
@@ -252,14 +258,21 @@ class Door:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})
             return
-        began = False
+        began = gone = False
 
         async def sending(message: Message) -> None:
-            nonlocal began
+            nonlocal began, gone
             if message["type"] == "http.response.start":
                 began = True
                 message = {**message, "headers": self._dressed(scope, message)}
-            await send(message)
+            try:
+                with anyio.fail_after(SEND_SECONDS):
+                    await send(message)
+            except TimeoutError as error:
+                gone = True
+                # It holds a place for as long as it is waited for.
+                rule = f"the reader took nothing for {SEND_SECONDS:g} s"
+                raise ReaderGoneError(rule) from error
 
         self._working += 1
         try:
@@ -270,7 +283,8 @@ class Door:
             # Boundary: whatever breaks in a request ends that request only.
             if began:
                 # Half an answer cannot become another one; the connection ends.
-                told(error)
+                if not gone:
+                    told(error)
                 raise
             status, headers, body = told(error)
             await answer(sending, status, body, headers)

@@ -41,6 +41,8 @@ MAX_BODY = 8 * 1024 * 1024
 """Bytes of a body: a prompt of 1 MiB, written in the widest way, fits."""
 BODY_SECONDS = 30.0
 """In which a body must have come; one that trickles in holds a place."""
+MAX_QUERIES = 50
+"""Parts of a query."""
 # What the published client adds to every question, whether or not it is meant.
 BESIDE = frozenset({"directory", "workspace"})
 LOCATION = "x-opencode-directory"
@@ -265,10 +267,13 @@ def _query(kind: type | None, request: Request) -> Any:
             request.scope["query_string"].decode("ascii"),
             keep_blank_values=True,
             errors="strict",
-            max_num_fields=50,
+            max_num_fields=MAX_QUERIES,
         )
     except (UnicodeDecodeError, ValueError) as error:
-        raise malformed("the query is not written as UTF-8 in percent signs") from error
+        raise malformed(
+            "the query is not written as UTF-8 in percent signs, or has over "
+            f"{MAX_QUERIES} parts"
+        ) from error
     for name, value in pairs:
         if name not in known:
             if name in BESIDE or name.startswith("location["):

@@ -199,24 +199,41 @@ def _http() -> Any:
 
 def _timed(protocol: Any) -> Any:
     """Return a protocol that lets go of who does not say what it wants: uvicorn waits
-    without end for the head of the first request."""
+    without end for the head of a request, of the first and of each that follows."""
 
     class Timed(protocol):  # type: ignore[misc] # a class that is only known now
+        _head: Any = None
+
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._head = self.loop.call_later(HEADER_SECONDS, self._late)
+            self._watch()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            if self.cycle is not None:
-                self._head.cancel()
+            self._watch()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._watch()
 
         def connection_lost(self, error: Exception | None) -> None:
-            self._head.cancel()
+            self._rest()
             super().connection_lost(error)
 
+        def _watch(self) -> None:
+            """Count the time for as long as no request is at work."""
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._rest()
+            elif self._head is None:
+                self._head = self.loop.call_later(HEADER_SECONDS, self._late)
+
+        def _rest(self) -> None:
+            if self._head is not None:
+                self._head.cancel()
+                self._head = None
+
         def _late(self) -> None:
-            if self.cycle is None and not self.transport.is_closing():
+            if not self.transport.is_closing():
                 self.transport.close()
 
     return Timed

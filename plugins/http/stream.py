@@ -16,13 +16,11 @@ import anyio
 import anyio.lowlevel
 from dovetail.kernel import LiveOverflowError
 
-from .door import Door, Receive, Scope, Send, encoded
+from .door import Door, ReaderGoneError, Receive, Scope, Send, encoded
 from .problems import closing, told
 
 PING_SECONDS = 15.0
 """Seconds of silence after which a sign of life is sent."""
-SEND_SECONDS = 60.0
-"""Seconds for which a reader may take nothing before it is given up."""
 AT_ONCE = 32 * 1024
 """Bytes that are at hand and sent together."""
 PING = b": ping\n\n"
@@ -109,6 +107,8 @@ class EventStream:
                     return
                 else:
                     await _send(send, PING)
+        except ReaderGoneError:
+            raise
         except LiveOverflowError as error:
             await self._end(send, error.code)
         except Exception as error:
@@ -149,10 +149,4 @@ async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
 
 
 async def _send(send: Send, data: bytes, *, more: bool = True) -> None:
-    """Send some bytes, to a reader that takes them.
-
-    Raises:
-        TimeoutError: it takes nothing any more.
-    """
-    with anyio.fail_after(SEND_SECONDS):
-        await send({"type": "http.response.body", "body": data, "more_body": more})
+    await send({"type": "http.response.body", "body": data, "more_body": more})

@@ -5,10 +5,12 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+import anyio
 import pytest
 from dovetail.kernel import InvalidValueError, Sessions
 from dovetail.kernel.testing import ScriptedProvider
-from dovetail.plugins.http import Admittance
+from dovetail.plugins.http import Admittance, door
+from support.bounds import HANG
 from support.doors import served
 
 TOKEN = "correct-horse-battery"
@@ -280,3 +282,30 @@ async def test_odd_addresses_are_answered_and_break_nothing() -> None:
             answer = await it.http.get(path)
             assert answer.status_code in (400, 404, 422), (path, answer.text)
             assert answer.json()["code"]
+
+
+@pytest.mark.parametrize("path", ["/api/health", "/api/event"])
+async def test_who_takes_nothing_of_an_answer_is_given_up(
+    path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(door, "SEND_SECONDS", 0.01)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+    }
+    async with served() as it:
+        with anyio.fail_after(HANG), pytest.raises(Exception) as gone:  # noqa: PT011
+            await it.door(scope, anyio.sleep_forever, _never)
+    told = gone.value
+    while isinstance(told, ExceptionGroup):
+        [told] = told.exceptions
+    assert isinstance(told, door.ReaderGoneError)
+    # It is nothing unexpected.
+    assert [one for one in caplog.records if "unexpected" in one.message] == []
+
+
+async def _never(_: object) -> None:
+    await anyio.sleep_forever()
