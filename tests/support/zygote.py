@@ -2,6 +2,7 @@
 
 Most of what a command costs is that Python starts and imports. A fork of this process
 is a real one, with its own streams, signals, terminal and end, and costs a hundredth.
+Programs that use dovetail are run by it as well.
 What is wrong with starting and importing itself is found where real ones are started.
 
 This file is run by ``Zygote``, and is its other half as well. For each command it is
@@ -15,6 +16,7 @@ import importlib
 import json
 import os
 import pkgutil
+import runpy
 import select
 import signal
 import socket
@@ -24,6 +26,7 @@ import tempfile
 import termios
 import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -66,9 +69,14 @@ class Zygote:
         cwd: Path,
         environment: Mapping[str, str],
         own_session: bool = False,
+        program: Path | None = None,
     ) -> "Forked":
-        """Run a command; ``streams`` are its standard input, output and error."""
+        """Run a command; ``streams`` are its standard input, output and error.
+
+        With ``program`` that file is run instead, as ``python -B`` does it.
+        """
         order = {
+            "program": program and str(program),
             "arguments": list(arguments),
             "cwd": str(cwd),
             "environment": dict(environment),
@@ -245,9 +253,22 @@ def be(order: Any, streams: Sequence[int]) -> None:
     sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+    if order["program"]:
+        return be_program(order["program"])
     from dovetail.plugins.cli import main as command_line
 
-    command_line()
+    return command_line()
+
+
+def be_program(file: str) -> None:
+    """Run a program by what the environment says to Python."""
+    sys.dont_write_bytecode = True
+    sys.argv[0] = file
+    sys.path[0:0] = [os.path.dirname(file)]
+    if filters := os.environ.get("PYTHONWARNINGS"):
+        warnings.resetwarnings()
+        warnings.simplefilter(filters)  # type: ignore[arg-type]
+    runpy.run_path(file, run_name="__main__")
 
 
 if __name__ == "__main__":
