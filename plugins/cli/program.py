@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -30,8 +31,10 @@ from .server_name import SERVER, TOKEN_VARIABLE
 from .terminal import OutputError, Style, Terminal, tell_error, visible
 
 HOOK = "dovetail_register_commands"
-OWN = "cli"
-"""The plugin of our own commands."""
+OWN = ("cli", "chat")
+"""The plugins of our own commands that nobody waits for others to get at."""
+CONVERSATION = "chat"
+"""What a person at a terminal wants who says nothing else."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 
 logger = logging.getLogger(__name__)
@@ -62,6 +65,8 @@ def _run(arguments: list[str], terminal: Terminal) -> int:
     if {"-v", "--verbose"} & set(arguments[:1]):
         # Before the plugins are loaded, because that is what one wants to hear about.
         logging.getLogger("dovetail").setLevel(logging.DEBUG)
+    if not arguments and all(one.isatty() for one in (sys.stdin, sys.stdout) if one):
+        arguments = [CONVERSATION]
     program = CommandLine(load_plugins(environment=os.environ))
     answer = program.main(arguments, prog_name="dovetail", standalone_mode=False)
     sys.stdout.flush()
@@ -157,7 +162,7 @@ def collect(plugins: PluginSet) -> dict[str, Offered]:
     One that is wrong, or whose name is taken, is refused alone.
     """
     found: dict[str, Offered] = {}
-    for plugin in sorted(plugins.implementing(HOOK), key=lambda name: name != OWN):
+    for plugin in sorted(plugins.implementing(HOOK), key=lambda name: name not in OWN):
         try:
             plugins.call(plugin, HOOK, register=_register(plugins, plugin, found))
         except PluginError:
@@ -170,10 +175,11 @@ def collect(plugins: PluginSet) -> dict[str, Offered]:
 def collect_own(plugins: PluginSet) -> dict[str, Offered]:
     """Return our own commands, and import no other plugin for it."""
     found: dict[str, Offered] = {}
-    try:
-        plugins.ask(OWN, HOOK, register=_register(plugins, OWN, found))
-    except PluginError:
-        return {}
+    for name in OWN:
+        own: dict[str, Offered] = {}
+        with suppress(PluginError):
+            plugins.ask(name, HOOK, register=_register(plugins, name, own))
+            found |= own
     return found
 
 

@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from typing import TextIO
+from unicodedata import category
 
 from anyio import to_thread
 from attrs import frozen
@@ -20,11 +21,23 @@ from . import spinner
 
 # Controls except newline and tab, and what reorders the text around it.
 _HOSTILE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-# Besides those: what takes no room, or would begin a line of its own.
+# Besides those: what takes no room or shows nothing, or would begin a line of its own.
 _UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    "\U000e0000-\U000e007f]"
+    "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+# In prose: what takes no room, but for the two signs that join letters and emoji.
+_WEIGHTLESS = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+# What programs colour their output with.
+_COLOURS = re.compile("\x1b\\[[0-9;:]{0,64}m")
+MOST_MARKS = 4
+"""Signs that may stand above and below one letter; no script needs more."""
+TAB = 4
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -39,7 +52,33 @@ def plain(text: str) -> str:
 
 def visible(text: str) -> str:
     """Return text on one line, in which everything that is there can be seen."""
-    return _UNSEEN.sub(_escaped, clean_text(text))
+    return _fewer_marks(_UNSEEN.sub(_escaped, clean_text(text)))
+
+
+def drawable(text: str) -> str:
+    """Return whole text of any origin for a screen whose cells are counted: every sign
+    has the room that it seems to have, and none moves, colours or covers another.
+
+    Newlines stay; tabs are spaces. What programs colour their output with is left out
+    as a whole.
+    """
+    cleaned = plain(_COLOURS.sub("", text.replace("\r\n", "\n")))
+    if "\t" in cleaned:
+        cleaned = "\n".join(line.expandtabs(TAB) for line in cleaned.split("\n"))
+    return _fewer_marks(_WEIGHTLESS.sub("", cleaned))
+
+
+def _fewer_marks(text: str) -> str:
+    """Leave out of a flood of combining signs what no script needs."""
+    if text.isascii():
+        return text
+    kept = []
+    marks = 0
+    for sign in text:
+        marks = marks + 1 if category(sign) in ("Mn", "Me") else 0
+        if marks <= MOST_MARKS:
+            kept.append(sign)
+    return "".join(kept)
 
 
 def typeable(text: str) -> str:

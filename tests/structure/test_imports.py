@@ -291,9 +291,12 @@ def mixed_subjects(tree: Tree) -> list[str]:
 ELSEWHERE = "dovetail.kernel.testing.pytest_plugin"
 """Installed as ``dovetail_pytest``, from where nothing here is relative."""
 
-SHARED = {(f"providers.{one}", "providers") for one in PROVIDERS} | {("cli", "client")}
+SHARED = {(f"providers.{one}", "providers") for one in PROVIDERS} | {
+    ("cli", "client"),
+    ("chat", "cli"),
+}
 """What the providers have in common lies beside them; commands work over a server by
-its client."""
+its client; a conversation shows calls and requests as the commands do."""
 
 
 def _into_the_kernel(module: str, one: Import, public: set[str]) -> list[str]:

@@ -96,14 +96,14 @@ class Home:
             given.seek(0)
             streams = given.fileno(), out.fileno(), err.fileno()
             with anyio.fail_after(HANG):
-                async with self._forked(arguments, streams, environment) as process:
+                async with self.forked(arguments, streams, environment) as process:
                     code = await process.wait()
             out.seek(0)
             err.seek(0)
             return Done(code, out.read().decode(), err.read().decode())
 
     @asynccontextmanager
-    async def _forked(
+    async def forked(
         self,
         arguments: tuple[str, ...],
         streams: tuple[int, int, int],
@@ -138,7 +138,7 @@ class Home:
         with Pipe() as out, Pipe() as err, TemporaryFile() as nothing:
             said = out.writing if stdout is None else stdout
             streams = nothing.fileno(), said, err.writing
-            async with self._forked(arguments, streams) as process:
+            async with self.forked(arguments, streams) as process:
                 out.close_writing()
                 err.close_writing()
                 with anyio.fail_after(HANG):
@@ -151,7 +151,7 @@ class Home:
         """Run a command at a terminal of its own."""
         master, slave = pty.openpty()
         try:
-            async with self._forked(
+            async with self.forked(
                 arguments, (slave, slave, slave), environment, own_session=True
             ) as process:
                 os.close(slave)

@@ -1,0 +1,73 @@
+"""Cards: a request to a person as text of a certain width, nothing of it left out.
+
+Owns only how the lines of ``card`` are coloured and folded: a line that is too long
+goes on below, so that no terminal cuts or covers any of it. Pure.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from dovetail.kernel import Json, PermissionRequest, Question, ToolPart
+
+from ..cli.card import card_lines, one_question_lines
+from ..cli.terminal import Style
+from .rendering import fold
+
+KEYS = "y once"
+ALWAYS = "a always, s always in this session"
+NO = "n no, f no and say why"
+
+
+def permission_card(
+    request: PermissionRequest, call: ToolPart | None, style: Style, width: int
+) -> str:
+    """Return all that a person agrees to."""
+    tool = call.tool if call is not None else None
+    first, *more = card_lines(request, tool, _arguments(call))
+    lines = [style.strong(part) for part in _parts(f"? allow {first}", width)]
+    for line in more:
+        colour = {"  + ": style.good, "  - ": style.bad}.get(line[:4])
+        if colour is None and line.startswith("  | "):
+            colour = {"+": style.good, "-": style.bad}.get(line[4:5])
+        parts = _parts(line, width)
+        lines += [colour(part) for part in parts] if colour else parts
+    return "\n" + "".join(f"{line}\n" for line in lines)
+
+
+def permission_hint(request: PermissionRequest) -> str:
+    """Return which keys answer."""
+    return " · ".join([KEYS, *([ALWAYS] if request.save else []), NO])
+
+
+def question_card(question: Question, style: Style, width: int) -> str:
+    """Return one question with its options."""
+    first, *more = one_question_lines(question)
+    lines = [style.strong(part) for part in _parts(f"? {first}", width)]
+    lines += [part for line in more for part in _parts(line, width)]
+    return "\n" + "".join(f"{line}\n" for line in lines)
+
+
+def question_hint(question: Question) -> str:
+    """Return how a question is answered."""
+    how = []
+    if question.options:
+        how.append("↑ ↓ or numbers")
+        if question.multiple:
+            how.append("space chooses")
+    if question.free:
+        how.append("or your own words" if question.options else "your own words")
+    return f"{', '.join(how)}, Enter · Esc dismisses"
+
+
+def _parts(line: str, width: int) -> Sequence[str]:
+    return fold(line, max(width - 1, 20))
+
+
+def _arguments(call: ToolPart | None) -> Mapping[str, Json] | None:
+    if call is None:
+        return None
+    try:
+        found = json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

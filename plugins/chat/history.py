@@ -1,0 +1,97 @@
+"""The history of the prompt line: what was typed before, for this person only.
+
+Owns the file: JSON strings, a line each, the newest last, which nobody else may read.
+Several conversations may write to it at once; each adds lines and reads them when it
+begins. A file that is not ours alone is not used.
+"""
+
+import json
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from prompt_toolkit.history import History
+
+MOST = 1000
+"""Lines that are read; of a file with twice as many the older half is dropped."""
+MOST_BYTES = 4 * 1_048_576
+MOST_LINE = 20_000
+"""Characters: what is longer was pasted, and is not kept."""
+
+_FLAGS = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+
+
+def history_path() -> Path:
+    """Return where the history of this person is."""
+    from platformdirs import user_state_path
+
+    return user_state_path("dovetail", appauthor=False) / "prompts"
+
+
+class PromptHistory(History):
+    """What was typed, the newest first. Nothing that fails here disturbs anybody."""
+
+    def __init__(self, path: Path | None) -> None:
+        super().__init__()
+        self._path = path
+
+    def load_history_strings(self) -> Iterable[str]:
+        """Return what was typed before."""
+        return reversed(self._read())
+
+    def store_string(self, string: str) -> None:
+        """Keep what was typed."""
+        if self._path is None or len(string) > MOST_LINE:
+            return
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fd = os.open(
+                self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS, 0o600
+            )
+            with open(fd, "w", encoding="ascii") as file:
+                if self._is_private(fd):
+                    file.write(json.dumps(string) + "\n")
+
+    def _read(self) -> list[str]:
+        if self._path is None:
+            return []
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
+        except OSError:
+            return []
+        with open(fd, "rb") as file:
+            if not self._is_private(fd):
+                return []
+            size = os.fstat(fd).st_size
+            file.seek(max(size - MOST_BYTES, 0))
+            lines = file.read(MOST_BYTES).split(b"\n")
+        found = []
+        for line in lines[1:] if size > MOST_BYTES else lines:
+            # A line that was cut when a disk was full is none.
+            with suppress(ValueError):
+                text = json.loads(line)
+                if isinstance(text, str):
+                    found.append(text)
+        if len(found) > 2 * MOST:
+            self._shorten(found[-MOST:])
+        return found[-MOST:]
+
+    def _shorten(self, kept: list[str]) -> None:
+        assert self._path is not None
+        beside = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        with suppress(OSError):
+            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
+            with open(fd, "w", encoding="ascii") as file:
+                file.writelines(json.dumps(text) + "\n" for text in kept)
+            os.replace(beside, self._path)
+
+    @staticmethod
+    def _is_private(fd: int) -> bool:
+        found = os.fstat(fd)
+        return (
+            stat.S_ISREG(found.st_mode)
+            and found.st_uid == os.getuid()
+            and not found.st_mode & 0o077
+        )

@@ -1,0 +1,52 @@
+"""The keys of the conversation: what each does, in one table.
+
+The bindings of the screen, ``/help`` and the documentation are made from it.
+"""
+
+from typing import NamedTuple
+
+
+class Key(NamedTuple):
+    """One thing that keys do."""
+
+    does: str
+    """How the binding is called."""
+    shown: str
+    """How people write the keys."""
+    presses: tuple[tuple[str, ...], ...]
+    """What the toolkit calls them, each a sequence."""
+    help: str
+
+
+KEYS = (
+    Key("send", "Enter", (("enter",),), "send; while the model works, steer it"),
+    Key(
+        "queue",
+        "Alt-Q",
+        (("escape", "q"),),
+        "queue: send when the work is done",
+    ),
+    Key(
+        "newline",
+        "Alt-Enter, Ctrl-J, \\ Enter",
+        (("escape", "enter"), ("c-j",)),
+        "begin a new line",
+    ),
+    Key(
+        "interrupt",
+        "Esc, Ctrl-C",
+        (("escape",), ("c-c",)),
+        "interrupt the work; once more leaves",
+    ),
+    Key("leave", "Ctrl-D", (("c-d",),), "leave, on an empty line"),
+    Key(
+        "back",
+        "Up",
+        (("up",),),
+        "on an empty line: take back what waits, or what was typed before",
+    ),
+    Key("complete", "Tab", (("tab",),), "complete @files and /commands"),
+    Key("expand", "Ctrl-O", (("c-o",),), "show the last tool call whole, in pages"),
+    Key("thoughts", "Ctrl-R", (("c-r",),), "show what the model thought"),
+    Key("redraw", "Ctrl-L", (("c-l",),), "draw the rows at the bottom anew"),
+)

@@ -1,0 +1,247 @@
+"""Rendering: Markdown, code and changes as coloured text of a certain width.
+
+Owns the colours, which are the terminal's own sixteen, and of these only the ones that
+can be read on a light and on a dark ground, never a ground of our own. All that is
+given is other people's text and is made harmless here, before it is laid out and after:
+a Markdown entity can spell what the text itself did not have. Pure: text in, text out.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import unified_diff
+from io import StringIO
+from typing import Any, ClassVar
+
+from attrs import frozen
+from markdown_it import MarkdownIt
+from pygments.token import (
+    Comment,
+    Generic,
+    Keyword,
+    Name,
+    Number,
+    Operator,
+    String,
+    Token,
+)
+from rich.cells import cell_len, chop_cells
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement
+from rich.padding import Padding
+from rich.style import Style as RichStyle
+from rich.syntax import ANSISyntaxTheme, Syntax
+from rich.text import Text
+from rich.theme import Theme
+
+from ..cli.terminal import drawable
+
+NARROWEST = 20
+MOST_HIGHLIGHTED = 20_000
+"""Characters of code that are coloured: what is longer is shown as it is."""
+DIFF_CONTEXT = 2
+_WORDS = re.compile(r"([^ ]*)( *)")
+
+# What a renderer cannot have written by itself.
+_NOT_OURS = re.compile(
+    "[\x00-\x09\x0b-\x1a\x1c-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+)
+_NOT_A_COLOUR = re.compile("\x1b(?!\\[[0-9;]*m)")
+
+_SYNTAX = ANSISyntaxTheme(
+    {
+        Token: RichStyle(),
+        Comment: RichStyle(dim=True, italic=True),
+        Keyword: RichStyle(color="magenta"),
+        Keyword.Type: RichStyle(color="cyan"),
+        Name.Function: RichStyle(bold=True),
+        Name.Class: RichStyle(bold=True),
+        Name.Tag: RichStyle(color="magenta"),
+        Name.Decorator: RichStyle(color="cyan"),
+        Name.Builtin: RichStyle(color="cyan"),
+        String: RichStyle(color="green"),
+        Number: RichStyle(color="cyan"),
+        Operator.Word: RichStyle(color="magenta"),
+        Generic.Deleted: RichStyle(color="red"),
+        Generic.Inserted: RichStyle(color="green"),
+        Generic.Heading: RichStyle(bold=True),
+    }
+)
+_THEME = Theme(
+    {
+        "markdown.code": "cyan",
+        "markdown.code_block": "default",
+        "markdown.block_quote": "dim",
+        "markdown.h1": "bold underline",
+        "markdown.h2": "bold underline",
+        "markdown.h3": "bold",
+        "markdown.h4": "bold",
+        "markdown.h5": "bold",
+        "markdown.h6": "bold dim",
+        "markdown.h7": "dim",
+        "markdown.hr": "dim",
+        "markdown.item.bullet": "bold",
+        "markdown.item.number": "bold",
+        "markdown.link": "underline",
+        "markdown.link_url": "dim",
+        "markdown.table.header": "bold",
+        "markdown.table.border": "dim",
+        "markdown.s": "strike",
+    }
+)
+
+
+class _Code(CodeBlock):
+    """Code without a ground of its own, set in by two columns."""
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
+        code = str(self.text).rstrip()
+        lexer = self.lexer_name if len(code) <= MOST_HIGHLIGHTED else "text"
+        shown = Syntax(
+            code, lexer, theme=_SYNTAX, word_wrap=True, background_color="default"
+        )
+        yield Padding(shown, (0, 0, 0, 2), expand=False)
+
+
+class _Heading(Heading):
+    """A heading at the left, as all text is."""
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
+        self.text.justify = "left"
+        yield self.text
+
+
+class _Markdown(Markdown):
+    elements: ClassVar[dict[str, type[MarkdownElement]]] = {
+        **Markdown.elements,
+        "fence": _Code,
+        "code_block": _Code,
+        "heading_open": _Heading,
+    }
+
+    def __init__(self, markup: str) -> None:
+        super().__init__("", hyperlinks=False)
+        # What looks like HTML is shown: left out, it would hide what was said.
+        parser = MarkdownIt("commonmark", {"html": False})
+        self.markup = markup
+        self.parsed = parser.enable("strikethrough").enable("table").parse(markup)
+
+
+@frozen
+class Renderer:
+    """Renders for one kind of terminal."""
+
+    colour: bool = True
+
+    def markdown(self, text: str, width: int) -> str:
+        """Return Markdown as it is shown, with a line end."""
+        return self._render(_Markdown(drawable(text)), width)
+
+    def code(self, text: str, name: str, width: int) -> str:
+        """Return code of a file of this name."""
+        clean = drawable(text)
+        lexer = "text"
+        if len(clean) <= MOST_HIGHLIGHTED:
+            lexer = Syntax.guess_lexer(name, clean[:1000])
+        shown = Syntax(
+            clean, lexer, theme=_SYNTAX, word_wrap=True, background_color="default"
+        )
+        return self._render(shown, width)
+
+    def diff(self, lines: Iterable[str], width: int, most: int) -> str:
+        """Return changed lines, each beginning with ``+``, ``-``, ``@`` or a space; at
+        most so many, and how many more there are."""
+        shown: list[str] = []
+        left = 0
+        for line in lines:
+            if len(shown) < most:
+                shown.append(line)
+            else:
+                left += 1
+        colours = {"+": "green", "-": "red", "@": "cyan"}
+        text = Text()
+        for line in shown:
+            clean = drawable(line[:MOST_HIGHLIGHTED]).replace("\n", " ")
+            for part in fold(clean, max(width - 2, NARROWEST - 2)):
+                text.append(f"  {part}\n", style=colours.get(line[:1], "dim"))
+        if left:
+            text.append(f"  … {left:,} more lines\n", style="dim")
+        return self._render(text, width, end="")
+
+    def _render(self, what: Any, width: int, end: str = "\n") -> str:
+        out = StringIO()
+        console = Console(
+            file=out,
+            force_terminal=True,
+            color_system="standard" if self.colour else None,
+            legacy_windows=False,
+            width=max(width, NARROWEST),
+            height=100,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            theme=_THEME,
+            _environ={},
+        )
+        console.print(what, end="")
+        text = _NOT_A_COLOUR.sub("", _NOT_OURS.sub("", out.getvalue()))
+        lines = [line.rstrip() for line in text.split("\n")]
+        while lines and not lines[-1]:
+            lines.pop()
+        while lines and not lines[0]:
+            lines.pop(0)
+        return "".join(f"{line}\n" for line in lines) if lines else end
+
+
+def fold(text: str, width: int) -> list[str]:
+    """Return clean text of one line as lines of at most so many cells, broken after
+    spaces where there are any. Nothing is left out but the one space at a break."""
+    if len(text) <= width and text.isascii():
+        return [text]
+    lines: list[str] = []
+    line, room = "", width
+    for found in _WORDS.finditer(text):
+        word, spaces = found[1], found[2]
+        size = cell_len(word)
+        if size > room and line:
+            lines.append(line)
+            line, room = "", width
+        if size > room:
+            *whole, word = chop_cells(word, room)
+            lines += whole
+            size = cell_len(word)
+        line, room = line + word, room - size
+        if len(spaces) > room:
+            spaces = spaces[room + 1 :]
+            lines.append(line)
+            line, room = "", width
+            while len(spaces) > room:
+                lines.append(spaces[:room])
+                spaces = spaces[room:]
+        line, room = line + spaces, room - len(spaces)
+    return [*lines, line] if line or not lines else lines
+
+
+def cells(text: str) -> int:
+    """Return how many cells clean text takes."""
+    return cell_len(text)
+
+
+def changed_lines(old: str, new: str) -> list[str]:
+    """Return what changes from one text to the other, line by line."""
+    diff = unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=DIFF_CONTEXT)
+    # Without the two heads, and without numbers: they are of the part only.
+    return [line for line in list(diff)[2:] if not line.startswith("@@")]
+
+
+def patch_lines(patch: str) -> Sequence[str]:
+    """Return a patch line by line, but for its outermost marks."""
+    marks = ("*** Begin Patch", "*** End Patch")
+    return [
+        f"@ {line[4:]}" if line.startswith("*** ") else line
+        for line in patch.splitlines()
+        if line.strip() not in marks
+    ]

@@ -1,0 +1,770 @@
+"""The talk: one person, one directory, one session at a time.
+
+Owns what a line that was typed means, following the session, asking the person what it
+asks, interrupting, and what is drawn at the bottom. What is written down is ``script``,
+how it is drawn on a terminal is a screen's, what a ``/`` begins is ``commands``.
+"""
+
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+from attrs import frozen
+from dovetail.kernel import (
+    AssistantMessage,
+    ChildAsked,
+    DovetailError,
+    ExecutionEnded,
+    LiveDelta,
+    LiveEvent,
+    Location,
+    LocationHandle,
+    PermissionRequest,
+    Prompt,
+    PromptInvalidError,
+    QuestionAnswer,
+    QuestionRequest,
+    RequestAnswered,
+    RequestAsked,
+    Runtime,
+    Saving,
+    Session,
+    Skill,
+    ToolPart,
+    title_of,
+)
+
+from ..cli.calls import duration_text
+from ..cli.continuing import LeftWork, left_work, report_lines
+from ..cli.feed import Feed
+from ..cli.terminal import Style, drawable, short, visible
+from .asks import WITHDRAWN, Ask, Form, Words
+from .cards import permission_card, permission_hint, question_card, question_hint
+from .chat_command import ChatCommand, nearest
+from .files import Files, attached, quoted, typed_path
+from .rendering import cells, fold
+from .script import Script
+from .status import Status
+
+MOST_WRITING = 10
+"""Rows of the block that is being written."""
+MOST_TODOS = 8
+MOST_PENDING = 4
+MOST_RUNNING = 6
+LOOKED_AT = 5
+"""Sessions that are looked at, the newest first, for what a crash left."""
+SHOWN_BEFORE = 6
+"""Messages that are shown of a session that is gone on with."""
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+RINGS_AFTER = 20.0
+"""Seconds of work after whose end a person is called."""
+
+
+class Screen(Protocol):
+    """Where a talk is shown."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    def show(self, text: str) -> None: ...
+    def changed(self) -> None: ...
+    def hint(self, text: str) -> None: ...
+    def put_back(self, text: str) -> None: ...
+    def ring(self, why: str) -> None: ...
+    def leave(self) -> None: ...
+
+
+@frozen
+class Wanted:
+    """What the command line says of a conversation."""
+
+    location: str | None = None
+    model: str | None = None
+    agent: str | None = None
+    session: str | None = None
+    newest: bool = False
+    db: str | None = None
+
+
+class Talk:
+    """One conversation, from its first line to its end."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        screen: Screen,
+        script: Script,
+        style: Style,
+        wanted: Wanted,
+        commands: Sequence[ChatCommand],
+        tasks: TaskGroup,
+    ) -> None:
+        self.runtime = runtime
+        self.screen = screen
+        self.script = script
+        self.style = style
+        self.wanted = wanted
+        self.commands = commands
+        self.location = Location.at(wanted.location or ".")
+        self.here: LocationHandle = runtime.location(self.location)
+        self.session: Session | None = None
+        self.model = wanted.model
+        """What the next session is begun with; None: as configured."""
+        self.agent = wanted.agent
+        self.named_model: str | None = None
+        """The model that answers, as far as anybody knows before it does."""
+        self.windows: dict[str, int] = {}
+        self.skills: Sequence[Skill] = ()
+        self.files = Files(Path(self.location.directory))
+        self.asked: Ask | None = None
+        self._tasks = tasks
+        self._asking = anyio.Lock()
+        self._open: dict[str, Ask] = {}
+        """What requests to a person are asked with, by their id."""
+        self._lines, self._typed = anyio.create_memory_object_stream[tuple[str, bool]](
+            1000
+        )
+        self._following: anyio.CancelScope | None = None
+        self._feed: Feed | None = None
+        self._stopping = False
+        self._base: tuple[int, float | None] = (0, None)
+        """Tokens and cost of the session before it was followed."""
+
+    # --- beginning ----------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Find the model, offer what was left, and begin to listen.
+
+        Raises:
+            ModelNotSelectedError: no model is configured.
+            DovetailError: what the command line names is not there.
+        """
+        wanted = self.wanted
+        if wanted.session is not None:
+            session = await self.runtime.sessions.get(wanted.session)
+            await self.go_to(session)
+        elif wanted.newest:
+            found = await self._newest(1)
+            if not found:
+                raise PromptInvalidError("--continue", None, "there is no session here")
+            await self.go_to(found[0])
+        if self.session is None:
+            self.named_model = await self.here.model_for(self.model, self.agent)
+        self._tasks.start_soon(self._look_around)
+        if self.session is None:
+            await self._offer_left()
+        self._tasks.start_soon(self._listen)
+
+    async def _look_around(self) -> None:
+        """Find out what completion and the status line tell."""
+        for model in await self.here.models():
+            if model.context is not None:
+                self.windows[model.name] = model.context
+        try:
+            self.skills = await self.here.skills()
+        except DovetailError as error:
+            self.say(f"skills cannot be found: {error}")
+        self.screen.changed()
+
+    async def _newest(self, count: int) -> list[Session]:
+        page = await self.runtime.sessions.list(
+            location=self.location, limit=count, roots=True
+        )
+        return [await self.runtime.sessions.get(info.id) for info in page]
+
+    async def _offer_left(self) -> None:
+        """Offer what a process left that ended in the middle."""
+        for session in await self._newest(LOOKED_AT):
+            info = await session.info()
+            if info.status != "lost" or await session.held_until() is not None:
+                continue
+            left = await left_work(session, info)
+            if left is None:
+                continue
+            title = short(info.title or session.id, 60)
+            self.show(f"\n{self.style.strong('left unfinished:')} {title}\n")
+            if await self._accepts(left):
+                await self.go_to(session, left)
+                await self._go_on(session, left)
+            else:
+                self.say(f"it stays as it is; /sessions {session.id} goes on with it")
+            return
+
+    async def _accepts(self, left: LeftWork) -> bool:
+        self.show_lines(report_lines(left, self.style))
+        keys = {"y": True, "n": False, "escape": False}
+        waits = "dovetail offers what was left unfinished"
+        ask = Ask("", "y accept this and go on · n leave it", keys, waits)
+        return await self.ask(ask) is True
+
+    async def _go_on(self, session: Session, left: LeftWork) -> None:
+        try:
+            await session.begin(left.report.digest)
+        except DovetailError as error:
+            self.fail(error)
+
+    # --- showing ------------------------------------------------------------------
+
+    def show(self, text: str) -> None:
+        """Show finished text, rendered."""
+        self.screen.show(text)
+
+    def show_lines(self, lines: Iterable[str]) -> None:
+        """Show clean lines, folded."""
+        width = max(self.screen.width - 1, 20)
+        for line in lines:
+            parts = [line] if "\x1b" in line else fold(line, width)
+            self.show("".join(f"{part}\n" for part in parts))
+
+    def say(self, text: str) -> None:
+        """Show a line of our own making."""
+        self.show(self.script.aside(text))
+
+    def fail(self, error: DovetailError) -> None:
+        """Show why something did not come about."""
+        what = f"{self.style.bad('error:')} {visible(str(error))} [{error.code}]"
+        self.show(f"{what}\n")
+
+    # --- what is typed ------------------------------------------------------------
+
+    def submit(self, line: str, *, queue: bool) -> None:
+        """Take a line that was typed."""
+        try:
+            self._lines.send_nowait((line, queue))
+        except anyio.WouldBlock:
+            self.screen.put_back(line)
+
+    async def _listen(self) -> None:
+        async for line, queue in self._typed:
+            try:
+                await self._take(line, queue=queue)
+            except DovetailError as error:
+                self.fail(error)
+                if not line.startswith("/"):
+                    self.screen.put_back(line)
+            self.screen.changed()
+
+    async def _take(self, line: str, *, queue: bool) -> None:
+        word, _, rest = line.strip().partition(" ")
+        if line.startswith("/") and "/" not in word[1:] and "\n" not in word:
+            await self._command(word[1:], rest.strip(), line)
+        else:
+            await self.prompt(line, queue=queue)
+
+    async def _command(self, name: str, rest: str, line: str) -> None:
+        for command in self.commands:
+            if command.name == name:
+                await command.run(self, rest)
+                return
+        if any(skill.name == name for skill in self.skills):
+            task = f"\n\n{rest}" if rest else ""
+            await self.prompt(f"Use the skill {name}.{task}", queue=False)
+            return
+        known = [one.name for one in self.commands]
+        known += [one.name for one in self.skills]
+        like = nearest(name, known)
+        hint = f"; did you mean /{like}?" if like else "; /help lists them"
+        self.screen.put_back(line)
+        self.screen.hint(f"there is no command /{visible(name)}{hint}")
+
+    async def prompt(self, text: str, *, queue: bool) -> None:
+        """Say something to the session, which is begun where there is none."""
+        folder = Path(self.location.directory)
+        files = await to_thread.run_sync(attached, text, folder)
+        prompt = Prompt.of(Prompt(text, files))
+        session = await self.current(title_of(text))
+        await session.prompt(prompt, delivery="queue" if queue else "steer")
+
+    async def current(self, title: str | None = None) -> Session:
+        """Return the session, a new one where there is none."""
+        if self.session is None:
+            session = await self.runtime.sessions.create(
+                location=self.location, model=self.model, agent=self.agent, title=title
+            )
+            await self.go_to(session)
+        assert self.session is not None
+        return self.session
+
+    def take_back(self) -> bool:
+        """Take back the latest input that waits, if a person said it."""
+        said = [one for one in self.script.pending.values() if one.said]
+        if not said:
+            return False
+        self._tasks.start_soon(self.withdraw, said[-1].id)
+        return True
+
+    async def withdraw(self, input_id: str) -> None:
+        """Take one input back, and put it on the prompt line."""
+        one = self.script.pending.get(input_id)
+        if one is None or self.session is None:
+            return
+        try:
+            await self.session.withdraw(input_id)
+        except DovetailError as error:
+            self.fail(error)
+            return
+        self.screen.put_back(one.prompt.text)
+
+    # --- following ----------------------------------------------------------------
+
+    async def go_to(self, session: Session, left: LeftWork | None = None) -> None:
+        """Follow a session from now on, and show the end of what was said in it."""
+        self.leave_session()
+        self.session = session
+        info = await session.info()
+        if info.location != self.location:
+            self.location = info.location
+            self.here = self.runtime.location(info.location)
+            self.files = Files(Path(info.location.directory))
+        self.script = self.script.fresh()
+        messages = (await session.messages(limit=SHOWN_BEFORE)).items
+        first = min((one.seq for one in messages), default=0)
+        after = max(first - 2, -1)
+        self._base = (
+            (info.usage.input or 0) + (info.usage.output or 0),
+            info.cost,
+        )
+        self.script.todos = await session.todos()
+        self.model, self.agent = info.model, info.agent
+        self.named_model = await self._model_of(info.model, info.agent)
+        if messages and first > 1:
+            self.say(f"{session.id}: what was said before is shown by `dovetail show`")
+        feed = Feed(self.runtime, session)
+        scope = anyio.CancelScope()
+        self._following, self._feed = scope, feed
+        await feed.start()
+        # What is there already is shown, and counted by what is known of the session.
+        async with session.events(after=after) as past:
+            async for event in past:
+                self.show(self.script.take(event))
+                after = event.seq
+        self.script.counted()
+        if info.status != "running":
+            self.script.at_rest()
+        feed.begin(after)
+        self._tasks.start_soon(self._follow, session, feed, scope)
+
+    async def _model_of(self, model: str | None, agent: str | None) -> str | None:
+        try:
+            return await self.here.model_for(model, agent)
+        except DovetailError as error:
+            self.fail(error)
+            return model
+
+    def leave_session(self) -> None:
+        """Follow the session no more; the next prompt begins another one."""
+        if self._following is not None:
+            self._following.cancel()
+        if self._feed is not None:
+            self._feed.close()
+        for ask in self._open.values():
+            ask.choose(WITHDRAWN)
+        self.session = self._following = self._feed = None
+        self._stopping = False
+
+    async def _follow(
+        self, session: Session, feed: Feed, scope: anyio.CancelScope
+    ) -> None:
+        with scope:
+            for request in await self._requests(session):
+                self._tasks.start_soon(self._answer, session, request)
+            async for event in feed:
+                self._take_event(session, event)
+
+    def _take_event(self, session: Session, event: LiveEvent) -> None:
+        self.show(self.script.take(event))
+        if isinstance(event, RequestAsked | ChildAsked):
+            self._tasks.start_soon(self._ask_of, session, event)
+        elif isinstance(event, RequestAnswered):
+            ask = self._open.get(event.request_id)
+            if ask is not None:
+                ask.choose(WITHDRAWN)
+        elif isinstance(event, ExecutionEnded):
+            if self._stopping:
+                self._stopping = False
+                self.screen.hint("")
+            seconds = self.script.worked / 1000
+            if seconds >= RINGS_AFTER:
+                self.screen.ring("dovetail has finished")
+        if not isinstance(event, LiveDelta) or event.what != "tool_input":
+            self.screen.changed()
+
+    # --- what it asks -------------------------------------------------------------
+
+    async def ask(self, ask: Ask) -> Any:
+        """Ask the person, after what was asked before; ``WITHDRAWN`` when nobody wants
+        to know any more."""
+        async with self._asking:
+            if ask.text:
+                self.show(ask.text)
+            self.asked = ask
+            if ask.waits:
+                self.screen.ring(ask.waits)
+            self.screen.changed()
+            try:
+                return await ask.answered()
+            finally:
+                self.asked = None
+                self.screen.changed()
+
+    async def _requests(
+        self, session: Session
+    ) -> list[PermissionRequest | QuestionRequest]:
+        return [
+            *await self.here.permissions.pending(session.id),
+            *await self.here.questions.pending(session.id),
+        ]
+
+    async def _ask_of(self, session: Session, event: RequestAsked | ChildAsked) -> None:
+        for request in await self._requests(session):
+            if request.id == event.request_id:
+                await self._answer(session, request)
+
+    async def _answer(
+        self, session: Session, request: PermissionRequest | QuestionRequest
+    ) -> None:
+        """Ask the person what a session asks, and give the answer."""
+        if request.id in self._open:
+            return
+        try:
+            asker = session
+            if request.session_id != session.id:
+                asker = await self.runtime.sessions.get(request.session_id)
+            async with self._watched(asker, session, request):
+                if isinstance(request, PermissionRequest):
+                    await self._permit(asker, session, request)
+                else:
+                    await self._reply(session, request)
+        except DovetailError as error:
+            # Somebody else was first, or it is asked anew: that is shown by itself.
+            self.say(str(error))
+        finally:
+            self._open.pop(request.id, None)
+
+    @asynccontextmanager
+    async def _watched(
+        self,
+        asker: Session,
+        session: Session,
+        request: PermissionRequest | QuestionRequest,
+    ) -> AsyncIterator[None]:
+        """Withdraw the question when a session that works for this one has its answer:
+        that is in its own log."""
+        if asker.id == session.id:
+            yield
+            return
+
+        async def watch() -> None:
+            async with asker.events(follow=True) as tail:
+                async for event in tail:
+                    if isinstance(event, RequestAnswered) and (
+                        event.request_id == request.id
+                    ):
+                        ask = self._open.get(request.id)
+                        if ask is not None:
+                            ask.choose(WITHDRAWN)
+                        return
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def _permit(
+        self, asker: Session, session: Session, request: PermissionRequest
+    ) -> None:
+        call = await _call(asker, request)
+        card = permission_card(request, call, self.style, self.screen.width)
+        if asker.id != session.id:
+            who = f"{request.agent} asks this, at work for this session"
+            card = self.script.aside(who) + card
+        keys: dict[str, Any] = {"y": "once", "n": "reject", "f": "say"}
+        if request.save:
+            keys |= {"a": "location", "s": "session"}
+        ask = Ask(card, permission_hint(request), keys, "dovetail asks for permission")
+        answer = await self._asked(request, ask)
+        if answer is WITHDRAWN:
+            self.say("the question was withdrawn")
+            return
+        message, saving = None, None
+        if answer == "say":
+            words = Words("", "what to do instead, then Enter", {"escape": ""})
+            message = await self._asked(request, words)
+            if message is WITHDRAWN:
+                return
+            answer = "reject"
+        if answer in ("location", "session"):
+            saving = Saving(answer, any_agent=False, expires=None)
+            answer = "always"
+        await self.here.permissions.reply(
+            request.id,
+            answer,
+            message or None,
+            saving=saving,
+            session_id=request.session_id,
+            shown=request.shown,
+        )
+        self.say(_ANSWERED[answer])
+
+    async def _reply(self, session: Session, request: QuestionRequest) -> None:
+        of = {"session_id": request.session_id, "shown": request.shown}
+        answers: list[QuestionAnswer] = []
+        for question in request.questions:
+            text = question_card(question, self.style, self.screen.width)
+            form = Form(
+                text,
+                question_hint(question),
+                {"escape": None},
+                "dovetail asks a question",
+                question=question,
+            )
+            answer = await self._asked(request, form)
+            if answer is WITHDRAWN:
+                self.say("the question was withdrawn")
+                return
+            if answer is None:
+                words = Words(
+                    "",
+                    "what to say instead, then Enter; Enter alone stops the work",
+                    {"escape": ""},
+                )
+                message = await self._asked(request, words)
+                if message is not WITHDRAWN:
+                    await self.here.questions.dismiss(request.id, message or None, **of)
+                return
+            said = ", ".join([*answer.chosen, *([answer.text] if answer.text else [])])
+            self.say(f"answered: {said}" if said else "left open")
+            answers.append(answer)
+        await self.here.questions.reply(request.id, answers, **of)
+
+    async def _asked(
+        self, request: PermissionRequest | QuestionRequest, ask: Ask
+    ) -> Any:
+        self._open[request.id] = ask
+        return await self.ask(ask)
+
+    # --- interrupting -------------------------------------------------------------
+
+    def interrupt(self) -> bool:
+        """Stop the work; False where there is none, or it is being stopped."""
+        if self.session is None or not self.script.busy or self._stopping:
+            return False
+        self._stopping = True
+        self._tasks.start_soon(self._interrupt, self.session)
+        return True
+
+    async def _interrupt(self, session: Session) -> None:
+        try:
+            if not await session.interrupt():
+                self._stopping = False
+                self.say("another process works on it, which goes on")
+        except DovetailError as error:
+            self._stopping = False
+            self.fail(error)
+
+    # --- looking closer -----------------------------------------------------------
+
+    def expand(self) -> None:
+        """Show the last call whole."""
+        if self.script.calls:
+            last = next(reversed(self.script.calls))
+            self._tasks.start_soon(self.expanded, last)
+        else:
+            self.screen.hint("there is no call yet")
+
+    async def expanded(self, number: int) -> None:
+        """Show a call whole, in pages."""
+        call = self.script.calls.get(number)
+        if call is None:
+            self.screen.hint(f"there is no call {number}")
+            return
+        text = self.script.whole(call)
+        if call.outcome is not None and call.outcome.managed and self.session:
+            try:
+                output = await self.session.output(
+                    call.event.message_id, call.event.call_id
+                )
+            except DovetailError as error:
+                self.fail(error)
+            else:
+                text = await to_thread.run_sync(
+                    lambda: f"{self.script.head(call)}\n{drawable(output)}"
+                )
+        await self.paged(text)
+
+    def show_thoughts(self) -> None:
+        """Show what the model thought last."""
+        now = self.script.thinking or (self.script.thoughts or [""])[-1]
+        if now.strip():
+            self.show("\n" + self.script.thought(now))
+        else:
+            self.screen.hint("the model has not shown any thoughts")
+
+    async def paged(self, text: str) -> None:
+        """Show clean text, a screen at a time."""
+        lines = text.split("\n")
+        room = max(self.screen.height - 4, 5)
+        at = 0
+        while at < len(lines):
+            width = max(self.screen.width - 1, 20)
+            shown: list[str] = []
+            while at < len(lines) and len(shown) < room:
+                # A line of megabytes is a page of its own beginning.
+                parts = fold(lines[at][: width * room], width)
+                if shown and len(shown) + len(parts) > room:
+                    break
+                cut = len(lines[at]) > width * room
+                shown += [*parts[:room], *(["… the line goes on"] if cut else [])]
+                at += 1
+            self.show("".join(f"{line}\n" for line in shown))
+            if at < len(lines):
+                left = f"{len(lines) - at:,} more lines"
+                keys = {"space": True, "enter": True, "q": False, "escape": False}
+                hint = f"Enter or space goes on, q ends · {left}"
+                if await self.ask(Ask("", hint, keys)) is not True:
+                    self.say(f"{left} are not shown")
+                    return
+
+    # --- what is drawn ------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether something goes on."""
+        return self.script.busy
+
+    def rows(self, width: int, height: int) -> list[str]:
+        """Return the rows of what goes on, rendered, the latest last."""
+        script, style = self.script, self.style
+        now = time.time() * 1000
+        mark = SPINNER[int(now / 120) % len(SPINNER)]
+        rows: list[str] = []
+        if script.writing.strip():
+            lines = [
+                part
+                for line in drawable(script.writing[-4000:]).split("\n")
+                for part in fold(line, width - 1)
+            ]
+            rows += lines[-min(MOST_WRITING, height) :]
+        elif script.thinking.strip():
+            thought = drawable(script.thinking[-1000:]).replace("\n", " ")
+            room = max(width - 14, 8)
+            line = fold(thought, room)[-1] if thought else ""
+            rows.append(style.dim(f"{mark} thinking… {line}"))
+        for call in list(script.running.values())[-MOST_RUNNING:]:
+            took = f" {duration_text(int(now - call.since))}" if call.since else ""
+            rows.append(_row(f"{mark} {call.number} {call.title}", took, width))
+            said = drawable(call.progress).strip().split("\n")[-1]
+            if said:
+                rows.append(style.dim(_row(f"  {said}", "", width)))
+        if script.open_todos and script.busy:
+            todos = script.todo_lines()
+            if len(todos) > MOST_TODOS:
+                todos = [*todos[: MOST_TODOS - 1], f"… {len(todos) - MOST_TODOS + 1}"]
+            rows += [_fit(f"  {line}", width) for line in todos]
+        waiting = list(script.pending.values())
+        for one in waiting[:MOST_PENDING]:
+            first = short(one.prompt.text.strip(), max(width - 12, 8))
+            said = "queued" if one.delivery == "queue" else "waits"
+            rows.append(style.dim(_row(f"> {first}", f" ({said})", width)))
+        if len(waiting) > MOST_PENDING:
+            rows.append(style.dim(f"… {len(waiting) - MOST_PENDING} more; /pending"))
+        if script.busy and not rows:
+            rows.append(style.dim(f"{mark} working"))
+        return rows[-height:]
+
+    def status(self, width: int) -> str:
+        """Return the status line."""
+        return self.status_now().text(width)
+
+    def status_now(self) -> Status:
+        """Return what the status line tells."""
+        script = self.script
+        if self.asked is not None and self.asked.waits:
+            state = "waits for you"
+        elif self._stopping:
+            state = "interrupting"
+        else:
+            state = "working" if script.busy else "ready"
+        seconds: float | None = None
+        if script.busy_since is not None:
+            seconds = max(time.time() - script.busy_since / 1000, 0)
+        elif script.worked:
+            seconds = script.worked / 1000
+        model = script.model or self.named_model
+        return Status(
+            state,
+            model,
+            script.agent or self.agent,
+            self.windows.get(model or ""),
+            script.filled,
+            self._base[0] + script.tokens,
+            self.cost_text(),
+            seconds,
+        )
+
+    def forget_costs(self) -> None:
+        """Begin to count anew, for another session."""
+        self._base = (0, None)
+
+    def cost_text(self) -> str | None:
+        """Return what the session cost, as far as it is known."""
+        before, costs = self._base[1], self.script.costs
+        if before is None:
+            return costs.text
+        # Whether all of what came before had a price is not told.
+        return f"at least ${before + (costs.dollars or 0):.4f}"
+
+    # --- completion ---------------------------------------------------------------
+
+    def completions(self, text: str) -> Iterable[tuple[str, str, str, int]]:
+        """Return how a text may go on."""
+        path = typed_path(text)
+        if path is not None:
+            for found in self.files.like(path):
+                start = text.rindex("@")
+                yield quoted(found), visible(found), "", len(text) - start
+        elif text.startswith("/") and " " not in text and "\n" not in text:
+            offered = [(one.name, one.help) for one in self.commands]
+            offered += [(one.name, short(one.description, 60)) for one in self.skills]
+            for name, told in offered:
+                if name.startswith(text[1:]):
+                    yield f"/{name}", f"/{visible(name)}", told, len(text)
+
+
+_ANSWERED = {
+    "once": "allowed once",
+    "always": "allowed, also from now on",
+    "reject": "refused",
+}
+
+
+async def _call(session: Session, request: PermissionRequest) -> ToolPart | None:
+    """Return the call that asks, whose arguments a person should see."""
+    if request.message_id is None:
+        return None
+    try:
+        message = await session.message(request.message_id)
+    except DovetailError:
+        return None
+    calls = message.calls if isinstance(message, AssistantMessage) else ()
+    return next((one for one in calls if one.call_id == request.call_id), None)
+
+
+def _row(text: str, tail: str, width: int) -> str:
+    """Return a row whose end is always seen."""
+    room = max(width - 1 - cells(tail), 8)
+    parts = fold(text, room)
+    if len(parts) > 1:
+        return f"{fold(text, room - 1)[0]}…{tail}"
+    return f"{text}{tail}"
+
+
+def _fit(line: str, width: int) -> str:
+    """Return a coloured row that fits."""
+    return line if "\x1b" in line or cells(line) < width else fold(line, width - 1)[0]

@@ -1,0 +1,29 @@
+"""A home for each test of the conversation, and a process that forks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.commands import Home
+from support.zygote import Zygote
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The conversation runs in a process of its own, on its own event loop: one is
+    enough to watch it from."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    zygote = Zygote()
+    yield zygote
+    zygote.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, zygote: Zygote) -> Home:
+    home = Home(tmp_path, zygote)
+    home.environment["XDG_STATE_HOME"] = str(tmp_path / "state")
+    return home
