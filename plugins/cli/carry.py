@@ -15,6 +15,7 @@ from dovetail.kernel import (
     to_json,
 )
 
+from .named import named_session
 from .options import database_option, database_url, json_line
 from .terminal import Terminal, visible
 
@@ -42,7 +43,7 @@ def export_command(id: str, after: int | None, outputs: bool, db: str | None) ->
 
     async def read() -> None:
         async with open_runtime(database_url(db)) as runtime:
-            session = await runtime.sessions.get(id)
+            session = await named_session(runtime, id)
             last = -1 if after is None else after
             async with session.export(after) as export:
                 async for event in export:

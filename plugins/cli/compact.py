@@ -12,6 +12,7 @@ from dovetail.kernel import (
 )
 
 from .exits import FAILED, SUCCEEDED, code_of_outcome
+from .named import named_session
 from .options import database_option, database_url, json_line, json_option
 from .terminal import Terminal, visible
 
@@ -33,7 +34,7 @@ def compact_command(id: str, db: str | None, as_json: bool) -> int:
 
 async def _compact(id: str, db: str | None, as_json: bool, terminal: Terminal) -> int:
     async with open_runtime(database_url(db)) as runtime:
-        session = await runtime.sessions.get(id)
+        session = await named_session(runtime, id)
         asked = await session.compact()
         if not as_json:
             terminal.tell(f"{visible(id)}: a summary of older history is asked for")

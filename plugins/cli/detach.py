@@ -10,6 +10,7 @@ from dovetail.kernel import (
 )
 
 from .calls import call_title, job_text
+from .named import named_session
 from .options import database_option, database_url
 from .terminal import Terminal
 
@@ -32,7 +33,7 @@ def detach_command(id: str, db: str | None) -> int:
 async def _detach(id: str, db: str | None, terminal: Terminal) -> int:
     found = False
     async with open_runtime(database_url(db)) as runtime:
-        session = await runtime.sessions.get(id)
+        session = await named_session(runtime, id)
         for message_id, call_id, title in await _running(session):
             try:
                 job = await session.detach(message_id, call_id)

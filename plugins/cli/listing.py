@@ -3,6 +3,7 @@
 Owns widths and cutting. Cells are other people's text and are made safe here.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -53,6 +54,32 @@ def table(
 def when(milliseconds: int) -> str:
     """Return a moment in local time, to the minute."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000))
+
+
+def ago(milliseconds: int, now: float | None = None) -> str:
+    """Return how long ago a moment was, in words; where more is wanted (``-v``), or it
+    is not yet, the moment itself."""
+    seconds = (time.time() if now is None else now) - milliseconds / 1000
+    if seconds < -60 or logging.getLogger("dovetail").isEnabledFor(logging.DEBUG):
+        return when(milliseconds)
+    if seconds < 10:
+        return "just now"
+    for unit, lasts, upto in _UNITS:
+        if seconds < upto:
+            count = max(1, int(seconds / lasts))
+            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+    return when(milliseconds)
+
+
+_UNITS = (
+    ("second", 1, 60),
+    ("minute", 60, 3_600),
+    ("hour", 3_600, 86_400),
+    ("day", 86_400, 14 * 86_400),
+    ("week", 7 * 86_400, 60 * 86_400),
+    ("month", 30 * 86_400, 365 * 86_400),
+)
+"""What is longer ago is told by its date."""
 
 
 def moment(milliseconds: int) -> str:

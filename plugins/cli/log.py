@@ -7,6 +7,7 @@ import click
 from dovetail.kernel import Event, Json, event_to_json
 
 from .listing import moment
+from .named import named_session
 from .options import database_option, json_line, json_option, opened
 from .terminal import Style, Terminal, short, visible
 
@@ -34,7 +35,7 @@ def log_command(
     async def read() -> None:
         async with (
             opened(db) as runtime,
-            (await runtime.sessions.get(id)).events(after, follow) as tail,
+            (await named_session(runtime, id)).events(after, follow) as tail,
         ):
             async for event in tail:
                 if as_json:

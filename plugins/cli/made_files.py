@@ -15,6 +15,7 @@ from dovetail.kernel import (
     open_runtime,
 )
 
+from .named import named_session
 from .options import database_url
 from .terminal import Terminal, visible
 
@@ -32,7 +33,7 @@ _ENDINGS = {
 async def write_files(id: str, db: str | None, folder: str, terminal: Terminal) -> None:
     """Write every file of a session's answers, and say where each is."""
     async with open_runtime(database_url(db)) as runtime:
-        session = await runtime.sessions.get(id)
+        session = await named_session(runtime, id)
         found = await _made(session)
         place = anyio.Path(folder)
         await place.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,7 @@ from dovetail.kernel import (
 
 from .card import request_lines
 from .listing import moment, when
+from .named import named_session
 from .options import database_option, database_url, json_line, json_option
 from .terminal import Style, Terminal, visible
 
@@ -208,7 +209,7 @@ def log_command(
                     async for placed in tail:
                         book.take(placed.event)
             else:
-                one = await runtime.sessions.get(session)
+                one = await named_session(runtime, session)
                 async with one.events() as events:
                     async for event in events:
                         book.take(event)

@@ -31,6 +31,7 @@ class CommandLinePlugin:
         register(Command("agents", "List the agents of a directory", _agents))
         register(Command("models", "List the models that can be asked", _models))
         register(Command("keys", "Keep the keys of providers", _keys))
+        register(Command("setup", "Choose a provider, a key and a model", _setup))
         register(Command("plugins", "Show what is installed", _plugins))
 
 
@@ -116,6 +117,12 @@ def _keys() -> Any:
     from .keys import keys_command
 
     return keys_command
+
+
+def _setup() -> Any:
+    from .setup import setup_command
+
+    return setup_command
 
 
 def _plugins() -> Any:

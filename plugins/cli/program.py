@@ -27,6 +27,7 @@ from dovetail.kernel import (
 )
 
 from .exits import FAILED, INTERRUPTED, SUCCEEDED, USAGE, code_of_error, raised
+from .named import did_you_mean
 from .server_name import SERVER, TOKEN_VARIABLE
 from .terminal import OutputError, Style, Terminal, tell_error, visible
 
@@ -115,7 +116,14 @@ def _usage(error: click.ClickException) -> str:
     message = error.format_message()
     if context is None:
         return message
+    asked = _NO_COMMAND.match(message)
+    if asked and isinstance(context.command, click.Group):
+        meant = did_you_mean(asked[1], context.command.list_commands(context))
+        message = f"no such command {visible(asked[1])!r}{meant}"
     return f"{message.rstrip('.')}; see {context.command_path} --help"
+
+
+_NO_COMMAND = re.compile(r"No such command '(.*?)'\.", re.DOTALL)
 
 
 def _prepare_streams() -> None:

@@ -56,7 +56,8 @@ def prune_command(
 
     async def remove() -> Pruned:
         async with open_runtime(database_url(db)) as runtime:
-            return await runtime.sessions.prune(id, classes, before)
+            named = await runtime.sessions.find(id)
+            return await runtime.sessions.prune(named, classes, before)
 
     terminal = Terminal()
     done = anyio.run(remove)

@@ -11,6 +11,7 @@ from dovetail.kernel import (
     to_json,
 )
 
+from .named import named_session
 from .options import database_url, json_line
 from .terminal import Terminal, visible
 
@@ -24,7 +25,7 @@ async def show_requests(
         SentRequestLostError: it is not the one that was sent, or cannot be written.
     """
     async with open_runtime(database_url(db)) as runtime:
-        session = await runtime.sessions.get(id)
+        session = await named_session(runtime, id)
         if number is None:
             for one in await session.requests():
                 shown = json_line(to_json(one)) if as_json else f"{_line(one)}\n"

@@ -17,7 +17,7 @@ from typing import Any, NoReturn, cast
 import anyio
 import click
 from anyio.abc import TaskStatus
-from attrs import frozen
+from attrs import evolve, frozen
 from dovetail.kernel import (
     CONTINUATION_UNACCEPTED,
     Budget,
@@ -72,6 +72,7 @@ from .options import (
 )
 from .output import FORMATS, Format, Said
 from .piped import is_piped, read_piped
+from .setup import is_attended, set_up
 from .terminal import Terminal, tell_error, visible
 
 MAX_INPUT = 2 * 1_048_576
@@ -317,7 +318,15 @@ def run_command(
         timeout,
         wanted,
     )
-    return anyio.run(_Run(options, terminal, said).run)
+    run = _Run(options, terminal, said)
+    code = anyio.run(run.run)
+    if not run.lacks_model:
+        return code
+    # First use, and somebody is there to be asked.
+    chosen = set_up(terminal)
+    if chosen is None:
+        return USAGE
+    return anyio.run(_Run(evolve(options, model=chosen), terminal, said).run)
 
 
 def _prompt_of(text: str, files: Sequence[str], images: Sequence[str]) -> Prompt:
@@ -401,6 +410,9 @@ class _Run:
         self._begun: str | None = None
         """The session that was begun."""
         self._timed_out = False
+        self.lacks_model = False
+        """Whether nothing was begun because there is no model, and a person is there
+        who can be asked for one."""
         self._answering: Answering | None = None
         self._afar = server_url() is not None
         """Whether a server runs it: its Locations and jobs are not of this process."""
@@ -514,6 +526,11 @@ class _Run:
         return found
 
     def _tell_no_model(self, error: ModelNotSelectedError) -> int:
+        asking = self._said.format == "text" and self._options.prompt is not None
+        if asking and not self._afar and is_attended():
+            self._terminal.tell("No model is configured yet.")
+            self.lacks_model = True
+            return USAGE
         style = self._terminal.error_style
         how = (
             f"add --model {_example(error.offered)}; "
@@ -524,7 +541,7 @@ class _Run:
         self._terminal.tell(
             f"{style.bad('error:')} no model is configured; {how} [{error.code}]\n"
             'or write model = "provider/name" in dovetail.toml, in your configuration '
-            "folder, or in the directory if you trust it\n"
+            "folder, or in the directory if you trust it; `dovetail setup` asks you\n"
             "`dovetail demo` needs no model: it shows a session with a rehearsal of one"
         )
         return USAGE

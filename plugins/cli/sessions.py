@@ -4,7 +4,7 @@ import anyio
 import click
 from dovetail.kernel import Page, SessionInfo, to_json
 
-from .listing import money, table, when
+from .listing import ago, money, table
 from .options import (
     command_text,
     database_option,
@@ -76,7 +76,7 @@ def _row(info: SessionInfo) -> tuple[str, ...]:
     outcome = info.outcome.status if info.status == "idle" else info.status
     return (
         info.id,
-        when(info.updated),
+        ago(info.updated),
         outcome,
         money(info.cost, info.unpriced, digits=2) or "-",
         short(info.title or "-", MAX_TITLE),

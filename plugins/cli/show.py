@@ -21,7 +21,8 @@ from dovetail.kernel import (
 
 from .calls import job_text
 from .continuing import LeftWork, left_work, report_lines
-from .listing import Costs, outcome_text, usage_text, when
+from .listing import Costs, ago, outcome_text, usage_text
+from .named import named_session
 from .options import (
     check_here,
     database_option,
@@ -110,7 +111,7 @@ def show_command(
 
 async def _show(id: str, db: str | None, as_json: bool, terminal: Terminal) -> None:
     async with opened(db) as runtime:
-        session = await runtime.sessions.get(id)
+        session = await named_session(runtime, id)
         info = await session.info()
         if as_json:
             terminal.write(json_line(await _as_json(session, info)))
@@ -228,8 +229,8 @@ def _heading(info: SessionInfo, style: Style) -> str:
         "location": info.location.directory,
         "model": info.model or "the configured one",
         "agent": info.agent or "the configured one",
-        "created": when(info.created),
-        "updated": when(info.updated),
+        "created": ago(info.created),
+        "updated": ago(info.updated),
         "status": info.status,
         "outcome": outcome_text(info.outcome),
         "steps": str(info.steps),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dovetail.kernel import ContextEpoch, to_json
 
 from .listing import when
+from .named import named_session
 from .options import json_line, opened
 from .terminal import Style, Terminal, plain, visible
 
@@ -12,7 +13,7 @@ from .terminal import Style, Terminal, plain, visible
 async def show_context(id: str, db: str | None, as_json: bool, to: Terminal) -> None:
     """Print the epochs of a session, with every word that its model was told."""
     async with opened(db) as runtime:
-        session = await runtime.sessions.get(id)
+        session = await named_session(runtime, id)
         epochs = await session.context()
     first = 1
     for one in epochs:

@@ -16,6 +16,7 @@ from dovetail.kernel import (
 )
 
 from .exits import FAILED, SUCCEEDED
+from .named import named_session
 from .options import database_option, database_url, json_line, json_option
 from .terminal import Terminal, visible
 
@@ -49,7 +50,7 @@ def fork_command(
 
     async def fork() -> tuple[str, Json]:
         async with open_runtime(database_url(db)) as runtime:
-            session = await runtime.sessions.get(id)
+            session = await named_session(runtime, id)
             made = await session.fork(where, id=fork_id, title=title)
             return made.id, to_json(await made.info())
 
@@ -117,9 +118,10 @@ def move_command(id: str, directory: str, db: str | None) -> None:
 
     async def move() -> str:
         async with open_runtime(database_url(db)) as runtime:
-            session = await runtime.sessions.get(id)
+            session = await named_session(runtime, id)
             await session.move(directory)
-            return (await session.info()).location.directory
+            moved: str = (await session.info()).location.directory
+            return moved
 
     terminal = Terminal()
     where = anyio.run(move)
@@ -132,7 +134,7 @@ def _turning(id: str, db: str | None, turn: object) -> int:
 
     async def run() -> int:
         async with open_runtime(database_url(db)) as runtime:
-            code: int = await turn(await runtime.sessions.get(id), terminal)
+            code: int = await turn(await named_session(runtime, id), terminal)
             return code
 
     return anyio.run(run)

@@ -34,7 +34,9 @@ def verify_command(id: str | None, repair: bool, db: str | None, as_json: bool) 
     async def run() -> int:
         left = []
         async with open_runtime(database_url(db)) as runtime:
-            checked = await runtime.sessions.verify(id)
+            checked = await runtime.sessions.verify(
+                None if id is None else await runtime.sessions.find(id)
+            )
             for found in checked:
                 line = json_line(to_json(found))
                 await terminal.show(line if as_json else _line(found, terminal.style))
