@@ -185,6 +185,7 @@ from .ports.rows import (
     RequestRow as RequestRow,
     RowCounts as RowCounts,
     SessionRow as SessionRow,
+    SettledRow as SettledRow,
     StoredFact as StoredFact,
 )
 from .ports.store import (
@@ -223,6 +224,9 @@ from .sessions.session import (
 )
 from .sessions.sessions import (
     Sessions as Sessions,
+)
+from .sessions.spending import (
+    Spending as Spending,
 )
 from .sessions.told import (
     ContextEpoch as ContextEpoch,

@@ -38,6 +38,7 @@ from .rows import (
     RequestRow as RequestRow,
     RowCounts as RowCounts,
     SessionRow as SessionRow,
+    SettledRow as SettledRow,
     StoredFact as StoredFact,
     made_here as made_here,
 )

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..values.prompt import Delivery
-from .rows import EpochRow, InputRow, JobRow, MessageRow, RequestRow, SessionRow
+from .rows import (
+    EpochRow,
+    InputRow,
+    JobRow,
+    MessageRow,
+    RequestRow,
+    SessionRow,
+    SettledRow,
+)
 
 
 class ProjectionReader(Protocol):
@@ -98,6 +106,17 @@ class ProjectionReader(Protocol):
 
     def open_messages(self, session_id: str) -> Sequence[MessageRow]:
         """Return messages whose Step is not settled, in order."""
+        ...
+
+    def settled(
+        self, since: int, after: tuple[int, int] = (-1, -1), limit: int = 512
+    ) -> Sequence[SettledRow]:
+        """Return what the model wrote, Steps and summaries, of all sessions, as far as
+        it ended at a time or later, ordered by session and then by seq.
+
+        ``after`` is the position and the seq of the last one that was read. Only
+        messages are looked at, however long the logs are.
+        """
         ...
 
     def request(self, session_id: str, request_id: str) -> RequestRow | None:

@@ -223,6 +223,26 @@ class MessageRow:
 
 
 @frozen
+class SettledRow:
+    """What a message that has its end came to: of all sessions, in creation order."""
+
+    position: int
+    """The session's."""
+    seq: int
+    """The message's: with the position, where a reader goes on."""
+    session_id: str
+    """Whose it is."""
+    directory: str
+    """Of the session's Location now."""
+    ended: int
+    """When it ended, in milliseconds since 1970."""
+    first: bytes | None
+    """What its first event says, as JSON; None where that is not what was written."""
+    last: bytes | None
+    """The same of its last event."""
+
+
+@frozen
 class RequestRow:
     """Projection: one request to a person. Its content is in the event at ``seq``."""
 

@@ -5,6 +5,8 @@ Owns the public face of creating, finding and listing them; each is a ``Session`
 
 import os
 from collections.abc import Sequence
+from datetime import tzinfo
+from typing import TYPE_CHECKING
 
 from ..execution.coordinator import Coordinator
 from ..execution.runner import Runner
@@ -34,6 +36,9 @@ from .pages import Order, Page, asked, check_limit
 from .session import Session
 from .settings import check_agent, check_fallback, check_model, check_title, instructed
 from .upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from .spending import Spending
 
 FEW = 8
 """Ids that are named where several begin alike."""
@@ -154,6 +159,23 @@ class Sessions(Upkeep):
         if len(found) > 1:
             raise SessionAmbiguousError(beginning, found[:FEW])
         return SessionId(found[0])
+
+    async def spending(
+        self, since: int = 0, zone: tzinfo | None = None
+    ) -> "Sequence[Spending]":
+        """Return what models were asked and what that cost, of all sessions, by day,
+        model and directory, the oldest day first.
+
+        ``since`` is in milliseconds since 1970; ``zone`` is where days begin, that of
+        this machine unless given. Steps and summaries are counted; what titles cost,
+        and attempts that failed and were made again, is in the sum of their session
+        only.
+        """
+        # Here, because most processes never ask.
+        from .spending import spending
+
+        await self._log.complete_list()
+        return await self._log.read(lambda rows: spending(rows, since, zone))
 
     def _session(self, id: SessionId) -> "Session":
         return Session(

@@ -31,6 +31,13 @@ class CommandLinePlugin:
         register(Command("agents", "List the agents of a directory", _agents))
         register(Command("models", "List the models that can be asked", _models))
         register(Command("keys", "Keep the keys of providers", _keys))
+        register(Command("skills", "List the skills of a directory", _skills))
+        register(Command("config", "Show and set what is configured", _config))
+        register(Command("doctor", "Look whether all that is needed works", _doctor))
+        register(Command("stats", "Show tokens and costs by day and model", _stats))
+        register(
+            Command("completion", "Complete command lines in a shell", _completion)
+        )
         register(Command("setup", "Choose a provider, a key and a model", _setup))
         register(Command("plugins", "Show what is installed", _plugins))
 
@@ -117,6 +124,36 @@ def _keys() -> Any:
     from .keys import keys_command
 
     return keys_command
+
+
+def _skills() -> Any:
+    from .skills import skills_command
+
+    return skills_command
+
+
+def _config() -> Any:
+    from .config import config_command
+
+    return config_command
+
+
+def _doctor() -> Any:
+    from .doctor import doctor_command
+
+    return doctor_command
+
+
+def _stats() -> Any:
+    from .stats import stats_command
+
+    return stats_command
+
+
+def _completion() -> Any:
+    from .completion import completion_command
+
+    return completion_command
 
 
 def _setup() -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from dovetail.kernel.ports import EventRecord, Head, StoredFact
+from dovetail.kernel.ports import EventRecord, Head, SettledRow, StoredFact
 from dovetail.kernel.values.codec import dumps, loads
 from dovetail.kernel.values.errors import (
     EventAggregateError,
@@ -62,6 +62,27 @@ class LogReads(PlaceReads):
         last = MAX_INTEGER if upto is None else bounded(upto)
         values = (session_id, bounded(after), last, session_id, max(0, bounded(limit)))
         return [self._fact(session_id, row) for row in self.all(self.sql.FACTS, values)]
+
+    def settled(
+        self, since: int, after: tuple[int, int] = (-1, -1), limit: int = 512
+    ) -> Sequence[SettledRow]:
+        position, seq = map(bounded, after)
+        times = (bounded(since), bounded(since))
+        values = (position, position, seq, *times, max(0, bounded(limit)))
+        found = []
+        for place, seq, session_id, directory, *events in self.all(
+            self.sql.SETTLED, values
+        ):
+            first, last = (
+                None if problem else data
+                for data, problem in (
+                    self._data(session_id, one, one[5])
+                    for one in (events[:6], events[6:])
+                )
+            )
+            told = (place, seq, session_id, directory, events[9])
+            found.append(SettledRow(*told, first, last))
+        return found
 
     def kinds(self, session_id: str) -> Mapping[str, int]:
         return dict(self.all(self.sql.KINDS, (session_id, session_id)))

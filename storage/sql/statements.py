@@ -74,6 +74,7 @@ class Statements(Protocol):
     MESSAGE: str
     OLDEST_FIRST: str
     NEWEST_FIRST: str
+    SETTLED: str
     OPEN_MESSAGES: str
     TAKE_MESSAGE_AWAY: str
     PUT_MESSAGE: str

@@ -825,6 +825,24 @@ NEWEST_FIRST = (
     ' ORDER BY "t1"."seq" DESC LIMIT ?'
 )
 
+SETTLED = (
+    'SELECT "t1"."aggregate", "t2"."seq", "t3"."session_id", '
+    '"t1"."directory", "first"."seq", "first"."kind", "first"."version", '
+    '"first"."created", "first"."data", "first"."checksum", "last"."seq", '
+    '"last"."kind", "last"."version", "last"."created", "last"."data", '
+    '"last"."checksum"'
+    ' FROM "message" AS "t2" INNER JOIN "session" AS "t1" ON '
+    '("t1"."aggregate" = "t2"."aggregate") INNER JOIN "aggregate" AS "t3" ON '
+    '("t3"."id" = "t2"."aggregate") INNER JOIN "event" AS "first" ON '
+    '(("first"."aggregate" = "t2"."aggregate") AND ("first"."seq" = '
+    '"t2"."body_seq")) INNER JOIN "event" AS "last" ON (("last"."aggregate" ='
+    ' "t2"."aggregate") AND ("last"."seq" = "t2"."end_seq"))'
+    ' WHERE ((((("t2"."aggregate" >= ?) AND (("t2"."aggregate" > ?) OR '
+    '("t2"."seq" > ?))) AND ("t2"."type" IN (\'assistant\', \'summary\'))) AND '
+    '("t1"."updated" >= ?)) AND ("last"."created" >= ?))'
+    ' ORDER BY "t2"."aggregate", "t2"."seq" LIMIT ?'
+)
+
 OPEN_MESSAGES = (
     'SELECT "t1"."seq", "t1"."id", "t1"."type", "t1"."body_seq", '
     '"t1"."end_seq", "t1"."checksum"'

@@ -309,7 +309,10 @@ def test_our_own_commands_come_by_the_same_door() -> None:
     assert sorted(program.collect(plugins)) == [
         "agents",
         "compact",
+        "completion",
+        "config",
         "detach",
+        "doctor",
         "export",
         "fork",
         "import",
@@ -323,7 +326,10 @@ def test_our_own_commands_come_by_the_same_door() -> None:
         "revert",
         "run",
         "sessions",
+        "setup",
         "show",
+        "skills",
+        "stats",
         "unrevert",
         "verify",
     ]

@@ -14,6 +14,7 @@ from ...ports import (
     ProjectionWriter,
     RequestRow,
     SessionRow,
+    SettledRow,
 )
 from ...values.prompt import Delivery
 from .state import MemoryChanges, MemoryView, Pair
@@ -48,6 +49,34 @@ class ProjectionReads(MemoryView, ProjectionReader):
             and (not search or search.casefold() in (row.title or "").casefold())
         ]
         found.sort(key=lambda row: row.position, reverse=not oldest_first)
+        return found[: max(limit, 0)]
+
+    def settled(
+        self, since: int, after: tuple[int, int] = (-1, -1), limit: int = 512
+    ) -> Sequence[SettledRow]:
+        state = self.now()
+        found = []
+        for row in state.messages.values():
+            session = state.sessions.get(row.session_id)
+            if session is None or row.type not in ("assistant", "summary"):
+                continue
+            if row.end_seq is None or (session.position, row.seq) <= after:
+                continue
+            events = state.events[row.session_id]
+            first, last = events[row.body_seq], events[row.end_seq]
+            if last.created >= since:
+                found.append(
+                    SettledRow(
+                        session.position,
+                        row.seq,
+                        row.session_id,
+                        session.directory,
+                        last.created,
+                        first.data,
+                        last.data,
+                    )
+                )
+        found.sort(key=lambda one: (one.position, one.seq))
         return found[: max(limit, 0)]
 
     def session_ids(self, beginning: str, limit: int) -> Sequence[str]:

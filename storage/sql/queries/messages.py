@@ -1,7 +1,9 @@
 """Statements of where messages are: ``message``."""
 
+from peewee import SQL
+
 from ..rendering import Statement, slot, upsert
-from ..tables import Message
+from ..tables import Aggregate, Event, Message, Session
 from .places import AGGREGATE_OF
 
 _MESSAGE_ROW = (
@@ -36,6 +38,52 @@ NEWEST_FIRST = Statement(
     "session_id",
     "after",
     "before",
+    "limit",
+)
+_FIRST, _LAST = Event.alias("first"), Event.alias("last")
+SETTLED = Statement(
+    Message.select(
+        Session.aggregate,
+        Message.seq,
+        Aggregate.session_id,
+        Session.directory,
+        *(
+            column
+            for event in (_FIRST, _LAST)
+            for column in (
+                event.seq,
+                event.kind,
+                event.version,
+                event.created,
+                event.data,
+                event.checksum,
+            )
+        ),
+    )
+    .join(Session, on=(Session.aggregate == Message.aggregate))
+    .join(Aggregate, on=(Aggregate.id == Message.aggregate))
+    .join(
+        _FIRST,
+        on=(_FIRST.aggregate == Message.aggregate) & (_FIRST.seq == Message.body_seq),
+    )
+    .join(
+        _LAST,
+        on=(_LAST.aggregate == Message.aggregate) & (_LAST.seq == Message.end_seq),
+    )
+    .where(
+        Message.aggregate >= slot("position"),
+        (Message.aggregate > slot("position")) | (Message.seq > slot("seq")),
+        Message.type.in_([SQL("'assistant'"), SQL("'summary'")]),
+        Session.updated >= slot("since"),
+        _LAST.created >= slot("since"),
+    )
+    .order_by(Message.aggregate, Message.seq)
+    .limit(slot("limit")),
+    "position",
+    "position",
+    "seq",
+    "since",
+    "since",
     "limit",
 )
 OPEN_MESSAGES = Statement(

@@ -14,6 +14,7 @@ from ....ports import (
     Reader,
     RequestRow,
     SessionRow,
+    SettledRow,
     Transaction,
 )
 from .cases import (
@@ -26,6 +27,16 @@ from .cases import (
     session_row,
     underived,
 )
+
+
+def _settled(since: int, limit: int, reader: Reader) -> list[SettledRow]:
+    found: list[SettledRow] = []
+    after = (-1, -1)
+    while page := reader.settled(since, after, limit):
+        assert len(page) <= limit
+        found += page
+        after = (page[-1].position, page[-1].seq)
+    return found
 
 
 def _ids(beginning: str, limit: int, reader: Reader) -> Sequence[str]:
@@ -108,6 +119,34 @@ class ProjectionContract(StoreCase):
             ):
                 found = await store.read(partial(_forks, origin))
                 assert list(found) == forks
+
+    async def test_what_settled_is_read_page_by_page_since_a_time(self) -> None:
+        ended = record("b", 3).created
+
+        def work(transaction: Transaction) -> None:
+            for name in ("b", "a"):
+                said = [record(name, seq, b'{"n":%d}' % seq) for seq in range(4)]
+                transaction.append(said)
+                transaction.put_session(session_row(name, updated=ended + 1))
+                row = message_row(name, 2, body_seq=1, end_seq=3)
+                transaction.put_message(row)
+            transaction.put_message(message_row("b", 3, end_seq=None))
+            user = message_row("a", 0, type="user")
+            transaction.put_message(user)
+
+        async with self.open_store() as store:
+            await store.transact(work)
+            for limit in (1, 2, 10):
+                found = await store.read(partial(_settled, 0, limit))
+                assert [(one.session_id, one.seq) for one in found] == [
+                    ("b", 2),
+                    ("a", 2),
+                ]
+                for one in found:
+                    assert (one.directory, one.ended) == ("/work", ended)
+                    assert (one.first, one.last) == (b'{"n":1}', b'{"n":3}')
+            assert await store.read(partial(_settled, ended, 10)) == found
+            assert await store.read(partial(_settled, ended + 1, 10)) == []
 
     async def test_ids_are_found_by_their_beginning(self) -> None:
         def work(transaction: Transaction) -> None:
