@@ -238,6 +238,11 @@ class RemoteSessions:
         await self._wire.ask("GET", _session_path(id))
         return RemoteSession(SessionId(id), self._wire)
 
+    async def find(self, beginning: str) -> SessionId:
+        """As ``Sessions.find``."""
+        found = await self._wire.ask("GET", "find", query={"id": str(beginning)})
+        return SessionId(found["data"])
+
     async def list(
         self,
         location: "str | os.PathLike[str] | Location | None" = None,
@@ -789,6 +794,13 @@ class RemoteLocation:
     async def skills(self) -> Sequence[Skill]:
         """As ``LocationHandle.skills``."""
         return await self._of("skill", Skill)
+
+    async def agent_for(self, agent: str | None = None) -> AgentProfile:
+        """As ``LocationHandle.agent_for``."""
+        query = {**self._query, "agent": agent}
+        found = await self._wire.ask("GET", "agent/used", query=query)
+        profile: AgentProfile = _ours(found["data"], AgentProfile)
+        return profile
 
     async def agent_problems(self) -> Sequence[AgentProblem]:
         """As ``LocationHandle.agent_problems``."""

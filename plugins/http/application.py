@@ -5,19 +5,18 @@ in, ``operation`` reads, ``sessions``, ``people``, ``places`` and ``logs`` do it
 """
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from dovetail.kernel import Location, Runtime
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.routing import Route, Router
 
 from .door import Admittance, Door, Receive, Scope, Send
 from .openapi import NOT_OFFERED, refuse
 from .operation import OPERATIONS, Operation, answered, read_call
 from .page import page_routes
 from .problems import Refusal
+from .routes import Routes
 
 
 def app(
@@ -44,13 +43,22 @@ def app(
 
 
 def _made(runtime: Runtime, admittance: Admittance, default: Location) -> Door:
+    routes: Routes[Callable[[Request], Awaitable[Any]]] = Routes()
+
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        path = _path_in(scope)
+        found = routes.find(path)
+        if found is None:
+            raise _no_route(path)
+        endpoints, named = found
+        method = scope["method"]
+        endpoint = endpoints.get("GET" if method == "HEAD" else method)
+        if endpoint is None:
+            raise _method(path, method, endpoints)
         # Ours alone: an application that this one is mounted in handles nothing here.
-        own = {**scope, "app": door, "starlette.exception_handlers": ({}, {})}
-        try:
-            await router(own, receive, send)
-        except HTTPException as error:
-            raise _method(scope, error) from error
+        own = {**scope, "app": door, "path_params": named}
+        answer = await endpoint(Request(own, receive, send))
+        await answer(own, receive, send)
 
     door = Door(inner, admittance)
 
@@ -67,42 +75,36 @@ def _made(runtime: Runtime, admittance: Admittance, default: Location) -> Door:
 
         return run
 
-    router = Router(
-        [
-            *(
-                Route(one.path, endpoint(one), methods=[one.method], name=one.name)
-                for one in sorted(OPERATIONS, key=_plain_first)
-            ),
-            *page_routes(),
-            *(
-                Route(path, refusal(name, instead), methods=[method], name=name)
-                for method, path, name, instead in NOT_OFFERED
-            ),
-        ],
-        redirect_slashes=False,
-        default=_no_route,
-    )
+    for one in OPERATIONS:
+        routes.add(one.method, one.path, endpoint(one))
+    for path, serve in page_routes():
+        routes.add("GET", path, serve)
+    for method, path, name, instead in NOT_OFFERED:
+        routes.add(method, path, refusal(name, instead))
     return door
 
 
-def _plain_first(operation: Operation) -> tuple[bool, ...]:
-    """Let a path with a plain part come before one with a name in that place."""
-    return tuple(part.startswith("{") for part in operation.path.split("/"))
+def _path_in(scope: Scope) -> str:
+    """Return the path below where the application is mounted."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    below = path.removeprefix(root)
+    return below if not below or below.startswith("/") else path
 
 
-async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:
-    raise Refusal(
+def _no_route(path: str) -> Refusal:
+    return Refusal(
         404,
         "server.no_route",
-        f"there is nothing at {scope['path'][:200]!r}; docs/http.md lists what is",
+        f"there is nothing at {path[:200]!r}; docs/http.md lists what is",
         tag="NotFoundError",
     )
 
 
-def _method(scope: Scope, error: HTTPException) -> Refusal:
+def _method(path: str, method: str, endpoints: Iterable[str]) -> Refusal:
     return Refusal(
-        error.status_code,
+        405,
         "server.method",
-        f"{scope['path'][:200]!r} is not asked by {scope['method']}",
-        headers=dict(error.headers or {}),
+        f"{path[:200]!r} is not asked by {method[:20]}",
+        headers={"Allow": ", ".join(sorted(endpoints))},
     )

@@ -9,6 +9,7 @@ import re
 import urllib.parse
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import cache
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 import anyio
@@ -244,11 +245,15 @@ async def read_body(request: Request, most: int) -> bytes:
     return b"".join(parts)
 
 
+# Making one takes longer than all the rest of a request.
+_decoder = cache(input_decoder)
+
+
 def _body(kind: type, request: Request, data: bytes) -> Any:
     said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     optional = all(one.default is not NOTHING for one in fields(kind))
     if not data and optional:
-        return input_decoder(kind)({})
+        return _decoder(kind)({})
     # A form of another page can send text, and never this without asking first.
     if said != "application/json" and not said.endswith("+json"):
         raise malformed("send application/json", "Content-Type")
@@ -256,7 +261,7 @@ def _body(kind: type, request: Request, data: bytes) -> Any:
         found = loads_exact(data.decode())
     except (UnicodeDecodeError, UndecodableError) as error:
         raise malformed(f"the body is not JSON in UTF-8: {error}"[:300]) from error
-    return input_decoder(kind)(found)
+    return _decoder(kind)(found)
 
 
 def _query(kind: type | None, request: Request) -> Any:
@@ -289,7 +294,7 @@ def _query(kind: type | None, request: Request) -> Any:
         one = known[name]
         made[one.name] = _typed(name, value, one.type)
     try:
-        return input_decoder(kind)(made)
+        return _decoder(kind)(made)
     except UndecodableError as error:
         first = str(error.problems[0])
         named = re.match(r"\$\.(\w+)", first)

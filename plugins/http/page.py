@@ -10,7 +10,6 @@ from importlib.resources import files
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 POLICY = "; ".join(
     (
@@ -25,6 +24,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+Serving = Callable[[Request], Awaitable[Response]]
 _TYPES = {
     "css": "text/css; charset=utf-8",
     "html": "text/html; charset=utf-8",
@@ -32,18 +32,18 @@ _TYPES = {
 }
 
 
-def page_routes() -> list[Route]:
-    """Return what serves the page at the root, and the files beside it."""
+def page_routes() -> list[tuple[str, Serving]]:
+    """Return what serves the page at the root, and the files beside it, by its path."""
     made = []
     for file in files(__package__).joinpath("page_files").iterdir():
         kind = _TYPES.get(file.name.rpartition(".")[2])
         if kind is not None:
             path = "/" if file.name == "index.html" else f"/page/{file.name}"
-            made.append(Route(path, _serving(file.read_bytes(), kind)))
+            made.append((path, _serving(file.read_bytes(), kind)))
     return made
 
 
-def _serving(content: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
+def _serving(content: bytes, kind: str) -> Serving:
     async def serve(request: Request) -> Response:
         headers = {"Content-Security-Policy": POLICY}
         return Response(content, media_type=kind, headers=headers)

@@ -216,6 +216,27 @@ async def context_sources(call: Call[Located, None]) -> s.At[tuple[SourceState, 
     return s.At(showing.location_info(place), tuple(found))
 
 
+@frozen
+class AgentQuery(Located):
+    """What a session is given."""
+
+    agent: str | None = field(default=None, metadata={"description": "Its agent."})
+
+
+@operation(
+    "GET",
+    "/api/agent/used",
+    "agent.used",
+    query=AgentQuery,
+    answer=s.Data[s.AgentShape],
+    refusals=(404,),
+)
+async def agent_used(call: Call[AgentQuery, None]) -> s.Data[s.AgentShape]:
+    """Return the profile that a session here has, if it is given this agent."""
+    here = call.runtime.location(call.location())
+    return s.Data(showing.agent(await here.agent_for(call.query.agent)))
+
+
 @operation(
     "GET",
     "/api/agent/problem",

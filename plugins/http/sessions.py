@@ -200,6 +200,29 @@ async def active_sessions(call: Call[None, None]) -> s.Data[dict[str, s.Running]
     return s.Data({one: s.Running() for one in running})
 
 
+@frozen
+class FindQuery:
+    """What a person types of an id."""
+
+    id: str = field(
+        kw_only=True, metadata={"description": "An id, or the beginning of one."}
+    )
+
+
+@operation(
+    "GET",
+    "/api/find",
+    "session.find",
+    query=FindQuery,
+    answer=s.Data[str],
+    refusals=(404, 409),
+)
+async def find_session(call: Call[FindQuery, None]) -> s.Data[str]:
+    """Return the id of the session that this is the id of, or the only one whose id
+    begins like this."""
+    return s.Data(await call.runtime.sessions.find(call.query.id))
+
+
 async def found(call: Call[Any, Any], id: str) -> Session:
     return await call.runtime.sessions.get(id)
 

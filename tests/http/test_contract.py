@@ -13,6 +13,7 @@ import pytest
 from anyio import to_thread
 from dovetail.builtin_tools import plugin as builtin_plugin
 from dovetail.kernel import (
+    AgentNotFoundError,
     ApprovalNotFoundError,
     Budget,
     CallNotDetachableError,
@@ -49,6 +50,7 @@ from dovetail.kernel import (
     ServerError,
     ServerUnreachableError,
     Session,
+    SessionAmbiguousError,
     SessionNotFoundError,
     Sessions,
 )
@@ -181,6 +183,12 @@ async def test_errors_are_of_the_same_class_with_the_same_facts(
         with pytest.raises(CursorInvalidError):
             await runtime.sessions.list(cursor="AAAA")
         session = await runtime.sessions.create("ses_a", ".", MODEL)
+        assert await runtime.sessions.find("ses") == "ses_a"
+        await runtime.sessions.create("ses_b")
+        with pytest.raises(SessionAmbiguousError):
+            await runtime.sessions.find("ses")
+        with pytest.raises(SessionNotFoundError):
+            await runtime.sessions.find("")
         with pytest.raises(PromptInvalidError):
             await session.prompt("  ")
         with pytest.raises(KeyInvalidError):
@@ -397,6 +405,9 @@ async def test_a_location_says_what_it_offers(opened: Opened) -> None:
         assert "build" in [one.name for one in await here.agents()]
         await here.models()
         assert not await here.skills()
+        assert (await here.agent_for("plan")).name == "plan"
+        with pytest.raises(AgentNotFoundError):
+            await here.agent_for("nobody")
         assert not await here.skill_problems()
         assert not await here.agent_problems()
         assert all(one.key for one in await here.context())
