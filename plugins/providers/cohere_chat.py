@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from attrs import frozen
 from dovetail.kernel import (
     AnswerLimits,
     AssistantMessage,
@@ -19,8 +18,6 @@ from dovetail.kernel import (
     Message,
     ModelEvent,
     ModelRequest,
-    OutputMode,
-    ProviderError,
     ReasoningDelta,
     ReasoningEnd,
     ReasoningPart,
@@ -28,29 +25,24 @@ from dovetail.kernel import (
     RequestBody,
     TextDelta,
     TextEnd,
-    ToolDefinition,
     Usage,
     UserMessage,
     clean_text,
     from_json,
-    to_json,
 )
 
 from .calls import Calls, beyond
 from .endpoints import Endpoint
-from .faults import ended_too_soon, fault_in_stream, has_error, read_objects
+from .faults import fault_in_stream, has_error
 from .generation import Wanted, more_options
+from .plain import PlainDecoder, PlainSettings, PlainWriter, said_by
 from .reading import Joined, table, tokens, word
 from .sse import SseEvent
 from .wording import (
     MEBIBYTE,
-    ToolList,
     arguments_of,
     call_id_of,
-    carried_of,
-    encoded_body,
     merged_options,
-    no_turns,
     prompt_parts,
     result_of,
     told,
@@ -81,28 +73,11 @@ _OPTIONS = {
 _PLAN, _THINKING, _TEXT = "tool_plan", "thinking", "text"
 
 
-@frozen
-class CohereSettings:
-    """What a request is written by: recorded with it, to write it again."""
-
-    provider: str
-    model: str
-    """Its name at the provider."""
-    options: Mapping[str, Json]
-    """The configured ones."""
-    thoughts: bool
-    """Whether reasoning goes back to the model that wrote it."""
-
-
-class CohereWriter:
+class CohereWriter(PlainWriter):
     """Writes requests in Cohere's chat, as its settings say."""
 
-    def __init__(self, settings: CohereSettings) -> None:
-        self._set = settings
-        self._name = f"{settings.provider}/{settings.model}"
-        self._tools = ToolList(_tool_shapes)
-        # Made once: whoever records it compares it with the last one.
-        self._recorded = to_json(settings)
+    protocol = PROTOCOL
+    media = MEDIA
 
     def write(self, request: ModelRequest) -> RequestBody:
         """Return the body of a request.
@@ -131,37 +106,13 @@ class CohereWriter:
         if request.output is not None:
             schema: Json = {"type": "json_object", "schema": request.output.asked}
             head["response_format"] = schema
-        system = "\n\n".join(clean_text(one) for one in request.system if one.strip())
-        messages = [_dumped("system", content=system)] if system else []
-        back = "" if self._set.thoughts else ":silent"
-        carried = carried_of(request, MEDIA)
-        messages += request.history.encoded(
-            f"{PROTOCOL}:{self._name}{back}:{'+'.join(carried)}",
-            lambda message: self.encode_message(message, carried),
-            no_turns,
-        )
-        return encoded_body(
-            self._set.provider,
-            PROTOCOL,
-            head,
-            messages,
-            self._recorded,
-            ignored=wanted.ignored,
-        )
-
-    def output_mode(self, request: ModelRequest) -> OutputMode:
-        """Return how a value would be asked for."""
-        # It refuses a format beside tools.
-        return "tool" if request.tools else "native"
+        return self.body(head, request, wanted)
 
     def encode_message(
-        self, message: Message, carried: Sequence[str] = tuple(MEDIA)
+        self, message: Message, carried: Sequence[str] | None = None
     ) -> bytes:
-        """Return a message as objects joined by commas; empty when it says nothing.
-
-        Raises:
-            ProviderError: ``provider.invalid_request``: a call has no result.
-        """
+        """Return a message as objects joined by commas. See ``PlainWriter``."""
+        carried = tuple(MEDIA) if carried is None else carried
         if isinstance(message, AssistantMessage):
             return self._assistant(message, carried)
         if isinstance(message, UserMessage):
@@ -183,7 +134,7 @@ class CohereWriter:
             function = {"name": tool_name(part.tool), "arguments": arguments_of(part)}
             calls.append({"id": call_id, "type": "function", "function": function})
             shown, files = result_of(part, self._set.provider, carried)
-            results.append(_dumped("tool", tool_call_id=call_id, content=shown))
+            results.append(said_by("tool", tool_call_id=call_id, content=shown))
             images += [(one.mime, one.data) for one in files]
         if calls:
             said["tool_calls"] = calls
@@ -201,7 +152,7 @@ class CohereWriter:
             thought = said.get("content", [])
             part_of_text: Json = {"type": "text", "text": text}
             said["content"] = [*thought, part_of_text] if thought else text
-        objects = [_dumped("assistant", **said), *results]
+        objects = [said_by("assistant", **said), *results]
         if images:
             objects.append(_user(["[images from the tool results]"], images))
         return b",".join(objects)
@@ -210,17 +161,8 @@ class CohereWriter:
 class CohereProtocol(CohereWriter):
     """Cohere's chat, for one model."""
 
-    media = MEDIA
-
     def __init__(self, endpoint: Endpoint, model: str) -> None:
-        super().__init__(
-            CohereSettings(
-                provider=endpoint.provider,
-                model=model,
-                options=endpoint.options,
-                thoughts=endpoint.send_reasoning,
-            )
-        )
+        super().__init__(PlainSettings.of(endpoint, model))
         self._limits = endpoint.limits
         self._redact = endpoint.redactor()
 
@@ -229,10 +171,6 @@ class CohereProtocol(CohereWriter):
         tools = frozenset(tool.name for tool in request.tools)
         return CohereDecoder(self._set.provider, self._redact, self._limits, tools)
 
-    def learned_from(self, error: ProviderError) -> bool:
-        """Whether a refusal told how the endpoint wants to be asked: never."""
-        return False
-
 
 def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> RequestBody:
     """Return the body of a request by its recorded settings.
@@ -240,14 +178,12 @@ def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> Reques
     Raises:
         UndecodableError: they are not of this protocol.
     """
-    return CohereWriter(from_json(dict(settings), CohereSettings)).write(request)
+    return CohereWriter(from_json(dict(settings), PlainSettings)).write(request)
 
 
-class CohereDecoder:
-    """Reads one answer. Synchronous, and free of I/O.
-
-    Calls are handed out at its end, in the order the model made them.
-    """
+class CohereDecoder(PlainDecoder):
+    """Reads one answer. Calls are handed out at its end, in the order the model made
+    them."""
 
     def __init__(
         self,
@@ -256,44 +192,14 @@ class CohereDecoder:
         limits: AnswerLimits | None = None,
         tools: frozenset[str] = frozenset(),
     ) -> None:
-        self.done = False
-        """Whether the Finish was handed out."""
-        self.ending = False
-        """Never before the Finish: the event that tells the reason is the last one."""
-        self._provider = provider
-        self._redact = redact or Redactor()
-        self._limits = limits or AnswerLimits()
+        super().__init__(provider, redact, limits)
         self._calls = Calls(provider, self._limits, tools)
-        self._begun = False
         self._parts = 0
         self._open: tuple[str, str] | None = None
         """The kind of the part that is open, and its name."""
         self._joined = Joined()
         self._citations: list[Json] = []
         self._kept = 0
-
-    def feed(self, event: SseEvent) -> list[ModelEvent]:
-        """Return what this event brings.
-
-        Raises:
-            ProviderError: it breaks the protocol, or tells of a failure.
-        """
-        events: list[ModelEvent] = []
-        for body in read_objects(self._provider, event.data):
-            self._event(word(body.get("type")) or event.event, body, events)
-            if self.done:
-                break
-        return events
-
-    def finish(self) -> list[ModelEvent]:
-        """Return what is left at the end of the stream.
-
-        Raises:
-            ProviderError: ``provider.stream_broken``: it ended too soon.
-        """
-        if self.done:
-            return []
-        raise ended_too_soon(self._provider, empty=not self._begun)
 
     def kept(self) -> list[ModelEvent]:
         """Return what is complete of an answer that went beyond its limits."""
@@ -302,9 +208,11 @@ class CohereDecoder:
         refused = "the answer that it was in went on beyond its limits"
         return [*events, *self._calls.handed_out(stopped=True, refused=refused)]
 
-    def _event(
-        self, kind: str, body: Mapping[str, Any], events: list[ModelEvent]
+    def take(
+        self, event: SseEvent, body: Mapping[str, Any], events: list[ModelEvent]
     ) -> None:
+        """Take in one object of an event. See ``PlainDecoder``."""
+        kind = word(body.get("type")) or event.event
         delta = table(body.get("delta"))
         told = body.get("error") or delta.get("error")
         if has_error(told) and kind != "message-end":
@@ -400,23 +308,19 @@ class CohereDecoder:
         self._close(events)
         named = word(told.get("finish_reason"))
         reason = _FINISHES.get(named, "unknown")
+        usage = table(told.get("usage"))
+        counted = table(usage.get("tokens"))
+        self.usage = Usage(
+            input=tokens(counted.get("input_tokens")),
+            output=tokens(counted.get("output_tokens")),
+            cache_read=tokens(usage.get("cached_tokens")),
+        )
         if reason == "error":
             why = told.get("error") or f"it ended with {named}"
             raise fault_in_stream(self._provider, why, self._redact)
         events += self._calls.handed_out(stopped=reason not in ("stop", "tool_calls"))
-        usage = table(told.get("usage"))
-        counted = table(usage.get("tokens"))
         self.done = True
-        events.append(
-            Finish(
-                reason,
-                Usage(
-                    input=tokens(counted.get("input_tokens")),
-                    output=tokens(counted.get("output_tokens")),
-                    cache_read=tokens(usage.get("cached_tokens")),
-                ),
-            )
-        )
+        events.append(Finish(reason, self.usage))
 
 
 def _reasoning_back(message: AssistantMessage) -> dict[str, Json]:
@@ -435,27 +339,9 @@ def _reasoning_back(message: AssistantMessage) -> dict[str, Json]:
 
 def _user(texts: Sequence[str], images: Sequence[tuple[str, str]]) -> bytes:
     if not images:
-        return _dumped("user", content="\n\n".join(texts))
+        return said_by("user", content="\n\n".join(texts))
     parts: list[Json] = [{"type": "text", "text": text} for text in texts]
     for mime, data in images:
         url = f"data:{mime};base64,{data}"
         parts.append({"type": "image_url", "image_url": {"url": url}})
-    return _dumped("user", content=parts)
-
-
-def _dumped(role: str, **more: Json) -> bytes:
-    return orjson.dumps({"role": role, **more})
-
-
-def _tool_shapes(tools: Sequence[ToolDefinition]) -> list[dict[str, Json]]:
-    return [
-        {
-            "type": "function",
-            "function": {
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": tool.schema,
-            },
-        }
-        for tool in tools
-    ]
+    return said_by("user", content=parts)

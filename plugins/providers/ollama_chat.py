@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from attrs import frozen
 from dovetail.kernel import (
     AnswerLimits,
     AssistantMessage,
@@ -19,39 +18,32 @@ from dovetail.kernel import (
     Message,
     ModelEvent,
     ModelRequest,
-    OutputMode,
-    ProviderError,
     ReasoningDelta,
     ReasoningPart,
     Redactor,
     RequestBody,
     TextDelta,
     ToolCall,
-    ToolDefinition,
     ToolInputDelta,
     Usage,
     UserMessage,
     clean_text,
     from_json,
-    to_json,
 )
 
 from .calls import beyond
 from .endpoints import Endpoint
-from .faults import ended_too_soon, fault_in_stream, has_error, read_objects
+from .faults import fault_in_stream, has_error
 from .generation import Wanted, added, more_options
 from .ndjson import LineDecoder
+from .plain import PlainDecoder, PlainSettings, PlainWriter, said_by
 from .reading import Joined, table, tokens, word, written
 from .sse import SseEvent
 from .wording import (
     MEBIBYTE,
-    ToolList,
     arguments_of,
-    carried_of,
-    encoded_body,
     made_call_id,
     merged_options,
-    no_turns,
     prompt_parts,
     result_of,
     text_in_words,
@@ -65,19 +57,6 @@ _FINISHES: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
 PROTOCOL = "ollama-chat"
 MEDIA: Mapping[str, int] = {"image": 32 * MEBIBYTE}
 """Bytes of one file; Ollama itself names no bound."""
-
-
-@frozen
-class OllamaSettings:
-    """What a request is written by: recorded with it, to write it again."""
-
-    provider: str
-    model: str
-    """Its name at the provider."""
-    options: Mapping[str, Json]
-    """The configured ones."""
-    thoughts: bool
-    """Whether reasoning goes back to the model that wrote it."""
 
 
 _OPTIONS = {
@@ -99,22 +78,11 @@ _THINK: Mapping[str, Json] = {
 }
 
 
-class OllamaWriter:
+class OllamaWriter(PlainWriter):
     """Writes requests in Ollama's chat, as its settings say."""
 
-    def __init__(self, settings: OllamaSettings) -> None:
-        self._use(settings)
-
-    def _use(self, settings: OllamaSettings) -> None:
-        self._set = settings
-        self._name = f"{settings.provider}/{settings.model}"
-        self._tools = ToolList(_tool_shapes)
-        # Made once: whoever records it compares it with the last one.
-        self._recorded = to_json(settings)
-
-    def encode(self, request: ModelRequest) -> bytes:
-        """Return the bytes of ``write``."""
-        return self.write(request).data
+    protocol = PROTOCOL
+    media = MEDIA
 
     def write(self, request: ModelRequest) -> RequestBody:
         """Return the body of a request.
@@ -141,37 +109,13 @@ class OllamaWriter:
             wanted.leave("tool_choice")
         if request.output is not None:
             head["format"] = request.output.asked
-        system = "\n\n".join(clean_text(one) for one in request.system if one.strip())
-        messages = [_dumped("system", content=system)] if system else []
-        back = "" if self._set.thoughts else ":silent"
-        carried = carried_of(request, MEDIA)
-        messages += request.history.encoded(
-            f"{PROTOCOL}:{self._name}{back}:{'+'.join(carried)}",
-            lambda message: self.encode_message(message, carried),
-            no_turns,
-        )
-        return encoded_body(
-            self._set.provider,
-            PROTOCOL,
-            head,
-            messages,
-            self._recorded,
-            ignored=wanted.ignored,
-        )
-
-    def output_mode(self, request: ModelRequest) -> OutputMode:
-        """Return how a value would be asked for."""
-        # A schema binds every answer, so that no tool would ever be called.
-        return "tool" if request.tools else "native"
+        return self.body(head, request, wanted)
 
     def encode_message(
-        self, message: Message, carried: Sequence[str] = tuple(MEDIA)
+        self, message: Message, carried: Sequence[str] | None = None
     ) -> bytes:
-        """Return a message as objects joined by commas; empty when it says nothing.
-
-        Raises:
-            ProviderError: ``provider.invalid_request``: a call has no result.
-        """
+        """Return a message as objects joined by commas. See ``PlainWriter``."""
+        carried = tuple(MEDIA) if carried is None else carried
         if isinstance(message, AssistantMessage):
             return self._assistant(message, carried)
         if isinstance(message, UserMessage):
@@ -195,13 +139,13 @@ class OllamaWriter:
             arguments = orjson.Fragment(arguments_of(part))
             calls.append({"function": {"name": name, "arguments": arguments}})
             shown, files = result_of(part, self._set.provider, carried)
-            results.append(_dumped("tool", content=shown, tool_name=name))
+            results.append(said_by("tool", content=shown, tool_name=name))
             images += [one.data for one in files]
         if calls:
             said["tool_calls"] = calls
         elif not text.strip():
             return b""
-        objects = [_dumped("assistant", **said), *results]
+        objects = [said_by("assistant", **said), *results]
         if images:
             objects.append(_user("[images from the tool results]", images))
         return b",".join(objects)
@@ -210,19 +154,10 @@ class OllamaWriter:
 class OllamaProtocol(OllamaWriter):
     """Ollama's chat, for one model."""
 
-    media = MEDIA
-
     accepts = "application/x-ndjson"
 
     def __init__(self, endpoint: Endpoint, model: str) -> None:
-        super().__init__(
-            OllamaSettings(
-                provider=endpoint.provider,
-                model=model,
-                options=endpoint.options,
-                thoughts=endpoint.send_reasoning,
-            )
-        )
+        super().__init__(PlainSettings.of(endpoint, model))
         self._limits = endpoint.limits
         self._redact = endpoint.redactor()
 
@@ -234,10 +169,6 @@ class OllamaProtocol(OllamaWriter):
         """Return a new decoder, for the one response to this request."""
         return OllamaDecoder(self._set.provider, self._redact, self._limits)
 
-    def learned_from(self, error: ProviderError) -> bool:
-        """Whether a refusal told how the endpoint wants to be asked: never."""
-        return False
-
 
 def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> RequestBody:
     """Return the body of a request by its recorded settings.
@@ -245,11 +176,11 @@ def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> Reques
     Raises:
         UndecodableError: they are not of this protocol.
     """
-    return OllamaWriter(from_json(dict(settings), OllamaSettings)).write(request)
+    return OllamaWriter(from_json(dict(settings), PlainSettings)).write(request)
 
 
-class OllamaDecoder:
-    """Reads the lines of one answer. Synchronous, and free of I/O. Calls come whole."""
+class OllamaDecoder(PlainDecoder):
+    """Reads the lines of one answer. Calls come whole."""
 
     def __init__(
         self,
@@ -257,47 +188,15 @@ class OllamaDecoder:
         redact: Redactor | None = None,
         limits: AnswerLimits | None = None,
     ) -> None:
-        self.done = False
-        """Whether the Finish was handed out."""
-        self.ending = False
-        """Never before the Finish: the last line is the end."""
-        self._provider = provider
-        self._redact = redact or Redactor()
-        self._limits = limits or AnswerLimits()
-        self._begun = False
+        super().__init__(provider, redact, limits)
         self._calls = 0
         self._taken: set[str] = set()
         self._texts = {"content": Joined(), "thinking": Joined()}
 
-    def feed(self, event: SseEvent) -> list[ModelEvent]:
-        """Return what this line brings.
-
-        Raises:
-            ProviderError: it breaks the protocol, or tells of a failure.
-        """
-        bodies = read_objects(self._provider, event.data)
-        events: list[ModelEvent] = []
-        for body in bodies:
-            self._line(body, events)
-            if self.done:
-                break
-        return events
-
-    def finish(self) -> list[ModelEvent]:
-        """Return what is left at the end of the stream.
-
-        Raises:
-            ProviderError: ``provider.stream_broken``: it ended too soon.
-        """
-        if self.done:
-            return []
-        raise ended_too_soon(self._provider, empty=not self._begun)
-
-    def kept(self) -> list[ModelEvent]:
-        """Return what is complete beyond what was handed out: nothing."""
-        return []
-
-    def _line(self, body: Mapping[str, Any], events: list[ModelEvent]) -> None:
+    def take(
+        self, event: SseEvent, body: Mapping[str, Any], events: list[ModelEvent]
+    ) -> None:
+        """Take in one line. See ``PlainDecoder``."""
         if has_error(body.get("error")):
             raise fault_in_stream(self._provider, body["error"], self._redact)
         self._begun = True
@@ -317,11 +216,11 @@ class OllamaDecoder:
             if reason == "stop" and self._calls:
                 reason = "tool_calls"
             self.done = True
-            usage = Usage(
+            self.usage = Usage(
                 input=tokens(body.get("prompt_eval_count")),
                 output=tokens(body.get("eval_count")),
             )
-            events.append(Finish(reason, usage))
+            events.append(Finish(reason, self.usage))
 
     def _call(self, call: Mapping[str, Any], events: list[ModelEvent]) -> None:
         self._calls += 1
@@ -345,23 +244,5 @@ class OllamaDecoder:
 
 def _user(text: str, images: Sequence[Json]) -> bytes:
     if images:
-        return _dumped("user", content=text, images=list(images))
-    return _dumped("user", content=text)
-
-
-def _dumped(role: str, **more: Json) -> bytes:
-    return orjson.dumps({"role": role, **more})
-
-
-def _tool_shapes(tools: Sequence[ToolDefinition]) -> list[dict[str, Json]]:
-    return [
-        {
-            "type": "function",
-            "function": {
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": tool.schema,
-            },
-        }
-        for tool in tools
-    ]
+        return said_by("user", content=text, images=list(images))
+    return said_by("user", content=text)

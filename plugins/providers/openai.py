@@ -33,7 +33,6 @@ from dovetail.kernel import (
     RequestBody,
     TextPart,
     ToolChoice,
-    ToolDefinition,
     UserMessage,
     ability_for,
     clean_text,
@@ -66,6 +65,7 @@ from .wording import (
     call_id_of,
     carried_of,
     encoded_body,
+    function_shapes,
     merged_options,
     prompt_parts,
     result_of,
@@ -257,7 +257,7 @@ class ChatWriter:
     """Writes requests in Chat Completions, as its settings say."""
 
     def __init__(self, settings: ChatSettings) -> None:
-        self._tools = ToolList(_tool_shapes)
+        self._tools = ToolList(function_shapes)
         self._use(settings)
 
     def _use(self, settings: ChatSettings) -> None:
@@ -633,20 +633,6 @@ def _go_on(details: list[Json], detail: Mapping[str, Any]) -> None:
             last[name] = (last.get(name) or "") + value
         elif value is not None:
             last[name] = value
-
-
-def _tool_shapes(tools: Sequence[ToolDefinition]) -> list[dict[str, Json]]:
-    return [
-        {
-            "type": "function",
-            "function": {
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": tool.schema,
-            },
-        }
-        for tool in tools
-    ]
 
 
 def _choice(choice: ToolChoice) -> Json:

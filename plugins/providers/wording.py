@@ -358,6 +358,21 @@ def no_turns(_before: bytes, _message: bytes) -> bytes | None:
     return None
 
 
+def function_shapes(tools: Sequence[ToolDefinition]) -> list[dict[str, Json]]:
+    """Return tools as OpenAI and those who follow it describe them."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": tool.schema,
+            },
+        }
+        for tool in tools
+    ]
+
+
 class ToolList:
     """The tools of a request, encoded again only when they are others."""
 

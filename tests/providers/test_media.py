@@ -41,7 +41,7 @@ LEFT_OUT = "is left out: it cannot be shown to this model]"
 
 
 def sent(make: Make, *messages: Any, **more: Any) -> str:
-    return str(make(HERE, "m").encode(request(*messages, **more)), "utf-8")
+    return str(make(HERE, "m").write(request(*messages, **more)).data, "utf-8")
 
 
 @pytest.mark.parametrize(

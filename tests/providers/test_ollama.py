@@ -33,7 +33,7 @@ NDJSON = {"content-type": "application/x-ndjson"}
 
 def body(*messages: Any, **more: Any) -> Any:
     protocol = OllamaProtocol(Endpoint("test", "http://x"), "m")
-    return json.loads(protocol.encode(request(*messages, **more)))
+    return json.loads(protocol.write(request(*messages, **more)).data)
 
 
 def settled(call_id: str, **more: Any) -> ToolPart:
@@ -194,8 +194,8 @@ async def test_no_key_is_needed_and_both_addresses_are_understood(base: str) -> 
 def test_the_bytes_of_a_request_begin_the_next_one(texts: list[str], cut: int) -> None:
     protocol = OllamaProtocol(Endpoint("test", "http://x"), "m")
     messages = [user(f"{one}!", at) for at, one in enumerate(texts)]
-    before = protocol.encode(request(*messages[:cut], system=("S",)))
-    after = protocol.encode(request(*messages, system=("S",)))
+    before = protocol.write(request(*messages[:cut], system=("S",))).data
+    after = protocol.write(request(*messages, system=("S",))).data
     assert after.startswith(before.removesuffix(b"]}"))
 
 
