@@ -88,6 +88,8 @@ _WORDS = {
     "stopSequences": "stop",
     "serviceTier": "service_tier",
 }
+TIERS = ("priority", "default", "flex", "reserved")
+"""Those that Amazon's model of the service names."""
 PROTOCOL = "bedrock-converse"
 MEDIA: Mapping[str, int] = {"image": 3_932_160, "pdf": 4_718_592}
 """Bytes of one file, as Amazon says: 3.75 and 4.5 MB."""
@@ -164,8 +166,10 @@ class ConverseWriter:
                 more = wanted.fields(top_k="top_k")
                 added(head, "additionalModelRequestFields", more)
         tier = wanted.take("service_tier")
-        if tier is not None:
+        if tier in TIERS:
             head["serviceTier"] = {"type": tier}
+        elif tier is not None:
+            wanted.leave("service_tier")  # another one is refused
         head = more_options(self._set.provider, head, request)
         if tools is not None and request.tool_choice not in ("auto", "none"):
             name = called(request.tool_choice)
@@ -420,6 +424,9 @@ _EVENTS = (
 _REASONS = {
     "content_filtered": "content_filter",
     "guardrail_intervened": "content_filter",
+    # What the model wrote could not be read there: asked again, it may write better.
+    "malformed_model_output": "error",
+    "malformed_tool_use": "error",
 }
 _USAGE = {
     "inputTokens": "input_tokens",

@@ -54,6 +54,7 @@ _FINISHES: Mapping[str, FinishReason] = {
     "pause_turn": "continues",
     "refusal": "content_filter",
     "content_filter": "content_filter",
+    "error": "error",
 }
 _THOUGHTS = ("thinking", "redacted_thinking")
 # What is read of a block; the rest is attached to it and goes back with it.
