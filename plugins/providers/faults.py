@@ -74,7 +74,12 @@ PLAIN = "error"
 """Stands for the code of an error that has none, and is one of the server's own."""
 _CALL_REFUSED = frozenset(("tool_use_failed", "tool_call_validation_failed"))
 _REFUSED_CODES = frozenset(
-    ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
+    (
+        "content_filter",
+        "content_policy_violation",
+        "image_content_policy_violation",
+        "ResponsibleAIPolicyViolation",
+    )
 )
 _STATUS_OF_TYPE: Mapping[str, int] = {
     "invalid_request_error": 400,
@@ -122,6 +127,7 @@ _FAULT_OF_CODE: Mapping[str, ProviderFault] = {
     **dict.fromkeys(
         (
             "context_length_exceeded",
+            "exceed_context_size_error",
             "model_context_window_exceeded",
             "request_too_large",
             "string_above_max_length",
@@ -340,7 +346,8 @@ def _fault(
     wordless = status == 400 and not evidence and "cerebras" in provider.lower()
     if status == 413 or wordless:
         return "provider.context_overflow"
-    if _says(evidence, _OVERFLOW) and not _says(evidence, _THROTTLED):
+    too_long = _may_be_overflow(codes) and _says(evidence, _OVERFLOW)
+    if too_long and not _says(evidence, _THROTTLED):
         return "provider.context_overflow"
     if status in (500, 501) and _says(evidence, _UNABLE):
         # llama.cpp and others say so as if they had broken.
@@ -362,6 +369,23 @@ def _fault(
     return "provider.failed"
 
 
+def _may_be_overflow(codes: tuple[str, ...]) -> bool:
+    """Whether words may say that there was too much input: no code says what else was
+    wrong. Most providers have none for it, or the one that they have for everything."""
+    return not any(one in _OF_OTHERS or "image" in one for one in codes)
+
+
+# Those of OpenAI and who offers the same that are about one field or file.
+_OF_OTHERS = frozenset(
+    (
+        "invalid_type",
+        "invalid_value",
+        "missing_required_parameter",
+        "unknown_parameter",
+        "unsupported_parameter",
+        "unsupported_value",
+    )
+)
 # What a 404 says of an address that is wrong, and not of a model. One that says nothing
 # at all is of whoever happens to be at that address.
 _OF_ADDRESS = frozenset(("invalid_request_error", "404"))

@@ -54,6 +54,29 @@ def test_too_much_input_is_recognised_in_every_providers_words(text: str) -> Non
     assert slow.code == "provider.invalid_request"
 
 
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("invalid_image", "part_refused"),
+        ("image_file_too_large", "part_refused"),
+        ("image_content_policy_violation", "content_refused"),
+        ("unsupported_parameter", "invalid_request"),
+        ("model_not_found", "unknown_model"),
+        ("server_overloaded", "unavailable"),
+        # Those that say nothing of it leave it to the words.
+        ("invalid_request_error", "context_overflow"),
+        ("3051", "context_overflow"),
+        ("exceed_context_size_error", "context_overflow"),
+    ],
+)
+def test_words_of_too_much_input_count_only_where_no_code_says_what_it_is(
+    code: str, expected: str
+) -> None:
+    text = "This model's maximum context length is 128,000 tokens."
+    refused = fault(400, {"error": {"code": code, "message": text}})
+    assert refused.code == f"provider.{expected}"
+
+
 def test_codes_decide_before_words() -> None:
     body = {"error": {"code": "context_length_exceeded", "message": "no"}}
     assert fault(400, body).code == "provider.context_overflow"
