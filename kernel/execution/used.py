@@ -8,6 +8,8 @@ from ..models.catalog import ResolvedModel
 from ..values.errors import DovetailError, ProviderError
 from ..values.frozen import frozen
 from ..values.messages import Usage
+from ..values.request import Finish
+from .handover import problem_with
 from .publisher import Publisher
 
 _NOTHING = Usage()
@@ -50,4 +52,6 @@ def used(
 def _told(error: DovetailError | None) -> Usage:
     """Return what a provider told of the tokens of an answer that broke off."""
     told = error.usage if isinstance(error, ProviderError) else None
-    return told if isinstance(told, Usage) else _NOTHING
+    if not isinstance(told, Usage) or problem_with(Finish("error", told)) is not None:
+        return _NOTHING
+    return told

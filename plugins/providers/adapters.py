@@ -25,6 +25,7 @@ from dovetail.kernel import (
     Redactor,
     Register,
     RequestBody,
+    Usage,
     hookimpl,
 )
 
@@ -33,7 +34,15 @@ from .endpoints import Defaults, Deployment, Endpoint, register_endpoints
 from .faults import ended_too_soon, fault_in_stream, has_error, read_objects
 from .ndjson import LineDecoder
 from .reading import Joined, table, tokens, word
-from .routes import Decoder, Frames, Protocol, Route, target_of, transport_of
+from .routes import (
+    Decoder,
+    Frames,
+    Protocol,
+    Route,
+    TellsUsage,
+    target_of,
+    transport_of,
+)
 from .sse import SseDecoder, SseEvent
 from .transport import EVENT_STREAM, Transport, open_transport
 from .wording import (
@@ -62,6 +71,7 @@ __all__ = (
     "Route",
     "SseDecoder",
     "SseEvent",
+    "TellsUsage",
     "ToolList",
     "Transport",
     "arguments_of",
@@ -193,6 +203,9 @@ class JsonDecoder:
         """Whether the Finish was handed out."""
         self.ending = False
         """Whether the answer has said that it is at its end, and more may come."""
+        self.usage = Usage()
+        """The tokens that were told so far: those of the ``Finish``, unless ``read``
+        sets them earlier, for an answer that breaks off."""
         self._redact = redact or Redactor()
         self._begun = False
 
@@ -213,7 +226,7 @@ class JsonDecoder:
             self._begun = True
             events += self.read(body)
             if events and isinstance(events[-1], Finish):
-                self.done = True
+                self.done, self.usage = True, events[-1].usage
                 break
         return events
 

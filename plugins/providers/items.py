@@ -108,6 +108,8 @@ class ResponsesDecoder:
         """Whether the Finish was handed out."""
         self.ending = False
         """Never before the Finish: what ends the answer is its last event."""
+        self.usage = Usage()
+        """The tokens that were told so far."""
         self._provider = provider
         self._redact = redact or Redactor()
         self._limits = limits or AnswerLimits()
@@ -201,13 +203,20 @@ class ResponsesDecoder:
 
     # --- the answer ---------------------------------------------------------------
 
+    def _tally(self, response: Mapping[str, Any]) -> None:
+        """Take in the tokens that a response tells of: one that runs tells of none."""
+        if usage := table(response.get("usage")):
+            self.usage = _usage(usage)
+
     def _respond(self, response: Mapping[str, Any]) -> None:
+        self._tally(response)
         response_id = word(response.get("id"))[:200]
         if self._response_id not in (None, response_id) and self._items:
             raise self._cut_off("another answer was spliced into the stream")
         self._response_id = response_id
 
     def _fail(self, response: Mapping[str, Any]) -> None:
+        self._tally(response)
         told = response.get("error")
         error = told if has_error(told) else {"message": "it failed without a reason"}
         raise fault_in_stream(self._provider, error, self._redact)
@@ -215,6 +224,7 @@ class ResponsesDecoder:
     def _end(self, response: Mapping[str, Any], events: list[ModelEvent]) -> None:
         if word(response.get("status")) == "failed":
             self._fail(response)
+        self._tally(response)
         self._response_id = self._response_id or word(response.get("id"))[:200]
         output = response.get("output")
         for index, item in enumerate(output if isinstance(output, list) else ()):
@@ -233,7 +243,7 @@ class ResponsesDecoder:
         elif reason == "stop" and self._refused:
             reason = "content_filter"
         self.done = True
-        events.append(Finish(reason, _usage(table(response.get("usage")))))
+        events.append(Finish(reason, self.usage))
 
     def _reason(self, response: Mapping[str, Any]) -> FinishReason:
         status = word(response.get("status"))

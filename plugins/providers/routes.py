@@ -15,7 +15,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Protocol as Shape
+from typing import Protocol as Shape, runtime_checkable
 
 import anyio
 from anyio import to_thread
@@ -32,6 +32,7 @@ from dovetail.kernel import (
     RequestBody,
     TextEnd,
     ToolCall,
+    Usage,
 )
 
 from .calls import beyond
@@ -85,6 +86,20 @@ class Decoder(Shape):
 
     def kept(self) -> Sequence[ModelEvent]:
         """Return what is complete when the answer has gone beyond its limits."""
+        ...
+
+
+@runtime_checkable
+class TellsUsage(Shape):
+    """A Decoder that says what its answer has taken so far, for one that breaks off.
+
+    Asked for when the answer failed, and only then: what was told counts in what the
+    session used and cost.
+    """
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens that the provider has told of; what it did not tell stays None."""
         ...
 
 
@@ -315,7 +330,8 @@ class _Events:
     async def __anext__(self) -> ModelEvent:
         while not self._ready:
             if self._failure is not None:
-                self._failure.usage = getattr(self._decoder, "usage", None)
+                if isinstance(self._decoder, TellsUsage):
+                    self._failure.usage = self._decoder.usage
                 raise self._failure
             if self._ended:
                 raise StopAsyncIteration

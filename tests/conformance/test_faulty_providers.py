@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import anyio
 import httpx
 import pytest
+from attrs import evolve
 from dovetail.kernel import (
     AssistantMessage,
     Finish,
@@ -27,6 +28,7 @@ from dovetail.kernel import (
     Register,
     TextDelta,
     ToolCall,
+    Usage,
     hookimpl,
 )
 from dovetail.kernel.testing.conformance import (
@@ -153,6 +155,13 @@ class FinishingTwice(Route):
             yield event
             if isinstance(event, Finish):
                 yield event
+
+
+class TellingNoUsage(Route):
+    def error(self, status: int, text: str) -> ProviderError:
+        error = super().error(status, text)
+        error.usage = {"input": 3}
+        return error
 
 
 class EndingWithoutAnEnd(Route):
@@ -302,11 +311,17 @@ class OnlyFailing(Acme):
     examples = Acme.examples[2:]
 
 
+class OfOtherUsage(Acme):
+    examples = (evolve(Acme.examples[0], usage=Usage(input=3)), *Acme.examples[1:])
+
+
 FAULTS: list[tuple[str, str, type[ProviderConformance]]] = [
     ("it offers another provider", "provider.definition", suite(name="other")),
     ("its model is another's", "provider.definition", suite(model="other/one")),
     ("its suite shows no answer", "provider.definition", OnlyFailing),
     ("it finishes twice", "provider.stream", suite(FinishingTwice)),
+    ("its usage is not what is told", "provider.stream", OfOtherUsage),
+    ("its usage of an error is none", "provider.stream", suite(TellingNoUsage)),
     ("it decodes each piece alone", "provider.pieces", suite(ReadingPieceByPiece)),
     ("it forgets the tools", "provider.complete", suite(ForgettingTools)),
     ("it numbers its requests", "provider.words", suite(NumberingRequests)),

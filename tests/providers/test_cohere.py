@@ -21,8 +21,13 @@ from dovetail.kernel import (
     Usage,
 )
 from dovetail.plugins.providers.cohere import plugin
-from dovetail.plugins.providers.cohere_chat import CohereProtocol, written_again
+from dovetail.plugins.providers.cohere_chat import (
+    CohereDecoder,
+    CohereProtocol,
+    written_again,
+)
 from dovetail.plugins.providers.endpoints import Endpoint
+from dovetail.plugins.providers.sse import SseEvent
 from support.answers import Answered, decode
 from support.recordings import CORPORA
 from support.replay import JSON, Answer, serve, sse
@@ -213,6 +218,14 @@ def test_an_answer_that_broke_off_is_no_success(events: list[Any], code: str) ->
     assert answered.finish is None
     assert isinstance(answered.error, ProviderError)
     assert answered.error.code == f"provider.{code}"
+
+
+def test_what_was_told_with_a_failure_is_not_lost() -> None:
+    ended = end("ERROR", tokens={"input_tokens": 3, "output_tokens": 1})
+    decoder = CohereDecoder("cohere")
+    with pytest.raises(ProviderError):
+        decoder.feed(SseEvent(json.dumps(ended).encode()))
+    assert decoder.usage == Usage(input=3, output=1)
 
 
 async def test_it_is_asked_where_and_as_the_configuration_says() -> None:

@@ -31,6 +31,7 @@ from typing import Any, ClassVar, get_args
 from attrs import define, evolve, field, frozen
 
 from ...contracts import ProviderRoute
+from ...execution.handover import problem_with
 from ...history.encoding import Encoded
 from ...values.errors import ModelUnknownError, ProviderError, ProviderFault
 from ...values.ids import MessageId, SessionId
@@ -40,6 +41,7 @@ from ...values.messages import (
     NoticeMessage,
     TextPart,
     ToolPart,
+    Usage,
     UserMessage,
 )
 from ...values.request import (
@@ -82,6 +84,9 @@ class ProviderExample:
     """The tools that are called, with their arguments; None means whatever they are."""
     finish: FinishReason | None = None
     """Why it ends; None means for whatever reason."""
+    usage: Usage | None = None
+    """The tokens that it tells of, also where it ends with an error; None means
+    whatever they are."""
     error: str | None = None
     """The code of the ProviderError that it ends with instead."""
     status: int = 200
@@ -329,14 +334,24 @@ def _malformed(reading: _Reading) -> Iterator[str]:
         yield f"its calls have no ids of their own: {ids}"
     if reading.error is None and reading.finish is None:
         yield "it ended without a Finish"
+    told = getattr(reading.error, "usage", None)
+    if told is not None:
+        wrong = problem_with(Finish("error", told))
+        if wrong is not None:
+            yield f"the usage of its error is none: {wrong}"
 
 
 def _misread(reading: _Reading, example: ProviderExample) -> Iterator[str]:
     code = getattr(reading.error, "code", None)
-    if example.error is not None or reading.error is not None:
-        if code != example.error:
-            wanted = example.error or "a Finish"
-            yield f"it ended with {reading.ending} instead of {wanted}"
+    broke = example.error is not None or reading.error is not None
+    if broke and code != example.error:
+        wanted = example.error or "a Finish"
+        yield f"it ended with {reading.ending} instead of {wanted}"
+    told = [one.usage for one in reading.events if isinstance(one, Finish)]
+    told = told or [getattr(reading.error, "usage", None) or Usage()]
+    if example.usage is not None and told[0] != example.usage:
+        yield f"it tells of {told[0]} instead of {example.usage}"
+    if broke:
         return
     if example.text is not None and reading.text != example.text:
         yield f"it was read as {reading.text!r} instead of {example.text!r}"
