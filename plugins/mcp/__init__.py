@@ -6,6 +6,7 @@ keep to the same laws. Needs the extra ``mcp``; the protocol's package is import
 a server is begun and not before.
 """
 
-from .plugin import McpPlugin as McpPlugin, McpSettings as McpSettings, plugin as plugin
+from .plugin import McpPlugin as McpPlugin, plugin as plugin
+from .settings import McpSettings as McpSettings
 
 __all__ = ["McpPlugin", "McpSettings", "plugin"]

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
-from attrs import frozen
 from dovetail.kernel import (
     AgentProfile,
     Command,
@@ -25,27 +24,12 @@ from dovetail.kernel import (
     hookimpl,
 )
 
-from .settings import Server, configured, of_checkout, together
+from .settings import McpSettings, Server, configured, of_checkout, together
 
 if TYPE_CHECKING:
     from .servers import Servers
 
 logger = logging.getLogger(__name__)
-
-WAIT_SECONDS = 3.0
-"""How long a first Step waits for servers that are being begun."""
-
-
-@frozen
-class McpSettings:
-    """The table ``[plugins.mcp]``. Servers are in ``[mcp.NAME]``."""
-
-    wait: float = WAIT_SECONDS
-    """Seconds that a first Step waits for servers at most, up to 4."""
-    logs: str | None = None
-    """The folder of what servers write to their standard error."""
-    checkout: bool = True
-    """Whether ``.mcp.json`` of a trusted checkout is read."""
 
 
 class McpPlugin:
@@ -186,9 +170,9 @@ class McpPlugin:
 
 
 def _mcp() -> Any:
-    from .commands import mcp_command
+    from .commands import command_of
 
-    return mcp_command
+    return command_of(plugin)
 
 
 plugin = McpPlugin()

@@ -33,6 +33,22 @@ _KEYS = frozenset(
 )
 
 
+WAIT_SECONDS = 3.0
+"""How long a first Step waits for servers that are being begun."""
+
+
+@frozen
+class McpSettings:
+    """The table ``[plugins.mcp]``. Servers are in ``[mcp.NAME]``."""
+
+    wait: float = WAIT_SECONDS
+    """Seconds that a first Step waits for servers at most, up to 4."""
+    logs: str | None = None
+    """The folder of what servers write to their standard error."""
+    checkout: bool = True
+    """Whether ``.mcp.json`` of a trusted checkout is read."""
+
+
 @frozen
 class Server:
     """One server, as somebody named it."""

@@ -1,0 +1,180 @@
+"""Dovetail as a server: sessions as tools and resources of another program."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as types
+import pytest
+from dovetail.kernel import Runtime, open_runtime
+from dovetail.kernel.testing import ScriptedProvider, call, calls, text
+from dovetail.plugins.mcp.serving import Guarded
+from dovetail.plugins.mcp.sessions import SessionsServer
+from mcp.client import Client
+from mcp_plugin.test_misbehaving import quiet
+from support.bounds import HANG
+
+
+@asynccontextmanager
+async def served(
+    folder: Path, *answers: Any, elicit: Any = None, **options: Any
+) -> AsyncIterator[tuple[Client, Runtime, ScriptedProvider]]:
+    script = ScriptedProvider(*answers)
+    async with open_runtime(
+        "sqlite://", plugins=[script], environment=quiet(folder), **options
+    ) as runtime:
+        server = SessionsServer(runtime, str(folder), script.model).server("1")
+        client = Client(server, mode="legacy", cache=None, elicitation_callback=elicit)
+        async with client:
+            yield client, runtime, script
+
+
+async def use(client: Client, tool: str, **arguments: Any) -> Any:
+    with anyio.fail_after(HANG):
+        result = await client.call_tool(tool, arguments)
+    [block] = result.content
+    assert isinstance(block, types.TextContent)
+    return block.text if result.is_error else json.loads(block.text)
+
+
+@pytest.mark.law("mcp.9")
+async def test_another_program_has_work_done_and_may_repeat_all_of_it(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path, text("It is done.")) as (client, _, script):
+        listed = {tool.name for tool in (await client.list_tools()).tools}
+        assert listed == {
+            f"session_{one}"
+            for one in (
+                *("create", "prompt", "wait", "read", "list", "interrupt", "answer"),
+            )
+        }
+        for _ in range(2):
+            made = await use(client, "session_create", name="issue-42")
+            session = made["session_id"]
+            first = await use(
+                client, "session_prompt", session_id=session, text="Do it", key="k"
+            )
+            found = await use(client, "session_wait", session_id=session)
+            assert (found["status"], found["said"]) == ("succeeded", "It is done.")
+        assert session == "issue-42"
+        assert first["input_id"]
+        assert len(script.requests) == 1
+        read = await use(client, "session_read", session_id=session)
+        assert [one["type"] for one in read["messages"]] == ["user", "assistant"]
+        after = read["messages"][0]["seq"]
+        later = await use(client, "session_read", session_id=session, after=after)
+        assert [one["text"] for one in later["messages"]] == ["It is done."]
+        sessions = await use(client, "session_list")
+        assert [one["session_id"] for one in sessions["sessions"]] == [session]
+        for what in ("transcript", "log"):
+            contents = (
+                await client.read_resource(f"session://{session}/{what}")
+            ).contents
+            assert isinstance(contents[0], types.TextResourceContents)
+            assert json.loads(contents[0].text)
+        assert "session.not_found" in await use(
+            client, "session_wait", session_id="another"
+        )
+
+
+@pytest.mark.law("mcp.9")
+async def test_what_waits_for_a_person_is_told_and_answered_by_a_tool(
+    tmp_path: Path,
+) -> None:
+    async with served(
+        tmp_path, calls(call("bash", {"command": "true"}, id="x")), text("Done.")
+    ) as (client, _, _):
+        session = (await use(client, "session_create", name="s"))["session_id"]
+        await use(client, "session_prompt", session_id=session, text="Go", key="k")
+        found: Any = {}
+        with anyio.fail_after(HANG):
+            while "waits_for" not in found:
+                found = await use(
+                    client, "session_wait", session_id=session, seconds=0.05
+                )
+        assert found["status"] == "working"
+        [asked] = found["waits_for"]
+        assert (asked["what"], asked["asked"]["action"]) == ("permission", "bash")
+        await use(
+            client, "session_answer", request_id=asked["request_id"], answer="once"
+        )
+        found = await use(client, "session_wait", session_id=session)
+        assert (found["status"], found["said"]) == ("succeeded", "Done.")
+        again = await use(
+            client, "session_answer", request_id=asked["request_id"], answer="once"
+        )
+        assert "request.ended" in again
+
+
+@pytest.mark.law("mcp.9")
+async def test_the_person_of_the_caller_is_asked_for_permission(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def elicit(context: Any, params: Any) -> Any:
+        asked.append(params.message)
+        return types.ElicitResult(action="accept", content={"answer": "once"})
+
+    async with served(
+        tmp_path,
+        calls(call("bash", {"command": "true"}, id="x")),
+        text("Done."),
+        elicit=elicit,
+    ) as (client, _, _):
+        session = (await use(client, "session_create", name="s"))["session_id"]
+        await use(client, "session_prompt", session_id=session, text="Go", key="k")
+        seen: list[str | None] = []
+
+        async def progress(one: float, total: float | None, words: str | None) -> None:
+            seen.append(words)
+
+        with anyio.fail_after(HANG):
+            result = await client.call_tool(
+                "session_wait", {"session_id": session}, progress_callback=progress
+            )
+        assert isinstance(result.content[0], types.TextContent)
+        assert json.loads(result.content[0].text)["status"] == "succeeded"
+    assert len(asked) == 1
+    assert "bash" in asked[0]
+    assert "true" in asked[0]
+    assert "calls bash" in seen
+
+
+@pytest.mark.law("mcp.9")
+async def test_a_session_is_interrupted_by_a_tool(tmp_path: Path) -> None:
+    async with served(
+        tmp_path, calls(call("question", {"questions": [{"question": "Why?"}]}, id="x"))
+    ) as (client, runtime, _):
+        session = (await use(client, "session_create", name="s"))["session_id"]
+        await use(client, "session_prompt", session_id=session, text="Go", key="k")
+        with anyio.fail_after(HANG):
+            while not await runtime.requests.pending():
+                await use(client, "session_list")
+        stopped = await use(client, "session_interrupt", session_id=session)
+        assert stopped == {"interrupted": True}
+        found = await use(client, "session_wait", session_id=session)
+        assert found["status"] == "interrupted"
+
+
+@pytest.mark.law("mcp.9")
+async def test_over_http_nobody_gets_in_without_the_token() -> None:
+    inside: list[Any] = []
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        inside.append(scope)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    door = Guarded(app, "right")
+    for shown in ([], [(b"authorization", b"Bearer wrong")]):
+        await door({"type": "http", "headers": shown}, None, send)
+    assert not inside
+    assert [one["status"] for one in sent if "status" in one] == [401, 401]
+    right = [(b"authorization", b"Bearer right")]
+    await door({"type": "http", "headers": right}, None, send)
+    assert len(inside) == 1
