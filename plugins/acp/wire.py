@@ -146,6 +146,7 @@ class Connection:
         self._everything = anyio.CancelScope()
         self._reading = anyio.CancelScope()
         self._idle = anyio.Event()
+        self._written = anyio.Event()
 
     @property
     def gone(self) -> bool:
@@ -166,6 +167,9 @@ class Connection:
                     await self._handlers.leave()
                     while self._running:
                         await self._idle.wait()
+                    # What was taken last is still being written.
+                    self._outgoing.close()
+                    await self._written.wait()
                 self._leave()
         self._leave()
 
@@ -265,6 +269,8 @@ class Connection:
         except OSError:
             logger.debug("writing broke off", exc_info=True)
             self._leave()
+        finally:
+            self._written.set()
 
     # --- receiving ----------------------------------------------------------------
 

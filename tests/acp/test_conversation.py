@@ -387,3 +387,31 @@ async def test_a_client_that_hangs_up_leaves_a_session_that_goes_on(
             assert client.said() == "Half"
             assert await client.prompt(session_id, "go on") == "end_turn"
             assert client.said() == "HalfWhole."
+
+
+async def test_what_was_asked_before_the_end_is_answered(tmp_path: Path) -> None:
+    async with (
+        open_runtime("sqlite://", plugins=[ScriptedProvider()]) as runtime,
+        connected(runtime) as client,
+    ):
+        await client.initialize()
+        number = await client.begin("session/new", cwd=str(tmp_path), mcpServers=[])
+        client.to_agent.end()
+        assert (await client.end(number))["sessionId"]
+
+
+async def test_a_prompt_that_runs_at_the_end_is_answered_as_cancelled(
+    tmp_path: Path,
+) -> None:
+    gate = Gate()
+    model = ScriptedProvider([*text("Half")[:1], gate, finish()])
+    async with (
+        open_runtime("sqlite://", plugins=[model]) as runtime,
+        connected(runtime) as client,
+    ):
+        await client.initialize()
+        session_id = await client.new(tmp_path)
+        number = await client.begin_prompt(session_id, "go")
+        await gate.reached()
+        client.to_agent.end()
+        assert (await client.end(number))["stopReason"] == "cancelled"

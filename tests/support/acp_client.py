@@ -278,14 +278,16 @@ async def connected(runtime: Runtime) -> AsyncIterator[Client]:
         await agent.run()
         back.end()
 
-    with anyio.fail_after(2 * HANG):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(client.run)
-            tasks.start_soon(serve)
-            try:
-                yield client
-            finally:
-                there.end()
+    try:
+        with anyio.fail_after(2 * HANG):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(client.run)
+                tasks.start_soon(serve)
+                try:
+                    yield client
+                finally:
+                    there.end()
+    finally:
         for pipe in (there, back):
             pipe.end()
             pipe.break_()
