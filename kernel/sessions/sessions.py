@@ -177,6 +177,11 @@ class Sessions(Upkeep):
         await self._log.complete_list()
         return await self._log.read(lambda rows: spending(rows, since, zone))
 
+    def at(self, id: str) -> "Session":
+        """Return the session of this id without looking whether there is one: whatever
+        is done with it says so. It costs no reading, for those who prompt much."""
+        return self._session(SessionId(id))
+
     def _session(self, id: SessionId) -> "Session":
         return Session(
             id,

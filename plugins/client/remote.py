@@ -15,6 +15,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from datetime import datetime, tzinfo
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
@@ -70,6 +71,7 @@ from dovetail.kernel import (
     SkillProblem,
     SourceState,
     Span,
+    Spending,
     Todo,
     ToolDefinition,
     Verified,
@@ -172,6 +174,15 @@ def _page(shown: Any, kind: Any) -> Page[Any]:
     return Page(items, cursor.get("next"), cursor.get("previous"))
 
 
+def _zone(zone: tzinfo) -> str:
+    """Return the name of a time zone, or how far it is ahead where it has none."""
+    named = getattr(zone, "key", None)
+    if isinstance(named, str):
+        return named
+    ahead = datetime(1970, 1, 1, tzinfo=zone).strftime("%z")
+    return f"{ahead[:3]}:{ahead[3:5]}"
+
+
 def _session_path(id: str) -> str:
     # What cannot be an id would name another path.
     if not isinstance(id, str) or not _ID.match(id) or id in (".", ".."):
@@ -238,10 +249,24 @@ class RemoteSessions:
         await self._wire.ask("GET", _session_path(id))
         return RemoteSession(SessionId(id), self._wire)
 
+    def at(self, id: str) -> "RemoteSession":
+        """As ``Sessions.at``."""
+        return RemoteSession(SessionId(id), self._wire)
+
     async def find(self, beginning: str) -> SessionId:
         """As ``Sessions.find``."""
         found = await self._wire.ask("GET", "find", query={"id": str(beginning)})
         return SessionId(found["data"])
+
+    async def spending(
+        self, since: int = 0, zone: tzinfo | None = None
+    ) -> Sequence[Spending]:
+        """As ``Sessions.spending``; without a zone, days begin where the server is."""
+        query = {"since": since, "zone": None if zone is None else _zone(zone)}
+        found: Sequence[Spending] = _all(
+            await self._wire.ask("GET", "spending", query=query), Spending
+        )
+        return found
 
     async def list(
         self,

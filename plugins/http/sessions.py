@@ -1,8 +1,11 @@
 """The operations of sessions: making, saying, running, changing."""
 
 import base64
+import re
 from collections.abc import Awaitable, Callable
+from datetime import datetime, tzinfo
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import anyio
 from attrs import field, fields, frozen
@@ -19,6 +22,7 @@ from dovetail.kernel import (
     RevertPlan,
     Session,
     Span,
+    Spending,
     Todo,
     UndecodableError,
     input_decoder,
@@ -223,6 +227,49 @@ async def find_session(call: Call[FindQuery, None]) -> s.Data[str]:
     return s.Data(await call.runtime.sessions.find(call.query.id))
 
 
+@frozen
+class SpendingQuery:
+    """From when on, and where days begin."""
+
+    since: int = field(
+        default=0,
+        metadata={"minimum": 0, "description": "In milliseconds since 1970."},
+    )
+    zone: str | None = field(
+        default=None,
+        metadata={
+            "description": "A time zone such as ``Europe/Berlin`` or ``+05:30``; "
+            "without one the server's."
+        },
+    )
+
+
+@operation(
+    "GET",
+    "/api/spending",
+    "session.spending",
+    query=SpendingQuery,
+    answer=s.Data[tuple[Spending, ...]],
+)
+async def spending(call: Call[SpendingQuery, None]) -> s.Data[tuple[Spending, ...]]:
+    """Return what models were asked and what that cost, of all sessions, by day, model
+    and directory, the oldest day first."""
+    zone = None if call.query.zone is None else _zone(call.query.zone)
+    return s.Data(tuple(await call.runtime.sessions.spending(call.query.since, zone)))
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        if re.fullmatch(r"[+-][0-9]{2}:[0-9]{2}", name, re.ASCII):
+            found = datetime.strptime(name, "%z").tzinfo
+            assert found is not None, "it has one"
+            return found
+        return ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+        rule = "such as Europe/Berlin or +05:30"
+        raise InvalidValueError("zone", name[:80], rule) from error
+
+
 async def found(call: Call[Any, Any], id: str) -> Session:
     return await call.runtime.sessions.get(id)
 
@@ -263,7 +310,8 @@ async def prompt(
     if given is not None and body.key not in (None, given):
         raise malformed("the header and the body name two keys", "Idempotency-Key")
     said = showing.prompt(body.prompt)
-    session = await found(call, sessionID)
+    # Whether there is such a session is seen as it is admitted.
+    session = call.runtime.sessions.at(sessionID)
     receipt = await session.prompt(
         said,
         id=body.id,

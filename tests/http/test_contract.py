@@ -3,9 +3,11 @@
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta, timezone
 from inspect import isawaitable, signature
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import anyio
 import httpx
@@ -184,6 +186,9 @@ async def test_errors_are_of_the_same_class_with_the_same_facts(
             await runtime.sessions.list(cursor="AAAA")
         session = await runtime.sessions.create("ses_a", ".", MODEL)
         assert await runtime.sessions.find("ses") == "ses_a"
+        assert (await runtime.sessions.at("ses_a").info()).id == "ses_a"
+        with pytest.raises(SessionNotFoundError):
+            await runtime.sessions.at("none").prompt("Hi")
         await runtime.sessions.create("ses_b")
         with pytest.raises(SessionAmbiguousError):
             await runtime.sessions.find("ses")
@@ -477,6 +482,9 @@ async def test_a_log_is_carried_looked_after_and_let_go(opened: Opened) -> None:
             await sessions.prune("ses_a", ["forever"])
         with pytest.raises(SessionNotFoundError):
             await sessions.prune("none")
+        [spent] = await sessions.spending(zone=timezone(-timedelta(hours=5)))
+        assert (spent.model, spent.steps) == (MODEL, 1)
+        assert not await sessions.spending(2**52, ZoneInfo("Asia/Kolkata"))
         cleaned = await sessions.clean_outputs(OutputPolicy(days=None, bytes=0))
         assert cleaned == await sessions.clean_outputs()
 
