@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import anyio
 import click
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from dovetail.kernel import (
     DovetailError,
     Json,
@@ -17,10 +17,11 @@ from dovetail.kernel import (
 
 from .exits import FAILED, SUCCEEDED
 from .listing import table
+from .named import did_you_mean
 from .options import json_line, json_option
 from .terminal import Terminal, visible
 
-HEADS = ("model", "context", "output", "in $", "out $")
+HEADS = ("model", "context", "output", "in $", "out $", "abilities")
 STORE = "sqlite://"
 """In memory: nothing that is looked at here leaves anything behind."""
 PATIENCE = 2.0
@@ -46,6 +47,14 @@ class Found:
     help="Ask every provider that has its key what it serves.",
 )
 @click.option(
+    "--filter",
+    "wanted",
+    metavar="TEXT",
+    multiple=True,
+    help="Only models with this in their name or abilities, such as sonnet or image. "
+    "May be repeated: all of them are wanted.",
+)
+@click.option(
     "--refresh",
     is_flag=True,
     help="First fetch newer facts about well-known models.",
@@ -63,6 +72,7 @@ def models_command(
     context: click.Context,
     providers: tuple[str, ...],
     ask: bool,
+    wanted: tuple[str, ...],
     refresh: bool,
     location: str,
     as_json: bool,
@@ -76,6 +86,7 @@ def models_command(
     \b
     dovetail models
     dovetail models ollama
+    dovetail models --filter gpt --filter image
     dovetail models --ask --json
     dovetail models --refresh
 
@@ -87,13 +98,20 @@ def models_command(
         for line in anyio.run(_refreshed, location):
             terminal.tell(visible(line))
     found = anyio.run(_found, location, providers, ask)
+    offered = {one.state.name for one in found}
+    if wanted:
+        found = [_narrowed(one, wanted) for one in found]
+        found = [one for one in found if one.models]
+        if not found:
+            terminal.tell(f"no model is like {visible(' and '.join(wanted))!r}")
     if as_json:
         terminal.write("".join(json_line(_json(one)) for one in found))
     else:
         _show(terminal, found, named=bool(providers))
-    absent = set(providers) - {one.state.name for one in found}
-    for name in sorted(absent):
-        terminal.tell(f"no provider {visible(name)!r} is offered here")
+    absent = sorted(set(providers) - offered)
+    for name in absent:
+        meant = did_you_mean(name, anyio.run(_names, location))
+        terminal.tell(f"no provider {visible(name)!r} is offered here{meant}")
     wrong = absent or any(one.problem for one in found if providers)
     context.exit(FAILED if wrong else SUCCEEDED)
 
@@ -104,6 +122,24 @@ async def _refreshed(location: str) -> Sequence[str]:
         runtime.location(location) as here,
     ):
         return await here.refresh_models()
+
+
+async def _names(location: str) -> Sequence[str]:
+    async with (
+        open_runtime(STORE) as runtime,
+        runtime.location(location) as here,
+    ):
+        return [one.name for one in await here.providers()]
+
+
+def _narrowed(found: Found, wanted: Sequence[str]) -> Found:
+    """Return a provider with the models alone that have all of these words."""
+
+    def like(model: ModelInfo) -> bool:
+        words = f"{model.name} {' '.join(model.abilities or ())}".lower()
+        return all(word.lower() in words for word in wanted)
+
+    return evolve(found, models=[one for one in found.models if like(one)])
 
 
 async def _found(location: str, named: Sequence[str], ask: bool) -> list[Found]:
@@ -180,7 +216,16 @@ def _row(model: ModelInfo) -> tuple[str, ...]:
         f"{model.output:,}" if model.output else "-",
         f"{price.input:g}" if price else "-",
         f"{price.output:g}" if price else "-",
+        _abilities(model),
     )
+
+
+def _abilities(model: ModelInfo) -> str:
+    """Return what a model can do, as far as anybody knows."""
+    if model.abilities is None:
+        return "-"
+    told = ", ".join(model.abilities) or "text alone"
+    return f"{told} (deprecated)" if model.deprecated else told
 
 
 def _json(one: Found) -> Json:

@@ -5,6 +5,7 @@ import click
 from dovetail.kernel import Page, SessionInfo, to_json
 
 from .listing import ago, money, table
+from .named import named_session
 from .options import (
     command_text,
     database_option,
@@ -18,7 +19,7 @@ HEADS = ("id", "updated", "outcome", "cost", "title", "location")
 MAX_TITLE = 40
 
 
-@click.command("sessions")
+@click.group("sessions", invoke_without_command=True)
 @click.option("--location", metavar="DIR", help="Only those of this directory.")
 @click.option("--search", metavar="TEXT", help="Only those with this in their title.")
 @click.option("--parent", metavar="ID", help="Only the children of this session.")
@@ -29,7 +30,9 @@ MAX_TITLE = 40
 @click.option("--cursor", help="Go on where an earlier page ended.")
 @database_option
 @json_option("one session")
+@click.pass_context
 def sessions_command(
+    context: click.Context,
     location: str | None,
     search: str | None,
     parent: str | None,
@@ -39,7 +42,15 @@ def sessions_command(
     db: str | None,
     as_json: bool,
 ) -> None:
-    """List sessions, the newest first, but for those that work for another one."""
+    """List sessions, the newest first, but for those that work for another one.
+
+    \b
+    dovetail sessions
+    dovetail sessions --search parser --location .
+    dovetail sessions rename 01a21f "The parser"
+    """
+    if context.invoked_subcommand is not None:
+        return
 
     async def read() -> Page[SessionInfo]:
         async with opened(db) as runtime:
@@ -70,6 +81,28 @@ def sessions_command(
         if every:
             again += ["--all"]
         terminal.tell(f"more: {visible(command_text(*again, db=db))}")
+
+
+@sessions_command.command("rename", short_help="Call a session something else")
+@click.argument("id")
+@click.argument("title")
+@database_option
+def rename_command(id: str, title: str, db: str | None) -> None:
+    """Call a session something else. The beginning of its id will do.
+
+    \b
+    dovetail sessions rename ses_01a21f "The parser"
+    """
+
+    async def rename() -> str:
+        async with opened(db) as runtime:
+            session = await named_session(runtime, id)
+            await session.rename(title)
+            return str(session.id)
+
+    terminal = Terminal()
+    named = anyio.run(rename)
+    terminal.tell(f"{visible(named)} is called {visible(title)!r} now")
 
 
 def _row(info: SessionInfo) -> tuple[str, ...]:
