@@ -68,7 +68,22 @@ def chat_command(
         "location": location,
         "db": db,
     }
-    return anyio.run(_converse, wanted, plain or os.environ.get("TERM") == "dumb")
+    lines = plain or os.environ.get("TERM") == "dumb"
+    code = anyio.run(_converse, wanted, lines)
+    if code != NO_MODEL:
+        return code
+    # First use: the conversation is over before it began, and begins anew with what
+    # the person chooses.
+    setup: Any = import_module("dovetail.plugins.cli.setup")
+    chosen = setup.first_model()
+    if chosen is None:
+        return USAGE
+    return anyio.run(_converse, {**wanted, "model": chosen}, lines)
+
+
+NO_MODEL = -1
+"""What a conversation comes to that could not begin, because there is no model."""
+USAGE = 2
 
 
 def is_terminal() -> bool:

@@ -14,8 +14,10 @@ import anyio
 from dovetail.kernel import ModelNotSelectedError
 
 from ..cli.exits import USAGE, raised
-from ..cli.options import opened
+from ..cli.options import opened, server_url
+from ..cli.setup import is_attended
 from ..cli.terminal import Style, Terminal, visible
+from .command import NO_MODEL
 from .commands import COMMANDS
 from .plain import PlainRenderer
 from .script import Renders, Script
@@ -74,6 +76,8 @@ def tell(error: BaseException) -> int | None:
     found = raised(error)
     if not isinstance(found, ModelNotSelectedError):
         return None
+    if server_url() is None and is_attended():
+        return NO_MODEL
     terminal = Terminal()
     style = terminal.error_style
     if found.offered:

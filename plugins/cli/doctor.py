@@ -237,7 +237,9 @@ def disk(db: str | None) -> Iterator[Finding]:
 
 def programs() -> Iterator[Finding]:
     """Look for what tools use where it is there."""
-    found = shutil.which("rg")
+    # As the tools look for it: beside this interpreter first.
+    beside = Path(sys.executable).with_name("rg")
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("rg")
     if found is None:
         yield Finding(
             "programs",

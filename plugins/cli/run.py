@@ -72,7 +72,7 @@ from .options import (
 )
 from .output import FORMATS, Format, Said
 from .piped import is_piped, read_piped
-from .setup import is_attended, set_up
+from .setup import first_model, is_attended
 from .terminal import Terminal, tell_error, visible
 
 MAX_INPUT = 2 * 1_048_576
@@ -323,7 +323,7 @@ def run_command(
     if not run.lacks_model:
         return code
     # First use, and somebody is there to be asked.
-    chosen = set_up(terminal)
+    chosen = first_model()
     if chosen is None:
         return USAGE
     return anyio.run(_Run(evolve(options, model=chosen), terminal, said).run)
@@ -528,7 +528,6 @@ class _Run:
     def _tell_no_model(self, error: ModelNotSelectedError) -> int:
         asking = self._said.format == "text" and self._options.prompt is not None
         if asking and not self._afar and is_attended():
-            self._terminal.tell("No model is configured yet.")
             self.lacks_model = True
             return USAGE
         style = self._terminal.error_style

@@ -102,7 +102,7 @@ def rename_command(id: str, title: str, db: str | None) -> None:
 
     terminal = Terminal()
     named = anyio.run(rename)
-    terminal.tell(f"{visible(named)} is called {visible(title)!r} now")
+    terminal.tell(f"{visible(named)} is called {visible(title)} now")
 
 
 def _row(info: SessionInfo) -> tuple[str, ...]:

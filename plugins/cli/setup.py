@@ -91,6 +91,18 @@ def is_attended() -> bool:
     return all(one is not None and one.isatty() for one in streams)
 
 
+def first_model() -> str | None:
+    """Tell the person that there is no model yet, and have them choose one; None when
+    they gave up.
+
+    Raises:
+        As ``set_up``.
+    """
+    terminal = Terminal()
+    terminal.tell("no model is configured yet")
+    return set_up(terminal)
+
+
 def set_up(
     terminal: Terminal,
     provider: str | None = None,

@@ -587,7 +587,9 @@ async def test_without_a_model_it_says_how_to_get_one(home: Home) -> None:
     none = {"OPENAI_API_KEY": None}
     async with seen(home, "chat", environment=none) as terminal:
         await terminal.until_ever("no model is configured")
-        assert await terminal.end() == 2
+        await terminal.until_ever("Number or name")
+        await terminal.type("\x04")
+        assert await terminal.end() == 130
 
 
 async def test_without_a_terminal_there_is_no_conversation(home: Home) -> None:

@@ -23,7 +23,7 @@ async def test_first_use_asks_tries_and_keeps_what_works(home: Home) -> None:
         home.environment |= {"DOVETAIL_CONFIG": str(mine), "DOVETAIL_KEYS": str(kept)}
         alone = {"OPENAI_API_KEY": None, "COLUMNS": "200"}
         async with home.at_terminal("run", "hi", environment=alone) as person:
-            await person.until("No model is configured yet.")
+            await person.until("no model is configured yet")
             await person.until("Number or name [1]: ")
             await person.type("acme\n")
             await person.until("Key of acme: ")
