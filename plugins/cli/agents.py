@@ -38,6 +38,10 @@ def agents_command(context: click.Context, location: str, as_json: bool) -> None
     each and the files that say more of it. The last of them has the last word.
 
     Exits with 1 where a file looks like an agent and cannot be used, and says why.
+
+    \b
+    dovetail agents
+    dovetail agents --location ~/work/app --json
     """
     terminal = Terminal()
     agents, problems = anyio.run(_found, location)

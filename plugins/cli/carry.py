@@ -38,6 +38,9 @@ def export_command(id: str, after: int | None, outputs: bool, db: str | None) ->
     """Print a session's events as `import` reads them, one a line.
 
     With --outputs, the complete outputs that are still kept follow them.
+
+    \b
+    dovetail export ses_01a21f > session.jsonl
     """
     terminal = Terminal()
 
@@ -70,6 +73,9 @@ def import_command(file: BinaryIO, owner: str | None, db: str | None) -> None:
     FILE holds what `export` or `log --json` printed, of one session; - is standard
     input. What is wrong is refused, and then nothing is written. Importing the same
     again is harmless. Complete outputs that come with it are checked by size and hash.
+
+    \b
+    dovetail import session.jsonl
     """
     events: list[ExportedEvent] = []
     outputs: list[ExportedOutput] = []

@@ -28,6 +28,9 @@ def compact_command(id: str, db: str | None, as_json: bool) -> int:
 
     It waits for its turn: what was said to the session before goes first. The
     transcript stays whole.
+
+    \b
+    dovetail compact ses_01a21f
     """
     return anyio.run(_compact, id, db, as_json, Terminal())
 

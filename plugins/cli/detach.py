@@ -26,6 +26,9 @@ def detach_command(id: str, db: str | None) -> int:
     `dovetail run` itself Ctrl-B does the same.
 
     Exits with 1 when nothing of it could be detached.
+
+    \b
+    dovetail detach ses_01a21f
     """
     return anyio.run(_detach, id, db, Terminal())
 

@@ -29,7 +29,12 @@ _ENVELOPE = ("seq", "kind", "version", "session_id", "created")
 def log_command(
     id: str, follow: bool, after: int | None, db: str | None, as_json: bool
 ) -> None:
-    """Show the events of a session in order, from its first one on."""
+    """Show the events of a session in order, from its first one on.
+
+    \b
+    dovetail log ses_01a21f --follow
+    dovetail log ses_01a21f --json | jq -r .kind
+    """
     terminal = Terminal()
 
     async def read() -> None:

@@ -67,6 +67,9 @@ def list_command(location: str | None, db: str | None, as_json: bool) -> None:
     begins with it (prefix), or for what is like it (glob); with a folder, for commands
     that run there. One that does not count now, because the tool or the rules are
     other ones, says so. What the configuration denies or asks for stays so.
+
+    \b
+    dovetail permissions list --location ~/work/app
     """
 
     async def read() -> Sequence[SavedApproval]:
@@ -116,7 +119,11 @@ def _where(one: SavedApproval) -> str:
 @location_option
 @database_option
 def revoke_command(ids: tuple[str, ...], location: str | None, db: str | None) -> None:
-    """Take approvals back. What they allowed so far stays done."""
+    """Take approvals back. What they allowed so far stays done.
+
+    \b
+    dovetail permissions revoke apr_01a21f
+    """
 
     async def revoke() -> None:
         async with open_runtime(database_url(db)) as runtime:
@@ -199,6 +206,9 @@ def log_command(
 
     A call was allowed by a saved approval, a rule, the answer to a request, a policy or
     a plugin. What a search left out or looked at is told together.
+
+    \b
+    dovetail permissions log --session ses_01a21f
     """
 
     async def read() -> Sequence[Answered | Use]:

@@ -44,6 +44,10 @@ def prune_command(
     Without an option only what operators look at goes. Numbers, keys and hashes stay:
     the session goes on, exports and verifies as before. With --outputs and no ID, no
     session loses anything but complete outputs.
+
+    \b
+    dovetail prune ses_01a21f --transcript
+    dovetail prune --outputs
     """
     if outputs and (id is not None or transcript or before is not None):
         raise click.UsageError("--outputs is for all sessions, and by itself")

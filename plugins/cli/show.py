@@ -86,6 +86,10 @@ def show_command(
 
     Where its last run has no end, the Continuation Report says what is trusted and what
     must be looked at before it goes on.
+
+    \b
+    dovetail show ses_01a21f | less -R
+    dovetail show ses_01a21f --context
     """
     if folder is not None or listed or number is not None:
         check_here("--files, --requests and --request")

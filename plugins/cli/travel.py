@@ -45,6 +45,9 @@ def fork_command(
 
     Nothing is copied, and the session itself stays as it is. Prints the id of the new
     one.
+
+    \b
+    dovetail fork ses_01a21f --at 42 --title "Another way"
     """
     where = int(at) if at is not None and at.isdecimal() else at
 
@@ -75,6 +78,9 @@ def revert_command(id: str, to: str, look: bool, db: str | None, as_json: bool) 
 
     Files that somebody else changed stay, and are named. `dovetail unrevert` brings all
     of it back, until the session goes on. The exit code is 1 when a file was left.
+
+    \b
+    dovetail revert ses_01a21f --to msg_01a220 --look
     """
 
     async def turn(session: Session, terminal: Terminal) -> int:
@@ -98,6 +104,9 @@ def unrevert_command(id: str, db: str | None, as_json: bool) -> int:
 
     As long as the session has not gone on since. The exit code is 1 when a file was
     left.
+
+    \b
+    dovetail unrevert ses_01a21f
     """
 
     async def turn(session: Session, terminal: Terminal) -> int:
@@ -114,6 +123,9 @@ def move_command(id: str, directory: str, db: str | None) -> None:
     """Let a session work in another directory from its next Step on.
 
     No file is moved. What is allowed there is what rules and approvals of there say.
+
+    \b
+    dovetail move ses_01a21f ~/work/elsewhere
     """
 
     async def move() -> str:

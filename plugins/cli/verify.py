@@ -28,6 +28,10 @@ def verify_command(id: str | None, repair: bool, db: str | None, as_json: bool) 
     """Check that the events of a session, or of all, are what was written.
 
     The exit code is 1 when something is damaged and was not repaired.
+
+    \b
+    dovetail verify
+    dovetail verify ses_01a21f --repair
     """
     terminal = Terminal()
 
