@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import orjson
 from dovetail.kernel import ProviderError
 
 from .sse import MAX_EVENT_BYTES, EventTooLargeError, SseEvent
@@ -112,7 +113,10 @@ class EventStreamDecoder:
                     raise self._unreadable("a checksum is wrong")
                 begin = _PRELUDE.size + headers
                 told = message[_PRELUDE.size : begin]
-                yield SseEvent(message[begin:-4], self._kind(told))
+                kind, payload = self._kind(told), message[begin:-4]
+                if kind.endswith("Exception"):
+                    payload = self._failure(told, payload)
+                yield SseEvent(payload, kind)
         finally:
             del held[:at]
 
@@ -131,6 +135,14 @@ class EventStreamDecoder:
             if len(self._kinds) < _MOST_KINDS:
                 self._kinds[headers] = kind
         return kind
+
+    def _failure(self, headers: bytes, payload: bytes) -> bytes:
+        """Return what a failure tells as an object: some say it in their headers, or
+        nowhere."""
+        if payload.lstrip()[:1] == b"{":
+            return payload
+        words = self._read(headers).get(":error-message")
+        return orjson.dumps({"message": words} if words else {})
 
     def _read(self, headers: bytes) -> dict[str, str]:
         """Return the headers that are texts."""
@@ -172,29 +184,71 @@ _SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 """Types of headers whose values have one size: truths, numbers, times, UUIDs."""
 
 
+class Keys:
+    """Amazon's credentials, as a Location's environment says where they are.
+
+    Those that renew themselves, of a role or single sign-on, are kept: to fetch them
+    takes a request. Others are read anew each time, because who has new ones writes
+    them into a file.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._renewing: Any = None
+
+    def current(self) -> Any:
+        """Return the credentials to sign with now, or None where there are none. It may
+        block, where they are fetched or renewed."""
+        from botocore.credentials import Credentials, RefreshableCredentials
+
+        told = self._environment
+        key = told.get("AWS_ACCESS_KEY_ID", "").strip()
+        secret = told.get("AWS_SECRET_ACCESS_KEY", "").strip()
+        if key and secret:
+            token = told.get("AWS_SESSION_TOKEN", "").strip() or None
+            return Credentials(key, secret, token)
+        found = self._renewing or self._found()
+        if isinstance(found, RefreshableCredentials):
+            self._renewing = found
+        return found and found.get_frozen_credentials()
+
+    def _found(self) -> Any:
+        from botocore.session import Session
+
+        session = Session(profile=self._environment.get("AWS_PROFILE") or None)
+        for name, variable in _FILES.items():
+            if path := self._environment.get(variable):
+                session.set_config_variable(name, path)
+        return session.get_credentials()
+
+
+_FILES = {
+    "config_file": "AWS_CONFIG_FILE",
+    "credentials_file": "AWS_SHARED_CREDENTIALS_FILE",
+}
+"""What botocore would look for in the environment of the process."""
+
+
 def signer(
-    provider: str, url: str, region: str, environment: Mapping[str, str]
+    provider: str, url: str, region: str, keys: Keys
 ) -> Callable[[bytes], dict[str, str]]:
     """Return what signs the request with a body: it gives the headers. It may block,
-    where credentials are fetched or renewed.
-
-    Credentials are those of ``environment``; where it has none, those that botocore
-    finds (a profile, single sign-on, the machine's role).
-    """
+    where credentials are fetched or renewed."""
 
     def sign(body: bytes) -> dict[str, str]:
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
-        from botocore.exceptions import BotoCoreError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            credentials = _credentials(environment)
+            credentials = keys.current()
             if credentials is None:
                 raise ProviderError("provider.key_missing", provider, _NO_CREDENTIALS)
             headers = {"content-type": "application/json"}
             asked = AWSRequest(method="POST", url=url, data=body, headers=headers)
             SigV4Auth(credentials, SERVICE, region).add_auth(asked)
-        except BotoCoreError as error:
+        except (BotoCoreError, ClientError, RuntimeError) as error:
+            # The last is for credentials that are over as soon as they were renewed.
             raise ProviderError(
                 "provider.authentication",
                 provider,
@@ -211,17 +265,3 @@ def signer(
 _SIGNED_HEADERS = frozenset(
     ("authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256")
 )
-
-
-def _credentials(environment: Mapping[str, str]) -> Any:
-    key = environment.get("AWS_ACCESS_KEY_ID", "").strip()
-    secret = environment.get("AWS_SECRET_ACCESS_KEY", "").strip()
-    if key and secret:
-        from botocore.credentials import Credentials
-
-        token = environment.get("AWS_SESSION_TOKEN", "").strip() or None
-        return Credentials(key, secret, token)
-    from botocore.session import Session
-
-    found = Session(profile=environment.get("AWS_PROFILE") or None).get_credentials()
-    return found and found.get_frozen_credentials()

@@ -7,6 +7,8 @@ signing are ``amazon``'s. Needs the extra ``bedrock``.
 import re
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from attrs import evolve
@@ -60,6 +62,8 @@ class BedrockPlugin:
     ) -> None:
         transport = transport_of(place)
         region = _region(place.environment)
+        # Those of the Location, once somebody has to sign.
+        keys: list[Any] = []
         base = f"https://bedrock-runtime.{region}.amazonaws.com"
 
         def route(endpoint: Endpoint, model: str) -> ProviderRoute:
@@ -80,11 +84,13 @@ class BedrockPlugin:
             sign = None
             if not shown:
                 where = _REGION.search(endpoint.host)
+                if not keys:
+                    keys.append(amazon.Keys(place.environment))
                 sign = amazon.signer(
                     endpoint.provider,
                     target.url,
                     where[0] if where else region,
-                    place.environment,
+                    keys[0],
                 )
             return Route(
                 ConverseProtocol(endpoint, model),
@@ -110,7 +116,27 @@ def _region(environment: Mapping[str, str]) -> str:
                     f"environment variable {name}", "it is not a region"
                 )
             return found
-    return REGION
+    return _profile_region(environment) or REGION
+
+
+def _profile_region(environment: Mapping[str, str]) -> str | None:
+    """Return the region that the chosen profile names, if it names one."""
+    path = environment.get("AWS_CONFIG_FILE")
+    config = Path(path).expanduser() if path else Path.home() / ".aws" / "config"
+    if not config.is_file():
+        return None
+    # Here, because most machines have no such file.
+    from configparser import Error, RawConfigParser
+
+    profile = environment.get("AWS_PROFILE") or "default"
+    section = "default" if profile == "default" else f"profile {profile}"
+    parser = RawConfigParser(strict=False)
+    try:
+        parser.read(config, encoding="utf-8")
+        found = parser.get(section, "region", fallback="").strip()
+    except (Error, OSError, UnicodeDecodeError):
+        return None  # whoever signs reads it too, and says what is wrong
+    return found if _REGION.fullmatch(found) else None
 
 
 def written_again(request: ModelRequest, settings: Mapping[str, Json]) -> RequestBody:

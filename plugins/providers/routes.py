@@ -29,6 +29,7 @@ from dovetail.kernel import (
     Place,
     ProviderCredential,
     ProviderError,
+    Redactor,
     RequestBody,
     TextEnd,
     ToolCall,
@@ -198,7 +199,9 @@ class Route:
             # In a thread: credentials may have to be fetched first.
             signed = await to_thread.run_sync(self._sign, data, abandon_on_cancel=True)
             headers = target.headers + tuple(signed.items())
-            target = evolve(target, headers=headers)
+            # A refusal for its signature shows the service's idea of what was signed.
+            shown = target.redact.with_telling(Redactor(signed.values()))
+            target = evolve(target, headers=headers, redact=shown)
         async with AsyncExitStack() as opened:
             answer: AsyncIterator[ModelEvent]
             try:

@@ -50,7 +50,10 @@ def settled(call_id: str, arguments: str = '{"a":1}', **more: Any) -> ToolPart:
 
 def frame(payload: Any, **headers: str) -> bytes:
     """Return one event as Amazon's event streams hold it."""
-    data = json.dumps(payload).encode()
+    return raw_frame(json.dumps(payload).encode(), **headers)
+
+
+def raw_frame(data: bytes, **headers: str) -> bytes:
     head = b"".join(
         bytes([len(name) + 1]) + b":" + name.replace("_", "-").encode()
         + b"\x07" + struct.pack(">H", len(value)) + value.encode()
@@ -388,3 +391,153 @@ async def test_a_region_that_is_none_is_refused_by_its_variable() -> None:
     with pytest.raises(Exception, match="AWS_REGION"):
         async with opened(plugin, environment={"AWS_REGION": "../x"}):
             pass
+
+
+# --- credentials of a profile -----------------------------------------------------
+
+
+def profile(folder: Path, config: str, credentials: str = "") -> dict[str, str]:
+    """Write the files of Amazon's tools, and return the environment that names them."""
+    (folder / "config").write_text(config)
+    (folder / "credentials").write_text(credentials)
+    return {
+        "AWS_CONFIG_FILE": str(folder / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
+        "AWS_PROFILE": "work",
+    }
+
+
+STATIC = """[work]
+aws_access_key_id = AKIDWORK
+aws_secret_access_key = secret-of-work-0123456789
+aws_session_token = token-of-work-0123456789
+"""
+PLACED = "[profile work]\nregion = ap-southeast-2\n"
+
+
+async def test_a_profile_says_who_signs_and_for_which_region(tmp_path: Path) -> None:
+    told = profile(tmp_path, PLACED, STATIC)
+    async with serve(ANSWER, ANSWER) as server:
+        told["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] = server.url
+        async with opened(plugin, environment=told) as providers:
+            route = providers["bedrock"].route("m")
+            await ask(route, request())
+            # Whoever has new keys writes them into the file.
+            renewed = STATIC.replace("AKIDWORK", "AKIDNEXT")
+            (tmp_path / "credentials").write_text(renewed)
+            await ask(route, request())
+    before, after = (one.headers["authorization"] for one in server.requests)
+    assert "Credential=AKIDWORK/" in before
+    assert "/ap-southeast-2/bedrock/" in before
+    assert "Credential=AKIDNEXT/" in after
+    assert server.requests[0].headers["x-amz-security-token"] == (
+        "token-of-work-0123456789"
+    )
+
+
+async def test_a_refusal_that_repeats_what_was_signed_shows_no_token(
+    tmp_path: Path,
+) -> None:
+    told = profile(tmp_path, PLACED, STATIC)
+
+    def refuse(asked: Any) -> Answer:
+        text = f"the canonical string is {asked.headers['x-amz-security-token']}"
+        kind = {"x-amzn-errortype": "InvalidSignatureException"}
+        return Answer(json.dumps({"message": text}).encode(), 403, kind)
+
+    async with serve(refuse) as server:
+        told["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] = server.url
+        async with opened(plugin, environment=told) as providers:
+            with pytest.raises(ProviderError) as caught:
+                await ask(providers["bedrock"].route("m"), request())
+    assert caught.value.code == "provider.authentication"
+    assert "token-of-work" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "credentials", "code"),
+    [
+        ("[profile other]\nregion = eu-west-1\n", "", "authentication"),
+        ("[profile work]\nregion = eu-west-1\n", "", "key_missing"),
+        ("[profile work\nregion", "", "authentication"),
+        (PLACED + "credential_process = false\n", "", "authentication"),
+        (PLACED + "role_arn = arn:aws:iam::1:role/r\n", "", "authentication"),
+    ],
+    ids=["no such profile", "no keys", "no file of keys", "a command fails", "half"],
+)
+async def test_credentials_that_cannot_be_had_are_a_typed_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    config: str,
+    credentials: str,
+    code: str,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    told = profile(tmp_path, config, credentials)
+    async with opened(plugin, environment=told) as providers:
+        with pytest.raises(ProviderError) as caught:
+            await ask(providers["bedrock"].route("m"), request())
+    assert caught.value.code == f"provider.{code}"
+
+
+class Renewing:
+    """Says who signs, with credentials that end, as a role's do."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.asked = 0
+        self.broken = broken
+
+    def load_credentials(self) -> Any:
+        from botocore.credentials import RefreshableCredentials
+
+        return RefreshableCredentials.create_from_metadata(
+            self.renewed(), self.renewed, "test"
+        )
+
+    def renewed(self) -> dict[str, str]:
+        self.asked += 1
+        year = 2001 if self.broken else 2999
+        return {
+            "access_key": f"AKID{self.asked}",
+            "secret_key": "secret-0123456789",
+            "token": "token-0123456789",
+            "expiry_time": f"{year}-01-01T00:00:00Z",
+        }
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_credentials_that_renew_themselves_are_fetched_once(
+    monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    renewing = Renewing(broken=broken)
+    monkeypatch.setattr(
+        "botocore.credentials.CredentialResolver.load_credentials",
+        lambda _: renewing.load_credentials(),
+    )
+    answers = [] if broken else [ANSWER] * 2
+    async with serve(*answers) as server:
+        environment = {
+            "AWS_REGION": "eu-west-3",
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": server.url,
+        }
+        async with opened(plugin, environment=environment) as providers:
+            if broken:
+                with pytest.raises(ProviderError) as caught:
+                    await ask(providers["bedrock"].route("m"), request())
+                assert caught.value.code == "provider.authentication"
+                return
+            for name in ("m", "n"):
+                await ask(providers["bedrock"].route(name), request())
+    assert renewing.asked == 1
+    assert "Credential=AKID1/" in server.requests[1].headers["authorization"]
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", b"not json"])
+def test_an_error_frame_of_any_shape_is_an_error(payload: bytes) -> None:
+    told = raw_frame(payload, message_type="error", error_message="out of order")
+    got = decode("bedrock-converse", events(text("x")) + told)
+    assert (got.text, got.finish) == ("x", None)
+    assert got.error is not None
+    assert got.error.code == "provider.unavailable"
+    assert ("out of order" in str(got.error)) == (payload != b"{}")
