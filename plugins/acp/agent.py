@@ -35,6 +35,7 @@ from pydantic import BaseModel, ValidationError
 
 from .asking import dumped
 from .conversation import Conversation
+from .servers import HandedOver, can_reach
 from .telling import time_text
 from .wire import (
     AUTH_REQUIRED,
@@ -90,6 +91,7 @@ class Agent:
     def __init__(self, runtime: Runtime, stream: ByteStream) -> None:
         self._runtime = runtime
         self._open: dict[str, Conversation] = {}
+        self._servers = HandedOver(runtime)
         self._client: s.ClientCapabilities | None = None
         self._wanted: str | None = None
         """Where a session was to be that could not be, for want of a model."""
@@ -170,7 +172,7 @@ class Agent:
                 prompt_capabilities=s.PromptCapabilities(
                     image=True, audio=True, embedded_context=True
                 ),
-                mcp_capabilities=s.McpCapabilities(http=False, sse=False),
+                mcp_capabilities=s.McpCapabilities(http=can_reach(), sse=False),
                 session_capabilities=s.SessionCapabilities(
                     list=s.SessionListCapabilities(),
                     resume=s.SessionResumeCapabilities(),
@@ -216,6 +218,7 @@ class Agent:
         _check_beside(params)
         self._check_room()
         await self._check_model(location)
+        await self._servers.take(location, params.mcp_servers)
         session = await self._runtime.sessions.create(location=location)
         opened = await self._opened(session)
         await opened.skip()
@@ -337,6 +340,7 @@ class Agent:
                 f"session {params.session_id!r} works in {info.location.directory}, "
                 f"not in {where.directory}",
             )
+        await self._servers.take(where, params.mcp_servers)
         return session
 
     async def _reopened(self, params: Any) -> Conversation:
@@ -383,9 +387,7 @@ def _location(cwd: str) -> Location:
 
 
 def _check_beside(params: Any) -> None:
-    """Refuse what a client must not ask for, and say what is left out."""
-    for one in params.mcp_servers or ():
-        logger.warning("MCP server %r is not used: it is not supported yet", one.name)
+    """Refuse what is not among the capabilities."""
     if params.additional_directories:
         raise Fault(
             INVALID_PARAMS,

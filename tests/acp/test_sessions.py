@@ -1,5 +1,6 @@
 """Sessions of an editor: begun, listed, gone on with, set and closed; what is asked."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from dovetail.kernel.testing.scripted import (
     finish,
     text,
 )
+from dovetail.plugins.acp import servers
+from dovetail.plugins.mcp import McpPlugin
 from support.acp_client import REQUESTS, Client, Failed, check, connected
 
 SKILL = "---\nname: tidy\ndescription: Tidies up.\n---\nTidy everything up.\n"
@@ -360,6 +363,72 @@ async def test_always_saves_what_the_option_says(tmp_path: Path) -> None:
         assert await client.prompt(session_id, "change it") == "end_turn"
         [saved] = await runtime.location(tmp_path).permissions.saved()
         assert saved.action == "edit"
+
+
+SERVER = """
+from mcp.server import MCPServer
+
+server = MCPServer("clock")
+
+
+@server.tool()
+def strike(hour: int) -> str:
+    "Strike the hour."
+    return "bong " * hour
+
+
+server.run("stdio")
+"""
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_servers_that_an_editor_hands_over_are_offered_with_permission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_plugins: list[McpPlugin] = []
+
+    def recorded(*given: Any, **named: Any) -> McpPlugin:
+        made_plugins.append(McpPlugin(*given, **named))
+        return made_plugins[-1]
+
+    monkeypatch.setattr(servers, "McpPlugin", recorded)
+    script = tmp_path / "server.py"
+    script.write_text(SERVER)
+    model = ScriptedProvider(
+        calls(call("town-clock_strike", {"hour": 2})), text("Two o'clock.")
+    )
+    async with (
+        open_runtime("sqlite://", plugins=[model]) as runtime,
+        connected(runtime) as client,
+    ):
+        begun = await client.initialize()
+        assert begun["agentCapabilities"]["mcpCapabilities"]["http"] is True
+        handed = {
+            "name": "town clock",
+            "command": sys.executable,
+            "args": [str(script)],
+            "env": [],
+        }
+        broken = {"name": "9", "command": "/no/such/program", "args": [], "env": []}
+        for _ in range(2):
+            made = await client.call(
+                "session/new", cwd=str(tmp_path), mcpServers=[handed, broken]
+            )
+        plugins = await runtime.location(tmp_path).plugins.list()
+        assert [one.name for one in plugins].count("mcp-editor") == 1
+        await client.set(made["sessionId"], "model", "scripted/model")
+        [plugin] = made_plugins
+        opened = plugin.servers_in(str(tmp_path))
+        assert opened is not None
+        await opened.settled()
+
+        async def allow(params: dict[str, Any]) -> object:
+            return {"outcome": {"outcome": "selected", "optionId": "once"}}
+
+        client.answering["session/request_permission"] = allow
+        assert await client.prompt(made["sessionId"], "what time?") == "end_turn"
+        assert "bong bong" in await asked(client, model)
+        assert client.requests("session/request_permission")
 
 
 async def test_the_profile_of_a_session_is_told(tmp_path: Path) -> None:

@@ -294,9 +294,11 @@ ELSEWHERE = "dovetail.kernel.testing.pytest_plugin"
 SHARED = {(f"providers.{one}", "providers") for one in PROVIDERS} | {
     ("cli", "client"),
     ("chat", "cli"),
+    ("acp", "mcp"),
 }
 """What the providers have in common lies beside them; commands work over a server by
-its client; a conversation shows calls and requests as the commands do."""
+its client; a conversation shows calls and requests as the commands do; the servers that
+an editor hands over are any servers."""
 
 
 def _into_the_kernel(module: str, one: Import, public: set[str]) -> list[str]:
