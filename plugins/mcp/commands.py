@@ -380,6 +380,42 @@ def login_command(name: str, paste: bool, forget: bool, location: str) -> int:
     return SUCCEEDED
 
 
+@mcp_command.command("prompt", short_help="Print a prompt of a server")
+@click.argument("name")
+@click.argument("prompt", required=False)
+@click.argument("arguments", nargs=-1)
+@where_option
+def prompt_command(
+    name: str, prompt: str | None, arguments: tuple[str, ...], location: str
+) -> int:
+    """Print a prompt of a server, filled in, to be piped on; without its name, list
+    those that there are.
+
+    \b
+    dovetail mcp prompt tracker
+    dovetail mcp prompt tracker triage issue=42 | dovetail run
+    """
+    _needs_extra()
+    from .prompts import listed, written
+
+    server = _one(location, name)
+    place = _place(location)
+    if prompt is None:
+        click.echo(anyio.run(listed, server, place), nl=False)
+        return SUCCEEDED
+    given = _pairs(arguments, "an argument")
+    try:
+        click.echo(anyio.run(written, server, place, prompt, given))
+    except Exception as error:
+        # Boundary: whatever a server does, the command fails and no more.
+        from .faults import error_text, first_of
+
+        told = one_line(error_text(first_of(error)), 500)
+        click.echo(f"{name} gave no prompt: {told}", err=True)
+        return FAILED
+    return SUCCEEDED
+
+
 # --- serve ------------------------------------------------------------------------
 
 

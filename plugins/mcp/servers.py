@@ -20,6 +20,7 @@ from .calls import ASK, McpOutput, McpResult, ToolCalls, render
 from .connection import Offer, Surroundings
 from .keeper import Keeper
 from .names import Adapted, adapted, bounded, clean, named, one_line
+from .resources import resource_tools
 from .settings import Server
 from .words import Words
 
@@ -89,6 +90,8 @@ class Servers:
         self._tasks: TaskGroup | None = None
         self._begun = False
         self._first = True
+        self._reading: list[Contribution | None] = []
+        """The tools for resources, while they are offered."""
         self.generation = 0
         """Grows with whatever is to be told anew."""
         self.kept: dict[str, Kept] = {}
@@ -188,6 +191,7 @@ class Servers:
                     made = kept.given.pop(tool).contribution
                     if made is not None:
                         made.close()
+        self._offer_resources()
         for name, kept in sorted(self.kept.items()):
             refused = []
             for tool, wanted in sorted(kept.wanted.items()):
@@ -210,6 +214,22 @@ class Servers:
                 if problem not in kept.problems:
                     logger.warning("MCP server %r: %s", name, problem)
                     kept.problems = (*kept.problems, problem)
+
+    def _offer_resources(self) -> None:
+        """Offer the tools for resources while some server has any."""
+        assert self._register is not None
+        offers = [one.keeper.offer for one in self.kept.values()]
+        wanted = any(one and (one.resources or one.templates) for one in offers)
+        if wanted and not self._reading:
+            made = resource_tools(
+                lambda: {name: one.keeper for name, one in self.kept.items()}
+            )
+            self._reading = [self._register(one) for one in made]
+        elif not wanted:
+            for one in self._reading:
+                if one is not None:
+                    one.close()
+            self._reading = []
 
     def _tool(self, kept: Kept, given: _Given) -> Tool[Any, Any]:
         one = given.offered
