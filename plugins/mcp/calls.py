@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import anyio
 import mcp_types as types
-from attrs import define, field, frozen
+from attrs import frozen
 from dovetail.kernel import (
     Content,
     Json,
@@ -63,14 +63,6 @@ class McpResult(McpOutput):
     contents: tuple[Content, ...] = ()
 
 
-@define(eq=False)
-class _Asked:
-    kind: str
-    params: Any
-    answer: Any = None
-    done: anyio.Event = field(factory=anyio.Event)
-
-
 class Call:
     """One call that runs, as its server may ask something in it."""
 
@@ -88,31 +80,43 @@ class Call:
         self._scope = anyio.CancelScope()
         self._asked = 0
         self._stopped: Exception | None = None
-        self._send, self._receive = anyio.create_memory_object_stream[_Asked](MAX_ASKED)
-        self._pending: list[_Asked] = []
+        self._asking: list[anyio.CancelScope] = []
+        """What it asks now."""
+        self._over = False
 
     # --- what the server asks, in a task of the connection ------------------------
 
     async def elicit(self, params: Any) -> Any:
         """Ask a person, and return the answer of the protocol."""
-        return await self._ask("elicit", params) or types.ElicitResult(action="cancel")
+        found = await self._ask(self._elicited, params)
+        return found or types.ElicitResult(action="cancel")
 
     async def sample(self, params: Any) -> Any:
         """Ask a model, where that is allowed."""
-        return await self._ask("sample", params) or _refusal("the call has ended")
+        found = await self._ask(self._sampled, params)
+        return found or _refusal("the call has ended")
 
-    async def _ask(self, kind: str, params: Any) -> Any:
+    async def _ask(self, answer: Callable[[Any], Awaitable[Any]], params: Any) -> Any:
+        """Return an answer, or None where the call has ended, or ends with this."""
         self._asked += 1
-        if self._asked > MAX_ASKED:
+        if self._asked > MAX_ASKED or self._over:
             return _refusal(f"over {MAX_ASKED} questions in one call")
-        asked = _Asked(kind, params)
-        self._pending.append(asked)
-        try:
-            self._send.send_nowait(asked)
-        except (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.WouldBlock):
-            return None
-        await asked.done.wait()
-        return asked.answer
+        found: Any = None
+        # It ends with its call, whose task is another one.
+        with anyio.CancelScope() as scope:
+            self._asking.append(scope)
+            # Whoever waits for a person does not hang.
+            self._scope.deadline = float("inf")
+            try:
+                found = await answer(params)
+            except Exception as error:
+                # It ends the call, once the server has heard that there is no answer.
+                self._stopped = self._stopped or error
+            finally:
+                self._asking.remove(scope)
+                if not self._asking:
+                    self._wait_anew()
+        return found
 
     # --- the call, in its own task -------------------------------------------------
 
@@ -123,32 +127,20 @@ class Call:
             TimeoutError: there was no sign of progress for too long.
             Whatever ``make`` raises, and what ended a question.
         """
+        self._wait_anew()
         found: list[Any] = []
-        raised: list[Exception] = []
-
-        async def work() -> None:
-            self._wait_anew()
-            with self._scope:
-                try:
-                    found.append(await make(self._progress))
-                except Exception as error:
-                    raised.append(error)
-            self._send.close()
-
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(work)
-                async for asked in self._receive:
-                    await self._answer(asked)
+            with self._scope:
+                found.append(await make(self._progress))
+        except Exception:
+            if self._stopped is None:
+                raise
         finally:
-            self._send.close()
-            self._receive.close()
-            for asked in self._pending:
-                asked.done.set()
+            self._over = True
+            for scope in self._asking:
+                scope.cancel()
         if self._stopped is not None:
             raise self._stopped
-        if raised:
-            raise raised[0]
         if not found:
             raise TimeoutError
         return found[0]
@@ -163,20 +155,6 @@ class Call:
         of = f" of {total:g}" if total else ""
         said = f": {one_line(message)}" if message else ""
         self.context.progress(f"{self._server} {progress:g}{of}{said}")
-
-    async def _answer(self, asked: _Asked) -> None:
-        # Whoever waits for a person does not hang.
-        self._scope.deadline = float("inf")
-        try:
-            if asked.kind == "elicit":
-                asked.answer = await self._elicited(asked.params)
-            else:
-                asked.answer = await self._sampled(asked.params)
-        except Exception as error:
-            # It ends the call when the server has heard that there is no answer.
-            self._stopped = self._stopped or error
-        self._wait_anew()
-        asked.done.set()
 
     # --- a person ------------------------------------------------------------------
 

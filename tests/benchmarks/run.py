@@ -23,6 +23,7 @@ import doors
 import hooks
 import hot_path
 import live
+import mcp_servers
 import processes
 import stores
 import tools
@@ -59,6 +60,8 @@ BENCHMARKS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
         tools.searches,
         tools.edit_large,
         tools.much_output,
+        mcp_servers.mcp_calls,
+        mcp_servers.mcp_first_step,
     )
 }
 WORKS = (*BENCHMARKS, hot_path.profile.__name__)
