@@ -133,8 +133,9 @@ class Talk:
         self._following: anyio.CancelScope | None = None
         self._feed: Feed | None = None
         self._stopping = False
-        self._base: tuple[int, float | None] = (0, None)
-        """Tokens and cost of the session before it was followed."""
+        self._base: tuple[int, float | None, int] = (0, None, 0)
+        """Tokens and cost of the session before it was followed, and how many requests
+        the cost leaves out."""
 
     # --- beginning ----------------------------------------------------------------
 
@@ -329,6 +330,7 @@ class Talk:
         self._base = (
             (info.usage.input or 0) + (info.usage.output or 0),
             info.cost,
+            info.unpriced,
         )
         self.script.todos = await session.todos()
         self.model, self.agent = info.model, info.agent
@@ -710,15 +712,12 @@ class Talk:
 
     def forget_costs(self) -> None:
         """Begin to count anew, for another session."""
-        self._base = (0, None)
+        self._base = (0, None, 0)
 
     def cost_text(self) -> str | None:
         """Return what the session cost, as far as it is known."""
-        before, costs = self._base[1], self.script.costs
-        if before is None:
-            return costs.text
-        # Whether all of what came before had a price is not told.
-        return f"at least ${before + (costs.dollars or 0):.4f}"
+        _, before, unpriced = self._base
+        return self.script.costs.text_with(before, unpriced)
 
     # --- completion ---------------------------------------------------------------
 

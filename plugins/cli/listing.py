@@ -149,4 +149,8 @@ class Costs:
     @property
     def text(self) -> str | None:
         """The sum for people; None when no price was known."""
-        return money(self._dollars, self._unpriced)
+        return self.text_with(None, 0)
+
+    def text_with(self, before: float | None, unpriced: int) -> str | None:
+        """Return the sum for people, with what was used before: see ``SessionInfo``."""
+        return money(added_cost(before, self._dollars), unpriced + self._unpriced)

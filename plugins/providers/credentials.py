@@ -75,7 +75,7 @@ def of_keyring(
     async def fetch(refused: Credential | None) -> Credential:
         # In a thread: it may wait for somebody who unlocks it.
         found = await to_thread.run_sync(look, abandon_on_cancel=True)
-        if found is None:
+        if not found:
             _fail(provider, f"the keyring holds none for {service!r} and {user!r}")
         return Credential(found, bearer=bearer)
 
