@@ -102,6 +102,21 @@ class Target:
         return tuple(suffix[:-1])
 
 
+async def refuse_unsaved(target: Target, context: ToolContext, verb: str) -> None:
+    """Refuse to change a file that a person has changed in an editor and not saved.
+
+    Raises:
+        ToolFailure: so it is. Nothing was changed.
+    """
+    if target.kind == "file" and await context.unsaved(target.canonical) is not None:
+        raise failure(
+            verb,
+            target.given,
+            "a person has changed it in an editor, and not saved it",
+            "nothing was changed; ask them to save it or to undo that, then read it",
+        )
+
+
 def failure(verb: str, given: str, why: str, then: str = "") -> ToolFailure:
     """Return the failure of an operation on a path, in one form everywhere."""
     shown = given if len(given) <= 300 else f"{given[:300]}..."

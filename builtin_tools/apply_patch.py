@@ -28,7 +28,16 @@ from ._changes import VERB, Change, Kind, before_any, planned
 from ._files import IN_PLACE, Files, digest_of
 from ._leftovers import tidy
 from ._patch import MAX_PATCH, Section, parse_patch
-from ._paths import EDIT, EXTERNAL, READ, Target, failure, resolve_now, shown_path
+from ._paths import (
+    EDIT,
+    EXTERNAL,
+    READ,
+    Target,
+    failure,
+    refuse_unsaved,
+    resolve_now,
+    shown_path,
+)
 from ._restore import CUT_OFF, known, restore
 
 DESCRIPTION = """\
@@ -126,6 +135,9 @@ async def _execute(
     sections = await anyio.to_thread.run_sync(parse_patch, input.input)
     targets = await anyio.to_thread.run_sync(_resolved, context.location, sections)
     await _approve(sections, targets, input.input, context)
+    with before_any():
+        for target in targets.values():
+            await refuse_unsaved(target, context, VERB)
     changes = await anyio.to_thread.run_sync(
         planned, files, sections, targets, anyio.from_thread.check_cancelled
     )

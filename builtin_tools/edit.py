@@ -19,7 +19,17 @@ from dovetail.kernel import Tool, ToolContext
 from . import _fields as fields
 from ._files import IN_PLACE, Files, Written
 from ._leftovers import tidy
-from ._paths import EDIT, EXTERNAL, READ, Target, approve, check_kind, failure, resolve
+from ._paths import (
+    EDIT,
+    EXTERNAL,
+    READ,
+    Target,
+    approve,
+    check_kind,
+    failure,
+    refuse_unsaved,
+    resolve,
+)
 from ._restore import restore
 from ._text import (
     BOM_BYTES,
@@ -111,6 +121,7 @@ async def _execute(files: Files, input: EditInput, context: ToolContext) -> Edit
         },
         begun=False,
     )
+    await refuse_unsaved(target, context, "edit")
     # Not cancellable: once begun, a replacement is finished, and it is short.
     output, done, before, after = await anyio.to_thread.run_sync(
         _edit, files, target, input, context.effect_token

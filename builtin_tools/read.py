@@ -12,6 +12,7 @@ import heapq
 import os
 from collections.abc import Iterator, Sequence
 from functools import partial
+from io import BytesIO
 from typing import Literal
 
 import anyio.from_thread
@@ -65,6 +66,10 @@ sorted, folders with a trailing slash. A result that was cut names a path \
 running may name a path "running:NAME": its later output. A file of a skill is \
 "skill:NAME/FILE"."""
 
+UNSAVED = (
+    "(this is what a person has before them in an editor, and has not saved: the file "
+    "itself holds something else, and cannot be changed before it is saved)"
+)
 _MANAGED = "managed:"
 """A file whose name begins like that is reached as ``./managed:...``, and so with
 ``running:``."""
@@ -146,6 +151,10 @@ async def _execute(
     else:
         target = await resolve(context.location, input.path, "read")
         await approve(target, context, "read", (target.resource,))
+        if target.kind == "file":
+            unsaved = await context.unsaved(target.canonical)
+            if unsaved is not None:
+                return await anyio.to_thread.run_sync(_unsaved, target, unsaved, input)
     # The thread asks between chunks whether the call was cancelled.
     page, digest = await anyio.to_thread.run_sync(_read, files, target, input)
     if digest is not None:
@@ -209,6 +218,22 @@ def _later(later: LaterOutput, session_id: str, input: ReadInput) -> ReadPage:
         return ReadPage("output", input.path, None, "(nothing was printed yet)")
     shown = _page(input.path, input.path, page, input, size)
     return evolve(shown, kind="output")
+
+
+def _unsaved(target: Target, text: str, input: ReadInput) -> ReadPage:
+    """Return a page of what a person has before them in an editor."""
+    data = text.encode("utf-8", "replace")
+    page = read_page(
+        BytesIO(data).read,
+        input.offset,
+        input.limit,
+        anyio.from_thread.check_cancelled,
+    )
+    if len(page.lines) > MAX_LINES - 4:
+        # The note and the blank line before it count as lines of the result too.
+        page = evolve(page, lines=page.lines[: MAX_LINES - 4], total=None, more=True)
+    shown = _page(target.given, target.resource, page, input, len(data))
+    return evolve(shown, text=f"{shown.text}\n\n{UNSAVED}")
 
 
 def _read(

@@ -20,7 +20,17 @@ from dovetail.kernel import Tool, ToolContext
 from . import _fields as fields
 from ._files import IN_PLACE, Files, Written
 from ._leftovers import tidy
-from ._paths import EDIT, EXTERNAL, READ, Target, approve, check_kind, failure, resolve
+from ._paths import (
+    EDIT,
+    EXTERNAL,
+    READ,
+    Target,
+    approve,
+    check_kind,
+    failure,
+    refuse_unsaved,
+    resolve,
+)
 from ._restore import CUT_OFF, known, restore
 from ._text import (
     BOM,
@@ -102,6 +112,7 @@ async def _execute(
         (target.resource,),
         {"tool": "write", "bytes": len(data), "content": input.content[:_PREVIEW]},
     )
+    await refuse_unsaved(target, context, "write")
     # Not cancellable: once begun, a replacement is finished, and it is short.
     done, kept, was, held, data = await anyio.to_thread.run_sync(
         _write, files, target, input.content, context.effect_token

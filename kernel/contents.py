@@ -87,6 +87,7 @@ from .contracts import (
     Tap as Tap,
     Tool as Tool,
     ToolContext as ToolContext,
+    UnsavedText as UnsavedText,
     layer_of as layer_of,
 )
 from .execution.continuation import (

@@ -61,4 +61,5 @@ from .tools import (
     Restoration as Restoration,
     Tool as Tool,
     ToolContext as ToolContext,
+    UnsavedText as UnsavedText,
 )

@@ -28,6 +28,11 @@ I = TypeVar("I")  # noqa: E741 - the input of a tool
 O = TypeVar("O")  # noqa: E741 - its output
 
 
+UnsavedText = Callable[[str], Awaitable[str | None]]
+"""What an editor has of a file, by its path, and has not saved: its whole text, or None
+where it has nothing else than the file."""
+
+
 class DetachWanted(Protocol):
     """That somebody wants a call to go on as a job."""
 
@@ -227,6 +232,16 @@ class ToolContext(Protocol):
         """
         ...
 
+    async def unsaved(self, path: str) -> str | None:
+        """Return the text of a file as a person has it before them in an editor, where
+        that is not what the file holds; None where nobody says so.
+
+        For tools that read or change files: what is not saved is what the person means
+        by the file, and nothing may write past it (law tools.19). ``path`` is absolute
+        and without links. Ask for permission first; it waits a few seconds at most.
+        """
+        ...
+
     def saw(self, path: str, digest: str | None) -> None:
         """Say that this call read or wrote a file, and what it held afterwards.
 
@@ -365,6 +380,8 @@ class BlockingToolContext(Protocol):
     ) -> None: ...
 
     def allowing(self, action: str) -> Callable[[str], bool]: ...
+
+    def unsaved(self, path: str) -> str | None: ...
 
     def question(self, questions: Sequence[Question]) -> Sequence[QuestionAnswer]: ...
 

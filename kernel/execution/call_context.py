@@ -246,6 +246,9 @@ class CallContext(ToolContext):
         await self._go_on(self.grants)
         return answers
 
+    async def unsaved(self, path: str) -> str | None:
+        return await self._services.unsaved(self._session_id, path)
+
     async def replace_todos(self, todos: Sequence[Todo]) -> None:
         await self._keep_todos(checked_todos(todos))
 

@@ -4,8 +4,8 @@ Owns no state but which handles are entered: every call opens the Location if it
 and describes what its services offer at that moment.
 """
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Literal
 
@@ -14,7 +14,14 @@ from anyio import to_thread
 from ..access.approvals import SavedApproval, Saving
 from ..access.request import PermissionRequest
 from ..context.registry import SourceState
-from ..contracts import AgentProblem, AgentProfile, Rule, Skill, SkillProblem
+from ..contracts import (
+    AgentProblem,
+    AgentProfile,
+    Rule,
+    Skill,
+    SkillProblem,
+    UnsavedText,
+)
 from ..models.catalog import ProviderState
 from ..plugins.instance import LocationPlugin
 from ..requests.questions import QuestionRequest
@@ -67,6 +74,23 @@ class LocationHandle:
 
     def _services(self) -> "AbstractAsyncContextManager[LocationServices]":
         return self._use(self.location)
+
+    @asynccontextmanager
+    async def editor(
+        self, session_id: str, unsaved: UnsavedText
+    ) -> AsyncIterator[None]:
+        """Say, for as long as this is entered, what an editor that shows a session has
+        of files and has not saved. The tools of all sessions here that read or change
+        files ask it, those of other sessions where nobody else says anything for them
+        (law tools.19). It must answer within a few seconds. Keeps the Location open.
+        """
+        async with self._services() as services:
+            services.editors[session_id] = unsaved
+            try:
+                yield
+            finally:
+                if services.editors.get(session_id) is unsaved:
+                    del services.editors[session_id]
 
     async def tools(self) -> Sequence[ToolDefinition]:
         """Return the tools that models are offered, in name order."""

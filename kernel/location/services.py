@@ -42,6 +42,7 @@ from ..contracts import (
     Restoration,
     Rule,
     RuleEffect,
+    UnsavedText,
 )
 from ..jobs.keeper import Jobs
 from ..lifecycle.guests import Guest, contained
@@ -134,6 +135,8 @@ class LocationServices:
     _meant: dict[Rule, tuple[Rule, ...]] = field(factory=dict, init=False)
     agent_problems: Sequence[AgentProblem] = field(factory=list, init=False)
     """Files that look like agent profiles and are not used, or not all of them."""
+    editors: dict[str, UnsavedText] = field(factory=dict, init=False)
+    """By session, what asks the editor that shows it."""
     _keys: Redactor = field(factory=Redactor, init=False, repr=False)
     """What takes the keys out that providers brought when they were registered."""
     _meant_in: int = field(default=-1, init=False)
@@ -147,6 +150,12 @@ class LocationServices:
     def redact(self) -> Redactor:
         """What takes the keys of this Location's providers out of any text."""
         return self.credentials.hiding(self._keys)
+
+    async def unsaved(self, session_id: str, path: str) -> str | None:
+        """Return what an editor has of a file and has not saved: the one that shows the
+        session, or else any that shows another one here."""
+        asked = self.editors.get(session_id) or next(iter(self.editors.values()), None)
+        return None if asked is None else await asked(path)
 
     def rules(self, agent: str) -> Sequence[Rule]:
         """Return an agent's rules: what plugins allow, the profile's, then the

@@ -350,6 +350,9 @@ class _Blocking(BlockingToolContext):
     def allowing(self, action: str) -> Callable[[str], bool]:
         return self._call.wait_for(partial(self._context.allowing, action))
 
+    def unsaved(self, path: str) -> str | None:
+        return self._call.wait_for(partial(self._context.unsaved, path))
+
     def question(self, questions: Sequence[Question]) -> Sequence[QuestionAnswer]:
         return self._call.wait_for(partial(self._context.question, questions))
 

@@ -356,13 +356,14 @@ class Agent:
     async def _opened(self, session: Session) -> Conversation:
         info = await session.info()
         assert self._client is not None
-        elicitation = self._client.elicitation
+        elicitation, files = self._client.elicitation, self._client.fs
         return Conversation(
             self._runtime,
             self._connection,
             session,
             info.location,
             forms=elicitation is not None and elicitation.form is not None,
+            reads=files is not None and files.read_text_file is True,
         )
 
     def _check_room(self) -> None:

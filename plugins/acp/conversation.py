@@ -8,6 +8,8 @@ conversation that goes away leaves nothing undone.
 import logging
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import anyio
@@ -37,6 +39,7 @@ from dovetail.kernel import (
 
 from .asking import Asking, dumped
 from .calls import visible
+from .files import unsaved_text
 from .saying import prompt_of
 from .telling import Teller, plan_of
 from .watch import Watch
@@ -72,12 +75,16 @@ class Conversation:
         location: Location,
         *,
         forms: bool,
+        reads: bool = False,
     ) -> None:
+        """``forms`` and ``reads`` say whether the client shows forms, and tells what it
+        has of files."""
         self.session = session
         self.location = location
         self._runtime = runtime
         self._connection = connection
         self._here = runtime.location(location)
+        self._reads = reads
         self._turns: list[_Turn] = []
         self._asked: set[tuple[str, str]] = set()
         self._watch: Watch | None = None
@@ -144,7 +151,11 @@ class Conversation:
         assert self._watch is not None
         with scope:
             try:
-                async with self._here, anyio.create_task_group() as tasks:
+                async with (
+                    self._here,
+                    self._editor(),
+                    anyio.create_task_group() as tasks,
+                ):
                     self._tasks = tasks
                     await self._tell_begin()
                     await self._watch.run(self._take)
@@ -153,6 +164,12 @@ class Conversation:
                 pass
             except* DovetailError as group:
                 logger.error("session %s: %s", self.session.id, group.exceptions[0])
+
+    def _editor(self) -> AbstractAsyncContextManager[None]:
+        if not self._reads:
+            return nullcontext()
+        asking = partial(unsaved_text, self._connection, self.session.id)
+        return self._here.editor(self.session.id, asking)
 
     async def _tell_begin(self) -> None:
         commands = [

@@ -415,3 +415,67 @@ async def test_a_prompt_that_runs_at_the_end_is_answered_as_cancelled(
         await gate.reached()
         client.to_agent.end()
         assert (await client.end(number))["stopReason"] == "cancelled"
+
+
+@pytest.mark.law("tools.19")
+async def test_what_is_not_saved_is_read_and_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("on the disk\n")
+    (tmp_path / "b.txt").write_text("the same\n")
+    change = {"path": "a.txt", "old_string": "typed", "new_string": "other"}
+    model = ScriptedProvider(
+        calls(
+            call("read", {"path": "a.txt"}, id="a"),
+            call("read", {"path": "b.txt"}, id="b"),
+        ),
+        calls(call("edit", change), call("write", {"path": "a.txt", "content": "x"})),
+        text("It must be saved."),
+    )
+    async with (
+        open_runtime("sqlite://", plugins=[model], on_permission="allow") as runtime,
+        connected(runtime) as client,
+    ):
+        await client.initialize(fs={"readTextFile": True})
+        session_id = await client.new(tmp_path)
+        has = {str(tmp_path / "a.txt"): "typed\n", str(tmp_path / "b.txt"): "the same"}
+
+        async def read(params: dict[str, str]) -> object:
+            assert params["sessionId"] == session_id
+            return {"content": has[params["path"]]}
+
+        client.answering["fs/read_text_file"] = read
+        assert await client.prompt(session_id, "change it") == "end_turn"
+        made = [
+            one for m in model.histories[-1] if m.type == "assistant" for one in m.calls
+        ]
+        first, second, *refused = [one.text for one in made]
+        assert first.startswith("1\ttyped\n")
+        assert "has not saved" in first
+        assert second == "1\tthe same"
+        assert len(refused) == 2
+        for one in refused:
+            assert "not saved it" in one
+        assert (tmp_path / "a.txt").read_text() == "on the disk\n"
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"content": 5}, []], ids=str)
+async def test_an_editor_that_says_nothing_of_a_file_is_no_hindrance(
+    tmp_path: Path, answer: object
+) -> None:
+    (tmp_path / "a.txt").write_text("on the disk\n")
+    model = ScriptedProvider(calls(call("read", {"path": "a.txt"})), text("Read."))
+    async with (
+        open_runtime("sqlite://", plugins=[model]) as runtime,
+        connected(runtime) as client,
+    ):
+        await client.initialize(fs={"readTextFile": True})
+        session_id = await client.new(tmp_path)
+
+        async def odd(params: object) -> object:
+            return answer
+
+        client.answering["fs/read_text_file"] = odd
+        assert await client.prompt(session_id, "read it") == "end_turn"
+        [made] = [
+            one for m in model.histories[-1] if m.type == "assistant" for one in m.calls
+        ]
+        assert made.text == "1\ton the disk"

@@ -128,6 +128,7 @@ NOT_FOR_HANDING = {
     "ResourceKind": "an alias for type checkers",
     "RuleEffect": "an alias for type checkers",
     "Tap": "a protocol: comes with the place",
+    "UnsavedText": "an alias for type checkers",
     "ToolContext": "a protocol: what tools are handed",
     "effect_token": "for whoever tests",
 }

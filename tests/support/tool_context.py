@@ -63,6 +63,8 @@ class FakeToolContext:
         self.answers: list[Sequence[QuestionAnswer]] = []
         """What a person says, in turn; when there is nothing left, they dismiss."""
         self.dismissed: str | None = None
+        self.editor: dict[str, str] = {}
+        """What a person has of files and has not saved, by path."""
         self.todos: tuple[Todo, ...] = ()
         self.lines: list[str] = []
         self.processes: list[ProcessMark] = []
@@ -102,6 +104,9 @@ class FakeToolContext:
         if not self.answers:
             raise QuestionDismissedError(self.dismissed)
         return self.answers.pop(0)
+
+    async def unsaved(self, path: str) -> str | None:
+        return self.editor.get(path)
 
     async def replace_todos(self, todos: Sequence[Todo]) -> None:
         self.todos = checked_todos(todos)

@@ -289,6 +289,9 @@ class RecordingContext(ToolContext):
     def processes(self) -> Sequence[ProcessMark]:
         return tuple(self._processes)
 
+    async def unsaved(self, path: str) -> str | None:
+        return None
+
     async def does(self, text: str, data: Any = None) -> None:
         self._deeds.append(Deed(text, data))
 
