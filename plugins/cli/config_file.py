@@ -95,7 +95,8 @@ def _replace(
         try:
             Configuration.load(None, {**environment, VARIABLE: made})
         except ConfigurationError as error:
-            told = str(error).replace(made, str(file))
+            # What is wrong is told of the file itself, not of this one.
+            told = error.rule.replace(made, str(file))
             raise ConfigurationError(str(file), f"it stays as it was: {told}") from None
         os.replace(made, target)
     except BaseException:

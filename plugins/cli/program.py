@@ -127,11 +127,32 @@ _NO_COMMAND = re.compile(r"No such command '(.*?)'\.", re.DOTALL)
 
 
 def _prepare_streams() -> None:
+    _fill_closed()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             # A terminal that lacks a character shows another one.
             reconfigure(errors="replace")
+
+
+def _fill_closed() -> None:
+    """Put something where a standard stream was closed (``>&-``): the next file that is
+    opened, such as a database, would take its number, and what is printed would be
+    written into it."""
+    for number, name, mode in (
+        (0, "stdin", "r"),
+        (1, "stdout", "w"),
+        (2, "stderr", "w"),
+    ):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+        stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
 
 
 def _listen_to_interrupts() -> None:

@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TextIO
 from unicodedata import category
 
@@ -196,9 +197,11 @@ class Terminal:
 
     def tell(self, text: str, end: str = "\n") -> None:
         """Write a line to standard error. The text is clean already."""
-        spinner.erase()
-        self._err.write(text + end)
-        self._err.flush()
+        # Where nobody can be told, as on a full disk, the work goes on all the same.
+        with suppress(OSError):
+            spinner.erase()
+            self._err.write(text + end)
+            self._err.flush()
 
 
 def tell_error(terminal: Terminal, message: str, code: str) -> None:

@@ -12,7 +12,8 @@ async def test_known_models_come_with_what_fits_and_what_they_cost(home: Home) -
     done = await home.do("models", environment=official)
     assert done.code == 0
     row = next(line for line in done.out.splitlines() if "openai/gpt-5.2 " in line)
-    assert row.split() == ["openai/gpt-5.2", "400,000", "128,000", "1.75", "14"]
+    assert row.split()[:5] == ["openai/gpt-5.2", "400,000", "128,000", "1.75", "14"]
+    assert row.endswith("image, reasoning, schema, tools")
 
 
 async def test_a_provider_without_its_key_names_the_variable(home: Home) -> None:
@@ -37,8 +38,8 @@ async def test_a_provider_that_is_named_is_asked_what_it_serves(home: Home) -> N
         done = await home.do("models", "vllm", environment=environment)
     assert done.code == 0
     assert [line.split() for line in done.out.splitlines()[1:]] == [
-        ["vllm/alpha", "-", "-", "-", "-"],
-        ["vllm/zeta", "4,096", "-", "-", "-"],
+        ["vllm/alpha", "-", "-", "-", "-", "-"],
+        ["vllm/zeta", "4,096", "-", "-", "-", "-"],
     ]
     (asked,) = server.requests
     assert (asked.method, asked.target) == ("GET", "/v1/models")
@@ -78,3 +79,18 @@ async def test_a_provider_that_is_not_there_is_named(home: Home) -> None:
     done = await home.do("models", "nobody")
     assert done.code == 1
     assert "nobody" in done.err
+
+
+async def test_models_are_narrowed_by_what_they_are_called_and_can_do(
+    home: Home,
+) -> None:
+    official = {"OPENAI_BASE_URL": None}
+    words = ("--filter", "GPT-5", "--filter", "image")
+    done = await home.do("models", *words, environment=official)
+    names = [line.split()[0] for line in done.out.splitlines()[1:]]
+    assert "openai/gpt-5.2" in names
+    assert all("gpt-5" in name for name in names if "/" in name)
+    none = await home.do("models", "--filter", "no such", environment=official)
+    assert (none.out, "no model is like" in none.err) == ("", True)
+    close = await home.do("models", "opnai", environment=official)
+    assert (close.code, "did you mean openai" in close.err) == (1, True)

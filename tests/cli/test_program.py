@@ -1,5 +1,6 @@
 """The program: commands of plugins, what a command line costs, and problems told."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -112,6 +113,11 @@ def test_a_command_is_loaded_only_when_it_is_wanted(
 # --- as a program -----------------------------------------------------------------
 
 
+def timeless(text: str) -> str:
+    """Return a text without how long ago things were, and the room that it takes."""
+    return re.sub(r" +", " ", re.sub(r"just now|\d+ \w+ ago", "then", text))
+
+
 async def test_each_command_does_in_a_new_process_what_it_does_in_a_fork(
     home: Home,
 ) -> None:
@@ -142,7 +148,9 @@ async def test_each_command_does_in_a_new_process_what_it_does_in_a_fork(
         ):
             done = await real(*command)
             assert done.code == 0
-            assert done == await home.do(*command)
+            other = await home.do(*command)
+            assert (other.code, other.err) == (done.code, done.err)
+            assert timeless(other.out) == timeless(done.out)
         # It tells how long things took.
         assert (await real("plugins", "list")).code == 0
         exported = home.work / "exported.jsonl"
@@ -150,6 +158,17 @@ async def test_each_command_does_in_a_new_process_what_it_does_in_a_fork(
         elsewhere = f"sqlite:///{home.path / 'other.db'}"
         assert (await real("import", exported.name, "--db", elsewhere)).code == 0
         assert (await home.do("sessions", "--db", elsewhere)).code == 0
+
+
+async def test_a_closed_output_does_not_become_the_database(home: Home) -> None:
+    """Whatever is opened next would have its number."""
+    command = f"exec {sys.executable} -m dovetail.plugins.cli sessions --json >&- 2>&-"
+    with anyio.fail_after(HANG):
+        done = await anyio.run_process(
+            ["sh", "-c", command], check=False, cwd=home.work, env=home.environment
+        )
+    assert done.returncode == 0
+    assert (await home.do("verify")).code == 0
 
 
 # --- problems ---------------------------------------------------------------------

@@ -458,7 +458,8 @@ async def test_a_reader_who_leaves_is_no_error(home: Home) -> None:
             os.close(reading)
             left.set()
             done = await child.end()
-    assert (done.code, done.err) == (1, "")
+    # What was done until then may be told; that nobody reads is no error.
+    assert (done.code, "error" in done.err) == (1, False)
 
 
 # --- interruption -----------------------------------------------------------------
