@@ -93,6 +93,21 @@ class Process:
         self.log.forget_bell(None, bell)
         return found
 
+    async def asked(self) -> list[str]:
+        """Return the ids of requests, as often as somebody recorded to wait for one."""
+        return [
+            event.request_id
+            for event in await self.events()
+            if isinstance(event, RequestAsked)
+        ]
+
+    async def until_taken_up(self) -> None:
+        """Wait until somebody else than who asked first waits for a request."""
+        bell = self.log.bell(ONE)
+        while len(await self.asked()) < 2:
+            await bell.wait()
+        self.log.forget_bell(ONE, bell)
+
 
 @pytest.fixture
 def state() -> MemoryState:
@@ -761,13 +776,12 @@ async def test_a_request_survives_its_process(opened: Callable[[], Any]) -> None
         with anyio.fail_after(HANG):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(asker)
-                await anyio.wait_all_tasks_blocked()
+                # Whoever waits for it now says so; it is the same request.
+                await process.until_taken_up()
                 assert list(await process.permissions.pending()) == [pending]
                 await process.permissions.reply(pending.id, "once")
         assert asker.result == "allowed"
-        # Whoever waits for it now has said so; it is the same request.
-        asked = [e for e in await process.events() if isinstance(e, RequestAsked)]
-        assert [one.request_id for one in asked] == [pending.id, pending.id]
+        assert await process.asked() == [pending.id, pending.id]
 
 
 @pytest.mark.law("access.5")
