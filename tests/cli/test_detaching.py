@@ -28,9 +28,9 @@ async def test_a_key_lets_a_running_command_go_on_as_a_job(
             await pid.number()
             await person.type(KEY)
             await person.until("ok, as a job")
-            await person.until("It goes on.")
             # It would end with the run, which waits for it, and goes on with its end.
-            await person.until("waiting for what was detached")
+            # It waits from when the work is over, which may be shown before its text.
+            await person.until("It goes on.", "waiting for what was detached")
             go.release()
             await person.until("has ended well")
             await person.until("Done.")

@@ -159,7 +159,9 @@ class Home:
                 person = AtTerminal(process, master)
                 with anyio.move_on_after(HANG) as limit:
                     yield person
-                assert not limit.cancelled_caught, f"it hangs, showing {person.shown}"
+                assert not limit.cancelled_caught, (
+                    f"it hangs, showing {person.shown[-3000:]}"
+                )
         finally:
             if slave >= 0:
                 os.close(slave)
@@ -231,14 +233,17 @@ class AtTerminal:
         self.master = master
         self._seen = 0
 
-    async def until(self, text: str) -> None:
-        """Wait until a text is shown, after what was waited for before."""
-        while (at := self.shown.find(text, self._seen)) < 0:
-            try:
-                await self._read()
-            except OSError:
-                raise AssertionError(f"it ended, showing {self.shown}") from None
-        self._seen = at + len(text)
+    async def until(self, *texts: str) -> None:
+        """Wait until these are shown, in any order, after what was waited for before."""
+        ends = []
+        for text in texts:
+            while (at := self.shown.find(text, self._seen)) < 0:
+                try:
+                    await self._read()
+                except OSError:
+                    raise AssertionError(f"it ended, showing {self.shown}") from None
+            ends.append(at + len(text))
+        self._seen = max(ends)
 
     async def _read(self) -> None:
         await anyio.wait_readable(self.master)
