@@ -8,20 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
-import schemathesis
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from attrs import frozen
 from dovetail.kernel.testing import ScriptedProvider
 from dovetail.plugins.http.openapi import document
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
-from openapi_spec_validator import validate
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 from support.askers import AskingTools
 from support.doors import Served, served
 
@@ -29,12 +21,6 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 ENDLESS = {"v2.event.subscribe", "v2.session.wait"}
 """They answer for as long as something goes on; other tests are about them."""
 HEAVY = {"plugin.list"}
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-]
 KNOWN = {"sessionID": "ses_a", "providerID": "scripted"}
 
 
@@ -57,6 +43,8 @@ def test_the_document_and_the_table_are_what_the_code_says() -> None:
 
 
 def test_the_document_is_openapi() -> None:
+    from openapi_spec_validator import validate
+
     validate(document())
 
 
@@ -120,11 +108,38 @@ async def test_the_document_is_served() -> None:
 
 # --- whatever is asked ------------------------------------------------------------
 
-SCHEMA = schemathesis.openapi.from_dict(document())
-OPERATIONS = {
-    one.ok().definition.raw["operationId"]: one.ok()
-    for one in SCHEMA.get_all_operations()
-}
+NAMES = sorted(
+    operation["operationId"]
+    for path in document()["paths"].values()
+    for operation in path.values()
+)
+
+
+@pytest.fixture(scope="module")
+def operations() -> dict[str, Any]:
+    # Here, because every process of a run imports this file, and one runs it.
+    import schemathesis
+
+    schema = schemathesis.openapi.from_dict(document())
+    found = (one.ok() for one in schema.get_all_operations())
+    return {one.definition.raw["operationId"]: one for one in found}
+
+
+@pytest.fixture(scope="module")
+def checks() -> list[Any]:
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi.checks import (
+        content_type_conformance,
+        response_schema_conformance,
+        status_code_conformance,
+    )
+
+    return [
+        not_a_server_error,
+        status_code_conformance,
+        content_type_conformance,
+        response_schema_conformance,
+    ]
 
 
 @frozen
@@ -152,9 +167,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             yield found
 
 
-@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - ENDLESS))
-def test_whatever_is_asked_is_answered_as_described(name: str, server: Server) -> None:
-    operation = OPERATIONS[name]
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ENDLESS])
+def test_whatever_is_asked_is_answered_as_described(
+    name: str, server: Server, operations: dict[str, Any], checks: list[Any]
+) -> None:
+    operation = operations[name]
 
     @given(case=operation.as_strategy())
     @settings(
@@ -177,6 +194,6 @@ def test_whatever_is_asked_is_answered_as_described(name: str, server: Server) -
         given = case.as_transport_kwargs(base_url="http://localhost:4096")
         given.pop("cookies", None)
         answer = server.ask(**given)
-        case.validate_response(answer, checks=CHECKS)
+        case.validate_response(answer, checks=checks)
 
     ask()

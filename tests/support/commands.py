@@ -234,7 +234,7 @@ class AtTerminal:
         self._seen = 0
 
     async def until(self, *texts: str) -> None:
-        """Wait until these are shown, in any order, after what was waited for before."""
+        """Wait until these are shown, in any order, after what was waited for last."""
         ends = []
         for text in texts:
             while (at := self.shown.find(text, self._seen)) < 0:
