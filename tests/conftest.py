@@ -27,6 +27,7 @@ sys.dont_write_bytecode = False
 pytest.register_assert_rewrite("dovetail.kernel.testing.contracts.store")
 
 
+HERE = Path(__file__).resolve().parent
 ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 MEMORY = Path("/dev/shm")
 """A file system in memory, where there is one."""
@@ -112,13 +113,42 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.loadscopereorder = False
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Let each process begin to import at another folder.
+
+    Whoever imports a file first compiles it, which takes longer than all else before
+    the first test. The others come to it when that is done.
+    """
+    config = session.config
+    if not _is_worker(config):
+        return
+    worker: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
+    number = int(worker["workerid"].removeprefix("gw"))
+    folders = []
+    for argument in config.args:
+        place = Path(argument)
+        whole = place.is_dir() and place.resolve() == HERE
+        found = (
+            sorted({one.parent for one in HERE.glob("*/test_*.py")}) if whole else []
+        )
+        folders += [str(one) for one in found] or [argument]
+    begin = number * len(folders) // worker["workercount"]
+    config.args[:] = folders[begin:] + folders[:begin]
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Begin with what takes long, so that no process waits for another at the end."""
     if _is_worker(config):
-        here = Path(__file__).parent
-        items.sort(key=lambda item: _rank(item.path.relative_to(here)))
+
+        def place(item: pytest.Item) -> tuple[int, Path]:
+            path = item.path.relative_to(HERE)
+            return _rank(path), path
+
+        items.sort(key=place)
 
 
 def _rank(path: Path) -> int:

@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-from mcp.shared.message import SessionMessage
-from mcp_types import jsonrpc_message_adapter
 
 Tool = dict[str, Any]
 
@@ -86,6 +84,10 @@ class FakeServer:
         self._send.close()
 
     async def send(self, message: dict[str, Any]) -> None:
+        # Here, because every process of a run imports this file, and one runs it.
+        from mcp.shared.message import SessionMessage
+        from mcp_types import jsonrpc_message_adapter
+
         made = jsonrpc_message_adapter.validate_python({"jsonrpc": "2.0", **message})
         try:
             await self._send.send(SessionMessage(made))

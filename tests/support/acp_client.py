@@ -6,13 +6,12 @@ protocol's own JSON Schema where that is beside the checkout.
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from typing import Any
 
 import anyio
-from acp import schema as s
 from dovetail.kernel import Runtime
 from dovetail.plugins.acp.agent import Agent
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
@@ -20,26 +19,26 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from .bounds import HANG
 from .corpora import find_corpus
 
-ANSWERS: Mapping[str, Any] = {
-    "initialize": s.InitializeResponse,
-    "authenticate": s.AuthenticateResponse,
-    "session/new": s.NewSessionResponse,
-    "session/load": s.LoadSessionResponse,
-    "session/resume": s.ResumeSessionResponse,
-    "session/fork": s.ForkSessionResponse,
-    "session/list": s.ListSessionsResponse,
-    "session/close": s.CloseSessionResponse,
-    "session/prompt": s.PromptResponse,
-    "session/set_mode": s.SetSessionModeResponse,
-    "session/set_config_option": s.SetSessionConfigOptionResponse,
+ANSWERS = {
+    "initialize": "InitializeResponse",
+    "authenticate": "AuthenticateResponse",
+    "session/new": "NewSessionResponse",
+    "session/load": "LoadSessionResponse",
+    "session/resume": "ResumeSessionResponse",
+    "session/fork": "ForkSessionResponse",
+    "session/list": "ListSessionsResponse",
+    "session/close": "CloseSessionResponse",
+    "session/prompt": "PromptResponse",
+    "session/set_mode": "SetSessionModeResponse",
+    "session/set_config_option": "SetSessionConfigOptionResponse",
 }
-REQUESTS: Mapping[str, Any] = {
-    "session/update": s.SessionNotification,
-    "session/request_permission": s.RequestPermissionRequest,
-    "elicitation/create": s.CreateFormSessionElicitationRequest,
-    "fs/read_text_file": s.ReadTextFileRequest,
-    "fs/write_text_file": s.WriteTextFileRequest,
-    "$/cancel_request": s.CancelRequestNotification,
+REQUESTS = {
+    "session/update": "SessionNotification",
+    "session/request_permission": "RequestPermissionRequest",
+    "elicitation/create": "CreateFormSessionElicitationRequest",
+    "fs/read_text_file": "ReadTextFileRequest",
+    "fs/write_text_file": "WriteTextFileRequest",
+    "$/cancel_request": "CancelRequestNotification",
 }
 UNSTABLE = ("session/fork",)
 """What the stable schema does not have."""
@@ -57,10 +56,14 @@ def validator(name: str) -> Draft202012Validator | None:
     return Draft202012Validator({**schema, "$ref": f"#/$defs/{name}"})
 
 
-def check(model: Any, value: Any, *, stable: bool = True) -> None:
-    """Fail unless a value is what the protocol says."""
-    model.model_validate(value)
-    name = model.__name__
+def check(name: str, value: Any, *, stable: bool = True) -> None:
+    """Fail unless a value is what the protocol says.
+
+    ``name`` is of one of the models, which take a second to import.
+    """
+    from acp import schema
+
+    getattr(schema, name).model_validate(value)
     name = {"CreateFormSessionElicitationRequest": "CreateElicitationRequest"}.get(
         name, name
     )
