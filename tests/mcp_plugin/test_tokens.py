@@ -1,0 +1,128 @@
+"""Logins that are kept: private, refreshed once for all, and named when over."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import anyio
+import httpx2
+import pytest
+from dovetail.plugins.mcp.tokens import (
+    LoginNeededError,
+    StoredLogin,
+    TokenFile,
+    Tokens,
+)
+from support.bounds import HANG
+
+URL = "https://mcp.example/mcp"
+
+
+class Door:
+    """A server that lets in who shows the token of the hour, and gives out others."""
+
+    def __init__(self, right: str = "new") -> None:
+        self.right = right
+        self.refreshed: list[dict[str, list[str]]] = []
+        self.shown: list[str | None] = []
+
+    async def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/token":
+            self.refreshed.append(parse_qs(request.content.decode()))
+            await anyio.lowlevel.checkpoint()
+            answer = {"access_token": self.right, "expires_in": 3600}
+            return httpx2.Response(200, json=answer)
+        self.shown.append(request.headers.get("authorization"))
+        inside = self.shown[-1] == f"Bearer {self.right}"
+        return httpx2.Response(200 if inside else 401)
+
+    def client(self, file: TokenFile) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
+            transport=httpx2.MockTransport(self), auth=StoredLogin("s", file)
+        )
+
+
+def kept(folder: Path, **more: Any) -> TokenFile:
+    file = TokenFile("s", URL, folder)
+    given = {
+        "refresh": "r1",
+        "endpoint": "https://login.example/token",
+        "client_id": "me",
+        **more,
+    }
+    file.write(Tokens("old", **given))
+    return file
+
+
+@pytest.mark.law("mcp.10")
+async def test_a_token_that_is_over_is_refreshed_once_for_all(tmp_path: Path) -> None:
+    door = Door()
+    kept(tmp_path, ends=1.0)
+    # Each as another process has it: nothing but the file in common.
+    clients = [door.client(TokenFile("s", URL, tmp_path)) for _ in range(4)]
+
+    async def ask(client: httpx2.AsyncClient) -> None:
+        async with client:
+            assert (await client.get(URL)).status_code == 200
+
+    with anyio.fail_after(HANG):
+        async with anyio.create_task_group() as tasks:
+            for client in clients:
+                tasks.start_soon(ask, client)
+    [refreshed] = door.refreshed
+    assert refreshed["refresh_token"] == ["r1"]
+    assert refreshed["client_id"] == ["me"]
+    assert set(door.shown) == {"Bearer new"}
+    now = TokenFile("s", URL, tmp_path).read()
+    assert now is not None
+    assert (now.access, now.refresh, now.over()) == ("new", "r1", False)
+
+
+@pytest.mark.law("mcp.10")
+async def test_a_token_that_is_refused_is_refreshed_and_shown_again(
+    tmp_path: Path,
+) -> None:
+    door = Door()
+    async with door.client(kept(tmp_path)) as client:
+        assert (await client.get(URL)).status_code == 200
+    assert door.shown == ["Bearer old", "Bearer new"]
+
+
+@pytest.mark.law("mcp.10")
+@pytest.mark.parametrize("refresh", [None, "r1"])
+async def test_where_nothing_lets_us_in_a_login_is_asked_for_by_name(
+    refresh: str | None, tmp_path: Path
+) -> None:
+    door = Door()
+    file = kept(tmp_path, refresh=refresh)
+    if refresh:
+        door.right = "another"
+        file.write(Tokens("old"))
+    async with door.client(file) as client:
+        with pytest.raises(LoginNeededError, match="dovetail mcp login s"):
+            await client.get(URL)
+    async with door.client(TokenFile("none", URL, tmp_path)) as client:
+        with pytest.raises(LoginNeededError):
+            await client.get(URL)
+
+
+@pytest.mark.law("mcp.10")
+def test_tokens_are_private_and_shown_nowhere(tmp_path: Path) -> None:
+    file = kept(tmp_path / "deep")
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.path.parent.stat().st_mode) == 0o700
+    tokens = file.read()
+    assert tokens is not None
+    assert "old" not in repr(tokens)
+    assert "r1" not in repr(tokens)
+    # What others could have read or written is not used.
+    os.chmod(file.path, 0o644)
+    assert file.read() is None
+    os.chmod(file.path, 0o600)
+    file.path.write_text(json.dumps({"unknown": 1}))
+    assert file.read() is None
+    assert file.remove()
+    assert not file.remove()
