@@ -139,6 +139,9 @@ class Provider:
     """Whether nothing says that it is there: it needs no key, nobody configured it, and
     its usual address is all that is known. It can be asked for by name, and is not
     recommended to whoever names nothing."""
+    local: bool = False
+    """Whether its address is this machine's, so that whoever lists models may ask it
+    what it serves without being told to."""
     served: Callable[[], Awaitable[Sequence[ModelInfo]]] | None = None
     """Asks the provider, over the network, which models it serves, with what it says of
     them; None: it cannot be asked. May raise ProviderError."""

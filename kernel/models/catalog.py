@@ -68,6 +68,8 @@ class ProviderState:
     missing: str | None = None
     """Why no model of it can be asked, such as the variable that should hold its key;
     None where one can."""
+    local: bool = False
+    """Whether its address is this machine's."""
 
 
 class ModelCatalog:
@@ -284,7 +286,13 @@ class ModelCatalog:
     def providers(self) -> list[ProviderState]:
         """Return the providers as they are now, in name order."""
         return [
-            ProviderState(name, one.owner, one.item.assumed, _missing_key(one.item))
+            ProviderState(
+                name,
+                one.owner,
+                one.item.assumed,
+                _missing_key(one.item),
+                one.item.local,
+            )
             for name, one in self._registrations.offer().items()
         ]
 

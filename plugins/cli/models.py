@@ -155,7 +155,8 @@ async def _found(location: str, named: Sequence[str], ask: bool) -> list[Found]:
 
         async def look(state: ProviderState) -> None:
             models = [one for one in known if one.name.startswith(f"{state.name}/")]
-            wanted = state.name in named or state.assumed or ask
+            near = state.assumed or state.local
+            wanted = state.name in named or near or ask
             if state.missing is not None or not wanted:
                 found[state.name] = Found(state, models, state.missing)
             else:

@@ -66,6 +66,7 @@ _FIELDS = frozenset(
         "send_reasoning",
     )
 )
+_HERE = frozenset(("localhost", "127.0.0.1", "::1"))
 _MOST = 1_000_000_000
 """Of anything in one answer: what is held of it must fit into memory."""
 _MODEL_FIELDS = frozenset(("name", "context", "output", "price"))
@@ -302,6 +303,7 @@ def register_endpoints(
                 order=defaults.order,
                 served=lister and partial(lister, endpoint),
                 assumed=table is None and _nothing_said(defaults, name, environment),
+                local=endpoint.host in _HERE,
                 open=endpoint.open,
                 silence=endpoint.silence,
                 limits=endpoint.limits,
@@ -353,6 +355,7 @@ def _unread(
         route=lambda model: route(read(), model),
         served=lister and (lambda: lister(read())),
         assumed=not variable,
+        local=not variable,
         silence=SILENCE,
     )
 

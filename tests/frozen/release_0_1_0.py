@@ -528,6 +528,7 @@ class FrozenPlugin:
                 limits=AnswerLimits(calls=100),
                 open=False,
                 assumed=False,
+                local=False,
                 served=None,
             )
         )

@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "70532e10da9b9111801a56a081bd26d47ca6ef33e4f06602ca23d28d35f7cddd",
+    "release_0_1_0": "061147d43aaa5c46f3834c945c534fd06c4fa7daf0019a74e25c81be34be424b",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

@@ -69,6 +69,29 @@ def test_a_deployment_needs_no_table_and_says_which_variable_it_needs(
     assert SECRET not in provider.redact(f"it is {SECRET}")
 
 
+@pytest.mark.parametrize(
+    ("plugin", "tables", "environment", "name", "local"),
+    [
+        (ollama, {}, {}, "ollama", True),
+        (ollama, {}, {"OLLAMA_HOST": "0.0.0.0:8080"}, "ollama", True),
+        (ollama, {}, {"OLLAMA_HOST": "gpu.example"}, "ollama", False),
+        (openai, {}, {}, "lmstudio", True),
+        (openai, {}, {"GROQ_API_KEY": SECRET}, "groq", False),
+        (openai, {"mine": {"base_url": "http://[::1]:9/v1"}}, {}, "mine", True),
+        (openai, {"mine": {"base_url": "http://10.0.0.1/v1"}}, {}, "mine", False),
+    ],
+)
+def test_a_provider_on_this_machine_is_known_to_be_there(
+    plugin: Any,
+    tables: dict[str, Any],
+    environment: dict[str, str],
+    name: str,
+    local: bool,
+) -> None:
+    """So `dovetail models` asks it what it serves, wherever a variable says it is."""
+    assert offered(plugin, tables, environment)[name].local is local
+
+
 async def test_a_table_of_a_deployment_says_what_is_other_about_it() -> None:
     async with serve(Answer(STOP)) as server:
         table = {"base_url": f"{server.url}/mine", "headers": {"x-team": "a"}}
