@@ -5,6 +5,7 @@ Owns the rule that a key is offered once, and hands out what the sources say now
 ``algebra``) nor of what a session was told (see ``epoch``).
 """
 
+from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from typing import Literal
 
@@ -16,6 +17,9 @@ from ..values.ids import check_source_key
 from .algebra import Absent, Observed, Result, Snapshot, Unavailable
 from .sampling import Look, Sampler, Source, Watch
 from .telling import told_to
+
+KEPT_SESSIONS = 64
+"""Sessions that do not run of which it is kept what their own sources said."""
 
 _STATES: dict[type[Result], Literal["observed", "absent", "unavailable"]] = {
     Observed: "observed",
@@ -48,6 +52,8 @@ class ContextRegistry:
         self._sampler = Sampler(self.sources, self.owner)
         self._told: dict[str, tuple[Snapshot, int, Snapshot]] = {}
         """Of each agent: the last sample, of which registrations, as it is told it."""
+        self._idle: OrderedDict[str, SessionSampler] = OrderedDict()
+        """Of sessions that do not run: whoever runs one has its own."""
 
     def register(
         self, source: Source, owner: str, rank: Rank = 0
@@ -110,9 +116,17 @@ class ContextRegistry:
             known = self._told[agent] = shared, generation, made
         return known[2]
 
-    def of_session(self) -> "SessionSampler":
-        """Return what samples all sources for one session, for as long as it runs."""
-        return SessionSampler(self)
+    def of_session(self, session_id: str) -> "SessionSampler":
+        """Return what samples all sources for one session, for as long as it runs; it
+        knows what they said in its last run, where that is kept."""
+        return self._idle.pop(session_id, None) or SessionSampler(self)
+
+    def keep(self, session_id: str, sampler: "SessionSampler") -> None:
+        """Keep what was handed out for a session that runs no more, in the place of
+        that of the one that ran least lately."""
+        self._idle[session_id] = sampler
+        if len(self._idle) > KEPT_SESSIONS:
+            self._idle.popitem(last=False)
 
     async def states(self) -> list[SourceState]:
         """Return how each shared source is now, in key order."""

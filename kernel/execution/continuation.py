@@ -14,6 +14,7 @@ from attrs import field
 
 from ..access.policy import policy_at
 from ..context.algebra import same, source_of, topic_of
+from ..context.registry import SessionSampler
 from ..contracts import Rule
 from ..history.fold import History
 from ..history.messages import Progress, Receipt
@@ -363,7 +364,7 @@ async def _context_moved(services: LocationServices, history: History) -> list[M
     if told.baseline is None:
         return []
     view = history.view(services.agent_name(history.wanted[0]))
-    snapshot = await services.context.of_session().sample(view)
+    snapshot = await SessionSampler(services.context).sample(view)
     now = snapshot.digests
     known = {topic_of(key): was for key, was in told.sources.items()}
     brought = set(map(topic_of, now))

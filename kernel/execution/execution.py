@@ -182,7 +182,7 @@ class Execution:
     def sources_in(self, services: LocationServices) -> SessionSampler:
         """Return what samples the Context Sources of the Location for this session."""
         if self.sampled is None or self.sampled.registry is not services.context:
-            self.sampled = services.context.of_session()
+            self.sampled = services.context.of_session(self.session_id)
         return self.sampled
 
     async def bound(self) -> tuple[tuple[Rule, ...], tuple[str, ...] | None]:

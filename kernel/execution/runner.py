@@ -202,6 +202,9 @@ class Runner:
         fence, ended = execution.fence, execution.outcome is not None
         lease = Standing(fence.number) if fence is not None and ended else None
         self._idle[execution.session_id] = _Idle(execution.history, lease)
+        if execution.sampled is not None:
+            sampled = execution.sampled
+            sampled.registry.keep(execution.session_id, sampled)
         while len(self._idle) > KEPT_HISTORIES:
             self._idle.popitem(last=False)
 

@@ -368,7 +368,7 @@ async def test_where_all_holds_one_thread_looks_at_all_of_it() -> None:
     sampler = registry(
         holding("t/shared", holds, asked),
         holding("t/own", holds, asked, SessionSource),
-    ).of_session()
+    ).of_session("ses_1")
     first = await sampler.sample(VIEW)
     hops: list[object] = []
     run_sync = to_thread.run_sync
@@ -400,7 +400,7 @@ async def asked_beside_one_that_hangs(
         holding("t/shared", lambda: True, asked),
         holding("t/own", own, asked, SessionSource),
     )
-    sampler = made.of_session()
+    sampler = made.of_session("ses_1")
     await sampler.sample(VIEW)
     hang = True
     with monkeypatch.context() as patch:
@@ -409,7 +409,7 @@ async def asked_beside_one_that_hangs(
             with anyio.fail_after(HANG):
                 for _ in range(3):
                     await sampler.sample(VIEW)
-                    await made.of_session().sample(VIEW)
+                    await made.of_session("ses_1").sample(VIEW)
         finally:
             release.set()
     return asked

@@ -343,6 +343,41 @@ async def test_a_source_is_not_observed_while_it_says_that_what_it_said_holds(
 
 
 @pytest.mark.law("context.14")
+async def test_what_speaks_to_one_session_is_kept_from_one_run_to_the_next(
+    tmp_path: Path,
+) -> None:
+    asked_of: list[str] = []
+
+    async def observe(view: SessionView) -> Observation:
+        asked_of.append(view.session_id)
+        said = view.instructions or "nothing"
+        return Observation(
+            f"Said: {said}", holds=lambda now: now.instructions == view.instructions
+        )
+
+    class Mine:
+        name = "mine"
+
+        @hookimpl
+        def dovetail_register_context(
+            self, register: Register[ContextSource | SessionSource]
+        ) -> None:
+            register(SessionSource("t/said", observe))
+
+    model = scripted(5)
+    async with host(tmp_path, model, plugins=[Mine()]) as runtime:
+        one = await runtime.sessions.create("one", location=tmp_path, model=model.model)
+        two = await runtime.sessions.create("two", location=tmp_path, model=model.model)
+        for session in (one, two, one, two):
+            await asked(session, "go")
+        assert asked_of == ["one", "two"]
+        await one.instruct("Be brief.")
+        await asked(one, "go")
+        assert asked_of == ["one", "two", "one"]
+        assert "Said: Be brief." in "".join(notices(model))
+
+
+@pytest.mark.law("context.14")
 async def test_a_look_that_breaks_leads_to_an_observation(tmp_path: Path) -> None:
     def broken() -> bool:
         raise OSError("no disk")
