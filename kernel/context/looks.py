@@ -66,6 +66,9 @@ class Looks:
 
 def _look(path: str | Path, entries: bool) -> tuple[int, ...] | None:
     try:
+        # Most are of what is not there, and an error costs ten times as much.
+        if not os.access(path, os.F_OK):
+            return None
         found = os.stat(path)
     except (OSError, ValueError):
         return None
