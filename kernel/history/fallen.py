@@ -7,6 +7,17 @@ Knows nothing of why one is given up.
 from ..values import events as e
 from ..values.ids import MessageId
 
+_HEARD = frozenset(
+    (
+        e.FallbackSet,
+        e.SessionCreated,
+        e.ModelSwitched,
+        e.PromptPromoted,
+        e.ExecutionEnded,
+        e.ModelFellBack,
+    )
+)
+
 
 class Fallen:
     """The models of one session that did not answer."""
@@ -26,6 +37,8 @@ class Fallen:
 
     def apply(self, event: e.Event, *, here: bool, hidden: bool) -> None:
         """Take in one event; ``hidden`` from the model, it tells of a setting alone."""
+        if type(event) not in _HEARD:
+            return
         if isinstance(event, e.FallbackSet):
             self.session = event.models
             self._begin()

@@ -7,9 +7,10 @@ number: no Step reads the session again, whatever its length.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from typing import Any
 
 from attrs import evolve
 
@@ -65,10 +66,11 @@ _OF_NO_CONSEQUENCE = frozenset(
 
 # What an event of another store says of this does not hold here: the model is told of
 # this machine anew, and no process of this one is anybody's who lives elsewhere.
-_ONLY_HERE = (e.EpochStarted, e.ToolSpawned)
+_ONLY_HERE = frozenset((e.EpochStarted, e.ToolSpawned))
 
 # What tells which request was sent.
 _CARRIES = (e.ToolCalled, e.StepEnded, e.StepFailed, e.RetryScheduled)
+_ENDS = (e.StepEnded, e.StepFailed)
 
 # From here on the events before are not what they were.
 _REWRITES = (e.SessionPruned, e.SessionRepaired)
@@ -332,151 +334,191 @@ class History:
         return self._turns.setdefault(event.session_id, Turns()).turn(event)
 
     def _apply(self, event: e.Event) -> None:
+        kind = type(event)
         here = made_here(self._imported, event.seq)
         turns = self._turns.get(event.session_id)
         self._hiding = turns is not None and turns.hides(event)
         self.last_execution.apply(event, here=here)
-        if not self._hiding or isinstance(event, e.SessionInstructed):
+        if not self._hiding or kind is e.SessionInstructed:
             # What a caller says for the session is no part of what was said in it.
             self.told.apply(event, here=here)
         self.fallen.apply(event, here=here, hidden=self._hiding)
-        if not self._hiding or isinstance(event, e.GenerationSet):
+        if not self._hiding or kind is e.GenerationSet:
             self.answers.apply(event)
-        if not here and isinstance(event, _ONLY_HERE):
+        if not here and kind in _ONLY_HERE:
             return
-        if here and isinstance(event, e.ToolSucceeded | e.ToolFailed) and event.managed:
-            self.managed.add(event.managed)
-        if isinstance(event, e.PromptAdmitted):
-            self._prompts[event.input_id] = event
-            if event.delivery == "steer":
-                self._steers.add(event.input_id)
-        elif isinstance(event, e.PromptPromoted):
-            admitted = self._prompts.pop(event.input_id, None)
-            self._steers.discard(event.input_id)
-            if admitted is None:
-                problem = f"it promotes input {event.input_id!r}, which does not wait"
-                raise EventDamagedError(event.session_id, event.seq, problem)
-            self._settle(user_message(admitted, event.seq))
-            if not self._hiding:
-                self._mending.asked()
-            self._anew()
-            if not self._hiding:
-                begins = _begins(admitted, self._ended)
-                self.answers.promoted(admitted, begins=begins)
-            self.activity, self._ended = self._joined(
-                self.activity, self._ended, admitted
+        _TAKING.get(kind, History._of_message)(self, event, here)
+
+    # --- what each kind of event changes ------------------------------------------
+
+    def _admitted(self, event: e.PromptAdmitted, _: bool) -> None:
+        self._prompts[event.input_id] = event
+        if event.delivery == "steer":
+            self._steers.add(event.input_id)
+
+    def _promoted(self, event: e.PromptPromoted, _: bool) -> None:
+        admitted = self._prompts.pop(event.input_id, None)
+        self._steers.discard(event.input_id)
+        if admitted is None:
+            problem = f"it promotes input {event.input_id!r}, which does not wait"
+            raise EventDamagedError(event.session_id, event.seq, problem)
+        self._settle(user_message(admitted, event.seq))
+        self._anew()
+        if not self._hiding:
+            self._mending.asked()
+            begins = _begins(admitted, self._ended)
+            self.answers.promoted(admitted, begins=begins)
+        self.activity, self._ended = self._joined(self.activity, self._ended, admitted)
+
+    def _withdrawn(self, event: e.PromptWithdrawn, _: bool) -> None:
+        self._prompts.pop(event.input_id, None)
+        self._steers.discard(event.input_id)
+
+    def _redelivered(self, event: e.PromptRedelivered, _: bool) -> None:
+        if event.input_id in self._prompts:
+            self._prompts[event.input_id] = evolve(
+                self._prompts[event.input_id], delivery=event.delivery
             )
-        elif isinstance(event, e.PromptWithdrawn):
-            self._prompts.pop(event.input_id, None)
-            self._steers.discard(event.input_id)
-        elif isinstance(event, e.PromptRedelivered):
-            if event.input_id in self._prompts:
-                self._prompts[event.input_id] = evolve(
-                    self._prompts[event.input_id], delivery=event.delivery
-                )
-                steers = event.delivery == "steer"
-                (self._steers.add if steers else self._steers.discard)(event.input_id)
-        elif isinstance(event, e.NoticeAdded):
-            self._settle(notice_message(event))
-            if event.about == CIRCLES:
-                self.circles.told = True
-        elif isinstance(event, e.ContextUpdated):
-            if not self._hiding:
-                self._updates.append(len(self._settled))
-            self._settle(notice_message(event))
-        elif isinstance(event, e.EpochStarted):
-            if not self._hiding:
-                self._outdate()
-            self.sent.begin_epoch()
-        elif isinstance(event, e.FactsRecorded):
-            self.facts = event
-            # What calls were held to elsewhere is nothing that holds here.
-            self.policy = event.policy if here else None
-        elif isinstance(event, e.SessionCreated):
-            self.wanted = (event.agent, event.model)
-            self.parent, self.within = event.parent, event.within
-            self.place = Location(event.directory, event.workspace)
-            self._budget(event.budget, here=here)
-        elif isinstance(event, e.SessionMoved):
-            self.place = Location(event.directory, event.workspace)
-            self.told.begin_anew("move")
-        elif isinstance(event, e.AgentSwitched):
-            self.wanted = (event.agent, self.wanted[1])
-        elif isinstance(event, e.ModelSwitched):
-            self.wanted = (self.wanted[0], event.model)
-        elif isinstance(event, e.SessionBudgeted):
-            self._budget(event.budget, here=here)
-        elif isinstance(event, e.JobStarted) and here and event.session is not None:
+            steers = event.delivery == "steer"
+            (self._steers.add if steers else self._steers.discard)(event.input_id)
+
+    def _noticed(self, event: e.NoticeAdded, _: bool) -> None:
+        self._settle(notice_message(event))
+        if event.about == CIRCLES:
+            self.circles.told = True
+
+    def _updated(self, event: e.ContextUpdated, _: bool) -> None:
+        if not self._hiding:
+            self._updates.append(len(self._settled))
+        self._settle(notice_message(event))
+
+    def _epoch_started(self, _: e.EpochStarted, __: bool) -> None:
+        if not self._hiding:
+            self._outdate()
+        self.sent.begin_epoch()
+
+    def _facts_recorded(self, event: e.FactsRecorded, here: bool) -> None:
+        self.facts = event
+        # What calls were held to elsewhere is nothing that holds here.
+        self.policy = event.policy if here else None
+
+    def _created(self, event: e.SessionCreated, here: bool) -> None:
+        self.wanted = (event.agent, event.model)
+        self.parent, self.within = event.parent, event.within
+        self.place = Location(event.directory, event.workspace)
+        self._budget(event.budget, here=here)
+
+    def _moved(self, event: e.SessionMoved, _: bool) -> None:
+        self.place = Location(event.directory, event.workspace)
+        self.told.begin_anew("move")
+
+    def _agent_switched(self, event: e.AgentSwitched, _: bool) -> None:
+        self.wanted = (event.agent, self.wanted[1])
+
+    def _model_switched(self, event: e.ModelSwitched, _: bool) -> None:
+        self.wanted = (self.wanted[0], event.model)
+
+    def _budgeted(self, event: e.SessionBudgeted, here: bool) -> None:
+        self._budget(event.budget, here=here)
+
+    def _job_started(self, event: e.JobStarted, here: bool) -> None:
+        if here and event.session is not None:
             self.background[event.job_id] = event.session
-        elif isinstance(event, e.JobEnded):
-            self.background.pop(event.job_id, None)
-        elif isinstance(event, e.ChildSpent):
-            self.session.add(event)
-            self.activity.add(event)
-        elif isinstance(event, e.StepStarted):
-            self._open = OpenMessage(event)
-            self.open_place = self.place
-            self._ended = None
-            self.steps += 1
-        elif isinstance(event, e.ExecutionStarted):
-            if self._open is not None:
-                self._open.taken_over()
-        elif self._open is not None and self._open.message.id == getattr(
+
+    def _job_ended(self, event: e.JobEnded, _: bool) -> None:
+        self.background.pop(event.job_id, None)
+
+    def _child_spent(self, event: e.ChildSpent, _: bool) -> None:
+        self.session.add(event)
+        self.activity.add(event)
+
+    def _step_started(self, event: e.StepStarted, _: bool) -> None:
+        self._open = OpenMessage(event)
+        self.open_place = self.place
+        self._ended = None
+        self.steps += 1
+
+    def _execution_started(self, _: e.ExecutionStarted, __: bool) -> None:
+        if self._open is not None:
+            self._open.taken_over()
+
+    def _execution_ended(self, event: e.ExecutionEnded, _: bool) -> None:
+        self._cut = self._cut and self.last_execution.unaccepted
+        self._ended = event.seq
+        self._anew()
+
+    def _call_settled(self, event: e.ToolSucceeded | e.ToolFailed, here: bool) -> None:
+        if here and event.managed:
+            self.managed.add(event.managed)
+        self._of_message(event, here)
+
+    def _of_message(self, event: e.Event, here: bool) -> None:
+        """Take in what may be of the message that is open."""
+        if self._open is None or self._open.message.id != getattr(
             event, "message_id", None
         ):
-            self._open.apply(event)
-            if isinstance(event, e.RetryScheduled):
-                self._count(event)
-            if isinstance(event, _CARRIES) and event.request is not None:
-                self.sent.record(event.request)
-            # A model knows nothing of a file that it was shown behind a message that
-            # a revert went back to.
-            if here and isinstance(event, e.ToolSucceeded) and not self._hiding:
-                for path, digest in event.files.items():
-                    self.files.pop(path, None)
-                    self.files[path] = digest
-            if isinstance(event, e.StepEnded | e.StepFailed):
-                self.session.add(event)
-                self.activity.add(event)
-                message = self._open.build()
-                waiting = self._open.waiting
-                self._open = None
-                self._cut = isinstance(event, e.StepFailed)
-                if not self._hiding:
-                    self._settle(message)
-                    self.size.tell(event.usage, message)
-                    self.circles.step(message.calls, waiting)
-                    self._mend(event)
-        elif isinstance(event, e.CompactionEnded):
-            if self._hiding:
-                self._compacted(event)
-            else:
-                self._replace(event)
-        elif isinstance(event, e.OutputsShortened):
-            if not self._hiding:
-                self._shorten(event)
-        elif isinstance(event, e.SessionReverted | e.SessionUnreverted):
-            self._cut = False
-            self._anew()
-            self.told.begin_anew("revert")
-            self.restoring = event if here and event.files else None
-        elif isinstance(event, e.FilesRestored):
-            self.restoring = None
-        elif isinstance(event, e.CompactionStarted):
-            self.compacting = event
+            return
+        self._open.apply(event)
+        if isinstance(event, e.RetryScheduled):
             self._count(event)
-            if event.request is not None:
-                self.sent.record(event.request)
-        elif isinstance(event, e.CompactionFailed):
+        if isinstance(event, _CARRIES) and event.request is not None:
+            self.sent.record(event.request)
+        # A model knows nothing of a file that it was shown behind a message that a
+        # revert went back to.
+        if here and isinstance(event, e.ToolSucceeded) and not self._hiding:
+            for path, digest in event.files.items():
+                self.files.pop(path, None)
+                self.files[path] = digest
+        if isinstance(event, _ENDS):
+            self.session.add(event)
+            self.activity.add(event)
+            message = self._open.build()
+            waiting = self._open.waiting
+            self._open = None
+            self._cut = isinstance(event, e.StepFailed)
+            if not self._hiding:
+                self._settle(message)
+                self.size.tell(event.usage, message)
+                self.circles.step(message.calls, waiting)
+                self._mend(event)
+
+    def _compaction_ended(self, event: e.CompactionEnded, _: bool) -> None:
+        if self._hiding:
             self._compacted(event)
-        elif isinstance(event, e.SessionTitled | e.TitleFailed):
-            self.session.add_request(event)
-        elif isinstance(event, e.CompactionRequested):
-            self.asked_for = event.seq
-        elif isinstance(event, e.ExecutionEnded):
-            self._cut = self._cut and self.last_execution.unaccepted
-            self._ended = event.seq
-            self._anew()
+        else:
+            self._replace(event)
+
+    def _compaction_started(self, event: e.CompactionStarted, _: bool) -> None:
+        self.compacting = event
+        self._count(event)
+        if event.request is not None:
+            self.sent.record(event.request)
+
+    def _compaction_failed(self, event: e.CompactionFailed, _: bool) -> None:
+        self._compacted(event)
+
+    def _compaction_requested(self, event: e.CompactionRequested, _: bool) -> None:
+        self.asked_for = event.seq
+
+    def _outputs_shortened(self, event: e.OutputsShortened, _: bool) -> None:
+        if not self._hiding:
+            self._shorten(event)
+
+    def _turned_back(
+        self, event: e.SessionReverted | e.SessionUnreverted, here: bool
+    ) -> None:
+        self._cut = False
+        self._anew()
+        self.told.begin_anew("revert")
+        self.restoring = event if here and event.files else None
+
+    def _restored(self, _: e.FilesRestored, __: bool) -> None:
+        self.restoring = None
+
+    def _titled(self, event: e.SessionTitled | e.TitleFailed, _: bool) -> None:
+        self.session.add_request(event)
+
+    # --- what follows from that ---------------------------------------------------
 
     def _anew(self) -> None:
         """What was done before is no part of what is done from here on."""
@@ -731,6 +773,43 @@ class History:
         return HistorySnapshot(
             self._settled, 0, len(self._settled), self._encoded, self._outdated
         )
+
+
+_TAKING: Mapping[type[e.Event], Callable[[History, Any, bool], None]] = {
+    e.PromptAdmitted: History._admitted,
+    e.PromptPromoted: History._promoted,
+    e.PromptWithdrawn: History._withdrawn,
+    e.PromptRedelivered: History._redelivered,
+    e.NoticeAdded: History._noticed,
+    e.ContextUpdated: History._updated,
+    e.EpochStarted: History._epoch_started,
+    e.FactsRecorded: History._facts_recorded,
+    e.SessionCreated: History._created,
+    e.SessionMoved: History._moved,
+    e.AgentSwitched: History._agent_switched,
+    e.ModelSwitched: History._model_switched,
+    e.SessionBudgeted: History._budgeted,
+    e.JobStarted: History._job_started,
+    e.JobEnded: History._job_ended,
+    e.ChildSpent: History._child_spent,
+    e.StepStarted: History._step_started,
+    e.ExecutionStarted: History._execution_started,
+    e.ExecutionEnded: History._execution_ended,
+    e.ToolSucceeded: History._call_settled,
+    e.ToolFailed: History._call_settled,
+    e.CompactionStarted: History._compaction_started,
+    e.CompactionEnded: History._compaction_ended,
+    e.CompactionFailed: History._compaction_failed,
+    e.CompactionRequested: History._compaction_requested,
+    e.OutputsShortened: History._outputs_shortened,
+    e.SessionReverted: History._turned_back,
+    e.SessionUnreverted: History._turned_back,
+    e.FilesRestored: History._restored,
+    e.SessionTitled: History._titled,
+    e.TitleFailed: History._titled,
+}
+"""How each kind of event is taken in; the others say something of a message, or are of
+no account here."""
 
 
 def _begins(admitted: e.PromptAdmitted, ended: int | None) -> bool:

@@ -10,24 +10,37 @@ from ..values.errors import CONTINUATION_UNACCEPTED
 
 # What callers say about a session, and what ends beside it, is no part of what its
 # execution did.
-SAID = (
-    e.PromptAdmitted,
-    e.PromptWithdrawn,
-    e.PromptRedelivered,
-    e.RequestAnswered,
-    e.JobEnded,
-    e.JobWanted,
-    e.ChildSpent,
-    e.ChildAsked,
-    e.SessionTitled,
-    e.TitleFailed,
-    e.CompactionRequested,
-    e.ModelSwitched,
-    e.FallbackSet,
-    e.AgentSwitched,
-    e.SessionPruned,
-    e.SessionRepaired,
-    e.EventSetAside,
+SAID = frozenset(
+    (
+        e.PromptAdmitted,
+        e.PromptWithdrawn,
+        e.PromptRedelivered,
+        e.RequestAnswered,
+        e.JobEnded,
+        e.JobWanted,
+        e.ChildSpent,
+        e.ChildAsked,
+        e.SessionTitled,
+        e.TitleFailed,
+        e.CompactionRequested,
+        e.ModelSwitched,
+        e.FallbackSet,
+        e.AgentSwitched,
+        e.SessionPruned,
+        e.SessionRepaired,
+        e.EventSetAside,
+    )
+)
+_HEARD = frozenset(
+    (
+        e.ContinuationReported,
+        e.ContinuationAccepted,
+        e.ExecutionEnded,
+        e.ExecutionStarted,
+        e.PromptPromoted,
+        e.PromptWithdrawn,
+        e.StepEnded,
+    )
 )
 
 
@@ -56,15 +69,24 @@ class LastExecution:
 
     def apply(self, event: e.Event, *, here: bool) -> None:
         """Take in one event; ``here`` says whether it was made in this store."""
+        kind = type(event)
+        if kind in _HEARD and not self._trusts(event, here=here):
+            return
+        if kind not in SAID:
+            self.trusted = event.seq
+            self.imported = not here
+
+    def _trusts(self, event: e.Event, *, here: bool) -> bool:
+        """Take in an event of an execution, and say whether it is one to go on from."""
         if isinstance(event, e.ContinuationReported):
             self.reported = event.digest if here else None
-            return
+            return False
         if isinstance(event, e.ContinuationAccepted):
             # Who accepted it elsewhere did not accept it here.
             if here:
                 self.unaccepted = False
                 self.attempts = event.attempt
-            return
+            return False
         if isinstance(event, e.ExecutionEnded):
             self.running = False
             if (
@@ -72,7 +94,7 @@ class LastExecution:
                 and event.reason.code == CONTINUATION_UNACCEPTED
             ):
                 self.unaccepted = True
-                return
+                return False
         elif isinstance(event, e.ExecutionStarted):
             self.owner, self.running, self.since = event.owner, True, event.seq
             self.unaccepted = False
@@ -83,6 +105,4 @@ class LastExecution:
             self.withdrawn.append(event.input_id)
         elif isinstance(event, e.StepEnded):
             self.attempts = 0
-        if not isinstance(event, SAID):
-            self.trusted = event.seq
-            self.imported = not here
+        return True

@@ -10,6 +10,16 @@ from ..context.algebra import digests_after, source_of
 from ..context.availability import Availability
 from ..values import events as e
 
+_HEARD = frozenset(
+    (
+        e.EpochStarted,
+        e.ContextUpdated,
+        e.AvailabilityChanged,
+        e.SessionInstructed,
+        e.SessionPruned,
+    )
+)
+
 
 class Told:
     """What a model was told of its world so far."""
@@ -43,6 +53,8 @@ class Told:
     def apply(self, event: e.Event, *, here: bool) -> None:
         """Take in one event. ``here``: it is of this store, and not of another one,
         whose model was told of another machine."""
+        if type(event) not in _HEARD:
+            return
         if isinstance(event, e.EpochStarted):
             if here:
                 self._begin(event)

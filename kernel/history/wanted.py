@@ -9,6 +9,17 @@ from ..values.generation import NO_GENERATION, Generation
 from ..values.ids import MessageId
 from ..values.output import FINAL_ANSWER, Output
 
+_HEARD = frozenset(
+    (
+        e.ToolCalled,
+        e.StepStarted,
+        e.OutputAccepted,
+        e.OutputRefused,
+        e.GenerationSet,
+        e.SessionCreated,
+    )
+)
+
 
 class WantedAnswers:
     """How the answers of one session are wanted."""
@@ -46,6 +57,8 @@ class WantedAnswers:
 
     def apply(self, event: e.Event) -> None:
         """Take in one event that is not hidden from the model."""
+        if type(event) not in _HEARD:
+            return
         if isinstance(event, e.ToolCalled):
             self.called = self.called or event.tool != FINAL_ANSWER
             self.by_tool = self.by_tool or event.tool == FINAL_ANSWER
