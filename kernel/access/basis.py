@@ -18,7 +18,7 @@ from attrs import field
 
 from ..contracts import Rule
 from ..ports import ApprovalRow
-from ..values.codec import dumps, dumps_sorted, sanitised
+from ..values.codec import dumps, dumps_sanitised, sanitised
 from ..values.frozen import frozen
 from ..values.patterns import matches
 from ..values.tool import EffectClass, Json, ToolDefinition
@@ -141,7 +141,7 @@ def _parts(text: str) -> dict[str, str]:
 
 def _ordered(schema: Mapping[str, Json]) -> str:
     """Return a schema as text in which the order of keys does not count."""
-    return dumps_sorted(sanitised(dict(schema))).decode()
+    return dumps_sanitised(sanitised(dict(schema)), sort_keys=True).decode()
 
 
 def _undated(text: str) -> str:

@@ -7,7 +7,7 @@ same transcript gives the same bytes in any session. A pure function of the requ
 
 from typing import Any
 
-from ..values.codec import dumps, sanitised, to_json
+from ..values.codec import dumps_sanitised, sanitised, to_json
 from ..values.generation import NO_GENERATION
 from ..values.messages import AssistantMessage, Message, ToolPart, UserMessage
 from ..values.request import ModelRequest
@@ -52,7 +52,7 @@ class CanonicalWriter:
 
 
 def _json(value: Any) -> bytes:
-    return dumps(sanitised(value))
+    return dumps_sanitised(sanitised(value))
 
 
 def _message(message: Message) -> bytes:

@@ -75,9 +75,10 @@ class Circles:
 def _key(part: ToolPart) -> bytes:
     """Return a digest of a call and its result."""
     made = hashlib.blake2b(digest_size=16)
-    came = [to_json(one) for one in part.content]
-    failure = None if part.failure is None else to_json(part.failure)
-    for one in (part.tool.encode(), _arguments(part.arguments), dumps([came, failure])):
+    came = dumps([to_json(one) for one in part.content])
+    if part.failure is not None:
+        came += dumps(to_json(part.failure))
+    for one in (part.tool.encode(), _arguments(part.arguments), came):
         made.update(len(one).to_bytes(8))
         made.update(one)
     return made.digest()

@@ -33,7 +33,7 @@ from ..log.commit import EventLog, LogTransaction
 from ..log.family import above, pass_on
 from ..log.reading import event_at
 from ..ports import Reader, RequestRow
-from ..values.codec import clean_text, dumps_sorted, sanitised
+from ..values.codec import clean_text, dumps_sanitised, sanitised
 from ..values.errors import (
     OwnerFencedError,
     RequestChangedError,
@@ -100,8 +100,9 @@ class Asking:
         asks for something else by now (law access.17).
         """
         content = self.body if self.content is None else self.content
-        text = dumps_sorted([self.session_id, request_id, self.what, self.agent])
-        text += dumps_sorted(sanitised(dict(content)))
+        said = [self.session_id, request_id, self.what, self.agent]
+        text = dumps_sanitised(said, sort_keys=True)
+        text += dumps_sanitised(sanitised(dict(content)), sort_keys=True)
         return hashlib.sha256(text).hexdigest()[:32]
 
     def event(self, request_id: RequestId, expires: int | None) -> RequestAsked:

@@ -311,10 +311,11 @@ def dumps(value: Json, *, sort_keys: bool = False) -> bytes:
     return text
 
 
-def dumps_sorted(value: Json) -> bytes:
-    """Return what came out of ``sanitised`` as compact UTF-8 in which the order of keys
-    does not count, to tell it from other data."""
-    return orjson.dumps(value, option=_NOT_OURS | orjson.OPT_SORT_KEYS)
+def dumps_sanitised(value: Json, *, sort_keys: bool = False) -> bytes:
+    """Return what came out of ``sanitised`` as ``dumps`` does, which looks at all of it
+    once more."""
+    option = _NOT_OURS | (orjson.OPT_SORT_KEYS if sort_keys else 0)
+    return orjson.dumps(value, option=option)
 
 
 def _has_no_number(value: Json) -> bool:
