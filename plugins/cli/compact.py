@@ -8,12 +8,11 @@ from dovetail.kernel import (
     CompactionStarted,
     Session,
     event_to_json,
-    open_runtime,
 )
 
 from .exits import FAILED, SUCCEEDED, code_of_outcome
 from .named import named_session
-from .options import database_option, database_url, json_line, json_option
+from .options import database_option, json_line, json_option, opened
 from .terminal import Terminal, visible
 
 Settled = CompactionEnded | CompactionFailed
@@ -36,7 +35,7 @@ def compact_command(id: str, db: str | None, as_json: bool) -> int:
 
 
 async def _compact(id: str, db: str | None, as_json: bool, terminal: Terminal) -> int:
-    async with open_runtime(database_url(db)) as runtime:
+    async with opened(db) as runtime:
         session = await named_session(runtime, id)
         asked = await session.compact()
         if not as_json:

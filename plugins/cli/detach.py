@@ -6,12 +6,11 @@ from dovetail.kernel import (
     AssistantMessage,
     CallNotDetachableError,
     Session,
-    open_runtime,
 )
 
 from .calls import call_title, job_text
 from .named import named_session
-from .options import database_option, database_url
+from .options import database_option, opened
 from .terminal import Terminal
 
 
@@ -35,7 +34,7 @@ def detach_command(id: str, db: str | None) -> int:
 
 async def _detach(id: str, db: str | None, terminal: Terminal) -> int:
     found = False
-    async with open_runtime(database_url(db)) as runtime:
+    async with opened(db) as runtime:
         session = await named_session(runtime, id)
         for message_id, call_id, title in await _running(session):
             try:

@@ -8,15 +8,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from dovetail.kernel import SessionAmbiguousError, SessionNotFoundError
-
 from .terminal import visible
-
-FEW = 8
-"""Candidates that are named."""
-PAGE = 200
-MOST_LOOKED = 2_000
-"""Sessions of a server that are looked through for a beginning, the newest first."""
 
 
 async def named_session(runtime: Any, given: str) -> Any:
@@ -26,33 +18,7 @@ async def named_session(runtime: Any, given: str) -> Any:
         SessionNotFoundError: there is none.
         SessionAmbiguousError: there are several; it names some of them.
     """
-    sessions = runtime.sessions
-    find = getattr(sessions, "find", None)
-    if find is not None:
-        return await sessions.get(await find(given))
-    try:
-        return await sessions.get(given)
-    except SessionNotFoundError:
-        # A server: it is asked for what there is, as by anybody.
-        found = await _beginning(sessions, given)
-        if not found:
-            raise
-        if len(found) > 1:
-            raise SessionAmbiguousError(given, found) from None
-        return await sessions.get(found[0])
-
-
-async def _beginning(sessions: Any, given: str) -> list[str]:
-    found: list[str] = []
-    cursor, looked = None, 0
-    while given and looked < MOST_LOOKED:
-        page = await sessions.list(limit=PAGE, cursor=cursor)
-        found += [one.id for one in page if one.id.startswith(given)]
-        looked += PAGE
-        cursor = page.cursor
-        if cursor is None:
-            break
-    return found
+    return await runtime.sessions.get(await runtime.sessions.find(given))
 
 
 def nearest(word: str, known: Iterable[str]) -> list[str]:

@@ -249,7 +249,20 @@ def _verbose(context: click.Context, parameter: click.Parameter, value: bool) ->
         logging.getLogger("dovetail").setLevel(logging.DEBUG)
 
 
-OVER_SERVERS = ("log", "run", "sessions", "show")
+OVER_SERVERS = (
+    "compact",
+    "detach",
+    "fork",
+    "log",
+    "prune",
+    "revert",
+    "run",
+    "sessions",
+    "show",
+    "stats",
+    "unrevert",
+    "verify",
+)
 """Commands that work on the sessions of a server, too."""
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import anyio
 import click
-from dovetail.kernel import CleanedOutputs, Pruned, Retention, open_runtime, to_json
+from dovetail.kernel import CleanedOutputs, Pruned, Retention, to_json
 
-from .options import database_option, database_url, json_line, json_option
+from .options import database_option, json_line, json_option, opened
 from .terminal import Terminal, visible
 
 
@@ -59,9 +59,10 @@ def prune_command(
     classes: Sequence[Retention] = ("trace", "transcript") if transcript else ("trace",)
 
     async def remove() -> Pruned:
-        async with open_runtime(database_url(db)) as runtime:
+        async with opened(db) as runtime:
             named = await runtime.sessions.find(id)
-            return await runtime.sessions.prune(named, classes, before)
+            done: Pruned = await runtime.sessions.prune(named, classes, before)
+            return done
 
     terminal = Terminal()
     done = anyio.run(remove)
@@ -76,8 +77,9 @@ def prune_command(
 
 def _clean_outputs(db: str | None, as_json: bool) -> None:
     async def clean() -> CleanedOutputs:
-        async with open_runtime(database_url(db)) as runtime:
-            return await runtime.sessions.clean_outputs()
+        async with opened(db) as runtime:
+            done: CleanedOutputs = await runtime.sessions.clean_outputs()
+            return done
 
     terminal = Terminal()
     done = anyio.run(clean)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 import anyio
 import click
 from attrs import field, frozen
-from dovetail.kernel import Spending, Usage, added_cost, open_runtime, to_json
+from dovetail.kernel import Spending, Usage, added_cost, to_json
 
 from .listing import usage_text
-from .options import database_option, database_url, json_line, json_option
+from .options import database_option, json_line, json_option, opened
 from .terminal import Style, Terminal, short
 
 DAY_MS = 86_400_000
@@ -50,8 +50,9 @@ def stats_command(
     since = _midnight() - (days - 1) * DAY_MS
 
     async def read() -> Sequence[Spending]:
-        async with open_runtime(database_url(db)) as runtime:
-            return await runtime.sessions.spending(since)
+        async with opened(db) as runtime:
+            found: Sequence[Spending] = await runtime.sessions.spending(since)
+            return found
 
     directory = None if location is None else os.path.realpath(location)
     found = [

@@ -17,7 +17,7 @@ from dovetail.kernel import (
 
 from .exits import FAILED, SUCCEEDED
 from .named import named_session
-from .options import database_option, database_url, json_line, json_option
+from .options import database_option, database_url, json_line, json_option, opened
 from .terminal import Terminal, visible
 
 
@@ -52,7 +52,7 @@ def fork_command(
     where = int(at) if at is not None and at.isdecimal() else at
 
     async def fork() -> tuple[str, Json]:
-        async with open_runtime(database_url(db)) as runtime:
+        async with opened(db) as runtime:
             session = await named_session(runtime, id)
             made = await session.fork(where, id=fork_id, title=title)
             return made.id, to_json(await made.info())
@@ -145,7 +145,7 @@ def _turning(id: str, db: str | None, turn: object) -> int:
     terminal = Terminal()
 
     async def run() -> int:
-        async with open_runtime(database_url(db)) as runtime:
+        async with opened(db) as runtime:
             code: int = await turn(await named_session(runtime, id), terminal)
             return code
 

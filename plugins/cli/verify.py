@@ -2,15 +2,15 @@
 
 import anyio
 import click
-from dovetail.kernel import Repaired, Verified, open_runtime, to_json
+from dovetail.kernel import Repaired, Verified, to_json
 
 from .exits import FAILED, SUCCEEDED
 from .options import (
     command_text,
     database_option,
-    database_url,
     json_line,
     json_option,
+    opened,
 )
 from .terminal import Style, Terminal, visible
 
@@ -37,7 +37,7 @@ def verify_command(id: str | None, repair: bool, db: str | None, as_json: bool) 
 
     async def run() -> int:
         left = []
-        async with open_runtime(database_url(db)) as runtime:
+        async with opened(db) as runtime:
             checked = await runtime.sessions.verify(
                 None if id is None else await runtime.sessions.find(id)
             )

@@ -133,3 +133,24 @@ async def test_allow_means_what_it_means_there(home: Home, pattern: str) -> None
             "--server", url, "run", "make", "--model", MODEL, "--allow", pattern
         )
     assert (done.code, (home.work / "made.txt").exists()) == (0, True), done.err
+
+
+async def test_other_commands_work_there_too(home: Home) -> None:
+    async with serving(home, text("One.")) as url:
+        over = ("--server", url)
+        first = await home.do(*over, "run", "hi", "--model", MODEL, "--json")
+        id = str(first.lines()[0]["session"])
+        short = id[:-6]
+        renamed = await home.do(*over, "sessions", "rename", short, "The first")
+        assert (renamed.code, "is called The first now" in renamed.err) == (0, True)
+        forked = await home.do(*over, "fork", short, "--title", "Aside")
+        assert forked.code == 0
+        shown = await home.do(*over, "show", short)
+        assert "title     The first" in shown.out
+        spent = (await home.do(*over, "stats", "--json")).lines()
+        assert [(one["model"], one["steps"]) for one in spent] == [(MODEL, 1)]
+        several = await home.do(*over, "show", "ses_")
+        assert (several.code, "[session.ambiguous]" in several.err) == (2, True)
+        assert (await home.do(*over, "verify", short)).code == 0
+        afar = await home.do(*over, "move", short, ".")
+        assert (afar.code, "does not work over --server" in afar.err) == (2, True)
