@@ -1,8 +1,8 @@
 """The page in a real browser: what a person sees and does.
 
 Skipped where there is no Chromium, or no Playwright to drive it (the extra
-``browser``). Pictures of what was seen are kept in the folder that
-``DOVETAIL_SCREENSHOTS`` names, where it names one.
+``browser``). Pictures of what was seen are kept in the test's own folder, or in that
+which ``DOVETAIL_SCREENSHOTS`` names.
 """
 
 import os
@@ -11,9 +11,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from attrs import define
@@ -118,8 +121,8 @@ class Person:
         self.page.wait_for_selector(selector)
 
     def picture(self, name: str) -> None:
-        if folder := os.environ.get("DOVETAIL_SCREENSHOTS"):
-            self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
+        folder = os.environ.get("DOVETAIL_SCREENSHOTS") or self.server.folder
+        self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
 @pytest.fixture
@@ -213,6 +216,43 @@ def test_what_is_hostile_in_an_answer_is_shown_and_does_nothing(
     assert "⟨001B⟩" in said
     assert "<script>window.broken = 1</script>" in said
     person.picture("hostile")
+
+
+async def _long(folder: Path, messages: int) -> None:
+    """Make a session with so many prompts, beside the server on the same database."""
+    from dovetail.kernel import open_runtime
+
+    url = f"sqlite:///{folder / 'agents.db'}"
+    async with open_runtime(url) as runtime:
+        session = await runtime.sessions.create("ses_long", folder, "page/model")
+        async with anyio.create_task_group() as tasks:
+            for number in range(messages):
+                said = f"{number} <script>window.broken = 1</script>"
+                prompt = partial(session.prompt, said, resume=False)
+                tasks.start_soon(prompt)
+
+
+def test_of_thousands_of_messages_a_page_is_shown_at_a_time(person: Person) -> None:
+    # In a thread: Playwright has an event loop in this one.
+    with ThreadPoolExecutor(1) as other:
+        other.submit(anyio.run, _long, person.server.folder, 2_000).result(HANG)
+    page = person.page
+    page.goto(f"{person.server.address}#/ses_long")
+    page.wait_for_selector("#say:not([hidden])")
+    person.say("hello")
+    person.sees(".assistant footer")
+    page.reload()
+    person.sees(".assistant footer")
+    assert page.locator(".message").count() == 40
+    page.click("#earlier")
+    page.locator(".message >> nth=79").wait_for(state="attached")
+    assert page.locator(".message").count() == 80
+    said = page.locator(".message.user .text").all_text_contents()
+    assert [one.split()[0] for one in said[:-1]] == [
+        str(number) for number in range(2_000 - len(said) + 1, 2_000)
+    ]
+    assert page.evaluate("window.broken") is None
+    person.picture("long")
 
 
 def test_it_is_used_by_keyboard_on_a_phone_in_the_dark(

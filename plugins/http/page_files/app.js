@@ -141,7 +141,9 @@ class OpenSession {
     this.id = id;
     this.closed = false;
     this.info = null;
-    this.steps = new Map(); // by message: what it used
+    // What was read of the log: Steps, and what attempts took that failed before their
+    // Step was asked for again.
+    this.used = { after: -1, steps: [], lost: [] };
     this.transcript = new Transcript(id, failed);
     this.log = new LogPanel(id, failed);
     this.look = calmly(
@@ -371,23 +373,28 @@ class OpenSession {
     }
   }
 
-  async #used() {
-    let after = -1;
-    const steps = [];
-    // What attempts took that failed before their Step was asked for again.
-    let lost = [];
+  /** What each Step used, one reading after the other. */
+  #used() {
+    const before = this.counting ?? Promise.resolve();
+    this.counting = before.catch(() => null).then(() => this.#count());
+    return this.counting;
+  }
+
+  /** Read on from what was counted: a log of many Steps is long, and read once. */
+  async #count() {
+    const { used } = this;
     for (;;) {
       const { data, hasMore } = await get(
-        `${at`api/session/${this.id}/history`}?limit=1000${after < 0 ? "" : `&after=${after}`}`,
+        `${at`api/session/${this.id}/history`}?limit=1000${used.after < 0 ? "" : `&after=${used.after}`}`,
       );
       for (const { data: event } of data) {
-        after = event.seq;
-        if (event.kind === "step.started") lost = [];
-        else if (event.kind === "retry.scheduled") lost.push(event);
+        used.after = event.seq;
+        if (event.kind === "step.started") used.lost = [];
+        else if (event.kind === "retry.scheduled") used.lost.push(event);
         else if (event.kind === "step.ended" || (event.kind === "step.failed" && event.usage))
-          steps.push([...lost, event].reduce(together));
+          used.steps.push([...used.lost, event].reduce(together));
       }
-      if (!hasMore || this.closed) return steps;
+      if (!hasMore || this.closed) return used.steps;
     }
   }
 }

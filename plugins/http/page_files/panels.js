@@ -204,11 +204,11 @@ export async function showContext(panel, session, failed) {
 
 /** What each Step used, as bars and as numbers. */
 export function showUsage(panel, steps) {
+  const shown = steps.slice(-120);
   const most = Math.max(
     1,
-    ...steps.map((one) => (one.usage.input ?? 0) + (one.usage.output ?? 0)),
+    ...shown.map((one) => (one.usage.input ?? 0) + (one.usage.output ?? 0)),
   );
-  const shown = steps.slice(-120);
   const svg = (tag, properties, ...children) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [key, value] of Object.entries(properties)) node.setAttribute(key, value);

@@ -83,6 +83,7 @@ export class Transcript {
   /** Show messages: those that are there already where they changed. */
   #take(found, newest = false) {
     if (!found.length) return;
+    const added = found.every((one) => !this.messages.has(one.id));
     for (const message of found) {
       const text = JSON.stringify(message);
       const known = this.messages.get(message.id);
@@ -93,6 +94,13 @@ export class Transcript {
       this.#ended(message);
     }
     const position = (id) => this.messages.get(id).message.dovetail.seq;
+    const [first] = this.order;
+    if (added && !newest && first && position(found.at(-1).id) < position(first)) {
+      // An earlier page stands before all that is there, however much that is.
+      this.shown.prepend(...found.map((one) => this.messages.get(one.id).node));
+      this.order = [...found.map((one) => one.id), ...this.order];
+      return;
+    }
     if (newest) {
       // From the oldest of these on they are all there is: what else is shown was hidden.
       const told = new Set(found.map((one) => one.id));
