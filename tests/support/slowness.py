@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from random import Random
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import anyio
 import anyio.to_thread
@@ -51,6 +52,17 @@ def slow_down(seed: int) -> None:
 
         return waited
 
+    turns = WeakKeyDictionary[Any, anyio.Lock]()
+
+    def late_in_order(function: Callable[..., Any], most: float) -> Any:
+        # Likewise, where whoever calls first is served first.
+        async def waited(store: Any, *positional: Any, **named: Any) -> Any:
+            async with turns.setdefault(store, anyio.Lock()):
+                await anyio.sleep(some(most))
+            return await function(store, *positional, **named)
+
+        return waited
+
     in_thread = anyio.to_thread.run_sync
 
     async def run_sync(
@@ -61,7 +73,7 @@ def slow_down(seed: int) -> None:
 
     changes: list[tuple[Any, str, Any]] = [
         (anyio.to_thread, "run_sync", run_sync),
-        (MemoryStore, "transact", late(MemoryStore.transact, COMMIT)),
+        (MemoryStore, "transact", late_in_order(MemoryStore.transact, COMMIT)),
         (MemoryStore, "read", late(MemoryStore.read, READ)),
         (Writer, "_settle", sleepy(Writer._settle, COMMIT, 0)),
         (Writer, "_settled", sleepy(Writer._settled, COMMIT, 0)),
