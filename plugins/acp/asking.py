@@ -38,6 +38,7 @@ from .wire import Answered, Connection, Gone
 logger = logging.getLogger(__name__)
 
 REJECTED = "The person did not allow this. Go on without it, or ask what to do instead."
+UNASKED = "This editor could not ask the person for it, so it is not allowed."
 ELSEWHERE = (
     "This editor cannot show that question. Ask it in your answer instead, and end "
     "there."
@@ -96,11 +97,26 @@ class Asking:
                 # Somebody else was first, or it is asked anew.
                 logger.debug("not answered: %s", error)
             except Answered as error:
-                # It waits on, for whoever else looks at it.
                 logger.warning("the client could not ask: %s", error)
+                await self._refuse(here, pending)
             except Gone:
                 pass
             tasks.cancel_scope.cancel()
+
+    async def _refuse(self, here: LocationHandle, pending: PendingRequest) -> None:
+        """Say no to what the client cannot ask: nobody would be seen to wait for it."""
+        session_id, shown = pending.session_id, pending.shown
+        try:
+            if pending.what == "permission":
+                await here.permissions.reply(
+                    pending.id, "reject", UNASKED, session_id=session_id, shown=shown
+                )
+            elif pending.what == "question":
+                await here.questions.dismiss(
+                    pending.id, ELSEWHERE, session_id=session_id, shown=shown
+                )
+        except (RequestNotFoundError, RequestChangedError) as error:
+            logger.debug("not answered: %s", error)
 
     async def _watch(
         self, session: Session, pending: PendingRequest, asking: anyio.CancelScope

@@ -164,6 +164,9 @@ class Conversation:
                 pass
             except* DovetailError as group:
                 logger.error("session %s: %s", self.session.id, group.exceptions[0])
+            except* Exception as group:
+                # Boundary: what one session cannot be told of ends no other one.
+                logger.error("session %s", self.session.id, exc_info=group)
 
     def _editor(self) -> AbstractAsyncContextManager[None]:
         if not self._reads:

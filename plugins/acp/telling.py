@@ -371,7 +371,11 @@ class Teller:
         if event.input_id in self._admitted:
             said = self._admitted.pop(event.input_id)
         else:
-            message = await self._session.message(event.input_id)
+            try:
+                message = await self._session.message(event.input_id)
+            except DovetailError:
+                # Pruned since, say: there is nothing left of it to tell.
+                return
             known = isinstance(message, UserMessage) and message.job_id is None
             said = Prompt(message.text, message.files) if known else None  # type: ignore[union-attr]
         if said is not None:

@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -274,6 +276,37 @@ async def test_killed_at_any_moment_it_loads_each_thing_once(
     async with open_runtime(environment[DATABASE_VARIABLE]) as runtime:
         [verified] = await runtime.sessions.verify(session_id)
         assert verified.problem is None
+
+
+def test_acpx_has_a_test_fixed(environment: dict[str, str], project: Path) -> None:
+    acpx = shutil.which("acpx")
+    if acpx is None:
+        pytest.skip("acpx is not installed: npm install -g acpx")
+    done = subprocess.run(
+        [
+            *(acpx, "--agent", shlex.join(COMMAND), "--cwd", str(project)),
+            *("--approve-all", "exec", FIX),
+        ],
+        env={**environment, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "The tests pass now" in done.stdout
+    assert "[done] end_turn" in done.stdout
+
+
+def test_what_the_page_says_of_editors_starts_the_agent() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "acp.md"
+    blocks = page.read_text().split("```json\n")[1:]
+    assert len(blocks) == 2
+    for block in blocks:
+        said = json.loads(block.partition("```")[0])
+        [agent] = said["agent_servers"].values()
+        assert agent["command"].endswith("dovetail")
+        assert agent["args"] == COMMAND[-1:]
 
 
 def test_without_the_package_the_extra_is_named(

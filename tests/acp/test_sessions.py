@@ -18,6 +18,13 @@ from dovetail.plugins.acp import servers
 from dovetail.plugins.mcp import McpPlugin
 from support.acp_client import REQUESTS, Client, Failed, check, connected
 
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """One loop: how a conversation waits is tried on both elsewhere."""
+    return "asyncio"
+
+
 SKILL = "---\nname: tidy\ndescription: Tidies up.\n---\nTidy everything up.\n"
 
 
@@ -342,6 +349,48 @@ async def test_a_rejection_may_say_what_to_do_instead(tmp_path: Path) -> None:
         assert "Use ninja." in await asked(client, model)
 
 
+@pytest.mark.parametrize("method", ["session/request_permission", "elicitation/create"])
+async def test_what_the_client_cannot_ask_is_refused_and_hangs_nobody(
+    tmp_path: Path, method: str
+) -> None:
+    first = call("bash", {"command": "touch made"})
+    if method == "elicitation/create":
+        first = call("question", QUESTION)
+    model = ScriptedProvider(calls(first), text("Then not."))
+    async with (
+        open_runtime("sqlite://", plugins=[model]) as runtime,
+        connected(runtime) as client,
+    ):
+        await client.initialize(elicitation={"form": {}})
+        session_id = await client.new(tmp_path)
+        number = await client.begin_prompt(session_id, "go")
+        [request] = await client.until(lambda: client.requests(method))
+        error = {"code": -32601, "message": "Method not found"}
+        await client.write({"jsonrpc": "2.0", "id": request["id"], "error": error})
+        assert (await client.end(number))["stopReason"] == "end_turn"
+        assert "This editor" in await asked(client, model)
+        assert not (tmp_path / "made").exists()
+
+
+async def test_a_prompt_may_be_cancelled_as_a_request(tmp_path: Path) -> None:
+    gate = Gate()
+    model = ScriptedProvider([*text("Half")[:1], gate, finish()])
+    async with (
+        open_runtime("sqlite://", plugins=[model]) as runtime,
+        connected(runtime) as client,
+    ):
+        await client.initialize()
+        session_id = await client.new(tmp_path)
+        number = await client.begin_prompt(session_id, "go")
+        await gate.reached()
+        await client.notify("$/cancel_request", requestId=number)
+        with pytest.raises(Failed) as caught:
+            await client.end(number)
+        assert caught.value.number == -32800
+        session = await runtime.sessions.get(session_id)
+        assert (await session.info()).outcome.status == "interrupted"
+
+
 async def test_always_saves_what_the_option_says(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\n")
     change = {"path": "a.txt", "old_string": "one", "new_string": "two"}
@@ -380,7 +429,6 @@ server.run("stdio")
 """
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_servers_that_an_editor_hands_over_are_offered_with_permission(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
