@@ -4,11 +4,16 @@ Owns that ids can be shortened to a unique beginning wherever a command takes on
 what is told of a word that is close to one that is known.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+import click
+
 from .terminal import visible
+
+FEW = 8
+"""Candidates that are named."""
 
 
 async def named_session(runtime: Any, given: str) -> Any:
@@ -19,6 +24,25 @@ async def named_session(runtime: Any, given: str) -> Any:
         SessionAmbiguousError: there are several; it names some of them.
     """
     return await runtime.sessions.get(await runtime.sessions.find(given))
+
+
+def the_one(given: str, known: Sequence[str]) -> str:
+    """Return the known id that this is, or the only one that begins like this; what is
+    like none is returned as it is, for whoever knows more.
+
+    Raises:
+        UsageError: several begin like this; it names some of them.
+    """
+    found = (
+        [given] if given in known else [one for one in known if one.startswith(given)]
+    )
+    if len(found) > 1:
+        some = ", ".join(map(visible, sorted(found)[:FEW]))
+        raise click.UsageError(
+            f"several ids begin with {visible(given)!r}: {some}; write more of the one "
+            "you mean"
+        )
+    return found[0] if found and given else given
 
 
 def nearest(word: str, known: Iterable[str]) -> list[str]:

@@ -29,7 +29,7 @@ from dovetail.kernel import (
 
 from .card import request_lines
 from .listing import moment, when
-from .named import named_session
+from .named import named_session, the_one
 from .options import database_option, database_url, json_line, json_option
 from .terminal import Style, Terminal, visible
 
@@ -119,7 +119,8 @@ def _where(one: SavedApproval) -> str:
 @location_option
 @database_option
 def revoke_command(ids: tuple[str, ...], location: str | None, db: str | None) -> None:
-    """Take approvals back. What they allowed so far stays done.
+    """Take approvals back. What they allowed so far stays done. The beginning of an id
+    will do, as long as only one begins like that.
 
     \b
     dovetail permissions revoke apr_01a21f
@@ -128,7 +129,9 @@ def revoke_command(ids: tuple[str, ...], location: str | None, db: str | None) -
     async def revoke() -> None:
         async with open_runtime(database_url(db)) as runtime:
             permissions = runtime.location(location or ".").permissions
-            for one in ids:
+            known = [one.id for one in await permissions.saved()]
+            # All are known before the first is taken back.
+            for one in [the_one(given, known) for given in ids]:
                 await permissions.revoke(one)
                 terminal.tell(f"revoked {visible(one)}")
 

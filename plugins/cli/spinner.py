@@ -58,6 +58,8 @@ class Spinner:
         """Whether there is a terminal that has one."""
         encoding = (getattr(self._stream, "encoding", None) or "").lower()
         self._signs = _ROUND if encoding.startswith("utf") else _PLAIN
+        self.later = LATER
+        """Seconds of silence after which it is shown."""
         self._held = 0
         self._quiet_since = time.monotonic()
 
@@ -84,7 +86,7 @@ class Spinner:
             while True:
                 await anyio.sleep(SECONDS)
                 now = time.monotonic()
-                if not self._held and now - self._quiet_since >= LATER:
+                if not self._held and now - self._quiet_since >= self.later:
                     sign = self._signs[turn % len(self._signs)]
                     _draw(self._stream, f"{sign} {now - begun:.0f} s")
                     turn += 1

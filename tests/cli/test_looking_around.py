@@ -1,14 +1,21 @@
 """``config``, ``doctor``, ``stats``, ``skills`` and ``completion``: what is here."""
 
+import io
 import json
 import os
 import subprocess
 from collections.abc import Callable
 
+import anyio
+import anyio.lowlevel
+import click
 import pytest
 from dovetail.kernel import Spending, Usage
 from dovetail.plugins.cli import doctor, stats
 from dovetail.plugins.cli.listing import ago
+from dovetail.plugins.cli.named import the_one
+from dovetail.plugins.cli.spinner import Spinner
+from dovetail.plugins.cli.terminal import Terminal
 from support.commands import Done, Home
 
 
@@ -234,3 +241,48 @@ def test_a_word_that_is_close_is_named(
 def test_json_of_stats_is_lines(do: Callable[..., Done]) -> None:
     do("sessions")
     assert [json.loads(one) for one in do("stats", "--json").out.splitlines()] == []
+
+
+def test_an_id_is_shortened_as_long_as_one_begins_like_it() -> None:
+    known = ["apr_1", "apr_12", "apr_2"]
+    assert the_one("apr_1", known) == "apr_1"
+    assert the_one("apr_2", known) == "apr_2"
+    assert the_one("apr_12", known) == "apr_12"
+    assert the_one("other", known) == "other"
+    for several in ("apr", "apr_"):
+        with pytest.raises(click.UsageError, match="apr_1, apr_12, apr_2"):
+            the_one(several, known)
+    assert the_one("", []) == ""
+
+
+# --- the spinner ------------------------------------------------------------------
+
+
+class Screen(io.StringIO):
+    """A stream that is a terminal, as far as anybody can tell."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+async def test_a_spinner_is_gone_before_anything_else_is_written() -> None:
+    screen = Screen()
+    turning = Spinner(screen, {"TERM": "xterm"})
+    turning.moved(at_start=True)
+    turning.later = 0.0
+    terminal = Terminal(screen, screen, {})
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(turning.run)
+            while not screen.getvalue():
+                await anyio.lowlevel.checkpoint()
+            terminal.tell("said")
+            tasks.cancel_scope.cancel()
+    assert screen.getvalue().endswith("\r\x1b[Ksaid\n")
+
+
+def test_there_is_no_spinner_where_no_terminal_is() -> None:
+    assert not Spinner(io.StringIO(), {"TERM": "xterm"}).there
+    assert not Spinner(Screen(), {"TERM": "dumb"}).there
