@@ -8,8 +8,9 @@ begins. A file that is not ours alone is not used.
 import json
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 from prompt_toolkit.history import History
@@ -33,9 +34,14 @@ def history_path() -> Path:
 class PromptHistory(History):
     """What was typed, the newest first. Nothing that fails here disturbs anybody."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, where: Callable[[], Path]) -> None:
         super().__init__()
-        self._path = path
+        self._where = where
+
+    @cached_property
+    def _path(self) -> Path:
+        # Not before it is wanted: to know it takes longer than to draw a prompt line.
+        return self._where()
 
     def load_history_strings(self) -> Iterable[str]:
         """Return what was typed before."""
@@ -43,7 +49,7 @@ class PromptHistory(History):
 
     def store_string(self, string: str) -> None:
         """Keep what was typed."""
-        if self._path is None or len(string) > MOST_LINE:
+        if len(string) > MOST_LINE:
             return
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -55,8 +61,6 @@ class PromptHistory(History):
                     file.write(json.dumps(string) + "\n")
 
     def _read(self) -> list[str]:
-        if self._path is None:
-            return []
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
         except OSError:
@@ -79,7 +83,6 @@ class PromptHistory(History):
         return found[-MOST:]
 
     def _shorten(self, kept: list[str]) -> None:
-        assert self._path is not None
         beside = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         with suppress(OSError):
             fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)

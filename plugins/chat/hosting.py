@@ -6,19 +6,19 @@ warnings go above the rows. Imported in a thread, while the person types.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import anyio
-from dovetail.kernel import ModelNotSelectedError
+from dovetail.kernel import DATABASE_VARIABLE, ModelNotSelectedError
 
 from ..cli.exits import USAGE, raised
 from ..cli.options import opened, server_url
 from ..cli.setup import is_attended
 from ..cli.terminal import Style, Terminal, visible
-from .command import NO_MODEL
 from .commands import COMMANDS
+from .opening import NO_MODEL
 from .plain import PlainRenderer
 from .script import Renders, Script
 from .talk import Talk, Wanted
@@ -28,7 +28,7 @@ LEASE_SECONDS = 3
 MOST_OFFERED = 8
 
 
-async def host(wanted: dict[str, Any], screen: Any, *, plain: bool) -> None:
+async def host(wanted: Mapping[str, Any], screen: Any, *, plain: bool) -> None:
     """Open the runtime and let the person talk, until cancelled."""
     asked = Wanted(**wanted)
     coloured = not plain and not os.environ.get("NO_COLOR")
@@ -40,7 +40,7 @@ async def host(wanted: dict[str, Any], screen: Any, *, plain: bool) -> None:
         renderer = await anyio.to_thread.run_sync(_renderer, coloured)
     with _logged(screen, style):
         async with opened(
-            asked.db,
+            asked.db or os.environ.get(DATABASE_VARIABLE) or None,
             new=True,
             on_permission="ask",
             on_question="ask",

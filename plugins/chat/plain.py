@@ -101,6 +101,9 @@ class PlainScreen:
         """End ``run``."""
         self._left.set()
 
+    async def drawn(self) -> None:
+        """Return at once: there is nothing to draw."""
+
     async def run(self) -> None:
         """Read lines until the person leaves."""
         loop = asyncio.get_running_loop()

@@ -13,10 +13,9 @@ import select
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Protocol
 
-from prompt_toolkit.application import Application, run_in_terminal
+from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.document import Document
@@ -39,7 +38,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 
-from .history import PromptHistory
+from .history import PromptHistory, history_path
 from .key_names import KEYS
 from .pastes import Pastes
 
@@ -110,7 +109,7 @@ class Talk(Protocol):
 class LiveScreen:
     """The screen of a terminal that can move its cursor."""
 
-    def __init__(self, *, colour: bool, history: Path | None) -> None:
+    def __init__(self, *, colour: bool) -> None:
         self.colour = colour
         self._talk: Talk | None = None
         self._early: list[tuple[str, bool]] = []
@@ -118,6 +117,7 @@ class LiveScreen:
         self._waiting: list[str] = []
         """Finished text that is not written yet."""
         self._written = asyncio.Event()
+        self._drawn = asyncio.Event()
         self._typed_at = float("-inf")
         self._armed = False
         """Whether a card takes keys."""
@@ -129,7 +129,7 @@ class LiveScreen:
         self._buffer = Buffer(
             completer=_Completer(self),
             complete_while_typing=Condition(lambda: self._question is None),
-            history=PromptHistory(history),
+            history=PromptHistory(history_path),
             multiline=True,
             enable_history_search=False,
         )
@@ -145,6 +145,7 @@ class LiveScreen:
             refresh_interval=None,
             output=_output(),
         )
+        self._app.after_render += lambda app: self._drawn.set()
         self._app.ttimeoutlen = 0.05
         self._app.timeoutlen = KEPT_SECONDS
 
@@ -204,6 +205,10 @@ class LiveScreen:
         if self._app.is_running and not left:
             self._app.exit()
 
+    async def drawn(self) -> None:
+        """Return when the rows were drawn for the first time."""
+        await self._drawn.wait()
+
     def _take_typed_ahead(self) -> None:
         """Take what was typed before the terminal was ours: a line is a prompt, several
         are put on the prompt line, because they may have been pasted."""
@@ -239,11 +244,14 @@ class LiveScreen:
 
     async def _write(self) -> None:
         while True:
+            await self._drawn.wait()
             await self._written.wait()
             await asyncio.sleep(GATHERED_SECONDS)
             self._written.clear()
             while self._waiting:
-                await run_in_terminal(self._write_some)
+                self._write_some()
+                # Keys, and the rows, between one part and the next.
+                await asyncio.sleep(0)
 
     def _write_some(self) -> None:
         """Write what was gathered, but no more than a person's keys can wait for."""
@@ -253,8 +261,12 @@ class LiveScreen:
             count += 1
         text = "".join(self._waiting[:count])
         del self._waiting[:count]
+        # The terminal stays ours meanwhile: were it to edit lines by itself, as the
+        # toolkit lets it where others print, it would take the keys of that moment.
+        self._app.renderer.erase(leave_alternate_screen=False)
         self._app.output.write_raw(text.replace("\n", "\r\n"))
         self._app.output.flush()
+        self._app.invalidate()
 
     def _write_rest(self) -> None:
         """Write what is left, when the rows are gone."""

@@ -6,8 +6,8 @@ how it is drawn on a terminal is a screen's, what a ``/`` begins is ``commands``
 """
 
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -130,6 +130,9 @@ class Talk:
         self._lines, self._typed = anyio.create_memory_object_stream[tuple[str, bool]](
             1000
         )
+        self._wishes, self._wished = anyio.create_memory_object_stream[
+            tuple[Callable[[Any], Coroutine[Any, Any, None]], Any]
+        ](1000)
         self._following: anyio.CancelScope | None = None
         self._feed: Feed | None = None
         self._stopping = False
@@ -146,6 +149,7 @@ class Talk:
             ModelNotSelectedError: no model is configured.
             DovetailError: what the command line names is not there.
         """
+        self._tasks.start_soon(self._fulfil)
         wanted = self.wanted
         if wanted.session is not None:
             session = await self.runtime.sessions.get(wanted.session)
@@ -241,6 +245,15 @@ class Talk:
         except anyio.WouldBlock:
             self.screen.put_back(line)
 
+    def _soon(self, what: Callable[[Any], Coroutine[Any, Any, None]], of: Any) -> None:
+        """Do what a key wants. Keys come outside of any task, where none can begin."""
+        with suppress(anyio.WouldBlock):
+            self._wishes.send_nowait((what, of))
+
+    async def _fulfil(self) -> None:
+        async for what, of in self._wished:
+            self._tasks.start_soon(what, of)
+
     async def _listen(self) -> None:
         async for line, queue in self._typed:
             try:
@@ -297,7 +310,7 @@ class Talk:
         said = [one for one in self.script.pending.values() if one.said]
         if not said:
             return False
-        self._tasks.start_soon(self.withdraw, said[-1].id)
+        self._soon(self.withdraw, said[-1].id)
         return True
 
     async def withdraw(self, input_id: str) -> None:
@@ -558,7 +571,7 @@ class Talk:
         if self.session is None or not self.script.busy or self._stopping:
             return False
         self._stopping = True
-        self._tasks.start_soon(self._interrupt, self.session)
+        self._soon(self._interrupt, self.session)
         return True
 
     async def _interrupt(self, session: Session) -> None:
@@ -576,7 +589,7 @@ class Talk:
         """Show the last call whole."""
         if self.script.calls:
             last = next(reversed(self.script.calls))
-            self._tasks.start_soon(self.expanded, last)
+            self._soon(self.expanded, last)
         else:
             self.screen.hint("there is no call yet")
 

@@ -34,8 +34,6 @@ from .terminal import OutputError, Style, Terminal, tell_error, visible
 HOOK = "dovetail_register_commands"
 OWN = ("cli", "chat")
 """The plugins of our own commands that nobody waits for others to get at."""
-CONVERSATION = "chat"
-"""What a person at a terminal wants who says nothing else."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 
 logger = logging.getLogger(__name__)
@@ -66,12 +64,15 @@ def _run(arguments: list[str], terminal: Terminal) -> int:
     if {"-v", "--verbose"} & set(arguments[:1]):
         # Before the plugins are loaded, because that is what one wants to hear about.
         logging.getLogger("dovetail").setLevel(logging.DEBUG)
-    if not arguments and all(one.isatty() for one in (sys.stdin, sys.stdout) if one):
-        arguments = [CONVERSATION]
     program = CommandLine(load_plugins(environment=os.environ))
     answer = program.main(arguments, prog_name="dovetail", standalone_mode=False)
     sys.stdout.flush()
     return answer if isinstance(answer, int) else SUCCEEDED
+
+
+def ended(error: BaseException) -> int:
+    """Tell what ended something, as every command does, and return the exit code."""
+    return _end_of(raised(error), Terminal())
 
 
 def _end_of(error: BaseException, terminal: Terminal) -> int:

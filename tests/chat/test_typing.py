@@ -147,12 +147,12 @@ def test_a_path_with_spaces_is_quoted() -> None:
 
 def test_history_is_kept_for_this_person_only(tmp_path: Path) -> None:
     path = tmp_path / "state" / "prompts"
-    history = PromptHistory(path)
+    history = PromptHistory(lambda: path)
     history.append_string("one\ntwo")
     history.append_string("three \udc80")
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert list(PromptHistory(path).load_history_strings()) == [
+    assert list(PromptHistory(lambda: path).load_history_strings()) == [
         "three \udc80",
         "one\ntwo",
     ]
@@ -162,7 +162,7 @@ def test_a_history_that_others_can_read_is_not_used(tmp_path: Path) -> None:
     path = tmp_path / "prompts"
     path.write_text('"old"\n')
     path.chmod(0o644)
-    history = PromptHistory(path)
+    history = PromptHistory(lambda: path)
     assert list(history.load_history_strings()) == []
     history.append_string("secret")
     assert "secret" not in path.read_text()
@@ -174,14 +174,14 @@ def test_a_history_behind_a_link_is_not_used(tmp_path: Path) -> None:
     aim.chmod(0o600)
     path = tmp_path / "prompts"
     path.symlink_to(aim)
-    PromptHistory(path).append_string("secret")
+    PromptHistory(lambda: path).append_string("secret")
     assert aim.read_text() == ""
 
 
 def test_a_pipe_in_the_place_of_the_history_holds_nobody_up(tmp_path: Path) -> None:
     path = tmp_path / "prompts"
     os.mkfifo(path, 0o600)
-    assert list(PromptHistory(path).load_history_strings()) == []
+    assert list(PromptHistory(lambda: path).load_history_strings()) == []
 
 
 def test_a_damaged_line_is_passed_over_and_a_long_file_gets_shorter(
@@ -191,7 +191,7 @@ def test_a_damaged_line_is_passed_over_and_a_long_file_gets_shorter(
     lines = [f'"{n}"' for n in range(3 * MOST)]
     path.write_text("\n".join([*lines, '"cut', '{"no": 1}', '"last"']) + "\n")
     path.chmod(0o600)
-    found = list(PromptHistory(path).load_history_strings())
+    found = list(PromptHistory(lambda: path).load_history_strings())
     assert found[0] == "last"
     assert len(found) == MOST
     assert path.read_text().count("\n") == MOST

@@ -294,11 +294,12 @@ ELSEWHERE = "dovetail.kernel.testing.pytest_plugin"
 SHARED = {(f"providers.{one}", "providers") for one in PROVIDERS} | {
     ("cli", "client"),
     ("chat", "cli"),
+    ("cli", "chat"),
     ("acp", "mcp"),
 }
 """What the providers have in common lies beside them; commands work over a server by
-its client; a conversation shows calls and requests as the commands do; the servers that
-an editor hands over are any servers."""
+its client; a conversation shows calls and requests as the commands do, and is what
+`dovetail` alone begins; the servers that an editor hands over are any servers."""
 
 
 def _into_the_kernel(module: str, one: Import, public: set[str]) -> list[str]:
