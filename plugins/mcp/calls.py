@@ -29,6 +29,7 @@ from mcp.client import InputRequiredRoundsExceededError
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
+from .connection import Connection
 from .faults import first_of
 from .keeper import Keeper
 from .names import bounded, clean, one_line
@@ -354,15 +355,24 @@ class ToolCalls:
                 f"not called: {keeper.problem or 'it is being begun'}"
             )
         call = Call(keeper, context, server.timeout, self._effect)
-        asking = partial(
-            connection.client.call_tool,
-            tool,
-            dict(arguments),
-            meta=cast("types.RequestParamsMeta", {TOKEN: context.effect_token}),
-        )
+        asking = self._asking(connection, tool, arguments, context)
         self._running.append(call)
         try:
-            result = await call.run(lambda seen: asking(progress_callback=seen))
+            try:
+                result = await call.run(lambda seen: asking(progress_callback=seen))
+            except MCPError as error:
+                # A server over HTTP that was begun anew knows its sessions no more, and
+                # did nothing: the call is made in another one.
+                if server.url is None or not await connection.forgotten(error):
+                    raise
+                again = await keeper.another(connection, WAIT_SECONDS)
+                if again is None or not active():
+                    raise
+                connection = again
+                call = Call(keeper, context, server.timeout, self._effect)
+                asking = self._asking(connection, tool, arguments, context)
+                self._running.append(call)
+                result = await call.run(lambda seen: asking(progress_callback=seen))
         except TimeoutError:
             raise ToolFailure(
                 f"{resource} gave no sign for {server.timeout:g} s and was told to "
@@ -376,7 +386,7 @@ class ToolCalls:
                 "Whether it had an effect is not known."
             ) from error
         finally:
-            self._running.remove(call)
+            self._running = [one for one in self._running if one.context is not context]
         structured = result.structured_content
         if result.is_error:
             said = words(result.content)
@@ -396,6 +406,20 @@ class ToolCalls:
         if has and kept is None:
             kept = {"result": json.loads(json.dumps(structured))}
         return McpResult(server.name, one_line(tool, 128), kept, tuple(shown))
+
+    @staticmethod
+    def _asking(
+        connection: Connection,
+        tool: str,
+        arguments: Mapping[str, Json],
+        context: ToolContext,
+    ) -> Callable[..., Awaitable[Any]]:
+        return partial(
+            connection.client.call_tool,
+            tool,
+            dict(arguments),
+            meta=cast("types.RequestParamsMeta", {TOKEN: context.effect_token}),
+        )
 
     async def _failure(
         self, resource: str, error: MCPError, keeper: Keeper

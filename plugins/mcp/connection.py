@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 MAX_PAGES = 100
 MAX_LISTED = 2_000
 """Tools of one server, or resources, or prompts."""
-MAX_INSTRUCTIONS = 4_000
+PROBE_SECONDS = 10.0
 
 T = TypeVar("T")
 
@@ -114,6 +114,21 @@ class Connection:
             tuple(templates),
             self.client.instructions or "",
         )
+
+    async def forgotten(self, error: MCPError) -> bool:
+        """Whether the other side knows nothing of this connection any more, by an error
+        that speaks of its session and a second question that fails likewise."""
+        if "session" not in error.message.lower():
+            return False
+        with anyio.move_on_after(PROBE_SECONDS):
+            try:
+                ping = types.PingRequest()
+                await self.client.session.send_request(ping, types.EmptyResult)
+            except MCPError as again:
+                if again.message == error.message:
+                    self.closed.set()
+                    return True
+        return False
 
     def problems(self, tool: str, structured: Json) -> list[str]:
         """Return why structured content is not what the tool said it would be."""

@@ -91,6 +91,15 @@ class Keeper:
                 await self._moved.wait()
         return self._connection
 
+    async def another(self, old: Connection, seconds: float) -> Connection | None:
+        """Return the connection that takes the place of one that is closed."""
+        with anyio.move_on_after(seconds):
+            while self._connection is None or self._connection is old:
+                self._wanted.set()
+                await self._moved.wait()
+            return self._connection
+        return None
+
     async def lost(self, seconds: float) -> None:
         """Return once it is known that the connection of before is lost, and why."""
         with anyio.move_on_after(seconds):

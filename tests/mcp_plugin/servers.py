@@ -48,6 +48,8 @@ class FakeServer:
         self.listing: Callable[[], Awaitable[None]] | None = None
         """What it does after it listed its tools, before it says so."""
         self.broken = ""
+        self.forgotten = 0
+        """The connections up to this one are known no more."""
         self._send: Any = None
         self._answers: dict[str, Any] = {}
         self._asked = 0
@@ -118,6 +120,10 @@ class FakeServer:
             return
         if self.late is not None:
             await self.late.wait()
+        if method != "initialize" and self.begun <= self.forgotten:
+            error = {"code": -32600, "message": "Session not found"}
+            await self.send({"id": number, "error": error})
+            return
         if method == "initialize":
             able: dict[str, Any] = {"tools": {"listChanged": True}}
             for one in self.lists:

@@ -202,6 +202,24 @@ async def test_a_server_that_does_not_come_back_is_named_and_its_tools_are_taken
         assert "The MCP server s is not there" in update.text
 
 
+@pytest.mark.law("mcp.2")
+async def test_a_server_that_forgot_its_sessions_is_called_in_another_one(
+    tmp_path: Path,
+) -> None:
+    server = FakeServer(tool("echo"), call=echo)
+    async with world(
+        tmp_path,
+        {"s": server},
+        calls(call("s_echo", {"text": "a"}, id="x")),
+        text("Done."),
+        tables={"command": [], "url": "https://mcp.example/mcp"},
+    ) as here:
+        server.forgotten = server.begun
+        await here.ask()
+        assert told((await parts_of(here.session))["x"]) == '{"text": "a"}'
+        assert server.begun == 2
+
+
 @pytest.mark.law("mcp.3")
 async def test_a_call_of_what_is_not_as_it_was_advertised_is_stale(
     tmp_path: Path,
