@@ -261,6 +261,7 @@ class Script:
             case TodosReplaced():
                 self.todos = event.todos
             case RetryScheduled():
+                self.tokens += (event.usage.input or 0) + (event.usage.output or 0)
                 self._parts.clear()
                 self._front = None
                 why = first_line(event.failure.message)

@@ -20,6 +20,7 @@ from dovetail.kernel import (
     LiveDelta,
     LiveEvent,
     Outcome,
+    RetryScheduled,
     StepEnded,
     StepFailed,
     StepStarted,
@@ -65,7 +66,9 @@ class Tally:
             self._message = event.message_id
         elif isinstance(event, StepEnded | StepFailed):
             self.steps += 1
-            self.usage = _sum(self.usage, event.usage)
+        # What an attempt took that failed is in no event of the Step after it.
+        if isinstance(event, StepEnded | StepFailed | RetryScheduled):
+            self.usage += event.usage
 
     @property
     def elapsed(self) -> float:
@@ -110,15 +113,6 @@ class Tally:
             else {"code": error.code, "message": error.message},
             "exit_code": code,
         }
-
-
-def _sum(total: Usage, one: Usage) -> Usage:
-    def plus(name: str) -> int | None:
-        before: int | None = getattr(total, name)
-        now: int | None = getattr(one, name)
-        return before if now is None else (before or 0) + now
-
-    return Usage(**{name: plus(name) for name in asdict(total)})
 
 
 def _counted(count: int, what: str) -> str:

@@ -16,12 +16,19 @@ from dovetail.kernel import (
     ContextSource,
     ContextUnavailableError,
     DovetailError,
+    Failure,
+    MessageId,
     Observation,
+    RetryScheduled,
+    SessionId,
+    StepEnded,
+    Usage,
     hookimpl,
     open_runtime,
 )
 from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
 from dovetail.plugins.cli.listing import moment
+from dovetail.plugins.cli.output import Tally
 from support.bounds import HANG
 from support.commands import MODEL, Done, Home, saying, text as answer
 from support.replay import Answer, serve, sse
@@ -382,3 +389,17 @@ def test_what_was_left_out_is_not_shown_once_it_was_told(
     assert since in told
     assert ", until event " in told
     assert ": away" in told
+
+
+def test_what_a_lost_attempt_took_is_in_the_last_line_of_a_run() -> None:
+    step: Any = {"session_id": SessionId("s"), "message_id": MessageId("m")}
+    lost = Usage(input=100, output=1)
+    tally = Tally()
+    down = Failure("provider.unavailable", "down")
+    retried: Any = {"attempt": 2, "delay_ms": 1, "failure": down, "usage": lost}
+    tally.take(RetryScheduled(**step, **retried, cost=0.11, unpriced=1))
+    used = Usage(input=100, output=9)
+    tally.take(StepEnded(**step, finish="stop", usage=used, cost=0.19))
+    assert "200 tokens in, 10 out, at least $0.3000" in tally.line("s")
+    told = tally.json("s", None, None, 0)
+    assert (told["cost"], told["cost_is_whole"]) == (0.3, False)
