@@ -519,6 +519,7 @@ async def test_a_command_is_let_go_on_by_itself(opened: Opened, tmp_path: Path) 
 NOT_THE_SAME = {
     ("Runtime", "live_lines"),  # bytes for a door
     ("Session", "export"),  # follows nothing
+    ("LocationHandle", "editor"),  # what is open in an editor, in its process
 }
 """What ``docs/http.md`` says of it."""
 
