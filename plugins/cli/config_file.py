@@ -19,6 +19,8 @@ from .toml_edit import NotEditableError, set_value
 
 VARIABLE = "DOVETAIL_CONFIG"
 FILE_NAME = "dovetail.toml"
+LOCK_SECONDS = 10.0
+"""How long another writer is waited for."""
 
 
 def user_path(environment: Mapping[str, str]) -> Path | None:
@@ -60,6 +62,31 @@ def set_setting(
         raise ConfigurationError(VARIABLE, "is empty: there is no file to write to")
     # A link to a file of one's own stays one.
     target = Path(os.path.realpath(file))
+    # Here, because it is written by people alone.
+    from filelock import FileLock, Timeout
+
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with FileLock(target.with_suffix(".lock"), timeout=LOCK_SECONDS):
+            _set(environment, file, target, path, value)
+    except Timeout:
+        problem = "another process writes it; try again"
+        raise ConfigurationError(str(file), problem) from None
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+        raise ConfigurationError(
+            str(file), f"it cannot be written: {problem}"
+        ) from error
+    return file
+
+
+def _set(
+    environment: Mapping[str, str],
+    file: Path,
+    target: Path,
+    path: Sequence[str],
+    value: object,
+) -> None:
     try:
         before = target.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -70,20 +97,12 @@ def set_setting(
         after = set_value(before, path, value)
     except NotEditableError as error:
         raise ConfigurationError(str(file), str(error)) from None
-    try:
-        _replace(environment, file, target, after)
-    except OSError as error:
-        problem = error.strerror or type(error).__name__
-        raise ConfigurationError(
-            str(file), f"it cannot be written: {problem}"
-        ) from error
-    return file
+    _replace(environment, file, target, after)
 
 
 def _replace(
     environment: Mapping[str, str], file: Path, target: Path, text: str
 ) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, made = tempfile.mkstemp(prefix=".dovetail-", dir=target.parent)
     try:
         with open(descriptor, "wb") as out:

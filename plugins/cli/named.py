@@ -5,7 +5,6 @@ what is told of a word that is close to one that is known.
 """
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -47,6 +46,9 @@ def the_one(given: str, known: Sequence[str]) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> list[str]:
     """Return the known words that are close to one, the closest first."""
+    # Here, because it is wanted by mistakes alone.
+    from difflib import get_close_matches
+
     words = [*dict.fromkeys(known)]
     found = get_close_matches(word, words, n=3, cutoff=0.6)
     return found or [one for one in words if word and one.startswith(word)][:3]
