@@ -11,7 +11,7 @@ import httpx
 import pytest
 from dovetail.kernel import event_from_json, event_to_json
 from dovetail.kernel.testing import Gate, ScriptedProvider, text
-from dovetail.plugins.http import stream
+from dovetail.plugins.http import door, stream
 from dovetail.plugins.http.door import encoded
 from hypothesis import given, strategies as st
 from support.bounds import HANG
@@ -185,7 +185,11 @@ async def test_what_happens_is_watched_with_its_deltas() -> None:
                 assert "prompt.admitted" in kinds
 
 
-async def test_a_slow_reader_is_dropped_alone_and_told() -> None:
+async def test_a_slow_reader_is_dropped_alone_and_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # It takes nothing for as long as the other one takes thousands.
+    monkeypatch.setattr(door, "SEND_SECONDS", 10 * HANG)
     async with served(ScriptedProvider()) as it:
         session = await it.runtime.sessions.create("ses_a")
         with anyio.fail_after(HANG):
