@@ -10,6 +10,7 @@ import anyio
 import pytest
 from dovetail.kernel import (
     AssistantMessage,
+    FileContent,
     TextContent,
     ToolPart,
     open_runtime,
@@ -44,6 +45,8 @@ ANSWERS: Mapping[str, str] = {
     "forks": "hi",
     "progress": "hi",
     "shadow": "hi",
+    "environment": "PATH",
+    "media": "Look:",
 }
 """What a call comes to all the same."""
 
@@ -133,6 +136,19 @@ async def test_a_server_that_misbehaves_hurts_nobody_but_itself(
         if not problem or PROBLEMS[name] not in problem
     } == {}
     assert told(said["output_schema"]).endswith("It said: done")
+    assert "sk-not-for-servers" not in told(said["environment"])
+    assert "DOVETAIL" not in told(said["environment"])
+    pictures = [one for one in said["media"].content if isinstance(one, FileContent)]
+    assert [one.mime for one in pictures] == ["image/png"]
+    for words in (
+        "(image/png) that is no base64",
+        "(image/tiff, 4 bytes), no image that models are shown",
+        "(audio/wav, 4 bytes) is not shown",
+        "[resource file:///a (a.txt)]",
+        "[resource x://b]\ninside",
+        "(application/x-odd, 3 bytes) is not shown",
+    ):
+        assert words in told(said["media"])
     child = int((tmp_path / "state-forks").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
