@@ -6,6 +6,7 @@ knows the kernel, and neither does the screen.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -53,8 +54,12 @@ async def _converse(wanted: Mapping[str, Any], plain: bool) -> int:
 
         screen = PlainScreen()
     else:
-        from .screen import LiveScreen
-
+        # What is imported stays: to look for garbage among it takes time for nothing.
+        gc.disable()
+        try:
+            from .screen import LiveScreen
+        finally:
+            gc.enable()
         screen = LiveScreen(colour=not os.environ.get("NO_COLOR"))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGHUP):

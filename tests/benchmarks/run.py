@@ -25,6 +25,7 @@ import hot_path
 import live
 import mcp_servers
 import processes
+import starts
 import stores
 import tools
 import turns
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
         boundaries.boundaries,
         admissions.admission,
         admissions.admissions_64,
+        starts.first_sight,
         processes.process_start,
         processes.imports,
         processes.idle_memory,
