@@ -2,7 +2,8 @@
 
 Owns the sums. Each Step and each summary is counted where it was made, once: that of a
 child in the child's Location, and nothing twice for a fork. Only what the model wrote
-is looked at, page by page; logs are not read.
+is looked at, page by page; logs are not read, so that titles, and attempts that failed
+within a Step, are in the totals of their session alone.
 """
 
 from collections.abc import Mapping, Sequence

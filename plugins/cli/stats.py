@@ -45,7 +45,8 @@ def stats_command(
     dovetail stats --days 7 --model claude
     dovetail stats --json | jq -s 'map(.cost // 0) | add'
 
-    Steps and summaries are counted, each where it was made.
+    Steps and summaries are counted, each where it was made. Titles, and attempts
+    that failed within a Step, are in what `dovetail show` says of their session.
     """
     since = _midnight() - (days - 1) * DAY_MS
 
