@@ -25,6 +25,15 @@ PIXEL = (
 )
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+BOTH_LOOPS = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+"""For what waits in a way of its own."""
+
+
 def chosen(params: dict[str, object], option: str) -> dict[str, object]:
     """Return the answer to a permission request."""
     offered = [one["optionId"] for one in params["options"]]  # type: ignore[attr-defined]
@@ -32,6 +41,7 @@ def chosen(params: dict[str, object], option: str) -> dict[str, object]:
     return {"outcome": {"outcome": "selected", "optionId": option}}
 
 
+@BOTH_LOOPS
 async def test_an_answer_is_told_as_it_streams_and_once(tmp_path: Path) -> None:
     model = ScriptedProvider([reasoning("Hm."), *text("Hel", "lo")])
     async with (
@@ -123,6 +133,7 @@ async def test_a_rejection_lets_the_model_go_on(tmp_path: Path) -> None:
         assert client.said() == "Left as it is."
 
 
+@BOTH_LOOPS
 async def test_cancel_settles_before_the_prompt_is_answered(tmp_path: Path) -> None:
     gate = Gate()
     model = ScriptedProvider([*text("Half")[:1], gate, finish()], text("Again."))
@@ -143,6 +154,7 @@ async def test_cancel_settles_before_the_prompt_is_answered(tmp_path: Path) -> N
         assert client.said() == "HalfAgain."
 
 
+@BOTH_LOOPS
 async def test_a_second_prompt_steers_and_both_end_with_the_work(
     tmp_path: Path,
 ) -> None:
@@ -280,6 +292,7 @@ async def load(client: Client, session_id: str, cwd: Path) -> None:
     await client.call("session/load", sessionId=session_id, cwd=str(cwd), mcpServers=[])
 
 
+@BOTH_LOOPS
 async def test_load_tells_all_of_the_past_in_order_and_once(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("what it holds\n")
     model = ScriptedProvider(
@@ -329,6 +342,7 @@ async def test_what_another_door_says_is_told_too(tmp_path: Path) -> None:
         assert client.said("user_message_chunk") == "from elsewhere"
 
 
+@BOTH_LOOPS
 async def test_a_request_that_is_answered_elsewhere_is_withdrawn(
     tmp_path: Path,
 ) -> None:
@@ -367,6 +381,7 @@ async def test_cancel_withdraws_what_waits_for_a_permission(tmp_path: Path) -> N
         assert not (await runtime.requests.pending())
 
 
+@BOTH_LOOPS
 async def test_a_client_that_hangs_up_leaves_a_session_that_goes_on(
     tmp_path: Path,
 ) -> None:
@@ -400,6 +415,7 @@ async def test_what_was_asked_before_the_end_is_answered(tmp_path: Path) -> None
         assert (await client.end(number))["sessionId"]
 
 
+@BOTH_LOOPS
 async def test_a_prompt_that_runs_at_the_end_is_answered_as_cancelled(
     tmp_path: Path,
 ) -> None:

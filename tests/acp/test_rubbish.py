@@ -16,6 +16,12 @@ from support.bounds import HANG
 
 
 @pytest.fixture
+def anyio_backend() -> str:
+    """One loop: how a conversation waits is tried on both elsewhere."""
+    return "asyncio"
+
+
+@pytest.fixture
 async def runtime() -> AsyncIterator[Runtime]:
     async with quick_runtime() as opened:
         yield opened
@@ -28,10 +34,6 @@ def quick_runtime() -> Runtime:
     )
 
 
-ONE_LOOP = pytest.mark.parametrize("anyio_backend", ["asyncio"])
-"""For what does not depend on how the loop waits."""
-
-
 async def refused(client: Client, line: bytes) -> dict[str, Any]:
     """Return the error that a line is answered with."""
     before = len(client.messages)
@@ -41,7 +43,6 @@ async def refused(client: Client, line: bytes) -> dict[str, Any]:
     return {"id": answer["id"], **error}
 
 
-@ONE_LOOP
 @pytest.mark.parametrize(
     ("line", "id", "code"),
     [
@@ -121,7 +122,6 @@ async def test_the_newest_version_is_offered_whatever_is_asked_for(
             assert answer["protocolVersion"] == 1
 
 
-@ONE_LOOP
 @pytest.mark.parametrize(
     "cwd", ["relative", "/no/such/directory", "/dev/null", "/tmp\x00x", ""]
 )
@@ -133,7 +133,6 @@ async def test_a_directory_that_is_none_is_refused(runtime: Runtime, cwd: str) -
         assert caught.value.number == -32602
 
 
-@ONE_LOOP
 @pytest.mark.parametrize(
     "block",
     [
@@ -226,7 +225,6 @@ async def test_a_permission_that_is_never_answered_waits_and_holds_up_nobody(
         assert waiting.session_id == first
 
 
-@ONE_LOOP
 @pytest.mark.parametrize(
     "answer",
     [
