@@ -45,6 +45,10 @@ FIRST = (
     Path("docs"),
     Path("builtin_tools"),
     Path("storage"),
+    Path("mcp_plugin"),
+    Path("acp"),
+    Path("chat"),
+    Path("http"),
 )
 """What takes longest, folders and files, in the order in which it is begun."""
 
