@@ -416,17 +416,19 @@ class StoreFrames(_Durable):
 def _shown(event: Event) -> bytes:
     """Return an ``EventShape`` as it is written. One is made of each event for each
     reader, so nothing is made on the way that is not sent."""
-    return encoded(
-        {
-            "id": f"{event.session_id}:{event.seq}",
-            "type": event.kind,
-            "durable": {
-                "aggregateID": event.session_id,
-                "seq": event.seq,
-                "version": event.version,
-            },
-            "data": event_to_json(event),
-        }
+    session = encoded(event.session_id)
+    seq = event.seq
+    return (
+        b'{"id":%s:%d","type":"%s","durable":'
+        b'{"aggregateID":%s,"seq":%d,"version":%d},"data":%s}'
+    ) % (
+        session[:-1],  # without its last mark
+        seq,
+        event.kind.encode(),
+        session,
+        seq,
+        event.version,
+        encoded(event_to_json(event)),
     )
 
 

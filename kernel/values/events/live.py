@@ -39,15 +39,14 @@ LiveEvent = Event | LiveDelta
 def event_to_json(item: LiveEvent) -> dict[str, Json]:
     """Return an event as every door shows it: the envelope, then its own fields."""
     own = converter.unstructure(item)
-    shown = {"kind": item.kind, **own}
     if isinstance(item, Event):
-        shown = {
+        return {
             "seq": item.seq,
             "kind": item.kind,
             "version": item.version,
             **own,
         }
-    return shown
+    return {"kind": item.kind, **own}
 
 
 def event_from_json(shown: Mapping[str, Json]) -> LiveEvent:
