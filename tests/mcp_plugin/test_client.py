@@ -54,7 +54,7 @@ async def world(
     *answers: Any,
     tables: dict[str, Any] | None = None,
     settle: bool = True,
-    pause: float = 0.0,
+    pause: float = 0.01,
     **options: Any,
 ) -> AsyncIterator[World]:
     script = ScriptedProvider(*answers)

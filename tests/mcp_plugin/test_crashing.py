@@ -37,7 +37,7 @@ def scenario(world: CrashWorld, *, trusted: bool, hint: str) -> CrashScenario:
     plugin = McpPlugin(
         {"s": {"command": "in memory", "trusted": trusted}},
         transport=server.transport,
-        pause=0.0,
+        pause=0.01,
     )
     return CrashScenario([plugin], model=[calls(call("s_do", {"text": "a"}))])
 
@@ -54,9 +54,9 @@ EVERYWHERE = "DOVETAIL_CRASH_EVERYWHERE" in os.environ
 
 
 def around_the_call(point: FaultPoint) -> bool:
-    """Whether a death here has to do with the call: all others are as they always are,
-    and ``DOVETAIL_CRASH_EVERYWHERE=1`` dies there as well."""
-    return EVERYWHERE or any(one in point.name for one in ("tool", "effect"))
+    """Whether a death here is one in the middle of the call: all others are as they
+    always are, and ``DOVETAIL_CRASH_EVERYWHERE=1`` dies there as well."""
+    return EVERYWHERE or point.name.startswith("effect")
 
 
 @pytest.mark.law("mcp.6")
