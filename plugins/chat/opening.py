@@ -83,6 +83,7 @@ async def _converse(wanted: Mapping[str, Any], plain: bool) -> int:
     finally:
         hosted.cancel()
         await asyncio.gather(hosted, return_exceptions=True)
+        screen.finish()
     with suppress(OSError):
         sys.stdout.flush()
     if failed:

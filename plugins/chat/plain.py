@@ -101,6 +101,9 @@ class PlainScreen:
         """End ``run``."""
         self._left.set()
 
+    def finish(self) -> None:
+        """Do nothing: what was finished is written already."""
+
     async def drawn(self) -> None:
         """Return at once: there is nothing to draw."""
 

@@ -234,7 +234,6 @@ class LiveScreen:
             writing.cancel()
             ticking.cancel()
             await asyncio.gather(writing, ticking, return_exceptions=True)
-        self._write_rest()
 
     def _begun(self) -> None:
         if self._leaving:
@@ -268,7 +267,7 @@ class LiveScreen:
         self._app.output.flush()
         self._app.invalidate()
 
-    def _write_rest(self) -> None:
+    def finish(self) -> None:
         """Write what is left, when the rows are gone."""
         text, self._waiting = "".join(self._waiting), []
         with suppress(OSError):

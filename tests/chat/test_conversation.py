@@ -67,6 +67,7 @@ async def test_a_prompt_is_answered_in_markdown(home: Home, columns: int) -> Non
             await terminal.until(READY, "openai/m")
             assert "# A title" not in terminal.shown
             await leave(terminal)
+            assert "--session" in terminal.all
     assert said(server.requests[0]) == "Hello"
 
 
