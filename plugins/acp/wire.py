@@ -30,7 +30,7 @@ MAX_LINE = 32 * 1024 * 1024
 """Bytes of one message. A prompt with 8 MiB of files has 11 MiB."""
 MAX_REQUESTS = 256
 """Requests of the client that are worked on at once."""
-DRAIN_SECONDS = 10.0
+DRAIN_SECONDS = 30.0
 """For which what is being answered may take when the client is gone."""
 SHOWN = 200
 """Characters of what is refused that are told of."""

@@ -17,7 +17,9 @@ from dovetail.kernel.testing.scripted import (
     reasoning,
     text,
 )
+from dovetail.plugins.acp import wire
 from support.acp_client import Client, Failed, connected
+from support.bounds import HANG
 
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAA"
@@ -394,7 +396,7 @@ async def test_a_client_that_hangs_up_leaves_a_session_that_goes_on(
             await client.begin_prompt(session_id, "go")
             await gate.reached()
         session = await runtime.sessions.get(session_id)
-        with anyio.fail_after(60):
+        with anyio.fail_after(HANG):
             assert (await session.wait()).status == "interrupted"
         async with connected(runtime) as client:
             await client.initialize()
@@ -404,7 +406,10 @@ async def test_a_client_that_hangs_up_leaves_a_session_that_goes_on(
             assert client.said() == "HalfWhole."
 
 
-async def test_what_was_asked_before_the_end_is_answered(tmp_path: Path) -> None:
+async def test_what_was_asked_before_the_end_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "DRAIN_SECONDS", HANG)
     async with (
         open_runtime("sqlite://", plugins=[ScriptedProvider()]) as runtime,
         connected(runtime) as client,
