@@ -1,0 +1,57 @@
+"""The reference servers of the protocol, where they are installed on this machine."""
+
+import os
+import shutil
+from pathlib import Path
+
+import anyio
+import pytest
+from dovetail.kernel import FileContent, open_runtime
+from dovetail.kernel.testing import ScriptedProvider, call, calls, text
+from dovetail.plugins.mcp import McpPlugin
+from mcp_plugin.test_misbehaving import parts_of, quiet, told
+from support.bounds import HANG
+
+EVERYTHING = "mcp-server-everything"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_everything_server_is_called(tmp_path: Path) -> None:
+    program = shutil.which(EVERYTHING)
+    if program is None:
+        pytest.skip(f"{EVERYTHING} of npm is not installed here")
+    plugin = McpPlugin({"all": {"command": program}})
+    script = ScriptedProvider(
+        calls(
+            call("all_get-sum", {"a": 2, "b": 3}, id="sum"),
+            call("all_get-tiny-image", {}, id="image"),
+            call("all_get-structured-content", {"location": "Chicago"}, id="data"),
+            call("all_get-sum", {"a": "two"}, id="wrong"),
+        ),
+        text("Done."),
+    )
+    environment = {**quiet(tmp_path), "PATH": os.environ["PATH"]}
+    async with (
+        open_runtime(
+            "sqlite://",
+            plugins=[plugin, script],
+            on_permission="allow",
+            environment=environment,
+        ) as runtime,
+        runtime.location(tmp_path),
+    ):
+        servers = plugin.servers_in(str(tmp_path))
+        assert servers is not None
+        with anyio.fail_after(HANG):
+            await servers.settled()
+            session = await runtime.sessions.create(
+                location=str(tmp_path), model=script.model
+            )
+            await session.prompt("Go")
+            await session.wait()
+        parts = await parts_of(session)
+    assert "5" in told(parts["sum"])
+    assert any(isinstance(one, FileContent) for one in parts["image"].content)
+    assert "temperature" in told(parts["data"])
+    assert parts["wrong"].failure is not None
+    assert parts["wrong"].failure.code == "tool.input_invalid"
