@@ -159,12 +159,12 @@ async def tool_step(bench: Bench) -> list[Line]:
 
         session = await fresh()
         await ticker.steps(session, EARLY)
-        early_body = _unfinished(await asked_last(bench.url))
+        early_body = unfinished(await asked_last(bench.url))
         ending = await facts_of(session, STEP_FACTS + 3)
         facts = [*ending[1:STEP_FACTS], ending[0]]
         long = await fresh()
         await ticker.steps(long, LATE - few)
-        late_body = _unfinished(await asked_last(bench.url))
+        late_body = unfinished(await asked_last(bench.url))
 
         async def early() -> Sequence[float]:
             return await ticker.steps(await fresh(), few)
@@ -195,7 +195,7 @@ async def tool_step(bench: Bench) -> list[Line]:
     ]
 
 
-def _unfinished(body: bytes) -> bytes:
+def unfinished(body: bytes) -> bytes:
     """Return the last request of a session so that it is answered with a call."""
     return body.replace(FINISH.encode(), b"8")
 
