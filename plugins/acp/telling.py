@@ -246,12 +246,21 @@ class Teller:
         if not used or size is None:
             return
         info = await self._session.info()
-        cost = None
-        if info.cost is not None:
+        cost, meta = None, None
+        if info.unpriced:
+            # The protocol has no word for a part of a sum, and a client would show it
+            # as all of it.
+            known = {} if info.cost is None else {"at_least": info.cost}
+            meta = {"dovetail/cost": known | {"unpriced": info.unpriced}}
+        elif info.cost is not None:
             cost = s.Cost(amount=info.cost, currency="USD")
         await self._send(
             s.UsageUpdate(
-                session_update="usage_update", used=used, size=size, cost=cost
+                session_update="usage_update",
+                used=used,
+                size=size,
+                cost=cost,
+                field_meta=meta,
             )
         )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from dovetail.kernel import ModelRequest, PromptAdmitted, Usage, open_runtime
+from dovetail.kernel import ModelRequest, Price, PromptAdmitted, Usage, open_runtime
 from dovetail.kernel.testing.scripted import (
     Beat,
     Gate,
@@ -275,6 +275,28 @@ async def test_todos_are_a_plan_and_usage_is_told(tmp_path: Path) -> None:
         assert plan["entries"][1]["priority"] == "high"
         usage = client.updates("usage_update")[-1]
         assert (usage["used"], usage["size"]) == (100, 1000)
+
+
+async def test_a_cost_is_told_only_where_it_is_whole(tmp_path: Path) -> None:
+    model = ScriptedProvider(
+        text("Counted.", usage=Usage(input=2, output=1)),
+        text("Not told.", usage=Usage(input=3)),
+        context=1000,
+        price=Price(input=1_000_000, output=2_000_000),
+    )
+    async with (
+        open_runtime("sqlite://", plugins=[model]) as runtime,
+        connected(runtime) as client,
+    ):
+        await client.initialize()
+        session_id = await client.new(tmp_path)
+        assert await client.prompt(session_id, "count") == "end_turn"
+        assert await client.prompt(session_id, "and on") == "end_turn"
+        whole, part = client.updates("usage_update")
+        assert whole["cost"] == {"amount": 4, "currency": "USD"}
+        assert "_meta" not in whole
+        assert "cost" not in part
+        assert part["_meta"] == {"dovetail/cost": {"at_least": 4, "unpriced": 1}}
 
 
 async def test_what_went_wrong_is_an_error_of_the_prompt(tmp_path: Path) -> None:
