@@ -2,8 +2,9 @@
 
 Owns the way from a status, headers and a body, or from an error object inside a
 stream, to a ProviderError. Everything that is said passes a Redactor. Decides from
-status and structured codes first; words of the text count only where providers give
-nothing better (too much input, no more credit).
+status and structured codes first; words of the text count only in the five places where
+providers give nothing better: too much input, a refused part, a model that is not
+there, no more credit, and xAI's bad key.
 """
 
 import re
@@ -55,7 +56,7 @@ _NO_MODEL = (
 )
 """What a 404 without a code says of a model: Cohere's, and that of small servers."""
 _NO_KEY = r"incorrect api key provided"
-"""How xAI says so, with a 400."""
+"""How xAI says so, with a 400 and the code that it has for every 400."""
 # A limit per minute is waited out, whatever word the provider has for it.
 _PER_TIME = r"RetryInfo|PerMinute|per.minute"
 _PART_REFUSED = (
