@@ -205,6 +205,28 @@ async def test_a_key_interrupts_the_work_and_not_the_program(
             await leave(terminal)
 
 
+@pytest.mark.parametrize("moment", range(4))
+async def test_whenever_it_is_interrupted_it_goes_on(home: Home, moment: int) -> None:
+    """The moment is counted in what was written to the terminal by then."""
+
+    def answer(request: Request) -> Answer:
+        # What joins the work is said in one message with what began it.
+        heard = "heard" if "Go on" in said(request) else "not yet"
+        return text(*(f"word {n}\n\n" for n in range(30)), f"{heard}\n")
+
+    async with serve(answer) as server:
+        home.serve_from(server.url)
+        async with seen(home, *CHAT) as terminal:
+            await say(terminal, "Begin")
+            written = len(terminal.raw) + 150 * moment
+            await terminal.until_true(lambda: len(terminal.raw) >= written)
+            await terminal.type(CTRL_C)
+            await terminal.until(READY)
+            await terminal.type("Go on" + ENTER)
+            await terminal.until_ever("heard")
+            await leave(terminal)
+
+
 async def test_ctrl_c_twice_leaves_an_idle_conversation(home: Home) -> None:
     async with seen(home, *CHAT) as terminal:
         await terminal.until(READY)
