@@ -24,7 +24,7 @@ from dovetail.kernel import (
 )
 
 from .calls import call_title
-from .terminal import Style, first_line, short, visible
+from .terminal import Style, counted, first_line, short, visible
 
 LOOK_SECONDS = 0.05
 MAX_MOVED = 40
@@ -123,7 +123,7 @@ def summary(report: Json) -> str:
 
 
 def _summary(unknown: int, moved: int) -> str:
-    calls, things = _count(unknown, "call"), _count(moved, "thing")
+    calls, things = counted(unknown, "call"), counted(moved, "thing")
     return f"left unfinished: {calls} of unknown outcome, {things} moved"
 
 
@@ -140,10 +140,6 @@ def acceptance(by: str) -> str:
 
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _where(report: ContinuationReport) -> list[str]:

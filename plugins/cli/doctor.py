@@ -34,7 +34,7 @@ from .config_file import user_path
 from .exits import FAILED, SUCCEEDED
 from .listing import ago
 from .options import command_text, database_option, json_line, json_option
-from .terminal import Style, Terminal, visible
+from .terminal import Style, Terminal, counted, visible
 
 STORE = "sqlite://"
 LEAST_PYTHON = (3, 11)
@@ -285,10 +285,10 @@ async def _of_location(location: str, network: bool) -> list[Finding]:
             found.append(Finding("plugins", "problem", text, advice))
         troubled = [one for one in plugins if one.errors and one not in bad]
         for one in troubled:
-            text = f"{one.name} had {one.errors} errors: {one.last_error}"
+            text = f"{one.name} had {counted(one.errors, 'error')}: {one.last_error}"
             found.append(Finding("plugins", "warning", text))
         sound = len(plugins) - len(bad) - len(troubled)
-        found.append(Finding("plugins", "ok", f"{sound} plugins are sound"))
+        found.append(Finding("plugins", "ok", f"{counted(sound, 'plugin')} sound"))
         states = await here.providers()
         found += _of_keys(states)
         try:
@@ -372,7 +372,7 @@ async def _of_sessions(db: str | None) -> list[Finding]:
             cursor = page.cursor
             if cursor is None:
                 break
-    text = f"{looked} sessions were looked at, {running} run now"
+    text = f"{counted(looked, 'session')} looked at, {running} running now"
     return [*found, Finding("sessions", "ok", text)]
 
 

@@ -33,7 +33,7 @@ from dovetail.kernel import (
 from .listing import Costs
 from .options import json_line
 from .spinner import Spinner
-from .terminal import Style, Terminal, visible
+from .terminal import Style, Terminal, counted, visible
 from .transcript import Transcript
 
 Format = Literal["text", "json", "stream-json"]
@@ -77,7 +77,7 @@ class Tally:
 
     def line(self, session_id: str) -> str:
         """Return the last line for people: session, Steps, tokens, cost, time."""
-        told = [f"session {session_id}", _counted(self.steps, "Step")]
+        told = [f"session {session_id}", counted(self.steps, "Step")]
         if self.usage.input is not None or self.usage.output is not None:
             into, out = self.usage.input or 0, self.usage.output or 0
             told.append(f"{into:,} tokens in, {out:,} out")
@@ -113,10 +113,6 @@ class Tally:
             else {"code": error.code, "message": error.message},
             "exit_code": code,
         }
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 class Said:

@@ -181,8 +181,11 @@ def _choose_provider(
     rest = ", ".join(name for name in named if name not in first)
     if rest:
         terminal.tell(f"  or one of {visible(rest)}")
+    # Who has a key there already means that provider.
+    ready = [name for name in first if _has_key(named[name])]
+    usual = first.index(ready[0]) + 1 if ready else 1
     while True:
-        answer = _ask("Number or name", "1")
+        answer = _ask("Number or name", str(usual))
         if answer.isdecimal() and 1 <= int(answer) <= len(first):
             return named[first[int(answer) - 1]]
         if answer in named:
@@ -193,7 +196,11 @@ def _choose_provider(
 def _note(state: ProviderState) -> str:
     if state.assumed:
         return " (a server of this machine, no key)"
-    return "" if state.missing is not None else " (its key is there)"
+    return " (its key is there)" if _has_key(state) else ""
+
+
+def _has_key(state: ProviderState) -> bool:
+    return state.missing is None and not state.assumed
 
 
 class _Secret:
@@ -307,11 +314,17 @@ def _choose_model(
         terminal.tell("Which model?")
         for number, name in enumerate(names, 1):
             terminal.tell(f"  {number}. {visible(name)}")
+        question, usual_answer = "Number or name", "1"
+    else:
+        terminal.tell(f"No model of {visible(state.name)} is known here by name.")
+        question, usual_answer = "Name of the model", None
     while True:
-        answer = _ask("Number or name", "1" if names else None)
+        answer = _ask(question, usual_answer)
         if answer.isdecimal() and 1 <= int(answer) <= len(names):
             return names[int(answer) - 1]
-        if answer and not answer.isdecimal():
+        if answer.isdecimal():
+            terminal.tell(f"{visible(answer)} is no name of a model")
+        elif answer:
             full = answer.startswith(f"{state.name}/")
             return answer if full else f"{state.name}/{answer}"
 

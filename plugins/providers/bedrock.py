@@ -71,10 +71,12 @@ class BedrockPlugin:
             from . import amazon
             from .converse import ConverseProtocol
 
-            amazon.required(endpoint.provider)
             shown = endpoint.key is not None or endpoint.live is not None
             if not shown:
+                # First: whoever has no credentials is not told to install botocore,
+                # and is not offered these models as some that can be asked.
                 amazon.hinted(endpoint.provider, place.environment)
+            amazon.required(endpoint.provider)
             target = target_of(
                 endpoint,
                 f"/model/{quote(model, safe='')}/converse-stream",

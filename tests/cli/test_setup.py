@@ -28,14 +28,17 @@ async def test_first_use_asks_tries_and_keeps_what_works(home: Home) -> None:
             await person.type("acme\n")
             await person.until("Key of acme: ")
             await person.type("sk-live-wrong\n")
-            await person.until("Number or name")
+            await person.until("No model of acme is known here by name.")
+            await person.until("Name of the model: ")
+            await person.type("2\n")
+            await person.until("2 is no name of a model")
             await person.type("m\n")
             await person.until("the provider refuses the key")
             await person.until("quit (q) [a]: ")
             await person.type("a\n")
             await person.until("Key of acme: ")
             await person.type(f"{KEY}\n")
-            await person.until("Number or name")
+            await person.until("Name of the model: ")
             await person.type("m\n")
             await person.until("acme/m answers")
             await person.until("for you alone")
@@ -46,6 +49,15 @@ async def test_first_use_asks_tries_and_keeps_what_works(home: Home) -> None:
         assert KEY in str(server.requests[-1].headers)
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert mine.read_text().startswith('# mine\nmodel = "acme/m"\n')
+
+
+async def test_a_key_that_is_there_already_makes_its_provider_the_usual_one(
+    home: Home,
+) -> None:
+    alone = {"COLUMNS": "200"}
+    async with home.at_terminal("setup", environment=alone) as person:
+        await person.until("openai (its key is there)")
+        await person.until("Number or name [2]: ")
 
 
 def test_without_a_terminal_it_names_the_next_step(do: Callable[..., Done]) -> None:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -383,6 +384,17 @@ async def test_without_any_sign_of_credentials_the_variables_are_named(
     monkeypatch.setenv("HOME", str(tmp_path))
     async with opened(plugin) as providers:
         with pytest.raises(ProviderError, match="AWS_BEARER_TOKEN_BEDROCK") as caught:
+            providers["bedrock"].route("m")
+    assert caught.value.code == "provider.key_missing"
+
+
+async def test_without_credentials_it_is_the_key_that_is_missing_not_botocore(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    async with opened(plugin) as providers:
+        with pytest.raises(ProviderError) as caught:
             providers["bedrock"].route("m")
     assert caught.value.code == "provider.key_missing"
 
