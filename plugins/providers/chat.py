@@ -58,6 +58,8 @@ ATTACHED = (
     "provider_specific_fields",
     "thought_signature",
 )
+WHOLE = "chat.completion"
+"""What an answer calls itself that did not come in pieces."""
 _MORE = frozenset((*ATTACHED, "tool_calls", "function_call"))
 _FINISHES: Mapping[str, FinishReason] = {
     "stop": "stop",
@@ -237,6 +239,15 @@ class ChatDecoder:
                 if "usage" in choice:
                     self._count(choice)
                 self._choice(choice, events)
+        whole = chunk.get("object") == WHOLE and (self._spoke or calls)
+        # Some call their pieces whole, too.
+        if (
+            whole
+            and self._reason is None
+            and not any("delta" in one for one in choices)
+        ):
+            # Snowflake gives a whole answer no reason for its end.
+            self._reason = "unknown"
 
     def _fail(self, told: Any, events: list[ModelEvent]) -> None:
         """Take in an error object.

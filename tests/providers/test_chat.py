@@ -720,6 +720,31 @@ def test_an_answer_in_one_piece_is_read_and_not_twice() -> None:
     assert again.text == "a"
 
 
+def whole(message: Any, kind: str = "chat.completion") -> dict[str, Any]:
+    choice = {"index": 0, "message": message, "finish_reason": ""}
+    return {"object": kind, "choices": [choice], "usage": {"prompt_tokens": 3}}
+
+
+def test_an_answer_that_says_it_is_whole_needs_no_reason_for_its_end() -> None:
+    function = {"name": "f", "arguments": '{"a": 1}'}
+    answered = read(whole({"content": "", "tool_calls": [{"function": function}]}))
+    [called] = answered.calls
+    assert (called.tool, called.arguments, called.cut) == ("f", '{"a": 1}', False)
+    assert answered.finish is not None
+    assert (answered.finish.reason, answered.finish.usage.input) == ("unknown", 3)
+    assert read(whole({"content": "All."})).text == "All."
+
+
+def test_pieces_that_are_called_whole_are_no_whole_answer() -> None:
+    piece = whole({"content": "Hal"})
+    piece["choices"][0]["delta"] = {"content": "Hal"}
+    for cut in (piece, whole({"content": "Hal"}, "chat.completion.chunk")):
+        answered = read(cut)
+        assert answered.error is not None
+        assert answered.error.code == "provider.stream_broken"
+    assert read(whole({"content": ""})).error is not None
+
+
 def test_what_is_attached_to_a_message_goes_back_with_it_to_its_model_only() -> None:
     extra = {"google": {"thought_signature": "s"}}
     got = read(
