@@ -127,7 +127,8 @@ class Transport:
         )
         request.stream = _body_type()(body)
         try:
-            response = await client.handle_async_request(request)
+            with _unlogged():
+                response = await client.handle_async_request(request)
         except httpx.HTTPError as error:
             raise _fault_of(error, target) from error
         chunks = _Chunks(response, target)
@@ -156,7 +157,8 @@ class Transport:
             extensions={"timeout": bound, "redact": target.redact},
         )
         try:
-            response = await client.handle_async_request(request)
+            with _unlogged():
+                response = await client.handle_async_request(request)
         except httpx.HTTPError as error:
             raise _fault_of(error, target) from error
         chunks = _Chunks(response, target)
@@ -276,8 +278,9 @@ _ours: ContextVar[bool] = ContextVar("dovetail_request", default=False)
 
 @contextmanager
 def _unlogged() -> Iterator[None]:
-    """Keep httpx from logging the request: its address may hold a secret (law
-    access.6). Requests that others make with httpx are logged as ever."""
+    """Keep httpx from logging the request, and what is below it the head of its answer:
+    an address may hold a secret, and a server may repeat one (law access.6). Requests
+    that others make with httpx are logged as ever."""
     _silence_httpx()
     token = _ours.set(True)
     try:
@@ -288,7 +291,8 @@ def _unlogged() -> Iterator[None]:
 
 @cache
 def _silence_httpx() -> None:
-    logging.getLogger("httpx").addFilter(lambda _: not _ours.get())
+    for name in ("httpx", "httpcore.http11", "httpcore.proxy"):
+        logging.getLogger(name).addFilter(lambda _: not _ours.get())
 
 
 @cache

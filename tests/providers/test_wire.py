@@ -698,6 +698,22 @@ async def test_httpx_logs_no_address_of_ours_and_every_other_one(
     assert "/theirs" in caplog.text
 
 
+@pytest.mark.law("access.6")
+async def test_a_key_that_a_server_repeats_in_its_head_is_in_no_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    echo = {"location": "/login?key=planted-secret", "set-cookie": "a=planted-secret"}
+    async with serve(Answer(b"", 302, echo), Answer(b"", 302, echo)) as server:
+        table = {"base_url": server.url, "api_key": "planted-secret"}
+        async with opened(openai, providers={"test": table}) as providers:
+            with pytest.raises(ProviderError):
+                await ask(providers["test"].route("m"), request())
+            with pytest.raises(ProviderError):
+                await providers["test"].served()
+    assert "planted-secret" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("plugin", "protocol", "body"),
     [
