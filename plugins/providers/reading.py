@@ -96,8 +96,9 @@ _ANSWERS = ("choices", "content", "output", "candidates")
 
 
 def payload(data: bytes) -> bytes:
-    """Return what an event's data holds, without what is only around it."""
-    data = data.strip()
+    """Return what an event's data holds, without what is only around it: a mark of the
+    order of bytes, too, which a file has that is served as it is."""
+    data = data.strip().removeprefix(b"\xef\xbb\xbf")
     # A proxy that frames what is framed already leaves the field's name in the data.
     while data.startswith(b"data:"):
         data = data[5:].lstrip()

@@ -232,3 +232,10 @@ json_values = st.recursive(
 )
 def test_odd_lines_never_crash_the_decoder(objects: list[Any]) -> None:
     read(*objects)
+
+
+@pytest.mark.parametrize("size", [None, 1, 2])
+def test_a_mark_before_the_first_line_does_not_cost_that_line(size: int | None) -> None:
+    end = {"done": True, "done_reason": "stop"}
+    body = b"\xef\xbb\xbf" + lines(said(content="Why "), said(content="not?"), end)
+    assert decode("ollama", body, size).text == "Why not?"
