@@ -126,6 +126,7 @@ class ChatDecoder:
         self._usage = Usage()
         self._calls = Calls(provider, self._limits, tools)
         self._divided = False
+        self._texts = False
         self._parts = 0
         self._part = ""
         self._kind = ""
@@ -300,15 +301,18 @@ class ChatDecoder:
             self._stop(reason.lower())
 
     def _undivided(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the answer as a whole, from servers that stream it in one piece.
+        """Return the answer as a whole, from servers that stream it in one piece, or a
+        piece of it as the older Completions have it.
 
         Beside pieces it is only what came already.
         """
-        if self._spoke or self._calls:
-            return {}
         message = choice.get("message")
+        begun = self._spoke or self._calls
         if isinstance(message, dict):
-            return message
+            return {} if begun else message
+        if begun and not self._texts:
+            return {}
+        self._texts = True
         return {"content": choice.get("text")}
 
     def _stop(self, reason: str) -> None:

@@ -720,6 +720,14 @@ def test_an_answer_in_one_piece_is_read_and_not_twice() -> None:
     assert again.text == "a"
 
 
+def test_an_answer_in_the_pieces_of_older_completions_is_read_to_its_end() -> None:
+    def piece(text: str, finish: str | None = None) -> dict[str, Any]:
+        return {"id": "r", "choices": [{"text": text, "finish_reason": finish}]}
+
+    assert read(piece("ha"), piece("ha"), piece("", "length")).text == "haha"
+    assert read(chunk({"content": "a"}), piece("a", "stop")).text == "a"
+
+
 def whole(message: Any, kind: str = "chat.completion") -> dict[str, Any]:
     choice = {"index": 0, "message": message, "finish_reason": ""}
     return {"object": kind, "choices": [choice], "usage": {"prompt_tokens": 3}}
