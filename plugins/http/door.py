@@ -31,7 +31,15 @@ import orjson
 from attrs import field, frozen
 from dovetail.kernel import InvalidValueError, sanitised
 
-from .problems import Refusal, busy, closing, malformed, told, too_large
+from .problems import (
+    Refusal,
+    busy,
+    closing,
+    headers_too_large,
+    malformed,
+    told,
+    too_large,
+)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -294,9 +302,7 @@ class Door:
     def _check(self, scope: Scope) -> None:
         size = sum(len(name) + len(value) for name, value in scope["headers"])
         if size > MAX_HEADERS:
-            raise Refusal(
-                431, "server.too_large", f"the headers are over {MAX_HEADERS} bytes"
-            )
+            raise headers_too_large(MAX_HEADERS)
         target = len(scope.get("raw_path") or b"") + len(scope["query_string"])
         if target > MAX_TARGET:
             raise too_large("the address", MAX_TARGET)

@@ -78,6 +78,11 @@ def too_large(what: str, most: int) -> Refusal:
     return Refusal(413, "server.too_large", f"{what} is over {most} bytes", kind="size")
 
 
+def headers_too_large(most: int) -> Refusal:
+    """Return the refusal of a head that is over its bound."""
+    return Refusal(431, "server.too_large", f"the headers are over {most} bytes")
+
+
 def unsupported(what: str, instead: str) -> Refusal:
     """Return the answer to what this server does not offer, whoever asks."""
     return Refusal(

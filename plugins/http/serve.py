@@ -6,6 +6,7 @@ import re
 import secrets
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,16 @@ from dovetail.kernel import (
     open_runtime,
 )
 
-from .door import MAX_HEADERS
+from .door import (
+    MAX_HEADERS,
+    SEND_SECONDS,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    encoded,
+)
+from .problems import busy, headers_too_large, malformed, told
 
 TOKEN_VARIABLE = "DOVETAIL_TOKEN"
 DRAIN_SECONDS = 10
@@ -129,7 +139,6 @@ def serve_command(
                 server_header=False,
                 proxy_headers=False,
                 h11_max_incomplete_event_size=MAX_HEADERS,
-                limit_concurrency=MAX_CONNECTIONS,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
             _tell(listening.getsockname(), token is not None)
@@ -198,14 +207,21 @@ def _http() -> Any:
 
 
 def _timed(protocol: Any) -> Any:
-    """Return a protocol that lets go of who does not say what it wants: uvicorn waits
-    without end for the head of a request, of the first and of each that follows."""
+    """Return a protocol that lets go of who does not say what it wants, or does not
+    take what it asked for: uvicorn waits without end for the head of a request, of the
+    first and of each that follows, and for what it wrote to be taken. What no
+    application sees, because it is no HTTP or one connection too many, is answered as
+    everything is."""
+    import h11
 
     class Timed(protocol):  # type: ignore[misc] # a class that is only known now
         _head: Any = None
+        _full: Any = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            if len(self.connections) > MAX_CONNECTIONS:
+                self.app = _crowded
             self._watch()
 
         def data_received(self, data: bytes) -> None:
@@ -216,9 +232,27 @@ def _timed(protocol: Any) -> Any:
             super().on_response_complete()
             self._watch()
 
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            # Later than the door, which gives such a reader up first and says so.
+            self._full = self.loop.call_later(SEND_SECONDS + 1, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._taken()
+            super().resume_writing()
+
         def connection_lost(self, error: Exception | None) -> None:
             self._rest()
+            self._taken()
             super().connection_lost(error)
+
+        def send_400_response(self, msg: str) -> None:
+            # While an exception is handled that knows more than the text.
+            status = getattr(sys.exc_info()[1], "error_status_hint", 400)
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                for event in _refusal(status):
+                    self.transport.write(self.conn.send(event))
+            self.transport.close()
 
         def _watch(self) -> None:
             """Count the time for as long as no request is at work."""
@@ -232,11 +266,46 @@ def _timed(protocol: Any) -> Any:
                 self._head.cancel()
                 self._head = None
 
+        def _taken(self) -> None:
+            if self._full is not None:
+                self._full.cancel()
+                self._full = None
+
         def _late(self) -> None:
-            if not self.transport.is_closing():
-                self.transport.close()
+            # Closed, it waits for what was written to be taken, for ever if need be.
+            self.transport.close()
+            self._head = self.loop.call_later(SEND_SECONDS, self.transport.abort)
 
     return Timed
+
+
+def _refusal(status: int) -> "list[Any]":
+    """Return the answer to what is no request, as h11 sends it."""
+    import h11
+
+    if status == 431:
+        refusal = headers_too_large(MAX_HEADERS)
+    else:
+        refusal = malformed("this is no HTTP request as it is understood here")
+    status, _, body = told(refusal)
+    data = encoded(body)
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(data))),
+        ("Connection", "close"),
+    ]
+    return [
+        h11.Response(status_code=status, headers=headers),
+        h11.Data(data=data),
+        h11.EndOfMessage(),
+    ]
+
+
+async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer whoever comes when there are as many connections as there may be."""
+    refusal = busy(f"{MAX_CONNECTIONS} connections are open already")
+    status, headers, body = told(refusal)
+    await answer(send, status, body, {**headers, "Connection": "close"})
 
 
 def is_loopback(host: str) -> bool:

@@ -1,5 +1,6 @@
 """`dovetail serve`: another process, real sockets, real signals."""
 
+import json
 import os
 import re
 import signal
@@ -10,14 +11,24 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import click
 import httpx
 import pytest
+import uvicorn
 from anyio import to_thread
 from dovetail.plugins.client import RemoteRuntime, connect
-from dovetail.plugins.http.serve import _listening, is_loopback, serve_command, token_of
+from dovetail.plugins.http import door, serve
+from dovetail.plugins.http.serve import (
+    _http,
+    _listening,
+    _timed,
+    is_loopback,
+    serve_command,
+    token_of,
+)
 from support.bounds import HANG
 
 COMMAND = [sys.executable, "-m", "dovetail.plugins.cli"]
@@ -145,6 +156,83 @@ def test_who_does_not_say_what_it_wants_is_let_go(
                 while part := silent.recv(4096):
                     answered += part
                 assert answered.count(b"200 OK") == (1 if before else 0)
+
+
+def test_who_does_not_take_what_it_asked_for_is_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether one answer waits to be taken or more than the server holds."""
+    for module, name in (
+        (door, "SEND_SECONDS"),
+        (serve, "SEND_SECONDS"),
+        (serve, "HEADER_SECONDS"),
+    ):
+        monkeypatch.setattr(module, name, 0.05)
+    body = b"a" * 40_000
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await door.answer(send, 200, body.decode())
+
+    async def main(heads: int) -> None:
+        gone = anyio.Event()
+
+        class Watched(_timed(_http())):  # type: ignore[misc] # known only now
+            def connection_made(self, transport: Any) -> None:
+                # The system takes next to nothing of it, and asyncio holds the rest.
+                raw = transport.get_extra_info("socket")
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+                super().connection_made(transport)
+
+            def connection_lost(self, error: Exception | None) -> None:
+                super().connection_lost(error)
+                gone.set()
+
+        config = uvicorn.Config(
+            door.Door(application, door.Admittance()),
+            http=Watched,
+            lifespan="off",
+            log_config=None,
+        )
+        server = uvicorn.Server(config)
+        with _listening("127.0.0.1", 0) as place, socket.socket() as reader:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(server.serve, [place])
+                reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                reader.connect(place.getsockname())
+                reader.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * heads)
+                with anyio.fail_after(HANG):
+                    await gone.wait()
+                server.should_exit = True
+
+    for heads in (1, 10):
+        anyio.run(main, heads)
+
+
+def test_what_is_no_request_is_refused_as_everything_is(tmp_path: Path) -> None:
+    line = b"GET /api/health HTTP/1.1\r\n"
+    said = {
+        b"\x00\x01\r\n\r\n": (400, "server.malformed"),
+        line + b"\r\n": (400, "server.malformed"),
+        line + b"Host: localhost\r\nContent-Length: -1\r\n\r\n": (
+            400,
+            "server.malformed",
+        ),
+        line + b"Host: localhost\r\nX: " + b"a" * 100_000: (431, "server.too_large"),
+    }
+    with serving(tmp_path) as (_, address):
+        port = int(address.rpartition(":")[2])
+        for request, (status, code) in said.items():
+            with socket.create_connection(("127.0.0.1", port), HANG) as asking:
+                asking.sendall(request)
+                answered = b""
+                while part := asking.recv(4096):
+                    answered += part
+            start, _, body = answered.partition(b"\r\n\r\n")
+            assert start.startswith(b"HTTP/1.1 %d " % status)
+            told = json.loads(body)
+            assert told["code"] == code
+            assert told["_tag"] == "InvalidRequestError"
+            assert told["message"]
 
 
 def test_a_token_out_of_a_file_is_asked_for(tmp_path: Path) -> None:
