@@ -413,6 +413,9 @@ def _read(root: str, path: str) -> bytes:
             raise _no_file(path)
         with open(descriptor, "rb", closefd=False) as file:
             data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        # Some that look like files are none: those of a system about itself, say.
+        raise _no_file(path) from error
     finally:
         os.close(descriptor)
     if len(data) > MAX_FILE:

@@ -114,3 +114,11 @@ async def test_another_location_is_named_in_the_query_or_in_a_header(
             assert (await it.ask("GET", name))["data"]
         told = await it.ask("GET", "provider/none", 404)
         assert told["_tag"] == "ProviderNotFoundError"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="there is no /proc")
+async def test_a_file_that_cannot_be_read_is_as_none() -> None:
+    """The first bytes of a process are nowhere; reading them is an error."""
+    async with served(location="/proc/self") as it:
+        told = await it.ask("GET", "fs/read/mem", 404)
+        assert told["code"] == "file.not_found"
