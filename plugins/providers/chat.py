@@ -61,6 +61,10 @@ ATTACHED = (
 WHOLE = "chat.completion"
 """What an answer calls itself that did not come in pieces."""
 _MORE = frozenset((*ATTACHED, "tool_calls", "function_call"))
+SOURCES = ("search_results", "citations")
+"""Where Perplexity and xAI say, beside the answer, what it rests on: all with each
+piece, and the better word first."""
+_SOURCES = frozenset(SOURCES)
 _FINISHES: Mapping[str, FinishReason] = {
     "stop": "stop",
     "end_turn": "stop",
@@ -127,6 +131,8 @@ class ChatDecoder:
         self._calls = Calls(provider, self._limits, tools)
         self._divided = False
         self._texts = False
+        self._sources: list[Json] = []
+        self._cited = 0
         self._parts = 0
         self._part = ""
         self._kind = ""
@@ -233,6 +239,8 @@ class ChatDecoder:
             choices = ()
         if "usage" in chunk or "x_groq" in chunk:
             self._count(chunk)
+        if not _SOURCES.isdisjoint(chunk):
+            self._cite(chunk)
         for choice in choices:
             if not isinstance(choice, dict):
                 raise self._broken("a choice is not an object")
@@ -273,6 +281,13 @@ class ChatDecoder:
             # Some end with a count of nothing.
             if told.input or told.output or self._usage == Usage():
                 self._usage = told
+
+    def _cite(self, chunk: Mapping[str, Any]) -> None:
+        """Take in what the answer rests on, so far."""
+        told = next((one for name in SOURCES if (one := chunk.get(name))), None)
+        if isinstance(told, list) and told != self._sources:
+            self._keep(told[self._cited :])
+            self._sources = told
 
     def _choice(self, choice: Mapping[str, Any], events: list[ModelEvent]) -> None:
         error = choice.get("error")
@@ -409,14 +424,19 @@ class ChatDecoder:
     def _close_all(self, events: list[ModelEvent]) -> None:
         """End the open part, and give what was attached without any text a part."""
         self._close(events)
-        if self._attached:
+        if self._attached or self._sources[self._cited :]:
             part = f"text-{self._parts}"
             events += [TextDelta(part, ""), TextEnd(part, self._taken())]
 
     def _taken(self) -> dict[str, Json]:
-        """Return what is attached to the text so far, once."""
-        attached, self._attached = self._attached, {}
-        return {"attached": attached} if attached else {}
+        """Return what is attached to the text so far, once. What it rests on does not
+        go back: it is not part of a message."""
+        taken: dict[str, Json] = {}
+        if self._attached:
+            taken["attached"], self._attached = self._attached, {}
+        if cited := self._sources[self._cited :]:
+            taken["citations"], self._cited = cited, len(self._sources)
+        return taken
 
     def _attach(self, name: str, value: Any) -> None:
         self._keep(value)

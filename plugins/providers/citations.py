@@ -64,12 +64,16 @@ def _read(one: Any) -> Iterator[Citation]:
             )
         return
     yield from _made(
-        url=word(note.get("url")) or word(note.get("uri")) or word(web.get("url")),
+        url=word(note.get("url"))
+        or word(note.get("uri"))
+        or word(web.get("url"))
+        or word(note.get("source")),
         title=word(note.get("title"))
         or word(note.get("document_title"))
         or word(note.get("filename")),
         quote=word(note.get("cited_text"))
         or word(note.get("content"))
+        or word(note.get("snippet"))
         or "".join(quoted),
         start=note.get("start_index"),
         end=note.get("end_index"),

@@ -19,7 +19,7 @@ from dovetail.plugins.providers.items import ResponsesDecoder
 from dovetail.plugins.providers.openai import plugin as openai
 from dovetail.plugins.providers.sse import SseEvent
 from hypothesis import given, strategies as st
-from support.answers import Answered
+from support.answers import Answered, decode
 from support.hosts import host
 from support.replay import Answer, serve, sse
 from support.requests import ask, opened, request
@@ -50,6 +50,19 @@ URL = "https://example.org/a"
             (Citation(URL, "A", "It is so.", 3, 9),),
         ),
         ({"attached": {"citations": [URL, URL]}}, (Citation(URL),)),
+        (
+            {
+                "citations": [
+                    {
+                        "type": "search_result_location",
+                        "source": URL,
+                        "title": "A",
+                        "cited_text": "It is so.",
+                    }
+                ]
+            },
+            (Citation(URL, "A", "It is so."),),
+        ),
         (
             {
                 "annotations": [
@@ -150,6 +163,48 @@ def test_what_is_no_citation_is_none(metadata: dict[str, Any]) -> None:
     for one in citations_of(metadata):
         assert one.url or one.title or one.quote
         assert (one.start is None) == (one.end is None)
+
+
+@pytest.mark.parametrize(
+    ("sources", "citations"),
+    [
+        ({"citations": [URL]}, (Citation(URL),)),
+        (
+            {
+                "citations": [URL],
+                "search_results": [{"url": URL, "title": "A", "snippet": "It is so."}],
+            },
+            (Citation(URL, "A", "It is so."),),
+        ),
+        ({"citations": None, "search_results": "odd"}, ()),
+    ],
+)
+def test_what_is_told_beside_the_pieces_of_an_answer_is_cited_once(
+    sources: Any, citations: Any
+) -> None:
+    def piece(said: str, finish: str | None = None) -> Any:
+        return {
+            "choices": [{"delta": {"content": said}, "finish_reason": finish}],
+            **sources,
+        }
+
+    [end] = [
+        one
+        for one in decode(
+            "chat", sse(piece("It "), piece("is."), piece("", "stop"))
+        ).events
+        if isinstance(one, TextEnd)
+    ]
+    assert citations_of(end.metadata) == citations
+    assert "attached" not in end.metadata
+
+
+def test_sources_that_come_after_all_else_are_cited_too() -> None:
+    said = {"choices": [{"delta": {"content": "So."}, "finish_reason": "stop"}]}
+    answered = decode("chat", sse(said, {"choices": [], "citations": [URL]}))
+    [end] = [one for one in answered.events if isinstance(one, TextEnd)]
+    assert citations_of(end.metadata) == (Citation(URL),)
+    assert answered.text == "So."
 
 
 async def test_a_route_hands_over_what_a_text_rests_on() -> None:
