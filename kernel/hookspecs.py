@@ -50,6 +50,7 @@ from .contracts import (
     ModelFacts,
     PermissionQuestion,
     Place,
+    PromptSource,
     Provider,
     ProviderProtocol,
     Register,
@@ -357,6 +358,32 @@ class Hooks:
             @hookimpl
             def dovetail_register_skills(self, register, place):
                 register(SkillSource("acme/skills", find_skills))
+        """
+
+    @hookspec
+    def dovetail_register_prompts(
+        self, register: Register[PromptSource], place: Place
+    ) -> None:
+        """Offer people commands that become prompts, and things to attach by name.
+
+        Arguments: ``register`` takes a PromptSource. ``place`` names the Location and
+        holds what your ``dovetail_open_location`` opened.
+
+        Result: none. ``/name arguments`` at the beginning of what a person types is
+        said as your command writes it out, and ``@name`` in it attaches what you
+        return for it; see ``LocationHandle.prompt``. A command of a later source hides
+        one of the same name.
+
+        When: once per opening of a Location, in its scope. A source is asked when
+        commands are listed, or when one is typed.
+
+        Errors: an exception is recorded; what was registered before it stays.
+
+        Example::
+
+            @hookimpl
+            def dovetail_register_prompts(self, register, place):
+                register(PromptSource("acme/prompts", commands=list_commands))
         """
 
     @hookspec

@@ -46,6 +46,11 @@ from .hooks import (
     Register as Register,
     Tap as Tap,
 )
+from .prompts import (
+    PromptArgument as PromptArgument,
+    PromptCommand as PromptCommand,
+    PromptSource as PromptSource,
+)
 from .providers import (
     ModelFacts as ModelFacts,
     Provider as Provider,

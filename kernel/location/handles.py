@@ -17,6 +17,7 @@ from ..context.registry import SourceState
 from ..contracts import (
     AgentProblem,
     AgentProfile,
+    PromptCommand,
     Rule,
     Skill,
     SkillProblem,
@@ -28,6 +29,7 @@ from ..requests.questions import QuestionRequest
 from ..values.errors import InvalidValueError
 from ..values.events import PermissionReply
 from ..values.location import Location
+from ..values.prompt import Prompt
 from ..values.question import QuestionAnswer
 from ..values.request import ModelInfo
 from ..values.tool import ToolDefinition
@@ -139,6 +141,29 @@ class LocationHandle:
         async with self._services() as services:
             await services.skills.skills()
             return services.skills.problems()
+
+    async def commands(self) -> Sequence[PromptCommand]:
+        """Return the commands of plugins that a person may begin a prompt with, in name
+        order, as they are now. This may take twenty seconds: whoever shows them lists
+        them beside what else it does, and again later."""
+        async with self._services() as services:
+            return await services.prompts.commands()
+
+    async def prompt(self, said: str | Prompt) -> Prompt:
+        """Return what a person typed as it is to be said: ``/name arguments`` of a
+        command written out, and with what ``@name`` means to a plugin attached. What
+        begins with no command that is known is left as it is. Only for what a person
+        typed: what others wrote would make it name things.
+
+        ``name=value`` gives an argument by name, anything else in the order of the
+        command's arguments, the last one takes the rest.
+
+        Raises:
+            PromptInvalidError: an argument is missing or too many, what is named cannot
+                be had, or it is no prompt.
+        """
+        async with self._services() as services:
+            return await services.prompts.made(Prompt.of(said))
 
     async def context(self) -> Sequence[SourceState]:
         """Return the Context Sources, in key order, each as it is now.

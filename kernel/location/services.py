@@ -70,6 +70,7 @@ from ..values.patterns import MAX_RULES, matches
 from ..values.request import AnswerLimits, ModelInfo, ModelRequest
 from ..values.secrets import Redactor
 from .children import ChildSessions
+from .prompts import Prompts
 from .shipped import DEFAULT_AGENT
 
 logger = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ class LocationServices:
     _meant: dict[Rule, tuple[Rule, ...]] = field(factory=dict, init=False)
     agent_problems: Sequence[AgentProblem] = field(factory=list, init=False)
     """Files that look like agent profiles and are not used, or not all of them."""
+    prompts: Prompts = field(factory=Prompts, init=False)
     editors: dict[str, UnsavedText] = field(factory=dict, init=False)
     """By session, what asks the editor that shows it."""
     _keys: Redactor = field(factory=Redactor, init=False, repr=False)
@@ -449,6 +451,7 @@ class LocationServices:
             ("dovetail_register_providers", self._add_provider),
             ("dovetail_register_context", self.context.register),
             ("dovetail_register_skills", self.skills.register),
+            ("dovetail_register_prompts", self.prompts.register),
             ("dovetail_register_agents", self._add_agent),
             ("dovetail_register_compaction", self._add_strategy),
             (RULES, self._add_rule),

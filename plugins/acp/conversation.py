@@ -31,6 +31,7 @@ from dovetail.kernel import (
     Outcome,
     PendingRequest,
     Prompt,
+    PromptCommand,
     ProviderError,
     RequestAsked,
     Runtime,
@@ -190,17 +191,34 @@ class Conversation:
                     ),
                 )
             )
-        await self._send(
-            s.AvailableCommandsUpdate(
-                session_update="available_commands_update", available_commands=commands
-            )
-        )
+        await self._tell_commands(commands)
+        # Beside all else: those who offer them may have to be begun first.
+        self._tasks.start_soon(self._tell_more_commands, commands)
         todos = await self.session.todos()
         if todos:
             await self._send(plan_of(tuple(todos)))
         # What another process waits for can be answered here, too.
         if (await self.session.info()).status == "running":
             await self._ask_pending()
+
+    async def _tell_commands(self, commands: list[s.AvailableCommand]) -> None:
+        await self._send(
+            s.AvailableCommandsUpdate(
+                session_update="available_commands_update", available_commands=commands
+            )
+        )
+
+    async def _tell_more_commands(self, before: list[s.AvailableCommand]) -> None:
+        more = [
+            s.AvailableCommand(
+                name=one.name,
+                description=visible(one.description, MAX_DESCRIPTION),
+                input=_takes(one),
+            )
+            for one in await self._here.commands()
+        ]
+        if more:
+            await self._tell_commands([*before, *more])
 
     async def _take(self, event: LiveEvent) -> None:
         await self._teller.take(event)
@@ -258,6 +276,7 @@ class Conversation:
             return await self._compact(turn)
         if name.startswith("/"):
             said = await self._as_skill(said, name[1:], rest.strip())
+        said = await self._here.prompt(said)
         # Known before it can be promoted: the client shows its own words already.
         name = f"msg_{uuid.uuid4().hex}"
         self._teller.own.add(name)
@@ -439,6 +458,18 @@ class Conversation:
             self._models = {one.name: one for one in await self._here.models()}
         known = self._models.get(model)
         return None if known is None else known.context
+
+
+def _takes(command: PromptCommand) -> s.AvailableCommandInput | None:
+    """Return what a client shows of the arguments of a command."""
+    names = [
+        f"{one.name}=..." if one.required else f"[{one.name}=...]"
+        for one in command.arguments
+    ]
+    if not names:
+        return None
+    hint = visible(" ".join(names), MAX_DESCRIPTION)
+    return s.AvailableCommandInput(root=s.UnstructuredCommandInput(hint=hint))
 
 
 def _response(outcome: Outcome, turn: _Turn) -> s.PromptResponse:

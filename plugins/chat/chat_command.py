@@ -8,6 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from attrs import frozen
+from dovetail.kernel import PromptCommand
+
+from ..cli.terminal import short
 
 
 @frozen
@@ -28,3 +31,12 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
     if found:
         return found[0]
     return next((one for one in known if name and one.startswith(name)), None)
+
+
+def told_of(command: PromptCommand, limit: int) -> str:
+    """Return what is told of a plugin's command: its arguments, and what it is for."""
+    names = [
+        f"{one.name}=..." if one.required else f"[{one.name}=...]"
+        for one in command.arguments
+    ]
+    return short(" ".join([*names, command.description]).strip(), limit)

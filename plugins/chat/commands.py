@@ -22,7 +22,7 @@ from dovetail.kernel import (
 from ..cli.listing import usage_text, when
 from ..cli.options import json_line
 from ..cli.terminal import drawable, first_line, short, visible
-from .chat_command import ChatCommand
+from .chat_command import ChatCommand, told_of
 from .key_names import KEYS
 from .talk import Talk
 
@@ -42,6 +42,11 @@ async def _help(talk: Talk, rest: str) -> None:
         lines += [
             f"  /{visible(one.name)}  {short(one.description, 100)}"
             for one in talk.skills
+        ]
+    if talk.offered:
+        lines.append(talk.style.strong("prompts"))
+        lines += [
+            f"  /{visible(one.name)}  {told_of(one, 100)}" for one in talk.offered
         ]
     lines.append("  @path attaches a file")
     talk.show("\n")

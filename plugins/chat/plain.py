@@ -88,6 +88,9 @@ class PlainScreen:
         if text:
             self.show(f"{text}\n")
 
+    def complete_again(self) -> None:
+        """Offer nothing: lines are read whole."""
+
     def put_back(self, text: str) -> None:
         """Say what was not sent; it is typed again by whoever wants to."""
         self.show("".join(f"not sent: {line}\n" for line in text.split("\n")[:20]))

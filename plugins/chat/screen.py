@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from prompt_toolkit.application import Application
+from prompt_toolkit.application.current import set_app
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.document import Document
@@ -184,6 +185,15 @@ class LiveScreen:
         """Show a few words on the rows until the next key."""
         self._hint = text
         self._app.invalidate()
+
+    def complete_again(self) -> None:
+        """Offer anew how a command that is being typed may go on: there are others."""
+        state = self._buffer.complete_state
+        chosen = state is not None and state.complete_index is not None
+        typed = self._buffer.text.startswith("/")
+        if self._app.is_running and typed and not chosen:
+            with set_app(self._app):
+                self._buffer.start_completion()
 
     def put_back(self, text: str) -> None:
         """Put a text on the prompt line, before what is there."""

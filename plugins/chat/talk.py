@@ -5,6 +5,7 @@ asks, interrupting, and what is drawn at the bottom. What is written down is ``s
 how it is drawn on a terminal is a screen's, what a ``/`` begins is ``commands``.
 """
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -26,6 +27,7 @@ from dovetail.kernel import (
     LocationHandle,
     PermissionRequest,
     Prompt,
+    PromptCommand,
     PromptInvalidError,
     QuestionAnswer,
     QuestionRequest,
@@ -45,8 +47,8 @@ from ..cli.feed import Feed
 from ..cli.terminal import Style, drawable, short, visible
 from .asks import WITHDRAWN, Ask, Form, Words
 from .cards import permission_card, permission_hint, question_card, question_hint
-from .chat_command import ChatCommand, nearest
-from .files import Files, attached, quoted, typed_path
+from .chat_command import ChatCommand, nearest, told_of
+from .files import FRESH_SECONDS, Files, attached, quoted, typed_path
 from .rendering import cells, fold
 from .script import Script
 from .status import Status
@@ -76,6 +78,7 @@ class Screen(Protocol):
     def changed(self) -> None: ...
     def hint(self, text: str) -> None: ...
     def put_back(self, text: str) -> None: ...
+    def complete_again(self) -> None: ...
     def ring(self, why: str) -> None: ...
     def leave(self) -> None: ...
 
@@ -121,6 +124,10 @@ class Talk:
         """The model that answers, as far as anybody knows before it does."""
         self.windows: dict[str, int] = {}
         self.skills: Sequence[Skill] = ()
+        self.offered: Sequence[PromptCommand] = ()
+        """The commands of plugins."""
+        self._listed_at = math.inf
+        """When they were listed; never, while they are."""
         self.files = Files(Path(self.location.directory))
         self.asked: Ask | None = None
         self._tasks = tasks
@@ -176,6 +183,23 @@ class Talk:
         except DovetailError as error:
             self.say(f"skills cannot be found: {error}")
         self.screen.changed()
+        await self._list_commands()
+
+    def _list_again(self) -> None:
+        """Ask plugins once more for their commands, if that was some time ago: they may
+        have others by now."""
+        if time.monotonic() - self._listed_at > FRESH_SECONDS:
+            self._listed_at = math.inf
+            self._soon(self._list_commands, None)
+
+    async def _list_commands(self, _: None = None) -> None:
+        before = [one.name for one in self.offered]
+        try:
+            self.offered = await self.here.commands()
+        finally:
+            self._listed_at = time.monotonic()
+        if [one.name for one in self.offered] != before:
+            self.screen.complete_again()
 
     async def _newest(self, count: int) -> list[Session]:
         page = await self.runtime.sessions.list(
@@ -280,8 +304,17 @@ class Talk:
             task = f"\n\n{rest}" if rest else ""
             await self.prompt(f"Use the skill {name}.{task}", queue=False)
             return
+        try:
+            said = await self.here.prompt(line)
+        except DovetailError:
+            self.screen.put_back(line)
+            raise
+        if said.text != line:
+            await self._say(said, title_of(line), queue=False)
+            return
         known = [one.name for one in self.commands]
         known += [one.name for one in self.skills]
+        known += [one.name for one in self.offered]
         like = nearest(name, known)
         hint = f"; did you mean /{like}?" if like else "; /help lists them"
         self.screen.put_back(line)
@@ -291,9 +324,12 @@ class Talk:
         """Say something to the session, which is begun where there is none."""
         folder = Path(self.location.directory)
         files = await to_thread.run_sync(attached, text, folder)
-        prompt = Prompt.of(Prompt(text, files))
-        session = await self.current(title_of(text))
-        await session.prompt(prompt, delivery="queue" if queue else "steer")
+        said = await self.here.prompt(Prompt(text, files))
+        await self._say(said, title_of(text), queue=queue)
+
+    async def _say(self, said: Prompt, title: str | None, *, queue: bool) -> None:
+        session = await self.current(title)
+        await session.prompt(said, delivery="queue" if queue else "steer")
 
     async def current(self, title: str | None = None) -> Session:
         """Return the session, a new one where there is none."""
@@ -744,6 +780,8 @@ class Talk:
         elif text.startswith("/") and " " not in text and "\n" not in text:
             offered = [(one.name, one.help) for one in self.commands]
             offered += [(one.name, short(one.description, 60)) for one in self.skills]
+            offered += [(one.name, told_of(one, 60)) for one in self.offered]
+            self._list_again()
             for name, told in offered:
                 if name.startswith(text[1:]):
                     yield f"/{name}", f"/{visible(name)}", told, len(text)

@@ -27,6 +27,7 @@ from dovetail.kernel import (
     JobWanted,
     Json,
     Location,
+    LocationHandle,
     ModelNotSelectedError,
     ModelUnknownError,
     Outcome,
@@ -482,6 +483,8 @@ class _Run:
             if session is not None:
                 return await self._again(runtime, answering, session)
             assert options.prompt is not None
+            # Before anything of it is recorded, too.
+            said = await self._said_here(here, options.prompt)
             session = await runtime.sessions.create(
                 location=location,
                 model=options.model,
@@ -489,7 +492,11 @@ class _Run:
                 title=title_of(options.prompt.text),
             )
             self._begun = session.id
-            return await self._prompt(runtime, answering, session, -1)
+            return await self._prompt(runtime, answering, session, said, -1)
+
+    async def _said_here(self, here: LocationHandle, prompt: Prompt) -> Prompt:
+        """Return a prompt with what its names mean here. A server expands none."""
+        return prompt if self._afar else await here.prompt(prompt)
 
     # --- before the prompt --------------------------------------------------------
 
@@ -592,7 +599,9 @@ class _Run:
         if left is not None:
             for line in short_lines(left, self._terminal.error_style):
                 self._terminal.tell(line)
-        return await self._prompt(runtime, answering, session, elsewhere=alive)
+        here = runtime.location((await session.info()).location)
+        said = await self._said_here(here, options.prompt)
+        return await self._prompt(runtime, answering, session, said, elsewhere=alive)
 
     def _tell_waiting(self, seconds: int) -> None:
         self._terminal.tell(
@@ -648,17 +657,17 @@ class _Run:
         runtime: Runtime,
         answering: Answering,
         session: Session,
+        said: Prompt,
         after: int | None = None,
         *,
         elsewhere: bool = False,
     ) -> int:
         """Prompt and show what happens after a cursor: None is the prompt's own."""
-        assert self._options.prompt is not None
         feed = Feed(runtime, session, elsewhere=elsewhere)
         with closing(feed):
             await feed.start()
             receipt = await session.prompt(
-                self._options.prompt,
+                said,
                 budget=self._options.budget,
                 output=self._options.schema,
             )

@@ -18,6 +18,7 @@ from dovetail.kernel import (
     ContextSource,
     Json,
     Place,
+    PromptSource,
     Register,
     SessionSource,
     Tool,
@@ -151,6 +152,18 @@ class McpPlugin:
             from .told import servers_source
 
             register(servers_source(place.resource, f"{self.name}/servers"))
+
+    @hookimpl
+    def dovetail_register_prompts(
+        self, register: Register[PromptSource], place: Place
+    ) -> None:
+        """Offer the prompts and resources of the servers to people."""
+        if place.resource is not None:
+            from .said import prompt_source
+
+            register(
+                prompt_source(place.resource, place.effect, f"{self.name}/prompts")
+            )
 
     @hookimpl
     def dovetail_register_agents(

@@ -1,6 +1,7 @@
-"""Prompts: what servers have to be said, as text for the command line.
+"""Prompts: what servers have to be said, as text.
 
-Owns one short connection to a server, and its words as a terminal may show them.
+Owns one short connection to a server for the command line, and its words as a terminal
+may show them.
 """
 
 from collections.abc import Mapping
@@ -45,12 +46,17 @@ async def written(
 ) -> str:
     """Return a prompt with its arguments filled in."""
     async with connect(server, _around(server, place)) as connection:
-        return await _written(connection, prompt, arguments)
+        return await filled(connection, prompt, arguments)
 
 
-async def _written(
+async def filled(
     connection: Connection, prompt: str, arguments: Mapping[str, str]
 ) -> str:
+    """Return what a prompt says, as text, with what is none named.
+
+    Raises:
+        MCPError: the server refuses.
+    """
     found = await connection.client.get_prompt(prompt, dict(arguments))
     parts = []
     for message in found.messages:

@@ -1,11 +1,20 @@
 """Sessions of an editor: begun, listed, gone on with, set and closed; what is asked."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dovetail.kernel import LocationNotFoundError, open_runtime
+from dovetail.kernel import (
+    LocationNotFoundError,
+    PromptArgument,
+    PromptCommand,
+    PromptSource,
+    Register,
+    hookimpl,
+    open_runtime,
+)
 from dovetail.kernel.testing.scripted import (
     Gate,
     ScriptedProvider,
@@ -225,6 +234,43 @@ async def test_a_skill_is_a_command(tmp_path: Path) -> None:
             "Use the skill 'tidy'.\n\nthe attic",
             "/etc/passwd is a file",
         ]
+
+
+async def test_a_prompt_of_a_plugin_is_a_command(tmp_path: Path) -> None:
+    class Says:
+        @hookimpl
+        def dovetail_register_prompts(self, register: Register[PromptSource]) -> None:
+            async def write(given: Mapping[str, str]) -> str:
+                return f"Look at {given['issue']}."
+
+            takes = [PromptArgument("issue", required=True), PromptArgument("note")]
+            triage = PromptCommand("tracker:triage", write, "Looks", takes)
+
+            async def commands() -> Sequence[PromptCommand]:
+                return [triage]
+
+            register(PromptSource("tracker/prompts", commands))
+
+    model = ScriptedProvider(text("Looked."))
+    async with (
+        open_runtime("sqlite://", plugins=[model, Says()]) as runtime,
+        connected(runtime) as client,
+    ):
+        await client.initialize()
+        session_id = await client.new(tmp_path)
+        told = await client.until(
+            lambda: client.updates("available_commands_update")[1:]
+        )
+        one = told[0]["availableCommands"][-1]
+        assert (one["name"], one["input"]["hint"]) == (
+            "tracker:triage",
+            "issue=... [note=...]",
+        )
+        assert await client.prompt(session_id, "/tracker:triage 42") == "end_turn"
+        with pytest.raises(Failed, match="issue="):
+            await client.prompt(session_id, "/tracker:triage")
+        said = [m.text for m in model.histories[-1] if m.type == "user"]
+        assert said == ["Look at 42."]
 
 
 async def test_compact_is_a_command_that_says_what_came_of_it(tmp_path: Path) -> None:

@@ -127,6 +127,63 @@ async def test_a_file_is_completed_and_attached(home: Home) -> None:
     assert "forty-two" in json.dumps(server.requests[0].json())
 
 
+PROMPTS = """
+from dovetail.kernel import PromptArgument, PromptCommand, PromptFile, PromptSource
+from dovetail.kernel import hookimpl
+
+
+async def write(given):
+    return f"Look at {given['issue']}."
+
+
+async def commands():
+    takes = [PromptArgument("issue", required=True)]
+    return [PromptCommand("tracker:triage", write, "Looks at it", takes)]
+
+
+async def attach(name):
+    if name == "tracker:notes":
+        return [PromptFile.of(b"forty-two", name=name)]
+
+
+class Says:
+    @hookimpl
+    def dovetail_register_prompts(self, register):
+        register(PromptSource("tracker/prompts", commands, attach=attach))
+
+
+plugin = Says()
+"""
+
+
+async def test_a_prompt_of_a_plugin_is_completed_and_said_and_what_it_has_attached(
+    home: Home,
+) -> None:
+    (home.work / "says.py").write_text(PROMPTS)
+    async with serve(text("Looked."), text("Read."), text("Run.")) as server:
+        home.serve_from(server.url)
+        config = home.path / "own.toml"
+        config.write_text(f'plugin_files = ["{home.work / "says.py"}"]\n')
+        home.environment["DOVETAIL_CONFIG"] = str(config)
+        async with seen(home, *CHAT) as terminal:
+            await terminal.until(READY)
+            await terminal.type("/track")
+            await terminal.until("/tracker:triage", "issue=")
+            await terminal.type("\t 42" + ENTER)
+            await terminal.until("Looked.")
+            await say(terminal, "/tracker:triage")
+            await terminal.until("it needs issue=", "> /tracker:triage")
+            await terminal.type("\x15")
+            await say(terminal, "See @tracker:notes")
+            await terminal.until("Read.")
+            await leave(terminal)
+        done = await home.do("run", "/tracker:triage 43", "--model", MODEL)
+    assert (done.code, done.out) == (0, "Run.\n")
+    assert said(server.requests[0]) == "Look at 42."
+    assert "forty-two" in json.dumps(server.requests[1].json())
+    assert said(server.requests[2]) == "Look at 43."
+
+
 async def test_what_was_typed_before_comes_back_in_the_next_conversation(
     home: Home,
 ) -> None:

@@ -46,6 +46,10 @@ from dovetail.kernel import (
     Price,
     PriceAbove,
     ProcessMark,
+    PromptArgument,
+    PromptCommand,
+    PromptFile,
+    PromptSource,
     Provider,
     ProviderError,
     ProviderProtocol,
@@ -595,6 +599,35 @@ class FrozenPlugin:
 
         register(SkillSource("frozen/skills", find))
         register(SkillSource("frozen/more", find, holds=lambda: True, gives_way=True))
+
+    @hookimpl
+    def dovetail_register_prompts(self, register, place: Place):
+        async def write(given):
+            return f"Freeze {given['what']}."
+
+        greet = PromptCommand("frozen:greet", write)
+        freeze = PromptCommand(
+            name="frozen:freeze",
+            write=write,
+            description="Freeze something.",
+            arguments=[PromptArgument("what", "What.", required=True),
+                       PromptArgument(name="how")],
+        )
+
+        async def commands():
+            return [greet, freeze]
+
+        async def find(name):
+            return freeze if name == freeze.name else None
+
+        async def attach(name):
+            if name != "frozen:ice":
+                return None
+            return [PromptFile.of(b"cold", name="ice")]
+
+        register(PromptSource("frozen/none"))
+        register(PromptSource("frozen/prompts", commands=commands, find=find,
+                              attach=attach))
 
     @hookimpl
     def dovetail_register_agents(self, register, place: Place):

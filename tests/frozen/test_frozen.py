@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "061147d43aaa5c46f3834c945c534fd06c4fa7daf0019a74e25c81be34be424b",
+    "release_0_1_0": "cc83b0f8c261f8a41d3b085c7681bbca936d9f74096f0913111703cd0ece3ad4",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -287,6 +287,9 @@ async def test_what_it_tells_the_model_arrives(module: Any, tmp_path: Path) -> N
         [request] = module.plugin.places[str(tmp_path)].requests
         location = runtime.location(tmp_path)
         skills = {skill.name for skill in await location.skills()}
+        typed = {one.name for one in await location.commands()}
+        said = await location.prompt("/frozen:freeze what=water")
+        named = await location.prompt("See @frozen:ice")
     told = "\n".join(request.system)
     assert "The word is snow." in told
     assert "It can be told." in told
@@ -294,6 +297,9 @@ async def test_what_it_tells_the_model_arrives(module: Any, tmp_path: Path) -> N
     assert "- frozen-skill: How to freeze." in told
     assert "frozen-hidden" not in told
     assert "frozen-skill" in skills
+    assert typed == {"frozen:greet", "frozen:freeze"}
+    assert said.text == "Freeze water."
+    assert [one.name for one in named.files] == ["ice"]
 
 
 async def test_its_location_opens_and_closes_with_its_settings(
@@ -336,6 +342,8 @@ CONTRIBUTIONS = (
     "context source frozen/sometimes",
     "skill frozen/skills",
     "skill frozen/more",
+    "prompt frozen/none",
+    "prompt frozen/prompts",
     "agent frozen-default",
     "agent frozen-agent",
     "compaction frozen",

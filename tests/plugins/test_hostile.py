@@ -23,6 +23,7 @@ from dovetail.kernel import (
     Observation,
     PermissionQuestion,
     Place,
+    PromptSource,
     Provider,
     Rule,
     Runtime,
@@ -323,6 +324,9 @@ GARBAGE: list[tuple[str, Any]] = [
     ("context", ContextSource("A\x1b/b", fine)),  # type: ignore[arg-type]
     ("skills", SkillSource("a/b", None)),  # type: ignore[arg-type]
     ("skills", SkillSource(5, fine)),  # type: ignore[arg-type]
+    ("prompts", PromptSource("a/b", None)),  # type: ignore[arg-type]
+    ("prompts", PromptSource(5)),  # type: ignore[arg-type]
+    ("prompts", PromptSource("a/b", find=5)),  # type: ignore[arg-type]
     ("agents", AgentProfile(None)),  # type: ignore[arg-type]
     ("agents", AgentProfile(["x"])),  # type: ignore[arg-type]
     ("agents", AgentProfile("x", steps="many")),  # type: ignore[arg-type]
@@ -349,6 +353,7 @@ async def test_an_item_that_is_garbage_is_refused_alone(
         "providers": Provider("good", lambda model: ScriptedProvider()),
         "context": ContextSource("good/one", lambda: nothing()),
         "skills": SkillSource("good/one", lambda: no_skills()),
+        "prompts": PromptSource("good/one"),
         "agents": AgentProfile("good"),
         "rules": Rule("good", "*", "allow"),
     }[kind]

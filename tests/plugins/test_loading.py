@@ -18,6 +18,8 @@ from dovetail.kernel import (
     Place,
     PluginSet,
     PluginState,
+    PromptCommand,
+    PromptSource,
     Provider,
     ProviderRoute,
     Skill,
@@ -400,6 +402,16 @@ class Offers:
         register(SkillSource("acme/skills", find))
 
     @hookimpl
+    def dovetail_register_prompts(self, register: Any) -> None:
+        async def write(given: Any) -> str:
+            return "Hello."
+
+        async def commands() -> list[PromptCommand]:
+            return [PromptCommand("greet", write)]
+
+        register(PromptSource("acme/prompts", commands))
+
+    @hookimpl
     def dovetail_register_agents(self, register: Any) -> None:
         register(AgentProfile("reviewer"))
 
@@ -409,6 +421,7 @@ async def contributions(folder: Path) -> tuple[Offers, tuple[str, ...]]:
     async with host(folder, ScriptedProvider(), plugins=[offers]) as runtime:
         place = runtime.location(folder)
         assert [one.name for one in await place.skills()] == ["skill"]
+        assert [one.name for one in await place.commands()] == ["greet"]
         assert "reviewer" in [one.name for one in await place.agents()]
         (state,) = [one for one in await place.plugins.list() if one.name == "offers"]
         return offers, state.contributions
@@ -433,6 +446,10 @@ async def test_register_context(tmp_path: Path) -> None:
 
 async def test_register_skills(tmp_path: Path) -> None:
     assert "skill acme/skills" in (await contributions(tmp_path))[1]
+
+
+async def test_register_prompts(tmp_path: Path) -> None:
+    assert "prompt acme/prompts" in (await contributions(tmp_path))[1]
 
 
 async def test_register_agents(tmp_path: Path) -> None:
