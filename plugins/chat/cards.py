@@ -11,6 +11,7 @@ from dovetail.kernel import Json, PermissionRequest, Question, ToolPart
 
 from ..cli.card import card_lines, one_question_lines
 from ..cli.terminal import Style
+from .key_names import DISMISS
 from .rendering import fold
 
 KEYS = "y once"
@@ -47,16 +48,18 @@ def question_card(question: Question, style: Style, width: int) -> str:
     return "\n" + "".join(f"{line}\n" for line in lines)
 
 
-def question_hint(question: Question) -> str:
-    """Return how a question is answered."""
+def question_hint(question: Question, *, plain: bool = False) -> str:
+    """Return how a question is answered; ``plain``: by words, where no key is one."""
     how = []
     if question.options:
-        how.append("↑ ↓ or numbers")
-        if question.multiple:
+        numbers = "numbers" if question.multiple else "a number"
+        how.append(numbers if plain else "↑ ↓ or numbers")
+        if question.multiple and not plain:
             how.append("space chooses")
     if question.free:
         how.append("or your own words" if question.options else "your own words")
-    return f"{', '.join(how)}, Enter · Esc dismisses"
+    dismisses = DISMISS if plain else "Esc"
+    return f"{', '.join(how)}, Enter · {dismisses} dismisses"
 
 
 def _parts(line: str, width: int) -> Sequence[str]:

@@ -23,16 +23,21 @@ from ..cli.listing import usage_text, when
 from ..cli.options import json_line
 from ..cli.terminal import drawable, first_line, short, visible
 from .chat_command import ChatCommand, told_of
-from .key_names import KEYS
+from .key_names import DISMISS, KEYS
 from .talk import Talk
 
 MOST_LISTED = 30
 
 
 async def _help(talk: Talk, rest: str) -> None:
+    if talk.script.tells:
+        keys = [(key.plain, key.help) for key in KEYS if key.plain]
+        keys.append((DISMISS, "leave a question without an answer"))
+    else:
+        keys = [(key.shown, key.help) for key in KEYS]
     lines = [talk.style.strong("keys")]
-    wide = max(len(key.shown) for key in KEYS)
-    lines += [f"  {key.shown.ljust(wide)}  {key.help}" for key in KEYS]
+    wide = max(len(name) for name, _ in keys)
+    lines += [f"  {name.ljust(wide)}  {told}" for name, told in keys]
     lines.append(talk.style.strong("commands"))
     names = {f"/{one.name} {one.takes}".rstrip(): one.help for one in COMMANDS}
     wide = max(map(len, names))
@@ -228,7 +233,7 @@ async def _undo(talk: Talk, rest: str) -> None:
     talk.show_lines(
         f"  left {visible(path)}: {visible(why)}" for path, why in made.left.items()
     )
-    talk.say("/redo brings it back, until you say something")
+    talk.say("/redo on an empty line brings it back, until you say something")
     talk.screen.put_back(undone.text)
 
 

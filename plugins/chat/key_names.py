@@ -16,10 +16,21 @@ class Key(NamedTuple):
     presses: tuple[tuple[str, ...], ...]
     """What the toolkit calls them, each a sequence."""
     help: str
+    plain: str = ""
+    """How people write them where there are lines only; empty: none does it there."""
 
+
+DISMISS = "/dismiss"
+"""What is typed for Esc at a question, where there are lines only."""
 
 KEYS = (
-    Key("send", "Enter", (("enter",),), "send; while the model works, steer it"),
+    Key(
+        "send",
+        "Enter",
+        (("enter",),),
+        "send; while the model works, steer it",
+        "Enter",
+    ),
     Key(
         "queue",
         "Alt-Q",
@@ -37,8 +48,9 @@ KEYS = (
         "Esc, Ctrl-C",
         (("escape",), ("c-c",)),
         "interrupt the work; once more leaves",
+        "Ctrl-C",
     ),
-    Key("leave", "Ctrl-D", (("c-d",),), "leave, on an empty line"),
+    Key("leave", "Ctrl-D", (("c-d",),), "leave, on an empty line", "Ctrl-D"),
     Key(
         "back",
         "Up",

@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 
+from .key_names import DISMISS
 from .screen import LEAVING, Talk
 
 MOST_TYPED = 2 * 1_048_576
@@ -160,7 +161,9 @@ class PlainScreen:
         if talk is None:
             self._early.append(line)
         elif talk.asked is not None:
-            problem = talk.asked.enter(line)
+            asked = talk.asked
+            dismissed = line.strip() == DISMISS and asked.press("escape")
+            problem = None if dismissed else asked.enter(line)
             if problem is not None:
                 self.hint(problem)
         elif line.strip():

@@ -52,6 +52,7 @@ from dovetail.kernel import (
     clean_text,
 )
 
+from ..cli.advice import ADVICE
 from ..cli.calls import call_title, duration_text, failure_text, success_text, todo_line
 from ..cli.compact import begun, told
 from ..cli.continuing import acceptance, summary
@@ -129,8 +130,9 @@ class Script:
         tells: bool = False,
     ) -> None:
         self._renderer = renderer
-        self._tells = tells
-        """Whether it is told when a call begins: there are no rows that show it."""
+        self.tells = tells
+        """Whether it is told that a call begins or input waits, and keys are words:
+        there are no rows that show it."""
         self._style = style
         self._width = width
         self.pending: OrderedDict[str, Pending] = OrderedDict()
@@ -163,7 +165,7 @@ class Script:
 
     def fresh(self) -> "Script":
         """Return a script for another session on the same screen."""
-        return Script(self._renderer, self._style, self._width, tells=self._tells)
+        return Script(self._renderer, self._style, self._width, tells=self.tells)
 
     def counted(self) -> None:
         """Say that what was taken so far is counted elsewhere."""
@@ -230,6 +232,7 @@ class Script:
                 self.pending[event.input_id] = Pending(
                     event.input_id, event.prompt, event.delivery, event.job_id is None
                 )
+                return self._told_to_wait(self.pending[event.input_id])
             case PromptWithdrawn():
                 self.pending.pop(event.input_id, None)
             case PromptRedelivered():
@@ -289,6 +292,8 @@ class Script:
         if event.status == "failed" and reason is not None:
             said = f"{visible(reason.message)} [{reason.code}]"
             out += f"{self._style.bad('failed:')} {said}\n"
+            if reason.code in ADVICE:
+                out += self.aside(ADVICE[reason.code])
         elif event.status != "succeeded":
             said = reason.message if reason is not None else ""
             why = f": {said}" if said and said != "user" else ""
@@ -312,6 +317,13 @@ class Script:
                 line = self._style.strong(line)
             lines.append(line)
         return lines
+
+    def _told_to_wait(self, one: Pending) -> str:
+        """Say what waits, where no row shows it."""
+        if not (self.tells and self.busy and one.said):
+            return ""
+        said = "queued" if one.delivery == "queue" else "waits for the next Step"
+        return self.aside(f"{said}: {first_line(one.prompt.text)}")
 
     def _promoted(self, input_id: str) -> str:
         one = self.pending.pop(input_id, None)
@@ -411,7 +423,7 @@ class Script:
         self.running[key] = self.calls[call.number] = call
         while len(self.calls) > MOST_CALLS:
             self.calls.popitem(last=False)
-        return self.aside(f"call {call.number}: {title}") if self._tells else ""
+        return self.aside(f"call {call.number}: {title}") if self.tells else ""
 
     def _settled(self, event: ToolSucceeded | ToolFailed) -> str:
         call = self.running.pop((event.message_id, event.call_id), None)

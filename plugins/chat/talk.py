@@ -570,7 +570,7 @@ class Talk:
             text = question_card(question, self.style, self.screen.width)
             form = Form(
                 text,
-                question_hint(question),
+                question_hint(question, plain=self.script.tells),
                 {"escape": None},
                 "dovetail asks a question",
                 question=question,

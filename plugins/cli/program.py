@@ -120,10 +120,30 @@ def _usage(error: click.ClickException) -> str:
     asked = _NO_COMMAND.match(message)
     if asked and isinstance(context.command, click.Group):
         meant = did_you_mean(asked[1], context.command.list_commands(context))
+        if " " in asked[1].strip() and context.parent is None:
+            meant = f"; a prompt is given to {_WITH_PROMPT}"
         message = f"no such command {visible(asked[1])!r}{meant}"
+    elif isinstance(error, click.NoSuchOption) and context.parent is None:
+        message = f"{message.rstrip('.')}{_whose_option(error.option_name, context)}"
     return f"{message.rstrip('.')}; see {context.command_path} --help"
 
 
+def _whose_option(name: str, context: click.Context) -> str:
+    """Name the commands of a conversation that have an option, which is easily given
+    before them."""
+    group = context.command
+    if not isinstance(group, click.Group):
+        return ""
+    has = [
+        f"`{context.command_path} {command} {name}`"
+        for command in ("chat", "run")
+        if (found := group.get_command(context, command)) is not None
+        and any(name in one.opts for one in found.params)
+    ]
+    return f"; did you mean {' or '.join(has)}?" if has else ""
+
+
+_WITH_PROMPT = '`dovetail run "..."`'
 _NO_COMMAND = re.compile(r"No such command '(.*?)'\.", re.DOTALL)
 
 

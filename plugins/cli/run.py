@@ -42,6 +42,7 @@ from dovetail.kernel import (
     title_of,
 )
 
+from .advice import ADVICE
 from .answering import Answering
 from .asking import Person, read_patterns
 from .continuing import (
@@ -783,6 +784,8 @@ class _Run:
             return PAUSED
         if outcome.status == "failed" and reason is not None:
             tell(f"{style.bad('error:')} {visible(reason.message)} [{reason.code}]")
+            if reason.code in ADVICE and not self._afar:
+                tell(ADVICE[reason.code])
         elif not outcome.succeeded:
             why = f": {visible(reason.message)}" if reason and reason.message else ""
             tell(f"{outcome.status}{why}")

@@ -643,6 +643,26 @@ async def test_plain_lines_move_nothing(home: Home) -> None:
     assert b"\x1b" not in terminal.raw
 
 
+async def test_where_there_are_lines_only_words_do_what_keys_do(home: Home) -> None:
+    asked = {"header": "Pick", "question": "Which?", "options": [{"label": "A"}]}
+    asked["options"].append({"label": "B"})
+    answers = (calling(("question", {"questions": [asked]})), text("Done."))
+    async with serve(*answers) as server:
+        home.serve_from(server.url)
+        async with seen(home, *CHAT, "--plain") as terminal:
+            await terminal.type("/help\n")
+            await terminal.until("/dismiss", "/quit")
+            assert "Ctrl-O" not in terminal.raw.decode()
+            await terminal.type("Go\n")
+            await terminal.until("a number, or your own words, Enter · /dismiss")
+            await terminal.type("/dismiss\n")
+            await terminal.until("what to say instead")
+            await terminal.type("Neither\n")
+            await terminal.until("Done.")
+            await terminal.type("/quit\n")
+            assert await terminal.end() == 0
+
+
 async def test_no_colour_is_shown_where_none_is_wanted(home: Home) -> None:
     async with serve(text("# Title\n\n`code`\n")) as server:
         home.serve_from(server.url)

@@ -229,6 +229,9 @@ def test_long_ago_and_not_yet_are_told_by_their_date() -> None:
         (["sesions"], "did you mean sessions"),
         (["permissions", "lst"], "did you mean list"),
         (["run", "--modle", "x"], "--model"),
+        (["--plain"], "did you mean `dovetail chat --plain`?"),
+        (["-c"], "did you mean `dovetail chat -c` or `dovetail run -c`?"),
+        (["fix the test"], 'a prompt is given to `dovetail run "..."`'),
     ],
 )
 def test_a_word_that_is_close_is_named(
