@@ -10,9 +10,11 @@ of it.
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
 from ..values.secrets import REDACTED, Redactor, is_telling
+from .frames import framed_again, is_framed
 
 SECRET_NAME = re.compile(
     r"key|token|secret|auth|cookie|passw|signature|credential|session|^sig$|^code$",
@@ -96,11 +98,15 @@ class Hiding:
 
     def pieces(self, pieces: Sequence[bytes]) -> tuple[bytes, ...]:
         """Return the pieces of a body without what is hidden, also where that is in
-        several of them. What is left empty is left out."""
+        several of them. What is left empty is left out. A body of sealed frames comes
+        in these frames, where something of it is hidden."""
         whole = b"".join(pieces)
         spans = self._spans(whole)
         if not spans:
             return tuple(one for one in pieces if one)
+        if is_framed(whole):
+            cut = partial(_cut, whole, spans=spans)
+            return tuple(one for one in framed_again(whole, cut) if one)
         made, at = [], 0
         for piece in pieces:
             made.append(_cut(whole, at, at + len(piece), spans))

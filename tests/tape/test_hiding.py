@@ -13,8 +13,10 @@ import orjson
 import pytest
 from dovetail.kernel import Redactor
 from dovetail.kernel.tape.hiding import Hiding
-from dovetail.kernel.testing import Tape
+from dovetail.kernel.testing import Tape, open_tape
+from dovetail.plugins.providers.amazon import EventStreamDecoder
 from hypothesis import given, strategies as st
+from support.speaking import frame
 
 KEY = "sk-proj/Zr8+vQ2mW5xT1=é"
 PLAIN = "sk-live-0123456789abcdef"
@@ -153,6 +155,34 @@ async def test_a_key_that_a_model_repeats_event_by_event_is_nowhere(path: Path) 
     assert len(said) == len(words)
     joined = "".join(one["choices"][0]["delta"]["content"] for one in said)
     assert joined == "the key is [redacted]!"
+
+
+def delta(text: str) -> dict[str, Any]:
+    return {"contentBlockIndex": 0, "delta": {"text": text}}
+
+
+@pytest.mark.law("tapes.3")
+@pytest.mark.parametrize("size", [1, 7, 5000])
+async def test_sealed_frames_that_a_key_is_taken_out_of_are_sealed_again(
+    path: Path, size: int
+) -> None:
+    said = ["at once ", f"{PLAIN} and ", *PLAIN, " in letters", "!"]
+    sent = b"".join(frame("contentBlockDelta", delta(one)) for one in said)
+    cut_off = frame("messageStop", {"stopReason": "end_turn"})[:40]
+    body = sent + cut_off
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    await taped(path, Answering(*pieces), secrets=[PLAIN])
+    async with (
+        open_tape(path) as tape,
+        httpx.AsyncClient(transport=tape.over()) as client,
+    ):
+        again = (await client.post(ADDRESS)).content
+    assert PLAIN.encode() not in again
+    assert again.endswith(cut_off)
+    read = [orjson.loads(one.data) for one in EventStreamDecoder("test").feed(again)]
+    told = [one["delta"]["text"] for one in read]
+    assert len(told) == len(said)
+    assert "".join(told) == "at once [redacted] and [redacted] in letters!"
 
 
 @pytest.mark.law("tapes.3")
