@@ -468,7 +468,8 @@ class MessagesWriter:
             return [{"type": "redacted_thinking", "data": data}]
         block = part.metadata.get("block")
         if isinstance(block, dict):
-            return [block]
+            # One that does not say what it is was kept as it came, and nobody takes it.
+            return [block] if isinstance(block.get("type"), str) else []
         # What has no signature was cut off, and is not accepted back; or its server
         # never signs, and then it is told by an empty one.
         if isinstance(signature, str) and (signature or not self._set.official):

@@ -797,3 +797,18 @@ def test_a_server_that_misses_thoughts_gets_them_with_every_message_of_calls() -
     said, _ = json.loads(route.encode(request(foreign)))["messages"]
     assert said["content"][0] == {"type": "thinking", "thinking": "", "signature": ""}
     assert not route.learned_from(refused)
+
+
+@pytest.mark.parametrize("odd", [{}, {"type": None}, {"type": ["text"]}, {"type": 1}])
+def test_a_block_that_does_not_say_what_it_is_ends_no_session(odd: Any) -> None:
+    block = {"type": "content_block_start", "index": 0}
+    block["content_block"] = {"id": "b", "note": "kept", **odd}
+    stop = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}
+    body = sse(START, block, end(0), *text(1, "Hi"), stop, STOP)
+    answered = decode("anthropic", body)
+    assert (answered.text, answered.error) == ("Hi", None)
+    [kept] = answered.reasons
+    assert isinstance(kept, dict)
+    said = assistant(ReasoningPart("", kept), TextPart("Hi"), settled("c"))
+    [answer, _] = sent(said)
+    assert [one["type"] for one in answer["content"]] == ["text", "tool_use"]
