@@ -140,9 +140,16 @@ class Hooks:
         Result: none. The commands of all plugins are offered together; one whose name
         is taken is refused, and dovetail's own names are taken first.
 
-        When: at most once per process that runs ``dovetail``, outside any runtime: when
-        a command is not one of dovetail's own, or all are listed. What the command
-        needs is imported by its ``load``, when it is run or its help is shown.
+        When: in a process that runs ``dovetail``, outside any runtime: when one of the
+        commands is wanted, or all are listed. What the command needs is imported by its
+        ``load``, when it is run or its help is shown.
+
+        A distribution can have its commands listed without an import of its plugins,
+        which takes most of the time of ``dovetail --help``: for each plugin that has
+        commands, its metadata names a dict of their names and their help, in a module
+        that imports little, as in ``[project.entry-points."dovetail.commands"]``
+        ``weather = "dovetail_weather.listed:COMMANDS"``. All plugins of a distribution
+        that has this group are taken at its word.
 
         Errors: an exception leaves out this plugin's commands and is shown by
         ``dovetail plugins list``.

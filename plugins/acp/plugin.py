@@ -4,6 +4,8 @@ from typing import Any
 
 from dovetail.kernel import Command, Register, hookimpl
 
+from .listed import COMMANDS
+
 
 class AcpPlugin:
     """Adds the command; what it needs is imported when it is run or shown."""
@@ -11,7 +13,7 @@ class AcpPlugin:
     @hookimpl
     def dovetail_register_commands(self, register: Register[Command]) -> None:
         """Hand the command over."""
-        register(Command("acp", "Serve an editor (Agent Client Protocol)", _acp))
+        register(Command("acp", COMMANDS["acp"], _acp))
 
 
 def _acp() -> Any:

@@ -4,6 +4,8 @@ from typing import Any
 
 from dovetail.kernel import Command, Register, hookimpl
 
+from .listed import COMMANDS
+
 
 class ChatPlugin:
     """Adds ``chat``."""
@@ -11,7 +13,7 @@ class ChatPlugin:
     @hookimpl
     def dovetail_register_commands(self, register: Register[Command]) -> None:
         """Hand the command over; it is imported when it is run or shown."""
-        register(Command("chat", "Talk with a model in this directory", _chat))
+        register(Command("chat", COMMANDS["chat"], _chat))
 
 
 def _chat() -> Any:

@@ -3,7 +3,8 @@
 Its own commands (``run``, ``sessions``, ``show``, ``log``, ``plugins``) arrive through
 ``dovetail_register_commands`` like those of any plugin. It uses the public API and
 knows nothing of stores, providers or tools. Nothing here imports click, or opens
-anything, before a command line runs; a conversation begins even before that.
+anything, before a command line runs; the help is shown, and a conversation begins,
+even before that.
 """
 
 import sys
@@ -24,6 +25,16 @@ def main() -> NoReturn:
                 from .program import ended
 
                 sys.exit(ended(error))
+    if sys.argv[1:] in (["-h"], ["--help"], ["--version"]) and sys.stdout is not None:
+        from .help import shown
+
+        try:
+            if shown(sys.argv[1]):
+                sys.exit()
+        except (Exception, KeyboardInterrupt) as error:
+            from .program import ended
+
+            sys.exit(ended(error))
     from .program import run_program
 
     sys.exit(run_program(sys.argv[1:]))

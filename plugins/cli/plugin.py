@@ -1,8 +1,11 @@
 """The plugin that adds our own commands to the command line."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dovetail.kernel import Command, Register, hookimpl
+
+from .listed import COMMANDS
 
 
 class CommandLinePlugin:
@@ -11,35 +14,8 @@ class CommandLinePlugin:
     @hookimpl
     def dovetail_register_commands(self, register: Register[Command]) -> None:
         """Hand the commands over; each is imported when it is run or shown."""
-        register(Command("run", "Prompt a session and show what it does", _run))
-        register(Command("sessions", "List sessions, the newest first", _sessions))
-        register(Command("show", "Show a session and its transcript", _show))
-        register(Command("log", "Show the events of a session", _log))
-        register(Command("detach", "Let a running command go on by itself", _detach))
-        register(Command("compact", "Replace older history by a summary", _compact))
-        register(Command("fork", "Share a past, and go another way", _fork))
-        register(Command("revert", "Go back, and restore files", _revert))
-        register(Command("unrevert", "Bring back what was hidden", _unrevert))
-        register(Command("move", "Go on in another directory", _move))
-        register(Command("export", "Print a session for another database", _export))
-        register(Command("import", "Write a session of another database", _import))
-        register(Command("verify", "Check that nothing recorded was changed", _verify))
-        register(Command("prune", "Remove content that may go", _prune))
-        register(
-            Command("permissions", "Show what was approved, by whom", _permissions)
-        )
-        register(Command("agents", "List the agents of a directory", _agents))
-        register(Command("models", "List the models that can be asked", _models))
-        register(Command("keys", "Keep the keys of providers", _keys))
-        register(Command("skills", "List the skills of a directory", _skills))
-        register(Command("config", "Show and set what is configured", _config))
-        register(Command("doctor", "Look whether all that is needed works", _doctor))
-        register(Command("stats", "Show tokens and costs by day and model", _stats))
-        register(
-            Command("completion", "Complete command lines in a shell", _completion)
-        )
-        register(Command("setup", "Choose a provider, a key and a model", _setup))
-        register(Command("plugins", "Show what is installed", _plugins))
+        for name, told in COMMANDS.items():
+            register(Command(name, told, _LOADS[name]))
 
 
 def _run() -> Any:
@@ -191,5 +167,33 @@ def _move() -> Any:
 
     return move_command
 
+
+_LOADS: Mapping[str, Callable[[], Any]] = {
+    "run": _run,
+    "sessions": _sessions,
+    "show": _show,
+    "log": _log,
+    "detach": _detach,
+    "compact": _compact,
+    "fork": _fork,
+    "revert": _revert,
+    "unrevert": _unrevert,
+    "move": _move,
+    "export": _export,
+    "import": _import,
+    "verify": _verify,
+    "prune": _prune,
+    "permissions": _permissions,
+    "agents": _agents,
+    "models": _models,
+    "keys": _keys,
+    "skills": _skills,
+    "config": _config,
+    "doctor": _doctor,
+    "stats": _stats,
+    "completion": _completion,
+    "setup": _setup,
+    "plugins": _plugins,
+}
 
 plugin = CommandLinePlugin()

@@ -11,8 +11,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -26,14 +25,14 @@ from dovetail.kernel import (
     load_plugins,
 )
 
+from .declared import declared
 from .exits import FAILED, INTERRUPTED, SUCCEEDED, USAGE, code_of_error, raised
+from .help import ABOUT, OPTIONS, page
 from .named import did_you_mean
-from .server_name import SERVER, TOKEN_VARIABLE
+from .server_name import OVER_SERVERS, SERVER
 from .terminal import OutputError, Style, Terminal, tell_error, visible
 
 HOOK = "dovetail_register_commands"
-OWN = ("cli", "chat")
-"""The plugins of our own commands that nobody waits for others to get at."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 
 logger = logging.getLogger(__name__)
@@ -206,13 +205,13 @@ class Offered:
     command: Command
 
 
-def collect(plugins: PluginSet) -> dict[str, Offered]:
-    """Return the commands of all plugins by name, our own before all others.
+def collect(plugins: PluginSet, ours: Collection[str] = ()) -> dict[str, Offered]:
+    """Return the commands of all plugins by name, those of ``ours`` before all others.
 
     One that is wrong, or whose name is taken, is refused alone.
     """
     found: dict[str, Offered] = {}
-    for plugin in sorted(plugins.implementing(HOOK), key=lambda name: name not in OWN):
+    for plugin in sorted(plugins.implementing(HOOK), key=lambda name: name not in ours):
         try:
             plugins.call(plugin, HOOK, register=_register(plugins, plugin, found))
         except PluginError:
@@ -222,14 +221,14 @@ def collect(plugins: PluginSet) -> dict[str, Offered]:
     return found
 
 
-def collect_own(plugins: PluginSet) -> dict[str, Offered]:
-    """Return our own commands, and import no other plugin for it."""
+def collect_of(plugins: PluginSet, plugin: str) -> dict[str, Offered]:
+    """Return the commands of one plugin, and import no other for it."""
     found: dict[str, Offered] = {}
-    for name in OWN:
-        own: dict[str, Offered] = {}
-        with suppress(PluginError):
-            plugins.ask(name, HOOK, register=_register(plugins, name, own))
-            found |= own
+    try:
+        plugins.ask(plugin, HOOK, register=_register(plugins, plugin, found))
+    except PluginError:
+        # Recorded by the caller. Half of its commands are none of them.
+        return {}
     return found
 
 
@@ -270,23 +269,6 @@ def _verbose(context: click.Context, parameter: click.Parameter, value: bool) ->
         logging.getLogger("dovetail").setLevel(logging.DEBUG)
 
 
-OVER_SERVERS = (
-    "compact",
-    "detach",
-    "fork",
-    "log",
-    "prune",
-    "revert",
-    "run",
-    "sessions",
-    "show",
-    "stats",
-    "unrevert",
-    "verify",
-)
-"""Commands that work on the sessions of a server, too."""
-
-
 def _server(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> None:
@@ -297,55 +279,50 @@ def _server(
 class CommandLine(click.Group):
     """The group of all commands. Each is loaded when it is run or its help shown.
 
-    The plugins of others are imported when one of their commands is wanted, or a list
-    of all.
+    A plugin that declares its commands is imported when one of them is wanted. The
+    others are when a command is not declared, or a list of all is wanted.
     """
 
     def __init__(self, plugins: PluginSet) -> None:
         super().__init__(
             "dovetail",
-            help="Durable sessions for AI agents.",
+            help=ABOUT,
             params=[
                 click.Option(
                     ["-v", "--verbose"],
                     is_flag=True,
                     expose_value=False,
                     callback=_verbose,
-                    help="Tell more of what goes wrong.",
+                    help=OPTIONS["-v, --verbose"],
                 ),
                 click.Option(
                     ["--server"],
                     metavar="URL",
                     expose_value=False,
                     callback=_server,
-                    help="Work on the sessions of a server (`dovetail serve`): "
-                    f"{', '.join(OVER_SERVERS)}. {TOKEN_VARIABLE} is its token.",
+                    help=OPTIONS["--server URL"],
                 ),
             ],
             context_settings={"help_option_names": ["-h", "--help"]},
         )
         click.version_option(package_name="dovetail")(self)
         self.plugins = plugins
-        self._own = collect_own(plugins)
+        self._declared = declared()
 
     @cached_property
     def offered(self) -> Mapping[str, Offered]:
         """All commands. Every plugin is imported for them."""
-        return collect(self.plugins)
+        return collect(self.plugins, self._declared.ours)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self.offered)
 
-    def format_commands(
-        self, ctx: click.Context, formatter: click.HelpFormatter
-    ) -> None:
-        rows = [(name, one.command.help) for name, one in sorted(self.offered.items())]
-        if rows:
-            with formatter.section("Commands"):
-                formatter.write_dl([(name, visible(text)) for name, text in rows])
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        told = {name: visible(one.command.help) for name, one in self.offered.items()}
+        formatter.write(page(told, formatter.width))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        one = self._own.get(cmd_name) or self.offered.get(cmd_name)
+        one = self._alone(cmd_name) or self.offered.get(cmd_name)
         if one is None:
             return None
         if SERVER in ctx.meta and cmd_name not in OVER_SERVERS:
@@ -364,6 +341,11 @@ class CommandLine(click.Group):
         if not isinstance(command, click.Command):
             raise self._broken(one, "it does not load a click command")
         return command
+
+    def _alone(self, name: str) -> Offered | None:
+        """Return a command whose plugin is known without importing any other."""
+        plugin = self._declared.owner(name)
+        return None if plugin is None else collect_of(self.plugins, plugin).get(name)
 
     def _broken(self, one: Offered, problem: str) -> PluginError:
         return PluginError(

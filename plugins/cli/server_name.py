@@ -3,3 +3,18 @@
 SERVER = "dovetail.server"
 """The name under which click's context has the address."""
 TOKEN_VARIABLE = "DOVETAIL_TOKEN"
+OVER_SERVERS = (
+    "compact",
+    "detach",
+    "fork",
+    "log",
+    "prune",
+    "revert",
+    "run",
+    "sessions",
+    "show",
+    "stats",
+    "unrevert",
+    "verify",
+)
+"""Commands that work on the sessions of a server, too."""

@@ -4,6 +4,8 @@ from typing import Any
 
 from dovetail.kernel import Command, Register, hookimpl
 
+from .listed import COMMANDS
+
 
 class HttpPlugin:
     """Adds the command; what it needs is imported when it is run or shown."""
@@ -11,7 +13,7 @@ class HttpPlugin:
     @hookimpl
     def dovetail_register_commands(self, register: Register[Command]) -> None:
         """Hand the command over."""
-        register(Command("serve", "Offer a database over HTTP", _serve))
+        register(Command("serve", COMMANDS["serve"], _serve))
 
 
 def _serve() -> Any:

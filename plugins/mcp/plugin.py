@@ -25,6 +25,7 @@ from dovetail.kernel import (
     hookimpl,
 )
 
+from .listed import COMMANDS
 from .settings import McpSettings, Server, configured, of_checkout, together
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class McpPlugin:
     def dovetail_register_commands(self, register: Register[Command]) -> None:
         """Hand the command over."""
         if self._given is None:
-            register(Command("mcp", "Servers of the Model Context Protocol", _mcp))
+            register(Command("mcp", COMMANDS["mcp"], _mcp))
 
     @hookimpl
     def dovetail_open_location(

@@ -4,6 +4,8 @@ from typing import Any
 
 from dovetail.kernel import Command, Register, hookimpl
 
+from .listed import COMMANDS
+
 
 class RehearsalPlugin:
     """Adds ``demo``."""
@@ -11,7 +13,7 @@ class RehearsalPlugin:
     @hookimpl
     def dovetail_register_commands(self, register: Register[Command]) -> None:
         """Hand the command over; it is imported when it is run or shown."""
-        register(Command("demo", "Show a session that fixes a failing test", _demo))
+        register(Command("demo", COMMANDS["demo"], _demo))
 
 
 def _demo() -> Any:
