@@ -464,8 +464,9 @@ class LiveQuery:
     differs="events are of dovetail's kinds",
 )
 async def live(call: Call[LiveQuery, None]) -> EventStream:
-    """Watch everything as it happens, deltas included; nothing of the past. A reader
-    that falls behind is told with an event ``end`` and reads on by cursor."""
+    """Watch everything as it happens, deltas included; nothing of the past, and nothing
+    of what another process does. A reader that falls behind is told with an event
+    ``end`` and reads on by cursor."""
     runtime, session = call.runtime, call.query.session
 
     @asynccontextmanager

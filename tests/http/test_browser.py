@@ -232,6 +232,28 @@ async def _long(folder: Path, messages: int) -> None:
                 tasks.start_soon(prompt)
 
 
+async def _renamed(folder: Path, session_id: str) -> None:
+    from dovetail.kernel import open_runtime
+
+    async with open_runtime(f"sqlite:///{folder / 'agents.db'}") as runtime:
+        session = await runtime.sessions.get(session_id)
+        await session.rename("Named beside")
+        await session.prompt("Said beside", resume=False)
+
+
+def test_what_another_process_does_is_seen(person: Person) -> None:
+    person.begin()
+    person.say("hello")
+    person.sees(".assistant footer")
+    session_id = person.page.url.rpartition("/")[2]
+    with ThreadPoolExecutor(1) as other:
+        other.submit(anyio.run, _renamed, person.server.folder, session_id).result(HANG)
+    person.sees("#head >> text=Named beside")
+    person.sees("#sessions >> text=Named beside")
+    person.sees(".card.pending >> text=Said beside")
+    person.sees("#panel >> text=session.titled >> nth=0")
+
+
 def test_of_thousands_of_messages_a_page_is_shown_at_a_time(person: Person) -> None:
     # In a thread: Playwright has an event loop in this one.
     with ThreadPoolExecutor(1) as other:

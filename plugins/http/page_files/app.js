@@ -1,13 +1,17 @@
 // The page: a list of sessions, one of them open. Only a client of the public API.
 //
 // One live stream serves everything. An event says that something is new, and what is
-// new is read; so a lost stream costs a reading, and never shows a thing twice.
+// new is read; so a lost stream costs a reading, and never shows a thing twice. What
+// other processes do on the same database comes by no live stream, and is looked for.
 
 import { at, call, get, post, save, watch } from "./api.js";
 import { $, ago, calmly, count, fill, h, money } from "./dom.js";
 import { LogPanel, showContext, showPlugins, showUsage } from "./panels.js";
 import { showContinuation, showRequests } from "./requests.js";
 import { Transcript } from "./transcript.js";
+
+/** Milliseconds between two looks for what other processes did. */
+const BESIDE = 3000;
 
 const state = {
   sessions: [],
@@ -163,6 +167,20 @@ class OpenSession {
     await this.#look();
     await Promise.all([this.transcript.load(), this.log.load()]);
     await this.panel();
+  }
+
+  /** Read on where another process has worked on it. */
+  async beside() {
+    const { data } = await get(at`api/session/${this.id}`);
+    if (this.closed || JSON.stringify(data) === JSON.stringify(this.info)) return;
+    await this.missed();
+  }
+
+  /** Read what came while nobody listened. */
+  async missed() {
+    this.transcript.refresh();
+    this.look();
+    await this.log.more();
   }
 
   /** Read what is not in the transcript: state, requests, input that waits, to-dos. */
@@ -558,9 +576,7 @@ async function start() {
       // What happened while nobody listened is read.
       if (before) {
         listed();
-        state.open?.transcript.refresh();
-        state.open?.look();
-        void state.open?.log.more().catch(failed);
+        void state.open?.missed().catch(failed);
       }
       before = true;
     },
@@ -576,6 +592,11 @@ async function start() {
       document.body.classList.add("lost-link");
     },
   });
+  setInterval(() => {
+    if (document.hidden || document.body.classList.contains("lost-link")) return;
+    listed();
+    void state.open?.beside().catch(failed);
+  }, BESIDE);
 }
 
 void start();
