@@ -138,6 +138,7 @@ from .log.tail import (
     Placed as Placed,
     RuntimeTail as RuntimeTail,
     Tail as Tail,
+    Written as Written,
 )
 from .models.catalog import (
     ProviderState as ProviderState,

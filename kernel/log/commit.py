@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
-from weakref import WeakSet, finalize
+from weakref import WeakSet, WeakValueDictionary, finalize
 
 from ..ports import (
     EventRecord,
@@ -50,6 +50,7 @@ from .mending import mend
 from .patience import Patience
 from .projectors import Projection
 from .reading import check_readable, damaged
+from .sharing import Shared
 
 T = TypeVar("T")
 
@@ -213,6 +214,9 @@ class EventLog:
         self._bells: dict[str | None, WeakSet[Bell]] = {}
         # Whose bells were collected, by whatever thread collected them.
         self._dropped: deque[str | None] = deque()
+        self._shared: WeakValueDictionary[tuple[str | None, object], Shared] = (
+            WeakValueDictionary()
+        )
         self._complete: set[str] = set()
         """Sessions that were found to have all their rows."""
         self._verified: dict[str, int] = {}
@@ -231,6 +235,14 @@ class EventLog:
     def readers(self) -> int:
         """How many bells are held by somebody."""
         return sum(len(bells) for bells in self._bells.values())
+
+    def shared(self, topic: str | None, write: Callable[[Any], bytes]) -> Shared:
+        """Return what all who read a session's log have written by this function, or
+        all who read the logs of all; it is kept while somebody holds it."""
+        found = self._shared.get((topic, write))
+        if found is None:
+            found = self._shared[topic, write] = Shared(write)
+        return found
 
     # --- damage -------------------------------------------------------------------
 

@@ -4,14 +4,15 @@ Owns the hand-off: subscribe first, read then, and read again after every ring. 
 commit that lands between the two is in the next read, so it arrives exactly once. What
 a ring brings is not read again where it goes on from the cursor without a gap.
 Pages bound the memory of a reader, however far behind it is. There are two: of one
-session in the order of its log, and of the whole store in commit order.
+session in the order of its log, and of the whole store in commit order. What readers
+make of each event, to send it on, is made once for those who stand near each other.
 """
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import anyio
 
@@ -88,6 +89,19 @@ class Following(ABC, Generic[R, T]):
         return self
 
     async def __anext__(self) -> T:
+        return self._shown(await self._record())
+
+    def as_bytes(self, write: "Callable[[T], bytes]") -> "Written":
+        """Return what a function writes of each event, for whoever sends it on.
+
+        An event is written once for all readers of this log who stand near each other
+        and have it written by the same function, as it is stored by then: what is made
+        of an event must follow from the event alone. The tail is read by this from
+        now on.
+        """
+        return Written(self, write)
+
+    async def _record(self) -> R:
         if not self._page:
             with self._one_reader:
                 await self._turn()
@@ -95,7 +109,7 @@ class Following(ABC, Generic[R, T]):
                 raise StopAsyncIteration
         record = self._page.popleft()
         self._cursor = self._place(record)
-        return self._shown(record)
+        return record
 
     async def _turn(self) -> None:
         """Fetch the next page; none is left when the tail is at its end."""
@@ -168,6 +182,39 @@ class Following(ABC, Generic[R, T]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Written:
+    """An async iterator over what a function writes of the events of a tail."""
+
+    def __init__(
+        self, tail: Following[Any, Any], write: Callable[[Any], bytes]
+    ) -> None:
+        self._tail = tail
+        self._shared = tail._log.shared(tail._topic, write)
+        self._shared.join(self)
+
+    @property
+    def cursor(self) -> int:
+        """Where the tail is."""
+        return self._tail.cursor
+
+    @property
+    def ready(self) -> int:
+        """How many of the next come without waiting."""
+        return self._tail.ready
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        tail = self._tail
+        record = await tail._record()
+        return self._shared.written(tail._cursor, record, tail._shown)
+
+    def close(self) -> None:
+        """End the tail."""
+        self._tail.close()
 
 
 class Tail(Following[StoredFact | Event, Event]):

@@ -19,14 +19,14 @@ from dovetail.kernel import (
     ExportedEvent,
     ExportedOutput,
     LiveLines,
+    Placed,
     RecordedRequest,
     Replayed,
     Runtime,
-    RuntimeTail,
     Session,
-    Tail,
     UndecodableError,
     Verified,
+    Written,
     event_to_json,
     exported_from_line,
     to_json,
@@ -260,6 +260,13 @@ class HistoryQuery:
         default=None,
         metadata={"minimum": -1, "description": "The number of the event before them."},
     )
+    kinds: str | None = field(
+        default=None,
+        metadata={
+            "description": "Only events of these kinds, with commas between them, such "
+            "as ``step.started,step.ended``."
+        },
+    )
 
 
 @operation(
@@ -275,9 +282,12 @@ class HistoryQuery:
 async def history(call: Call[HistoryQuery, None], sessionID: str) -> s.HistoryShape:
     """Return durable events by page, in order."""
     session = await found(call, sessionID)
+    kinds = None if call.query.kinds is None else set(call.query.kinds.split(","))
     events: list[s.EventShape] = []
     async with session.events(call.query.after) as tail:
         async for event in tail:
+            if kinds is not None and event.kind not in kinds:
+                continue
             if len(events) == call.query.limit:
                 return s.HistoryShape(tuple(events), True)
             events.append(showing.event(event))
@@ -343,46 +353,40 @@ class _Durable:
 
     def __init__(self, after: int | None, follow: bool) -> None:
         self._follow = follow
-        self._cursor = after
         self._synced = False
-        self._tail: Any = self._open(after, False)
+        self._frames = self._open(after, False)
 
-    def _open(self, after: int | None, follow: bool) -> Any:
-        raise NotImplementedError
-
-    def _frame(self, found: Any) -> tuple[int, bytes]:
+    def _open(self, after: int | None, follow: bool) -> Written:
         raise NotImplementedError
 
     def close(self) -> None:
-        self._tail.close()
+        self._frames.close()
 
     @property
     def ready(self) -> int:
-        found: int = self._tail.ready
-        return found
+        return self._frames.ready
 
     def __aiter__(self) -> "_Durable":
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            cursor, shown = self._frame(await anext(self._tail))
+            return await anext(self._frames)
         except StopAsyncIteration:
             if self._synced:
                 raise
             return self._mark()
-        self._cursor = cursor
-        return shown
 
     def _mark(self) -> bytes:
         """Say that all that was there was told, and go on with what comes. It goes on
         after a cursor, so that nothing falls between the two."""
         self._synced = True
+        cursor = self._frames.cursor
+        told = None if cursor < 0 else cursor
         if self._follow:
-            self._tail.close()
-            self._tail = self._open(self._cursor, True)
-        body = {"type": "synced", "cursor": self._cursor}
-        return frame(encoded(body), event="synced")
+            self._frames.close()
+            self._frames = self._open(told, True)
+        return frame(encoded({"type": "synced", "cursor": told}), event="synced")
 
 
 class SessionFrames(_Durable):
@@ -392,11 +396,8 @@ class SessionFrames(_Durable):
         self._session = session
         super().__init__(after, follow)
 
-    def _open(self, after: int | None, follow: bool) -> Tail:
-        return self._session.events(after, follow)
-
-    def _frame(self, found: Any) -> tuple[int, bytes]:
-        return found.seq, frame(_shown(found), id=str(found.seq))
+    def _open(self, after: int | None, follow: bool) -> Written:
+        return self._session.events(after, follow).as_bytes(_event_frame)
 
 
 class StoreFrames(_Durable):
@@ -406,22 +407,27 @@ class StoreFrames(_Durable):
         self._runtime = runtime
         super().__init__(after, follow)
 
-    def _open(self, after: int | None, follow: bool) -> RuntimeTail:
-        return self._runtime.events(after, follow)
-
-    def _frame(self, found: Any) -> tuple[int, bytes]:
-        return found.cursor, frame(_shown(found.event), id=str(found.cursor))
+    def _open(self, after: int | None, follow: bool) -> Written:
+        return self._runtime.events(after, follow).as_bytes(_placed_frame)
 
 
-def _shown(event: Event) -> bytes:
-    """Return an ``EventShape`` as it is written. One is made of each event for each
-    reader, so nothing is made on the way that is not sent."""
+def _event_frame(event: Event) -> bytes:
+    return _frame(event.seq, event)
+
+
+def _placed_frame(placed: Placed) -> bytes:
+    return _frame(placed.cursor, placed.event)
+
+
+def _frame(cursor: int, event: Event) -> bytes:
+    """Return an ``EventShape`` as it is sent, made in one go."""
     session = encoded(event.session_id)
     seq = event.seq
     return (
-        b'{"id":%s:%d","type":"%s","durable":'
-        b'{"aggregateID":%s,"seq":%d,"version":%d},"data":%s}'
+        b'id: %d\ndata: {"id":%s:%d","type":"%s","durable":'
+        b'{"aggregateID":%s,"seq":%d,"version":%d},"data":%s}\n\n'
     ) % (
+        cursor,
         session[:-1],  # without its last mark
         seq,
         event.kind.encode(),

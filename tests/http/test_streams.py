@@ -290,3 +290,20 @@ async def test_a_page_of_the_log_says_whether_more_comes(tmp_path: Path) -> None
         rest = await it.ask("GET", "session/ses_a/history?after=3")
         assert [one["durable"]["seq"] for one in rest["data"]] == there[4:]
         assert rest["hasMore"] is False
+
+
+async def test_a_page_of_the_log_has_only_the_kinds_that_are_asked_for() -> None:
+    async with served(ScriptedProvider(text("One"), text("Two"))) as it:
+        await it.ask("POST", "session", json={"id": "ses_a", "model": MODEL})
+        await prompted(it)
+        await prompted(it)
+        asked = "session/ses_a/history?kinds=step.started,step.ended"
+        both = ["step.started", "step.ended"]
+        page = await it.ask("GET", f"{asked}&limit=3")
+        assert [one["type"] for one in page["data"]] == [*both, both[0]]
+        assert page["hasMore"] is True
+        last = page["data"][-1]["durable"]["seq"]
+        rest = await it.ask("GET", f"{asked}&after={last}")
+        assert [one["type"] for one in rest["data"]] == both[1:]
+        assert rest["hasMore"] is False
+        assert (await it.ask("GET", "session/ses_a/history?kinds=none"))["data"] == []

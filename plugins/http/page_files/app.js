@@ -403,7 +403,7 @@ class OpenSession {
     const { used } = this;
     for (;;) {
       const { data, hasMore } = await get(
-        `${at`api/session/${this.id}/history`}?limit=1000${used.after < 0 ? "" : `&after=${used.after}`}`,
+        `${at`api/session/${this.id}/history`}?limit=1000&kinds=${COUNTED}${used.after < 0 ? "" : `&after=${used.after}`}`,
       );
       for (const { data: event } of data) {
         used.after = event.seq;
@@ -416,6 +416,9 @@ class OpenSession {
     }
   }
 }
+
+/** Of which kinds the events are that tell what a Step used. */
+const COUNTED = "step.started,retry.scheduled,step.ended,step.failed";
 
 /** What two requests of one Step took. */
 function together(one, other) {
