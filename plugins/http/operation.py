@@ -8,11 +8,11 @@ types that its operation declares; knows no operation.
 import re
 import urllib.parse
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
 from functools import cache
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 import anyio
+import orjson
 from attrs import NOTHING, Attribute, define, field, fields, frozen, has
 from dovetail.kernel import (
     Location,
@@ -231,18 +231,21 @@ async def read_body(request: Request, most: int) -> bytes:
         raise too_large("the body", most)
     parts: list[bytes] = []
     size = 0
-    with anyio.move_on_after(BODY_SECONDS) as bound:
-        async with aclosing(request.stream()) as coming:
-            async for part in coming:
-                size += len(part)
-                if size > most:
-                    raise too_large("the body", most)
-                parts.append(part)
-    if bound.cancelled_caught:
-        raise Refusal(
-            408, "server.too_slow", f"the body did not come in {BODY_SECONDS:g} s"
-        )
-    return b"".join(parts)
+    with anyio.move_on_after(BODY_SECONDS):
+        while True:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise malformed("the body breaks off")
+            part = message.get("body", b"")
+            size += len(part)
+            if size > most:
+                raise too_large("the body", most)
+            parts.append(part)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+    raise Refusal(
+        408, "server.too_slow", f"the body did not come in {BODY_SECONDS:g} s"
+    )
 
 
 # Making one takes longer than all the rest of a request.
@@ -325,20 +328,41 @@ def _typed(name: str, text: str, kind: Any) -> Any:
 SHAPES = f"{__package__}."
 
 
-def plain(value: Any) -> Any:
-    """Return what is answered as JSON data. In shapes of the door, what is None is left
-    out; values of the kernel are whole, as they are everywhere."""
-    if has(type(value)) and type(value).__module__.startswith(SHAPES):
-        return {
-            one.name: plain(found)
-            for one in fields(type(value))
-            if (found := getattr(value, one.name)) is not None
-        }
+@cache
+def _shape_fields(kind: Any) -> tuple[str, ...] | None:
+    """Return the fields of a shape of the door, and None for anything else."""
+    if not has(kind) or not kind.__module__.startswith(SHAPES):
+        return None
+    return tuple(one.name for one in fields(kind))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON data, as far down as it is not that already. In shapes of
+    the door, what is None is left out; values of the kernel are whole, as they are
+    everywhere."""
+    names = _shape_fields(value.__class__)
+    if names is None:
+        return to_json(value)
+    found = ((name, getattr(value, name)) for name in names)
+    return {name: one for name, one in found if one is not None}
+
+
+def _all_plain(value: Any) -> Any:
+    if _shape_fields(value.__class__) is not None:
+        value = _plain(value)
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [_all_plain(one) for one in value]
     if isinstance(value, dict):
-        return {name: plain(one) for name, one in value.items()}
+        return {name: _all_plain(one) for name, one in value.items()}
     return to_json(value)
+
+
+def written(value: Any) -> bytes:
+    """Return what is answered as JSON; what JSON cannot hold is replaced in it."""
+    try:
+        return orjson.dumps(value, _plain)
+    except TypeError:
+        return encoded(_all_plain(value))
 
 
 def answered(operation: Operation, value: Any) -> Any:
@@ -348,4 +372,4 @@ def answered(operation: Operation, value: Any) -> Any:
         return Response(status_code=204, headers=value)
     if isinstance(operation.answer, str):
         return value
-    return Response(encoded(plain(value)), media_type="application/json")
+    return Response(written(value), media_type="application/json")

@@ -16,7 +16,7 @@ import anyio
 import anyio.lowlevel
 from dovetail.kernel import LiveOverflowError
 
-from .door import Door, ReaderGoneError, Receive, Scope, Send, encoded
+from .door import Door, Receive, Scope, Send, encoded
 from .problems import closing, told
 
 PING_SECONDS = 15.0
@@ -107,8 +107,6 @@ class EventStream:
                     return
                 else:
                     await _send(send, PING)
-        except ReaderGoneError:
-            raise
         except LiveOverflowError as error:
             await self._end(send, error.code)
         except Exception as error:
