@@ -185,6 +185,7 @@ def check_command(context: click.Context, as_json: bool) -> int:
     """Load every plugin, open it in an empty directory, and tell what is wrong.
 
     Exits with 1 when anything is. Plugins that are denied or disabled are left alone.
+    Servers of the Model Context Protocol are tried by `dovetail mcp check`.
     """
     program = _program(context)
     terminal = Terminal()

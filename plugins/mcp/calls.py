@@ -7,6 +7,7 @@ where a rule says so. Neighbours: ``keeper`` has the connection, ``results`` the
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, cast
 
@@ -46,6 +47,11 @@ WAIT_SECONDS = 30.0
 """How long a call waits for a server that is being begun again."""
 MAX_ASKED = 20
 """Times that a server may ask in one call."""
+
+
+_CALLING: ContextVar["Call | None"] = ContextVar("dovetail_mcp_call", default=None)
+"""The call whose task this is. Since 2026 a server asks in the answer of a call, and is
+answered in its task; before, in a message that does not say which call it means."""
 
 
 @frozen
@@ -130,6 +136,7 @@ class Call:
         """
         self._wait_anew()
         found: list[Any] = []
+        calling = _CALLING.set(self)
         try:
             with self._scope:
                 found.append(await make(self._progress))
@@ -137,6 +144,7 @@ class Call:
             if self._stopped is None:
                 raise
         finally:
+            _CALLING.reset(calling)
             self._over = True
             for scope in self._asking:
                 scope.cancel()
@@ -315,6 +323,9 @@ class ToolCalls:
     def person(self) -> Call | None:
         """Return the call in which the server asks something; None where several
         sessions are waiting for it, and nobody can tell which one it means."""
+        calling = _CALLING.get()
+        if calling is not None and calling in self._running:
+            return calling
         sessions = {one.context.session_id for one in self._running}
         return self._running[-1] if len(sessions) == 1 else None
 

@@ -10,12 +10,14 @@ import anyio
 import pytest
 from attrs import frozen
 from dovetail.kernel import (
+    Budget,
     ModelRequest,
     PermissionRequest,
     QuestionAnswer,
     RequestAsked,
     Runtime,
     Session,
+    Usage,
     open_runtime,
 )
 from dovetail.kernel.testing import ScriptedProvider, call, calls, text
@@ -460,6 +462,40 @@ async def test_a_model_answers_a_server_only_where_a_rule_says_so(
     assert ("Seven." in found) == allowed
     assert ("no rule allows" in found) != allowed
     assert [one.tools for one in asked] == [()] * len(answers)
+
+
+@pytest.mark.law("mcp.7")
+async def test_what_a_model_takes_for_a_server_counts_in_the_budget(
+    tmp_path: Path,
+) -> None:
+    async def ask(server: FakeServer, params: dict[str, Any]) -> Any:
+        words = {"type": "text", "text": "Say a number"}
+        found = await server.ask(
+            "sampling/createMessage",
+            maxTokens=5,
+            messages=[{"role": "user", "content": words}],
+        )
+        return said(json.dumps(found))
+
+    (tmp_path / "mine.toml").write_text(
+        '[permissions]\nrules = [{ action = "mcp_sampling", resource = "s", '
+        'effect = "allow" }]\n'
+    )
+    async with world(
+        tmp_path,
+        {"s": FakeServer(tool("go"), call=ask)},
+        calls(call("s_go", {}, id="x")),
+        text("Seven.", usage=Usage(900, 100)),
+        environment={"DOVETAIL_CONFIG": str(tmp_path / "mine.toml")},
+    ) as here:
+        with anyio.fail_after(HANG):
+            await here.session.prompt("Go on", budget=Budget(tokens=1_000))
+            outcome = await here.session.wait()
+        # The call has its answer, and there is nothing left for another Step.
+        assert "Seven." in told((await parts_of(here.session))["x"])
+    assert outcome.status == "paused"
+    assert outcome.reason is not None
+    assert outcome.reason.code == "budget.tokens"
 
 
 @pytest.mark.law("mcp.8")
