@@ -19,6 +19,7 @@ from mcp.client import Client, ClientRequestContext, IncomingMessage
 from mcp.shared.exceptions import MCPError
 from pydantic import FileUrl
 
+from .floods import Flood
 from .process import ServerProcess, environment_of
 from .settings import Server
 from .words import Words
@@ -286,11 +287,15 @@ class _Watched:
     def __init__(self, stream: Any, words: Words) -> None:
         self._stream = stream
         self._words = words
+        self._flood = Flood()
         self.closed = anyio.Event()
 
     async def receive(self) -> Any:
         try:
-            return self._sound(await self._stream.receive())
+            while True:
+                item = await self._stream.receive()
+                if not self._flood.is_too_much(getattr(item, "message", None)):
+                    return self._sound(item)
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             self.closed.set()
             raise

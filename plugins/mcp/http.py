@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 from mcp.client.streamable_http import streamable_http_client
 
+from .process import MAX_LINE
 from .settings import Server
 from .tokens import StoredLogin, TokenFile
 
@@ -24,7 +25,9 @@ def client_of(server: Server, auth: httpx2.Auth | None = None) -> httpx2.AsyncCl
     """Return the client for a server. A redirect is never followed to another place:
     what is shown here is for this one."""
     return httpx2.AsyncClient(
-        headers=dict(server.headers),
+        # What is small on the wire may be anything in memory: nothing is compressed.
+        headers={"Accept-Encoding": "identity", **server.headers},
+        event_hooks={"response": [_bound]},
         timeout=httpx2.Timeout(CONNECT_SECONDS, read=SILENT_SECONDS),
         follow_redirects=False,
         auth=auth,
@@ -44,3 +47,33 @@ async def reached(server: Server) -> AsyncIterator[Any]:
         streamable_http_client(server.url, http_client=client) as streams,
     ):
         yield streams
+
+
+async def _bound(response: httpx2.Response) -> None:
+    """Hold an answer in one piece to the bound of one message. A stream of events may
+    go on for ever; its events are bounded by the protocol's package."""
+    response.headers.pop("content-encoding", None)
+    kind = response.headers.get("content-type", "")
+    stream = response.stream
+    if not kind.lower().startswith("text/event-stream") and isinstance(
+        stream, httpx2.AsyncByteStream
+    ):
+        response.stream = _Bounded(stream)
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A body that fails where it is longer than a message may be."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in self._stream:
+            size += len(chunk)
+            if size > MAX_LINE:
+                raise httpx2.StreamError(f"its answer is over {MAX_LINE} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

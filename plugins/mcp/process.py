@@ -23,10 +23,11 @@ from mcp.shared.message import SessionMessage
 from mcp_types import (
     ErrorData,
     JSONRPCError,
-    JSONRPCNotification,
     jsonrpc_message_adapter,
 )
 
+from .floods import Flood
+from .leftovers import marked
 from .words import Words
 
 logger = logging.getLogger(__name__)
@@ -36,9 +37,6 @@ MAX_LINE = 16 * 1024 * 1024
 LARGE = 256 * 1024
 """Bytes of a message that is read in a thread, so that nobody waits for it."""
 CHUNK = 65_536
-PER_SECOND = 100
-"""Log messages and the like that are heard, where a server floods us with them."""
-BURST = 1_000
 END_SECONDS = 2.0
 """How long a server may take to end by itself, and again after SIGTERM."""
 
@@ -75,8 +73,7 @@ class ServerProcess:
     def __init__(self, words: Words) -> None:
         self._words = words
         self._process: Process | None = None
-        self._heard = 0.0
-        self._heard_at = 0.0
+        self._flood = Flood()
         self.passed_over = 0
         """Messages that were too long, or none."""
 
@@ -106,7 +103,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=folder,
-            env=dict(environment),
+            env=marked(dict(environment)),
             start_new_session=True,
         )
         self._process = process
@@ -181,19 +178,7 @@ class ServerProcess:
             if self.passed_over <= 20:
                 self._words.note("this is no message: " + repr(line[:200])[1:])
             return None
-        if isinstance(made, JSONRPCNotification) and self._floods(made.method):
-            return None
-        return SessionMessage(made)
-
-    def _floods(self, method: str) -> bool:
-        """Whether this is one more of what a server says too much of. What says that
-        a list changed is never passed over: it is read again for it."""
-        if method.endswith("/list_changed"):
-            return False
-        now = anyio.current_time()
-        self._heard = max(0.0, self._heard - (now - self._heard_at) * PER_SECOND) + 1
-        self._heard_at = now
-        return self._heard > BURST
+        return None if self._flood.is_too_much(made) else SessionMessage(made)
 
     def _too_long(self, line: bytes) -> SessionMessage | None:
         """Return an answer for whoever waits for what was passed over, if that can be

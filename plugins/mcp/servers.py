@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import mcp_types as types
+from anyio import to_thread
 from anyio.abc import TaskGroup
 from attrs import define, field, frozen
 from dovetail.kernel import Action, Contribution, EffectClass, Place, Tool, ToolContext
@@ -19,6 +20,7 @@ from dovetail.kernel import Action, Contribution, EffectClass, Place, Tool, Tool
 from .calls import ASK, McpOutput, McpResult, ToolCalls, render
 from .connection import Offer, Surroundings
 from .keeper import Keeper
+from .leftovers import end_left
 from .names import Adapted, adapted, bounded, clean, named, one_line
 from .resources import resource_tools
 from .settings import Server
@@ -137,6 +139,8 @@ class Servers:
         """Begin all that were not begun yet."""
         if not self._begun and self._tasks is not None:
             self._begun = True
+            if any(one.keeper.server.command for one in self.kept.values()):
+                self._tasks.start_soon(to_thread.run_sync, end_left)
             limit = anyio.CapacityLimiter(AT_ONCE)
             for one in self.kept.values():
                 self._tasks.start_soon(self._keep, one.keeper, limit)

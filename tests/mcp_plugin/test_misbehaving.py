@@ -1,5 +1,6 @@
 """Servers that misbehave, each in its own way, all in one Location at the same time."""
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -137,7 +138,9 @@ async def test_a_server_that_misbehaves_hurts_nobody_but_itself(
     } == {}
     assert told(said["output_schema"]).endswith("It said: done")
     assert "sk-not-for-servers" not in told(said["environment"])
-    assert "DOVETAIL" not in told(said["environment"])
+    variables = json.loads(told(said["environment"]))
+    ours = [name for name in variables if name.startswith("DOVETAIL")]
+    assert ours == ["DOVETAIL_MCP_OWNER"]
     pictures = [one for one in said["media"].content if isinstance(one, FileContent)]
     assert [one.mime for one in pictures] == ["image/png"]
     for words in (
