@@ -43,6 +43,7 @@ from .generation import (
     refused_option,
     refuses_schema,
 )
+from .reading import word
 from .schemas import strict
 from .wording import (
     MEBIBYTE,
@@ -350,14 +351,16 @@ def _answered(items: list[dict[str, Json]]) -> list[dict[str, Json]]:
     """Leave out the calls of the provider's own tools whose output is not there: it
     would have been this side's to give, and a call without one is refused."""
     outputs = {
-        one.get("call_id") for one in items if str(one["type"]).endswith("_output")
-    }
+        word(one.get("call_id"))
+        for one in items
+        if str(one["type"]).endswith("_output")
+    } - {""}
     return [
         one
         for one in items
         if one["type"] in ("function_call", "message", "reasoning")
         or one["type"] not in _OURS_TO_ANSWER
-        or one.get("call_id") in outputs
+        or word(one.get("call_id")) in outputs
         or one.get("execution") == "server"
     ]
 
