@@ -591,3 +591,12 @@ json_values = st.recursive(
 )
 def test_odd_events_never_crash_the_decoder(events: list[Any]) -> None:
     read(*events)
+
+
+@pytest.mark.parametrize("odd", [["c"], {"id": "c"}, None, 5])
+def test_a_call_of_the_provider_with_an_odd_id_ends_no_session(odd: Any) -> None:
+    ran = thought(type="local_shell_call", call_id=odd)
+    gave = thought(type="local_shell_call_output", call_id=odd)
+    items = sent(user("go"), assistant(ran, gave, TextPart("Done.")))
+    assert items[-1]["content"][0]["text"] == "Done."
+    assert not [one for one in items if one.get("type") == "local_shell_call"]
