@@ -17,6 +17,7 @@ from dovetail.kernel import (
     Finish,
     Json,
     ModelEvent,
+    ModelInfo,
     ModelRequest,
     Place,
     Provider,
@@ -126,6 +127,8 @@ class Adapter:
             events unless said, ``LineDecoder`` for lines of JSON.
         accept: the content type of such a stream.
         write: writes a request again by its settings; None: it cannot be.
+        models: the path of the list of what it serves, and its parameters: JSON, as
+            most have it. None: it cannot be asked.
     """
 
     def __init__(
@@ -143,6 +146,7 @@ class Adapter:
         frames: Callable[[], Frames] | None = None,
         accept: str = EVENT_STREAM,
         write: Writer | None = None,
+        models: tuple[str, str] | None = None,
     ) -> None:
         home = Deployment(base_url, key_variable, url_variable)
         self._defaults = Defaults(provider, protocol, home, header=header, usual=usual)
@@ -151,6 +155,7 @@ class Adapter:
         self._frames = frames
         self._accept = accept
         self._write = write
+        self._models = models
 
     def __repr__(self) -> str:
         return f"<Adapter of {self._defaults.protocol!r}>"
@@ -181,7 +186,17 @@ class Adapter:
                 return Route(protocol, target, transport, endpoint=endpoint)
             return Route(protocol, target, transport, self._frames, endpoint=endpoint)
 
-        register_endpoints(register, place, (self._defaults, route, None))
+        async def lister(endpoint: Endpoint) -> Sequence[ModelInfo]:
+            # Here, because it is asked for by people alone.
+            from .served import ask
+
+            assert self._models is not None
+            path, query = self._models
+            shown = endpoint.authentication()
+            return await ask(transport, endpoint, path, shown, query)
+
+        asked = None if self._models is None else lister
+        register_endpoints(register, place, (self._defaults, route, asked))
 
 
 class JsonDecoder:

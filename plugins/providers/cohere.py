@@ -1,6 +1,7 @@
 """The Cohere plugin: its own chat, version 2, which tells plans and citations.
 
-How a request is written and its answer read is ``cohere_chat``'s.
+How a request is written and its answer read is ``cohere_chat``'s. Source of the list of
+models: docs.cohere.com, reference/list-models.
 """
 
 from collections.abc import Mapping
@@ -40,4 +41,5 @@ plugin = Adapter(
     key_variable="CO_API_KEY",
     url_variable="CO_API_URL",
     write=written_again,
+    models=("/v1/models", "endpoint=chat&page_size=1000"),
 )

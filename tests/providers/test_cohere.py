@@ -336,3 +336,20 @@ def test_a_recording_that_is_cut_after_any_event_is_no_success(name: str) -> Non
         ended = b"finish_reason" in body[:point]
         assert (cut.finish is not None) == ended
         assert ended or not cut.calls
+
+
+async def test_it_is_asked_for_the_models_that_chat() -> None:
+    listed = [
+        {"name": "command-b", "endpoints": ["chat"], "context_length": 128000},
+        {"name": "command-a", "endpoints": ["chat"]},
+    ]
+    body = json.dumps({"models": listed, "next_page_token": ""}).encode()
+    async with serve(Answer(body, headers=JSON)) as server:
+        table = {"base_url": server.url, "api_key": "a-key-of-cohere"}
+        async with opened(plugin, providers={"cohere": table}) as providers:
+            served = providers["cohere"].served
+            assert served is not None
+            found = [(one.name, one.context) for one in await served()]
+    assert found == [("cohere/command-a", None), ("cohere/command-b", 128000)]
+    [asked] = server.requests
+    assert asked.target == "/v1/models?endpoint=chat&page_size=1000"
