@@ -442,16 +442,21 @@ class LiveScreen:
             question.press("space" if key == " " else key.lower())
             self.changed()
             return
-        if key == " " and self._form() is not None and not self._buffer.text:
-            self._form().toggle()
+        form = self._form()
+        if key == " " and form is not None and self._armed and not self._buffer.text:
+            form.toggle()
             return
         if key.isprintable():
             self._typing(lambda: self._buffer.insert_text(key * event.arg))
 
     def _form(self) -> Any:
+        """Return the form that is drawn, if one is.
+
+        Arrows on an empty line are its as soon as it is seen: they are no part of a
+        word, and answer nothing. All other keys are only when a card takes keys.
+        """
         question = self._question
-        there = question is not None and self._armed and hasattr(question, "move")
-        return question if there else None
+        return question if hasattr(question, "move") else None
 
     def _enter(self, event: KeyPressEvent) -> None:
         buffer = self._buffer

@@ -431,9 +431,10 @@ async def test_questions_are_forms(home: Home) -> None:
         home.serve_from(server.url)
         async with seen(home, *CHAT) as terminal:
             await say(terminal, "Ask")
+            # Perhaps before it takes other keys than arrows.
             await terminal.until("Which colour?", "› 1. Red")
             await terminal.type(DOWN)
-            await terminal.until("› 2. Blue")
+            await terminal.until("› 2. Blue", "↑ ↓ or numbers")
             await terminal.type(ENTER)
             await terminal.until("Which fruits?", "› [ ] 1. Apple")
             await terminal.type(" ")
