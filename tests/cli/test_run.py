@@ -15,7 +15,8 @@ from attrs import evolve
 from dovetail.plugins.cli import piped
 from dovetail.plugins.cli.terminal import Terminal
 from support.commands import MODEL, Done, Home, calling, chunk, saying, text
-from support.replay import JSON, Answer, serve, sse
+from support.processes import longer
+from support.replay import JSON, Answer, Request, serve, sse
 
 STREAM = ("--output-format", "stream-json")
 
@@ -188,12 +189,20 @@ async def test_limits_and_a_fork_and_a_short_id(home: Home) -> None:
 
 
 async def test_a_run_whose_time_is_up_is_interrupted(home: Home) -> None:
-    held = Answer(sse(*saying("Half")), end="silent", released=anyio.Event())
+    def held(request: Request) -> Answer:
+        return Answer(sse(*saying("Half")), end="silent", released=anyio.Event())
+
     async with serve(held) as server:
         home.serve_from(server.url)
-        done = await home.do("run", "go", "--model", MODEL, "--timeout", "0.5s")
-    assert done.code == 124
-    assert "its time is up" in done.err
+        for limit in longer(500):
+            done = await home.do(
+                "run", "go", "-m", MODEL, "--timeout", f"{limit / 1000}s"
+            )
+            assert done.code == 124
+            assert "its time is up" in done.err
+            if server.requests:
+                # It was up while the model answered, and not before it was asked.
+                break
 
 
 async def test_a_file_is_attached_to_the_prompt(home: Home) -> None:
