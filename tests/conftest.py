@@ -34,6 +34,17 @@ MEMORY = Path("/dev/shm")
 ENOUGH = 2 << 30
 """Bytes that a run never fills; containers are often given far fewer there."""
 
+OURS = ("SLOW", "CRASH_", "PROOF_", "SCREENSHOTS", "LOCAL_MODEL")
+"""What begins the name of a variable ``DOVETAIL_...`` that is for tests."""
+PERSONAL = re.compile(
+    r"(OPENAI|ANTHROPIC|GEMINI|GOOGLE|AWS|AZURE|OPENROUTER|OLLAMA)_"
+    r"|\w+_API_KEY$"
+    r"|(NO_COLOR|FORCE_COLOR|CLICOLOR|CLICOLOR_FORCE|COLUMNS|LINES)$"
+    # As whoever runs tests out of a hook of git has them.
+    r"|GIT_(DIR|WORK_TREE|INDEX_FILE|PREFIX|AUTHOR_|COMMITTER_|EDITOR)"
+)
+"""Variables of whoever runs the tests, which change what programs do."""
+
 FIRST = (
     Path("crash"),
     Path("packages"),
@@ -79,8 +90,29 @@ def pytest_configure(config: pytest.Config) -> None:
     if "TMPDIR" not in os.environ and _is_spacious(MEMORY):
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None
+    _forget_who_runs_it()
     if seed := os.environ.get("DOVETAIL_SLOW"):
         slow_down(int(seed))
+
+
+def _forget_who_runs_it() -> None:
+    """Let no test see keys, configuration and taste of the person who runs it."""
+    for name in list(os.environ):
+        rest = name.removeprefix("DOVETAIL_")
+        own = rest != name and not rest.startswith(OURS)
+        if own or PERSONAL.match(name):
+            del os.environ[name]
+    # No file of configuration, where a test names none, and nothing beside it. Packages
+    # are still to be had where this machine has them from.
+    folder = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    packages = folder / "pip" / "pip.conf"
+    if packages.is_file():
+        os.environ.setdefault("PIP_CONFIG_FILE", str(packages))
+    os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
+    os.environ["DOVETAIL_CONFIG"] = ""
+    os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
+    os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
+    os.environ["TERM"] = "xterm"
 
 
 def _is_spacious(folder: Path) -> bool:
