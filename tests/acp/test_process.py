@@ -1,4 +1,8 @@
-"""The real process: a real client, signals, and kills at any moment."""
+"""The real process: a real client, signals, and kills at any moment.
+
+What takes a second to import is imported by whoever needs it: every process of a run
+imports this file, and one runs it.
+"""
 
 import json
 import os
@@ -14,10 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import acp
 import anyio
 import pytest
-from acp import schema as s
 from anyio.from_thread import start_blocking_portal
 from dovetail.kernel import DATABASE_VARIABLE, open_runtime
 from dovetail.plugins.rehearsal import copy_sample, rehearsal_server
@@ -64,6 +66,13 @@ def project(tmp_path: Path) -> Path:
 COMMAND = [sys.executable, "-m", "dovetail.plugins.cli", "acp"]
 
 
+def block(words: str) -> Any:
+    """Return words as a part of a prompt."""
+    import acp
+
+    return acp.text_block(words)
+
+
 class Editor:
     """What an editor does with the official client."""
 
@@ -85,13 +94,15 @@ class Editor:
 
     async def request_permission(
         self, session_id: str, tool_call: Any, options: list[Any], **_: Any
-    ) -> s.RequestPermissionResponse:
+    ) -> Any:
+        from acp import schema
+
         self.asked.append(tool_call)
         self.asked_first.set()
         if not self.answers:
             await anyio.sleep_forever()
-        return s.RequestPermissionResponse(
-            outcome=s.AllowedOutcome(outcome="selected", option_id="once")
+        return schema.RequestPermissionResponse(
+            outcome=schema.AllowedOutcome(outcome="selected", option_id="once")
         )
 
     def said(self, kind: str = "agent_message_chunk") -> str:
@@ -103,6 +114,8 @@ class Editor:
 @asynccontextmanager
 async def served(environment: dict[str, str]) -> AsyncIterator[tuple[Editor, Any, Any]]:
     """Yield an editor, its connection, and the process of the agent."""
+    import acp
+
     editor = Editor()
     async with acp.spawn_agent_process(
         editor,  # type: ignore[arg-type] # what it does not offer is not asked for
@@ -121,9 +134,7 @@ async def test_the_official_client_has_a_test_fixed_and_ends_it(
 ) -> None:
     async with served(environment) as (editor, agent, process):
         session = await agent.new_session(cwd=str(project), mcp_servers=[])
-        answer = await agent.prompt(
-            session_id=session.session_id, prompt=[acp.text_block(FIX)]
-        )
+        answer = await agent.prompt(session_id=session.session_id, prompt=[block(FIX)])
         assert answer.stop_reason == "end_turn"
         diffs = [
             content
@@ -144,9 +155,7 @@ async def test_the_official_client_has_a_test_fixed_and_ends_it(
 
         async def prompt() -> None:
             answers.append(
-                await agent.prompt(
-                    session_id=session.session_id, prompt=[acp.text_block(FIX)]
-                )
+                await agent.prompt(session_id=session.session_id, prompt=[block(FIX)])
             )
 
         async with anyio.create_task_group() as tasks:
@@ -226,9 +235,7 @@ async def until_killed(editor: Editor, agent: Any, process: Any, after: int) -> 
 
     async def prompt() -> None:
         try:
-            await agent.prompt(
-                session_id=editor.session_id, prompt=[acp.text_block(FIX)]
-            )
+            await agent.prompt(session_id=editor.session_id, prompt=[block(FIX)])
         except ConnectionError:
             # It broke off, as it must.
             return
@@ -260,7 +267,7 @@ async def test_killed_at_any_moment_it_loads_each_thing_once(
             if one.session_update == "tool_call"
         ]
         assert len(ids) == len({*ids})
-        answer = await agent.prompt(session_id=session_id, prompt=[acp.text_block(FIX)])
+        answer = await agent.prompt(session_id=session_id, prompt=[block(FIX)])
         assert answer.stop_reason == "end_turn"
     async with open_runtime(environment[DATABASE_VARIABLE]) as runtime:
         [verified] = await runtime.sessions.verify(session_id)

@@ -23,7 +23,6 @@ from dovetail.kernel.testing.scripted import (
     finish,
     text,
 )
-from dovetail.plugins.acp import servers
 from dovetail.plugins.mcp import McpPlugin
 from support.acp_client import REQUESTS, Client, Failed, check, connected
 
@@ -478,6 +477,8 @@ server.run("stdio")
 async def test_servers_that_an_editor_hands_over_are_offered_with_permission(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from dovetail.plugins.acp import servers
+
     made_plugins: list[McpPlugin] = []
 
     def recorded(*given: Any, **named: Any) -> McpPlugin:

@@ -3,8 +3,6 @@
 import os
 from collections.abc import Callable
 
-# In the process that the others are forked from: it takes a second.
-import dovetail.plugins.mcp.servers  # noqa: F401
 import pytest
 from attrs import frozen
 from dovetail.kernel.testing import (
@@ -64,6 +62,9 @@ def around_the_call(point: FaultPoint) -> bool:
 def test_a_call_that_a_crash_cut_off_is_made_again_only_where_a_server_may_say_so(
     which: Callable[[CrashWorld], CrashScenario],
 ) -> None:
+    # In the process that the others are forked from: it takes a second.
+    import dovetail.plugins.mcp.servers  # noqa: F401
+
     crash_test(
         which,
         depth=2 if EVERYWHERE else 1,

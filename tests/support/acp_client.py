@@ -13,7 +13,6 @@ from typing import Any
 
 import anyio
 from dovetail.kernel import Runtime
-from dovetail.plugins.acp.agent import Agent
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from .bounds import HANG
@@ -273,6 +272,9 @@ class Client:
 @asynccontextmanager
 async def connected(runtime: Runtime) -> AsyncIterator[Client]:
     """Yield a client of an agent that serves a runtime. It hangs up when it leaves."""
+    # Here, because every process of a run imports this file, and one runs it.
+    from dovetail.plugins.acp.agent import Agent
+
     there, back = Pipe(), Pipe()
     agent = Agent(runtime, Duplex(there, back))
     client = Client(there, back)
