@@ -14,7 +14,9 @@ from dovetail.kernel import (
     ProcessMark,
     Session,
     ToolContext,
+    ToolFailed,
     ToolFailure,
+    ToolSucceeded,
     effect_token,
 )
 from dovetail.kernel.execution.recovery import account
@@ -338,6 +340,15 @@ async def test_parallel_calls_are_told_apart(tmp_path: Path) -> None:
             await slow.pass_through()
         return input.word
 
+    async def two_ended(session: Session) -> None:
+        ended: set[str] = set()
+        async with session.events(follow=True) as tail:
+            async for event in tail:
+                if isinstance(event, ToolSucceeded | ToolFailed):
+                    ended.add(event.call_id)
+                if ended == {"1", "3"}:
+                    return
+
     state = await left(
         tmp_path,
         [
@@ -351,6 +362,7 @@ async def test_parallel_calls_are_told_apart(tmp_path: Path) -> None:
         ],
         Ran().tool(body=body),
         at=more,
+        before=two_ended,
     )
     ran = Ran()
     provider = ScriptedProvider(text("done"))
