@@ -6,6 +6,7 @@ warnings go above the rows. Imported in a thread, while the person types.
 
 import logging
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -60,7 +61,9 @@ async def host(wanted: Mapping[str, Any], screen: Any, *, plain: bool) -> None:
 def goodbye(talk: Talk) -> None:
     """Say how to go on, when the conversation ends."""
     if talk.session is not None:
-        again = f"dovetail chat --session {talk.session.id}"
+        server = server_url()
+        over = f"--server {shlex.quote(visible(server))} " if server else ""
+        again = f"dovetail {over}chat --session {talk.session.id}"
         talk.say(f"{again} goes on with it")
 
 

@@ -44,6 +44,7 @@ from dovetail.kernel import (
 from ..cli.calls import duration_text
 from ..cli.continuing import LeftWork, left_work, report_lines
 from ..cli.feed import Feed
+from ..cli.options import server_url
 from ..cli.terminal import Style, drawable, short, visible
 from .asks import WITHDRAWN, Ask, Form, Words
 from .cards import permission_card, permission_hint, question_card, question_hint
@@ -109,6 +110,7 @@ class Talk:
         tasks: TaskGroup,
     ) -> None:
         self.runtime = runtime
+        self._afar = server_url() is not None
         self.screen = screen
         self.script = script
         self.style = style
@@ -193,6 +195,8 @@ class Talk:
             self._soon(self._list_commands, None)
 
     async def _list_commands(self, _: None = None) -> None:
+        if self._afar:
+            return
         before = [one.name for one in self.offered]
         try:
             self.offered = await self.here.commands()
@@ -305,7 +309,7 @@ class Talk:
             await self.prompt(f"Use the skill {name}.{task}", queue=False)
             return
         try:
-            said = await self.here.prompt(line)
+            said = await self._said_here(line)
         except DovetailError:
             self.screen.put_back(line)
             raise
@@ -324,8 +328,12 @@ class Talk:
         """Say something to the session, which is begun where there is none."""
         folder = Path(self.location.directory)
         files = await to_thread.run_sync(attached, text, folder)
-        said = await self.here.prompt(Prompt(text, files))
+        said = await self._said_here(Prompt(text, files))
         await self._say(said, title_of(text), queue=queue)
+
+    async def _said_here(self, said: str | Prompt) -> Prompt:
+        """Return a prompt with what its names mean here. A server expands none."""
+        return Prompt.of(said) if self._afar else await self.here.prompt(said)
 
     async def _say(self, said: Prompt, title: str | None, *, queue: bool) -> None:
         session = await self.current(title)
@@ -613,7 +621,7 @@ class Talk:
     async def _interrupt(self, session: Session) -> None:
         try:
             if not await session.interrupt():
-                self._stopping = False
+                # Once more leaves, as after an interrupt that takes long.
                 self.say("another process works on it, which goes on")
         except DovetailError as error:
             self._stopping = False

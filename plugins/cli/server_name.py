@@ -4,6 +4,7 @@ SERVER = "dovetail.server"
 """The name under which click's context has the address."""
 TOKEN_VARIABLE = "DOVETAIL_TOKEN"
 OVER_SERVERS = (
+    "chat",
     "compact",
     "detach",
     "fork",

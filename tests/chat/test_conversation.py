@@ -71,6 +71,24 @@ async def test_a_prompt_is_answered_in_markdown(home: Home, columns: int) -> Non
     assert said(server.requests[0]) == "Hello"
 
 
+async def test_a_conversation_goes_over_a_server(home: Home) -> None:
+    touch = calling(("bash", {"command": "touch made"}))
+    async with serve(touch, text("Made.")) as server:
+        home.serve_from(server.url)
+        async with home.started("serve", "--port", "0") as child:
+            url = (await child.until("page:")).split("API:")[1].split("/api")[0].strip()
+            # Its sessions are those of the server, whatever is here.
+            home.environment["DOVETAIL_DB"] = f"sqlite:///{home.path / 'none' / 'db'}"
+            async with seen(home, "--server", url, *CHAT) as terminal:
+                await say(terminal, "Make it")
+                await terminal.until("allow bash: touch made")
+                await terminal.type("y")
+                await terminal.until("Made.")
+                await leave(terminal)
+                assert f"dovetail --server {url} chat --session" in terminal.all
+    assert (home.work / "made").exists()
+
+
 async def test_what_is_typed_while_it_opens_is_sent(home: Home) -> None:
     async with serve(text("Heard.")) as server:
         home.serve_from(server.url)
