@@ -36,6 +36,11 @@ from .problems import closing, malformed, unsupported
 
 MAX_WAIT = 60.0
 """Seconds for which one question waits."""
+AT_ONCE = 0.05
+"""Seconds for which it is waited in any case: work may be over already."""
+SETTLED = 2.0
+"""Seconds for which it is waited where nothing runs: what is recorded is told, however
+busy the server is. Work that was only just admitted may begin meanwhile."""
 
 
 @frozen
@@ -437,15 +442,16 @@ async def outcome(
     """Return how the work ended, once the session is idle; null when it runs still
     after so many seconds."""
     session = await found(call, sessionID)
-    return {"data": await _within(call, session.wait)}
+    runs = (await session.info()).status == "running"
+    return {"data": await _within(call, session.wait, AT_ONCE if runs else SETTLED)}
 
 
 async def _within(
-    call: Call[WaitQuery, Any], work: Callable[[], Awaitable[Outcome]]
+    call: Call[WaitQuery, Any], work: Callable[[], Awaitable[Outcome]], least: float
 ) -> Outcome | None:
     """Return how work ended, or None when it goes on after the seconds that were asked
-    for. What is there at once is told in any case."""
-    with anyio.move_on_after(max(call.query.seconds, 0.05)):
+    for, and at least after these."""
+    with anyio.move_on_after(max(call.query.seconds, least)):
         return await call.while_there(work)
     return None
 
@@ -466,7 +472,8 @@ async def resume(
     Continuation Report as it is now. Returns how it ended; null when it runs still
     after so many seconds, which ``outcome`` then tells."""
     session = await found(call, sessionID)
-    return {"data": await _within(call, await session.begin(call.body.accept))}
+    work = await session.begin(call.body.accept)
+    return {"data": await _within(call, work, AT_ONCE)}
 
 
 @operation(

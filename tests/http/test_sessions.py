@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 import httpx
+import pytest
 from dovetail.kernel import (
     AdmittedPrompt,
     AssistantMessage,
@@ -14,6 +15,7 @@ from dovetail.kernel import (
     from_json,
 )
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
+from dovetail.plugins.http import sessions
 from support.askers import AskingTools
 from support.bounds import HANG
 from support.doors import MODEL, Served, served
@@ -57,6 +59,20 @@ async def test_a_session_is_made_prompted_and_read() -> None:
         assert [m["id"] for m in context["data"]] == [user["id"], assistant["id"]]
         ended = await it.ask("GET", "session/ses_a/outcome")
         assert from_json(ended["data"], Outcome).succeeded
+
+
+async def test_how_it_ended_is_told_however_busy_the_server_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing runs, so nothing has to be waited for, and no time is too short."""
+    monkeypatch.setattr(sessions, "AT_ONCE", 0)
+    monkeypatch.setattr(sessions, "SETTLED", HANG)
+    async with served(ScriptedProvider(text("Hello"))) as it:
+        await made(it)
+        await say(it, "Hi")
+        await it.ask("POST", "session/ses_a/wait", 204)
+        ended = await it.ask("GET", "session/ses_a/outcome")
+        assert ended["data"]["status"] == "succeeded"
 
 
 async def test_creating_again_returns_what_is_there() -> None:
