@@ -373,6 +373,8 @@ class ChatDecoder:
                     thoughts = piece.get("thinking")
                     for one in thoughts if isinstance(thoughts, list) else [thoughts]:
                         self._piece("reasoning", one, events)
+                elif "image_url" in piece:
+                    self._images([piece], events)
                 else:
                     self._piece("text", piece, events)
 

@@ -336,6 +336,7 @@ def merged(kept: dict[str, Json], more: Mapping[str, Any]) -> None:
             kept[name] = value
 
 
+_OF_ADDRESSES = str.maketrans("-_", "+/")
 _MIME = re.compile(r"[a-z]+/[A-Za-z0-9.+-]{1,80}\Z")
 _DATA_URL = re.compile(r"data:([^;,]{1,90})(?:;[^;,]{1,40})*;base64,", re.IGNORECASE)
 
@@ -346,6 +347,8 @@ def file_of(mime: str, data: str) -> tuple[str, str] | None:
     mime = mime.partition(";")[0].strip()
     if not _MIME.match(mime):
         return None
+    # Some write it for addresses, and without what fills it up.
+    data = data.translate(_OF_ADDRESSES) + "=" * (-len(data) % 4)
     try:
         return (mime, data) if base64.b64decode(data, validate=True) else None
     except ValueError:

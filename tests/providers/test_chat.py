@@ -10,6 +10,7 @@ from attrs import evolve
 from dovetail.kernel import (
     Failure,
     FileContent,
+    ModelFile,
     PromptFile,
     ProviderError,
     ReasoningPart,
@@ -718,6 +719,14 @@ def test_an_answer_in_one_piece_is_read_and_not_twice() -> None:
     assert read({"id": "r", "choices": [whole]}).text == "a"
     again = read(chunk({"content": "a"}), {"id": "r", "choices": [whole]})
     assert again.text == "a"
+
+
+def test_an_image_among_the_pieces_of_a_text_is_a_file() -> None:
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+    told = [{"type": "text", "text": "a"}, image, {"type": "text", "text": "b"}]
+    answered = read(chunk({"content": told}, "stop"))
+    [made] = [one for one in answered.events if isinstance(one, ModelFile)]
+    assert (made.mime, made.data, answered.text) == ("image/png", PNG, "ab")
 
 
 def test_an_answer_in_the_pieces_of_older_completions_is_read_to_its_end() -> None:

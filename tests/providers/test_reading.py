@@ -8,6 +8,8 @@ from dovetail.plugins.providers.reading import (
     Progress,
     UnreadableError,
     answers_in,
+    file_at,
+    file_of,
     is_whole,
     objects_in,
     tokens,
@@ -129,3 +131,12 @@ def test_an_answer_may_come_as_an_array_of_what_a_stream_would_have() -> None:
     assert answers_in(b"\n".join(lines)) == lines
     for none in (b"[]", b"[1]", b'[{"error":{"code":1}}]', b'["', b'[{"a":1}]'):
         assert answers_in(none) == []
+
+
+def test_a_file_is_read_however_its_base64_is_written() -> None:
+    made = ("image/png", "+/8=")
+    for written in ("+/8=", "-_8=", "-_8", "+/8"):
+        assert file_of("image/png; x=1", written) == made
+        assert file_at(f"data:image/png;base64,{written}") == made
+    for odd in ("@@@@", "a", "a=b="):
+        assert file_of("image/png", odd) is None
