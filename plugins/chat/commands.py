@@ -19,7 +19,7 @@ from dovetail.kernel import (
     to_json,
 )
 
-from ..cli.listing import usage_text, when
+from ..cli.listing import ago, usage_text
 from ..cli.options import json_line
 from ..cli.terminal import drawable, first_line, short, visible
 from .chat_command import ChatCommand, told_of
@@ -27,6 +27,8 @@ from .key_names import DISMISS, KEYS
 from .talk import Talk
 
 MOST_LISTED = 30
+ROWS_BELOW = 6
+"""Rows that a list leaves for what is below it."""
 
 
 async def _help(talk: Talk, rest: str) -> None:
@@ -94,8 +96,10 @@ async def _agent(talk: Talk, rest: str) -> None:
 
 
 async def _sessions(talk: Talk, rest: str) -> None:
+    # The newest is the first, and stays on the screen.
+    fitting = max(min(MOST_LISTED, talk.screen.height - ROWS_BELOW), 5)
     page = await talk.runtime.sessions.list(
-        location=talk.location, limit=MOST_LISTED, roots=True
+        location=talk.location, limit=MOST_LISTED if rest else fitting, roots=True
     )
     if rest:
         infos = list(page)
@@ -107,8 +111,10 @@ async def _sessions(talk: Talk, rest: str) -> None:
         title = short(info.title or info.id, 60)
         now = " (this one)" if talk.session and talk.session.id == info.id else ""
         left = " (left unfinished)" if info.status == "lost" else ""
-        line = f"  {number}. {when(info.updated)}  {title}{left}{now}"
+        line = f"  {number}. {title}{left}{now}, {ago(info.updated)}"
         talk.show_lines([line])
+    if page.cursor is not None:
+        talk.say("older ones: `dovetail sessions`")
     talk.say(
         "/sessions N goes on with one" if page.items else "there is no session here yet"
     )

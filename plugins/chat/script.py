@@ -22,6 +22,7 @@ from dovetail.kernel import (
     ExecutionEnded,
     ExecutionStarted,
     FileMade,
+    Input,
     LiveDelta,
     LiveEvent,
     ModelFellBack,
@@ -49,6 +50,7 @@ from dovetail.kernel import (
     ToolStarted,
     ToolSucceeded,
     UnreadableEvent,
+    UserMessage,
     clean_text,
 )
 
@@ -317,6 +319,18 @@ class Script:
                 line = self._style.strong(line)
             lines.append(line)
         return lines
+
+    def knows(self, message: UserMessage) -> None:
+        """Take what was said from a message, where the event that has it is not read;
+        the one that has it seen by the model is, and shows it."""
+        prompt = Prompt(message.text, message.files)
+        said = message.job_id is None
+        self.pending[message.id] = Pending(message.id, prompt, "steer", said)
+
+    def waits(self, one: Input) -> None:
+        """Take what waits, where the event that admitted it is not read."""
+        said = one.job_id is None
+        self.pending[one.id] = Pending(one.id, one.prompt, one.delivery, said)
 
     def _told_to_wait(self, one: Pending) -> str:
         """Say what waits, where no row shows it."""

@@ -38,6 +38,7 @@ from dovetail.kernel import (
     Session,
     Skill,
     ToolPart,
+    UserMessage,
     title_of,
 )
 
@@ -381,9 +382,17 @@ class Talk:
             self.here = self.runtime.location(info.location)
             self.files = Files(Path(info.location.directory))
         self.script = self.script.fresh()
-        messages = (await session.messages(limit=SHOWN_BEFORE)).items
-        first = min((one.seq for one in messages), default=0)
-        after = max(first - 2, -1)
+        page = await session.messages(limit=SHOWN_BEFORE)
+        after = -1
+        if page.cursor is not None:
+            self.say(f"`dovetail show {session.id}` shows what was said before")
+            after = max(min(one.seq for one in page.items) - 2, -1)
+            # What was said is in the events before those that are read.
+            for message in page.items:
+                if isinstance(message, UserMessage):
+                    self.script.knows(message)
+            for waiting in await session.pending():
+                self.script.waits(waiting)
         self._base = (
             (info.usage.input or 0) + (info.usage.output or 0),
             info.cost,
@@ -392,8 +401,6 @@ class Talk:
         self.script.todos = await session.todos()
         self.model, self.agent = info.model, info.agent
         self.named_model = await self._model_of(info.model, info.agent)
-        if messages and first > 1:
-            self.say(f"{session.id}: what was said before is shown by `dovetail show`")
         feed = Feed(self.runtime, session)
         scope = anyio.CancelScope()
         self._following, self._feed = scope, feed

@@ -605,6 +605,27 @@ async def test_sessions_are_left_and_gone_on_with(home: Home) -> None:
     assert "Three." in written
 
 
+async def test_what_was_said_is_shown_when_it_is_gone_on_with(home: Home) -> None:
+    async with serve(*(text(f"Answer {n}.") for n in range(4))) as server:
+        home.serve_from(server.url)
+        async with seen(home, *CHAT) as terminal:
+            await say(terminal, "Prompt 0")
+            await terminal.until("Answer 0.")
+            await leave(terminal)
+        async with seen(home, *CHAT, "--continue") as terminal:
+            await terminal.until("> Prompt 0", "Answer 0.")
+            assert "dovetail show" not in terminal.all
+            for number in range(1, 4):
+                await say(terminal, f"Prompt {number}")
+                await terminal.until(f"Answer {number}.")
+            await leave(terminal)
+        async with seen(home, *CHAT, "--continue") as terminal:
+            await terminal.until("dovetail show ses_")
+            await terminal.until("> Prompt 1", "Answer 1.", "> Prompt 3", "Answer 3.")
+            assert "Prompt 0" not in terminal.all
+            await leave(terminal)
+
+
 # --- beginning and ending ---------------------------------------------------------
 
 
