@@ -442,7 +442,7 @@ async def test_a_run_that_fails_says_why_and_how_to_go_on(
         home.serve_from(server.url)
         done = await home.do("run", "hi", "--model", MODEL)
         assert done.code == 1
-        error, hint = done.told.splitlines()
+        error, *_, hint = done.told.splitlines()
         assert error.startswith("error: ")
         assert error.endswith(f"[{code}]")
         id = str((await sessions(home))[0]["id"])
