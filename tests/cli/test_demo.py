@@ -26,6 +26,8 @@ async def test_the_demo_kills_its_run_goes_on_and_says_what_to_look_at(
         "HTTP_PROXY": "http://127.0.0.1:9",
         "ALL_PROXY": "http://127.0.0.1:9",
         "OPENAI_API_KEY": None,
+        # Where it leaves what it did.
+        "TMPDIR": str(home.path),
     }
     done = await home.do("demo", environment=own)
     assert done.code == 0
@@ -76,7 +78,8 @@ async def test_a_real_model_that_does_nothing_leaves_the_tests_failing(
 ) -> None:
     async with serve(text("I would rather not.")) as server:
         home.serve_from(server.url)
-        done = await home.do("demo", "--model", "openai/lazy")
+        kept = {"TMPDIR": str(home.path)}
+        done = await home.do("demo", "--model", "openai/lazy", environment=kept)
     assert done.code == 1
     assert "rehearsal" not in done.out
     assert "The model is openai/lazy." in done.out
