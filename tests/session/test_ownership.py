@@ -2,16 +2,19 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import anyio
 import pytest
 from dovetail.kernel import AssistantMessage
 from dovetail.kernel.testing import ScriptedProvider
+from support.bounds import HANG
 from support.hosts import host, kinds_of
 
 WORKER = Path(__file__).with_name("two_owners.py")
@@ -34,7 +37,29 @@ def worker(folder: Path, name: str) -> Iterator[subprocess.Popen[str]]:
 
 def heard(process: subprocess.Popen[str], words: str) -> None:
     assert process.stdout is not None
-    assert process.stdout.readline().strip() == words
+    hang = threading.Timer(HANG, process.kill)
+    hang.start()
+    try:
+        assert process.stdout.readline().strip() == words
+    finally:
+        hang.cancel()
+
+
+def stop_between_commits(process: subprocess.Popen[str], database: Path) -> None:
+    """Stop a process where it holds no lock of the database: one that is stopped in
+    the midst of a commit keeps everybody from writing, for as long as it is."""
+    connection = sqlite3.connect(database, timeout=0, isolation_level=None)
+    with closing(connection):
+        while True:
+            os.kill(process.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                os.kill(process.pid, signal.SIGCONT)
+            else:
+                connection.execute("ROLLBACK")
+                return
 
 
 def say(process: subprocess.Popen[str]) -> None:
@@ -81,7 +106,7 @@ def test_an_owner_that_slept_past_its_lease_is_refused_and_stops(
         heard(first, "a holds")
         with worker(tmp_path, "b") as second:
             heard(second, "b prompted")
-            os.kill(first.pid, signal.SIGSTOP)
+            stop_between_commits(first, tmp_path / "test.db")
             heard(second, "b holds")
             os.kill(first.pid, signal.SIGCONT)
             say(first)
