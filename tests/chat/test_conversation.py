@@ -81,7 +81,7 @@ async def test_a_conversation_goes_over_a_server(home: Home) -> None:
             home.environment["DOVETAIL_DB"] = f"sqlite:///{home.path / 'none' / 'db'}"
             async with seen(home, "--server", url, *CHAT) as terminal:
                 await say(terminal, "Make it")
-                await terminal.until("allow bash: touch made")
+                await terminal.until("allow bash: touch made", "y once")
                 await terminal.type("y")
                 await terminal.until("Made.")
                 await leave(terminal)

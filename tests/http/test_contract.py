@@ -518,7 +518,8 @@ async def test_a_command_is_let_go_on_by_itself(opened: Opened, tmp_path: Path) 
 
 NOT_THE_SAME = {
     ("Runtime", "live_lines"),  # bytes for a door
-    ("LocationHandle", "editor"),  # is asked in the process of the tools
+    ("LocationHandle", "commands"),  # of plugins, which are in their process
+    ("LocationHandle", "prompt"),  # likewise: what a command or a resource becomes
     ("Session", "export"),  # follows nothing
     ("LocationHandle", "editor"),  # what is open in an editor, in its process
 }
