@@ -49,12 +49,11 @@ def marked(environment: dict[str, str]) -> dict[str, str]:
     return {**environment, VARIABLE: owner_of(os.getpid())}
 
 
-def end_left() -> int:
-    """End the servers whose owner is gone, with their groups; return how many these
-    were. Looks at all processes: call it in a thread."""
+def end_left() -> None:
+    """End the servers whose owner is gone, with their groups. Looks at all processes:
+    call it in a thread."""
     if not _system():
-        return 0
-    ended = 0
+        return
     for process_id, owner in _servers():
         system, _, rest = owner.rpartition(" ")[0].rpartition(" ")
         if system != _system() or not rest.isdecimal():
@@ -63,8 +62,6 @@ def end_left() -> int:
             continue
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process_id, signal.SIGKILL)
-            ended += 1
-    return ended
 
 
 def _servers() -> Iterator[tuple[int, str]]:

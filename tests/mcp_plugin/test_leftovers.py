@@ -46,6 +46,7 @@ def test_a_server_whose_owner_is_gone_is_ended_and_nothing_else_is() -> None:
         waiting(gone) as child,
         waiting(elsewhere, **own) as other,
     ):
-        assert end_left() >= 2
+        # Another process that begins servers now, such as another test, may come first.
+        end_left()
         assert [left.wait(), later.wait()] == [-9, -9]
         assert [one.poll() for one in (ours, daemon, child, other)] == [None] * 4
