@@ -41,7 +41,7 @@ from dovetail.plugins.chat.key_names import KEYS
 from dovetail.plugins.chat.rendering import Renderer
 from dovetail.plugins.chat.script import Script
 from dovetail.plugins.chat.status import Status
-from dovetail.plugins.cli.terminal import Style
+from dovetail.plugins.console.terminal import Style
 
 PAGE = Path(__file__).resolve().parent / "chat.md"
 

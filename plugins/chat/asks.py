@@ -12,8 +12,8 @@ import anyio
 from attrs import define, field
 from dovetail.kernel import Question, QuestionAnswer
 
-from ..cli.asking import read_answer
-from ..cli.terminal import visible
+from ..console.answer import read_answer
+from ..console.terminal import visible
 
 WITHDRAWN = object()
 """The answer where nobody wants to know any more."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from dovetail.kernel import Json, PermissionRequest, Question, ToolPart
 
-from ..cli.card import card_lines, one_question_lines
-from ..cli.terminal import Style
+from ..console.card import card_lines, one_question_lines
+from ..console.terminal import Style
 from .key_names import DISMISS
 from .rendering import fold
 

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 from dovetail.kernel import PromptCommand
 
-from ..cli.terminal import short
+from ..console.terminal import short
 
 
 @frozen

@@ -19,9 +19,9 @@ from dovetail.kernel import (
     to_json,
 )
 
-from ..cli.listing import ago, usage_text
-from ..cli.options import json_line
-from ..cli.terminal import drawable, first_line, short, visible
+from ..console.listing import ago, usage_text
+from ..console.options import json_line
+from ..console.terminal import drawable, first_line, short, visible
 from .chat_command import ChatCommand, told_of
 from .key_names import DISMISS, KEYS
 from .talk import Talk

@@ -14,10 +14,10 @@ from typing import Any
 import anyio
 from dovetail.kernel import DATABASE_VARIABLE, ModelNotSelectedError
 
-from ..cli.exits import USAGE, raised
-from ..cli.options import opened, server_url
-from ..cli.setup import is_attended
-from ..cli.terminal import Style, Terminal, visible
+from ..console.exits import USAGE, raised
+from ..console.first_use import is_attended
+from ..console.options import opened, server_url
+from ..console.terminal import Style, Terminal, visible
 from .commands import COMMANDS
 from .opening import NO_MODEL
 from .plain import PlainRenderer

@@ -40,8 +40,9 @@ def converse(wanted: Mapping[str, Any] = NOTHING, *, plain: bool = False) -> int
         return code
     # First use: the conversation is over before it began, and begins anew with what
     # the person chooses.
-    setup: Any = import_module(f"{__package__.rpartition('.')[0]}.cli.setup")
-    chosen = setup.first_model()
+    plugins = __package__.rpartition(".")[0]
+    first_use: Any = import_module(f"{plugins}.console.first_use")
+    chosen = first_use.first_model()
     if chosen is None:
         return USAGE
     return asyncio.run(_converse({**wanted, "model": chosen}, plain))

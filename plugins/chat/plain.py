@@ -26,12 +26,12 @@ class PlainRenderer:
     """Lays nothing out: Markdown is shown as it was written."""
 
     def markdown(self, text: str, width: int) -> str:
-        from ..cli.terminal import drawable
+        from ..console.terminal import drawable
 
         return f"{drawable(text)}\n"
 
     def diff(self, lines: Iterable[str], width: int, most: int) -> str:
-        from ..cli.terminal import drawable
+        from ..console.terminal import drawable
 
         shown = [f"  {drawable(line)}\n" for line in lines]
         left = len(shown) - most

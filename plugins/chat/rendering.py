@@ -33,7 +33,7 @@ from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.text import Text
 from rich.theme import Theme
 
-from ..cli.terminal import drawable
+from ..console.terminal import drawable
 
 NARROWEST = 20
 MOST_HIGHLIGHTED = 20_000

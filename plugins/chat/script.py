@@ -54,12 +54,18 @@ from dovetail.kernel import (
     clean_text,
 )
 
-from ..cli.advice import ADVICE
-from ..cli.calls import call_title, duration_text, failure_text, success_text, todo_line
-from ..cli.compact import begun, told
-from ..cli.continuing import acceptance, summary
-from ..cli.listing import Costs
-from ..cli.terminal import Style, drawable, first_line, short, visible
+from ..console.advice import ADVICE
+from ..console.calls import (
+    call_title,
+    duration_text,
+    failure_text,
+    success_text,
+    todo_line,
+)
+from ..console.compaction import begun, told
+from ..console.continuing import acceptance, summary
+from ..console.listing import Costs
+from ..console.terminal import Style, drawable, first_line, short, visible
 from .blocks import Blocks
 from .rendering import changed_lines, fold, patch_lines
 

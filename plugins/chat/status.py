@@ -6,7 +6,7 @@ Pure. What matters most comes first and goes last where the terminal is narrow.
 from attrs import frozen
 from dovetail.kernel import DEFAULT_AGENT
 
-from ..cli.terminal import short
+from ..console.terminal import short
 from .rendering import cells
 
 GAP = " · "

@@ -42,11 +42,11 @@ from dovetail.kernel import (
     title_of,
 )
 
-from ..cli.calls import duration_text
-from ..cli.continuing import LeftWork, left_work, report_lines
-from ..cli.feed import Feed
-from ..cli.options import server_url
-from ..cli.terminal import Style, drawable, short, visible
+from ..console.calls import duration_text
+from ..console.continuing import LeftWork, left_work, report_lines
+from ..console.feed import Feed
+from ..console.options import server_url
+from ..console.terminal import Style, drawable, short, visible
 from .asks import WITHDRAWN, Ask, Form, Words
 from .cards import permission_card, permission_hint, question_card, question_hint
 from .chat_command import ChatCommand, nearest, told_of

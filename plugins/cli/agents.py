@@ -13,10 +13,10 @@ from dovetail.kernel import (
     to_json,
 )
 
-from .exits import FAILED, SUCCEEDED
-from .listing import table
-from .options import json_line, json_option
-from .terminal import Terminal, first_line, visible
+from ..console.exits import FAILED, SUCCEEDED
+from ..console.listing import table
+from ..console.options import json_line, json_option
+from ..console.terminal import Terminal, first_line, visible
 
 HEADS = ("name", "model", "from", "description")
 STORE = "sqlite://"

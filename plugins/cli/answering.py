@@ -25,9 +25,9 @@ from dovetail.kernel import (
     ToolPart,
 )
 
+from ..console.card import question_lines, request_lines
+from ..console.terminal import Terminal, visible
 from .asking import Answer, Answers, Person, allow_options, allowed
-from .card import question_lines, request_lines
-from .terminal import Terminal, visible
 
 Request = PermissionRequest | QuestionRequest
 

@@ -20,7 +20,6 @@ from dovetail.kernel import (
     Json,
     PermissionReply,
     PermissionRequest,
-    Question,
     QuestionAnswer,
     QuestionRequest,
     Rule,
@@ -31,8 +30,9 @@ from dovetail.kernel import (
     to_be_allowed,
 )
 
-from .card import card_lines, one_question_lines
-from .terminal import Terminal, typeable
+from ..console.answer import read_answer
+from ..console.card import card_lines, one_question_lines
+from ..console.terminal import Terminal, typeable
 
 _ACTION = re.compile(r"[A-Za-z0-9_.*?-]{1,64}\Z")
 MAX_ANSWER = 8_000
@@ -130,28 +130,6 @@ def read_always(answer: str, now: int) -> Saving | None:
     length = int(found[3] or 0) * _UNITS[found[4] or "m"]
     until = now + length if length else None
     return Saving(scope, any_agent=bool(found[2]), expires=until)
-
-
-def read_answer(question: Question, line: str) -> QuestionAnswer | None:
-    """Return what a typed line answers; None when it answers nothing that was asked.
-
-    Numbers name options, and an empty line leaves the question open.
-    """
-    line = line.strip()
-    if not line:
-        return QuestionAnswer()
-    numbers = [part for part in re.split(r"[\s,;]+", line) if part]
-    labels = [option.label for option in question.options]
-    if labels and all(part.isdecimal() for part in numbers):
-        places = {int(part) for part in numbers}
-        if max(places) > len(labels) or min(places) < 1:
-            return None
-        if len(places) > 1 and not question.multiple:
-            return None
-        return QuestionAnswer(tuple(labels[place - 1] for place in sorted(places)))
-    if line in labels:
-        return QuestionAnswer((line,))
-    return QuestionAnswer(text=line) if question.free else None
 
 
 def _arguments(call: ToolPart | None) -> Mapping[str, Json] | None:

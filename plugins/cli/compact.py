@@ -5,15 +5,15 @@ import click
 from dovetail.kernel import (
     CompactionEnded,
     CompactionFailed,
-    CompactionStarted,
     Session,
     event_to_json,
 )
 
-from .exits import FAILED, SUCCEEDED, code_of_outcome
+from ..console.compaction import told
+from ..console.exits import FAILED, SUCCEEDED, code_of_outcome
+from ..console.options import database_option, json_line, json_option, opened
+from ..console.terminal import Terminal, visible
 from .named import named_session
-from .options import database_option, json_line, json_option, opened
-from .terminal import Terminal, visible
 
 Settled = CompactionEnded | CompactionFailed
 
@@ -67,21 +67,3 @@ async def _end_of(session: Session, asked: int) -> Settled | None:
             if isinstance(event, Settled) and event.requested == asked:
                 return event
     return None
-
-
-def told(event: CompactionEnded) -> str:
-    """Return what a compaction did, on one line."""
-    return (
-        f"{event.replaced} messages are replaced by a summary for the model: about "
-        f"{event.tokens_before:,} tokens before, {event.tokens_after:,} now"
-    )
-
-
-def begun(event: CompactionStarted) -> str:
-    """Return why one begins, on one line."""
-    why = {
-        "full": "the model's window is nearly full",
-        "asked": "it was asked for",
-        "overflow": "the provider refused the request as too long",
-    }[event.reason]
-    return f"older history is being summarised: {why}"

@@ -7,7 +7,7 @@ when the shell asks, so commands of plugins are completed too.
 import click
 from click.shell_completion import get_completion_class
 
-from .terminal import Terminal
+from ..console.terminal import Terminal
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_DOVETAIL_COMPLETE"

@@ -21,12 +21,12 @@ from dovetail.kernel import (
     Location,
 )
 
-from .config_file import set_setting, user_path
-from .exits import FAILED, SUCCEEDED
-from .listing import table
+from ..console.config_file import set_setting, user_path
+from ..console.exits import FAILED, SUCCEEDED
+from ..console.listing import table
+from ..console.options import json_line, json_option
+from ..console.terminal import Terminal, visible
 from .named import did_you_mean
-from .options import json_line, json_option
-from .terminal import Terminal, visible
 
 HEADS = ("setting", "value", "from")
 HIDDEN = "(not shown)"

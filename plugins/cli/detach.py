@@ -8,10 +8,10 @@ from dovetail.kernel import (
     Session,
 )
 
-from .calls import call_title, job_text
+from ..console.calls import call_title, job_text
+from ..console.options import database_option, opened
+from ..console.terminal import Terminal
 from .named import named_session
-from .options import database_option, opened
-from .terminal import Terminal
 
 
 @click.command("detach")

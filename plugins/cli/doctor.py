@@ -30,11 +30,11 @@ from dovetail.kernel import (
     to_json,
 )
 
-from .config_file import user_path
-from .exits import FAILED, SUCCEEDED
-from .listing import ago
-from .options import command_text, database_option, json_line, json_option
-from .terminal import Style, Terminal, counted, visible
+from ..console.config_file import user_path
+from ..console.exits import FAILED, SUCCEEDED
+from ..console.listing import ago
+from ..console.options import command_text, database_option, json_line, json_option
+from ..console.terminal import Style, Terminal, counted, visible
 
 STORE = "sqlite://"
 LEAST_PYTHON = (3, 11)

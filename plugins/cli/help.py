@@ -8,8 +8,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
+from ..console.server_name import OVER_SERVERS, TOKEN_VARIABLE
 from .declared import declared
-from .server_name import OVER_SERVERS, TOKEN_VARIABLE
 
 ABOUT = "Durable sessions for AI agents."
 OPTIONS = {

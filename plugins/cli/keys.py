@@ -10,9 +10,9 @@ import sys
 import click
 from dovetail.kernel import ConfigurationError, Keys
 
-from .exits import FAILED, SUCCEEDED
-from .options import json_line, json_option
-from .terminal import Terminal, visible
+from ..console.exits import FAILED, SUCCEEDED
+from ..console.options import json_line, json_option
+from ..console.terminal import Terminal, visible
 
 MAX_INPUT = 65_536
 

@@ -6,10 +6,10 @@ import anyio
 import click
 from dovetail.kernel import Event, Json, event_to_json
 
-from .listing import moment
+from ..console.listing import moment
+from ..console.options import database_option, json_line, json_option, opened
+from ..console.terminal import Style, Terminal, short, visible
 from .named import named_session
-from .options import database_option, json_line, json_option, opened
-from .terminal import Style, Terminal, short, visible
 
 MAX_FIELD = 60
 _ENVELOPE = ("seq", "kind", "version", "session_id", "created")

@@ -15,9 +15,9 @@ from dovetail.kernel import (
     open_runtime,
 )
 
+from ..console.options import database_url
+from ..console.terminal import Terminal, visible
 from .named import named_session
-from .options import database_url
-from .terminal import Terminal, visible
 
 _ENDINGS = {
     "image/png": ".png",

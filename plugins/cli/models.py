@@ -15,11 +15,11 @@ from dovetail.kernel import (
     to_json,
 )
 
-from .exits import FAILED, SUCCEEDED
-from .listing import table
+from ..console.exits import FAILED, SUCCEEDED
+from ..console.listing import table
+from ..console.options import json_line, json_option
+from ..console.terminal import Terminal, visible
 from .named import did_you_mean
-from .options import json_line, json_option
-from .terminal import Terminal, visible
 
 HEADS = ("model", "context", "output", "in $", "out $", "abilities")
 STORE = "sqlite://"

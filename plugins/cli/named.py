@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .terminal import visible
+from ..console.terminal import visible
 
 FEW = 8
 """Candidates that are named."""

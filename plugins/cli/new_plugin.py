@@ -4,10 +4,10 @@ import shlex
 
 import click
 
+from ..console.terminal import Terminal, visible
 from .plugin_name import PluginName
 from .program import CommandLine
 from .skeleton import tool_name, write_skeleton
-from .terminal import Terminal, visible
 
 
 @click.command("new", short_help="Write a package to begin with")

@@ -30,10 +30,10 @@ from dovetail.kernel import (
     event_to_json,
 )
 
-from .listing import Costs
-from .options import json_line
-from .spinner import Spinner
-from .terminal import Style, Terminal, counted, visible
+from ..console.listing import Costs
+from ..console.options import json_line
+from ..console.spinner import Spinner
+from ..console.terminal import Style, Terminal, counted, visible
 from .transcript import Transcript
 
 Format = Literal["text", "json", "stream-json"]

@@ -27,11 +27,11 @@ from dovetail.kernel import (
     to_json,
 )
 
-from .card import request_lines
-from .listing import moment, when
+from ..console.card import request_lines
+from ..console.listing import moment, when
+from ..console.options import database_option, database_url, json_line, json_option
+from ..console.terminal import Style, Terminal, visible
 from .named import named_session, the_one
-from .options import database_option, database_url, json_line, json_option
-from .terminal import Style, Terminal, visible
 
 KINDS = {
     "exact": "exactly",

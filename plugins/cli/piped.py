@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from .terminal import Terminal
+from ..console.terminal import Terminal
 
 PATIENCE = 3.0
 """Seconds in which something must come in beside a prompt; then it goes without."""

@@ -23,12 +23,12 @@ from dovetail.kernel import (
     to_json,
 )
 
-from .exits import FAILED, SUCCEEDED
-from .listing import table
+from ..console.exits import FAILED, SUCCEEDED
+from ..console.listing import table
+from ..console.options import json_line, json_option
+from ..console.terminal import Terminal, first_line, visible
 from .new_plugin import new_command
-from .options import json_line, json_option
 from .program import CommandLine
-from .terminal import Terminal, first_line, visible
 
 HEADS = ("name", "state", "from", "time", "offers")
 STORE = "sqlite://"

@@ -25,12 +25,12 @@ from dovetail.kernel import (
     load_plugins,
 )
 
+from ..console.exits import FAILED, INTERRUPTED, SUCCEEDED, USAGE, code_of_error, raised
+from ..console.server_name import OVER_SERVERS, SERVER
+from ..console.terminal import OutputError, Style, Terminal, tell_error, visible
 from .declared import declared
-from .exits import FAILED, INTERRUPTED, SUCCEEDED, USAGE, code_of_error, raised
 from .help import ABOUT, OPTIONS, page
 from .named import did_you_mean
-from .server_name import OVER_SERVERS, SERVER
-from .terminal import OutputError, Style, Terminal, tell_error, visible
 
 HOOK = "dovetail_register_commands"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")

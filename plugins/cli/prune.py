@@ -6,8 +6,8 @@ import anyio
 import click
 from dovetail.kernel import CleanedOutputs, Pruned, Retention, to_json
 
-from .options import database_option, json_line, json_option, opened
-from .terminal import Terminal, visible
+from ..console.options import database_option, json_line, json_option, opened
+from ..console.terminal import Terminal, visible
 
 
 @click.command("prune")

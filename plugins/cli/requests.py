@@ -11,9 +11,9 @@ from dovetail.kernel import (
     to_json,
 )
 
+from ..console.options import database_url, json_line
+from ..console.terminal import Terminal, visible
 from .named import named_session
-from .options import database_url, json_line
-from .terminal import Terminal, visible
 
 
 async def show_requests(

@@ -42,19 +42,15 @@ from dovetail.kernel import (
     title_of,
 )
 
-from .advice import ADVICE
-from .answering import Answering
-from .asking import Person, read_patterns
-from .continuing import (
+from ..console.advice import ADVICE
+from ..console.continuing import (
     LeftWork,
     is_alive,
     left_work,
     report_lines,
     short_lines,
 )
-from .detach_key import KEY, detach_key, put_key_back
-from .durations import DURATION
-from .exits import (
+from ..console.exits import (
     INTERRUPTED,
     PAUSED,
     TIMED_OUT,
@@ -63,19 +59,23 @@ from .exits import (
     code_of_outcome,
     raised,
 )
-from .feed import Feed
-from .named import named_session
-from .options import (
+from ..console.feed import Feed
+from ..console.first_use import first_model, is_attended
+from ..console.options import (
     database_option,
     go_on_text,
     next_prompt_text,
     opened,
     server_url,
 )
+from ..console.terminal import Terminal, tell_error, visible
+from .answering import Answering
+from .asking import Person, read_patterns
+from .detach_key import KEY, detach_key, put_key_back
+from .durations import DURATION
+from .named import named_session
 from .output import FORMATS, Format, Said
 from .piped import is_piped, read_piped
-from .setup import first_model, is_attended
-from .terminal import Terminal, tell_error, visible
 
 MAX_INPUT = 2 * 1_048_576
 """Bytes read from standard input; a prompt may be half of it."""

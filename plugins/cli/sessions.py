@@ -4,16 +4,16 @@ import anyio
 import click
 from dovetail.kernel import Page, SessionInfo, to_json
 
-from .listing import ago, money, table
-from .named import named_session
-from .options import (
+from ..console.listing import ago, money, table
+from ..console.options import (
     command_text,
     database_option,
     json_line,
     json_option,
     opened,
 )
-from .terminal import Terminal, short, visible
+from ..console.terminal import Terminal, short, visible
+from .named import named_session
 
 HEADS = ("id", "updated", "outcome", "cost", "title", "location")
 MAX_TITLE = 40

@@ -19,11 +19,10 @@ from dovetail.kernel import (
     to_json,
 )
 
-from .calls import job_text
-from .continuing import LeftWork, left_work, report_lines
-from .listing import Costs, ago, outcome_text, usage_text
-from .named import named_session
-from .options import (
+from ..console.calls import job_text
+from ..console.continuing import LeftWork, left_work, report_lines
+from ..console.listing import Costs, ago, outcome_text, usage_text
+from ..console.options import (
     check_here,
     database_option,
     go_on_text,
@@ -31,7 +30,8 @@ from .options import (
     next_prompt_text,
     opened,
 )
-from .terminal import Style, Terminal, visible
+from ..console.terminal import Style, Terminal, visible
+from .named import named_session
 from .transcript import Transcript
 
 

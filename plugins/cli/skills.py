@@ -6,10 +6,10 @@ import anyio
 import click
 from dovetail.kernel import Json, Skill, SkillProblem, open_runtime, to_json
 
-from .exits import FAILED, SUCCEEDED
-from .listing import table
-from .options import json_line, json_option
-from .terminal import Terminal, first_line, visible
+from ..console.exits import FAILED, SUCCEEDED
+from ..console.listing import table
+from ..console.options import json_line, json_option
+from ..console.terminal import Terminal, first_line, visible
 
 HEADS = ("name", "told", "description", "where")
 STORE = "sqlite://"

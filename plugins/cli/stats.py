@@ -9,9 +9,9 @@ import click
 from attrs import field, frozen
 from dovetail.kernel import Spending, Usage, added_cost, to_json
 
-from .listing import usage_text
-from .options import database_option, json_line, json_option, opened
-from .terminal import Style, Terminal, short
+from ..console.listing import usage_text
+from ..console.options import database_option, json_line, json_option, opened
+from ..console.terminal import Style, Terminal, short
 
 DAY_MS = 86_400_000
 MAX_ROWS = 31

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from dovetail.kernel import ContextEpoch, to_json
 
-from .listing import when
+from ..console.listing import when
+from ..console.options import json_line, opened
+from ..console.terminal import Style, Terminal, plain, visible
 from .named import named_session
-from .options import json_line, opened
-from .terminal import Style, Terminal, plain, visible
 
 
 async def show_context(id: str, db: str | None, as_json: bool, to: Terminal) -> None:

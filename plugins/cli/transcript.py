@@ -49,10 +49,16 @@ from dovetail.kernel import (
     clean_text,
 )
 
-from .calls import call_title, duration_text, failure_text, success_text, todo_line
-from .compact import begun, told
-from .continuing import acceptance, summary
-from .terminal import Style, first_line, plain, short, visible
+from ..console.calls import (
+    call_title,
+    duration_text,
+    failure_text,
+    success_text,
+    todo_line,
+)
+from ..console.compaction import begun, told
+from ..console.continuing import acceptance, summary
+from ..console.terminal import Style, first_line, plain, short, visible
 
 
 def left_out(key: str, why: LeftOut) -> str:

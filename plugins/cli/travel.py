@@ -15,10 +15,16 @@ from dovetail.kernel import (
     to_json,
 )
 
-from .exits import FAILED, SUCCEEDED
+from ..console.exits import FAILED, SUCCEEDED
+from ..console.options import (
+    database_option,
+    database_url,
+    json_line,
+    json_option,
+    opened,
+)
+from ..console.terminal import Terminal, visible
 from .named import named_session
-from .options import database_option, database_url, json_line, json_option, opened
-from .terminal import Terminal, visible
 
 
 @click.command("fork")

@@ -4,15 +4,15 @@ import anyio
 import click
 from dovetail.kernel import Repaired, Verified, to_json
 
-from .exits import FAILED, SUCCEEDED
-from .options import (
+from ..console.exits import FAILED, SUCCEEDED
+from ..console.options import (
     command_text,
     database_option,
     json_line,
     json_option,
     opened,
 )
-from .terminal import Style, Terminal, visible
+from ..console.terminal import Style, Terminal, visible
 
 
 @click.command("verify")

@@ -10,7 +10,7 @@ from dovetail.plugins.chat.rendering import (
     fold,
     patch_lines,
 )
-from dovetail.plugins.cli.terminal import drawable
+from dovetail.plugins.console.terminal import drawable
 from hypothesis import given, settings, strategies as st
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")

@@ -19,7 +19,7 @@ from dovetail.plugins.cli.asking import (
     read_always,
     read_patterns,
 )
-from dovetail.plugins.cli.card import card_lines, request_lines
+from dovetail.plugins.console.card import card_lines, request_lines
 from support.commands import MODEL, Home, calling, text
 from support.replay import Answer, serve
 

@@ -13,9 +13,9 @@ from dovetail.kernel import (
     open_runtime,
 )
 from dovetail.kernel.testing.scripted import Gate, ScriptedProvider, finish, text
-from dovetail.plugins.cli.feed import Feed
-from dovetail.plugins.cli.terminal import Style
 from dovetail.plugins.cli.transcript import Transcript
+from dovetail.plugins.console.feed import Feed
+from dovetail.plugins.console.terminal import Style
 from support.bounds import HANG
 
 

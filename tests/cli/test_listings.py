@@ -27,8 +27,8 @@ from dovetail.kernel import (
     open_runtime,
 )
 from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
-from dovetail.plugins.cli.listing import moment
 from dovetail.plugins.cli.output import Tally
+from dovetail.plugins.console.listing import moment
 from support.bounds import HANG
 from support.commands import MODEL, Done, Home, saying, text as answer
 from support.replay import Answer, serve, sse
@@ -290,7 +290,7 @@ def test_json_is_json_whatever_was_said(home: Home, do: Callable[..., Done]) -> 
 
 
 def test_every_kind_of_error_has_an_exit_code() -> None:
-    from dovetail.plugins.cli.exits import code_of_error
+    from dovetail.plugins.console.exits import code_of_error
 
     assert code_of_error(DovetailError("x")) == 1
 

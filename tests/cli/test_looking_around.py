@@ -12,10 +12,10 @@ import click
 import pytest
 from dovetail.kernel import Spending, Usage
 from dovetail.plugins.cli import doctor, stats
-from dovetail.plugins.cli.listing import ago
 from dovetail.plugins.cli.named import the_one
-from dovetail.plugins.cli.spinner import Spinner
-from dovetail.plugins.cli.terminal import Terminal
+from dovetail.plugins.console.listing import ago
+from dovetail.plugins.console.spinner import Spinner
+from dovetail.plugins.console.terminal import Terminal
 from support.commands import Done, Home
 
 

@@ -20,9 +20,9 @@ from dovetail.kernel import (
     ToolFailed,
     ToolPart,
 )
-from dovetail.plugins.cli.continuing import LeftWork, report_lines, summary
-from dovetail.plugins.cli.terminal import Style
 from dovetail.plugins.cli.transcript import Transcript
+from dovetail.plugins.console.continuing import LeftWork, report_lines, summary
+from dovetail.plugins.console.terminal import Style
 from hypothesis import given, strategies as st
 
 S, M = SessionId("s"), MessageId("m")

@@ -13,7 +13,7 @@ import anyio
 import pytest
 from attrs import evolve
 from dovetail.plugins.cli import piped
-from dovetail.plugins.cli.terminal import Terminal
+from dovetail.plugins.console.terminal import Terminal
 from support.commands import MODEL, Done, Home, calling, chunk, saying, text
 from support.processes import longer
 from support.replay import JSON, Answer, Request, serve, sse

@@ -4,7 +4,7 @@ import stat
 from collections.abc import Callable
 
 from dovetail.kernel import Failure
-from dovetail.plugins.cli.setup import in_words
+from dovetail.plugins.console.first_use import in_words
 from support.commands import Done, Home, text
 from support.replay import JSON, Answer, serve
 

@@ -5,8 +5,8 @@ import unicodedata
 from typing import Any
 
 import pytest
-from dovetail.plugins.cli.listing import table
-from dovetail.plugins.cli.terminal import Style, Terminal, plain, short, visible
+from dovetail.plugins.console.listing import table
+from dovetail.plugins.console.terminal import Style, Terminal, plain, short, visible
 from hypothesis import given, strategies as st
 
 TEXTS = st.text(st.characters())

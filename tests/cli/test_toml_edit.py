@@ -3,7 +3,7 @@
 import tomllib
 
 import pytest
-from dovetail.plugins.cli.toml_edit import NotEditableError, set_value
+from dovetail.plugins.console.toml_edit import NotEditableError, set_value
 from hypothesis import given, strategies as st
 
 FILE = """\

@@ -27,9 +27,9 @@ from dovetail.kernel import (
     ToolSucceeded,
     clean_text,
 )
-from dovetail.plugins.cli.calls import call_title, duration_text, success_text
-from dovetail.plugins.cli.terminal import Style, plain
 from dovetail.plugins.cli.transcript import Transcript
+from dovetail.plugins.console.calls import call_title, duration_text, success_text
+from dovetail.plugins.console.terminal import Style, plain
 from hypothesis import given, strategies as st
 
 S, M = SessionId("s"), MessageId("m")

@@ -9,7 +9,7 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 import pytest
@@ -292,14 +292,26 @@ ELSEWHERE = "dovetail.kernel.testing.pytest_plugin"
 """Installed as ``dovetail_pytest``, from where nothing here is relative."""
 
 SHARED = {(f"providers.{one}", "providers") for one in PROVIDERS} | {
-    ("cli", "client"),
-    ("chat", "cli"),
+    ("console", "client"),
+    ("cli", "console"),
+    ("chat", "console"),
     ("cli", "chat"),
     ("acp", "mcp"),
 }
-"""What the providers have in common lies beside them; commands work over a server by
-its client; a conversation shows calls and requests as the commands do, and is what
-`dovetail` alone begins; the servers that an editor hands over are any servers."""
+"""What the providers have in common lies beside them, and what everything at a terminal
+has in common lies beside the commands and the conversation; both work over a server by
+its client; a conversation is what `dovetail` alone begins; the servers that an editor
+hands over are any servers."""
+
+
+def plugins_in_a_circle(shared: Set[tuple[str, str]]) -> list[str]:
+    """Return the plugins that would import each other, however far around."""
+    knows = {one: {there for here, there in shared if here == one} for one, _ in shared}
+    for between in knows:
+        for one in knows:
+            if between in knows[one]:
+                knows[one] |= knows[between]
+    return sorted(one for one in knows if one in knows[one])
 
 
 def _into_the_kernel(module: str, one: Import, public: set[str]) -> list[str]:
@@ -388,6 +400,12 @@ def test_no_modules_import_each_other_in_a_circle(tree: Tree) -> None:
 @pytest.mark.law("plugins.7")
 def test_folders_and_plugins_keep_apart(tree: Tree, public: set[str]) -> None:
     assert folder_crossings(tree, public) == []
+
+
+def test_no_plugins_import_each_other_in_a_circle() -> None:
+    assert plugins_in_a_circle(SHARED) == []
+    around = {("a", "b"), ("b", "c"), ("c", "a"), ("d", "a")}
+    assert plugins_in_a_circle(around) == ["a", "b", "c"]
 
 
 def test_stores_share_what_knows_none_of_them(tree: Tree) -> None:
