@@ -6,6 +6,7 @@ and describes what its services offer at that moment.
 
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
@@ -33,6 +34,7 @@ from ..values.prompt import Prompt
 from ..values.question import QuestionAnswer
 from ..values.request import ModelInfo
 from ..values.tool import ToolDefinition
+from .named_files import attached
 from .services import LocationServices, Use
 
 
@@ -149,11 +151,15 @@ class LocationHandle:
         async with self._services() as services:
             return await services.prompts.commands()
 
-    async def prompt(self, said: str | Prompt) -> Prompt:
+    async def prompt(self, said: str | Prompt, *, files: bool = False) -> Prompt:
         """Return what a person typed as it is to be said: ``/name arguments`` of a
         command written out, and with what ``@name`` means to a plugin attached. What
         begins with no command that is known is left as it is. Only for what a person
         typed: what others wrote would make it name things.
+
+        With ``files``, a file that ``@path`` names is attached by its content, too: a
+        path from this Location's directory, an absolute one, or one that begins with
+        ``~``. What is no file there is left as it is.
 
         ``name=value`` gives an argument by name, anything else in the order of the
         command's arguments, the last one takes the rest.
@@ -162,8 +168,13 @@ class LocationHandle:
             PromptInvalidError: an argument is missing or too many, what is named cannot
                 be had, or it is no prompt.
         """
+        prompt = Prompt.of(said)
+        if files:
+            folder = Path(self.location.directory)
+            named = await to_thread.run_sync(attached, prompt.text, folder)
+            prompt = Prompt.of(Prompt(prompt.text, (*prompt.files, *named)))
         async with self._services() as services:
-            return await services.prompts.made(Prompt.of(said))
+            return await services.prompts.made(prompt)
 
     async def context(self) -> Sequence[SourceState]:
         """Return the Context Sources, in key order, each as it is now.

@@ -25,6 +25,7 @@ from ..values.errors import (
 )
 from ..values.ids import check_source_key
 from ..values.prompt import Prompt, PromptFile
+from .named_files import names_in
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,6 @@ MAX_NAME = 256
 MAX_DESCRIPTION = 1_024
 MOST_ATTACHED = 20
 """Names in one prompt of which sources are asked."""
-_NAMED = re.compile(r"""(?:(?<=\s)|(?<=\A))@(?:"([^"\n]+)"|([^\s"]+))""")
-_TRAILING = ".,;:!?)]}>'"
 _NAME = re.compile(r"[^\s/=]+")
 _GIVEN = re.compile(r"([^\s=]+)=(.*)", re.DOTALL)
 
@@ -123,9 +122,7 @@ class Prompts:
     async def _attached(self, text: str) -> Sequence[PromptFile]:
         files: list[PromptFile] = []
         seen: set[str] = set()
-        for match in _NAMED.finditer(text):
-            # A sentence may end behind it.
-            name = match[1] or match[2].rstrip(_TRAILING)
+        for _, name in names_in(text):
             if not name or name in seen or len(seen) >= MOST_ATTACHED:
                 continue
             for one in self._sources():

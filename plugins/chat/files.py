@@ -1,8 +1,7 @@
-"""Files that a prompt names: found, offered by likeness, and attached.
+"""Files that a prompt may name: found, and offered by likeness.
 
-Owns what ``@path`` means, the list of a directory's files (what its ignore rules leave,
-so many at the most), and how well a name fits what was typed. What is named and is
-there is attached by its content, as the prompt API attaches files.
+Owns the list of a directory's files (what its ignore rules leave, so many at the most),
+and how well a name fits what was typed. What a name means is the Location's.
 """
 
 import os
@@ -10,12 +9,9 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-
-from dovetail.kernel import PromptFile
 
 MOST_FILES = 20_000
 MOST_OFFERED = 50
@@ -24,8 +20,6 @@ SECONDS = 5.0
 FRESH_SECONDS = 10.0
 MOST_DEEP = 12
 
-_NAMED = re.compile(r"""(?:(?<=\s)|(?<=\A))@(?:"([^"\n]+)"|([^\s"]+))""")
-_TRAILING = ".,;:!?)]}>'"
 _NEVER = {"node_modules", "__pycache__", "venv", "build", "dist", "target"}
 
 
@@ -151,39 +145,3 @@ def typed_path(text: str) -> str | None:
     if found is None:
         return None
     return found[1] if found[1] is not None else found[2]
-
-
-def named_files(text: str, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield each file that a prompt names and that is there, once."""
-    seen: set[Path] = set()
-    for match in _NAMED.finditer(text):
-        for name in _readings(match[1], match[2]):
-            with suppress(OSError, ValueError):
-                path = folder / os.path.expanduser(name)
-                if path.is_file():
-                    if path not in seen:
-                        seen.add(path)
-                        yield name, path
-                    break
-
-
-def _readings(whole: str | None, bare: str | None) -> Iterator[str]:
-    if whole is not None:
-        yield whole
-        return
-    assert bare is not None
-    yield bare
-    # A sentence may end behind it.
-    if bare.rstrip(_TRAILING) not in ("", bare):
-        yield bare.rstrip(_TRAILING)
-
-
-def attached(text: str, folder: Path) -> tuple[PromptFile, ...]:
-    """Return the files that a prompt names, by content. Reads them: for a thread.
-
-    Raises:
-        PromptInvalidError: one cannot be read, or is too large.
-    """
-    return tuple(
-        PromptFile.of(path, name=name) for name, path in named_files(text, folder)
-    )

@@ -45,12 +45,11 @@ from dovetail.kernel import (
 from ..console.calls import duration_text
 from ..console.continuing import LeftWork, left_work, report_lines
 from ..console.feed import Feed
-from ..console.options import server_url
 from ..console.terminal import Style, drawable, short, visible
 from .asks import WITHDRAWN, Ask, Form, Words
 from .cards import permission_card, permission_hint, question_card, question_hint
 from .chat_command import ChatCommand, nearest, told_of
-from .files import FRESH_SECONDS, Files, attached, quoted, typed_path
+from .files import FRESH_SECONDS, Files, quoted, typed_path
 from .rendering import cells, fold
 from .script import Script
 from .status import Status
@@ -111,7 +110,6 @@ class Talk:
         tasks: TaskGroup,
     ) -> None:
         self.runtime = runtime
-        self._afar = server_url() is not None
         self.screen = screen
         self.script = script
         self.style = style
@@ -196,8 +194,6 @@ class Talk:
             self._soon(self._list_commands, None)
 
     async def _list_commands(self, _: None = None) -> None:
-        if self._afar:
-            return
         before = [one.name for one in self.offered]
         try:
             self.offered = await self.here.commands()
@@ -310,7 +306,7 @@ class Talk:
             await self.prompt(f"Use the skill {name}.{task}", queue=False)
             return
         try:
-            said = await self._said_here(line)
+            said = await self.here.prompt(line)
         except DovetailError:
             self.screen.put_back(line)
             raise
@@ -327,14 +323,8 @@ class Talk:
 
     async def prompt(self, text: str, *, queue: bool) -> None:
         """Say something to the session, which is begun where there is none."""
-        folder = Path(self.location.directory)
-        files = await to_thread.run_sync(attached, text, folder)
-        said = await self._said_here(Prompt(text, files))
+        said = await self.here.prompt(text, files=True)
         await self._say(said, title_of(text), queue=queue)
-
-    async def _said_here(self, said: str | Prompt) -> Prompt:
-        """Return a prompt with what its names mean here. A server expands none."""
-        return Prompt.of(said) if self._afar else await self.here.prompt(said)
 
     async def _say(self, said: Prompt, title: str | None, *, queue: bool) -> None:
         session = await self.current(title)

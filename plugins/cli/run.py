@@ -27,7 +27,6 @@ from dovetail.kernel import (
     JobWanted,
     Json,
     Location,
-    LocationHandle,
     ModelNotSelectedError,
     ModelUnknownError,
     Outcome,
@@ -485,7 +484,7 @@ class _Run:
                 return await self._again(runtime, answering, session)
             assert options.prompt is not None
             # Before anything of it is recorded, too.
-            said = await self._said_here(here, options.prompt)
+            said = await here.prompt(options.prompt)
             session = await runtime.sessions.create(
                 location=location,
                 model=options.model,
@@ -494,10 +493,6 @@ class _Run:
             )
             self._begun = session.id
             return await self._prompt(runtime, answering, session, said, -1)
-
-    async def _said_here(self, here: LocationHandle, prompt: Prompt) -> Prompt:
-        """Return a prompt with what its names mean here. A server expands none."""
-        return prompt if self._afar else await here.prompt(prompt)
 
     # --- before the prompt --------------------------------------------------------
 
@@ -601,7 +596,7 @@ class _Run:
             for line in short_lines(left, self._terminal.error_style):
                 self._terminal.tell(line)
         here = runtime.location((await session.info()).location)
-        said = await self._said_here(here, options.prompt)
+        said = await here.prompt(options.prompt)
         return await self._prompt(runtime, answering, session, said, elsewhere=alive)
 
     def _tell_waiting(self, seconds: int) -> None:

@@ -38,8 +38,9 @@ Meaning = Literal["same", "differs", "ours"]
 """Against opencode's operation of this method and path: the same, the same but for
 what ``differs`` says, or none of that name there."""
 
-MAX_BODY = 8 * 1024 * 1024
-"""Bytes of a body: a prompt of 1 MiB, written in the widest way, fits."""
+MAX_BODY = 20 * 1024 * 1024
+"""Bytes of a body: a prompt of 1 MiB, written in the widest way, and 8 MiB of files in
+base64 fit."""
 BODY_SECONDS = 30.0
 """In which a body must have come; one that trickles in holds a place."""
 MAX_QUERIES = 50

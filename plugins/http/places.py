@@ -13,6 +13,7 @@ from attrs import field, frozen
 from dovetail.kernel import (
     AgentProblem,
     LocationPlugin,
+    Prompt,
     SkillProblem,
     SourceState,
     ToolDefinition,
@@ -179,11 +180,32 @@ async def skills(call: Call[Located, None]) -> s.At[tuple[s.SkillShape, ...]]:
     answer=s.At[tuple[s.CommandShape, ...]],
     refusals=(404,),
     meaning="differs",
-    differs="there are no commands, so the list is empty",
+    differs="`template` is what is typed: `POST /api/prompt` writes it out",
 )
 async def commands(call: Call[Located, None]) -> s.At[tuple[s.CommandShape, ...]]:
-    """Return the commands that stand for prompts: there are none."""
-    return s.At(showing.location_info(call.location()), ())
+    """Return the commands of plugins that stand for prompts, in name order, as they are
+    now. This may take twenty seconds."""
+    place = call.location()
+    found = await call.runtime.location(place).commands()
+    return s.At(showing.location_info(place), tuple(map(showing.command, found)))
+
+
+@operation(
+    "POST",
+    "/api/prompt",
+    "prompt.made",
+    query=Located,
+    body=s.TypedBody,
+    answer=s.Data[Prompt],
+    refusals=(404,),
+)
+async def made_prompt(call: Call[Located, s.TypedBody]) -> s.Data[Prompt]:
+    """Return what a person typed as it is to be said: ``/name arguments`` of a command
+    written out, and what ``@name`` means attached. Says nothing to any session, and is
+    only for what a person typed: what others wrote would make it name things."""
+    here = call.runtime.location(call.location())
+    said = showing.prompt(call.body.prompt)
+    return s.Data(await here.prompt(said, files=call.body.files))
 
 
 @operation(

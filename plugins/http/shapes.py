@@ -611,12 +611,24 @@ class SkillShape:
 
 
 @frozen
+class ArgumentShape:
+    """One argument of a command."""
+
+    name: str
+    description: str
+    required: bool
+    """Whether nothing is said without it."""
+
+
+@frozen
 class CommandShape:
     """A command that stands for a prompt."""
 
     name: str
     template: str
-    """The prompt that it stands for."""
+    """What is typed to say it, with ``name=...`` for each argument that it needs."""
+    arguments: tuple[ArgumentShape, ...]
+    """What it takes, in the order in which it may be typed."""
     description: str | None = None
 
 
@@ -754,6 +766,15 @@ class PromptBody:
     instructions: str | None = None
     output: Output | None = None
     generation: Generation | None = None
+
+
+@frozen
+class TypedBody:
+    """What a person typed."""
+
+    prompt: PromptShape
+    files: bool = False
+    """Whether files that ``@path`` names are attached, too."""
 
 
 @frozen

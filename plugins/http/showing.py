@@ -29,6 +29,7 @@ from dovetail.kernel import (
     Price,
     PriceAbove,
     Prompt,
+    PromptCommand,
     PromptFile,
     ProviderState,
     QuestionAnswer,
@@ -322,6 +323,19 @@ def skill(given: Skill) -> s.SkillShape:
         dovetail=given,
         description=given.description or None,
         slash=not given.offered or None,
+    )
+
+
+def command(given: PromptCommand) -> s.CommandShape:
+    needs = (f"{one.name}=..." for one in given.arguments if one.required)
+    return s.CommandShape(
+        name=given.name,
+        template=" ".join((f"/{given.name}", *needs)),
+        arguments=tuple(
+            s.ArgumentShape(one.name, one.description, one.required)
+            for one in given.arguments
+        ),
+        description=given.description or None,
     )
 
 

@@ -5,15 +5,9 @@ from pathlib import Path
 
 import pytest
 from dovetail.kernel import PromptInvalidError, Question, QuestionAnswer, QuestionOption
+from dovetail.kernel.location.named_files import attached, named_files
 from dovetail.plugins.chat.asks import Ask, Form, Words
-from dovetail.plugins.chat.files import (
-    attached,
-    likeness,
-    list_files,
-    named_files,
-    quoted,
-    typed_path,
-)
+from dovetail.plugins.chat.files import likeness, list_files, quoted, typed_path
 from dovetail.plugins.chat.history import MOST, PromptHistory
 from dovetail.plugins.chat.pastes import Pastes
 from dovetail.plugins.chat.status import Status, clock_text, count_text

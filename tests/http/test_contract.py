@@ -1,7 +1,7 @@
 """What holds of a runtime in the process holds of one that a server offers."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta, timezone
 from inspect import isawaitable, signature
@@ -36,12 +36,17 @@ from dovetail.kernel import (
     OutputNotFoundError,
     OutputPolicy,
     PermissionsHandle,
+    Place,
     Prompt,
+    PromptArgument,
+    PromptCommand,
     PromptConflictError,
     PromptFile,
     PromptInvalidError,
+    PromptSource,
     QuestionAnswer,
     QuestionsHandle,
+    Register,
     RequestEndedError,
     RequestNotFoundError,
     RequestsHandle,
@@ -55,9 +60,12 @@ from dovetail.kernel import (
     SessionAmbiguousError,
     SessionNotFoundError,
     Sessions,
+    hookimpl,
 )
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
-from dovetail.plugins.client import connect, remote as client
+from dovetail.plugins.client import connect, location, remote as client, requests
+from dovetail.plugins.client.session import RemoteSession
+from dovetail.plugins.client.sessions import RemoteSessions
 from dovetail.plugins.http import Admittance
 from support.asgi import StreamedTransport
 from support.askers import AskingTools
@@ -421,6 +429,53 @@ async def test_a_location_says_what_it_offers(opened: Opened) -> None:
         assert not await here.refresh_models()
 
 
+class Says:
+    """A plugin with a command, and with something that is called by a name."""
+
+    @hookimpl
+    def dovetail_register_prompts(
+        self, register: Register[PromptSource], place: Place
+    ) -> None:
+        async def write(given: Mapping[str, str]) -> str:
+            return f"Look at {given['issue']} for {given.get('who', 'nobody')}."
+
+        async def commands() -> Sequence[PromptCommand]:
+            arguments = PromptArgument("issue", "Which", True), PromptArgument("who")
+            return [PromptCommand("triage", write, "Triage an issue", arguments)]
+
+        async def attach(name: str) -> Sequence[PromptFile] | None:
+            if name != "tracker:notes":
+                return None
+            return [PromptFile("notes", "text/plain", "Zm9ydHktdHdv")]
+
+        register(PromptSource("tracker/prompts", commands, attach=attach))
+
+
+async def test_what_a_person_types_means_the_same(
+    opened: Opened, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("of the Location")
+    async with opened(Says()) as runtime, runtime.location(tmp_path) as here:
+        assert await here is here
+        [command] = await here.commands()
+        assert (command.name, command.description) == ("triage", "Triage an issue")
+        assert [(one.name, one.required) for one in command.arguments] == [
+            ("issue", True),
+            ("who", False),
+        ]
+        given = {"issue": "4 2", "who": "it's me"}
+        assert await command.write(given) == "Look at 4 2 for it's me."
+        assert await here.prompt("/triage 43") == Prompt("Look at 43 for nobody.")
+        with pytest.raises(PromptInvalidError):
+            await here.prompt("/triage")
+        assert await here.prompt("/unknown @a.txt") == Prompt("/unknown @a.txt")
+        said = "See @tracker:notes and @a.txt."
+        notes = PromptFile("notes", "text/plain", "Zm9ydHktdHdv")
+        assert await here.prompt(said) == Prompt(said, (notes,))
+        file = PromptFile.of(tmp_path / "a.txt", name="a.txt")
+        assert await here.prompt(said, files=True) == Prompt(said, (file, notes))
+
+
 async def test_a_value_is_read_by_its_receipt_and_its_request_is_proven(
     opened: Opened,
 ) -> None:
@@ -518,8 +573,6 @@ async def test_a_command_is_let_go_on_by_itself(opened: Opened, tmp_path: Path) 
 
 NOT_THE_SAME = {
     ("Runtime", "live_lines"),  # bytes for a door
-    ("LocationHandle", "commands"),  # of plugins, which are in their process
-    ("LocationHandle", "prompt"),  # likewise: what a command or a resource becomes
     ("Session", "export"),  # follows nothing
     ("LocationHandle", "editor"),  # what is open in an editor, in its process
 }
@@ -531,12 +584,12 @@ def test_all_that_a_runtime_has_is_there_with_the_same_arguments() -> None:
     differs = set()
     for ours, theirs in (
         (Runtime, client.RemoteRuntime),
-        (Sessions, client.RemoteSessions),
-        (Session, client.RemoteSession),
-        (RequestsHandle, client.RemoteRequests),
-        (LocationHandle, client.RemoteLocation),
-        (PermissionsHandle, client.RemotePermissions),
-        (QuestionsHandle, client.RemoteQuestions),
+        (Sessions, RemoteSessions),
+        (Session, RemoteSession),
+        (RequestsHandle, requests.RemoteRequests),
+        (LocationHandle, location.RemoteLocation),
+        (PermissionsHandle, location.RemotePermissions),
+        (QuestionsHandle, location.RemoteQuestions),
     ):
         for name in {one for one in dir(ours) if not one.startswith("_")}:
             here = getattr(ours, name)
@@ -647,6 +700,4 @@ async def test_who_is_not_let_in_or_finds_nobody_is_told() -> None:
 
 
 async def nobody_there(runtime: Any) -> Any:
-    from dovetail.plugins.client.remote import RemoteSession
-
     return RemoteSession("ses_a", runtime._wire)  # type: ignore[arg-type]

@@ -1,0 +1,387 @@
+"""One session in another process."""
+
+import os
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+from urllib.parse import quote
+
+from dovetail.kernel import (
+    AdmittedPrompt,
+    Budget,
+    ContextEpoch,
+    ContinuationReport,
+    Delivery,
+    Event,
+    ExportedEvent,
+    ExportedOutput,
+    Generation,
+    Input,
+    Job,
+    Json,
+    Location,
+    Message,
+    Outcome,
+    Output,
+    Page,
+    Prompt,
+    RebuiltRequest,
+    RecordedRequest,
+    Reverted,
+    RevertPlan,
+    SessionId,
+    SessionInfo,
+    Span,
+    Todo,
+    exported_from_line,
+    from_json,
+    to_json,
+)
+
+from .tails import RemoteLines, RemoteTail, event_of
+from .told import (
+    all_of,
+    given,
+    model_of,
+    ours,
+    page_of,
+    place_of,
+    prompt_of,
+    session_path,
+)
+from .wire import Wire
+
+T = TypeVar("T")
+
+POLL_SECONDS = 25.0
+"""For which one question waits for an outcome; then it is asked again."""
+
+
+class RemoteSession:
+    """As ``Session``."""
+
+    def __init__(self, id: SessionId, wire: Wire) -> None:
+        self.id = id
+        self._wire = wire
+        self._path = session_path(id)
+
+    def __repr__(self) -> str:
+        return f"RemoteSession({self.id!r})"
+
+    async def _ask(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        whole = f"{self._path}/{path}" if path else self._path
+        return await self._wire.ask(method, whole, body, query=query)
+
+    # --- saying something ---------------------------------------------------------
+
+    async def prompt(
+        self,
+        prompt: str | Prompt,
+        *,
+        key: str | None = None,
+        delivery: Delivery = "steer",
+        resume: bool = True,
+        budget: Budget | None = None,
+        instructions: str | None = None,
+        output: "Mapping[str, Json] | Output | None" = None,
+        generation: Generation | None = None,
+        id: str | None = None,
+    ) -> AdmittedPrompt:
+        """As ``Session.prompt``; the value that is wanted is told by a JSON Schema or
+        an ``Output``. After ``ServerUnreachableError`` repeat it with the
+        same key or id: whether it was admitted is not known."""
+        said = prompt if isinstance(prompt, Prompt) else Prompt(prompt)
+        wanted = Output(output) if isinstance(output, Mapping) else output
+        body = given(
+            prompt=prompt_of(said),
+            id=id,
+            key=key,
+            delivery=delivery,
+            resume=resume,
+            budget=None if budget is None else to_json(budget),
+            instructions=instructions,
+            output=None if wanted is None else to_json(wanted),
+            generation=None if generation is None else to_json(generation),
+        )
+        admitted = await self._ask("POST", "prompt", body)
+        receipt: AdmittedPrompt = ours(admitted["data"], AdmittedPrompt)
+        return receipt
+
+    async def pending(self) -> Sequence[Input]:
+        """As ``Session.pending``."""
+        found: Sequence[Input] = all_of(await self._ask("GET", "pending"), Input)
+        return found
+
+    async def withdraw(self, input_id: str) -> None:
+        """As ``Session.withdraw``."""
+        await self._ask("DELETE", f"pending/{quote(input_id, safe='')}")
+
+    async def deliver(self, input_id: str, delivery: Delivery) -> None:
+        """As ``Session.deliver``."""
+        path = f"pending/{quote(input_id, safe='')}/delivery"
+        await self._ask("POST", path, {"delivery": delivery})
+
+    async def compact(self) -> int:
+        """As ``Session.compact``."""
+        told = await self._ask("POST", "compact")
+        return int(told["dovetail-position"])
+
+    # --- running ------------------------------------------------------------------
+
+    async def wait(self) -> Outcome:
+        """As ``Session.wait``."""
+        while True:
+            found = await self._ask("GET", "outcome", seconds=POLL_SECONDS)
+            if found["data"] is not None:
+                return from_json(found["data"], Outcome)
+
+    async def value(self, input_id: str) -> Any:
+        """As ``Session.value``, always as JSON data."""
+        path = f"input/{quote(input_id, safe='')}/value"
+        return (await self._ask("GET", path))["data"]
+
+    async def resume(self, accept: str | None = None) -> Outcome:
+        """As ``Session.resume``."""
+        return await (await self.begin(accept))()
+
+    async def begin(
+        self, accept: str | None = None
+    ) -> Callable[[], Awaitable[Outcome]]:
+        """As ``Session.begin``."""
+        body = given(accept=accept)
+        found = await self._ask("POST", "resume", body, seconds=0)
+
+        async def outcome() -> Outcome:
+            if found["data"] is None:
+                return await self.wait()
+            return from_json(found["data"], Outcome)
+
+        return outcome
+
+    async def continuation(self) -> ContinuationReport:
+        """As ``Session.continuation``."""
+        found = await self._ask("GET", "continuation")
+        return from_json(found["data"]["report"], ContinuationReport)
+
+    async def interrupt(self, reason: str | None = None) -> bool:
+        """As ``Session.interrupt``."""
+        told = await self._ask("POST", "interrupt", given(reason=reason))
+        return bool(told["dovetail-stopped"] == "true")
+
+    # --- jobs ---------------------------------------------------------------------
+
+    async def jobs(self) -> Sequence[Job]:
+        """As ``Session.jobs``."""
+        found: Sequence[Job] = all_of(await self._ask("GET", "job"), Job)
+        return found
+
+    async def detach(self, message_id: str, call_id: str) -> Job:
+        """As ``Session.detach``."""
+        body = {"messageID": message_id, "callID": call_id}
+        return from_json((await self._ask("POST", "detach", body))["data"], Job)
+
+    async def detachable(self) -> Sequence[tuple[str, str]]:
+        """As ``Session.detachable``, of the calls that run in the server."""
+        found = (await self._ask("GET", "detachable"))["data"]
+        return [(one["messageID"], one["callID"]) for one in found]
+
+    async def wait_for_job(self, job_id: str, seconds: float | None = None) -> Job:
+        """As ``Session.wait_for_job``."""
+        path = f"job/{quote(job_id, safe='')}/wait"
+        left = seconds
+        while True:
+            part = POLL_SECONDS if left is None else min(left, POLL_SECONDS)
+            job = from_json((await self._ask("GET", path, seconds=part))["data"], Job)
+            left = None if left is None else left - part
+            if not job.running or (left is not None and left <= 0):
+                return job
+
+    async def stop_job(self, job_id: str) -> Job:
+        """As ``Session.stop_job``."""
+        found = await self._ask("POST", f"job/{quote(job_id, safe='')}/stop")
+        return from_json(found["data"], Job)
+
+    async def extend_job(self, job_id: str, seconds: float) -> Job:
+        """As ``Session.extend_job``."""
+        path = f"job/{quote(job_id, safe='')}/extend"
+        found = await self._ask("POST", path, {"seconds": seconds})
+        return from_json(found["data"], Job)
+
+    # --- looking ------------------------------------------------------------------
+
+    async def info(self) -> SessionInfo:
+        """As ``Session.info``."""
+        found: SessionInfo = ours((await self._ask("GET", ""))["data"], SessionInfo)
+        return found
+
+    async def held_until(self) -> int | None:
+        """As ``Session.held_until``."""
+        found: int | None = (await self._ask("GET", "lease"))["data"]
+        return found
+
+    def events(
+        self, after: int | None = None, follow: bool = False
+    ) -> RemoteTail[Event]:
+        """As ``Session.events``, over as many connections as it takes."""
+        path = f"{self._path}/event"
+        return RemoteTail(self._wire, path, after, follow, event_of)
+
+    def export(self, after: int | None = None) -> RemoteLines[ExportedEvent]:
+        """As ``Session.export`` of what is there; it follows nothing. One that breaks
+        off raises, so that half of it is not taken for all."""
+        return self._exported(ExportedEvent, after=after)
+
+    def export_outputs(
+        self, after: int | None = None, upto: int | None = None
+    ) -> RemoteLines[ExportedOutput]:
+        """As ``Session.export_outputs``."""
+        query = {"after": after, "upto": upto, "events": False, "outputs": True}
+        return self._exported(ExportedOutput, **query)
+
+    def _exported(self, kind: type[T], **query: Any) -> RemoteLines[T]:
+        def read(line: bytes) -> T:
+            found = exported_from_line(line)
+            assert isinstance(found, kind), "the server was asked for no other"
+            return found
+
+        return RemoteLines(self._wire, f"{self._path}/export", query, read)
+
+    async def messages(
+        self,
+        limit: int = 50,
+        cursor: str | None = None,
+        order: Literal["asc", "desc"] | None = None,
+    ) -> Page[Message]:
+        """As ``Session.messages``; beside a cursor, which knows it, no order counts."""
+        query = {"limit": limit, "cursor": cursor}
+        if cursor is None:
+            query["order"] = order
+        return page_of(await self._ask("GET", "message", **query), Message)
+
+    async def message(self, id: str) -> Message:
+        """As ``Session.message``."""
+        found = await self._ask("GET", f"message/{quote(id, safe='')}")
+        message: Message = ours(found["data"], Message)
+        return message
+
+    async def todos(self) -> Sequence[Todo]:
+        """As ``Session.todos``."""
+        found: Sequence[Todo] = all_of(await self._ask("GET", "todo"), Todo)
+        return found
+
+    async def output(self, message_id: str, call_id: str) -> str:
+        """As ``Session.output``, fetched by page."""
+        path = f"message/{quote(message_id, safe='')}/output"
+        parts = []
+        offset: int | None = 0
+        while offset is not None:
+            page = await self._ask(
+                "GET", path, call=call_id, offset=offset, limit=1024 * 1024
+            )
+            parts.append(page["data"]["text"])
+            offset = page["data"].get("next")
+        return "".join(parts)
+
+    async def file(self, key: str) -> bytes:
+        """As ``Session.file``."""
+        found: bytes = await self._ask("GET", f"file/{quote(key, safe='')}")
+        return found
+
+    async def history(self) -> Sequence[Message]:
+        """As ``Session.history``."""
+        found = await self._ask("GET", "context")
+        return [ours(one, Message) for one in found["data"]]
+
+    async def context(self) -> Sequence[ContextEpoch]:
+        """As ``Session.context``."""
+        told: Sequence[ContextEpoch] = all_of(
+            await self._ask("GET", "told"), ContextEpoch
+        )
+        return told
+
+    # --- travelling ---------------------------------------------------------------
+
+    async def requests(self) -> Sequence[RecordedRequest]:
+        """As ``Session.requests``."""
+        found: Sequence[RecordedRequest] = all_of(
+            await self._ask("GET", "sent"), RecordedRequest
+        )
+        return found
+
+    async def request(self, which: int | str) -> RebuiltRequest:
+        """As ``Session.request``."""
+        path = f"sent/{quote(str(which), safe='')}"
+        found = (await self._ask("GET", path))["data"]
+        return RebuiltRequest(
+            from_json(found["recorded"], RecordedRequest),
+            b64decode(found["body"]),
+            found["digest"],
+            found.get("problem"),
+        )
+
+    async def fork(
+        self,
+        at: int | str | None = None,
+        *,
+        id: str | None = None,
+        title: str | None = None,
+    ) -> "RemoteSession":
+        """As ``Session.fork``."""
+        made = await self._ask("POST", "fork", given(at=at, id=id, title=title))
+        return RemoteSession(SessionId(made["data"]["id"]), self._wire)
+
+    async def lineage(self) -> Sequence[Span]:
+        """As ``Session.lineage``."""
+        found: Sequence[Span] = all_of(await self._ask("GET", "lineage"), Span)
+        return found
+
+    async def plan_revert(self, to: str) -> RevertPlan:
+        """As ``Session.plan_revert``."""
+        plan = await self._ask("POST", "revert/plan", {"messageID": to})
+        return from_json(plan["data"], RevertPlan)
+
+    async def revert(self, to: str) -> Reverted:
+        """As ``Session.revert``."""
+        done = await self._ask("POST", "revert", {"messageID": to})
+        return from_json(done["data"], Reverted)
+
+    async def unrevert(self) -> Reverted:
+        """As ``Session.unrevert``."""
+        return from_json((await self._ask("POST", "unrevert"))["data"], Reverted)
+
+    async def move(self, location: "str | os.PathLike[str] | Location") -> None:
+        """As ``Session.move``."""
+        await self._ask("POST", "move", {"location": place_of(location)})
+
+    # --- changing -----------------------------------------------------------------
+
+    async def switch_model(self, model: str | None) -> None:
+        """As ``Session.switch_model``."""
+        await self._ask("POST", "model", {"model": model_of(model)})
+
+    async def switch_agent(self, agent: str | None) -> None:
+        """As ``Session.switch_agent``."""
+        await self._ask("POST", "agent", {"agent": agent})
+
+    async def set_generation(self, generation: Generation | None) -> None:
+        """As ``Session.set_generation``."""
+        shown = None if generation is None else to_json(generation)
+        await self._ask("PUT", "generation", {"generation": shown})
+
+    async def set_fallback(self, models: Sequence[str] | None) -> None:
+        """As ``Session.set_fallback``."""
+        named = None if models is None else list(models)
+        await self._ask("PUT", "fallback", {"models": named})
+
+    async def set_budget(self, budget: Budget | None) -> None:
+        """As ``Session.set_budget``."""
+        shown = None if budget is None else to_json(budget)
+        await self._ask("PUT", "budget", {"budget": shown})
+
+    async def instruct(self, instructions: str | None) -> None:
+        """As ``Session.instruct``."""
+        await self._ask("PUT", "instructions", {"instructions": instructions})
+
+    async def rename(self, title: str) -> None:
+        """As ``Session.rename``."""
+        await self._ask("PUT", "title", {"title": title})
