@@ -239,7 +239,7 @@ def remove_command(name: str, here: bool, location: str) -> int:
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error
     if known and known[0].url is not None:
-        _tokens(known[0]).remove()
+        _forget(known[0])
     click.echo(f"{name} is no longer in {path}", err=True)
     return SUCCEEDED
 
@@ -250,6 +250,14 @@ def _tokens(server: Server) -> Any:
 
     assert server.url is not None
     return TokenFile(server.name, server.url)
+
+
+def _forget(server: Server) -> bool:
+    """Forget the login at a server, and say whether there was one."""
+    _needs_extra()
+    from .login import give_back
+
+    return anyio.run(give_back, _tokens(server))
 
 
 def _needs_extra() -> None:
@@ -340,24 +348,34 @@ def log_command(name: str, location: str) -> int:
     is_flag=True,
     help="Type in the address that the browser ends at: for a browser elsewhere.",
 )
+@click.option(
+    "--device",
+    is_flag=True,
+    help="Show a code to type in, in a browser anywhere, where the server knows that.",
+)
 @click.option("--forget", is_flag=True, help="Forget the login instead.")
 @where_option
-def login_command(name: str, paste: bool, forget: bool, location: str) -> int:
+def login_command(
+    name: str, paste: bool, device: bool, forget: bool, location: str
+) -> int:
     """Log in at a server that is reached over HTTP, in a browser.
 
     What that gives is kept in a file that only you can read, and refreshed for all
-    processes at once.
+    processes at once. On a machine without a browser, --device or --paste.
     """
     server = _one(location, name)
     if server.url is None:
         raise click.UsageError(f"{name} is begun here: there is nothing to log in at")
     if forget:
-        found = _tokens(server).remove()
+        found = _forget(server)
         click.echo("forgotten" if found else "there was no login", err=True)
         return SUCCEEDED
     _needs_extra()
     from .faults import error_text, first_of
-    from .login import log_in
+    from .tokens import private
+
+    if not private(server.url):
+        raise click.UsageError(f"{name} has no TLS: a login there is open to anybody")
 
     def tell(url: str) -> None:
         click.echo(f"Open this address to log in at {name}:\n{one_line(url, 8_000)}")
@@ -366,7 +384,16 @@ def login_command(name: str, paste: bool, forget: bool, location: str) -> int:
         click.echo("The address that the browser ended at: ", nl=False)
         return sys.stdin.readline().strip()
 
+    def show(url: str, code: str) -> None:
+        click.echo(f"Open {url} in a browser, and type in the code {code}")
+
     async def run() -> bool:
+        if device:
+            from .device import log_in_by_code
+
+            return await log_in_by_code(server, show)
+        from .login import log_in
+
         return await log_in(server, tell, read if paste else None, browser=not paste)
 
     try:

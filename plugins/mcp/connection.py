@@ -25,6 +25,9 @@ from .settings import Server
 from .words import Words
 
 logger = logging.getLogger(__name__)
+# What a stranger's server does wrong is told by us, in a line; the package would write
+# tracebacks to the terminal of whoever configured no logging.
+logging.getLogger("mcp").addHandler(logging.NullHandler())
 
 MAX_PAGES = 100
 MAX_LISTED = 2_000

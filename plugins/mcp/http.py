@@ -5,8 +5,10 @@ it waits, and the token of a login. Sessions, streams and their resumption are t
 protocol package's own.
 """
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -14,11 +16,17 @@ from mcp.client.streamable_http import streamable_http_client
 
 from .process import MAX_LINE
 from .settings import Server
-from .tokens import StoredLogin, TokenFile
+from .tokens import StoredLogin, TokenFile, private
 
 CONNECT_SECONDS = 20.0
 SILENT_SECONDS = 3_600.0
 """How long a stream may say nothing: calls have times of their own."""
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return what is trusted: read once, which takes longer than a request."""
+    return httpx2.create_ssl_context()
 
 
 def client_of(server: Server, auth: httpx2.Auth | None = None) -> httpx2.AsyncClient:
@@ -30,7 +38,20 @@ def client_of(server: Server, auth: httpx2.Auth | None = None) -> httpx2.AsyncCl
         event_hooks={"response": [_bound]},
         timeout=httpx2.Timeout(CONNECT_SECONDS, read=SILENT_SECONDS),
         follow_redirects=False,
+        verify=_tls(),
         auth=auth,
+    )
+
+
+def plain_client() -> httpx2.AsyncClient:
+    """Return a client for other places than a server, such as where its tokens are
+    refreshed: they see nothing that is meant for the server."""
+    return httpx2.AsyncClient(
+        headers={"Accept-Encoding": "identity"},
+        event_hooks={"response": [_bound]},
+        timeout=CONNECT_SECONDS,
+        follow_redirects=False,
+        verify=_tls(),
     )
 
 
@@ -40,8 +61,10 @@ async def reached(server: Server) -> AsyncIterator[Any]:
     assert server.url is not None
     named = {name.lower() for name in server.headers}
     auth = None
-    if "authorization" not in named:
-        auth = StoredLogin(server.name, TokenFile(server.name, server.url))
+    # A token is shown where nobody on the way can read it, and nowhere else.
+    if "authorization" not in named and private(server.url):
+        file = TokenFile(server.name, server.url)
+        auth = StoredLogin(server.name, file, plain_client)
     async with (
         client_of(server, auth) as client,
         streamable_http_client(server.url, http_client=client) as streams,

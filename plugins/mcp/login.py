@@ -2,15 +2,18 @@
 
 Owns the address on this machine that the browser comes back to, and what is kept of a
 login. The steps themselves (discovery, registration, PKCE) are the protocol package's.
-Where no browser can reach this machine, the address that it ended at is typed in.
+Where no browser can reach this machine, the address that it ended at is typed in, or
+the login is one by a code (``device``).
 """
 
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
+import httpx2
 from anyio import to_thread
 from anyio.abc import SocketAttribute, SocketStream
 from mcp import ClientSession
@@ -22,13 +25,20 @@ from mcp.shared.auth import (
     OAuthToken,
 )
 
-from .http import client_of
+from .http import client_of, plain_client
+from .names import one_line
 from .settings import Server
-from .tokens import TokenFile, Tokens
+from .tokens import TokenFile, Tokens, ending, here, private
 
 PATH = "/callback"
 SECONDS = 600.0
-PAGE = b"Done. You may close this window and go back to the terminal."
+"""How long a person may take."""
+DONE = b"Done. You may close this window and go back to the terminal."
+DENIED = b"You were not let in. The terminal says why."
+
+
+class LoginError(Exception):
+    """A login failed; the text says why."""
 
 
 class _Kept(TokenStorage):
@@ -59,6 +69,20 @@ class _Kept(TokenStorage):
         self.client = client_info
 
 
+def careful(server_url: str) -> Callable[[httpx2.Request], Awaitable[None]]:
+    """Return what looks at each request of a login before it is sent: a server says
+    where the next one goes, and it goes nowhere without TLS. To this machine it goes
+    only where the server itself is on it."""
+
+    async def look(request: httpx2.Request) -> None:
+        url = str(request.url)
+        if not private(url) or (here(url) and not here(server_url)):
+            place = f"{request.url.scheme}://{request.url.netloc.decode()}"
+            raise LoginError(f"{one_line(place)} is no place for a login: it needs TLS")
+
+    return look
+
+
 async def log_in(
     server: Server,
     tell: Callable[[str], None],
@@ -66,12 +90,17 @@ async def log_in(
     *,
     browser: bool = True,
     file: TokenFile | None = None,
+    seconds: float = SECONDS,
 ) -> bool:
     """Log in at a server, and keep what that gives. Returns False where it lets
     everybody in.
 
     ``tell`` shows the address to open. ``read`` asks for the address that the browser
     ended at, where it cannot come back here by itself; then nothing is listened at.
+
+    Raises:
+        LoginError: the person or the server does not let us in, or too late.
+        OAuthFlowError: the server does not do what it must.
     """
     assert server.url is not None
     async with await anyio.create_tcp_listener(
@@ -80,20 +109,25 @@ async def log_in(
         port = listener.extra(SocketAttribute.local_port)
         redirect = f"http://127.0.0.1:{port}{PATH}"
         kept = _Kept(server.client_id, redirect)
+        state: list[str] = []
 
         async def show(url: str) -> None:
-            if urlsplit(url).scheme not in ("https", "http"):
-                raise ValueError("the server's login is at no web address")
+            if not private(url) or (here(url) and not here(server.url or "")):
+                raise LoginError("the server's login is at no address with TLS")
+            state.append(_said(url).get("state", ""))
             tell(url)
             if browser:
                 await to_thread.run_sync(webbrowser.open, url)
 
         async def come_back() -> AuthorizationCodeResult:
-            if read is not None:
-                text = await to_thread.run_sync(read, abandon_on_cancel=True)
-                return _result(text)
-            with anyio.fail_after(SECONDS):
-                return await _answer(listener)
+            with anyio.move_on_after(seconds):
+                if read is None:
+                    said = await _answer(listener, state[-1])
+                else:
+                    text = await to_thread.run_sync(read, abandon_on_cancel=True)
+                    said = _said(text)
+                return _result(said, state[-1])
+            raise LoginError(f"nobody came back in {seconds:g} s")
 
         provider = OAuthClientProvider(
             server.url,
@@ -110,63 +144,108 @@ async def log_in(
             show,
             come_back,
         )
-        async with (
-            client_of(server, provider) as client,
-            streamable_http_client(server.url, http_client=client) as streams,
-            ClientSession(*streams) as session,
-        ):
-            await session.initialize()
+        async with client_of(server, provider) as client:
+            client.event_hooks["request"].append(careful(server.url))
+            await reach(server.url, client)
     given = kept.tokens
     if given is None:
         return False
     known = provider.context.oauth_metadata
-    endpoint = None if known is None else str(known.token_endpoint)
     made = Tokens(
         given.access_token,
         given.refresh_token,
-        None if given.expires_in is None else time.time() + given.expires_in,
-        endpoint,
+        ending(given.expires_in),
+        None if known is None else str(known.token_endpoint),
         None if kept.client is None else kept.client.client_id,
         None if kept.client is None else kept.client.client_secret,
         provider.context.get_resource_url(),
+        None if kept.client is None else kept.client.token_endpoint_auth_method,
+        None
+        if known is None or known.revocation_endpoint is None
+        else str(known.revocation_endpoint),
+        time.time(),
     )
     await to_thread.run_sync((file or TokenFile(server.name, server.url)).write, made)
     return True
 
 
-def _result(url: str) -> AuthorizationCodeResult:
-    said = {name: each[0] for name, each in parse_qs(urlsplit(url).query).items()}
+async def give_back(file: TokenFile) -> bool:
+    """Forget a login, and say so where it was given (RFC 7009); whoever cannot be
+    reached now forgets it by itself later. Returns whether there was one."""
+    kept = await to_thread.run_sync(file.remove)
+    request = None if kept is None else kept.giving_back()
+    if request is not None and private(str(request.url)):
+        with suppress(httpx2.HTTPError):
+            async with plain_client() as client:
+                await client.send(request)
+    return kept is not None
+
+
+async def reach(url: str, client: httpx2.AsyncClient) -> None:
+    """Begin a session at a server, and end it."""
+    async with (
+        streamable_http_client(url, http_client=client) as streams,
+        ClientSession(*streams) as session,
+    ):
+        await session.initialize()
+
+
+def _said(url: str) -> dict[str, str]:
+    return {name: each[0] for name, each in parse_qs(urlsplit(url).query).items()}
+
+
+def _result(said: dict[str, str], state: str) -> AuthorizationCodeResult:
+    if said.get("state") != state:
+        raise LoginError("that address is not what this login ended at")
+    if "error" in said:
+        why = one_line(said["error"], 100)
+        about = one_line(said.get("error_description", ""), 300)
+        raise LoginError(f"it says {why}" + (f": {about}" if about else ""))
+    if "code" not in said:
+        raise LoginError("that address has no code in it")
     return AuthorizationCodeResult(
-        code=said.get("code", ""), state=said.get("state"), iss=said.get("iss")
+        code=said["code"], state=said["state"], iss=said.get("iss")
     )
 
 
 async def _answer(
-    listener: anyio.abc.Listener[SocketStream],
-) -> AuthorizationCodeResult:
-    """Return what the browser brings: the first request that has what is wanted."""
-    found: list[AuthorizationCodeResult] = []
+    listener: anyio.abc.Listener[SocketStream], state: str
+) -> dict[str, str]:
+    """Return what the browser brings: the first request that is of this login. Whatever
+    else opens the address, such as another page, is sent away."""
+    found: list[dict[str, str]] = []
 
     async with anyio.create_task_group() as tasks:
 
         async def heard(stream: SocketStream) -> None:
             async with stream:
-                head = b""
-                with anyio.move_on_after(15):
-                    while b"\r\n\r\n" not in head and len(head) < 65_536:
-                        head += await stream.receive()
-                target = head.split(b" ", 2)[1:2]
-                path = target[0].decode("ascii", "replace") if target else ""
-                ours = urlsplit(path).path == PATH
-                status = b"200 OK" if ours else b"404 Not Found"
-                body = PAGE if ours else b""
-                await stream.send(
-                    b"HTTP/1.1 %b\r\nContent-Type: text/plain\r\nConnection: close\r\n"
-                    b"Content-Length: %d\r\n\r\n%b" % (status, len(body), body)
-                )
-                if ours:
-                    found.append(_result(path))
-                    tasks.cancel_scope.cancel()
+                try:
+                    said = await one(stream)
+                except (anyio.EndOfStream, anyio.BrokenResourceError):
+                    return
+            if said is not None:
+                found.append(said)
+                tasks.cancel_scope.cancel()
+
+        async def one(stream: SocketStream) -> dict[str, str] | None:
+            head = b""
+            with anyio.move_on_after(15):
+                while b"\r\n\r\n" not in head and len(head) < 65_536:
+                    head += await stream.receive()
+            target = head.split(b" ", 2)[1:2]
+            path = target[0].decode("ascii", "replace") if target else ""
+            try:
+                said = _said(path) if urlsplit(path).path == PATH else {}
+            except ValueError:
+                said = {}
+            ours = said.get("state") == state
+            status = b"200 OK" if ours else b"404 Not Found"
+            body = b"" if not ours else DENIED if "error" in said else DONE
+            await stream.send(
+                b"HTTP/1.1 %b\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (status, len(body), body)
+            )
+            return said if ours else None
 
         tasks.start_soon(listener.serve, heard)
-    return found[0] if found else _result("")
+    return found[0]
