@@ -263,9 +263,11 @@ def _walk(
             yield from _walk(inner, shown + more, (*path, *steps))
         return
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        names = ", ".join(sorted(_shown(name) for name in error.extra_fields))
-        text = f"unknown field {names}"
-    elif isinstance(error, KeyError):
+        for name in sorted(error.extra_fields, key=str):
+            text = f"unknown field {_shown(name)}"
+            yield Problem(f"{shown}: {text}", (*path, str(name)), text)
+        return
+    if isinstance(error, KeyError):
         text = "required field is missing"
     elif isinstance(error, RecursionError):
         text = "it nests too deeply"

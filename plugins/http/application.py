@@ -8,7 +8,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from dovetail.kernel import Location, Runtime
+from dovetail.kernel import InvalidValueError, Location, Runtime
 from starlette.requests import Request
 
 from .door import Admittance, Door, Receive, Scope, Send
@@ -17,6 +17,7 @@ from .operation import OPERATIONS, Operation, answered, read_call
 from .page import page_routes
 from .problems import Refusal
 from .routes import Routes
+from .wrong import misplaced
 
 
 def app(
@@ -65,7 +66,11 @@ def _made(runtime: Runtime, admittance: Admittance, default: Location) -> Door:
     def endpoint(operation: Operation) -> Callable[[Request], Awaitable[Any]]:
         async def run(request: Request) -> Any:
             call = await read_call(operation, runtime, door, default, request)
-            return answered(operation, await operation.run(call, **request.path_params))
+            try:
+                found = await operation.run(call, **request.path_params)
+            except InvalidValueError as error:
+                raise misplaced(error, call.query, call.body) from error
+            return answered(operation, found)
 
         return run
 

@@ -27,6 +27,7 @@ from starlette.responses import Response
 
 from .door import Door, encoded
 from .problems import Refusal, malformed, too_large
+from .wrong import problem_in
 
 B = TypeVar("B")
 Q = TypeVar("Q")
@@ -265,7 +266,12 @@ def _body(kind: type, request: Request, data: bytes) -> Any:
         found = loads_exact(data.decode())
     except (UnicodeDecodeError, UndecodableError) as error:
         raise malformed(f"the body is not JSON in UTF-8: {error}"[:300]) from error
-    return _decoder(kind)(found)
+    try:
+        return _decoder(kind)(found)
+    except UndecodableError as error:
+        raise UndecodableError(
+            error.what, [problem_in(one, found) for one in error.problems]
+        ) from error
 
 
 def _query(kind: type | None, request: Request) -> Any:

@@ -40,6 +40,8 @@ from dovetail.kernel import (
     UndecodableError,
 )
 
+from .wrong import MisplacedError, path_text
+
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1
@@ -83,14 +85,14 @@ def headers_too_large(most: int) -> Refusal:
     return Refusal(431, "server.too_large", f"the headers are over {most} bytes")
 
 
-def unsupported(what: str, instead: str) -> Refusal:
-    """Return the answer to what this server does not offer, whoever asks."""
-    return Refusal(
-        422,
-        "server.unsupported",
-        f"{what} is not offered here: {instead}",
-        kind="unsupported",
-    )
+def unsupported(what: str, instead: str, path: str | None = None) -> Refusal:
+    """Return the answer to what this server does not offer, whoever asks; with the path
+    of what asks for it, where that is in a body or a query."""
+    message = f"{what} is not offered here: {instead}"
+    fields: dict[str, Any] = {"kind": "unsupported"}
+    if path is not None:
+        fields |= {"field": path, "problems": [{"path": path, "message": message}]}
+    return Refusal(422, "server.unsupported", message, **fields)
 
 
 def busy(message: str) -> Refusal:
@@ -154,8 +156,18 @@ def told(error: BaseException) -> tuple[int, dict[str, str], dict[str, Json]]:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     if isinstance(error, Refusal):
-        body = {"_tag": error.tag, "message": str(error), "code": error.code}
+        body: dict[str, Json] = {
+            "_tag": error.tag,
+            "message": str(error),
+            "code": error.code,
+        }
         return error.status, error.headers, {**body, **error.fields}
+    if isinstance(error, MisplacedError):
+        status, headers, body = told(error.error)
+        if "problems" not in body:
+            body["field"] = error.path
+            body["problems"] = [{"path": error.path, "message": str(error)}]
+        return status, headers, body
     if isinstance(error, DovetailError):
         return _told_of_ours(error)
     reference = f"err_{uuid.uuid4().hex[:16]}"
@@ -216,8 +228,7 @@ def _problem(one: str) -> dict[str, Json]:
     # A limit is told in one line, and what is of another type with its path.
     path, _, text = one.partition(": ")
     if isinstance(one, Problem) and one.path:
-        steps = (f"[{s}]" if isinstance(s, int) else f".{s}" for s in one.path)
-        return {"path": "$" + "".join(steps), "message": one.text}
+        return {"path": path_text(one.path), "message": one.text}
     if not path.startswith("$"):
         return {"path": "$", "message": one}
     return {"path": path, "message": text}

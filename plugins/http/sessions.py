@@ -14,6 +14,7 @@ from dovetail.kernel import (
     Input,
     InvalidValueError,
     Job,
+    KeyInvalidError,
     Location,
     Message,
     Outcome,
@@ -33,6 +34,7 @@ from . import shapes as s, showing
 from .door import encoded
 from .operation import Call, Located, operation
 from .problems import closing, malformed, unsupported
+from .wrong import MisplacedError
 
 MAX_WAIT = 60.0
 """Seconds for which one question waits."""
@@ -107,8 +109,9 @@ async def list_sessions(call: Call[SessionsQuery, None]) -> s.Listed[s.SessionSh
     ``cursor.next`` goes on, where there is more; ``cursor.previous`` is what stands
     before the page by then, such as what is newer."""
     query = call.query
-    if query.project is not None or query.subpath is not None:
-        raise unsupported("a listing by project", "name the directory")
+    for name in ("project", "subpath"):
+        if getattr(query, name) is not None:
+            raise unsupported("a listing by project", "name the directory", name)
     asked = _Listing.asked(query)
     page = await call.runtime.sessions.list(
         asked.directory,
@@ -318,17 +321,22 @@ async def prompt(
     said = showing.prompt(body.prompt)
     # Whether there is such a session is seen as it is admitted.
     session = call.runtime.sessions.at(sessionID)
-    receipt = await session.prompt(
-        said,
-        id=body.id,
-        key=body.key if given is None else given,
-        delivery=body.delivery or "steer",
-        resume=body.resume is not False,
-        budget=body.budget,
-        instructions=body.instructions,
-        output=body.output,
-        generation=body.generation,
-    )
+    try:
+        receipt = await session.prompt(
+            said,
+            id=body.id,
+            key=body.key if given is None else given,
+            delivery=body.delivery or "steer",
+            resume=body.resume is not False,
+            budget=body.budget,
+            instructions=body.instructions,
+            output=body.output,
+            generation=body.generation,
+        )
+    except KeyInvalidError as error:
+        if body.key is not None:
+            raise
+        raise MisplacedError(error, "Idempotency-Key") from error
     return s.Data(showing.admitted(receipt, said))
 
 

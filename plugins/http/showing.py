@@ -49,6 +49,7 @@ from dovetail.kernel import (
 
 from . import shapes as s
 from .problems import unsupported
+from .wrong import MisplacedError
 
 
 def project_of(directory: str) -> str:
@@ -77,7 +78,8 @@ def model_name(model: s.ModelRef | None) -> str | None:
     if model is None:
         return None
     if model.variant not in (None, "default"):
-        raise unsupported(f"the variant {model.variant!r}", "name a model of its own")
+        said = f"the variant {model.variant!r}"
+        raise unsupported(said, "name a model of its own", "$.model.variant")
     return f"{model.providerID}/{model.id}"
 
 
@@ -120,25 +122,26 @@ def prompt(given: s.PromptShape) -> Prompt:
         InvalidValueError: an attachment is not what it says.
     """
     if given.agents:
-        raise unsupported("an agent that is attached", "say its name in the text")
-    return Prompt(given.text, tuple(map(_file, given.files)))
+        rule = "say its name in the text"
+        raise unsupported("an agent that is attached", rule, "$.prompt.agents")
+    return Prompt(given.text, tuple(_file(*one) for one in enumerate(given.files)))
 
 
-def _file(given: s.Attachment) -> PromptFile:
+def _file(number: int, given: s.Attachment) -> PromptFile:
+    path = f"$.prompt.files[{number}].uri"
     found = _DATA.match(given.uri)
     if found is None:
-        raise unsupported(
-            f"the attachment {given.uri[:60]!r}", "attach by content, as data:"
-        )
+        said = f"the attachment {given.uri[:60]!r}"
+        raise unsupported(said, "attach by content, as data:", path)
     mime = found[1] or given.mime or "text/plain"
     rest = given.uri[found.end() :]
     if found[3]:
         try:
             base64.b64decode(rest, validate=True)
         except (binascii.Error, ValueError) as error:
-            raise InvalidValueError(
-                "attachment", given.name or "", "its data is not base64"
-            ) from error
+            rule = "its data is not base64"
+            refused = InvalidValueError("attachment", given.name or "", rule)
+            raise MisplacedError(refused, path) from error
     else:
         rest = base64.b64encode(urllib.parse.unquote_to_bytes(rest)).decode()
     return PromptFile(given.name or "attachment", mime, rest)

@@ -10,6 +10,7 @@ import pytest
 from dovetail.kernel import InvalidValueError, Sessions
 from dovetail.kernel.testing import ScriptedProvider
 from dovetail.plugins.http import Admittance, door
+from dovetail.plugins.http.operation import MAX_BODY
 from support.bounds import HANG
 from support.doors import served
 
@@ -161,7 +162,7 @@ async def test_headers_addresses_and_bodies_are_bounded() -> None:
         told = await it.ask("GET", "health", 431, headers={"X-Long": "x" * 40_000})
         assert told["code"] == "server.too_large"
         await it.ask("GET", "session", 413, params={"search": "x" * 9_000})
-        big = b'{"id":"' + b"x" * (9 * 1024 * 1024)
+        big = b'{"id":"' + b"x" * MAX_BODY
         json = {"Content-Type": "application/json"}
         told = await it.ask("POST", "session", 413, content=big, headers=json)
         assert told["code"] == "server.too_large"
@@ -179,8 +180,8 @@ async def test_headers_that_can_be_read_in_two_ways_are_refused() -> None:
 
 async def test_a_body_that_lies_about_its_size_is_bounded_all_the_same() -> None:
     async def parts():  # type: ignore[no-untyped-def]
-        for _ in range(10):
-            yield b"x" * 1024 * 1024
+        for _ in range(MAX_BODY // 2**20 + 1):
+            yield b"x" * 2**20
 
     async with served() as it:
         json = {"Content-Type": "application/json"}
