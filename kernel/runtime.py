@@ -30,7 +30,7 @@ from .contracts import (
     SkillSource,
     Tap,
 )
-from .execution.coordinator import Coordinator
+from .execution.coordinator import SHUTDOWN, Coordinator
 from .execution.execution import DEFAULT_BLOCKED_SECONDS, ExecutionSettings
 from .execution.ownership import DEFAULT_LEASE_SECONDS, Owner
 from .execution.runner import Runner
@@ -61,7 +61,7 @@ from .plugins.files import opened_files
 from .plugins.loader import load_plugins
 from .plugins.location_plugins import Changes, LocationPlugins
 from .plugins.set import PluginSet
-from .ports import Reader, Store
+from .ports import Reader, SessionRow, Store
 from .requests.asking import Requests
 from .requests.questions import OnQuestion, Questions
 from .sessions.children import Children
@@ -149,7 +149,8 @@ def open_runtime(
         resume: what happens with work that an earlier process left. ``report`` leaves
             it until ``resume()`` or a new prompt, ``clean`` goes on at once where
             nothing is unknown and nothing moved, ``always`` goes on in any case,
-            having recorded the Continuation Report.
+            having recorded the Continuation Report. Neither goes on with what a person
+            interrupted, unless more was admitted since (law recovery.11).
         lease_seconds: how long another process waits for a sign of life before it
             takes over a session, from 0.1 to 3600. Signs are given from a thread, three
             in that time. Nobody waits for a process that is known to have ended.
@@ -652,7 +653,22 @@ class Runtime:
 
 def _to_be_woken(rows: Reader) -> Sequence[str]:
     """Return the sessions with work, but for those whose parent has some: it goes on
-    with them when what was left of all of them is accepted."""
+    with them when what was left of all of them is accepted. What a person interrupted
+    stays so, unless more was admitted since (law recovery.11)."""
     found = rows.sessions_with_work()
     known = {one: rows.session(one) for one in found}
-    return [one for one, row in known.items() if row is None or row.parent not in known]
+    return [
+        one
+        for one, row in known.items()
+        if row is None or (row.parent not in known and not _is_stopped(rows, row))
+    ]
+
+
+def _is_stopped(rows: Reader, row: SessionRow) -> bool:
+    by_person = row.outcome == "interrupted" and row.reason_message != SHUTDOWN
+    return (
+        by_person
+        and row.status == "idle"
+        and row.compaction_due <= row.ended_seq
+        and not rows.has_pending_input(row.id, row.ended_seq)
+    )

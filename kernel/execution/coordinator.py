@@ -22,6 +22,8 @@ from ..values.tool import Failure, Json
 T = TypeVar("T")
 
 StopReason = Literal["user", "shutdown"]
+SHUTDOWN: StopReason = "shutdown"
+"""Why work stops that nobody stopped: the runtime closes."""
 
 
 @frozen
@@ -214,7 +216,7 @@ class Coordinator:
         """
         self._closed = True
         for session_id in tuple(self._busy):
-            self.interrupt(session_id, "shutdown")
+            self.interrupt(session_id, SHUTDOWN)
         with anyio.move_on_after(within):
             for busy in tuple(self._busy.values()):
                 await busy.idle.wait()

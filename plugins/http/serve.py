@@ -9,7 +9,7 @@ import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import click
@@ -30,6 +30,8 @@ from .door import (
     encoded,
 )
 from .problems import busy, headers_too_large, malformed, told
+
+Resume = Literal["report", "clean", "always"]
 
 TOKEN_VARIABLE = "DOVETAIL_TOKEN"
 DRAIN_SECONDS = 10
@@ -88,6 +90,14 @@ MAX_CONNECTIONS = 1024
     multiple=True,
     help="Another page that may use it from a browser, such as https://example.org.",
 )
+@click.option(
+    "--resume",
+    type=click.Choice(["report", "clean", "always"]),
+    default="clean",
+    show_default=True,
+    help="What an earlier process left: report leaves it to somebody, clean goes on "
+    "where nothing has to be re-checked, always goes on in any case.",
+)
 def serve_command(
     host: str,
     port: int,
@@ -96,8 +106,13 @@ def serve_command(
     token_file: str | None,
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
+    resume: Resume,
 ) -> int:
     """Offer the sessions of a database over HTTP.
+
+    It goes on with what an earlier process left, killed or not: with input that waits
+    and work that was cut off, where nothing has to be re-checked first, and never with
+    what a person interrupted.
 
     Any number of processes may use the database beside it. SIGTERM and Ctrl-C end it:
     nothing new is taken, what runs is settled, and whoever follows is told.
@@ -127,7 +142,7 @@ def serve_command(
     listening = _listening(host, port)
 
     async def serve() -> None:
-        async with open_runtime(db or default_database_url()) as runtime:
+        async with open_runtime(db or default_database_url(), resume=resume) as runtime:
             door = app(runtime, admittance, location=location)
             config = uvicorn.Config(
                 door,

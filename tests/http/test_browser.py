@@ -108,8 +108,9 @@ class Person:
         page.goto(server.address)
 
     def begin(self) -> None:
-        self.page.locator("#new option[value='page/model']").wait_for(state="attached")
-        self.page.select_option("#new select", "page/model")
+        offered = self.page.locator("#models option[value='page/model']")
+        offered.wait_for(state="attached")
+        self.page.fill("#new [name=model]", "page/model")
         self.page.click("#new button")
         self.page.wait_for_selector("#say")
 

@@ -136,6 +136,99 @@ def test_a_reader_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
         anyio.run(main)
 
 
+CHARGING = """
+import os
+import signal
+from contextlib import asynccontextmanager
+
+from attrs import frozen
+from dovetail.kernel import Provider, ProviderRoute, Tool, UserMessage, hookimpl
+from dovetail.kernel.testing.scripted import call, finish
+from dovetail.kernel.values.request import TextDelta
+
+
+@frozen
+class Charge:
+    pass
+
+
+async def charge(input, context):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Model(ProviderRoute):
+    @hookimpl
+    def dovetail_register_providers(self, register, place):
+        register(Provider("shop", route=lambda _: self))
+
+    @hookimpl
+    def dovetail_register_tools(self, register):
+        register(Tool("charge", "Charge the card.", Charge, charge, effect="unsafe"))
+
+    @asynccontextmanager
+    async def stream(self, request):
+        yield self._play(request.history.messages[-1])
+
+    async def _play(self, last):
+        if isinstance(last, UserMessage) and last.text == "charge":
+            yield call("charge", {}, id="c1")
+            yield finish("tool_calls")
+        else:
+            yield TextDelta("0", "Here.")
+            yield finish("stop")
+
+
+plugin = Model()
+"""
+
+
+@pytest.mark.law("recovery.4", "recovery.11")
+def test_a_server_that_was_killed_is_gone_on_with_by_the_next_one(
+    tmp_path: Path,
+) -> None:
+    """Input that waits is gone on with; what must be looked at first is shown."""
+    (tmp_path / "charging.py").write_text(CHARGING)
+    (tmp_path / "own.toml").write_text(
+        f'plugin_files = ["{tmp_path / "charging.py"}"]\n[permissions]\n'
+        'rules = [{ action = "charge", resource = "*", effect = "allow" }]\n'
+    )
+    config = {"DOVETAIL_CONFIG": str(tmp_path / "own.toml")}
+    model = {"providerID": "shop", "id": "model"}
+    with (
+        serving(tmp_path, **config) as (first, address),
+        httpx.Client(base_url=f"{address}/api", timeout=HANG) as client,
+    ):
+        for name, text in (("ses_waits", "hello"), ("ses_left", "charge")):
+            client.post("/session", json={"id": name, "model": model})
+            said = {"prompt": {"text": text}, "resume": name == "ses_left"}
+            with suppress(httpx.TransportError):  # it kills its own server
+                client.post(f"/session/{name}/prompt", json=said)
+        assert first.wait(HANG) == -signal.SIGKILL
+    with (
+        serving(tmp_path, **config) as (_, address),
+        httpx.Client(base_url=f"{address}/api", timeout=HANG) as client,
+    ):
+
+        def ended(session: str) -> Any:
+            path = f"/session/{session}/outcome?seconds=60"
+            return client.get(path).json()["data"]
+
+        assert ended("ses_waits")["status"] == "succeeded"
+        assert ended("ses_left")["status"] == "paused"
+        listed = {
+            one["id"]: one["dovetail"]["outcome"]["reason"]
+            for one in client.get("/session").json()["data"]
+        }
+        assert listed["ses_waits"] is None
+        assert listed["ses_left"]["code"] == "continuation.unaccepted"
+        report = client.get("/session/ses_left/continuation").json()["data"]
+        [left] = report["report"]["calls"]
+        assert (left["tool"], left["known"]) == ("charge", "unknown")
+        resumed = {"accept": report["digest"]}
+        assert client.post("/session/ses_left/resume", json=resumed).is_success
+        assert ended("ses_left")["status"] == "succeeded"
+
+
 def test_who_does_not_say_what_it_wants_is_let_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

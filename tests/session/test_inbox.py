@@ -239,6 +239,40 @@ async def test_opening_with_resume_always_goes_on_with_what_is_pending(
             assert (await session.wait()).succeeded
 
 
+@pytest.mark.law("recovery.11", "execution.5")
+async def test_opening_does_not_go_on_with_what_a_person_interrupted(
+    tmp_path: Path,
+) -> None:
+    gate = Gate()
+    provider = ScriptedProvider([gate, *text("never")], text("hi"))
+    async with host(tmp_path, provider) as runtime:
+        for name in ("stopped", "said"):
+            session = await runtime.sessions.create(
+                location=tmp_path, model=provider.model, id=name
+            )
+        session = await runtime.sessions.get("stopped")
+        await session.prompt("one")
+        await gate.reached()
+        await session.prompt("later", delivery="queue")
+        assert await session.interrupt("enough")
+        await session.wait()
+        await (await runtime.sessions.get("said")).prompt("two", resume=False)
+    async with host(tmp_path, provider, resume="clean") as runtime:
+        with anyio.fail_after(HANG):
+            said = await runtime.sessions.get("said")
+            assert (await said.wait()).succeeded
+        assert list(await runtime.sessions.active()) == []
+        session = await runtime.sessions.get("stopped")
+        assert [one.prompt.text for one in await session.pending()] == ["later"]
+        await session.prompt("now", delivery="queue", resume=False)
+    provider = ScriptedProvider(text("later"), text("now"))
+    async with host(tmp_path, provider, resume="clean") as runtime:
+        session = await runtime.sessions.get("stopped")
+        with anyio.fail_after(HANG):
+            assert (await session.wait()).succeeded
+        assert not await session.pending()
+
+
 async def test_every_naughty_string_is_admitted_and_read_back_unchanged(
     tmp_path: Path, corpus: object
 ) -> None:

@@ -95,8 +95,14 @@ function paintList() {
       ?.focus();
 }
 
+/** Whether work was left that somebody has to look at before it goes on. */
+function asksToBeAccepted({ status, outcome }) {
+  return status === "idle" && outcome?.reason?.code === "continuation.unaccepted";
+}
+
 function entry(one) {
-  const { status } = one.dovetail;
+  const left = asksToBeAccepted(one.dovetail) || one.dovetail.status === "lost";
+  const status = left ? "left: look before it goes on" : one.dovetail.status;
   const waits = state.waiting.get(one.id);
   const cost = money(Number(one.cost ?? 0), one.dovetail.unpriced);
   return h(
@@ -123,7 +129,7 @@ function entry(one) {
           .join(" · "),
       ),
       h(
-        `span.badge.${status === "running" ? "running" : status === "lost" ? "lost" : "idle"}`,
+        `span.badge.${left ? "lost" : status === "running" ? "running" : "idle"}`,
         null,
         waits ? `${waits} waiting for you` : status,
       ),
@@ -193,7 +199,7 @@ class OpenSession {
       get(at`api/session/${this.id}/todo`),
     ]);
     const left =
-      info.data.dovetail.status === "lost"
+      info.data.dovetail.status === "lost" || asksToBeAccepted(info.data.dovetail)
         ? (await get(at`api/session/${this.id}/continuation`)).data
         : null;
     if (this.closed) return;
@@ -214,26 +220,24 @@ class OpenSession {
 
   #paintHead(todos) {
     const { dovetail, model, agent, title } = this.info;
-    const models = h(
-      "select",
-      {
-        "aria-label": "Model, from the next Step on",
-        onchange: () =>
-          attempt(() => post(at`api/session/${this.id}/model`, { model: split(models.value) })),
+    const name = model ? `${model.providerID}/${model.id}` : "";
+    const chosen = h("input", {
+      name: "model",
+      list: "models",
+      value: name,
+      placeholder: "the configured one",
+      autocomplete: "off",
+      spellcheck: "false",
+      title: "provider/model; one that is not offered here may be served all the same",
+      "aria-label": "Model, from the next Step on",
+      onchange: () => {
+        const typed = chosen.value.trim();
+        const wrong = typed && !MODEL.test(typed);
+        chosen.setCustomValidity(wrong ? "A model is named provider/model." : "");
+        if (!chosen.reportValidity()) return;
+        void attempt(() => post(at`api/session/${this.id}/model`, { model: split(typed) }));
       },
-      model ? null : h("option", { value: "" }, "no model"),
-      [
-        ...new Set(
-          [model ? `${model.providerID}/${model.id}` : null, ...state.models].filter(Boolean),
-        ),
-      ].map((one) =>
-        h(
-          "option",
-          { value: one, selected: model && one === `${model.providerID}/${model.id}` },
-          one,
-        ),
-      ),
-    );
+    });
     if ($("head").contains(document.activeElement)) return;
     fill(
       $("head"),
@@ -255,7 +259,7 @@ class OpenSession {
       h(
         "div.row",
         null,
-        models,
+        h("label", null, "Model ", chosen),
         h(
           "button",
           {
@@ -456,25 +460,40 @@ async function opened() {
 
 // --- what a person does -------------------------------------------------------------
 
+/** What a model is named like. */
+const MODEL = /^[^\s/]+\/\S+$/;
+
 function split(name) {
   if (!name) return null;
   const at = name.indexOf("/");
   return { providerID: name.slice(0, at), id: name.slice(at + 1) };
 }
 
+/** What was typed as it is said: commands written out, and what is named attached. */
+async function made(text, { directory, workspaceID }) {
+  const place = new URLSearchParams({ "location[directory]": directory });
+  if (workspaceID) place.set("location[workspace]", workspaceID);
+  const { data } = await post(`api/prompt?${place}`, { prompt: { text }, files: true });
+  const files = data.files.map((one) => ({
+    uri: `data:${one.mime};base64,${one.data}`,
+    name: one.name,
+  }));
+  return { text: data.text, files };
+}
+
 async function say(delivery) {
   const box = $("prompt");
   const text = box.value;
-  if (!text.trim() || !state.open) return;
+  if (!text.trim() || !state.open?.info) return;
   const mine = state.open;
   box.value = "";
   // The key makes it one prompt, however often it is sent.
-  const body = {
-    prompt: { text },
-    delivery,
-    key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`,
-  };
-  const done = await attempt(() => post(at`api/session/${mine.id}/prompt`, body));
+  const key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+  const done = await attempt(async () => {
+    const prompt = await made(text, mine.info.location);
+    await post(at`api/session/${mine.id}/prompt`, { prompt, delivery, key });
+    return true;
+  });
   if (!done && !box.value) box.value = text;
   mine.look();
 }
@@ -507,7 +526,7 @@ function keys() {
       const directory = form.get("directory").trim();
       const made = await post("api/session", {
         location: directory ? { directory } : null,
-        model: split(form.get("model")),
+        model: split(form.get("model").trim()),
       });
       listed();
       await open(made.data.id);
@@ -565,9 +584,8 @@ async function start() {
   const models = await attempt(() => get("api/model"));
   state.models = (models?.data ?? []).map((one) => `${one.providerID}/${one.id}`);
   fill(
-    $("new").elements.model,
-    h("option", { value: "" }, "the configured one"),
-    state.models.map((one) => h("option", { value: one }, one)),
+    $("models"),
+    state.models.map((one) => h("option", { value: one })),
   );
   listed();
   await opened();
