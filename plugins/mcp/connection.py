@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import anyio
 import mcp_types as types
+from anyio import to_thread
 from attrs import define, field, frozen
 from dovetail.kernel import Json, problems_with, understood_schema
 from mcp.client import Client, ClientRequestContext, IncomingMessage
@@ -32,6 +33,8 @@ logging.getLogger("mcp").addHandler(logging.NullHandler())
 MAX_PAGES = 100
 MAX_LISTED = 2_000
 """Tools of one server, or resources, or prompts."""
+AT_ONCE = 100
+"""Tools of one message that are looked at without a thread."""
 PROBE_SECONDS = 10.0
 
 T = TypeVar("T")
@@ -60,6 +63,10 @@ class Person(Protocol):
     async def sample(self, params: Any) -> Any: ...
 
 
+async def _unknown() -> str | None:
+    return None
+
+
 @define(eq=False)
 class Connection:
     """One connection, open."""
@@ -71,8 +78,8 @@ class Connection:
     """Set when it says that something that it lists changed."""
     schemas: dict[str, Json] = field(factory=dict)
     """What is understood of the output schemas of its tools, by name."""
-    ended: Callable[[], str | None] = lambda: None
-    """Says how its process ended; None while it runs, and where there is none."""
+    end: Callable[[], Awaitable[str | None]] = field(default=_unknown)
+    """Says how its process ended; None where it runs on, and where there is none."""
 
     async def offer(self) -> Offer:
         """Read all lists.
@@ -217,7 +224,7 @@ async def connect(server: Server, around: Surroundings) -> AsyncIterator[Connect
         listed = [] if root is None else [types.Root(uri=FileUrl(root))]
         return types.ListRootsResult(roots=listed)
 
-    async with _transport(server, around) as ((incoming, outgoing), ended):
+    async with _transport(server, around) as ((incoming, outgoing), end):
         watched = _Watched(incoming, around.words)
         client = Client(
             _Given((watched, outgoing)),
@@ -231,7 +238,7 @@ async def connect(server: Server, around: Surroundings) -> AsyncIterator[Connect
             list_roots_callback=roots,
         )
         async with client:
-            connection = Connection(client, closed=watched.closed, ended=ended)
+            connection = Connection(client, closed=watched.closed, end=end)
             made.append(connection)
             # Ours is bounded, and runs no pattern of theirs.
             client.session.validate_tool_result = _unseen  # type: ignore[method-assign]
@@ -297,25 +304,29 @@ class _Watched:
         try:
             while True:
                 item = await self._stream.receive()
-                if not self._flood.is_too_much(getattr(item, "message", None)):
-                    return self._sound(item)
+                message = getattr(item, "message", None)
+                if self._flood.is_too_much(message):
+                    continue
+                tools = _tools_of(message)
+                if len(tools) > AT_ONCE:
+                    await to_thread.run_sync(self._sound, message, tools)
+                elif tools:
+                    self._sound(message, tools)
+                return item
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             self.closed.set()
             raise
 
-    def _sound(self, item: Any) -> Any:
+    def _sound(self, message: Any, tools: list[Any]) -> None:
         """Take out of a list of tools what would make the whole list none: one tool
         that is described wrongly hides no other."""
-        message = getattr(item, "message", None)
-        if isinstance(message, types.JSONRPCResponse):
-            tools = message.result.get("tools")
-            if isinstance(tools, list):
-                kept = [one for one in map(_sound_tool, tools) if one is not None]
-                if len(kept) < len(tools):
-                    missing = len(tools) - len(kept)
-                    self._words.note(f"{missing} tools are described as none may be")
-                message.result["tools"] = kept
-        return item
+        # Of a list that is too long no more than tells that it is.
+        tools = tools[: MAX_LISTED + 1]
+        kept = [one for one in map(_sound_tool, tools) if one is not None]
+        if len(kept) < len(tools):
+            missing = len(tools) - len(kept)
+            self._words.note(f"{missing} tools are described as none may be")
+        message.result["tools"] = kept
 
     def __aiter__(self) -> Any:
         return self
@@ -345,6 +356,14 @@ class _Watched:
         return getattr(self._stream, "last_context", None)
 
 
+def _tools_of(message: Any) -> list[Any]:
+    if isinstance(message, types.JSONRPCResponse):
+        found = message.result.get("tools")
+        if isinstance(found, list):
+            return found
+    return []
+
+
 def _sound_tool(tool: Any) -> dict[str, Any] | None:
     """Return a tool as it may be listed, or None."""
     try:
@@ -369,19 +388,19 @@ def _sound_tool(tool: Any) -> dict[str, Any] | None:
 async def _transport(server: Server, around: Surroundings) -> AsyncIterator[Any]:
     if around.transport is not None:
         async with around.transport(server) as streams:
-            yield streams, lambda: None
+            yield streams, _unknown
     elif server.url is not None:
         from .http import reached
 
         async with reached(server) as streams:
-            yield streams, lambda: None
+            yield streams, _unknown
     else:
         process = ServerProcess(around.words)
         environment = environment_of(around.environment, server.env)
         folder = server.cwd or around.directory
         try:
             async with process.run(server.command, environment, folder) as streams:
-                yield streams, process.ended
+                yield streams, process.end
         finally:
             ended = process.ended()
             if ended is not None:

@@ -123,7 +123,7 @@ class Keeper:
                     pause = min(pause * 2, 30.0) if changed else CALM_SECONDS
                     with anyio.move_on_after(pause):
                         await connection.closed.wait()
-                ended = connection.ended()
+                ended = await connection.end()
                 raise ConnectionError(f"it ended ({ended})" if ended else "it ended")
         if starting.cancelled_caught:
             raise TimeoutError(f"it did not say what it offers in {START_SECONDS:g} s")

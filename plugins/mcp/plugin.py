@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
@@ -25,8 +26,10 @@ from dovetail.kernel import (
     hookimpl,
 )
 
+from .entrance import Entrance
 from .listed import COMMANDS
 from .settings import McpSettings, Server, configured, of_checkout, together
+from .told import servers_source
 
 if TYPE_CHECKING:
     from .servers import Servers
@@ -59,7 +62,7 @@ class McpPlugin:
         self._given = servers
         self._transport = transport
         self._pause = pause
-        self._open_in: dict[str, Servers] = {}
+        self._open_in: dict[str, Entrance] = {}
 
     @hookimpl
     def dovetail_register_commands(self, register: Register[Command]) -> None:
@@ -70,50 +73,46 @@ class McpPlugin:
     @hookimpl
     def dovetail_open_location(
         self, place: Place
-    ) -> "AbstractAsyncContextManager[Servers | None] | None":
+    ) -> AbstractAsyncContextManager[Entrance | None] | None:
         """Open what keeps the servers; none of them is begun yet."""
         return self._open(place)
 
     @asynccontextmanager
-    async def _open(self, place: Place) -> "AsyncIterator[Servers | None]":
+    async def _open(self, place: Place) -> AsyncIterator[Entrance | None]:
         servers, wrong = await to_thread.run_sync(self.servers_of, place)
         for one in wrong:
             logger.warning("%s", one)
         if not servers:
             yield None
             return
-        # Here and not above: it takes a second, and most Locations have no server.
-        opened = await to_thread.run_sync(self._opened, servers, place)
-        async with opened:
+        if not await to_thread.run_sync(find_spec, "mcp"):
+            raise ConfigurationError(
+                "mcp", "'mcp' is not installed: pip install 'dovetail[mcp]'"
+            )
+        wait = min(max(place.settings.wait, 0.0), 4.0)
+        names = [one.name for one in servers]
+        async with Entrance(names, partial(self._made, servers, place), wait) as opened:
             self._open_in[place.location.directory] = opened
             try:
                 yield opened
             finally:
                 del self._open_in[place.location.directory]
 
-    def servers_in(self, directory: str) -> "Servers | None":
+    def servers_in(self, directory: str) -> Entrance | None:
         """Return the servers of a Location that is open, for whoever looks at them or
         waits for them; None where it has none."""
         return self._open_in.get(directory)
 
-    def _opened(self, servers: Sequence[Server], place: Place) -> "Servers":
-        try:
-            from .servers import Servers
-        except ModuleNotFoundError as error:
-            raise ConfigurationError(
-                "mcp", f"{error.name} is not installed: pip install 'dovetail[mcp]'"
-            ) from error
+    def _made(self, servers: Sequence[Server], place: Place) -> "Servers":
+        # Here and not above: it takes a second, and most Locations have no server.
+        from . import said  # noqa: F401
+        from .servers import Servers
         from .words import Words, folder_of
 
         settings: McpSettings = place.settings
         words = partial(Words, folder_of(settings.logs), place.location.directory)
         return Servers(
-            servers,
-            place,
-            words,
-            min(max(settings.wait, 0.0), 4.0),
-            transport=self._transport,
-            pause=self._pause,
+            servers, place, words, transport=self._transport, pause=self._pause
         )
 
     def servers_of(self, place: Place) -> tuple[list[Server], list[str]]:
@@ -150,8 +149,6 @@ class McpPlugin:
     ) -> None:
         """Offer what the servers say of themselves."""
         if place.resource is not None:
-            from .told import servers_source
-
             register(servers_source(place.resource, f"{self.name}/servers"))
 
     @hookimpl
@@ -160,11 +157,8 @@ class McpPlugin:
     ) -> None:
         """Offer the prompts and resources of the servers to people."""
         if place.resource is not None:
-            from .said import prompt_source
-
-            register(
-                prompt_source(place.resource, place.effect, f"{self.name}/prompts")
-            )
+            entrance: Entrance = place.resource
+            register(entrance.prompt_source(place.effect, f"{self.name}/prompts"))
 
     @hookimpl
     def dovetail_register_agents(

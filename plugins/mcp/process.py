@@ -88,6 +88,13 @@ class ServerProcess:
             return f"killed by {signal.Signals(-code).name}"
         return f"killed by signal {-code}"
 
+    async def end(self) -> str | None:
+        """Return how it ended, or None where it goes on though it says no more. A
+        process ends a moment after its output does."""
+        if self._process is not None:
+            await _gone(self._process, END_SECONDS)
+        return self.ended()
+
     @asynccontextmanager
     async def run(
         self, command: Sequence[str], environment: Mapping[str, str], folder: str

@@ -10,7 +10,6 @@ import base64
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import anyio
 from dovetail.kernel import (
     Content,
     FileContent,
@@ -36,19 +35,15 @@ from .servers import Servers
 MAX_ATTACHED = 256 * 1024
 """Characters of one resource."""
 MAX_URI = 4_000
-LIST_SECONDS = 15.0
 _OTHER = re.compile(r"[\s/=]+|[^\x21-\U0010ffff]+")
 
 
 def prompt_source(
     servers: Servers, effect: Callable[[str, str], RuleEffect], key: str
 ) -> PromptSource:
-    """Return the source of the commands and attachments of servers. Whoever lists or
-    names one begins them."""
+    """Return the source of the commands and attachments of servers."""
 
     async def commands() -> Sequence[PromptCommand]:
-        with anyio.move_on_after(LIST_SECONDS):
-            await servers.settled()
         return [
             one
             for _, kept in sorted(servers.kept.items())
@@ -60,7 +55,6 @@ def prompt_source(
         kept = servers.kept.get(server)
         if kept is None or not prompt:
             return None
-        servers.begin()
         await _connected(kept.keeper, "command", f"/{name}")
         for one in _commands(kept.keeper):
             if one.name == name:
@@ -80,7 +74,6 @@ def prompt_source(
             raise PromptInvalidError("attached file", shown, "its name is too long")
         if effect(ASK, name) == "deny":
             raise PromptInvalidError("attached file", shown, f"a rule denies {ASK!r}")
-        servers.begin()
         connection = await _connected(kept.keeper, "attached file", shown)
         try:
             found = await connection.client.read_resource(uri)

@@ -1,8 +1,8 @@
 """Servers: all of one Location, and what of their offers becomes tools.
 
-Owns that they are begun together on first need, how long anybody waits for them, and
-that what is offered is changed in one piece: what is as it was stays registered, so
-that requests keep their bytes, and what is not is stale from then on.
+Owns that they are begun together, and that what is offered is changed in one piece:
+what is as it was stays registered, so that requests keep their bytes, and what is not
+is stale from then on.
 """
 
 import logging
@@ -81,17 +81,14 @@ class Servers:
         servers: Sequence[Server],
         place: Place,
         words: Callable[[str], Words],
-        wait: float,
         *,
         transport: Callable[[Server], Any] | None = None,
         pause: float | None = None,
     ) -> None:
         self._place = place
-        self._wait = wait
         self._register: Register | None = None
         self._tasks: TaskGroup | None = None
         self._begun = False
-        self._first = True
         self._reading: list[Contribution | None] = []
         """The tools for resources, while they are offered."""
         self.generation = 0
@@ -134,6 +131,7 @@ class Servers:
     def offer_to(self, register: Register) -> None:
         """Offer what there is, and what comes, here."""
         self._register = register
+        self._reconcile()
 
     def begin(self) -> None:
         """Begin all that were not begun yet."""
@@ -160,15 +158,6 @@ class Servers:
         self.begin()
         for one in self.kept.values():
             await one.keeper.settled.wait()
-
-    async def ready(self) -> None:
-        """Begin them, and return when each is there or has failed, or when the time
-        that a first Step waits is over. Later nobody waits."""
-        self.begin()
-        if self._first:
-            with anyio.move_on_after(self._wait):
-                await self.settled()
-            self._first = False
 
     # --- what is offered -----------------------------------------------------------
 

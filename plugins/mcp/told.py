@@ -7,11 +7,15 @@ observes its sources before it takes its tools.
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from dovetail.kernel import ContextSource, Observation
 
 from .names import bounded, clean
-from .servers import Kept, Servers
+
+if TYPE_CHECKING:
+    from .entrance import Entrance
+    from .servers import Kept
 
 MAX_INSTRUCTIONS = 4_000
 HEAD = (
@@ -20,7 +24,7 @@ HEAD = (
 )
 
 
-def servers_source(servers: Servers, key: str) -> ContextSource:
+def servers_source(servers: "Entrance", key: str) -> ContextSource:
     """Return the source."""
 
     async def observe() -> Observation:
@@ -30,12 +34,12 @@ def servers_source(servers: Servers, key: str) -> ContextSource:
     return ContextSource(key, observe)
 
 
-def observed(servers: Servers) -> Observation:
+def observed(servers: "Entrance") -> Observation:
     """Return what is to be told now."""
     parts = {
         name: part
-        for name, kept in sorted(servers.kept.items())
-        for part in _parts(name, kept)
+        for name in sorted(servers.names)
+        for part in _parts(name, servers.kept.get(name), servers.problem)
     }
     state = _state(servers)
     return Observation(
@@ -45,15 +49,21 @@ def observed(servers: Servers) -> Observation:
     )
 
 
-def _state(servers: Servers) -> tuple[object, ...]:
+def _state(servers: "Entrance") -> tuple[object, ...]:
     """Return what decides what is told."""
-    return tuple(
-        (name, _standing(kept), kept.keeper.problem, kept.keeper.offer)
-        for name, kept in servers.kept.items()
+    return (
+        servers.problem,
+        *(_now(one, servers.kept.get(one)) for one in servers.names),
     )
 
 
-def _standing(kept: Kept) -> str:
+def _now(name: str, kept: "Kept | None") -> tuple[object, ...]:
+    if kept is None:
+        return name, "starting", "", None
+    return name, _standing(kept), kept.keeper.problem, kept.keeper.offer
+
+
+def _standing(kept: "Kept") -> str:
     """Return whether a server is there, not there yet, or not there any more. One that
     is begun again keeps what it offers for a while: nothing is told of that."""
     keeper = kept.keeper
@@ -64,18 +74,20 @@ def _standing(kept: Kept) -> str:
     return "starting"
 
 
-def _parts(name: str, kept: Kept) -> Iterator[Observation]:
-    standing = _standing(kept)
-    if standing == "starting":
+def _parts(name: str, kept: "Kept | None", problem: str) -> Iterator[Observation]:
+    if kept is not None:
+        problem = kept.keeper.problem
+    elif problem:
+        yield _not_there(name, problem)
+        return
+    standing = "starting" if kept is None else _standing(kept)
+    if kept is None or standing == "starting":
         yield Observation(
             f"The MCP server {name} is being begun; its tools come later.",
             removal=f"The MCP server {name} is there.",
         )
     elif standing == "failed":
-        yield Observation(
-            f"The MCP server {name} is not there: {kept.keeper.problem}",
-            removal=f"The MCP server {name} is there again.",
-        )
+        yield _not_there(name, problem)
     else:
         offer = kept.keeper.offer
         said = clean(offer.instructions).strip() if offer is not None else ""
@@ -87,3 +99,10 @@ def _parts(name: str, kept: Kept) -> Iterator[Observation]:
                 f"The MCP server {name} says of itself now:\n{quoted}",
                 removal=f"What the MCP server {name} said of itself no longer applies.",
             )
+
+
+def _not_there(name: str, problem: str) -> Observation:
+    return Observation(
+        f"The MCP server {name} is not there: {problem}",
+        removal=f"The MCP server {name} is there again.",
+    )
