@@ -11,6 +11,7 @@ Looks at the disk for links and the home: once per rule, when a Location opens.
 """
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import evolve
@@ -45,14 +46,19 @@ class Ground:
         were, and what allows is taken to the letter.
         """
         known = [one for one in actions.values() if matches(rule.action, one.name)]
-        paths = list(self._paths(rule.resource, strict=rule.effect != "allow"))
-        folders = list(self._folders(rule.resource, strict=rule.effect != "allow"))
+        strict = rule.effect != "allow"
+        # Each asks the disk: only what is wanted is found out.
+        read: dict[str, list[str]] = {}
         more: dict[tuple[str, str], None] = {}
         for one in known:
-            if one.resource != "text":
-                for path in paths if one.resource == "path" else folders:
-                    more[one.name, path] = None
-        if not known and rule.effect != "allow":
+            if one.resource == "text":
+                continue
+            if one.resource not in read:
+                reading = self._paths if one.resource == "path" else self._folders
+                read[one.resource] = list(reading(rule.resource, strict=strict))
+            more.update(dict.fromkeys((one.name, path) for path in read[one.resource]))
+        if not known and strict:
+            paths = self._paths(rule.resource, strict=strict)
             more.update(dict.fromkeys((rule.action, path) for path in paths))
         return (
             rule,
@@ -132,8 +138,28 @@ class Ground:
         """Return the pattern behind the links on its way, or None: there are none."""
         whole = pattern if pattern.startswith("/") else f"{self._root}/{pattern}"
         head, rest = _head(whole)
-        real = _real(head)
+        real = head if self._is_plain(head) else _real(head)
         return None if real == head else real.rstrip("/") + rest
+
+    def _is_plain(self, path: str) -> bool:
+        """Whether a path is the Location, which is free of links, or below it by what
+        are no links either. Most rules are about such, and are many."""
+        at, slash, below = path.partition(f"{self._root}/")
+        if at or not slash:
+            return path == self._root
+        parts = below.split("/")
+        if not {"", ".", ".."}.isdisjoint(parts):
+            return False
+        reached = self._root
+        for part in parts:
+            reached = f"{reached}/{part}"
+            try:
+                if stat.S_ISLNK(os.lstat(reached).st_mode):
+                    return False
+            except (OSError, ValueError):
+                # Nothing is there, so that nothing below it is.
+                return True
+        return True
 
     def _resources(self, pattern: str) -> Iterator[str]:
         yield pattern
