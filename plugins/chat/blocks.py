@@ -12,7 +12,8 @@ MOST_LINES = 200
 MOST_CHARACTERS = 16_384
 """A block that is longer is cut in the middle, so that nobody waits for its end."""
 
-_FENCE = re.compile(r"\s*(?:[-*+] |\d+[.)] )?\s*(`{3,}|~{3,})(.*)\Z")
+# What follows backticks has none, or it is code within a line.
+_FENCE = re.compile(r"\s*(?:[-*+] |\d+[.)] )?\s*(`{3,}(?=[^`]*\Z)|~{3,})(.*)\Z")
 _ITEM = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])(?:\s|\Z)")
 _HEADING = re.compile(r" {0,3}#{1,6}(?:\s|\Z)")
 
@@ -37,6 +38,16 @@ class Blocks:
     def rest(self) -> str:
         """What is not part of a complete block yet."""
         return "\n".join([*self._lines, self._part])
+
+    def end_of_rest(self, most: int) -> str:
+        """Return about so many characters of the end of the rest, which are still code
+        where the rest is."""
+        rest = self.rest
+        if len(rest) <= most:
+            return rest
+        _, newline, cut = rest[-most:].partition("\n")
+        cut = cut if newline else rest[-most:]
+        return f"{self._info}\n{cut}" if self._fence is not None else cut
 
     def feed(self, text: str) -> list[str]:
         """Return the blocks that are complete now."""

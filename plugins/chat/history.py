@@ -15,6 +15,8 @@ from pathlib import Path
 
 from prompt_toolkit.history import History
 
+from .pastes import typeable
+
 MOST = 1000
 """Lines that are read; of a file with twice as many the older half is dropped."""
 MOST_BYTES = 4 * 1_048_576
@@ -77,7 +79,7 @@ class PromptHistory(History):
             with suppress(ValueError):
                 text = json.loads(line)
                 if isinstance(text, str):
-                    found.append(text)
+                    found.append(typeable(text))
         if len(found) > 2 * MOST:
             self._shorten(found[-MOST:])
         return found[-MOST:]

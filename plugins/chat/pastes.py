@@ -7,7 +7,22 @@ import re
 
 FOLDED_LINES = 6
 FOLDED_CHARACTERS = 1000
+_COLOURS = re.compile("\x1b\\[[0-9;:]{0,64}m")
 _MARK = re.compile(r"\[pasted [\d,]+ (?:lines|characters)(?: #\d+)?\]")
+
+
+_JOINS = "\u200c\u200d"
+"""What joins letters and emoji, and shows nothing by itself."""
+
+
+def typeable(text: str) -> str:
+    """Return text for the prompt line, where all that is there is to be seen: without
+    controls, and without what reorders or hides signs around it."""
+    return "".join(
+        sign
+        for sign in _COLOURS.sub("", text)
+        if sign.isprintable() or sign in "\n\t" or sign in _JOINS
+    )
 
 
 class Pastes:

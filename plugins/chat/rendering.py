@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterable, Sequence
 from difflib import unified_diff
 from io import StringIO
-from typing import Any, ClassVar
+from typing import Any
 
 from attrs import frozen
-from markdown_it import MarkdownIt
 from pygments.token import (
     Comment,
     Generic,
@@ -25,19 +24,16 @@ from pygments.token import (
     Token,
 )
 from rich.cells import cell_len, chop_cells
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement
-from rich.padding import Padding
+from rich.console import Console, Group
 from rich.style import Style as RichStyle
 from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.text import Text
 from rich.theme import Theme
 
 from ..console.terminal import drawable
+from .markdown import MOST_HIGHLIGHTED, Code, Page, code_lines
 
 NARROWEST = 20
-MOST_HIGHLIGHTED = 20_000
-"""Characters of code that are coloured: what is longer is shown as it is."""
 DIFF_CONTEXT = 2
 _WORDS = re.compile(r"([^ ]*)( *)")
 
@@ -90,44 +86,7 @@ _THEME = Theme(
 )
 
 
-class _Code(CodeBlock):
-    """Code without a ground of its own, set in by two columns."""
-
-    def __rich_console__(
-        self, console: Console, options: ConsoleOptions
-    ) -> RenderResult:
-        code = str(self.text).rstrip()
-        lexer = self.lexer_name if len(code) <= MOST_HIGHLIGHTED else "text"
-        shown = Syntax(
-            code, lexer, theme=_SYNTAX, word_wrap=True, background_color="default"
-        )
-        yield Padding(shown, (0, 0, 0, 2), expand=False)
-
-
-class _Heading(Heading):
-    """A heading at the left, as all text is."""
-
-    def __rich_console__(
-        self, console: Console, options: ConsoleOptions
-    ) -> RenderResult:
-        self.text.justify = "left"
-        yield self.text
-
-
-class _Markdown(Markdown):
-    elements: ClassVar[dict[str, type[MarkdownElement]]] = {
-        **Markdown.elements,
-        "fence": _Code,
-        "code_block": _Code,
-        "heading_open": _Heading,
-    }
-
-    def __init__(self, markup: str) -> None:
-        super().__init__("", hyperlinks=False)
-        # What looks like HTML is shown: left out, it would hide what was said.
-        parser = MarkdownIt("commonmark", {"html": False})
-        self.markup = markup
-        self.parsed = parser.enable("strikethrough").enable("table").parse(markup)
+Code.syntax_theme = _SYNTAX
 
 
 @frozen
@@ -138,18 +97,15 @@ class Renderer:
 
     def markdown(self, text: str, width: int) -> str:
         """Return Markdown as it is shown, with a line end."""
-        return self._render(_Markdown(drawable(text)), width)
+        clean = drawable(text)
+        page = Page(clean)
+        return self._render(Text(clean) if page.hides else page, width)
 
     def code(self, text: str, name: str, width: int) -> str:
         """Return code of a file of this name."""
         clean = drawable(text)
-        lexer = "text"
-        if len(clean) <= MOST_HIGHLIGHTED:
-            lexer = Syntax.guess_lexer(name, clean[:1000])
-        shown = Syntax(
-            clean, lexer, theme=_SYNTAX, word_wrap=True, background_color="default"
-        )
-        return self._render(shown, width)
+        lexer = Syntax.guess_lexer(name, clean[:1000])
+        return self._render(Group(*code_lines(clean, lexer, width)), width)
 
     def diff(self, lines: Iterable[str], width: int, most: int) -> str:
         """Return changed lines, each beginning with ``+``, ``-``, ``@`` or a space; at

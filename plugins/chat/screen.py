@@ -41,10 +41,13 @@ from prompt_toolkit.styles import Style
 
 from .history import PromptHistory, history_path
 from .key_names import KEYS
-from .pastes import Pastes
+from .pastes import Pastes, typeable
+from .reflow import ReflowRenderer
 
 GATHERED_SECONDS = 0.03
 """How long finished text is gathered before it is written."""
+REDRAWN_SECONDS = 0.02
+"""How long the rows stand at the least, however much happens."""
 TICK_SECONDS = 0.12
 """How often the rows are drawn anew while something goes on."""
 MOST_AT_ONCE = 200_000
@@ -144,7 +147,11 @@ class LiveScreen:
             mouse_support=False,
             erase_when_done=True,
             refresh_interval=None,
+            min_redraw_interval=REDRAWN_SECONDS,
             output=_output(),
+        )
+        self._app.renderer = ReflowRenderer(
+            self._app.renderer.style, self._app.output, full_screen=False
         )
         self._app.after_render += lambda app: self._drawn.set()
         self._app.ttimeoutlen = 0.05
@@ -198,7 +205,7 @@ class LiveScreen:
     def put_back(self, text: str) -> None:
         """Put a text on the prompt line, before what is there."""
         more = self._buffer.text
-        folded = self._pastes.fold(text)
+        folded = typeable(self._pastes.fold(text))
         self._set_text(f"{folded}\n{more}" if more.strip() else folded)
         self._app.invalidate()
 
@@ -446,7 +453,7 @@ class LiveScreen:
         if key == " " and form is not None and self._armed and not self._buffer.text:
             form.toggle()
             return
-        if key.isprintable():
+        if typeable(key) and key not in "\n\t":
             self._typing(lambda: self._buffer.insert_text(key * event.arg))
 
     def _form(self) -> Any:
@@ -573,7 +580,9 @@ class LiveScreen:
 
     def _paste(self, event: KeyPressEvent) -> None:
         text = event.data
-        self._typing(lambda: self._buffer.insert_text(self._pastes.fold(text)))
+        self._typing(
+            lambda: self._buffer.insert_text(typeable(self._pastes.fold(text)))
+        )
 
     def _set_text(self, text: str) -> None:
         self._buffer.cancel_completion()

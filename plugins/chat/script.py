@@ -71,6 +71,8 @@ from .rendering import changed_lines, fold, patch_lines
 
 MOST_PROMPT_LINES = 12
 MOST_DIFF_LINES = 30
+MOST_WRITTEN = 3000
+"""Characters of a block that is not complete which are rendered."""
 MOST_CALLS = 300
 """Calls whose whole result can be asked for; of older ones the log has it."""
 PATCH = "*** Begin Patch"
@@ -167,6 +169,8 @@ class Script:
         self._parts: OrderedDict[tuple[str, str], _Part] = OrderedDict()
         self._front: _Part | None = None
         self._todos_shown: Sequence[Todo] = ()
+        self._written: tuple[str, int, list[str]] = ("", 0, [])
+        """What was rendered last of what is not complete, how wide, and its rows."""
         self._after_text = False
         """Whether a text was shown last, which what follows is set off from."""
         self._number = 0
@@ -193,11 +197,17 @@ class Script:
         """Whether a worker is at work."""
         return self.busy_since is not None
 
-    @property
-    def writing(self) -> str:
-        """The block of the answer that is not complete."""
+    def writing(self, width: int) -> list[str]:
+        """Return the end of the block of the answer that is not complete, rendered as
+        far as it can be, row by row."""
         front = self._front
-        return front.blocks.rest if front is not None and front.what == "text" else ""
+        if front is None or front.what != "text":
+            return []
+        written = front.blocks.end_of_rest(MOST_WRITTEN)
+        if self._written[:2] != (written, width):
+            rows = self._renderer.markdown(written, width).split("\n")[:-1]
+            self._written = (written, width, rows if written.strip() else [])
+        return self._written[2]
 
     @property
     def thinking(self) -> str:

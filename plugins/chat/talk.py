@@ -700,13 +700,8 @@ class Talk:
         now = time.time() * 1000
         mark = SPINNER[int(now / 120) % len(SPINNER)]
         rows: list[str] = []
-        if script.writing.strip():
-            lines = [
-                part
-                for line in drawable(script.writing[-4000:]).split("\n")
-                for part in fold(line, width - 1)
-            ]
-            rows += lines[-min(MOST_WRITING, height) :]
+        if written := script.writing(width - 1):
+            rows += written[-min(MOST_WRITING, height) :]
         elif script.thinking.strip():
             thought = drawable(script.thinking[-1000:]).replace("\n", " ")
             room = max(width - 14, 8)

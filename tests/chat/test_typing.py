@@ -9,7 +9,7 @@ from dovetail.kernel.location.named_files import attached, named_files
 from dovetail.plugins.chat.asks import Ask, Form, Words
 from dovetail.plugins.chat.files import likeness, list_files, quoted, typed_path
 from dovetail.plugins.chat.history import MOST, PromptHistory
-from dovetail.plugins.chat.pastes import Pastes
+from dovetail.plugins.chat.pastes import Pastes, typeable
 from dovetail.plugins.chat.status import Status, clock_text, count_text
 
 # --- pastes -----------------------------------------------------------------------
@@ -143,11 +143,11 @@ def test_history_is_kept_for_this_person_only(tmp_path: Path) -> None:
     path = tmp_path / "state" / "prompts"
     history = PromptHistory(lambda: path)
     history.append_string("one\ntwo")
-    history.append_string("three \udc80")
+    history.append_string("three \u202e\udc80")
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert list(PromptHistory(lambda: path).load_history_strings()) == [
-        "three \udc80",
+        "three ",
         "one\ntwo",
     ]
 
@@ -268,3 +268,8 @@ def test_numbers_are_short() -> None:
         "2.5M",
     ]
     assert clock_text(3725) == "1:02:05"
+
+
+def test_what_cannot_be_seen_does_not_come_to_the_prompt_line() -> None:
+    assert typeable("a\u202eb\x1b[31mc\x07\u200bd") == "abcd"
+    assert typeable("one\n\ttwo é日👨\u200d👩") == "one\n\ttwo é日👨\u200d👩"
