@@ -19,6 +19,7 @@ from attrs import define, evolve, field, frozen
 from dovetail.kernel import ToolFailure
 
 from ._paths import Identity, Target, check_kind, failure, moved, open_anchor, reason
+from ._text import BOM_BYTES
 
 _REMEMBERED = 1024
 """How many replaced files are remembered; forgetting one costs a call again."""
@@ -59,7 +60,19 @@ class Written:
     a part of the new content."""
     folders: int = 0
     """How many folders above it were made."""
+    by_editor: bool = False
+    """An editor wrote it, in the buffer that shows it and on the disk."""
+    instead: bytes | None = None
+    """What it holds in the place of what it was given: an editor may change what it
+    saves, such as to format it."""
 
+
+Through = Callable[[str, str], bool]
+"""Has an editor write: the path, and the text. False where it does not, and wrote
+nothing. May raise a ToolFailure."""
+
+MAX_THROUGH = 2 * 1024 * 1024
+"""Bytes of a text that an editor is given."""
 
 IN_PLACE = "written in place and not atomically, because it cannot be replaced here"
 
@@ -151,6 +164,7 @@ class Files:
         expected: bytes | None = None,
         *,
         token: str,
+        through: Through | None = None,
     ) -> Written:
         """Make ``data`` the content of an approved file, whole or not at all.
 
@@ -164,6 +178,10 @@ class Files:
         A file that exists and can be written but not replaced (it is a mount point,
         its folder is read-only) is written over, and ``Written.in_place`` says so.
 
+        With ``through`` an editor writes it, if it can: a plain text, in the Location,
+        under a single name. That it is what was approved is seen just before; what came
+        of it is taken from the disk afterwards, whatever the editor said.
+
         Raises:
             ToolFailure: the file, or a folder on the way, is not what was approved,
                 or its content changed, or the system refuses. Nothing was changed
@@ -175,10 +193,59 @@ class Files:
         with open_anchor(target, verb) as anchor:
             try:
                 with _folders(target, anchor) as (folder, made):
-                    done = self._replace(target, folder, data, verb, expected, token)
+                    done = self._through(target, folder, data, verb, expected, through)
+                    if done is None:
+                        done = self._replace(
+                            target, folder, data, verb, expected, token
+                        )
                     return evolve(done, folders=made)
             except OSError as error:
                 raise failure(verb, target.given, reason(error)) from error
+
+    def _through(
+        self,
+        target: Target,
+        folder: int,
+        data: bytes,
+        verb: str,
+        expected: bytes | None,
+        through: Through | None,
+    ) -> Written | None:
+        """Have an editor write; None where it is for the disk, as before."""
+        text = _plain_text(data) if through is not None else None
+        if through is None or text is None or target.root is None:
+            return None
+        before = self._status(target, folder, verb)
+        if before is not None and (before.st_nlink > 1 or before.st_size > MAX_THROUGH):
+            # An editor may write into the file, and so by its other names.
+            return None
+        held = None if before is None else _content(target, folder)
+        if expected is not None and held != expected:
+            raise _changed(target, verb)
+        refused: ToolFailure | None = None
+        try:
+            if not through(target.canonical, text):
+                return None
+        except ToolFailure as error:
+            refused = error
+        there = _there(target, folder)
+        if there is None or (there[1] == held and held != data):
+            raise _unwritten(target, verb, refused, held) from refused
+        status, found = there
+        if refused is not None and found != data:
+            why = f"{refused}, and the file holds another text since"
+            raise failure(verb, target.given, why, "read it before you go on")
+        if before is None or Identity.of(status) != Identity.of(before):
+            self._remember(
+                target, Identity.of(status), Identity.of(before) if before else None
+            )
+        return Written(
+            before is None,
+            len(found),
+            hashlib.sha256(found).hexdigest(),
+            by_editor=True,
+            instead=None if found == data else found,
+        )
 
     def _replace(
         self,
@@ -515,6 +582,37 @@ def _take_over(descriptor: int, before: os.stat_result) -> None:
         with suppress(PermissionError):
             os.fchown(descriptor, before.st_uid, before.st_gid)
     os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+
+
+def _plain_text(data: bytes) -> str | None:
+    """Return a content as what an editor is given; None where it would not keep it."""
+    if len(data) > MAX_THROUGH or data.startswith(BOM_BYTES) or b"\0" in data:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _there(target: Target, folder: int) -> tuple[os.stat_result, bytes] | None:
+    """Return the regular file that has the name now, if there is one."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(target.name, flags, dir_fd=folder)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        return (status, file.read()) if stat.S_ISREG(status.st_mode) else None
+
+
+def _unwritten(
+    target: Target, verb: str, refused: ToolFailure | None, held: bytes | None
+) -> ToolFailure:
+    """Return what is told where the disk shows nothing of what an editor wrote."""
+    why = str(refused or "the editor says that it wrote it, and the disk does not show")
+    then = "there is no such file" if held is None else "the file is as it was"
+    return failure(verb, target.given, why, f"{then}; read it before you go on")
 
 
 def _content(target: Target, folder: int) -> bytes:

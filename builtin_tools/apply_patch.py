@@ -25,7 +25,8 @@ from dovetail.kernel import Deed, Location, Tool, ToolContext, ToolFailure
 
 from . import _fields as fields
 from ._changes import VERB, Change, Kind, before_any, planned
-from ._files import IN_PLACE, Files, digest_of
+from ._editor import RESHAPED, held_after, through_editor
+from ._files import IN_PLACE, Files, Through, digest_of
 from ._leftovers import tidy
 from ._patch import MAX_PATCH, Section, parse_patch
 from ._paths import (
@@ -101,6 +102,8 @@ class PatchedFile:
     """Another file was there, and is replaced."""
     in_place: bool = False
     """It was not atomic, because the file cannot be replaced."""
+    reshaped: bool = False
+    """The editor that wrote it saved another text than it was given."""
 
 
 @frozen
@@ -227,7 +230,7 @@ async def _apply(
         await context.does(change.words, _data(change, number, len(changes)))
         try:
             made, digest, held, folders = await anyio.to_thread.run_sync(
-                _make, files, change, context.effect_token
+                _make, files, change, context.effect_token, through_editor(context)
             )
         except ToolFailure as error:
             raise ToolFailure(_partly(error, done, changes[number:])) from error
@@ -256,7 +259,7 @@ Held = tuple[str, Content, Content]
 
 
 def _make(
-    files: Files, change: Change, token: str
+    files: Files, change: Change, token: str, through: Through
 ) -> tuple[PatchedFile, str | None, tuple[Held, ...], int]:
     """Make one change; return it, the digest of what is there now, what was, and how
     many folders were made for it."""
@@ -288,9 +291,13 @@ def _make(
             assert change.seen is not None  # of a file that is deleted
             files.remove(target, VERB, change.seen)
             return made, None, ((target.canonical, before, None),), 0
-        written = files.replace(target, change.after, VERB, change.before, token=token)
-        held = (target.canonical, before, change.after)
-        made = evolve(made, in_place=written.in_place)
+        written = files.replace(
+            target, change.after, VERB, change.before, token=token, through=through
+        )
+        held = (target.canonical, before, held_after(written, change.after))
+        made = evolve(
+            made, in_place=written.in_place, reshaped=written.instead is not None
+        )
         return made, written.digest, (held,), written.folders
 
 
@@ -438,6 +445,8 @@ def _line(made: PatchedFile) -> str:
         )
     if made.in_place:
         notes.append(IN_PLACE)
+    if made.reshaped:
+        notes.append(RESHAPED)
     name = shown_path(made.path)
     if made.to is not None:
         name += f" -> {shown_path(made.to)}"

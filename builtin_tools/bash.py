@@ -424,6 +424,7 @@ class _Watched:
 
     def feed(self, chunk: bytes) -> None:
         self._capture.feed(chunk)
+        self._context.printed(chunk)
         lines = plain(self._decoder.decode(chunk))[0].splitlines()
         line = next((one.strip() for one in reversed(lines) if one.strip()), "")
         if line:

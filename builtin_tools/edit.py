@@ -17,7 +17,8 @@ from attrs import frozen
 from dovetail.kernel import Tool, ToolContext
 
 from . import _fields as fields
-from ._files import IN_PLACE, Files, Written
+from ._editor import RESHAPED, held_after, through_editor
+from ._files import IN_PLACE, Files, Through, Written
 from ._leftovers import tidy
 from ._paths import (
     EDIT,
@@ -76,6 +77,8 @@ class EditOutput:
     """The first changed places, as lines with ``-`` and ``+``."""
     in_place: bool = False
     """It was not atomic, because the file cannot be replaced."""
+    reshaped: bool = False
+    """The editor that wrote it saved another text than it was given."""
 
 
 def edit_tool(files: Files) -> Tool[EditInput, EditOutput]:
@@ -124,7 +127,7 @@ async def _execute(files: Files, input: EditInput, context: ToolContext) -> Edit
     await refuse_unsaved(target, context, "edit")
     # Not cancellable: once begun, a replacement is finished, and it is short.
     output, done, before, after = await anyio.to_thread.run_sync(
-        _edit, files, target, input, context.effect_token
+        _edit, files, target, input, context.effect_token, through_editor(context)
     )
     context.saw(target.canonical, done.digest)
     context.changed(target.canonical, before, after)
@@ -139,11 +142,13 @@ def _render(output: EditOutput) -> str:
     notes = [plural(output.replacements, "replacement")]
     if output.in_place:
         notes.append(IN_PLACE)
+    if output.reshaped:
+        notes.append(RESHAPED)
     return f"Edited {output.path} ({'; '.join(notes)})\n{output.preview}"
 
 
 def _edit(
-    files: Files, target: Target, input: EditInput, token: str
+    files: Files, target: Target, input: EditInput, token: str, through: Through
 ) -> tuple[EditOutput, Written, bytes, bytes]:
     check_kind(target, "edit", "file")
     with files.alone(target):
@@ -169,10 +174,18 @@ def _edit(
             ) from error
         change = _change(target, text, input)
         data = before[: len(before) - len(body)] + change.after.encode()
-        done = files.replace(target, data, "edit", expected=before, token=token)
+        done = files.replace(
+            target, data, "edit", expected=before, token=token, through=through
+        )
     preview = _preview(text, change)
-    output = EditOutput(target.resource, change.count, preview, done.in_place)
-    return output, done, before, data
+    output = EditOutput(
+        target.resource,
+        change.count,
+        preview,
+        done.in_place,
+        done.instead is not None,
+    )
+    return output, done, before, held_after(done, data)
 
 
 @frozen

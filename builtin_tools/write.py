@@ -18,7 +18,8 @@ from attrs import frozen
 from dovetail.kernel import Tool, ToolContext
 
 from . import _fields as fields
-from ._files import IN_PLACE, Files, Written
+from ._editor import RESHAPED, held_after, through_editor
+from ._files import IN_PLACE, Files, Through, Written
 from ._leftovers import tidy
 from ._paths import (
     EDIT,
@@ -72,6 +73,8 @@ class WriteOutput:
     """The line ending that the file had and the content had not, and that was kept."""
     in_place: bool = False
     """It was not atomic, because the file cannot be replaced."""
+    reshaped: bool = False
+    """The editor that wrote it saved another text than it was given."""
     was: str | None = None
     """The encoding that the file had, where it was not UTF-8, which it is now."""
 
@@ -115,12 +118,23 @@ async def _execute(
     await refuse_unsaved(target, context, "write")
     # Not cancellable: once begun, a replacement is finished, and it is short.
     done, kept, was, held, data = await anyio.to_thread.run_sync(
-        _write, files, target, input.content, context.effect_token
+        _write,
+        files,
+        target,
+        input.content,
+        context.effect_token,
+        through_editor(context),
     )
     context.saw(target.canonical, done.digest)
     context.changed(target.canonical, held, data, folders=done.folders)
     return WriteOutput(
-        target.resource, done.created, done.size, kept, done.in_place, was
+        target.resource,
+        done.created,
+        done.size,
+        kept,
+        done.in_place,
+        done.instead is not None,
+        was,
     )
 
 
@@ -194,11 +208,13 @@ def _render(output: WriteOutput) -> str:
         notes.append(f"it was {output.was} before, and is UTF-8 now")
     if output.in_place:
         notes.append(IN_PLACE)
+    if output.reshaped:
+        notes.append(RESHAPED)
     return f"{verb} {output.path} ({'; '.join(notes)})"
 
 
 def _write(
-    files: Files, target: Target, content: str, token: str
+    files: Files, target: Target, content: str, token: str, through: Through
 ) -> tuple[Written, LineEnding | None, str | None, bytes | None, bytes]:
     if target.kind != "missing":
         check_kind(target, "write", "file")
@@ -222,5 +238,5 @@ def _write(
             if converted != text:
                 kept, text = ending, converted
         data = BOM_BYTES + text.encode() if marked else text.encode()
-        done = files.replace(target, data, "write", token=token)
-    return done, kept, was, held, data
+        done = files.replace(target, data, "write", token=token, through=through)
+    return done, kept, was, held, held_after(done, data)

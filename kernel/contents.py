@@ -64,6 +64,7 @@ from .contracts import (
     Credentials as Credentials,
     CredentialSource as CredentialSource,
     DetachWanted as DetachWanted,
+    Editor as Editor,
     JobWork as JobWork,
     ModelFacts as ModelFacts,
     NoCredentials as NoCredentials,
@@ -90,7 +91,6 @@ from .contracts import (
     Tap as Tap,
     Tool as Tool,
     ToolContext as ToolContext,
-    UnsavedText as UnsavedText,
     layer_of as layer_of,
 )
 from .execution.continuation import (

@@ -39,6 +39,9 @@ from .credentials import (
     NoCredentials as NoCredentials,
     ProviderCredential as ProviderCredential,
 )
+from .editors import (
+    Editor as Editor,
+)
 from .hooks import (
     Command as Command,
     Contribution as Contribution,
@@ -66,5 +69,4 @@ from .tools import (
     Restoration as Restoration,
     Tool as Tool,
     ToolContext as ToolContext,
-    UnsavedText as UnsavedText,
 )

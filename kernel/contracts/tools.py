@@ -28,11 +28,6 @@ I = TypeVar("I")  # noqa: E741 - the input of a tool
 O = TypeVar("O")  # noqa: E741 - its output
 
 
-UnsavedText = Callable[[str], Awaitable[str | None]]
-"""What an editor has of a file, by its path, and has not saved: its whole text, or None
-where it has nothing else than the file."""
-
-
 class DetachWanted(Protocol):
     """That somebody wants a call to go on as a job."""
 
@@ -242,6 +237,26 @@ class ToolContext(Protocol):
         """
         ...
 
+    async def write_in_editor(self, path: str, text: str) -> bool:
+        """Have the editor that shows the session, or else one that shows another one
+        here, make a text all that a file holds, and return True; False where none takes
+        it, and nothing was written: then write to the disk.
+
+        Ask for permission first, look at ``unsaved``, and see that the file is what was
+        approved. Look at the file again afterwards, also where this raises: what an
+        editor saves may be another text than it was given (law tools.20). It waits some
+        seconds at most, and cancelling does not end it.
+
+        Raises:
+            ToolFailure: the editor would not, or nobody knows whether it did.
+        """
+        ...
+
+    def printed(self, data: bytes) -> None:
+        """Show what a command printed to an editor that shows this session, in a
+        terminal of its. All of it, as it was written; never stored, never waits."""
+        ...
+
     def saw(self, path: str, digest: str | None) -> None:
         """Say that this call read or wrote a file, and what it held afterwards.
 
@@ -382,6 +397,10 @@ class BlockingToolContext(Protocol):
     def allowing(self, action: str) -> Callable[[str], bool]: ...
 
     def unsaved(self, path: str) -> str | None: ...
+
+    def write_in_editor(self, path: str, text: str) -> bool: ...
+
+    def printed(self, data: bytes) -> None: ...
 
     def question(self, questions: Sequence[Question]) -> Sequence[QuestionAnswer]: ...
 

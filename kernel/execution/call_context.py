@@ -8,6 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
+import anyio
+
 from ..access.request import AskRequest
 from ..contracts import CallChildren, CallJobs, DetachWanted, Rule, Skill, ToolContext
 from ..jobs.keeper import MODEL, Jobs
@@ -247,7 +249,23 @@ class CallContext(ToolContext):
         return answers
 
     async def unsaved(self, path: str) -> str | None:
-        return await self._services.unsaved(self._session_id, path)
+        editor = self._services.editor_for(self._session_id)
+        return None if editor is None else await editor.unsaved(path)
+
+    async def write_in_editor(self, path: str, text: str) -> bool:
+        editor = self._services.editor_for(self._session_id)
+        if editor is None:
+            return False
+        # Once begun, it is finished: whoever is cut off here knows less than before.
+        took = False
+        with anyio.CancelScope(shield=True):
+            took = await editor.write(path, text)
+        return took is True
+
+    def printed(self, data: bytes) -> None:
+        editor = self._services.editors.get(self._session_id)
+        if editor is not None:
+            editor.printed(self._message_id, self._call_id, data)
 
     async def replace_todos(self, todos: Sequence[Todo]) -> None:
         await self._keep_todos(checked_todos(todos))

@@ -18,11 +18,11 @@ from ..context.registry import SourceState
 from ..contracts import (
     AgentProblem,
     AgentProfile,
+    Editor,
     PromptCommand,
     Rule,
     Skill,
     SkillProblem,
-    UnsavedText,
 )
 from ..models.catalog import ProviderState
 from ..plugins.instance import LocationPlugin
@@ -80,20 +80,18 @@ class LocationHandle:
         return self._use(self.location)
 
     @asynccontextmanager
-    async def editor(
-        self, session_id: str, unsaved: UnsavedText
-    ) -> AsyncIterator[None]:
-        """Say, for as long as this is entered, what an editor that shows a session has
-        of files and has not saved. The tools of all sessions here that read or change
-        files ask it, those of other sessions where nobody else says anything for them
-        (law tools.19). It must answer within a few seconds. Keeps the Location open.
+    async def editor(self, session_id: str, editor: Editor) -> AsyncIterator[None]:
+        """Say, for as long as this is entered, that an editor shows a session. The
+        tools of all sessions here that read or change files ask it what is not saved
+        and have it write (laws tools.19 and tools.20), those of other sessions where
+        no editor shows them. Keeps the Location open.
         """
         async with self._services() as services:
-            services.editors[session_id] = unsaved
+            services.editors[session_id] = editor
             try:
                 yield
             finally:
-                if services.editors.get(session_id) is unsaved:
+                if services.editors.get(session_id) is editor:
                     del services.editors[session_id]
 
     async def tools(self) -> Sequence[ToolDefinition]:

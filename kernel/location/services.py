@@ -35,6 +35,7 @@ from ..contracts import (
     AgentProfile,
     CallNotice,
     CompactionStrategy,
+    Editor,
     JobWork,
     ModelFacts,
     PermissionQuestion,
@@ -42,7 +43,6 @@ from ..contracts import (
     Restoration,
     Rule,
     RuleEffect,
-    UnsavedText,
 )
 from ..jobs.keeper import Jobs
 from ..lifecycle.guests import Guest, contained
@@ -137,8 +137,8 @@ class LocationServices:
     agent_problems: Sequence[AgentProblem] = field(factory=list, init=False)
     """Files that look like agent profiles and are not used, or not all of them."""
     prompts: Prompts = field(factory=Prompts, init=False)
-    editors: dict[str, UnsavedText] = field(factory=dict, init=False)
-    """By session, what asks the editor that shows it."""
+    editors: dict[str, Editor] = field(factory=dict, init=False)
+    """By session, the editor that shows it."""
     _keys: Redactor = field(factory=Redactor, init=False, repr=False)
     """What takes the keys out that providers brought when they were registered."""
     _meant_in: int = field(default=-1, init=False)
@@ -153,11 +153,10 @@ class LocationServices:
         """What takes the keys of this Location's providers out of any text."""
         return self.credentials.hiding(self._keys)
 
-    async def unsaved(self, session_id: str, path: str) -> str | None:
-        """Return what an editor has of a file and has not saved: the one that shows the
-        session, or else any that shows another one here."""
-        asked = self.editors.get(session_id) or next(iter(self.editors.values()), None)
-        return None if asked is None else await asked(path)
+    def editor_for(self, session_id: str) -> Editor | None:
+        """Return the editor that shows a session, or else any that shows another one
+        here: it may have the same files."""
+        return self.editors.get(session_id) or next(iter(self.editors.values()), None)
 
     def rules(self, agent: str) -> Sequence[Rule]:
         """Return an agent's rules: what plugins allow, the profile's, then the

@@ -353,6 +353,9 @@ class _Blocking(BlockingToolContext):
     def unsaved(self, path: str) -> str | None:
         return self._call.wait_for(partial(self._context.unsaved, path))
 
+    def write_in_editor(self, path: str, text: str) -> bool:
+        return self._call.wait_for(partial(self._context.write_in_editor, path, text))
+
     def question(self, questions: Sequence[Question]) -> Sequence[QuestionAnswer]:
         return self._call.wait_for(partial(self._context.question, questions))
 
@@ -409,3 +412,6 @@ class _Blocking(BlockingToolContext):
 
     def progress(self, text: str) -> None:
         self._call.tell(self._context.progress, text)
+
+    def printed(self, data: bytes) -> None:
+        self._call.tell(self._context.printed, data)

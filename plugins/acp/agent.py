@@ -35,6 +35,7 @@ from pydantic import BaseModel, ValidationError
 
 from .asking import dumped
 from .conversation import Conversation
+from .files import Abilities
 from .servers import HandedOver, can_reach
 from .telling import time_text
 from .wire import (
@@ -356,14 +357,12 @@ class Agent:
     async def _opened(self, session: Session) -> Conversation:
         info = await session.info()
         assert self._client is not None
-        elicitation, files = self._client.elicitation, self._client.fs
         return Conversation(
             self._runtime,
             self._connection,
             session,
             info.location,
-            forms=elicitation is not None and elicitation.form is not None,
-            reads=files is not None and files.read_text_file is True,
+            abilities=Abilities.of(self._client),
         )
 
     def _check_room(self) -> None:

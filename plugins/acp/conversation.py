@@ -9,7 +9,6 @@ import logging
 import uuid
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from functools import partial
 from typing import Any
 
 import anyio
@@ -40,8 +39,9 @@ from dovetail.kernel import (
 
 from .asking import Asking, dumped
 from .calls import visible
-from .files import unsaved_text
+from .files import Abilities, ClientEditor
 from .saying import prompt_of
+from .screens import Screens
 from .telling import Teller, plan_of
 from .watch import Watch
 from .wire import AUTH_REQUIRED, INTERNAL_ERROR, Connection, Fault, Gone
@@ -75,24 +75,28 @@ class Conversation:
         session: Session,
         location: Location,
         *,
-        forms: bool,
-        reads: bool = False,
+        abilities: Abilities,
     ) -> None:
-        """``forms`` and ``reads`` say whether the client shows forms, and tells what it
-        has of files."""
         self.session = session
         self.location = location
         self._runtime = runtime
         self._connection = connection
         self._here = runtime.location(location)
-        self._reads = reads
+        self._abilities = abilities
         self._turns: list[_Turn] = []
         self._asked: set[tuple[str, str]] = set()
         self._watch: Watch | None = None
         self._following: anyio.CancelScope | None = None
         self._models: dict[str, ModelInfo] = {}
         self._asking = Asking(
-            runtime, connection, session.id, location.directory, forms=forms
+            runtime,
+            connection,
+            session.id,
+            location.directory,
+            forms=abilities.forms,
+        )
+        self._screens = Screens(
+            connection, session.id, self._send, way=abilities.screens
         )
         self._teller = Teller(
             session,
@@ -101,6 +105,7 @@ class Conversation:
             settings=self._tell_settings,
             context=self._context,
             ready=lambda: self._watch is not None and self._watch.ready,
+            screens=self._screens,
         )
 
     # --- opening and closing ------------------------------------------------------
@@ -157,7 +162,7 @@ class Conversation:
                     self._editor(),
                     anyio.create_task_group() as tasks,
                 ):
-                    self._tasks = tasks
+                    self._tasks = self._screens.tasks = tasks
                     await self._tell_begin()
                     await self._watch.run(self._take)
                     tasks.cancel_scope.cancel()
@@ -170,10 +175,12 @@ class Conversation:
                 logger.error("session %s", self.session.id, exc_info=group)
 
     def _editor(self) -> AbstractAsyncContextManager[None]:
-        if not self._reads:
+        if not self._abilities.edits:
             return nullcontext()
-        asking = partial(unsaved_text, self._connection, self.session.id)
-        return self._here.editor(self.session.id, asking)
+        editor = ClientEditor(
+            self._connection, self.session.id, self._screens, self._abilities
+        )
+        return self._here.editor(self.session.id, editor)
 
     async def _tell_begin(self) -> None:
         commands = [

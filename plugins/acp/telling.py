@@ -32,6 +32,7 @@ from dovetail.kernel import (
     SessionTitled,
     StepEnded,
     StepStarted,
+    TextContent,
     TextEnded,
     Todo,
     TodosReplaced,
@@ -46,6 +47,7 @@ from dovetail.kernel import (
 )
 
 from .calls import Call, ToolContent, bounded, result_content, text_content
+from .screens import Screens
 
 Send = Callable[[Any], Awaitable[None]]
 """Sends one update of the session."""
@@ -75,6 +77,7 @@ class _Running:
     call: Call
     printed: str = ""
     dirty: bool = False
+    terminal: s.TerminalToolCallContent | None = None
 
 
 class Teller:
@@ -89,15 +92,18 @@ class Teller:
         settings: Callable[[], Awaitable[None]],
         context: Callable[[str], Awaitable[int | None]],
         ready: Callable[[], bool],
+        screens: Screens,
     ) -> None:
         """``settings`` tells what the session is set to, ``context`` how many tokens a
-        model takes, and ``ready`` whether more is to be told at once."""
+        model takes, and ``ready`` whether more is to be told at once; ``screens`` show
+        what commands print."""
         self._session = session
         self._directory = directory
         self._send = send
         self._settings = settings
         self._context = context
         self._ready = ready
+        self._screens = screens
         self._message: str | None = None
         self._model: str | None = None
         self._streams: list[_Stream] = []
@@ -275,6 +281,7 @@ class Teller:
             self._directory,
         )
         self._running[event.message_id, event.call_id] = _Running(call)
+        terminal = None if self.past else self._screens.announced(call)
         await self._send(
             s.ToolCallStart(
                 session_update="tool_call",
@@ -285,17 +292,21 @@ class Teller:
                 locations=call.locations or None,
                 content=await self._diffs(call, done=self.past) or None,
                 raw_input=_raw(call),
+                field_meta=terminal,
             )
         )
 
     async def _started(self, event: ToolStarted) -> None:
         running = await self._find(event.message_id, event.call_id)
         if running is not None:
-            await self._progress(running, "in_progress")
+            terminal = await self._screens.begin(running.call)
+            running.terminal = terminal
+            shown: list[ToolContent] | None = None if terminal is None else [terminal]
+            await self._progress(running, "in_progress", shown)
 
     async def _printed(self, event: LiveDelta) -> None:
         running = self._running.get((event.message_id, event.part))
-        if running is None:
+        if running is None or self._screens.showing((event.message_id, event.part)):
             return
         line = event.text if event.text.endswith("\n") else f"{event.text}\n"
         running.printed = (running.printed + line)[-MAX_TAIL:]
@@ -311,9 +322,14 @@ class Teller:
         running = await self._find(event.message_id, event.call_id)
         if running is None:
             return
-        self._running.pop((event.message_id, event.call_id), None)
+        key = event.message_id, event.call_id
+        self._running.pop(key, None)
+        whole = await self._screens.end(key, _code_of(event))
+        terminal = running.terminal
         if isinstance(event, ToolFailed):
             content: list[ToolContent] = [text_content(event.failure.message)]
+            if terminal is not None:
+                content.insert(0, terminal)
             await self._progress(
                 running, "failed", content, raw={"code": event.failure.code}
             )
@@ -325,6 +341,8 @@ class Teller:
         shown = await self._diffs(running.call, done=True)
         # The model is told the same change once more, in words.
         told = shown or result_content(event.content)
+        if terminal is not None:
+            told = [terminal, *(_ending(event) if whole else told)]
         await self._progress(running, "completed", told, raw=event.data)
 
     async def _diffs(self, call: Call, *, done: bool) -> list[ToolContent]:
@@ -471,6 +489,22 @@ def plan_of(todos: tuple[Todo, ...]) -> s.AgentPlanUpdate:
 def time_text(milliseconds: int) -> str:
     """Return a time as ISO 8601 has it."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
+
+
+def _ending(event: ToolSucceeded) -> list[ToolContent]:
+    """Return what the model is told beside what a command printed, where that is more
+    than that it went well."""
+    if _code_of(event) == 0:
+        return []
+    texts = [one.text for one in event.content if isinstance(one, TextContent)]
+    return [text_content("".join(texts).rpartition("\n\n")[2])]
+
+
+def _code_of(event: ToolSucceeded | ToolFailed) -> int | None:
+    """Return how a command ended."""
+    data = event.data if isinstance(event, ToolSucceeded) else None
+    code = data.get("exit_code") if isinstance(data, Mapping) else None
+    return code if isinstance(code, int) else None
 
 
 def _printed(running: _Running) -> ToolContent:

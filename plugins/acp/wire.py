@@ -143,6 +143,7 @@ class Connection:
         outgoing: tuple[ObjectSendStream[bytes], ObjectReceiveStream[bytes]]
         outgoing = anyio.create_memory_object_stream[bytes](0)
         self._outgoing, self._to_write = outgoing
+        self._tasks: TaskGroup | None = None
         self._everything = anyio.CancelScope()
         self._reading = anyio.CancelScope()
         self._idle = anyio.Event()
@@ -158,6 +159,7 @@ class Connection:
         still has the answers to what was asked before."""
         with self._outgoing, self._to_write, self._everything:
             async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
                 tasks.start_soon(self._write)
                 with self._reading:
                     await self._read(tasks)
@@ -171,6 +173,7 @@ class Connection:
                     self._outgoing.close()
                     await self._written.wait()
                 self._leave()
+        self._tasks = None
         self._leave()
 
     def drain(self) -> None:
@@ -230,23 +233,24 @@ class Connection:
                 raise waiting.error
             return waiting.answer
 
+        sent = False
         try:
             await self._send(
                 {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
             )
+            sent = True
             yield answer
         finally:
             del self._waiting[number]
-            if not waiting.done.is_set() and not self._gone:
-                await self._withdraw(number)
+            if sent and not waiting.done.is_set() and self._tasks is not None:
+                # Beside the caller: a client that reads nothing must not hold it up.
+                self._tasks.start_soon(self._withdraw, number)
 
     async def _withdraw(self, number: int) -> None:
-        # Also where the caller is cancelled: the client shows it until it is told.
-        with anyio.CancelScope(shield=True):
-            try:
-                await self.notify(CANCEL_REQUEST, {"requestId": number})
-            except Gone:
-                return
+        try:
+            await self.notify(CANCEL_REQUEST, {"requestId": number})
+        except Gone:
+            return
 
     async def _send(self, message: Message) -> None:
         try:

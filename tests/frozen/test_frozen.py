@@ -117,6 +117,7 @@ NOT_FOR_HANDING = {
     "FinishReason": "an alias for type checkers",
     "Json": "an alias for type checkers",
     "ManagedPage": "comes from context.managed",
+    "Editor": "a protocol: whoever serves an editor keeps to it",
     "Message": "an alias for type checkers",
     "ModelEvent": "an alias for type checkers",
     "NoCredentials": "for a Place that a test makes",
@@ -128,7 +129,6 @@ NOT_FOR_HANDING = {
     "ResourceKind": "an alias for type checkers",
     "RuleEffect": "an alias for type checkers",
     "Tap": "a protocol: comes with the place",
-    "UnsavedText": "an alias for type checkers",
     "ToolContext": "a protocol: what tools are handed",
     "effect_token": "for whoever tests",
 }

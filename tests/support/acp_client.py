@@ -37,6 +37,11 @@ REQUESTS = {
     "elicitation/create": "CreateFormSessionElicitationRequest",
     "fs/read_text_file": "ReadTextFileRequest",
     "fs/write_text_file": "WriteTextFileRequest",
+    "terminal/create": "CreateTerminalRequest",
+    "terminal/output": "TerminalOutputRequest",
+    "terminal/wait_for_exit": "WaitForTerminalExitRequest",
+    "terminal/kill": "KillTerminalRequest",
+    "terminal/release": "ReleaseTerminalRequest",
     "$/cancel_request": "CancelRequestNotification",
 }
 UNSTABLE = ("session/fork",)

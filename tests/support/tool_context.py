@@ -26,6 +26,7 @@ from dovetail.kernel.tools.output import page_of
 from dovetail.kernel.values.todo import checked_todos
 
 Decide = Callable[[str, Sequence[str]], Awaitable[None] | None]
+Writes = Callable[[str, str], Awaitable[bool]]
 
 
 class FakeToolContext:
@@ -65,6 +66,10 @@ class FakeToolContext:
         self.dismissed: str | None = None
         self.editor: dict[str, str] = {}
         """What a person has of files and has not saved, by path."""
+        self.writes: Writes | None = None
+        """The editor that writes, if there is one."""
+        self.shown = b""
+        """What was printed."""
         self.todos: tuple[Todo, ...] = ()
         self.lines: list[str] = []
         self.processes: list[ProcessMark] = []
@@ -107,6 +112,12 @@ class FakeToolContext:
 
     async def unsaved(self, path: str) -> str | None:
         return self.editor.get(path)
+
+    async def write_in_editor(self, path: str, text: str) -> bool:
+        return self.writes is not None and await self.writes(path, text)
+
+    def printed(self, data: bytes) -> None:
+        self.shown += data
 
     async def replace_todos(self, todos: Sequence[Todo]) -> None:
         self.todos = checked_todos(todos)

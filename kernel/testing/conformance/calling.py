@@ -292,6 +292,12 @@ class RecordingContext(ToolContext):
     async def unsaved(self, path: str) -> str | None:
         return None
 
+    async def write_in_editor(self, path: str, text: str) -> bool:
+        return False
+
+    def printed(self, data: bytes) -> None:
+        return None
+
     async def does(self, text: str, data: Any = None) -> None:
         self._deeds.append(Deed(text, data))
 
