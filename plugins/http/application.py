@@ -70,7 +70,7 @@ def _made(runtime: Runtime, admittance: Admittance, default: Location) -> Door:
                 found = await operation.run(call, **request.path_params)
             except InvalidValueError as error:
                 raise misplaced(error, call.query, call.body) from error
-            return answered(operation, found)
+            return await answered(operation, found)
 
         return run
 

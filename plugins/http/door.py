@@ -226,7 +226,11 @@ def _forbidden(message: str) -> Refusal:
     return Refusal(403, "server.forbidden", message, tag="ForbiddenError")
 
 
-class ReaderGoneError(Exception):
+class BrokenOffError(Exception):
+    """Half an answer was sent, and nothing more of it comes. Why was told already."""
+
+
+class ReaderGoneError(BrokenOffError):
     """Whoever asked takes nothing of the answer."""
 
 
@@ -301,7 +305,7 @@ class Door:
             status, headers, body = told(error)
             if began:
                 # Half an answer cannot become another one; the connection ends.
-                raise
+                raise BrokenOffError(str(body["message"])) from error
             await answer(sending, status, body, headers)
         finally:
             self._working -= 1

@@ -35,7 +35,7 @@ from starlette.responses import Response
 
 from . import shapes as s, showing
 from .door import encoded
-from .operation import Call, operation
+from .operation import Call, each, operation
 from .problems import Refusal, malformed, too_large
 from .sessions import found
 from .stream import EVENTS, LINES, EventStream, Frames, frame
@@ -96,7 +96,7 @@ async def messages(
     session = await found(call, sessionID)
     page = await session.messages(query.limit, query.cursor, query.order)
     cursors = s.Cursors(page.cursor, page.previous)
-    return s.Listed(tuple(map(showing.message, page)), cursors)
+    return s.Listed(await each(showing.message, page.items), cursors)
 
 
 @operation(
@@ -128,7 +128,7 @@ async def context(
 ) -> s.Data[tuple[s.MessageShape, ...]]:
     """Return the messages that the next request would carry."""
     history = await (await found(call, sessionID)).history()
-    return s.Data(tuple(map(showing.message, history)))
+    return s.Data(await each(showing.message, history))
 
 
 @operation(

@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, TypeVar, get_args
 
 import anyio
 import orjson
+from anyio import to_thread
 from attrs import NOTHING, Attribute, define, field, fields, frozen, has
 from dovetail.kernel import (
     Location,
@@ -32,6 +33,7 @@ from .wrong import problem_in
 B = TypeVar("B")
 Q = TypeVar("Q")
 R = TypeVar("R", bound=Callable[..., Awaitable[Any]])
+S = TypeVar("S")
 T = TypeVar("T")
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -46,6 +48,8 @@ BODY_SECONDS = 30.0
 """In which a body must have come; one that trickles in holds a place."""
 MAX_QUERIES = 50
 """Parts of a query."""
+AT_ONCE = 50
+"""Values of a listing that are shown and written in one go: about a millisecond."""
 # What the published client adds to every question, whether or not it is meant.
 BESIDE = frozenset({"directory", "workspace"})
 LOCATION = "x-opencode-directory"
@@ -372,11 +376,25 @@ def written(value: Any) -> bytes:
         return encoded(_all_plain(value))
 
 
-def answered(operation: Operation, value: Any) -> Any:
-    """Return the response with what an operation came to; what streams is one."""
+async def each(show: Callable[[S], T], values: Sequence[S]) -> tuple[T, ...]:
+    """Return values as they are shown; many of them beside the event loop, on which
+    others wait for their turn."""
+    if len(values) <= AT_ONCE:
+        return tuple(map(show, values))
+    return await to_thread.run_sync(lambda: tuple(map(show, values)))
+
+
+async def answered(operation: Operation, value: Any) -> Any:
+    """Return the response with what an operation came to; what streams is one. What is
+    long is written beside the event loop."""
     if operation.answer is None:
         # Nothing, but for what a header can say.
         return Response(status_code=204, headers=value)
     if isinstance(operation.answer, str):
         return value
-    return Response(written(value), media_type="application/json")
+    listed = getattr(value, "data", None)
+    if isinstance(listed, list | tuple) and len(listed) > AT_ONCE:
+        body = await to_thread.run_sync(written, value)
+    else:
+        body = written(value)
+    return Response(body, media_type="application/json")

@@ -12,7 +12,7 @@ from dovetail.kernel import (
 )
 
 from . import shapes as s, showing
-from .operation import Call, Located, operation
+from .operation import Call, Located, each, operation
 from .sessions import found
 
 
@@ -31,7 +31,7 @@ async def list_permissions(
     """Return the permission requests of a Location that wait, the oldest first."""
     place = call.location()
     found = await call.runtime.location(place).permissions.pending()
-    return s.At(showing.location_info(place), tuple(map(showing.permission, found)))
+    return s.At(showing.location_info(place), await each(showing.permission, found))
 
 
 @operation(
@@ -46,7 +46,7 @@ async def session_permissions(
     call: Call[None, None], sessionID: str
 ) -> s.Data[tuple[s.PermissionShape, ...]]:
     """Return the permission requests of a session that wait, the oldest first."""
-    return s.Data(tuple(map(showing.permission, await _permissions(call, sessionID))))
+    return s.Data(await each(showing.permission, await _permissions(call, sessionID)))
 
 
 async def _permissions(
@@ -148,7 +148,7 @@ async def list_saved(
     """Return the saved approvals that can hold in a Location."""
     found = await call.runtime.location(call.location()).permissions.saved()
     wanted = call.query.projectID
-    shown = tuple(map(showing.saved, found))
+    shown = await each(showing.saved, found)
     return s.Data(tuple(one for one in shown if wanted in (None, one.projectID)))
 
 
@@ -203,7 +203,7 @@ async def list_questions(
     """Return the questions of a Location that wait, the oldest first."""
     place = call.location()
     found = await call.runtime.location(place).questions.pending()
-    return s.At(showing.location_info(place), tuple(map(showing.questions, found)))
+    return s.At(showing.location_info(place), await each(showing.questions, found))
 
 
 async def _questions(call: Call[Any, Any], session_id: str) -> list[QuestionRequest]:
@@ -230,7 +230,7 @@ async def session_questions(
     call: Call[None, None], sessionID: str
 ) -> s.Data[tuple[s.QuestionsShape, ...]]:
     """Return the questions of a session that wait, the oldest first."""
-    return s.Data(tuple(map(showing.questions, await _questions(call, sessionID))))
+    return s.Data(await each(showing.questions, await _questions(call, sessionID)))
 
 
 @operation(

@@ -1,6 +1,7 @@
 """The command ``serve``: one store, offered over HTTP until it is told to end."""
 
 import ipaddress
+import logging
 import os
 import re
 import secrets
@@ -23,6 +24,7 @@ from dovetail.kernel import (
 from .door import (
     MAX_HEADERS,
     SEND_SECONDS,
+    BrokenOffError,
     Receive,
     Scope,
     Send,
@@ -156,6 +158,7 @@ def serve_command(
                 h11_max_incomplete_event_size=MAX_HEADERS,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
+            logging.getLogger("uvicorn.error").addFilter(Brief())
             _tell(listening.getsockname(), token is not None)
             await _run(uvicorn.Server(config), listening, door.close)
 
@@ -203,6 +206,23 @@ async def _run(
 
     server.handle_exit = end
     await server.serve(sockets=[listening])
+
+
+class Brief(logging.Filter):
+    """Says in a line that an answer broke off: uvicorn has a traceback for it, as if
+    the server had failed, where a reader went away or was let go."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        import asyncio
+
+        error = record.exc_info[1] if record.exc_info else None
+        ends = isinstance(error, asyncio.CancelledError)
+        if ends or isinstance(error, BrokenOffError):
+            why = "the server ends" if ends else str(error)
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.msg, record.args = "an answer broke off: %s", (why,)
+            record.exc_info = record.exc_text = None
+        return True
 
 
 def _tell(address: tuple[Any, ...], guarded: bool) -> None:

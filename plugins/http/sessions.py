@@ -32,7 +32,7 @@ from dovetail.kernel import (
 
 from . import shapes as s, showing
 from .door import encoded
-from .operation import Call, Located, operation
+from .operation import Call, Located, each, operation
 from .problems import closing, malformed, unsupported
 from .wrong import MisplacedError
 
@@ -123,7 +123,7 @@ async def list_sessions(call: Call[SessionsQuery, None]) -> s.Listed[s.SessionSh
         asked.order,
     )
     cursors = s.Cursors(asked.at(page.cursor), asked.at(page.previous))
-    return s.Listed(tuple(map(showing.session, page)), cursors)
+    return s.Listed(await each(showing.session, page.items), cursors)
 
 
 @frozen

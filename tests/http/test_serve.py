@@ -1,6 +1,8 @@
 """`dovetail serve`: another process, real sockets, real signals."""
 
+import asyncio
 import json
+import logging
 import os
 import re
 import signal
@@ -311,6 +313,31 @@ def test_who_does_not_take_what_it_asked_for_is_let_go(
 
     for heads in (1, 10):
         anyio.run(main, heads)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (door.ReaderGoneError("the reader took nothing"), "the reader took nothing"),
+        (asyncio.CancelledError(), "the server ends"),
+        (RuntimeError("a mistake"), None),
+    ],
+)
+def test_an_answer_that_breaks_off_is_a_line_in_the_log_and_a_mistake_is_traced(
+    error: BaseException, said: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger, brief = logging.getLogger("uvicorn.error"), serve.Brief()
+    logger.addFilter(brief)
+    try:
+        logger.error("Exception in ASGI application\n", exc_info=error)
+    finally:
+        logger.removeFilter(brief)
+    [record] = caplog.records
+    if said is None:
+        assert record.exc_info is not None
+    else:
+        assert record.getMessage() == f"an answer broke off: {said}"
+        assert (record.exc_info, record.levelname) == (None, "WARNING")
 
 
 def test_what_is_no_request_is_refused_as_everything_is(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Sessions through the door, under the laws that hold in the process."""
 
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import anyio
@@ -16,6 +17,7 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
 from dovetail.plugins.http import sessions
+from dovetail.plugins.http.operation import AT_ONCE, each
 from support.askers import AskingTools
 from support.bounds import HANG
 from support.doors import MODEL, Served, served
@@ -388,3 +390,24 @@ async def test_an_error_while_waiting_is_told_as_what_it_is() -> None:
         await made(it)
         told = await it.ask("GET", "session/ses_a/job/none/wait", 404)
         assert told["code"] == "job.not_found"
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_many_values_are_shown_beside_the_event_loop(many: bool) -> None:
+    values = range(AT_ONCE + 1 if many else AT_ONCE)
+    shown = await each(lambda one: (one, get_ident()), values)
+    assert [one for one, _ in shown] == list(values)
+    beside = {where for _, where in shown} != {get_ident()}
+    assert beside == many
+
+
+async def test_a_long_listing_is_whole() -> None:
+    async with served(ScriptedProvider()) as it:
+        await it.ask("POST", "session", json={"id": "ses_a", "model": MODEL})
+        session = await it.runtime.sessions.get("ses_a")
+        for number in range(AT_ONCE + 10):
+            await session.prompt(f"say {number}", resume=False)
+        found = (await it.ask("GET", "session/ses_a/pending"))["data"]
+    assert [one["prompt"]["text"] for one in found] == [
+        f"say {number}" for number in range(AT_ONCE + 10)
+    ]
