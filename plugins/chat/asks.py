@@ -15,6 +15,8 @@ from dovetail.kernel import Question, QuestionAnswer
 from ..console.answer import read_answer
 from ..console.terminal import visible
 
+_SAID = {"yes": "y", "once": "y", "no": "n", "always": "a", "session": "s", "quit": "q"}
+"""Words for keys, where lines are typed."""
 WITHDRAWN = object()
 """The answer where nobody wants to know any more."""
 
@@ -52,9 +54,9 @@ class Ask:
     def enter(self, line: str) -> str | None:
         """Take a line that was typed; return what is wrong with it, if anything is."""
         word = line.strip().lower()
-        if self.press(word or "enter") or self.press(word[:1]):
-            return None
-        return self.hint
+        # Whole words only: whoever was typing something else does not answer by it.
+        key = _SAID.get(word, word or "enter")
+        return None if self.press(key) else self.hint
 
     def rows(self) -> Sequence[tuple[bool, str]]:
         """Return what is drawn above the hint: rows, and whether each is at hand."""
@@ -86,6 +88,8 @@ class Form(Ask):
     at: int = 0
     """The option at hand."""
     chosen: set[int] = field(factory=set)
+    plain: bool = False
+    """Whether no option is marked as the one at hand, so that Enter alone says none."""
 
     takes_text = True
 
@@ -112,6 +116,8 @@ class Form(Ask):
 
     def enter(self, line: str) -> str | None:
         if not line.strip():
+            if self.plain:
+                return self.hint
             self.choose(self._at_hand())
             return None
         answer = read_answer(self.question, line)

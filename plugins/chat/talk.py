@@ -579,6 +579,7 @@ class Talk:
                 {"escape": None},
                 "dovetail asks a question",
                 question=question,
+                plain=self.script.tells,
             )
             answer = await self._asked(request, form)
             if answer is WITHDRAWN:

@@ -37,6 +37,8 @@ USUAL = ("anthropic", "openai", "google", "openrouter", "ollama")
 MAX_MODELS = 8
 PATIENCE = 60.0
 """Seconds for the one request."""
+LISTING_PATIENCE = 10.0
+"""Seconds for the list of what a server has."""
 ASKING = "Reply with the word ok and nothing else."
 _NAMING = ("api_key_env", "api_key_command", "api_key_keyring")
 """Where a table may say that the key is."""
@@ -276,8 +278,11 @@ def _choose_model(
     models: Sequence[ModelInfo],
     environment: Mapping[str, str],
 ) -> str:
-    usual, served = anyio.run(_models_of, state, environment)
-    own = served or [one for one in models if one.name.startswith(f"{state.name}/")]
+    known = [one for one in models if one.name.startswith(f"{state.name}/")]
+    # Who has a server of their own has models that nobody else knows of.
+    asked = state.assumed or not known
+    usual, served, problem = anyio.run(_models_of, state, environment, asked)
+    own = served or known
     able = [one for one in own if not one.deprecated and _calls_tools(one)]
     newest = sorted(able or own, key=lambda one: one.released or "", reverse=True)
     names = [one.name for one in newest][:MAX_MODELS]
@@ -287,8 +292,12 @@ def _choose_model(
         terminal.tell("Which model?")
         for number, name in enumerate(names, 1):
             terminal.tell(f"  {number}. {visible(name)}")
+        if len(newest) > len(names):
+            terminal.tell(f"  or one of {len(newest) - len(names):,} more by its name")
         question, usual_answer = "Number or name", "1"
     else:
+        if problem is not None:
+            terminal.tell(f"{visible(state.name)} does not say: {visible(problem)}")
         terminal.tell(f"No model of {visible(state.name)} is known here by name.")
         question, usual_answer = "Name of the model", None
     while True:
@@ -320,26 +329,28 @@ async def _offered(
 
 
 async def _models_of(
-    state: ProviderState, environment: Mapping[str, str]
-) -> tuple[str | None, Sequence[ModelInfo]]:
-    """Return the usual model of a provider, and what it serves on this machine."""
+    state: ProviderState, environment: Mapping[str, str], asked: bool
+) -> tuple[str | None, Sequence[ModelInfo], str | None]:
+    """Return the usual model of a provider, what it says that it serves where it is
+    ``asked``, and what kept it from saying so."""
     async with (
         open_runtime(STORE, environment=environment) as runtime,
         runtime.location(".") as here,
     ):
-        usual = None
+        usual: str | None = None
         try:
             found = await here.model_for(None, None)
             usual = found if found.startswith(f"{state.name}/") else None
         except DovetailError:
             usual = None
-        if state.assumed:
-            with anyio.move_on_after(5.0):
-                try:
-                    return usual, await here.served_models(state.name)
-                except DovetailError:
-                    return usual, ()
-        return usual, ()
+        if not asked:
+            return usual, (), None
+        with anyio.move_on_after(LISTING_PATIENCE):
+            try:
+                return usual, await here.served_models(state.name), None
+            except DovetailError as error:
+                return usual, (), in_words(Failure(error.code, str(error)))
+        return usual, (), f"no list came within {LISTING_PATIENCE:g} s"
 
 
 async def _tried(

@@ -273,3 +273,20 @@ def test_numbers_are_short() -> None:
 def test_what_cannot_be_seen_does_not_come_to_the_prompt_line() -> None:
     assert typeable("a\u202eb\x1b[31mc\x07\u200bd") == "abcd"
     assert typeable("one\n\ttwo é日👨\u200d👩") == "one\n\ttwo é日👨\u200d👩"
+
+
+def test_enter_alone_chooses_nothing_where_no_option_is_at_hand() -> None:
+    for question in (FRUIT, Question("Why?")):
+        form = Form(question=question, hint="a number", plain=True)
+        assert form.enter(" ") == "a number"
+        assert form.enter("") == "a number"
+        assert form.answer is None
+
+
+def test_a_line_answers_a_card_by_a_whole_word_only() -> None:
+    ask = Ask("", "y once", {"y": "once", "n": "reject"})
+    for line in ("you should not", "y please", "nothing of it", ""):
+        assert ask.enter(line) == "y once"
+    assert ask.answer is None
+    assert ask.enter(" Yes ") is None
+    assert ask.answer == "once"

@@ -6,14 +6,21 @@ from collections.abc import Callable
 from dovetail.kernel import Failure
 from dovetail.plugins.console.first_use import in_words
 from support.commands import Done, Home, text
-from support.replay import JSON, Answer, serve
+from support.replay import JSON, Answer, Request, serve
 
 KEY = "sk-live-0123456789abcdef"
 
 
 async def test_first_use_asks_tries_and_keeps_what_works(home: Home) -> None:
     refused = Answer(b'{"error":{"message":"bad key"}}', 401, JSON)
-    async with serve(refused, text("ok"), text("Hello.")) as server:
+    listed = Answer(b'{"data":[{"id":"m"},{"id":"other\\u001b[2J"}]}', 200, JSON)
+    lists = iter([refused, listed])
+    answers = iter([refused, text("ok"), text("Hello.")])
+
+    def answer(request: Request) -> Answer:
+        return next(lists if request.target.endswith("/models") else answers)
+
+    async with serve(answer) as server:
         mine = home.path / "mine.toml"
         mine.write_text(
             "# mine\n[providers.acme]\n"
@@ -28,6 +35,7 @@ async def test_first_use_asks_tries_and_keeps_what_works(home: Home) -> None:
             await person.type("acme\n")
             await person.until("Key of acme: ")
             await person.type("sk-live-wrong\n")
+            await person.until("acme does not say: the provider refuses the key")
             await person.until("No model of acme is known here by name.")
             await person.until("Name of the model: ")
             await person.type("2\n")
@@ -38,13 +46,16 @@ async def test_first_use_asks_tries_and_keeps_what_works(home: Home) -> None:
             await person.type("a\n")
             await person.until("Key of acme: ")
             await person.type(f"{KEY}\n")
-            await person.until("Name of the model: ")
-            await person.type("m\n")
+            await person.until("Which model?")
+            await person.until("1. acme/m")
+            await person.until("Number or name [1]: ")
+            await person.type("\n")
             await person.until("acme/m answers")
             await person.until("for you alone")
             await person.until("Hello.")
             assert await person.end() == 0
         assert KEY not in person.shown
+        assert "\x1b[2J" not in person.shown
         assert "sk-live-wrong" not in person.shown
         assert KEY in str(server.requests[-1].headers)
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
