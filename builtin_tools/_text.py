@@ -21,12 +21,6 @@ _RESERVED = 1024
 
 LineEnding = Literal["lf", "crlf", "mixed", "none"]
 
-IMAGES = {
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"GIF87a": "image/gif",
-    b"GIF89a": "image/gif",
-}
 _OTHERS = {
     b"%PDF-": "a PDF document",
     b"PK\x03\x04": "a ZIP archive (or an office document, a JAR, a wheel)",
@@ -56,16 +50,6 @@ _BRANDS = {
     b"avis": "an AVIF",
 }
 """What a file of the kind of MP4 (ISO/IEC 14496-12) says it is, if it is an image."""
-
-
-def image_type(head: bytes) -> str | None:
-    """Return the media type of an image by its first bytes, or None."""
-    for magic, mime in IMAGES.items():
-        if head.startswith(magic):
-            return mime
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    return None
 
 
 def binary_type(head: bytes) -> str | None:

@@ -19,18 +19,21 @@ import anyio.from_thread
 import anyio.to_thread
 from attrs import evolve, frozen
 from dovetail.kernel import (
+    MAX_IMAGE_SOURCE,
     Content,
     FileContent,
+    ImageRefusedError,
     ManagedPage,
     TextContent,
     Tool,
     ToolContext,
     ToolFailure,
+    fit_image,
+    image_type,
 )
 
 from . import _fields as fields
 from ._files import Files, digest_of
-from ._images import MAX_SOURCE, ImageRefusedError, fit
 from ._left import RUNNING, LaterOutput
 from ._paths import (
     EXTERNAL,
@@ -51,7 +54,6 @@ from ._text import (
     Line,
     TextPage,
     binary_type,
-    image_type,
     plural,
     read_page,
 )
@@ -334,20 +336,21 @@ def _lines(lines: Sequence[Line]) -> str:
 
 
 def _image(target: Target, descriptor: int, mime: str, size: int) -> ReadPage:
-    if size > MAX_SOURCE:
+    if size > MAX_IMAGE_SOURCE:
         raise failure(
             "read",
             target.given,
-            f"it is an image ({mime}) of {plural(size, 'byte')}, over {MAX_SOURCE:,}",
+            f"it is an image ({mime}) of {plural(size, 'byte')}, over "
+            f"{MAX_IMAGE_SOURCE:,}",
             "make a smaller copy and read that",
         )
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
-        data = file.read(MAX_SOURCE + 1)
-    if len(data) > MAX_SOURCE:
+        data = file.read(MAX_IMAGE_SOURCE + 1)
+    if len(data) > MAX_IMAGE_SOURCE:
         raise failure("read", target.given, "it grew while it was read")
     try:
-        fitted = fit(data)
+        fitted = fit_image(data)
     except ImageRefusedError as error:
         why = f"it is an image ({mime}), and {error}"
         raise failure("read", target.given, why) from error

@@ -21,19 +21,21 @@ from dovetail.kernel import (
     Action,
     Content,
     FileContent,
+    ImageRefusedError,
     Json,
     TextContent,
     Tool,
     ToolContext,
     ToolFailure,
+    fit_image,
+    image_type,
 )
 
 from . import _fields as fields
 from ._http import Answer, Head, Web
-from ._images import ImageRefusedError, fit
 from ._keys import Keys
 from ._terminal import clean
-from ._text import binary_type, image_type, plural
+from ._text import binary_type, plural
 from ._urls import MAX_URL, RefusedError, Url, parse, parse_from
 
 MAX_BODY = 5 * 1024 * 1024
@@ -264,7 +266,7 @@ def _shown(url: Url, answer: Answer, input: WebFetchInput, asked: Url) -> WebPag
         if answer.cut:
             raise RefusedError(f"it is an image of over {MAX_BODY:,} bytes")
         try:
-            fitted = fit(body)
+            fitted = fit_image(body)
         except ImageRefusedError as error:
             raise RefusedError(f"it is an image ({image}), and {error}") from error
         notes += fitted.notes

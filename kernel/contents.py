@@ -238,6 +238,13 @@ from .sessions.told import (
     ContextUpdate as ContextUpdate,
     UnavailableSource as UnavailableSource,
 )
+from .tools.images import (
+    MAX_IMAGE_SOURCE as MAX_IMAGE_SOURCE,
+    FittedImage as FittedImage,
+    ImageRefusedError as ImageRefusedError,
+    fit_image as fit_image,
+    image_type as image_type,
+)
 from .tools.schema import (
     input_decoder as input_decoder,
     input_schema as input_schema,

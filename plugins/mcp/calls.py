@@ -35,7 +35,7 @@ from .faults import first_of
 from .keeper import Keeper
 from .names import bounded, clean, one_line
 from .process import TOO_LONG
-from .results import contents, words
+from .results import shown, words
 
 ASK = "mcp"
 SAMPLE = "mcp_sampling"
@@ -400,23 +400,23 @@ class ToolCalls:
             self._running = [one for one in self._running if one.context is not context]
         structured = result.structured_content
         if result.is_error:
-            said = words(result.content)
+            said = await words(result.content)
             raise ToolFailure(said or f"{resource} failed and did not say why")
         has = structured is not None
         if has or tool in connection.schemas:
             wrong = connection.problems(tool, structured)
             if wrong:
                 told = "; ".join(one_line(one, 200) for one in wrong[:5])
-                said = bounded(words(result.content), 4_000)
+                said = bounded(await words(result.content), 4_000)
                 raise ToolFailure(
                     f"{resource} was done, and its answer is not of the form that it "
                     f"promises: {told}" + (f"\nIt said: {said}" if said else "")
                 )
-        shown = contents(result.content, structured)
+        parts = await shown(result.content, structured)
         kept = structured if isinstance(structured, dict) else None
         if has and kept is None:
             kept = {"result": json.loads(json.dumps(structured))}
-        return McpResult(server.name, one_line(tool, 128), kept, tuple(shown))
+        return McpResult(server.name, one_line(tool, 128), kept, tuple(parts))
 
     @staticmethod
     def _asking(

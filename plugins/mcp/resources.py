@@ -17,7 +17,7 @@ from mcp.shared.exceptions import MCPError
 from .calls import ASK, WAIT_SECONDS
 from .keeper import Keeper
 from .names import bounded, clean, one_line
-from .results import resource
+from .results import read_out
 
 MAX_URI = 4_000
 
@@ -96,7 +96,7 @@ def resource_tools(keepers: Keepers) -> Sequence[Tool[Any, Any]]:
             raise ToolFailure(f"{named} cannot be read: {told}") from error
         if found is None:
             raise ToolFailure(f"{named} was not there in {server.timeout:g} s")
-        parts = [part for one in found.contents for part in resource(one)]
+        parts = await read_out(found.contents)
         return ReadResult(input.server, input.uri, tuple(parts))
 
     asks = (Action(ASK, "text", "call a tool of an MCP server"),)

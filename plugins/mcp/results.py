@@ -2,8 +2,10 @@
 
 Owns the way from contents of the protocol to ours, with nothing left out unsaid. All of
 it is other people's text and files: escapes are taken out, and what is no base64, no
-media type or no picture that providers take becomes a line that says so. The bound is
-the kernel's.
+media type or no picture that providers take becomes a line that says so. Pictures are
+brought within what providers take as those are that ``read`` reads. The bound is the
+kernel's. Synchronous, and slow where there are pictures: ``shown`` and ``read_out`` are
+for whoever has a loop.
 """
 
 import base64
@@ -14,15 +16,38 @@ from collections.abc import Sequence
 from typing import Any
 
 import mcp_types as types
-from dovetail.kernel import Content, FileContent, TextContent
+from anyio import to_thread
+from dovetail.kernel import (
+    Content,
+    FileContent,
+    ImageRefusedError,
+    TextContent,
+    fit_image,
+    image_type,
+)
 
 from .names import clean, one_line
 
-IMAGES = frozenset(("image/png", "image/jpeg", "image/gif", "image/webp"))
-"""Images that every provider takes that takes any."""
-MAX_IMAGE = 3_750_000
-"""Bytes: Anthropic's 5 MB as base64."""
+_HEAVY = (types.ImageContent, types.EmbeddedResource)
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,63}/[A-Za-z0-9!#$&^_.+-]{1,63}\Z")
+
+
+async def shown(blocks: Sequence[Any], structured: Any = None) -> list[Content]:
+    """Return what a model is shown of an answer."""
+    if any(isinstance(one, _HEAVY) for one in blocks):
+        return await to_thread.run_sync(contents, blocks, structured)
+    return contents(blocks, structured)
+
+
+async def read_out(several: Sequence[Any]) -> list[Content]:
+    """Return what a model is shown of the contents of resources."""
+
+    def all_of() -> list[Content]:
+        return [part for one in several for part in resource(one)]
+
+    if any(isinstance(one, types.BlobResourceContents) for one in several):
+        return await to_thread.run_sync(all_of)
+    return all_of()
 
 
 def contents(blocks: Sequence[Any], structured: Any = None) -> list[Content]:
@@ -95,36 +120,32 @@ def file(kind: str, data: str, name: str | None) -> Content:
     if not raw:
         return TextContent(f"[an empty file ({shown})]")
     if kind.startswith("image/"):
-        found = _image_type(raw)
-        if found is None or len(raw) > MAX_IMAGE:
-            why = "no image that models are shown" if found is None else "too large"
-            return TextContent(f"[an image ({shown}, {len(raw)} bytes), {why}]")
-        kind = found
-    elif kind != "application/pdf":
+        return _picture(kind, raw, data, name)
+    if kind != "application/pdf":
         # Hardly a provider takes them in a result, and one that does not would refuse
         # every later request of the session.
         return TextContent(f"[a file ({shown}, {len(raw)} bytes) is not shown]")
     return FileContent(kind, data, name)
 
 
-def _image_type(raw: bytes) -> str | None:
-    """Return what an image is by its bytes: providers look at them, not at a name."""
-    if raw.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if raw.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if raw.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    if raw[:4] == b"RIFF" and raw[8:12] == b"WEBP":
-        return "image/webp"
-    return None
+def _picture(kind: str, raw: bytes, data: str, name: str | None) -> Content:
+    about = f"{one_line(kind, 80)}, {len(raw)} bytes"
+    # Providers look at the bytes, and not at what somebody calls them.
+    if image_type(raw[:32]) is None:
+        return TextContent(f"[an image ({about}), no image that models are shown]")
+    try:
+        fitted = fit_image(raw)
+    except ImageRefusedError as error:
+        return TextContent(f"[an image ({about}) is not shown: {error}]")
+    if fitted.data != raw:
+        data = base64.b64encode(fitted.data).decode()
+    return FileContent(fitted.mime, data, name)
 
 
-def words(blocks: Sequence[Any]) -> str:
+async def words(blocks: Sequence[Any]) -> str:
     """Return the texts of an answer that is a failure."""
-    shown = contents(blocks)
     texts = [
         one.text if isinstance(one, TextContent) else f"[a file ({one.mime})]"
-        for one in shown
+        for one in await shown(blocks)
     ]
     return "\n".join(texts).strip()

@@ -29,7 +29,7 @@ from .connection import Connection
 from .keeper import Keeper
 from .names import bounded, clean, one_line
 from .prompts import filled
-from .results import resource
+from .results import read_out
 from .servers import Servers
 
 MAX_ATTACHED = 256 * 1024
@@ -80,7 +80,7 @@ def prompt_source(
         except (MCPError, ValueError) as error:
             told = bounded(clean(str(error)), 2_000)
             raise PromptInvalidError("attached file", shown, told) from error
-        parts = [part for one in found.contents for part in resource(one)]
+        parts = await read_out(found.contents)
         return [_file(server, name, parts), *_pictures(name, parts)]
 
     return PromptSource(key, commands, find, attach)

@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dovetail.builtin_tools import _images
-from dovetail.builtin_tools._images import Fitted, ImageRefusedError, fit
 from dovetail.builtin_tools._text import binary_type
-from dovetail.kernel import ToolFailure
+from dovetail.kernel import (
+    FittedImage,
+    ImageRefusedError,
+    ToolFailure,
+    fit_image,
+)
+from dovetail.kernel.tools import images
 from hypothesis import given, strategies as st
 
 WITHOUT, WITH = "without Pillow", "with Pillow"
@@ -22,14 +26,14 @@ WITHOUT, WITH = "without Pillow", "with Pillow"
 @pytest.fixture
 def missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pillow is not installed."""
-    monkeypatch.setattr(_images, "can_scale", lambda: False)
+    monkeypatch.setattr(images, "can_scale", lambda: False)
 
 
 @pytest.fixture(params=[WITHOUT, WITH])
 def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once with Pillow and once without it."""
     if request.param == WITHOUT:
-        monkeypatch.setattr(_images, "can_scale", lambda: False)
+        monkeypatch.setattr(images, "can_scale", lambda: False)
     else:
         pillow()
 
@@ -82,7 +86,7 @@ def noise(kind: str, size: tuple[int, int], **how: Any) -> bytes:
     return file.getvalue()
 
 
-def opened(fitted: Fitted) -> Any:
+def opened(fitted: FittedImage) -> Any:
     image = pillow().open(io.BytesIO(fitted.data))
     assert f"image/{image.format.lower()}" == fitted.mime
     image.load()
@@ -97,7 +101,7 @@ def test_an_image_that_fits_goes_as_it_is() -> None:
         (png(2_000, 1_999), "image/png"),
         (gif(1), "image/gif"),
     ):
-        assert fit(data) == Fitted(mime, data)
+        assert fit_image(data) == FittedImage(mime, data)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP"])
@@ -112,10 +116,10 @@ def test_the_size_of_each_kind_is_in_its_head(
         ways = [{}, {"lossless": True}, {"lossless": True, "exif": b"Exif\0\0II*\0"}]
     for how in ways:
         data = made(kind, size, **how)
-        head = _images._head(data, f"image/{kind.lower()}")
-        assert head == _images._Head(*size)
-        monkeypatch.setattr(_images, "can_scale", lambda: False)
-        assert fit(data).data == data
+        head = images._head(data, f"image/{kind.lower()}")
+        assert head == images._Head(*size)
+        monkeypatch.setattr(images, "can_scale", lambda: False)
+        assert fit_image(data).data == data
 
 
 @pytest.mark.law("tools.14")
@@ -131,7 +135,7 @@ def test_the_size_of_each_kind_is_in_its_head(
 )
 def test_without_pillow_what_does_not_fit_is_refused(data: bytes, why: str) -> None:
     with pytest.raises(ImageRefusedError, match=rf"{why}.*dovetail\[images\]"):
-        fit(data)
+        fit_image(data)
 
 
 @pytest.mark.law("tools.14")
@@ -154,29 +158,29 @@ def test_without_pillow_what_does_not_fit_is_refused(data: bytes, why: str) -> N
 )
 def test_a_damaged_head_is_refused(data: bytes) -> None:
     with pytest.raises(ImageRefusedError, match="damaged"):
-        fit(data)
+        fit_image(data)
 
 
 @pytest.mark.law("tools.14")
 @pytest.mark.usefixtures("either")
 def test_an_image_that_unpacks_to_too_much_is_refused_by_its_head() -> None:
     with pytest.raises(ImageRefusedError, match="8,001 x 8,000 pixels, and at most"):
-        fit(png(1, 1, said=(8_001, 8_000)))
+        fit_image(png(1, 1, said=(8_001, 8_000)))
     with pytest.raises(ImageRefusedError, match="bytes, over"):
-        fit(png(1, 1) + bytes(_images.MAX_SOURCE))
+        fit_image(png(1, 1) + bytes(images.MAX_IMAGE_SOURCE))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP"])
 def test_an_image_that_breaks_off_is_refused(kind: str) -> None:
     whole = noise(kind, (60, 60))
     with pytest.raises(ImageRefusedError, match="damaged"):
-        fit(whole[: len(whole) // 2])
+        fit_image(whole[: len(whole) // 2])
 
 
 @pytest.mark.law("tools.14")
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_large_image_is_scaled_in_proportion(kind: str) -> None:
-    fitted = fit(made(kind, (4_000, 1_000)))
+    fitted = fit_image(made(kind, (4_000, 1_000)))
     image = opened(fitted).convert("RGB")
     assert image.size == (2_000, 500)
     assert fitted.notes == ("scaled from 4000 x 1000 to 2000 x 500 pixels",)
@@ -186,7 +190,7 @@ def test_a_large_image_is_scaled_in_proportion(kind: str) -> None:
 
 
 def test_a_long_and_narrow_image_keeps_a_pixel() -> None:
-    assert opened(fit(made("PNG", (9_000, 1)))).size == (2_000, 1)
+    assert opened(fit_image(made("PNG", (9_000, 1)))).size == (2_000, 1)
 
 
 @pytest.mark.law("tools.14")
@@ -194,10 +198,10 @@ def test_many_bytes_are_packed_anew_until_they_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # A smaller bound, so that the test is quick; noise is the worst that can come.
-    monkeypatch.setattr(_images, "MAX_IMAGE", 100_000)
-    monkeypatch.setattr(_images, "_ATTEMPTS", ((400, 85), (400, 60), (200, 60)))
+    monkeypatch.setattr(images, "MAX_IMAGE", 100_000)
+    monkeypatch.setattr(images, "_ATTEMPTS", ((400, 85), (400, 60), (200, 60)))
     for data in (noise("PNG", (300, 300)), noise("JPEG", (500, 400), quality=100)):
-        fitted = fit(data)
+        fitted = fit_image(data)
         assert fitted.mime == "image/jpeg"
         assert len(fitted.data) <= 100_000
         assert fitted.notes
@@ -210,9 +214,9 @@ def test_what_shines_through_stays_or_becomes_white(
     clear = pillow().new("RGBA", (2_400, 20), (9, 9, 9, 0))
     file = io.BytesIO()
     clear.save(file, "PNG")
-    assert opened(fit(file.getvalue())).getpixel((5, 5))[3] == 0
-    monkeypatch.setattr(_images, "MAX_IMAGE", 100)
-    assert opened(fit(file.getvalue())).getpixel((5, 5)) == (255, 255, 255)
+    assert opened(fit_image(file.getvalue())).getpixel((5, 5))[3] == 0
+    monkeypatch.setattr(images, "MAX_IMAGE", 100)
+    assert opened(fit_image(file.getvalue())).getpixel((5, 5)) == (255, 255, 255)
 
 
 @pytest.mark.law("tools.14")
@@ -225,7 +229,7 @@ def test_a_photograph_is_turned_upright_and_tells_no_place(turn: int) -> None:
     exif[0x0112] = turn
     exif[0x010F] = "a camera"
     data = made("JPEG", (64, 32), exif=exif, comment=b"at home")
-    fitted = fit(data)
+    fitted = fit_image(data)
     shown, right = opened(fitted), ops.exif_transpose(image.open(io.BytesIO(data)))
     assert fitted.notes == ("turned upright",)
     assert shown.size == right.size
@@ -245,7 +249,7 @@ def test_of_an_animation_the_first_picture_is_shown(kind: str) -> None:
     frames[0].save(
         file, kind, save_all=True, append_images=frames[1:], duration=9, loop=0
     )
-    fitted = fit(file.getvalue())
+    fitted = fit_image(file.getvalue())
     assert fitted.mime == "image/png"
     assert fitted.notes == ("animated: this is its first picture",)
     shown = opened(fitted)
@@ -269,7 +273,7 @@ def test_every_kind_of_colour_can_be_scaled(kind: str, mode: str) -> None:
         data = file.getvalue()
     else:
         data = made(kind, (2_100, 4), mode)
-    image = opened(fit(data))
+    image = opened(fit_image(data))
     assert image.size == (2_000, 4)
     if mode == "I;16":
         assert 120 < image.getpixel((9, 1)) < 135
@@ -283,8 +287,8 @@ def test_whatever_bytes_come_there_is_an_answer_or_a_refusal(
     at = data.draw(st.integers(6, len(whole) - 1))
     broken = whole[:at] + data.draw(st.binary(max_size=40)) + whole[at + 1 :]
     with pytest.MonkeyPatch.context() as patch, suppress(ImageRefusedError):
-        patch.setattr(_images, "can_scale", lambda: False)
-        assert fit(broken).data == broken
+        patch.setattr(images, "can_scale", lambda: False)
+        assert fit_image(broken).data == broken
 
 
 @pytest.mark.parametrize(

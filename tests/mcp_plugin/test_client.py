@@ -1,5 +1,7 @@
 """The tools of servers: offered, called, changed and taken back."""
 
+import base64
+import io
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,12 +13,14 @@ import pytest
 from attrs import frozen
 from dovetail.kernel import (
     Budget,
+    FileContent,
     ModelRequest,
     PermissionRequest,
     QuestionAnswer,
     RequestAsked,
     Runtime,
     Session,
+    TextContent,
     Usage,
     open_runtime,
 )
@@ -368,6 +372,40 @@ async def test_an_interrupted_call_is_cancelled_at_the_server(tmp_path: Path) ->
         with anyio.fail_after(HANG):
             while "notifications/cancelled" not in server.methods():
                 await here.session.messages()
+
+
+@pytest.mark.law("mcp.4")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_picture_is_brought_within_what_providers_take(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="the extra `images`")
+    file = io.BytesIO()
+    image.new("RGB", (2_400, 12), "red").save(file, "PNG")
+    data = base64.b64encode(file.getvalue()).decode()
+    broken = base64.b64encode(file.getvalue()[:60]).decode()
+
+    async def draw(server: FakeServer, params: dict[str, Any]) -> Any:
+        picture = {"type": "image", "mimeType": "image/png"}
+        return {
+            "content": [{**picture, "data": data}, {**picture, "data": broken}],
+            "isError": params["arguments"].get("text") == "fail",
+        }
+
+    server = FakeServer(tool("draw"), call=draw)
+    async with world(
+        tmp_path,
+        {"s": server},
+        calls(call("s_draw", {}, id="x"), call("s_draw", {"text": "fail"}, id="y")),
+        text("Done."),
+    ) as here:
+        await here.ask()
+        parts = await parts_of(here.session)
+    shown, told_of = parts["x"].content
+    assert isinstance(shown, FileContent)
+    with image.open(io.BytesIO(base64.b64decode(shown.data))) as now:
+        assert now.size == (2_000, 10)
+    assert isinstance(told_of, TextContent)
+    assert "is not shown: it is damaged" in told_of.text
+    assert "[a file (image/png)]" in told(parts["y"])
 
 
 @pytest.mark.law("mcp.7")

@@ -64,6 +64,8 @@ SCOPE = {
     "dovetail.kernel.lifecycle.process",
 }
 
+COMMON_LIBRARIES = {"anyio", "attrs", "cattrs", "orjson", "platformdirs", "pluggy"}
+"""Those of a room of which nothing is said."""
 KERNEL_LIBRARIES = {
     "values": {"attr", "attrs", "cattrs", "orjson"},
     "ports": {"attrs"},
@@ -75,12 +77,12 @@ KERNEL_LIBRARIES = {
     },
     "plugins": {"anyio", "attr", "attrs", "cattrs", "packaging", "pluggy"},
     "access": {"anyio", "attrs", "tree_sitter", "tree_sitter_bash"},
+    # Pictures are brought within what providers take, where that extra is installed.
+    "tools": COMMON_LIBRARIES | {"PIL"},
     # What records the traffic of HTTP clients knows one.
     "tape": {"anyio", "attrs", "httpx", "orjson"},
     "testing": {"anyio", "attrs", "pytest", "hypothesis"},
 }
-"""Where nothing is said: these."""
-COMMON_LIBRARIES = {"anyio", "attrs", "cattrs", "orjson", "platformdirs", "pluggy"}
 
 
 @frozen

@@ -23,16 +23,20 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from ._text import image_type, plural
-
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+}
 MAX_IMAGE = 3_750_000
 """Bytes; five million as base64."""
 MAX_EDGE = 2_000
 """Pixels of the longer edge."""
-MAX_SOURCE = 32 * 1024 * 1024
+MAX_IMAGE_SOURCE = 32 * 1024 * 1024
 """Bytes of an image that is scaled."""
 MAX_PIXELS = 64_000_000
 """Pixels of an image that is unpacked; some bytes each. Under what Pillow warns of."""
@@ -52,11 +56,13 @@ class ImageRefusedError(Exception):
 
 
 @frozen
-class Fitted:
+class FittedImage:
     """An image as it is shown."""
 
     mime: str
+    """Its media type, which may be another one than before."""
     data: bytes
+    """The file."""
     notes: tuple[str, ...] = ()
     """What was changed."""
 
@@ -68,12 +74,22 @@ class _Head:
     animated: bool = False
 
 
+def image_type(head: bytes) -> str | None:
+    """Return the media type of an image by its first bytes, or None."""
+    for magic, mime in _MAGIC.items():
+        if head.startswith(magic):
+            return mime
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    return None
+
+
 def can_scale() -> bool:
     """Return whether images can be changed here."""
     return find_spec("PIL") is not None
 
 
-def fit(data: bytes) -> Fitted:
+def fit_image(data: bytes) -> FittedImage:
     """Return an image (PNG, JPEG, GIF or WebP) within the bounds.
 
     One that fits is unchanged to the byte.
@@ -89,8 +105,10 @@ def fit(data: bytes) -> Fitted:
     size = f"{head.width:,} x {head.height:,} pixels"
     if head.width * head.height > MAX_PIXELS:
         raise ImageRefusedError(f"it has {size}, and at most {MAX_PIXELS:,} are shown")
-    if len(data) > MAX_SOURCE:
-        raise ImageRefusedError(f"it has {len(data):,} bytes, over {MAX_SOURCE:,}")
+    if len(data) > MAX_IMAGE_SOURCE:
+        raise ImageRefusedError(
+            f"it has {len(data):,} bytes, over {MAX_IMAGE_SOURCE:,}"
+        )
     if can_scale():
         with _one_at_a_time:
             return _scaled(data, mime, head)
@@ -100,7 +118,7 @@ def fit(data: bytes) -> Fitted:
             f"it {why}, which providers do not take; scaling it needs the extra "
             "dovetail[images]"
         )
-    return Fitted(mime, data)
+    return FittedImage(mime, data)
 
 
 def _misfit(data: bytes, head: _Head) -> str:
@@ -109,14 +127,14 @@ def _misfit(data: bytes, head: _Head) -> str:
         size = f"{head.width:,} x {head.height:,}"
         return f"has {size} pixels, over {MAX_EDGE:,} an edge"
     if len(data) > MAX_IMAGE:
-        return f"has {plural(len(data), 'byte')}, over {MAX_IMAGE:,}"
+        return f"has {len(data):,} bytes, over {MAX_IMAGE:,}"
     return "is animated" if head.animated else ""
 
 
 # --- with Pillow ------------------------------------------------------------------
 
 
-def _scaled(data: bytes, mime: str, head: _Head) -> Fitted:
+def _scaled(data: bytes, mime: str, head: _Head) -> FittedImage:
     from PIL import Image
 
     try:
@@ -136,7 +154,7 @@ def _scaled(data: bytes, mime: str, head: _Head) -> Fitted:
             # Unpacks it: a damaged one would make each later request be refused.
             image.load()
             if not (_misfit(data, head) or turn or animated):
-                return Fitted(mime, data)
+                return FittedImage(mime, data)
             return _encoded(image, head, mime, turn, animated=animated)
     except ImageRefusedError:
         raise
@@ -146,7 +164,7 @@ def _scaled(data: bytes, mime: str, head: _Head) -> Fitted:
 
 def _encoded(
     image: "Image", head: _Head, mime: str, turn: int, *, animated: bool
-) -> Fitted:
+) -> FittedImage:
     from PIL import Image
 
     notes = ["animated: this is its first picture"] if animated else []
@@ -181,7 +199,7 @@ def _encoded(
         )
     elif not notes:
         notes.append(f"packed anew as {kind.removeprefix('image/').upper()}")
-    return Fitted(kind, encoded, tuple(notes))
+    return FittedImage(kind, encoded, tuple(notes))
 
 
 def _plain(image: "Image") -> "Image":
