@@ -253,6 +253,9 @@ from .tools.schema import (
 from .upkeep.outputs import (
     ExportedOutput as ExportedOutput,
 )
+from .upkeep.removal import (
+    Removed as Removed,
+)
 from .upkeep.replay import (
     Export as Export,
     ExportedEvent as ExportedEvent,
@@ -353,6 +356,7 @@ from .values.errors import (
     SessionBusyError as SessionBusyError,
     SessionNotFoundError as SessionNotFoundError,
     SessionPastMissingError as SessionPastMissingError,
+    SessionRemovedError as SessionRemovedError,
     SessionSharedError as SessionSharedError,
     SkillNotFoundError as SkillNotFoundError,
     StoreClosedError as StoreClosedError,
@@ -434,6 +438,7 @@ from .values.events import (
     SessionInstructed as SessionInstructed,
     SessionMoved as SessionMoved,
     SessionPruned as SessionPruned,
+    SessionRemoved as SessionRemoved,
     SessionRepaired as SessionRepaired,
     SessionReverted as SessionReverted,
     SessionTitled as SessionTitled,

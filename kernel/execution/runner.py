@@ -36,7 +36,12 @@ from ..values.errors import (
     StoreError,
     problem_of,
 )
-from ..values.events import Event, SessionPruned, SessionRepaired
+from ..values.events import (
+    Event,
+    SessionPruned,
+    SessionRemoved,
+    SessionRepaired,
+)
 from ..values.frozen import frozen
 from ..values.ids import SessionId
 from ..values.location import Location
@@ -192,7 +197,7 @@ class Runner:
         kept = running[0] if running else self._idle.get(event.session_id)
         if kept is not None:
             kept.history.offer(event)
-        if isinstance(event, SessionPruned | SessionRepaired):
+        if isinstance(event, SessionPruned | SessionRepaired | SessionRemoved):
             # What forks share of it is not what it was, and they hold a copy.
             self._idle.clear()
 

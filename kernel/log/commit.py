@@ -32,11 +32,13 @@ from ..values.errors import (
     RowDamagedError,
     RuntimeClosedError,
     SessionBusyError,
+    SessionRemovedError,
     StoreError,
 )
 from ..values.events import (
     NO_HASH,
     Event,
+    SessionRemoved,
     chain_hash,
     payload_digest,
     written_event,
@@ -95,6 +97,7 @@ class LogTransaction:
         """Append events of one session, in this order, and return them stamped.
 
         Raises:
+            SessionRemovedError: the session was removed.
             EventOwnerError: the log is a replica that somebody else writes.
             EventDamagedError: the log is not what was written; repair it first.
             EventUnwritableError: one of them could not be read again.
@@ -105,15 +108,43 @@ class LogTransaction:
             return []
         session_id = events[0].session_id
         head = self.head(session_id)
+        if head.removed:
+            raise SessionRemovedError(session_id)
         if head.owner is not None:
-            raise EventOwnerError(
-                session_id,
-                head.seq + 1,
-                f"the log is replayed from {head.owner!r} and is not written here; "
-                "release it first",
-            )
+            raise _replica(session_id, head)
         if head.damaged is not None:
             raise damaged(session_id, head.damaged)
+        records, made = self._stamped(head, events)
+        self.accept(records, made)
+        return made
+
+    def remove(self, event: SessionRemoved) -> None:
+        """Append the last event of a session, and have it found no more.
+
+        Also of a log that is damaged, where it ends.
+
+        Raises:
+            EventOwnerError: the log is a replica that somebody else writes.
+            RowDamagedError: where it ends is not known; repair it first.
+        """
+        session_id = event.session_id
+        head = self.head(session_id)
+        if head.owner is not None:
+            raise _replica(session_id, head)
+        records, made = self._stamped(head, (event,))
+        # Nothing follows from it but that there are no rows.
+        self._projection.flush()
+        self.rows.append(records)
+        self.rows.delete_approvals_of(session_id)
+        self.rows.set_removed(session_id)
+        self._projection = Projection(self.rows)
+        self._heads.pop(session_id, None)
+        self.appended += made
+
+    def _stamped(
+        self, head: Head, events: Sequence[Event]
+    ) -> tuple[list[EventRecord], list[Event]]:
+        session_id = events[0].session_id
         seq, previous = head.seq, head.hash
         made: list[Event] = []
         records: list[EventRecord] = []
@@ -142,8 +173,7 @@ class LogTransaction:
                     previous,
                 )
             )
-        self.accept(records, made)
-        return made
+        return records, made
 
     def accept(self, records: Sequence[EventRecord], events: Sequence[Event]) -> None:
         """Append records that are stamped and chained already, and project them.
@@ -197,6 +227,15 @@ class LogTransaction:
         if self._failure is not None:
             raise self._failure
         self._projection.flush()
+
+
+def _replica(session_id: str, head: Head) -> EventOwnerError:
+    return EventOwnerError(
+        session_id,
+        head.seq + 1,
+        f"the log is replayed from {head.owner!r} and is not written here; "
+        "release it first",
+    )
 
 
 class EventLog:

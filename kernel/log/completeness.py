@@ -22,6 +22,8 @@ _VISIBLE = (
 def is_complete(rows: Reader, session_id: str) -> bool:
     """Return whether there are as many rows as follow from the log."""
     head = rows.head(session_id)
+    if head is not None and head.removed:
+        return True
     if head is not None and head.seq >= 0 and rows.session(session_id) is None:
         return False
     found = rows.counts(session_id)

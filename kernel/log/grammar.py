@@ -112,6 +112,9 @@ class Grammar:
             self._inputs[event.input_id] = "withdrawn"
         return None
 
+    def _removal(self, _: e.SessionRemoved) -> str:
+        return "a removal does not travel; a session is removed where it is"
+
     # --- messages -----------------------------------------------------------------
 
     def _is_message(self, message_id: str) -> bool:
@@ -296,6 +299,7 @@ _RULES: dict[type[e.Event], Callable[[Grammar, Any], str | None]] = {
     e.JobStarted: Grammar._job_started,
     e.JobEnded: Grammar._job_ended,
     e.JobWanted: Grammar._job_wanted,
+    e.SessionRemoved: Grammar._removal,
 }
 
 

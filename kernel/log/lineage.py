@@ -85,7 +85,7 @@ def _check(
     rows: Reader, session_id: str, origin: str, seq: int, hash: str | None
 ) -> None:
     head = rows.head(origin)
-    if head is None or head.seq < seq:
+    if head is None or head.removed or head.seq < seq:
         raise SessionPastMissingError(
             session_id,
             origin,

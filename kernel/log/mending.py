@@ -21,6 +21,9 @@ def mend(rows: Transaction, session_id: str) -> None:
     Raises:
         RowDamagedError: where the log ends is not known; see ``repair``.
     """
+    head = rows.head(session_id)
+    if head is not None and head.removed:
+        return
     rows.clear_projections(session_id)
     projection = Projection(rows)
     for event in events_between(rows, session_id, -1):

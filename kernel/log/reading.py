@@ -8,7 +8,7 @@ events.6), and never taken for something else. Knows nothing of what events mean
 import logging
 from collections.abc import Iterator
 
-from ..ports import EventRecord, Reader, SessionRow, StoredFact
+from ..ports import EventRecord, Head, Reader, SessionRow, StoredFact
 from ..values.errors import (
     DovetailError,
     EventDamagedError,
@@ -16,6 +16,7 @@ from ..values.errors import (
     EventVersionError,
     RowDamagedError,
     SessionNotFoundError,
+    SessionRemovedError,
 )
 from ..values.events import Event, SessionCreated, decode_event
 from ..values.frozen import frozen
@@ -163,11 +164,25 @@ def damaged(session_id: str, seq: int) -> EventDamagedError:
     )
 
 
+def existing_head(rows: Reader, session_id: str) -> Head:
+    """Return where a session's log ends.
+
+    Raises:
+        SessionNotFoundError: there is no such session, or it was removed.
+    """
+    head = rows.head(session_id)
+    if head is None:
+        raise SessionNotFoundError(session_id)
+    if head.removed:
+        raise SessionRemovedError(session_id)
+    return head
+
+
 def existing_session(rows: Reader, session_id: str) -> SessionRow:
     """Return a session's row.
 
     Raises:
-        SessionNotFoundError: there is no such session.
+        SessionNotFoundError: there is no such session, or it was removed.
         RowDamagedError: there is, and its row was lost.
         EventDamagedError: there is, and not even its beginning can be read.
     """
@@ -180,6 +195,8 @@ def existing_session(rows: Reader, session_id: str) -> SessionRow:
 def no_session(rows: Reader, session_id: str) -> DovetailError:
     """Return why a session has no row: there is none, or the row was lost."""
     head = rows.head(session_id)
+    if head is not None and head.removed:
+        return SessionRemovedError(session_id)
     if head is not None and head.seq >= 0:
         first = readable(event_at(rows, session_id, 0))
         if isinstance(first, SessionCreated):

@@ -21,9 +21,10 @@ from ..values.errors import (
     CursorInvalidError,
     RuntimeClosedError,
     SessionNotFoundError,
+    SessionRemovedError,
     StoreClosedError,
 )
-from ..values.events import Event
+from ..values.events import Event, SessionRemoved
 from ..values.frozen import frozen
 from .bell import Bell
 from .commit import EventLog
@@ -220,10 +221,12 @@ class Written:
 class Tail(Following[StoredFact | Event, Event]):
     """Durable events of one session after a cursor, which is a sequence number.
 
-    Any number of tails per session; what one reader is slow at costs nobody else.
+    Any number of tails per session; what one reader is slow at costs nobody else. Of a
+    session that is removed meanwhile, that is the last event; what comes before it and
+    was not read yet is not told any more.
 
     Raises (while iterating):
-        SessionNotFoundError: there is no such session.
+        SessionNotFoundError: there is no such session, or it was removed before.
         RuntimeClosedError: the runtime was closed; a tail that follows ends instead.
         StoreError: the store cannot be read. The next ``anext`` tries again.
     """
@@ -235,15 +238,36 @@ class Tail(Following[StoredFact | Event, Event]):
     ) -> None:
         super().__init__(log, session_id, after, follow=follow)
         self._session_id = session_id
+        self._begun = False
+        """Whether it was read while there was the session."""
 
     def __repr__(self) -> str:
         return f"<Tail of {self._session_id!r} after {self._cursor}>"
 
     def _read(self, rows: Reader) -> Sequence[StoredFact]:
-        page = rows.facts(self._session_id, after=self._cursor, limit=PAGE)
-        if not page and rows.head(self._session_id) is None:
+        head = rows.head(self._session_id)
+        if head is None:
             raise SessionNotFoundError(self._session_id)
-        return page
+        if head.removed:
+            return self._last(rows, head.seq)
+        self._begun = True
+        return rows.facts(self._session_id, after=self._cursor, limit=PAGE)
+
+    def _last(self, rows: Reader, seq: int) -> Sequence[StoredFact]:
+        """Return what is left to tell of a session that was removed: that it was, and
+        only to who has followed it before."""
+        if not self._begun:
+            raise SessionRemovedError(self._session_id)
+        if self._cursor >= seq:
+            return ()
+        return rows.facts(self._session_id, after=seq - 1, limit=1)
+
+    async def _record(self) -> StoredFact | Event:
+        record = await super()._record()
+        kind = record.kind if isinstance(record, Event) else record[1]
+        if kind == SessionRemoved.kind:
+            self.close()
+        return record
 
     def _at_hand(self, brought: Sequence[Event] | None) -> Sequence[Event] | None:
         if brought is None:

@@ -65,6 +65,10 @@ class LogReader(Protocol):
         """Return what ``set_aside`` took out of the log, in the order it was taken."""
         ...
 
+    def sessions_to_erase(self) -> Sequence[str]:
+        """Return the removed sessions of which something is left, found at once."""
+        ...
+
     def logs(self, after: int = -1, limit: int = 512) -> Sequence[tuple[int, str]]:
         """Return places and ids of all sessions that rows were ever written for.
 
@@ -109,6 +113,23 @@ class LogWriter(LogReader, Protocol):
         Who may replay into it and what was imported stay as far as that can be read;
         else, all of it counts as imported. The lease is given up, with a fence that is
         higher than the last one.
+        """
+        ...
+
+    def set_removed(self, session_id: str) -> None:
+        """Record that a session, of which the last event says so, was removed.
+
+        Nothing of it is found from then on where sessions, requests, jobs, work or
+        events of all are looked for, but for that last event.
+        """
+        ...
+
+    def erase(self, session_id: str, limit: int) -> bool:
+        """Delete something of what a removed session has left, at most ``limit`` rows
+        of a kind, with the large values that nothing else holds; return whether there
+        may be more. Of one that was not removed nothing is deleted.
+
+        The last event stays, and so does where the log ends.
         """
         ...
 

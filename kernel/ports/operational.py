@@ -49,6 +49,10 @@ class OperationalWriter(OperationalReader, Protocol):
         """Delete, and say whether it was there."""
         ...
 
+    def delete_approvals_of(self, session_id: str) -> None:
+        """Delete those that hold for a session and nothing else."""
+        ...
+
     def put_lease(self, row: LeaseRow) -> None:
         """Insert or replace.
 

@@ -68,6 +68,9 @@ class Head:
     damaged: int | None = None
     """The first event that was found not to be what was written; nothing is appended
     behind it. None as far as anybody knows."""
+    removed: bool = False
+    """Whether the session was removed. Its last event says so, and nothing of it is
+    read or written any more."""
 
     def made_here(self, seq: int) -> bool:
         """Return whether an event was made in this store."""

@@ -1,5 +1,7 @@
 """Cleaning: when outputs of calls that are old or too many are cleaned up.
 
+Also what an earlier process left of sessions that it removed, at once.
+
 Owns the time for it, which is nobody's: a while after the runtime was opened, then
 every few hours, and when it closes after calls of it left outputs, so that a process
 which lives for one prompt cleans up after itself. No Step and no start waits for it.
@@ -46,11 +48,26 @@ class Cleaning:
 
     async def run(self) -> None:
         """Clean up from time to time, until it is cancelled."""
+        await self._erased()
         seconds = FIRST_SECONDS
         while True:
             await self._log.clock.sleep(seconds)
             await self._tried()
             seconds = EVERY_SECONDS
+
+    async def _erased(self) -> None:
+        """Delete what an earlier process left of sessions that it removed."""
+        with suppress(RuntimeClosedError):
+            try:
+                if await self._log.read(lambda rows: rows.sessions_to_erase()):
+                    # Here, because there nearly never is anything.
+                    from ..upkeep.removal import erase
+
+                    await erase(self._log)
+                    await self._log.store.compact()
+            except DovetailError as error:
+                # The next process goes on.
+                logger.warning("what removed sessions left was not deleted: %s", error)
 
     async def now(self, policy: OutputPolicy | None = None) -> CleanedOutputs:
         """Clean up at once.

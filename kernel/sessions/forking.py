@@ -15,6 +15,7 @@ from ..values.errors import (
     ForkPointError,
     InvalidValueError,
     MessageNotFoundError,
+    SessionRemovedError,
 )
 from ..values.events import AgentSwitched, ModelSwitched, SessionCreated, SessionMoved
 from ..values.frozen import frozen
@@ -45,12 +46,16 @@ def fork(
 
     Raises:
         SessionNotFoundError: there is no such session.
+        SessionRemovedError: it was removed, or one of the fork's id was.
         ForkPointError: a Step runs there, or there is no such event.
         MessageNotFoundError: the session has no such message.
         EventDamagedError: the log is not what was written.
         SessionPastMissingError, EventDivergedError: nor is the past of a fork.
     """
-    if tx.rows.head(fork_id) is not None:
+    known = tx.rows.head(fork_id)
+    if known is not None:
+        if known.removed:
+            raise SessionRemovedError(fork_id)
         return
     row = tx.session(session_id)
     if row.damaged is not None:

@@ -7,7 +7,7 @@ a caller rings the doorbell afterwards.
 """
 
 from ..log.commit import LogTransaction
-from ..log.reading import event_at, readable
+from ..log.reading import event_at, existing_head, readable
 from ..ports import AdmissionRow, InputRow, Reader
 from ..values.clock import Clock
 from ..values.codec import dumps, from_json, loads, to_json
@@ -17,6 +17,7 @@ from ..values.errors import (
     InputNotPendingError,
     PromptConflictError,
     SessionNotFoundError,
+    SessionRemovedError,
 )
 from ..values.events import (
     PromptAdmitted,
@@ -57,6 +58,10 @@ def admit(
         PromptConflictError: the key was used for another prompt, with the value that
             it wants, or another delivery; or the id is another message's.
     """
+    head = tx.head(session_id)
+    if head.removed:
+        # What was admitted under a key of it may still be stored.
+        raise SessionRemovedError(session_id)
     digest = ""
     if key is not None:
         said = dumps(to_json(prompt))
@@ -66,7 +71,6 @@ def admit(
         known = tx.rows.admission(session_id, key)
         if known is not None:
             return _known_receipt(known, digest, delivery)
-    head = tx.head(session_id)
     if head.seq < 0 and head.owner is None:
         raise SessionNotFoundError(session_id)
     input_id = MessageId(id or new_id("msg", clock))
@@ -188,7 +192,6 @@ def pending(rows: Reader, session_id: SessionId) -> list[Input]:
 def _input(rows: Reader, session_id: str, input_id: str) -> InputRow:
     row = rows.input(session_id, input_id)
     if row is None:
-        if rows.head(session_id) is None:
-            raise SessionNotFoundError(session_id)
+        existing_head(rows, session_id)
         raise InputNotFoundError(input_id)
     return row

@@ -18,6 +18,7 @@ from ..values.errors import (
     InvalidValueError,
     SessionAmbiguousError,
     SessionNotFoundError,
+    SessionRemovedError,
 )
 from ..values.events import (
     SessionCreated,
@@ -38,6 +39,7 @@ from .settings import check_agent, check_fallback, check_model, check_title, ins
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
+    from ..upkeep.removal import Removed
     from .spending import Spending
 
 FEW = 8
@@ -87,6 +89,7 @@ class Sessions(Upkeep):
         Raises:
             LocationNotFoundError: there is no such directory.
             SessionNotFoundError: this store has no such parent.
+            SessionRemovedError: a session of this id was removed.
             InvalidValueError: the id, model, agent, title, budget, instructions or
                 generation are not usable.
         """
@@ -105,7 +108,10 @@ class Sessions(Upkeep):
         place = Location.at(location)
 
         def creating(tx: LogTransaction) -> None:
-            if tx.rows.head(session_id) is None:
+            head = tx.rows.head(session_id)
+            if head is not None and head.removed:
+                raise SessionRemovedError(session_id)
+            if head is None:
                 if parent is not None:
                     tx.session(parent)
                 tx.append(
@@ -159,6 +165,37 @@ class Sessions(Upkeep):
         if len(found) > 1:
             raise SessionAmbiguousError(beginning, found[:FEW])
         return SessionId(found[0])
+
+    async def remove(
+        self, id: str, *, interrupt: bool = False, with_forks: bool = False
+    ) -> "Removed":
+        """Remove a session for good, with every session that works for it.
+
+        It is durable once this returns, or once ``session.removed`` is told: nobody
+        finds the session from then on, its prompts, requests and approvals of its own
+        are gone, and its id is never given to another one (law storage.12). What it
+        held is deleted and overwritten in the store's files in parts, while others read
+        and write; a process that ends meanwhile leaves the rest to the next one (law
+        storage.13). Removing it twice is once.
+
+        With ``interrupt`` the work of this process is stopped before, with its jobs;
+        one that cannot be ended here is forgotten. Forks share a session's past, which
+        goes only together with them: ``with_forks`` removes them as well.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            SessionBusyError: it is running, or one that works for it is; with
+                ``interrupt``, another process executes it.
+            SessionSharedError: forks share its past, and must be said to go.
+            EventOwnerError: one of them is a replica.
+            StoreError: the store failed. Where the session is removed by then, what is
+                left of it is deleted later.
+        """
+        # Here, because most processes never remove one.
+        from .removing import Removal
+
+        removal = Removal(self._log, self._coordinator, self._jobs)
+        return await removal.run(id, interrupt=interrupt, with_forks=with_forks)
 
     async def spending(
         self, since: int = 0, zone: tzinfo | None = None

@@ -68,6 +68,7 @@ class Upkeep:
             EventDamagedError: one does not decode, or breaks the hash chain.
             EventLogError: one does not follow from those before it.
             SessionBusyError: the session is running here.
+            SessionRemovedError: it was removed here.
             InvalidValueError: an event, the session id or the owner is not usable, or
                 an output is not what its size and hash say.
         """
@@ -251,6 +252,9 @@ def _all_names(rows: Reader) -> list[str]:
 
 def _has_log(rows: Reader, name: str) -> bool:
     try:
-        return rows.head(name) is not None or bool(rows.events(name, limit=1))
+        head = rows.head(name)
+        if head is not None:
+            return not head.removed
+        return bool(rows.events(name, limit=1))
     except RowDamagedError:
         return True

@@ -6,13 +6,12 @@ not derived and not touched.
 """
 
 from ..log.projectors import Projection
-from ..log.reading import UnreadableEvent, events_between
+from ..log.reading import UnreadableEvent, events_between, existing_head
 from ..ports import Transaction
 from ..values.errors import (
     EventDamagedError,
     EventKindError,
     EventVersionError,
-    SessionNotFoundError,
 )
 from ..values.events import kinds
 
@@ -24,13 +23,12 @@ def rebuild(rows: Transaction, session_id: str) -> int:
     they came: it has no rows for them.
 
     Raises:
-        SessionNotFoundError: there is no such session.
+        SessionNotFoundError: there is no such session, or it was removed.
         EventDamagedError: an event cannot be read; see ``repair``.
         EventVersionError: a newer release wrote an event of a known kind.
         EventLogError: an event does not follow from those before it.
     """
-    if rows.head(session_id) is None:
-        raise SessionNotFoundError(session_id)
+    existing_head(rows, session_id)
     rows.clear_projections(session_id)
     projection, count, known = Projection(rows), 0, kinds()
     for event in events_between(rows, session_id, -1):

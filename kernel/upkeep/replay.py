@@ -30,7 +30,7 @@ from ..log.chain import Chain, payload_of
 from ..log.commit import EventLog, LogTransaction
 from ..log.grammar import Grammar
 from ..log.mending import remember
-from ..log.reading import PAGE
+from ..log.reading import PAGE, existing_head
 from ..log.reduction import is_reduced, seal
 from ..log.tail import Following
 from ..ports import EventRecord, Reader
@@ -41,7 +41,7 @@ from ..values.errors import (
     EventDivergedError,
     EventGapError,
     EventOwnerError,
-    SessionNotFoundError,
+    SessionRemovedError,
     UndecodableError,
 )
 from ..values.events import (
@@ -174,10 +174,8 @@ class Export(Following[EventRecord, ExportedEvent]):
     def _read(self, rows: Reader) -> Sequence[EventRecord]:
         if self._chain is None:
             self._chain = _chain_at(rows, self._session_id, self._cursor)
-        page = rows.events(self._session_id, after=self._cursor, limit=PAGE)
-        if not page and rows.head(self._session_id) is None:
-            raise SessionNotFoundError(self._session_id)
-        return page
+        existing_head(rows, self._session_id)
+        return rows.events(self._session_id, after=self._cursor, limit=PAGE)
 
     def _place(self, record: EventRecord) -> int:
         return record.seq
@@ -334,6 +332,7 @@ class Replay:
         """Write what is new of it, in a transaction.
 
         Raises:
+            SessionRemovedError: the session was removed here.
             EventOwnerError: the log is another owner's replica.
             EventGapError: it begins after the end of what is stored.
             EventDivergedError: what is stored, or what it follows, is something else.
@@ -343,6 +342,8 @@ class Replay:
             SessionBusyError: the session is running here.
         """
         head = tx.head(self.session_id)
+        if head.removed:
+            raise SessionRemovedError(self.session_id)
         if head.owner not in (None, self._owner):
             raise EventOwnerError(
                 self.session_id, self._first, f"the log is replayed by {head.owner!r}"
@@ -464,9 +465,7 @@ def claim(tx: LogTransaction, session_id: str, owner: str) -> None:
         InvalidValueError: the owner is not usable as an id.
     """
     check_caller_id("owner", owner)
-    head = tx.rows.head(session_id)
-    if head is None:
-        raise SessionNotFoundError(session_id)
+    head = existing_head(tx.rows, session_id)
     if head.owner not in (None, owner):
         raise EventOwnerError(
             session_id, head.seq, f"the log is replayed by {head.owner!r}"
@@ -481,6 +480,5 @@ def release(tx: LogTransaction, session_id: str) -> None:
     Raises:
         SessionNotFoundError: there is no such session.
     """
-    if tx.rows.head(session_id) is None:
-        raise SessionNotFoundError(session_id)
+    existing_head(tx.rows, session_id)
     tx.rows.set_owner(session_id, None)

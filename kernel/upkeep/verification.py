@@ -35,6 +35,7 @@ from ..values.errors import (
     RowDamagedError,
     SessionNotFoundError,
     SessionPastMissingError,
+    SessionRemovedError,
 )
 from ..values.events import (
     LOST_POLICY,
@@ -107,6 +108,8 @@ def verify(
         StoreDamagedError: the medium cannot be read.
     """
     head, lost = _head(rows, session_id)
+    if head is not None and head.removed:
+        raise SessionRemovedError(session_id)
     if head is None and lost is None and not rows.events(session_id, limit=1):
         raise SessionNotFoundError(session_id)
     found = _walked(rows, session_id, head, lost)

@@ -15,6 +15,7 @@ from dovetail.kernel import (
     OutputPolicy,
     Page,
     Pruned,
+    Removed,
     Repaired,
     Replayed,
     Retention,
@@ -178,6 +179,14 @@ class RemoteSessions:
         body = {"classes": list(classes), "before": before, "with_forks": with_forks}
         found = await self._wire.ask("POST", f"{session_path(id)}/prune", body)
         return from_json(found["data"], Pruned)
+
+    async def remove(
+        self, id: str, *, interrupt: bool = False, with_forks: bool = False
+    ) -> Removed:
+        """As ``Sessions.remove``; what is stopped is the work of the server."""
+        query = {"interrupt": interrupt, "with_forks": with_forks}
+        found = await self._wire.ask("DELETE", session_path(id), query=query)
+        return from_json(found["data"], Removed)
 
     async def clean_outputs(self, policy: OutputPolicy | None = None) -> CleanedOutputs:
         """As ``Sessions.clean_outputs``; without a policy, by that of the server."""

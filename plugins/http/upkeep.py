@@ -5,6 +5,7 @@ from dovetail.kernel import (
     CleanedOutputs,
     OutputPolicy,
     Pruned,
+    Removed,
     Repaired,
     Retention,
 )
@@ -44,6 +45,45 @@ async def prune(call: Call[None, PruneBody], sessionID: str) -> s.Data[Pruned]:
     return s.Data(
         await call.runtime.sessions.prune(
             sessionID, body.classes, body.before, with_forks=body.with_forks
+        )
+    )
+
+
+@frozen
+class RemoveQuery:
+    """What may happen for it."""
+
+    interrupt: bool = field(
+        default=False,
+        metadata={
+            "description": "Whether the work of it is stopped before; otherwise one "
+            "that runs stays."
+        },
+    )
+    with_forks: bool = field(
+        default=False,
+        metadata={
+            "description": "Whether forks, which share its past, are removed as well; "
+            "otherwise it stays where there are any."
+        },
+    )
+
+
+@operation(
+    "DELETE",
+    "/api/session/{sessionID}",
+    "session.remove",
+    query=RemoveQuery,
+    answer=s.Data[Removed],
+    refusals=(404, 409),
+)
+async def remove(call: Call[RemoveQuery, None], sessionID: str) -> s.Data[Removed]:
+    """Remove a session for good, with every session that works for it. Twice is
+    once; its id is never given out again."""
+    asked = call.query
+    return s.Data(
+        await call.runtime.sessions.remove(
+            sessionID, interrupt=asked.interrupt, with_forks=asked.with_forks
         )
     )
 

@@ -68,6 +68,10 @@ class ApprovalWrites(ApprovalReads):
         self._count_change(found[0])
         return True
 
+    def delete_approvals_of(self, session_id: str) -> None:
+        for (approval_id,) in self.all(self.sql.SESSION_APPROVALS, (session_id,)):
+            self.delete_approval(approval_id)
+
     def _count_change(self, directory: str) -> None:
         changes = self.approval_changes(directory)
         # One that is not known stays so, and costs reads only.

@@ -28,6 +28,7 @@ class AggregateRow(NamedTuple):
     process: str | None = None
     imported: str | None = None
     damaged: int | None = None
+    removed: int | None = None
 
 
 class Kept:

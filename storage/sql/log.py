@@ -37,7 +37,12 @@ class LogReads(PlaceReads):
         if found.seq < 0 and found.owner is None:
             return None
         return Head(
-            found.seq, found.hash, found.owner, _runs(found.imported), found.damaged
+            found.seq,
+            found.hash,
+            found.owner,
+            _runs(found.imported),
+            found.damaged,
+            found.removed is not None,
         )
 
     def events(

@@ -92,6 +92,13 @@ class Statements(Protocol):
     CLEAR_PROJECTIONS: tuple[str, ...]
     ROW_COUNTS: tuple[str, ...]
 
+    HIDE_SESSION: tuple[str, ...]
+    SESSION_APPROVALS: str
+    TO_ERASE: str
+    ERASE_SOME: tuple[str, ...]
+    SOME_HOLDS: str
+    ERASE_EVENTS: str
+
     REQUEST: str
     REQUESTS: str
     PENDING_REQUESTS: Mapping[Any, str]

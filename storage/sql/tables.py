@@ -5,7 +5,8 @@ which database it is: that is a ``Dialect``. The migrations of each store lead t
 schema, and a test compares the two.
 
 A session is one row of ``aggregate``, whose small integer id is its key in every other
-table and, because rows are never deleted, also its place in the creation order.
+table and, because rows are never deleted, also its place in the creation order. Of a
+session that was removed it stays, with the last event.
 
 Every row that nothing else vouches for ends with a checksum, see ``checks``.
 """
@@ -62,12 +63,24 @@ class Aggregate(Table):
     """Which events came from another store, as JSON: the first and last of each run."""
     damaged = BigIntegerField(null=True)
     """The first event that was found not to be what was written."""
+    removed = BigIntegerField(null=True)
+    """1 where the session was removed, 2 once nothing is left of it; else NULL."""
     checksum = BigIntegerField()
+
+
+# Nearly never one: who looks for what is left of them pays nothing for it.
+Aggregate.add_index(
+    Aggregate.index(
+        Aggregate.removed,
+        where=Aggregate.removed == SQL("1"),
+        name="aggregate_removed",
+    )
+)
 
 
 class Event(Table):
     """One event. ``position`` is the commit order and is never given out twice: who
-    removes events, which only ``set_aside`` does, keeps their places.
+    sets events aside keeps their places, and of a removed session the last one stays.
     """
 
     position = BigIntegerField(primary_key=True)
@@ -379,6 +392,16 @@ class Approval(Table):
     definition = TextField(null=True)
     rules = TextField(null=True)
     checksum = BigIntegerField()
+
+
+# Of those that hold for a session only: they go with it.
+Approval.add_index(
+    Approval.index(
+        Approval.session_id,
+        where=Approval.scope == SQL("'session'"),
+        name="approval_session",
+    )
+)
 
 
 class ApprovalChanges(Table):

@@ -13,6 +13,7 @@ from .checks import is_sound
 from .leases import LeaseReads, LeaseWrites
 from .log import LogReads, LogWrites
 from .projections import ProjectionReads, ProjectionWrites
+from .removal import RemovalReads, RemovalWrites
 
 
 class SqlReader(
@@ -21,6 +22,7 @@ class SqlReader(
     ApprovalReads,
     LeaseReads,
     BlobReads,
+    RemovalReads,
     Reader,
 ):
     """A consistent view: see ``ports.Reader``."""
@@ -43,6 +45,7 @@ class SqlTransaction(
     ApprovalWrites,
     LeaseWrites,
     BlobWrites,
+    RemovalWrites,
     SqlReader,
     Transaction,
 ):

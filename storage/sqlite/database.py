@@ -96,6 +96,9 @@ class Medium(AnyMedium):
             connection.execute("PRAGMA foreign_keys = ON")
             # The file may come from anywhere: nothing in its schema may run code.
             connection.execute("PRAGMA trusted_schema = OFF")
+            # What is deleted is overwritten, also where SQLite was built without that:
+            # its usual way is to leave it in the file until the place is needed.
+            connection.execute("PRAGMA secure_delete = ON")
             # A log that grew large in a busy moment gives its space back. Memory
             # mapping stays off: a file truncated underneath would kill the process.
             connection.execute(f"PRAGMA journal_size_limit = {64 * 1024 * 1024}")

@@ -26,10 +26,15 @@ SCHEMA = (
         ' "process" TEXT,'
         ' "imported" TEXT,'
         ' "damaged" INTEGER,'
+        ' "removed" INTEGER,'
         ' "checksum" INTEGER NOT NULL)'
     ),
     (
         'CREATE UNIQUE INDEX "aggregate_session_id" ON "aggregate" ("session_id")'
+    ),
+    (
+        'CREATE INDEX "aggregate_removed" ON "aggregate" ("removed")'
+        ' WHERE ("removed" = 1)'
     ),
     (
         'CREATE TABLE "event" ("position" INTEGER NOT NULL PRIMARY KEY,'
@@ -266,6 +271,10 @@ SCHEMA = (
     ),
     (
         'CREATE INDEX "approval_directory" ON "approval" ("directory")'
+    ),
+    (
+        'CREATE INDEX "approval_session" ON "approval" ("session_id")'
+        ' WHERE ("scope" = \'session\')'
     ),
     (
         'CREATE TABLE "approval_changes" ("directory" TEXT NOT NULL PRIMARY KEY,'
@@ -699,7 +708,8 @@ ALL_EVENTS = (
     '"t2"."position", "t2"."checksum"'
     ' FROM "event" AS "t2" INNER JOIN "aggregate" AS "t1" ON '
     '("t2"."aggregate" = "t1"."id")'
-    ' WHERE ("t2"."position" > ?)'
+    ' WHERE (("t2"."position" > ?) AND (("t1"."removed" IS NULL) OR '
+    '("t2"."seq" = "t1"."seq")))'
     ' ORDER BY "t2"."position" LIMIT ?'
 )
 
@@ -883,7 +893,8 @@ END_MESSAGE = (
 PLACE = (
     'SELECT "t1"."id", "t1"."seq", "t1"."hash", "t1"."owner", "t1"."worker", '
     '"t1"."fence", "t1"."renewals", "t1"."lasts", "t1"."renewed", '
-    '"t1"."process", "t1"."imported", "t1"."damaged", "t1"."checksum"'
+    '"t1"."process", "t1"."imported", "t1"."damaged", "t1"."removed", '
+    '"t1"."checksum"'
     ' FROM "aggregate" AS "t1"'
     ' WHERE ("t1"."session_id" = ?)'
 )
@@ -896,15 +907,15 @@ LAST_AGGREGATE = (
 ADD_AGGREGATE = (
     'INSERT INTO "aggregate" ("id", "session_id", "seq", "hash", "owner", '
     '"worker", "fence", "renewals", "lasts", "renewed", "process", '
-    '"imported", "damaged", "checksum")'
-    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+    '"imported", "damaged", "removed", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
 )
 
 PUT_PLACE = (
     'UPDATE "aggregate"'
     ' SET "seq" = ?, "hash" = ?, "owner" = ?, "worker" = ?, "fence" = ?, '
     '"renewals" = ?, "lasts" = ?, "renewed" = ?, "process" = ?, "imported" = '
-    '?, "damaged" = ?, "checksum" = ?'
+    '?, "damaged" = ?, "removed" = ?, "checksum" = ?'
     ' WHERE ("aggregate"."id" = ?)'
 )
 
@@ -996,6 +1007,96 @@ ROW_COUNTS: tuple[str, ...] = (
         ' FROM "aggregate" AS "t2"'
         ' WHERE ("t2"."session_id" = ?)))'
     ),
+)
+
+# Statements of what is deleted of a removed session.
+
+HIDE_SESSION: tuple[str, ...] = (
+    (
+        'DELETE'
+        ' FROM "session"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "work"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "request"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "job"'
+        ' WHERE (aggregate = ?)'
+    ),
+    (
+        'DELETE'
+        ' FROM "epoch"'
+        ' WHERE (aggregate = ?)'
+    ),
+)
+
+SESSION_APPROVALS = (
+    'SELECT "t1"."id"'
+    ' FROM "approval" AS "t1"'
+    ' WHERE (("t1"."session_id" = ?) AND ("t1"."scope" = \'session\'))'
+)
+
+TO_ERASE = (
+    'SELECT "t1"."session_id"'
+    ' FROM "aggregate" AS "t1"'
+    ' WHERE ("t1"."removed" = 1)'
+    ' ORDER BY "t1"."id"'
+)
+
+ERASE_SOME: tuple[str, ...] = (
+    (
+        'DELETE'
+        ' FROM "message"'
+        ' WHERE ((aggregate = ?) AND ("message"."seq" IN (SELECT "message"."seq"'
+        ' FROM "message" AS "message"'
+        ' WHERE (aggregate = ?) LIMIT ?)))'
+    ),
+    (
+        'DELETE'
+        ' FROM "input"'
+        ' WHERE ((aggregate = ?) AND ("input"."id" IN (SELECT "input"."id"'
+        ' FROM "input" AS "input"'
+        ' WHERE (aggregate = ?) LIMIT ?)))'
+    ),
+    (
+        'DELETE'
+        ' FROM "admission"'
+        ' WHERE ((aggregate = ?) AND ("admission"."key" IN (SELECT '
+        '"admission"."key"'
+        ' FROM "admission" AS "admission"'
+        ' WHERE (aggregate = ?) LIMIT ?)))'
+    ),
+    (
+        'DELETE'
+        ' FROM "set_aside"'
+        ' WHERE ((aggregate = ?) AND ("set_aside"."number" IN (SELECT '
+        '"set_aside"."number"'
+        ' FROM "set_aside" AS "set_aside"'
+        ' WHERE (aggregate = ?) LIMIT ?)))'
+    ),
+)
+
+SOME_HOLDS = (
+    'SELECT DISTINCT "t1"."seq"'
+    ' FROM "hold" AS "t1"'
+    ' WHERE ("t1"."aggregate" = ?) LIMIT ?'
+)
+
+ERASE_EVENTS = (
+    'DELETE'
+    ' FROM "event"'
+    ' WHERE ("event"."position" IN (SELECT "event"."position"'
+    ' FROM "event" AS "event"'
+    ' WHERE (("event"."aggregate" = ?) AND ("event"."seq" != ?)) LIMIT ?))'
 )
 
 # Statements of requests to a person: ``request``.
@@ -1542,7 +1643,8 @@ SESSIONS_MISSING = (
     'SELECT "t1"."session_id"'
     ' FROM "aggregate" AS "t1" LEFT OUTER JOIN "session" AS "t2" ON '
     '("t2"."aggregate" = "t1"."id")'
-    ' WHERE (("t2"."aggregate" IS NULL) AND ("t1"."seq" >= 0))'
+    ' WHERE ((("t2"."aggregate" IS NULL) AND ("t1"."seq" >= 0)) AND '
+    '("t1"."removed" IS NULL))'
 )
 
 ALL_WORK = (

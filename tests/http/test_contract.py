@@ -59,6 +59,7 @@ from dovetail.kernel import (
     Session,
     SessionAmbiguousError,
     SessionNotFoundError,
+    SessionRemovedError,
     Sessions,
     hookimpl,
 )
@@ -542,6 +543,13 @@ async def test_a_log_is_carried_looked_after_and_let_go(opened: Opened) -> None:
         assert not await sessions.spending(2**52, ZoneInfo("Asia/Kolkata"))
         cleaned = await sessions.clean_outputs(OutputPolicy(days=None, bytes=0))
         assert cleaned == await sessions.clean_outputs()
+        gone = await sessions.remove("ses_a", interrupt=True, with_forks=True)
+        assert gone.sessions == ("ses_a",)
+        assert (await sessions.remove("ses_a")).sessions == ()
+        with pytest.raises(SessionRemovedError):
+            await session.rename("Again")
+        with pytest.raises(SessionNotFoundError):
+            await sessions.remove("none")
 
 
 async def test_a_command_is_let_go_on_by_itself(opened: Opened, tmp_path: Path) -> None:

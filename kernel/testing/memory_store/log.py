@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import islice
 
 import attrs
 
@@ -28,17 +29,30 @@ class LogReads(MemoryView, LogReader):
         upto: int | None = None,
     ) -> Sequence[EventRecord]:
         log = self.now().events.get(session_id, [])
+        if log and log[0].seq > 0:  # of a removed session: not all are there
+            last = log[-1].seq if upto is None else upto
+            found = [one for one in log if after < one.seq <= last]
+            return found[: max(limit, 0)]
         last = len(log) if upto is None else upto + 1
         first = max(after, -1) + 1
         return log[first : max(0, min(last, first + max(limit, 0)))]
 
     def all_events(self, after: int = -1, limit: int = 512) -> Sequence[EventRecord]:
-        log = self.now().log
-        first = bisect_right(log, after, key=_position)
-        return log[first : first + max(limit, 0)]
+        state = self.now()
+        first = bisect_right(state.log, after, key=_position)
+        found = islice(state.log, first, None)
+        shown = (one for one in found if not self._is_hidden(one))
+        return list(islice(shown, max(limit, 0)))
+
+    def _is_hidden(self, record: EventRecord) -> bool:
+        head = self._state.heads[record.session_id]
+        return head.removed and record.seq != head.seq
 
     def events_set_aside(self, session_id: str) -> Sequence[EventRecord]:
         return list(self.now().aside.get(session_id, []))
+
+    def sessions_to_erase(self) -> Sequence[str]:
+        return list(self.now().to_erase)
 
     def logs(self, after: int = -1, limit: int = 512) -> Sequence[tuple[int, str]]:
         state = self.now()

@@ -56,6 +56,11 @@ class OperationalWrites(MemoryChanges, OperationalReads, OperationalWriter):
             self._count_change(row.directory)
         return self.drop(state.approvals, approval_id)
 
+    def delete_approvals_of(self, session_id: str) -> None:
+        for row in list(self.now().approvals.values()):
+            if row.scope == "session" and row.session_id == session_id:
+                self.delete_approval(row.id)
+
     def _count_change(self, directory: str) -> None:
         changes = self.now().approval_changes
         self.put(changes, directory, changes.get(directory, 0) + 1)

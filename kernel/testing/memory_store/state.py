@@ -60,6 +60,8 @@ class MemoryState:
         self.holds: dict[tuple[str, int, str], OutputRow | None] = {}
         """A row where the value is held as an output."""
         self.positions: dict[str, int] = {}
+        self.to_erase: dict[str, None] = {}
+        """Removed sessions of which something is left."""
         self.placed = 0
         """The last place in the commit order that was given out; never given again."""
         self.watchers: dict[object, tuple[object, Callable[[], None], CallInLoop]] = {}

@@ -19,6 +19,7 @@ from .blobs import BlobReads, BlobWrites
 from .log import LogReads, LogWrites
 from .operational import OperationalReads, OperationalWrites
 from .projections import ProjectionReads, ProjectionWrites
+from .removal import RemovalWrites
 from .state import LOCK, MemoryState
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ class MemoryReader(LogReads, ProjectionReads, OperationalReads, BlobReads, Reade
         return [
             session_id
             for session_id, head in state.heads.items()
-            if head.seq >= 0 and session_id not in state.sessions
+            if head.seq >= 0 and not head.removed and session_id not in state.sessions
         ]
 
 
@@ -51,6 +52,7 @@ class MemoryTransaction(
     ProjectionWrites,
     OperationalWrites,
     BlobWrites,
+    RemovalWrites,
     MemoryReader,
     Transaction,
 ):

@@ -15,6 +15,7 @@
     |       +-- ConfigurationUntrustedError  config.untrusted
     +-- NotFoundError
     |   +-- SessionNotFoundError     session.not_found
+    |   |   +-- SessionRemovedError  session.removed
     |   +-- MessageNotFoundError     message.not_found
     |   +-- OutputNotFoundError      output.not_found
     |   |   +-- OutputCleanedError   output.cleaned
@@ -203,6 +204,7 @@ from .sessions import (
     SessionBusyError as SessionBusyError,
     SessionNotFoundError as SessionNotFoundError,
     SessionPastMissingError as SessionPastMissingError,
+    SessionRemovedError as SessionRemovedError,
     SessionSharedError as SessionSharedError,
 )
 from .store import (

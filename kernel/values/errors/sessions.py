@@ -26,6 +26,20 @@ class SessionNotFoundError(NotFoundError):
     hint = "list the sessions to see their ids"
 
 
+class SessionRemovedError(SessionNotFoundError):
+    """The session was removed. Nothing of it can be read, and no other session ever
+    gets its id: ``create`` another one, under another id."""
+
+    code = "session.removed"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.args = (
+            f"session {name!r} was removed for good, and its id is not given out "
+            "again; use another one",
+        )
+
+
 class SessionAmbiguousError(InvalidValueError):
     """Several sessions have ids that begin like this. ``candidates`` are some of them,
     in alphabetical order; write more of the id that is meant."""
@@ -109,22 +123,29 @@ class InputNotPendingError(ConflictError):
 class SessionBusyError(ConflictError):
     """The session is running, and this may only be done to an idle one.
 
+    ``job`` is the job that goes on while nothing else does, if it is that.
     ``seconds`` is how long another process holds it without a sign of life, if it is
     one: where that has gone, the same may be done after as many seconds.
     """
 
     code = "session.busy"
 
-    def __init__(self, session_id: str, seconds: float | None = None) -> None:
+    def __init__(
+        self, session_id: str, seconds: float | None = None, job: str | None = None
+    ) -> None:
         gone = ""
         if seconds is not None:
             gone = f"; if its process has gone, try again in {seconds:.0f} s"
         super().__init__(
             f"session {session_id!r} is running; interrupt it or wait until it is idle"
             f"{gone}"
+            if job is None
+            else f"job {job!r} of session {session_id!r} is running; stop it or wait "
+            "until it has ended"
         )
         self.session_id = session_id
         self.seconds = seconds
+        self.job = job
 
 
 class SentRequestNotFoundError(NotFoundError):

@@ -105,6 +105,7 @@ from .session import (
     SessionInstructed as SessionInstructed,
     SessionMoved as SessionMoved,
     SessionPruned as SessionPruned,
+    SessionRemoved as SessionRemoved,
     SessionRepaired as SessionRepaired,
     SessionTitled as SessionTitled,
     TitleFailed as TitleFailed,

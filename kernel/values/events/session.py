@@ -167,6 +167,17 @@ class SessionPruned(Event):
     """Whether the title that the session had is among it."""
 
 
+@event("session.removed")
+@frozen(kw_only=True)
+class SessionRemoved(Event):
+    """The session was removed, for good: the last event of its log, and in the end the
+    only one that is left. No other session ever has its id (law storage.12)."""
+
+    cause: str | None = None
+    """The session that it was removed with: one that it worked for, or whose past it
+    shared. None: it was asked for itself."""
+
+
 @event("session.repaired")
 @frozen(kw_only=True)
 class SessionRepaired(Event):

@@ -52,7 +52,11 @@ KINDS = Statement(
 ALL_EVENTS = Statement(
     Event.select(Aggregate.session_id, *_CONTENT, Event.checksum)
     .join(Aggregate, on=(Event.aggregate == Aggregate.id))
-    .where(Event.position > slot("after"))
+    # Of a removed session only its last one, which says so.
+    .where(
+        Event.position > slot("after"),
+        Aggregate.removed.is_null() | (Event.seq == Aggregate.seq),
+    )
     .order_by(Event.position)
     .limit(slot("limit")),
     "after",

@@ -85,7 +85,11 @@ FORKS = Statement(
 SESSIONS_MISSING = Statement(
     Aggregate.select(Aggregate.session_id)
     .join(Session, JOIN.LEFT_OUTER, on=(Session.aggregate == Aggregate.id))
-    .where(Session.aggregate.is_null(), Aggregate.seq >= SQL("0"))
+    .where(
+        Session.aggregate.is_null(),
+        Aggregate.seq >= SQL("0"),
+        Aggregate.removed.is_null(),
+    )
 )
 # With those that are nobody's.
 ALL_WORK = Statement(

@@ -18,10 +18,15 @@ STATEMENTS = (
         "process" TEXT,
         "imported" TEXT,
         "damaged" INTEGER,
+        "removed" INTEGER,
         "checksum" INTEGER NOT NULL
     )
     """,
     'CREATE UNIQUE INDEX "aggregate_session_id" ON "aggregate" ("session_id")',
+    """
+    CREATE INDEX "aggregate_removed" ON "aggregate" ("removed")
+    WHERE ("removed" = 1)
+    """,
     """
     CREATE TABLE "event" (
         "position" INTEGER NOT NULL PRIMARY KEY,
@@ -262,6 +267,10 @@ STATEMENTS = (
     """,
     'CREATE UNIQUE INDEX "approval_id" ON "approval" ("id")',
     'CREATE INDEX "approval_directory" ON "approval" ("directory")',
+    """
+    CREATE INDEX "approval_session" ON "approval" ("session_id")
+    WHERE ("scope" = 'session')
+    """,
     """
     CREATE TABLE "approval_changes" (
         "directory" TEXT NOT NULL PRIMARY KEY,

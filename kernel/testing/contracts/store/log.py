@@ -1,11 +1,23 @@
 """The contract of ``ports.log``."""
 
+import hashlib
+
 import attrs
 
-from ....ports import EventRecord, Head, Reader, Transaction
+from ....ports import AdmissionRow, EventRecord, Head, Reader, Transaction
 from ....values.errors import EventAggregateError, EventGapError
 from ....values.events import NO_HASH
-from .cases import StoreCase, appending, input_row, raises, record, seqs, session_row
+from .cases import (
+    StoreCase,
+    appending,
+    approval_row,
+    input_row,
+    message_row,
+    raises,
+    record,
+    seqs,
+    session_row,
+)
 
 
 class LogContract(StoreCase):
@@ -263,3 +275,69 @@ class LogContract(StoreCase):
             assert await store.read(lambda reader: reader.events_set_aside("a")) == []
             head = await store.read(lambda reader: reader.head("a"))
             assert head == Head(1, record("a", 1).hash)
+
+    async def test_a_removed_session_is_found_no_more_and_keeps_its_last_event(
+        self,
+    ) -> None:
+        def writing(tx: Transaction) -> None:
+            tx.append([record("a", n) for n in range(5)])
+            tx.append([record("b", 0)])
+            for name in ("a", "b"):
+                tx.put_session(session_row(name, status="running"))
+                tx.put_input(input_row(name, 1))
+                tx.put_message(message_row(name, 2))
+                tx.put_admission(AdmissionRow(name, "key", "digest", "steer", b"{}"))
+                tx.put_approval(
+                    approval_row(ord(name), scope="session", session_id=name)
+                )
+            tx.hold_blob("a", 3, tx.put_blob(b"only in a"))
+            tx.hold_blob("a", 4, tx.put_blob(b"in both"))
+            tx.hold_blob("b", 0, tx.put_blob(b"in both"))
+
+        def removing(tx: Transaction) -> None:
+            tx.append([record("a", 5, b"removed")])
+            tx.delete_approvals_of("a")
+            tx.set_removed("a")
+
+        def look(reader: Reader) -> list[object]:
+            return [
+                [row.id for row in reader.sessions()],
+                reader.session("a"),
+                list(reader.session_ids("a", 9)),
+                list(reader.sessions_with_work()),
+                list(reader.sessions_missing()),
+                [(one.session_id, one.seq) for one in reader.all_events()],
+                [row.session_id for row in reader.approvals("/work")],
+            ]
+
+        only, both = (
+            hashlib.sha256(one).hexdigest() for one in (b"only in a", b"in both")
+        )
+        async with self.open_store() as store:
+            await store.transact(writing)
+            assert not await store.transact(lambda tx: tx.erase("a", 9))
+            assert await store.read(lambda reader: reader.sessions_to_erase()) == []
+            await store.transact(removing)
+            found = await store.read(look)
+            assert found == [["b"], None, [], ["b"], [], [("b", 0), ("a", 5)], ["b"]]
+            assert await store.read(lambda reader: reader.sessions_to_erase()) == ["a"]
+            count = 0
+            while await store.transact(lambda tx: tx.erase("a", 2)):
+                count += 1
+                assert await store.read(look) == found
+            assert 1 < count < 9
+            assert await store.read(lambda reader: reader.sessions_to_erase()) == []
+            assert not await store.transact(lambda tx: tx.erase("a", 2))
+            assert await store.read(look) == found
+            head = await store.read(lambda reader: reader.head("a"))
+            assert head == Head(5, record("a", 5).hash, removed=True)
+            assert seqs(await store.read(lambda reader: reader.events("a"))) == [5]
+            assert await store.read(lambda reader: reader.events("a", 5)) == []
+            assert await store.read(lambda reader: reader.admission("a", "key")) is None
+            assert await store.read(lambda reader: reader.blob(only)) is None
+            assert await store.read(lambda reader: reader.blob(both)) == b"in both"
+            assert await store.read(lambda reader: reader.admission("b", "key"))
+            # Its place in the creation order is nobody else's.
+            await store.transact(lambda tx: tx.put_session(session_row("c")))
+            places = await store.read(lambda reader: reader.logs())
+            assert [name for _, name in places] == ["a", "b", "c"]
