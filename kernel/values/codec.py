@@ -352,7 +352,7 @@ def loads_exact(text: str) -> Json:
             digits, or nests deeper than 200 levels.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        value = _EXACT.decode(text)
         # Every level has a bracket, so that short and flat texts need no second look.
         if text.count("[") + text.count("{") > MAX_DEPTH and _too_deep(value):
             raise RecursionError
@@ -377,6 +377,10 @@ def _finite(text: str) -> float:
     if value - value != 0:
         raise ValueError(f"the number {text[:40]} is too large")
     return value
+
+
+# Made once: that takes longer than reading most of what comes.
+_EXACT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def check_depth(what: str, value: Json, around: int = 0) -> None:

@@ -14,7 +14,6 @@ import binascii
 import hashlib
 import hmac
 import ipaddress
-import math
 import re
 from collections.abc import (
     Awaitable,
@@ -25,6 +24,7 @@ from collections.abc import (
     MutableMapping,
 )
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import anyio
@@ -41,6 +41,7 @@ from .problems import (
     told,
     too_large,
 )
+from .waiting import BOUND, Bound
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -69,6 +70,8 @@ CLOSED_POLICY = (
     b"content-security-policy",
     b"default-src 'none'; frame-ancestors 'none'; sandbox",
 )
+_ALL = (*SECURITY, CLOSED_POLICY, (b"cache-control", b"no-store"))
+_OURS = frozenset(name for name, _ in _ALL)
 
 
 def _names(names: Iterable[str]) -> frozenset[str]:
@@ -207,6 +210,8 @@ def _shown(given: bytes | None) -> bytes | None:
     return None
 
 
+# Nearly all of what asks calls the server by the same name.
+@lru_cache(maxsize=32)
 def _name_of(host: str) -> str:
     """Return the name of ``name``, ``name:port`` or ``[address]:port``; empty for
     anything else."""
@@ -214,6 +219,7 @@ def _name_of(host: str) -> str:
     return found[1].strip("[]").rstrip(".") if found else ""
 
 
+@lru_cache(maxsize=32)
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
@@ -232,6 +238,14 @@ class BrokenOffError(Exception):
 
 class ReaderGoneError(BrokenOffError):
     """Whoever asked takes nothing of the answer."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the reader took nothing for {SEND_SECONDS:g} s")
+
+
+def _to_be_taken() -> float:
+    """Return until when something that is sent now must have been taken."""
+    return anyio.current_time() + SEND_SECONDS
 
 
 class Door:
@@ -271,17 +285,28 @@ class Door:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})
             return
-        with anyio.CancelScope() as bound:
-            await self._answered(scope, receive, send, bound)
-        if bound.cancelled_caught:
+        late: Exception | None = None
+        while True:
+            with anyio.CancelScope() as limit:
+                bound = Bound(limit)
+                await self._answered(scope, receive, send, bound, late)
+            if not limit.cancelled_caught:
+                return
             # It held a place for as long as it was waited for.
-            rule = f"the reader took nothing for {SEND_SECONDS:g} s"
-            raise ReaderGoneError(rule)
+            late = bound.late
+            if not isinstance(late, Refusal):
+                assert late is not None
+                raise late
 
     async def _answered(
-        self, scope: Scope, receive: Receive, send: Send, bound: anyio.CancelScope
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        bound: Bound,
+        late: Exception | None,
     ) -> None:
-        """Answer a request within a scope that ends when nothing of that is taken."""
+        """Answer a request, or tell that it came too late."""
         began = False
 
         async def sending(message: Message) -> None:
@@ -289,19 +314,17 @@ class Door:
             if message["type"] == "http.response.start":
                 began = True
                 message = {**message, "headers": self._dressed(scope, message)}
-            # Moving a deadline costs a third of what a scope of its own would.
-            bound.deadline = anyio.current_time() + SEND_SECONDS
-            await send(message)
-            bound.deadline = math.inf
+            await bound.within(send(message), _to_be_taken, ReaderGoneError)
 
         self._working += 1
         try:
+            if late is not None:
+                raise late
             self._check(scope)
             if not await self._preflight(scope, sending):
-                await self._inner(scope, receive, sending)
+                await self._inner({**scope, BOUND: bound}, receive, sending)
         except Exception as error:
             # Boundary: whatever breaks in a request ends that request only.
-            bound.deadline = math.inf
             status, headers, body = told(error)
             if began:
                 # Half an answer cannot become another one; the connection ends.
@@ -311,7 +334,7 @@ class Door:
             self._working -= 1
 
     def _check(self, scope: Scope) -> None:
-        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        size = sum([len(name) + len(value) for name, value in scope["headers"]])
         if size > MAX_HEADERS:
             raise headers_too_large(MAX_HEADERS)
         target = len(scope.get("raw_path") or b"") + len(scope["query_string"])
@@ -338,12 +361,8 @@ class Door:
 
     def _dressed(self, scope: Scope, message: Message) -> list[tuple[bytes, bytes]]:
         headers = [(bytes(name), bytes(value)) for name, value in message["headers"]]
-        said = {name.lower() for name, _ in headers}
-        headers += [one for one in SECURITY if one[0] not in said]
-        if CLOSED_POLICY[0] not in said:
-            headers.append(CLOSED_POLICY)
-        if b"cache-control" not in said:
-            headers.append((b"cache-control", b"no-store"))
+        said = _OURS.intersection([name.lower() for name, _ in headers])
+        headers += [one for one in _ALL if one[0] not in said] if said else _ALL
         if self._admittance.origins:
             headers.append((b"vary", b"Origin"))
             for name, value in scope["headers"]:

@@ -28,6 +28,7 @@ from starlette.responses import Response
 
 from .door import Door, encoded
 from .problems import Refusal, malformed, too_large
+from .waiting import BOUND, Bound
 from .wrong import problem_in
 
 B = TypeVar("B")
@@ -237,19 +238,30 @@ async def read_body(request: Request, most: int) -> bytes:
         raise too_large("the body", most)
     parts: list[bytes] = []
     size = 0
-    with anyio.move_on_after(BODY_SECONDS):
-        while True:
-            message = await request.receive()
-            if message["type"] == "http.disconnect":
-                raise malformed("the body breaks off")
-            part = message.get("body", b"")
-            size += len(part)
-            if size > most:
-                raise too_large("the body", most)
-            parts.append(part)
-            if not message.get("more_body", False):
-                return b"".join(parts)
-    raise Refusal(
+    bound: Bound = request.scope[BOUND]
+    end: float | None = None
+
+    def until() -> float:
+        nonlocal end
+        if end is None:
+            end = anyio.current_time() + BODY_SECONDS
+        return end
+
+    while True:
+        message = await bound.within(request.receive(), until, _too_slow)
+        if message["type"] == "http.disconnect":
+            raise malformed("the body breaks off")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise too_large("the body", most)
+        if not message.get("more_body", False):
+            return b"".join((*parts, part)) if parts else part
+        parts.append(part)
+
+
+def _too_slow() -> Refusal:
+    return Refusal(
         408, "server.too_slow", f"the body did not come in {BODY_SECONDS:g} s"
     )
 
@@ -279,6 +291,8 @@ def _body(kind: type, request: Request, data: bytes) -> Any:
 
 
 def _query(kind: type | None, request: Request) -> Any:
+    if kind is None and not request.scope["query_string"]:
+        return None
     given: dict[str, str] = {}
     known = {query_name(one): one for one in fields(kind)} if kind is not None else {}
     try:
@@ -344,7 +358,7 @@ def _shape_fields(kind: Any) -> tuple[str, ...] | None:
     """Return the fields of a shape of the door, and None for anything else."""
     if not has(kind) or not kind.__module__.startswith(SHAPES):
         return None
-    return tuple(one.name for one in fields(kind))
+    return tuple([one.name for one in fields(kind)])
 
 
 def _plain(value: Any) -> Any:
@@ -354,8 +368,12 @@ def _plain(value: Any) -> Any:
     names = _shape_fields(value.__class__)
     if names is None:
         return to_json(value)
-    found = ((name, getattr(value, name)) for name in names)
-    return {name: one for name, one in found if one is not None}
+    found = {}
+    for name in names:
+        one = getattr(value, name)
+        if one is not None:
+            found[name] = one
+    return found
 
 
 def _all_plain(value: Any) -> Any:
