@@ -53,6 +53,12 @@ class World:
         return [one.name for one in tools if "[MCP" in one.description]
 
 
+@pytest.fixture(autouse=True)
+def restless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read again at once what changed again."""
+    monkeypatch.setattr("dovetail.plugins.mcp.keeper.CALM_SECONDS", 0.005)
+
+
 @asynccontextmanager
 async def world(
     folder: Path,
@@ -181,6 +187,46 @@ async def test_a_server_that_comes_back_leaves_requests_as_they_were(
         first, second, third = here.script.requests
         assert first.tools == second.tools == third.tools
         assert first.system == third.system
+
+
+@pytest.mark.law("mcp.2")
+@pytest.mark.law("mcp.3")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_thousand_tools_of_fifty_servers_are_the_same_bytes_each_time(
+    tmp_path: Path,
+) -> None:
+    # No name is first in one server and last in another by chance.
+    servers = {
+        f"s{at}": FakeServer(
+            *(tool(f"do-{one * 7 % 20}", f"Does {one}.") for one in range(20)),
+            call=echo,
+        )
+        for at in range(50)
+    }
+    async with world(
+        tmp_path,
+        servers,
+        text("One."),
+        calls(call("s7_do-3", {"text": "hi"}, id="x")),
+        text("Two."),
+        text("Three."),
+    ) as here:
+        await here.ask()
+        names = here.offered()
+        assert len(names) == 1_000
+        assert names == sorted(names)
+        await here.ask()
+        assert told((await parts_of(here.session))["x"]) == '{"text": "hi"}'
+        # One that changes what it says is read again; what it lists is as it was.
+        await servers["s9"].changed()
+        await servers["s30"].end()
+        await here.ask()
+        first, *others = here.script.requests
+        for one in others:
+            assert one.tools == first.tools
+            assert one.system == first.system
+        taken = {name for name, kept in here.servers.kept.items() if kept.problems}
+        assert not taken
 
 
 @pytest.mark.law("mcp.1")

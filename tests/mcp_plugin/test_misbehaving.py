@@ -88,8 +88,12 @@ PROBLEMS: Mapping[str, str] = {
 @pytest.mark.law("mcp.4")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_server_that_misbehaves_hurts_nobody_but_itself(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from dovetail.plugins.mcp import process
+
+    # Of those that do not end by themselves, nobody needs to wait as long as usual.
+    monkeypatch.setattr(process, "END_SECONDS", 0.5)
     modes = [*ANSWERS, *FAILURES, "good"]
     tables: dict[str, dict[str, Any]] = {
         mode: {
