@@ -10,7 +10,7 @@ Six plugins, ``openai``, ``anthropic``, ``google``, ``bedrock``, ``cohere`` and
 (``sse``, ``ndjson``,
 ``amazon``), where an endpoint is and what opens it (``endpoints``), what a failure
 means (``faults``), the words of a transcript on the wire (``wording``), and the
-connection (``transport``, the only module that knows httpx). ``adapters`` is the door
-for whoever brings another one. Importing any of them opens nothing and imports no HTTP
-client.
+connection (``transport`` and ``exchange``, the only modules that know httpx).
+``adapters`` is the door for whoever brings another one. Importing any of them opens
+nothing and imports no HTTP client.
 """

@@ -1,8 +1,8 @@
 """Transport: one HTTP client for all routes of a plugin in a Location.
 
-Owns connections and timeouts, and turns whatever goes wrong below into ProviderError.
-The only module that knows httpx, and it loads it on the first request. Knows nothing
-of protocols: it sends bytes and hands back bytes.
+Owns timeouts, and turns whatever goes wrong below into ProviderError. It and what it
+sends by (``exchange``) are the only modules that know httpx, which is loaded on the
+first request. Knows nothing of protocols: it sends bytes and hands back bytes.
 """
 
 import logging
@@ -43,8 +43,6 @@ kept; a new one costs about as much."""
 _MAX_BODY_BYTES = 4 * MAX_BODY_CHARS + 4096
 _SIGHT = 16
 """Bytes that tell a stream of events from other bodies."""
-_MAX_KEPT_CONNECTIONS = 32
-_KEPT_FOR = 60.0
 
 
 @frozen
@@ -125,7 +123,6 @@ class Transport:
                 "redact": target.redact,
             },
         )
-        request.stream = _body_type()(body)
         try:
             with _unlogged():
                 response = await client.handle_async_request(request)
@@ -242,24 +239,28 @@ def _proxied() -> bool:
 def _new_client(encrypted: bool, proxied: bool) -> "httpx.AsyncBaseTransport":
     """Return what sends requests.
 
-    A client only where it has to tell which proxy a request goes through: what else it
-    does, for redirects, cookies and passwords, costs a tenth of a request and is wanted
-    of none.
+    A client of httpx's only where it has to tell which proxy a request goes through.
     """
     import ssl
 
     import httpx
 
-    verify = True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    from .exchange import KEPT_FOR, MOST_KEPT, Exchange
+
+    trusted = (
+        httpx.create_ssl_context()
+        if encrypted
+        else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    )
+    if not proxied:
+        return Exchange(trusted)
     # No limit on connections: sessions must not wait for each other's model.
     limits = httpx.Limits(
         max_connections=None,
-        max_keepalive_connections=_MAX_KEPT_CONNECTIONS,
-        keepalive_expiry=_KEPT_FOR,
+        max_keepalive_connections=MOST_KEPT,
+        keepalive_expiry=KEPT_FOR,
     )
-    if proxied:
-        return _proxying_type()(httpx.AsyncClient(verify=verify, limits=limits))
-    return httpx.AsyncHTTPTransport(verify=verify, limits=limits)
+    return _proxying_type()(httpx.AsyncClient(verify=trusted, limits=limits))
 
 
 @asynccontextmanager
@@ -305,6 +306,7 @@ def _proxying_type() -> "Callable[[httpx.AsyncClient], httpx.AsyncBaseTransport]
             self._client = client
 
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            request.stream = _body_type()(request.content)
             with _unlogged():
                 return await self._client.send(
                     request, stream=True, follow_redirects=False

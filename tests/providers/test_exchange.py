@@ -1,0 +1,253 @@
+"""Requests over HTTP/1.1: what is sent, where an answer ends, what is kept."""
+
+import re
+import select
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import httpx
+import pytest
+from anyio.abc import SocketAttribute, SocketStream
+from dovetail.plugins.providers import exchange
+from dovetail.plugins.providers.exchange import Exchange
+from support.bounds import HANG
+
+WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nHello"
+PIECES = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+END = b"\r\n\r\n"
+LEAVING = b"x: connection: close\r\n\r\nHello"
+"""Of a server that hangs up and does not say so: the header is another one."""
+
+
+class Server:
+    """Answers the requests of each connection with what was given, byte for byte."""
+
+    def __init__(self, answers: tuple[bytes | None, ...]) -> None:
+        self.answers = list(answers)
+        self.url = ""
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.gone = anyio.Event()
+
+    async def serve(self, stream: SocketStream) -> None:
+        self.connections += 1
+        try:
+            while self.answers:
+                self.requests.append(await _heard(stream))
+                answer = self.answers.pop(0)
+                if answer is None:
+                    break
+                await stream.send(answer)
+                if b"connection: close" in answer:
+                    break
+            else:
+                await stream.receive()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            pass  # it was left, which is what some tests are about
+        finally:
+            self.gone.set()
+            await anyio.aclose_forcefully(stream)
+
+
+async def _heard(stream: SocketStream) -> bytes:
+    heard = b""
+    while END not in heard:
+        heard += await stream.receive()
+    length = re.search(rb"(?i)content-length: (\d+)", heard)
+    whole = heard.index(END) + len(END) + (int(length[1]) if length else 0)
+    while len(heard) < whole:
+        heard += await stream.receive()
+    return heard
+
+
+@asynccontextmanager
+async def served(*answers: bytes | None) -> AsyncIterator[tuple[Server, Exchange]]:
+    server = Server(answers)
+    sends = Exchange(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(SocketAttribute.local_port)
+    server.url = f"http://127.0.0.1:{port}/v1?a=b"
+    with anyio.fail_after(HANG):
+        async with listener, anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, server.serve)
+            try:
+                yield server, sends
+            finally:
+                await sends.aclose()
+                tasks.cancel_scope.cancel()
+
+
+async def asked(
+    sends: Exchange, url: str, content: bytes = b"{}", read: float | None = None
+) -> tuple[int, bytes]:
+    """Return the status and the body of an answer."""
+    request = httpx.Request(
+        "POST", url, content=content, extensions={"timeout": {"read": read}}
+    )
+    answer = await sends.handle_async_request(request)
+    try:
+        return answer.status_code, await answer.aread()
+    finally:
+        await answer.aclose()
+
+
+async def test_a_request_is_sent_as_it_is_in_one_piece() -> None:
+    async with served(WHOLE) as (server, sends):
+        assert await asked(sends, server.url) == (200, b"Hello")
+    (heard,) = server.requests
+    head, _, body = heard.partition(END)
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"POST /v1?a=b HTTP/1.1"
+    assert b"Content-Length: 2" in lines
+    assert body == b"{}"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        WHOLE,
+        PIECES + b"2\r\nHe\r\n3;why=not\r\nllo\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nHello",
+        b"HTTP/1.0 200 OK\r\n" + LEAVING,
+        b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + WHOLE,
+    ],
+)
+async def test_an_answer_ends_where_it_says(answer: bytes) -> None:
+    async with served(answer) as (server, sends):
+        assert await asked(sends, server.url) == (200, b"Hello")
+
+
+async def test_a_connection_carries_one_request_after_another() -> None:
+    async with served(WHOLE, PIECES + b"0\r\n\r\n", WHOLE) as (server, sends):
+        for _ in range(3):
+            assert (await asked(sends, server.url))[0] == 200
+        assert server.connections == 1
+        assert repr(sends) == "<Exchange: 0 connections used, 1 kept>"
+
+
+async def test_what_comes_beyond_an_answer_is_no_answer_to_the_next_request() -> None:
+    forged = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nForged"
+    async with served(WHOLE + forged, WHOLE) as (server, sends):
+        for _ in range(2):
+            assert await asked(sends, server.url) == (200, b"Hello")
+        assert server.connections == 2
+
+
+async def test_a_connection_that_was_left_meanwhile_is_not_used_again() -> None:
+    async with served(WHOLE, WHOLE) as (server, sends):
+        await asked(sends, server.url)
+        (kept,) = next(iter(sends._kept.values()))
+        await kept.aclose()
+        assert await asked(sends, server.url) == (200, b"Hello")
+        assert server.connections == 2
+
+
+async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
+    closing = (
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx: connection: close\r\n\r\nHello"
+    )
+    async with served(closing, WHOLE) as (server, sends):
+        await asked(sends, server.url)
+        await server.gone.wait()
+        (kept,) = next(iter(sends._kept.values()))
+        # In a thread: asyncio lets nobody else wait for a socket of its own.
+        await anyio.to_thread.run_sync(select.select, [kept._socket], [], [])
+        assert await asked(sends, server.url) == (200, b"Hello")
+
+
+async def test_no_more_connections_are_kept_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exchange, "MOST_KEPT", 2)
+    async with served(*[WHOLE] * 5) as (server, sends):
+        begun = [
+            await sends.handle_async_request(httpx.Request("GET", server.url))
+            for _ in range(5)
+        ]
+        for answer in begun:
+            await answer.aread()
+        assert repr(sends) == "<Exchange: 0 connections used, 2 kept>"
+
+
+async def test_a_connection_is_kept_for_a_while_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with served(WHOLE, WHOLE) as (server, sends):
+        await asked(sends, server.url)
+        monkeypatch.setattr(exchange, "KEPT_FOR", -1.0)
+        await asked(sends, server.url)
+        assert server.connections == 2
+
+
+async def test_an_answer_that_is_left_takes_its_connection_along() -> None:
+    async with served(PIECES + b"5\r\nHello\r\n") as (server, sends):
+        request = httpx.Request("POST", server.url)
+        answer = await sends.handle_async_request(request)
+        await answer.aclose()
+        assert repr(sends) == "<Exchange: 0 connections used, 0 kept>"
+        await server.gone.wait()
+
+
+async def test_what_ends_after_the_closing_is_not_kept() -> None:
+    async with served(WHOLE) as (server, sends):
+        answer = await sends.handle_async_request(httpx.Request("GET", server.url))
+        sends._closed = True
+        assert await answer.aread() == b"Hello"
+        assert repr(sends) == "<Exchange: 0 connections used, 0 kept>"
+
+
+# --- failures ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (None, httpx.RemoteProtocolError),
+        (b"nonsense\r\n\r\n", httpx.RemoteProtocolError),
+        (b"HTTP/1.1 101 Yes\r\nupgrade: x\r\n\r\n", httpx.RemoteProtocolError),
+        (PIECES + b"5\r\nHel", httpx.ReadTimeout),
+        (PIECES + b"nonsense\r\n", httpx.RemoteProtocolError),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 200_000, httpx.RemoteProtocolError),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n" + LEAVING,
+            httpx.RemoteProtocolError,
+        ),
+    ],
+)
+async def test_no_answer_is_told_as_what_it_is(
+    answer: bytes | None, error: type[Exception]
+) -> None:
+    async with served(answer) as (server, sends):
+        silent = 0.01 if error is httpx.ReadTimeout else None
+        with pytest.raises(error):
+            await asked(sends, server.url, read=silent)
+        assert repr(sends) == "<Exchange: 0 connections used, 0 kept>"
+
+
+@pytest.mark.parametrize(
+    ("made", "error"),
+    [
+        (lambda url: httpx.Request("POST", "ftp://h/x"), httpx.UnsupportedProtocol),
+        (
+            lambda url: httpx.Request("POST", url, headers={"x": "a\r\nb: c"}),
+            httpx.LocalProtocolError,
+        ),
+    ],
+)
+async def test_what_cannot_be_asked_is_not_sent(
+    made: Callable[[str], httpx.Request], error: type[Exception]
+) -> None:
+    async with served(WHOLE) as (server, sends):
+        with pytest.raises(error):
+            await sends.handle_async_request(made(server.url))
+        assert server.requests == []
+
+
+async def test_an_answer_before_the_end_of_the_request_is_heard() -> None:
+    """A server refuses what is too large and hangs up without reading it."""
+    refused = b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nNo"
+    async with served(refused) as (server, sends):
+        found = await asked(sends, server.url, b"x" * 100)
+        assert found == (413, b"No")
