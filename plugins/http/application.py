@@ -8,14 +8,14 @@ import os
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from dovetail.kernel import InvalidValueError, Location, Runtime
+from dovetail.kernel import InvalidValueError, Location, NotFoundError, Runtime
 from starlette.requests import Request
 
 from .door import Admittance, Door, Receive, Scope, Send
 from .openapi import NOT_OFFERED, refuse
 from .operation import OPERATIONS, Operation, answered, read_call
 from .page import page_routes
-from .problems import Refusal
+from .problems import AbsentError, Refusal
 from .routes import Routes
 from .wrong import misplaced
 
@@ -70,6 +70,9 @@ def _made(runtime: Runtime, admittance: Admittance, default: Location) -> Door:
                 found = await operation.run(call, **request.path_params)
             except InvalidValueError as error:
                 raise misplaced(error, call.query, call.body) from error
+            except NotFoundError as error:
+                named = request.path_params
+                raise AbsentError(error, operation.path, named) from error
             return await answered(operation, found)
 
         return run

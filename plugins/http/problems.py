@@ -69,6 +69,18 @@ class Refusal(Exception):
         self.fields = fields
 
 
+class AbsentError(Exception):
+    """Something is not there, and what the request named on the way to it."""
+
+    def __init__(
+        self, error: NotFoundError, path: str, named: Mapping[str, str]
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.path = path
+        self.named = dict(named)
+
+
 def malformed(message: str, field: str | None = None) -> Refusal:
     """Return the refusal of a request that cannot be read."""
     fields: dict[str, Any] = {} if field is None else {"field": field}
@@ -147,6 +159,12 @@ _IDS: Mapping[type[DovetailError], str] = {
     SkillNotFoundError: "skill",
 }
 
+_REQUESTS: Mapping[str, str] = {
+    "/permission/": "PermissionNotFoundError",
+    "/question/": "QuestionNotFoundError",
+}
+"""What a request that is not there is called by opencode, by what is in the path."""
+
 
 def told(error: BaseException) -> tuple[int, dict[str, str], dict[str, Json]]:
     """Return the status, the headers and the body that tell of an error.
@@ -168,6 +186,12 @@ def told(error: BaseException) -> tuple[int, dict[str, str], dict[str, Json]]:
             body["field"] = error.path
             body["problems"] = [{"path": error.path, "message": str(error)}]
         return status, headers, body
+    if isinstance(error, AbsentError):
+        status, headers, body = told(error.error)
+        if isinstance(error.error, RequestNotFoundError):
+            tags = (tag for part, tag in _REQUESTS.items() if part in error.path)
+            body["_tag"] = next(tags, body["_tag"])
+        return status, headers, {**error.named, **body}
     if isinstance(error, DovetailError):
         return _told_of_ours(error)
     reference = f"err_{uuid.uuid4().hex[:16]}"

@@ -174,8 +174,7 @@ class _Listing:
     body=s.CreateBody,
     answer=s.Data[s.SessionShape],
     refusals=(404,),
-    meaning="differs",
-    differs="a `variant` is not offered: it is a model of its own",
+    meaning="same",
 )
 async def create_session(call: Call[None, s.CreateBody]) -> s.Data[s.SessionShape]:
     """Create a session in a Location; it is durable when this returns. With an ``id``
@@ -549,8 +548,7 @@ async def switch_agent(call: Call[None, s.AgentBody], sessionID: str) -> None:
     "v2.session.switchModel",
     body=s.ModelBody,
     refusals=(404,),
-    meaning="differs",
-    differs="a `variant` is not offered: it is a model of its own",
+    meaning="same",
 )
 async def switch_model(call: Call[None, s.ModelBody], sessionID: str) -> None:
     """Use another model from the next boundary on."""

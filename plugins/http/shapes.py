@@ -96,7 +96,13 @@ class ModelRef:
 
     id: str
     providerID: str
-    variant: str | None = None
+    variant: str | None = field(
+        default=None,
+        metadata={
+            "description": "How much it is to think, such as ``high``; left out, or "
+            "``default``: as it is configured."
+        },
+    )
 
 
 @frozen
@@ -444,11 +450,22 @@ class ModelRequestShape:
 
 
 @frozen
+class VariantShape:
+    """How much a model is to think."""
+
+    id: str
+    headers: dict[str, str] = field(factory=dict)
+    """Always empty: how its provider is told is the protocol's."""
+    body: dict[str, Any] = field(factory=dict)
+    """Always empty: how its provider is told is the protocol's."""
+
+
+@frozen
 class Released:
-    """When it came out: 0, which is unknown."""
+    """When it came out."""
 
     released: int = 0
-    """Milliseconds since 1970; 0, because it is unknown."""
+    """Milliseconds since 1970; 0 where that is unknown."""
 
 
 @frozen
@@ -504,7 +521,7 @@ class ModelShape:
     cost: tuple[CostShape, ...]
     limit: Limit
     dovetail: ModelInfo
-    variants: tuple[dict[str, Any], ...] = ()
+    variants: tuple[VariantShape, ...] = ()
     status: Literal["alpha", "beta", "deprecated", "active"] = "active"
     enabled: bool = True
     """Whether it can be chosen."""

@@ -10,7 +10,8 @@ import json
 import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
 
 from dovetail.kernel import (
     AdmittedPrompt,
@@ -34,6 +35,7 @@ from dovetail.kernel import (
     ProviderState,
     QuestionAnswer,
     QuestionRequest,
+    ReasoningEffort,
     ReasoningPart,
     SavedApproval,
     SessionInfo,
@@ -62,25 +64,36 @@ def location_info(location: Location) -> s.LocationInfo:
     return s.LocationInfo(location.directory, project, location.workspace)
 
 
+EFFORTS: Sequence[str] = get_args(ReasoningEffort)
+"""How much a model can be told to think: its variants."""
+READS = ("image", "audio", "video", "pdf")
+
+
 def model_ref(model: str | None) -> s.ModelRef | None:
     if model is None:
         return None
     provider, _, name = model.partition("/")
+    base, _, variant = name.rpartition(":")
+    if base and variant in EFFORTS:
+        return s.ModelRef(base, provider, variant)
     return s.ModelRef(name, provider)
 
 
 def model_name(model: s.ModelRef | None) -> str | None:
-    """Return the name of a model.
+    """Return the name of a model, with its variant.
 
     Raises:
-        Refusal: it names a variant, of which there are none.
+        Refusal: there is no such variant of any model.
     """
     if model is None:
         return None
-    if model.variant not in (None, "default"):
-        said = f"the variant {model.variant!r}"
-        raise unsupported(said, "name a model of its own", "$.model.variant")
-    return f"{model.providerID}/{model.id}"
+    name = f"{model.providerID}/{model.id}"
+    if model.variant in (None, "default"):
+        return name
+    if model.variant not in EFFORTS:
+        rule = f"a variant is one of {', '.join(EFFORTS)}"
+        raise unsupported(f"the variant {model.variant!r}", rule, "$.model.variant")
+    return f"{name}:{model.variant}"
 
 
 def tokens(usage: Usage) -> s.Tokens:
@@ -279,8 +292,8 @@ def agent(given: AgentProfile) -> s.AgentShape:
 
 
 def model(given: ModelInfo) -> s.ModelShape:
-    ref = model_ref(given.name)
-    assert ref is not None
+    provider, _, name = given.name.partition("/")
+    able = given.abilities
     costs: tuple[s.CostShape, ...] = ()
     if given.price is not None:
         costs = (
@@ -288,17 +301,37 @@ def model(given: ModelInfo) -> s.ModelShape:
             *(_cost(one, s.Tier(one.over)) for one in given.price.above),
         )
     return s.ModelShape(
-        id=ref.id,
-        providerID=ref.providerID,
-        name=ref.id,
-        api=s.ModelApi(ref.id),
-        capabilities=s.Capabilities(),
+        id=name,
+        providerID=provider,
+        name=name,
+        api=s.ModelApi(name),
+        capabilities=s.Capabilities(
+            tools=able is None or "tools" in able,
+            input=("text", *(one for one in READS if one in (able or ()))),
+            output=("text", *(one for one in READS if f"makes_{one}" in (able or ()))),
+        ),
         request=s.ModelRequestShape(),
-        time=s.Released(),
+        time=s.Released(_milliseconds(given.released)),
         cost=costs,
         limit=s.Limit(given.context or 0, given.output or 0),
         dovetail=given,
+        variants=tuple(map(s.VariantShape, EFFORTS))
+        if "reasoning" in (able or ())
+        else (),
+        status="deprecated" if given.deprecated else "active",
     )
+
+
+def _milliseconds(day: str | None) -> int:
+    """Return when a day begins, or a month or a year; 0 for what is none."""
+    if day is None:
+        return 0
+    year, month, first = (*day.split("-"), "01", "01")[:3]
+    try:
+        begun = datetime(int(year), int(month), int(first), tzinfo=UTC)
+    except ValueError:
+        return 0
+    return int(begun.timestamp() * 1000)
 
 
 def _cost(given: Price | PriceAbove, tier: s.Tier | None) -> s.CostShape:

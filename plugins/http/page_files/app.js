@@ -219,8 +219,8 @@ class OpenSession {
   }
 
   #paintHead(todos) {
-    const { dovetail, model, agent, title } = this.info;
-    const name = model ? `${model.providerID}/${model.id}` : "";
+    const { dovetail, agent, title } = this.info;
+    const name = dovetail.model ?? "";
     const chosen = h("input", {
       name: "model",
       list: "models",

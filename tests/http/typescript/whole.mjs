@@ -117,9 +117,22 @@ const event = (await log.stream.next()).value
 assert.equal(event.durable.seq, 2)
 stop.abort()
 
+const missing = { sessionID: "ses_ts", messageID: "none", requestID: "none" }
+const lost = await refused(client.session.message(missing))
+assert.deepEqual([lost._tag, lost.sessionID, lost.messageID], ["MessageNotFoundError", "ses_ts", "none"])
+const ended = await refused(client.session.permission.get(missing))
+assert.deepEqual([ended._tag, ended.requestID], ["PermissionNotFoundError", "none"])
+const unasked = await refused(client.session.question.reject(missing))
+assert.deepEqual([unasked._tag, unasked.requestID], ["QuestionNotFoundError", "none"])
+
 // --- changing ---
 assert.equal(await status(client.session.switchAgent({ sessionID: "ses_ts", agent: "plan" })), 204)
 const another = { providerID: "scripted", id: "other" }
+assert.equal(await status(client.session.switchModel({ sessionID: "ses_ts", model: another })), 204)
+const deep = { providerID: "scripted", id: "model", variant: "high" }
+assert.equal(await status(client.session.switchModel({ sessionID: "ses_ts", model: deep })), 204)
+assert.deepEqual((await data(client.session.get({ sessionID: "ses_ts" }))).data.model, deep)
+assert.equal((await refused(client.session.switchModel({ sessionID: "ses_ts", model: { ...deep, variant: "odd" } }))).status, 422)
 assert.equal(await status(client.session.switchModel({ sessionID: "ses_ts", model: another })), 204)
 const changed = (await data(client.session.get({ sessionID: "ses_ts" }))).data
 assert.deepEqual([changed.agent, changed.model], ["plan", another])
