@@ -5,6 +5,7 @@ goes on below, so that no terminal cuts or covers any of it. Pure.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 
 from dovetail.kernel import Json, PermissionRequest, Question, ToolPart
@@ -14,6 +15,9 @@ from ..console.terminal import Style
 from .key_names import DISMISS
 from .rendering import fold
 
+GOES_ON = "    "
+"""Before what goes on below, where the line has no mark."""
+_MARKED = re.compile(r" +[|+-] ")
 KEYS = "y once"
 ALWAYS = "a always, s always in this session"
 NO = "n no, f no and say why"
@@ -63,7 +67,21 @@ def question_hint(question: Question, *, plain: bool = False) -> str:
 
 
 def _parts(line: str, width: int) -> Sequence[str]:
-    return fold(line, max(width - 1, 20))
+    """Return a line of a card on rows. What goes on below is set in further than any
+    label is, or stands behind the same mark: no text can look like a line of ours."""
+    found = _MARKED.match(line)
+    mark = found[0] if found else ""
+    below = mark or GOES_ON
+    room = max(width - 1, 20) - len(below)
+    if not mark:
+        whole = fold(line, room + len(below))
+        if len(whole) == 1:
+            return whole
+        # As much as fits beside what the other rows are set in by.
+        first, *_ = fold(line, room)
+        rest = line[len(first) :].removeprefix(" ")
+        return [first, *(f"{GOES_ON}{part}" for part in fold(rest, room))]
+    return [f"{mark}{part}" for part in fold(line[len(mark) :], room) or [""]]
 
 
 def _arguments(call: ToolPart | None) -> Mapping[str, Json] | None:

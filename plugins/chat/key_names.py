@@ -60,5 +60,6 @@ KEYS = (
     Key("complete", "Tab", (("tab",),), "complete @files and /commands"),
     Key("expand", "Ctrl-O", (("c-o",),), "show the last tool call whole, in pages"),
     Key("thoughts", "Ctrl-R", (("c-r",),), "show what the model thought"),
+    Key("suspend", "Ctrl-Z", (("c-z",),), "stop for now; fg in the shell goes on"),
     Key("redraw", "Ctrl-L", (("c-l",),), "draw the rows at the bottom anew"),
 )

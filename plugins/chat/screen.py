@@ -10,6 +10,7 @@ later than the first key.
 import asyncio
 import os
 import select
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -128,6 +129,8 @@ class LiveScreen:
         self._draft: str | None = None
         """What was being typed when a card came."""
         self._leaving = False
+        self._suspended = False
+        """Whether this process stopped itself, and draws anew by itself."""
         self._hint = ""
         self._pastes = Pastes()
         self._buffer = Buffer(
@@ -240,6 +243,8 @@ class LiveScreen:
         self._take_typed_ahead()
         writing = asyncio.ensure_future(self._write())
         ticking = asyncio.ensure_future(self._tick())
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCONT, self._continued)
         try:
             # What somebody prints all the same goes above the rows, and is cleaned.
             with patch_stdout():
@@ -248,6 +253,7 @@ class LiveScreen:
             # The terminal is gone.
             pass
         finally:
+            loop.remove_signal_handler(signal.SIGCONT)
             writing.cancel()
             ticking.cancel()
             await asyncio.gather(writing, ticking, return_exceptions=True)
@@ -416,6 +422,7 @@ class LiveScreen:
             "complete": self._tab,
             "expand": lambda event: self._told(lambda talk: talk.expand()),
             "thoughts": lambda event: self._told(lambda talk: talk.show_thoughts()),
+            "suspend": self._suspend,
             "redraw": lambda event: self._app.renderer.clear(),
         }
         for key in KEYS:
@@ -428,6 +435,17 @@ class LiveScreen:
         bindings.add("<sigint>")(self._interrupt)
         bindings.add("<any>")(self._any)
         return bindings
+
+    def _suspend(self, event: KeyPressEvent) -> None:
+        self._suspended = True
+        self._app.suspend_to_background()
+
+    def _continued(self) -> None:
+        """Draw anew where the cursor is: others wrote while this process stood."""
+        if not self._suspended:
+            self._app.renderer.reset()
+            self._app.invalidate()
+        self._suspended = False
 
     def _typing(self, change: Callable[[], None]) -> None:
         """Change the line, unless the keys answer a card."""

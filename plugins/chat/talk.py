@@ -63,6 +63,8 @@ LOOKED_AT = 5
 """Sessions that are looked at, the newest first, for what a crash left."""
 SHOWN_BEFORE = 6
 """Messages that are shown of a session that is gone on with."""
+ROWS_BELOW = 6
+"""Rows that are drawn below a card, about."""
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 RINGS_AFTER = 20.0
 """Seconds of work after whose end a person is called."""
@@ -543,7 +545,11 @@ class Talk:
         keys: dict[str, Any] = {"y": "once", "n": "reject", "f": "say"}
         if request.save:
             keys |= {"a": "location", "s": "session"}
-        ask = Ask(card, permission_hint(request), keys, "dovetail asks for permission")
+        hint = permission_hint(request)
+        rows = card.count("\n")
+        if rows > self.screen.height - ROWS_BELOW:
+            hint = f"{rows:,} rows: scroll up to read all of it · {hint}"
+        ask = Ask(card, hint, keys, "dovetail asks for permission")
         answer = await self._asked(request, ask)
         if answer is WITHDRAWN:
             self.say("the question was withdrawn")

@@ -6,6 +6,8 @@ timed.
 """
 
 import json
+import os
+import signal
 from collections.abc import Mapping
 
 import anyio
@@ -738,3 +740,19 @@ async def test_without_a_terminal_there_is_no_conversation(home: Home) -> None:
     assert "dovetail run" in done.err
     done = await home.do()
     assert "Usage: dovetail" in done.out + done.err
+
+
+async def test_what_was_stopped_is_drawn_anew_when_it_goes_on(home: Home) -> None:
+    async with serve(text("Here.")) as server:
+        home.serve_from(server.url)
+        async with seen(home, *CHAT) as terminal:
+            await terminal.until(READY)
+            before = terminal.raw.count(READY.encode())
+            # Whoever stopped it wrote to the terminal meanwhile.
+            os.kill(terminal.process.pid, signal.SIGCONT)
+            await terminal.until_true(
+                lambda: terminal.raw.count(READY.encode()) > before
+            )
+            await say(terminal, "Still there?")
+            await terminal.until("Here.")
+            await leave(terminal)
