@@ -1,19 +1,30 @@
 """The operations of what waits for a person: permissions and questions."""
 
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar, cast
 
 from attrs import field, frozen
 from dovetail.kernel import (
     ApprovalNotFoundError,
+    LocationHandle,
     PendingRequest,
     PermissionRequest,
     QuestionRequest,
     RequestNotFoundError,
 )
 
-from . import shapes as s, showing
+from . import bodies as b, offers as o, shapes as s, showing
 from .operation import Call, Located, each, operation
 from .sessions import found
+
+R = TypeVar("R", PermissionRequest, QuestionRequest)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class _Asks(Protocol[R_co]):
+    """What a Location has for the requests of one kind."""
+
+    async def pending(self, session_id: str | None = None) -> Sequence[R_co]: ...
 
 
 @operation(
@@ -49,20 +60,31 @@ async def session_permissions(
     return s.Data(await each(showing.permission, await _permissions(call, sessionID)))
 
 
+async def _own(
+    call: Call[Any, Any],
+    session_id: str,
+    what: str,
+    handle: Callable[[LocationHandle], _Asks[R]],
+) -> list[R]:
+    """Return those of a session itself, the oldest first. They wait where they were
+    asked, which is another Location where the session has moved since."""
+    await found(call, session_id)
+    waiting = await call.runtime.requests.pending(session_id=session_id, what=what)
+    places = {one.directory for one in waiting if one.session_id == session_id}
+    asked: list[R] = []
+    for place in sorted(places):
+        asked += await handle(call.runtime.location(place)).pending(session_id)
+    return sorted(asked, key=lambda one: one.created)
+
+
 async def _permissions(
     call: Call[Any, Any], session_id: str
 ) -> list[PermissionRequest]:
-    """Return those of a session itself. They wait where they were asked, which is
-    another Location where the session has moved since."""
-    await found(call, session_id)
-    waiting = await call.runtime.requests.pending(
-        session_id=session_id, what="permission"
-    )
-    places = {one.directory for one in waiting if one.session_id == session_id}
-    asked: list[PermissionRequest] = []
-    for place in sorted(places):
-        asked += await call.runtime.location(place).permissions.pending(session_id)
-    return sorted(asked, key=lambda one: one.created)
+    return await _own(call, session_id, "permission", lambda here: here.permissions)
+
+
+async def _questions(call: Call[Any, Any], session_id: str) -> list[QuestionRequest]:
+    return await _own(call, session_id, "question", lambda here: here.questions)
 
 
 @operation(
@@ -87,12 +109,12 @@ async def get_permission(
     "POST",
     "/api/session/{sessionID}/permission/{requestID}/reply",
     "v2.session.permission.reply",
-    body=s.ReplyBody,
+    body=b.ReplyBody,
     refusals=(404, 409),
     meaning="same",
 )
 async def reply_permission(
-    call: Call[None, s.ReplyBody], sessionID: str, requestID: str
+    call: Call[None, b.ReplyBody], sessionID: str, requestID: str
 ) -> None:
     """Answer a permission request, exactly once."""
     await found(call, sessionID)
@@ -173,16 +195,16 @@ async def remove_saved(call: Call[Located, None], id: str) -> None:
     "/api/permission/meaning",
     "permission.meaning",
     query=Located,
-    body=s.RulesBody,
-    answer=s.Data[s.Meaning],
+    body=b.RulesBody,
+    answer=s.Data[o.Meaning],
     refusals=(404, 422),
 )
-async def meaning(call: Call[Located, s.RulesBody]) -> s.Data[s.Meaning]:
+async def meaning(call: Call[Located, b.RulesBody]) -> s.Data[o.Meaning]:
     """Return what rules mean in a Location, and which are about nothing that is asked
     there."""
     here = call.runtime.location(call.location()).permissions
     rules, odd = await here.meaning(call.body.rules)
-    return s.Data(s.Meaning(tuple(rules), tuple(odd)))
+    return s.Data(o.Meaning(tuple(rules), tuple(odd)))
 
 
 # --- questions --------------------------------------------------------------------
@@ -206,18 +228,6 @@ async def list_questions(
     return s.At(showing.location_info(place), await each(showing.questions, found))
 
 
-async def _questions(call: Call[Any, Any], session_id: str) -> list[QuestionRequest]:
-    await found(call, session_id)
-    waiting = await call.runtime.requests.pending(
-        session_id=session_id, what="question"
-    )
-    places = {one.directory for one in waiting if one.session_id == session_id}
-    asked: list[QuestionRequest] = []
-    for place in sorted(places):
-        asked += await call.runtime.location(place).questions.pending(session_id)
-    return sorted(asked, key=lambda one: one.created)
-
-
 @operation(
     "GET",
     "/api/session/{sessionID}/question",
@@ -237,12 +247,12 @@ async def session_questions(
     "POST",
     "/api/session/{sessionID}/question/{requestID}/reply",
     "v2.session.question.reply",
-    body=s.AnswersBody,
+    body=b.AnswersBody,
     refusals=(404, 409),
     meaning="same",
 )
 async def reply_questions(
-    call: Call[None, s.AnswersBody], sessionID: str, requestID: str
+    call: Call[None, b.AnswersBody], sessionID: str, requestID: str
 ) -> None:
     """Answer questions, exactly once. What is the label of an option chooses it; other
     words are one's own."""
@@ -262,12 +272,12 @@ async def reply_questions(
     "POST",
     "/api/session/{sessionID}/question/{requestID}/reject",
     "v2.session.question.reject",
-    body=s.RejectBody,
+    body=b.RejectBody,
     refusals=(404, 409),
     meaning="same",
 )
 async def reject_questions(
-    call: Call[None, s.RejectBody], sessionID: str, requestID: str
+    call: Call[None, b.RejectBody], sessionID: str, requestID: str
 ) -> None:
     """Refuse to answer, exactly once. With a message the model is told that and goes
     on; without one the run stops."""
@@ -323,10 +333,10 @@ async def list_requests(
     "POST",
     "/api/request/{requestID}/reply",
     "request.reply",
-    body=s.AnyReplyBody,
+    body=b.AnyReplyBody,
     refusals=(404, 409),
 )
-async def reply_request(call: Call[None, s.AnyReplyBody], requestID: str) -> None:
+async def reply_request(call: Call[None, b.AnyReplyBody], requestID: str) -> None:
     """Answer a request of any kind, exactly once: a permission with a word, any other
     with an object in the shape of its kind."""
     body = call.body

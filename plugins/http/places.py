@@ -20,7 +20,7 @@ from dovetail.kernel import (
 )
 from starlette.responses import Response
 
-from . import shapes as s, showing
+from . import bodies as b, offers as o, shapes as s, showing
 from .operation import Call, Located, operation
 from .problems import Refusal, malformed, too_large
 
@@ -62,11 +62,11 @@ async def location(call: Call[Located, None]) -> s.LocationInfo:
     "/api/agent",
     "v2.agent.list",
     query=Located,
-    answer=s.At[tuple[s.AgentShape, ...]],
+    answer=s.At[tuple[o.AgentShape, ...]],
     refusals=(404,),
     meaning="same",
 )
-async def agents(call: Call[Located, None]) -> s.At[tuple[s.AgentShape, ...]]:
+async def agents(call: Call[Located, None]) -> s.At[tuple[o.AgentShape, ...]]:
     """Return the agents of a Location, in name order."""
     place = call.location()
     found = await call.runtime.location(place).agents()
@@ -78,11 +78,11 @@ async def agents(call: Call[Located, None]) -> s.At[tuple[s.AgentShape, ...]]:
     "/api/model",
     "v2.model.list",
     query=Located,
-    answer=s.At[tuple[s.ModelShape, ...]],
+    answer=s.At[tuple[o.ModelShape, ...]],
     refusals=(404,),
     meaning="same",
 )
-async def models(call: Call[Located, None]) -> s.At[tuple[s.ModelShape, ...]]:
+async def models(call: Call[Located, None]) -> s.At[tuple[o.ModelShape, ...]]:
     """Return the models that are known by name; others may be accepted."""
     place = call.location()
     found = await call.runtime.location(place).models()
@@ -121,11 +121,11 @@ async def model_used(call: Call[UsedQuery, None]) -> s.Data[str]:
     "/api/provider",
     "v2.provider.list",
     query=Located,
-    answer=s.At[tuple[s.ProviderShape, ...]],
+    answer=s.At[tuple[o.ProviderShape, ...]],
     refusals=(404,),
     meaning="same",
 )
-async def providers(call: Call[Located, None]) -> s.At[tuple[s.ProviderShape, ...]]:
+async def providers(call: Call[Located, None]) -> s.At[tuple[o.ProviderShape, ...]]:
     """Return who serves models here, in name order."""
     place = call.location()
     found = await call.runtime.location(place).providers()
@@ -137,11 +137,11 @@ async def providers(call: Call[Located, None]) -> s.At[tuple[s.ProviderShape, ..
     "/api/provider/{providerID}",
     "v2.provider.get",
     query=Located,
-    answer=s.At[s.ProviderShape],
+    answer=s.At[o.ProviderShape],
     refusals=(404,),
     meaning="same",
 )
-async def provider(call: Call[Located, None], providerID: str) -> s.At[s.ProviderShape]:
+async def provider(call: Call[Located, None], providerID: str) -> s.At[o.ProviderShape]:
     """Return who serves models under a name."""
     place = call.location()
     for one in await call.runtime.location(place).providers():
@@ -161,11 +161,11 @@ async def provider(call: Call[Located, None], providerID: str) -> s.At[s.Provide
     "/api/skill",
     "v2.skill.list",
     query=Located,
-    answer=s.At[tuple[s.SkillShape, ...]],
+    answer=s.At[tuple[o.SkillShape, ...]],
     refusals=(404,),
     meaning="same",
 )
-async def skills(call: Call[Located, None]) -> s.At[tuple[s.SkillShape, ...]]:
+async def skills(call: Call[Located, None]) -> s.At[tuple[o.SkillShape, ...]]:
     """Return the skills of a Location, in name order."""
     place = call.location()
     found = await call.runtime.location(place).skills()
@@ -177,12 +177,12 @@ async def skills(call: Call[Located, None]) -> s.At[tuple[s.SkillShape, ...]]:
     "/api/command",
     "v2.command.list",
     query=Located,
-    answer=s.At[tuple[s.CommandShape, ...]],
+    answer=s.At[tuple[o.CommandShape, ...]],
     refusals=(404,),
     meaning="differs",
     differs="`template` is what is typed: `POST /api/prompt` writes it out",
 )
-async def commands(call: Call[Located, None]) -> s.At[tuple[s.CommandShape, ...]]:
+async def commands(call: Call[Located, None]) -> s.At[tuple[o.CommandShape, ...]]:
     """Return the commands of plugins that stand for prompts, in name order, as they are
     now. This may take twenty seconds."""
     place = call.location()
@@ -195,11 +195,11 @@ async def commands(call: Call[Located, None]) -> s.At[tuple[s.CommandShape, ...]
     "/api/prompt",
     "prompt.made",
     query=Located,
-    body=s.TypedBody,
+    body=b.TypedBody,
     answer=s.Data[Prompt],
     refusals=(404,),
 )
-async def made_prompt(call: Call[Located, s.TypedBody]) -> s.Data[Prompt]:
+async def made_prompt(call: Call[Located, b.TypedBody]) -> s.Data[Prompt]:
     """Return what a person typed as it is to be said: ``/name arguments`` of a command
     written out, and what ``@name`` means attached. Says nothing to any session, and is
     only for what a person typed: what others wrote would make it name things."""
@@ -250,10 +250,10 @@ class AgentQuery(Located):
     "/api/agent/used",
     "agent.used",
     query=AgentQuery,
-    answer=s.Data[s.AgentShape],
+    answer=s.Data[o.AgentShape],
     refusals=(404,),
 )
-async def agent_used(call: Call[AgentQuery, None]) -> s.Data[s.AgentShape]:
+async def agent_used(call: Call[AgentQuery, None]) -> s.Data[o.AgentShape]:
     """Return the profile that a session here has, if it is given this agent."""
     here = call.runtime.location(call.location())
     return s.Data(showing.agent(await here.agent_for(call.query.agent)))
@@ -295,12 +295,12 @@ async def skill_problems(call: Call[Located, None]) -> s.At[tuple[SkillProblem, 
     "/api/provider/{providerID}/served",
     "provider.served",
     query=Located,
-    answer=s.At[tuple[s.ModelShape, ...]],
+    answer=s.At[tuple[o.ModelShape, ...]],
     refusals=(404, 409),
 )
 async def served_models(
     call: Call[Located, None], providerID: str
-) -> s.At[tuple[s.ModelShape, ...]]:
+) -> s.At[tuple[o.ModelShape, ...]]:
     """Ask a provider over the network which models it serves now."""
     place = call.location()
     found = await call.runtime.location(place).served_models(providerID)
@@ -460,11 +460,11 @@ class ListQuery(Located):
     "/api/fs/list",
     "v2.fs.list",
     query=ListQuery,
-    answer=s.At[tuple[s.Entry, ...]],
+    answer=s.At[tuple[o.Entry, ...]],
     refusals=(403, 404),
     meaning="same",
 )
-async def list_files(call: Call[ListQuery, None]) -> s.At[tuple[s.Entry, ...]]:
+async def list_files(call: Call[ListQuery, None]) -> s.At[tuple[o.Entry, ...]]:
     """Return what is in a directory of a Location, directories first, at most 5,000."""
     place = call.location()
     path = call.query.path or "."
@@ -472,7 +472,7 @@ async def list_files(call: Call[ListQuery, None]) -> s.At[tuple[s.Entry, ...]]:
     return s.At(showing.location_info(place), tuple(found))
 
 
-def _list(root: str, path: str) -> list[s.Entry]:
+def _list(root: str, path: str) -> list[o.Entry]:
     inside = _Inside(root)
     descriptor = inside.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -489,9 +489,9 @@ def _list(root: str, path: str) -> list[s.Entry]:
     ]
 
 
-def _entry(path: str, is_file: bool) -> s.Entry:
+def _entry(path: str, is_file: bool) -> o.Entry:
     kind: Literal["file", "directory"] = "file" if is_file else "directory"
-    return s.Entry(path, kind)
+    return o.Entry(path, kind)
 
 
 @frozen
@@ -517,11 +517,11 @@ class FindQuery(Located):
     "/api/fs/find",
     "v2.fs.find",
     query=FindQuery,
-    answer=s.At[tuple[s.Entry, ...]],
+    answer=s.At[tuple[o.Entry, ...]],
     refusals=(404,),
     meaning="same",
 )
-async def find_files(call: Call[FindQuery, None]) -> s.At[tuple[s.Entry, ...]]:
+async def find_files(call: Call[FindQuery, None]) -> s.At[tuple[o.Entry, ...]]:
     """Return files and directories whose path has these letters in this order, the
     best first. No link is followed."""
     place = call.location()
@@ -532,7 +532,7 @@ async def find_files(call: Call[FindQuery, None]) -> s.At[tuple[s.Entry, ...]]:
     return s.At(showing.location_info(place), tuple(found))
 
 
-def _find(root: str, wanted: str, kind: str | None, limit: int) -> list[s.Entry]:
+def _find(root: str, wanted: str, kind: str | None, limit: int) -> list[o.Entry]:
     ranked = []
     for path, is_file in _walk(root):
         if kind is None or (kind == "file") == is_file:

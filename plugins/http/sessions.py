@@ -13,24 +13,17 @@ from dovetail.kernel import (
     CursorInvalidError,
     Input,
     InvalidValueError,
-    Job,
     KeyInvalidError,
     Location,
-    Message,
     Outcome,
-    Page,
-    Reverted,
-    RevertPlan,
     Session,
-    Span,
     Spending,
-    Todo,
     UndecodableError,
     input_decoder,
     loads_exact,
 )
 
-from . import shapes as s, showing
+from . import bodies as b, shapes as s, showing
 from .door import encoded
 from .operation import Call, Located, each, operation
 from .problems import closing, malformed, unsupported
@@ -171,12 +164,12 @@ class _Listing:
     "POST",
     "/api/session",
     "v2.session.create",
-    body=s.CreateBody,
+    body=b.CreateBody,
     answer=s.Data[s.SessionShape],
     refusals=(404,),
     meaning="same",
 )
-async def create_session(call: Call[None, s.CreateBody]) -> s.Data[s.SessionShape]:
+async def create_session(call: Call[None, b.CreateBody]) -> s.Data[s.SessionShape]:
     """Create a session in a Location; it is durable when this returns. With an ``id``
     that exists, that session is returned as it is."""
     body = call.body
@@ -303,14 +296,14 @@ async def get_session(call: Call[None, None], sessionID: str) -> s.Data[s.Sessio
     "POST",
     "/api/session/{sessionID}/prompt",
     "v2.session.prompt",
-    body=s.PromptBody,
+    body=b.PromptBody,
     answer=s.Data[s.AdmittedShape],
     refusals=(404, 409),
     meaning="differs",
     differs="files are attached by content (`data:`); agents are not attached",
 )
 async def prompt(
-    call: Call[None, s.PromptBody], sessionID: str
+    call: Call[None, b.PromptBody], sessionID: str
 ) -> s.Data[s.AdmittedShape]:
     """Admit a prompt; it is durable when this returns, and waits for no model."""
     body = call.body
@@ -367,11 +360,11 @@ async def withdraw(call: Call[None, None], sessionID: str, inputID: str) -> None
     "POST",
     "/api/session/{sessionID}/pending/{inputID}/delivery",
     "session.deliver",
-    body=s.DeliveryBody,
+    body=b.DeliveryBody,
     refusals=(404, 409),
 )
 async def deliver(
-    call: Call[None, s.DeliveryBody], sessionID: str, inputID: str
+    call: Call[None, b.DeliveryBody], sessionID: str, inputID: str
 ) -> None:
     """Change how a pending input is delivered."""
     await (await found(call, sessionID)).deliver(inputID, call.body.delivery)
@@ -468,12 +461,12 @@ async def _within(
     "/api/session/{sessionID}/resume",
     "session.resume",
     query=WaitQuery,
-    body=s.ResumeBody,
+    body=b.ResumeBody,
     answer=s.Data[Outcome | None],
     refusals=(404, 409),
 )
 async def resume(
-    call: Call[WaitQuery, s.ResumeBody], sessionID: str
+    call: Call[WaitQuery, b.ResumeBody], sessionID: str
 ) -> "dict[str, Outcome | None]":
     """Let the session go on: at least one Step is made. ``accept`` is the digest of the
     Continuation Report as it is now. Returns how it ended; null when it runs still
@@ -500,12 +493,12 @@ async def continuation(call: Call[None, None], sessionID: str) -> s.Data[s.Repor
     "POST",
     "/api/session/{sessionID}/interrupt",
     "v2.session.interrupt",
-    body=s.InterruptBody,
+    body=b.InterruptBody,
     refusals=(404,),
     meaning="same",
 )
 async def interrupt(
-    call: Call[None, s.InterruptBody], sessionID: str
+    call: Call[None, b.InterruptBody], sessionID: str
 ) -> dict[str, str]:
     """Stop the running work, with every session that works for this one. The header
     ``Dovetail-Stopped`` says whether there was any."""
@@ -533,11 +526,11 @@ async def held_until(call: Call[None, None], sessionID: str) -> dict[str, int | 
     "POST",
     "/api/session/{sessionID}/agent",
     "v2.session.switchAgent",
-    body=s.AgentBody,
+    body=b.AgentBody,
     refusals=(404,),
     meaning="same",
 )
-async def switch_agent(call: Call[None, s.AgentBody], sessionID: str) -> None:
+async def switch_agent(call: Call[None, b.AgentBody], sessionID: str) -> None:
     """Use another agent from the next boundary on."""
     await (await found(call, sessionID)).switch_agent(call.body.agent)
 
@@ -546,11 +539,11 @@ async def switch_agent(call: Call[None, s.AgentBody], sessionID: str) -> None:
     "POST",
     "/api/session/{sessionID}/model",
     "v2.session.switchModel",
-    body=s.ModelBody,
+    body=b.ModelBody,
     refusals=(404,),
     meaning="same",
 )
-async def switch_model(call: Call[None, s.ModelBody], sessionID: str) -> None:
+async def switch_model(call: Call[None, b.ModelBody], sessionID: str) -> None:
     """Use another model from the next boundary on."""
     name = showing.model_name(call.body.model)
     await (await found(call, sessionID)).switch_model(name)
@@ -560,10 +553,10 @@ async def switch_model(call: Call[None, s.ModelBody], sessionID: str) -> None:
     "PUT",
     "/api/session/{sessionID}/budget",
     "session.budget",
-    body=s.BudgetBody,
+    body=b.BudgetBody,
     refusals=(404,),
 )
-async def set_budget(call: Call[None, s.BudgetBody], sessionID: str) -> None:
+async def set_budget(call: Call[None, b.BudgetBody], sessionID: str) -> None:
     """Limit all the work of the session; what was used before counts."""
     await (await found(call, sessionID)).set_budget(call.body.budget)
 
@@ -572,10 +565,10 @@ async def set_budget(call: Call[None, s.BudgetBody], sessionID: str) -> None:
     "PUT",
     "/api/session/{sessionID}/generation",
     "session.setGeneration",
-    body=s.GenerationBody,
+    body=b.GenerationBody,
     refusals=(404,),
 )
-async def set_generation(call: Call[None, s.GenerationBody], sessionID: str) -> None:
+async def set_generation(call: Call[None, b.GenerationBody], sessionID: str) -> None:
     """Say how the session's answers are generated, from the next boundary on."""
     await (await found(call, sessionID)).set_generation(call.body.generation)
 
@@ -584,10 +577,10 @@ async def set_generation(call: Call[None, s.GenerationBody], sessionID: str) -> 
     "PUT",
     "/api/session/{sessionID}/fallback",
     "session.setFallback",
-    body=s.FallbackBody,
+    body=b.FallbackBody,
     refusals=(404,),
 )
-async def set_fallback(call: Call[None, s.FallbackBody], sessionID: str) -> None:
+async def set_fallback(call: Call[None, b.FallbackBody], sessionID: str) -> None:
     """Have other models go on where the session's does not answer, in this order."""
     await (await found(call, sessionID)).set_fallback(call.body.models)
 
@@ -596,10 +589,10 @@ async def set_fallback(call: Call[None, s.FallbackBody], sessionID: str) -> None
     "PUT",
     "/api/session/{sessionID}/instructions",
     "session.instruct",
-    body=s.InstructionsBody,
+    body=b.InstructionsBody,
     refusals=(404,),
 )
-async def instruct(call: Call[None, s.InstructionsBody], sessionID: str) -> None:
+async def instruct(call: Call[None, b.InstructionsBody], sessionID: str) -> None:
     """Say what the session is to keep to."""
     await (await found(call, sessionID)).instruct(call.body.instructions)
 
@@ -608,10 +601,10 @@ async def instruct(call: Call[None, s.InstructionsBody], sessionID: str) -> None
     "PUT",
     "/api/session/{sessionID}/title",
     "session.rename",
-    body=s.TitleBody,
+    body=b.TitleBody,
     refusals=(404,),
 )
-async def rename(call: Call[None, s.TitleBody], sessionID: str) -> None:
+async def rename(call: Call[None, b.TitleBody], sessionID: str) -> None:
     """Give the session a title."""
     await (await found(call, sessionID)).rename(call.body.title)
 
@@ -620,257 +613,11 @@ async def rename(call: Call[None, s.TitleBody], sessionID: str) -> None:
     "POST",
     "/api/session/{sessionID}/move",
     "session.move",
-    body=s.MoveBody,
+    body=b.MoveBody,
     refusals=(404,),
 )
-async def move(call: Call[None, s.MoveBody], sessionID: str) -> None:
+async def move(call: Call[None, b.MoveBody], sessionID: str) -> None:
     """Let the session work in another Location, from the next boundary on."""
     named = Location.at(call.body.location.directory)
     place = Location(named.directory, call.body.location.workspaceID)
     await (await found(call, sessionID)).move(place)
-
-
-# --- travelling -------------------------------------------------------------------
-
-
-@operation(
-    "POST",
-    "/api/session/{sessionID}/fork",
-    "session.fork",
-    body=s.ForkBody,
-    answer=s.Data[s.SessionShape],
-    refusals=(404,),
-)
-async def fork(call: Call[None, s.ForkBody], sessionID: str) -> s.Data[s.SessionShape]:
-    """Create a session that shares this one's past and goes its own way."""
-    session = await found(call, sessionID)
-    body = call.body
-    made = await session.fork(body.at, id=body.id, title=body.title)
-    return s.Data(showing.session(await made.info()))
-
-
-@operation(
-    "GET",
-    "/api/session/{sessionID}/lineage",
-    "session.lineage",
-    answer=s.Data[tuple[Span, ...]],
-    refusals=(404,),
-)
-async def lineage(call: Call[None, None], sessionID: str) -> s.Data[tuple[Span, ...]]:
-    """Return the parts of other sessions' logs that are this one's past."""
-    return s.Data(tuple(await (await found(call, sessionID)).lineage()))
-
-
-@operation(
-    "POST",
-    "/api/session/{sessionID}/revert/stage",
-    "v2.session.revert.stage",
-    body=s.StageBody,
-    answer=s.Data[s.RevertShape],
-    refusals=(404, 409),
-    meaning="differs",
-    differs="files are always restored; the first message cannot be hidden",
-)
-async def stage_revert(
-    call: Call[None, s.StageBody], sessionID: str
-) -> s.Data[s.RevertShape]:
-    """Hide a message and what follows from the model, and restore files."""
-    if call.body.files is False:
-        raise unsupported("a revert that leaves files", "they are restored with it")
-    session = await found(call, sessionID)
-    before = await _before(session, call.body.messageID)
-    done = await session.revert(before)
-    return s.Data(
-        s.RevertShape(call.body.messageID, tuple({"path": path} for path in done.done))
-    )
-
-
-async def _before(session: Session, message_id: str) -> str:
-    """Return the id of the message before one.
-
-    Raises:
-        MessageNotFoundError: the session has none of this id.
-        InvalidValueError: it is the first one.
-    """
-    wanted = await session.message(message_id)
-    cursor: str | None = None
-    while True:
-        page: Page[Message] = await session.messages(200, cursor)
-        for one in page:
-            if one.seq < wanted.seq:
-                return one.id
-        cursor = page.cursor
-        if cursor is None:
-            raise InvalidValueError("message", message_id, "nothing comes before it")
-
-
-@operation(
-    "POST",
-    "/api/session/{sessionID}/revert/clear",
-    "v2.session.revert.clear",
-    refusals=(404, 409),
-    meaning="same",
-)
-async def clear_revert(call: Call[None, None], sessionID: str) -> None:
-    """Let the model see again what reverts hid since it last went on."""
-    await (await found(call, sessionID)).unrevert()
-
-
-@operation(
-    "POST",
-    "/api/session/{sessionID}/revert/commit",
-    "v2.session.revert.commit",
-    refusals=(404,),
-    meaning="differs",
-    differs="not offered: the next prompt does that",
-)
-async def commit_revert(call: Call[None, None], sessionID: str) -> None:
-    """Answer that a revert is kept by the next prompt, and by nothing else."""
-    await found(call, sessionID)
-    raise unsupported("keeping a revert without a prompt", "prompt the session")
-
-
-@operation(
-    "POST",
-    "/api/session/{sessionID}/revert/plan",
-    "session.planRevert",
-    body=s.MessageBody,
-    answer=s.Data[RevertPlan],
-    refusals=(404, 409),
-)
-async def plan_revert(
-    call: Call[None, s.MessageBody], sessionID: str
-) -> s.Data[RevertPlan]:
-    """Return what a revert to a message would do, and do nothing."""
-    session = await found(call, sessionID)
-    return s.Data(await session.plan_revert(call.body.messageID))
-
-
-@operation(
-    "POST",
-    "/api/session/{sessionID}/revert",
-    "session.revert",
-    body=s.MessageBody,
-    answer=s.Data[Reverted],
-    refusals=(404, 409),
-)
-async def revert(call: Call[None, s.MessageBody], sessionID: str) -> s.Data[Reverted]:
-    """Hide what follows a message from the model, and restore files."""
-    return s.Data(await (await found(call, sessionID)).revert(call.body.messageID))
-
-
-@operation(
-    "POST",
-    "/api/session/{sessionID}/unrevert",
-    "session.unrevert",
-    answer=s.Data[Reverted],
-    refusals=(404, 409),
-)
-async def unrevert(call: Call[None, None], sessionID: str) -> s.Data[Reverted]:
-    """Bring back what reverts hid, and say what became of the files."""
-    return s.Data(await (await found(call, sessionID)).unrevert())
-
-
-# --- to-dos and jobs --------------------------------------------------------------
-
-
-@operation(
-    "GET",
-    "/api/session/{sessionID}/todo",
-    "session.todos",
-    answer=s.Data[tuple[Todo, ...]],
-    refusals=(404,),
-)
-async def todos(call: Call[None, None], sessionID: str) -> s.Data[tuple[Todo, ...]]:
-    """Return the list in which the model keeps what it is to do."""
-    return s.Data(tuple(await (await found(call, sessionID)).todos()))
-
-
-@operation(
-    "GET",
-    "/api/session/{sessionID}/job",
-    "session.jobs",
-    answer=s.Data[tuple[Job, ...]],
-    refusals=(404,),
-)
-async def jobs(call: Call[None, None], sessionID: str) -> s.Data[tuple[Job, ...]]:
-    """Return the jobs that calls of the session began, in that order."""
-    return s.Data(tuple(await (await found(call, sessionID)).jobs()))
-
-
-@operation(
-    "GET",
-    "/api/session/{sessionID}/detachable",
-    "session.detachable",
-    answer=s.Data[tuple[s.CallRef, ...]],
-    refusals=(404,),
-)
-async def detachable(
-    call: Call[None, None], sessionID: str
-) -> s.Data[tuple[s.CallRef, ...]]:
-    """Return the calls that run in this server and can go on as jobs."""
-    session = await found(call, sessionID)
-    return s.Data(tuple(s.CallRef(*one) for one in session.detachable()))
-
-
-@operation(
-    "POST",
-    "/api/session/{sessionID}/detach",
-    "session.detach",
-    body=s.CallRef,
-    answer=s.Data[Job],
-    refusals=(404, 409, 429),
-)
-async def detach(call: Call[None, s.CallRef], sessionID: str) -> s.Data[Job]:
-    """Let a running call go on as a job, whoever runs it: the model goes on at once."""
-    session = await found(call, sessionID)
-    return s.Data(await session.detach(call.body.messageID, call.body.callID))
-
-
-@operation(
-    "POST",
-    "/api/session/{sessionID}/job/{jobID}/stop",
-    "session.stopJob",
-    answer=s.Data[Job],
-    refusals=(404, 409),
-)
-async def stop_job(call: Call[None, None], sessionID: str, jobID: str) -> s.Data[Job]:
-    """End a job with everything that it started."""
-    return s.Data(await (await found(call, sessionID)).stop_job(jobID))
-
-
-@operation(
-    "POST",
-    "/api/session/{sessionID}/job/{jobID}/extend",
-    "session.extendJob",
-    body=s.ExtendBody,
-    answer=s.Data[Job],
-    refusals=(404, 409),
-)
-async def extend_job(
-    call: Call[None, s.ExtendBody], sessionID: str, jobID: str
-) -> s.Data[Job]:
-    """Let a job run for so long from now on, if that is longer than it may."""
-    session = await found(call, sessionID)
-    return s.Data(await session.extend_job(jobID, call.body.seconds))
-
-
-@operation(
-    "GET",
-    "/api/session/{sessionID}/job/{jobID}/wait",
-    "session.waitForJob",
-    query=WaitQuery,
-    answer=s.Data[Job],
-    refusals=(404,),
-)
-async def wait_for_job(
-    call: Call[WaitQuery, None], sessionID: str, jobID: str
-) -> s.Data[Job]:
-    """Return a job when it has ended, or as it is after so many seconds."""
-    session = await found(call, sessionID)
-    done = await call.while_there(
-        lambda: session.wait_for_job(jobID, call.query.seconds)
-    )
-    if done is None:
-        raise closing()
-    return s.Data(done)

@@ -34,6 +34,7 @@ from dovetail.kernel import (
     PromptFile,
     ProviderState,
     QuestionAnswer,
+    QuestionOption,
     QuestionRequest,
     ReasoningEffort,
     ReasoningPart,
@@ -49,7 +50,7 @@ from dovetail.kernel import (
     event_to_json,
 )
 
-from . import shapes as s
+from . import offers as o, shapes as s
 from .problems import unsupported
 from .wrong import MisplacedError
 
@@ -274,14 +275,14 @@ def event(given: Event) -> s.EventShape:
 # --- what a Location offers -------------------------------------------------------
 
 
-def agent(given: AgentProfile) -> s.AgentShape:
-    return s.AgentShape(
+def agent(given: AgentProfile) -> o.AgentShape:
+    return o.AgentShape(
         id=given.name,
-        request=s.RequestSettings(body=dict(given.options)),
+        request=o.RequestSettings(body=dict(given.options)),
         mode="all",
         hidden=False,
         permissions=tuple(
-            s.RuleShape(rule.action, rule.resource, rule.effect) for rule in given.rules
+            o.RuleShape(rule.action, rule.resource, rule.effect) for rule in given.rules
         ),
         dovetail=given,
         model=model_ref(given.model),
@@ -291,31 +292,31 @@ def agent(given: AgentProfile) -> s.AgentShape:
     )
 
 
-def model(given: ModelInfo) -> s.ModelShape:
+def model(given: ModelInfo) -> o.ModelShape:
     provider, _, name = given.name.partition("/")
     able = given.abilities
-    costs: tuple[s.CostShape, ...] = ()
+    costs: tuple[o.CostShape, ...] = ()
     if given.price is not None:
         costs = (
             _cost(given.price, None),
-            *(_cost(one, s.Tier(one.over)) for one in given.price.above),
+            *(_cost(one, o.Tier(one.over)) for one in given.price.above),
         )
-    return s.ModelShape(
+    return o.ModelShape(
         id=name,
         providerID=provider,
         name=name,
-        api=s.ModelApi(name),
-        capabilities=s.Capabilities(
+        api=o.ModelApi(name),
+        capabilities=o.Capabilities(
             tools=able is None or "tools" in able,
             input=("text", *(one for one in READS if one in (able or ()))),
             output=("text", *(one for one in READS if f"makes_{one}" in (able or ()))),
         ),
-        request=s.ModelRequestShape(),
-        time=s.Released(_milliseconds(given.released)),
+        request=o.ModelRequestShape(),
+        time=o.Released(_milliseconds(given.released)),
         cost=costs,
-        limit=s.Limit(given.context or 0, given.output or 0),
+        limit=o.Limit(given.context or 0, given.output or 0),
         dovetail=given,
-        variants=tuple(map(s.VariantShape, EFFORTS))
+        variants=tuple(map(o.VariantShape, EFFORTS))
         if "reasoning" in (able or ())
         else (),
         status="deprecated" if given.deprecated else "active",
@@ -334,25 +335,25 @@ def _milliseconds(day: str | None) -> int:
     return int(begun.timestamp() * 1000)
 
 
-def _cost(given: Price | PriceAbove, tier: s.Tier | None) -> s.CostShape:
+def _cost(given: Price | PriceAbove, tier: o.Tier | None) -> o.CostShape:
     read = given.input if given.cache_read is None else given.cache_read
     write = given.input if given.cache_write is None else given.cache_write
-    return s.CostShape(given.input, given.output, s.CacheCost(read, write), tier)
+    return o.CostShape(given.input, given.output, o.CacheCost(read, write), tier)
 
 
-def provider(given: ProviderState) -> s.ProviderShape:
-    return s.ProviderShape(
+def provider(given: ProviderState) -> o.ProviderShape:
+    return o.ProviderShape(
         id=given.name,
         name=given.name,
         disabled=given.missing is not None,
-        api=s.Native(),
-        request=s.RequestSettings(),
+        api=o.Native(),
+        request=o.RequestSettings(),
         dovetail=given,
     )
 
 
-def skill(given: Skill) -> s.SkillShape:
-    return s.SkillShape(
+def skill(given: Skill) -> o.SkillShape:
+    return o.SkillShape(
         name=given.name,
         location="" if given.directory is None else f"{given.directory}/SKILL.md",
         content=given.body,
@@ -362,13 +363,13 @@ def skill(given: Skill) -> s.SkillShape:
     )
 
 
-def command(given: PromptCommand) -> s.CommandShape:
+def command(given: PromptCommand) -> o.CommandShape:
     needs = (f"{one.name}=..." for one in given.arguments if one.required)
-    return s.CommandShape(
+    return o.CommandShape(
         name=given.name,
         template=" ".join((f"/{given.name}", *needs)),
         arguments=tuple(
-            s.ArgumentShape(one.name, one.description, one.required)
+            o.ArgumentShape(one.name, one.description, one.required)
             for one in given.arguments
         ),
         description=given.description or None,
@@ -415,7 +416,7 @@ def questions(given: QuestionRequest) -> s.QuestionsShape:
             s.QuestionShape(
                 one.text,
                 one.header,
-                tuple(s.OptionShape(o.label, o.description) for o in one.options),
+                tuple(map(_option, one.options)),
                 one.multiple,
                 one.free,
             )
@@ -424,6 +425,10 @@ def questions(given: QuestionRequest) -> s.QuestionsShape:
         dovetail=given,
         tool=tool,
     )
+
+
+def _option(given: QuestionOption) -> s.OptionShape:
+    return s.OptionShape(given.label, given.description)
 
 
 def answers(

@@ -318,7 +318,7 @@ def test_who_does_not_take_what_it_asked_for_is_let_go(
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (door.ReaderGoneError("the reader took nothing"), "the reader took nothing"),
+        (door.ReaderGoneError(), "the reader took nothing for 60 s"),
         (asyncio.CancelledError(), "the server ends"),
         (RuntimeError("a mistake"), None),
     ],
