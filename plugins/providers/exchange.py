@@ -168,6 +168,7 @@ class _Connection:
         self.since = 0.0
         """When its last answer was at its end."""
         self._broken = False
+        self._failure: httpx.RemoteProtocolError | None = None
         self._stream = stream
         self._socket: Any = stream.extra(SocketAttribute.raw_socket)
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
@@ -206,13 +207,7 @@ class _Connection:
     async def event(self, limit: float | None) -> object:
         """Return what h11 makes of what comes next of an answer; ``limit`` is for each
         time that nothing is there, in seconds."""
-        while True:
-            try:
-                event = self._http.next_event()
-            except h11.RemoteProtocolError as error:
-                raise httpx.RemoteProtocolError(str(error)) from error
-            if event is not h11.NEED_DATA:
-                return event
+        while (event := self._next()) is h11.NEED_DATA:
             with _meaning(_READING), _within(limit):
                 try:
                     data = await self._stream.receive(READ_AT_ONCE)
@@ -223,6 +218,31 @@ class _Connection:
                     "Server disconnected without sending a response."
                 )
             self._http.receive_data(data)
+        return event
+
+    async def piece(self, limit: float | None) -> tuple[bytes, bool]:
+        """Return what is there of a body, and whether its end is: a model's words come
+        in many small pieces, often several at once."""
+        if self._failure is not None:
+            raise self._failure
+        event = await self.event(limit)
+        found: list[bytes] = []
+        while isinstance(event, h11.Data):
+            found.append(bytes(event.data))
+            try:
+                event = self._next()
+            except httpx.RemoteProtocolError as error:
+                # What came before it comes first.
+                self._failure = error
+                break
+        ended = event is h11.PAUSED or isinstance(event, h11.EndOfMessage)
+        return b"".join(found), ended
+
+    def _next(self) -> object:
+        try:
+            return self._http.next_event()
+        except h11.RemoteProtocolError as error:
+            raise httpx.RemoteProtocolError(str(error)) from error
 
     def is_done(self) -> bool:
         """Say whether it can carry another request, and prepare it for that."""
@@ -269,15 +289,16 @@ class _Body(httpx.AsyncByteStream):
         if self._connection is None:
             raise StopAsyncIteration
         try:
-            event = await self._connection.event(self._limit)
+            piece, ended = await self._connection.piece(self._limit)
         except BaseException:
             await self.aclose()
             raise
-        if isinstance(event, h11.Data):
-            return bytes(event.data)
-        # At once: whoever reads on would wait for the next answer.
-        await self.aclose()
-        raise StopAsyncIteration
+        if ended:
+            # At once: whoever reads on would wait for the next answer.
+            await self.aclose()
+            if not piece:
+                raise StopAsyncIteration
+        return piece
 
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None

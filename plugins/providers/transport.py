@@ -41,6 +41,7 @@ DRAIN_TIMEOUT = 0.1
 kept; a new one costs about as much."""
 # UTF-8 has at most four bytes a character; the rest lets a secret at the cut be whole.
 _MAX_BODY_BYTES = 4 * MAX_BODY_CHARS + 4096
+_MAX_ADDRESSES = 64
 _SIGHT = 16
 """Bytes that tell a stream of events from other bodies."""
 
@@ -83,6 +84,7 @@ class Transport:
         """One for each answer to whether anything of it may be encrypted. Reading the
         certificates that are trusted takes as long as a dozen requests, and a model on
         this machine needs none; a client without them trusts nobody."""
+        self._addresses: dict[str, httpx.URL] = {}
         # As a client reads it: once, when it is made.
         self._proxied = _proxied()
         self._closed = False
@@ -109,7 +111,7 @@ class Transport:
 
         request = httpx.Request(
             "POST",
-            target.url,
+            self._address(target),
             headers=target.headers,
             content=body,
             extensions={
@@ -197,6 +199,17 @@ class Transport:
                 "provider.unreachable", target.provider, "its Location was closed"
             )
         return self._clients[encrypted]
+
+    def _address(self, target: Target) -> "httpx.URL":
+        """Return where a request goes, as httpx has it: taken apart once."""
+        found = self._addresses.get(target.url)
+        if found is None:
+            import httpx
+
+            if len(self._addresses) >= _MAX_ADDRESSES:
+                self._addresses.clear()
+            found = self._addresses[target.url] = httpx.URL(target.url)
+        return found
 
     def _made(self, encrypted: bool) -> "httpx.AsyncBaseTransport":
         client = _new_client(encrypted, self._proxied)

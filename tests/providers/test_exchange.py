@@ -245,6 +245,17 @@ async def test_what_cannot_be_asked_is_not_sent(
         assert server.requests == []
 
 
+async def test_what_came_before_a_failure_comes_first() -> None:
+    broken = PIECES + b"2\r\nHe\r\n3\r\nllo\r\nnonsense\r\n"
+    async with served(broken) as (server, sends):
+        answer = await sends.handle_async_request(httpx.Request("POST", server.url))
+        assert isinstance(answer.stream, httpx.AsyncByteStream)
+        pieces = aiter(answer.stream)
+        assert await anext(pieces) == b"Hello"
+        with pytest.raises(httpx.RemoteProtocolError, match="chunk header"):
+            await anext(pieces)
+
+
 async def test_an_answer_before_the_end_of_the_request_is_heard() -> None:
     """A server refuses what is too large and hangs up without reading it."""
     refused = b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nNo"
