@@ -15,7 +15,8 @@ from dovetail.kernel import DovetailError, Problem, ServerError, UndecodableErro
 @cache
 def _classes() -> Mapping[str, type[DovetailError]]:
     named = (getattr(kernel, name) for name in dir(kernel) if _is_error(name))
-    return {one.code: one for one in named}
+    # Some tell only whoever calls a part of the kernel, and never leave a runtime.
+    return {one.code: one for one in named if issubclass(one, DovetailError)}
 
 
 def _is_error(name: str) -> bool:
