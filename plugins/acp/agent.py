@@ -57,6 +57,8 @@ logger = logging.getLogger(__name__)
 MAX_OPEN = 64
 """Sessions that one client may have open at once."""
 MAX_PROBLEMS = 5
+MAX_TOLD = 4000
+"""Characters of an error: it may repeat what the client sent."""
 AUTH_METHOD = "dovetail-model"
 HOW = (
     "Set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY in the environment of the "
@@ -383,6 +385,10 @@ class Agent:
 def _location(cwd: str) -> Location:
     if not os.path.isabs(cwd):
         raise Fault(INVALID_PARAMS, "cwd must be an absolute path")
+    try:
+        cwd.encode()
+    except UnicodeEncodeError as error:
+        raise Fault(INVALID_PARAMS, "cwd has a lone surrogate") from error
     return Location.at(cwd)
 
 
@@ -410,14 +416,15 @@ def _data(error: BaseException) -> Mapping[str, str]:
 
 def _fault(error: Exception) -> Fault:
     """Return what the client is told of an error."""
+    told = str(error)[:MAX_TOLD]
     match error:
         case LocationNotFoundError() | InvalidValueError() | PromptInvalidError():
-            return Fault(INVALID_PARAMS, str(error), _data(error))
+            return Fault(INVALID_PARAMS, told, _data(error))
         case NotFoundError():
-            return Fault(NOT_FOUND, str(error), _data(error))
+            return Fault(NOT_FOUND, told, _data(error))
         case RuntimeClosedError():
             return Fault(INTERNAL_ERROR, "the agent is about to end", _data(error))
         case DovetailError():
-            return Fault(INTERNAL_ERROR, str(error), _data(error))
+            return Fault(INTERNAL_ERROR, told, _data(error))
     logger.error("a request failed", exc_info=error)
     return Fault(INTERNAL_ERROR, "internal error; it is in the log of the agent")

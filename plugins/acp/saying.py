@@ -46,7 +46,10 @@ def mention(uri: str, name: str, directory: str) -> str:
 def path_of(uri: str, directory: str) -> str | None:
     """Return the path of a file's URI, relative where it is in the directory; None for
     what is no file of this machine."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return None
     if parts.scheme not in ("file", "") or parts.netloc not in ("", "localhost"):
         return None
     path = os.path.normpath(unquote(parts.path)) if parts.path else ""

@@ -36,6 +36,8 @@ Send = Callable[[Any], Awaitable[None]]
 
 SECONDS = 4.0
 """For which a terminal is waited for, at each of its ends."""
+READER_SECONDS = 4.0
+"""For which a terminal may take until it reads."""
 MAX_WAITING = 512 * 1024
 """Characters that wait for a terminal; of more, the oldest are dropped."""
 MAX_MESSAGE = 64 * 1024
@@ -305,7 +307,7 @@ class _Terminal:
 
     async def _reader(self) -> int | None:
         """Return the end that is written to, once the editor's terminal reads."""
-        with anyio.move_on_after(SECONDS):
+        with anyio.move_on_after(READER_SECONDS):
             while True:
                 try:
                     flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC

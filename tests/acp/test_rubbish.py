@@ -10,8 +10,9 @@ import pytest
 from dovetail.kernel import Runtime, open_runtime
 from dovetail.kernel.testing.scripted import Gate, ScriptedProvider, call, calls, text
 from dovetail.plugins.acp import wire
+from dovetail.plugins.acp.saying import mention
 from hypothesis import given, settings, strategies as st
-from support.acp_client import Client, Failed, connected
+from support.acp_client import Client, Failed, connected, opened
 from support.bounds import HANG
 
 
@@ -43,34 +44,32 @@ async def refused(client: Client, line: bytes) -> dict[str, Any]:
     return {"id": answer["id"], **error}
 
 
-@pytest.mark.parametrize(
-    ("line", "id", "code"),
-    [
-        (b"{", None, -32700),
-        (b"\xff\xfe", None, -32700),
-        (b'{"jsonrpc":"2.0","id":1,"method":"x","params":NaN}', None, -32700),
-        (b"[" * 100_000, None, -32700),
-        (b"[]", None, -32600),
-        (b'"a"', None, -32600),
-        (b"null", None, -32600),
-        (b'{"id":7,"method":3}', 7, -32600),
-        (b'{"id":{},"method":"initialize"}', None, -32600),
-        (b'{"id":true,"method":"initialize"}', None, -32600),
-        (b'{"id":1.5,"method":"initialize"}', None, -32600),
-        (b'{"id":"a","method":"initialize","params":[1]}', "a", -32602),
-        (b'{"id":8,"method":"initialize","params":{}}', 8, -32602),
-        (b'{"id":9,"method":"session/new","params":{}}', 9, -32600),
-        (b'{"id":9,"method":"no/such","params":{}}', 9, -32601),
-        (b'{"id":9,"method":"_own/method","params":{}}', 9, -32601),
-    ],
-    ids=lambda given: str(given)[:60],
-)
-async def test_what_is_no_message_has_an_error_for_an_answer(
-    runtime: Runtime, line: bytes, id: object, code: int
-) -> None:
+NO_MESSAGES: list[tuple[bytes, object, int]] = [
+    (b"{", None, -32700),
+    (b"\xff\xfe", None, -32700),
+    (b'{"jsonrpc":"2.0","id":1,"method":"x","params":NaN}', None, -32700),
+    (b"[" * 100_000, None, -32700),
+    (b"[]", None, -32600),
+    (b'"a"', None, -32600),
+    (b"null", None, -32600),
+    (b'{"id":7,"method":3}', 7, -32600),
+    (b'{"id":{},"method":"initialize"}', None, -32600),
+    (b'{"id":true,"method":"initialize"}', None, -32600),
+    (b'{"id":1.5,"method":"initialize"}', None, -32600),
+    (b'{"id":"a","method":"initialize","params":[1]}', "a", -32602),
+    (b'{"id":8,"method":"initialize","params":{}}', 8, -32602),
+    (b'{"id":9,"method":"session/new","params":{}}', 9, -32600),
+    (b'{"id":9,"method":"no/such","params":{}}', 9, -32601),
+    (b'{"id":9,"method":"_own/method","params":{}}', 9, -32601),
+]
+"""Lines, and the id and the code of the error that each is answered with."""
+
+
+async def test_what_is_no_message_has_an_error_for_an_answer(runtime: Runtime) -> None:
     async with connected(runtime) as client:
-        answer = await refused(client, line)
-        assert (answer["id"], answer["code"]) == (id, code)
+        for line, id, code in NO_MESSAGES:
+            answer = await refused(client, line)
+            assert (answer["id"], answer["code"]) == (id, code), line[:60]
         # And what comes after it is heard.
         assert (await client.initialize())["protocolVersion"] == 1
 
@@ -122,40 +121,40 @@ async def test_the_newest_version_is_offered_whatever_is_asked_for(
             assert answer["protocolVersion"] == 1
 
 
-@pytest.mark.parametrize(
-    "cwd", ["relative", "/no/such/directory", "/dev/null", "/tmp\x00x", ""]
-)
-async def test_a_directory_that_is_none_is_refused(runtime: Runtime, cwd: str) -> None:
+NO_PROMPTS: list[dict[str, Any]] = [
+    {"type": "text", "text": ""},
+    {"type": "text", "text": "half \ud800 of it"},
+    {"type": "text", "text": "x" * 1_100_000},
+    {"type": "text", "text": 5},
+    {"type": "image", "mimeType": "image/png", "data": "not base64!"},
+    {"type": "resource", "resource": {"uri": "file:///a", "blob": "?"}},
+    {"type": "no such type"},
+    {},
+]
+
+
+async def test_a_directory_that_is_none_is_refused(runtime: Runtime) -> None:
+    none = ("relative", "/no/such/directory", "/dev/null", "/tmp\x00x", "/\ud800", "")
     async with connected(runtime) as client:
         await client.initialize()
-        with pytest.raises(Failed) as caught:
-            await client.call("session/new", cwd=cwd, mcpServers=[])
-        assert caught.value.number == -32602
+        for cwd in none:
+            with pytest.raises(Failed) as caught:
+                await client.call("session/new", cwd=cwd, mcpServers=[])
+            assert caught.value.number == -32602, cwd
 
 
-@pytest.mark.parametrize(
-    "block",
-    [
-        {"type": "text", "text": ""},
-        {"type": "text", "text": "half \ud800 of it"},
-        {"type": "text", "text": "x" * 1_100_000},
-        {"type": "text", "text": 5},
-        {"type": "image", "mimeType": "image/png", "data": "not base64!"},
-        {"type": "resource", "resource": {"uri": "file:///a", "blob": "?"}},
-        {"type": "no such type"},
-        {},
-    ],
-    ids=lambda block: str(block)[:40],
-)
 async def test_a_prompt_that_says_nothing_usable_is_refused(
-    runtime: Runtime, tmp_path: Path, block: dict[str, Any]
+    runtime: Runtime, tmp_path: Path
 ) -> None:
     async with connected(runtime) as client:
         await client.initialize()
         session_id = await client.new(tmp_path)
-        with pytest.raises(Failed) as caught:
-            await client.call("session/prompt", sessionId=session_id, prompt=[block])
-        assert caught.value.number == -32602
+        for block in NO_PROMPTS:
+            with pytest.raises(Failed) as caught:
+                await client.call(
+                    "session/prompt", sessionId=session_id, prompt=[block]
+                )
+            assert caught.value.number == -32602, block
         session = await runtime.sessions.get(session_id)
         assert (await session.messages()).items == []
 
@@ -174,6 +173,18 @@ async def test_a_session_that_is_not_open_is_not_found(runtime: Runtime) -> None
             with pytest.raises(Failed) as caught:
                 await client.call(method, sessionId="ses_none", **params)
             assert caught.value.number == -32002, method
+
+
+async def test_an_error_repeats_no_more_than_is_of_use(runtime: Runtime) -> None:
+    async with connected(runtime) as client:
+        await client.initialize()
+        with pytest.raises(Failed) as caught:
+            await client.call("session/load", sessionId="s" * 100_000, cwd="/")
+        assert len(str(caught.value)) < 5000
+
+
+def test_a_link_that_is_no_address_is_named_as_it_is() -> None:
+    assert mention("file://[::1", "odd", "/here") == "[odd](file://[::1)"
 
 
 async def test_a_flood_is_answered_one_by_one(runtime: Runtime) -> None:
@@ -198,12 +209,7 @@ async def test_more_prompts_than_may_be_at_once_are_refused(
     monkeypatch.setattr(wire, "MAX_REQUESTS", 4)
     gate = Gate()
     model = ScriptedProvider([gate, *text("Done.")], text("All."))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (_, client, session_id):
         numbers = [await client.begin_prompt(session_id, f"{n}") for n in range(5)]
         with pytest.raises(Failed, match="over 4 requests"):
             await client.end(numbers[-1])
@@ -233,36 +239,29 @@ async def test_a_permission_that_is_never_answered_waits_and_holds_up_nobody(
         assert waiting.session_id == first
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {"outcome": {"outcome": "cancelled"}},
-        {"outcome": {"outcome": "selected", "optionId": "root"}},
-        {"outcome": {"outcome": "selected"}},
-        {"outcome": 5},
-        {},
-        None,
-        [],
-    ],
-    ids=str,
-)
-async def test_an_answer_that_chooses_nothing_is_no_yes(
-    tmp_path: Path, answer: object
-) -> None:
-    command = {"command": "touch made"}
-    model = ScriptedProvider(calls(call("bash", command)))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+NO_CHOICES: list[object] = [
+    {"outcome": {"outcome": "cancelled"}},
+    {"outcome": {"outcome": "selected", "optionId": "root"}},
+    {"outcome": {"outcome": "selected"}},
+    {"outcome": 5},
+    {},
+    None,
+    [],
+]
+
+
+async def test_an_answer_that_chooses_nothing_is_no_yes(tmp_path: Path) -> None:
+    again = [calls(call("bash", {"command": "touch made"})) for _ in NO_CHOICES]
+    async with opened(tmp_path, ScriptedProvider(*again)) as (_, client, session_id):
+        left = list(NO_CHOICES)
 
         async def odd(params: object) -> object:
-            return answer
+            return left.pop(0)
 
         client.answering["session/request_permission"] = odd
-        assert await client.prompt(session_id, "run it") == "cancelled"
+        for answer in NO_CHOICES:
+            assert await client.prompt(session_id, "run") == "cancelled", answer
+        assert left == []
         assert not (tmp_path / "made").exists()
 
 
@@ -270,12 +269,7 @@ async def test_a_client_that_stops_reading_holds_up_only_itself(
     tmp_path: Path,
 ) -> None:
     model = ScriptedProvider(text(*("word " for _ in range(6000))))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (runtime, client, session_id):
         client.checking = False
         with client.deaf():
             number = await client.begin_prompt(session_id, "go")

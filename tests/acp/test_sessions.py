@@ -24,7 +24,7 @@ from dovetail.kernel.testing.scripted import (
     text,
 )
 from dovetail.plugins.mcp import McpPlugin
-from support.acp_client import REQUESTS, Client, Failed, check, connected
+from support.acp_client import REQUESTS, Client, Failed, check, connected, opened
 
 
 @pytest.fixture
@@ -165,12 +165,7 @@ async def test_resume_tells_nothing_of_the_past_and_fork_shares_it(
 
 async def test_a_session_works_in_its_own_directory_only(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    async with (
-        open_runtime("sqlite://", plugins=[ScriptedProvider()]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, ScriptedProvider()) as (_, client, session_id):
         for method in ("session/load", "session/resume", "session/fork"):
             with pytest.raises(Failed, match="works in") as caught:
                 await client.call(
@@ -194,12 +189,7 @@ async def test_close_settles_what_runs_and_is_told_nothing_more(
 ) -> None:
     gate = Gate()
     model = ScriptedProvider([*text("Half")[:1], gate, finish()], text("Later."))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (runtime, client, session_id):
         number = await client.begin_prompt(session_id, "go")
         await gate.reached()
         await client.call("session/close", sessionId=session_id)
@@ -217,12 +207,7 @@ async def test_a_skill_is_a_command(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "SKILL.md").write_text(SKILL)
     model = ScriptedProvider(text("Tidied."), text("Said."))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (_, client, session_id):
         [told] = await client.until(lambda: client.updates("available_commands_update"))
         names = [one["name"] for one in told["availableCommands"]]
         assert names == ["compact", "tidy"]
@@ -251,12 +236,7 @@ async def test_a_prompt_of_a_plugin_is_a_command(tmp_path: Path) -> None:
             register(PromptSource("tracker/prompts", commands))
 
     model = ScriptedProvider(text("Looked."))
-    async with (
-        open_runtime("sqlite://", plugins=[model, Says()]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model, Says()) as (_, client, session_id):
         told = await client.until(
             lambda: client.updates("available_commands_update")[1:]
         )
@@ -273,12 +253,7 @@ async def test_a_prompt_of_a_plugin_is_a_command(tmp_path: Path) -> None:
 
 
 async def test_compact_is_a_command_that_says_what_came_of_it(tmp_path: Path) -> None:
-    async with (
-        open_runtime("sqlite://", plugins=[ScriptedProvider()]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, ScriptedProvider()) as (_, client, session_id):
         assert await client.prompt(session_id, "/compact") == "end_turn"
         assert client.said().startswith("Nothing was compacted")
 
@@ -307,12 +282,7 @@ async def test_a_choice_is_shown_like_a_permission_where_there_are_no_forms(
     tmp_path: Path,
 ) -> None:
     model = ScriptedProvider(calls(call("question", QUESTION)), text("Blue."))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (_, client, session_id):
 
         async def choose(params: dict[str, Any]) -> object:
             [blue] = [one for one in params["options"] if one["name"] == "Blue"]
@@ -327,12 +297,7 @@ async def test_a_choice_is_shown_like_a_permission_where_there_are_no_forms(
 async def test_what_cannot_be_shown_is_asked_in_the_answer(tmp_path: Path) -> None:
     several = {"questions": [{"question": "Why?"}]}
     model = ScriptedProvider(calls(call("question", several)), text("Why, then?"))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (_, client, session_id):
         assert await client.prompt(session_id, "ask me") == "end_turn"
         assert "in your answer" in await asked(client, model)
         assert client.requests("session/request_permission") == []
@@ -354,12 +319,11 @@ async def test_questions_are_a_form_where_the_client_shows_forms(
     tmp_path: Path, answer: object, told: str
 ) -> None:
     model = ScriptedProvider(calls(call("question", QUESTION)), text("So it is."))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
+    async with opened(tmp_path, model, elicitation={"form": {}}) as (
+        _,
+        client,
+        session_id,
     ):
-        await client.initialize(elicitation={"form": {}})
-        session_id = await client.new(tmp_path)
 
         async def fill(params: dict[str, Any]) -> object:
             field = params["requestedSchema"]["properties"]["q1"]
@@ -375,12 +339,11 @@ async def test_a_rejection_may_say_what_to_do_instead(tmp_path: Path) -> None:
     model = ScriptedProvider(
         calls(call("bash", {"command": "make"})), text("So it is.")
     )
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
+    async with opened(tmp_path, model, elicitation={"form": {}}) as (
+        _,
+        client,
+        session_id,
     ):
-        await client.initialize(elicitation={"form": {}})
-        session_id = await client.new(tmp_path)
 
         async def advise(params: dict[str, Any]) -> object:
             return {"outcome": {"outcome": "selected", "optionId": "advise"}}
@@ -402,12 +365,11 @@ async def test_what_the_client_cannot_ask_is_refused_and_hangs_nobody(
     if method == "elicitation/create":
         first = call("question", QUESTION)
     model = ScriptedProvider(calls(first), text("Then not."))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
+    async with opened(tmp_path, model, elicitation={"form": {}}) as (
+        _,
+        client,
+        session_id,
     ):
-        await client.initialize(elicitation={"form": {}})
-        session_id = await client.new(tmp_path)
         number = await client.begin_prompt(session_id, "go")
         [request] = await client.until(lambda: client.requests(method))
         error = {"code": -32601, "message": "Method not found"}
@@ -420,12 +382,7 @@ async def test_what_the_client_cannot_ask_is_refused_and_hangs_nobody(
 async def test_a_prompt_may_be_cancelled_as_a_request(tmp_path: Path) -> None:
     gate = Gate()
     model = ScriptedProvider([*text("Half")[:1], gate, finish()])
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (runtime, client, session_id):
         number = await client.begin_prompt(session_id, "go")
         await gate.reached()
         await client.notify("$/cancel_request", requestId=number)
@@ -440,12 +397,7 @@ async def test_always_saves_what_the_option_says(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\n")
     change = {"path": "a.txt", "old_string": "one", "new_string": "two"}
     model = ScriptedProvider(calls(call("edit", change)), text("Done."))
-    async with (
-        open_runtime("sqlite://", plugins=[model]) as runtime,
-        connected(runtime) as client,
-    ):
-        await client.initialize()
-        session_id = await client.new(tmp_path)
+    async with opened(tmp_path, model) as (runtime, client, session_id):
 
         async def always(params: dict[str, Any]) -> object:
             [option] = [o for o in params["options"] if o["kind"] == "allow_always"]
@@ -458,19 +410,32 @@ async def test_always_saves_what_the_option_says(tmp_path: Path) -> None:
         assert saved.action == "edit"
 
 
-SERVER = """
-from mcp.server import MCPServer
+SERVER = """\
+import json, sys
 
-server = MCPServer("clock")
-
-
-@server.tool()
-def strike(hour: int) -> str:
-    "Strike the hour."
-    return "bong " * hour
-
-
-server.run("stdio")
+TOOL = {
+    "name": "strike",
+    "description": "Strike the hour.",
+    "inputSchema": {"type": "object", "properties": {"hour": {"type": "integer"}}},
+}
+for line in sys.stdin:
+    asked = json.loads(line)
+    given = asked.get("params") or {}
+    answers = {
+        "initialize": {
+            "protocolVersion": given.get("protocolVersion"),
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "clock", "version": "1"},
+        },
+        "tools/list": {"tools": [TOOL]},
+    }
+    if asked["method"] == "tools/call":
+        said = "bong " * given["arguments"]["hour"]
+        answers["tools/call"] = {"content": [{"type": "text", "text": said}]}
+    if "id" in asked:
+        result = answers.get(asked["method"], {})
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}))
+        sys.stdout.flush()
 """
 
 
@@ -523,6 +488,22 @@ async def test_servers_that_an_editor_hands_over_are_offered_with_permission(
         assert await client.prompt(made["sessionId"], "what time?") == "end_turn"
         assert "bong bong" in await asked(client, model)
         assert client.requests("session/request_permission")
+        # Another directory has none of them, whoever has it open.
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        await client.new(elsewhere, None)
+        there = runtime.location(elsewhere)
+        assert "mcp-editor" not in {one.name for one in await there.plugins.list()}
+        assert not [o for o in await there.tools() if o.name.startswith("town-clock")]
+        # One that is loaded there with them has them there.
+        one = await runtime.sessions.create(location=elsewhere)
+        given = {"sessionId": one.id, "cwd": str(elsewhere), "mcpServers": [handed]}
+        await client.call("session/load", **given)
+        opened_there = made_plugins[-1].servers_in(str(elsewhere))
+        assert opened_there is not None
+        await opened_there.settled()
+        names = {tool.name for tool in await there.tools()}
+        assert "town-clock_strike" in names
 
 
 async def test_the_profile_of_a_session_is_told(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 import anyio
-from dovetail.kernel import Runtime
+from dovetail.kernel import OnPermission, Runtime, open_runtime
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from .bounds import HANG
@@ -301,3 +301,19 @@ async def connected(runtime: Runtime) -> AsyncIterator[Client]:
         for pipe in (there, back):
             pipe.end()
             pipe.break_()
+
+
+@asynccontextmanager
+async def opened(
+    directory: object,
+    *plugins: Any,
+    on_permission: OnPermission = "ask",
+    **capabilities: Any,
+) -> AsyncIterator[tuple[Runtime, Client, str]]:
+    """Yield a runtime, a client of an agent that serves it, and a session of it."""
+    async with (
+        open_runtime("sqlite://", plugins=plugins, on_permission=on_permission) as made,
+        connected(made) as client,
+    ):
+        await client.initialize(**capabilities)
+        yield made, client, await client.new(directory)
