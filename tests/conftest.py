@@ -35,7 +35,7 @@ MEMORY = Path("/dev/shm")
 ENOUGH = 2 << 30
 """Bytes that a run never fills; containers are often given far fewer there."""
 
-OURS = ("SLOW", "CRASH_", "PROOF_", "SCREENSHOTS", "LOCAL_MODEL")
+OURS = ("SLOW", "EXAMPLES", "CRASH_", "PROOF_", "SCREENSHOTS", "LOCAL_MODEL")
 """What begins the name of a variable ``DOVETAIL_...`` that is for tests."""
 PERSONAL = re.compile(
     r"(OPENAI|ANTHROPIC|GEMINI|GOOGLE|AWS|AZURE|OPENROUTER|OLLAMA)_"
@@ -64,10 +64,12 @@ FIRST = (
 )
 """What takes longest, folders and files, in the order in which it is begun."""
 
-# The same examples in each run, so that a change is to blame for what it breaks; and
-# none is too slow: machines are busy.
+# The same examples in each run, so that a change is to blame for what it breaks: the
+# same again show less than others now and then, so these are not many. And none is too
+# slow: machines are busy.
 settings.register_profile(
     "same",
+    max_examples=int(os.environ.get("DOVETAIL_EXAMPLES", "40")),
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -46,6 +47,7 @@ def missing_sections(declared: type) -> list[str]:
     return found
 
 
+@cache
 def names_of_tests() -> set[str]:
     """Return the names of the tests of this folder and of those of its parts."""
     found = set()
