@@ -11,7 +11,6 @@ the person's own file says.
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 
 import anyio
 from anyio import to_thread
@@ -57,17 +56,18 @@ class Cleaning:
 
     async def _erased(self) -> None:
         """Delete what an earlier process left of sessions that it removed."""
-        with suppress(RuntimeClosedError):
-            try:
-                if await self._log.read(lambda rows: rows.sessions_to_erase()):
-                    # Here, because there nearly never is anything.
-                    from ..upkeep.removal import erase
+        try:
+            if await self._log.read(lambda rows: rows.sessions_to_erase()):
+                # Here, because there nearly never is anything.
+                from ..upkeep.removal import erase
 
-                    await erase(self._log)
-                    await self._log.store.compact()
-            except DovetailError as error:
-                # The next process goes on.
-                logger.warning("what removed sessions left was not deleted: %s", error)
+                await erase(self._log)
+                await self._log.store.compact()
+        except RuntimeClosedError:
+            pass  # The next process goes on.
+        except DovetailError as error:
+            # So it does here.
+            logger.warning("what removed sessions left was not deleted: %s", error)
 
     async def now(self, policy: OutputPolicy | None = None) -> CleanedOutputs:
         """Clean up at once.
@@ -94,18 +94,19 @@ class Cleaning:
                 await self._tried()
 
     async def _tried(self) -> None:
-        with suppress(RuntimeClosedError):
-            try:
-                done = await self.now()
-            except ConfigurationError as error:
-                logger.warning("no outputs are cleaned up: %s", error)
-            except DovetailError as error:
-                # It is tried again the next time.
-                logger.warning("outputs were not cleaned up: %s", error)
-            else:
-                if done.outputs:
-                    logger.info(
-                        "%d outputs of calls were cleaned up, %d bytes",
-                        done.outputs,
-                        done.bytes,
-                    )
+        try:
+            done = await self.now()
+        except RuntimeClosedError:
+            pass  # It was nobody's time any more.
+        except ConfigurationError as error:
+            logger.warning("no outputs are cleaned up: %s", error)
+        except DovetailError as error:
+            # It is tried again the next time.
+            logger.warning("outputs were not cleaned up: %s", error)
+        else:
+            if done.outputs:
+                logger.info(
+                    "%d outputs of calls were cleaned up, %d bytes",
+                    done.outputs,
+                    done.bytes,
+                )

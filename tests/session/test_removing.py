@@ -387,3 +387,12 @@ async def test_a_log_that_is_damaged_can_be_removed(tmp_path: Path) -> None:
 def test_the_error_is_one_of_a_session_that_is_not_there() -> None:
     assert issubclass(SessionRemovedError, SessionNotFoundError)
     assert SessionRemovedError("one").code == "session.removed"
+
+
+async def test_a_runtime_that_is_closed_at_once_says_nothing_of_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(10):
+        async with host(tmp_path, ScriptedProvider()):
+            pass
+    assert [one.getMessage() for one in caplog.records] == []
