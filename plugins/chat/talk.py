@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,11 +46,13 @@ from dovetail.kernel import (
 from ..console.calls import duration_text
 from ..console.continuing import LeftWork, left_work, report_lines
 from ..console.feed import Feed
+from ..console.options import server_url
 from ..console.terminal import Style, drawable, short, visible
 from .asks import WITHDRAWN, Ask, Form, Words
 from .cards import permission_card, permission_hint, question_card, question_hint
 from .chat_command import ChatCommand, nearest, told_of
 from .files import FRESH_SECONDS, Files, quoted, typed_path
+from .following import Following
 from .rendering import cells, fold
 from .script import Script
 from .status import Status
@@ -406,7 +409,7 @@ class Talk:
         if info.status != "running":
             self.script.at_rest()
         feed.begin(after)
-        self._tasks.start_soon(self._follow, session, feed, scope)
+        self._tasks.start_soon(self._follow, session, feed, after, scope)
 
     async def _model_of(self, model: str | None, agent: str | None) -> str | None:
         try:
@@ -427,13 +430,15 @@ class Talk:
         self._stopping = False
 
     async def _follow(
-        self, session: Session, feed: Feed, scope: anyio.CancelScope
+        self, session: Session, feed: Feed, after: int, scope: anyio.CancelScope
     ) -> None:
         with scope:
             for request in await self._requests(session):
                 self._tasks.start_soon(self._answer, session, request)
-            async for event in feed:
-                self._take_event(session, event)
+            following = Following(
+                session, feed, after, partial(self._take_event, session)
+            )
+            await following.follow(log=server_url() is None)
 
     def _take_event(self, session: Session, event: LiveEvent) -> None:
         self.show(self.script.take(event))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import anyio
 import pytest
+from attrs import evolve
 from support.commands import MODEL, Home, calling, chunk, saying, text
 from support.processes import Pipes
 from support.replay import Answer, Request, serve, sse
@@ -756,3 +757,27 @@ async def test_what_was_stopped_is_drawn_anew_when_it_goes_on(home: Home) -> Non
             await say(terminal, "Still there?")
             await terminal.until("Here.")
             await leave(terminal)
+
+
+async def test_two_conversations_on_one_session_see_the_same(home: Home) -> None:
+    gate = anyio.Event()
+    slow = evolve(text("One."), before=gate)
+    async with serve(text("Zero."), slow, text("Two.")) as server:
+        home.serve_from(server.url)
+        async with seen(home, *CHAT) as one:
+            await say(one, "First")
+            await one.until("Zero.", READY)
+            async with seen(home, *CHAT, "--continue") as two:
+                await two.until("Zero.", READY)
+                await say(one, "Slowly")
+                # What the other one begins, and what it says.
+                await two.until("> Slowly", "working")
+                gate.set()
+                await two.until("One.", READY)
+                await one.until("One.", READY)
+                await say(two, "Last")
+                await two.until("> Last", "Two.")
+                await one.until("> Last", "Two.", READY)
+                assert two.all.count("One.") == one.all.count("Two.") == 1
+                await leave(two)
+            await leave(one)
