@@ -65,6 +65,30 @@ class BlobContract(StoreCase):
             assert await left() == [None, None, b"free"]
             assert await store.transact(removing(("b", 0), ("b", 9), ("c", 0))) == 0
 
+    async def test_a_large_value_goes_with_the_removed_session_that_held_it(
+        self,
+    ) -> None:
+        def work(transaction: Transaction) -> list[str]:
+            transaction.append([record("a", n) for n in range(3)])
+            transaction.append([record("b", 0)])
+            names = [transaction.put_blob(one) for one in (b"both", b"mine")]
+            transaction.hold_blob("a", 0, names[0])
+            transaction.hold_blob("b", 0, names[0])
+            transaction.hold_blob("a", 1, names[1])
+            return names
+
+        def removing(transaction: Transaction) -> None:
+            transaction.append([record("a", 3, b"removed")])
+            transaction.set_removed("a")
+
+        async with self.open_store() as store:
+            names = await store.transact(work)
+            await store.transact(removing)
+            while await store.transact(lambda tx: tx.erase("a", 2)):
+                pass
+            left = [await store.read(_blob(name)) for name in names]
+            assert left == [b"both", None]
+
     async def test_an_output_is_kept_until_it_is_cleaned_up_and_remembered(
         self,
     ) -> None:

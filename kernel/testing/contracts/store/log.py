@@ -1,7 +1,5 @@
 """The contract of ``ports.log``."""
 
-import hashlib
-
 import attrs
 
 from ....ports import AdmissionRow, EventRecord, Head, Reader, Transaction
@@ -290,9 +288,6 @@ class LogContract(StoreCase):
                 tx.put_approval(
                     approval_row(ord(name), scope="session", session_id=name)
                 )
-            tx.hold_blob("a", 3, tx.put_blob(b"only in a"))
-            tx.hold_blob("a", 4, tx.put_blob(b"in both"))
-            tx.hold_blob("b", 0, tx.put_blob(b"in both"))
 
         def removing(tx: Transaction) -> None:
             tx.append([record("a", 5, b"removed")])
@@ -310,9 +305,6 @@ class LogContract(StoreCase):
                 [row.session_id for row in reader.approvals("/work")],
             ]
 
-        only, both = (
-            hashlib.sha256(one).hexdigest() for one in (b"only in a", b"in both")
-        )
         async with self.open_store() as store:
             await store.transact(writing)
             assert not await store.transact(lambda tx: tx.erase("a", 9))
@@ -334,8 +326,6 @@ class LogContract(StoreCase):
             assert seqs(await store.read(lambda reader: reader.events("a"))) == [5]
             assert await store.read(lambda reader: reader.events("a", 5)) == []
             assert await store.read(lambda reader: reader.admission("a", "key")) is None
-            assert await store.read(lambda reader: reader.blob(only)) is None
-            assert await store.read(lambda reader: reader.blob(both)) == b"in both"
             assert await store.read(lambda reader: reader.admission("b", "key"))
             # Its place in the creation order is nobody else's.
             await store.transact(lambda tx: tx.put_session(session_row("c")))
