@@ -105,7 +105,13 @@ class Person:
         self.errors: list[str] = []
         page.set_default_timeout(MILLISECONDS)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._heard)
         page.goto(server.address)
+
+    def _heard(self, said: Any) -> None:
+        # That nobody answers is said where a server is killed, and is no fault.
+        if said.type in ("error", "warning") and "net::" not in said.text:
+            self.errors.append(said.text)
 
     def begin(self) -> None:
         offered = self.page.locator("#models option[value='page/model']")
@@ -182,6 +188,36 @@ def test_a_person_interrupts_and_the_work_ends(person: Person) -> None:
     person.sees(".live .text >> text=It begins.")
     person.page.click("[name=interrupt]")
     person.sees("#head >> text=interrupted")
+
+
+def test_a_person_goes_on_with_what_waits_renames_and_removes(person: Person) -> None:
+    person.begin()
+    page = person.page
+    page.wait_for_function("document.activeElement.id === 'prompt'")
+    person.say("wait for ever")
+    person.sees(".live .text >> text=It begins.")
+    page.fill("#prompt", "and later")
+    page.press("#prompt", "Alt+Enter")
+    person.sees(".card.pending >> text=and later")
+    page.click("[name=interrupt]")
+    # It waits for somebody to say so, and then for nobody.
+    page.click("text=Go on with what waits")
+    page.wait_for_selector(".card.pending", state="detached")
+    person.sees(".message.user >> text=and later")
+    person.sees(".assistant footer >> nth=1")
+    page.fill("#head [name=model]", "page/other:high")
+    page.press("#head [name=model]", "Enter")
+    page.wait_for_function(
+        "document.querySelector('#head [name=model]').defaultValue === "
+        "'page/other:high'"
+    )
+    page.on("dialog", lambda asked: asked.accept("A new name"))
+    page.click("text=Rename")
+    person.sees("#head h2 >> text=A new name")
+    page.wait_for_function("document.title === 'A new name - dovetail'")
+    page.click("text=Remove")
+    person.sees("#head >> text=Choose a session")
+    person.sees("#sessions >> text=No sessions yet")
 
 
 def test_a_server_that_is_killed_under_the_page_is_taken_up_again(

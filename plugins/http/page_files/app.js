@@ -5,7 +5,7 @@
 // other processes do on the same database comes by no live stream, and is looked for.
 
 import { at, call, get, post, save, watch } from "./api.js";
-import { $, ago, calmly, count, fill, h, money } from "./dom.js";
+import { $, ago, calmly, count, fill, h, money, plain } from "./dom.js";
 import { LogPanel, showContext, showPlugins, showUsage } from "./panels.js";
 import { showContinuation, showRequests } from "./requests.js";
 import { Transcript } from "./transcript.js";
@@ -207,12 +207,14 @@ class OpenSession {
     this.#paintHead(todos.data);
     showRequests($("requests"), requests.data, this.id);
     if (requests.data.length) $("requests").scrollIntoView({ block: "nearest" });
-    this.#paintPending(pending.data);
     showContinuation($("continuation"), left?.report ?? null, left?.digest, (digest) =>
       attempt(() => post(at`api/session/${this.id}/resume`, { accept: digest })).then(() =>
         this.look(),
       ),
     );
+    this.#paintPending(pending.data);
+    const waits = requests.data.length ? `(${requests.data.length}) ` : "";
+    document.title = `${waits}${plain(this.info.title || this.id)} - dovetail`;
     $("say").hidden = false;
     $("say").querySelector("[name=interrupt]").disabled =
       this.info.dovetail.status !== "running";
@@ -235,10 +237,13 @@ class OpenSession {
         const wrong = typed && !MODEL.test(typed);
         chosen.setCustomValidity(wrong ? "A model is named provider/model." : "");
         if (!chosen.reportValidity()) return;
+        chosen.defaultValue = chosen.value;
         void attempt(() => post(at`api/session/${this.id}/model`, { model: split(typed) }));
       },
     });
-    if ($("head").contains(document.activeElement)) return;
+    // What somebody types stays; a button that was used keeps the focus.
+    const focused = $("head").contains(document.activeElement) ? document.activeElement : null;
+    if (focused?.name === "model" && focused.value !== focused.defaultValue) return;
     fill(
       $("head"),
       h("h2", null, title || this.id),
@@ -286,6 +291,32 @@ class OpenSession {
           },
           "Export",
         ),
+        h(
+          "button",
+          {
+            type: "button",
+            onclick: () => {
+              const named = window.prompt("What is it called?", title ?? "");
+              if (named !== null)
+                void attempt(() => call("PUT", at`api/session/${this.id}/title`, { title: named }));
+            },
+          },
+          "Rename",
+        ),
+        h(
+          "button.danger",
+          {
+            type: "button",
+            onclick: () => {
+              if (window.confirm(`Remove “${plain(title || this.id)}” for good?`))
+                void attempt(async () => {
+                  await call("DELETE", at`api/session/${this.id}`);
+                  gone(this.id);
+                });
+            },
+          },
+          "Remove",
+        ),
       ),
       todos.length
         ? h(
@@ -311,9 +342,16 @@ class OpenSession {
           )
         : null,
     );
+    if (!focused) return;
+    const same = [...$("head").querySelectorAll("button, input, summary")].find(
+      (one) => one.textContent === focused.textContent && one.name === focused.name,
+    );
+    same?.focus();
   }
 
   #paintPending(pending) {
+    const follows = this.transcript.follows();
+    const idle = this.info.dovetail.status === "idle";
     fill(
       $("pending"),
       pending.map((one) =>
@@ -360,7 +398,23 @@ class OpenSession {
           ),
         ),
       ),
+      // Nothing starts by itself after somebody interrupted.
+      idle && pending.length && $("continuation").hidden
+        ? h(
+            "button",
+            {
+              type: "button",
+              onclick: () =>
+                attempt(() => post(at`api/session/${this.id}/resume`)).then(() => {
+                  $("prompt").focus();
+                  this.look();
+                }),
+            },
+            "Go on with what waits",
+          )
+        : null,
     );
+    if (follows) this.transcript.down();
   }
 
   heard(event) {
@@ -436,6 +490,18 @@ function together(one, other) {
   };
 }
 
+/** Show that a session is no more. */
+function gone(id) {
+  listed();
+  if (state.open?.id !== id) return;
+  state.open.close();
+  location.hash = "";
+  fill($("says"), "The session was removed.");
+}
+
+/** The session that was begun here and is not shown yet. */
+let begun = null;
+
 async function open(id) {
   location.hash = `#/${encodeURIComponent(id)}`;
 }
@@ -455,7 +521,13 @@ async function opened() {
     const mine = state.open;
     document.body.classList.remove("list");
     await attempt(() => mine.load());
-  } else fill($("head"), h("p.quiet", null, "Choose a session, or begin one."));
+    // Whoever began it has something to say.
+    if (begun === id) $("prompt").focus();
+    begun = null;
+  } else {
+    document.title = "dovetail";
+    fill($("head"), h("p.quiet", null, "Choose a session, or begin one."));
+  }
 }
 
 // --- what a person does -------------------------------------------------------------
@@ -529,6 +601,7 @@ function keys() {
         model: split(form.get("model").trim()),
       });
       listed();
+      begun = made.data.id;
       await open(made.data.id);
     });
   });
@@ -603,6 +676,10 @@ async function start() {
     },
     heard({ type, data }) {
       if (!data?.session_id) return;
+      if (type === "session.removed") {
+        gone(data.session_id);
+        return;
+      }
       if (type !== "live.delta") listed();
       if (data.session_id === state.open?.id) state.open.heard(data);
       // What a subagent asks is shown at its parent.

@@ -1,6 +1,6 @@
 // What waits for a person: cards that say what will be done, and answer.
 
-import { fill, h, long, when } from "./dom.js";
+import { $, fill, h, long, when } from "./dom.js";
 import { at, post } from "./api.js";
 import { code } from "./markdown.js";
 
@@ -26,6 +26,8 @@ function card(request, own) {
       // What is answered is what is shown here, and nothing that it became since.
       await post(path, { ...given, shown: request.shown });
       node.remove();
+      // What had the focus is gone with it.
+      $("prompt").focus();
     } catch (error) {
       fill(failed, error.message);
       for (const one of buttons) one.disabled = false;
