@@ -32,6 +32,10 @@ class Command:
     """What it does, on one line, for the list of commands."""
     load: Callable[[], Any]
     """Returns the click command; may import what it needs."""
+    check: Callable[[], Sequence[str]] | None = None
+    """Returns what is wrong with what the command is about in the working directory, a
+    line each, for ``dovetail plugins check``. It is called outside any event loop, and
+    may take its time."""
 
 
 def _allow(action: str, resource: str) -> RuleEffect:

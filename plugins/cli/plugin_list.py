@@ -3,7 +3,7 @@ sound."""
 
 import importlib.metadata
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import anyio
@@ -185,7 +185,8 @@ def check_command(context: click.Context, as_json: bool) -> int:
     """Load every plugin, open it in an empty directory, and tell what is wrong.
 
     Exits with 1 when anything is. Plugins that are denied or disabled are left alone.
-    Servers of the Model Context Protocol are tried by `dovetail mcp check`.
+    Servers of the Model Context Protocol that you use in this directory are begun, and
+    told of where one does not work.
     """
     program = _program(context)
     terminal = Terminal()
@@ -246,7 +247,20 @@ def _commands(
             program.get_command(context, name)
         except PluginError as error:
             problems.append((error.plugin, str(error)))
-    return problems
+    return [*problems, *_checked(program)]
+
+
+def _checked(program: CommandLine) -> Iterator[tuple[str, str]]:
+    """Yield what commands find wrong with what they are about."""
+    for name, one in sorted(program.offered.items()):
+        if one.command.check is None:
+            continue
+        try:
+            found = [str(problem) for problem in one.command.check()]
+        except Exception as error:
+            # Boundary: a stranger's check that fails is what is wrong, and no more.
+            found = [f"command {name!r}: its check failed: {error!r}"]
+        yield from ((one.plugin, problem) for problem in found)
 
 
 def _requirements(states: Sequence[PluginState]) -> Sequence[tuple[str, str]]:

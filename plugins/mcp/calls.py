@@ -319,6 +319,11 @@ class ToolCalls:
         self._keeper = keeper
         self._effect = effect
         self._running: list[Call] = []
+        self._one_by_one = False
+        """Whether it asked when nobody could tell whom: since then it is called for
+        one session at a time."""
+        self._left = anyio.Event()
+        """Set when a call ends."""
 
     def person(self) -> Call | None:
         """Return the call in which the server asks something; None where several
@@ -327,7 +332,20 @@ class ToolCalls:
         if calling is not None and calling in self._running:
             return calling
         sessions = {one.context.session_id for one in self._running}
+        if len(sessions) > 1:
+            self._one_by_one = True
         return self._running[-1] if len(sessions) == 1 else None
+
+    async def _turn(self, context: ToolContext, seconds: float) -> bool:
+        """Return once the server may be called for a session; False: not in time."""
+        with anyio.move_on_after(seconds):
+            while self._one_by_one and any(
+                one.context.session_id != context.session_id for one in self._running
+            ):
+                context.progress("waits for a call of another session")
+                await self._left.wait()
+            return True
+        return False
 
     async def call(
         self,
@@ -358,6 +376,11 @@ class ToolCalls:
             ASK, [resource], save=[resource], metadata=metadata, begun=False
         )
         connection = await keeper.connection(min(server.timeout, WAIT_SECONDS))
+        if not await self._turn(context, server.timeout):
+            raise ToolFailure(
+                f"{resource} was not called: the MCP server {server.name!r} is busy "
+                "with a call of another session"
+            )
         if not active():
             raise ToolStaleError(name)
         if connection is None:
@@ -398,6 +421,8 @@ class ToolCalls:
             ) from error
         finally:
             self._running = [one for one in self._running if one.context is not context]
+            left, self._left = self._left, anyio.Event()
+            left.set()
         structured = result.structured_content
         if result.is_error:
             said = await words(result.content)

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -302,6 +303,9 @@ async def _check_all(
             click.echo("no MCP server is configured here", err=True)
             return SUCCEEDED if sound else FAILED
         await servers.settled()
+        if servers.problem:
+            sound = False
+            click.echo(f"problem: {one_line(servers.problem, 1_000)}")
         for name, kept in sorted(servers.kept.items()):
             if names and name not in names:
                 continue
@@ -321,6 +325,33 @@ async def _check_all(
                 sound = False
                 click.echo(f"  problem: {one_line(problem, 300)}")
     return SUCCEEDED if sound else FAILED
+
+
+def problems(plugin: Servers) -> list[str]:
+    """Begin the servers of this directory, and return what is wrong with them."""
+    servers, wrong = plugin.servers_of(_place("."))
+    if not servers:
+        return wrong
+    if find_spec("mcp") is None:
+        return [*wrong, 'mcp is not installed: pip install "dovetail[mcp]"']
+    return [*wrong, *anyio.run(_problems_in, plugin, str(Path().resolve()))]
+
+
+async def _problems_in(plugin: Servers, directory: str) -> list[str]:
+    async with (
+        open_runtime("sqlite://") as runtime,
+        runtime.location(directory),
+    ):
+        servers = plugin.servers_in(directory)
+        if servers is None:
+            return []
+        await servers.settled()
+        found = [servers.problem] if servers.problem else []
+        for name, kept in sorted(servers.kept.items()):
+            if kept.keeper.offer is None:
+                found.append(f"MCP server {name!r}: {kept.keeper.problem}")
+            found += [f"MCP server {name!r}: {one}" for one in kept.problems]
+        return found
 
 
 @mcp_command.command("log", short_help="Show what a server wrote to standard error")

@@ -68,7 +68,7 @@ class McpPlugin:
     def dovetail_register_commands(self, register: Register[Command]) -> None:
         """Hand the command over."""
         if self._given is None:
-            register(Command("mcp", COMMANDS["mcp"], _mcp))
+            register(Command("mcp", COMMANDS["mcp"], _mcp, _problems))
 
     @hookimpl
     def dovetail_open_location(
@@ -181,6 +181,12 @@ def _mcp() -> Any:
     from .commands import command_of
 
     return command_of(plugin)
+
+
+def _problems() -> Sequence[str]:
+    from .commands import problems
+
+    return problems(plugin)
 
 
 plugin = McpPlugin()

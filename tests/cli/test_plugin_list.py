@@ -138,6 +138,31 @@ def test_sound_plugins_pass_the_check(
             "",
             "does not load a click command",
         ),
+        *(
+            (
+                f"""
+                import click
+                from dovetail.kernel import Command, hookimpl
+
+                class Plugin:
+                    @hookimpl
+                    def dovetail_register_commands(self, register):
+                        made = click.Command("odd")
+                        register(Command("odd", "Odd", lambda: made, self.check))
+
+                    def check(self):
+                        {body}
+
+                plugin = Plugin()
+                """,
+                "",
+                problem,
+            )
+            for body, problem in (
+                ("return ['it is out of order']", "it is out of order"),
+                ("raise LookupError('no luck')", "its check failed: LookupError"),
+            )
+        ),
     ],
 )
 def test_what_is_wrong_is_told_and_ends_with_1(

@@ -424,7 +424,15 @@ class FrozenPlugin:
 
     @hookimpl
     def dovetail_register_commands(self, register):
-        register(Command("frozen", "Say that it is cold.", self.load_command))
+        register(
+            Command(
+                "frozen", "Say that it is cold.", self.load_command, self.check_command
+            )
+        )
+        register(Command("thaw", "Say that it is warm.", self.load_command))
+
+    def check_command(self):
+        return ["it is too warm"]
 
     def load_command(self):
         import click

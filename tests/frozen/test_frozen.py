@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "cc83b0f8c261f8a41d3b085c7681bbca936d9f74096f0913111703cd0ece3ad4",
+    "release_0_1_0": "0bc29c6a91844c44413634ad5edb7fad1546ce296d23c8866fa61f9e5760ae3d",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -383,7 +383,9 @@ def test_its_command_runs(module: Any) -> None:
     plugins = load_plugins([module.plugin], entry_points=False, environment={})
     commands: list[Any] = []
     plugins.each("dovetail_register_commands", register=commands.append)
-    [command] = commands
+    command, other = commands
+    assert list(command.check()) == ["it is too warm"]
+    assert other.check is None
     assert (command.name, command.help) == ("frozen", "Say that it is cold.")
     done = CliRunner().invoke(command.load(), ["--degrees", "3"])
     assert done.output == "it is 3 degrees\n"

@@ -21,6 +21,7 @@ from dovetail.kernel import (
     Runtime,
     Session,
     TextContent,
+    ToolCalled,
     Usage,
     open_runtime,
 )
@@ -504,6 +505,79 @@ async def test_what_a_server_asks_is_a_durable_question(tmp_path: Path) -> None:
         "action": "accept",
         "content": {"city": "Ulm", "loud": True, "size": 7, "way": "by sea"},
     }
+
+
+@pytest.mark.law("mcp.7")
+async def test_whom_a_server_asks_is_told_by_who_calls_it_where_it_does_not_say(
+    tmp_path: Path,
+) -> None:
+    reached = {name: anyio.Event() for name in "abcd"}
+    go = {name: anyio.Event() for name in "abcd"}
+
+    async def ask(server: FakeServer, params: dict[str, Any]) -> Any:
+        name = params["arguments"]["text"]
+        reached[name].set()
+        await go[name].wait()
+        schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+        found = await server.ask(
+            "elicitation/create", message=f"Where, {name}?", requestedSchema=schema
+        )
+        return said(found["action"])
+
+    def step(request: ModelRequest) -> Sequence[Any]:
+        last = request.history.messages[-1]
+        name = getattr(last, "text", "")[-1:]
+        if name in reached and name:
+            return calls(call("s_go", {"text": name}, id=name))
+        return text("Done.")
+
+    async with world(
+        tmp_path,
+        {"s": FakeServer(tool("go"), call=ask)},
+        *[step] * 8,
+        on_question="ask",
+    ) as here:
+        other = await here.runtime.sessions.create(
+            location=str(tmp_path), model=here.script.model
+        )
+        questions = here.runtime.location(tmp_path).questions
+
+        async def first_asked(session: Session) -> Any:
+            while not (found := await questions.pending(session.id)):
+                await session.messages()
+            return found[0]
+
+        with anyio.fail_after(HANG):
+            # Both wait for it: nobody can tell whom it means.
+            for session, name in ((here.session, "a"), (other, "b")):
+                await session.prompt(f"Go {name}")
+                await reached[name].wait()
+            go["a"].set()
+            await here.session.wait()
+            assert not await questions.pending()
+            # The other one is alone now.
+            go["b"].set()
+            asked = await first_asked(other)
+            # From now on it is called for one session at a time.
+            await here.session.prompt("Go c")
+            async with here.session.events(follow=True) as events:
+                async for event in events:
+                    if isinstance(event, ToolCalled) and event.call_id == "c":
+                        break
+            assert not reached["c"].is_set()
+            await questions.reply(asked.id, [QuestionAnswer((), "Ulm")])
+            await other.wait()
+            await reached["c"].wait()
+            go["c"].set()
+            asked = await first_asked(here.session)
+            await questions.reply(asked.id, [QuestionAnswer((), "Ulm")])
+            await here.session.wait()
+        parts = {**await parts_of(here.session), **await parts_of(other)}
+        assert {name: told(one) for name, one in parts.items()} == {
+            "a": "decline",
+            "b": "accept",
+            "c": "accept",
+        }
 
 
 @pytest.mark.law("mcp.7")

@@ -92,3 +92,22 @@ async def test_a_first_step_does_not_wait_for_what_is_loaded(
         [] if broken else ["s_echo"]
     )
     assert any("a part of it is missing" in one for one in said) == broken
+
+
+@pytest.mark.law("mcp.1")
+def test_what_is_wrong_with_servers_is_found_by_the_check_of_plugins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dovetail.plugins.mcp.commands import problems
+    from dovetail.plugins.mcp.plugin import plugin
+
+    mine = tmp_path / "mine.toml"
+    monkeypatch.chdir(tmp_path)
+    for name, value in {**quiet(tmp_path), "DOVETAIL_CONFIG": str(mine)}.items():
+        monkeypatch.setenv(name, value)
+    mine.write_text("")
+    assert problems(plugin) == []
+    mine.write_text('[mcp.gone]\ncommand = "no-such-program"\n[mcp.odd]\nurl = 3\n')
+    wrong, gone = problems(plugin)
+    assert "mcp.odd.url" in wrong
+    assert "MCP server 'gone': there is no program" in gone
