@@ -45,7 +45,12 @@ MAX_MESSAGE = 64 * 1024
 LIMIT = 1024 * 1024
 """Bytes that the editor is asked to keep of a terminal."""
 VARIABLE = "DOVETAIL_SCREEN"
-READER = f'cat "${VARIABLE}/out" && read -r code <"${VARIABLE}/code" && exit "$code"'
+NAMES = "code", "out"
+"""The pipes of one terminal: how it is to end, and what it shows."""
+READER = (
+    f'exec 3<"${VARIABLE}/code" && cat "${VARIABLE}/out" && read -r code <&3 '
+    '&& exit "$code"'
+)
 """For sh: show what comes, and end as the command did. Behind it stands the command,
 for editors that show what a terminal runs."""
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*[mK]")
@@ -288,34 +293,41 @@ class _Terminal:
                 await to_thread.run_sync(_remove, self._folder)
 
     async def _show(self, screen: Screen) -> bool:
-        pipe = await self._reader()
-        if pipe is None:
-            return False
+        pipes: list[int] = []
         try:
+            with anyio.move_on_after(READER_SECONDS):
+                # In the order in which the reader opens them.
+                for name in NAMES:
+                    pipes.append(await self._reader(name))
+            if len(pipes) < len(NAMES):
+                return False
+            # Both ends have them now; who is killed from here on leaves nothing.
+            await to_thread.run_sync(_remove, self._folder)
+            ending, out = pipes
             while text := await screen.next(MAX_MESSAGE):
-                if not await _written(pipe, text.encode("utf-8", "replace"), screen):
+                if not await _written(out, text.encode("utf-8", "replace"), screen):
                     return False
             code = 1 if screen.code is None else screen.code
             code = code if code >= 0 else 128 - code
-            await to_thread.run_sync(_leave_code, self._folder, code)
+            await _written(ending, f"{code}\n".encode(), screen)
         finally:
-            os.close(pipe)
+            for pipe in pipes:
+                os.close(pipe)
         ended = await self._ask("terminal/wait_for_exit")
         told = await self._ask("terminal/output") if ended is not None else None
         output = told.get("output") if isinstance(told, dict) else None
         return isinstance(output, str) and screen.last in output
 
-    async def _reader(self) -> int | None:
-        """Return the end that is written to, once the editor's terminal reads."""
-        with anyio.move_on_after(READER_SECONDS):
-            while True:
-                try:
-                    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
-                    return os.open(os.path.join(self._folder, "out"), flags)
-                except OSError:
-                    # Nobody has it open; nothing tells when somebody does.
-                    await anyio.sleep(0.02)
-        return None
+    async def _reader(self, name: str) -> int:
+        """Return the end of a pipe that is written to, once the editor's terminal
+        reads."""
+        while True:
+            try:
+                flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
+                return os.open(os.path.join(self._folder, name), flags)
+            except OSError:
+                # Nobody has it open; nothing tells when somebody does.
+                await anyio.sleep(0.02)
 
     async def close(self, shown: bool) -> None:
         if not shown:
@@ -371,7 +383,8 @@ async def _written(pipe: int, data: bytes, screen: Screen) -> bool:
 def _made_folder() -> str:
     folder = tempfile.mkdtemp(prefix="dovetail-screen-")
     try:
-        os.mkfifo(os.path.join(folder, "out"), 0o600)
+        for name in NAMES:
+            os.mkfifo(os.path.join(folder, name), 0o600)
     except OSError:
         _remove(folder)
         raise
@@ -380,8 +393,3 @@ def _made_folder() -> str:
 
 def _remove(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _leave_code(folder: str, code: int) -> None:
-    with open(os.path.join(folder, "code"), "w") as file:
-        file.write(f"{code}\n")
