@@ -58,7 +58,8 @@ class RevertPlan:
     """What a revert, or its undoing, would do: looked at before anything is done."""
 
     message_id: MessageId | None
-    """The last message that the model would see; None where all is brought back."""
+    """The last message that the model would see; None where all is brought back, or
+    nothing of the session's own is left."""
     first: int
     """The first event that would be hidden."""
     messages: int
@@ -72,6 +73,8 @@ class RevertPlan:
     todos: int | None = None
     """The event that holds the to-do list as it would be; -1: no event of this session
     does; None: the list stays."""
+    back: bool = False
+    """Whether it brings back what reverts hid."""
 
 
 @frozen
@@ -92,11 +95,11 @@ class Reverted:
 def plan_revert(
     rows: Reader,
     session_id: SessionId,
-    to: str,
+    to: str | None,
     at_work: Callable[[Reader, str], bool],
 ) -> RevertPlan:
-    """Return what reverting to a message would do, as far as the log knows; ``at_work``
-    says whether somebody works on a session.
+    """Return what reverting to a message, or before the session's first one, would do,
+    as far as the log knows; ``at_work`` says whether somebody works on a session.
 
     Raises:
         MessageNotFoundError: the session has no such message.
@@ -106,7 +109,8 @@ def plan_revert(
     existing_session(rows, session_id)
     history = History(session_id)
     history.catch_up(rows)
-    first = _first_after(rows, history, to)
+    # The first event says what the session is, and what it shares.
+    first = 1 if to is None else _first_after(rows, history, to)
     changed = changes_since(rows, session_id, first, at_work)
     turn = history.restoring
     if turn is not None:
@@ -120,7 +124,8 @@ def plan_revert(
     todos = list_among(rows, session_id, hidden)
     files = tuple(changed.backwards())
     unsure = (*changed.unsure, *_open_calls(history))
-    return RevertPlan(MessageId(to), first, messages, files, unsure, todos)
+    until = None if to is None else MessageId(to)
+    return RevertPlan(until, first, messages, files, unsure, todos)
 
 
 def _open_calls(history: History) -> Iterator[UnsureCall]:
@@ -184,7 +189,7 @@ def plan_unrevert(rows: Reader, session_id: SessionId) -> RevertPlan:
     hidden = [one for one in history.hidden if one not in history.open_turns]
     todos = list_among(rows, session_id, hidden)
     files = tuple(changed.backwards())
-    return RevertPlan(None, first, messages, files, todos=todos)
+    return RevertPlan(None, first, messages, files, todos=todos, back=True)
 
 
 def _hidden(history: History, seq: int) -> bool:
@@ -305,7 +310,7 @@ class Turning:
         files = tuple(one.change for one in restored)
         tools = {one.path: one.tool for one in restored if one.tool is not None}
         turn: SessionReverted | SessionUnreverted
-        if plan.message_id is None:
+        if plan.back:
             turn = SessionUnreverted(
                 session_id=self._session_id, files=files, tools=tools, todos=plan.todos
             )

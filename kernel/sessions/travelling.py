@@ -94,7 +94,7 @@ class Travelling:
             async with self._runner.services_of(self.id) as services:
                 await finish(self._log, services, left)
 
-    async def plan_revert(self, to: str) -> "RevertPlan":
+    async def plan_revert(self, to: str | None) -> "RevertPlan":
         """Return what ``revert`` would do, and do nothing: how many messages it would
         hide, and which files it would restore or, each with its reason, could not.
 
@@ -110,8 +110,11 @@ class Travelling:
                 lambda rows: plan_revert(rows, self.id, to, turning.at_work)
             )
 
-    async def revert(self, to: str) -> "Reverted":
+    async def revert(self, to: str | None) -> "Reverted":
         """Hide from the model what follows a message, and restore files (law travel.4).
+
+        None is before the session's first message: all that was said in it is hidden,
+        and of a fork what it shares stays.
 
         Files that calls of this session changed since, or of those that work for it at
         any depth, are made what they held then, where nobody else changed them in

@@ -230,11 +230,11 @@ async def _undo(talk: Talk, rest: str) -> None:
         talk.screen.hint("there is no prompt to go back before")
         return
     last = said[-1]
-    if last == 0:
-        talk.screen.hint("nothing comes before the first prompt; /new begins anew")
-        return
     undone = history[last]
-    made = await talk.session.revert(history[last - 1].id)
+    if last == 0 and undone.seq < 0:
+        talk.screen.hint("what another session shares stays; /new begins anew")
+        return
+    made = await talk.session.revert(history[last - 1].id if last else None)
     talk.show_lines(f"  restored {visible(path)}" for path in made.done)
     talk.show_lines(
         f"  left {visible(path)}: {visible(why)}" for path, why in made.left.items()

@@ -13,6 +13,8 @@ from ..console.terminal import visible
 
 FEW = 8
 """Candidates that are named."""
+PAGE = 200
+"""Messages that are looked at by one question."""
 
 
 async def named_session(runtime: Any, given: str) -> Any:
@@ -23,6 +25,23 @@ async def named_session(runtime: Any, given: str) -> Any:
         SessionAmbiguousError: there are several; it names some of them.
     """
     return await runtime.sessions.get(await runtime.sessions.find(given))
+
+
+async def named_message(session: Any, given: str) -> str:
+    """Return the id of the message that this is the id of, or the only one whose id
+    begins like this; what is like none is returned as it is, for whoever knows more.
+
+    Raises:
+        UsageError: several begin like this; it names some of them.
+    """
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await session.messages(PAGE, cursor)
+        found += [one.id for one in page if one.id.startswith(given)]
+        cursor = page.cursor
+        if cursor is None or given in found:
+            return the_one(given, found)
 
 
 def the_one(given: str, known: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from ..console.options import (
     opened,
 )
 from ..console.terminal import Terminal, visible
-from .named import named_session
+from .named import named_message, named_session
 
 
 @click.command("fork")
@@ -60,7 +60,10 @@ def fork_command(
     async def fork() -> tuple[str, Json]:
         async with opened(db) as runtime:
             session = await named_session(runtime, id)
-            made = await session.fork(where, id=fork_id, title=title)
+            point = where
+            if isinstance(point, str):
+                point = await named_message(session, point)
+            made = await session.fork(point, id=fork_id, title=title)
             return made.id, to_json(await made.info())
 
     terminal = Terminal()
@@ -72,14 +75,21 @@ def fork_command(
 @click.argument("id")
 @click.option(
     "--to",
-    required=True,
     metavar="MESSAGE",
     help="The last message that the model still sees, by its id: `dovetail log` tells.",
 )
+@click.option("--all", "everything", is_flag=True, help="Before the first message.")
 @click.option("--look", is_flag=True, help="Only say what would be done.")
 @database_option
 @json_option("what was done, or would be,")
-def revert_command(id: str, to: str, look: bool, db: str | None, as_json: bool) -> int:
+def revert_command(
+    id: str,
+    to: str | None,
+    everything: bool,
+    look: bool,
+    db: str | None,
+    as_json: bool,
+) -> int:
     """Hide what follows a message, and restore the files that the session changed.
 
     Files that somebody else changed stay, and are named. `dovetail unrevert` brings all
@@ -87,16 +97,20 @@ def revert_command(id: str, to: str, look: bool, db: str | None, as_json: bool) 
 
     \b
     dovetail revert ses_01a21f --to msg_01a220 --look
+    dovetail revert ses_01a21f --all
     """
+    if (to is None) != everything:
+        raise click.UsageError("say where to: --to with a message, or --all")
 
     async def turn(session: Session, terminal: Terminal) -> int:
-        plan = await session.plan_revert(to)
+        until = None if to is None else await named_message(session, to)
+        plan = await session.plan_revert(until)
         if look:
             _tell_plan(plan, terminal, as_json=as_json)
             return SUCCEEDED
         if not as_json:
             _tell_plan(plan, terminal, as_json=False)
-        return _tell(await session.revert(to), terminal, as_json=as_json)
+        return _tell(await session.revert(until), terminal, as_json=as_json)
 
     return _turning(id, db, turn)
 

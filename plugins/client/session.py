@@ -335,12 +335,12 @@ class RemoteSession:
         found: Sequence[Span] = all_of(await self._ask("GET", "lineage"), Span)
         return found
 
-    async def plan_revert(self, to: str) -> RevertPlan:
+    async def plan_revert(self, to: str | None) -> RevertPlan:
         """As ``Session.plan_revert``."""
         plan = await self._ask("POST", "revert/plan", {"messageID": to})
         return from_json(plan["data"], RevertPlan)
 
-    async def revert(self, to: str) -> Reverted:
+    async def revert(self, to: str | None) -> Reverted:
         """As ``Session.revert``."""
         done = await self._ask("POST", "revert", {"messageID": to})
         return from_json(done["data"], Reverted)

@@ -205,7 +205,8 @@ class MoveBody:
 class MessageBody:
     """The last message that the model is to see."""
 
-    messageID: str
+    messageID: str | None
+    """Null: none that was said in the session itself."""
 
 
 @frozen

@@ -52,7 +52,7 @@ async def lineage(call: Call[None, None], sessionID: str) -> s.Data[tuple[Span, 
     answer=s.Data[s.RevertShape],
     refusals=(404, 409),
     meaning="differs",
-    differs="files are always restored; the first message cannot be hidden",
+    differs="files are always restored",
 )
 async def stage_revert(
     call: Call[None, b.StageBody], sessionID: str
@@ -68,12 +68,12 @@ async def stage_revert(
     )
 
 
-async def _before(session: Session, message_id: str) -> str:
-    """Return the id of the message before one.
+async def _before(session: Session, message_id: str) -> str | None:
+    """Return the id of the message before one, or None where it is the first one.
 
     Raises:
         MessageNotFoundError: the session has none of this id.
-        InvalidValueError: it is the first one.
+        InvalidValueError: it is the first one of what a fork shares.
     """
     wanted = await session.message(message_id)
     cursor: str | None = None
@@ -84,7 +84,11 @@ async def _before(session: Session, message_id: str) -> str:
                 return one.id
         cursor = page.cursor
         if cursor is None:
-            raise InvalidValueError("message", message_id, "nothing comes before it")
+            break
+    if wanted.seq < 0:
+        rule = "nothing comes before it, and it is shared with another session"
+        raise InvalidValueError("message", message_id, rule)
+    return None
 
 
 @operation(

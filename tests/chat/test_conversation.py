@@ -578,6 +578,23 @@ async def test_going_back_and_forth(home: Home) -> None:
             await leave(terminal)
 
 
+async def test_the_first_prompt_is_taken_back_as_any_other(home: Home) -> None:
+    async with serve(text("First."), text("Second.")) as server:
+        home.serve_from(server.url)
+        async with seen(home, *CHAT) as terminal:
+            await say(terminal, "Begin wrong")
+            await terminal.until("First.")
+            await say(terminal, "/undo")
+            await terminal.until("brings it back")
+            await terminal.type(CTRL_C)
+            await say(terminal, "Begin right")
+            await terminal.until("Second.")
+            await leave(terminal)
+    sent = str(server.requests[1].json()["messages"])
+    assert "Begin right" in sent
+    assert "Begin wrong" not in sent
+
+
 async def test_sessions_are_left_and_gone_on_with(home: Home) -> None:
     answers = (text("One."), text("Two."), text("Three."))
     async with serve(*answers) as server:

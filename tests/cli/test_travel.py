@@ -49,7 +49,11 @@ def test_going_back_tells_what_it_does_and_can_be_undone(
 ) -> None:
     messages = recorded(home)
     file = home.work / "a.txt"
-    looked = do("revert", "mine", "--to", messages[1], "--look")
+    assert do("revert", "mine").code == do("revert", "mine", "--to", "x").code == 2
+    assert do("revert", "mine", "--all", "--to", messages[1]).code == 2
+    looked = do("revert", "mine", "--all", "--look", "--json")
+    assert json.loads(looked.out)["first"] == 1
+    looked = do("revert", "mine", "--to", messages[1][:-4], "--look")
     assert looked.code == 0
     assert f"restores {file}" in looked.err
     assert file.read_text() == "new\n"

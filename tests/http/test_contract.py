@@ -380,6 +380,10 @@ async def test_a_session_is_changed_forked_and_turned_back(
         assert done.plan.first == plan.first
         assert [one.id for one in await session.history()] == ["first"]
         await session.unrevert()
+        assert (await session.plan_revert(None)).message_id is None
+        await session.revert(None)
+        assert not await session.history()
+        await session.unrevert()
         await session.rename("Renamed")
         await session.switch_agent("plan")
         await session.switch_model("scripted/other")

@@ -322,6 +322,11 @@ async def test_a_message_is_hidden_and_seen_again() -> None:
         await it.ask("POST", "session/ses_a/revert/clear", 204)
         context = await it.ask("GET", "session/ses_a/context")
         assert "second" in [one["id"] for one in context["data"]]
+        first = {"messageID": "first"}
+        await it.ask("POST", "session/ses_a/revert/stage", json=first)
+        context = await it.ask("GET", "session/ses_a/context")
+        assert not {"first", "second"} & {one["id"] for one in context["data"]}
+        await it.ask("POST", "session/ses_a/revert/clear", 204)
         told = await it.ask("POST", "session/ses_a/revert/commit", 422)
         assert told["code"] == "server.unsupported"
         told = await it.ask("POST", "session/ses_a/revert/clear", 409)

@@ -825,3 +825,58 @@ async def test_what_a_caller_instructs_is_told_after_a_revert_as_well(
         await session.revert(await message(session, "two"))
         await say(session, "three")
     assert "Delete nothing." in "".join(provider.requests[-1].system)
+
+
+@pytest.mark.law("travel.4")
+async def test_all_that_was_said_can_be_hidden_and_brought_back(
+    tmp_path: Path, work: Path
+) -> None:
+    provider = Wire(
+        "openai-chat",
+        writes("made.txt", "x"),
+        text("Made."),
+        text("Anew."),
+        text("More."),
+    )
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "hide these words")
+        assert (work / "made.txt").exists()
+
+        plan = await session.plan_revert(None)
+        done = await session.revert(None)
+
+        assert (plan.message_id, plan.first, plan.back) == (None, 1, False)
+        assert (done.done, (work / "made.txt").exists()) == (
+            (str(work / "made.txt"),),
+            False,
+        )
+        assert await said(session) == []
+        assert len((await session.messages()).items) > 0  # the transcript is whole
+
+        back = await session.unrevert()
+        assert back.plan.back
+        assert (work / "made.txt").exists()
+        assert await said(session) == ["hide these words", "Made."]
+
+        await session.revert(None)
+        await say(session, "begin anew")
+        assert await said(session) == ["begin anew", "Anew."]
+        assert "hide these words" not in str(provider.bodies[-1])
+        exported = [one async for one in session.export()]
+    async with host(tmp_path / "work", ScriptedProvider()) as elsewhere:
+        await elsewhere.sessions.replay(exported)
+        copy = await elsewhere.sessions.get("s")
+        assert await said(copy) == ["begin anew", "Anew."]
+
+
+@pytest.mark.law("travel.4")
+async def test_of_a_fork_what_it_shares_stays(tmp_path: Path) -> None:
+    provider = ScriptedProvider(text("One."), text("Two."))
+    async with opened(tmp_path, provider) as runtime:
+        session = await started(runtime, tmp_path, provider)
+        await say(session, "first")
+        fork = await session.fork()
+        await say(fork, "second")
+        await fork.revert(None)
+        assert await said(fork) == ["first", "One."]

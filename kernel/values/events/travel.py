@@ -16,8 +16,9 @@ class SessionReverted(Event):
     """What follows a message is hidden from the model, and files are about to be
     restored (law travel.4)."""
 
-    message_id: MessageId
-    """The last message that it still sees."""
+    message_id: MessageId | None
+    """The last message that it still sees; None: nothing that was said in this session,
+    but of a fork what it shares."""
     first: int
     """The first event that is hidden; all up to this one are."""
     files: tuple[FileChange, ...] = ()
