@@ -36,11 +36,17 @@ def named_files(text: str, folder: Path) -> Iterator[tuple[str, Path]]:
         for name in dict.fromkeys((whole, bare)):
             with suppress(OSError, ValueError):
                 path = folder / os.path.expanduser(name)
-                if name and path.is_file():
+                if name and path.is_file() and not _is_of_the_system(path):
                     if path not in seen:
                         seen.add(path)
                         yield name, path
                     break
+
+
+def _is_of_the_system(path: Path) -> bool:
+    """Whether a system tells of itself and its programs there: the environment of this
+    process, with its keys, looks like a file."""
+    return path.resolve().parts[1:2] in (("proc",), ("sys",))
 
 
 def attached(text: str, folder: Path) -> tuple[PromptFile, ...]:

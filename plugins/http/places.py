@@ -31,6 +31,9 @@ MAX_ENTRIES = 5_000
 MAX_LOOKED = 50_000
 """Entries that one search looks at."""
 MAX_FOUND = 200
+OF_THE_SYSTEM = frozenset({"proc", "sys"})
+"""Below the root, where a system tells of itself and its programs: of what this server
+has in its environment, for one."""
 # What a project has for its tools, and nobody looks for.
 SKIPPED = frozenset({".git", ".hg", "node_modules", ".venv", "__pycache__"})
 
@@ -393,6 +396,8 @@ class _Inside:
                 f"{path[:200]!r} leads out of the Location",
                 tag="ForbiddenError",
             )
+        if Path(whole).parts[1:2] and Path(whole).parts[1] in OF_THE_SYSTEM:
+            raise _no_file(path)
         return os.path.relpath(whole, self.root)
 
     def open(self, path: str, flags: int) -> int:

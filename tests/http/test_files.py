@@ -122,3 +122,19 @@ async def test_a_file_that_cannot_be_read_is_as_none() -> None:
     async with served(location="/proc/self") as it:
         told = await it.ask("GET", "fs/read/mem", 404)
         assert told["code"] == "file.not_found"
+
+
+async def test_what_a_system_tells_of_this_process_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "own").symlink_to("/proc/self")
+    async with served(location=tmp_path) as it:
+        for place, path in (("/proc/self", "environ"), ("/", "proc/self/environ")):
+            query = {"location[directory]": place}
+            await it.ask("GET", f"fs/read/{path}", 404, params=query)
+            await it.ask("GET", "fs/list", 404, params={**query, "path": "/proc/self"})
+        await it.ask("GET", "fs/read/own/environ", 403)
+        said = {
+            "prompt": {"text": "See @/proc/self/environ @own/environ"},
+            "files": True,
+        }
+        made = await it.ask("POST", "prompt", json=said)
+        assert made["data"]["files"] == []
