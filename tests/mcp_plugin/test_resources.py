@@ -1,6 +1,5 @@
 """Resources of servers: listed and read by tools, asked for, bounded."""
 
-import base64
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,11 @@ from mcp_plugin.servers import FakeServer
 from mcp_plugin.test_client import world
 from mcp_plugin.test_misbehaving import parts_of, told
 
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"x" * 20).decode()
+PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJ"
+    "RU5ErkJggg=="
+)
+"""One black pixel."""
 
 
 def library() -> FakeServer:
