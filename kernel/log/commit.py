@@ -44,6 +44,7 @@ from ..values.events import (
     written_event,
 )
 from ..values.frozen import frozen
+from ..values.shortcut import maker
 from .bell import Bell
 from .completeness import is_complete
 from .live import LiveFeed
@@ -67,6 +68,11 @@ class _Committed(Generic[T]):
     result: T
     events: tuple[Event, ...]
     imported: bool
+
+
+_committed = maker(_Committed)
+_event_record = maker(EventRecord)
+_head = maker(Head)
 
 
 class LogTransaction:
@@ -163,7 +169,7 @@ class LogTransaction:
             )
             made.append(whole)
             records.append(
-                EventRecord(
+                _event_record(
                     session_id,
                     seq,
                     event.kind,
@@ -192,7 +198,7 @@ class LogTransaction:
             raise
         last = records[-1]
         owner = self.head(last.session_id).owner
-        self._heads[last.session_id] = Head(last.seq, last.hash, owner)
+        self._heads[last.session_id] = _head(last.seq, last.hash, owner)
         self.appended += events
 
     def imports(self, session_id: str, first: int, last: int) -> None:
@@ -394,7 +400,7 @@ class EventLog:
             tx = LogTransaction(rows, self.clock, self.lookout)
             result = decide(tx)
             tx.finish()
-            return _Committed(result, tuple(tx.appended), tx.imported)
+            return _committed(result, tuple(tx.appended), tx.imported)
 
         done = await self._mended(lambda: self.store.transact(work, self._tell))
         return done.result

@@ -35,6 +35,11 @@ from ..values.prompt import (
     Prompt,
     prompt_digest,
 )
+from ..values.shortcut import maker
+
+_admission_row = maker(AdmissionRow)
+_admitted_prompt = maker(AdmittedPrompt)
+_prompt_admitted = maker(PromptAdmitted)
 
 
 def admit(
@@ -77,7 +82,7 @@ def admit(
     if id is not None and _is_taken(tx.rows, session_id, input_id):
         raise PromptConflictError(session_id, key or id, ["id"])
     [admitted] = tx.append(
-        PromptAdmitted(
+        _prompt_admitted(
             session_id=session_id,
             input_id=input_id,
             prompt=prompt,
@@ -85,10 +90,10 @@ def admit(
             key=key,
             budget=budget,
             output=output,
-            generation=None if generation == NO_GENERATION else generation,
+            generation=None if _says_nothing(generation) else generation,
         )
     )
-    receipt = AdmittedPrompt(
+    receipt = _admitted_prompt(
         id=input_id,
         session_id=session_id,
         key=key,
@@ -98,9 +103,13 @@ def admit(
     )
     if key is not None:
         tx.rows.put_admission(
-            AdmissionRow(session_id, key, digest, delivery, dumps(to_json(receipt)))
+            _admission_row(session_id, key, digest, delivery, dumps(to_json(receipt)))
         )
     return receipt
+
+
+def _says_nothing(generation: Generation) -> bool:
+    return generation is NO_GENERATION or generation == NO_GENERATION
 
 
 def _is_taken(rows: Reader, session_id: str, id: str) -> bool:

@@ -69,11 +69,15 @@ class InboxReads(PlaceReads):
 class InboxWrites(PlaceWrites, InboxReads):
     """Writing the inbox."""
 
+    _admitted: set[tuple[str, str]] | None = None
+    """The inputs that this transaction has put while they wait."""
+
     def put_input(self, row: InputRow) -> None:
         aggregate = self.aggregate(row.session_id)
         if row.state == "pending":
             waiting = (INPUT, row.delivery, row.id, row.seq, row.created, row.key)
-            self.write(self.sql.END_OTHERWISE[row.delivery], (aggregate, row.id))
+            if not self._first_put(row):
+                self.write(self.sql.END_OTHERWISE[row.delivery], (aggregate, row.id))
             values = summed(row.session_id, *waiting)
             self.write(self.sql.PUT_WAITING, (aggregate, *values))
             return
@@ -89,6 +93,15 @@ class InboxWrites(PlaceWrites, InboxReads):
             row.key,
         )
         self.write(self.sql.PUT_INPUT, (aggregate, *values))
+
+    def _first_put(self, row: InputRow) -> bool:
+        """Return whether an input is put as it is admitted, and so cannot wait already
+        to be delivered otherwise."""
+        if self._admitted is None:
+            self._admitted = set()
+        known, name = len(self._admitted), (row.session_id, row.id)
+        self._admitted.add(name)
+        return len(self._admitted) > known and self.is_new(row.session_id, row.seq)
 
     def put_admission(self, row: AdmissionRow) -> None:
         """See ``Transaction.put_admission``.

@@ -16,12 +16,15 @@ from dovetail.kernel.values.errors import (
     EventGapError,
     StoreDamagedError,
 )
+from dovetail.kernel.values.shortcut import maker
 
 from .blobs import hold, keep, kept, let_go
 from .checks import event_checksum
 from .large_values import is_shrunk, restore, shrink
 from .places import PlaceReads, PlaceWrites
 from .view import MAX_INTEGER, TakenError, bounded
+
+_head = maker(Head)
 
 CHANGED = "what is stored of it is not what was written"
 
@@ -36,7 +39,7 @@ class LogReads(PlaceReads):
         # A row without events and without an owner only keeps the session's place.
         if found.seq < 0 and found.owner is None:
             return None
-        return Head(
+        return _head(
             found.seq,
             found.hash,
             found.owner,

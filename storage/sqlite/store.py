@@ -41,6 +41,7 @@ class SqliteTransaction(SqliteView, SqlTransaction):
         kept: Kept | None = None,
     ) -> None:
         super().__init__(connection, medium)
+        self._writing = connection.cursor()
         self.kept = Kept() if kept is None else kept
 
     def next_position(self) -> int | None:

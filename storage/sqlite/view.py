@@ -1,7 +1,7 @@
 """The view of an SQLite connection: how a statement is run, and what its failure is."""
 
 import sqlite3
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from dovetail.kernel.values.errors import (
     DovetailError,
@@ -40,12 +40,15 @@ class SqliteView(View):
     def __init__(self, connection: sqlite3.Connection, medium: Medium) -> None:
         super().__init__(medium)
         self._connection = connection
+        # Whoever writes takes a cursor: making one for each statement is a tenth of it.
+        self._writing: sqlite3.Connection | sqlite3.Cursor = connection
 
     def end(self) -> None:
         """Refuse every later statement: the transaction is over."""
         self._refusal = None
         # Not a check before every statement, and not an error made for every end.
-        self._connection = _Past(self._medium)  # type: ignore[assignment]
+        past: Any = _Past(self._medium)
+        self._connection = self._writing = past
 
     def one(self, sql: str, parameters: Parameters) -> Row | None:
         if self._refusal is not None:
@@ -73,7 +76,7 @@ class SqliteView(View):
         if self._refusal is not None:
             raise self._refusal
         try:
-            return self._connection.execute(sql, parameters).rowcount
+            return self._writing.execute(sql, parameters).rowcount
         except _FAILURES as error:
             raise self.spoil(self._meaning(error, parameters)) from error
 
@@ -81,7 +84,7 @@ class SqliteView(View):
         if self._refusal is not None:
             raise self._refusal
         try:
-            self._connection.execute(sql, parameters)
+            self._writing.execute(sql, parameters)
         except _FAILURES as error:
             code = getattr(error, "sqlite_errorcode", None)
             if code in _TAKEN:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import pytest
 from attrs import evolve, field, fields, frozen, validators
 from dovetail.kernel import UndecodableError, from_json, kinds
-from dovetail.kernel.ports import LeaseRow
+from dovetail.kernel.ports import EventRecord, LeaseRow
 from dovetail.kernel.values.events import ENVELOPE
-from dovetail.kernel.values.shortcut import changed, copier, shortcut
+from dovetail.kernel.values.shortcut import changed, copier, maker, shortcut
 from hypothesis import given, settings, strategies as st
 
 GOLDEN = [
@@ -237,3 +237,53 @@ def test_what_is_changed_is_told_by_its_name_in_any_order() -> None:
         assert changed(row) == row
     with pytest.raises(TypeError):
         changed(row, hash=1)
+
+
+# --- makers -----------------------------------------------------------------------
+
+
+@frozen
+class Mixed:
+    """Fields of every kind that a maker writes a parameter for."""
+
+    first: int
+    named: str = field(kw_only=True)
+    other: int = 2
+    also: str | None = field(default=None, kw_only=True)
+
+
+def test_a_maker_is_called_as_the_class_is() -> None:
+    made = maker(Mixed)
+    assert made is not Mixed
+    for values, named in (((1,), {"named": "a"}), ((1, 3), {"named": "a", "also": ""})):
+        assert made(*values, **named) == Mixed(*values, **named)
+        assert type(made(*values, **named)) is Mixed
+    for values, named in (((), {"named": "a"}), ((1,), {}), ((1, 2, "a"), {})):
+        with pytest.raises(TypeError):
+            made(*values, **named)
+
+
+def test_what_a_maker_makes_is_frozen() -> None:
+    made = maker(EventRecord)("ses_a", 0, "kind", 1, 2, b"{}", bytes(32))
+    assert made == EventRecord("ses_a", 0, "kind", 1, 2, b"{}", bytes(32))
+    with pytest.raises(AttributeError):
+        made.seq = 1  # type: ignore[misc] # that is the point
+
+
+@frozen
+class Checked:
+    """Does more than to keep its field."""
+
+    value: int = field(validator=validators.ge(0))
+
+
+@frozen
+class Listed:
+    """Makes its default anew for each value."""
+
+    values: list[int] = field(factory=list)
+
+
+@pytest.mark.parametrize("kind", [Checked, Listed])
+def test_a_class_that_does_more_is_its_own_maker(kind: type) -> None:
+    assert maker(kind) is kind

@@ -3,13 +3,16 @@
 from ...ports import InputRow, MessageRow
 from ...values import events as e
 from ...values.errors import EventLogError
-from ...values.shortcut import changed
+from ...values.shortcut import changed, maker
 from .target import Projectors, Target
+
+_input_row = maker(InputRow)
+_message_row = maker(MessageRow)
 
 
 def _admitted(to: Target, event: e.PromptAdmitted) -> None:
     to.rows.put_input(
-        InputRow(
+        _input_row(
             session_id=event.session_id,
             id=event.input_id,
             seq=event.seq,
@@ -26,7 +29,7 @@ def _promoted(to: Target, event: e.PromptPromoted) -> None:
     row = _pending_input(to, event)
     to.rows.put_input(changed(row, state="promoted", settled_seq=event.seq))
     to.rows.put_message(
-        MessageRow(
+        _message_row(
             session_id=event.session_id,
             seq=event.seq,
             id=event.input_id,

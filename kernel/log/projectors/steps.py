@@ -3,13 +3,15 @@
 from ...ports import MessageRow
 from ...values import events as e
 from ...values.errors import EventLogError
-from ...values.shortcut import changed
+from ...values.shortcut import changed, maker
 from .target import Projectors, Target, with_usage
+
+_message_row = maker(MessageRow)
 
 
 def _step_started(to: Target, event: e.StepStarted) -> None:
     to.rows.put_message(
-        MessageRow(
+        _message_row(
             session_id=event.session_id,
             seq=event.seq,
             id=event.message_id,
