@@ -21,7 +21,9 @@ from ..mcp.settings import Server
 logger = logging.getLogger(__name__)
 
 PLUGIN = "mcp-editor"
-"""What the plugin is called that offers them."""
+"""What the first plugin of a Location is called that offers them."""
+MAX_SERVERS = 64
+"""Servers of one Location."""
 MAX_NAME = 32
 _OTHER = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -36,7 +38,9 @@ class HandedOver:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._known: dict[str, dict[str, Server]] = {}
+        self._known: dict[str, dict[str, dict[str, Server]]] = {}
+        """By directory and plugin. Each time that some come, another plugin offers
+        them: what another session has from those that run is left alone."""
         self._changing = anyio.Lock()
 
     async def take(self, location: Location, given: Sequence[Any] | None) -> None:
@@ -51,25 +55,38 @@ class HandedOver:
             )
             return
         async with self._changing:
-            before = self._known.get(location.directory, {})
-            wanted = {**before, **{one.name: one for one in _servers(given)}}
-            if wanted == before:
-                return
-            plugins = self._runtime.location(location).plugins
-            made = McpPlugin(wanted, name=PLUGIN)
-            try:
-                if before:
-                    await plugins.replace(PLUGIN, made)
-                else:
-                    await plugins.add(made, PLUGIN)
-            except PluginError as error:
-                logger.warning("MCP servers are not used: %s", error)
-                return
-            self._known[location.directory] = wanted
-            opened = made.servers_in(location.directory)
-            if opened is not None:
-                # Now, while the person writes, and not at the first Step.
-                opened.begin()
+            known = self._known.setdefault(location.directory, {})
+            new = {one.name: one for one in _servers(given)}
+            for plugin, held in tuple(known.items()):
+                mine = {name: new.pop(name) for name in held if name in new}
+                if any(held[name] != one for name, one in mine.items()):
+                    await self._offer(location, plugin, {**held, **mine})
+            if sum(map(len, known.values())) + len(new) > MAX_SERVERS:
+                logger.warning("MCP servers are not used: over %d", MAX_SERVERS)
+            elif new:
+                name = f"{PLUGIN}-{len(known) + 1}" if known else PLUGIN
+                await self._offer(location, name, new)
+
+    async def _offer(
+        self, location: Location, name: str, servers: dict[str, Server]
+    ) -> None:
+        """Have a plugin offer servers, in the place of what it offered before."""
+        known = self._known[location.directory]
+        plugins = self._runtime.location(location).plugins
+        made = McpPlugin(servers, name=name)
+        try:
+            if name in known:
+                await plugins.replace(name, made)
+            else:
+                await plugins.add(made, name)
+        except PluginError as error:
+            logger.warning("MCP servers are not used: %s", error)
+            return
+        known[name] = servers
+        opened = made.servers_in(location.directory)
+        if opened is not None:
+            # Now, while the person writes, and not at the first Step.
+            opened.begin()
 
 
 def _servers(given: Sequence[Any]) -> Iterator[Server]:

@@ -488,6 +488,14 @@ async def test_servers_that_an_editor_hands_over_are_offered_with_permission(
         assert await client.prompt(made["sessionId"], "what time?") == "end_turn"
         assert "bong bong" in await asked(client, model)
         assert client.requests("session/request_permission")
+        # What comes with another session leaves these alone.
+        more = {**broken, "name": "more"}
+        new = {"cwd": str(tmp_path), "mcpServers": [handed, more]}
+        await client.call("session/new", **new)
+        names = {tool.name for tool in await runtime.location(tmp_path).tools()}
+        assert "town-clock_strike" in names
+        plugins = await runtime.location(tmp_path).plugins.list()
+        assert "mcp-editor-2" in {one.name for one in plugins}
         # Another directory has none of them, whoever has it open.
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
