@@ -25,8 +25,10 @@ from ..values.tool import Failure
 
 logger = logging.getLogger(__name__)
 
-PAGE = 256
-"""Events read at once: bounds memory and the time that a read view is held."""
+PAGE = 200
+"""Events read at once: bounds memory and the time that a read view is held. They are no
+more than a store reads in the event loop itself: a larger page is begun there, broken
+off, and read once more in a thread."""
 
 
 @frozen(kw_only=True)

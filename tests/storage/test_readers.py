@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from dovetail.kernel import StoreClosedError, StoreReadOnlyError
+from dovetail.kernel.log.reading import PAGE
 from dovetail.kernel.ports import EventRecord, Reader, Transaction
 from dovetail.storage.sqlite.store import open_sqlite
 from support.bounds import HANG
@@ -45,6 +46,30 @@ async def test_a_small_read_stays_in_the_loop_and_a_large_one_leaves_it(
         for _ in range(5):
             assert await store.read(large) != here
             assert await store.read(small) == here
+
+
+@pytest.mark.parametrize("read", ["facts", "events", "all_events"])
+async def test_a_page_of_events_is_read_once_and_in_the_loop(
+    tmp_path: Path, read: str
+) -> None:
+    tries = 0
+
+    def page(reader: Reader) -> int:
+        nonlocal tries
+        tries += 1
+        found: Any = {
+            "facts": lambda: reader.facts("a", after=-1, limit=PAGE),
+            "events": lambda: reader.events("a", after=-1, limit=PAGE),
+            "all_events": lambda: reader.all_events(after=-1, limit=PAGE),
+        }[read]()
+        assert len(found) == PAGE
+        return threading.get_ident()
+
+    async with open_sqlite(tmp_path / "a.db") as store:
+        await store.transact(many(PAGE + 100))
+        for _ in range(20):
+            assert await store.read(page) == threading.get_ident()
+    assert tries == 20
 
 
 async def test_a_large_read_that_hides_its_errors_is_still_run_again(

@@ -1,7 +1,7 @@
 """What is shown while it happens, and how events are shown as JSON."""
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
 
 from ..codec import converter, dumps, from_json
 from ..frozen import frozen
@@ -35,10 +35,17 @@ class LiveDelta:
 
 LiveEvent = Event | LiveDelta
 
+_UNSTRUCTURE: dict[type[LiveEvent], Callable[[Any], dict[str, Json]]] = {}
+"""What makes a dict of each, which the converter would look up for every event."""
+
 
 def event_to_json(item: LiveEvent) -> dict[str, Json]:
     """Return an event as every door shows it: the envelope, then its own fields."""
-    own = converter.unstructure(item)
+    kind = type(item)
+    unstructure = _UNSTRUCTURE.get(kind)
+    if unstructure is None:
+        unstructure = _UNSTRUCTURE[kind] = converter.get_unstructure_hook(kind)
+    own = unstructure(item)
     if isinstance(item, Event):
         return {
             "seq": item.seq,
