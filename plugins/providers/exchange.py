@@ -25,6 +25,8 @@ MOST_KEPT = 32
 KEPT_FOR = 60.0
 """Seconds for which they do."""
 READ_AT_ONCE = 64 * 1024
+COPIED = 16 * 1024
+"""Bytes of a request that are put together, so that they arrive together."""
 MAX_HEAD = 100 * 1024
 """Bytes of the head of an answer, or of a line between two pieces of its body."""
 PORTS = {"http": 80, "https": 443}
@@ -191,7 +193,8 @@ class _Connection:
             raise httpx.LocalProtocolError(str(error)) from error
         try:
             with _meaning(_WRITING), _within(limits.get("write")):
-                await self._stream.send(b"".join(part for part in parts if part))
+                for part in _together([part for part in parts if part]):
+                    await self._stream.send(part)
         except httpx.WriteError:
             # Who will not hear all of it may have answered before it hung up.
             self._broken = True
@@ -304,6 +307,11 @@ class _Body(httpx.AsyncByteStream):
         connection, self._connection = self._connection, None
         if connection is not None:
             await self._exchange.let_go(connection)
+
+
+def _together(parts: list[bytes]) -> list[bytes]:
+    """Return what is to be sent at once: a long conversation is not copied for that."""
+    return parts if sum(map(len, parts)) > COPIED else [b"".join(parts)]
 
 
 def _origin(url: httpx.URL) -> Origin:

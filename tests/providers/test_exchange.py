@@ -93,15 +93,16 @@ async def asked(
         await answer.aclose()
 
 
-async def test_a_request_is_sent_as_it_is_in_one_piece() -> None:
+@pytest.mark.parametrize("body", [b"{}", b"x" * 2 * exchange.COPIED])
+async def test_a_request_is_sent_as_it_is(body: bytes) -> None:
     async with served(WHOLE) as (server, sends):
-        assert await asked(sends, server.url) == (200, b"Hello")
+        assert await asked(sends, server.url, body) == (200, b"Hello")
     (heard,) = server.requests
-    head, _, body = heard.partition(END)
+    head, _, sent = heard.partition(END)
     lines = head.split(b"\r\n")
     assert lines[0] == b"POST /v1?a=b HTTP/1.1"
-    assert b"Content-Length: 2" in lines
-    assert body == b"{}"
+    assert b"Content-Length: %d" % len(body) in lines
+    assert sent == body
 
 
 @pytest.mark.parametrize(
