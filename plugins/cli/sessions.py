@@ -1,4 +1,4 @@
-"""The command ``sessions``: list sessions."""
+"""The command ``sessions``: list sessions, rename and remove them."""
 
 import anyio
 import click
@@ -14,6 +14,7 @@ from ..console.options import (
 )
 from ..console.terminal import Terminal, short, visible
 from .named import named_session
+from .remove import remove_command
 
 HEADS = ("id", "updated", "outcome", "cost", "title", "location")
 MAX_TITLE = 40
@@ -47,7 +48,8 @@ def sessions_command(
     \b
     dovetail sessions
     dovetail sessions --search parser --location .
-    dovetail sessions rename 01a21f "The parser"
+    dovetail sessions rename ses_01a21f "The parser"
+    dovetail sessions rm --older-than 30d
     """
     if context.invoked_subcommand is not None:
         return
@@ -115,3 +117,6 @@ def _row(info: SessionInfo) -> tuple[str, ...]:
         short(info.title or "-", MAX_TITLE),
         info.location.directory,
     )
+
+
+sessions_command.add_command(remove_command)

@@ -151,6 +151,9 @@ async def test_other_commands_work_there_too(home: Home) -> None:
         assert [(one["model"], one["steps"]) for one in spent] == [(MODEL, 1)]
         several = await home.do(*over, "show", "ses_")
         assert (several.code, "[session.ambiguous]" in several.err) == (2, True)
+        aside = forked.out.strip()[:-4]
+        removed = await home.do(*over, "sessions", "rm", aside, "--yes")
+        assert (removed.code, "removed ses_" in removed.err) == (0, True)
         assert (await home.do(*over, "verify", short)).code == 0
         afar = await home.do(*over, "move", short, ".")
         assert (afar.code, "does not work over --server" in afar.err) == (2, True)
