@@ -8,7 +8,7 @@ types that its operation declares; knows no operation.
 import re
 import urllib.parse
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 import anyio
@@ -266,8 +266,8 @@ def _too_slow() -> Refusal:
     )
 
 
-# Making one takes longer than all the rest of a request.
-_decoder = cache(input_decoder)
+# Making one takes longer than all the rest of a request. What came is read once.
+_decoder = cache(partial(input_decoder, given_up=True))
 
 
 def _body(kind: type, request: Request, data: bytes) -> Any:

@@ -18,7 +18,7 @@ from dovetail.kernel.ports import (
     Reader,
     Transaction,
 )
-from dovetail.kernel.testing.contracts.store.cases import record, session_row
+from dovetail.kernel.testing.contracts.store.cases import input_row, record, session_row
 from dovetail.storage.sql.kept import MOST
 from dovetail.storage.sqlite.store import SqliteStore, open_sqlite
 from hypothesis import given, settings, strategies as st
@@ -203,3 +203,27 @@ async def test_rows_are_kept_of_so_many_sessions_only(tmp_path: Path) -> None:
 
 def kept_by(store: SqliteStore) -> dict[str, Any]:
     return dict(store._writer._kept.places)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_an_input_waits_in_one_way_however_it_was_put(
+    at_once: bool, tmp_path: Path
+) -> None:
+    def admitted(tx: Transaction) -> None:
+        tx.append([record("a", 1)])
+        tx.put_input(input_row("a", 1, delivery="queue"))
+
+    def delivered(tx: Transaction) -> None:
+        tx.append([record("a", 2)])
+        tx.put_input(input_row("a", 1, delivery="steer"))
+
+    def both(tx: Transaction) -> None:
+        admitted(tx)
+        delivered(tx)
+
+    async with open_sqlite(tmp_path / "a.db") as store:
+        await store.transact(begin)
+        for work in (both,) if at_once else (admitted, delivered):
+            await store.transact(work)
+        found = await store.read(lambda rows: rows.pending_inputs("a"))
+    assert [(row.id, row.delivery) for row in found] == [("in_1", "steer")]
