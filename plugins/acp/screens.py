@@ -38,6 +38,8 @@ SECONDS = 4.0
 """For which a terminal is waited for, at each of its ends."""
 READER_SECONDS = 4.0
 """For which a terminal may take until it reads."""
+DRAIN_SECONDS = 1.0
+"""For which a terminal that has ended may take until it has read all of it."""
 MAX_WAITING = 512 * 1024
 """Characters that wait for a terminal; of more, the oldest are dropped."""
 MAX_MESSAGE = 64 * 1024
@@ -313,10 +315,19 @@ class _Terminal:
         finally:
             for pipe in pipes:
                 os.close(pipe)
-        ended = await self._ask("terminal/wait_for_exit")
-        told = await self._ask("terminal/output") if ended is not None else None
-        output = told.get("output") if isinstance(told, dict) else None
-        return isinstance(output, str) and screen.last in output
+        if await self._ask("terminal/wait_for_exit") is None:
+            return False
+        with anyio.move_on_after(DRAIN_SECONDS):
+            while True:
+                told = await self._ask("terminal/output")
+                output = told.get("output") if isinstance(told, dict) else None
+                if not isinstance(output, str):
+                    return False
+                if screen.last in output:
+                    return True
+                # Many editors hear of the end before they have read all of it.
+                await anyio.sleep(0.05)
+        return False
 
     async def _reader(self, name: str) -> int:
         """Return the end of a pipe that is written to, once the editor's terminal

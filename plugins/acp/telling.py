@@ -39,6 +39,7 @@ from dovetail.kernel import (
     ToolCalled,
     ToolFailed,
     ToolPart,
+    ToolSpawned,
     ToolStarted,
     ToolSucceeded,
     UserMessage,
@@ -127,7 +128,7 @@ class Teller:
             match event:
                 case StepEnded():
                     ended = event
-                case ToolStarted() | TodosReplaced() | SessionTitled():
+                case ToolStarted() | ToolSpawned() | TodosReplaced() | SessionTitled():
                     pass
                 case AgentSwitched() | ModelSwitched():
                     pass
@@ -158,6 +159,8 @@ class Teller:
                 await self._called(event)
             case ToolStarted():
                 await self._started(event)
+            case ToolSpawned():
+                await self._spawned(event)
             case ToolSucceeded() | ToolFailed():
                 await self._settled(event)
             case TodosReplaced():
@@ -299,10 +302,16 @@ class Teller:
     async def _started(self, event: ToolStarted) -> None:
         running = await self._find(event.message_id, event.call_id)
         if running is not None:
-            terminal = await self._screens.begin(running.call)
-            running.terminal = terminal
-            shown: list[ToolContent] | None = None if terminal is None else [terminal]
-            await self._progress(running, "in_progress", shown)
+            await self._progress(running, "in_progress")
+
+    async def _spawned(self, event: ToolSpawned) -> None:
+        """Show the terminal of a command that was allowed and begins."""
+        running = await self._find(event.message_id, event.call_id)
+        if running is None or running.terminal is not None:
+            return
+        running.terminal = await self._screens.begin(running.call)
+        if running.terminal is not None:
+            await self._progress(running, "in_progress", [running.terminal])
 
     async def _printed(self, event: LiveDelta) -> None:
         running = self._running.get((event.message_id, event.part))
