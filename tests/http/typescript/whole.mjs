@@ -136,8 +136,11 @@ assert.equal((await refused(client.session.switchModel({ sessionID: "ses_ts", mo
 assert.equal(await status(client.session.switchModel({ sessionID: "ses_ts", model: another })), 204)
 const changed = (await data(client.session.get({ sessionID: "ses_ts" }))).data
 assert.deepEqual([changed.agent, changed.model], ["plan", another])
-const staged = await refused(client.session.revert.stage({ sessionID: "ses_ts", messageID: "msg_ts" }))
-assert.equal(staged.status, 422)
+const staged = await data(client.session.revert.stage({ sessionID: "ses_ts", messageID: "msg_ts" }))
+assert.equal(staged.data.messageID, "msg_ts")
+assert.deepEqual((await data(client.session.context({ sessionID: "ses_ts" }))).data, [])
+assert.equal(await status(client.session.revert.clear({ sessionID: "ses_ts" })), 204)
+assert.ok((await data(client.session.context({ sessionID: "ses_ts" }))).data.length > 1)
 assert.equal(await status(client.session.interrupt({ sessionID: "ses_ts" })), 204)
 assert.equal(await status(client.session.compact({ sessionID: "ses_ts" })), 204)
 
