@@ -6,6 +6,7 @@ that it is the same. What waits for a person is asked of the person of the calle
 that program can do so, and may be answered by a tool otherwise. Knows no transport.
 """
 
+import inspect
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -75,7 +76,11 @@ class SessionsServer:
             (self.session_interrupt, AGAIN),
             (self.session_answer, None),
         ):
-            made.add_tool(function, annotations=about, structured_output=False)
+            # As it is read and not as it is indented.
+            said = inspect.getdoc(function)
+            made.add_tool(
+                function, description=said, annotations=about, structured_output=False
+            )
         made.resource(
             "session://{session_id}/transcript",
             name="transcript",

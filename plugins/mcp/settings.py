@@ -33,7 +33,7 @@ _KEYS = frozenset(
 )
 
 
-WAIT_SECONDS = 3.0
+WAIT_SECONDS = 4.0
 """How long a first Step waits for servers that are being begun."""
 
 
@@ -42,7 +42,7 @@ class McpSettings:
     """The table ``[plugins.mcp]``. Servers are in ``[mcp.NAME]``."""
 
     wait: float = WAIT_SECONDS
-    """Seconds that a first Step waits for servers at most, up to 4."""
+    """Seconds that a first Step waits for servers at most, and no more than 4."""
     logs: str | None = None
     """The folder of what servers write to their standard error."""
     checkout: bool = True

@@ -45,7 +45,9 @@ async def test_another_program_has_work_done_and_may_repeat_all_of_it(
     tmp_path: Path,
 ) -> None:
     async with served(tmp_path, text("It is done.")) as (client, _, script):
-        listed = {tool.name for tool in (await client.list_tools()).tools}
+        offered = (await client.list_tools()).tools
+        assert not [one.name for one in offered if "\n  " in (one.description or "")]
+        listed = {tool.name for tool in offered}
         assert listed == {
             f"session_{one}"
             for one in (
