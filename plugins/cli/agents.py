@@ -1,5 +1,6 @@
 """The command ``agents``: who can be chosen here, and where each comes from."""
 
+import os
 from collections.abc import Sequence
 
 import anyio
@@ -8,14 +9,12 @@ from dovetail.kernel import (
     AgentProblem,
     AgentProfile,
     Json,
-    Location,
-    open_runtime,
     to_json,
 )
 
 from ..console.exits import FAILED, SUCCEEDED
 from ..console.listing import table
-from ..console.options import json_line, json_option
+from ..console.options import directory_of, json_line, json_option, opened
 from ..console.terminal import Terminal, first_line, visible
 
 HEADS = ("name", "model", "from", "description")
@@ -61,8 +60,8 @@ async def _found(
     location: str,
 ) -> tuple[Sequence[AgentProfile], Sequence[AgentProblem]]:
     async with (
-        open_runtime(STORE) as runtime,
-        runtime.location(location) as here,
+        opened(STORE) as runtime,
+        runtime.location(directory_of(location)) as here,
     ):
         return await here.agents(), await here.agent_problems()
 
@@ -70,7 +69,7 @@ async def _found(
 def _row(one: AgentProfile, location: str) -> tuple[str, ...]:
     model = one.model or ("the small one" if one.small else "-")
     # A path of the directory is known by its end.
-    here = f"{Location.at(location).directory}/"
+    here = f"{os.path.realpath(location)}/"
     sources = ", ".join(source.removeprefix(here) for source in one.sources)
     return (one.name, model, sources, first_line(one.description))
 

@@ -11,11 +11,10 @@ from dovetail.kernel import (
     Replayed,
     UndecodableError,
     exported_from_line,
-    open_runtime,
     to_json,
 )
 
-from ..console.options import database_option, database_url, json_line
+from ..console.options import database_option, json_line, opened
 from ..console.terminal import Terminal, visible
 from .named import named_session
 
@@ -45,7 +44,7 @@ def export_command(id: str, after: int | None, outputs: bool, db: str | None) ->
     terminal = Terminal()
 
     async def read() -> None:
-        async with open_runtime(database_url(db)) as runtime:
+        async with opened(db) as runtime:
             session = await named_session(runtime, id)
             last = -1 if after is None else after
             async with session.export(after) as export:
@@ -86,8 +85,11 @@ def import_command(file: BinaryIO, owner: str | None, db: str | None) -> None:
             events.append(one)
 
     async def write() -> Replayed | None:
-        async with open_runtime(database_url(db, new=True)) as runtime:
-            return await runtime.sessions.replay(events, owner, outputs)
+        async with opened(db, new=True) as runtime:
+            done: Replayed | None = await runtime.sessions.replay(
+                events, owner, outputs
+            )
+            return done
 
     terminal = Terminal()
     done = anyio.run(write)

@@ -11,13 +11,12 @@ from dovetail.kernel import (
     LocationHandle,
     ModelInfo,
     ProviderState,
-    open_runtime,
     to_json,
 )
 
 from ..console.exits import FAILED, SUCCEEDED
 from ..console.listing import table
-from ..console.options import json_line, json_option
+from ..console.options import directory_of, json_line, json_option, opened
 from ..console.terminal import Terminal, visible
 from .named import did_you_mean
 
@@ -118,16 +117,17 @@ def models_command(
 
 async def _refreshed(location: str) -> Sequence[str]:
     async with (
-        open_runtime(STORE) as runtime,
-        runtime.location(location) as here,
+        opened(STORE) as runtime,
+        runtime.location(directory_of(location)) as here,
     ):
-        return await here.refresh_models()
+        unread: Sequence[str] = await here.refresh_models()
+        return unread
 
 
 async def _names(location: str) -> Sequence[str]:
     async with (
-        open_runtime(STORE) as runtime,
-        runtime.location(location) as here,
+        opened(STORE) as runtime,
+        runtime.location(directory_of(location)) as here,
     ):
         return [one.name for one in await here.providers()]
 
@@ -144,8 +144,8 @@ def _narrowed(found: Found, wanted: Sequence[str]) -> Found:
 
 async def _found(location: str, named: Sequence[str], ask: bool) -> list[Found]:
     async with (
-        open_runtime(STORE) as runtime,
-        runtime.location(location) as here,
+        opened(STORE) as runtime,
+        runtime.location(directory_of(location)) as here,
     ):
         known = await here.models()
         states = [

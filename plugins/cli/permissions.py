@@ -1,6 +1,7 @@
 """The command ``permissions``: what was approved for good, taking it back, and who
 answered what."""
 
+import os
 from collections.abc import Iterator, Sequence
 
 import anyio
@@ -9,7 +10,6 @@ from attrs import evolve, frozen
 from dovetail.kernel import (
     Grant,
     Json,
-    Location,
     PermissionAnswer,
     PermissionRequest,
     RequestAnswered,
@@ -23,13 +23,18 @@ from dovetail.kernel import (
     ToolSucceeded,
     UndecodableError,
     from_json,
-    open_runtime,
     to_json,
 )
 
 from ..console.card import request_lines
 from ..console.listing import moment, when
-from ..console.options import database_option, database_url, json_line, json_option
+from ..console.options import (
+    database_option,
+    directory_of,
+    json_line,
+    json_option,
+    opened,
+)
 from ..console.terminal import Style, Terminal, visible
 from .named import named_session, the_one
 
@@ -73,8 +78,10 @@ def list_command(location: str | None, db: str | None, as_json: bool) -> None:
     """
 
     async def read() -> Sequence[SavedApproval]:
-        async with open_runtime(database_url(db)) as runtime:
-            return await runtime.location(location or ".").permissions.saved()
+        async with opened(db) as runtime:
+            here = runtime.location(directory_of(location or "."))
+            found: Sequence[SavedApproval] = await here.permissions.saved()
+            return found
 
     terminal = Terminal()
     saved = anyio.run(read)
@@ -86,7 +93,7 @@ def list_command(location: str | None, db: str | None, as_json: bool) -> None:
             terminal.write(f"{terminal.style.strong(first)}\n")
             terminal.write("".join(f"  {line}\n" for line in more))
     else:
-        directory = Location.at(location or ".").directory
+        directory = os.path.realpath(location or ".")
         terminal.tell(f"nothing is approved for good in {visible(directory)}")
 
 
@@ -127,8 +134,8 @@ def revoke_command(ids: tuple[str, ...], location: str | None, db: str | None) -
     """
 
     async def revoke() -> None:
-        async with open_runtime(database_url(db)) as runtime:
-            permissions = runtime.location(location or ".").permissions
+        async with opened(db) as runtime:
+            permissions = runtime.location(directory_of(location or ".")).permissions
             known = [one.id for one in await permissions.saved()]
             # All are known before the first is taken back.
             for one in [the_one(given, known) for given in ids]:
@@ -215,7 +222,7 @@ def log_command(
     """
 
     async def read() -> Sequence[Answered | Use]:
-        async with open_runtime(database_url(db)) as runtime:
+        async with opened(db) as runtime:
             book = _Book()
             if session is None:
                 async with runtime.events() as tail:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import anyio
 import click
-from dovetail.kernel import Json, Skill, SkillProblem, open_runtime, to_json
+from dovetail.kernel import Json, Skill, SkillProblem, to_json
 
 from ..console.exits import FAILED, SUCCEEDED
 from ..console.listing import table
-from ..console.options import json_line, json_option
+from ..console.options import directory_of, json_line, json_option, opened
 from ..console.terminal import Terminal, first_line, visible
 
 HEADS = ("name", "told", "description", "where")
@@ -59,8 +59,8 @@ def skills_command(context: click.Context, location: str, as_json: bool) -> None
 
 async def _found(location: str) -> tuple[Sequence[Skill], Sequence[SkillProblem]]:
     async with (
-        open_runtime(STORE) as runtime,
-        runtime.location(location) as here,
+        opened(STORE) as runtime,
+        runtime.location(directory_of(location)) as here,
     ):
         return await here.skills(), await here.skill_problems()
 

@@ -11,14 +11,13 @@ from dovetail.kernel import (
     Reverted,
     RevertPlan,
     Session,
-    open_runtime,
     to_json,
 )
 
 from ..console.exits import FAILED, SUCCEEDED
 from ..console.options import (
     database_option,
-    database_url,
+    directory_of,
     json_line,
     json_option,
     opened,
@@ -137,7 +136,7 @@ def unrevert_command(id: str, db: str | None, as_json: bool) -> int:
 
 @click.command("move")
 @click.argument("id")
-@click.argument("directory", type=click.Path(exists=True, file_okay=False))
+@click.argument("directory")
 @database_option
 def move_command(id: str, directory: str, db: str | None) -> None:
     """Let a session work in another directory from its next Step on.
@@ -149,9 +148,9 @@ def move_command(id: str, directory: str, db: str | None) -> None:
     """
 
     async def move() -> str:
-        async with open_runtime(database_url(db)) as runtime:
+        async with opened(db) as runtime:
             session = await named_session(runtime, id)
-            await session.move(directory)
+            await session.move(directory_of(directory))
             moved: str = (await session.info()).location.directory
             return moved
 

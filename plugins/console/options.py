@@ -60,6 +60,12 @@ def opened(
     return connect(server, os.environ.get(TOKEN_VARIABLE))
 
 
+def directory_of(location: str) -> str:
+    """Return the directory that a person means, also for a server, which works in
+    another one: it need not be on this machine then."""
+    return location if server_url() is None else os.path.abspath(location)
+
+
 def check_here(what: str) -> None:
     """Refuse what only works on a database of this machine, where a server was named.
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from dovetail.plugins.client import connect
 from support.commands import MODEL, Home, calling, saying, text
 from support.replay import Answer, serve, sse
 
@@ -155,5 +156,30 @@ async def test_other_commands_work_there_too(home: Home) -> None:
         removed = await home.do(*over, "sessions", "rm", aside, "--yes")
         assert (removed.code, "removed ses_" in removed.err) == (0, True)
         assert (await home.do(*over, "verify", short)).code == 0
-        afar = await home.do(*over, "move", short, ".")
+        afar = await home.do(*over, "doctor")
         assert (afar.code, "does not work over --server" in afar.err) == (2, True)
+
+
+async def test_what_a_server_offers_and_holds_is_looked_at_and_carried(
+    home: Home,
+) -> None:
+    (home.work / "there").mkdir()
+    async with serving(home) as url:
+        over = ("--server", url)
+
+        async with connect(url) as runtime:
+            await runtime.sessions.create("ses_carried", home.work, MODEL)
+        agents = await home.do(*over, "agents", "--json")
+        assert "build" in [one["name"] for one in agents.lines()], agents.err
+        assert (await home.do(*over, "skills")).code == 0
+        listed = await home.do(*over, "permissions", "list")
+        assert (listed.code, "nothing is approved" in listed.err) == (0, True)
+        nothing = await home.do(*over, "permissions", "revoke", "apr_none")
+        assert (nothing.code, "approval.not_found" in nothing.err) == (2, True)
+        moved = await home.do(*over, "move", "ses_car", "there")
+        assert (moved.code, str(home.work / "there") in moved.err) == (0, True)
+        exported = await home.do(*over, "export", "ses_car")
+        assert exported.lines()[0]["kind"] == "session.created"
+        (home.work / "one.jsonl").write_text(exported.out)
+        brought = await home.do(*over, "import", "one.jsonl")
+        assert (brought.code, "0 new events" in brought.err) == (0, True), brought.err
