@@ -212,8 +212,10 @@ def test_a_server_that_was_killed_is_gone_on_with_by_the_next_one(
     ):
 
         def ended(session: str) -> Any:
-            path = f"/session/{session}/outcome?seconds=60"
-            return client.get(path).json()["data"]
+            path = f"/session/{session}/outcome?seconds=20"
+            while (found := client.get(path).json()["data"]) is None:
+                pass
+            return found
 
         assert ended("ses_waits")["status"] == "succeeded"
         assert ended("ses_left")["status"] == "paused"
