@@ -413,7 +413,7 @@ class ToolCalls:
                 "stop. Whether it had an effect is not known."
             ) from None
         except MCPError as error:
-            raise await self._failure(resource, error, keeper) from error
+            raise await self._failure(resource, error, keeper, connection) from error
         except (ValidationError, InputRequiredRoundsExceededError) as error:
             raise ToolFailure(
                 f"{resource} answered what is no answer ({type(error).__name__}). "
@@ -458,9 +458,20 @@ class ToolCalls:
         )
 
     async def _failure(
-        self, resource: str, error: MCPError, keeper: Keeper
+        self, resource: str, error: MCPError, keeper: Keeper, connection: Connection
     ) -> ToolFailure:
         found = first_of(error)
+        if (
+            error.code == types.CONNECTION_CLOSED
+            and keeper.server.url is not None
+            and not connection.closed.is_set()
+        ):
+            # Over HTTP an answer can be cut off while its server is there.
+            return ToolFailure(
+                f"the answer of {resource} was cut off: "
+                f"{bounded(clean(str(found)), 1_000)}. "
+                "Whether the call had an effect is not known."
+            )
         if error.code == types.CONNECTION_CLOSED:
             # Its keeper hears the same, and knows its last words in a moment.
             await keeper.lost(seconds=5.0)

@@ -45,9 +45,14 @@ class Hostile(BaseHTTPRequestHandler):
                 "serverInfo": {"name": "hostile", "version": "1"},
             }
         elif method == "tools/list":
-            result = {"tools": [tool("large"), tool("packed"), tool("small")]}
+            result = {
+                "tools": [tool("large"), tool("packed"), tool("small"), tool("cut")]
+            }
         elif method == "tools/call":
             name = asked["params"]["name"]
+            if name == "cut":
+                self.cut()
+                return
             if name == "large":
                 self.large()
                 return
@@ -69,6 +74,18 @@ class Hostile(BaseHTTPRequestHandler):
             self.send_header("Content-Encoding", encoding)
         self.end_headers()
         self.wfile.write(body)
+
+    def cut(self) -> None:
+        """Begin an event that is too long."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        try:
+            self.wfile.write(b"data: ")
+            for _ in range(200):
+                self.wfile.write(b"x" * MIB)
+        except OSError:
+            self.close_connection = True
 
     def large(self) -> None:
         self.send_response(200)
@@ -106,7 +123,7 @@ async def test_an_answer_in_one_piece_is_read_no_further_than_the_bound(
 ) -> None:
     script = ScriptedProvider(
         calls(call("h_small", {}, id="first")),
-        calls(call("h_large", {}, id="large"), call("h_packed", {}, id="packed")),
+        calls(*(call(f"h_{one}", {}, id=one) for one in ("large", "packed", "cut"))),
         calls(call("h_small", {}, id="small")),
         text("Done."),
     )
@@ -137,5 +154,6 @@ async def test_an_answer_in_one_piece_is_read_no_further_than_the_bound(
             parts = await parts_of(session)
     assert [parts[one].state for one in ("large", "packed")] == ["failed", "failed"]
     assert "over 16777216 bytes" in parts["large"].failure.message
+    assert "the answer of h/cut was cut off" in parts["cut"].failure.message
     assert parts["small"].state == "succeeded"
     assert most < 80 * MIB
