@@ -36,6 +36,7 @@ from dovetail.kernel import (
     ModelEvent,
     ModelInfo,
     ModelRequest,
+    Outcome,
     Place,
     PromptConflictError,
     Provider,
@@ -53,6 +54,7 @@ from dovetail.kernel import (
     open_runtime,
 )
 from dovetail.kernel.execution import runner as runner_module
+from dovetail.kernel.execution.coordinator import SHUTDOWN
 from dovetail.kernel.execution.runner import Runner
 from dovetail.kernel.history import fold as fold_module
 from dovetail.kernel.log import (
@@ -325,7 +327,10 @@ class Play:
                 runtime = await hosts.start(self.host, model, 2, "always")
                 for name in SESSIONS:
                     session = await runtime.sessions.get(name)
-                    await session.wait()
+                    outcome = await session.wait()
+                    if stopped_by_a_person(outcome):
+                        # What waits then goes on when that is said (law recovery.11).
+                        await session.resume()
                     if await session.pending():
                         self.wrong.append(f"{name}: input forgotten (law inbox.7)")
                 self.closing[2].set()
@@ -498,6 +503,13 @@ class Play:
         return [
             (record.session_id, record.seq, record.kind) for record in self.state.log
         ] + self.done
+
+
+def stopped_by_a_person(outcome: Outcome) -> bool:
+    reason = outcome.reason
+    return outcome.status == "interrupted" and (
+        reason is None or reason.message != SHUTDOWN
+    )
 
 
 def broken(events: list[Event], *, slept: bool) -> list[str]:
