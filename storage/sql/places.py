@@ -4,7 +4,6 @@ Owns the key that stands for a session in every other table, what is written of 
 every commit, and mending it. Knows nothing of events.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from dovetail.kernel.values.codec import dumps
@@ -47,13 +46,13 @@ class PlaceWrites(PlaceReads):
     kept: Kept
     """Given by each store. Nobody else can write meanwhile, so that what was read stays
     true; for how much longer it does, the store knows."""
-    _heads_before: Mapping[str, int] = {}
+    _heads_before: dict[str, int] | None = None
     """Where the logs ended that this transaction has appended to."""
 
     def is_new(self, session_id: str, seq: int) -> bool:
         """Return whether an event was appended in this transaction."""
-        before = self._heads_before.get(session_id)
-        return before is not None and seq > before
+        before = self._heads_before
+        return before is not None and seq > before.get(session_id, seq)
 
     def place(self, session_id: str) -> AggregateRow | None:
         known = self.kept.places.get(session_id)
@@ -91,9 +90,11 @@ class PlaceWrites(PlaceReads):
         """Write where a session's log ends."""
         before = self.place(session_id)
         assert before is not None
-        if session_id not in self._heads_before:
-            self._heads_before = {**self._heads_before, session_id: before.seq}
-        place = before._replace(seq=seq, hash=hash)
+        if self._heads_before is None:
+            self._heads_before = {}
+        self._heads_before.setdefault(session_id, before.seq)
+        # Not ``_replace``, which takes longer, on the path of every commit.
+        place = AggregateRow(before.id, seq, hash, *before[3:])
         self._put(self.sql.PUT_HEAD, (seq, hash), session_id, place)
 
     def change_lease(self, session_id: str, *lease: Any) -> None:
