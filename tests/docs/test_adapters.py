@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from support.environments import LIGHT
 from support.pages import Shell, blocks_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "adapters.md"
@@ -22,6 +23,7 @@ def test_a_protocol_of_its_own_from_nothing_to_a_session(tmp_path: Path) -> None
         "HOME": str(tmp_path / "home"),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INDEX": "1",
+        "PYTEST_ADDOPTS": LIGHT,
     }
     folder = tmp_path / "empty"
     folder.mkdir()

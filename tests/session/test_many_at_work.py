@@ -31,7 +31,7 @@ from dovetail.kernel.testing.scripted import Beat
 from support.bounds import HANG
 from support.hosts import Tools, host, kinds_of
 
-MANY = 300
+MANY = 120
 """Sessions: more than there are worker threads, and than logs of which one is kept."""
 
 
