@@ -32,6 +32,7 @@ from dovetail.kernel import (
 )
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.shared.exceptions import MCPError
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel
 
@@ -277,7 +278,9 @@ class SessionsServer:
                 for one in await self._runtime.requests.pending(session_id=session.id):
                     if one.id not in asked:
                         asked.add(one.id)
-                        with suppress(RequestEndedError):
+                        # It was answered elsewhere meanwhile, or the caller's program
+                        # answers with what is no answer: it waits for another one.
+                        with suppress(RequestEndedError, MCPError, ValueError):
                             await self._ask_one(one, ctx)
 
     async def _ask_one(self, one: PendingRequest, ctx: Context[Any, Any]) -> None:

@@ -147,6 +147,44 @@ async def test_the_person_of_the_caller_is_asked_for_permission(tmp_path: Path) 
 
 
 @pytest.mark.law("mcp.9")
+@pytest.mark.parametrize("said", [None, {"answer": "perhaps"}])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_a_caller_answers_wrongly_may_be_answered_otherwise(
+    said: Any, tmp_path: Path
+) -> None:
+    asked = anyio.Event()
+
+    async def elicit(context: Any, params: Any) -> Any:
+        import mcp_types
+
+        asked.set()
+        if said is None:
+            return mcp_types.ErrorData(code=-32_000, message="nobody is here")
+        return mcp_types.ElicitResult(action="accept", content=said)
+
+    async with served(
+        tmp_path,
+        calls(call("bash", {"command": "true"}, id="x")),
+        text("Done."),
+        elicit=elicit,
+    ) as (client, runtime, _):
+        session = (await use(client, "session_create", name="s"))["session_id"]
+        await use(client, "session_prompt", session_id=session, text="Go", key="k")
+        found: list[Any] = []
+
+        async def wait() -> None:
+            found.append(await use(client, "session_wait", session_id=session))
+
+        with anyio.fail_after(HANG):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                await asked.wait()
+                [one] = await runtime.requests.pending()
+                await use(client, "session_answer", request_id=one.id, answer="once")
+    assert [one["status"] for one in found] == ["succeeded"]
+
+
+@pytest.mark.law("mcp.9")
 async def test_a_session_is_interrupted_by_a_tool(tmp_path: Path) -> None:
     async with served(
         tmp_path, calls(call("question", {"questions": [{"question": "Why?"}]}, id="x"))
