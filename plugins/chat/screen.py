@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any, Protocol
 
 from prompt_toolkit.application import Application
@@ -24,6 +25,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, has_completions
 from prompt_toolkit.formatted_text import ANSI, StyleAndTextTuples, to_formatted_text
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.layout import (
     BufferControl,
     CompletionsMenu,
@@ -56,6 +58,10 @@ MOST_AT_ONCE = 200_000
 STILL_SECONDS = 0.6
 """How long nobody types before a card takes a key: whoever types a word does not
 answer with it."""
+PASTED_KEYS = 16
+"""Keys that come at once after Enter where a text was pasted."""
+PASTED_SECONDS = 0.1
+"""How long a paste may rest before it is over."""
 KEPT_SECONDS = 0.35
 """After which time Esc is a key of its own, and not the beginning of another."""
 MOST_ROWS = 8
@@ -124,6 +130,9 @@ class LiveScreen:
         self._written = asyncio.Event()
         self._drawn = asyncio.Event()
         self._typed_at = float("-inf")
+        self._gathered = ""
+        """What was pasted without being marked as that, so far."""
+        self._gathering: asyncio.TimerHandle | None = None
         self._armed = False
         """Whether a card takes keys."""
         self._draft: str | None = None
@@ -413,9 +422,7 @@ class LiveScreen:
         does: dict[str, Callable[[KeyPressEvent], None]] = {
             "send": self._enter,
             "queue": self._queue,
-            "newline": lambda event: self._typing(
-                lambda: self._buffer.insert_text("\n")
-            ),
+            "newline": self._newline,
             "interrupt": self._interrupt,
             "leave": self._ctrl_d,
             "back": self._up,
@@ -460,7 +467,13 @@ class LiveScreen:
         if self._talk is not None:
             tell(self._talk)
 
+    def _newline(self, event: KeyPressEvent) -> None:
+        if not self._gathers(event):
+            self._typing(lambda: self._buffer.insert_text("\n"))
+
     def _any(self, event: KeyPressEvent) -> None:
+        if self._gathers(event):
+            return
         key = event.data
         question = self._question
         if self._keys_answer:
@@ -484,6 +497,8 @@ class LiveScreen:
         return question if hasattr(question, "move") else None
 
     def _enter(self, event: KeyPressEvent) -> None:
+        if self._gathers(event):
+            return
         buffer = self._buffer
         if self._keys_answer:
             self._question.press("enter")
@@ -499,6 +514,40 @@ class LiveScreen:
             buffer.insert_text("\n")
             return
         self._send(queue=False)
+
+    def _gathers(self, event: KeyPressEvent) -> bool:
+        """Gather what was pasted into a terminal which does not say so, and say whether
+        this key is a part of it: nobody types so much at once."""
+        keys = event.app.key_processor.input_queue
+        if len(event.key_sequence) > 1:
+            # Alt and Enter, which nobody pastes.
+            return False
+        if not self._gathered:
+            ahead = "".join(key.data for key in takewhile(_is_text, keys))
+            if len((event.data + ahead).partition("\r")[2]) < PASTED_KEYS:
+                return False
+        parts = [event.data]
+        while keys and _is_text(keys[0]):
+            parts.append(keys.popleft().data)
+        self._gathered += "".join(parts)
+        self._typed_at = asyncio.get_running_loop().time()
+        if self._gathering is not None:
+            self._gathering.cancel()
+        loop = asyncio.get_running_loop()
+        self._gathering = loop.call_later(PASTED_SECONDS, self._take_gathered)
+        return True
+
+    def _take_gathered(self) -> None:
+        """Put what was gathered on the prompt line, once no more of it comes."""
+        text, self._gathered, self._gathering = self._gathered, "", None
+        with set_app(self._app):
+            self._insert_pasted(text)
+        self._app.invalidate()
+
+    def _insert_pasted(self, text: str) -> None:
+        self._typing(
+            lambda: self._buffer.insert_text(typeable(self._pastes.fold(text)))
+        )
 
     def _queue(self, event: KeyPressEvent) -> None:
         if not self._keys_answer:
@@ -577,7 +626,7 @@ class LiveScreen:
             self._buffer.auto_down(count=event.arg)
 
     def _tab(self, event: KeyPressEvent) -> None:
-        if self._keys_answer:
+        if self._gathers(event) or self._keys_answer:
             return
         if self._buffer.complete_state is not None:
             self._buffer.complete_next()
@@ -597,10 +646,7 @@ class LiveScreen:
         self._typing(delete)
 
     def _paste(self, event: KeyPressEvent) -> None:
-        text = event.data
-        self._typing(
-            lambda: self._buffer.insert_text(typeable(self._pastes.fold(text)))
-        )
+        self._insert_pasted(event.data)
 
     def _set_text(self, text: str) -> None:
         self._buffer.cancel_completion()
@@ -608,6 +654,12 @@ class LiveScreen:
         self._buffer.history_search_text = None
         # A line of its own: going up begins at the newest of what was typed before.
         self._buffer.reset(self._buffer.document)
+
+
+def _is_text(key: KeyPress) -> bool:
+    """Return whether a key stands for itself."""
+    data = key.data
+    return len(data) == 1 and (data.isprintable() or data in "\r\n\t")
 
 
 def _output() -> Vt100_Output:

@@ -798,3 +798,20 @@ async def test_two_conversations_on_one_session_see_the_same(home: Home) -> None
                 assert two.all.count("One.") == one.all.count("Two.") == 1
                 await leave(two)
             await leave(one)
+
+
+async def test_lines_that_come_at_once_are_a_paste_and_sent_by_nobody(
+    home: Home,
+) -> None:
+    pasted = "".join(f"line {n} of it\n" for n in range(40))
+    async with serve(text("Read.")) as server:
+        home.serve_from(server.url)
+        async with seen(home, *CHAT) as terminal:
+            await terminal.until(READY)
+            # A terminal that does not mark what is pasted.
+            await terminal.type(pasted.replace("\n", "\r"))
+            await terminal.until("> [pasted 40 lines]")
+            await terminal.type("and now" + ENTER)
+            await terminal.until("Read.")
+            await leave(terminal)
+    assert said(server.requests[0]) == f"{pasted}and now"
