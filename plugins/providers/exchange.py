@@ -179,21 +179,12 @@ class _Connection:
         self, request: httpx.Request, limits: Mapping[str, float | None]
     ) -> h11.Response:
         """Send a request and return the head of its answer."""
-        try:
-            asked = h11.Request(
-                method=request.method,
-                target=request.url.raw_path,
-                headers=request.headers.raw,
-            )
-            parts = [self._http.send(asked)]
-            if request.content:
-                parts.append(self._http.send(h11.Data(data=request.content)))
-            parts.append(self._http.send(h11.EndOfMessage()))
-        except h11.LocalProtocolError as error:
-            raise httpx.LocalProtocolError(str(error)) from error
+        parts = self._written(request)
+        if parts is None:
+            raise httpx.LocalProtocolError("a header or the address is malformed")
         try:
             with _meaning(_WRITING), _within(limits.get("write")):
-                for part in _together([part for part in parts if part]):
+                for part in _together(parts):
                     await self._stream.send(part)
         except httpx.WriteError:
             # Who will not hear all of it may have answered before it hung up.
@@ -221,6 +212,23 @@ class _Connection:
                     "Server disconnected without sending a response."
                 )
             self._http.receive_data(data)
+    def _written(self, request: httpx.Request) -> list[bytes] | None:
+        """Return a request as it is sent, or None where it cannot be; which part of it
+        h11 refused is not told: it may be a key."""
+        try:
+            asked = h11.Request(
+                method=request.method,
+                target=request.url.raw_path,
+                headers=request.headers.raw,
+            )
+            parts = [self._http.send(asked)]
+            if request.content:
+                parts.append(self._http.send(h11.Data(data=request.content)))
+            parts.append(self._http.send(h11.EndOfMessage()))
+        except h11.LocalProtocolError:
+            return None
+        return [part for part in parts if part]
+
         return event
 
     async def piece(self, limit: float | None) -> tuple[bytes, bool]:
