@@ -93,6 +93,10 @@ class Exchange(httpx.AsyncBaseTransport):
         except BaseException:
             await self.let_go(connection)
             raise
+            if self._closed:
+                # Nobody could end what is asked from here on.
+                await connection.aclose()
+                raise httpx.ConnectError("it was closed meanwhile")
         return httpx.Response(
             head.status_code,
             headers=head.headers.raw_items(),
@@ -104,15 +108,19 @@ class Exchange(httpx.AsyncBaseTransport):
         )
 
     async def let_go(self, connection: "_Connection") -> None:
-        """Keep a connection whose answer is at its end, and close any other."""
+        """Keep a connection whose answer is at its end, and close any other, with those
+        that were kept for too long or are too many."""
         self._used.discard(connection)
-        if connection.is_done() and not self._closed:
-            self._kept.setdefault(connection.origin, []).append(connection)
-            if sum(map(len, self._kept.values())) <= MOST_KEPT:
-                return
+        if self._closed or not connection.is_done():
+            await connection.aclose()
+            return
+        self._kept.setdefault(connection.origin, []).append(connection)
+        while self._kept:
             longest = min(self._kept, key=lambda one: self._kept[one][0].since)
-            connection = self._taken(longest, 0)
-        await connection.aclose()
+            many = sum(map(len, self._kept.values())) > MOST_KEPT
+            if not many and not self._kept[longest][0].is_old():
+                return
+            await self._taken(longest, 0).aclose()
 
     async def aclose(self) -> None:
         """Close all connections. Closing twice is harmless."""
