@@ -7,7 +7,9 @@ HTTP/2 and queues for connections; all of that takes as long as two fifths of a 
 and is wanted of none here. Knows nothing of providers.
 """
 
+import os
 import select
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,6 +49,7 @@ _WRITING: _Errors = {
 }
 _READING: _Errors = {
     TimeoutError: httpx.ReadTimeout,
+    anyio.EndOfStream: httpx.WriteError,
     ssl.SSLError: httpx.ReadError,
     anyio.BrokenResourceError: httpx.ReadError,
     anyio.ClosedResourceError: httpx.ReadError,
@@ -346,7 +349,17 @@ def _meaning(errors: _Errors) -> Iterator[None]:
         yield
     except tuple(errors) as error:
         kind = next(errors[one] for one in errors if isinstance(error, one))
-        raise kind(str(error)) from error
+        raise kind(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong, which anyio has below its own errors."""
+    below = error.__cause__
+    # Those of names and of encryption have numbers of their own, and say what is wrong.
+    numbered = not isinstance(below, ssl.SSLError | socket.gaierror)
+    if isinstance(below, OSError) and below.errno and numbered:
+        return os.strerror(below.errno)
+    return "it hung up" if isinstance(error, anyio.EndOfStream) else str(error)
 
 
 @contextmanager
