@@ -20,13 +20,16 @@ import anyio
 import h11
 import httpx
 from anyio.abc import ByteStream, SocketAttribute
-from anyio.streams.tls import TLSStream
+from anyio.streams.tls import TLSAttribute, TLSStream
 
 MOST_KEPT = 32
 """Connections that wait for another request."""
 KEPT_FOR = 60.0
 """Seconds for which they do."""
-READ_AT_ONCE = 64 * 1024
+READ_AT_ONCE = 256 * 1024
+"""Bytes; as many as asyncio takes from a socket at once. Of more than was asked for
+anyio would keep the rest where nobody sees it, and the next request would be answered
+with it."""
 COPIED = 16 * 1024
 """Bytes of a request that are put together, so that they arrive together."""
 MAX_HEAD = 100 * 1024
@@ -46,10 +49,10 @@ _WRITING: _Errors = {
     ssl.SSLError: httpx.WriteError,
     anyio.BrokenResourceError: httpx.WriteError,
     anyio.ClosedResourceError: httpx.WriteError,
+    anyio.EndOfStream: httpx.WriteError,
 }
 _READING: _Errors = {
     TimeoutError: httpx.ReadTimeout,
-    anyio.EndOfStream: httpx.WriteError,
     ssl.SSLError: httpx.ReadError,
     anyio.BrokenResourceError: httpx.ReadError,
     anyio.ClosedResourceError: httpx.ReadError,
@@ -90,16 +93,16 @@ class Exchange(httpx.AsyncBaseTransport):
         if connection is None:
             stream = await self._connected(origin, limits.get("connect"))
             connection = _Connection(origin, stream)
+            if self._closed:
+                # Nobody could end what is asked from here on.
+                await connection.aclose()
+                raise httpx.ConnectError("it was closed meanwhile")
         self._used.add(connection)
         try:
             head = await connection.ask(request, limits)
         except BaseException:
             await self.let_go(connection)
             raise
-            if self._closed:
-                # Nobody could end what is asked from here on.
-                await connection.aclose()
-                raise httpx.ConnectError("it was closed meanwhile")
         return httpx.Response(
             head.status_code,
             headers=head.headers.raw_items(),
@@ -209,20 +212,6 @@ class _Connection:
                     "Server disconnected without sending a response."
                 )
 
-    async def event(self, limit: float | None) -> object:
-        """Return what h11 makes of what comes next of an answer; ``limit`` is for each
-        time that nothing is there, in seconds."""
-        while (event := self._next()) is h11.NEED_DATA:
-            with _meaning(_READING), _within(limit):
-                try:
-                    data = await self._stream.receive(READ_AT_ONCE)
-                except anyio.EndOfStream:
-                    data = b""
-            if not data and self._http.their_state is h11.SEND_RESPONSE:
-                raise httpx.RemoteProtocolError(
-                    "Server disconnected without sending a response."
-                )
-            self._http.receive_data(data)
     def _written(self, request: httpx.Request) -> list[bytes] | None:
         """Return a request as it is sent, or None where it cannot be; which part of it
         h11 refused is not told: it may be a key."""
@@ -240,6 +229,20 @@ class _Connection:
             return None
         return [part for part in parts if part]
 
+    async def event(self, limit: float | None) -> object:
+        """Return what h11 makes of what comes next of an answer; ``limit`` is for each
+        time that nothing is there, in seconds."""
+        while (event := self._next()) is h11.NEED_DATA:
+            with _meaning(_READING), _within(limit):
+                try:
+                    data = await self._stream.receive(READ_AT_ONCE)
+                except anyio.EndOfStream:
+                    data = b""
+            if not data and self._http.their_state is h11.SEND_RESPONSE:
+                raise httpx.RemoteProtocolError(
+                    "Server disconnected without sending a response."
+                )
+            self._http.receive_data(data)
         return event
 
     async def piece(self, limit: float | None) -> tuple[bytes, bool]:
@@ -284,9 +287,27 @@ class _Connection:
     def is_usable(self) -> bool:
         """Say whether it may still be used. Whoever has nothing to say and is readable
         has hung up, or is out of step."""
-        if monotonic() - self.since > KEPT_FOR or self._socket.fileno() < 0:
+        if self.is_old() or self._socket.fileno() < 0:
             return False
-        return not _is_readable(self._socket.fileno())
+        return not _is_readable(self._socket.fileno()) and not self._holds_more()
+
+    def is_old(self) -> bool:
+        """Say whether it was kept for too long."""
+        return monotonic() - self.since > KEPT_FOR
+
+    def _holds_more(self) -> bool:
+        """Say whether more arrived with what was decrypted last: more of an answer, or
+        that it was the last one. The socket tells nothing of it."""
+        encrypted = self._stream.extra(TLSAttribute.ssl_object, None)
+        if encrypted is None:
+            return False
+        try:
+            encrypted.read(1)
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError:
+            return True
+        return True
 
     async def aclose(self) -> None:
         """Close it, also where the caller is cancelled. Twice is once."""

@@ -1,21 +1,28 @@
 """Requests over HTTP/1.1: what is sent, where an answer ends, what is kept."""
 
+import errno
+import os
 import re
 import select
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
 import pytest
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
+from anyio.streams.tls import TLSStream
 from dovetail.plugins.providers import exchange
 from dovetail.plugins.providers.exchange import Exchange
 from support.bounds import HANG
 
 WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nHello"
 PIECES = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+FORGED = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nForged"
 END = b"\r\n\r\n"
 LEAVING = b"x: connection: close\r\n\r\nHello"
 """Of a server that hangs up and does not say so: the header is another one."""
@@ -31,7 +38,7 @@ class Server:
         self.connections = 0
         self.gone = anyio.Event()
 
-    async def serve(self, stream: SocketStream) -> None:
+    async def serve(self, stream: ByteStream) -> None:
         self.connections += 1
         try:
             while self.answers:
@@ -51,7 +58,7 @@ class Server:
             await anyio.aclose_forcefully(stream)
 
 
-async def _heard(stream: SocketStream) -> bytes:
+async def _heard(stream: ByteStream) -> bytes:
     heard = b""
     while END not in heard:
         heard += await stream.receive()
@@ -129,11 +136,88 @@ async def test_a_connection_carries_one_request_after_another() -> None:
 
 
 async def test_what_comes_beyond_an_answer_is_no_answer_to_the_next_request() -> None:
-    forged = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nForged"
-    async with served(WHOLE + forged, WHOLE) as (server, sends):
+    async with served(WHOLE + FORGED, WHOLE) as (server, sends):
         for _ in range(2):
             assert await asked(sends, server.url) == (200, b"Hello")
         assert server.connections == 2
+
+
+async def test_what_comes_beyond_a_long_answer_is_not_left_below_for_the_next() -> None:
+    """anyio's streams keep what arrived and was not asked for."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: %d" + END
+    length = 65536 - len(head % 65000)
+    long = head % length + b"x" * length
+    async with served(long + FORGED, WHOLE) as (server, sends):
+        await asked(sends, server.url)
+        assert await asked(sends, server.url) == (200, b"Hello")
+        assert server.connections == 2
+
+
+class Held(ByteStream):
+    """Sends nothing until it waits for an answer, and then all at once."""
+
+    def __init__(self, stream: SocketStream) -> None:
+        self._stream = stream
+        self._held = b""
+
+    async def send(self, item: bytes) -> None:
+        self._held += item
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        held, self._held = self._held, b""
+        if held:
+            await self._stream.send(held)
+        return await self._stream.receive(max_bytes)
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    @property
+    def extra_attributes(self) -> Any:
+        return self._stream.extra_attributes
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_what_was_decrypted_beyond_an_answer_ends_its_connection(
+    certificate: Path, ends: bool
+) -> None:
+    """It is more of an answer, or says that nothing more comes: both were taken off
+    the socket along with the answer."""
+    served_by = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served_by.load_cert_chain(certificate)
+    connections: list[TLSStream] = []
+
+    async def serve(stream: SocketStream) -> None:
+        try:
+            tls = await TLSStream.wrap(
+                Held(stream), server_side=True, ssl_context=served_by
+            )
+            connections.append(tls)
+            await _heard(tls)
+            await tls.send(WHOLE)
+            if ends:
+                await tls.unwrap()
+            await tls.send(FORGED)
+            await _heard(tls)
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            pass  # it was left
+        finally:
+            await anyio.aclose_forcefully(stream)
+
+    sends = Exchange(ssl.create_default_context(cafile=f"{certificate}.crt"))
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    url = f"https://127.0.0.1:{listener.extra(SocketAttribute.local_port)}/"
+    with anyio.fail_after(HANG):
+        async with listener, anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, serve)
+            for _ in range(2):
+                assert await asked(sends, url) == (200, b"Hello")
+            assert len(connections) == 2
+            await sends.aclose()
+            tasks.cancel_scope.cancel()
 
 
 async def test_a_connection_that_was_left_meanwhile_is_not_used_again() -> None:
@@ -180,6 +264,16 @@ async def test_a_connection_is_kept_for_a_while_only(
         monkeypatch.setattr(exchange, "KEPT_FOR", -1.0)
         await asked(sends, server.url)
         assert server.connections == 2
+
+
+async def test_a_connection_that_nobody_wants_is_not_kept_for_ever() -> None:
+    async with served(WHOLE, WHOLE) as (server, sends):
+        await asked(sends, server.url)
+        (kept,) = elsewhere = sends._kept.popitem()[1]
+        sends._kept["http", "unwanted", 80] = elsewhere
+        kept.since -= exchange.KEPT_FOR + 1
+        await asked(sends, server.url)
+        assert repr(sends) == "<Exchange: 0 connections used, 1 kept>"
 
 
 async def test_an_answer_that_is_left_takes_its_connection_along() -> None:
@@ -243,6 +337,40 @@ async def test_what_cannot_be_asked_is_not_sent(
     async with served(WHOLE) as (server, sends):
         with pytest.raises(error):
             await sends.handle_async_request(made(server.url))
+        assert server.requests == []
+
+
+async def test_what_cannot_be_asked_is_told_without_the_key_in_it() -> None:
+    async with served(WHOLE) as (server, sends):
+        request = httpx.Request("POST", server.url, headers={"x": "sk-1234\nb"})
+        with pytest.raises(httpx.LocalProtocolError) as caught:
+            await sends.handle_async_request(request)
+        assert "sk-1234" not in str(caught.value)
+        assert caught.value.__context__ is None
+
+
+async def test_who_cannot_be_reached_is_told_with_the_reason() -> None:
+    sends = Exchange(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        with pytest.raises(httpx.ConnectError) as caught:
+            await asked(sends, f"http://127.0.0.1:{deaf.getsockname()[1]}/")
+    assert str(caught.value) == os.strerror(errno.ECONNREFUSED)
+
+
+async def test_who_hangs_up_before_it_is_encrypted_is_told() -> None:
+    async with served(None) as (server, sends):
+        server.answers = []
+        closes = server.url.replace("http://", "https://")
+        with pytest.raises(httpx.ConnectError):
+            await asked(sends, closes)
+
+
+async def test_nothing_is_asked_of_whom_it_reaches_after_the_closing() -> None:
+    async with served(WHOLE) as (server, sends):
+        sends._closed = True
+        with pytest.raises(httpx.ConnectError, match="closed meanwhile"):
+            await asked(sends, server.url)
         assert server.requests == []
 
 
