@@ -32,6 +32,9 @@ anyio would keep the rest where nobody sees it, and the next request would be an
 with it."""
 COPIED = 16 * 1024
 """Bytes of a request that are put together, so that they arrive together."""
+LONG = 64 * 1024
+"""Bytes of a request that may be answered before all of it is taken: fewer fit where
+systems keep what is on its way."""
 MAX_HEAD = 100 * 1024
 """Bytes of the head of an answer, or of a line between two pieces of its body."""
 PORTS = {"http": 80, "https": 443}
@@ -57,6 +60,7 @@ _READING: _Errors = {
     anyio.BrokenResourceError: httpx.ReadError,
     anyio.ClosedResourceError: httpx.ReadError,
 }
+_LEFT: tuple[type[Exception], ...] = (anyio.EndOfStream, *_READING)
 
 Origin = tuple[str, str, int]
 
@@ -184,6 +188,8 @@ class _Connection:
         self.since = 0.0
         """When its last answer was at its end."""
         self._broken = False
+        self._heard = 0
+        """Bytes of the answer that came while the request was sent."""
         self._failure: httpx.RemoteProtocolError | None = None
         self._stream = stream
         self._socket: Any = stream.extra(SocketAttribute.raw_socket)
@@ -196,13 +202,23 @@ class _Connection:
         parts = self._written(request)
         if parts is None:
             raise httpx.LocalProtocolError("a header or the address is malformed")
+        self._heard = 0
         try:
             with _meaning(_WRITING), _within(limits.get("write")):
-                for part in _together(parts):
-                    await self._stream.send(part)
+                if len(request.content) > LONG:
+                    await self._send_and_hear(parts)
+                else:
+                    for part in _together(parts):
+                        await self._stream.send(part)
         except httpx.WriteError:
             # Who will not hear all of it may have answered before it hung up.
             self._broken = True
+        except httpx.WriteTimeout:
+            if not self._heard:
+                raise
+            self._broken = True
+            # The rest of the head may come, and is not waited for without an end.
+            limits = {**limits, "read": limits.get("write")}
         while True:
             event = await self.event(limits.get("read"))
             if isinstance(event, h11.Response):
@@ -211,6 +227,31 @@ class _Connection:
                 raise httpx.RemoteProtocolError(
                     "Server disconnected without sending a response."
                 )
+
+    async def _send_and_hear(self, parts: list[bytes]) -> None:
+        """Send what is long, and hear meanwhile: who refuses it answers and hangs up,
+        and a system throws away what was not heard when the sending fails."""
+        failure: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._hear)
+            try:
+                for part in parts:
+                    await self._stream.send(part)
+            except tuple(_WRITING) as error:
+                failure = error
+            finally:
+                tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _hear(self) -> None:
+        try:
+            while self._heard < READ_AT_ONCE:
+                data = await self._stream.receive(READ_AT_ONCE)
+                self._http.receive_data(data)
+                self._heard += len(data)
+        except _LEFT:
+            return  # whoever reads the answer is told the same
 
     def _written(self, request: httpx.Request) -> list[bytes] | None:
         """Return a request as it is sent, or None where it cannot be; which part of it

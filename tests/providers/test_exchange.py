@@ -391,3 +391,82 @@ async def test_an_answer_before_the_end_of_the_request_is_heard() -> None:
     async with served(refused) as (server, sends):
         found = await asked(sends, server.url, b"x" * 100)
         assert found == (413, b"No")
+
+
+class Refusing(ByteStream):
+    """Takes the head of a request, answers, and takes no more of it."""
+
+    def __init__(self, answers: list[bytes], failure: type[Exception]) -> None:
+        self._answers = answers
+        self._failure = failure
+        self._answered = anyio.Event()
+        self._sent = 0
+
+    async def send(self, item: bytes) -> None:
+        self._sent += 1
+        if self._sent > 1:
+            await self._answered.wait()
+            self._answers.clear()
+            raise self._failure
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        if not self._answers:
+            self._answered.set()
+            raise anyio.BrokenResourceError
+        return self._answers.pop(0)
+
+    async def send_eof(self) -> None:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        self._answers.clear()
+
+    @property
+    def extra_attributes(self) -> Any:
+        return {SocketAttribute.raw_socket: lambda: None}
+
+
+REFUSED = b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\n"
+
+
+@pytest.mark.parametrize("failure", [anyio.BrokenResourceError, TimeoutError])
+async def test_a_long_request_hears_its_refusal_before_its_sending_fails(
+    failure: type[Exception],
+) -> None:
+    """Nobody else would: it is gone with the connection."""
+    connection = exchange._Connection(
+        ("http", "h", 80), Refusing([REFUSED[:9], REFUSED[9:], b"No"], failure)
+    )
+    long = b"x" * 2 * exchange.LONG
+    with anyio.fail_after(HANG):
+        answer = await connection.ask(
+            httpx.Request("POST", "http://h", content=long), {}
+        )
+        assert answer.status_code == 413
+        assert await connection.piece(None) == (b"No", True)
+    assert not connection.is_done()
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (anyio.BrokenResourceError, httpx.ReadError),
+        (TimeoutError, httpx.WriteTimeout),
+    ],
+)
+async def test_a_long_request_without_an_answer_is_told_as_what_it_is(
+    failure: type[Exception], error: type[Exception]
+) -> None:
+    connection = exchange._Connection(("http", "h", 80), Refusing([], failure))
+    long = b"x" * 2 * exchange.LONG
+    with anyio.fail_after(HANG), pytest.raises(error):
+        await connection.ask(httpx.Request("POST", "http://h", content=long), {})
+
+
+async def test_a_long_request_is_sent_whole_and_its_connection_kept() -> None:
+    long = b"x" * 4 * exchange.LONG
+    async with served(WHOLE, WHOLE) as (server, sends):
+        for _ in range(2):
+            assert await asked(sends, server.url, long) == (200, b"Hello")
+        assert server.connections == 1
+    assert [one.partition(END)[2] for one in server.requests] == [long, long]
