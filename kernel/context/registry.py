@@ -6,7 +6,7 @@ Owns the rule that a key is offered once, and hands out what the sources say now
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from ..contracts import ContextSource, SessionSource, SessionView
@@ -15,6 +15,7 @@ from ..values.errors import ConflictError, InvalidValueError
 from ..values.frozen import frozen
 from ..values.ids import check_source_key
 from .algebra import Absent, Observed, Result, Snapshot, Unavailable
+from .readiness import ready
 from .sampling import Look, Sampler, Source, Watch
 from .telling import told_to
 
@@ -79,8 +80,10 @@ class ContextRegistry:
             and all(isinstance(one, str) for one in source.agents)
         ):
             raise InvalidValueError("context source", key, "agents are names, or None")
-        if not callable(getattr(source, "tell", None) or callable):
-            raise InvalidValueError("context source", key, "tell must be a function")
+        for name in ("tell", "ready"):
+            if not callable(getattr(source, name, None) or callable):
+                rule = f"{name} must be a function"
+                raise InvalidValueError("context source", key, rule)
         holder = self.owner(key)
         if holder is not None:
             raise ConflictError(
@@ -143,6 +146,12 @@ class ContextRegistry:
                 SourceState(source.key, owner, state, source.required, reason)
             )
         return states
+
+    async def ready(self) -> Sequence[str]:
+        """Have each shared source begin what it speaks of, and return once that is
+        there or was waited for long enough: a line for each thing that is not, in key
+        order."""
+        return await ready(self.sources())
 
     def owner(self, key: str) -> str | None:
         """Return the name of the plugin that offers a key, to name a culprit."""

@@ -72,6 +72,11 @@ class ContextSource:
     tell: Callable[[Observation, str], Observation | None] | None = None
     """What an agent of this name is told of what was observed, or None for nothing. So
     one observation serves all agents. It must not wait."""
+    ready: Callable[[], Awaitable[Sequence[str]]] | None = None
+    """Begins what it speaks of where that takes longer than a Step waits, and returns
+    once it is there or was waited for long enough, in ninety seconds at the most: a
+    line for a person for each thing that is not there. Only ``LocationHandle.ready``
+    calls it, and no Step."""
 
 
 @frozen

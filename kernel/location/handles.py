@@ -183,6 +183,16 @@ class LocationHandle:
         async with self._services() as services:
             return await services.context.states()
 
+    async def ready(self) -> Sequence[str]:
+        """Begin what is begun on first need and may take longer than a Step waits, such
+        as the servers of plugins, and return once it is there or was waited for long
+        enough: a line for each thing that is not. This may take ninety seconds. Nobody
+        needs to call it; for who says only one thing, and wants it said with all the
+        tools. Cancelling it stops the waiting, and nothing that was begun.
+        """
+        async with self._services() as services:
+            return await services.context.ready()
+
     async def agents(self) -> Sequence[AgentProfile]:
         """Return the agent profiles, in name order."""
         async with self._services() as services:

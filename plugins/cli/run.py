@@ -88,6 +88,8 @@ OTHER_MODEL = ("model.unknown", "model.not_selected")
 """Reasons that stay as long as the model does."""
 HINT_SECONDS = 5.0
 HINT = f"{KEY} lets it go on in the background, and the model with it"
+SLOW_SECONDS = 2.0
+"""How long nothing is said while what plugins begin is waited for."""
 WAITING = "waiting for what was detached; Ctrl-C ends it"
 CUT = {
     "length": "the answer was cut off at the model's limit",
@@ -485,6 +487,7 @@ class _Run:
             assert options.prompt is not None
             # Before anything of it is recorded, too.
             said = await here.prompt(options.prompt)
+            await self._get_ready(here)
             session = await runtime.sessions.create(
                 location=location,
                 model=options.model,
@@ -597,7 +600,25 @@ class _Run:
                 self._terminal.tell(line)
         here = runtime.location((await session.info()).location)
         said = await here.prompt(options.prompt)
+        await self._get_ready(here)
         return await self._prompt(runtime, answering, session, said, elsewhere=alive)
+
+    async def _get_ready(self, here: Any) -> None:
+        """Wait for what is begun on first need: nobody says a second thing, so what
+        comes after the first Step may come too late."""
+        lines: Sequence[str] = ()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._tell_slow_start)
+            # Its time is up also for what it waits for.
+            with anyio.move_on_after(self._options.timeout):
+                lines = await here.ready()
+            tasks.cancel_scope.cancel()
+        for line in lines:
+            self._terminal.tell(f"warning: {visible(line)}")
+
+    async def _tell_slow_start(self) -> None:
+        await anyio.sleep(SLOW_SECONDS)
+        self._terminal.tell("waiting for what plugins begin here; Ctrl-C ends it")
 
     def _tell_waiting(self, seconds: int) -> None:
         self._terminal.tell(

@@ -170,6 +170,11 @@ class RemoteLocation:
         )
         return found
 
+    async def ready(self) -> Sequence[str]:
+        """As ``LocationHandle.ready``."""
+        lines: Sequence[str] = (await self.ask("context/ready", "POST"))["data"]
+        return lines
+
     async def skill_problems(self) -> Sequence[SkillProblem]:
         """As ``LocationHandle.skill_problems``."""
         found: Sequence[SkillProblem] = all_of(

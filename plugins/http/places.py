@@ -241,6 +241,23 @@ async def context_sources(call: Call[Located, None]) -> s.At[tuple[SourceState, 
     return s.At(showing.location_info(place), tuple(found))
 
 
+@operation(
+    "POST",
+    "/api/context/ready",
+    "context.ready",
+    query=Located,
+    answer=s.At[tuple[str, ...]],
+    refusals=(404,),
+)
+async def context_ready(call: Call[Located, None]) -> s.At[tuple[str, ...]]:
+    """Begin what a Location begins on first need, such as the servers of plugins, and
+    return once it is there or was waited for long enough: a line for each thing that is
+    not. This may take ninety seconds."""
+    place = call.location()
+    found = await call.runtime.location(place).ready()
+    return s.At(showing.location_info(place), tuple(found))
+
+
 @frozen
 class AgentQuery(Located):
     """What a session is given."""

@@ -42,7 +42,11 @@ class Entrance:
     """
 
     def __init__(
-        self, names: Sequence[str], make: Callable[[], "Servers"], wait: float
+        self,
+        names: Sequence[str],
+        make: Callable[[], "Servers"],
+        wait: float,
+        once: float,
     ) -> None:
         self.names = tuple(names)
         """What they are called, in order."""
@@ -50,6 +54,7 @@ class Entrance:
         """Why none of them can be there."""
         self._make = make
         self._wait = wait
+        self._once = once
         self._servers: Servers | None = None
         self._loaded = anyio.Event()
         self._begun = False
@@ -99,6 +104,14 @@ class Entrance:
             with anyio.move_on_after(self._wait):
                 await self.settled()
             self._first = False
+
+    async def ready_once(self) -> float | None:
+        """Begin them, and return None when each is there or has failed; or when the
+        time that a single prompt waits is over, and then how many seconds it is."""
+        with anyio.move_on_after(self._once) as waiting:
+            await self.settled()
+        self._first = False
+        return self._once if waiting.cancelled_caught else None
 
     async def _run(self) -> None:
         try:

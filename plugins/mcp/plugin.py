@@ -28,7 +28,15 @@ from dovetail.kernel import (
 
 from .entrance import Entrance
 from .listed import COMMANDS
-from .settings import McpSettings, Server, configured, of_checkout, together
+from .settings import (
+    LONGEST_ONCE,
+    LONGEST_WAIT,
+    McpSettings,
+    Server,
+    configured,
+    of_checkout,
+    together,
+)
 from .told import servers_source
 
 if TYPE_CHECKING:
@@ -89,9 +97,11 @@ class McpPlugin:
             raise ConfigurationError(
                 "mcp", "'mcp' is not installed: pip install 'dovetail[mcp]'"
             )
-        wait = min(max(place.settings.wait, 0.0), 4.0)
+        wait = min(max(place.settings.wait, 0.0), LONGEST_WAIT)
+        once = min(max(place.settings.wait_once, 0.0), LONGEST_ONCE)
         names = [one.name for one in servers]
-        async with Entrance(names, partial(self._made, servers, place), wait) as opened:
+        make = partial(self._made, servers, place)
+        async with Entrance(names, make, wait, once) as opened:
             self._open_in[place.location.directory] = opened
             try:
                 yield opened

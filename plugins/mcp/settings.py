@@ -35,6 +35,11 @@ _KEYS = frozenset(
 
 WAIT_SECONDS = 4.0
 """How long a first Step waits for servers that are being begun."""
+LONGEST_WAIT = 4.0
+"""A Step waits no longer for what it is told of."""
+ONCE_SECONDS = 30.0
+"""How long they are waited for where only one thing is said."""
+LONGEST_ONCE = 60.0
 
 
 @frozen
@@ -43,6 +48,9 @@ class McpSettings:
 
     wait: float = WAIT_SECONDS
     """Seconds that a first Step waits for servers at most, and no more than 4."""
+    wait_once: float = ONCE_SECONDS
+    """Seconds that a prompt waits for them where nothing is said after it, as in
+    ``dovetail run``, and no more than 60."""
     logs: str | None = None
     """The folder of what servers write to their standard error."""
     checkout: bool = True

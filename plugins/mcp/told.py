@@ -31,7 +31,28 @@ def servers_source(servers: "Entrance", key: str) -> ContextSource:
         await servers.ready()
         return observed(servers)
 
-    return ContextSource(key, observe)
+    async def ready() -> list[str]:
+        return missing(servers, await servers.ready_once())
+
+    return ContextSource(key, observe, ready=ready)
+
+
+def missing(servers: "Entrance", waited: float | None) -> list[str]:
+    """Return a line for a person for each server that is not there; ``waited`` are the
+    seconds after which nobody waits any more, if that is why."""
+    lines = []
+    for name in sorted(servers.names):
+        kept = servers.kept.get(name)
+        standing = "starting" if kept is None else _standing(kept)
+        problem = servers.problem if kept is None else kept.keeper.problem
+        if standing == "failed" or (kept is None and problem):
+            lines.append(f"MCP server {name} is not there: {problem}")
+        elif standing == "starting" and waited is not None:
+            lines.append(
+                f"MCP server {name} was not ready after {waited:g} s, its tools come "
+                "later; wait_once of [plugins.mcp] says how long is waited"
+            )
+    return lines
 
 
 def observed(servers: "Entrance") -> Observation:

@@ -588,7 +588,10 @@ class FrozenPlugin:
         register(SessionSource(key="frozen/other", observe=of_session,
                                required=False, agents=("frozen-agent",)))
         register(ContextSource("frozen/word", observe))
-        register(ContextSource("frozen/nothing", nothing))
+        async def ready():
+            return ["the ice is not there"]
+
+        register(ContextSource("frozen/nothing", nothing, ready=ready))
         register(ContextSource(key="frozen/sometimes", observe=sometimes))
 
     @hookimpl

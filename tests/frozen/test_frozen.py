@@ -36,7 +36,7 @@ from support.bounds import HANG
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DIGESTS = {
-    "release_0_1_0": "0bc29c6a91844c44413634ad5edb7fad1546ce296d23c8866fa61f9e5760ae3d",
+    "release_0_1_0": "175189e12e192636afce6f68fe0be4efcaaeb4affd4a1b0836a4ea259f825e05",
 }
 RELEASES = sorted(path.stem for path in HERE.glob("release_*.py"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -288,6 +288,7 @@ async def test_what_it_tells_the_model_arrives(module: Any, tmp_path: Path) -> N
         location = runtime.location(tmp_path)
         skills = {skill.name for skill in await location.skills()}
         typed = {one.name for one in await location.commands()}
+        assert await location.ready() == ["the ice is not there"]
         said = await location.prompt("/frozen:freeze what=water")
         named = await location.prompt("See @frozen:ice")
     told = "\n".join(request.system)

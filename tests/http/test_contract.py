@@ -427,6 +427,7 @@ async def test_a_location_says_what_it_offers(opened: Opened) -> None:
         with pytest.raises(AgentNotFoundError):
             await here.agent_for("nobody")
         assert not await here.skill_problems()
+        assert not await here.ready()
         assert not await here.agent_problems()
         assert all(one.key for one in await here.context())
         with pytest.raises(ModelUnknownError):

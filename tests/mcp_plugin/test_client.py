@@ -168,6 +168,31 @@ async def test_a_first_step_waits_no_longer_than_it_may_and_the_late_join_later(
 
 
 @pytest.mark.law("mcp.2")
+async def test_who_says_one_thing_waits_for_servers_and_is_told_who_is_not_there(
+    tmp_path: Path,
+) -> None:
+    late, broken = FakeServer(tool("echo"), call=echo), FakeServer()
+    late.late = anyio.Event()
+    broken.broken = "no such machine"
+    servers = {"late": late, "broken": broken, "quick": FakeServer(tool("echo"))}
+    wait = {"DOVETAIL_MCP_CODE_WAIT_ONCE": "0.01", "DOVETAIL_MCP_CODE_WAIT": "0"}
+    async with world(
+        tmp_path, servers, text("One."), settle=False, environment=wait
+    ) as here:
+        location = here.runtime.location(tmp_path)
+        with anyio.fail_after(HANG):
+            lines = await location.ready()
+            assert "MCP server late was not ready after 0.01 s" in "".join(lines)
+            late.late.set()
+            await here.servers.settled()
+            [line] = await location.ready()
+        assert line.startswith("MCP server broken is not there: ")
+        assert "no such machine" in line
+        await here.ask()
+        assert here.offered() == ["late_echo", "quick_echo"]
+
+
+@pytest.mark.law("mcp.2")
 async def test_a_server_that_comes_back_leaves_requests_as_they_were(
     tmp_path: Path,
 ) -> None:
