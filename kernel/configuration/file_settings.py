@@ -168,6 +168,8 @@ class FileSettings:
     fallback: FallbackSettings = FallbackSettings()
     trusted: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    """Settings of which nothing counts, because nobody vouches for their file."""
 
     @classmethod
     def by(cls, table: Table) -> "FileSettings":
@@ -246,6 +248,7 @@ class FileSettings:
             fallback=self.fallback.then(other.fallback),
             trusted=self.trusted,
             notices=self.notices + other.notices,
+            ignored=self.ignored + other.ignored,
         )
 
 

@@ -127,6 +127,9 @@ class Configuration:
     """The real directories that the user vouches for."""
     notices: tuple[str, ...] = ()
     """What the Location's file says and what was ignored, one line each."""
+    ignored: tuple[str, ...] = ()
+    """The settings of the Location's file of which nothing counts, because the user
+    does not vouch for it: such as ``model``, or ``tools.NAME.models`` of any tool."""
 
     @classmethod
     def load(
@@ -220,4 +223,5 @@ def _configuration(
         trusted=trusted,
         trusted_folders=settings.trusted,
         notices=settings.notices,
+        ignored=settings.ignored,
     )

@@ -160,7 +160,8 @@ def restrained(
         "providers": bool(other.providers),
         "tools.NAME.models": bool(other.tool_models),
     }
-    notices = [table.ignored(key, "all of it") for key, said in ignored.items() if said]
+    whole = tuple(key for key, said in ignored.items() if said)
+    notices = [table.ignored(key, "all of it") for key in whole]
     return FileSettings(
         rules=rules,
         agents=agents,
@@ -169,6 +170,7 @@ def restrained(
             name: one for name, one in bounds.items() if one != OutputBounds()
         },
         notices=(*kept.notices, *notices),
+        ignored=whole,
     )
 
 

@@ -6,12 +6,13 @@ No secret is ever shown: of tables that may hold one only what cannot be one.
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 from dovetail.kernel import (
     DATABASE_VARIABLE,
     Configuration,
@@ -60,6 +61,9 @@ KNOWN = (
 """What is set most, for whoever does not spell it right."""
 
 
+MODELS = ("model", "small_model")
+
+
 @click.group("config")
 def config_command() -> None:
     """Show what is configured and where it comes from, and set it.
@@ -105,13 +109,17 @@ def show_command(context: click.Context, location: str, as_json: bool) -> None:
     except ConfigurationError as error:
         terminal.tell(f"error: {visible(str(error))} [{error.code}]")
         code = FAILED
-    found = _marked([*_files(read.sources), *_keys(), *_variables()])
+        # What the user's own file says holds elsewhere, and is there to be seen.
+        with suppress(ConfigurationError):
+            read = Configuration.load(None, os.environ)
+    ignored = {str(here.path / "dovetail.toml"): read.ignored}
+    found = _marked([*_files(read.sources, ignored), *_keys(), *_variables()])
     if as_json:
         terminal.write("".join(json_line(one.json()) for one in found))
     elif found:
         rows = [(one.name, one.shown, one.told) for one in found]
         terminal.write(table(HEADS, rows, terminal.width, terminal.style))
-    else:
+    elif code == SUCCEEDED:
         terminal.tell("nothing is configured; `dovetail setup` asks you for a model")
     for notice in read.notices:
         terminal.tell(visible(notice))
@@ -146,11 +154,16 @@ def set_command(name: str, value: str | None, unset: bool) -> None:
             "a key is not set from a command line, which others can read; use "
             f"`dovetail keys set {visible(path[-2] if len(path) > 1 else 'PROVIDER')}`"
         )
+    if name in MODELS and value is not None and "/" not in value:
+        raise click.UsageError(
+            f"{visible(value)!r} is no model: give provider/model, such as "
+            "openai/gpt-5.2; `dovetail models` lists them"
+        )
     try:
         file = set_setting(os.environ, path, None if unset else _value(value or ""))
     except ConfigurationError as error:
         meant = did_you_mean(name, KNOWN) if name not in KNOWN else ""
-        if not meant:
+        if not meant or "did you mean" in str(error):
             raise
         raise ConfigurationError(name, f"{error}{meant}") from error
     what = "is taken out of" if unset else "is set in"
@@ -204,7 +217,7 @@ class Setting:
     """As it may be shown."""
     source: str
     counts: bool = True
-    """False where a later one says the same setting."""
+    """False where a later one says the same setting, or nobody vouches for the file."""
 
     @property
     def shown(self) -> str:
@@ -226,19 +239,31 @@ class Setting:
 
 
 def _marked(found: list[Setting]) -> list[Setting]:
-    last = {one.name: at for at, one in enumerate(found)}
+    last = {one.name: at for at, one in enumerate(found) if one.counts}
     return [
         one
-        if last[one.name] == at or isinstance(one.value, list)
+        if last.get(one.name) == at or isinstance(one.value, list)
         else Setting(one.name, one.value, one.source, counts=False)
         for at, one in enumerate(found)
     ]
 
 
-def _files(sources: Sequence[str]) -> Iterator[Setting]:
+def _files(
+    sources: Sequence[str], ignored: Mapping[str, Sequence[str]]
+) -> Iterator[Setting]:
     for file in sources:
         document = tomllib.loads(Path(file).read_bytes().decode("utf-8-sig"))
-        yield from _leaves(document, (), file)
+        for one in _leaves(document, (), file):
+            counts = not any(_is_of(one.name, key) for key in ignored.get(file, ()))
+            yield evolve(one, counts=counts)
+
+
+def _is_of(name: str, key: str) -> bool:
+    """Whether a setting is the one that is named, or in its table; NAME is any name."""
+    parts, wanted = name.split("."), key.split(".")
+    return len(parts) >= len(wanted) and all(
+        one in (part, "NAME") for part, one in zip(parts, wanted, strict=False)
+    )
 
 
 def _leaves(

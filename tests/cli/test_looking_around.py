@@ -47,12 +47,31 @@ def test_a_value_is_set_checked_and_shown_with_where_it_is_from(
     }
     assert shown["DOVETAIL_DB"]["source"] == "environment"
     wrong = do("config", "set", "modle", "x")
-    assert (wrong.code, "did you mean model" in wrong.err) == (2, True)
+    assert (wrong.code, wrong.err.count("did you mean 'model'?")) == (2, 1)
+    assert wrong.err.count("did you mean") == 1
+    assert do("config", "set", "model", "noslash").code == 2
     odd = do("config", "set", "model_titles", "perhaps")
     assert (odd.code, "[config.invalid]" in odd.err) == (2, True)
     assert do("config", "set", "model", "--unset").code == 0
     with open(file, encoding="utf-8") as written:
         assert written.read() == '# mine\nagent = "build" # the usual\n'
+
+
+def test_what_a_file_says_that_nobody_vouches_for_does_not_count(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    write_mine(home, 'model = "openai/m"\n')
+    file = home.work / "dovetail.toml"
+    file.write_text('model = "openai/theirs"\n[tools.bash]\nmodels = ["x/*"]\n')
+    shown = do("config", "show", "--json").lines()
+    counts = {one["value"]: one["counts"] for one in shown if one["setting"] == "model"}
+    assert counts == {"openai/m": True, "openai/theirs": False}
+    [other] = [one for one in shown if one["setting"] == "tools.bash.models"]
+    assert not other["counts"]
+
+    file.write_text("model = [")
+    broken = do("config", "show")
+    assert (broken.code, "openai/m" in broken.out) == (1, True)
 
 
 def test_no_secret_is_shown_and_no_key_is_taken(
