@@ -10,7 +10,13 @@ from typing import Any
 
 import anyio
 import click
-from dovetail.kernel import DovetailError, Removed, SessionInfo, to_json
+from dovetail.kernel import (
+    DovetailError,
+    Removed,
+    SessionInfo,
+    SessionSharedError,
+    to_json,
+)
 
 from ..console.exits import SUCCEEDED, code_of_error
 from ..console.listing import ago
@@ -93,6 +99,8 @@ def remove_command(
                 except DovetailError as error:
                     # The others are removed all the same.
                     tell_error(terminal, str(error), error.code)
+                    if isinstance(error, SessionSharedError):
+                        terminal.tell("--with-forks removes them, too")
                     code = code or code_of_error(error)
                 else:
                     _tell_done(done, terminal, as_json=as_json)

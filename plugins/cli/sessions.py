@@ -2,6 +2,7 @@
 
 import anyio
 import click
+from click.core import ParameterSource
 from dovetail.kernel import Page, SessionInfo, to_json
 
 from ..console.listing import ago, money, table
@@ -26,9 +27,14 @@ MAX_TITLE = 40
 @click.option("--parent", metavar="ID", help="Only the children of this session.")
 @click.option("--all", "every", is_flag=True, help="Also those that work for others.")
 @click.option(
-    "--limit", type=click.IntRange(1, 200), default=50, show_default=True, metavar="N"
+    "--limit",
+    type=click.IntRange(1, 200),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="At most so many.",
 )
-@click.option("--cursor", help="Go on where an earlier page ended.")
+@click.option("--cursor", metavar="CURSOR", help="Go on where an earlier page ended.")
 @database_option
 @json_option("one session")
 @click.pass_context
@@ -52,6 +58,7 @@ def sessions_command(
     dovetail sessions rm --older-than 30d
     """
     if context.invoked_subcommand is not None:
+        _refuse_options_of_the_list(context)
         return
 
     async def read() -> Page[SessionInfo]:
@@ -96,6 +103,9 @@ def rename_command(id: str, title: str, db: str | None) -> None:
     dovetail sessions rename ses_01a21f "The parser"
     """
 
+    if not title.strip():
+        raise click.UsageError("a title says something")
+
     async def rename() -> str:
         async with opened(db) as runtime:
             session = await named_session(runtime, id)
@@ -105,6 +115,21 @@ def rename_command(id: str, title: str, db: str | None) -> None:
     terminal = Terminal()
     named = anyio.run(rename)
     terminal.tell(f"{visible(named)} is called {visible(title)} now")
+
+
+def _refuse_options_of_the_list(context: click.Context) -> None:
+    """Refuse what was said before the name of another command, which would not heed it:
+    ``--db A rm`` must not remove from another database."""
+    for param in context.command.params:
+        if (
+            context.get_parameter_source(param.name or "")
+            is ParameterSource.COMMANDLINE
+        ):
+            raise click.UsageError(
+                f"{param.opts[0]} is of the list alone: say what "
+                f"{context.invoked_subcommand} takes behind its name",
+                context,
+            )
 
 
 def _row(info: SessionInfo) -> tuple[str, ...]:

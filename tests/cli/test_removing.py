@@ -55,6 +55,16 @@ def test_nothing_goes_where_one_is_not_there_or_nobody_can_be_asked(
     assert listed(do) == {"one", "two"}
 
 
+def test_what_is_said_of_the_list_does_not_go_unheeded_by_a_removal(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    recorded(home, "one")
+    for said in (["--db", "sqlite:///other.db"], ["--location", "/elsewhere"]):
+        refused = do("sessions", *said, "rm", "one", "--yes")
+        assert (refused.code, f"{said[0]} is of the list" in refused.err) == (2, True)
+    assert listed(do) == {"one"}
+
+
 def test_what_forks_share_stays_and_the_others_go(
     home: Home, do: Callable[..., Done]
 ) -> None:
@@ -62,6 +72,7 @@ def test_what_forks_share_stays_and_the_others_go(
     assert do("fork", "one", "--as", "fork").code == 0
     done = do("sessions", "rm", "one", "two", "--yes")
     assert (done.code, "session.shared" in done.err) == (2, True)
+    assert "--with-forks" in done.err
     assert listed(do) == {"one", "fork"}
     assert do("sessions", "rm", "one", "--yes", "--with-forks").code == 0
     assert listed(do) == set()
