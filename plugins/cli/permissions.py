@@ -237,9 +237,14 @@ def log_command(
 
     terminal = Terminal()
     wanted = None if approval is None else f"approval {approval}"
-    for one in anyio.run(read):
-        if wanted and not (isinstance(one, Use) and wanted in one.grant.by):
-            continue
+    found = [
+        one
+        for one in anyio.run(read)
+        if not wanted or (isinstance(one, Use) and wanted in one.grant.by)
+    ]
+    if not found and not as_json:
+        terminal.tell("nothing was asked for or allowed")
+    for one in found:
         if as_json:
             terminal.write(json_line(one.json()))
         else:

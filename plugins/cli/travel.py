@@ -22,7 +22,7 @@ from ..console.options import (
     json_option,
     opened,
 )
-from ..console.terminal import Terminal, visible
+from ..console.terminal import Terminal, counted, visible
 from .named import named_message, named_session
 
 
@@ -35,7 +35,9 @@ from .named import named_message, named_session
     "Without it, all there is.",
 )
 @click.option("--as", "fork_id", metavar="NEW", help="What the new session is called.")
-@click.option("--title", help="Its title; without it, that of the session.")
+@click.option(
+    "--title", metavar="TITLE", help="Its title; without it, that of the session."
+)
 @database_option
 @json_option("what is known of the new session")
 def fork_command(
@@ -129,7 +131,10 @@ def unrevert_command(id: str, db: str | None, as_json: bool) -> int:
     """
 
     async def turn(session: Session, terminal: Terminal) -> int:
-        return _tell(await session.unrevert(), terminal, as_json=as_json)
+        made = await session.unrevert()
+        if not as_json:
+            terminal.tell("what was hidden is seen again")
+        return _tell(made, terminal, as_json=as_json)
 
     return _turning(id, db, turn)
 
@@ -175,7 +180,8 @@ def _tell_plan(plan: RevertPlan, terminal: Terminal, *, as_json: bool) -> None:
     if as_json:
         terminal.write(json_line(to_json(plan)))
         return
-    terminal.tell(f"{plan.messages} messages are hidden")
+    are = "is" if plan.messages == 1 else "are"
+    terminal.tell(f"{counted(plan.messages, 'message')} {are} hidden")
     for one in plan.files:
         if one.problem is None:
             terminal.tell(f"  restores {visible(one.path)}")

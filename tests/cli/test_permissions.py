@@ -97,4 +97,5 @@ def test_the_log_tells_who_answered_what_and_how(
 def test_nothing_is_told_of_sessions_that_asked_nothing(
     home: Home, do: Callable[..., Done]
 ) -> None:
-    assert do("permissions", "log").out == ""
+    empty = do("permissions", "log")
+    assert (empty.out, empty.err) == ("", "nothing was asked for or allowed\n")

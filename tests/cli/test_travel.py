@@ -60,7 +60,8 @@ def test_going_back_tells_what_it_does_and_can_be_undone(
     done = do("revert", "mine", "--to", messages[1])
     assert (done.code, file.exists()) == (0, False)
     assert "went back" in do("show", "mine").out
-    assert do("unrevert", "mine").code == 0
+    back = do("unrevert", "mine")
+    assert (back.code, "is seen again" in back.err) == (0, True)
     assert file.read_text() == "new\n"
 
     file.write_text("by hand\n")
