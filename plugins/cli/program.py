@@ -273,6 +273,12 @@ def _server(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> None:
     if value:
+        if not value.startswith(("http://", "https://")):
+            raise click.BadParameter(
+                f"{value!r} is no address, such as http://127.0.0.1:4096",
+                context,
+                parameter,
+            )
         context.meta[SERVER] = value
 
 

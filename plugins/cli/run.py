@@ -36,6 +36,7 @@ from dovetail.kernel import (
     RequestAsked,
     Rule,
     Runtime,
+    ServerUnreachableError,
     Session,
     SessionBusyError,
     title_of,
@@ -439,8 +440,13 @@ class _Run:
                     tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             error = raised(group)
+            # What the model was saying is cut off in the middle of a line.
+            await self._said.break_line()
+            name = self._found or self._begun
+            if isinstance(error, ServerUnreachableError) and name is not None:
+                text = go_on_text(name, db=self._options.db)
+                self._terminal.tell(f"the server may go on with it: {visible(text)}")
             if isinstance(error, DovetailError):
-                name = self._found or self._begun
                 self._said.failed(name, error, code_of_error(error))
             if isinstance(error, ModelNotSelectedError) and not self._found:
                 return self._tell_no_model(error)
