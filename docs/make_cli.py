@@ -45,9 +45,7 @@ def _about(
     release to release."""
     context = click.Context(command, info_name=path[-1], parent=parent)
     arguments = [
-        one.metavar or str(one.name).upper()
-        for one in command.params
-        if isinstance(one, click.Argument)
+        _named(one) for one in command.params if isinstance(one, click.Argument)
     ]
     yield from ("", f"`{' '.join(('dovetail', *path, *arguments))}`")
     yield from ("", *_help(cleandoc(command.help or "")))
@@ -63,6 +61,11 @@ def _about(
             found = command.get_command(context, name)
             assert found is not None
             yield from _about(found, context, (*path, name))
+
+
+def _named(one: click.Argument) -> str:
+    name = one.metavar or str(one.name).upper()
+    return name if one.required or name.startswith("[") else f"[{name}]"
 
 
 def _help(text: str) -> Iterator[str]:

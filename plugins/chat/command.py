@@ -7,9 +7,16 @@ from .opening import converse, is_terminal
 
 
 @click.command("chat")
-@click.option("--model", metavar="M", help="provider/model, such as openai/gpt-5.2.")
+@click.option(
+    "-m", "--model", metavar="M", help="provider/model, such as openai/gpt-5.2."
+)
 @click.option("--agent", metavar="A", help="The agent profile.")
-@click.option("--session", metavar="ID", help="Go on with this session.")
+@click.option(
+    "-s",
+    "--session",
+    metavar="ID",
+    help="Go on with this session; the beginning of its id will do.",
+)
 @click.option(
     "-c", "--continue", "newest", is_flag=True, help="Go on with the newest one here."
 )

@@ -17,7 +17,9 @@ _ENVELOPE = ("seq", "kind", "version", "session_id", "created")
 
 @click.command("log")
 @click.argument("id")
-@click.option("--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
+@click.option(
+    "-f", "--follow", is_flag=True, help="Go on with what happens, until Ctrl-C."
+)
 @click.option(
     "--after",
     type=click.IntRange(min=-1),

@@ -58,8 +58,9 @@ def _subject(arguments: str) -> str:
 
 
 def failure_text(failure: Failure) -> str:
-    """Return why a call failed, in one line."""
-    return short(first_line(failure.message) or failure.code, MAX_REASON)
+    """Return why a call failed, in one line that more may follow."""
+    told = first_line(failure.message).removesuffix(".")
+    return short(told or failure.code, MAX_REASON)
 
 
 def success_text(data: Json) -> str:
