@@ -315,7 +315,16 @@ class _Within:
         self.root = root
         # With the value, which nothing else may have the identity of meanwhile.
         self._found: dict[tuple[int, int], tuple[bool, Json]] = {}
+        self._read: dict[tuple[int, int], tuple[Json, Json]] = {}
         self._quiet = 0
+
+    def read(self, value: Json, schema: Json) -> Json:
+        """Return a value without its nulls, as one alternative has it; looked at once,
+        as there may be alternatives within."""
+        key = id(value), id(schema)
+        if key not in self._read:
+            self._read[key] = _without_nulls(value, schema, self), value
+        return self._read[key][0]
 
     def fits(self, value: Json, schema: Json) -> bool:
         """Whether a part of the value that is looked at fits a part of the schema."""
@@ -546,6 +555,10 @@ def _without_nulls(value: Json, schema: Json, within: _Within) -> Json:
         if name == "allOf" or len(meant) == 1:
             for one in meant:
                 value = _without_nulls(value, one, within)
+        elif not any(within.fits(value, one) for one in meant):
+            # Several may be meant: the first that it fits once its nulls are gone.
+            read = ((within.read(value, one), one) for one in meant)
+            value = next((made for made, one in read if within.fits(made, one)), value)
     if isinstance(value, list):
         items, first = schema.get("items", True), schema.get("prefixItems", ())
         return [

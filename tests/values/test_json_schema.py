@@ -156,6 +156,48 @@ def test_a_null_where_a_field_may_be_absent_is_read_as_absent() -> None:
     assert read == {"b": None, "c": [{"value": 1, "next": None}], "d": None}
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"a": None}, {}),
+        ({"b": None, "c": 1}, {"c": 1}),
+        ({"a": None, "d": None}, {"d": None}),
+        ({"a": 1}, {"a": 1}),
+        ({"x": None}, {"x": None}),
+    ],
+)
+def test_of_several_alternatives_the_one_is_meant_that_fits_without_nulls(
+    given: Any, meant: Any
+) -> None:
+    def only(**properties: Any) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+        }
+
+    text, number = {"type": "string"}, {"type": "number"}
+    nullable = only(a=text, d={"type": ["string", "null"]})
+    schema = {"anyOf": [only(a=text), only(b=text, c=number), nullable]}
+    assert without_nulls(given, schema) == meant
+
+
+def test_nulls_within_alternatives_within_alternatives_are_looked_at_once() -> None:
+    term = {"$ref": "#/$defs/Term"}
+    left = {"type": "object", "properties": {"left": term}}
+    right = {"type": "object", "properties": {"left": term, "right": {"type": "null"}}}
+    schema = {
+        "$defs": {"Term": {"anyOf": [left, right, {"type": "integer"}]}},
+        **term,
+    }
+    for innermost, read in (({"left": None}, {}), ("x", "x")):
+        given: Any = innermost
+        meant: Any = read
+        for _ in range(60):
+            given, meant = {"left": given}, {"left": meant}
+        assert without_nulls(given, schema) == meant
+
+
 @frozen
 class Line:
     name: str = field(metadata={"minLength": 1})
