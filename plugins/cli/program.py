@@ -121,6 +121,8 @@ def _usage(error: click.ClickException) -> str:
         meant = did_you_mean(asked[1], context.command.list_commands(context))
         if " " in asked[1].strip() and context.parent is None:
             meant = f"; a prompt is given to {_WITH_PROMPT}"
+        elif asked[1] == "list" and context.command.invoke_without_command:
+            meant = f"; `{context.command_path}` alone lists them"
         message = f"no such command {visible(asked[1])!r}{meant}"
     elif isinstance(error, click.NoSuchOption) and context.parent is None:
         message = f"{message.rstrip('.')}{_whose_option(error.option_name, context)}"

@@ -247,6 +247,8 @@ def test_long_ago_and_not_yet_are_told_by_their_date() -> None:
     [
         (["sesions"], "did you mean sessions"),
         (["permissions", "lst"], "did you mean list"),
+        (["sessions", "list"], "`dovetail sessions` alone lists them"),
+        (["--server", "localhost:4096", "sessions"], "http://127.0.0.1:4096"),
         (["run", "--modle", "x"], "--model"),
         (["--plain"], "did you mean `dovetail chat --plain`?"),
         (["-c"], "did you mean `dovetail chat -c` or `dovetail run -c`?"),

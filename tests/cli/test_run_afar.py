@@ -98,6 +98,26 @@ async def test_what_the_model_says_is_shown_as_it_speaks_and_can_be_interrupted(
         assert (again.code, again.out) == (0, "The rest.\n")
 
 
+async def test_a_run_whose_server_is_killed_ends_its_line_and_names_the_session(
+    home: Home,
+) -> None:
+    held = Answer(sse(*saying("Half a ")), end="silent", released=anyio.Event())
+    async with serve(held) as model:
+        home.serve_from(model.url)
+        async with home.started("serve", "--port", "0") as server:
+            said = await server.until("page:")
+            url = said.split()[1].removesuffix("/api")
+            over = ("--server", url, "run", "tell me", "--model", MODEL)
+            async with home.started(*over) as child:
+                await child.until("Half a ")
+                server.send(signal.SIGKILL)
+                done = await child.end()
+    [info] = (await home.do("sessions", "--json")).lines()
+    assert (done.code, done.out) == (1, "Half a \n")
+    assert f"dovetail --server {url} run --session {info['id']}\n" in done.err
+    assert "[server.unreachable]" in done.err
+
+
 async def test_a_question_is_asked_at_the_terminal_and_dismissed_where_nobody_is(
     home: Home,
 ) -> None:
