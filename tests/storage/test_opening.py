@@ -20,6 +20,7 @@ from dovetail.kernel import (
     StoreReadOnlyError,
 )
 from dovetail.storage.sqlite.database import APPLICATION_ID
+from dovetail.storage.sqlite.migrations import STEPS
 from dovetail.storage.sqlite.store import open_sqlite
 from support.bounds import HANG
 
@@ -157,6 +158,19 @@ async def test_a_file_of_a_newer_release_is_refused_untouched(
     connection.close()
     error = await refused(path, StoreNewerError)
     assert "999" in str(error)
+
+
+async def test_a_file_whose_header_says_a_newer_release_is_refused_untouched(
+    tmp_path: Path, bare: Bare
+) -> None:
+    path = tmp_path / "a.db"
+    async with open_sqlite(path):
+        pass
+    connection = bare(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (len(STEPS),)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    assert "99" in str(await refused(path, StoreNewerError))
 
 
 async def test_a_folder_or_a_pipe_is_refused(tmp_path: Path) -> None:

@@ -88,10 +88,13 @@ def pending(
         raise StoreDamagedError(
             medium.name, "its journal of migrations was changed"
         ) from error
-    if done > len(steps):
+    # The header says it as well, where every tool of SQLite's looks: a release that
+    # keeps its journal in some other way is known by that.
+    (said,) = connection.execute("PRAGMA user_version").fetchone()
+    if max(done, said) > len(steps):
         raise StoreNewerError(
             medium.name,
-            f"its schema is {done}, this release knows {len(steps)}; "
+            f"its schema is {max(done, said)}, this release knows {len(steps)}; "
             "use the release that wrote it, or a newer one",
         )
     return steps[done:]
@@ -157,6 +160,7 @@ def _apply(
         connection.execute(
             "INSERT INTO migration (number, name) VALUES (?, ?)", (number, step.name)
         )
+    connection.execute(f"PRAGMA user_version = {number}")
 
 
 def _failed(medium: Medium, step: Migration, error: Exception) -> StoreError:
