@@ -258,8 +258,7 @@ class Tail(Following[StoredFact | Event, Event]):
         only to who has followed it before."""
         if not self._begun:
             raise SessionRemovedError(self._session_id)
-        if self._cursor >= seq:
-            return ()
+        # Also to who waits for what is further on than it ended.
         return rows.facts(self._session_id, after=seq - 1, limit=1)
 
     async def _record(self) -> StoredFact | Event:
@@ -272,6 +271,9 @@ class Tail(Following[StoredFact | Event, Event]):
     def _at_hand(self, brought: Sequence[Event] | None) -> Sequence[Event] | None:
         if brought is None:
             return None
+        last = brought[-1] if brought else None
+        if isinstance(last, SessionRemoved) and last.seq <= self._cursor:
+            return [last]  # Nothing will ever be where it waits.
         # What was read meanwhile may have been brought as well.
         rest = [event for event in brought if event.seq > self._cursor]
         if [event.seq for event in rest] != list(

@@ -25,6 +25,7 @@ from dovetail.kernel import (
     Transaction,
 )
 from dovetail.kernel.log.commit import EventLog
+from dovetail.kernel.log.tail import Tail
 from dovetail.kernel.ports import ApprovalRow, LeaseRow
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.testing.scripted import Gate, ScriptedProvider, text
@@ -145,6 +146,27 @@ async def test_who_follows_is_told_by_the_last_event_and_misses_nothing_of_other
             after = [item.event async for item in runtime.events(cursor)]
             assert isinstance(after[0], SessionRemoved)
             assert after[1:] == [event async for event in kept.events()]
+
+
+@pytest.mark.law("storage.12")
+async def test_who_waits_for_what_is_beyond_the_end_is_told_as_well(
+    tmp_path: Path,
+) -> None:
+    async with host(tmp_path, ScriptedProvider()) as runtime:
+        gone = await runtime.sessions.create("gone", location=tmp_path)
+        told: list[Event] = []
+
+        async def wait(beyond: Tail) -> None:
+            told.extend([event async for event in beyond])
+
+        with anyio.fail_after(HANG):
+            async with anyio.create_task_group() as tasks:
+                beyond = gone.events(after=1_000, follow=True)
+                tasks.start_soon(wait, beyond)
+                while not beyond._begun:
+                    await anyio.lowlevel.checkpoint()
+                await runtime.sessions.remove("gone")
+        assert [type(event) for event in told] == [SessionRemoved]
 
 
 @pytest.mark.law("storage.12")
