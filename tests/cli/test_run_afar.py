@@ -1,5 +1,6 @@
 """``dovetail --server URL run``: a prompt through a server, as in the process."""
 
+import json
 import re
 import shlex
 import signal
@@ -10,7 +11,7 @@ import anyio
 import pytest
 from dovetail.plugins.client import connect
 from support.commands import MODEL, Home, calling, saying, text
-from support.replay import Answer, serve, sse
+from support.replay import JSON, Answer, serve, sse
 
 TOUCH = calling(("bash", {"command": "touch made"}))
 
@@ -184,7 +185,8 @@ async def test_what_a_server_offers_and_holds_is_looked_at_and_carried(
     home: Home,
 ) -> None:
     (home.work / "there").mkdir()
-    async with serving(home) as url:
+    offered = json.dumps({"data": [{"id": "its-own"}]}).encode()
+    async with serving(home, Answer(offered, 200, JSON)) as url:
         over = ("--server", url)
 
         async with connect(url) as runtime:
@@ -192,6 +194,12 @@ async def test_what_a_server_offers_and_holds_is_looked_at_and_carried(
         agents = await home.do(*over, "agents", "--json")
         assert "build" in [one["name"] for one in agents.lines()], agents.err
         assert (await home.do(*over, "skills")).code == 0
+        # It is asked from there.
+        served = await home.do(*over, "models", "openai", "--json")
+        [[model]] = [one["models"] for one in served.lines()]
+        assert (served.code, model["name"]) == (0, "openai/its-own")
+        absent = await home.do(*over, "models", "nobody")
+        assert (absent.code, "no provider 'nobody'" in absent.err) == (1, True)
         listed = await home.do(*over, "permissions", "list")
         assert (listed.code, "nothing is approved" in listed.err) == (0, True)
         nothing = await home.do(*over, "permissions", "revoke", "apr_none")
