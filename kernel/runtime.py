@@ -9,16 +9,13 @@ import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from types import MappingProxyType, TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from .access.names import Ground
 from .access.permissions import Answerer, Permissions, Policy
-from .configuration.merging import Configuration
-from .context.registry import ContextRegistry
 from .contracts import (
     AgentProfile,
     ContextSource,
@@ -31,10 +28,11 @@ from .contracts import (
     Tap,
 )
 from .execution.coordinator import SHUTDOWN, Coordinator
-from .execution.execution import DEFAULT_BLOCKED_SECONDS, ExecutionSettings
+from .execution.late_runner import LateRunner
 from .execution.ownership import DEFAULT_LEASE_SECONDS, Owner
-from .execution.runner import Runner
+from .execution.settings import DEFAULT_BLOCKED_SECONDS, ExecutionSettings
 from .jobs.keeper import Jobs, WhenClosing
+from .lazy import Importing
 from .lifecycle.clock import SystemClock
 from .lifecycle.detached import DetachedTasks
 from .lifecycle.guests import contain_tasks
@@ -43,23 +41,13 @@ from .lifecycle.process import name_of_process
 from .lifecycle.registrations import Registrations
 from .lifecycle.scope import Scope
 from .lifecycle.secrecy import blot_out, conceal, reveal
-from .location.handles import LocationHandle
-from .location.observers import Observers
-from .location.profiles import OWNER, agents_source, offered_by_files
-from .location.requests import RequestsHandle
-from .location.services import LocationServices
-from .location.shipped import SHIPPED
 from .log.commit import EventLog
 from .log.live import LiveLines, LiveSubscription
 from .log.tail import RuntimeTail
-from .models.catalog import ModelCatalog
-from .models.credentials import LocationCredentials, SharedCredentials
 from .models.retry import RetryPolicy
 from .plugins.beside import RuntimeScopes
 from .plugins.budgets import HookLimits
-from .plugins.files import opened_files
 from .plugins.loader import load_plugins
-from .plugins.location_plugins import Changes, LocationPlugins
 from .plugins.set import PluginSet
 from .ports import Reader, SessionRow, Store
 from .requests.asking import Requests
@@ -67,9 +55,6 @@ from .requests.questions import OnQuestion, Questions
 from .sessions.children import Children
 from .sessions.cleaning import Cleaning
 from .sessions.sessions import Sessions
-from .skills.registry import SkillRegistry, skills_source
-from .tools.output import OutputLimits
-from .tools.registry import ToolRegistry
 from .values.clock import Clock
 from .values.errors import (
     InvalidValueError,
@@ -80,6 +65,14 @@ from .values.ids import new_id
 from .values.job import Job
 from .values.location import Location
 from .values.outputs import OutputPolicy
+
+if TYPE_CHECKING:
+    from .execution.runner import Runner
+    from .location.handles import LocationHandle
+    from .location.requests import RequestsHandle
+    from .location.services import LocationServices
+    from .models.credentials import SharedCredentials
+    from .plugins.location_plugins import Changes, LocationPlugins
 
 logger = logging.getLogger(__name__)
 
@@ -289,18 +282,23 @@ class Runtime:
         self._check_open()
         return self._sessions
 
-    def location(self, path: "str | os.PathLike[str] | Location") -> LocationHandle:
+    def location(self, path: "str | os.PathLike[str] | Location") -> "LocationHandle":
         """Return a Location to look at and to answer questions of.
 
         Raises:
             LocationNotFoundError: there is no such directory.
         """
+        # Here, because a listing opens none.
+        from .location.handles import LocationHandle
+
         self._check_open()
         return LocationHandle(Location.at(path), self._locations.use)
 
     @property
-    def requests(self) -> RequestsHandle:
+    def requests(self) -> "RequestsHandle":
         """Everything that waits for a person, in all Locations of the store."""
+        from .location.requests import RequestsHandle
+
         self._check_open()
         return RequestsHandle(
             self._log, self._requests, self._questions, self._locations.use
@@ -355,8 +353,8 @@ class Runtime:
         self._host.__enter__()
         self._detached = DetachedTasks("dovetail runtime", self._host.cancel)
         self._tasks = await self._detached.open()
-        owner = new_id("own", self._clock)
-        self._log = EventLog(self._store, self._clock, owner)
+        self._owner = new_id("own", self._clock)
+        self._log = EventLog(self._store, self._clock, self._owner)
         self._requests = Requests(self._log, self._request_seconds)
         self._questions = Questions(self._log, self._requests, self._on_question)
         self._locations = LocationMap(
@@ -368,17 +366,7 @@ class Runtime:
         self._jobs = Jobs(
             self._log, self._tasks, self._job_work, self._told, self._jobs_at_close
         )
-        self._runner = Runner(
-            self._log,
-            self._locations.use,
-            Owner(owner, self._settings.lease_ms, name_of_process()),
-            self._resume,
-            self._settings,
-            self.plugins.watchdog,
-            self._tasks,
-        )
-        self._tasks.start_soon(self._runner.keep_leases)
-        self._tasks.start_soon(self._runner.silence.watch)
+        self._runner = LateRunner(self._make_runner)
         self._coordinator = Coordinator(self._tasks, self._runner.drain)
         self._children = Children(self._log, self._coordinator, self._runner)
         self._cleaning = Cleaning(self._log, self._output_policy)
@@ -402,6 +390,25 @@ class Runtime:
             raise
         return self
 
+    def _make_runner(self) -> "Runner":
+        self._check_open()
+        with Importing():
+            from .execution.runner import Runner
+
+        assert self._tasks is not None
+        runner = Runner(
+            self._log,
+            self._locations.use,
+            Owner(self._owner, self._settings.lease_ms, name_of_process()),
+            self._resume,
+            self._settings,
+            self.plugins.watchdog,
+            self._tasks,
+        )
+        self._tasks.start_soon(runner.keep_leases)
+        self._tasks.start_soon(runner.silence.watch)
+        return runner
+
     async def _open_tape(self) -> None:
         if self._tape is None and self._environment.get(TAPE_VARIABLE):
             # Here, so that whoever records nothing does not import it.
@@ -414,6 +421,8 @@ class Runtime:
     def _output_policy(self) -> OutputPolicy:
         if self._outputs is not None:
             return self._outputs
+        from .configuration.merging import Configuration
+
         return Configuration.load(None, self._environment).outputs or OutputPolicy()
 
     async def _wake_all(self) -> None:
@@ -455,10 +464,12 @@ class Runtime:
                 )
             for job in await self._jobs.aclose(max(within, JOB_SECONDS)):
                 logger.error("job %s did not end in time; it is left behind", job)
-            await self._runner.titling.aclose(within)
+            if self._runner.made is not None:
+                await self._runner.made.titling.aclose(within)
             await self._locations.aclose()
             await self._cleaning.aclose()
-            self._runner.close()
+            if self._runner.made is not None:
+                self._runner.made.close()
             self._log.close()
             if not await self._detached.aclose(LAST_SECONDS):
                 logger.error("something of the runtime does not end; it is left")
@@ -492,7 +503,23 @@ class Runtime:
 
     async def _open_location(
         self, location: Location, scope: Scope
-    ) -> LocationServices:
+    ) -> "LocationServices":
+        # Here, because nobody opens one to list sessions, or to read them.
+        with Importing():
+            from .access.names import Ground
+            from .configuration.merging import Configuration
+            from .context.registry import ContextRegistry
+            from .location.observers import Observers
+            from .location.profiles import OWNER, agents_source, offered_by_files
+            from .location.services import LocationServices
+            from .location.shipped import SHIPPED
+            from .models.catalog import ModelCatalog
+            from .models.credentials import LocationCredentials
+            from .plugins.files import opened_files
+            from .skills.registry import SkillRegistry, skills_source
+            from .tools.output import OutputLimits
+            from .tools.registry import ToolRegistry
+
         Location.at(location.directory)
         assert self._tasks is not None
         self._tasks.start_soon(self._beside.open)
@@ -607,7 +634,9 @@ class Runtime:
         named = self._environment.get("HOME") or os.path.expanduser("~")
         return named if os.path.isabs(named) else None
 
-    def _plugins_of(self, services: LocationServices) -> LocationPlugins:
+    def _plugins_of(self, services: "LocationServices") -> "LocationPlugins":
+        from .plugins.location_plugins import LocationPlugins
+
         assert self._tasks is not None
         configuration = services.configuration
         return LocationPlugins(
@@ -634,7 +663,7 @@ class Runtime:
             limits=self._hook_limits,
         )
 
-    def _permissions_of(self, services: LocationServices) -> Permissions:
+    def _permissions_of(self, services: "LocationServices") -> Permissions:
         return Permissions(
             services.location,
             self._log,

@@ -13,6 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import field
 
+from ..ports import SessionRow
 from ..tools.schema import input_decoder
 from ..values.errors import OutputInvalidError, RuntimeClosedError
 from ..values.frozen import frozen
@@ -68,6 +69,15 @@ class Outcome:
             told = "no value was given" if self.reason is None else self.reason.message
             raise OutputInvalidError(kind.__name__, (told,))
         return input_decoder(kind)(self.data)
+
+
+def outcome_of(row: SessionRow) -> Outcome:
+    """Return how the last execution of a session ended, as recorded."""
+    if row.outcome is None:
+        return Outcome("idle")
+    code = row.reason_code
+    reason = None if code is None else Failure(code, row.reason_message or "")
+    return Outcome(row.outcome, reason)  # type: ignore[arg-type]
 
 
 class DrainControl:

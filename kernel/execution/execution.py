@@ -16,7 +16,6 @@ from ..history.fold import History, is_of_no_consequence
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction, WorkLog
 from ..log.family import pass_on
-from ..models.retry import RetryPolicy
 from ..ports import Reader
 from ..values.events import (
     CompactionFailed,
@@ -31,31 +30,13 @@ from ..values.tool import Failure
 from . import ownership
 from .answers import GivenClasses
 from .coordinator import Outcome
-from .ownership import DEFAULT_LEASE_SECONDS, Fence, Owner, Standing
+from .ownership import Fence, Owner, Standing
+from .settings import ExecutionSettings
 from .silence import Silence
 from .titling import Titling
 
-DEFAULT_BLOCKED_SECONDS = 300.0
 LEFT = Failure("compaction.lost", "whoever worked on it left no outcome")
 """Why a compaction failed whose worker is gone."""
-
-
-@frozen
-class ExecutionSettings:
-    """How a runtime executes its sessions."""
-
-    lease_seconds: float = DEFAULT_LEASE_SECONDS
-    retry: RetryPolicy = field(factory=RetryPolicy)
-    silence: float | None = None
-    """Seconds without any event after which a stream counts as broken; None: as its
-    provider says."""
-    blocked_seconds: float = DEFAULT_BLOCKED_SECONDS
-    """Seconds that the event loop may stand still before leases are renewed no more."""
-
-    @property
-    def lease_ms(self) -> int:
-        """The lease in milliseconds."""
-        return int(self.lease_seconds * 1000)
 
 
 @frozen

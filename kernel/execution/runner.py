@@ -48,11 +48,12 @@ from ..values.location import Location
 from ..values.tool import Failure
 from . import ownership, recovery
 from .answers import GivenClasses, given
-from .coordinator import DrainControl, Outcome
-from .execution import Execution, ExecutionSettings
+from .coordinator import DrainControl, Outcome, outcome_of
+from .execution import Execution
 from .keeper import Keeper
 from .ownership import Fence, LeaseHeldError, Owner, Standing
 from .recovery import STOPPED, settle_open
+from .settings import ExecutionSettings
 from .silence import Silence
 from .step import Step
 from .titling import Titling
@@ -136,15 +137,6 @@ class _Idle:
 
 class _OutdatedError(Exception):
     """More is in the log than was known. Never leaves the runner, which looks again."""
-
-
-def outcome_of(row: SessionRow) -> Outcome:
-    """Return how the last execution of a session ended, as recorded."""
-    if row.outcome is None:
-        return Outcome("idle")
-    code = row.reason_code
-    reason = None if code is None else Failure(code, row.reason_message or "")
-    return Outcome(row.outcome, reason)  # type: ignore[arg-type]
 
 
 class Runner:

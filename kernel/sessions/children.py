@@ -11,8 +11,7 @@ import anyio
 
 from ..contracts import ChildAnswer, JobWork
 from ..execution.coordinator import Coordinator, Outcome
-from ..execution.runner import Runner
-from ..history.messages import message_of
+from ..execution.late_runner import LateRunner
 from ..location.children import ChildSessions
 from ..log.bell import Bell
 from ..log.commit import EventLog
@@ -34,7 +33,9 @@ STOPPED = "the session that it works for was interrupted"
 class Children(ChildSessions):
     """Runs the sessions of one runtime that work for others."""
 
-    def __init__(self, log: EventLog, coordinator: Coordinator, runner: Runner) -> None:
+    def __init__(
+        self, log: EventLog, coordinator: Coordinator, runner: LateRunner
+    ) -> None:
         self._log = log
         self._coordinator = coordinator
         self._runner = runner
@@ -52,7 +53,7 @@ class Children(ChildSessions):
         try:
             self._coordinator.wake(session_id, accept=accept)
             await self._coordinator.wait(session_id)
-            await self._runner.recorded(session_id)
+            await self._runner().recorded(session_id)
             return await self.answer(session_id)
         except anyio.get_cancelled_exc_class():
             # Otherwise another worker goes on with both, or everything stops anyway.
@@ -92,7 +93,7 @@ class Children(ChildSessions):
 
         if await self._log.read(look):
             return None
-        return await self._runner.recorded(session_id)
+        return await self._runner().recorded(session_id)
 
     # --- as a job -----------------------------------------------------------------
 
@@ -161,6 +162,9 @@ def _end_of(outcome: Outcome | None) -> JobEnd | None:
 
 
 def _said_last(session_id: str, rows: Reader) -> str:
+    # Here, because most processes wait for no child.
+    from ..history.messages import message_of
+
     found = rows.messages(session_id, newest_first=True, limit=LOOKED_THROUGH)
     for row in found:
         if row.type == "assistant":

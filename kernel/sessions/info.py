@@ -4,8 +4,7 @@ from typing import Literal
 
 from attrs import field
 
-from ..execution.coordinator import Outcome
-from ..execution.runner import outcome_of
+from ..execution.coordinator import Outcome, outcome_of
 from ..log.commit import EventLog
 from ..log.reading import damaged
 from ..log.titles import title_by_rule

@@ -1,16 +1,13 @@
 """Looking: the part of a session that shows what is in it, and changes nothing.
 
 Owns the public face of its description, events, messages, to-do list and outputs, as
-readers have them. What the model is shown is the History's.
+readers have them. What the model is shown is the History's. What only some readers
+need is imported by who asks for it: a listing shows no message.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..execution.outputs import file_of, output_of
-from ..history.fold import History
-from ..history.messages import message_of
-from ..history.todos import todos_of
 from ..log.commit import EventLog
 from ..log.lineage import Span, message_in, messages_in, whole
 from ..log.reading import existing_session
@@ -169,6 +166,8 @@ class Looking:
         Raises:
             SessionNotFoundError: the session is gone.
         """
+        from ..history.todos import todos_of
+
         return await self._log.read(lambda rows: todos_of(rows, self.id))
 
     async def output(self, message_id: str, call_id: str) -> str:
@@ -180,6 +179,7 @@ class Looking:
             OutputCleanedError: it was cleaned up; it says when.
             SessionNotFoundError: the session is gone.
         """
+        from ..execution.outputs import output_of
 
         def read(rows: Reader) -> str:
             existing_session(rows, self.id)
@@ -197,6 +197,7 @@ class Looking:
             OutputCleanedError: it was cleaned up; it says when.
             SessionNotFoundError: the session is gone.
         """
+        from ..execution.outputs import file_of
 
         def read(rows: Reader) -> bytes:
             existing_session(rows, self.id)
@@ -212,6 +213,7 @@ class Looking:
             SessionNotFoundError: the session is gone.
             EventDamagedError: its past is not what was written.
         """
+        from ..history.fold import History
 
         def decode(rows: Reader) -> Sequence[Message]:
             existing_session(rows, self.id)
@@ -229,5 +231,7 @@ def _place(found: tuple[Span, MessageRow]) -> int:
 
 def _placed(rows: Reader, span: Span, row: MessageRow) -> Message:
     """Return a message, numbered as the session that shares it counts."""
+    from ..history.messages import message_of
+
     message = message_of(rows, row)
     return changed(message, seq=row.seq + span.offset) if span.offset else message

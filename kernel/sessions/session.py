@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..execution.coordinator import Coordinator, Outcome
-from ..execution.runner import Runner
+from ..execution.late_runner import LateRunner
 from ..jobs.keeper import PERSON, Jobs
 from ..log.commit import EventLog, LogTransaction
 from ..log.reading import existing_session
@@ -67,7 +67,7 @@ class Session(Looking, Travelling):
         id: SessionId,
         log: EventLog,
         coordinator: Coordinator,
-        runner: Runner,
+        runner: LateRunner,
         jobs: Jobs,
         children: Children,
     ) -> None:
@@ -173,7 +173,7 @@ class Session(Looking, Travelling):
         await self._log.complete(self.id)
         receipt, fresh = await self._log.commit(admitting)
         if wanted is not None:
-            self._runner.given.remember(self.id, receipt.id, output)
+            self._runner().given.remember(self.id, receipt.id, output)
         if resume:
             # Who says something new wants the session to go on, whatever an earlier
             # process left; who only repeats a call does not say so.
@@ -257,11 +257,11 @@ class Session(Looking, Travelling):
             if outcome is not None and outcome.status != "idle":
                 break
             await self._check_sound()
-            outcome = await self._runner.recorded(self.id)
+            outcome = await self._runner().recorded(self.id)
             # It may have begun here meanwhile.
             if not self._coordinator.busy(self.id):
                 break
-        return self._runner.given.outcome(self.id, outcome)
+        return self._runner().given.outcome(self.id, outcome)
 
     async def value(self, input_id: str) -> Any:
         """Return the value that answered a prompt which wanted one, by the id of its
@@ -281,7 +281,7 @@ class Session(Looking, Travelling):
 
         await self._log.complete(self.id)
         found = await self._log.read(read)
-        return self._runner.given.instance(self.id, input_id, found)
+        return self._runner().given.instance(self.id, input_id, found)
 
     async def resume(self, accept: str | None = None) -> Outcome:
         """Go on: make at least one Step (law execution.4), and return the outcome.
@@ -320,7 +320,7 @@ class Session(Looking, Travelling):
             # Another worker was at it: its outcome counts.
             if reached.status == "idle":
                 return await self.wait()
-            return self._runner.given.outcome(self.id, reached)
+            return self._runner().given.outcome(self.id, reached)
 
         return outcome
 
@@ -334,7 +334,7 @@ class Session(Looking, Travelling):
         """
         await self._check_sound()
         await self._jobs.look(self.id)
-        return await self._runner.continuation(self.id)
+        return await self._runner().continuation(self.id)
 
     async def interrupt(self, reason: str | None = None) -> bool:
         """Stop the running work, with every session that works for this one, and say

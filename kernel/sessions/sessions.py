@@ -9,7 +9,7 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from ..execution.coordinator import Coordinator
-from ..execution.runner import Runner
+from ..execution.late_runner import LateRunner
 from ..jobs.keeper import Jobs
 from ..log.commit import EventLog, LogTransaction
 from ..log.reading import existing_session
@@ -53,7 +53,7 @@ class Sessions(Upkeep):
         self,
         log: EventLog,
         coordinator: Coordinator,
-        runner: Runner,
+        runner: LateRunner,
         jobs: Jobs,
         children: Children,
         cleaning: Cleaning,

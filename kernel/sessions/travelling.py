@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from ..execution.coordinator import Coordinator
-from ..execution.runner import Runner
+from ..execution.late_runner import LateRunner
 from ..log.commit import EventLog, LogTransaction
 from ..log.lineage import Span, past_of
 from ..log.reading import damaged, existing_session
@@ -30,7 +30,7 @@ class Travelling:
     """What a session can do with its past, and where it goes on."""
 
     def __init__(
-        self, id: SessionId, log: EventLog, coordinator: Coordinator, runner: Runner
+        self, id: SessionId, log: EventLog, coordinator: Coordinator, runner: LateRunner
     ) -> None:
         self.id = id
         self._log = log
@@ -91,7 +91,7 @@ class Travelling:
 
         left = await self._log.read(lambda rows: unfinished(rows, self.id))
         if left is not None:
-            async with self._runner.services_of(self.id) as services:
+            async with self._runner().services_of(self.id) as services:
                 await finish(self._log, services, left)
 
     async def plan_revert(self, to: str | None) -> "RevertPlan":
@@ -164,7 +164,7 @@ class Travelling:
         from .reverting import Turning
 
         await self._check_sound()
-        async with self._runner.services_of(self.id) as services:
+        async with self._runner().services_of(self.id) as services:
             yield Turning(
                 self._log,
                 services,
@@ -247,7 +247,7 @@ class Travelling:
         from .sent import materials, rebuilt
 
         found = await self._log.read(lambda rows: materials(rows, self.id, which))
-        protocols = {} if found.plain else await self._runner.protocols(self.id)
+        protocols = {} if found.plain else await self._runner().protocols(self.id)
         return rebuilt(found, protocols)
 
     async def context(self) -> "Sequence[ContextEpoch]":

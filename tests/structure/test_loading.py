@@ -24,6 +24,16 @@ def loaded_after(code: str, cwd: Path) -> set[str]:
     return set(json.loads(done.stdout))
 
 
+LISTING = """
+import anyio
+from dovetail.kernel import open_runtime
+
+async def main():
+    async with open_runtime("sqlite://") as runtime:
+        await runtime.sessions.list()
+
+anyio.run(main)
+"""
 IMPORTING = """
 import importlib
 
@@ -68,6 +78,11 @@ def test_importing_everything_loads_no_folder_under_its_bare_name() -> None:
         ),
         ("from dovetail.kernel import Tool, hookimpl", "click httpx peewee"),
         ("from dovetail.kernel import open_runtime", "click httpx peewee trio"),
+        (
+            LISTING,
+            "httpx peewee trio dovetail.kernel.execution.runner"
+            " dovetail.kernel.history.fold dovetail.kernel.location.services",
+        ),
         ("from dovetail.storage.sqlite.store import open_sqlite", "peewee playhouse"),
     ],
 )
