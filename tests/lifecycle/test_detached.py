@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import anyio
 import pytest
 from dovetail.kernel import Runtime, Store, hookimpl, open_runtime
-from dovetail.kernel.execution.runner import Runner
 from dovetail.kernel.lifecycle.detached import DetachedTasks
+from dovetail.kernel.sessions.cleaning import Cleaning
 from dovetail.kernel.testing import MemoryStorePlugin
 from dovetail.kernel.testing.memory_store import MemoryState, open_memory_store
 from support.bounds import HANG
@@ -112,10 +112,10 @@ async def test_what_breaks_ends_all_of_it_and_is_told() -> None:
 async def test_a_runtime_that_breaks_ends_the_work_of_its_host(
     waits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(self: Runner) -> None:
+    async def broken(self: Cleaning) -> None:
         raise LookupError("a defect")
 
-    monkeypatch.setattr(Runner, "keep_leases", broken)
+    monkeypatch.setattr(Cleaning, "run", broken)
 
     async def host() -> None:
         async with runtime_in_memory():
