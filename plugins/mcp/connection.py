@@ -33,6 +33,8 @@ logging.getLogger("mcp").addHandler(logging.NullHandler())
 MAX_PAGES = 100
 MAX_LISTED = 2_000
 """Tools of one server, or resources, or prompts."""
+MAX_PARTS = 1_000
+"""Parts of one answer."""
 AT_ONCE = 100
 """Tools of one message that are looked at without a thread."""
 PROBE_SECONDS = 10.0
@@ -307,6 +309,7 @@ class _Watched:
                 message = getattr(item, "message", None)
                 if self._flood.is_too_much(message):
                     continue
+                _shorten(message)
                 tools = _tools_of(message)
                 if len(tools) > AT_ONCE:
                     await to_thread.run_sync(self._sound, message, tools)
@@ -356,6 +359,18 @@ class _Watched:
         return getattr(self._stream, "last_context", None)
 
 
+def _shorten(message: Any) -> None:
+    """Leave no more parts in an answer than can be looked at without holding up
+    everybody, and say that some are missing."""
+    if not isinstance(message, types.JSONRPCResponse):
+        return
+    parts = message.result.get("content")
+    if isinstance(parts, list) and len(parts) > MAX_PARTS:
+        more = f"[{len(parts) - MAX_PARTS} more parts are left out]"
+        kept = [*parts[:MAX_PARTS], {"type": "text", "text": more}]
+        message.result["content"] = kept
+
+
 def _tools_of(message: Any) -> list[Any]:
     if isinstance(message, types.JSONRPCResponse):
         found = message.result.get("tools")
@@ -371,6 +386,12 @@ def _sound_tool(tool: Any) -> dict[str, Any] | None:
         schema = made.get("inputSchema", {})
         if isinstance(schema, dict):
             made["inputSchema"] = {"type": "object", **schema}
+            required = schema.get("required", [])
+            if isinstance(required, list):
+                # Nothing else can be the name of a property.
+                names = [one for one in required if isinstance(one, str)]
+                if names != required:
+                    made["inputSchema"]["required"] = names
         if not isinstance(made.get("annotations", {}), dict):
             del made["annotations"]
         # Icons, titles and the like are nothing to a model.

@@ -37,8 +37,9 @@ MAX_LINE = 16 * 1024 * 1024
 LARGE = 256 * 1024
 """Bytes of a message that is read in a thread, so that nobody waits for it."""
 CHUNK = 65_536
-END_SECONDS = 2.0
-"""How long a server may take to end by itself, and again after SIGTERM."""
+END_SECONDS = 1.25
+"""How long a server may take to end by itself, and again after SIGTERM: together, with
+the end after SIGKILL, less than a Location has to close."""
 
 INHERITED = (
     *("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG", "LC_ALL", "LC_CTYPE"),

@@ -167,6 +167,33 @@ async def test_a_first_step_waits_no_longer_than_it_may_and_the_late_join_later(
         assert "being begun" in str(here.script.requests[0].system)
 
 
+@pytest.mark.law("mcp.4")
+async def test_of_too_many_parts_the_rest_is_left_out_and_said(tmp_path: Path) -> None:
+    async def many(server: FakeServer, params: dict[str, Any]) -> Any:
+        return {"content": [{"type": "text", "text": "x"}] * 5_000}
+
+    async with world(
+        tmp_path,
+        {"a": FakeServer(tool("many"), call=many)},
+        calls(call("a_many", {}, id="x")),
+        text("Done."),
+    ) as here:
+        await here.ask()
+        parts = await parts_of(here.session)
+        assert "4000 more parts are left out" in parts["x"].content[-1].text
+
+
+@pytest.mark.law("mcp.1")
+async def test_a_tool_that_requires_what_is_no_name_hides_no_other(
+    tmp_path: Path,
+) -> None:
+    odd = tool("odd", inputSchema={"type": "object", "required": [1, None, "a"]})
+    servers = {"a": FakeServer(odd, tool("plain"))}
+    async with world(tmp_path, servers, text("Done.")) as here:
+        await here.ask()
+        assert here.offered() == ["a_odd", "a_plain"]
+
+
 @pytest.mark.law("mcp.2")
 async def test_who_says_one_thing_waits_for_servers_and_is_told_who_is_not_there(
     tmp_path: Path,
