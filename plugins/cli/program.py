@@ -322,6 +322,33 @@ class CommandLine(click.Group):
         """All commands. Every plugin is imported for them."""
         return collect(self.plugins, self._declared.ours)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read a command line. One that names no command is a conversation."""
+        return super().parse_args(ctx, self._conversed(ctx, args))
+
+    def _conversed(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put ``chat`` before its options where they are all that is said, behind our
+        own: what says anything else may mean another command."""
+        own = {name: one for one in self.get_params(ctx) for name in one.opts}
+        at = 0
+        while at < len(args) and (found := own.get(args[at].partition("=")[0])):
+            if found.is_eager:
+                # Help, or the version.
+                return args
+            at += 1 if getattr(found, "is_flag", False) or "=" in args[at] else 2
+        rest = args[at:]
+        if not args or (rest and (rest[0] == "--" or not rest[0].startswith("-"))):
+            return args
+        try:
+            chat = self.get_command(ctx, "chat")
+            if chat is None:
+                return args
+            parser = chat.make_parser(click.Context(chat, info_name="chat", parent=ctx))
+            _, left, _ = parser.parse_args(list(rest))
+        except (click.UsageError, PluginError):
+            return args
+        return args if left else [*args[:at], "chat", *rest]
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self.offered)
 

@@ -250,8 +250,13 @@ def test_long_ago_and_not_yet_are_told_by_their_date() -> None:
         (["sessions", "list"], "`dovetail sessions` alone lists them"),
         (["--server", "localhost:4096", "sessions"], "http://127.0.0.1:4096"),
         (["run", "--modle", "x"], "--model"),
-        (["--plain"], "did you mean `dovetail chat --plain`?"),
-        (["-c"], "did you mean `dovetail chat -c` or `dovetail run -c`?"),
+        # What can only be a conversation is one, which needs a terminal.
+        (["--plain"], "a conversation needs a terminal"),
+        (["-v", "--model=x", "-c"], "a conversation needs a terminal"),
+        (["--server", "http://127.0.0.1:1"], "a conversation needs a terminal"),
+        (["--plain", "hello"], "did you mean `dovetail chat --plain`?"),
+        (["-c", "run"], "did you mean `dovetail chat -c` or `dovetail run -c`?"),
+        (["--model"], "`dovetail chat --model`"),
         (["fix the test"], 'a prompt is given to `dovetail run "..."`'),
     ],
 )
