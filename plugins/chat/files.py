@@ -85,8 +85,10 @@ def _listed_by(command: Sequence[str], folder: Path) -> list[str]:
 
 
 def _offered(names: Iterable[str]) -> list[str]:
-    """Return what can be typed of names: some files have signs that nobody can see."""
-    return list(islice((name for name in names if name.isprintable()), MOST_FILES))
+    """Return what can be typed of names: some files have signs that nobody can see, and
+    a quote would end a name before its end."""
+    can = (name for name in names if name.isprintable() and '"' not in name)
+    return list(islice(can, MOST_FILES))
 
 
 def _walked(folder: Path) -> list[str]:

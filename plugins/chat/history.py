@@ -55,9 +55,9 @@ class PromptHistory(History):
             return
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd = os.open(
-                self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS, 0o600
-            )
+            # Not waiting for whoever reads a pipe that stands in its place.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | _FLAGS
+            fd = os.open(self._path, flags, 0o600)
             with open(fd, "w", encoding="ascii") as file:
                 if self._is_private(fd):
                     file.write(json.dumps(string) + "\n")
@@ -67,16 +67,17 @@ class PromptHistory(History):
             fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
         except OSError:
             return []
+        if not self._is_private(fd):
+            os.close(fd)
+            return []
         with open(fd, "rb") as file:
-            if not self._is_private(fd):
-                return []
             size = os.fstat(fd).st_size
             file.seek(max(size - MOST_BYTES, 0))
             lines = file.read(MOST_BYTES).split(b"\n")
         found = []
         for line in lines[1:] if size > MOST_BYTES else lines:
-            # A line that was cut when a disk was full is none.
-            with suppress(ValueError):
+            # A line that was cut when a disk was full is none, and neither is rubbish.
+            with suppress(ValueError, RecursionError):
                 text = json.loads(line)
                 if isinstance(text, str):
                     found.append(typeable(text))

@@ -67,6 +67,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "node_modules").mkdir()
     (tmp_path / "node_modules" / "x.js").write_text("no")
     (tmp_path / "bad\x1bname").write_text("no")
+    (tmp_path / 'quo"te').write_text("no")
     return tmp_path
 
 
@@ -175,7 +176,23 @@ def test_a_history_behind_a_link_is_not_used(tmp_path: Path) -> None:
 def test_a_pipe_in_the_place_of_the_history_holds_nobody_up(tmp_path: Path) -> None:
     path = tmp_path / "prompts"
     os.mkfifo(path, 0o600)
-    assert list(PromptHistory(lambda: path).load_history_strings()) == []
+    history = PromptHistory(lambda: path)
+    assert list(history.load_history_strings()) == []
+    history.append_string("nobody reads it")
+
+
+def test_a_folder_in_the_place_of_the_history_disturbs_nobody(tmp_path: Path) -> None:
+    history = PromptHistory(lambda: tmp_path)
+    assert list(history.load_history_strings()) == []
+    history.append_string("kept nowhere")
+
+
+def test_rubbish_in_the_history_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "prompts"
+    deep, number = b"[" * 100_000, b"1" * 5_000
+    path.write_bytes(b"\n".join([deep, number, b"\xff\x00", b'"said"', b"{}", b""]))
+    path.chmod(0o600)
+    assert list(PromptHistory(lambda: path).load_history_strings()) == ["said"]
 
 
 def test_a_damaged_line_is_passed_over_and_a_long_file_gets_shorter(
