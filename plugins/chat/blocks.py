@@ -12,9 +12,17 @@ MOST_LINES = 200
 MOST_CHARACTERS = 16_384
 """A block that is longer is cut in the middle, so that nobody waits for its end."""
 
+MOST_ROWS = 100
+"""A table that is longer is cut, and its head stands above each part: it takes a while
+to lay one out, and whoever types meanwhile waits for it."""
+SHOWN_ROWS = 20
+"""Rows at the end of a table that is not complete."""
+
 # What follows backticks has none, or it is code within a line.
 _FENCE = re.compile(r"\s*(?:[-*+] |\d+[.)] )?\s*(`{3,}(?=[^`]*\Z)|~{3,})(.*)\Z")
 _ITEM = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])(?:\s|\Z)")
+_RULE = re.compile(r" {0,3}\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*\Z")
+"""Below the head of a table."""
 _HEADING = re.compile(r" {0,3}#{1,6}(?:\s|\Z)")
 
 
@@ -29,8 +37,8 @@ class Blocks:
         self._size = 0
         self._fence: str | None = None
         self._info = ""
-        self._again = False
-        """Whether the line that begins the fence stands above another part of it."""
+        self._again = 0
+        """Lines that begin the block because it is another part of one."""
         self._gap = False
         """Whether a blank line came in a list, which may go on or not."""
 
@@ -43,6 +51,9 @@ class Blocks:
         """Return about so many characters of the end of the rest, which are still code
         where the rest is."""
         rest = self.rest
+        if self._is_table() and len(self._lines) > SHOWN_ROWS + 2:
+            rows = [*self._lines[:2], *self._lines[-SHOWN_ROWS:], self._part]
+            rest = "\n".join(rows)
         if len(rest) <= most:
             return rest
         _, newline, cut = rest[-most:].partition("\n")
@@ -62,10 +73,8 @@ class Blocks:
         """Return what is left when nothing more comes."""
         found = list(self._line(self._part)) if self._part else []
         self._part = ""
-        if self._lines and not (self._again and len(self._lines) == 1):
-            found.append(self._take())
-        self._lines, self._size = [], 0
-        self._fence, self._gap, self._again = None, False, False
+        found += self._complete()
+        self._fence, self._gap = None, False
         return found
 
     def _line(self, line: str) -> Iterator[str]:
@@ -76,26 +85,29 @@ class Blocks:
             if self._lines and _ITEM.match(self._lines[0]):
                 self._gap = True
                 self._add(line)
-            elif self._lines:
-                yield self._take()
+            else:
+                yield from self._complete()
             return
         if self._gap and not line.startswith(("  ", "\t")):
             self._gap = False
-            yield self._take()
+            yield from self._complete()
         self._gap = False
         fence = _FENCE.match(line)
         inside = bool(self._lines) and _ITEM.match(self._lines[0]) is not None
         if fence is not None:
-            if self._lines and not inside:
-                yield self._take()
-            self._fence, self._info, self._again = fence[1], line, False
+            if not inside:
+                yield from self._complete()
+            self._fence, self._info = fence[1], line
         elif _HEADING.match(line) and not inside:
-            if self._lines:
-                yield self._take()
+            yield from self._complete()
             yield line
             return
         self._add(line)
-        if self._size > MOST_CHARACTERS:
+        if len(self._lines) > MOST_ROWS and self._is_table():
+            head = self._lines[:2]
+            yield self._take()
+            self._begin_again(head)
+        elif self._size > MOST_CHARACTERS:
             yield self._take()
 
     def _fenced(self, line: str) -> Iterator[str]:
@@ -111,13 +123,34 @@ class Blocks:
             # Ended here and begun again, so that both halves are code.
             fence, info = self._fence, self._info
             yield f"{self._take()}\n{fence}"
-            self._add(info)
-            self._again = True
+            self._begin_again([info])
+
+    def _is_table(self) -> bool:
+        """Return whether the block is a table, and nothing within another thing."""
+        head = self._lines[:2]
+        return (
+            self._fence is None
+            and len(head) == 2
+            and "|" in head[0]
+            and _RULE.match(head[1]) is not None
+        )
+
+    def _begin_again(self, head: list[str]) -> None:
+        """Begin another part of a block by what its first part began with."""
+        for line in head:
+            self._add(line)
+        self._again = len(head)
+
+    def _complete(self) -> Iterator[str]:
+        """Yield the block, if there is anything of it."""
+        if len(self._lines) > self._again:
+            yield self._take()
+        self._lines, self._size, self._again = [], 0, 0
 
     def _add(self, line: str) -> None:
         self._lines.append(line)
         self._size += len(line) + 1
 
     def _take(self) -> str:
-        lines, self._lines, self._size = self._lines, [], 0
+        lines, self._lines, self._size, self._again = self._lines, [], 0, 0
         return "\n".join(lines).rstrip("\n ")

@@ -1,7 +1,7 @@
 """Markdown is cut where a piece of it is complete, in whatever pieces it comes."""
 
 import pytest
-from dovetail.plugins.chat.blocks import MOST_CHARACTERS, MOST_LINES, Blocks
+from dovetail.plugins.chat.blocks import MOST_CHARACTERS, MOST_LINES, MOST_ROWS, Blocks
 from hypothesis import given, strategies as st
 
 TEXT = """# Title
@@ -77,3 +77,23 @@ def test_nothing_that_is_written_is_left_out(text: str, size: int) -> None:
     found = cut(text, size)
     assert "".join("\n".join(found).split()) == "".join(text.split())
     assert found == cut(text, len(text) + 1)
+
+
+@pytest.mark.parametrize("rows", [MOST_ROWS - 2, MOST_ROWS - 1, 3 * MOST_ROWS + 7])
+def test_a_long_table_is_cut_and_each_part_has_its_head(rows: int) -> None:
+    head = "| a | b |\n|---|:-:|"
+    lines = [f"| {number} | x |" for number in range(rows)]
+    parts = cut("\n".join([head, *lines, "", "After."]), 50)
+    assert parts.pop() == "After."
+    assert all(part.startswith(f"{head}\n|") for part in parts)
+    assert [row for part in parts for row in part.split("\n")[2:]] == lines
+    assert max(part.count("\n") for part in parts) <= MOST_ROWS
+
+
+def test_the_end_of_a_long_table_still_has_its_head() -> None:
+    blocks = Blocks()
+    blocks.feed("a | b\n--- | ---\n" + "1 | 2\n" * 60 + "3 |")
+    shown = blocks.end_of_rest(3000).split("\n")
+    assert shown[:2] == ["a | b", "--- | ---"]
+    assert shown[-1] == "3 |"
+    assert len(shown) < 30
