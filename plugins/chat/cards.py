@@ -1,23 +1,19 @@
 """Cards: a request to a person as text of a certain width, nothing of it left out.
 
-Owns only how the lines of ``card`` are coloured and folded: a line that is too long
-goes on below, so that no terminal cuts or covers any of it. Pure.
+Owns only how the lines of ``card`` are coloured; ``folding`` puts them on rows, so that
+no terminal cuts or covers any of it. Pure.
 """
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from dovetail.kernel import Json, PermissionRequest, Question, ToolPart
 
 from ..console.card import card_lines, one_question_lines
+from ..console.folding import rows
 from ..console.terminal import Style
 from .key_names import DISMISS
-from .rendering import fold
 
-GOES_ON = "    "
-"""Before what goes on below, where the line has no mark."""
-_MARKED = re.compile(r" +[|+-] ")
 KEYS = "y once"
 ALWAYS = "a always, s always in this session"
 NO = "n no, f no and say why"
@@ -29,12 +25,12 @@ def permission_card(
     """Return all that a person agrees to."""
     tool = call.tool if call is not None else None
     first, *more = card_lines(request, tool, _arguments(call))
-    lines = [style.strong(part) for part in _parts(f"? allow {first}", width)]
+    lines = [style.strong(part) for part in rows(f"? allow {first}", width)]
     for line in more:
         colour = {"  + ": style.good, "  - ": style.bad}.get(line[:4])
         if colour is None and line.startswith("  | "):
             colour = {"+": style.good, "-": style.bad}.get(line[4:5])
-        parts = _parts(line, width)
+        parts = rows(line, width)
         lines += [colour(part) for part in parts] if colour else parts
     return "\n" + "".join(f"{line}\n" for line in lines)
 
@@ -47,8 +43,8 @@ def permission_hint(request: PermissionRequest) -> str:
 def question_card(question: Question, style: Style, width: int) -> str:
     """Return one question with its options."""
     first, *more = one_question_lines(question)
-    lines = [style.strong(part) for part in _parts(f"? {first}", width)]
-    lines += [part for line in more for part in _parts(line, width)]
+    lines = [style.strong(part) for part in rows(f"? {first}", width)]
+    lines += [part for line in more for part in rows(line, width)]
     return "\n" + "".join(f"{line}\n" for line in lines)
 
 
@@ -64,24 +60,6 @@ def question_hint(question: Question, *, plain: bool = False) -> str:
         how.append("or your own words" if question.options else "your own words")
     dismisses = DISMISS if plain else "Esc"
     return f"{', '.join(how)}, Enter · {dismisses} dismisses"
-
-
-def _parts(line: str, width: int) -> Sequence[str]:
-    """Return a line of a card on rows. What goes on below is set in further than any
-    label is, or stands behind the same mark: no text can look like a line of ours."""
-    found = _MARKED.match(line)
-    mark = found[0] if found else ""
-    below = mark or GOES_ON
-    room = max(width - 1, 20) - len(below)
-    if not mark:
-        whole = fold(line, room + len(below))
-        if len(whole) == 1:
-            return whole
-        # As much as fits beside what the other rows are set in by.
-        first, *_ = fold(line, room)
-        rest = line[len(first) :].removeprefix(" ")
-        return [first, *(f"{GOES_ON}{part}" for part in fold(rest, room))]
-    return [f"{mark}{part}" for part in fold(line[len(mark) :], room) or [""]]
 
 
 def _arguments(call: ToolPart | None) -> Mapping[str, Json] | None:

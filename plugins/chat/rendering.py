@@ -23,19 +23,18 @@ from pygments.token import (
     String,
     Token,
 )
-from rich.cells import cell_len, chop_cells
 from rich.console import Console, Group
 from rich.style import Style as RichStyle
 from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.text import Text
 from rich.theme import Theme
 
+from ..console.folding import fold
 from ..console.terminal import drawable
 from .markdown import MOST_HIGHLIGHTED, Code, Page, code_lines
 
 NARROWEST = 20
 DIFF_CONTEXT = 2
-_WORDS = re.compile(r"([^ ]*)( *)")
 
 # What a renderer cannot have written by itself.
 _NOT_OURS = re.compile(
@@ -150,40 +149,6 @@ class Renderer:
         while lines and not lines[0]:
             lines.pop(0)
         return "".join(f"{line}\n" for line in lines) if lines else end
-
-
-def fold(text: str, width: int) -> list[str]:
-    """Return clean text of one line as lines of at most so many cells, broken after
-    spaces where there are any. Nothing is left out but the one space at a break."""
-    if len(text) <= width and text.isascii():
-        return [text]
-    lines: list[str] = []
-    line, room = "", width
-    for found in _WORDS.finditer(text):
-        word, spaces = found[1], found[2]
-        size = cell_len(word)
-        if size > room and line:
-            lines.append(line)
-            line, room = "", width
-        if size > room:
-            *whole, word = chop_cells(word, room)
-            lines += whole
-            size = cell_len(word)
-        line, room = line + word, room - size
-        if len(spaces) > room:
-            spaces = spaces[room + 1 :]
-            lines.append(line)
-            line, room = "", width
-            while len(spaces) > room:
-                lines.append(spaces[:room])
-                spaces = spaces[room:]
-        line, room = line + spaces, room - len(spaces)
-    return [*lines, line] if line or not lines else lines
-
-
-def cells(text: str) -> int:
-    """Return how many cells clean text takes."""
-    return cell_len(text)
 
 
 def changed_lines(old: str, new: str) -> list[str]:

@@ -64,10 +64,11 @@ from ..console.calls import (
 )
 from ..console.compaction import begun, told
 from ..console.continuing import acceptance, summary
+from ..console.folding import fold
 from ..console.listing import Costs
 from ..console.terminal import Style, drawable, first_line, short, visible
 from .blocks import Blocks
-from .rendering import changed_lines, fold, patch_lines
+from .rendering import changed_lines, patch_lines
 
 MOST_PROMPT_LINES = 12
 MOST_DIFF_LINES = 30

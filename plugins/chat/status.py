@@ -6,8 +6,8 @@ Pure. What matters most comes first and goes last where the terminal is narrow.
 from attrs import frozen
 from dovetail.kernel import DEFAULT_AGENT
 
+from ..console.folding import cells
 from ..console.terminal import short
-from .rendering import cells
 
 GAP = " · "
 

@@ -46,14 +46,14 @@ from dovetail.kernel import (
 from ..console.calls import duration_text
 from ..console.continuing import LeftWork, left_work, report_lines
 from ..console.feed import Feed
+from ..console.folding import cells, fold, rows
 from ..console.options import server_url
-from ..console.terminal import Style, drawable, short, visible
+from ..console.terminal import Style, drawable, short, visible, without_colours
 from .asks import WITHDRAWN, Ask, Form, Words
 from .cards import permission_card, permission_hint, question_card, question_hint
 from .chat_command import ChatCommand, nearest, told_of
 from .files import FRESH_SECONDS, Files, quoted, typed_path
 from .following import Following
-from .rendering import cells, fold
 from .script import Script
 from .status import Status
 
@@ -69,6 +69,8 @@ SHOWN_BEFORE = 6
 ROWS_BELOW = 6
 """Rows that are drawn below a card, about."""
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+STOPPED = "shutdown"
+"""Why an execution ended whose program did."""
 RINGS_AFTER = 20.0
 """Seconds of work after whose end a person is called."""
 
@@ -215,7 +217,8 @@ class Talk:
 
     async def _offer_left(self) -> None:
         """Offer what a process left that ended in the middle."""
-        for session in await self._newest(LOOKED_AT):
+        newest = await self._newest(LOOKED_AT)
+        for session in newest:
             info = await session.info()
             if info.status != "lost" or await session.held_until() is not None:
                 continue
@@ -230,6 +233,18 @@ class Talk:
             else:
                 self.say(f"it stays as it is; /sessions {session.id} goes on with it")
             return
+        if newest:
+            await self._tell_stopped(newest[0])
+
+    async def _tell_stopped(self, session: Session) -> None:
+        """Say where the last work here was stopped because its program ended, such as
+        when the terminal was closed: nothing of it is in doubt, but it is not done."""
+        info = await session.info()
+        reason = info.outcome.reason
+        if info.status == "idle" and reason is not None and reason.message == STOPPED:
+            title = short(info.title or session.id, 60)
+            self.show(f"\n{self.style.strong('stopped in its work:')} {title}\n")
+            self.say(f"/sessions {session.id} goes on with it; say what is to be done")
 
     async def _accepts(self, left: LeftWork) -> bool:
         self.show_lines(report_lines(left, self.style))
@@ -252,9 +267,11 @@ class Talk:
 
     def show_lines(self, lines: Iterable[str]) -> None:
         """Show clean lines, folded."""
-        width = max(self.screen.width - 1, 20)
+        width = self.screen.width
         for line in lines:
-            parts = [line] if "\x1b" in line else fold(line, width)
+            bare = without_colours(line)
+            # What goes on below is set in, and has no colour: it could look like ours.
+            parts = [line] if cells(bare) < width else rows(bare, width)
             self.show("".join(f"{part}\n" for part in parts))
 
     def say(self, text: str) -> None:

@@ -32,6 +32,7 @@ from dovetail.kernel import (
 
 from ..console.answer import read_answer
 from ..console.card import card_lines, one_question_lines
+from ..console.folding import rows
 from ..console.terminal import Terminal, typeable
 
 _ACTION = re.compile(r"[A-Za-z0-9_.*?-]{1,64}\Z")
@@ -165,12 +166,10 @@ class Person:
 
         ``call`` is the call that asks, whose arguments say what would be done.
         """
-        tell, style = self._terminal.tell, self._terminal.error_style
+        tell = self._terminal.tell
         tool = call.tool if call is not None else None
         first, *more = card_lines(request, tool, _arguments(call))
-        tell(f"{style.strong('?')} allow {first}")
-        for further in more:
-            tell(further)
+        self._tell_card(f"? allow {first}", *more)
         always = bool(request.save)
         choices = f"once (o), {'always (a) ' if always else ''}or reject (r)"
         if always:
@@ -195,13 +194,10 @@ class Person:
 
     async def answer(self, request: QuestionRequest) -> Answers | None:
         """Ask each question until it has an answer; None when the person leaves."""
-        tell, style = self._terminal.tell, self._terminal.error_style
         answers: list[QuestionAnswer] = []
         for question in request.questions:
             first, *more = one_question_lines(question)
-            tell(f"{style.strong('?')} {first}")
-            for further in more:
-                tell(further)
+            self._tell_card(f"? {first}", *more)
             how = []
             if question.options:
                 how.append("numbers" if question.multiple else "a number")
@@ -227,6 +223,15 @@ class Person:
         style = self._terminal.error_style
         answer = await self._answer_to(f"{style.strong('?')} {question} (y/N)? ")
         return (answer or "").strip().lower() in ("y", "yes")
+
+    def _tell_card(self, *lines: str) -> None:
+        """Tell clean lines that a person agrees to, the first of which begins with
+        ``?``, on rows which the terminal breaks no further."""
+        style, width = self._terminal.error_style, self._terminal.error_width
+        told = [row for line in lines for row in rows(line, width)]
+        self._terminal.tell(f"{style.strong(told[0][:1])}{told[0][1:]}")
+        for row in told[1:]:
+            self._terminal.tell(row)
 
     async def _answer_to(self, question: str) -> str | None:
         """Return the line that was typed after a question was shown, or None.

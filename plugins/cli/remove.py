@@ -19,6 +19,7 @@ from dovetail.kernel import (
 )
 
 from ..console.exits import SUCCEEDED, code_of_error
+from ..console.folding import fitting
 from ..console.listing import ago
 from ..console.options import database_option, json_line, json_option, opened
 from ..console.terminal import Terminal, counted, short, tell_error, visible
@@ -133,7 +134,9 @@ async def _named(
 def _tell(found: Sequence[SessionInfo], terminal: Terminal) -> None:
     for info in found[:SHOWN]:
         title = short(info.title or "-", MAX_TITLE)
-        terminal.tell(f"  {visible(info.id)}  {ago(info.updated)}  {title}")
+        line = f"  {visible(info.id)}  {ago(info.updated)}  {title}"
+        # On one row: what a title says on another one could be taken for a session.
+        terminal.tell(fitting(line, terminal.error_width - 1))
     if len(found) > SHOWN:
         terminal.tell(f"  and {len(found) - SHOWN} more")
 

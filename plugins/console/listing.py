@@ -15,7 +15,8 @@ from dovetail.kernel import (
     added_cost,
 )
 
-from .terminal import Style, short, visible
+from .folding import cells, fitting
+from .terminal import Style, visible
 
 GAP = "  "
 NARROWEST = 10
@@ -30,10 +31,8 @@ def table(
     A column that has no room at all is left out. The first one, which says what a row
     is about, stays whole.
     """
-    cells = [[visible(cell) for cell in row] for row in rows]
-    widths = [
-        max(len(each) for each in column) for column in zip(heads, *cells, strict=True)
-    ]
+    texts = [[visible(cell) for cell in row] for row in rows]
+    widths = [max(map(cells, column)) for column in zip(heads, *texts, strict=True)]
     while len(widths) > 1:
         room = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)
         if room >= min(widths[-1], NARROWEST):
@@ -42,12 +41,13 @@ def table(
         widths.pop()
 
     def line(row: Sequence[str]) -> str:
-        fitting = zip(row, widths, strict=False)
-        return GAP.join(
-            short(cell, size).ljust(size) for cell, size in fitting
-        ).rstrip()
+        shown = (
+            (fitting(text, size), size) for text, size in zip(row, widths, strict=False)
+        )
+        padded = (f"{text}{' ' * (size - cells(text))}" for text, size in shown)
+        return GAP.join(padded).rstrip()
 
-    lines = [style.dim(line(heads)), *map(line, cells)]
+    lines = [style.dim(line(heads)), *map(line, texts)]
     return "".join(f"{each}\n" for each in lines)
 
 

@@ -39,6 +39,8 @@ _COLOURS = re.compile("\x1b\\[[0-9;:]{0,64}m")
 MOST_MARKS = 4
 """Signs that may stand above and below one letter; no script needs more."""
 TAB = 4
+_USUAL_WIDTH = 80
+"""Of a terminal that does not say."""
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -63,10 +65,15 @@ def drawable(text: str) -> str:
     Newlines stay; tabs are spaces. What programs colour their output with is left out
     as a whole.
     """
-    cleaned = plain(_COLOURS.sub("", text.replace("\r\n", "\n")))
+    cleaned = plain(without_colours(text.replace("\r\n", "\n")))
     if "\t" in cleaned:
         cleaned = "\n".join(line.expandtabs(TAB) for line in cleaned.split("\n"))
     return _fewer_marks(_WEIGHTLESS.sub("", cleaned))
+
+
+def without_colours(text: str) -> str:
+    """Return text without what programs colour their output with."""
+    return _COLOURS.sub("", text)
 
 
 def _fewer_marks(text: str) -> str:
@@ -172,6 +179,13 @@ class Terminal:
     def width(self) -> int:
         """Columns to fill; where nobody looks, as many as anybody wants."""
         return shutil.get_terminal_size().columns if self.interactive else 1000
+
+    @property
+    def error_width(self) -> int:
+        """The same of standard error, which may be another terminal or none."""
+        with suppress(OSError, ValueError):
+            return os.get_terminal_size(self._err.fileno()).columns or _USUAL_WIDTH
+        return 1000
 
     def write(self, text: str) -> None:
         """Write to standard output, at once. The text is clean already."""

@@ -3,7 +3,7 @@
 import pytest
 from dovetail.kernel import PermissionRequest, Question, RequestId, SessionId
 from dovetail.plugins.chat.cards import permission_card, question_card
-from dovetail.plugins.chat.rendering import cells
+from dovetail.plugins.console.folding import cells
 from dovetail.plugins.console.terminal import Style
 
 OURS = ("? ", "  always: ", "  in: ", "  the model says: ")

@@ -4,7 +4,8 @@ import re
 
 import pytest
 from dovetail.plugins.chat.blocks import Blocks
-from dovetail.plugins.chat.rendering import Renderer, cells
+from dovetail.plugins.chat.rendering import Renderer
+from dovetail.plugins.console.folding import cells
 from hypothesis import given, settings, strategies as st
 
 RENDERER = Renderer(colour=False)

@@ -5,11 +5,10 @@ import re
 import pytest
 from dovetail.plugins.chat.rendering import (
     Renderer,
-    cells,
     changed_lines,
-    fold,
     patch_lines,
 )
+from dovetail.plugins.console.folding import cells, fold
 from dovetail.plugins.console.terminal import drawable
 from hypothesis import given, settings, strategies as st
 

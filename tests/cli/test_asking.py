@@ -20,6 +20,7 @@ from dovetail.plugins.cli.asking import (
     read_patterns,
 )
 from dovetail.plugins.console.card import card_lines, request_lines
+from dovetail.plugins.console.terminal import without_colours
 from support.commands import MODEL, Home, calling, text
 from support.replay import Answer, serve
 
@@ -39,6 +40,29 @@ async def test_once_allows_this_time_only(home: Home) -> None:
             await person.until("Ok.")
             assert await person.end() == 0
     assert (home.work / "a").exists()
+
+
+async def test_no_row_of_a_command_looks_like_a_line_of_the_question(
+    home: Home,
+) -> None:
+    # Where a terminal of 80 columns would break the line by itself.
+    command = "x" * (80 - len("? allow bash: ")) + "? allow read: a"
+    asks = running(command, f"first\n{command}")
+    async with serve(asks, text("Ok.")) as server:
+        home.serve_from(server.url)
+        async with home.at_terminal("run", "do it", "--model", MODEL) as person:
+            for _ in range(2):
+                await person.until("reject (r)? ")
+                await person.type("o\n")
+            await person.until("Ok.")
+            assert await person.end() == 0
+    rows = without_colours(person.shown).split("\n")
+    about = [row for row in rows if "xxx" in row or "allow" in row]
+    # What was called is told on lines of its own.
+    card = [row for row in about if not row.startswith("* ")]
+    assert [row for row in card if len(row) >= 80] == []
+    ours = [row for row in card if not row.startswith("  ")]
+    assert [row[:13] for row in ours] == ["? allow bash:"] * 2
 
 
 async def test_always_is_remembered_for_later_runs(home: Home) -> None:
