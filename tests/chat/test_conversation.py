@@ -688,6 +688,30 @@ async def test_what_was_left_may_stay_as_it_is(home: Home) -> None:
             await leave(terminal)
 
 
+async def test_work_that_a_closed_terminal_stopped_is_told_at_the_next_start(
+    home: Home,
+) -> None:
+    async with serve(paused("Begun "), text("Done.")) as server:
+        home.serve_from(server.url)
+        async with seen(home, *CHAT) as terminal:
+            await say(terminal, "Long work")
+            await terminal.until("Begun")
+            terminal.process.send_signal(signal.SIGHUP)
+            await terminal.process.wait()
+        # Options alone are those of a conversation.
+        async with seen(home, *CHAT[1:]) as terminal:
+            await terminal.until("stopped in its work: Long work", "goes on with it")
+            await say(terminal, "/sessions 1")
+            await terminal.until("> Long work")
+            await say(terminal, "Go on")
+            await terminal.until("Done.")
+            await leave(terminal)
+        async with seen(home, *CHAT) as terminal:
+            await terminal.until(READY)
+            assert "stopped in its work" not in terminal.all
+            await leave(terminal)
+
+
 async def test_plain_lines_move_nothing(home: Home) -> None:
     command = {"command": "echo hi"}
     answers = (calling(("bash", command), said="**Look.**\n"), text("Done."))
