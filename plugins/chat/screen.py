@@ -8,6 +8,7 @@ later than the first key.
 """
 
 import asyncio
+import errno
 import os
 import select
 import signal
@@ -66,6 +67,8 @@ KEPT_SECONDS = 0.35
 """After which time Esc is a key of its own, and not the beginning of another."""
 MOST_ROWS = 8
 """Rows of the prompt line."""
+GONE = (errno.EIO, errno.EBADF, errno.EPIPE)
+"""What a terminal that was closed answers."""
 
 
 class Question(Protocol):
@@ -254,18 +257,35 @@ class LiveScreen:
         ticking = asyncio.ensure_future(self._tick())
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCONT, self._continued)
+        loop.set_exception_handler(self._unforeseen)
         try:
             # What somebody prints all the same goes above the rows, and is cleaned.
             with patch_stdout():
-                await self._app.run_async(pre_run=self._begun)
-        except EOFError:
-            # The terminal is gone.
-            pass
+                await self._app.run_async(
+                    pre_run=self._begun, set_exception_handler=False
+                )
+        except (EOFError, OSError) as error:
+            if not _is_gone(error):
+                raise
         finally:
+            loop.set_exception_handler(None)
             loop.remove_signal_handler(signal.SIGCONT)
             writing.cancel()
             ticking.cancel()
             await asyncio.gather(writing, ticking, return_exceptions=True)
+
+    def _unforeseen(
+        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+    ) -> None:
+        """Tell what nobody waited for, unless it is that the terminal is gone.
+
+        The toolkit's own handler shows it and waits for Enter: on a terminal that is
+        gone that fails, which is shown again, without end.
+        """
+        if _is_gone(context.get("exception")):
+            self.leave()
+        else:
+            loop.default_exception_handler(context)
 
     def _begun(self) -> None:
         if self._leaving:
@@ -660,6 +680,13 @@ def _is_text(key: KeyPress) -> bool:
     """Return whether a key stands for itself."""
     data = key.data
     return len(data) == 1 and (data.isprintable() or data in "\r\n\t")
+
+
+def _is_gone(error: object) -> bool:
+    """Whether an error says that nobody sits at the terminal any more."""
+    return isinstance(error, EOFError) or (
+        isinstance(error, OSError) and error.errno in GONE
+    )
 
 
 def _output() -> Vt100_Output:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import anyio
 import pytest
 from attrs import evolve
+from support.bounds import HANG
 from support.commands import MODEL, Home, calling, chunk, saying, text
 from support.processes import Pipes
 from support.replay import Answer, Request, serve, sse
@@ -686,6 +687,21 @@ async def test_what_was_left_may_stay_as_it_is(home: Home) -> None:
             await terminal.type("n")
             await terminal.until("stays as it is")
             await leave(terminal)
+
+
+@pytest.mark.parametrize("typed", ["", "\x03"], ids=["silent", "interrupting"])
+async def test_a_conversation_ends_with_its_terminal(home: Home, typed: str) -> None:
+    async with serve(paused("Begun ")) as server:
+        home.serve_from(server.url)
+        async with seen(home, *CHAT) as terminal:
+            await say(terminal, "Go")
+            await terminal.until("Begun")
+            await terminal.type(typed)
+            terminal.close()
+            with anyio.fail_after(HANG):
+                code = await terminal.process.wait()
+            # Python says 120 where the last of its output went nowhere.
+            assert code in (0, 120)
 
 
 async def test_work_that_a_closed_terminal_stopped_is_told_at_the_next_start(

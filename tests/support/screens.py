@@ -111,6 +111,13 @@ class SeenTerminal:
         resize(self.master, columns, rows)
         os.killpg(os.tcgetpgrp(self.master), signal.SIGWINCH)
 
+    def close(self) -> None:
+        """Take the terminal away, as closing its window does."""
+        nothing = os.open(os.devnull, os.O_RDWR)
+        # Under the same number, which whoever made it closes.
+        os.dup2(nothing, self.master)
+        os.close(nothing)
+
     async def end(self) -> int:
         """Wait for the end and return the exit code."""
         with anyio.fail_after(HANG):
