@@ -300,6 +300,8 @@ class _Watched:
         self._stream = stream
         self._words = words
         self._flood = Flood()
+        self._of_objects = False
+        """Whether the protocol that is spoken, of before 2026, knows only objects."""
         self.closed = anyio.Event()
 
     async def receive(self) -> Any:
@@ -310,6 +312,8 @@ class _Watched:
                 if self._flood.is_too_much(message):
                     continue
                 _shorten(message)
+                if isinstance(message, types.JSONRPCResponse):
+                    self._of_objects |= "protocolVersion" in message.result
                 tools = _tools_of(message)
                 if len(tools) > AT_ONCE:
                     await to_thread.run_sync(self._sound, message, tools)
@@ -325,7 +329,8 @@ class _Watched:
         that is described wrongly hides no other."""
         # Of a list that is too long no more than tells that it is.
         tools = tools[: MAX_LISTED + 1]
-        kept = [one for one in map(_sound_tool, tools) if one is not None]
+        sound = (_sound_tool(one, self._of_objects) for one in tools)
+        kept = [one for one in sound if one is not None]
         if len(kept) < len(tools):
             missing = len(tools) - len(kept)
             self._words.note(f"{missing} tools are described as none may be")
@@ -379,7 +384,7 @@ def _tools_of(message: Any) -> list[Any]:
     return []
 
 
-def _sound_tool(tool: Any) -> dict[str, Any] | None:
+def _sound_tool(tool: Any, of_objects: bool) -> dict[str, Any] | None:
     """Return a tool as it may be listed, or None."""
     try:
         made = dict(tool)
@@ -392,6 +397,9 @@ def _sound_tool(tool: Any) -> dict[str, Any] | None:
                 names = [one for one in required if isinstance(one, str)]
                 if names != required:
                     made["inputSchema"]["required"] = names
+        promised = made.get("outputSchema")
+        if of_objects and isinstance(promised, dict):
+            made["outputSchema"] = {"type": "object", **promised}
         if not isinstance(made.get("annotations", {}), dict):
             del made["annotations"]
         # Icons, titles and the like are nothing to a model.
@@ -402,7 +410,26 @@ def _sound_tool(tool: Any) -> dict[str, Any] | None:
         return None
     if made["inputSchema"]["type"] != "object":
         return None
+    if not of_objects:
+        return made
+    if not _is_of_objects(made["inputSchema"]):
+        return None
+    if not _is_of_objects(made.get("outputSchema") or {"type": "object"}):
+        # It promises what no answer can keep.
+        del made["outputSchema"]
     return made
+
+
+def _is_of_objects(schema: Any) -> bool:
+    """Return whether the protocol takes a schema: one of objects, by its own words."""
+    required, properties = schema.get("required") or [], schema.get("properties") or {}
+    return (
+        schema["type"] == "object"
+        and isinstance(required, list)
+        and all(isinstance(one, str) for one in required)
+        and isinstance(properties, dict)
+        and all(isinstance(one, dict | bool) for one in properties.values())
+    )
 
 
 @asynccontextmanager

@@ -184,14 +184,16 @@ async def test_of_too_many_parts_the_rest_is_left_out_and_said(tmp_path: Path) -
 
 
 @pytest.mark.law("mcp.1")
-async def test_a_tool_that_requires_what_is_no_name_hides_no_other(
+async def test_a_tool_whose_schemas_are_not_as_they_must_be_hides_no_other(
     tmp_path: Path,
 ) -> None:
     odd = tool("odd", inputSchema={"type": "object", "required": [1, None, "a"]})
-    servers = {"a": FakeServer(odd, tool("plain"))}
+    untyped = tool("untyped", outputSchema={"properties": {"a": {"type": "string"}}})
+    other = tool("other", outputSchema={"type": "string", "required": [1]})
+    servers = {"a": FakeServer(odd, other, tool("plain"), untyped)}
     async with world(tmp_path, servers, text("Done.")) as here:
         await here.ask()
-        assert here.offered() == ["a_odd", "a_plain"]
+        assert here.offered() == ["a_odd", "a_other", "a_plain", "a_untyped"]
 
 
 @pytest.mark.law("mcp.2")
