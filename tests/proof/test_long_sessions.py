@@ -125,6 +125,10 @@ class Counted:
     def execute(self, sql: str, parameters: Any = ()) -> Any:
         return _Rows(self._connection.execute(sql, parameters), self._work)
 
+    def cursor(self) -> sqlite3.Cursor:
+        # For what is written, which gives no rows.
+        return self._connection.cursor()
+
     def close(self) -> None:
         self._connection.set_progress_handler(None, 1)
         self._connection.close()
