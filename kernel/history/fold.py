@@ -46,8 +46,9 @@ from .told import Told
 from .turns import Turns
 from .wanted import WantedAnswers
 
-AT_ONCE = 1024
-"""Events of a long past that are taken in before others have their turn."""
+AT_ONCE = 5 * PAGE
+"""Events of a long past that are taken in before others have their turn: pages that are
+whole, or the rest of one would be read twice."""
 
 # What callers say that no decision about a Step rests on: ``is_of_no_consequence``.
 _OF_NO_CONSEQUENCE = frozenset(
