@@ -444,7 +444,8 @@ def test_commands_show_the_sessions_of_a_server(tmp_path: Path) -> None:
         assert "From afar" in typed(*over, "sessions").stdout
         assert "From afar" in typed(*over, "show", "ses_a").stdout
         assert "session.created" in typed(*over, "log", "ses_a").stdout
-        refused = typed(*over, "export", "ses_a")
+        assert "From afar" in typed(*over, "export", "ses_a").stdout
+        refused = typed(*over, "doctor")
         assert refused.returncode == 2
         assert "--server" in refused.stderr
         missing = typed(*over, "show", "none")
