@@ -63,7 +63,10 @@ def loaded(folder: Path, text: str) -> Loaded:
 
 def nothing(found: Loaded) -> None:
     said = found.untrusted
-    assert said == Configuration(sources=said.sources, notices=said.notices)
+    assert said == Configuration(
+        sources=said.sources, notices=said.notices, ignored=said.ignored
+    )
+    assert len(said.ignored) == 1
     assert said.profile("build", BASE) == BASE
     assert len(said.notices) == 1
     assert str(found.path) in said.notices[0]
