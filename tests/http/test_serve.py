@@ -326,9 +326,16 @@ def test_who_does_not_take_what_it_asked_for_is_let_go(
     ],
 )
 def test_an_answer_that_breaks_off_is_a_line_in_the_log_and_a_mistake_is_traced(
-    error: BaseException, said: str | None, caplog: pytest.LogCaptureFixture
+    error: BaseException,
+    said: str | None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logger, brief = logging.getLogger("uvicorn.error"), serve.Brief()
+    # A server that ran in this process may have said otherwise.
+    monkeypatch.setattr(logger, "parent", logging.getLogger())
+    monkeypatch.setattr(logger, "propagate", True)
+    caplog.set_level(logging.WARNING, logger.name)
     logger.addFilter(brief)
     try:
         logger.error("Exception in ASGI application\n", exc_info=error)

@@ -23,6 +23,7 @@ from dovetail.kernel import (
     ToolContext,
     hookimpl,
 )
+from dovetail.kernel.lifecycle.watchdog import Blocking
 from dovetail.kernel.testing import Gate, ManualClock, ScriptedProvider, text
 from support.bounds import HANG
 from support.hosts import Tools, host
@@ -333,6 +334,10 @@ ROUNDS = 5
 """How often as many are opened and closed while what is left is watched."""
 
 
+SLOWNESS = f"{Blocking.__module__}.{Blocking.__qualname__}"
+"""What a runtime keeps a bounded number of, whoever came and went."""
+
+
 class Held:
     """A plugin that holds a task, a file and some memory in each Location."""
 
@@ -434,10 +439,11 @@ async def test_many_locations_opened_and_closed_leave_nothing(
             # Idle worker threads come and go by ones, and each may hold what it did
             # last, of one Location, in which there are few of a kind; a leak is of all
             # that were opened.
+            more = last - first
+            # The last times that something took long, which on a busy machine it does.
+            del more[SLOWNESS]
             left = {
-                kind: number
-                for kind, number in (last - first).items()
-                if number >= ROUNDS * MANY
+                kind: number for kind, number in more.items() if number >= ROUNDS * MANY
             }
             assert left == {}
             gc.collect()
