@@ -256,11 +256,15 @@ def locked_server() -> Iterator[Logins]:
 
     with socket.socket() as place:
         place.bind(("127.0.0.1", 0))
+        # Whoever comes before the thread has begun waits, and is not refused.
+        place.listen(128)
         logins = Logins()
         logins.url = f"http://127.0.0.1:{place.getsockname()[1]}"
         settings = uvicorn.Config(
             app_of(logins),
             log_level="critical",
+            # The logging of the process is not this server's to set.
+            log_config=None,
             lifespan="on",
             timeout_graceful_shutdown=1,
         )
