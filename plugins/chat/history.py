@@ -5,7 +5,6 @@ Several conversations may write to it at once; each adds lines and reads them wh
 begins. A file that is not ours alone is not used.
 """
 
-import json
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -51,6 +50,9 @@ class PromptHistory(History):
 
     def store_string(self, string: str) -> None:
         """Keep what was typed."""
+        # Here, as below, because the prompt line is drawn without it.
+        import json
+
         if len(string) > MOST_LINE:
             return
         with suppress(OSError):
@@ -74,6 +76,8 @@ class PromptHistory(History):
             size = os.fstat(fd).st_size
             file.seek(max(size - MOST_BYTES, 0))
             lines = file.read(MOST_BYTES).split(b"\n")
+        import json
+
         found = []
         for line in lines[1:] if size > MOST_BYTES else lines:
             # A line that was cut when a disk was full is none, and neither is rubbish.
@@ -86,6 +90,8 @@ class PromptHistory(History):
         return found[-MOST:]
 
     def _shorten(self, kept: list[str]) -> None:
+        import json
+
         beside = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         with suppress(OSError):
             fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
