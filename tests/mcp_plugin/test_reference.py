@@ -16,6 +16,32 @@ from support.bounds import HANG
 EVERYTHING = "mcp-server-everything"
 
 
+async def parts_after(
+    plugin: McpPlugin, script: ScriptedProvider, place: Path
+) -> dict[str, Any]:
+    """Let a script call the servers of a plugin, and return what came of each call."""
+    environment = {**quiet(place), "PATH": os.environ["PATH"]}
+    async with (
+        open_runtime(
+            "sqlite://",
+            plugins=[plugin, script],
+            on_permission="allow",
+            environment=environment,
+        ) as runtime,
+        runtime.location(place),
+    ):
+        servers = plugin.servers_in(str(place))
+        assert servers is not None
+        with anyio.fail_after(HANG):
+            await servers.settled()
+            session = await runtime.sessions.create(
+                location=str(place), model=script.model
+            )
+            await session.prompt("Go")
+            await session.wait()
+        return await parts_of(session)
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_the_everything_server_is_called(tmp_path: Path) -> None:
     program = shutil.which(EVERYTHING)
@@ -31,26 +57,7 @@ async def test_the_everything_server_is_called(tmp_path: Path) -> None:
         ),
         text("Done."),
     )
-    environment = {**quiet(tmp_path), "PATH": os.environ["PATH"]}
-    async with (
-        open_runtime(
-            "sqlite://",
-            plugins=[plugin, script],
-            on_permission="allow",
-            environment=environment,
-        ) as runtime,
-        runtime.location(tmp_path),
-    ):
-        servers = plugin.servers_in(str(tmp_path))
-        assert servers is not None
-        with anyio.fail_after(HANG):
-            await servers.settled()
-            session = await runtime.sessions.create(
-                location=str(tmp_path), model=script.model
-            )
-            await session.prompt("Go")
-            await session.wait()
-        parts = await parts_of(session)
+    parts = await parts_after(plugin, script, tmp_path)
     assert "5" in told(parts["sum"])
     # Its picture has a checksum that is wrong: no reader of ours unpacks it.
     assert "[an image (image/png, " in told(parts["image"])
@@ -105,24 +112,5 @@ async def test_the_servers_for_files_memory_and_git_are_called(
         }
     )
     script = ScriptedProvider(calls(call(f"s_{used}", given, id="x")), text("Done."))
-    environment = {**quiet(tmp_path), "PATH": os.environ["PATH"]}
-    async with (
-        open_runtime(
-            "sqlite://",
-            plugins=[plugin, script],
-            on_permission="allow",
-            environment=environment,
-        ) as runtime,
-        runtime.location(tmp_path),
-    ):
-        servers = plugin.servers_in(str(tmp_path))
-        assert servers is not None
-        with anyio.fail_after(HANG):
-            await servers.settled()
-            session = await runtime.sessions.create(
-                location=str(tmp_path), model=script.model
-            )
-            await session.prompt("Go")
-            await session.wait()
-        parts = await parts_of(session)
+    parts = await parts_after(plugin, script, tmp_path)
     assert wanted in told(parts["x"])
