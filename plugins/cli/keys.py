@@ -5,16 +5,22 @@ processes and the shell's history can read.
 """
 
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 
+import anyio
 import click
-from dovetail.kernel import ConfigurationError, Keys
+from dovetail.kernel import ConfigurationError, DovetailError, Keys
 
 from ..console.exits import FAILED, SUCCEEDED
-from ..console.options import json_line, json_option
+from ..console.options import json_line, json_option, opened
 from ..console.terminal import Terminal, visible
+from .named import did_you_mean
 
 MAX_INPUT = 65_536
+STORE = "sqlite://"
+"""In memory: nothing that is looked at here leaves anything behind."""
 
 
 @click.group("keys")
@@ -58,6 +64,32 @@ def set_command(provider: str) -> None:
     kept.write(provider, _key(provider))
     where = visible(str(kept.path))
     terminal.tell(f"the key of {visible(provider)} is kept in {where}")
+    known = anyio.run(_asking)
+    if known and provider not in known:
+        meant = did_you_mean(provider, known)
+        terminal.tell(
+            f"warning: no provider that is offered here reads it{meant}; "
+            f"`dovetail keys remove {shlex.quote(visible(provider))}` takes it away"
+        )
+
+
+async def _asking() -> Sequence[str]:
+    """Return the providers that are offered here; none where that cannot be told."""
+    try:
+        async with opened(STORE) as runtime, runtime.location(".") as here:
+            return [one.name for one in await here.providers()]
+    except DovetailError:
+        # A configuration that is wrong is told by whatever needs it.
+        return ()
+
+
+def keys_problem() -> str | None:
+    """Return why the file of keys is not used, where it is not."""
+    try:
+        Keys.at(os.environ).read()
+    except ConfigurationError as error:
+        return str(error)
+    return None
 
 
 def _key(provider: str) -> str:

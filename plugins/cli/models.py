@@ -16,8 +16,9 @@ from dovetail.kernel import (
 
 from ..console.exits import FAILED, SUCCEEDED
 from ..console.listing import table
-from ..console.options import directory_of, json_line, json_option, opened
+from ..console.options import directory_of, json_line, json_option, opened, server_url
 from ..console.terminal import Terminal, visible
+from .keys import keys_problem
 from .named import did_you_mean
 
 HEADS = ("model", "context", "output", "in $", "out $", "abilities")
@@ -59,6 +60,13 @@ class Found:
     help="First fetch newer facts about well-known models.",
 )
 @click.option(
+    "-a",
+    "--all",
+    "whole",
+    is_flag=True,
+    help="Also say what each provider needs that has no key.",
+)
+@click.option(
     "--location",
     metavar="DIR",
     default=".",
@@ -73,6 +81,7 @@ def models_command(
     ask: bool,
     wanted: tuple[str, ...],
     refresh: bool,
+    whole: bool,
     location: str,
     as_json: bool,
 ) -> None:
@@ -80,7 +89,8 @@ def models_command(
     and that come back at the most, and US dollars for a million of either.
 
     What is known without a network is shown, and what a server of this machine says
-    that it serves. A provider that is named is asked, wherever it is.
+    that it serves. A provider that is named is asked, wherever it is. Those that have
+    no key are named on one line.
 
     \b
     dovetail models
@@ -106,7 +116,7 @@ def models_command(
     if as_json:
         terminal.write("".join(json_line(_json(one)) for one in found))
     else:
-        _show(terminal, found, named=bool(providers))
+        _show(terminal, found, named=bool(providers), whole=whole)
     absent = sorted(set(providers) - offered)
     for name in absent:
         meant = did_you_mean(name, anyio.run(_names, location))
@@ -191,7 +201,9 @@ async def _asked(
     return Found(state, models, problem, asked=True)
 
 
-def _show(terminal: Terminal, found: Sequence[Found], *, named: bool) -> None:
+def _show(
+    terminal: Terminal, found: Sequence[Found], *, named: bool, whole: bool
+) -> None:
     rows = [_row(model) for one in found for model in one.models if _usable(one)]
     if rows:
         terminal.write(table(HEADS, rows, terminal.width, terminal.style))
@@ -199,10 +211,21 @@ def _show(terminal: Terminal, found: Sequence[Found], *, named: bool) -> None:
     for name in any_of:
         terminal.write(f"{visible(name)}/... (any model that it has)\n")
     style = terminal.style
+    keyless = []
+    if not (named or whole):
+        keyless = [one for one in found if one.state.missing is not None]
     for one in found:
         # A server of this machine that does not run is no news.
-        if one.problem is not None and (named or not one.state.assumed):
+        told = named or not one.state.assumed
+        if one.problem is not None and told and one not in keyless:
             terminal.write(style.dim(f"{visible(one.problem)}") + "\n")
+    if keyless:
+        names = ", ".join(visible(one.state.name) for one in keyless)
+        line = f"no key: {names}; `dovetail keys set NAME` keeps one, --all says more"
+        terminal.write(style.dim(line) + "\n")
+        unread = None if server_url() else keys_problem()
+        if unread is not None:
+            terminal.write(style.dim(visible(unread)) + "\n")
 
 
 def _usable(one: Found) -> bool:

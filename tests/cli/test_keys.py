@@ -40,6 +40,16 @@ async def test_a_file_that_others_can_read_is_told_where_a_key_is_missing(
     assert SECRET not in models.out + models.err + done.err
 
 
+async def test_a_key_that_no_provider_reads_is_kept_and_that_is_said(
+    home: Home,
+) -> None:
+    done = await home.do("keys", "set", "anthropc", input=SECRET.encode())
+    assert done.code == 0
+    assert "no provider that is offered here reads it" in done.err
+    assert "did you mean anthropic?" in done.err
+    assert (await home.do("keys", "list")).out == "anthropc\n"
+
+
 async def test_a_key_may_be_typed_and_is_not_echoed(home: Home) -> None:
     async with home.at_terminal("keys", "set", "groq") as person:
         await person.until("Key of groq")

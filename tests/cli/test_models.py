@@ -17,10 +17,19 @@ async def test_known_models_come_with_what_fits_and_what_they_cost(home: Home) -
 
 
 async def test_a_provider_without_its_key_names_the_variable(home: Home) -> None:
-    done = await home.do("models", environment={"GROQ_API_KEY": None})
+    done = await home.do("models", "--all", environment={"GROQ_API_KEY": None})
     assert done.code == 0
     assert "GROQ_API_KEY" in done.out
     assert "groq/..." not in done.out
+
+
+async def test_providers_without_a_key_are_one_line(home: Home) -> None:
+    done = await home.do("models", environment={"GROQ_API_KEY": None})
+    last = done.out.splitlines()[-1]
+    assert done.out.count("groq") == 1
+    assert last.startswith("no key: ")
+    assert "groq" in last
+    assert "`dovetail keys set NAME`" in last
 
 
 async def test_a_provider_that_is_named_is_asked_what_it_serves(home: Home) -> None:
