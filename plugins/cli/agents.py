@@ -20,6 +20,11 @@ from ..console.terminal import Terminal, first_line, visible
 HEADS = ("name", "model", "from", "description")
 STORE = "sqlite://"
 """In memory: nothing that is looked at here leaves anything behind."""
+NEXT = (
+    "`dovetail chat --agent NAME` or `dovetail run --agent NAME` takes one; a file "
+    ".dovetail/agents/NAME.md adds one, or says more of one"
+)
+"""What one can do with the list."""
 
 
 @click.command("agents", short_help="List the agents of a directory")
@@ -35,6 +40,9 @@ STORE = "sqlite://"
 def agents_command(context: click.Context, location: str, as_json: bool) -> None:
     """List the agents that sessions of a directory can use, with the plugin that offers
     each and the files that say more of it. The last of them has the last word.
+
+    An agent is a Markdown file, .dovetail/agents/NAME.md: lines of NAME: VALUE between
+    two lines of ---, such as description, model and tools, and then what it is told.
 
     Exits with 1 where a file looks like an agent and cannot be used, and says why.
 
@@ -52,6 +60,7 @@ def agents_command(context: click.Context, location: str, as_json: bool) -> None
         terminal.write(table(HEADS, rows, terminal.width, terminal.style))
         for one in problems:
             terminal.tell(f"{visible(one.path)}: {visible(one.problem)}")
+        terminal.tell(terminal.error_style.dim(NEXT))
     unusable = any(not one.used for one in problems)
     context.exit(FAILED if unusable else SUCCEEDED)
 

@@ -267,6 +267,15 @@ def test_a_word_that_is_close_is_named(
     assert (done.code, meant in done.err) == (2, True)
 
 
+def test_a_list_of_agents_says_how_one_is_taken_and_added(
+    do: Callable[..., Done],
+) -> None:
+    done = do("agents")
+    assert "--agent NAME" in done.err
+    assert ".dovetail/agents/NAME.md" in done.err
+    assert do("agents", "--json").err == ""
+
+
 def test_json_of_stats_is_lines(do: Callable[..., Done]) -> None:
     do("sessions")
     assert [json.loads(one) for one in do("stats", "--json").out.splitlines()] == []
