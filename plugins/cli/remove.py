@@ -28,6 +28,8 @@ from .named import named_session
 
 SHOWN = 20
 """Sessions that are named before somebody is asked."""
+MOST_COUNTED = 1000
+"""Sessions whose children are looked for, to be counted before somebody is asked."""
 MAX_TITLE = 50
 
 
@@ -88,7 +90,8 @@ def remove_command(
             if not yes:
                 _tell(found, terminal)
                 many = counted(len(found), "session")
-                if not await person.confirm(f"remove {many} for good"):
+                beside = await _beside(runtime, found, with_forks=with_forks)
+                if not await person.confirm(f"remove {many}{beside} for good"):
                     terminal.tell("nothing was removed")
                     return SUCCEEDED
             code = SUCCEEDED
@@ -129,6 +132,35 @@ async def _named(
         cursor = page.cursor
         if cursor is None:
             return found
+
+
+async def _beside(
+    runtime: Any, found: Sequence[SessionInfo], *, with_forks: bool
+) -> str:
+    """Return what else goes with these, in words."""
+    known = {one.id for one in found}
+    waiting = [one.id for one in found]
+    looked = 0
+    while waiting and looked < MOST_COUNTED:
+        parent, cursor, more = waiting.pop(), None, True
+        looked += 1
+        while more and len(known) - len(found) < MOST_COUNTED:
+            page = await runtime.sessions.list(parent=parent, limit=200, cursor=cursor)
+            new = [one.id for one in page if one.id not in known]
+            known.update(new)
+            waiting += new
+            cursor = page.cursor
+            more = cursor is not None
+    others = len(known) - len(found)
+    parts = []
+    if others or waiting:
+        many = counted(others, "session") if others else "others"
+        least = "at least " if waiting and others else ""
+        verb = "works" if others == 1 else "work"
+        parts.append(f"{least}{many} that {verb} for them")
+    if with_forks:
+        parts.append("their forks")
+    return f", with {' and '.join(parts)}," if parts else ""
 
 
 def _tell(found: Sequence[SessionInfo], terminal: Terminal) -> None:

@@ -76,3 +76,13 @@ def test_what_forks_share_stays_and_the_others_go(
     assert listed(do) == {"one", "fork"}
     assert do("sessions", "rm", "one", "--yes", "--with-forks").code == 0
     assert listed(do) == set()
+
+
+async def test_who_is_asked_hears_how_many_go_with_what_was_named(home: Home) -> None:
+    async with open_runtime(home.url, plugins=[ScriptedProvider()]) as runtime:
+        for name, parent in (("one", None), ("two", "one"), ("three", "two")):
+            await runtime.sessions.create(name, location=home.work, parent=parent)
+    async with home.at_terminal("sessions", "rm", "one") as person:
+        await person.until("remove 1 session, with 2 sessions that work for them,")
+        await person.type("n\n")
+        await person.until("nothing was removed")
