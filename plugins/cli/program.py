@@ -281,7 +281,8 @@ def _server(
                 context,
                 parameter,
             )
-        context.meta[SERVER] = value
+        # What `dovetail serve` says is its API; a client begins one step higher.
+        context.meta[SERVER] = value.rstrip("/").removesuffix("/api")
 
 
 class CommandLine(click.Group):

@@ -41,7 +41,7 @@ async def test_a_prompt_is_answered_and_gone_on_with(home: Home) -> None:
         assert (again.code, again.out.splitlines()[-1]) == (0, "Made.")
         assert (home.work / "made").exists()
         newest = await home.do(
-            "--server", url, "run", "and", "--continue", "--model", MODEL
+            "--server", f"{url}/api", "run", "and", "--continue", "--model", MODEL
         )
         assert (newest.code, newest.out) == (0, "Again.\n")
 
