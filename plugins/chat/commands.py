@@ -239,8 +239,8 @@ async def _undo(talk: Talk, rest: str) -> None:
     talk.show_lines(
         f"  left {visible(path)}: {visible(why)}" for path, why in made.left.items()
     )
-    talk.say("/redo on an empty line brings it back, until you say something")
-    talk.screen.put_back(undone.text)
+    talk.say("/redo brings it back until you say something; /undo goes further back")
+    talk.screen.put_back(undone.text, instead=True)
 
 
 async def _redo(talk: Talk, rest: str) -> None:
@@ -248,6 +248,7 @@ async def _redo(talk: Talk, rest: str) -> None:
         talk.screen.hint("nothing was taken back")
         return
     made = await talk.session.unrevert()
+    talk.screen.put_back("", instead=True)
     talk.show_lines(f"  restored {visible(path)}" for path in made.done)
     talk.show_lines(
         f"  left {visible(path)}: {visible(why)}" for path, why in made.left.items()

@@ -92,9 +92,11 @@ class PlainScreen:
     def complete_again(self) -> None:
         """Offer nothing: lines are read whole."""
 
-    def put_back(self, text: str) -> None:
+    def put_back(self, text: str, *, instead: bool = False) -> None:
         """Say what was not sent; it is typed again by whoever wants to."""
-        self.show("".join(f"not sent: {line}\n" for line in text.split("\n")[:20]))
+        if text:
+            lines = text.split("\n")[:20]
+            self.show("".join(f"not sent: {line}\n" for line in lines))
 
     def ring(self, why: str) -> None:
         """Call a person who looks elsewhere."""

@@ -115,6 +115,9 @@ class Talk(Protocol):
     def status(self, width: int) -> str:
         """Return the status line."""
 
+    def is_command(self, line: str) -> bool:
+        """Return whether a line begins with the name of a command."""
+
     def completions(self, text: str) -> Iterable[tuple[str, str, str, int]]:
         """Return how a text may go on: what to put, what to show, what it is, and how
         many characters before the end it replaces."""
@@ -140,6 +143,8 @@ class LiveScreen:
         """Whether a card takes keys."""
         self._draft: str | None = None
         """What was being typed when a card came."""
+        self._returned = ""
+        """What was put back on the prompt line last."""
         self._leaving = False
         self._suspended = False
         """Whether this process stopped itself, and draws anew by itself."""
@@ -217,12 +222,24 @@ class LiveScreen:
             with set_app(self._app):
                 self._buffer.start_completion()
 
-    def put_back(self, text: str) -> None:
-        """Put a text on the prompt line, before what is there."""
+    def put_back(self, text: str, *, instead: bool = False) -> None:
+        """Put a text on the prompt line, before what is there, or ``instead`` of what
+        was put back there and nobody changed."""
         more = self._buffer.text
+        if instead:
+            more = self._behind_returned(more)
         folded = typeable(self._pastes.fold(text))
-        self._set_text(f"{folded}\n{more}" if more.strip() else folded)
+        parts = [part for part in (folded, more) if part.strip()]
+        self._set_text("\n".join(parts))
+        self._returned = folded
         self._app.invalidate()
+
+    def _behind_returned(self, text: str) -> str:
+        """Return what was typed behind a prompt that was put back, or all of it where
+        that was changed."""
+        if self._returned and text.startswith(self._returned):
+            return text[len(self._returned) :].lstrip()
+        return text
 
     def ring(self, why: str) -> None:
         """Call a person who looks elsewhere."""
@@ -586,8 +603,15 @@ class LiveScreen:
             return
         if not typed.strip():
             return
+        behind = self._behind_returned(typed)
+        if behind != typed and self._talk is not None and self._talk.is_command(behind):
+            # The prompt before it stays: it was not typed to be sent with a command.
+            typed, kept = behind, self._returned
+        else:
+            kept = self._returned = ""
+        self._set_text(typed)
         self._buffer.append_to_history()
-        self._set_text("")
+        self._set_text(kept)
         line = self._pastes.unfold(typed)
         if self._talk is None:
             self._early.append((line, queue))
@@ -739,7 +763,8 @@ class _Completer(Completer):
         talk = self._screen._talk
         if talk is None:
             return
-        for text, shown, meta, back in talk.completions(document.text_before_cursor):
+        typed = self._screen._behind_returned(document.text_before_cursor)
+        for text, shown, meta, back in talk.completions(typed):
             yield Completion(
                 text, start_position=-back, display=shown, display_meta=meta
             )

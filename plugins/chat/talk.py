@@ -85,7 +85,7 @@ class Screen(Protocol):
     def show(self, text: str) -> None: ...
     def changed(self) -> None: ...
     def hint(self, text: str) -> None: ...
-    def put_back(self, text: str) -> None: ...
+    def put_back(self, text: str, *, instead: bool = False) -> None: ...
     def complete_again(self) -> None: ...
     def ring(self, why: str) -> None: ...
     def leave(self) -> None: ...
@@ -335,13 +335,21 @@ class Talk:
         if said.text != line:
             await self._say(said, title_of(line), queue=False)
             return
-        known = [one.name for one in self.commands]
-        known += [one.name for one in self.skills]
-        known += [one.name for one in self.offered]
-        like = nearest(name, known)
+        like = nearest(name, self._names())
         hint = f"; did you mean /{like}?" if like else "; /help lists them"
         self.screen.put_back(line)
         self.screen.hint(f"there is no command /{visible(name)}{hint}")
+
+    def _names(self) -> list[str]:
+        """Return the names of all commands."""
+        known = [one.name for one in self.commands]
+        known += [one.name for one in self.skills]
+        return known + [one.name for one in self.offered]
+
+    def is_command(self, line: str) -> bool:
+        """Return whether a line begins with the name of a command."""
+        word = line.partition(" ")[0].strip()
+        return word.startswith("/") and word[1:] in self._names()
 
     async def prompt(self, text: str, *, queue: bool) -> None:
         """Say something to the session, which is begun where there is none."""
