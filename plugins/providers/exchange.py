@@ -1,26 +1,31 @@
 """Exchange: requests and answers over HTTP/1.1, on connections that are kept for more.
 
-Owns the connections, and which of them carries a request. What is said on them is
-h11's, the sockets are anyio's, and to the outside it is a transport as httpx has them:
-its requests, answers and errors. httpx's own does the same and more, for proxies,
-HTTP/2 and queues for connections; all of that takes as long as two fifths of a request,
-and is wanted of none here. Knows nothing of providers.
+Owns the connections, and which of them carries a request. The heads of answers are
+read by h11, which also checks those of requests, bodies by ``framing``, and the sockets
+are anyio's. A client of httpx's does the same and more, for proxies, HTTP/2 and queues
+for connections; all of that takes longer than half of a turn without it, and is wanted
+of none here. Knows nothing of providers, nor of httpx (``through`` does).
 """
 
 import os
+import re
 import select
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
+from ipaddress import IPv4Address
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import anyio
 import h11
-import httpx
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
+from dovetail.kernel import Redactor
+
+from .framing import Framing, UntilClosed, framing_of
 
 MOST_KEPT = 32
 """Connections that wait for another request."""
@@ -39,33 +44,175 @@ MAX_HEAD = 100 * 1024
 """Bytes of the head of an answer, or of a line between two pieces of its body."""
 PORTS = {"http": 80, "https": 443}
 
-_Errors = Mapping[type[Exception], type[httpx.TransportError]]
+_MOST_HEADS = 64
+"""Heads of requests that are known to be sound, and sent again."""
+
+
+# --- what goes wrong --------------------------------------------------------------
+
+
+class ExchangeError(Exception):
+    """Nothing was asked, or no answer came, or not all of one. The text says why, and
+    quotes nothing of the request: it may hold a key."""
+
+
+class UnsupportedProtocolError(ExchangeError):
+    """An address leads to no server."""
+
+
+class LocalProtocolError(ExchangeError):
+    """A request cannot be sent as it is."""
+
+
+class ConnectError(ExchangeError):
+    """There is no connection."""
+
+
+class ConnectTimeoutError(ExchangeError):
+    """There was no connection in time."""
+
+
+class WriteError(ExchangeError):
+    """A request could not be sent whole."""
+
+
+class WriteTimeoutError(ExchangeError):
+    """A request was not taken in time."""
+
+
+class ReadError(ExchangeError):
+    """The connection broke before the end of an answer."""
+
+
+class ReadTimeoutError(ExchangeError):
+    """An answer was silent for too long."""
+
+
+class RemoteProtocolError(ExchangeError):
+    """What came is no answer, or no whole one."""
+
+
+_Errors = Mapping[type[Exception], type[ExchangeError]]
 _CONNECTING: _Errors = {
-    TimeoutError: httpx.ConnectTimeout,
-    ssl.SSLError: httpx.ConnectError,
-    OSError: httpx.ConnectError,
-    anyio.BrokenResourceError: httpx.ConnectError,
-    anyio.EndOfStream: httpx.ConnectError,
+    TimeoutError: ConnectTimeoutError,
+    ssl.SSLError: ConnectError,
+    OSError: ConnectError,
+    anyio.BrokenResourceError: ConnectError,
+    anyio.EndOfStream: ConnectError,
 }
 _WRITING: _Errors = {
-    TimeoutError: httpx.WriteTimeout,
-    ssl.SSLError: httpx.WriteError,
-    anyio.BrokenResourceError: httpx.WriteError,
-    anyio.ClosedResourceError: httpx.WriteError,
-    anyio.EndOfStream: httpx.WriteError,
+    TimeoutError: WriteTimeoutError,
+    ssl.SSLError: WriteError,
+    anyio.BrokenResourceError: WriteError,
+    anyio.ClosedResourceError: WriteError,
+    anyio.EndOfStream: WriteError,
 }
 _READING: _Errors = {
-    TimeoutError: httpx.ReadTimeout,
-    ssl.SSLError: httpx.ReadError,
-    anyio.BrokenResourceError: httpx.ReadError,
-    anyio.ClosedResourceError: httpx.ReadError,
+    TimeoutError: ReadTimeoutError,
+    ssl.SSLError: ReadError,
+    anyio.BrokenResourceError: ReadError,
+    anyio.ClosedResourceError: ReadError,
 }
+_READ_FAILURES = tuple(_READING)
+_WRITE_FAILURES = tuple(_WRITING)
 _LEFT: tuple[type[Exception], ...] = (anyio.EndOfStream, *_READING)
+_HUNG_UP = "it hung up without an answer"
+
+
+# --- what is asked and answered ---------------------------------------------------
+
 
 Origin = tuple[str, str, int]
+Headers = tuple[tuple[str, str], ...]
 
 
-class Exchange(httpx.AsyncBaseTransport):
+class Address(NamedTuple):
+    """Where a request goes, taken apart."""
+
+    url: str
+    origin: Origin
+    host: bytes
+    """What its header says."""
+    target: bytes
+    """What its first line says."""
+
+
+def plain_address(url: str) -> Address | None:
+    """Return what an address says that is written in the usual characters, or None for
+    any other, of which httpx knows how it is meant."""
+    found = _PLAIN.fullmatch(url)
+    if found is None or "/." in found["path"]:
+        return None
+    scheme, host = found["scheme"], found["host"]
+    port = int(found["port"] or PORTS[scheme])
+    if host.replace(".", "").isdigit():
+        try:
+            IPv4Address(host)
+        except ValueError:
+            return None
+    named = host if port == PORTS[scheme] else f"{host}:{port}"
+    target = (found["path"] or "/") + (found["query"] or "")
+    return Address(url, (scheme, host, port), named.encode(), target.encode())
+
+
+_PLAIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)"
+    r"(?::(?P<port>[1-9]\d{0,4}))?"
+    r"(?P<path>(?:/(?:[\w.~/:@!$*+,;=-]|%[0-9A-Fa-f]{2})*)?)"
+    r"(?P<query>(?:\?(?:[\w.~/:@!$*+,;=&-]|%[0-9A-Fa-f]{2})*)?)",
+    re.ASCII,
+)
+
+
+class Limits(NamedTuple):
+    """Seconds in which something must happen; None: any."""
+
+    connect: float | None = None
+    read: float | None = None
+    write: float | None = None
+
+
+class Asked(NamedTuple):
+    """One request."""
+
+    method: bytes
+    address: Address
+    headers: Headers
+    """The host and those of its framing are not among them: they follow from it."""
+    content: bytes
+    limits: Limits = Limits()
+    redact: Redactor | None = None
+    """What hides its secrets, for whoever writes it down."""
+
+
+class Answer(Protocol):
+    """The head of an answer, and its body piece by piece; it is to be closed."""
+
+    status: int
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By their names in small letters; several of a name are one."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to be read or closed."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def __anext__(self) -> bytes: ...
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it when more would come."""
+        ...
+
+
+# --- the connections --------------------------------------------------------------
+
+
+class Exchange:
     """Sends each request on a connection of its own, new or kept.
 
     There are as many connections as there are requests at a time. Whatever ends a
@@ -79,43 +226,54 @@ class Exchange(httpx.AsyncBaseTransport):
         # By where they lead to; the one that was used last is taken first.
         self._kept: dict[Origin, list[_Connection]] = {}
         self._used: set[_Connection] = set()
+        self._heads: dict[tuple[bytes, Address, Headers], _Head] = {}
         self._closed = False
 
     def __repr__(self) -> str:
         kept = sum(map(len, self._kept.values()))
         return f"<Exchange: {len(self._used)} connections used, {kept} kept>"
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def ask(self, asked: Asked) -> "_Answer":
         """Send a request, and return its answer once its head is there.
 
         Raises:
-            httpx.TransportError: there is no connection, or no answer came on it.
+            ExchangeError: there is no connection, or no answer came on it.
         """
-        origin = _origin(request.url)
-        limits = request.extensions.get("timeout", {})
+        origin, limits = asked.address.origin, asked.limits
+        if origin[0] not in PORTS or not origin[1]:
+            raise UnsupportedProtocolError(
+                f"{origin[0] or 'nothing'}:// leads to no server; begin with https://"
+            )
+        head = self._head(asked)
         connection = await self._idle(origin)
         if connection is None:
-            stream = await self._connected(origin, limits.get("connect"))
+            stream = await self._connected(origin, limits.connect)
             connection = _Connection(origin, stream)
             if self._closed:
                 # Nobody could end what is asked from here on.
                 await connection.aclose()
-                raise httpx.ConnectError("it was closed meanwhile")
+                raise ConnectError("it was closed meanwhile")
         self._used.add(connection)
         try:
-            head = await connection.ask(request, limits)
+            answered = await connection.ask(head, asked.content, limits)
         except BaseException:
             await self.let_go(connection)
             raise
-        return httpx.Response(
-            head.status_code,
-            headers=head.headers.raw_items(),
-            stream=_Body(self, connection, limits.get("read")),
-            extensions={
-                "http_version": b"HTTP/" + head.http_version,
-                "reason_phrase": head.reason,
-            },
-        )
+        return _Answer(self, connection, answered, limits.read)
+
+    def _head(self, asked: Asked) -> "_Head":
+        """Return the head of a request, which is looked at once: a model is asked the
+        same way again and again."""
+        known = asked.method, asked.address, asked.headers
+        head = self._heads.get(known)
+        if head is None:
+            head = _Head.of(asked)
+            if head is None:
+                raise LocalProtocolError("a header or the address is malformed")
+            if len(self._heads) >= _MOST_HEADS:
+                self._heads.clear()
+            self._heads[known] = head
+        return head
 
     async def let_go(self, connection: "_Connection") -> None:
         """Keep a connection whose answer is at its end, and close any other, with those
@@ -162,12 +320,12 @@ class Exchange(httpx.AsyncBaseTransport):
 
     async def _connected(self, origin: Origin, limit: float | None) -> ByteStream:
         scheme, host, port = origin
-        with _meaning(_CONNECTING), anyio.fail_after(limit):
+        with _connecting(limit):
             stream: ByteStream = await anyio.connect_tcp(host, port)
         if scheme == "http":
             return stream
         try:
-            with _meaning(_CONNECTING), anyio.fail_after(limit):
+            with _connecting(limit):
                 return await TLSStream.wrap(
                     stream,
                     ssl_context=self._trusted,
@@ -180,6 +338,39 @@ class Exchange(httpx.AsyncBaseTransport):
             raise
 
 
+class _Head(NamedTuple):
+    """The head of a request, but for the length of what follows it."""
+
+    request: h11.Request
+    """As h11 has it, with nothing to follow."""
+    written: bytes
+
+    @classmethod
+    def of(cls, asked: Asked) -> "_Head | None":
+        """Return one, or None where it cannot be sent; which part of it h11 refused is
+        not told: it may be a key."""
+        try:
+            headers = [
+                (name.encode("ascii"), value.encode("ascii"))
+                for name, value in asked.headers
+                if name.lower() not in _FRAMING
+            ]
+            request = h11.Request(
+                method=asked.method,
+                target=asked.address.target,
+                headers=[(b"Host", asked.address.host), *headers, (_LENGTH, b"0")],
+            )
+            written = h11.Connection(h11.CLIENT).send(request)
+        except (h11.LocalProtocolError, UnicodeEncodeError):
+            return None
+        assert written is not None
+        return cls(request, written.removesuffix(b"0\r\n\r\n"))
+
+
+_LENGTH = b"Content-Length"
+_FRAMING = ("host", "content-length", "transfer-encoding")
+
+
 class _Connection:
     """One connection, which carries one request at a time."""
 
@@ -190,43 +381,52 @@ class _Connection:
         self._broken = False
         self._heard = 0
         """Bytes of the answer that came while the request was sent."""
-        self._failure: httpx.RemoteProtocolError | None = None
         self._stream = stream
         self._socket: Any = stream.extra(SocketAttribute.raw_socket)
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        self._encrypted: Any = stream.extra(TLSAttribute.ssl_object, None)
+        # Of the request that it carries: whoever reads the head of its answer, and the
+        # body that comes after it.
+        self._http = h11.Connection(h11.CLIENT)
+        self._body: Framing | None = None
+        self._rest = b""
+        """What came of the body together with its head."""
 
-    async def ask(
-        self, request: httpx.Request, limits: Mapping[str, float | None]
-    ) -> h11.Response:
+    async def ask(self, head: _Head, content: bytes, limits: Limits) -> h11.Response:
         """Send a request and return the head of its answer."""
-        parts = self._written(request)
-        if parts is None:
-            raise httpx.LocalProtocolError("a header or the address is malformed")
-        self._heard = 0
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        self._http.send(head.request)
+        self._http.send(h11.EndOfMessage())
+        self._heard, self._body = 0, None
+        parts = [b"%b%d\r\n\r\n" % (head.written, len(content)), content]
+        read = limits.read
         try:
-            with _meaning(_WRITING), _within(limits.get("write")):
-                if len(request.content) > LONG:
-                    await self._send_and_hear(parts)
-                else:
-                    for part in _together(parts):
-                        await self._stream.send(part)
-        except httpx.WriteError:
+            await self._sent(parts, limits.write)
+        except WriteError:
             # Who will not hear all of it may have answered before it hung up.
             self._broken = True
-        except httpx.WriteTimeout:
+        except WriteTimeoutError:
             if not self._heard:
                 raise
             self._broken = True
             # The rest of the head may come, and is not waited for without an end.
-            limits = {**limits, "read": limits.get("write")}
-        while True:
-            event = await self.event(limits.get("read"))
-            if isinstance(event, h11.Response):
-                return event
-            if not isinstance(event, h11.InformationalResponse):
-                raise httpx.RemoteProtocolError(
-                    "Server disconnected without sending a response."
-                )
+            read = limits.write
+        answered = await self._answered(read)
+        self._body = framing_of(answered.status_code, dict(answered.headers))
+        self._rest = self._http.trailing_data[0]
+        return answered
+
+    async def _sent(self, parts: list[bytes], limit: float | None) -> None:
+        try:
+            with anyio.move_on_after(limit) as scope:
+                if len(parts[1]) > LONG:
+                    await self._send_and_hear(parts)
+                else:
+                    for part in _together(parts):
+                        await self._stream.send(part)
+        except _WRITE_FAILURES as error:
+            raise _meant(error, _WRITING) from error
+        if scope.cancelled_caught:
+            raise WriteTimeoutError("it was not taken")
 
     async def _send_and_hear(self, parts: list[bytes]) -> None:
         """Send what is long, and hear meanwhile: who refuses it answers and hangs up,
@@ -237,7 +437,7 @@ class _Connection:
             try:
                 for part in parts:
                     await self._stream.send(part)
-            except tuple(_WRITING) as error:
+            except _WRITE_FAILURES as error:
                 failure = error
             finally:
                 tasks.cancel_scope.cancel()
@@ -253,75 +453,71 @@ class _Connection:
         except _LEFT:
             return  # whoever reads the answer is told the same
 
-    def _written(self, request: httpx.Request) -> list[bytes] | None:
-        """Return a request as it is sent, or None where it cannot be; which part of it
-        h11 refused is not told: it may be a key."""
-        try:
-            asked = h11.Request(
-                method=request.method,
-                target=request.url.raw_path,
-                headers=request.headers.raw,
-            )
-            parts = [self._http.send(asked)]
-            if request.content:
-                parts.append(self._http.send(h11.Data(data=request.content)))
-            parts.append(self._http.send(h11.EndOfMessage()))
-        except h11.LocalProtocolError:
-            return None
-        return [part for part in parts if part]
+    async def _answered(self, limit: float | None) -> h11.Response:
+        """Return the head of the answer; others may come before it."""
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                raise RemoteProtocolError(str(error)) from error
+            if isinstance(event, h11.Response):
+                return event
+            if event is h11.NEED_DATA:
+                data = await self._received(limit)
+                if not data:
+                    raise RemoteProtocolError(_HUNG_UP)
+                self._http.receive_data(data)
+            elif not isinstance(event, h11.InformationalResponse):
+                raise RemoteProtocolError(_HUNG_UP)
 
-    async def event(self, limit: float | None) -> object:
-        """Return what h11 makes of what comes next of an answer; ``limit`` is for each
-        time that nothing is there, in seconds."""
-        while (event := self._next()) is h11.NEED_DATA:
-            with _meaning(_READING), _within(limit):
-                try:
-                    data = await self._stream.receive(READ_AT_ONCE)
-                except anyio.EndOfStream:
-                    data = b""
-            if not data and self._http.their_state is h11.SEND_RESPONSE:
-                raise httpx.RemoteProtocolError(
-                    "Server disconnected without sending a response."
-                )
-            self._http.receive_data(data)
-        return event
+    async def _received(self, limit: float | None) -> bytes:
+        """Return what comes next; nothing at the end. ``limit`` is in seconds."""
+        try:
+            with anyio.move_on_after(limit):
+                return await self._stream.receive(READ_AT_ONCE)
+        except anyio.EndOfStream:
+            return b""
+        except _READ_FAILURES as error:
+            raise _meant(error, _READING) from error
+        raise ReadTimeoutError("nothing came")
 
     async def piece(self, limit: float | None) -> tuple[bytes, bool]:
         """Return what is there of a body, and whether its end is: a model's words come
-        in many small pieces, often several at once."""
-        if self._failure is not None:
-            raise self._failure
-        event = await self.event(limit)
-        found: list[bytes] = []
-        while isinstance(event, h11.Data):
-            found.append(bytes(event.data))
-            try:
-                event = self._next()
-            except httpx.RemoteProtocolError as error:
-                # What came before it comes first.
-                self._failure = error
-                break
-        ended = event is h11.PAUSED or isinstance(event, h11.EndOfMessage)
-        return b"".join(found), ended
-
-    def _next(self) -> object:
-        try:
-            return self._http.next_event()
-        except h11.RemoteProtocolError as error:
-            raise httpx.RemoteProtocolError(str(error)) from error
+        in many small pieces, often several at once. ``limit`` is for each time that
+        nothing is there, in seconds."""
+        body = self._body
+        assert body is not None, "its head was read"
+        while True:
+            if body.problem is not None:
+                # After what came before it.
+                raise RemoteProtocolError(body.problem)
+            if body.ended:
+                return b"", True
+            data, self._rest = self._rest, b""
+            if not data:
+                data = await self._received(limit)
+                if not data:
+                    body.close()
+                    continue
+            piece = body.read(data)
+            if piece:
+                return piece, body.ended
 
     def is_done(self) -> bool:
-        """Say whether it can carry another request, and prepare it for that."""
-        http = self._http
-        # What came beyond an answer would be taken for the beginning of the next.
+        """Say whether it can carry another request, and since when."""
+        body = self._body
+        # What came beyond an answer would be taken for the beginning of the next, and
+        # after a head that says so, or a body that says nothing of its end, none comes.
         if (
             self._broken
-            or http.our_state is not h11.DONE
-            or http.their_state is not h11.DONE
-            or http.trailing_data[0]
+            or body is None
+            or not body.ended
+            or body.beyond
+            or self._rest
+            or isinstance(body, UntilClosed)
+            or self._http.our_state is not h11.DONE
         ):
             return False
-        http.start_next_cycle()
         self.since = monotonic()
         return True
 
@@ -339,11 +535,10 @@ class _Connection:
     def _holds_more(self) -> bool:
         """Say whether more arrived with what was decrypted last: more of an answer, or
         that it was the last one. The socket tells nothing of it."""
-        encrypted = self._stream.extra(TLSAttribute.ssl_object, None)
-        if encrypted is None:
+        if self._encrypted is None:
             return False
         try:
-            encrypted.read(1)
+            self._encrypted.read(1)
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError:
@@ -356,17 +551,38 @@ class _Connection:
             await self._stream.aclose()
 
 
-class _Body(httpx.AsyncByteStream):
-    """The body of an answer, and with its end the end of its connection's use."""
+class _Answer:
+    """An answer, and with the end of its body the end of its connection's use."""
 
     def __init__(
-        self, exchange: Exchange, connection: _Connection, limit: float | None
+        self,
+        exchange: Exchange,
+        connection: _Connection,
+        head: h11.Response,
+        limit: float | None,
     ) -> None:
+        self.status = head.status_code
+        self.head = head
+        """As h11 read it."""
         self._exchange = exchange
         self._connection: _Connection | None = connection
         self._limit = limit
 
-    def __aiter__(self) -> "_Body":
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """By their names in small letters; several of a name are one."""
+        found: dict[str, str] = {}
+        for raw_name, raw_value in self.head.headers:
+            name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
+            found[name] = f"{found[name]}, {value}" if name in found else value
+        return found
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to be read or closed."""
+        return self._connection is None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
@@ -385,6 +601,7 @@ class _Body(httpx.AsyncByteStream):
         return piece
 
     async def aclose(self) -> None:
+        """Give the connection back, or close it when more would come."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await self._exchange.let_go(connection)
@@ -395,23 +612,19 @@ def _together(parts: list[bytes]) -> list[bytes]:
     return parts if sum(map(len, parts)) > COPIED else [b"".join(parts)]
 
 
-def _origin(url: httpx.URL) -> Origin:
-    if url.scheme not in PORTS or not url.host:
-        raise httpx.UnsupportedProtocol(
-            f"{url.scheme or 'nothing'}:// leads to no server; begin with https://"
-        )
-    port = url.port or PORTS[url.scheme]
-    return url.scheme, url.raw_host.decode("ascii"), port
-
-
 @contextmanager
-def _meaning(errors: _Errors) -> Iterator[None]:
-    """Raise what an error means to whoever knows httpx."""
+def _connecting(limit: float | None) -> Iterator[None]:
     try:
-        yield
-    except tuple(errors) as error:
-        kind = next(errors[one] for one in errors if isinstance(error, one))
-        raise kind(_reason(error)) from error
+        with anyio.fail_after(limit):
+            yield
+    except tuple(_CONNECTING) as error:
+        raise _meant(error, _CONNECTING) from error
+
+
+def _meant(error: Exception, errors: _Errors) -> ExchangeError:
+    """Return what an error means at this point of an exchange."""
+    kind = next(errors[one] for one in errors if isinstance(error, one))
+    return kind(_reason(error))
 
 
 def _reason(error: Exception) -> str:
@@ -422,15 +635,6 @@ def _reason(error: Exception) -> str:
     if isinstance(below, OSError) and below.errno and numbered:
         return os.strerror(below.errno)
     return "it hung up" if isinstance(error, anyio.EndOfStream) else str(error)
-
-
-@contextmanager
-def _within(seconds: float | None) -> Iterator[None]:
-    if seconds is None:
-        yield
-        return
-    with anyio.fail_after(seconds):
-        yield
 
 
 def _is_readable(descriptor: int) -> bool:

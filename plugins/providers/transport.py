@@ -1,17 +1,14 @@
 """Transport: one HTTP client for all routes of a plugin in a Location.
 
-Owns timeouts, and turns whatever goes wrong below into ProviderError. It and what it
-sends by (``exchange``) are the only modules that know httpx, which is loaded on the
-first request. Knows nothing of protocols: it sends bytes and hands back bytes.
+Owns timeouts, and turns whatever goes wrong below into ProviderError. What it sends by
+is loaded on the first request: ``exchange``, or httpx (``through``) where there is a
+proxy or a tape. Knows nothing of protocols: it sends bytes and hands back bytes.
 """
 
-import logging
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
-from functools import cache
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -28,7 +25,9 @@ from .reading import answers_in, begins_events, is_cut
 from .sse import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
-    import httpx
+    import ssl
+
+    from .exchange import Address, Answer, Asked, ExchangeError
 
 EVENT_STREAM = "text/event-stream"
 WRITE_TIMEOUT = 120.0
@@ -75,16 +74,32 @@ class ByteStream(Protocol):
         ...
 
 
+class Sender(Protocol):
+    """What requests are sent by."""
+
+    async def ask(self, asked: "Asked") -> "Answer":
+        """Send a request, and return its answer once its head is there.
+
+        Raises:
+            ExchangeError: there is no connection, or no answer came on it.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        ...
+
+
 class Transport:
     """Sends requests and streams answers. Opens nothing until the first one."""
 
     def __init__(self, tape: Tap | None = None) -> None:
         self._tape = tape
-        self._clients: dict[bool, httpx.AsyncBaseTransport] = {}
+        self._clients: dict[bool, Sender] = {}
         """One for each answer to whether anything of it may be encrypted. Reading the
         certificates that are trusted takes as long as a dozen requests, and a model on
         this machine needs none; a client without them trusts nobody."""
-        self._addresses: dict[str, httpx.URL] = {}
+        self._addresses: dict[str, Address] = {}
         # As a client reads it: once, when it is made.
         self._proxied = _proxied()
         self._closed = False
@@ -106,38 +121,21 @@ class Transport:
         Raises:
             ProviderError: on entering, and while the body is read.
         """
-        client = await self._opened(target)
-        import httpx
-
-        request = httpx.Request(
-            "POST",
-            self._address(target),
-            headers=target.headers,
-            content=body,
-            extensions={
-                "timeout": {
-                    "connect": target.connect_timeout,
-                    "read": target.read_timeout,
-                    "write": WRITE_TIMEOUT,
-                    "pool": target.connect_timeout,
-                },
-                # For a tape, which must keep nothing of it.
-                "redact": target.redact,
-            },
+        answer = await self._asked(
+            b"POST",
+            target,
+            body,
+            (target.connect_timeout, target.read_timeout, WRITE_TIMEOUT),
         )
+        chunks = _Chunks(answer, target)
         try:
-            with _unlogged():
-                response = await client.handle_async_request(request)
-        except httpx.HTTPError as error:
-            raise _fault_of(error, target) from error
-        chunks = _Chunks(response, target)
-        try:
-            undivided = await _check(response, chunks, target)
+            undivided = await _check(answer, chunks, target)
             yield chunks if undivided is None else _Undivided(undivided)
         finally:
-            # Also when cancelled: the connection must go back or go away.
-            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                await chunks.aclose()
+            if not answer.ended:
+                # Also when cancelled: the connection must go back or go away.
+                with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                    await answer.aclose()
 
     async def get(self, target: Target) -> bytes:
         """Return the body of what is there; at most ``MAX_EVENT_BYTES`` of it.
@@ -145,31 +143,18 @@ class Transport:
         Raises:
             ProviderError: it cannot be had, or is a refusal.
         """
-        client = await self._opened(target)
-        import httpx
-
-        bound = dict.fromkeys(("connect", "read", "write", "pool"), GET_TIMEOUT)
-        request = httpx.Request(
-            "GET",
-            target.url,
-            headers=target.headers,
-            extensions={"timeout": bound, "redact": target.redact},
-        )
-        try:
-            with _unlogged():
-                response = await client.handle_async_request(request)
-        except httpx.HTTPError as error:
-            raise _fault_of(error, target) from error
-        chunks = _Chunks(response, target)
+        bounds = (GET_TIMEOUT, GET_TIMEOUT, GET_TIMEOUT)
+        answer = await self._asked(b"GET", target, b"", bounds)
+        chunks = _Chunks(answer, target)
         try:
             body, _ = await _bounded(chunks, MAX_EVENT_BYTES)
-            packed = response.headers.get("content-encoding", "identity")
-            if response.status_code != 200 or packed != "identity":
+            packed = answer.headers.get("content-encoding", "identity")
+            if answer.status != 200 or packed != "identity":
                 text = body[:_MAX_BODY_BYTES].decode("utf-8", "replace")
                 refused = fault_of_answer(
                     target.provider,
-                    response.status_code,
-                    response.headers,
+                    answer.status,
+                    answer.headers,
                     text,
                     target.redact,
                     target.trouble,
@@ -179,9 +164,32 @@ class Transport:
             return body
         finally:
             with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                await chunks.aclose()
+                await answer.aclose()
 
-    async def _opened(self, target: Target) -> "httpx.AsyncBaseTransport":
+    async def _asked(
+        self,
+        method: bytes,
+        target: Target,
+        body: bytes,
+        bounds: tuple[float | None, float | None, float | None],
+    ) -> "Answer":
+        sender = await self._opened(target)
+        from .exchange import Asked, ExchangeError, Limits
+
+        asked = Asked(
+            method,
+            self._address(target),
+            target.headers,
+            body,
+            Limits(*bounds),
+            target.redact,
+        )
+        try:
+            return await sender.ask(asked)
+        except ExchangeError as error:
+            raise _fault_of(error, target) from error
+
+    async def _opened(self, target: Target) -> Sender:
         encrypted = self._proxied or not target.url.startswith("http://")
         if encrypted not in self._clients:
             # In a thread: importing it and reading certificates takes long enough to
@@ -200,23 +208,17 @@ class Transport:
             )
         return self._clients[encrypted]
 
-    def _address(self, target: Target) -> "httpx.URL":
-        """Return where a request goes, as httpx has it: taken apart once."""
+    def _address(self, target: Target) -> "Address":
+        """Return where a request goes, taken apart once."""
         found = self._addresses.get(target.url)
         if found is None:
-            import httpx
-
             if len(self._addresses) >= _MAX_ADDRESSES:
                 self._addresses.clear()
-            found = self._addresses[target.url] = httpx.URL(target.url)
+            found = self._addresses[target.url] = _address_of(target.url)
         return found
 
-    def _made(self, encrypted: bool) -> "httpx.AsyncBaseTransport":
-        client = _new_client(encrypted, self._proxied)
-        if self._tape is None:
-            return client
-        taped: httpx.AsyncBaseTransport = self._tape.over(client)
-        return taped
+    def _made(self, encrypted: bool) -> Sender:
+        return _new_sender(encrypted, self._proxied, self._tape)
 
     async def aclose(self) -> None:
         """Close all connections. Closing twice is harmless."""
@@ -249,31 +251,52 @@ def _proxied() -> bool:
     ) or sys.platform in ("darwin", "win32")
 
 
-def _new_client(encrypted: bool, proxied: bool) -> "httpx.AsyncBaseTransport":
+def _address_of(url: str) -> "Address":
+    from .exchange import plain_address
+
+    plain = plain_address(url)
+    if plain is not None:
+        return plain
+    import httpx
+
+    from .through import address_of
+
+    return address_of(httpx.URL(url))
+
+
+def _new_sender(encrypted: bool, proxied: bool, tape: Tap | None) -> Sender:
     """Return what sends requests.
 
     A client of httpx's only where it has to tell which proxy a request goes through.
     """
     import ssl
 
-    import httpx
-
     from .exchange import KEPT_FOR, MOST_KEPT, Exchange
 
-    trusted = (
-        httpx.create_ssl_context()
-        if encrypted
-        else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    )
-    if not proxied:
+    trusted = _trusting() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not proxied and tape is None:
         return Exchange(trusted)
-    # No limit on connections: sessions must not wait for each other's model.
-    limits = httpx.Limits(
-        max_connections=None,
-        max_keepalive_connections=MOST_KEPT,
-        keepalive_expiry=KEPT_FOR,
-    )
-    return _proxying_type()(httpx.AsyncClient(verify=trusted, limits=limits))
+    import httpx
+
+    from .through import Carried, Proxying, Through
+
+    if not proxied:
+        carried: httpx.AsyncBaseTransport = Carried(Exchange(trusted))
+    else:
+        # No limit on connections: sessions must not wait for each other's model.
+        limits = httpx.Limits(
+            max_connections=None,
+            max_keepalive_connections=MOST_KEPT,
+            keepalive_expiry=KEPT_FOR,
+        )
+        carried = Proxying(httpx.AsyncClient(verify=trusted, limits=limits))
+    return Through(carried if tape is None else tape.over(carried))
+
+
+def _trusting() -> "ssl.SSLContext":
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 @asynccontextmanager
@@ -287,83 +310,15 @@ async def open_transport(tape: Tap | None = None) -> AsyncGenerator[Transport, N
         await transport.aclose()
 
 
-_ours: ContextVar[bool] = ContextVar("dovetail_request", default=False)
-
-
-@contextmanager
-def _unlogged() -> Iterator[None]:
-    """Keep httpx from logging the request, and what is below it the head of its answer:
-    an address may hold a secret, and a server may repeat one (law access.6). Requests
-    that others make with httpx are logged as ever."""
-    _silence_httpx()
-    token = _ours.set(True)
-    try:
-        yield
-    finally:
-        _ours.reset(token)
-
-
-@cache
-def _silence_httpx() -> None:
-    for name in ("httpx", "httpcore.http11", "httpcore.proxy"):
-        logging.getLogger(name).addFilter(lambda _: not _ours.get())
-
-
-@cache
-def _proxying_type() -> "Callable[[httpx.AsyncClient], httpx.AsyncBaseTransport]":
-    """Return, as a class, what sends through a client, which finds the proxies."""
-    import httpx
-
-    class Proxying(httpx.AsyncBaseTransport):
-        def __init__(self, client: httpx.AsyncClient) -> None:
-            self._client = client
-
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            request.stream = _body_type()(request.content)
-            with _unlogged():
-                return await self._client.send(
-                    request, stream=True, follow_redirects=False
-                )
-
-        async def aclose(self) -> None:
-            await self._client.aclose()
-
-    return Proxying
-
-
-@cache
-def _body_type() -> "Callable[[bytes], httpx.AsyncByteStream]":
-    """Return the body of a request as a class. httpx's own is a generator, which a
-    request that is cancelled while it is sent leaves behind unfinished."""
-    import httpx
-
-    class Body(httpx.AsyncByteStream):
-        def __init__(self, data: bytes) -> None:
-            self._data = [data]
-
-        def __aiter__(self) -> "Body":
-            return self
-
-        async def __anext__(self) -> bytes:
-            if not self._data:
-                raise StopAsyncIteration
-            return self._data.pop()
-
-    return Body
-
-
 class _Chunks:
-    """The bytes of one response, with httpx's errors in our words."""
+    """The bytes of one answer, with errors in our words."""
 
-    def __init__(self, response: "httpx.Response", target: Target) -> None:
-        import httpx
+    def __init__(self, answer: "Answer", target: Target) -> None:
+        from .exchange import ExchangeError
 
-        self._response = response
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        self._bytes = aiter(response.stream)
-        self._broken = httpx.HTTPError
+        self._answer = answer
+        self._broken = ExchangeError
         self._target = target
-        self._begun = False
         self._seen = b""
         """What was looked at, and is yet to be read."""
         self._failed: ProviderError | None = None
@@ -378,9 +333,8 @@ class _Chunks:
         if self._failed is not None:
             failed, self._failed = self._failed, None
             raise failed
-        self._begun = True
         try:
-            return await anext(self._bytes)
+            return await anext(self._answer)
         except self._broken as error:
             raise _fault_of(error, self._target, began=True) from error
 
@@ -398,6 +352,8 @@ class _Chunks:
         return seen
 
     async def drain(self) -> None:
+        if self._answer.ended and not self._seen:
+            return
         with anyio.move_on_after(DRAIN_TIMEOUT):
             try:
                 async for _ in self:
@@ -405,19 +361,6 @@ class _Chunks:
             except ProviderError:
                 # The answer is complete; only its connection is lost.
                 return
-
-    async def aclose(self) -> None:
-        """Give the connection back, or close it when more would come."""
-        await self._response.aclose()
-        if not self._begun:
-            return
-        # Below are generators within generators, each of which must end: reading on
-        # from what is closed ends them all, from the inside out.
-        try:
-            async for _ in self:
-                pass
-        except ProviderError:
-            return
 
 
 class _Undivided:
@@ -439,7 +382,7 @@ class _Undivided:
 
 
 async def _check(
-    response: "httpx.Response", chunks: _Chunks, target: Target
+    answer: "Answer", chunks: _Chunks, target: Target
 ) -> list[bytes] | None:
     """Return None when the answer is a stream, or at least does not deny it; or the
     answer itself, from a server that does not stream.
@@ -447,19 +390,19 @@ async def _check(
     Raises:
         ProviderError, CallRefusedError: it is no answer.
     """
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    packed = response.headers.get("content-encoding", "").strip().lower()
+    headers = answer.headers
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    packed = headers.get("content-encoding", "").strip().lower()
     if packed in ("", "identity"):
         packed = ""
     streamed = kind == target.accept or kind not in _NO_STREAM
-    if response.status_code == 200 and streamed and not packed:
+    if answer.status == 200 and streamed and not packed:
         return None
-    sent = response.status_code == 200 and not packed and target.accept == EVENT_STREAM
+    sent = answer.status == 200 and not packed and target.accept == EVENT_STREAM
     if sent and begins_events(await chunks.look()):
         # Some label their streams as what they would send without.
         return None
-    headers: Mapping[str, str] = response.headers
-    answered = response.status_code == 200 and kind == "application/json"
+    answered = answer.status == 200 and kind == "application/json"
     most = MAX_EVENT_BYTES if answered else _MAX_BODY_BYTES
     raw, broken = (b"", None) if packed else await _bounded(chunks, most)
     if answered and (undivided := answers_in(raw)):
@@ -470,10 +413,10 @@ async def _check(
             "provider.stream_broken", target.provider, told, retryable=True
         )
     body = raw[:_MAX_BODY_BYTES].decode("utf-8", "replace")
-    if response.status_code != 200:
+    if answer.status != 200:
         raise fault_of_answer(
             target.provider,
-            response.status_code,
+            answer.status,
             headers,
             body,
             target.redact,
@@ -519,28 +462,30 @@ def _untrusted(error: BaseException) -> str | None:
 
 
 def _fault_of(
-    error: "httpx.HTTPError", target: Target, *, began: bool = False
+    error: "ExchangeError", target: Target, *, began: bool = False
 ) -> ProviderError:
     """Return what an error of the connection means."""
-    import httpx
+    from . import exchange
 
     fault: ProviderFault
     retryable = True
     told = target.redact.masked(str(error)) or type(error).__name__
-    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+    if isinstance(error, exchange.ConnectTimeoutError):
         fault, problem = (
             "provider.unreachable",
             f"no connection within {target.connect_timeout:g} seconds",
         )
-    elif isinstance(error, httpx.ConnectError | httpx.ProxyError):
+    elif isinstance(error, exchange.ConnectError):
         told = _untrusted(error) or told
         fault, problem = "provider.unreachable", f"no connection: {told}"
-    elif isinstance(error, httpx.ReadTimeout):
+    elif isinstance(error, exchange.ReadTimeoutError):
         fault, problem = (
             "provider.stream_broken",
             f"it was silent for {target.read_timeout:g} seconds",
         )
-    elif isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+    elif isinstance(
+        error, exchange.LocalProtocolError | exchange.UnsupportedProtocolError
+    ):
         fault, problem = "provider.invalid_request", f"it cannot be asked: {told}"
         retryable = False
     elif began:
