@@ -32,7 +32,7 @@ class Looks:
 
     def __init__(self, now: Callable[[], int] = time.time_ns) -> None:
         self._now = now
-        self._seen: dict[tuple[str | Path, bool], tuple[int, ...] | None] = {}
+        self._seen: dict[tuple[str, bool], tuple[int, ...] | None] = {}
         self._settled = True
         self._again = 0.0
 
@@ -41,6 +41,7 @@ class Looks:
 
         ``entries``: of a folder, also whether something in it came or went.
         """
+        path = os.fspath(path)
         if (path, entries) in self._seen:
             return
         look = self._seen[path, entries] = _look(path, entries)
@@ -58,19 +59,34 @@ class Looks:
             return False
         if began < self._again:
             return True
-        held = all(_look(*which) == look for which, look in self._seen.items())
+        held = self._look_again()
         took = time.monotonic() - began
         self._again = began + SHARE * took if took > LONG else 0.0
         return held
 
+    def _look_again(self) -> bool:
+        for (path, entries), look in self._seen.items():
+            if look is None and not _is_there(path):
+                continue  # as most of them are
+            if _look(path, entries) != look:
+                return False
+        return True
 
-def _look(path: str | Path, entries: bool) -> tuple[int, ...] | None:
+
+def _is_there(path: str) -> bool:
+    try:
+        return os.access(path, os.F_OK)
+    except ValueError:
+        return False  # no path at all
+
+
+def _look(path: str, entries: bool) -> tuple[int, ...] | None:
     try:
         # Most are of what is not there, and an error costs ten times as much.
-        if not os.access(path, os.F_OK):
+        if not _is_there(path):
             return None
         found = os.stat(path)
-    except (OSError, ValueError):
+    except OSError:
         return None
     what = (found.st_mode, found.st_dev, found.st_ino, found.st_uid)
     if not stat.S_ISDIR(found.st_mode):

@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import anyio
-from anyio import to_thread
 from attrs import define, evolve
 
 from ..contracts import ContextSource, SessionSource
+from ..lifecycle.aside import look_aside
 from ..lifecycle.beside import run_beside
 from ..lifecycle.guests import Guest, contained
 from ..values.codec import clean_text
@@ -39,6 +39,8 @@ MAX_REST = 64
 """Samples that one source is left in peace for, at the most."""
 
 Source = ContextSource | SessionSource
+
+_HOLDS = Guest(None, "holds of a context source")
 
 
 class Look:
@@ -287,7 +289,7 @@ async def _holding(look: Look | None, beside: Look | None) -> frozenset[str]:
     if not look.began:
         # By the clock of the wall: who is late is observed, and measured then.
         with anyio.move_on_after(TIME_LIMIT):
-            await to_thread.run_sync(_take, look, beside, abandon_on_cancel=True)
+            await look_aside(partial(_take, look, beside))
     return look.holding
 
 
@@ -303,7 +305,7 @@ def _take(*looks: Look | None) -> None:
 
 def _holds(holds: Holds, handed: tuple[object, ...]) -> bool:
     try:
-        with contained(Guest(None, "holds of a context source")):
+        with contained(_HOLDS):
             return holds(*handed) is True
     except Exception as error:  # a plugin's source: the boundary of a hook call
         logger.debug("a context source is observed, because %s", error_text(error))

@@ -28,6 +28,7 @@ from dovetail.kernel.context.answers import MAX_TEXT
 from dovetail.kernel.context.registry import ContextRegistry
 from dovetail.kernel.context.sampling import Sampler, observe
 from dovetail.kernel.lifecycle import own_time
+from dovetail.kernel.lifecycle.aside import look_aside
 from dovetail.kernel.lifecycle.registrations import Registrations
 from dovetail.kernel.testing.scripted import Gate
 from dovetail.kernel.values.ids import SessionId
@@ -371,13 +372,12 @@ async def test_where_all_holds_one_thread_looks_at_all_of_it() -> None:
     ).of_session("ses_1")
     first = await sampler.sample(VIEW)
     hops: list[object] = []
-    run_sync = to_thread.run_sync
 
-    async def counted(*arguments: Any, **options: Any) -> Any:
-        hops.append(arguments)
-        return await run_sync(*arguments, **options)
+    async def counted(look: Callable[[], object]) -> None:
+        hops.append(look)
+        await look_aside(look)
 
-    with mock.patch.object(to_thread, "run_sync", counted):
+    with mock.patch.object(sampling, "look_aside", counted):
         assert await sampler.sample(VIEW) is first
     assert asked == ["t/shared", "t/own"]
     assert len(hops) == 1
