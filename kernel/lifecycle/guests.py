@@ -8,9 +8,8 @@ whose code holds up the loop. Whatever is raised inside ends that call and no mo
 import math
 import opcode
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from contextvars import Context, ContextVar
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +39,7 @@ GUEST: ContextVar[Guest | None] = ContextVar("dovetail_guest", default=None)
 """Who is called here. Tasks inherit it."""
 
 
-@contextmanager
-def contained(guest: Guest | None = None) -> Iterator[None]:
+class contained:
     """Let a stranger's code that is awaited in here end nothing but itself.
 
     What is raised and is no Exception, such as SystemExit, would end the task and all
@@ -50,18 +48,31 @@ def contained(guest: Guest | None = None) -> Iterator[None]:
     but not what looks like one of them where there was none: KeyboardInterrupt that
     the code raises itself, or waiting for a future that was cancelled.
     """
-    token = None if guest is None else GUEST.set(guest)
-    try:
-        yield
-    except Exception:
-        raise
-    except BaseException as error:
-        if passes(error):
-            raise
-        raise ContainedError(f"it raised {_named(error)}") from error
-    finally:
-        if token is not None:
-            GUEST.reset(token)
+
+    # A class and no generator, because much goes through here that is quick itself.
+    __slots__ = ("_guest", "_token")
+
+    def __init__(self, guest: Guest | None = None) -> None:
+        self._guest = guest
+        self._token: Token[Guest | None] | None = None
+
+    def __enter__(self) -> None:
+        if self._guest is not None:
+            self._token = GUEST.set(self._guest)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None or isinstance(error, Exception) or passes(error):
+                return
+            raise ContainedError(f"it raised {_named(error)}") from error
+        finally:
+            if self._token is not None:
+                GUEST.reset(self._token)
 
 
 def passes(error: BaseException) -> bool:
@@ -202,22 +213,20 @@ class _Contained(Coroutine[Any, Any, Any]):
         return self._coroutine.__await__()
 
     def send(self, value: Any) -> Any:
-        with _kept_in():
+        try:
             return self._coroutine.send(value)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if passes(error):
+                raise
+            raise ContainedError(f"it raised {_named(error)}") from error
 
     def throw(self, *raised: Any) -> Any:
-        with _kept_in():
+        try:
             return self._coroutine.throw(*raised)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if passes(error):
+                raise
+            raise ContainedError(f"it raised {_named(error)}") from error
 
     def close(self) -> None:
         self._coroutine.close()
-
-
-@contextmanager
-def _kept_in() -> Iterator[None]:
-    try:
-        yield
-    except (SystemExit, KeyboardInterrupt) as error:
-        if passes(error):
-            raise
-        raise ContainedError(f"it raised {_named(error)}") from error

@@ -8,8 +8,7 @@ item works with.
 """
 
 from bisect import insort_right
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 import anyio
@@ -20,6 +19,31 @@ T = TypeVar("T")
 Rank = int | tuple[int, tuple[str, ...]]
 """An owner's place in the order of owners: a level, and on one level a path of names.
 A number alone is the level of an owner that goes by its own name."""
+
+
+class Uses:
+    """How many use something now; entered by each of them."""
+
+    __slots__ = ("_count", "_none")
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none: anyio.Event | None = None
+
+    def __enter__(self) -> None:
+        self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count and self._none is not None:
+            self._none.set()
+
+    async def over(self) -> None:
+        """Return when nobody does."""
+        while self._count:
+            if self._none is None or self._none.is_set():
+                self._none = anyio.Event()
+            await self._none.wait()
 
 
 @define(eq=False)
@@ -36,26 +60,15 @@ class Registration(Generic[T]):
     counts: bool = field(default=False, init=False, repr=False)
     """Whether it is in the collection now, and not suspended or closed."""
     _home: "Registrations[T] | None" = field(default=None, repr=False, kw_only=True)
-    _busy: int = field(default=0, init=False, repr=False)
-    _unused: anyio.Event | None = field(default=None, init=False, repr=False)
+    _uses: Uses = field(factory=Uses, init=False, repr=False)
 
-    @contextmanager
-    def busy(self) -> Iterator[None]:
+    def busy(self) -> Uses:
         """Say that what is registered is at work for as long as this is entered."""
-        self._busy += 1
-        try:
-            yield
-        finally:
-            self._busy -= 1
-            if not self._busy and self._unused is not None:
-                self._unused.set()
+        return self._uses
 
     async def unused(self) -> None:
         """Return when it is not at work: after ``close`` it will never be again."""
-        while self._busy:
-            if self._unused is None or self._unused.is_set():
-                self._unused = anyio.Event()
-            await self._unused.wait()
+        await self._uses.over()
 
     def close(self) -> None:
         """Take the contribution back. Closing twice is harmless."""
