@@ -91,7 +91,7 @@ class Calls:
         """Whether nothing may be called any more."""
         self._taken_over = taken_over
         """Whether another worker left them, so that no start is recorded yet."""
-        self._slots = anyio.Semaphore(CALLS_AT_ONCE)
+        self._slots = anyio.Semaphore(CALLS_AT_ONCE, fast_acquire=True)
         self.any = False
         """Whether the model made a call."""
         self.idle: set[str] = set()

@@ -249,6 +249,14 @@ _RULES: Mapping[type, tuple[tuple[str, _Rule], ...]] = {
 
 def problem_with(event: object) -> str | None:
     """Return which rule an event breaks, or None when it is sound."""
+    # A stream is made of these two, and they are told apart from all else at once.
+    if type(event) is TextDelta:
+        if type(event.text) is str and type(event.part) is str:
+            return None
+    elif type(event) is ToolInputDelta:
+        call_id, tool, text = event.call_id, event.tool, event.text
+        if type(call_id) is type(tool) is type(text) is str and call_id:
+            return None
     rules = _RULES.get(type(event))
     if rules is None:
         known = next((one for one in type(event).__mro__ if one in _RULES), None)

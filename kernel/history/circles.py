@@ -27,6 +27,8 @@ REMEMBERED = 512
 SHORT = 10_000
 """Characters of arguments up to which other spellings of the same JSON are the same."""
 
+_in_order = json.JSONEncoder(sort_keys=True).encode
+
 
 class Circles:
     """What a model repeats in one session."""
@@ -87,7 +89,7 @@ def _key(part: ToolPart) -> bytes:
 def _arguments(text: str) -> bytes:
     if len(text) <= SHORT:
         try:
-            return json.dumps(json.loads(text), sort_keys=True).encode()
+            return _in_order(json.loads(text)).encode()
         except (ValueError, RecursionError):
             pass
     return text.encode("utf-8", "surrogatepass")

@@ -67,12 +67,9 @@ class Observers:
             self._queue.clear()
 
     def _take(self, event: Event) -> None:
-        implementing = self._services.plugins.hooks.implementing
-        for hook in HOOKS:
-            if implementing(hook):
-                self._queue.append(event)
-                self._bell.ring()
-                return
+        if self._services.plugins.hooks.implemented(HOOKS):
+            self._queue.append(event)
+            self._bell.ring()
 
     async def _tell(self) -> None:
         open_ = True

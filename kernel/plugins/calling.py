@@ -48,6 +48,11 @@ class HookCalls:
         """
         return self._instances.implementing(hook)
 
+    def implemented(self, hooks: tuple[str, ...]) -> bool:
+        """Return whether an open plugin implements any of these, which guard nothing:
+        one look where nobody does, for whoever asks it at every event."""
+        return self._instances.implemented(hooks)
+
     def call(
         self,
         instance: PluginInstance,

@@ -116,6 +116,7 @@ class Instances:
         self._directory = directory
         self._named: dict[str, PluginInstance] = {}
         self._implementing: dict[str, tuple[PluginInstance, ...]] = {}
+        self._implemented: dict[tuple[str, ...], bool] = {}
 
     def __iter__(self) -> Iterator[PluginInstance]:
         return iter(self._named.values())
@@ -143,7 +144,7 @@ class Instances:
     def append(self, instance: PluginInstance) -> None:
         """Put one behind all others."""
         self._named[instance.name] = instance
-        self._implementing.clear()
+        self._forget()
 
     def arrange(self, instances: Sequence[PluginInstance]) -> None:
         """Let these be the plugins, and put what they contributed in their order."""
@@ -158,17 +159,29 @@ class Instances:
                     made.rank = rank
                     made.resume()
         self._named = {name: named[name] for name in order}
-        self._implementing.clear()
+        self._forget()
 
     def end(self, instance: PluginInstance, state: InstanceState, why: str) -> None:
         """Let one be open no more, and take back what it contributed."""
         instance.withdraw()
         instance.state, instance.error = state, why
-        self._implementing.clear()
+        self._forget()
 
     def clear(self) -> None:
         self._named.clear()
+        self._forget()
+
+    def _forget(self) -> None:
         self._implementing.clear()
+        self._implemented.clear()
+
+    def implemented(self, hooks: tuple[str, ...]) -> bool:
+        """Return whether an open plugin implements one of these; they guard nothing."""
+        found = self._implemented.get(hooks)
+        if found is None:
+            found = any(map(self.implementing, hooks))
+            self._implemented[hooks] = found
+        return found
 
     def implementing(self, hook: str) -> Sequence[PluginInstance]:
         """Return the open plugins that implement a hook, in order.

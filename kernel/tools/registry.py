@@ -30,6 +30,9 @@ REMEMBERED = 256
 """Models and lists of names for which it is known what is offered to them."""
 
 
+_USUAL = OutputLimits()
+
+
 @frozen(eq=False)
 class RegisteredTool:
     """A tool that passed every check, with what its calls need compiled once."""
@@ -78,7 +81,9 @@ class AdvertisedTools:
 
     def limits(self, name: str) -> OutputLimits:
         """Return how much of one result of a tool is shown and recorded."""
-        limits = self._limits.get(name) or OutputLimits()
+        limits = self._limits.get(name) or _USUAL
+        if self._lines is None and self._bytes is None:
+            return limits
         return evolve(
             limits,
             lines=min(limits.lines, self._lines or limits.lines),

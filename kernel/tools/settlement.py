@@ -119,9 +119,11 @@ class Runnable:
         """Whether the call waits for something, as its tool says; a tool that cannot
         say it does not."""
         waits = self._entry.item.tool.waits
+        if waits is None:
+            return False
         try:
             with contained(_guest(self._entry)):
-                return waits is not None and waits(self.input) is True
+                return waits(self.input) is True
         except Exception as error:  # the boundary of tool execution
             logger.warning(
                 "whether tool %r waits is not known: %s", self.call.tool, error
