@@ -135,7 +135,8 @@ class Keeper:
         self._to("ready", "")
 
     def _failed(self, why: str) -> None:
-        last = self._around.words.last()
+        hide = self.server.redactor()
+        why, last = hide(why), hide(self._around.words.last())
         said = f"; its last words: {one_line(last, 400)}" if last else ""
         self._connection = None
         self._around.words.note(f"failed: {one_line(why, 500)}")

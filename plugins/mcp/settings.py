@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import evolve, field, frozen
-from dovetail.kernel import ConfigurationError, Json
+from dovetail.kernel import ConfigurationError, Json, Redactor
 
 FILE_NAME = ".mcp.json"
 MAX_FILE = 262_144
@@ -29,7 +29,13 @@ _KEYS = frozenset(
     (
         *("command", "args", "env", "cwd", "url", "headers", "timeout", "trusted"),
         *("tools", "without", "enabled", "protocol", "type", "login", "client_id"),
+        "client_secret",
     )
+)
+_USUAL = frozenset(("HOME", "LOGNAME", "PATH", "PWD", "SHELL", "TMPDIR", "USER"))
+"""Variables that hold nothing that need be hidden."""
+_SECRET_NAME = re.compile(
+    r"key|token|secret|passw|credential|auth|cookie|dsn", re.IGNORECASE
 )
 
 
@@ -89,6 +95,10 @@ class Server:
     """The id of this client at its login, where none is given by registering."""
     source: str = "code"
     """Where it was named."""
+    client_secret: str | None = field(default=None, repr=False)
+    """What goes with ``client_id``, where the login knows this client by a secret."""
+    hidden: frozenset[str] = field(default=frozenset(), repr=False)
+    """What variables gave for ``${NAME}``, which no message and no list tells."""
 
     @classmethod
     def of(
@@ -106,6 +116,17 @@ class Server:
         """
         return _Reader(name, table, environment, source).server()
 
+    def redactor(self) -> Redactor:
+        """Return what takes the secrets of this server out of a text: of its headers,
+        of variables that were filled in, and of its environment what is called like
+        a secret."""
+        secrets = {*self.hidden, *self.headers.values()}
+        secrets |= {one for name, one in self.env.items() if _SECRET_NAME.search(name)}
+        # A header may say what kind of secret it is before it says it.
+        secrets |= {one.partition(" ")[2] for one in self.headers.values()}
+        secrets |= {self.client_secret or ""}
+        return Redactor(secrets)
+
 
 class _Reader:
     def __init__(
@@ -119,6 +140,7 @@ class _Reader:
         self._table: Mapping[str, Any] = table
         self._environment = environment
         self._source = source
+        self._hidden: set[str] = set()
 
     def server(self) -> Server:
         if not isinstance(self._name, str) or not _NAME.match(self._name):
@@ -131,6 +153,8 @@ class _Reader:
             if key not in _KEYS:
                 raise self._wrong(key, "is not a known setting")
         command = self._table.get("command", ())
+        if command == "":
+            raise self._wrong("command", "must not be empty")
         words = (command,) if isinstance(command, str) else self._texts("command") or ()
         made = Server(
             self._name,
@@ -147,11 +171,16 @@ class _Reader:
             self._text("protocol") or "auto",
             self._text("client_id"),
             self._source,
+            self._text("client_secret"),
         )
-        if bool(made.command) == bool(made.url):
+        # Not before all is read that fills something in.
+        made = evolve(made, hidden=frozenset(self._hidden))
+        if bool(words) == bool(made.url) or (made.url and made.command):
             raise self._wrong("command", "or url must be given, and not both")
         if made.url and not re.match(r"https?://[!-~]+\Z", made.url):
             raise self._wrong("url", "must begin with https:// or http://")
+        if made.client_secret and not made.client_id:
+            raise self._wrong("client_secret", "is that of a client_id, which is not")
         if made.protocol not in ("auto", "legacy"):
             raise self._wrong("protocol", 'must be "auto" or "legacy"')
         return made
@@ -173,6 +202,8 @@ class _Reader:
             found = self._environment.get(match[1], match[2])
             if found is None:
                 raise self._wrong(key, f"needs {match[1]!r}, which is not set")
+            if match[1] in self._environment and match[1] not in _USUAL:
+                self._hidden.add(found)
             return found
 
         return _VARIABLE.sub(value, text)
@@ -254,8 +285,10 @@ def of_checkout(
         why = f"ignored, because {str(folder)!r} is not in `trusted` of your own"
         return [], [f"{path}: {why} dovetail.toml"]
     try:
-        tables = json.loads(data)["mcpServers"]
+        tables = json.loads(data, object_pairs_hook=_once)["mcpServers"]
         tables = {name: dict(one) for name, one in tables.items()}
+    except _TwiceError as error:
+        return [], [f"{path}: it names {error.args[0][:64]!r} twice in one object"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return [], [f"{path}: it must be JSON with an object 'mcpServers' of objects"]
     tables = {
@@ -263,6 +296,21 @@ def of_checkout(
         for name, one in tables.items()
     }
     return configured(tables, environment, str(path))
+
+
+class _TwiceError(Exception):
+    """A name stands twice in one object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object in which each name stands once: of two, a person who vouches for
+    the file may have read the other one."""
+    made: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in made:
+            raise _TwiceError(name)
+        made[name] = value
+    return made
 
 
 def _bytes(path: Path) -> bytes:
@@ -294,8 +342,16 @@ def together(*several: list[Server]) -> tuple[list[Server], list[str]]:
 
 
 def without_secrets(server: Server) -> Server:
-    """Return a server as it may be shown: names of variables, and no value."""
-    hidden = dict.fromkeys
+    """Return a server as it may be shown: names of variables, and no secret."""
+    hide = server.redactor()
+    stars = dict.fromkeys
     return evolve(
-        server, env=hidden(server.env, "***"), headers=hidden(server.headers, "***")
+        server,
+        command=tuple(map(hide, server.command)),
+        url=None if server.url is None else hide(server.url),
+        env=stars(server.env, "***"),
+        headers=stars(server.headers, "***"),
+        cwd=None if server.cwd is None else hide(server.cwd),
+        client_secret=None,
+        hidden=frozenset(),
     )
