@@ -13,16 +13,25 @@ import anyio
 import httpx2
 import mcp_types as types
 from anyio import to_thread
-from attrs import frozen
+from attrs import evolve, frozen
 from mcp.client.auth import utils
 from mcp.shared.auth import OAuthMetadata, ProtectedResourceMetadata
 from mcp.shared.auth_utils import check_resource_allowed, resource_url_from_server_url
 
 from .http import client_of, plain_client
-from .login import SECONDS, LoginError, careful
+from .login import SECONDS, LoginError, careful, method_of
 from .names import one_line
 from .settings import Server
-from .tokens import TokenFile, Tokens, asking, ending, here, json_of, private
+from .tokens import (
+    TokenFile,
+    Tokens,
+    asking,
+    both_scopes,
+    ending,
+    here,
+    json_of,
+    private,
+)
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 INTERVAL = 5.0
@@ -64,6 +73,8 @@ async def log_in_by_code(
         httpx2.HTTPError: somebody cannot be reached.
     """
     assert server.url is not None
+    file = file or TokenFile(server.name, server.url)
+    before = await to_thread.run_sync(file.read)
     async with client_of(server) as own:
         own.event_hooks["request"].append(careful(server.url))
         challenge = await own.send(first_request(own, server.url), stream=True)
@@ -75,12 +86,16 @@ async def log_in_by_code(
     async with plain_client() as other:
         other.event_hooks["request"].append(careful(server.url))
         place = await _place(other, server.url, challenge)
+        if before is not None:
+            # As what one thing needs is asked for, the others are kept.
+            place = evolve(place, scope=both_scopes(before.wanted(), place.scope))
         known = await _registered(other, server, place)
         given = await _allowed(other, server.url, place, known, tell, sleep)
     revocation = place.metadata.revocation_endpoint
     access, refresh = given.get("access_token"), given.get("refresh_token")
     if not isinstance(access, str):
         raise LoginError("it gave no token")
+    granted = given.get("scope")
     made = Tokens(
         access,
         refresh if isinstance(refresh, str) else None,
@@ -92,8 +107,9 @@ async def log_in_by_code(
         known.method,
         None if revocation is None else str(revocation),
         time.time(),
+        granted if isinstance(granted, str) else place.scope,
     )
-    await to_thread.run_sync((file or TokenFile(server.name, server.url)).write, made)
+    await to_thread.run_sync(file.write, made)
     return True
 
 
@@ -158,7 +174,10 @@ async def _registered(
 ) -> _Client:
     """Return who we are there."""
     if server.client_id is not None:
-        return _Client(server.client_id)
+        offered = place.metadata.token_endpoint_auth_methods_supported
+        return _Client(
+            server.client_id, server.client_secret, method_of(server, offered)
+        )
     if place.metadata.registration_endpoint is None:
         raise LoginError("it registers nobody by itself: set client_id of the server")
     wanted: dict[str, Any] = {

@@ -8,8 +8,9 @@ the login is one by a code (``device``).
 
 import time
 import webbrowser
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
@@ -28,7 +29,7 @@ from mcp.shared.auth import (
 from .http import client_of, plain_client
 from .names import one_line
 from .settings import Server
-from .tokens import TokenFile, Tokens, ending, here, private
+from .tokens import TokenFile, Tokens, both_scopes, ending, here, private
 
 PATH = "/callback"
 SECONDS = 600.0
@@ -44,13 +45,14 @@ class LoginError(Exception):
 class _Kept(TokenStorage):
     """What a login gives, until it is kept as a whole."""
 
-    def __init__(self, client_id: str | None, redirect: str) -> None:
+    def __init__(self, server: Server, redirect: str) -> None:
         self.tokens: OAuthToken | None = None
         self.client: OAuthClientInformationFull | None = None
-        if client_id is not None:
+        if server.client_id is not None:
             self.client = OAuthClientInformationFull.model_validate(
                 {
-                    "client_id": client_id,
+                    "client_id": server.client_id,
+                    "client_secret": server.client_secret,
                     "redirect_uris": [redirect],
                     "token_endpoint_auth_method": "none",
                 }
@@ -67,6 +69,25 @@ class _Kept(TokenStorage):
 
     async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
         self.client = client_info
+
+
+class _Wanted(OAuthClientMetadata):
+    """What we say of ourselves. Scopes that are set are added to those that there are:
+    a login that is asked for because of one thing stays good for the others."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "scope":
+            value = both_scopes(self.scope, value)
+        super().__setattr__(name, value)
+
+
+def method_of(server: Server, offered: Sequence[str] | None) -> str:
+    """Return how a client shows its secret, of what a login says that it takes.
+    One that says nothing takes the first (RFC 8414, section 2)."""
+    if server.client_secret is None:
+        return "none"
+    basic, post = "client_secret_basic", "client_secret_post"
+    return post if offered and post in offered and basic not in offered else basic
 
 
 def careful(server_url: str) -> Callable[[httpx2.Request], Awaitable[None]]:
@@ -95,25 +116,38 @@ async def log_in(
     """Log in at a server, and keep what that gives. Returns False where it lets
     everybody in.
 
-    ``tell`` shows the address to open. ``read`` asks for the address that the browser
-    ended at, where it cannot come back here by itself; then nothing is listened at.
+    It is asked for what a login of before is for, and for what the server wanted since
+    then, besides what it wants now. ``tell`` shows the address to open. ``read`` asks
+    for the address that the browser ended at, where it cannot come back here by itself;
+    then nothing is listened at.
 
     Raises:
         LoginError: the person or the server does not let us in, or too late.
         OAuthFlowError: the server does not do what it must.
     """
     assert server.url is not None
+    file = file or TokenFile(server.name, server.url)
+    before = await to_thread.run_sync(file.read)
     async with await anyio.create_tcp_listener(
         local_host="127.0.0.1", local_port=0
     ) as listener:
         port = listener.extra(SocketAttribute.local_port)
         redirect = f"http://127.0.0.1:{port}{PATH}"
-        kept = _Kept(server.client_id, redirect)
+        kept = _Kept(server, redirect)
         state: list[str] = []
 
         async def show(url: str) -> None:
             if not private(url) or (here(url) and not here(server.url or "")):
                 raise LoginError("the server's login is at no address with TLS")
+            if server.client_id is not None and kept.client is not None:
+                # What the login takes is known from here on, and not used before.
+                found = provider.context.oauth_metadata
+                takes = found.token_endpoint_auth_methods_supported if found else None
+                method = method_of(server, takes)
+                kept.client = kept.client.model_copy(
+                    update={"token_endpoint_auth_method": method}
+                )
+                provider.context.client_info = kept.client
             state.append(_said(url).get("state", ""))
             tell(url)
             if browser:
@@ -131,13 +165,14 @@ async def log_in(
 
         provider = OAuthClientProvider(
             server.url,
-            OAuthClientMetadata.model_validate(
+            _Wanted.model_validate(
                 {
                     "client_name": "dovetail",
                     "redirect_uris": [redirect],
                     "grant_types": ["authorization_code", "refresh_token"],
                     "response_types": ["code"],
                     "token_endpoint_auth_method": "none",
+                    "scope": None if before is None else before.wanted(),
                 }
             ),
             kept,
@@ -164,8 +199,9 @@ async def log_in(
         if known is None or known.revocation_endpoint is None
         else str(known.revocation_endpoint),
         time.time(),
+        given.scope,
     )
-    await to_thread.run_sync((file or TokenFile(server.name, server.url)).write, made)
+    await to_thread.run_sync(file.write, made)
     return True
 
 

@@ -10,6 +10,7 @@ Nothing here says a token in a message, and none is sent where others can read i
 import ipaddress
 import json
 import os
+import re
 import tempfile
 import time
 from base64 import b64encode
@@ -33,6 +34,10 @@ LOCK_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 """Pause between two looks whether another process is ready."""
 REFRESH_SECONDS = 30.0
+MAX_CHALLENGE = 16_384
+MAX_SCOPES = 4_000
+"""Characters of the scopes that a server may ask for."""
+REFUSED = -32_052
 OVER = frozenset(("invalid_grant", "invalid_client", "unauthorized_client"))
 """Answers of a token endpoint after which only a person can log in again (RFC 6749,
 section 5.2)."""
@@ -69,6 +74,15 @@ class Tokens:
     """Where it is given back (RFC 7009)."""
     since: float = 0.0
     """When they were given, in seconds since 1970."""
+    scope: str | None = None
+    """What they are for; None: nobody said."""
+    needed: str | None = None
+    """What the server asked for since then that they are not for."""
+
+    def wanted(self) -> str | None:
+        """Return what another login is asked for: what this one is for, and what it
+        is not."""
+        return both_scopes(self.scope, self.needed)
 
     def ended(self) -> bool:
         return self.ends is not None and time.time() > self.ends
@@ -104,13 +118,22 @@ class Tokens:
         """Return what an answer of the token endpoint gives. What it leaves out stays
         (RFC 6749, section 6)."""
         other = answer.get("refresh_token")
+        scope = answer.get("scope")
         return evolve(
             self,
+            scope=scope if isinstance(scope, str) else self.scope,
             access=str(answer["access_token"]),
             refresh=other if isinstance(other, str) and other else self.refresh,
             ends=ending(answer.get("expires_in")),
             since=time.time(),
         )
+
+
+def both_scopes(one: str | None, other: str | None) -> str | None:
+    """Return the scopes of two lists, each once, those of the first before the others;
+    None where there is none."""
+    found = dict.fromkeys([*(one or "").split(), *(other or "").split()])
+    return " ".join(found) or None
 
 
 def ending(seconds: object) -> float | None:
@@ -232,6 +255,43 @@ def _folder() -> Path:
     return platformdirs.user_config_path("dovetail", appauthor=False) / "mcp-tokens"
 
 
+def _wanted_scopes(response: httpx2.Response) -> str | None:
+    """Return the scopes that an answer asks for because ours are too few, as they are
+    sent; None where it does not."""
+    said = "".join(response.headers.get_list("www-authenticate"))[:MAX_CHALLENGE]
+    if not re.search(r'\berror="?insufficient_scope\b', said):
+        return None
+    found = re.search(r'(?<![\w-])scope=(?:"([^"]*)"|([^\s,"]+))', said)
+    scopes = (found[1] or found[2] or "").split() if found else []
+    # What a scope may be (RFC 6749, section 3.3).
+    sound = [one for one in scopes if re.fullmatch(r"[!#-\[\]-~]{1,150}", one)]
+    return " ".join([*dict.fromkeys(sound)][:20]) or None
+
+
+def _say_instead(response: httpx2.Response, text: str) -> None:
+    """Put an error of the protocol in the place of the body of an answer."""
+    said = {"jsonrpc": "2.0", "id": None, "error": {"code": REFUSED, "message": text}}
+    stream = response.stream
+    assert isinstance(stream, httpx2.AsyncByteStream)
+    response.headers["content-type"] = "application/json"
+    response.headers.pop("content-length", None)
+    response.stream = _Instead(json.dumps(said).encode(), stream)
+
+
+class _Instead(httpx2.AsyncByteStream):
+    """A body in place of another one, which is closed with it."""
+
+    def __init__(self, body: bytes, stream: httpx2.AsyncByteStream) -> None:
+        self._body = body
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 class StoredLogin(httpx2.Auth):
     """Shows a server the token that is kept for it, and refreshes it."""
 
@@ -266,6 +326,8 @@ class StoredLogin(httpx2.Auth):
         if tokens is not None:
             request.headers["Authorization"] = f"Bearer {tokens.access}"
         response = yield request
+        if response.status_code == 403 and tokens is not None:
+            await self._not_enough(response)
         if response.status_code != 401:
             return
         fresh = None if tokens is None else await self._fresh(tokens)
@@ -273,8 +335,33 @@ class StoredLogin(httpx2.Auth):
             raise LoginNeededError(self._server)
         request.headers["Authorization"] = f"Bearer {fresh.access}"
         response = yield request
+        if response.status_code == 403:
+            await self._not_enough(response)
         if response.status_code == 401:
             raise LoginNeededError(self._server)
+
+    async def _not_enough(self, response: httpx2.Response) -> None:
+        """Where a server wants a login that is for more (RFC 6750, section 3.1), keep
+        what for, and have the answer say so. It is the answer of one request: what
+        this login is for goes on. Nobody logs in again for what a login is for
+        already."""
+        wanted = _wanted_scopes(response)
+        if wanted is None:
+            return
+        why = f"this login is not for it; {wanted} is what it wants"
+        async with self._file.held():
+            kept = await to_thread.run_sync(self._file.read)
+            if kept is not None:
+                has = set((kept.scope or "").split())
+                if has.issuperset(wanted.split()):
+                    why = f"it refuses a login that is for {wanted}"
+                else:
+                    why += f": dovetail mcp login {self._server}"
+                    needed = both_scopes(kept.needed, wanted)
+                    if needed != kept.needed and len(needed or "") <= MAX_SCOPES:
+                        made = evolve(kept, needed=needed)
+                        await to_thread.run_sync(self._file.write, made)
+        _say_instead(response, why)
 
     async def _fresh(self, seen: Tokens) -> Tokens | None:
         """Return other tokens than those that were seen, or None where there can be

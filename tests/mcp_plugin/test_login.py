@@ -474,3 +474,83 @@ async def test_a_login_that_is_forgotten_is_given_back(
     assert logins.revoked == 1
     assert file.read() is None
     assert not await give_back(file)
+
+
+# --- more than a login is for -----------------------------------------------------
+
+
+def before_it(file: TokenFile) -> None:
+    """Keep a login that is for too little."""
+    from dovetail.plugins.mcp.tokens import Tokens
+
+    file.write(Tokens("old", scope="read", needed="write read"))
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_another_login_is_asked_for_what_there_was_and_what_was_missing(
+    logins: Any, server: Server, file: TokenFile
+) -> None:
+    logins.metadata["scopes_supported"] = ["read", "write", "mail"]
+    before_it(file)
+    browser = Browser()
+    assert await in_browser(server, file, browser)
+    asked = dict(parse_qsl(urlsplit(browser.opened[0]).query))
+    assert asked["scope"].split() == ["read", "write", "mail"]
+    now = file.read()
+    assert now is not None
+    assert (now.scope, now.needed) == (asked["scope"], None)
+    before_it(file)
+    assert await by_code(server, file, [])
+    assert logins.asked[0]["scope"].split() == ["read", "write", "mail"]
+
+
+# --- a client that is known by a secret -------------------------------------------
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("by_browser", [True, False])
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+async def test_a_client_with_a_secret_shows_it_as_the_login_takes_it(
+    method: str, by_browser: bool, logins: Any, server: Server, file: TokenFile
+) -> None:
+    from mcp.shared.auth import OAuthClientInformationFull
+
+    given = Server.of(
+        server.name,
+        {
+            "url": server.url,
+            "protocol": "legacy",
+            "client_id": "us and them",
+            "client_secret": "${OF_THE_CLIENT}",
+        },
+        {"OF_THE_CLIENT": "s3cret/with: signs%"},
+        "here",
+    )
+    logins.metadata["token_endpoint_auth_methods_supported"] = [method]
+
+    class Anywhere(OAuthClientInformationFull):
+        def validate_redirect_uri(self, redirect_uri: Any) -> Any:
+            return redirect_uri
+
+    known = Anywhere.model_validate(
+        {
+            "client_id": given.client_id,
+            "client_secret": given.client_secret,
+            "redirect_uris": ["http://127.0.0.1/callback"],
+            "token_endpoint_auth_method": method,
+        }
+    )
+    await logins.register_client(known)
+    if by_browser:
+        assert await in_browser(given, file, Browser())
+    else:
+        assert await by_code(given, file, [])
+    now = file.read()
+    assert now is not None
+    assert (now.client_id, now.method) == ("us and them", method)
+    logins.access.clear()
+    await gets_in(given, file)
+    assert logins.refreshed == 1
+    assert list(logins.clients) == ["us and them"]
+    for shown in (repr(given), repr(now)):
+        assert "s3cret" not in shown

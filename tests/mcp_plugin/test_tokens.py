@@ -129,3 +129,80 @@ def test_tokens_are_private_and_shown_nowhere(tmp_path: Path) -> None:
     assert file.read() is None
     assert file.remove() is None
     assert not file.path.exists()
+
+
+class Strict(Door):
+    """A door that wants more of one request than a login is for."""
+
+    def __init__(self, challenge: str) -> None:
+        super().__init__("old")
+        self.challenge = challenge
+
+    async def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        answer = await super().__call__(request)
+        if request.method != "POST" or request.url.path == "/token":
+            return answer
+        headers = {"WWW-Authenticate": f"Bearer {self.challenge}"}
+        # As from a network: nothing of it is read yet.
+        body = httpx2.ByteStream(b"<p>No</p>")
+        return httpx2.Response(403, headers=headers, stream=body)
+
+
+@pytest.mark.law("mcp.10")
+async def test_where_more_is_wanted_one_request_says_so_and_the_next_login_asks_for_all(
+    tmp_path: Path,
+) -> None:
+    file = kept(tmp_path, scope="read")
+    door = Strict('error="insufficient_scope", scope="write read"')
+    async with door.client(file) as client:
+        answer = await client.post(URL)
+        said = answer.json()
+        assert "write read" in said["error"]["message"]
+        assert "dovetail mcp login s" in said["error"]["message"]
+        # It is asked once, and whoever asks for something else is let in as before.
+        assert len(door.shown) == 1
+        assert (await client.get(URL)).status_code == 200
+        door.challenge = "scope=admin error=insufficient_scope"
+        await client.post(URL)
+    now = file.read()
+    assert now is not None
+    assert now.wanted() == "read write admin"
+    assert door.refreshed == []
+
+
+@pytest.mark.law("mcp.10")
+async def test_nobody_logs_in_again_for_what_a_login_is_for_already(
+    tmp_path: Path,
+) -> None:
+    file = kept(tmp_path, scope="read write")
+    door = Strict('error="insufficient_scope", scope="write"')
+    async with door.client(file) as client:
+        said = (await client.post(URL)).json()["error"]["message"]
+    assert "it refuses a login that is for write" in said
+    assert "dovetail mcp login" not in said
+    now = file.read()
+    assert now is not None
+    assert now.needed is None
+
+
+@pytest.mark.law("mcp.10")
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        'error="insufficient_scope"',
+        'error="insufficient_scope", scope="\\"',
+        'error="insufficient_scope", not-scope="all"',
+        'error="invalid_token", scope="write"',
+        'error="insufficient_scope", scope="' + "x" * 5_000 + '"',
+    ],
+)
+async def test_a_refusal_that_says_no_scope_is_what_it_was(
+    challenge: str, tmp_path: Path
+) -> None:
+    file = kept(tmp_path)
+    async with Strict(challenge).client(file) as client:
+        answer = await client.post(URL)
+    assert (answer.status_code, answer.text) == (403, "<p>No</p>")
+    now = file.read()
+    assert now is not None
+    assert now.needed is None
