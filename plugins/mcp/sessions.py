@@ -8,6 +8,7 @@ that program can do so, and may be answered by a tool otherwise. Knows no transp
 
 import inspect
 import json
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from dovetail.kernel import (
     DovetailError,
     Message,
     NotFoundError,
+    Outcome,
     PendingRequest,
     RequestEndedError,
     Runtime,
@@ -132,12 +134,18 @@ class SessionsServer:
         """Wait until a session has done what it was told, and return how it ended and
         what it said last; or that it still works, or what it waits for. Waiting again
         is harmless."""
+        if math.isnan(seconds):
+            raise ToolError("seconds must be a number [value.invalid]")
         session = await self._session(session_id)
         seconds = min(max(seconds, 0.0), MAX_WAIT)
         outcome: Any = None
-        with anyio.move_on_after(seconds), _told():
-            async with self._helped(session, ctx):
-                outcome = await session.wait()
+        with _told():
+            with anyio.move_on_after(seconds):
+                async with self._helped(session, ctx):
+                    outcome = await session.wait()
+            if outcome is None:
+                # Whoever waits for no time asks how it is.
+                outcome = await _ended(session)
         asked = await self._runtime.requests.pending(session_id=session.id)
         answer: dict[str, Any] = {
             "session_id": session.id,
@@ -250,22 +258,30 @@ class SessionsServer:
         """Tell the caller what a session does, and ask the caller's person what it
         asks, for as long as this is entered."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._tell, session, ctx)
+            tasks.start_soon(self._tell, session, ctx, await _newest(session))
             able = ctx.client_capabilities
             if able is not None and able.elicitation is not None:
                 tasks.start_soon(self._ask, session, ctx)
             yield
             tasks.cancel_scope.cancel()
 
-    async def _tell(self, session: Session, ctx: Context[Any, Any]) -> None:
-        steps = 0
-        async with session.events(follow=True) as events:
+    async def _tell(
+        self, session: Session, ctx: Context[Any, Any], after: int | None
+    ) -> None:
+        """Tell what is done from the last message on. The number grows with each, as
+        the protocol wants it."""
+        told = steps = 0
+        async with session.events(after, follow=True) as events:
             async for event in events:
                 if isinstance(event, StepStarted):
                     steps += 1
-                    await ctx.report_progress(steps, message=f"Step {steps}")
+                    said = f"Step {steps}"
                 elif isinstance(event, ToolCalled):
-                    await ctx.report_progress(steps, message=f"calls {event.tool}")
+                    said = f"calls {event.tool}"
+                else:
+                    continue
+                told += 1
+                await ctx.report_progress(told, message=said)
 
     async def _ask(self, session: Session, ctx: Context[Any, Any]) -> None:
         """Ask the person of the caller each thing once; whoever declines leaves it to
@@ -348,6 +364,22 @@ def _cut(text: str) -> str:
     if len(text) <= MAX_TEXT:
         return text
     return f"{text[:MAX_TEXT]} [... {len(text) - MAX_TEXT} characters left out]"
+
+
+async def _ended(session: Session) -> Outcome | None:
+    """Return how its work ended; None where it goes on, or is about to begin."""
+    info = await session.info()
+    if info.status != "idle" or await session.pending():
+        return None
+    return info.outcome
+
+
+async def _newest(session: Session) -> int | None:
+    """Return the position of the last thing that a person said."""
+    for message in (await session.messages(limit=20)).items:
+        if message.type == "user":
+            return message.seq
+    return None
 
 
 async def _last_words(session: Session) -> str:

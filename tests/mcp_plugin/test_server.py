@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from dovetail.kernel import Runtime, open_runtime
-from dovetail.kernel.testing import ScriptedProvider, call, calls, text
+from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
 from mcp_plugin.test_misbehaving import quiet
 from support.bounds import HANG
 
@@ -221,3 +221,45 @@ async def test_over_http_nobody_gets_in_without_the_token() -> None:
     right = [(b"authorization", b"Bearer right")]
     await door({"type": "http", "headers": right}, None, send)
     assert len(inside) == 1
+
+
+@pytest.mark.law("mcp.9")
+async def test_whoever_waits_for_no_time_hears_how_it_is(tmp_path: Path) -> None:
+    async with served(tmp_path, text("Done.")) as (client, _, _):
+        session = (await use(client, "session_create", name="s"))["session_id"]
+        await use(client, "session_prompt", session_id=session, text="Go", key="k")
+        await use(client, "session_wait", session_id=session)
+        for seconds in (0, -1.0):
+            found = await use(
+                client, "session_wait", session_id=session, seconds=seconds
+            )
+            assert (found["status"], found["said"]) == ("succeeded", "Done.")
+
+
+async def test_progress_grows_and_is_that_of_the_latest_work(tmp_path: Path) -> None:
+    gates = [Gate(), Gate()]
+    told: list[tuple[float, str | None]] = []
+
+    async def progress(done: float, total: float | None, message: str | None) -> None:
+        told.append((done, message))
+        gates[at].open()
+
+    answers = [
+        [*text("One."), gates[0]],
+        [*calls(call("read", {"path": "a"}, id="x")), gates[1]],
+        text("Two."),
+    ]
+    (tmp_path / "a").write_text("a")
+    async with served(tmp_path, *answers, on_permission="allow") as (client, _, _):
+        session = (await use(client, "session_create", name="s"))["session_id"]
+        for at in range(2):
+            told.clear()
+            await use(
+                client, "session_prompt", session_id=session, text="Go", key=str(at)
+            )
+            with anyio.fail_after(HANG):
+                await client.call_tool(
+                    "session_wait", {"session_id": session}, progress_callback=progress
+                )
+    assert told[0] == (1, "Step 1")
+    assert [one[0] for one in told] == list(range(1, len(told) + 1))
