@@ -342,7 +342,7 @@ class Search:
             "skip": skip,
             "also": also,
         }
-        return [sys.executable, "-I", _walk.__file__, json.dumps(request)]
+        return [sys.executable, "-I", "-S", _walk.__file__, json.dumps(request)]
 
     async def _check(self, program: str | None, command: list[str], said: str) -> None:
         """Tell an expression that is invalid from files that could not be read."""

@@ -21,7 +21,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import chain
-from typing import IO
+
+# To import typing takes longer than many a search.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
 
 IGNORE_FILES = (".rgignore", ".ignore", ".gitignore")
 """In order of precedence: a rule of the first kind beats one of the second, wherever
@@ -683,7 +687,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _search(
-    file: IO[bytes], name: bytes, expression: re.Pattern[str], out: IO[bytes]
+    file: "IO[bytes]", name: bytes, expression: re.Pattern[str], out: "IO[bytes]"
 ) -> None:
     """Print the matching lines of one file; binary files have none.
 
@@ -705,7 +709,7 @@ def _search(
     text.detach()
 
 
-def text_lines(text: IO[str]) -> Iterator[tuple[int, str]]:
+def text_lines(text: "IO[str]") -> Iterator[tuple[int, str]]:
     """Yield the lines of a text with their numbers, until one has a NUL.
 
     Of a line over 1 MiB only the beginning comes.

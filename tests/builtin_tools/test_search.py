@@ -192,6 +192,7 @@ async def test_a_file_can_be_searched_by_its_name_with_the_right_to_read_it(
 
 @pytest.mark.law("access.1")
 @pytest.mark.law("access.7")
+@meaning
 async def test_what_may_not_be_read_is_left_out_and_its_content_decides_nothing(
     searching: Any, fill: Any
 ) -> None:
@@ -374,6 +375,7 @@ async def test_long_lines_are_cut_and_damaged_ones_shown(
     ]
 
 
+@meaning
 async def test_replaced_bytes_are_those_of_the_reference(
     searching: Any, place: Path, corpus: Any
 ) -> None:
@@ -827,7 +829,7 @@ def test_the_search_program_needs_nothing_of_dovetail(tmp_path: Path) -> None:
         "print(any(name.startswith('dovetail') for name in sys.modules))"
     )
     done = subprocess.run(
-        [sys.executable, "-I", "-c", code, _walk.__file__, request],
+        [sys.executable, "-I", "-S", "-c", code, _walk.__file__, request],
         cwd=tmp_path,
         capture_output=True,
         check=True,
