@@ -175,9 +175,10 @@ async def _go_on(
     for moment in left:
         moment.tree.restore(case.folder)
         deeds = [*moment.deeds]
+    if effect == "pure":
+        # There is nothing to go on with.
+        return _moved("it is pure, and changed", before, pictures(case))
     async with case.host() as host:
-        if effect == "pure":
-            return _moved("it is pure, and changed", before, pictures(case))
         if effect == "reconcilable":
             asked = await ask_check(case, host, example, deeds)
             if asked == "cannot tell":
