@@ -1,5 +1,8 @@
 """Front matter: the split, the lenient reading, and what is refused."""
 
+import sys
+import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -155,6 +158,17 @@ def test_tags_make_no_objects() -> None:
     assert values == {"name": ["false"], "other": "x"}
 
 
+@pytest.fixture
+def shallow() -> Iterator[None]:
+    """Let Python nest less than it would, and PyYAML so get less far, whose work grows
+    with the square of the depth."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(traceback.extract_stack()) + 250)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("opener", ["[", "{", "- ", "? "])
 def test_deep_nesting_neither_crashes_nor_loses_the_other_keys(opener: str) -> None:
     values = header(f"name: a\nbomb: {opener * 30_000}\ndescription: b")
