@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,14 @@ PATCH = """\
 
 
 @pytest.mark.law("recovery.9")
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+# Each starts a process, and to what a patch left it is the same which loop looks.
+@pytest.mark.parametrize(
+    ("after", "anyio_backend"),
+    [
+        pytest.param(False, "asyncio", id="before"),
+        pytest.param(True, "trio", id="after"),
+    ],
+)
 async def test_what_a_killed_patch_applied_is_told_to_the_model_and_to_the_person(
     after: bool, tmp_path: Path
 ) -> None:
@@ -227,7 +235,12 @@ REPLACEMENTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.law("recovery.10")
-@pytest.mark.parametrize("tool", REPLACEMENTS)
+@pytest.mark.parametrize(
+    ("tool", "anyio_backend"),
+    # Each starts a process: every tool on one of the loops.
+    list(zip(REPLACEMENTS, cycle(["asyncio", "trio"]), strict=False)),
+    ids=list(REPLACEMENTS),
+)
 async def test_nothing_stays_beside_a_file_whose_replacement_was_killed(
     tool: str, tmp_path: Path
 ) -> None:
