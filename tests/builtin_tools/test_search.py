@@ -133,6 +133,7 @@ async def test_patterns(
     assert searched == set(found) - {"binary.bin"}
 
 
+@meaning
 async def test_an_absolute_pattern_below_the_folder_is_understood(
     searching: Any, place: Path, fill: Any
 ) -> None:
@@ -143,6 +144,7 @@ async def test_an_absolute_pattern_below_the_folder_is_understood(
 
 @pytest.mark.parametrize("pattern", ["/", "!", "a/../b", "{a,b", "{a,b}" * 12])
 @pytest.mark.parametrize("tool", ["glob", "grep"])
+@meaning
 async def test_an_unusable_pattern_is_explained_before_anything_is_asked(
     searching: Any, tool: str, pattern: str
 ) -> None:
@@ -154,6 +156,7 @@ async def test_an_unusable_pattern_is_explained_before_anything_is_asked(
     assert searching.context.asked == []
 
 
+@meaning
 async def test_a_folder_limits_the_search_and_rules_above_it_hold(
     searching: Any, fill: Any
 ) -> None:
@@ -164,6 +167,7 @@ async def test_a_folder_limits_the_search_and_rules_above_it_hold(
     assert [match.path for match in lines.matches] == list(output.paths)
 
 
+@meaning
 async def test_a_hidden_or_ignored_folder_is_searched_when_it_is_named(
     searching: Any, fill: Any
 ) -> None:
@@ -323,12 +327,14 @@ async def test_more_than_the_limit_is_said(searching: Any, fill: Any) -> None:
     assert (exact.lines, exact.truncated) == (10, False)
 
 
+@meaning
 async def test_nothing_found_is_said(searching: Any) -> None:
     assert "no file matches" in await searching.text("glob", pattern="*")
     assert "no line matches" in await searching.text("grep", pattern="x")
 
 
 @pytest.mark.parametrize("pattern", ["retu(rn", "[", "*x", "a{2,1}"])
+@meaning
 async def test_an_invalid_expression_is_explained(
     searching: Any, fill: Any, pattern: str
 ) -> None:
@@ -338,6 +344,7 @@ async def test_an_invalid_expression_is_explained(
 
 
 @pytest.mark.parametrize("pattern", ["a\nb", "a\0b"])
+@meaning
 async def test_an_expression_over_lines_is_refused(
     searching: Any, pattern: str
 ) -> None:
@@ -345,6 +352,7 @@ async def test_an_expression_over_lines_is_refused(
         await searching.call("grep", pattern=pattern)
 
 
+@meaning
 async def test_expressions_that_look_like_options_are_expressions(
     searching: Any, fill: Any
 ) -> None:
@@ -354,6 +362,7 @@ async def test_expressions_that_look_like_options_are_expressions(
         assert [match.text for match in output.matches] == [pattern]
 
 
+@meaning
 async def test_long_lines_are_cut_and_damaged_ones_shown(
     searching: Any, place: Path, fill: Any
 ) -> None:
@@ -393,6 +402,7 @@ async def test_replaced_bytes_are_those_of_the_reference(
     }
 
 
+@meaning
 async def test_what_turns_out_binary_later_ends_there(
     searching: Any, fill: Any
 ) -> None:
@@ -409,6 +419,7 @@ async def test_what_turns_out_binary_later_ends_there(
     ]
 
 
+@meaning
 async def test_links_are_neither_followed_nor_listed(
     searching: Any, place: Path, fill: Any
 ) -> None:
@@ -425,6 +436,7 @@ async def test_links_are_neither_followed_nor_listed(
     assert [match.path for match in lines.matches] == ["a.txt"]
 
 
+@meaning
 async def test_a_file_that_is_named_is_found_in_a_folder_that_may_not_be_listed(
     searching: Any, place: Path, fill: Any
 ) -> None:
@@ -437,6 +449,7 @@ async def test_a_file_that_is_named_is_found_in_a_folder_that_may_not_be_listed(
     (place / "closed").chmod(0o700)
 
 
+@meaning
 async def test_names_with_line_breaks_stay_on_one_line(
     searching: Any, fill: Any
 ) -> None:
@@ -446,6 +459,7 @@ async def test_names_with_line_breaks_stay_on_one_line(
     assert await searching.text("glob", pattern="*") == "a\\nb:1:fake.txt\nz.txt"
 
 
+@meaning
 async def test_a_file_is_no_folder_to_find_files_in(searching: Any, fill: Any) -> None:
     fill({"a.txt": "x"})
     with pytest.raises(ToolFailure, match="it is a file, not a folder"):
