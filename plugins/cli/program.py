@@ -41,7 +41,8 @@ logger = logging.getLogger(__name__)
 def run_program(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Never raises."""
     _prepare_streams()
-    _listen_to_interrupts()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        _listen_to_interrupts()
     terminal = Terminal()
     told = _Told(terminal)
     log = logging.getLogger("dovetail")
@@ -183,9 +184,7 @@ def _listen_to_interrupts() -> None:
     Shells have such a process ignore it, for a Ctrl-C that is meant for the script;
     whoever sends it to this process means this process.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -376,6 +375,8 @@ class CommandLine(click.Group):
             raise self._broken(one, f"{type(error).__name__}: {error}") from error
         if not isinstance(command, click.Command):
             raise self._broken(one, "it does not load a click command")
+        # It may hold something from here on, which an interrupt lets go in order.
+        _listen_to_interrupts()
         return command
 
     def _alone(self, name: str) -> Offered | None:

@@ -353,3 +353,39 @@ def test_our_own_commands_come_by_the_same_door() -> None:
         "verify",
     ]
     assert program.collect(load_plugins(entry_points=False, environment={})) == {}
+
+
+INTERRUPTED = """
+import os, signal, sys
+from dovetail.plugins import cli
+
+class Moment:
+    def find_spec(self, name, path=None, target=None):
+        if name == moment:
+            os.kill(os.getpid(), signal.SIGINT)
+
+moment, sys.argv = sys.argv[1], ["dovetail", "run", "hello", "--model", "none/m"]
+sys.meta_path.insert(0, Moment())
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "dovetail.plugins.cli.program",
+        "dovetail.kernel.plugins.loader",
+        "dovetail.plugins.cli.run",
+    ],
+)
+def test_an_interrupt_while_it_starts_ends_it_without_a_word(
+    home: Home, moment: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, moment],
+        env=home.environment,
+        cwd=home.work,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
