@@ -5,6 +5,7 @@ warnings go above the rows. Imported in a thread, while the person types.
 """
 
 import logging
+import math
 import os
 import shlex
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,8 @@ async def host(wanted: Mapping[str, Any], screen: Any, *, plain: bool) -> None:
         async with opened(
             asked.db or os.environ.get(DATABASE_VARIABLE) or None,
             new=True,
+            # The person sees that it is gone, and may leave.
+            patience=math.inf,
             on_permission="ask",
             on_question="ask",
             lease_seconds=LEASE_SECONDS,
@@ -50,6 +53,8 @@ async def host(wanted: Mapping[str, Any], screen: Any, *, plain: bool) -> None:
             script = Script(renderer, style, lambda: screen.width, tells=plain)
             async with anyio.create_task_group() as tasks:
                 talk = Talk(runtime, screen, script, style, asked, COMMANDS, tasks)
+                if server_url() is not None:
+                    runtime.hear_reach(talk.take_reach)
                 screen.attach(talk)
                 try:
                     await talk.begin()

@@ -151,6 +151,8 @@ class Talk:
         self._following: anyio.CancelScope | None = None
         self._feed: Feed | None = None
         self._stopping = False
+        self._gone = False
+        """Whether the server cannot be reached that was named."""
         self._base: tuple[int, float | None, int] = (0, None, 0)
         """Tokens and cost of the session before it was followed, and how many requests
         the cost leaves out."""
@@ -510,7 +512,12 @@ class Talk:
         ]
 
     async def _ask_of(self, session: Session, event: RequestAsked | ChildAsked) -> None:
-        for request in await self._requests(session):
+        try:
+            asked = await self._requests(session)
+        except DovetailError as error:
+            self.fail(error)
+            return
+        for request in asked:
             if request.id == event.request_id:
                 await self._answer(session, request)
 
@@ -661,6 +668,17 @@ class Talk:
             self._stopping = False
             self.fail(error)
 
+    # --- a server -----------------------------------------------------------------
+
+    def take_reach(self, there: bool) -> None:
+        """Take that the server is gone, or there again, and say so."""
+        self._gone = not there
+        if there:
+            self.say("the server answers again; what happened meanwhile is shown")
+        else:
+            self.say("the server does not answer; it is tried again until it does")
+        self.screen.changed()
+
     # --- looking closer -----------------------------------------------------------
 
     def expand(self) -> None:
@@ -729,7 +747,7 @@ class Talk:
     @property
     def busy(self) -> bool:
         """Whether something goes on."""
-        return self.script.busy
+        return self.script.busy or self._gone
 
     def rows(self, width: int, height: int) -> list[str]:
         """Return the rows of what goes on, rendered, the latest last."""
@@ -762,7 +780,9 @@ class Talk:
             rows.append(style.dim(_row(f"> {first}", f" ({said})", width)))
         if len(waiting) > MOST_PENDING:
             rows.append(style.dim(f"… {len(waiting) - MOST_PENDING} more; /pending"))
-        if script.busy and not rows:
+        if self._gone:
+            rows.append(style.dim(f"{mark} waiting for the server"))
+        elif script.busy and not rows:
             rows.append(style.dim(f"{mark} working"))
         return rows[-height:]
 
@@ -775,6 +795,8 @@ class Talk:
         script = self.script
         if self.asked is not None and self.asked.waits:
             state = "waits for you"
+        elif self._gone:
+            state = "server gone"
         elif self._stopping:
             state = "interrupting"
         else:

@@ -6,6 +6,7 @@ in ``docs/http.md``.
 """
 
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -71,6 +72,12 @@ class RemoteRuntime:
         traceback: TracebackType | None,
     ) -> None:
         await self._wire.__aexit__(kind, error, traceback)
+
+    def hear_reach(self, told: Callable[[bool], None]) -> None:
+        """Have a function told when the server cannot be reached by a reader that
+        follows, with False, and when it can be again, with True. It must be quick, and
+        takes the place of the one before."""
+        self._wire.on_reach = told
 
     def location(
         self, path: "str | os.PathLike[str] | Location | None" = None

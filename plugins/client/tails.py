@@ -23,6 +23,9 @@ from .wire import FIRST_PAUSE, LAST_PAUSE, Frame, Stream, Wire
 
 T = TypeVar("T")
 
+PASSING = ("server.closing", "server.busy")
+"""What a server says that may be asked again later."""
+
 
 class _Following(Generic[T]):
     """An async iterator with one reader over a stream."""
@@ -119,6 +122,11 @@ class RemoteTail(_Following[T]):
                     raise
                 await self._again()
                 continue
+            except ServerError as error:
+                if not self._follow or error.code not in PASSING:
+                    raise
+                await self._again()
+                continue
             if frame is None:
                 break
             if frame.event == "message" and frame.id is not None:
@@ -149,6 +157,12 @@ class RemoteTail(_Following[T]):
         Raises:
             ServerUnreachableError: nobody was there for as long as patience lasts.
         """
+        try:
+            await self._wait_for_server()
+        finally:
+            self._wire.reached(self, True)
+
+    async def _wait_for_server(self) -> None:
         pause = FIRST_PAUSE
         with anyio.move_on_after(self._wire.patience):
             while not self._done:
@@ -160,10 +174,11 @@ class RemoteTail(_Following[T]):
                     self._stream = await self._wire.stream(self._path, query)
                     return
                 except ServerUnreachableError:
-                    pass
+                    self._wire.reached(self, False)
                 except ServerError as error:
-                    if error.code not in ("server.closing", "server.busy"):
+                    if error.code not in PASSING:
                         raise
+                    self._wire.reached(self, False)
                 await anyio.sleep(pause)
                 pause = min(2 * pause, LAST_PAUSE)
             return

@@ -51,6 +51,9 @@ class Wire:
             # A password in an address stands in logs and histories.
             raise ServerError("give the token by itself, not in the address")
         self.patience = patience
+        self.on_reach: Callable[[bool], None] | None = None
+        self._gone: set[object] = set()
+        """The readers that wait for the server to come back."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._client = httpx.AsyncClient(
             headers=headers,
@@ -104,6 +107,17 @@ class Wire:
         if "json" not in answer.headers.get("content-type", ""):
             return answer.content
         return _json(answer.content)
+
+    def reached(self, reader: object, there: bool) -> None:
+        """Take that a reader waits for the server to come back, or no longer does."""
+        before = bool(self._gone)
+        if there:
+            self._gone.discard(reader)
+        else:
+            self._gone.add(reader)
+        now = bool(self._gone)
+        if now != before and self.on_reach is not None:
+            self.on_reach(not now)
 
     def at(self, path: str) -> str:
         return f"{self._url}/api/{path}"

@@ -18,6 +18,7 @@ from dovetail.kernel import (
     LiveOverflowError,
     LiveSubscription,
     Runtime,
+    ServerError,
     ServerUnreachableError,
     Session,
     StepStarted,
@@ -116,6 +117,11 @@ class Feed:
         except ServerUnreachableError:
             if not self._live:
                 # The log's reader waited for the server as long as it may.
+                raise
+            self._broke()
+            return None
+        except ServerError as error:
+            if not self._live or error.code != "server.closing":
                 raise
             self._broke()
             return None

@@ -43,10 +43,15 @@ def server_url() -> str | None:
 
 
 def opened(
-    db: str | None, *, new: bool = False, **options: Any
+    db: str | None,
+    *,
+    new: bool = False,
+    patience: float | None = None,
+    **options: Any,
 ) -> AbstractAsyncContextManager[Any]:
     """Return the runtime that a command works on: that of the server that was named,
-    or one on the database with these options of ``open_runtime``. A server has its own.
+    or one on the database with these options of ``open_runtime``. A server has its own;
+    ``patience`` is for how many seconds it is waited for when it goes away.
 
     Raises:
         UsageError: as ``database_url``.
@@ -57,7 +62,12 @@ def opened(
     # Here, because most commands ask nobody over a network.
     from ..client import connect
 
-    return connect(server, os.environ.get(TOKEN_VARIABLE))
+    token = os.environ.get(TOKEN_VARIABLE)
+    return (
+        connect(server, token)
+        if patience is None
+        else connect(server, token, patience=patience)
+    )
 
 
 def directory_of(location: str) -> str:

@@ -93,6 +93,29 @@ async def test_a_conversation_goes_over_a_server(home: Home) -> None:
     assert (home.work / "made").exists()
 
 
+async def test_a_server_that_is_gone_is_told_and_gone_on_with_when_it_is_back(
+    home: Home,
+) -> None:
+    async with serve(text("First."), text("Second.")) as server:
+        home.serve_from(server.url)
+        async with home.started("serve", "--port", "0") as child:
+            url = (await child.until("page:")).split("API:")[1].split("/api")[0].strip()
+            async with seen(home, "--server", url, *CHAT) as terminal:
+                await say(terminal, "One")
+                await terminal.until("First.", READY)
+                child.process.terminate()
+                await child.process.wait()
+                await terminal.until("does not answer", "server gone")
+                port = url.rpartition(":")[2]
+                async with home.started("serve", "--port", port) as again:
+                    await again.until("page:")
+                    await terminal.until("answers again", READY)
+                    await say(terminal, "Two")
+                    await terminal.until("Second.", READY)
+                    assert terminal.all.count("First.") == 1
+                    await leave(terminal)
+
+
 async def test_what_is_typed_while_it_opens_is_sent(home: Home) -> None:
     async with serve(text("Heard.")) as server:
         home.serve_from(server.url)
