@@ -12,6 +12,7 @@ from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint_if_cancelled
 from attrs import evolve
 
 from ..contracts import CallNotice, Rule
@@ -174,6 +175,8 @@ class Calls:
     async def run(self, call: ToolCall, plan: Runnable) -> None:
         """Run an executor when its turn comes, and settle the call."""
         async with self._slots:
+            # Its turn may have come because those before it were cancelled, as it is.
+            await checkpoint_if_cancelled()
             await self._run_now(call, plan)
 
     async def _run_now(self, call: ToolCall, plan: Runnable) -> None:
