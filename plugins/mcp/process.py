@@ -223,7 +223,7 @@ class ServerProcess:
         assert process.stderr is not None
         with suppress(anyio.EndOfStream, *_GONE):
             while True:
-                self._words.add(await process.stderr.receive(CHUNK))
+                await self._words.add(await process.stderr.receive(CHUNK))
 
 
 async def _end(process: Process) -> None:

@@ -7,9 +7,12 @@ it is full, it becomes the older of two. Knows no protocol.
 import contextlib
 import hashlib
 import os
+from collections import deque
 from pathlib import Path
+from threading import Lock
 
 import platformdirs
+from anyio import to_thread
 
 from .names import clean
 
@@ -27,25 +30,28 @@ def folder_of(given: str | None) -> Path:
 
 
 class Words:
-    """What one server says. Written from one task at a time; never raises: words that
-    cannot be kept are no reason to do without the server."""
+    """What one server says. Never raises: words that cannot be kept are no reason to do
+    without the server."""
 
     def __init__(self, folder: Path, directory: str, server: str) -> None:
         mark = hashlib.sha256(directory.encode("utf-8", "surrogateescape")).hexdigest()
         self.path = folder / mark[:16] / f"{server}.log"
         self._size = -1
         self._last = b""
+        self._waiting: deque[bytes] = deque()
+        self._writing = Lock()
 
-    def add(self, data: bytes) -> None:
-        """Keep some more."""
+    async def add(self, data: bytes) -> None:
+        """Keep some more. It is written in a thread: a disk may take its time, and
+        whoever says much waits for it, and nobody else does."""
         self._last = (self._last + data)[-4 * MAX_LAST :]
-        with contextlib.suppress(OSError):
-            self._write(data[-MAX_BYTES:])
+        self._waiting.append(data[-MAX_BYTES:])
+        await to_thread.run_sync(self._write_out)
 
     def note(self, text: str) -> None:
         """Keep a line of ours between them."""
-        with contextlib.suppress(OSError):
-            self._write(f"--- {text}\n".encode("utf-8", "replace"))
+        self._waiting.append(f"--- {text}\n".encode("utf-8", "replace"))
+        self._write_out()
 
     def begin(self) -> None:
         """Say that what comes is of a server that is begun anew."""
@@ -68,6 +74,17 @@ class Words:
     @property
     def _older(self) -> Path:
         return self.path.with_suffix(".old")
+
+    def _write_out(self) -> None:
+        """Write what waits. Where somebody else is at it, it is theirs: they look again
+        once they gave the lock back."""
+        while self._waiting and self._writing.acquire(blocking=False):
+            try:
+                while self._waiting:
+                    with contextlib.suppress(OSError):
+                        self._write(self._waiting.popleft())
+            finally:
+                self._writing.release()
 
     def _write(self, data: bytes) -> None:
         if self._size < 0 or self._size + len(data) > MAX_BYTES:

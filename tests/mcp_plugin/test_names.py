@@ -2,10 +2,12 @@
 
 import json
 import re
+import threading
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from dovetail.kernel import ConfigurationError
 from dovetail.plugins.mcp.names import (
@@ -20,6 +22,7 @@ from dovetail.plugins.mcp.settings import Server, configured, together
 from dovetail.plugins.mcp.toml_edit import put, take
 from dovetail.plugins.mcp.words import MAX_BYTES, Words
 from hypothesis import given, strategies as st
+from support.bounds import HANG
 
 TAKEN = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 
@@ -212,15 +215,38 @@ def test_a_file_that_says_it_in_another_way_is_left_alone(tmp_path: Path) -> Non
 
 
 @pytest.mark.law("mcp.4")
-def test_the_words_of_a_server_are_kept_privately_and_within_bounds(
+async def test_the_words_of_a_server_are_kept_privately_and_within_bounds(
     tmp_path: Path,
 ) -> None:
     words = Words(tmp_path / "logs", "/here", "s")
     for number in range(60):
-        words.add(b"e" * 20_000 + b"\n")
-        words.add(f"line {number}\x1b[2J\n".encode())
+        await words.add(b"e" * 20_000 + b"\n")
+        await words.add(f"line {number}\x1b[2J\n".encode())
     kept = sum(one.stat().st_size for one in words.path.parent.iterdir())
     assert kept <= 2 * MAX_BYTES + 40_000
     assert words.path.stat().st_mode & 0o077 == 0
     assert words.read().endswith("line 59\n")
     assert words.last().endswith("line 59")
+
+
+@pytest.mark.law("mcp.4")
+async def test_who_says_much_waits_for_the_disk_and_nobody_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = Words(tmp_path / "logs", "/here", "s")
+    slow, writes = threading.Event(), words._write
+
+    def write(data: bytes) -> None:
+        assert slow.wait(HANG)
+        writes(data)
+
+    monkeypatch.setattr(words, "_write", write)
+    with anyio.fail_after(HANG):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(words.add, b"flood\n")
+            while not words._writing.locked():
+                await anyio.lowlevel.checkpoint()
+            # In the task of everybody, while the disk stands still.
+            words.note("failed")
+            slow.set()
+    assert words.read() == "flood\n--- failed\n"
