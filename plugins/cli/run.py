@@ -414,6 +414,8 @@ class _Run:
         self._begun: str | None = None
         """The session that was begun."""
         self._timed_out = False
+        self._waited = 0.0
+        """Seconds of the time that it has that are over before it begins."""
         self.lacks_model = False
         """Whether nothing was begun because there is no model, and a person is there
         who can be asked for one."""
@@ -616,8 +618,10 @@ class _Run:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._tell_slow_start)
             # Its time is up also for what it waits for.
+            began = anyio.current_time()
             with anyio.move_on_after(self._options.timeout):
                 lines = await here.ready()
+            self._waited = anyio.current_time() - began
             tasks.cancel_scope.cancel()
         for line in lines:
             self._terminal.tell(f"warning: {visible(line)}")
@@ -781,7 +785,7 @@ class _Run:
         seconds = self._options.timeout
         if seconds is None:
             return
-        await anyio.sleep(seconds)
+        await anyio.sleep(max(0.0, seconds - self._waited))
         self._timed_out = True
         if self._answering is not None:
             self._answering.stop()
