@@ -59,6 +59,7 @@ class Entrance:
         self._loaded = anyio.Event()
         self._begun = False
         self._first = True
+        self._awaited = False
         self._register: Register | None = None
         self._tasks: TaskGroup | None = None
 
@@ -107,11 +108,27 @@ class Entrance:
 
     async def ready_once(self) -> float | None:
         """Begin them, and return None when each is there or has failed; or when the
-        time that a single prompt waits is over, and then how many seconds it is."""
-        with anyio.move_on_after(self._once) as waiting:
-            await self.settled()
+        time that a single prompt waits is over, and then how many seconds it is.
+        Whoever calls this tells who is not there."""
+        self._await(True)
+        told = False
+        try:
+            with anyio.move_on_after(self._once) as waiting:
+                await self.settled()
+            told = True
+        finally:
+            self._await(False)
+            for name, one in self.kept.items():
+                if not told and one.keeper.problem:
+                    # Whoever waited is gone, and tells nobody.
+                    logger.warning("MCP server %r: %s", name, one.keeper.problem)
         self._first = False
         return self._once if waiting.cancelled_caught else None
+
+    def _await(self, awaited: bool) -> None:
+        self._awaited = awaited
+        for one in self.kept.values():
+            one.keeper.awaited = awaited
 
     async def _run(self) -> None:
         try:
@@ -123,6 +140,7 @@ class Entrance:
             logger.exception("MCP servers cannot be begun")
             self._loaded.set()
             return
+        self._await(self._awaited)
         if self._register is not None:
             self._servers.offer_to(self._register)
         async with self._servers:

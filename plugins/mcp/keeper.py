@@ -52,6 +52,8 @@ class Keeper:
         """What it offered last."""
         self.settled = anyio.Event()
         """Set once it was there, or failed, for the first time."""
+        self.awaited = False
+        """Whether somebody waits for it who tells a person why it is not there."""
         self.begun = 0
         """How often it was begun."""
         self._around = around
@@ -142,7 +144,9 @@ class Keeper:
         self._around.words.note(f"failed: {one_line(why, 500)}")
         login = "login" in why and "dovetail mcp login" in why
         self._to("login" if login else "failed", f"{one_line(why, 400)}{said}")
-        logger.warning("MCP server %r: %s", self.server.name, self.problem)
+        # A person is told once.
+        level = logging.INFO if self.awaited else logging.WARNING
+        logger.log(level, "MCP server %r: %s", self.server.name, self.problem)
 
     def _to(self, state: State, problem: str) -> None:
         self.state, self.problem = state, problem

@@ -222,6 +222,19 @@ async def test_who_says_one_thing_waits_for_servers_and_is_told_who_is_not_there
 
 
 @pytest.mark.law("mcp.2")
+async def test_who_waits_is_told_once_who_is_not_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = FakeServer()
+    broken.broken = "no such machine"
+    async with world(tmp_path, {"broken": broken}, settle=False) as here:
+        with anyio.fail_after(HANG):
+            [line] = await here.runtime.location(tmp_path).ready()
+    assert "no such machine" in line
+    assert "no such machine" not in caplog.text
+
+
+@pytest.mark.law("mcp.2")
 async def test_a_server_that_comes_back_leaves_requests_as_they_were(
     tmp_path: Path,
 ) -> None:
