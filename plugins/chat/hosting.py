@@ -22,6 +22,7 @@ from ..console.terminal import Style, Terminal, visible
 from .commands import COMMANDS
 from .opening import NO_MODEL
 from .plain import PlainRenderer
+from .screen import unsent
 from .script import Renders, Script
 from .talk import Talk, Wanted
 
@@ -65,6 +66,8 @@ async def host(wanted: Mapping[str, Any], screen: Any, *, plain: bool) -> None:
 
 def goodbye(talk: Talk) -> None:
     """Say how to go on, when the conversation ends."""
+    for line in talk.unheard():
+        talk.show(unsent(line))
     if talk.session is not None:
         server = server_url()
         over = f"--server {shlex.quote(visible(server))} " if server else ""

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 
 from .key_names import DISMISS
-from .screen import LEAVING, Talk
+from .screen import LEAVING, Talk, unsent
 
 MOST_TYPED = 2 * 1_048_576
 """Bytes of one line."""
@@ -108,7 +108,8 @@ class PlainScreen:
         self._left.set()
 
     def finish(self) -> None:
-        """Do nothing: what was finished is written already."""
+        """Say what nobody heard; what was finished is written already."""
+        self.show("".join(map(unsent, self._early)))
 
     async def drawn(self) -> None:
         """Return at once: there is nothing to draw."""

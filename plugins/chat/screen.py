@@ -65,6 +65,8 @@ PASTED_SECONDS = 0.1
 """How long a paste may rest before it is over."""
 KEPT_SECONDS = 0.35
 """After which time Esc is a key of its own, and not the beginning of another."""
+MOST_TOLD = 200
+"""Characters of a line that are told when it was not sent."""
 MOST_ROWS = 8
 """Rows of the prompt line."""
 GONE = (errno.EIO, errno.EBADF, errno.EPIPE)
@@ -264,6 +266,7 @@ class LiveScreen:
         lines = _typed_ahead(sys.stdin.fileno())
         if len(lines) == 1 and lines[0].strip():
             self._early.append((lines[0], False))
+            self._buffer.history.append_string(typeable(lines[0]))
         elif lines:
             self.put_back("\n".join(lines))
 
@@ -339,6 +342,8 @@ class LiveScreen:
     def finish(self) -> None:
         """Write what is left, when the rows are gone."""
         text, self._waiting = "".join(self._waiting), []
+        # Whoever leaves before it is open finds it among what was typed before.
+        text += "".join(unsent(line) for line, _ in self._early)
         with suppress(OSError):
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -698,6 +703,12 @@ class LiveScreen:
         self._buffer.history_search_text = None
         # A line of its own: going up begins at the newest of what was typed before.
         self._buffer.reset(self._buffer.document)
+
+
+def unsent(line: str) -> str:
+    """Return what is told of a line that nobody heard."""
+    said = "".join(sign if sign.isprintable() else " " for sign in line[:MOST_TOLD])
+    return f"not sent: {said}{'…' if len(line) > MOST_TOLD else ''}\n"
 
 
 def _is_text(key: KeyPress) -> bool:

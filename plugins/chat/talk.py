@@ -294,6 +294,14 @@ class Talk:
         except anyio.WouldBlock:
             self.screen.put_back(line)
 
+    def unheard(self) -> list[str]:
+        """Return the lines that were typed and come too late: it ends."""
+        lines: list[str] = []
+        with suppress(anyio.WouldBlock):
+            while True:
+                lines.append(self._typed.receive_nowait()[0])
+        return lines
+
     def _soon(self, what: Callable[[Any], Coroutine[Any, Any, None]], of: Any) -> None:
         """Do what a key wants. Keys come outside of any task, where none can begin."""
         with suppress(anyio.WouldBlock):

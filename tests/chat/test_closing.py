@@ -6,10 +6,12 @@ import pty
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import TextIO
 
 import anyio
 import pytest
+from dovetail.plugins.chat.history import PromptHistory, history_path
 from dovetail.plugins.chat.screen import LiveScreen
 from prompt_toolkit.application import create_app_session
 from support.bounds import HANG
@@ -63,3 +65,25 @@ async def closed_while_something_draws(master: int, out: TextIO, typed: bytes) -
             os.close(master)
             loop.call_soon(draw)
     assert failed
+
+
+async def test_a_line_that_was_typed_while_it_opened_is_kept_when_it_is_left(
+    terminal: tuple[int, TextIO, TextIO],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    master, given, out = terminal
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "stdin", given)
+    monkeypatch.setattr(sys, "stdout", out)
+    os.write(master, b"Fix it\n")
+    with create_app_session(), anyio.fail_after(HANG):
+        screen = LiveScreen(colour=False)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(screen.run)
+            await screen.drawn()
+            screen.leave()
+        screen.finish()
+    assert b"not sent: Fix it" in os.read(master, 100_000)
+    os.close(master)
+    assert list(PromptHistory(history_path).load_history_strings()) == ["Fix it"]
