@@ -26,6 +26,7 @@ from dovetail.kernel import Job, JobEnd, JobWork, ToolFailure
 from . import _supervisor
 from ._left import (
     RUNNING,
+    STOP_SECONDS,
     UNENDED,
     VARIABLE,
     LaterOutput,
@@ -43,8 +44,8 @@ MAX_BYTES = 64 * 1024 * 1024
 """Bytes that a job may print; then it is ended."""
 LOOK_SECONDS = 0.5
 """Between looks where the system tells nobody of the end of a process."""
-STOP_SECONDS = 2 * _supervisor.GRACE + 2.0
-"""The supervisor's own, and time to write down how it ended."""
+SETTLE_SECONDS = _supervisor.KILL_SECONDS + 2.0
+"""What the supervisor takes after SIGKILL at most, and to write down how it ended."""
 
 ELSEWHERE = (
     "It was begun on another machine, in another container or before a restart; "
@@ -88,9 +89,18 @@ class _Left:
 class Background:
     """The background commands of one plugin, in all sessions."""
 
-    def __init__(self, later: LaterOutput, *, most: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        later: LaterOutput,
+        *,
+        most: int = MAX_BYTES,
+        grace: float = STOP_SECONDS,
+    ) -> None:
+        """``most`` are the bytes that a job may print, ``grace`` the seconds that it
+        has between SIGTERM and SIGKILL."""
         self._later = later
         self._most = most
+        self._grace = grace
         # Those that this process started, to be reaped by it.
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         # By the name of their output.
@@ -173,7 +183,7 @@ class Background:
                 [
                     *(sys.executable, "-I", "-S", _supervisor.__file__),
                     *(f"{path}.end", f"{path}.until", str(self._most), str(seconds)),
-                    *(token, *command),
+                    *(str(self._grace), token, *command),
                 ],
                 cwd=cwd,
                 env={**environment, VARIABLE: token},
@@ -356,7 +366,7 @@ class Background:
             # It ends the rest, and writes down how.
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(mark.group, signal.SIGTERM)
-            until = time.monotonic() + STOP_SECONDS
+            until = time.monotonic() + self._grace + SETTLE_SECONDS
             while started_at(mark.group) == mark.started and time.monotonic() < until:
                 time.sleep(0.02)
         end_left((mark,), token)

@@ -37,6 +37,10 @@ MAX_OUTPUT = 16 * 1024 * 1024
 goes on."""
 MAX_AGE = 7 * 24 * 3600
 """Seconds after which later output is removed, counted from when it last grew."""
+STOP_SECONDS = 3.0
+"""How long processes may take to end after SIGTERM before SIGKILL."""
+KILL_SECONDS = 3.0
+"""How long the end of what got SIGKILL is waited for."""
 _LOOKS = 100
 """How often an environment is read again that is empty in the midst of an exec."""
 _BETWEEN_LOOKS = 0.002
@@ -139,21 +143,24 @@ class Found:
     """They were started where this process cannot look."""
 
 
-def end_left(marks: tuple[ProcessMark, ...], token: str, grace: float = 3.0) -> Found:
-    """End what a call left running: SIGTERM, then SIGKILL after ``grace`` seconds.
+def end_left(marks: tuple[ProcessMark, ...], token: str) -> Found:
+    """End what a call left running: SIGTERM, then SIGKILL after ``STOP_SECONDS``.
 
     Blocks as long as that takes; call it in a thread.
     """
     here = [mark for mark in marks if mark.host == host_mark()]
     before = _members(here, token)
     waiting = before
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number, seconds in (
+        (signal.SIGTERM, STOP_SECONDS),
+        (signal.SIGKILL, KILL_SECONDS),
+    ):
         for seen in waiting:
             # Between looking and this the number cannot be a stranger's: it was just
             # verified, and numbers are not given again so fast.
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(seen.id, number)
-        deadline = time.monotonic() + grace
+        deadline = time.monotonic() + seconds
         while (waiting := _members(here, token)) and time.monotonic() < deadline:
             time.sleep(0.02)
         if not waiting:

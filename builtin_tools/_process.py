@@ -27,11 +27,9 @@ import anyio.to_thread
 from attrs import frozen
 from dovetail.kernel import DetachWanted
 
-from ._left import MAX_OUTPUT, Family
+from ._left import MAX_OUTPUT, STOP_SECONDS, Family
 
 CHUNK = 65_536
-STOP_SECONDS = 3.0
-"""How long a process group may take to end after SIGTERM before SIGKILL."""
 LOOK_SECONDS = 0.02
 """Between looks at what descends from a process."""
 LINGER_SECONDS = 1.0

@@ -1,11 +1,12 @@
 """The supervisor of a job: a program of its own, which outlives whoever started it.
 
-    python -I -S _supervisor.py END UNTIL BYTES SECONDS TOKEN COMMAND...
+    python -I -S _supervisor.py END UNTIL BYTES SECONDS GRACE TOKEN COMMAND...
 
 Waits for a line on its input; without one nothing is begun. Then runs the command in a
 process group of its own, with closed input, and copies what it prints to its own
 output. Ends it, with everything that descends from it or whose environment carries the
-token, after so many seconds or printed bytes, and when it gets SIGTERM itself. The file
+token, after so many seconds or printed bytes, and when it gets SIGTERM itself: first
+with SIGTERM, and what is left after GRACE seconds with SIGKILL. The file
 UNTIL, if it is there when the time is over, holds a later time on the monotonic clock,
 which is the same for all processes of a system. In the end it writes into END how it
 ended, in one go, and what of it could not be ended.
@@ -31,8 +32,8 @@ ROOM = 512
 """Bytes that are kept free for how it ended."""
 MAX_SAID = 300
 """Characters of what could not be ended."""
-GRACE = 3.0
-"""Seconds between SIGTERM and SIGKILL, and that are waited after that."""
+KILL_SECONDS = 3.0
+"""How long the end of what got SIGKILL is waited for."""
 SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of linux/prctl.h."""
 
@@ -100,7 +101,7 @@ def send(group: int, token: bytes, number: int) -> None:
 def kill(child: "subprocess.Popen[bytes]", token: bytes) -> None:
     """End everything for good. What begins meanwhile is ended as well: it is looked for
     until nothing is left, or as long as anybody waits."""
-    until = time.monotonic() + GRACE
+    until = time.monotonic() + KILL_SECONDS
     while True:
         send(child.pid, token, signal.SIGKILL)
         reap(child)
@@ -131,7 +132,12 @@ def later(until: str, deadline: float) -> float:
 
 
 def supervise(
-    until: str, most: int, seconds: float, token: str, command: "list[str]"
+    until: str,
+    most: int,
+    seconds: float,
+    grace: float,
+    token: str,
+    command: "list[str]",
 ) -> "dict[str, object]":
     """Run the command, and return how it ended."""
     wake, woken = os.pipe()
@@ -169,11 +175,11 @@ def supervise(
                 why = None if now < deadline else "timed_out"
             if why is not None:
                 send(child.pid, carried, signal.SIGTERM)
-                killing = now + GRACE
+                killing = now + grace
         elif killing is not None and now >= killing:
             kill(child, carried)
             # What even that does not end is not waited for.
-            deadline, killing = now + GRACE, None
+            deadline, killing = now + KILL_SECONDS, None
         elif killing is None and now >= deadline:
             break
         wait = (deadline if killing is None else killing) - time.monotonic()
@@ -205,7 +211,7 @@ def supervise(
 
 
 def main() -> None:
-    end, until, most, seconds, token, *command = sys.argv[1:]
+    end, until, most, seconds, grace, token, *command = sys.argv[1:]
     if not os.read(0, 1):
         return
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -216,7 +222,9 @@ def main() -> None:
     with contextlib.suppress(OSError):
         os.write(telling, b" " * ROOM)
     try:
-        found = supervise(until, int(most), float(seconds), token, command)
+        found = supervise(
+            until, int(most), float(seconds), float(grace), token, command
+        )
     except OSError as error:
         # The disk is full, say, or the command is too long for the system.
         found = {"state": "failed", "code": None, "said": os.strerror(error.errno or 0)}

@@ -127,8 +127,9 @@ async def stopped(tools: Any, command: str, begun: Path) -> Any:
 
 
 async def test_a_timeout_keeps_the_output_and_ends_the_whole_group(
-    tools: Any, place: Path
+    tools: Any, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_process, "STOP_SECONDS", 0.05)
     command = (
         "echo before; (trap '' TERM; sh -c 'trap \"\" TERM; echo $$ > pid; "
         "while :; do sleep 100; done') & wait"
@@ -465,10 +466,11 @@ def start(command: str, token: str, place: Path) -> ProcessMark:
 
 @pytest.mark.law("recovery.8")
 async def test_what_a_killed_runtime_left_running_is_found_and_ended(
-    tools: Any, place: Path, pipe: Pipes
+    tools: Any, place: Path, pipe: Pipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The shell, what ignores SIGTERM, a job with a group of its own, and what left the
     session altogether."""
+    monkeypatch.setattr("dovetail.builtin_tools._left.STOP_SECONDS", 0.05)
     command = (
         "echo $$ > 1; (trap '' TERM; sh -c 'echo $$ > 2; sleep 1000; sleep 1000') & "
         "setsid sh -c 'echo $$ > 3; sleep 1000; :' & "

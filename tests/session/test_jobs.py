@@ -187,8 +187,9 @@ async def test_its_output_is_read_by_page_while_it_grows(
 
 @pytest.mark.law("jobs.2")
 async def test_what_the_model_stops_itself_it_is_not_told_again(
-    tmp_path: Path, pipe: Pipes
+    tmp_path: Path, pipe: Pipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(builtin._background, "_grace", 0.05)
     pid = pipe(tmp_path / "pid")
     command = "trap '' TERM; echo $$ > pid; (setsid sleep 1000 &); sleep 1000; sleep 1"
     with anyio.fail_after(HANG):
@@ -463,7 +464,7 @@ import importlib.util, os, sys
 spec = importlib.util.spec_from_file_location("supervisor", sys.argv.pop(1))
 supervisor = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(supervisor)
-supervisor.GRACE = 0.05
+supervisor.KILL_SECONDS = 0.05
 descendants = supervisor.descendants
 def send(group, token, number):
     if any(os.getpgid(one) == group for one in descendants()):
@@ -481,7 +482,7 @@ async def test_what_of_a_job_could_not_be_ended_is_written_down(
 ) -> None:
     one, two = pipe(tmp_path / "one"), pipe(tmp_path / "two")
     end = tmp_path / "end"
-    arguments = (str(end), str(tmp_path / "until"), "1000", "1000", "eff_x")
+    arguments = (str(end), str(tmp_path / "until"), "1000", "1000", "0.05", "eff_x")
     with anyio.fail_after(HANG):
         async with await anyio.open_process(
             [
