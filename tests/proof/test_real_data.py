@@ -92,10 +92,12 @@ def in_answers(made: list[ToolCall]) -> list[list[Any]]:
 
 
 async def test_naughty_strings_stay_what_they_are_everywhere(
-    tmp_path: Path, corpus: Any
+    tmp_path: Path, corpus: Any, anyio_backend: str
 ) -> None:
     """As prompts, titles, file names, answers, arguments and results of tools."""
     strings = [one for one in naughty(corpus) if one.strip()]
+    # To a string it is the same which event loop runs: each has half of them.
+    strings = strings[anyio_backend == "trio" :: 2]
 
     @frozen
     class Words:
