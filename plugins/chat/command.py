@@ -18,7 +18,11 @@ from .opening import converse, is_terminal
     help="Go on with this session; the beginning of its id will do.",
 )
 @click.option(
-    "-c", "--continue", "newest", is_flag=True, help="Go on with the newest one here."
+    "-c",
+    "--continue",
+    "newest",
+    is_flag=True,
+    help="Go on with the one used last here.",
 )
 @click.option(
     "--location", metavar="DIR", help="Where to work. [default: the working directory]"

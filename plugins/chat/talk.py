@@ -47,7 +47,8 @@ from ..console.calls import duration_text
 from ..console.continuing import LeftWork, left_work, report_lines
 from ..console.feed import Feed
 from ..console.folding import cells, fold, rows
-from ..console.options import server_url
+from ..console.last_used import last_used, note_used
+from ..console.options import server_url, used_database
 from ..console.terminal import Style, drawable, short, visible, without_colours
 from .asks import WITHDRAWN, Ask, Form, Words
 from .cards import permission_card, permission_hint, question_card, question_hint
@@ -151,6 +152,8 @@ class Talk:
         self._following: anyio.CancelScope | None = None
         self._feed: Feed | None = None
         self._stopping = False
+        self._noted: str | None = None
+        """The session that was noted as the one used last."""
         self._gone = False
         """Whether the server cannot be reached that was named."""
         self._base: tuple[int, float | None, int] = (0, None, 0)
@@ -172,10 +175,12 @@ class Talk:
             session = await self.runtime.sessions.get(wanted.session)
             await self.go_to(session)
         elif wanted.newest:
-            found = await self._newest(1)
-            if not found:
+            info = await last_used(
+                self.runtime, self.location, used_database(self.wanted.db)
+            )
+            if info is None:
                 raise PromptInvalidError("--continue", None, "there is no session here")
-            await self.go_to(found[0])
+            await self.go_to(await self.runtime.sessions.get(info.id))
         if self.session is None:
             self.named_model = await self.here.model_for(self.model, self.agent)
         self._tasks.start_soon(self._look_around)
@@ -369,6 +374,14 @@ class Talk:
     async def _say(self, said: Prompt, title: str | None, *, queue: bool) -> None:
         session = await self.current(title)
         await session.prompt(said, delivery="queue" if queue else "steer")
+        if session.id != self._noted:
+            self._noted = session.id
+            await to_thread.run_sync(
+                note_used,
+                self.location.directory,
+                used_database(self.wanted.db),
+                session.id,
+            )
 
     async def current(self, title: str | None = None) -> Session:
         """Return the session, a new one where there is none."""

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, cast
 
 import anyio
 import click
+from anyio import to_thread
 from anyio.abc import TaskStatus
 from attrs import evolve, frozen
 from dovetail.kernel import (
@@ -61,12 +62,14 @@ from ..console.exits import (
 )
 from ..console.feed import Feed
 from ..console.first_use import first_model, is_attended
+from ..console.last_used import last_used, note_used
 from ..console.options import (
     database_option,
     go_on_text,
     next_prompt_text,
     opened,
     server_url,
+    used_database,
 )
 from ..console.terminal import Terminal, tell_error, visible
 from .answering import Answering
@@ -138,7 +141,7 @@ class RunOptions:
     "--continue",
     "newest",
     is_flag=True,
-    help="Go on with the newest session here.",
+    help="Go on with the session used last here.",
 )
 @click.option(
     "--fork",
@@ -520,8 +523,10 @@ class _Run:
         if not self._options.newest:
             return None
         location = await self._named(runtime)
-        for info in await runtime.sessions.list(location=location, limit=1, roots=True):
-            return await runtime.sessions.get(info.id)
+        info = await last_used(runtime, location, used_database(self._options.db))
+        if info is not None:
+            used: Session = await runtime.sessions.get(info.id)
+            return used
         raise click.UsageError(
             f"there is no session yet in {visible(location.directory)}"
         )
@@ -611,6 +616,11 @@ class _Run:
         await self._get_ready(here)
         return await self._prompt(runtime, answering, session, said, elsewhere=alive)
 
+    async def _note_used(self, session: Session) -> None:
+        directory = (await session.info()).location.directory
+        db = used_database(self._options.db)
+        await to_thread.run_sync(note_used, directory, db, session.id)
+
     async def _get_ready(self, here: Any) -> None:
         """Wait for what is begun on first need: nobody says a second thing, so what
         comes after the first Step may come too late."""
@@ -699,6 +709,7 @@ class _Run:
                 output=self._options.schema,
             )
             self._said.known(receipt.id)
+            await self._note_used(session)
             feed.begin(receipt.cursor - 1 if after is None else after)
             return await self._watch(answering, session, feed, session.wait)
 

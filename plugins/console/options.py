@@ -110,6 +110,17 @@ def database_url(given: str | None, *, new: bool = False) -> str:
         raise click.ClickException(f"{error}; name one with --db") from error
 
 
+def used_database(db: str | None) -> str:
+    """Return what tells the database or server apart from others that a command works
+    on, wherever it is called."""
+    server = server_url()
+    if server is not None:
+        return server
+    url = db or os.environ.get(DATABASE_VARIABLE) or ""
+    scheme, found, place = url.partition(":///")
+    return f"{scheme}:///{os.path.abspath(place)}" if found else url
+
+
 def _check_file(url: str, new: bool) -> None:
     scheme, _, place = url.partition(":///")
     if scheme.lower() != "sqlite":
