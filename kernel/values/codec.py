@@ -324,8 +324,14 @@ def _has_no_number(value: Json) -> bool:
     if isinstance(value, float):
         return value - value != 0
     if isinstance(value, dict):
-        return any(_has_no_number(item) for item in value.values())
-    return isinstance(value, list | tuple) and any(map(_has_no_number, value))
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return False
+    # Not a call for each text: most of what there is.
+    return any(type(item) not in _NO_FLOATS and _has_no_number(item) for item in value)
+
+
+_NO_FLOATS = frozenset({str, int, bool, type(None)})
 
 
 def loads(data: bytes | str) -> Json:

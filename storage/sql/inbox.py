@@ -71,15 +71,41 @@ class InboxWrites(PlaceWrites, InboxReads):
 
     _admitted: set[tuple[str, str]] | None = None
     """The inputs that this transaction has put while they wait."""
+    _found: dict[tuple[str, str], InputRow] | None = None
+    """The inputs that wait, as this transaction has read them."""
+
+    def pending_inputs(
+        self,
+        session_id: str,
+        delivery: Delivery | None = None,
+        limit: int | None = None,
+    ) -> Sequence[InputRow]:
+        found = super().pending_inputs(session_id, delivery, limit)
+        if found:
+            if self._found is None:
+                self._found = {}
+            for row in found:
+                self._found[session_id, row.id] = row
+        return found
+
+    def input(self, session_id: str, input_id: str) -> InputRow | None:
+        found = self._found and self._found.get((session_id, input_id))
+        return found or super().input(session_id, input_id)
+
+    def forget_projections(self, session_id: str) -> None:
+        super().forget_projections(session_id)
+        self._found = None
 
     def put_input(self, row: InputRow) -> None:
         aggregate = self.aggregate(row.session_id)
+        if self._found is not None:
+            self._found.pop((row.session_id, row.id), None)
         if row.state == "pending":
             waiting = (INPUT, row.delivery, row.id, row.seq, row.created, row.key)
             if not self._first_put(row):
                 self.write(self.sql.END_OTHERWISE[row.delivery], (aggregate, row.id))
             values = summed(row.session_id, *waiting)
-            self.write(self.sql.PUT_WAITING, (aggregate, *values))
+            self.put(self.sql.PUT_WAITING, (aggregate, *values))
             return
         self.write(self.sql.END_WAITING, (aggregate, row.id))
         values = summed(
@@ -92,7 +118,7 @@ class InboxWrites(PlaceWrites, InboxReads):
             row.created,
             row.key,
         )
-        self.write(self.sql.PUT_INPUT, (aggregate, *values))
+        self.put(self.sql.PUT_INPUT, (aggregate, *values))
 
     def _first_put(self, row: InputRow) -> bool:
         """Return whether an input is put as it is admitted, and so cannot wait already

@@ -250,8 +250,9 @@ class LogWrites(PlaceWrites, LogReads):
     ) -> None:
         parts: list[str] = []
         data = shrink(record.data, partial(self._keep, parts))
-        said = (record.seq, record.kind, record.version, record.created, data)
-        values: tuple[object, ...] = (aggregate, *said, record.hash)
+        said = (record.seq, record.kind, record.version, record.created)
+        values: tuple[object, ...]
+        values = (aggregate, *said, self.octets(data), self.octets(record.hash))
         if position is None and record.digest is None:
             # The usual one: the database numbers it, and nothing was taken out of it.
             sql = self.sql.APPEND_EVENT

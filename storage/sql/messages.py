@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from dovetail.kernel.ports import MessageRow
 
-from .checks import summed
+from .checks import Row, summed
 from .places import PlaceReads, PlaceWrites
-from .view import MAX_INTEGER, bounded
+from .view import MAX_INTEGER, TakenError, bounded
 
 
 class MessageReads(PlaceReads):
@@ -63,7 +63,22 @@ class MessageWrites(PlaceWrites, MessageReads):
         ends = row.type == "assistant" and end is not None
         changes = (end, sums[-1], aggregate, *same)
         if not ends or self.write(self.sql.END_MESSAGE, changes) == 0:
-            self.write(self.sql.TAKE_MESSAGE_AWAY, (aggregate, row.id, row.seq))
-            self.write(self.sql.PUT_MESSAGE, (aggregate, *sums))
+            new = self.is_new(row.session_id, row.seq)
+            if not new or not self._add_message(aggregate, same, end, sums[-1]):
+                self.write(self.sql.TAKE_MESSAGE_AWAY, (aggregate, row.id, row.seq))
+                self.put(self.sql.PUT_MESSAGE, (aggregate, *sums))
         if row.type == "assistant" and end is None:
             self.kept.steps[row.session_id] = row
+
+    def _add_message(
+        self, aggregate: int, same: Row, end: int | None, checksum: int
+    ) -> bool:
+        """Write a message that was not there before; False: its place is taken."""
+        try:
+            if end is None:
+                self.add(self.sql.OPEN_MESSAGE, (aggregate, *same, checksum))
+            else:
+                self.add(self.sql.ADD_MESSAGE, (aggregate, *same, end, checksum))
+        except TakenError:
+            return False
+        return True

@@ -54,6 +54,11 @@ class PlaceWrites(PlaceReads):
         before = self._heads_before
         return before is not None and seq > before.get(session_id, seq)
 
+    def forget_projections(self, session_id: str) -> None:
+        """Rely on nothing that was read of what follows from a session's log: it is
+        written in another way."""
+        self.kept.forget_projections(session_id)
+
     def place(self, session_id: str) -> AggregateRow | None:
         known = self.kept.places.get(session_id)
         if known is None:
@@ -95,7 +100,9 @@ class PlaceWrites(PlaceReads):
         self._heads_before.setdefault(session_id, before.seq)
         # Not ``_replace``, which takes longer, on the path of every commit.
         place = AggregateRow(before.id, seq, hash, *before[3:])
-        self._put(self.sql.PUT_HEAD, (seq, hash), session_id, place)
+        values = (seq, self.octets(hash), _place_sum(session_id, place), place.id)
+        self.write(self.sql.PUT_HEAD, values)
+        self.kept.places[session_id] = place
 
     def change_lease(self, session_id: str, *lease: Any) -> None:
         """Write a session's lease, in the order of its columns."""
@@ -115,7 +122,7 @@ class PlaceWrites(PlaceReads):
     def _put(
         self, sql: str, values: tuple[Any, ...], session_id: str, place: AggregateRow
     ) -> None:
-        self.write(sql, (*values, _place_sum(session_id, place), place.id))
+        self.put(sql, (*values, _place_sum(session_id, place), place.id))
         self.kept.places[session_id] = place
 
     def mend_head(self, session_id: str, seq: int, hash: bytes) -> None:

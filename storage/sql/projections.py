@@ -32,7 +32,7 @@ class ProjectionWrites(
 
     def clear_projections(self, session_id: str) -> None:
         known = self.known(session_id)
-        self.kept.forget_projections(session_id)
+        self.forget_projections(session_id)
         if known is not None:
             for sql in self.sql.CLEAR_PROJECTIONS:
                 self.write(sql, (known,))

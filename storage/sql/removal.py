@@ -34,7 +34,7 @@ class RemovalWrites(PlaceWrites, RemovalReads):
         known = self.aggregate(session_id)
         for sql in self.sql.HIDE_SESSION:
             self.write(sql, (known,))
-        self.kept.forget_projections(session_id)
+        self.forget_projections(session_id)
         self.change_place(session_id, removed=LEFT, imported=None, damaged=None)
 
     def erase(self, session_id: str, limit: int) -> bool:

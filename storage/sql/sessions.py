@@ -116,8 +116,8 @@ class SessionWrites(PlaceWrites, SessionReads):
         folded = None if row.title is None else row.title.casefold()
         sums = summed(row.id, *_values(row), folded)
         fixed = (aggregate, row.directory, row.parent)
-        if self.write(self.sql.CHANGE_SESSION, (*_unfixed(sums), *fixed)) == 0:
-            self.write(self.sql.PUT_SESSION, (aggregate, *sums))
+        if self.put(self.sql.CHANGE_SESSION, (*_unfixed(sums), *fixed)) == 0:
+            self.put(self.sql.PUT_SESSION, (aggregate, *sums))
         if known is None or known.status != row.status:
             self._put_execution(row, aggregate)
         if known is not None:
@@ -126,6 +126,6 @@ class SessionWrites(PlaceWrites, SessionReads):
     def _put_execution(self, row: SessionRow, aggregate: int) -> None:
         if row.status == "running":
             begun = summed(row.id, EXECUTION, "", "", -1, 0, None)
-            self.write(self.sql.BEGIN_WORK, (aggregate, *begun))
+            self.put(self.sql.BEGIN_WORK, (aggregate, *begun))
         else:
             self.write(self.sql.END_WORK, (aggregate,))

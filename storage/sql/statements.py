@@ -76,6 +76,8 @@ class Statements(Protocol):
     NEWEST_FIRST: str
     SETTLED: str
     OPEN_MESSAGES: str
+    ADD_MESSAGE: str
+    OPEN_MESSAGE: str
     TAKE_MESSAGE_AWAY: str
     PUT_MESSAGE: str
     END_MESSAGE: str

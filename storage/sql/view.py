@@ -5,7 +5,7 @@ that a row which is not what was written is not handed out. How a statement is r
 what a failure of it means, is said by each store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from dovetail.kernel.values.errors import DovetailError, RowDamagedError
@@ -48,6 +48,8 @@ class View:
 
     sql: Statements
     """All that it can run, in the words of its database."""
+    octets: Callable[[bytes], Any]
+    """Makes of bytes what the driver takes for them soonest."""
 
     def __init__(self, medium: Medium) -> None:
         self._medium = medium
@@ -75,6 +77,11 @@ class View:
         Raises:
             InvalidValueError: there is a value that the database cannot hold.
         """
+        raise NotImplementedError
+
+    def put(self, sql: str, parameters: Parameters) -> int:
+        """Do as ``write`` does, with a row that may have NULLs. A question mark in the
+        statement is a place for a value."""
         raise NotImplementedError
 
     def add(self, sql: str, parameters: Parameters) -> None:

@@ -79,7 +79,7 @@ class Hold:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             # Before it is locked: closing it would take SQLite's own locks away.
             self._descriptors.append(descriptor)
-            _lock(descriptor, fcntl.F_RDLCK, place)
+            _ask(descriptor, _lock(fcntl.F_RDLCK, place))
 
     def begin_turn(self, wait: float) -> bool:
         """Wait until no other process writes, and say if that came in as many seconds.
@@ -102,7 +102,7 @@ class Hold:
             self._turns -= 1
             if sys.platform == "linux" and self._turns == 0 and self._descriptors:
                 try:
-                    _lock(self._descriptors[0], fcntl.F_UNLCK, _TURN)
+                    _ask(self._descriptors[0], _END_TURN)
                 except OSError:
                     # There are no such locks here.
                     return
@@ -111,7 +111,7 @@ class Hold:
         with self._turning:
             if sys.platform == "linux" and self._turns == 0 and self._descriptors:
                 try:
-                    _lock(self._descriptors[0], fcntl.F_WRLCK, _TURN)
+                    _ask(self._descriptors[0], _TAKE_TURN)
                 except OSError as error:
                     if error.errno in (errno.EAGAIN, errno.EACCES):
                         return False
@@ -159,6 +159,12 @@ if hasattr(os, "register_at_fork"):
 
 if sys.platform == "linux":
 
-    def _lock(descriptor: int, kind: int, place: Sequence[int]) -> None:
-        lock = struct.pack(_FLOCK, kind, os.SEEK_SET, *place, 0)
+    def _lock(kind: int, place: Sequence[int]) -> bytes:
+        return struct.pack(_FLOCK, kind, os.SEEK_SET, *place, 0)
+
+    def _ask(descriptor: int, lock: bytes) -> None:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+
+    # Asked for around every commit.
+    _TAKE_TURN = _lock(fcntl.F_WRLCK, _TURN)
+    _END_TURN = _lock(fcntl.F_UNLCK, _TURN)

@@ -863,6 +863,18 @@ OPEN_MESSAGES = (
     ' ORDER BY "t1"."seq"'
 )
 
+ADD_MESSAGE = (
+    'INSERT INTO "message" ("aggregate", "seq", "id", "type", "body_seq", '
+    '"end_seq", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?)'
+)
+
+OPEN_MESSAGE = (
+    'INSERT INTO "message" ("aggregate", "seq", "id", "type", "body_seq", '
+    '"checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?)'
+)
+
 TAKE_MESSAGE_AWAY = (
     'DELETE'
     ' FROM "message"'

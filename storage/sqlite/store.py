@@ -38,10 +38,12 @@ class SqliteTransaction(SqliteView, SqlTransaction):
         self,
         connection: sqlite3.Connection,
         medium: Medium,
+        writing: sqlite3.Cursor | None = None,
         kept: Kept | None = None,
     ) -> None:
         super().__init__(connection, medium)
-        self._writing = connection.cursor()
+        # The writer's, for all transactions: nothing that writes leaves rows to fetch.
+        self._writing = connection.cursor() if writing is None else writing
         self.kept = Kept() if kept is None else kept
 
     def next_position(self) -> int | None:

@@ -13,6 +13,7 @@ from ..sql.checks import Row
 from ..sql.statements import Statements
 from ..sql.view import MAX_INTEGER, Parameters, TakenError, View
 from . import statements
+from .binding import octets, spelled
 from .database import DRIVER_ERRORS, Medium
 
 
@@ -35,12 +36,13 @@ class SqliteView(View):
     """One transaction's statements on one connection."""
 
     sql: Statements = statements
+    octets = octets
     _medium: Medium
 
     def __init__(self, connection: sqlite3.Connection, medium: Medium) -> None:
         super().__init__(medium)
         self._connection = connection
-        # Whoever writes takes a cursor: making one for each statement is a tenth of it.
+        # Whoever writes has a cursor: making one for each statement is a tenth of it.
         self._writing: sqlite3.Connection | sqlite3.Cursor = connection
 
     def end(self) -> None:
@@ -79,6 +81,10 @@ class SqliteView(View):
             return self._writing.execute(sql, parameters).rowcount
         except _FAILURES as error:
             raise self.spoil(self._meaning(error, parameters)) from error
+
+    def put(self, sql: str, parameters: Parameters) -> int:
+        text, bound = spelled(sql, parameters)
+        return self.write(text, parameters if bound is None else bound(parameters))
 
     def add(self, sql: str, parameters: Parameters) -> None:
         if self._refusal is not None:

@@ -72,10 +72,13 @@ class Writer:
         self,
         connection: sqlite3.Connection,
         medium: Medium,
-        begin: Callable[[sqlite3.Connection, Medium], SqliteView],
+        begin: Callable[[sqlite3.Connection, Medium, sqlite3.Cursor], SqliteView],
         kept: Kept,
     ) -> None:
         self._connection = connection
+        # One for all: making it for every BEGIN and COMMIT takes as long as running it.
+        self._cursor = connection.cursor()
+        self._execute = self._cursor.execute
         self._kept = kept
         self._medium = medium
         self._begin = begin
@@ -183,6 +186,8 @@ class Writer:
                 pass
         finally:
             self._medium.let_go()
+            # One whose last statement failed would keep the file open.
+            self._cursor.close()
             self._connection.close()
             self._tell(self._closed.set)
 
@@ -266,7 +271,7 @@ class Writer:
                     return True
                 if not self._perform_each(group):
                     return False
-            self._connection.execute("COMMIT")
+            self._execute("COMMIT")
         except DRIVER_ERRORS as error:
             self._kept.forget()
             self._roll_back()
@@ -288,7 +293,7 @@ class Writer:
             if operation.error is not None:
                 # SQLite may have given up the transaction: the disk is full, say.
                 if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                    self._execute("ROLLBACK")
                 return False
         return True
 
@@ -296,13 +301,13 @@ class Writer:
         """Run operations each in a savepoint; False: SQLite gave up all of them."""
         connection = self._connection
         for operation in group:
-            connection.execute("SAVEPOINT one")
+            self._execute("SAVEPOINT one")
             self._perform(operation)
             if not connection.in_transaction:
                 return False
             if operation.error is not None:
-                connection.execute("ROLLBACK TO one")
-            connection.execute("RELEASE one")
+                self._execute("ROLLBACK TO one")
+            self._execute("RELEASE one")
         return True
 
     def _begin_immediate(self, group: list[Operation]) -> bool:
@@ -316,11 +321,11 @@ class Writer:
         left = self._left(group)
         try:
             if left > self._medium.wait * 0.9:
-                self._connection.execute("BEGIN IMMEDIATE")
+                self._execute("BEGIN IMMEDIATE")
             else:
                 try:
                     self._wait_for(left)
-                    self._connection.execute("BEGIN IMMEDIATE")
+                    self._execute("BEGIN IMMEDIATE")
                 finally:
                     self._wait_for(self._medium.wait)
         except DRIVER_ERRORS as error:
@@ -334,7 +339,7 @@ class Writer:
         return max(0.0, self._medium.wait - (time.monotonic() - group[-1].handed))
 
     def _wait_for(self, seconds: float) -> None:
-        self._connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+        self._execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
 
     def _refuse(self, group: list[Operation]) -> None:
         for operation in group:
@@ -348,7 +353,7 @@ class Writer:
 
     def _perform(self, operation: Operation) -> None:
         operation.result = operation.error = None
-        view = self._begin(self._connection, self._medium)
+        view = self._begin(self._connection, self._medium, self._cursor)
         try:
             operation.result = operation.work(view)
         except sqlite3.Error as error:
@@ -376,7 +381,7 @@ class Writer:
     def _roll_back(self) -> None:
         try:
             if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+                self._execute("ROLLBACK")
         except DRIVER_ERRORS:
             # The failure before it is the one to tell. If the transaction is still
             # open, the next BEGIN fails and says so.
@@ -394,7 +399,7 @@ class Writer:
         """Return a number that changes by commits of other connections only, and all
         commits of this store are made on this one."""
         try:
-            found = self._connection.execute("PRAGMA data_version").fetchone()
+            found = self._execute("PRAGMA data_version").fetchone()
         except DRIVER_ERRORS:
             # The watchers are told, they read, and the read says what is wrong.
             return None

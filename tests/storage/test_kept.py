@@ -20,7 +20,7 @@ from dovetail.kernel.ports import (
 )
 from dovetail.kernel.testing.contracts.store.cases import input_row, record, session_row
 from dovetail.storage.sql.kept import MOST
-from dovetail.storage.sqlite.store import SqliteStore, open_sqlite
+from dovetail.storage.sqlite.store import SqliteStore, SqliteTransaction, open_sqlite
 from hypothesis import given, settings, strategies as st
 from support.bounds import HANG
 
@@ -58,6 +58,25 @@ def another(tx: Transaction) -> None:
     tx.put_message(MessageRow("a", 7, "other", "user", 7, 7))
 
 
+def admitting(tx: Transaction) -> None:
+    appending(tx)
+    head = tx.head("a")
+    tx.put_input(input_row("a", 3, seq=head.seq if head else 0))
+
+
+def delivering(tx: Transaction) -> None:
+    for row in tx.pending_inputs("a"):
+        found = tx.input("a", row.id)
+        assert found == row
+        other = "queue" if row.delivery == "steer" else "steer"
+        tx.put_input(attrs.evolve(row, delivery=other))
+
+
+def promoting(tx: Transaction) -> None:
+    for row in tx.pending_inputs("a"):
+        tx.put_input(attrs.evolve(row, state="promoted", settled_seq=row.seq + 1))
+
+
 def running(tx: Transaction) -> None:
     row = tx.session("a")
     ends = row is not None and row.status == "running"
@@ -87,6 +106,9 @@ def seen(rows: Reader) -> tuple[Any, ...]:
         rows.lease("a"),
         rows.message("a", "step"),
         rows.message("a", "other"),
+        rows.messages("a"),
+        rows.input("a", "in_3"),
+        rows.pending_inputs("a"),
         rows.approval_changes("/work"),
         rows.sessions_with_work(),
     )
@@ -99,6 +121,7 @@ class Wrong(Exception):
 WORKS = (
     *(appending, titling, leasing, marking, clearing),
     *(stepping, another, running, approving),
+    *(admitting, delivering, promoting),
 )
 steps = st.lists(
     st.tuples(
@@ -129,6 +152,8 @@ def test_whoever_writes_knows_what_is_stored(
                 ) -> None:
                     for work in works:
                         work(tx)
+                    assert isinstance(tx, SqliteTransaction)
+                    assert seen(tx) == tx.read(seen)
                     if fails:
                         raise Wrong
 

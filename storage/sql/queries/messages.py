@@ -2,7 +2,7 @@
 
 from peewee import SQL
 
-from ..rendering import Statement, slot, upsert
+from ..rendering import Statement, insertion, slot, upsert
 from ..tables import Aggregate, Event, Message, Session
 from .places import AGGREGATE_OF
 
@@ -92,6 +92,8 @@ OPEN_MESSAGES = Statement(
     .order_by(Message.seq),
     "session_id",
 )
+ADD_MESSAGE = insertion(Message)
+OPEN_MESSAGE = insertion(Message, "end_seq")
 # An id is one message, and so is a seq.
 TAKE_MESSAGE_AWAY = Statement(
     Message.delete().where(
