@@ -41,6 +41,8 @@ from .sessions import found
 from .stream import EVENTS, LINES, EventStream, Frames, frame
 
 MAX_PAGE = 200
+PORTION = 16
+"""Events that are looked at before others have their turn."""
 MAX_OUTPUT_PAGE = 1024 * 1024
 """Characters of an output that one page has."""
 MAX_REPLAY = 256 * 1024 * 1024
@@ -137,6 +139,7 @@ async def context(
     "session.told",
     answer=s.Data[tuple[ContextEpoch, ...]],
     refusals=(404,),
+    long=True,
 )
 async def told(
     call: Call[None, None], sessionID: str
@@ -286,6 +289,10 @@ async def history(call: Call[HistoryQuery, None], sessionID: str) -> s.HistorySh
     events: list[s.EventShape] = []
     async with session.events(call.query.after) as tail:
         async for event in tail:
+            if event.seq % PORTION == 0:
+                # A page of the log comes at once, and whoever looks for what is rare
+                # reads all of them.
+                await anyio.lowlevel.checkpoint()
             if kinds is not None and event.kind not in kinds:
                 continue
             if len(events) == call.query.limit:

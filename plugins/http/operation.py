@@ -82,6 +82,8 @@ class Operation:
     """Against opencode's of this name."""
     differs: str
     """How and why it differs."""
+    long: bool = False
+    """Whether its answer may be long however few parts it has."""
 
 
 OPERATIONS: list[Operation] = []
@@ -99,6 +101,7 @@ def operation(
     refusals: Sequence[int] = (),
     meaning: Meaning = "ours",
     differs: str = "",
+    long: bool = False,
 ) -> Callable[[R], R]:
     """Describe the decorated function as an operation."""
 
@@ -115,6 +118,7 @@ def operation(
                 tuple(refusals),
                 meaning,
                 differs,
+                long,
             )
         )
         return run
@@ -411,7 +415,8 @@ async def answered(operation: Operation, value: Any) -> Any:
     if isinstance(operation.answer, str):
         return value
     listed = getattr(value, "data", None)
-    if isinstance(listed, list | tuple) and len(listed) > AT_ONCE:
+    many = isinstance(listed, list | tuple) and len(listed) > AT_ONCE
+    if many or operation.long:
         body = await to_thread.run_sync(written, value)
     else:
         body = written(value)

@@ -17,7 +17,12 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
 from dovetail.plugins.http import sessions
-from dovetail.plugins.http.operation import AT_ONCE, each
+from dovetail.plugins.http.operation import (
+    AT_ONCE,
+    OPERATIONS,
+    answered,
+    each,
+)
 from support.askers import AskingTools
 from support.bounds import HANG
 from support.doors import MODEL, Served, served
@@ -404,6 +409,23 @@ async def test_many_values_are_shown_beside_the_event_loop(many: bool) -> None:
     assert [one for one, _ in shown] == list(values)
     beside = {where for _, where in shown} != {get_ident()}
     assert beside == many
+
+
+async def test_what_may_be_long_is_written_beside_the_event_loop() -> None:
+    [told] = [one for one in OPERATIONS if one.name == "session.told"]
+    [health] = [one for one in OPERATIONS if one.name == "v2.health.get"]
+    wrote: list[int] = []
+
+    class Seen:
+        def __str__(self) -> str:
+            wrote.append(get_ident())
+            return "said"
+
+    for one in (told, health):
+        await answered(one, {"data": Seen()})
+    beside, here = wrote
+    assert beside != get_ident()
+    assert here == get_ident()
 
 
 async def test_a_long_listing_is_whole() -> None:
