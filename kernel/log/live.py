@@ -229,6 +229,12 @@ class _Subscription:
         self._read += 1
         return following.shown
 
+    def _at_hand(self) -> _Shown | None:
+        """Return what is next, if it is there; most of it is, once a reader wakes."""
+        if self._rest is None and self._place.next is not None:
+            return self._step()
+        return None
+
     async def _next(self) -> _Shown:
         while self._rest is None:
             if self._place.next is not None:
@@ -266,7 +272,8 @@ class LiveSubscription(_Subscription):
         return self
 
     async def __anext__(self) -> LiveEvent:
-        return (await self._next()).event
+        shown = self._at_hand()
+        return (shown or await self._next()).event
 
 
 class LiveLines(_Subscription):
@@ -282,4 +289,5 @@ class LiveLines(_Subscription):
         return self
 
     async def __anext__(self) -> bytes:
-        return (await self._next()).line
+        shown = self._at_hand()
+        return (shown or await self._next()).line

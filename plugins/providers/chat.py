@@ -37,7 +37,7 @@ from .reading import (
     UnreadableError,
     file_at,
     merged,
-    objects_in,
+    objects_of,
     payload,
     table,
     tokens,
@@ -162,7 +162,7 @@ class ChatDecoder:
         if data == DONE:
             return self._end()
         try:
-            chunks = objects_in(data)
+            chunks = objects_of(data)
         except UnreadableError as error:
             raise self._broken(str(error)) from None
         events: list[ModelEvent] = []

@@ -31,7 +31,15 @@ def objects_in(data: bytes) -> list[dict[str, Any]]:
     Raises:
         UnreadableError: it begins an object and is no JSON.
     """
-    data = payload(data)
+    return objects_of(payload(data))
+
+
+def objects_of(data: bytes) -> list[dict[str, Any]]:
+    """Return the same of a payload.
+
+    Raises:
+        UnreadableError: it begins an object and is no JSON.
+    """
     if not data.startswith(b"{"):
         return []
     if len(data) > _LENIENT_BYTES / 4 and data.count(b"{") + data.count(b"[") > _MOST:

@@ -14,7 +14,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Protocol as Shape, runtime_checkable
 
 import anyio
@@ -202,27 +202,28 @@ class Route:
             # A refusal for its signature shows the service's idea of what was signed.
             shown = target.redact.with_telling(Redactor(signed.values()))
             target = evolve(target, headers=headers, redact=shown)
-        async with AsyncExitStack() as opened:
-            answer: AsyncIterator[ModelEvent]
-            try:
-                chunks = await opened.enter_async_context(
-                    self._transport.post(target, data)
-                )
-            except CallRefusedError as error:
-                answer = _Given(error.call(made_call_id(error.written)))
-            except ProviderError as error:
-                if self._protocol.learned_from(error):
-                    # Asked in the endpoint's own words it may well answer.
-                    error.retryable = True
-                elif live and credential and error.status == 401:
-                    error.retryable = live.refused(credential)
-                raise
-            else:
-                if live and credential:
-                    live.accepted(credential)
-                decoder = self._protocol.decoder(request)
-                answer = _Events(chunks, decoder, self._target, self._frames())
-            yield answer
+        chunks: ByteStream | _Given
+        try:
+            chunks = await self._transport.begin(target, data)
+        except CallRefusedError as error:
+            chunks = _Given(error.call(made_call_id(error.written)))
+        except ProviderError as error:
+            if self._protocol.learned_from(error):
+                # Asked in the endpoint's own words it may well answer.
+                error.retryable = True
+            elif live and credential and error.status == 401:
+                error.retryable = live.refused(credential)
+            raise
+        if isinstance(chunks, _Given):
+            yield chunks
+            return
+        try:
+            if live and credential:
+                live.accepted(credential)
+            decoder = self._protocol.decoder(request)
+            yield _Events(chunks, decoder, self._target, self._frames())
+        finally:
+            await chunks.aclose()
 
 
 def target_of(
@@ -377,8 +378,11 @@ class _Events:
             if self._decoder.done:
                 return
             made = self._decoder.feed(event)
-            self._ready.extend(map(_cited, made))
-            self._quiet = 0 if made else self._quiet + 1
+            if made:
+                self._quiet = 0
+                self._ready += map(_cited, made) if TextEnd in map(type, made) else made
+                continue
+            self._quiet += 1
             most = self._limits.quiet
             if self._quiet > most:
                 raise beyond(

@@ -73,6 +73,11 @@ class ByteStream(Protocol):
         """Read what is left, briefly, so that the connection can be used again."""
         ...
 
+    async def aclose(self) -> None:
+        """Give the connection back, or close it when more would come; also where the
+        caller is cancelled, and no longer than for some seconds. Twice is once."""
+        ...
+
 
 class Sender(Protocol):
     """What requests are sent by."""
@@ -108,18 +113,16 @@ class Transport:
         state = "closed" if self._closed else "open" if self._clients else "unused"
         return f"<Transport {state}>"
 
-    @asynccontextmanager
-    async def post(
-        self, target: Target, body: bytes
-    ) -> AsyncGenerator[ByteStream, None]:
-        """Send one request; give the body of its answer once that began well.
+    async def begin(self, target: Target, body: bytes) -> ByteStream:
+        """Send one request; return the body of its answer once that began well. It is
+        to be closed.
 
         There is no total timeout, and a limit on silence where the target has one.
-        Nothing is repeated and no redirect is followed. Leaving before the end closes
+        Nothing is repeated and no redirect is followed. Closing before the end closes
         the connection.
 
         Raises:
-            ProviderError: on entering, and while the body is read.
+            ProviderError: here, and while the body is read.
         """
         answer = await self._asked(
             b"POST",
@@ -130,12 +133,13 @@ class Transport:
         chunks = _Chunks(answer, target)
         try:
             undivided = await _check(answer, chunks, target)
-            yield chunks if undivided is None else _Undivided(undivided)
-        finally:
-            if not answer.ended:
-                # Also when cancelled: the connection must go back or go away.
-                with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                    await answer.aclose()
+        except BaseException:
+            await chunks.aclose()
+            raise
+        if undivided is None:
+            return chunks
+        await chunks.aclose()
+        return _Undivided(undivided)
 
     async def get(self, target: Target) -> bytes:
         """Return the body of what is there; at most ``MAX_EVENT_BYTES`` of it.
@@ -163,8 +167,7 @@ class Transport:
                 raise refused
             return body
         finally:
-            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                await answer.aclose()
+            await chunks.aclose()
 
     async def _asked(
         self,
@@ -362,6 +365,11 @@ class _Chunks:
                 # The answer is complete; only its connection is lost.
                 return
 
+    async def aclose(self) -> None:
+        if not self._answer.ended:
+            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                await self._answer.aclose()
+
 
 class _Undivided:
     """An answer that came as JSON and not as a stream, as the events it would be."""
@@ -379,6 +387,9 @@ class _Undivided:
 
     async def drain(self) -> None:
         """Nothing is left: it was read whole."""
+
+    async def aclose(self) -> None:
+        """Nothing is held: what it came on was given back."""
 
 
 async def _check(
