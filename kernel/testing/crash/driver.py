@@ -7,28 +7,25 @@ zygotes do.
 """
 
 import random
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from itertools import count, cycle, islice
 from pathlib import Path
 from queue import SimpleQueue
 
 from attrs import define, evolve, field, frozen
 
-from ...values.codec import dumps, from_json, loads, to_json
 from ...values.errors import InvalidValueError
+from .nursery import Zygote, zygotes
 from .points import FaultPoint, after_changes
 from .scenario import CrashScenario
 from .world import CrashWorld
-from .zygote import Answer, Factory, Order, Ready, Source
+from .zygote import MOST, Answer, Factory, Order
 
 Kills = tuple[FaultPoint, ...]
 """Where the processes of one run die, one after another."""
@@ -130,8 +127,8 @@ def crash_test(
         RuntimeError: a process could not be started, or died without being told to.
     """
     began = time.monotonic()
-    with _place(folder) as place, _Zygotes(scenario, place, workers) as zygotes:
-        first = zygotes.first(limit)
+    with _place(folder) as place, _Zygotes(scenario, place, workers) as many:
+        first = many.first(limit)
         failures = []
         if first.problems:
             failures.append(CrashFailure((), "always", first.problems))
@@ -142,14 +139,14 @@ def crash_test(
                 chosen = after_changes(chosen, only, changed=True)
             elif only is not None:
                 chosen = filter(only, chosen)
-            wave = [_Aim(point, [zygotes.order(limit)]) for point in chosen]
+            wave = [_Aim(point, [many.order(limit)]) for point in chosen]
         found: list[Kills] = []
         exercised: list[Kills] = []
         seen: set[FaultPoint] = set()
         runs, killed = 1, 0
         for deaths in range(1, depth + 1):
             further: dict[FaultPoint, _Aim] = {}
-            for aim in zygotes.take(wave, keep=deaths < depth):
+            for aim in many.take(wave, keep=deaths < depth):
                 runs, killed = runs + aim.tries, killed + aim.killed
                 order, answer = aim.order, aim.answer
                 found.append(order.kills)
@@ -201,22 +198,22 @@ def crash_storm(
     began = time.monotonic()
     chance = random.Random(seed)
     failures: list[CrashFailure] = []
-    with _place(folder) as place, _Zygotes(scenario, place, workers) as zygotes:
-        first = zygotes.first(limit)
+    with _place(folder) as place, _Zygotes(scenario, place, workers) as many:
+        first = many.first(limit)
         if first.problems:
             failures.append(CrashFailure((), "always", first.problems))
         runs, killed = 1, 0
         while not failures and killed < kills and time.monotonic() - began < seconds:
             orders = [
                 evolve(
-                    zygotes.order(limit),
+                    many.order(limit),
                     delays=tuple(
                         chance.uniform(0, first.seconds) for _ in range(deaths)
                     ),
                 )
                 for _ in range(workers)
             ]
-            for order, answer in zygotes.perform_all(orders):
+            for order, answer in many.perform_all(orders):
                 runs, killed = runs + 1, killed + answer.killed
                 if answer.problems:
                     failures.append(_failure(order, answer))
@@ -272,27 +269,27 @@ def _place(folder: Path | None) -> Iterator[Path]:
         yield Path(made)
 
 
-# --- talking to zygotes -----------------------------------------------------------
+# --- its zygotes ------------------------------------------------------------------
 
 
 class _Zygotes:
     """Some zygotes, and which of them is free."""
 
     def __init__(self, factory: Factory, place: Path, workers: int) -> None:
-        if workers < 1:
-            raise InvalidValueError("workers", workers, "at least 1")
-        self._source = _source(factory)
+        if not 1 <= workers <= MOST:
+            raise InvalidValueError("workers", workers, f"between 1 and {MOST}")
+        self._factory = factory
         self._place = place
         self._numbers = count()
         self._workers = workers
-        self._free: SimpleQueue[_Zygote] = SimpleQueue()
+        self._free: SimpleQueue[Zygote] = SimpleQueue()
         self._stack = ExitStack()
         self._lock = threading.Lock()
         self._busy: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def __enter__(self) -> "_Zygotes":
         with ExitStack() as stack:
-            started = stack.enter_context(_started(self._source, self._workers))
+            started = stack.enter_context(zygotes(self._factory, self._workers))
             for one in started:
                 # Only they make the scenario: what it changes stays in processes that
                 # die.
@@ -365,93 +362,3 @@ class _Zygotes:
                 return order, zygote.perform(order)
             finally:
                 self._free.put(zygote)
-
-
-@contextmanager
-def _started(source: Source, number: int) -> "Iterator[Sequence[_Zygote]]":
-    """Start zygotes; they end when nobody is left to order anything."""
-    with ExitStack() as stack:
-        pairs = [socket.socketpair() for _ in range(number)]
-        for pair in pairs:
-            for end in pair:
-                stack.enter_context(end)
-        theirs = [other.fileno() for _, other in pairs]
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", __name__.rpartition(".")[0] + ".zygote"),
-                *map(str, theirs),
-            ],
-            stdin=subprocess.DEVNULL,
-            pass_fds=theirs,
-        )
-        for _, other in pairs:
-            other.close()
-        try:
-            zygotes = [_Zygote(source.name, mine) for mine, _ in pairs]
-            zygotes[0].begin(source)
-            yield zygotes
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            for mine, _ in pairs:
-                # Whatever reads or writes it at this moment ends as well.
-                with suppress(OSError):
-                    mine.shutdown(socket.SHUT_RDWR)
-            process.wait()
-
-
-class _Zygote:
-    """One zygote, as the driver sees it."""
-
-    def __init__(self, name: str, channel: socket.socket) -> None:
-        self._name = name
-        self._talk = channel.makefile("rwb")
-
-    def begin(self, source: Source) -> None:
-        """Say what is to be crashed."""
-        self._send(dumps(to_json(source)))
-
-    def ready(self) -> Ready:
-        """Wait until it has imported everything."""
-        return from_json(loads(self._receive()), Ready)
-
-    def perform(self, order: Order) -> Answer:
-        """Have one run done."""
-        self._send(dumps(to_json(order)))
-        return from_json(loads(self._receive()), Answer)
-
-    def _send(self, line: bytes) -> None:
-        try:
-            self._talk.write(line + b"\n")
-            self._talk.flush()
-        except OSError as error:
-            raise self._dead() from error
-
-    def _receive(self) -> bytes:
-        try:
-            line = self._talk.readline()
-        except ConnectionResetError:
-            line = b""
-        if not line.endswith(b"\n"):
-            raise self._dead()
-        return line
-
-    def _dead(self) -> RuntimeError:
-        return RuntimeError(
-            f"the process that was to crash {self._name} ended; what it wrote to "
-            "standard error says why"
-        )
-
-
-def _source(factory: Factory) -> Source:
-    name = getattr(factory, "__qualname__", "")
-    module = sys.modules.get(getattr(factory, "__module__", ""))
-    file = getattr(module, "__file__", None)
-    if not name or "<" in name or module is None or file is None:
-        raise InvalidValueError(
-            "scenario",
-            factory,
-            "a function at the top of a module, so that other processes find it",
-        )
-    return Source(module.__name__, str(Path(file).resolve()), name, tuple(sys.path))

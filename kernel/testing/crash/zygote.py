@@ -8,8 +8,10 @@ the kernel makes when it first needs it is made before the first fork, by a scen
 our own; nothing of the author's runs here but the making of theirs. No thread is left
 and no event loop is open when a fork happens.
 
-Speaks with the driver in lines of JSON: where the scenario is, then one order a line.
-One zygote for each worker: the first forks the others, which saves their start.
+The first process is the nursery, which imports the module of the scenarios and makes
+none; it forks the zygotes of each crash test. They speak with the driver in lines of
+JSON: the name of a scenario, then one order a line. One zygote for each worker: the
+first forks the others, when it has made the scenario.
 """
 
 import faulthandler
@@ -60,16 +62,17 @@ LIVES = 12
 """Processes of one run at most: what does not settle by then never will."""
 LONG_AGO = 86_400_000
 """Milliseconds between two lives, by their clocks: every lease is over by then."""
+MOST = 250
+"""Zygotes at a time at most: so many descriptors can be sent at once."""
 AFTERWARDS = "Are you still there?"
 
 
 @frozen
 class Source:
-    """Where a scenario is found."""
+    """Where scenarios are found."""
 
     module: str
     file: str
-    name: str
     path: tuple[str, ...]
     """``sys.path`` of whoever asks."""
 
@@ -115,18 +118,44 @@ class Answer:
 
 
 def main() -> None:
-    """Serve orders until nobody is left who gives any.
+    """Be a nursery: fork zygotes until nobody is left who wants any.
 
-    ``sys.argv`` holds the numbers of sockets, one for each zygote.
+    ``sys.argv`` holds the number of a socket and where scenarios are found. Each byte
+    that comes there brings sockets, one for each zygote that is wanted.
     """
     # What a scenario prints belongs to no conversation.
     os.dup2(2, 1)
-    channels = [socket.socket(fileno=int(number)) for number in sys.argv[1:]]
-    mine = channels[0].makefile("rwb")
-    source = from_json(loads(mine.readline()), Source)
+    wanted = socket.socket(fileno=int(sys.argv[1]))
+    source = from_json(loads(sys.argv[2].encode()), Source)
     sys.path[:] = list(source.path)
     _rehearse()
-    factory = _found(source)
+    module = _module(source)
+    gc.collect()
+    gc.freeze()
+    while True:
+        signs, given, _, _ = socket.recv_fds(wanted, 1, MOST)
+        if not signs:
+            return _bury(0)
+        _bury(os.WNOHANG)
+        channels = [socket.socket(fileno=number) for number in given]
+        if os.fork() == 0:
+            wanted.close()
+            return _serve(module, channels)
+        for channel in channels:
+            channel.close()
+
+
+def _bury(options: int) -> None:
+    """Let go of the zygotes that have ended, or wait for all of them."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, options)[0]:
+            pass
+
+
+def _serve(module: ModuleType, channels: Sequence[socket.socket]) -> None:
+    """Be the zygotes of a scenario, and serve orders until nobody gives any."""
+    mine = channels[0].makefile("rwb")
+    factory = _found(module, loads(mine.readline()))
     scenario = _warm_up(factory)
     gc.collect()
     gc.freeze()
@@ -190,9 +219,9 @@ class _Nothing:
     pass
 
 
-def _found(source: Source) -> Factory:
-    found: Any = _module(source)
-    for part in source.name.split("."):
+def _found(module: ModuleType, name: str) -> Factory:
+    found: Any = module
+    for part in name.split("."):
         found = getattr(found, part)
     factory: Factory = found
     return factory

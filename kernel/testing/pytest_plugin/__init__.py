@@ -153,9 +153,20 @@ async def dovetail_runtime(
 # --- crashes ----------------------------------------------------------------------
 
 
+@pytest.fixture(scope="session")
+def _dovetail_nurseries() -> Generator[None, None, None]:
+    """Import a module whose scenarios are crashed once, not once for each test."""
+    from dovetail.kernel.testing.crash.nursery import nurseries_kept
+
+    with nurseries_kept():
+        yield
+
+
 @pytest.fixture
 def dovetail_crash(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    _dovetail_nurseries: None,
 ) -> "CrashBench":
     """The crash harness, with a place for its files: ``dovetail_crash.test(scenario)``
     and ``dovetail_crash.storm(scenario, kills=10)``, for tests that are not async.
