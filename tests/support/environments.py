@@ -116,6 +116,8 @@ def offline(wheel: Path, libraries: Path) -> dict[str, str]:
         "PYTHONPATH": str(libraries),
         "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": str(wheel.parent),
+        # Whoever imports a part compiles it; most of them nobody does.
+        "PIP_NO_COMPILE": "1",
         # To pip this means: no isolation.
         "PIP_NO_BUILD_ISOLATION": "false",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
