@@ -51,14 +51,12 @@ def paying(world: CrashWorld) -> CrashScenario:
 
 def test_every_kind_of_fault_point_is_found_also_in_a_recovery() -> None:
     first: set[FaultPoint] = set()
-    chosen = {
-        FaultPoint("commit tool.called", 1, "after"),
-        FaultPoint("tool pay", 1, "before"),
-    }
+    # Where it dies at all of them: `unsafe_call` in test_crashing.
+    chosen = FaultPoint("tool pay", 1, "before")
 
     def choose(point: FaultPoint) -> bool:
         first.add(point)
-        return point in chosen
+        return point == chosen
 
     report = crash_test(paying, only=choose)
     assert report.sound, report
@@ -77,7 +75,7 @@ def test_every_kind_of_fault_point_is_found_also_in_a_recovery() -> None:
         "effect pay",
     }
     assert {evolve(point, side="after") for point in first} <= first
-    assert {one[0] for one in report.found if len(one) == 1} == chosen
+    assert {one[0] for one in report.found} == {chosen}
     again = {one[1].name for one in report.found if len(one) == 2}
     assert {one for one in again if one.endswith("accepted + execution.started")}
     assert report.runs > len(report.found)
