@@ -89,7 +89,7 @@ class Chunked(Framing):
         if self.ended:
             self.beyond = self.beyond or bool(data)
             return b""
-        if self._held:
+        if self._held or self._trailing:
             held = self._held
             held += data
             if self._trailing:

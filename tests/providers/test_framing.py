@@ -88,6 +88,16 @@ def test_chunks_are_read_as_h11_reads_them(data: bytes, at: list[int]) -> None:
     assert found[:2] == (whole, ended)
 
 
+@pytest.mark.parametrize("end", [b"0\r\n\r\n", b"0\r\na: b\r\n\r\n", b"0;x=y\n\n"])
+def test_chunks_are_read_alike_wherever_they_are_cut(end: bytes) -> None:
+    data = b"5;x\r\nHello\r\n2\r\nYo\r\n" + end
+    whole = read_by_h11(IN_CHUNKS, data, closed=False)
+    cuts = [[at, and_at] for at in range(len(data)) for and_at in range(at, len(data))]
+    for at in (*cuts, list(range(len(data)))):
+        found = read(Chunked(), cut(data, at), closed=False)
+        assert found[:2] == whole
+
+
 @given(st.binary(max_size=40), st.lists(st.integers(0, 99)), st.booleans())
 def test_other_bodies_are_read_as_h11_reads_them(
     data: bytes, at: list[int], closed: bool
