@@ -302,7 +302,8 @@ class Script:
 
     def _ended_work(self, event: ExecutionEnded) -> str:
         since, self.busy_since = self.busy_since, None
-        self.worked = event.created - since if since is not None else 0
+        # A clock that was set back does not make it less than nothing.
+        self.worked = max(event.created - since, 0) if since is not None else 0
         self.running.clear()
         self._parts.clear()
         self._front = None

@@ -81,7 +81,8 @@ async def is_alive(
     if first is None:
         return False
     with anyio.move_on_after(patience) as limit:
-        tell(math.ceil(min(patience, first / 1000 - time.time())))
+        # Never less than none, where the clock was set forward meanwhile.
+        tell(max(math.ceil(min(patience, first / 1000 - time.time())), 0))
         while now == first:
             await anyio.sleep(LOOK_SECONDS)
             now = await session.held_until()

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import anyio
 import pytest
@@ -19,6 +19,7 @@ from dovetail.kernel import (
     open_runtime,
 )
 from dovetail.kernel.ports import Transaction
+from dovetail.plugins.console.continuing import is_alive
 from dovetail.storage.sqlite.store import open_sqlite
 from support.bounds import HANG
 from support.commands import MODEL, Home, calling, saying, text
@@ -410,3 +411,16 @@ async def test_a_session_is_shown_whose_directory_is_gone(
             assert "[location.not_found]" in shown.err
             home.work = (home.path / "moved").rename(home.path / "work")
     assert shown.code == 0
+
+
+async def test_a_clock_that_was_set_forward_makes_no_wait_less_than_none() -> None:
+    held: list[int | None] = [1000, None]
+    told: list[int] = []
+
+    class Held:
+        async def held_until(self) -> int | None:
+            return held.pop(0) if held else None
+
+    held_by_nobody: Any = Held()
+    assert not await is_alive(held_by_nobody, told.append)
+    assert told == [0]
