@@ -33,7 +33,7 @@ _SLOW = re.compile(
 )
 
 
-def _without_slowness(err: str) -> str:
+def without_slowness(err: str) -> str:
     """Return what was said but of code that takes long: on a busy machine any does."""
     return _SLOW.sub("", err)
 
@@ -44,7 +44,7 @@ class Done:
 
     code: int
     out: str
-    err: str = field(converter=_without_slowness)
+    err: str = field(converter=without_slowness)
 
     @property
     def told(self) -> str:
