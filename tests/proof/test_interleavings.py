@@ -53,6 +53,7 @@ from dovetail.kernel import (
     hookimpl,
     open_runtime,
 )
+from dovetail.kernel.context import sampling as sampling_module
 from dovetail.kernel.execution import runner as runner_module
 from dovetail.kernel.execution.coordinator import SHUTDOWN
 from dovetail.kernel.execution.runner import Runner
@@ -103,7 +104,10 @@ def without_threads() -> Iterator[None]:
         await anyio.lowlevel.checkpoint()
         return work(*arguments)
 
-    with mock.patch.object(to_thread, "run_sync", run_here):
+    with (
+        mock.patch.object(to_thread, "run_sync", run_here),
+        mock.patch.object(sampling_module, "look_aside", run_here),
+    ):
         yield
 
 
