@@ -51,6 +51,12 @@ class ContextRegistry:
     def __init__(self, registrations: Registrations[Source]) -> None:
         self._registrations = registrations
         self._sampler = Sampler(self.sources, self.owner)
+        self._kinds: tuple[tuple[ContextSource, ...], tuple[SessionSource, ...]] = (
+            (),
+            (),
+        )
+        self._kinds_of = -1
+        """The generation of the registrations that these are of."""
         self._told: dict[str, tuple[Snapshot, int, Snapshot]] = {}
         """Of each agent: the last sample, of which registrations, as it is told it."""
         self._idle: OrderedDict[str, SessionSampler] = OrderedDict()
@@ -95,13 +101,21 @@ class ContextRegistry:
     def sources(self) -> tuple[ContextSource, ...]:
         """Return the sources that all sessions share, in key order, whoever offers them
         (law context.5)."""
-        offered = self._registrations.offer().values()
-        return tuple(one.item for one in offered if isinstance(one.item, ContextSource))
+        return self._offered()[0]
 
     def session_sources(self) -> tuple[SessionSource, ...]:
         """Return the sources that speak to each session for itself, in key order."""
-        offered = self._registrations.offer().values()
-        return tuple(one.item for one in offered if isinstance(one.item, SessionSource))
+        return self._offered()[1]
+
+    def _offered(self) -> tuple[tuple[ContextSource, ...], tuple[SessionSource, ...]]:
+        """Return the sources of both kinds, told apart once for each generation."""
+        generation = self._registrations.generation
+        if generation != self._kinds_of:
+            offered = [one.item for one in self._registrations.offer().values()]
+            shared = tuple(one for one in offered if isinstance(one, ContextSource))
+            own = tuple(one for one in offered if isinstance(one, SessionSource))
+            self._kinds, self._kinds_of = (shared, own), generation
+        return self._kinds
 
     async def sample(self, beside: Look | None = None) -> Snapshot:
         """Return what all shared sources say, observed once after this was called;

@@ -197,7 +197,9 @@ class Sampler:
         self._number = 0
         """Which of them is the latest."""
         self._latest = Snapshot({})
-        self._going_on: anyio.Event | None = None
+        self._going_on = False
+        self._over: anyio.Event | None = None
+        """Set when the one that goes on is over, where somebody waits for it."""
 
     async def sample(self, beside: Look | None = None) -> Snapshot:
         """Return a sample that began after this was called.
@@ -207,16 +209,18 @@ class Sampler:
         """
         asked = self._began
         while self._number <= asked:
-            if self._going_on is not None:
-                await self._going_on.wait()
+            if self._going_on:
+                if self._over is None:
+                    self._over = anyio.Event()
+                await self._over.wait()
             else:
                 await self._observe_all(beside)
         return self._latest
 
     async def _observe_all(self, beside: Look | None) -> None:
         self._began += 1
-        number, going_on = self._began, anyio.Event()
-        self._going_on = going_on
+        number = self._began
+        self._going_on = True
         try:
             sources = tuple(self._sources())
             look = self._watch.look(sources)
@@ -226,8 +230,10 @@ class Sampler:
             self._number = number
         finally:
             # Whoever waits makes the next one, also when this one was cancelled.
-            self._going_on = None
-            going_on.set()
+            self._going_on = False
+            if self._over is not None:
+                self._over.set()
+                self._over = None
 
 
 @define

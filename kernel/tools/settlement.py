@@ -226,7 +226,7 @@ def prepare(
     if len(notes) > MAX_NOTES:
         notes[MAX_NOTES:] = [f"and {len(notes) - MAX_NOTES} more"]
     reading = tuple(clean_text(note) for note in notes)
-    keys = redact or Redactor()
+    keys = Redactor() if redact is None else redact
     return Runnable(call, value, entry, limits, arguments, reading, keys)
 
 
