@@ -14,6 +14,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from queue import Empty, SimpleQueue
 
 import anyio
@@ -30,8 +32,11 @@ async def look_aside(look: Callable[[], object]) -> None:
     """Call a function in a thread, and return once it returned.
 
     What it raises is logged and goes nowhere: its result is what it leaves behind.
-    Cancelling ends the waiting, and the function goes on.
+    Cancelling ends the waiting, and the function goes on. It has a copy of the context
+    of whoever asked, so that what it sets there is nobody else's.
     """
+    # The thread's own context would bring it to whatever is looked at there later.
+    look = partial(copy_context().run, look)
     seen = anyio.Event()
     try:
         thread = _free.pop()

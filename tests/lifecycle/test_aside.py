@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+from contextvars import ContextVar
 
 import anyio
 import pytest
@@ -65,6 +66,24 @@ async def test_what_a_look_raises_reaches_the_operator_and_nobody_else(
         await look_aside(leaves)
     assert "a look from a thread of its own failed" in caplog.text
     await look_aside(lambda: None)
+
+
+async def test_a_look_knows_whose_it_is_and_leaves_nothing_to_the_next() -> None:
+    said = ContextVar("said", default="nothing")
+    heard: list[tuple[int, str]] = []
+
+    def look() -> None:
+        heard.append((threading.get_ident(), said.get()))
+        said.set("what a look said")
+
+    said.set("what a caller said")
+    for _ in range(5):
+        await look_aside(look)
+    said.set("something else")
+    await look_aside(look)
+    assert [one for _, one in heard] == [*5 * ["what a caller said"], "something else"]
+    # At least once, two of them were taken in the same thread.
+    assert len({thread for thread, _ in heard}) < 6
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
