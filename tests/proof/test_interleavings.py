@@ -56,8 +56,10 @@ from dovetail.kernel import (
 from dovetail.kernel.context import sampling as sampling_module
 from dovetail.kernel.execution import runner as runner_module
 from dovetail.kernel.execution.coordinator import SHUTDOWN
+from dovetail.kernel.execution.keeper import Keeper
 from dovetail.kernel.execution.runner import Runner
 from dovetail.kernel.history import fold as fold_module
+from dovetail.kernel.lifecycle.watchdog import Watchdog
 from dovetail.kernel.log import (
     lookout as lookout_module,
     reading as reading_module,
@@ -107,6 +109,18 @@ def without_threads() -> Iterator[None]:
     with (
         mock.patch.object(to_thread, "run_sync", run_here),
         mock.patch.object(sampling_module, "look_aside", run_here),
+    ):
+        yield
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Let no thread of the kernel's own call in the loop, as they do in real time: one
+    that asks whether the loop still answers, and one that says that leases live on.
+    """
+    with (
+        mock.patch.object(Watchdog, "_ask", return_value=None),
+        mock.patch.object(Keeper, "begin", return_value=None),
     ):
         yield
 
@@ -327,18 +341,23 @@ class Play:
                         await closed.wait()
             await self.check(model, "at rest")
             model.reliable = True
-            async with anyio.create_task_group() as hosts:
-                runtime = await hosts.start(self.host, model, 2, "always")
-                for name in SESSIONS:
-                    session = await runtime.sessions.get(name)
-                    outcome = await session.wait()
-                    if stopped_by_a_person(outcome):
-                        # What waits then goes on when that is said (law recovery.11).
-                        await session.resume()
-                    if await session.pending():
-                        self.wrong.append(f"{name}: input forgotten (law inbox.7)")
-                self.closing[2].set()
+            with scheduled(self.seed), without_threads():
+                await self.reopen()
             await self.check(model, "after reopening")
+
+    async def reopen(self) -> None:
+        """Open a runtime once more, and let it do what is left."""
+        async with anyio.create_task_group() as hosts:
+            runtime = await hosts.start(self.host, self.model, 2, "always")
+            for name in SESSIONS:
+                session = await runtime.sessions.get(name)
+                outcome = await session.wait()
+                if stopped_by_a_person(outcome):
+                    # What waits then goes on when that is said (law recovery.11).
+                    await session.resume()
+                if await session.pending():
+                    self.wrong.append(f"{name}: input forgotten (law inbox.7)")
+            self.closing[2].set()
 
     async def host(
         self, model: RandomModel, index: int, resume: Any, *, task_status: Any
@@ -632,7 +651,8 @@ def mismatched(events: list[Event], requests: list[list[str]]) -> list[str]:
 
 def played(seed: int, folder: Path) -> Play:
     play = Play(seed, folder)
-    trio.run(play.run)
+    with unwatched():
+        trio.run(play.run)
     return play
 
 
