@@ -117,6 +117,7 @@ def test_importing_holds_the_collector_and_leaves_it_as_it_was() -> None:
 
 
 def test_importing_keeps_what_an_application_froze() -> None:
+    before = gc.get_freeze_count()
     gc.freeze()
     frozen = gc.get_freeze_count()
     try:
@@ -124,4 +125,5 @@ def test_importing_keeps_what_an_application_froze() -> None:
             pass
         assert 0 < gc.get_freeze_count() <= frozen
     finally:
-        gc.unfreeze()
+        if not before:
+            gc.unfreeze()

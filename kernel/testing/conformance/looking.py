@@ -290,6 +290,11 @@ def unclosed() -> Iterator[list[str]]:
     What nobody refers to at the end is gone then.
     """
     said: list[str] = []
+    # What whoever runs this froze stays so, since no part can be thawed. Garbage would
+    # stay then, too.
+    held = gc.get_freeze_count() > 0
+    if held:
+        gc.collect()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         # What was there before is left alone: it is not the body's, and there is much.
@@ -298,7 +303,8 @@ def unclosed() -> Iterator[list[str]]:
             yield said
             gc.collect()
         finally:
-            gc.unfreeze()
+            if not held:
+                gc.unfreeze()
         said += [
             str(one.message)
             for one in caught
