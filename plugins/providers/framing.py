@@ -14,7 +14,9 @@ MAX_LINE = 100 * 1024
 
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;[^\r\n]*|[ \t]*)\r\n")
 """What a chunk begins with: its size, and extensions, which nobody knows."""
-_FIELD = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+:[^\0\r\n]*")
+_FIELD = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+:[^\0\r\n\v\f]*")
+_FOLDED = re.compile(rb"[ \t][^\0\r\n\v\f]*")
+"""More of the field before it."""
 _BLANK = re.compile(rb"\n\r?\n")
 
 
@@ -152,9 +154,10 @@ class Chunked(Framing):
         if blank is None:
             self._hold(held)
             return
-        for number, line in enumerate(bytes(held[: blank.start()]).split(b"\n")):
-            folded = number > 0 and line[:1] in (b" ", b"\t") and b"\0" not in line
-            if not folded and not _FIELD.fullmatch(line.removesuffix(b"\r")):
+        for number, ended in enumerate(bytes(held[: blank.start()]).split(b"\n")):
+            line = ended.removesuffix(b"\r")
+            folded = number > 0 and _FOLDED.fullmatch(line)
+            if not folded and not _FIELD.fullmatch(line):
                 self.problem = "malformed field after the last chunk"
                 return
         self.ended = True

@@ -82,6 +82,10 @@ parts = st.sampled_from(
 @given(st.lists(parts, max_size=6).map(b"".join), st.lists(st.integers(0, 99)))
 @example(b"0\r\nx: \0\r\n\r\n", [])
 @example(b"0\r\nx\r\n\r\n", [4])
+@example(b"0\r\nx: a\vb\r\n\r\n", [])
+@example(b"0\r\nx: \f\r\n\r\n", [])
+@example(b"0\r\nx: a\r\n b\rc\r\n\r\n", [])
+@example(b"0\r\nx: a\r\n \v\r\n\r\n", [])
 def test_chunks_are_read_as_h11_reads_them(data: bytes, at: list[int]) -> None:
     whole, ended = read_by_h11(IN_CHUNKS, data, closed=False)
     found = read(Chunked(), cut(data, at), closed=False)
