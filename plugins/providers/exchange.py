@@ -12,7 +12,7 @@ import re
 import select
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from ipaddress import IPv4Address
@@ -327,7 +327,7 @@ class Exchange:
         try:
             with _connecting(limit):
                 return await TLSStream.wrap(
-                    stream,
+                    _Below(stream),
                     ssl_context=self._trusted,
                     hostname=host,
                     server_side=False,
@@ -549,6 +549,35 @@ class _Connection:
         """Close it, also where the caller is cancelled. Twice is once."""
         with anyio.CancelScope(shield=True):
             await self._stream.aclose()
+
+
+class _Below(ByteStream):
+    """A connection below an encryption, which asks for less than asyncio may take from
+    a socket: anyio would keep the rest out of sight here too."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+
+    async def receive(self, max_bytes: int = READ_AT_ONCE) -> bytes:
+        """Return what comes next, as much as is there."""
+        return await self._stream.receive(READ_AT_ONCE)
+
+    async def send(self, item: bytes) -> None:
+        """Send these bytes."""
+        await self._stream.send(item)
+
+    async def send_eof(self) -> None:
+        """Send no more."""
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._stream.aclose()
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """What is below as well."""
+        return self._stream.extra_attributes
 
 
 class _Answer:

@@ -195,9 +195,31 @@ class Held(ByteStream):
         return self._stream.extra_attributes
 
 
-@pytest.mark.parametrize("ends", [False, True])
+LONG_BODY = b"x" * 60_000
+LONG_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n" + LONG_BODY
+BEYOND = b"HTTP/1.1 200 OK\r\nx: %b\r\ncontent-length: 6\r\n\r\nForged" % (b"x" * 9000)
+"""With what comes before it, more than anyio asks a socket for below an encryption, and
+cut by that in the middle of a record."""
+WARM = 6
+"""Answers after which a system takes so much at a time."""
+
+
+@pytest.mark.parametrize(
+    ("answer", "body", "before", "beyond", "ends"),
+    [
+        (WHOLE, b"Hello", 0, FORGED, False),
+        (WHOLE, b"Hello", 0, FORGED, True),
+        (LONG_ANSWER, LONG_BODY, WARM, BEYOND, False),
+    ],
+    ids=["more", "an end", "more than is read at once"],
+)
 async def test_what_was_decrypted_beyond_an_answer_ends_its_connection(
-    certificate: Path, ends: bool
+    certificate: Path,
+    answer: bytes,
+    body: bytes,
+    before: int,
+    beyond: bytes,
+    ends: bool,
 ) -> None:
     """It is more of an answer, or says that nothing more comes: both were taken off
     the socket along with the answer."""
@@ -211,11 +233,14 @@ async def test_what_was_decrypted_beyond_an_answer_ends_its_connection(
                 Held(stream), server_side=True, ssl_context=served_by
             )
             connections.append(tls)
+            for _ in range(before):
+                await _heard(tls)
+                await tls.send(answer)
             await _heard(tls)
-            await tls.send(WHOLE)
+            await tls.send(answer)
             if ends:
                 await tls.unwrap()
-            await tls.send(FORGED)
+            await tls.send(beyond)
             await _heard(tls)
         except (anyio.EndOfStream, anyio.BrokenResourceError):
             pass  # it was left
@@ -228,8 +253,8 @@ async def test_what_was_decrypted_beyond_an_answer_ends_its_connection(
     with anyio.fail_after(HANG):
         async with listener, anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, serve)
-            for _ in range(2):
-                assert await asked(sends, url) == (200, b"Hello")
+            for _ in range(before + 2):
+                assert await asked(sends, url) == (200, body)
             assert len(connections) == 2
             await sends.aclose()
             tasks.cancel_scope.cancel()
