@@ -17,6 +17,7 @@ from attrs import evolve
 
 from ..contracts import CallNotice, Rule
 from ..history.todos import todos_of
+from ..lifecycle.guests import take_back
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction
 from ..requests.asking import withdrawals
@@ -181,6 +182,7 @@ class Calls:
 
     async def _run_now(self, call: ToolCall, plan: Runnable) -> None:
         refusal = self._services.refusal(self._noticed(call, plan))
+        await take_back()
         if refusal is not None:
             failed = Failed(Failure(REFUSED, clean_text(refusal)))
             await self.settle(call, failed, self.context(call))
@@ -190,7 +192,14 @@ class Calls:
         context = self.context(call)
         self.idle.discard(call.call_id)
         self.changes[call.call_id] = context.changes
-        settled = await plan.run(context)
+        try:
+            settled = await plan.run(context)
+        except anyio.get_cancelled_exc_class() as error:
+            if not await take_back():
+                raise
+            settled = plan.cancelled_itself(error)
+        else:
+            await take_back()
         if isinstance(settled, Failed) and settled.defect is not None:
             settled = await self._with_receipt(call, settled)
         await self.settle(call, settled, context)

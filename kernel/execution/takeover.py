@@ -13,9 +13,10 @@ from attrs import evolve
 
 from ..access.policy import policy_at
 from ..contracts import AgentProfile, Rule
+from ..lifecycle.guests import take_back
 from ..location.services import LocationServices
 from ..tools.registry import AdvertisedTools
-from ..tools.settlement import Failed, Runnable, Succeeded, prepare
+from ..tools.settlement import Failed, Runnable, Settled, Succeeded, prepare
 from ..values.codec import clean_text
 from ..values.errors import (
     AgentNotFoundError,
@@ -30,6 +31,7 @@ from ..values.events import ToolFailed
 from ..values.messages import AssistantMessage, ToolPart
 from ..values.request import ToolCall
 from ..values.tool import Failure
+from .call_context import CallContext
 from .calls import Calls
 from .continuation import OpenCall
 from .coordinator import Outcome
@@ -214,7 +216,7 @@ class Takeover:
         context = self._calls.context(call)
         settled: Succeeded | Failed
         try:
-            found = await plan.check(context)
+            found = await _checked(plan, context)
         except ToolError as error:
             logger.warning("%s", error)
             failure = self._left(self._parts[call.call_id]).failure
@@ -230,3 +232,19 @@ class Takeover:
                 return
             settled = found
         await self._calls.settle(call, settled, context)
+
+
+async def _checked(plan: Runnable, context: CallContext) -> Settled | None:
+    """Ask the tool, in a task that it may have cancelled itself.
+
+    Raises:
+        ToolError: it cannot be told.
+    """
+    try:
+        return await plan.check(context)
+    except anyio.get_cancelled_exc_class() as error:
+        if not await take_back():
+            raise
+        raise ToolError(f"{plan.call.tool} cannot tell") from error
+    finally:
+        await take_back()

@@ -132,6 +132,35 @@ def _cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+async def take_back() -> bool:
+    """Take back what a stranger's code asked for of the very task that it was called
+    in, by asyncio's means: that it be cancelled. Say if there was any of that.
+
+    For tasks of ours, which nobody else cancels but by a scope, or all at once as a
+    loop ends. Otherwise such a task would end without a word, or in the middle of what
+    we do next in it. Call it where the code has ended, however it did.
+    """
+    if not _on_asyncio() or anyio.current_effective_deadline() == -math.inf:
+        return False
+    import asyncio
+
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        return False
+    others = asyncio.all_tasks() - {task}
+    if others and all(other.cancelling() for other in others):
+        return False
+    while task.uncancel():
+        pass
+    try:
+        # It may be on its way still: it comes with the next wait.
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        if anyio.current_effective_deadline() == -math.inf:
+            raise
+    return True
+
+
 def _on_asyncio() -> bool:
     # By name: who runs on another loop, or on none, should not import this one.
     return anyio.get_cancelled_exc_class().__module__.partition(".")[0] == "asyncio"

@@ -34,6 +34,7 @@ from ..values.errors import (
     UndecodableError,
     raised,
 )
+from ..values.errors.base import ContainedError
 from ..values.frozen import frozen
 from ..values.request import ToolCall
 from ..values.secrets import Redactor
@@ -147,6 +148,12 @@ class Runnable:
                 return await _shown(registered, output, self._limits, self._redact)
         except Exception as error:  # the boundary of tool execution
             return _failure_of(self.call.tool, error, self._limits, self._redact)
+
+    def cancelled_itself(self, error: BaseException) -> Failed:
+        """Return the outcome where nobody but the tool cancelled the call's task."""
+        defect = ContainedError("it cancelled the task that it was called in")
+        defect.__cause__ = error
+        return _defect_of(self.call.tool, defect, self._limits)
 
     async def check(self, context: ToolContext) -> Settled | None:
         """Ask the tool whether an earlier execution had its effect.
