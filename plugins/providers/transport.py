@@ -34,6 +34,8 @@ WRITE_TIMEOUT = 120.0
 """Seconds in which a part of the request must be taken off our hands."""
 GET_TIMEOUT = 10.0
 """Seconds without a byte that are borne where a person waits for a list."""
+GET_SECONDS = 60.0
+"""Seconds that are borne there, however its bytes come."""
 CLOSE_TIMEOUT = 5.0
 DRAIN_TIMEOUT = 0.1
 """Seconds in which the end of a finished response must come for its connection to be
@@ -145,8 +147,16 @@ class Transport:
         """Return the body of what is there; at most ``MAX_EVENT_BYTES`` of it.
 
         Raises:
-            ProviderError: it cannot be had, or is a refusal.
+            ProviderError: it cannot be had, or not in ``GET_SECONDS``, or is a refusal.
         """
+        with anyio.move_on_after(GET_SECONDS):
+            return await self._got(target)
+        problem = f"it took over {GET_SECONDS:g} seconds"
+        raise ProviderError(
+            "provider.stream_broken", target.provider, problem, retryable=True
+        )
+
+    async def _got(self, target: Target) -> bytes:
         bounds = (GET_TIMEOUT, GET_TIMEOUT, GET_TIMEOUT)
         answer = await self._asked(b"GET", target, b"", bounds)
         chunks = _Chunks(answer, target)

@@ -10,7 +10,8 @@ import anyio
 import pytest
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSListener
-from dovetail.kernel import ProviderError, TextDelta
+from dovetail.kernel import ProviderError, Redactor, TextDelta
+from dovetail.plugins.providers import transport
 from dovetail.plugins.providers.openai import plugin as openai
 from support.bounds import HANG
 from support.replay import Answer, serve, sse
@@ -166,3 +167,33 @@ async def test_a_bundle_that_is_not_there_is_told(
     with pytest.raises(ProviderError, match="SSL_CERT_FILE") as caught:
         await said("https://models.invalid/v1")
     assert caught.value.code == "provider.unreachable"
+
+
+async def test_what_comes_slowly_is_not_waited_for_without_an_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The bound on silence begins anew with each byte of it."""
+    monkeypatch.setattr(transport, "GET_SECONDS", 0.05)
+
+    async def serve(stream: ByteStream) -> None:
+        async with stream:
+            await stream.receive()
+            await stream.send(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n[")
+            with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                await stream.receive()
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(SocketAttribute.local_port)
+    target = transport.Target(
+        "slow", f"http://127.0.0.1:{port}/models", (), Redactor(()), HANG, None
+    )
+    with anyio.fail_after(HANG):
+        async with (
+            listener,
+            transport.open_transport() as asks,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(listener.serve, serve)
+            with pytest.raises(ProviderError, match=r"it took over 0\.05 seconds"):
+                await asks.get(target)
+            tasks.cancel_scope.cancel()
