@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from attrs import evolve
 
 from ..history.fold import History
+from ..lifecycle.guests import kept
 from ..lifecycle.loop import loop_caller
 from ..lifecycle.watchdog import Watchdog
 from ..location.services import LocationServices, Use
@@ -454,10 +455,10 @@ class Runner:
             while place is not None:
                 async with self._use(place) as services:
                     with services.plugins.notices.serving(execution.session_id):
-                        admitted = admitted or await self._admitted(
-                            execution, services, control
+                        admitted = admitted or await kept(
+                            self._admitted(execution, services, control)
                         )
-                        while admitted and await Step(execution, services).run():
+                        while admitted and await kept(Step(execution, services).run()):
                             pass
                 going = admitted and execution.outcome is None
                 # Where it was moved meanwhile, it goes on there.
@@ -473,7 +474,9 @@ class Runner:
             # A defect of ours or of a plugin: the operator reads the log, the session
             # keeps a durable record, and whoever waits is told.
             logger.exception("the execution of %s broke", execution.session_id)
-            await self._failed(execution, error)
+            # What is recorded already stands.
+            if execution.outcome is None:
+                await self._failed(execution, error)
         except anyio.get_cancelled_exc_class():
             if execution.outcome is None:
                 with anyio.CancelScope(shield=True):

@@ -8,15 +8,17 @@ whose code holds up the loop. Whatever is raised inside ends that call and no mo
 import math
 import opcode
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
 from ..values.errors.base import ContainedError, first_of
 from ..values.frozen import frozen
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     import asyncio
@@ -159,6 +161,22 @@ async def take_back() -> bool:
         if anyio.current_effective_deadline() == -math.inf:
             raise
     return True
+
+
+async def kept(work: Awaitable[T]) -> T:
+    """Await something in a task of ours, in which strangers' code is called.
+
+    Raises:
+        ContainedError: such code cancelled the task by itself.
+    """
+    try:
+        made = await work
+    except anyio.get_cancelled_exc_class() as error:
+        if not await take_back():
+            raise
+        raise ContainedError("it cancelled the task that it was called in") from error
+    await take_back()
+    return made
 
 
 def _on_asyncio() -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 
 from ..contracts import CallNotice
+from ..lifecycle.guests import take_back
 from ..log.bell import Bell
 from ..log.commit import EventLog
 from ..log.reading import events_between
@@ -80,6 +81,7 @@ class Observers:
                 try:
                     if await self._is_here(event):
                         await self._tell_one(event)
+                        await take_back()
                 except DovetailError as error:
                     logger.warning("observers were not told of %r: %s", event, error)
 

@@ -11,11 +11,13 @@ from attrs import frozen
 from dovetail.kernel import (
     AssistantMessage,
     CallNotice,
+    Event,
+    ModelRequest,
     Tool,
     ToolContext,
     hookimpl,
 )
-from dovetail.kernel.testing import ScriptedProvider, call, calls, text
+from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
 from support.bounds import HANG
 from support.hosts import host
 
@@ -101,6 +103,54 @@ async def test_a_hook_that_cancels_the_task_of_a_call_leaves_the_call_as_it_is(
 
     tool = Tool("bad", "Bad.", Nothing, execute)
     assert await settled(tmp_path, tool, Guard()) == ["fine", "good", "fine"]
+
+
+class InTheStep:
+    """A plugin that cancels the task of a Step, or of whoever tells observers, once."""
+
+    name = "in_the_step"
+
+    def __init__(self, where: str) -> None:
+        self._where: str | None = where
+
+    def _cancel(self, where: str) -> None:
+        if where == self._where:
+            self._where = None
+            cancel_own()
+
+    @hookimpl
+    def dovetail_prepare_request(self, request: ModelRequest) -> None:
+        self._cancel("request")
+
+    @hookimpl
+    def dovetail_observe_event(self, event: Event) -> None:
+        self._cancel("observer")
+
+
+@pytest.mark.law("execution.7")
+@pytest.mark.law("plugins.8")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(("where", "status"), [("request", "failed"), ("observer", "")])
+async def test_whatever_else_cancels_a_task_of_ours_breaks_one_execution_at_most(
+    tmp_path: Path, where: str, status: str
+) -> None:
+    gate = Gate()
+    gate.open()
+    provider = ScriptedProvider([gate, *text("Done.")], text("Done."))
+    plugin = InTheStep(where)
+    async with host(tmp_path, provider, plugins=[plugin]) as runtime:
+        session = await runtime.sessions.create(location=tmp_path, model=provider.model)
+        with anyio.fail_after(HANG):
+            await session.prompt("go")
+            outcome = await session.wait()
+            assert outcome.status == (status or "succeeded")
+            if outcome.reason is not None:
+                assert outcome.reason.message == "CancelledError"
+            kinds = [event.kind async for event in session.events()]
+            assert kinds[-1] == "execution.ended"
+            assert kinds.count("step.started") == 1
+            await session.prompt("again")
+            assert (await session.wait()).succeeded
 
 
 async def settled(
