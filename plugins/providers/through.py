@@ -7,6 +7,7 @@ address is not written in the usual characters.
 """
 
 import logging
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -32,7 +33,13 @@ _KINDS: Mapping[type[httpx.HTTPError], type[ExchangeError]] = {
 }
 
 
-def _from_httpx(error: httpx.HTTPError) -> ExchangeError:
+_FAILURES = (httpx.HTTPError, ssl.SSLError)
+"""What httpx raises, and what it lets through of an encryption that breaks off."""
+
+
+def _from_httpx(error: Exception) -> ExchangeError:
+    if isinstance(error, ssl.SSLError):
+        return exchange.ReadError(str(error))
     kind = next((ours for one, ours in _KINDS.items() if isinstance(error, one)), None)
     return (kind or exchange.RemoteProtocolError)(str(error) or type(error).__name__)
 
@@ -151,7 +158,7 @@ class Through:
         try:
             with _unlogged():
                 response = await self._transport.handle_async_request(request)
-        except httpx.HTTPError as error:
+        except _FAILURES as error:
             raise _from_httpx(error) from error
         return _Answer(response)
 
@@ -179,7 +186,7 @@ class _Answer:
         self._begun = True
         try:
             return await anext(self._bytes)
-        except httpx.HTTPError as error:
+        except _FAILURES as error:
             raise _from_httpx(error) from error
 
     async def aclose(self) -> None:

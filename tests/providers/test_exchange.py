@@ -27,7 +27,7 @@ from dovetail.plugins.providers.exchange import (
     WriteTimeoutError,
     plain_address,
 )
-from dovetail.plugins.providers.through import Carried
+from dovetail.plugins.providers.through import Carried, Through
 from support.bounds import HANG
 
 WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nHello"
@@ -513,3 +513,31 @@ async def test_a_long_request_is_sent_whole_and_its_connection_kept() -> None:
             assert await asked(sends, server.url, long) == (200, b"Hello")
         assert server.connections == 1
     assert [one.partition(END)[2] for one in server.requests] == [long, long]
+
+
+class Breaking(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
+    """Its encryption breaks off in the head of an answer, or after a piece of it."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self._answers = answers
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if not self._answers:
+            raise ssl.SSLError(1, "bad record mac")
+        return httpx.Response(200, stream=self)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"Hel"
+        raise ssl.SSLError(1, "bad record mac")
+
+
+async def test_an_encryption_that_breaks_off_behind_a_proxy_is_told() -> None:
+    """httpx lets it through as it is."""
+    question = Asked(b"POST", PLACE, (), b"")
+    with pytest.raises(ReadError, match="bad record mac"):
+        await Through(Breaking(answers=False)).ask(question)
+    answer = await Through(Breaking(answers=True)).ask(question)
+    assert await anext(answer) == b"Hel"
+    with pytest.raises(ReadError, match="bad record mac"):
+        await anext(answer)
+    await answer.aclose()
