@@ -79,7 +79,7 @@ class Watch:
     def __init__(self, owner: Callable[[str], str | None] = lambda _: None) -> None:
         self._owner = owner
         self._rests: dict[str, _Rest] = {}
-        self._said: dict[str, tuple[Source, Result]] = {}
+        self._answers: dict[str, tuple[Source, Result]] = {}
         """What is not Unavailable, and whose it is."""
         self._left: dict[str, tuple[Source, Unavailable]] = {}
         """Whose calls did not end though they were cancelled, and what is said
@@ -95,7 +95,7 @@ class Watch:
             return None
         asked: list[tuple[str, Holds]] = []
         for source in sources:
-            whose, said = self._said.get(source.key, (None, None))
+            whose, said = self._answers.get(source.key, (None, None))
             if whose is source and isinstance(said, Observed | Absent) and said.holds:
                 asked.append((source.key, said.holds))
         self._look = Look(asked, handed) if asked else None
@@ -128,8 +128,8 @@ class Watch:
             elif rest is not None and rest.source is source and rest.left > 0:
                 rest.left -= 1
                 results[source.key] = rest.result
-            elif source.key in holding and self._said[source.key][0] is source:
-                _, results[source.key] = self._said[source.key]
+            elif source.key in holding and self._answers[source.key][0] is source:
+                _, results[source.key] = self._answers[source.key]
             else:
                 asked.append(source)
         if asked:
@@ -144,13 +144,13 @@ class Watch:
         return self._results
 
     def _taken(self, source: Source, result: Result) -> Result:
-        self._said.pop(source.key, None)
+        self._answers.pop(source.key, None)
         if isinstance(result, Unavailable):
             result = evolve(
                 result, plugin=self._owner(source.key), required=source.required
             )
         else:
-            self._said[source.key] = source, result
+            self._answers[source.key] = source, result
         self._let_rest(source, result)
         return result
 
@@ -167,10 +167,12 @@ class Watch:
             )
 
     def _forget_others(self, offered: Sequence[Source]) -> None:
-        if len(self._said) + len(self._rests) + len(self._left) > 2 * len(offered):
+        if len(self._answers) + len(self._rests) + len(self._left) > 2 * len(offered):
             keys = {source.key for source in offered}
             self._left = {key: one for key, one in self._left.items() if key in keys}
-            self._said = {key: one for key, one in self._said.items() if key in keys}
+            self._answers = {
+                key: one for key, one in self._answers.items() if key in keys
+            }
             self._rests = {key: one for key, one in self._rests.items() if key in keys}
 
     def _let_rest(self, source: Source, result: Result) -> None:

@@ -20,15 +20,15 @@ class Bell:
     ``room`` is for how many events it keeps until they are asked for.
     """
 
-    __slots__ = ("__weakref__", "_brought", "_closed", "_event", "_room", "_rung")
+    __slots__ = ("__weakref__", "_closed", "_event", "_kept", "_room", "_rung")
 
     def __init__(self, room: int = 0) -> None:
         self._rung = False
         self._closed = False
         self._event: anyio.Event | None = None
         self._room = room
-        # None: something happened that it was not brought, or had no room for.
-        self._brought: list[Event] | None = []
+        # None: something happened of which no ring had the event, or there was no room.
+        self._kept: list[Event] | None = []
 
     def ring(self, events: Sequence[Event] | None = None) -> None:
         """Let the reader look again. Never waits.
@@ -36,11 +36,11 @@ class Bell:
         ``events`` are all that there is to see; None: nobody here knows.
         """
         if self._room:
-            brought = self._brought
-            if brought is not None and events is not None:
-                brought += events
-            if brought is None or events is None or len(brought) > self._room:
-                self._brought = None
+            kept = self._kept
+            if kept is not None and events is not None:
+                kept += events
+            if kept is None or events is None or len(kept) > self._room:
+                self._kept = None
         self._rung = True
         if self._event is not None:
             self._event.set()
@@ -55,9 +55,9 @@ class Bell:
         """Whether it was rung for the last time."""
         return self._closed
 
-    def brought(self) -> Sequence[Event] | None:
-        """Return the events since this was asked last; None when some are missing."""
-        found, self._brought = self._brought, []
+    def take(self) -> Sequence[Event] | None:
+        """Return the events of all rings since the last take; None: some miss."""
+        found, self._kept = self._kept, []
         return found
 
     async def wait(self) -> bool:

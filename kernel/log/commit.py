@@ -464,8 +464,8 @@ class EventLog:
         """Return a bell that rings after commits to a session, or to any session.
 
         It is forgotten when nobody holds it any more. While there is one, commits by
-        other processes ring it too. That of a session with ``room`` for events is
-        brought those that this process makes, as whoever reads them will have them.
+        other processes ring it too. That of a session with ``room`` for events
+        keeps those that this process makes, as whoever reads them will have them.
 
         Raises:
             RuntimeClosedError: the runtime was closed.
@@ -491,11 +491,11 @@ class EventLog:
     ) -> None:
         bells = self._bells.get(session_id)
         if bells is not None:
-            brought = None
+            events = None
             if done is not None and not done.imported:
-                brought = [one for one in done.events if one.session_id == session_id]
+                events = [one for one in done.events if one.session_id == session_id]
             for bell in tuple(bells):
-                bell.ring(brought)
+                bell.ring(events)
 
     def _sweep(self) -> None:
         """Forget where no bell is left, and stop watching when there is none at all.

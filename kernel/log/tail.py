@@ -122,7 +122,7 @@ class Following(ABC, Generic[R, T]):
                 if self._bell is None or not await self._bell.wait():
                     self.close()
                     return
-                at_hand = self._at_hand(self._bell.brought())
+                at_hand = self._at_hand(self._bell.take())
                 if at_hand is not None:
                     self._page.extend(at_hand)
                     continue
@@ -145,8 +145,8 @@ class Following(ABC, Generic[R, T]):
         self._cursor = cursor
         self._dirty = True
 
-    def _at_hand(self, brought: Sequence[Event] | None) -> Sequence[R] | None:
-        """Return what is next of what a ring brought; None: it must be read."""
+    def _at_hand(self, rung: Sequence[Event] | None) -> Sequence[R] | None:
+        """Return what is next of what rings had with them; None: it must be read."""
         return None
 
     @abstractmethod
@@ -268,14 +268,14 @@ class Tail(Following[StoredFact | Event, Event]):
             self.close()
         return record
 
-    def _at_hand(self, brought: Sequence[Event] | None) -> Sequence[Event] | None:
-        if brought is None:
+    def _at_hand(self, rung: Sequence[Event] | None) -> Sequence[Event] | None:
+        if rung is None:
             return None
-        last = brought[-1] if brought else None
+        last = rung[-1] if rung else None
         if isinstance(last, SessionRemoved) and last.seq <= self._cursor:
             return [last]  # Nothing will ever be where it waits.
-        # What was read meanwhile may have been brought as well.
-        rest = [event for event in brought if event.seq > self._cursor]
+        # What was read meanwhile may have been rung for as well.
+        rest = [event for event in rung if event.seq > self._cursor]
         if [event.seq for event in rest] != list(
             range(self._cursor + 1, self._cursor + 1 + len(rest))
         ):

@@ -72,14 +72,14 @@ async def test_closing_is_the_last_ring() -> None:
 def test_a_ring_brings_all_that_there_is_to_see_or_says_that_it_does_not() -> None:
     bell = Bell(room=3)
     one, two = titled("s", 1), titled("s", 2)
-    assert bell.brought() == []
+    assert bell.take() == []
     bell.ring([one])
     bell.ring([two, one])
-    assert bell.brought() == [one, two, one]
+    assert bell.take() == [one, two, one]
 
     for more in ([one, two], None):  # more than there is room for; somebody else's
         bell.ring([one, two])
         bell.ring(more)
         bell.ring([one])
-        assert bell.brought() is None
-        assert bell.brought() == []
+        assert bell.take() is None
+        assert bell.take() == []
