@@ -108,24 +108,36 @@ def _all() -> Iterator[_Seen]:
 def carries(process_id: int, token: str) -> bool:
     """Tell whether a process was given the token of a call. May block for a moment.
 
-    In the midst of an ``execve`` a process shows no environment, whatever it was given,
-    and no arguments either; so an empty one is looked at again. What has no memory, a
-    zombie or a thread of the system, never had one.
+    In the midst of an ``execve`` a process shows no environment, whatever it was given;
+    so an empty one is looked at again, unless it is known to have been given none. What
+    has no memory, a zombie or a thread of the system, never had one.
     """
     wanted = f"{VARIABLE}={token}".encode()
     folder = _PROC / str(process_id)
     with suppress(OSError):
-        for look in range(_LOOKS):
+        for _ in range(_LOOKS):
             data = (folder / "environ").read_bytes()
             if data:
                 return wanted in data.split(b"\0")
             if (folder / "statm").read_bytes().startswith(b"0 "):
                 return False
-            # Between the two readings it may have become another program.
-            if look >= 2 and (folder / "cmdline").read_bytes():
+            if _is_without_environment(folder):
                 return False
             time.sleep(_BETWEEN_LOOKS)
     return False
+
+
+def _is_without_environment(folder: Path) -> bool:
+    """Tell whether a process has become its program, and was given no environment.
+
+    All is of one instant: the beginning of its code (the field 26 of proc_pid_stat(5)),
+    which Linux sets last in an ``execve``, and where its environment begins and ends
+    (50 and 51), which are the same for a while in between.
+    """
+    text = (folder / "stat").read_text(errors="replace")
+    # After the name of the program, which may hold anything, comes the third field.
+    fields = text.rpartition(")")[2].split()
+    return fields[23] != "0" and fields[47] == fields[48]
 
 
 # --- finding and ending -------------------------------------------------------------
