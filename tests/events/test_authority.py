@@ -22,7 +22,7 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.history.fold import History
 from dovetail.kernel.testing import ScriptedProvider, call, calls, text
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from support.bounds import HANG
 from support.damaged import SESSIONS, drained, fill
 from support.hosts import host, kinds_of
@@ -254,6 +254,7 @@ async def _exported(runtime: Runtime, id: str) -> list[ExportedEvent]:
 
 @pytest.mark.law("events.6")
 @pytest.mark.law("events.7")
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_a_mutated_log_is_refused_by_name_or_every_reader_works(
     written: list[list[ExportedEvent]],

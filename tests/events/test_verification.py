@@ -20,7 +20,7 @@ from dovetail.kernel.log.tail import RuntimeTail, Tail
 from dovetail.kernel.ports import LeaseRow
 from dovetail.kernel.testing.clock import ManualClock
 from dovetail.kernel.upkeep.verification import Repaired, Verified, repair, verify
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from support.damage import SqliteDesk, harm
 from support.logs import Medium, created, fill, seqs, titled
 from support.sessions import conversation
@@ -54,6 +54,7 @@ COLUMNS = ("kind", "version", "created", "data", "hash", "digest", "seq")
 
 
 @pytest.mark.law("events.9")
+@settings(deadline=None, max_examples=150)
 @given(
     seq=st.integers(0, 30),
     column=st.sampled_from(COLUMNS),

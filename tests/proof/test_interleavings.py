@@ -78,7 +78,7 @@ from support.bounds import HANG
 from support.hosts import Tools
 from support.rooms import everything, unsound
 
-SEEDS = int(os.environ.get("DOVETAIL_PROOF_SEEDS", "60"))
+SEEDS = int(os.environ.get("DOVETAIL_PROOF_SEEDS", "100"))
 FIRST = int(os.environ.get("DOVETAIL_PROOF_FIRST_SEED", "0"))
 
 SESSIONS = ("s1", "s2")
@@ -667,7 +667,7 @@ def test_the_laws_hold_in_every_interleaving(tmp_path: Path) -> None:
         assert play.wrong == [], f"seed {seed}: {play.scenario}\n{play.trace()}"
         traces.setdefault(seed // 4, set()).add(repr(play.trace()))
         kinds.update(record.kind for record in play.state.log)
-    if SEEDS >= 60:
+    if SEEDS >= 100:
         # The schedule matters, and everything that is permuted did happen.
         several = [scenario for scenario, found in traces.items() if len(found) > 1]
         assert len(several) > SEEDS / 10

@@ -51,7 +51,7 @@ from support.rooms import (
     unsound,
 )
 
-EXAMPLES = int(os.environ.get("DOVETAIL_PROOF_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("DOVETAIL_PROOF_EXAMPLES", "16"))
 STEPS = int(os.environ.get("DOVETAIL_PROOF_STEPS", "50"))
 
 # One of them more often, so that much happens to it.
