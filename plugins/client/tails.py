@@ -157,10 +157,13 @@ class RemoteTail(_Following[T]):
         Raises:
             ServerUnreachableError: nobody was there for as long as patience lasts.
         """
+        there = False
         try:
             await self._wait_for_server()
+            there = True
         finally:
-            self._wire.reached(self, True)
+            # Whoever leaves, or gives up, has not seen it come back.
+            self._wire.let_go(self, there=there)
 
     async def _wait_for_server(self) -> None:
         pause = FIRST_PAUSE
@@ -174,11 +177,11 @@ class RemoteTail(_Following[T]):
                     self._stream = await self._wire.stream(self._path, query)
                     return
                 except ServerUnreachableError:
-                    self._wire.reached(self, False)
+                    self._wire.miss(self)
                 except ServerError as error:
                     if error.code not in PASSING:
                         raise
-                    self._wire.reached(self, False)
+                    self._wire.miss(self)
                 await anyio.sleep(pause)
                 pause = min(2 * pause, LAST_PAUSE)
             return

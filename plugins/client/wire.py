@@ -108,16 +108,20 @@ class Wire:
             return answer.content
         return _json(answer.content)
 
-    def reached(self, reader: object, there: bool) -> None:
-        """Take that a reader waits for the server to come back, or no longer does."""
-        before = bool(self._gone)
-        if there:
-            self._gone.discard(reader)
-        else:
-            self._gone.add(reader)
-        now = bool(self._gone)
-        if now != before and self.on_reach is not None:
-            self.on_reach(not now)
+    def miss(self, reader: object) -> None:
+        """Take that a reader waits for the server to come back."""
+        first = not self._gone
+        self._gone.add(reader)
+        if first and self.on_reach is not None:
+            self.on_reach(False)
+
+    def let_go(self, reader: object, *, there: bool) -> None:
+        """Take that a reader waits no longer: the server is ``there``, or the reader
+        has ended. The last that waited tells that it is there."""
+        missed = reader in self._gone
+        self._gone.discard(reader)
+        if there and missed and not self._gone and self.on_reach is not None:
+            self.on_reach(True)
 
     def at(self, path: str) -> str:
         return f"{self._url}/api/{path}"

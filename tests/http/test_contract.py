@@ -705,9 +705,13 @@ async def test_who_is_not_let_in_or_finds_nobody_is_told() -> None:
         assert nobody.value.origin == "http://127.0.0.1:9"
         assert "secret-token" not in str(nobody.value)
         session = await nobody_there(runtime)
+        reached: list[bool] = []
+        runtime.hear_reach(reached.append)
         with pytest.raises(ServerUnreachableError):
             async with session.events(follow=True) as tail:
                 await anext(tail)
+        # Who gives up has not seen it come back.
+        assert reached == [False]
     with pytest.raises(ServerError):
         connect("http://me:secret@localhost")
 

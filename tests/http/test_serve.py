@@ -98,6 +98,7 @@ def test_a_server_and_a_command_share_a_database_and_a_signal_ends_it(
 @pytest.mark.law("events.5")
 def test_a_reader_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
     """In the middle of what it tells: the next one on the same file tells the rest."""
+    reached: list[bool] = []
 
     async def main() -> None:
         seen: list[int] = []
@@ -121,6 +122,7 @@ def test_a_reader_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
         with serving(tmp_path) as (first, address):
             port = int(address.rpartition(":")[2])
             async with connect(address, patience=HANG) as runtime:
+                runtime.hear_reach(reached.append)
                 await rename(runtime, "a", "b", "c")
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(follow, runtime)
@@ -133,6 +135,8 @@ def test_a_reader_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
                     assert again[1] == address
                     await rename(runtime, "d", "e", "f")
         assert seen == list(range(7))
+        # Where it was there again before anybody looked, there was nothing to tell.
+        assert reached in ([], [False, True])
 
     with ExitStack() as stack:
         anyio.run(main)
