@@ -27,9 +27,14 @@ def note_used(directory: str, db: str | None, session_id: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Beside it, and for this person only: another process may note another one.
         fd, beside = tempfile.mkstemp(dir=path.parent)
-        with open(fd, "w", encoding="utf-8") as file:
-            file.write(session_id)
-        os.replace(beside, path)
+        try:
+            with open(fd, "w", encoding="utf-8") as file:
+                file.write(session_id)
+            os.replace(beside, path)
+        except OSError:
+            # The disk is full, say: nothing of it stays there.
+            os.unlink(beside)
+            raise
 
 
 async def last_used(runtime: Any, location: Any, db: str | None) -> SessionInfo | None:
