@@ -1,6 +1,7 @@
 """The crash harness itself: it finds what is wrong, and says what it did."""
 
 import logging
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ from dovetail.kernel.testing import (
     crash_storm,
     crash_test,
 )
+from dovetail.kernel.testing.crash import nursery
 from dovetail.kernel.testing.crash.points import FaultPoints, after_changes, reached_in
 
 
@@ -272,6 +274,28 @@ def cannot_be_made(world: CrashWorld) -> CrashScenario:
 def test_a_scenario_that_no_other_process_can_make_is_told() -> None:
     with pytest.raises(RuntimeError, match="cannot_be_made ended"):
         crash_test(cannot_be_made)
+
+
+def test_of_many_surroundings_few_nurseries_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+    begin = subprocess.Popen
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        begun.append(begin(*arguments, **options))
+        return begun[-1]
+
+    monkeypatch.setattr(nursery.subprocess, "Popen", noted)
+    monkeypatch.setattr(nursery, "MOST_KEPT", 1)
+    with nursery.nurseries_kept():
+        for value in ("one", "one", "two"):
+            monkeypatch.setenv("SURROUNDINGS", value)
+            with nursery.zygotes(printing, 1):
+                pass
+        ended = [one.poll() is not None for one in begun]
+    assert ended == [True, False]
+    assert [one.poll() for one in begun] == [0, 0]
 
 
 def test_a_scenario_must_be_found_by_other_processes() -> None:

@@ -22,11 +22,14 @@ from ...values.codec import dumps, from_json, loads, to_json
 from ...values.errors import InvalidValueError
 from .zygote import Answer, Factory, Order, Ready, Source
 
+MOST_KEPT = 4
+"""Nurseries that wait at a time; the one that waited longest ends before another."""
+
 
 @contextmanager
 def nurseries_kept() -> "Iterator[None]":
     """Start a nursery for each module whose scenarios are crashed in here, and not one
-    for each crash test.
+    for each crash test; ``MOST_KEPT`` wait for more at a time.
 
     Each scenario is made in zygotes of its own: what making it changes, the next one
     does not see. A module is imported once, as in a process that runs tests.
@@ -62,8 +65,10 @@ def zygotes(factory: Factory, number: int) -> "Iterator[Sequence[Zygote]]":
         raise
     if kept is None:
         nursery.end()
-    else:
-        kept[surroundings] = nursery
+        return
+    kept[surroundings] = nursery
+    while len(kept) > MOST_KEPT:
+        kept.pop(next(iter(kept))).end()
 
 
 @frozen
