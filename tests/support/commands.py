@@ -3,6 +3,7 @@
 Each child has a home of its own in which nothing is configured, and one database.
 """
 
+import codecs
 import json
 import os
 import pty
@@ -173,6 +174,7 @@ class Pipe:
 
     def __init__(self) -> None:
         self._reading, self.writing = os.pipe()
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     def close_writing(self) -> None:
         """Let go of the end of the one who writes, who has got his own by now."""
@@ -181,9 +183,15 @@ class Pipe:
 
     async def read(self) -> str:
         """Return something, or nothing at the end."""
-        await anyio.wait_readable(self._reading)
-        # In tests what is said at once also comes at once: no character is cut.
-        return os.read(self._reading, 65536).decode()
+        text = ""
+        while not text:
+            await anyio.wait_readable(self._reading)
+            data = os.read(self._reading, 65536)
+            # Of a character that was cut the rest comes later.
+            text = self._decoder.decode(data, final=not data)
+            if not data:
+                break
+        return text
 
     def __enter__(self) -> "Pipe":
         return self
@@ -232,6 +240,7 @@ class AtTerminal:
         self.shown = ""
         self.master = master
         self._seen = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     async def until(self, *texts: str) -> None:
         """Wait until these are shown, in any order, after what was waited for last."""
@@ -249,12 +258,16 @@ class AtTerminal:
         await anyio.wait_readable(self.master)
         # At the end of a terminal reading fails.
         data = os.read(self.master, 65536)
-        self.shown += data.decode().replace("\r\n", "\n")
+        # A terminal hands over whatever it has by then: it cuts lines and characters.
+        shown = self.shown + self._decoder.decode(data)
+        self.shown = shown.replace("\r\n", "\n")
 
     async def type(self, text: str) -> None:
         """Type a text."""
-        await anyio.wait_writable(self.master)
-        os.write(self.master, text.encode())
+        data = text.encode()
+        while data:
+            await anyio.wait_writable(self.master)
+            data = data[os.write(self.master, data) :]
 
     async def end(self) -> int:
         """Wait for the end and return the exit code."""
