@@ -43,7 +43,7 @@ class ManagedOutputs:
 
         def read(rows: Reader) -> ManagedPage:
             row = _kept(rows, session_id, key)
-            if not (mine or (row is not None and row.brought)):
+            if not (mine or (row is not None and row.imported)):
                 raise OutputNotFoundError(
                     key[:_LONGEST_NAME],
                     "give the key as it stands in a result that was cut",
@@ -80,7 +80,7 @@ def output_of(
                     call_id, "nothing else is kept than what the message holds"
                 )
             kept = rows.output(owner, event.managed)
-            if not (_is_of_here(rows, event) or (kept is not None and kept.brought)):
+            if not (_is_of_here(rows, event) or (kept is not None and kept.imported)):
                 raise OutputNotFoundError(
                     call_id,
                     "it is kept in the store that the session came from; "
@@ -105,7 +105,7 @@ def file_of(rows: Reader, session_id: SessionId, key: str) -> bytes:
     if row.cleaned is not None:
         raise OutputCleanedError(key, row.cleaned)
     data = rows.blob(key)
-    if data is None or not (_is_of_here(rows, event) or row.brought):
+    if data is None or not (_is_of_here(rows, event) or row.imported):
         raise OutputNotFoundError(key, "it is kept where the session came from")
     return data
 

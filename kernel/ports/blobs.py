@@ -54,11 +54,11 @@ class BlobWriter(BlobReader, Protocol):
         digest: str,
         kept: int,
         *,
-        brought: bool = False,
+        imported: bool = False,
     ) -> None:
         """Hold a large value as a complete output, since a time in milliseconds.
 
-        Again changes nothing, also where it was cleaned up, unless it is ``brought``:
+        Again changes nothing, also where it was cleaned up, unless it is ``imported``:
         its text came with the log from another store, and is there from now on.
         """
         ...

@@ -387,7 +387,7 @@ class OutputRow:
     """SHA-256 of the text in hexadecimal, which is its key."""
     kept: int
     """Milliseconds since 1970."""
-    brought: bool
+    imported: bool
     """Whether the text came with the log from another store."""
     cleaned: int | None
     """When it was cleaned up, in milliseconds since 1970."""

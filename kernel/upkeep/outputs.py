@@ -180,7 +180,7 @@ async def exported(
             if isinstance(event, ToolSucceeded | ToolFailed) and event.managed:
                 row = rows.output(session_id, event.managed)
                 here = head is not None and head.made_here(record.seq)
-                if row is None or row.cleaned is not None or not (here or row.brought):
+                if row is None or row.cleaned is not None or not (here or row.imported):
                     continue
                 found.append(evolve(row, seq=record.seq))
         return (page[-1].seq if page else after), found, len(page) == PAGE
@@ -219,11 +219,11 @@ def bring(
             )
         row, head = tx.rows.output(session_id, output.key), tx.rows.head(session_id)
         mine = row is not None and (
-            row.brought or (head is not None and head.made_here(output.seq))
+            row.imported or (head is not None and head.made_here(output.seq))
         )
         if mine and row is not None and row.cleaned is None and row.size:
             continue
         new += 1
         tx.rows.put_blob(output.text.encode())
-        tx.rows.keep_output(session_id, output.seq, output.key, tx.now, brought=True)
+        tx.rows.keep_output(session_id, output.seq, output.key, tx.now, imported=True)
     return new

@@ -56,14 +56,14 @@ class BlobWrites(PlaceWrites, BlobReads):
         digest: str,
         kept: int,
         *,
-        brought: bool = False,
+        imported: bool = False,
     ) -> None:
         """See ``Transaction.keep_output``."""
         key = _key(digest)
         if key is None:
             return
-        statement = self.sql.CHANGE_HOLD if brought else self.sql.PUT_HOLD
-        values = _hold_row(session_id, seq, key, kept, int(brought))
+        statement = self.sql.CHANGE_HOLD if imported else self.sql.PUT_HOLD
+        values = _hold_row(session_id, seq, key, kept, int(imported))
         self.write(statement, (self.aggregate(session_id), *values))
 
     def clean_output(self, session_id: str, seq: int, digest: str, now: int) -> int:
@@ -72,8 +72,8 @@ class BlobWrites(PlaceWrites, BlobReads):
         found = self.one(self.sql.HELD_OUTPUT, (aggregate, seq, key))
         if key is None or found is None:
             return 0
-        kept, brought = found
-        values = _hold_row(session_id, seq, key, kept, brought, now)
+        kept, imported = found
+        values = _hold_row(session_id, seq, key, kept, imported, now)
         self.write(self.sql.CHANGE_HOLD, (aggregate, *values))
         return _drop_unheld(self, key)
 
@@ -83,19 +83,19 @@ def _hold_row(
     seq: int,
     key: bytes,
     kept: int | None = None,
-    brought: int = 0,
+    imported: int = 0,
     cleaned: int | None = None,
 ) -> tuple[Any, ...]:
-    values = (seq, key, kept, brought, cleaned)
+    values = (seq, key, kept, imported, cleaned)
     return (*values, checksum((session_id, *values)))
 
 
 def _sound_outputs(rows: Sequence[Any]) -> list[OutputRow]:
     """Return outputs, without those of rows that were changed: they are none."""
     return [
-        OutputRow(session_id, seq, key.hex(), kept, bool(brought), cleaned, size or 0)
-        for session_id, seq, key, kept, brought, cleaned, sum, size in rows
-        if checksum((session_id, seq, key, kept, brought, cleaned)) == sum
+        OutputRow(session_id, seq, key.hex(), kept, bool(imported), cleaned, size or 0)
+        for session_id, seq, key, kept, imported, cleaned, sum, size in rows
+        if checksum((session_id, seq, key, kept, imported, cleaned)) == sum
     ]
 
 

@@ -129,7 +129,7 @@ class Hold(Table):
     kept = BigIntegerField(null=True)
     """Since when it is kept as the complete output of a call; NULL where it is a part
     of the event."""
-    brought = BigIntegerField()
+    imported = BigIntegerField()
     """1 where such an output came with the log from another store."""
     cleaned = BigIntegerField(null=True)
     """When such an output was cleaned up, and is held no more."""

@@ -78,7 +78,7 @@ SCHEMA = (
         ' "seq" INTEGER NOT NULL,'
         ' "digest" BLOB NOT NULL,'
         ' "kept" INTEGER,'
-        ' "brought" INTEGER NOT NULL,'
+        ' "imported" INTEGER NOT NULL,'
         ' "cleaned" INTEGER,'
         ' "checksum" INTEGER NOT NULL,'
         ' PRIMARY KEY ("aggregate", "seq", "digest"),'
@@ -356,7 +356,7 @@ PUT_BLOB = (
 
 PUT_HOLD = (
     'INSERT OR IGNORE INTO "hold" ("aggregate", "seq", "digest", "kept", '
-    '"brought", "cleaned", "checksum")'
+    '"imported", "cleaned", "checksum")'
     ' VALUES (?, ?, ?, ?, ?, ?, ?)'
 )
 
@@ -392,7 +392,7 @@ DROP_BLOB = (
 
 OUTPUT = (
     'SELECT "t1"."session_id", "t2"."seq", "t2"."digest", "t2"."kept", '
-    '"t2"."brought", "t2"."cleaned", "t2"."checksum", LENGTH("t3"."data")'
+    '"t2"."imported", "t2"."cleaned", "t2"."checksum", LENGTH("t3"."data")'
     ' FROM "hold" AS "t2" INNER JOIN "aggregate" AS "t1" ON ("t2"."aggregate"'
     ' = "t1"."id") LEFT OUTER JOIN "blob" AS "t3" ON ("t3"."digest" = '
     '"t2"."digest")'
@@ -403,7 +403,7 @@ OUTPUT = (
 )
 
 HELD_OUTPUT = (
-    'SELECT "t1"."kept", "t1"."brought"'
+    'SELECT "t1"."kept", "t1"."imported"'
     ' FROM "hold" AS "t1"'
     ' WHERE ((((("t1"."aggregate" = ?) AND ("t1"."seq" = ?)) AND '
     '("t1"."digest" = ?)) AND ("t1"."kept" IS NOT NULL)) AND ("t1"."cleaned" '
@@ -412,7 +412,7 @@ HELD_OUTPUT = (
 
 OUTPUTS = (
     'SELECT "t1"."session_id", "t2"."seq", "t2"."digest", "t2"."kept", '
-    '"t2"."brought", "t2"."cleaned", "t2"."checksum", LENGTH("t3"."data")'
+    '"t2"."imported", "t2"."cleaned", "t2"."checksum", LENGTH("t3"."data")'
     ' FROM "hold" AS "t2" INNER JOIN "aggregate" AS "t1" ON ("t2"."aggregate"'
     ' = "t1"."id") INNER JOIN "blob" AS "t3" ON ("t3"."digest" = '
     '"t2"."digest")'
@@ -429,12 +429,12 @@ OUTPUTS_SIZE = (
 )
 
 CHANGE_HOLD = (
-    'INSERT INTO "hold" ("aggregate", "seq", "digest", "kept", "brought", '
+    'INSERT INTO "hold" ("aggregate", "seq", "digest", "kept", "imported", '
     '"cleaned", "checksum")'
     ' VALUES (?, ?, ?, ?, ?, ?, ?)'
     ' ON CONFLICT ("aggregate", "seq", "digest") DO UPDATE'
-    ' SET "kept" = EXCLUDED."kept", "brought" = EXCLUDED."brought", "cleaned"'
-    ' = EXCLUDED."cleaned", "checksum" = EXCLUDED."checksum"'
+    ' SET "kept" = EXCLUDED."kept", "imported" = EXCLUDED."imported", '
+    '"cleaned" = EXCLUDED."cleaned", "checksum" = EXCLUDED."checksum"'
 )
 
 # Statements of Context Epochs: ``epoch``.

@@ -72,15 +72,15 @@ class BlobWrites(MemoryChanges, BlobReads, BlobWriter):
         digest: str,
         kept: int,
         *,
-        brought: bool = False,
+        imported: bool = False,
     ) -> None:
         """See ``Transaction.keep_output``."""
         state = self.now()
         self.check(session_id, digest, kept)
         self.enter(session_id)
         key = (session_id, seq, digest)
-        if brought or key not in state.holds:
-            row = OutputRow(session_id, seq, digest, kept, brought, None, 0)
+        if imported or key not in state.holds:
+            row = OutputRow(session_id, seq, digest, kept, imported, None, 0)
             self.put(state.holds, key, row)
 
     def clean_output(self, session_id: str, seq: int, digest: str, now: int) -> int:

@@ -37,7 +37,7 @@ _OUTPUTS = Hold.select(
     Hold.seq,
     Hold.digest,
     Hold.kept,
-    Hold.brought,
+    Hold.imported,
     Hold.cleaned,
     Hold.checksum,
     fn.LENGTH(Blob.data),
@@ -53,7 +53,7 @@ OUTPUT = Statement(
 )
 _THERE = (Hold.kept.is_null(False), Hold.cleaned.is_null())
 HELD_OUTPUT = Statement(
-    Hold.select(Hold.kept, Hold.brought).where(
+    Hold.select(Hold.kept, Hold.imported).where(
         Hold.aggregate == slot("aggregate"),
         Hold.seq == slot("seq"),
         Hold.digest == slot("digest"),

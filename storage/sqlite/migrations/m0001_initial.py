@@ -71,7 +71,7 @@ STATEMENTS = (
         "seq" INTEGER NOT NULL,
         "digest" BLOB NOT NULL,
         "kept" INTEGER,
-        "brought" INTEGER NOT NULL,
+        "imported" INTEGER NOT NULL,
         "cleaned" INTEGER,
         "checksum" INTEGER NOT NULL,
         PRIMARY KEY ("aggregate", "seq", "digest"),

@@ -128,19 +128,19 @@ class BlobContract(StoreCase):
             assert await store.read(_blob(mine)) is None
             gone = await store.read(lambda reader: reader.output("a", both))
             assert gone is not None
-            assert (gone.cleaned, gone.kept, gone.brought) == (11, 5, False)
+            assert (gone.cleaned, gone.kept, gone.imported) == (11, 5, False)
             assert await store.read(lambda reader: reader.outputs(9)) == rows[2:]
             assert await store.read(lambda reader: reader.outputs_size()) == 4
 
             def again(transaction: Transaction) -> None:
                 transaction.put_blob(b"mine")
                 transaction.keep_output("a", 0, both, 12)
-                transaction.keep_output("a", 1, mine, 13, brought=True)
+                transaction.keep_output("a", 1, mine, 13, imported=True)
 
             await store.transact(again)
             back = await store.read(lambda reader: reader.output("a", mine))
             assert back is not None
-            assert (back.cleaned, back.kept, back.brought, back.size) == (
+            assert (back.cleaned, back.kept, back.imported, back.size) == (
                 *(None, 13, True),
                 4,
             )
