@@ -14,6 +14,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -46,31 +47,51 @@ async def look_aside(look: Callable[[], object]) -> None:
     await seen.wait()
 
 
+def end_free_threads() -> None:
+    """End the threads that have nothing to do, and wait for their end.
+
+    Before a process forks: it should have no thread but the one that does.
+    """
+    with suppress(IndexError):
+        while True:
+            _free.pop().end()
+
+
 class _Thread:
     """A thread, and the one look at a time that it takes."""
 
     def __init__(self) -> None:
         self._asked: SimpleQueue[
-            tuple[Callable[[], object], CallInLoop, Callable[[], None]]
+            tuple[Callable[[], object], CallInLoop, Callable[[], None]] | None
         ] = SimpleQueue()
         # A daemon: a disk that hangs must not keep the process from ending.
-        threading.Thread(target=self._run, name="dovetail-look", daemon=True).start()
+        self._thread = threading.Thread(
+            target=self._run, name="dovetail-look", daemon=True
+        )
+        self._thread.start()
 
     def take(
         self, look: Callable[[], object], call: CallInLoop, seen: Callable[[], None]
     ) -> None:
         self._asked.put((look, call, seen))
 
+    def end(self) -> None:
+        self._asked.put(None)
+        self._thread.join()
+
     def _run(self) -> None:
         while True:
             try:
-                look, call, seen = self._asked.get(timeout=KEPT_SECONDS)
+                asked = self._asked.get(timeout=KEPT_SECONDS)
             except Empty:
                 try:
                     _free.remove(self)
                 except ValueError:
                     continue  # somebody took it, and is about to ask
                 return
+            if asked is None:
+                return
+            look, call, seen = asked
             try:
                 look()
             except BaseException:
@@ -81,7 +102,7 @@ class _Thread:
                 call(seen)
             except RuntimeError:
                 logger.debug("a look outlived its event loop")
-            del look, call, seen  # until somebody asks, it holds nothing
+            del asked, look, call, seen  # until somebody asks, it holds nothing
 
 
 _free: deque[_Thread] = deque()

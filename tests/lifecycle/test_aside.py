@@ -94,3 +94,13 @@ def test_a_process_that_forks_leaves_its_threads_to_itself() -> None:
     if not child:
         os._exit(len(aside._free))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_threads_without_anything_to_do_end_when_they_are_told_to() -> None:
+    took: list[threading.Thread] = []
+    anyio.run(look_aside, lambda: took.append(threading.current_thread()))
+    aside.end_free_threads()
+    assert not took[0].is_alive()
+    assert not aside._free
+    anyio.run(look_aside, lambda: took.append(threading.current_thread()))
+    assert took[1] is not took[0]

@@ -41,6 +41,7 @@ from attrs import frozen
 
 from ...contracts import Register, Tool, ToolContext
 from ...hookspecs import hookimpl
+from ...lifecycle.aside import end_free_threads
 from ...lifecycle.clock import SystemClock
 from ...plugins.loader import load_plugins
 from ...ports import Reader
@@ -193,6 +194,7 @@ def _rehearse() -> None:
     with tempfile.TemporaryDirectory(prefix="dovetail-rehearsal-") as folder:
         (Path(folder) / "place").mkdir()
         _live_through(_rehearsal, Order(folder), 0, FaultPoints())
+    end_free_threads()
     for thread in threading.enumerate():
         # A fork has none but the one that forks.
         if thread is not threading.main_thread():
