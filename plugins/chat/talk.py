@@ -1,24 +1,24 @@
 """The talk: one person, one directory, one session at a time.
 
-Owns what a line that was typed means, following the session, asking the person what it
-asks, interrupting, and what is drawn at the bottom. What is written down is ``script``,
-how it is drawn on a terminal is a screen's, what a ``/`` begins is ``commands``.
+Owns what a line that was typed means, following the session, that the person is asked
+one thing at a time, interrupting, and the status line. What is written down is
+``script``, what goes on meanwhile ``going_on``, what sessions ask ``requests``, what a
+``/`` begins ``commands``; how it is drawn on a terminal is a screen's.
 """
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 from attrs import frozen
 from dovetail.kernel import (
-    AssistantMessage,
     ChildAsked,
     DovetailError,
     ExecutionEnded,
@@ -26,70 +26,43 @@ from dovetail.kernel import (
     LiveEvent,
     Location,
     LocationHandle,
-    PermissionRequest,
     Prompt,
     PromptCommand,
     PromptInvalidError,
-    QuestionAnswer,
-    QuestionRequest,
     RequestAnswered,
     RequestAsked,
     Runtime,
-    Saving,
     Session,
     Skill,
-    ToolPart,
     UserMessage,
     title_of,
 )
 
-from ..console.calls import duration_text
 from ..console.continuing import LeftWork, left_work, report_lines
 from ..console.feed import Feed
-from ..console.folding import cells, fold, rows
+from ..console.folding import cells, rows
 from ..console.last_used import last_used, note_used
 from ..console.options import server_url, used_database
-from ..console.terminal import Style, drawable, short, visible, without_colours
-from .asks import WITHDRAWN, Ask, Form, Words
-from .cards import permission_card, permission_hint, question_card, question_hint
+from ..console.terminal import Style, short, visible, without_colours
+from . import closer
+from .asks import Ask
 from .chat_command import ChatCommand, nearest, told_of
 from .files import FRESH_SECONDS, Files, quoted, typed_path
 from .following import Following
+from .going_on import going_on
+from .requests import Requests
 from .script import Script
 from .status import Status
+from .talking import Screen
 
-MOST_WRITING = 10
-"""Rows of the block that is being written."""
-MOST_TODOS = 8
-MOST_PENDING = 4
-MOST_RUNNING = 6
 LOOKED_AT = 5
 """Sessions that are looked at, the newest first, for what a crash left."""
 SHOWN_BEFORE = 6
 """Messages that are shown of a session that is gone on with."""
-ROWS_BELOW = 6
-"""Rows that are drawn below a card, about."""
-SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 STOPPED = "shutdown"
 """Why an execution ended whose program did."""
 RINGS_AFTER = 20.0
 """Seconds of work after whose end a person is called."""
-
-
-class Screen(Protocol):
-    """Where a talk is shown."""
-
-    @property
-    def width(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    def show(self, text: str) -> None: ...
-    def changed(self) -> None: ...
-    def hint(self, text: str) -> None: ...
-    def put_back(self, text: str, *, instead: bool = False) -> None: ...
-    def complete_again(self) -> None: ...
-    def ring(self, why: str) -> None: ...
-    def leave(self) -> None: ...
 
 
 @frozen
@@ -141,8 +114,7 @@ class Talk:
         self.asked: Ask | None = None
         self._tasks = tasks
         self._asking = anyio.Lock()
-        self._open: dict[str, Ask] = {}
-        """What requests to a person are asked with, by their id."""
+        self._requests = Requests(self)
         self._lines, self._typed = anyio.create_memory_object_stream[tuple[str, bool]](
             1000
         )
@@ -472,8 +444,7 @@ class Talk:
             self._following.cancel()
         if self._feed is not None:
             self._feed.close()
-        for ask in self._open.values():
-            ask.choose(WITHDRAWN)
+        self._requests.withdraw_all()
         self.session = self._following = self._feed = None
         self._stopping = False
 
@@ -481,8 +452,8 @@ class Talk:
         self, session: Session, feed: Feed, after: int, scope: anyio.CancelScope
     ) -> None:
         with scope:
-            for request in await self._requests(session):
-                self._tasks.start_soon(self._answer, session, request)
+            for request in await self._requests.pending(session):
+                self._tasks.start_soon(self._requests.answer, session, request)
             following = Following(
                 session, feed, after, partial(self._take_event, session)
             )
@@ -491,11 +462,9 @@ class Talk:
     def _take_event(self, session: Session, event: LiveEvent) -> None:
         self.show(self.script.take(event))
         if isinstance(event, RequestAsked | ChildAsked):
-            self._tasks.start_soon(self._ask_of, session, event)
+            self._tasks.start_soon(self._requests.ask, session, event)
         elif isinstance(event, RequestAnswered):
-            ask = self._open.get(event.request_id)
-            if ask is not None:
-                ask.choose(WITHDRAWN)
+            self._requests.withdraw(event.request_id)
         elif isinstance(event, ExecutionEnded):
             if self._stopping:
                 self._stopping = False
@@ -523,152 +492,6 @@ class Talk:
             finally:
                 self.asked = None
                 self.screen.changed()
-
-    async def _requests(
-        self, session: Session
-    ) -> list[PermissionRequest | QuestionRequest]:
-        return [
-            *await self.here.permissions.pending(session.id),
-            *await self.here.questions.pending(session.id),
-        ]
-
-    async def _ask_of(self, session: Session, event: RequestAsked | ChildAsked) -> None:
-        try:
-            asked = await self._requests(session)
-        except DovetailError as error:
-            self.fail(error)
-            return
-        for request in asked:
-            if request.id == event.request_id:
-                await self._answer(session, request)
-
-    async def _answer(
-        self, session: Session, request: PermissionRequest | QuestionRequest
-    ) -> None:
-        """Ask the person what a session asks, and give the answer."""
-        if request.id in self._open:
-            return
-        try:
-            asker = session
-            if request.session_id != session.id:
-                asker = await self.runtime.sessions.get(request.session_id)
-            async with self._watched(asker, session, request):
-                if isinstance(request, PermissionRequest):
-                    await self._permit(asker, session, request)
-                else:
-                    await self._reply(session, request)
-        except DovetailError as error:
-            # Somebody else was first, or it is asked anew: that is shown by itself.
-            self.say(str(error))
-        finally:
-            self._open.pop(request.id, None)
-
-    @asynccontextmanager
-    async def _watched(
-        self,
-        asker: Session,
-        session: Session,
-        request: PermissionRequest | QuestionRequest,
-    ) -> AsyncIterator[None]:
-        """Withdraw the question when a session that works for this one has its answer:
-        that is in its own log."""
-        if asker.id == session.id:
-            yield
-            return
-
-        async def watch() -> None:
-            async with asker.events(follow=True) as tail:
-                async for event in tail:
-                    if isinstance(event, RequestAnswered) and (
-                        event.request_id == request.id
-                    ):
-                        ask = self._open.get(request.id)
-                        if ask is not None:
-                            ask.choose(WITHDRAWN)
-                        return
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch)
-            yield
-            tasks.cancel_scope.cancel()
-
-    async def _permit(
-        self, asker: Session, session: Session, request: PermissionRequest
-    ) -> None:
-        call = await _call(asker, request)
-        card = permission_card(request, call, self.style, self.screen.width)
-        if asker.id != session.id:
-            who = f"{request.agent} asks this, at work for this session"
-            card = self.script.aside(who) + card
-        keys: dict[str, Any] = {"y": "once", "n": "reject", "f": "say"}
-        if request.save:
-            keys |= {"a": "location", "s": "session"}
-        hint = permission_hint(request)
-        rows = card.count("\n")
-        if rows > self.screen.height - ROWS_BELOW:
-            hint = f"{rows:,} rows: scroll up to read all of it · {hint}"
-        ask = Ask(card, hint, keys, "dovetail asks for permission")
-        answer = await self._asked(request, ask)
-        if answer is WITHDRAWN:
-            self.say("the question was withdrawn")
-            return
-        message, saving = None, None
-        if answer == "say":
-            words = Words("", "what to do instead, then Enter", {"escape": ""})
-            message = await self._asked(request, words)
-            if message is WITHDRAWN:
-                return
-            answer = "reject"
-        if answer in ("location", "session"):
-            saving = Saving(answer, any_agent=False, expires=None)
-            answer = "always"
-        await self.here.permissions.reply(
-            request.id,
-            answer,
-            message or None,
-            saving=saving,
-            session_id=request.session_id,
-            shown=request.shown,
-        )
-        self.say(_ANSWERED[answer])
-
-    async def _reply(self, session: Session, request: QuestionRequest) -> None:
-        of = {"session_id": request.session_id, "shown": request.shown}
-        answers: list[QuestionAnswer] = []
-        for question in request.questions:
-            text = question_card(question, self.style, self.screen.width)
-            form = Form(
-                text,
-                question_hint(question, plain=self.script.tells),
-                {"escape": None},
-                "dovetail asks a question",
-                question=question,
-                plain=self.script.tells,
-            )
-            answer = await self._asked(request, form)
-            if answer is WITHDRAWN:
-                self.say("the question was withdrawn")
-                return
-            if answer is None:
-                words = Words(
-                    "",
-                    "what to say instead, then Enter; Enter alone stops the work",
-                    {"escape": ""},
-                )
-                message = await self._asked(request, words)
-                if message is not WITHDRAWN:
-                    await self.here.questions.dismiss(request.id, message or None, **of)
-                return
-            said = ", ".join([*answer.chosen, *([answer.text] if answer.text else [])])
-            self.say(f"answered: {said}" if said else "left open")
-            answers.append(answer)
-        await self.here.questions.reply(request.id, answers, **of)
-
-    async def _asked(
-        self, request: PermissionRequest | QuestionRequest, ask: Ask
-    ) -> Any:
-        self._open[request.id] = ask
-        return await self.ask(ask)
 
     # --- interrupting -------------------------------------------------------------
 
@@ -706,29 +529,9 @@ class Talk:
         """Show the last call whole."""
         if self.script.calls:
             last = next(reversed(self.script.calls))
-            self._soon(self.expanded, last)
+            self._soon(partial(closer.whole, self), last)
         else:
             self.screen.hint("there is no call yet")
-
-    async def expanded(self, number: int) -> None:
-        """Show a call whole, in pages."""
-        call = self.script.calls.get(number)
-        if call is None:
-            self.screen.hint(f"there is no call {number}")
-            return
-        text = self.script.whole(call)
-        if call.outcome is not None and call.outcome.managed and self.session:
-            try:
-                output = await self.session.output(
-                    call.event.message_id, call.event.call_id
-                )
-            except DovetailError as error:
-                self.fail(error)
-            else:
-                text = await to_thread.run_sync(
-                    lambda: f"{self.script.head(call)}\n{drawable(output)}"
-                )
-        await self.paged(text)
 
     def show_thoughts(self) -> None:
         """Show what the model thought last."""
@@ -737,31 +540,6 @@ class Talk:
             self.show("\n" + self.script.thought(now))
         else:
             self.screen.hint("the model has not shown any thoughts")
-
-    async def paged(self, text: str) -> None:
-        """Show clean text, a screen at a time."""
-        lines = text.split("\n")
-        room = max(self.screen.height - 4, 5)
-        at = 0
-        while at < len(lines):
-            width = max(self.screen.width - 1, 20)
-            shown: list[str] = []
-            while at < len(lines) and len(shown) < room:
-                # A line of megabytes is a page of its own beginning.
-                parts = fold(lines[at][: width * room], width)
-                if shown and len(shown) + len(parts) > room:
-                    break
-                cut = len(lines[at]) > width * room
-                shown += [*parts[:room], *(["… the line goes on"] if cut else [])]
-                at += 1
-            self.show("".join(f"{line}\n" for line in shown))
-            if at < len(lines):
-                left = f"{len(lines) - at:,} more lines"
-                keys = {"space": True, "enter": True, "q": False, "escape": False}
-                hint = f"Enter or space goes on, q ends · {left}"
-                if await self.ask(Ask("", hint, keys)) is not True:
-                    self.say(f"{left} are not shown")
-                    return
 
     # --- what is drawn ------------------------------------------------------------
 
@@ -772,40 +550,7 @@ class Talk:
 
     def rows(self, width: int, height: int) -> list[str]:
         """Return the rows of what goes on, rendered, the latest last."""
-        script, style = self.script, self.style
-        now = time.time() * 1000
-        mark = SPINNER[int(now / 120) % len(SPINNER)]
-        rows: list[str] = []
-        if written := script.writing(width - 1):
-            rows += written[-min(MOST_WRITING, height) :]
-        elif script.thinking.strip():
-            thought = drawable(script.thinking[-1000:]).replace("\n", " ")
-            room = max(width - 14, 8)
-            line = fold(thought, room)[-1] if thought else ""
-            rows.append(style.dim(f"{mark} thinking… {line}"))
-        for call in list(script.running.values())[-MOST_RUNNING:]:
-            took = f" {duration_text(int(now - call.since))}" if call.since else ""
-            rows.append(_row(f"{mark} {call.number} {call.title}", took, width))
-            said = drawable(call.progress).strip().split("\n")[-1]
-            if said:
-                rows.append(style.dim(_row(f"  {said}", "", width)))
-        if script.open_todos and script.busy:
-            todos = script.todo_lines()
-            if len(todos) > MOST_TODOS:
-                todos = [*todos[: MOST_TODOS - 1], f"… {len(todos) - MOST_TODOS + 1}"]
-            rows += [_fit(f"  {line}", width) for line in todos]
-        waiting = list(script.pending.values())
-        for one in waiting[:MOST_PENDING]:
-            first = short(one.prompt.text.strip(), max(width - 12, 8))
-            said = "queued" if one.delivery == "queue" else "waits"
-            rows.append(style.dim(_row(f"> {first}", f" ({said})", width)))
-        if len(waiting) > MOST_PENDING:
-            rows.append(style.dim(f"… {len(waiting) - MOST_PENDING} more; /pending"))
-        if self._gone:
-            rows.append(style.dim(f"{mark} waiting for the server"))
-        elif script.busy and not rows:
-            rows.append(style.dim(f"{mark} working"))
-        return rows[-height:]
+        return going_on(self.script, self.style, width, height, gone=self._gone)
 
     def status(self, width: int) -> str:
         """Return the status line."""
@@ -865,36 +610,3 @@ class Talk:
             for name, told in offered:
                 if name.startswith(text[1:]):
                     yield f"/{name}", f"/{visible(name)}", told, len(text)
-
-
-_ANSWERED = {
-    "once": "allowed once",
-    "always": "allowed, also from now on",
-    "reject": "refused",
-}
-
-
-async def _call(session: Session, request: PermissionRequest) -> ToolPart | None:
-    """Return the call that asks, whose arguments a person should see."""
-    if request.message_id is None:
-        return None
-    try:
-        message = await session.message(request.message_id)
-    except DovetailError:
-        return None
-    calls = message.calls if isinstance(message, AssistantMessage) else ()
-    return next((one for one in calls if one.call_id == request.call_id), None)
-
-
-def _row(text: str, tail: str, width: int) -> str:
-    """Return a row whose end is always seen."""
-    room = max(width - 1 - cells(tail), 8)
-    parts = fold(text, room)
-    if len(parts) > 1:
-        return f"{fold(text, room - 1)[0]}…{tail}"
-    return f"{text}{tail}"
-
-
-def _fit(line: str, width: int) -> str:
-    """Return a coloured row that fits."""
-    return line if "\x1b" in line or cells(line) < width else fold(line, width - 1)[0]
