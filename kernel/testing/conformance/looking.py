@@ -283,6 +283,24 @@ def _children() -> frozenset[int]:
 _ENDED_LATE = "Async generator "
 
 
+class _Freezer:
+    """Whether whoever runs this froze something, asked until it is so.
+
+    The answer counts all that is frozen: where that is a whole suite of tests, it takes
+    longer than to try a plugin.
+    """
+
+    def __init__(self) -> None:
+        self._seen = False
+
+    def holds_something(self) -> bool:
+        self._seen = self._seen or gc.get_freeze_count() > 0
+        return self._seen
+
+
+_freezer = _Freezer()
+
+
 @contextmanager
 def unclosed() -> Iterator[list[str]]:
     """Collect what Python says was never closed while the body runs.
@@ -292,7 +310,7 @@ def unclosed() -> Iterator[list[str]]:
     said: list[str] = []
     # What whoever runs this froze stays so, since no part can be thawed. Garbage would
     # stay then, too.
-    held = gc.get_freeze_count() > 0
+    held = _freezer.holds_something()
     if held:
         gc.collect()
     with warnings.catch_warnings(record=True) as caught:
