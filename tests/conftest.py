@@ -18,6 +18,7 @@ from support.corpora import Corpus, find_corpus
 from support.environments import build_wheel
 from support.processes import NamedPipe, Pipes
 from support.slowness import slow_down
+from support.zygote import Zygote
 
 # Images of containers often have it said that nothing compiled is kept. Then each of
 # the hundreds of processes that tests start would compile all that it imports.
@@ -296,9 +297,7 @@ def wheel(
 
     Beside its folder is what it was built from, `source`.
     """
-    base = tmp_path_factory.getbasetemp()
-    if _is_worker(pytestconfig):
-        base = base.parent
+    base = _base(tmp_path_factory, pytestconfig)
     folder = base / "wheel"
     with FileLock(base / "wheel.lock"):
         if not folder.exists():
@@ -307,3 +306,19 @@ def wheel(
             (base / "wheel-begun").rename(folder)
     (built,) = (folder / "wheels").glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="session")
+def zygote(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Zygote]:
+    """The process that forks one for each command, one for all who run tests."""
+    zygote = Zygote(_base(tmp_path_factory, pytestconfig))
+    yield zygote
+    zygote.close()
+
+
+def _base(factory: pytest.TempPathFactory, config: pytest.Config) -> Path:
+    """The folder of this run, whichever process asks."""
+    base = factory.getbasetemp()
+    return base.parent if _is_worker(config) else base

@@ -1,6 +1,5 @@
-"""A home for each test of the conversation, and a process that forks."""
+"""A home for each test of the conversation."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,6 @@ def anyio_backend() -> str:
     """The conversation runs in a process of its own, on its own event loop: one is
     enough to watch it from."""
     return "asyncio"
-
-
-@pytest.fixture(scope="session")
-def zygote() -> Iterator[Zygote]:
-    zygote = Zygote()
-    yield zygote
-    zygote.close()
 
 
 @pytest.fixture

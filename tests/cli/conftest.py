@@ -1,7 +1,7 @@
 """A home for each test of the command line."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,13 +15,6 @@ def anyio_backend() -> str:
     """The command runs in a process of its own, on its own event loop: one is enough
     to watch it from."""
     return "asyncio"
-
-
-@pytest.fixture(scope="session")
-def zygote() -> Iterator[Zygote]:
-    zygote = Zygote()
-    yield zygote
-    zygote.close()
 
 
 @pytest.fixture

@@ -150,10 +150,8 @@ class Stage:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def zygote() -> Iterator[None]:
-    Stage.zygote = Zygote()
-    yield
-    Stage.zygote.close()
+def stage(zygote: Zygote) -> None:
+    Stage.zygote = zygote
 
 
 @pytest.mark.parametrize(

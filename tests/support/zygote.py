@@ -5,6 +5,9 @@ is a real one, with its own streams, signals, terminal and end, and costs a hund
 Programs that use dovetail are run by it as well.
 What is wrong with starting and importing itself is found where real ones are started.
 
+There is one for all processes that run tests, started by the first that asks: to get
+warm costs as much as a hundred commands. It ends when nobody is connected any more.
+
 This file is run by ``Zygote``, and is its other half as well. For each command it is
 sent the order, what will be standard input, output and error, and a socket, on which
 it answers with the process id, and with the exit code at the end.
@@ -19,6 +22,7 @@ import os
 import pkgutil
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,33 +38,61 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import anyio
+from filelock import FileLock
+
+WELCOME = b"+"
+"""What each is told first that connects."""
 
 # --- those who order --------------------------------------------------------------
 
 
 class Zygote:
-    """The process that forks."""
+    """The way to the process that forks, which all share who name the same folder."""
 
-    def __init__(self) -> None:
-        self._channel, other = socket.socketpair()
-        self._told = tempfile.TemporaryFile()  # noqa: SIM115 - until it is closed
-        with other:
+    def __init__(self, folder: Path) -> None:
+        self._told = folder / "zygote.told"
+        self._process: subprocess.Popen[bytes] | None = None
+        address = folder / "zygote.address"
+        with FileLock(folder / "zygote.lock"):
+            found = _reached(address)
+            if found is None:
+                # A folder of its own, whose path is short: that of a socket has to be.
+                place = Path(tempfile.mkdtemp(prefix="zygote-"), "socket")
+                found = self._started(place)
+                address.write_text(str(place))
+        self._channel = found
+
+    def _started(self, place: Path) -> socket.socket:
+        with (
+            socket.socket(socket.AF_UNIX) as door,
+            self._told.open("wb") as told,
+        ):
+            door.bind(str(place))
+            door.listen()
             self._process = subprocess.Popen(
                 # Its own folder is none to import from.
-                [sys.executable, "-P", __file__, str(other.fileno())],
+                [sys.executable, "-P", __file__, str(door.fileno())],
                 stdin=subprocess.DEVNULL,
-                stdout=self._told,
-                stderr=self._told,
-                pass_fds=[other.fileno()],
+                stdout=told,
+                stderr=told,
+                pass_fds=[door.fileno()],
                 # A signal for those who test is none for it.
                 start_new_session=True,
             )
+            # Before it is let go of here: what it never answers to ends with it.
+            channel = socket.socket(socket.AF_UNIX)
+            channel.connect(str(place))
+        return channel
 
     def close(self) -> None:
-        """End it; its children go on."""
+        """Let go of it. Who started it waits until all others have let go as well, and
+        it has ended; its children go on."""
+        # Not only closed: a child that was forked here may have it as well.
+        with suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
         self._channel.close()
-        self._process.wait()
-        self._told.close()
+        if self._process is not None:
+            self._process.wait()
 
     async def fork(
         self,
@@ -94,9 +126,26 @@ class Zygote:
         try:
             forked.pid = int(await forked.hear())
         except EOFError:
-            self._told.seek(0)
-            raise RuntimeError(self._told.read().decode()) from None
+            raise RuntimeError(self._told.read_text("utf-8", "replace")) from None
         return forked
+
+
+def _reached(address: Path) -> socket.socket | None:
+    """Return a connection to the process that is there, if there is one."""
+    try:
+        place = address.read_text()
+    except FileNotFoundError:
+        return None
+    channel = socket.socket(socket.AF_UNIX)
+    try:
+        channel.connect(place)
+        # One that is about to end says nothing any more.
+        if channel.recv(1) == WELCOME:
+            return channel
+    except OSError:
+        pass
+    channel.close()
+    return None
 
 
 class Forked:
@@ -157,7 +206,8 @@ def main() -> None:
 
     In each child it runs its command, which ends as every program does.
     """
-    channel = socket.socket(fileno=int(sys.argv[1]))
+    door = socket.socket(fileno=int(sys.argv[1]))
+    place = Path(door.getsockname())
     warm_up()
     # The end of a child arrives like an order: as something to read.
     ended, signalled = socket.socketpair()
@@ -166,8 +216,9 @@ def main() -> None:
     signal.set_wakeup_fd(signalled.fileno())
     signal.signal(signal.SIGCHLD, lambda *_: None)
     poll = select.poll()
-    poll.register(channel, select.POLLIN)
+    poll.register(door, select.POLLIN)
     poll.register(ended, select.POLLIN)
+    channels: dict[int, socket.socket] = {}
     talks: dict[int, int] = {}
     while True:
         ready = [descriptor for descriptor, _ in poll.poll()]
@@ -179,27 +230,47 @@ def main() -> None:
                     talk = talks.pop(pid)
                     tell(talk, os.waitstatus_to_exitcode(status))
                     os.close(talk)
-        if channel.fileno() in ready:
-            signs, descriptors, _, _ = socket.recv_fds(channel, 1, 5)
-            if not signs:
-                return
-            order, *streams, talk = descriptors
+        if door.fileno() in ready:
+            channel, _ = door.accept()
+            channels[channel.fileno()] = channel
+            poll.register(channel, select.POLLIN)
+            with suppress(OSError):
+                channel.sendall(WELCOME)
+        for descriptor in channels.keys() & set(ready):
+            order = ordered(channels[descriptor])
+            if order is None:
+                poll.unregister(descriptor)
+                channels.pop(descriptor).close()
+                if not channels:
+                    shutil.rmtree(place.parent)
+                    return
+                continue
+            given, *streams, talk = order
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 # Closed in a moment, and not again by whoever sweeps up.
-                for used in (channel, ended, signalled):
+                for used in (door, ended, signalled, *channels.values()):
                     used.detach()
                 try:
-                    be(json.loads(os.fdopen(order, "rb").read()), streams)
+                    be(json.loads(os.fdopen(given, "rb").read()), streams)
                 except SystemExit as end:
                     leave(end.code)
                 leave(None)
-            for given in (order, *streams):
-                os.close(given)
+            for one in (given, *streams):
+                os.close(one)
             talks[pid] = talk
             tell(talk, pid)
+
+
+def ordered(channel: socket.socket) -> list[int] | None:
+    """Return the descriptors of the next order, or None where nobody is left."""
+    try:
+        signs, descriptors, _, _ = socket.recv_fds(channel, 1, 5)
+    except ConnectionResetError:
+        return None  # killed
+    return descriptors if signs else None
 
 
 def tell(talk: int, number: int) -> None:
