@@ -20,6 +20,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
+from functools import lru_cache
 from itertools import chain
 
 # To import typing takes longer than many a search.
@@ -32,6 +33,7 @@ IGNORE_FILES = (".rgignore", ".ignore", ".gitignore")
 it stands; of one kind the nearest file wins, and in a file the last rule."""
 
 _MAX_IGNORE_FILE = 1_048_576
+_MAX_KEPT_LINE = 200
 _MAX_LINE = 1_048_576
 _MAX_SHOWN = 2001
 _HEAD = 65_536
@@ -507,10 +509,25 @@ def _ignore_file(path: str, opened: int | None) -> list[_IgnorePattern]:
     for line in text.split("\n"):
         line = _trimmed(line.removesuffix("\r").partition("\0")[0])
         if line and not line.startswith("#"):
-            # git passes over a pattern that it cannot use; only that one is lost.
-            with suppress(PatternError):
-                found.append(_IgnorePattern(line))
+            kept = len(line) <= _MAX_KEPT_LINE
+            pattern = _kept_pattern(line) if kept else _pattern(line)
+            if pattern is not None:
+                found.append(pattern)
     return found[::-1]
+
+
+def _pattern(line: str) -> _IgnorePattern | None:
+    """Return the pattern of a line, or None where there is none that can be used."""
+    try:
+        return _IgnorePattern(line)
+    except PatternError:
+        # git passes over it, too; only that one is lost.
+        return None
+
+
+# Whoever looks at paths one by one reads the same files for each of them, and the
+# files of many folders say the same. To read a line takes longer than to match it.
+_kept_pattern = lru_cache(2048)(_pattern)
 
 
 def _trimmed(line: str) -> str:
