@@ -21,6 +21,7 @@ from dovetail.kernel.testing.scripted import ScriptedProvider
 from dovetail.storage.plugin import plugin as sqlite
 
 from .bounds import HANG
+from .files import ready
 
 
 class Tools:
@@ -53,7 +54,7 @@ async def host(
     if tools:
         given.append(Tools(*tools))
     async with open_runtime(
-        f"sqlite:///{folder / 'test.db'}",
+        f"sqlite:///{ready(folder / 'test.db')}",
         plugins=given,
         load_entry_points=False,
         **options,

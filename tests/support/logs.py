@@ -16,6 +16,7 @@ from dovetail.kernel.values.events import NO_HASH, chain_hash, payload_digest
 from dovetail.storage.sqlite.store import open_sqlite
 
 from support.bounds import HANG
+from support.files import ready
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ class Medium:
         """Open a store here, as another process would."""
         if self.kind == "memory":
             return open_memory_store(self.state)
-        return open_sqlite(self.file)
+        return open_sqlite(ready(self.file))
 
 
 class WrappedStore(Store):

@@ -53,6 +53,7 @@ from dovetail.storage.sqlite import writer
 from dovetail.storage.sqlite.store import open_sqlite
 from dovetail.storage.sqlite.writer import Writer
 
+from .files import ready
 from .model import ModelMessage, ModelSession
 
 Act = tuple[Any, ...]
@@ -129,7 +130,7 @@ class SqlitePlace:
         self.file = folder / "0.db"
 
     def open(self) -> Any:
-        return open_sqlite(self.file)
+        return open_sqlite(ready(self.file))
 
     def copy(self, *, shared_memory: bool = True) -> Path:
         """Copy what is on disk at this very moment and return the copy."""
