@@ -36,6 +36,10 @@ _holders = 0
 _was_dumpable = False
 _kept: list[ctypes.Array[ctypes.c_char]] = []
 """The moved strings: the process points to them for as long as it lives."""
+_readable: set[bytes] | None = None
+"""The variables that are still to be read in the block; None before it was looked at.
+No string ever comes into the block again, so it is gone through again only for these.
+"""
 
 
 def conceal() -> None:
@@ -72,7 +76,9 @@ def blot_out(names: Collection[str] = ()) -> None:
     but on Linux."""
     if sys.platform == "linux":
         with suppress(OSError, ValueError, AttributeError):
-            _blot_out(frozenset(os.fsencode(name) for name in names))
+            wanted = frozenset(os.fsencode(name) for name in names)
+            if _readable is None or not _readable.isdisjoint(wanted):
+                _blot_out(wanted)
 
 
 def _blot_out(names: Collection[bytes]) -> None:
@@ -82,6 +88,7 @@ def _blot_out(names: Collection[bytes]) -> None:
     made lies elsewhere. Each pointer is changed in one store, so that a thread in
     ``getenv`` finds the one string or the other.
     """
+    global _readable
     stat = Path("/proc/self/stat").read_text(errors="replace")
     # The second field, in parentheses, may hold anything; the third comes after it.
     fields = stat.rpartition(")")[2].split()
@@ -101,10 +108,14 @@ def _blot_out(names: Collection[bytes]) -> None:
                 strings[index] = ctypes.addressof(moved)
         index += 1
     # And what nobody points to any more, because it was changed or removed since.
+    left: set[bytes] = set()
     at = begin
     while at < end:
         text = ctypes.string_at(at)
         name, sign, value = text.partition(b"=")
         if sign and (name in names or SECRET.search(name)):
             ctypes.memset(at + len(name) + 1, ord("*"), len(value))
+        else:
+            left.add(name)
         at += len(text) + 1
+    _readable = left
