@@ -5,6 +5,8 @@ The only module that knows httpx. Nothing is repeated: retries are the kernel's.
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import cache
+from ssl import SSLContext
 
 import anyio
 import httpx
@@ -25,6 +27,12 @@ MAX_BODY = 16_384
 CLOSE_SECONDS = 5.0
 
 
+@cache
+def trusted() -> SSLContext:
+    """Return what is trusted: read once, which takes longer than a request."""
+    return httpx.create_ssl_context()
+
+
 def new_client() -> httpx.AsyncClient:
     """Return a client for all routes of a Location.
 
@@ -32,6 +40,7 @@ def new_client() -> httpx.AsyncClient:
     is silence, because a model may think for long, and the kernel watches that.
     """
     return httpx.AsyncClient(
+        verify=trusted(),
         limits=httpx.Limits(max_connections=None),
         timeout=httpx.Timeout(None, connect=10.0, write=60.0),
         headers={"Accept": "text/x-lantern", "Accept-Encoding": "identity"},
