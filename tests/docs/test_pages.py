@@ -19,7 +19,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import ClassVar
 
 import anyio
@@ -30,6 +29,7 @@ from dovetail.plugins.rehearsal import copy_sample, rehearsal_server
 from support.bounds import HANG
 from support.environments import LIGHT
 from support.pages import Block, Shell, blocks_of, fits
+from support.programs import run_forked
 from support.zygote import Zygote
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,34 +119,16 @@ class Stage:
             )
             code, out, err = done.returncode, done.stdout, done.stderr
         else:
-            code, out, err = anyio.run(self.fork, program, cwd, environment)
+            ended = run_forked(
+                self.zygote,
+                program,
+                cwd=cwd,
+                environment=environment,
+                limit=2 * HANG,
+            )
+            code, out, err = ended.code, ended.out, ended.err
         assert code == 0, f"{where} fails:\n{out}\n{err}"
         self.printed = out
-
-    async def fork(
-        self, program: Path, cwd: Path, environment: dict[str, str]
-    ) -> tuple[int, str, str]:
-        """Run a program in a process that has imported dovetail: half of the time of a
-        real one, and more, is that."""
-        with TemporaryFile() as nothing, TemporaryFile() as out, TemporaryFile() as err:
-            with anyio.fail_after(2 * HANG):
-                process = await self.zygote.fork(
-                    [],
-                    (nothing.fileno(), out.fileno(), err.fileno()),
-                    cwd=cwd,
-                    environment=environment,
-                    program=program,
-                )
-                try:
-                    code = await process.wait()
-                finally:
-                    with anyio.CancelScope(shield=True):
-                        if process.returncode is None:
-                            process.kill()
-                        await process.aclose()
-            for one in (out, err):
-                one.seek(0)
-            return code, out.read().decode(), err.read().decode()
 
 
 @pytest.fixture(scope="module", autouse=True)
