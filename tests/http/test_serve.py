@@ -10,7 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import httpx
 import pytest
 import uvicorn
 from anyio import to_thread
+from dovetail.plugins.cli.program import run_program
 from dovetail.plugins.client import RemoteRuntime, connect
 from dovetail.plugins.http import door, serve
 from dovetail.plugins.http.serve import (
@@ -32,6 +33,7 @@ from dovetail.plugins.http.serve import (
     token_of,
 )
 from support.bounds import HANG
+from support.commands import Done
 from support.processes import longer
 
 COMMAND = [sys.executable, "-m", "dovetail.plugins.cli"]
@@ -66,26 +68,32 @@ def serving(
         process.communicate()
 
 
+@pytest.fixture
+def typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """Return a function that runs a command in this process: the server is another."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def run(*arguments: str) -> Done:
+        code = run_program(arguments)
+        told = capsys.readouterr()
+        return Done(code, told.out, told.err)
+
+    return run
+
+
 def test_a_server_and_a_command_share_a_database_and_a_signal_ends_it(
-    tmp_path: Path,
+    tmp_path: Path, typed: Callable[..., Done]
 ) -> None:
     with serving(tmp_path) as (process, address):
         with httpx.Client(base_url=address, timeout=HANG) as client:
             made = client.post("/api/session", json={"id": "ses_a", "title": "Here"})
             assert made.status_code == 200, made.text
-            shown = subprocess.run(
-                [
-                    *COMMAND,
-                    "sessions",
-                    "--json",
-                    f"--db=sqlite:///{tmp_path / 'agents.db'}",
-                ],
-                capture_output=True,
-                text=True,
-                timeout=HANG,
-                env={**os.environ, "HOME": str(tmp_path)},
+            shown = typed(
+                "sessions", "--json", f"--db=sqlite:///{tmp_path / 'agents.db'}"
             )
-            assert '"id":"ses_a"' in shown.stdout, shown.stderr
+            assert '"id":"ses_a"' in shown.out, shown.err
             with client.stream("GET", "/api/session/ses_a/event") as answer:
                 lines = answer.iter_lines()
                 while "synced" not in next(lines):
@@ -436,28 +444,22 @@ def test_no_answer_waits_until_the_reader_has_its_beginning() -> None:
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_commands_show_the_sessions_of_a_server(tmp_path: Path) -> None:
-    def typed(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=HANG,
-            env={**os.environ, "HOME": str(tmp_path), "DOVETAIL_TOKEN": token},
-        )
-
+def test_commands_show_the_sessions_of_a_server(
+    tmp_path: Path, typed: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
     token = "correct-horse-battery"
-    with serving(tmp_path, DOVETAIL_TOKEN=token) as (_, address):
+    monkeypatch.setenv("DOVETAIL_TOKEN", token)
+    with serving(tmp_path) as (_, address):
         headers = {"Authorization": f"Bearer {token}"}
         body = {"id": "ses_a", "title": "From afar"}
         httpx.post(f"{address}/api/session", json=body, headers=headers, timeout=HANG)
         over = ("--server", address)
-        assert "From afar" in typed(*over, "sessions").stdout
-        assert "From afar" in typed(*over, "show", "ses_a").stdout
-        assert "session.created" in typed(*over, "log", "ses_a").stdout
-        assert "From afar" in typed(*over, "export", "ses_a").stdout
+        assert "From afar" in typed(*over, "sessions").out
+        assert "From afar" in typed(*over, "show", "ses_a").out
+        assert "session.created" in typed(*over, "log", "ses_a").out
+        assert "From afar" in typed(*over, "export", "ses_a").out
         refused = typed(*over, "doctor")
-        assert refused.returncode == 2
-        assert "--server" in refused.stderr
+        assert refused.code == 2
+        assert "--server" in refused.err
         missing = typed(*over, "show", "none")
-        assert (missing.returncode, "session.not_found" in missing.stderr) == (2, True)
+        assert (missing.code, "session.not_found" in missing.err) == (2, True)
