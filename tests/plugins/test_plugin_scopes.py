@@ -402,6 +402,9 @@ async def test_many_locations_opened_and_closed_leave_nothing(
         folder.mkdir()
     clock = ManualClock()
     held = Held()
+    # What other tests left is none of this, and may be a hundred times as much.
+    gc.collect()
+    gc.freeze()
     async with host(
         tmp_path,
         ScriptedProvider(),

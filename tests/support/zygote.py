@@ -43,6 +43,17 @@ from filelock import FileLock
 WELCOME = b"+"
 """What each is told first that connects."""
 
+LATER = (
+    "httpcore",
+    "prompt_toolkit.input.vt100",
+    "prompt_toolkit.key_binding.bindings.search",
+    "tree_sitter_bash",
+    "trio",
+    "uvicorn.lifespan.off",
+    "uvicorn.protocols.http.h11_impl",
+)
+"""What commands import by way of others, and only when they come to it."""
+
 # --- those who order --------------------------------------------------------------
 
 
@@ -295,6 +306,8 @@ def warm_up() -> None:
         for found in pkgutil.walk_packages(top.__path__, f"{top.__name__}."):
             if not {"testing", "__main__"} & set(found.name.split(".")):
                 importlib.import_module(found.name)
+    for name in LATER:
+        importlib.import_module(name)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.clear()
         os.environ["HOME"] = folder
