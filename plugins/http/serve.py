@@ -25,6 +25,7 @@ from .door import (
     MAX_HEADERS,
     SEND_SECONDS,
     BrokenOffError,
+    Door,
     Receive,
     Scope,
     Send,
@@ -121,7 +122,7 @@ def serve_command(
     """
     # Here, because it needs the extra.
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401 - here to be missed before anything is begun
 
         from .application import app
     except ModuleNotFoundError as error:
@@ -141,33 +142,42 @@ def serve_command(
     except InvalidValueError as error:
         raise click.UsageError(str(error)) from error
 
-    listening = _listening(host, port)
+    listening = listen(host, port)
 
     async def serve() -> None:
         async with open_runtime(db or default_database_url(), resume=resume) as runtime:
             door = app(runtime, admittance, location=location)
-            config = uvicorn.Config(
-                door,
-                http=_timed(_http()),
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                h11_max_incomplete_event_size=MAX_HEADERS,
-                timeout_graceful_shutdown=DRAIN_SECONDS,
-            )
-            logging.getLogger("uvicorn.error").addFilter(Brief())
             _tell(listening.getsockname(), token is not None)
-            await _run(uvicorn.Server(config), listening, door.close)
+            await stand(door, listening)
 
     with listening:
         anyio.run(serve)
     return 0
 
 
-def _listening(host: str, port: int) -> socket.socket:
+async def stand(door: Door, listening: socket.socket) -> None:
+    """Serve what is behind a door on a socket, until a signal comes. The door is closed
+    then, and what is answered has ``DRAIN_SECONDS`` to end; a second signal does not
+    wait. Whoever says nothing, or takes nothing, is let go of."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        door,
+        http=_timed(_http()),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=MAX_HEADERS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    logging.getLogger("uvicorn.error").addFilter(Brief())
+    await _run(uvicorn.Server(config), listening, door.close)
+
+
+def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens; whoever connects from now on is not refused.
 
     Raises:

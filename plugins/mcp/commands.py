@@ -20,6 +20,7 @@ from dovetail.kernel import (
     DATABASE_VARIABLE,
     Configuration,
     ConfigurationError,
+    InvalidValueError,
     Location,
     Place,
     default_database_url,
@@ -510,10 +511,19 @@ def serve_command(
     if port is None:
         anyio.run(serve_stdio, url, directory, model)
         return SUCCEEDED
+    from ..http.door import Admittance
+    from ..http.serve import is_loopback, listen
+
     token = os.environ.get(TOKEN_VARIABLE) or None
-    if token is None and host not in ("127.0.0.1", "localhost", "::1"):
+    if token is None and not is_loopback(host):
         raise click.UsageError(
             f"{host} can be reached from elsewhere: set {TOKEN_VARIABLE}"
         )
-    anyio.run(serve_http, url, directory, model, host, port, token)
+    try:
+        # Where a token is set, no name leads anybody in who does not know it.
+        admittance = Admittance(token, () if token is None else ("*",))
+    except InvalidValueError as error:
+        raise click.UsageError(str(error)) from error
+    with listen(host, port) as listening:
+        anyio.run(serve_http, url, directory, model, listening, admittance)
     return SUCCEEDED

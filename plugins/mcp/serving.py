@@ -1,13 +1,12 @@
 """Serving: dovetail as a server of the protocol, over standard input or HTTP.
 
-Owns the runtime that is offered and the way in. Over HTTP a caller is another user's
-program unless it shows the token: without one only this machine is listened to, and
-only under its own names, so that no page in a browser gets in.
+Owns the runtime that is offered and the way in. Over HTTP that is the door that
+``dovetail serve`` has, with its rules: who may come in, by which names, with how much
+and in which time. What is behind it is the protocol package's.
 """
 
-import secrets
+import socket
 import sys
-from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -15,6 +14,9 @@ import anyio
 from dovetail.kernel import open_runtime
 
 from .sessions import SessionsServer
+
+MAX_BODY = 4 * 1024 * 1024
+"""Bytes of one message over HTTP, as the protocol package has it."""
 
 
 async def serve_stdio(url: str, directory: str, model: str | None) -> None:
@@ -28,56 +30,61 @@ async def serve_http(
     url: str,
     directory: str,
     model: str | None,
-    host: str,
-    port: int,
-    token: str | None,
+    listening: socket.socket,
+    admittance: Any,
 ) -> None:
-    """Serve callers over streamable HTTP at ``/mcp``, until the process is ended."""
-    import uvicorn
+    """Serve callers over streamable HTTP at ``/mcp``, until a signal comes."""
+    from ..http.serve import stand
 
     async with open_runtime(url) as runtime:
         made = SessionsServer(runtime, directory, model).server(version("dovetail"))
-        app = made.streamable_http_app(host=host)
-        guarded = app if token is None else Guarded(app, token)
-        settings = uvicorn.Config(
-            guarded, host=host, port=port, log_level="warning", lifespan="on"
-        )
-        server = uvicorn.Server(settings)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_tell, server)
-            # A signal is raised again by it when it has ended.
-            with suppress(KeyboardInterrupt):
-                await server.serve()
-            tasks.cancel_scope.cancel()
+        door = door_of(made, admittance)
+        async with made.session_manager.run():
+            host, port = listening.getsockname()[:2]
+            name = f"[{host}]" if ":" in host else host
+            print(f"http://{name}:{port}/mcp", file=sys.stderr, flush=True)
+            await stand(door, listening)
 
 
-async def _tell(server: Any) -> None:
-    while not server.started:  # noqa: ASYNC110 - it has nothing to wait for
-        await anyio.sleep(0.05)
-    for one in server.servers:
-        for place in one.sockets:
-            host, port = place.getsockname()[:2]
-            print(f"http://{host}:{port}/mcp", file=sys.stderr, flush=True)
+def door_of(made: Any, admittance: Any) -> Any:
+    """Return the door that a server of the protocol is behind. Its sessions have to be
+    run by the caller."""
+    from mcp.server.transport_security import TransportSecuritySettings
+
+    from ..http.door import Door
+
+    # The package compares what a name begins with; the door knows names.
+    trusting = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    behind = Behind(made.streamable_http_app(transport_security=trusting))
+    door = behind.door = Door(behind, admittance)
+    return door
 
 
-class Guarded:
-    """Lets nobody in who does not show the token."""
+class Behind:
+    """Hands a request on once all of it came, and ends its answer when the door
+    closes: a stream of the protocol has no end of its own."""
 
-    def __init__(self, app: Any, token: str) -> None:
-        self._app = app
-        self._wanted = f"Bearer {token}".encode()
+    door: Any
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            shown = dict(scope["headers"]).get(b"authorization", b"")
-            if not secrets.compare_digest(shown, self._wanted):
-                await send(
-                    {
-                        "type": "http.response.start",
-                        "status": 401,
-                        "headers": [(b"www-authenticate", b"Bearer")],
-                    }
-                )
-                await send({"type": "http.response.body", "body": b""})
-                return
-        await self._app(scope, receive, send)
+        from starlette.requests import Request
+
+        from ..http.operation import read_body
+        from ..http.problems import closing
+
+        data: bytes | None = await read_body(Request(scope, receive), MAX_BODY)
+
+        async def whole() -> Any:
+            nonlocal data
+            if data is None:
+                return await receive()
+            body, data = data, None
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        with anyio.CancelScope() as ending, self.door.waiting(ending):
+            await self._inner(scope, whole, send)
+        if ending.cancelled_caught:
+            raise closing()

@@ -26,9 +26,9 @@ from dovetail.plugins.client import RemoteRuntime, connect
 from dovetail.plugins.http import door, serve
 from dovetail.plugins.http.serve import (
     _http,
-    _listening,
     _timed,
     is_loopback,
+    listen,
     serve_command,
     token_of,
 )
@@ -315,7 +315,7 @@ def test_who_does_not_take_what_it_asked_for_is_let_go(
             log_config=None,
         )
         server = uvicorn.Server(config)
-        with _listening("127.0.0.1", 0) as place, socket.socket() as reader:
+        with listen("127.0.0.1", 0) as place, socket.socket() as reader:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(server.serve, [place])
                 reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -437,7 +437,7 @@ def test_a_token_that_others_can_read_is_none(tmp_path: Path) -> None:
 
 def test_no_answer_waits_until_the_reader_has_its_beginning() -> None:
     with (
-        _listening("127.0.0.1", 0) as listening,
+        listen("127.0.0.1", 0) as listening,
         socket.create_connection(listening.getsockname()),
         listening.accept()[0] as accepted,
     ):

@@ -1,12 +1,15 @@
 """Dovetail as a server: sessions as tools and resources of another program."""
 
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
+import click
+import httpx
 import pytest
 from dovetail.kernel import Runtime, open_runtime
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
@@ -200,27 +203,167 @@ async def test_a_session_is_interrupted_by_a_tool(tmp_path: Path) -> None:
         assert found["status"] == "interrupted"
 
 
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "caller", "version": "1"},
+    },
+}
+TAKES = {"accept": "application/json, text/event-stream"}
+
+
+@asynccontextmanager
+async def behind_a_door(
+    folder: Path, token: str | None = None
+) -> AsyncIterator[tuple[Any, Any]]:
+    """The way in over HTTP without a network, and the door."""
+    from dovetail.plugins.http import Admittance
+    from dovetail.plugins.mcp.serving import door_of
+    from dovetail.plugins.mcp.sessions import SessionsServer
+
+    async with open_runtime("sqlite://", environment=quiet(folder)) as runtime:
+        made = SessionsServer(runtime, str(folder), None).server("1")
+        door = door_of(made, Admittance(token, () if token is None else ("*",)))
+        async with (
+            made.session_manager.run(),
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(door),
+                base_url="http://127.0.0.1:4100",
+                headers=TAKES,
+            ) as client,
+        ):
+            yield client, door
+
+
 @pytest.mark.law("mcp.9")
-async def test_over_http_nobody_gets_in_without_the_token() -> None:
-    inside: list[Any] = []
-    sent: list[Any] = []
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_over_http_nobody_gets_in_without_the_token(tmp_path: Path) -> None:
+    async with behind_a_door(tmp_path, "the-right-token-of-many") as (client, _):
+        for shown in ({}, {"authorization": "Bearer the-wrong-token-of-all"}):
+            found = await client.post("/mcp", json=HELLO, headers=shown)
+            assert found.status_code == 401
+        right = {"authorization": "Bearer the-right-token-of-many"}
+        found = await client.post("/mcp", json=HELLO, headers=right)
+        assert found.status_code == 200
+        assert "serverInfo" in found.text
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        inside.append(scope)
 
-    async def send(message: Any) -> None:
-        sent.append(message)
+@pytest.mark.law("mcp.9")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"host": "evil.example"},
+        {"host": "localhost:4100.evil.example"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://localhost:3000"},
+        {"origin": "http://127.0.0.1:4100.evil.example"},
+        {"sec-fetch-site": "cross-site"},
+    ],
+    ids=lambda said: " ".join(*said.items()),
+)
+async def test_over_http_no_page_in_a_browser_gets_in(
+    said: dict[str, str], tmp_path: Path
+) -> None:
+    async with behind_a_door(tmp_path) as (client, _):
+        found = await client.post("/mcp", json=HELLO, headers=said)
+        assert found.status_code == 403, found.text
 
-    from dovetail.plugins.mcp.serving import Guarded
 
-    door = Guarded(app, "right")
-    for shown in ([], [(b"authorization", b"Bearer wrong")]):
-        await door({"type": "http", "headers": shown}, None, send)
-    assert not inside
-    assert [one["status"] for one in sent if "status" in one] == [401, 401]
-    right = [(b"authorization", b"Bearer right")]
-    await door({"type": "http", "headers": right}, None, send)
-    assert len(inside) == 1
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_over_http_what_is_too_long_is_refused_before_it_is_read(
+    tmp_path: Path,
+) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        yield b'{"jsonrpc": "'
+        while True:
+            yield b"x" * 1_000_000
+
+    async with behind_a_door(tmp_path) as (client, _):
+        with anyio.fail_after(HANG):
+            found = await client.post(
+                "/mcp", content=endless(), headers={"content-type": "application/json"}
+            )
+        assert found.status_code == 413, found.text
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_over_http_half_a_message_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dovetail.plugins.http import operation
+
+    monkeypatch.setattr(operation, "BODY_SECONDS", 0.0)
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b"{"
+        await anyio.sleep_forever()
+
+    async with behind_a_door(tmp_path) as (client, _):
+        with anyio.fail_after(HANG):
+            found = await client.post(
+                "/mcp", content=half(), headers={"content-type": "application/json"}
+            )
+        assert found.status_code == 408, found.text
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_over_http_a_stream_ends_with_the_door(tmp_path: Path) -> None:
+    """It has no end of its own, and a server that is told to end would wait for it."""
+    async with behind_a_door(tmp_path) as (client, door):
+        found = await client.post("/mcp", json=HELLO)
+        heads = [(b"host", b"127.0.0.1"), (b"accept", b"text/event-stream")]
+        heads.append((b"mcp-session-id", found.headers["mcp-session-id"].encode()))
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/mcp",
+            "raw_path": b"/mcp",
+            "query_string": b"",
+            "headers": heads,
+        }
+        asked = [{"type": "http.request", "body": b"", "more_body": False}]
+
+        async def receive() -> Any:
+            if asked:
+                return asked.pop()
+            return await anyio.sleep_forever()
+
+        async def send(message: Any) -> None:
+            assert message["type"] != "http.response.start" or message["status"] == 200
+            door.close()
+
+        from dovetail.plugins.http.door import BrokenOffError
+
+        with anyio.fail_after(HANG), pytest.raises(BrokenOffError):
+            await door(scope, receive, send)
+        found = await client.post("/mcp", json=HELLO)
+        assert found.json()["code"] == "server.closing"
+
+
+def test_over_http_a_port_that_is_taken_is_told_in_a_line() -> None:
+    from dovetail.plugins.mcp.commands import mcp_command
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with pytest.raises(click.ClickException, match="cannot listen on"):
+            mcp_command.main(["serve", "--http", port], standalone_mode=False)
+
+
+def test_over_http_a_token_that_can_be_guessed_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from dovetail.plugins.mcp.commands import mcp_command
+
+    monkeypatch.setenv("DOVETAIL_TOKEN", "short")
+    with pytest.raises(click.UsageError, match="16 characters") as refused:
+        mcp_command.main(["serve", "--http", "0"], standalone_mode=False)
+    assert "short" not in str(refused.value)
 
 
 @pytest.mark.law("mcp.9")

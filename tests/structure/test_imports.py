@@ -299,11 +299,13 @@ SHARED = {(f"providers.{one}", "providers") for one in PROVIDERS} | {
     ("chat", "console"),
     ("cli", "chat"),
     ("acp", "mcp"),
+    ("mcp", "http"),
 }
 """What the providers have in common lies beside them, and what everything at a terminal
 has in common lies beside the commands and the conversation; both work over a server by
 its client; a conversation is what `dovetail` alone begins; the servers that an editor
-hands over are any servers."""
+hands over are any servers; and over HTTP there is one kind of door, whatever is behind
+it."""
 
 
 def plugins_in_a_circle(shared: Set[tuple[str, str]]) -> list[str]:
