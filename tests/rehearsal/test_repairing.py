@@ -5,7 +5,8 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,79 @@ def schemas(*left_out: str) -> list[dict[str, Any]]:
     ]
 
 
+UNITTEST = ["-B", "-m", "unittest"]
+
+RUNNER = """
+import difflib, json, os, pprint, runpy, sys, traceback, unittest.main
+for order in sys.stdin:
+    folder, said = json.loads(order)
+    pid = os.fork()
+    if not pid:
+        with open(said, "wb") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        os.chdir(folder)
+        sys.path[0], sys.argv[:] = folder, ["unittest"]
+        code = 1
+        try:
+            runpy.run_module("unittest", run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            code = int(end.code)
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+class Runs:
+    """Runs the unit tests of folders, each time in a process of its own.
+
+    It is forked from one that has imported ``unittest``, which takes longer than the
+    tests do. What ``python -m unittest`` says from its start on is what the bash tool
+    runs in ``test_in_a_session``.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, folder: Path) -> tuple[int, str]:
+        """Return the exit code and what was said."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-B", "-c", RUNNER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with tempfile.NamedTemporaryFile("r") as said:
+            print(
+                json.dumps([str(folder), said.name]),
+                file=self._process.stdin,
+                flush=True,
+            )
+            return int(self._process.stdout.readline()), said.read()
+
+    def close(self) -> None:
+        """End the process that forks."""
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
+
+
+RUNS = Runs()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _runs() -> Iterator[None]:
+    yield
+    RUNS.close()
+
+
 class Hands:
     """Runs the calls in a folder. ``denied`` names tools that a person refuses."""
 
@@ -59,10 +133,15 @@ class Hands:
         return result
 
     def bash(self, command: str) -> str:
-        done = subprocess.run(
-            shlex.split(command), cwd=self.folder, capture_output=True, text=True
-        )
-        return f"{done.stdout}{done.stderr}\n[exit code {done.returncode}]"
+        words = shlex.split(command)
+        if words[1:] == UNITTEST:
+            code, said = RUNS.run(self.folder)
+        else:
+            done = subprocess.run(
+                words, cwd=self.folder, capture_output=True, text=True
+            )
+            code, said = done.returncode, f"{done.stdout}{done.stderr}"
+        return f"{said}\n[exit code {code}]"
 
     def glob(self, pattern: str) -> str:
         found = sorted(self.folder.glob(pattern))
@@ -160,8 +239,7 @@ PROMPT = f"Fix the failing test, run `{shlex.quote(sys.executable)} -B -m unitte
 
 
 def passes(folder: Path) -> bool:
-    run = [sys.executable, "-B", "-m", "unittest"]
-    return subprocess.run(run, cwd=folder, capture_output=True).returncode == 0
+    return RUNS.run(folder)[0] == 0
 
 
 @pytest.mark.parametrize("nth", [0, 1])
