@@ -284,7 +284,8 @@ class RemoteSession:
 
     async def file(self, key: str) -> bytes:
         """As ``Session.file``."""
-        found: bytes = await self._ask("GET", f"file/{quote(key, safe='')}")
+        path = f"{self._path}/file/{quote(key, safe='')}"
+        found: bytes = await self._wire.ask("GET", path, raw=True)
         return found
 
     async def history(self) -> Sequence[Message]:

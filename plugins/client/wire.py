@@ -23,6 +23,8 @@ ANSWER_SECONDS = 120.0
 """Seconds without a byte that are borne: longer than any answer waits by itself."""
 SILENCE_SECONDS = 60.0
 """The same in a stream, which gives a sign of life every 15."""
+MAX_PART = 256 * 1024 * 1024
+"""Bytes of one event or one line: as much as a server takes of an import."""
 FIRST_PAUSE, LAST_PAUSE = 0.1, 5.0
 """Seconds between tries to reach a server that was there before."""
 
@@ -93,11 +95,14 @@ class Wire:
         *,
         query: Mapping[str, Any] | None = None,
         content: bytes | None = None,
+        raw: bool = False,
     ) -> Any:
-        """Return what the server answers; a mapping of headers where that is nothing.
+        """Return what the server answers: an object; a mapping of headers where that is
+        nothing, and with ``raw`` its bytes.
 
         Raises:
             ServerUnreachableError: it does not.
+            ServerError: what answers is no server of this kind.
             DovetailError: it refuses, as the class that its code has.
         """
         options: dict[str, Any] = {"params": _query(query)}
@@ -114,9 +119,12 @@ class Wire:
             raise error_of(answer.status_code, _json(answer.content))
         if answer.status_code == 204:
             return answer.headers
-        if "json" not in answer.headers.get("content-type", ""):
+        if raw:
             return answer.content
-        return _json(answer.content)
+        found = _json(answer.content)
+        if not isinstance(found, dict):
+            raise _not_ours(self.origin)
+        return _Told(found, self.origin)
 
     def miss(self, reader: object) -> None:
         """Take that a reader waits for the server to come back."""
@@ -165,7 +173,7 @@ class Wire:
                 raise error_of(answer.status_code, _json(answer.content))
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
-        return Stream(answer, self._unreachable)
+        return Stream(answer, self.origin, self._unreachable)
 
 
 class Stream:
@@ -174,9 +182,11 @@ class Stream:
     def __init__(
         self,
         answer: httpx.Response,
+        origin: str,
         unreachable: Callable[[Exception], ServerUnreachableError],
     ) -> None:
         self._answer = answer
+        self._origin = origin
         self._unreachable = unreachable
         assert isinstance(answer.stream, httpx.AsyncByteStream)
         self._bytes: Any = aiter(answer.stream)
@@ -201,24 +211,35 @@ class Stream:
             if part is None:
                 return None
             self._rest += part
+            if len(self._rest) > MAX_PART:
+                raise ServerError(
+                    f"{self._origin} says more than {MAX_PART} bytes at once"
+                )
         taken = bytes(self._rest[:found])
         del self._rest[: found + len(mark)]
         return taken
 
     async def frame(self) -> Frame | None:
-        """Return the next server-sent event; None at the end. Raises: as ``next``."""
+        """Return the next server-sent event; None at the end.
+
+        Raises: as ``next``, and ServerError: what is told is none.
+        """
+        kind = self._answer.headers.get("content-type", "")
+        if not kind.startswith("text/event-stream"):
+            raise _not_ours(self._origin)
         while (part := await self.next(b"\n\n")) is not None:
             fields: dict[str, str] = {}
-            for line in part.decode().split("\n"):
+            for line in part.decode("utf-8", "replace").split("\n"):
                 name, _, value = line.partition(": ")
                 if name:
                     fields[name] = value
             if "data" in fields:
-                return Frame(
-                    fields.get("event", "message"),
-                    fields.get("id"),
-                    json.loads(fields["data"]),
-                )
+                place, data = fields.get("id"), _json(fields["data"].encode())
+                numbered = place is None or (place.isascii() and place.isdigit())
+                if not numbered or not isinstance(data, dict):
+                    raise _not_ours(self._origin)
+                event = fields.get("event", "message")
+                return Frame(event, place, _Told(data, self._origin))
         return None
 
     async def aclose(self) -> None:
@@ -248,5 +269,23 @@ def _query(query: Mapping[str, Any] | None) -> dict[str, str]:
 def _json(data: bytes) -> Any:
     try:
         return json.loads(data) if data else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+
+
+class _Told(dict[str, Any]):
+    """What a server answers. That a part is missing is the server's fault."""
+
+    def __init__(self, told: dict[str, Any], origin: str) -> None:
+        super().__init__(told)
+        self._origin = origin
+
+    def __missing__(self, name: str) -> Any:
+        raise _not_ours(self._origin)
+
+
+def _not_ours(origin: str) -> ServerError:
+    return ServerError(
+        f"what answers at {origin} is no server of dovetail, or one of another "
+        "version: look at the address, and whether `dovetail serve` runs there"
+    )
