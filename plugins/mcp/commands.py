@@ -94,7 +94,7 @@ def _one(directory: str, name: str) -> Server:
         if server.name == name:
             return server
     known = ", ".join(one.name for one in servers) or "none"
-    told = "".join(f"\n{one}" for one in wrong)
+    told = "".join(f"; {one}" for one in wrong)
     raise click.UsageError(f"there is no server {name!r} here, only {known}{told}")
 
 

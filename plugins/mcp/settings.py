@@ -179,6 +179,12 @@ class _Reader:
             raise self._wrong("command", "or url must be given, and not both")
         if made.url and not re.match(r"https?://[!-~]+\Z", made.url):
             raise self._wrong("url", "must begin with https:// or http://")
+        for name, value in made.headers.items():
+            # Told here and without the value: what would carry it quotes a part of it.
+            if not re.match(r"[!-~]+\Z", name) or not re.match(r"[\t -~]*\Z", value):
+                raise self._wrong(
+                    "headers", f"of {name[:64]!r} must be a line of printable ASCII"
+                )
         if made.client_secret and not made.client_id:
             raise self._wrong("client_secret", "is that of a client_id, which is not")
         if made.protocol not in ("auto", "legacy"):

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 from dovetail.kernel import ConfigurationError
-from dovetail.plugins.mcp.settings import Server, of_checkout, without_secrets
+from dovetail.plugins.mcp.settings import (
+    Server,
+    configured,
+    of_checkout,
+    without_secrets,
+)
 
 SECRETS = {"THE_KEY": "sk-0123456789", "HOME": "/home/anna"}
 
@@ -72,3 +77,15 @@ def test_of_a_file_that_says_a_thing_twice_nothing_is_used(tmp_path: Path) -> No
     assert checkout(tmp_path, twice)[0] == []
     [found], wrong = checkout(tmp_path, f'{{"mcpServers": {{"a": {one}}}}}')
     assert (found.command, wrong) == (("one",), [])
+
+
+@pytest.mark.law("mcp.12")
+@pytest.mark.parametrize("secret", ["two\nlines", "sécret", "\0ull", "re\rturn"])
+def test_a_header_that_no_request_can_have_is_refused_without_its_value(
+    secret: str,
+) -> None:
+    table: Any = {"url": "https://a.example/", "headers": {"X-Key": "Bearer ${KEY}"}}
+    found, [wrong] = configured({"a": table}, {"KEY": secret})
+    assert not found
+    assert "mcp.a.headers of 'X-Key' must be a line" in wrong
+    assert secret not in wrong
