@@ -225,6 +225,8 @@ def watching(
 
 # Event loops keep these for the next piece of work.
 _POOLED = ("AnyIO worker thread", "Trio")
+LOOKS = 100
+"""How often children are looked for, where they come and go all the time."""
 
 
 @frozen
@@ -265,6 +267,17 @@ def _open_files() -> frozenset[tuple[int, str]]:
 
 
 def _children() -> frozenset[int]:
+    # The system tells them by thread, and a thread that ends hands its own over to
+    # another, which may have been looked at already: the next look finds them there.
+    seen = _children_by_thread()
+    for _ in range(LOOKS):
+        before, seen = seen, _children_by_thread()
+        if seen == before:
+            break
+    return seen
+
+
+def _children_by_thread() -> frozenset[int]:
     found: set[int] = set()
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
