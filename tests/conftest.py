@@ -7,14 +7,10 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from functools import partial
-from inspect import isasyncgenfunction, iscoroutinefunction
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
@@ -237,45 +233,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if told:
         terminalreporter.section("what was told")
         terminalreporter.write("".join(f"{one}\n" for one in told))
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    """Run tests on trio in a loop that is trio's own.
-
-    anyio lets another loop drive trio's, so that a fixture and its test can share one,
-    and then each wait of a test is one in another thread.
-    """
-    on_trio = pyfuncitem.funcargs.get("anyio_backend") == "trio"
-    if not on_trio or _shares_a_loop(pyfuncitem):
-        return (yield)
-    drawn = getattr(pyfuncitem.obj, "hypothesis", None)
-    owner, name = (pyfuncitem, "obj") if drawn is None else (drawn, "inner_test")
-    function = getattr(owner, name)
-    if not iscoroutinefunction(function):
-        return (yield)
-    # For others, it is as it was: each loop has the same function.
-    setattr(owner, name, _on_trio(function))
-    try:
-        return (yield)
-    finally:
-        setattr(owner, name, function)
-
-
-def _on_trio(function: Callable[..., Any]) -> Callable[..., None]:
-    def run(**given: Any) -> None:
-        anyio.run(partial(function, **given), backend="trio")
-
-    return run
-
-
-def _shares_a_loop(item: pytest.Function) -> bool:
-    """Whether a test uses a fixture that runs in a loop too."""
-    fixtures = chain.from_iterable(item._fixtureinfo.name2fixturedefs.values())
-    return any(
-        iscoroutinefunction(one.func) or isasyncgenfunction(one.func)
-        for one in fixtures
-    )
 
 
 # --- what they may use ------------------------------------------------------------
