@@ -11,6 +11,7 @@ import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus, urlsplit
 
 from attrs import evolve, field, frozen
 from dovetail.kernel import ConfigurationError, Json, Redactor
@@ -117,14 +118,14 @@ class Server:
         return _Reader(name, table, environment, source).server()
 
     def redactor(self) -> Redactor:
-        """Return what takes the secrets of this server out of a text: of its headers,
-        of variables that were filled in, and of its environment what is called like
-        a secret."""
+        """Return what takes the secrets of this server out of a text: of its headers
+        and its URL, of variables that were filled in, and of its environment what is
+        called like a secret."""
         secrets = {*self.hidden, *self.headers.values()}
         secrets |= {one for name, one in self.env.items() if _SECRET_NAME.search(name)}
         # A header may say what kind of secret it is before it says it.
         secrets |= {one.partition(" ")[2] for one in self.headers.values()}
-        secrets |= {self.client_secret or ""}
+        secrets |= {self.client_secret or "", *_secrets_in(self.url or "")}
         return Redactor(secrets)
 
 
@@ -345,6 +346,21 @@ def together(*several: list[Server]) -> tuple[list[Server], list[str]]:
     if len(ordered) > MAX_SERVERS:
         said.append(f"only the first {MAX_SERVERS} MCP servers are used")
     return ordered[:MAX_SERVERS], said
+
+
+def _secrets_in(url: str) -> set[str]:
+    """Return the password in a URL, and what of its query is called like a secret: as
+    they are written and as they are meant."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return set()
+    written = {parts.password or ""}
+    for one in parts.query.split("&"):
+        name, _, value = one.partition("=")
+        if _SECRET_NAME.search(name):
+            written.add(value)
+    return {*written, *map(unquote_plus, written)}
 
 
 def without_secrets(server: Server) -> Server:

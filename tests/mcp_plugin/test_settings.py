@@ -30,6 +30,8 @@ def checkout(folder: Path, text: str) -> tuple[list[Server], list[str]]:
     "table",
     [
         {"url": "https://mcp.example/${THE_KEY}?key=${THE_KEY}"},
+        {"url": "https://anna:sk-0123456789@mcp.example/"},
+        {"url": "https://mcp.example/?v=1&api_key=sk-0123456789"},
         {"command": "run", "args": ["--key=${THE_KEY}"]},
         {"command": "${THE_KEY}"},
         {"command": "run", "cwd": "/x/${THE_KEY}"},
@@ -47,6 +49,8 @@ def test_what_a_variable_gave_is_told_by_no_list_and_no_message(
 
 
 def test_what_is_no_secret_is_shown_as_it_is() -> None:
+    made = without_secrets(read(url="https://anna@mcp.example:8/in?v=1&lang=english"))
+    assert made.url == "https://anna@mcp.example:8/in?v=1&lang=english"
     made = without_secrets(read(command="${HOME}/bin/run", args=["--level", "debug"]))
     assert made.command == ("/home/anna/bin/run", "--level", "debug")
 
