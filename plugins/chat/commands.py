@@ -22,7 +22,7 @@ from dovetail.kernel import (
 from ..console.listing import ago, usage_text
 from ..console.options import json_line
 from ..console.terminal import drawable, first_line, short, visible
-from . import closer
+from . import paging
 from .chat_command import ChatCommand, told_of
 from .key_names import DISMISS, KEYS
 from .talk import Talk
@@ -258,7 +258,7 @@ async def _redo(talk: Talk, rest: str) -> None:
 
 async def _expand(talk: Talk, rest: str) -> None:
     if rest.isdecimal() and len(rest) < 9:
-        await closer.whole(talk, int(rest))
+        await paging.whole(talk, int(rest))
     else:
         talk.expand()
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import anyio
 from dovetail.kernel import (
-    AssistantMessage,
     ChildAsked,
     DovetailError,
     PermissionRequest,
@@ -22,9 +21,9 @@ from dovetail.kernel import (
     RequestAsked,
     Saving,
     Session,
-    ToolPart,
 )
 
+from ..console.card import asking_call
 from .asks import WITHDRAWN, Ask, Form, Words
 from .cards import permission_card, permission_hint, question_card, question_hint
 from .talking import Talking
@@ -128,7 +127,7 @@ class Requests:
     async def _permit(
         self, asker: Session, session: Session, request: PermissionRequest
     ) -> None:
-        call = await _call(asker, request)
+        call = await asking_call(asker, request)
         card = permission_card(request, call, self._talk.style, self._talk.screen.width)
         if asker.id != session.id:
             who = f"{request.agent} asks this, at work for this session"
@@ -203,15 +202,3 @@ class Requests:
     ) -> Any:
         self._open[request.id] = ask
         return await self._talk.ask(ask)
-
-
-async def _call(session: Session, request: PermissionRequest) -> ToolPart | None:
-    """Return the call that asks, whose arguments a person should see."""
-    if request.message_id is None:
-        return None
-    try:
-        message = await session.message(request.message_id)
-    except DovetailError:
-        return None
-    calls = message.calls if isinstance(message, AssistantMessage) else ()
-    return next((one for one in calls if one.call_id == request.call_id), None)

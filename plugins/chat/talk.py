@@ -44,7 +44,7 @@ from ..console.folding import cells, rows
 from ..console.last_used import last_used, note_used
 from ..console.options import server_url, used_database
 from ..console.terminal import Style, short, visible, without_colours
-from . import closer
+from . import paging
 from .asks import Ask
 from .chat_command import ChatCommand, nearest, told_of
 from .files import FRESH_SECONDS, Files, quoted, typed_path
@@ -529,7 +529,7 @@ class Talk:
         """Show the last call whole."""
         if self.script.calls:
             last = next(reversed(self.script.calls))
-            self._soon(partial(closer.whole, self), last)
+            self._soon(partial(paging.whole, self), last)
         else:
             self.screen.hint("there is no call yet")
 

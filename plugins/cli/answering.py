@@ -9,9 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from dovetail.kernel import (
-    AssistantMessage,
     ChildAsked,
-    DovetailError,
     LocationHandle,
     PermissionRequest,
     QuestionRequest,
@@ -22,10 +20,9 @@ from dovetail.kernel import (
     Rule,
     Session,
     Sessions,
-    ToolPart,
 )
 
-from ..console.card import question_lines, request_lines
+from ..console.card import asking_call, question_lines, request_lines
 from ..console.terminal import Terminal, visible
 from .asking import Answer, Answers, Person, allow_options, allowed
 
@@ -154,7 +151,7 @@ class Answering:
                     if isinstance(request, QuestionRequest):
                         answer = await self._person.answer(request)
                     else:
-                        call = await _call(request, session)
+                        call = await asking_call(session, request)
                         answer = await self._person.ask(request, call)
                 tasks.cancel_scope.cancel()
             self._asking = None
@@ -202,16 +199,3 @@ class Answering:
             await self._questions.dismiss(request.id, answer.message, **of)
         else:
             await self._questions.reply(request.id, answer.answers, **of)
-
-
-async def _call(request: PermissionRequest, session: Session | None) -> ToolPart | None:
-    """Return the call that asks, whose arguments a person should see."""
-    if session is None or request.message_id is None:
-        return None
-    try:
-        message = await session.message(request.message_id)
-    except DovetailError:
-        return None
-    parts = message.parts if isinstance(message, AssistantMessage) else ()
-    calls = (part for part in parts if isinstance(part, ToolPart))
-    return next((one for one in calls if one.call_id == request.call_id), None)

@@ -8,9 +8,33 @@ long goes by; a terminal can be scrolled back.
 
 from collections.abc import Iterator, Mapping
 
-from dovetail.kernel import Json, PermissionRequest, Question, QuestionRequest
+from dovetail.kernel import (
+    AssistantMessage,
+    DovetailError,
+    Json,
+    PermissionRequest,
+    Question,
+    QuestionRequest,
+    Session,
+    ToolPart,
+)
 
 from .terminal import visible
+
+
+async def asking_call(
+    session: Session | None, request: PermissionRequest
+) -> ToolPart | None:
+    """Return the call that asks, whose arguments a person should see; None where that
+    is not known: the request is shown without them."""
+    if session is None or request.message_id is None:
+        return None
+    try:
+        message = await session.message(request.message_id)
+    except DovetailError:
+        return None
+    calls = message.calls if isinstance(message, AssistantMessage) else ()
+    return next((one for one in calls if one.call_id == request.call_id), None)
 
 
 def request_lines(request: PermissionRequest) -> list[str]:

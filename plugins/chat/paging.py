@@ -1,7 +1,7 @@
-"""Looking closer: something that is shown in short, shown whole.
+"""Paging: something that is shown in short, shown whole, a screen at a time.
 
-Owns pages: as much at a time as the screen has rows. Knows nothing of how a call is
-rendered, which is the script's.
+Owns how much a page holds: as much as the screen has rows. Knows nothing of how a call
+is rendered, which is the script's.
 """
 
 from anyio import to_thread
