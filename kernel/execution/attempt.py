@@ -134,7 +134,7 @@ class Attempt:
         request = ModelRequest(
             model=self._prepared.model.model,
             system=tuple(text for text in system if text),
-            history=history.snapshot(),
+            history=history.shown.snapshot(),
             tools=self._prepared.advertised.definitions,
             options=self._prepared.profile.options,
             reads=reads_of(self._prepared.model),

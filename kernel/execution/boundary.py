@@ -17,7 +17,8 @@ from ..context.algebra import Snapshot
 from ..context.epoch import CurrentEpoch, InitialiseEpoch, NoChange, UpdateEpoch, decide
 from ..contracts import AgentProfile, Rule
 from ..history.circles import STOPPED_AFTER, TOLD_AFTER, Circles
-from ..history.fold import CIRCLES, History
+from ..history.fold import CIRCLES
+from ..history.history import History
 from ..history.mending import PART_REFUSED
 from ..jobs.record import still_runs
 from ..location.services import LocationServices
@@ -104,7 +105,7 @@ class Boundary:
         execution = self._execution
         history = execution.history
         # What is known here is only what to try first: the transaction looks again.
-        wanted, waiting = history.wanted, history.waiting
+        wanted, waiting = history.wanted, history.inputs.any
         while True:
             if history.place not in (None, self._services.location):
                 return None  # it moved: the next Step is made there
@@ -244,7 +245,7 @@ class Boundary:
                 tx.rows,
                 self._session_id,
                 idle=not wants_step,
-                barrier=execution.history.asked_for,
+                barrier=execution.history.inputs.asked_for,
             )
             if not due and not wants_step and not execution.force:
                 # What was due may be gone, withdrawn or done by another worker. An
@@ -393,7 +394,7 @@ def _goes_on(last: AssistantMessage, prepared: Prepared) -> bool:
 def _last_answer(history: History) -> AssistantMessage | None:
     """Return what the model said last, where that is the last word: a model that did
     not answer said nothing, and whoever goes on for it is shown what it was shown."""
-    last = history.last
+    last = history.shown.last
     if not isinstance(last, AssistantMessage) or last.calls:
         return None
     return None if history.fallen.message_id == last.id else last
@@ -418,7 +419,7 @@ def _admitted(
     found: list[PromptAdmitted] = []
     for row in due:
         # Most are known already, and what an event says never changes.
-        event: Event | None = history.admitted(row.id)
+        event: Event | None = history.inputs.get(row.id)
         if event is None:
             event = event_at(tx.rows, row.session_id, row.seq)
         if isinstance(event, PromptAdmitted):

@@ -141,17 +141,17 @@ class Compacting:
         if not known or self._settings.auto is False:
             return False
         history, limits = self._execution.history, self._limits(request)
-        estimate = history.size.estimate(limits.besides) + self._coming(idle)
+        estimate = history.shown.size.estimate(limits.besides) + self._coming(idle)
         if limits.limit is None or estimate <= limits.limit:
             return False
         if limits.cramped:
             self._tell_cramped(request, limits)
             return False
-        if history.size.tries and history.size.grown < limits.step:
+        if history.shown.size.tries and history.shown.size.grown < limits.step:
             return False  # it was tried, and what came since is too little
         if self._out_of_budget(request, asked=False) is not None:
             return False  # the boundary stops the run and says why
-        less = shortening(history.messages, limits, estimate, history.shortened)
+        less = shortening(history.messages, limits, estimate, history.shown.shortened)
         if less is not None:
             return await self._shorten(request.profile, less, estimate)
         plan = cut(history.messages, limits, asked=False)
@@ -160,7 +160,7 @@ class Compacting:
         return await self._compact(request, limits, plan, "full", estimate)
 
     def _tell_cramped(self, request: Request, limits: Limits) -> None:
-        size = self._execution.history.size
+        size = self._execution.history.shown.size
         if not size.cramped:
             size.cramped = True
             logger.warning(
@@ -183,7 +183,7 @@ class Compacting:
         whether it is. ``sent`` takes what was sent, and ``spent`` what that took, to be
         recorded."""
         history, limits = self._execution.history, self._limits(request)
-        estimate = history.size.estimate(limits.besides)
+        estimate = history.shown.size.estimate(limits.besides)
         limits = limits.below(estimate)
         if self._settings.auto is False:
             return False
@@ -192,7 +192,7 @@ class Compacting:
         plan = cut(history.messages, limits, asked=False)
         if plan is None or plan.frees < limits.step:
             return False
-        before = history.compaction
+        before = history.shown.compaction
         await self._compact(
             request,
             limits,
@@ -202,19 +202,19 @@ class Compacting:
             refused_request=sent,
             spent=spent,
         )
-        return history.compaction is not before
+        return history.shown.compaction is not before
 
     async def take_turn(self, prepare: Callable[[], Awaitable[Request]]) -> bool:
         """Do what was asked for if its turn has come, and say whether it was."""
         history = self._execution.history
-        asked = history.asked_for
+        asked = history.inputs.asked_for
         if asked is None or not await self._execution.log.read(
             lambda rows: _is_next(rows, self._session_id, asked)
         ):
             return False
         request = await prepare()
         limits = self._limits(request)
-        estimate = history.size.estimate(limits.besides)
+        estimate = history.shown.size.estimate(limits.besides)
         plan = cut(history.messages, limits, asked=True)
         return await self._compact(request, limits, plan, "asked", estimate, asked)
 
@@ -226,7 +226,7 @@ class Compacting:
 
     def _coming(self, idle: bool) -> int:
         """Return the tokens of the input that is about to be promoted."""
-        due = self._execution.history.coming(idle=idle)
+        due = self._execution.history.inputs.coming(idle=idle)
         return sum(tokens_of(user_message(one, one.seq)) for one in due)
 
     def _out_of_budget(self, request: Request, *, asked: bool) -> Failure | None:
@@ -234,8 +234,8 @@ class Compacting:
         priced = info is not None and info.price is not None
         if asked:
             seconds = execution.log.clock.monotonic() - execution.began
-            return execution.history.session.exceeded(seconds, priced=priced)
-        return execution.exceeded(execution.history.inputs, priced=priced)
+            return execution.history.budgets.session.exceeded(seconds, priced=priced)
+        return execution.exceeded(execution.history.inputs.all, priced=priced)
 
     # --- shortening -----------------------------------------------------------------
 
@@ -444,7 +444,7 @@ class Compacting:
             summary = head.decode(errors="ignore") + CUT
         return _Ended(
             summary,
-            Carried.of(plan.replaced, history.compaction, limits.carried),
+            Carried.of(plan.replaced, history.shown.compaction, limits.carried),
             limits,
             plan,
             epoch,
@@ -461,7 +461,7 @@ class Compacting:
         history = self._execution.history
         ended = _Ended(
             NO_SUMMARY,
-            Carried.of(plan.replaced, history.compaction, limits.carried),
+            Carried.of(plan.replaced, history.shown.compaction, limits.carried),
             limits,
             plan,
             await self._epoch(request.profile, "compaction"),

@@ -16,7 +16,7 @@ from ..access.policy import policy_at
 from ..context.algebra import same, source_of, topic_of
 from ..context.registry import SessionSampler
 from ..contracts import Rule
-from ..history.fold import History
+from ..history.history import History
 from ..history.messages import Progress, Receipt
 from ..jobs.record import job_at
 from ..location.services import LocationServices

@@ -12,7 +12,7 @@ from attrs import define, field
 from ..access.policy import Policy, policy_at
 from ..context.registry import SessionSampler
 from ..contracts import Rule
-from ..history.fold import History, is_of_no_consequence
+from ..history.history import History, is_of_no_consequence
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction, WorkLog
 from ..log.family import pass_on
@@ -285,10 +285,7 @@ class Execution:
         ``inputs`` are about to be promoted.
         """
         seconds = self.log.clock.monotonic() - self.began
-        activity = self.history.activity_with(inputs)
-        return activity.exceeded(
-            seconds, priced=priced
-        ) or self.history.session.exceeded(seconds, priced=priced)
+        return self.history.exceeded(inputs, seconds, priced=priced)
 
     def exceeded_above(self, rows: Reader, *, priced: bool) -> Failure | None:
         """Return the limit of a session that this one works for that is reached."""

@@ -6,7 +6,7 @@ came with a log from another store is, because whoever brought it had it.
 ``calls`` keeps them, ``tools.output`` counts their lines.
 """
 
-from ..history.fold import History
+from ..history.history import History
 from ..log.lineage import message_in, whole
 from ..log.patience import Readable
 from ..log.reading import event_at, events_between, readable

@@ -9,7 +9,7 @@ so this is where what was left out is found again.
 from collections.abc import Sequence
 from functools import partial
 
-from ..history.fold import History
+from ..history.history import History
 from ..history.messages import message_of
 from ..log.lineage import messages_in, whole
 from ..log.patience import Readable

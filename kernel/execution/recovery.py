@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from ..history.fold import History
+from ..history.history import History
 from ..history.messages import Progress, Receipt
 from ..location.services import LocationServices
 from ..log.commit import LogTransaction

@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import evolve
 
-from ..history.fold import History
+from ..history.history import History
 from ..lifecycle.guests import kept
 from ..lifecycle.loop import loop_caller
 from ..lifecycle.watchdog import Watchdog
@@ -118,7 +118,7 @@ class _Idle:
             self.lease is None
             or history.place is None
             or history.damage is not None
-            or not history.inputs
+            or not history.inputs.all
             or left.running
             or left.unaccepted
             or history.open is not None
@@ -227,9 +227,7 @@ class Runner:
                         return None
                     history = History(above)
                     history.catch_up(rows)
-                found = history.activity.exceeded(
-                    0, priced=priced
-                ) or history.session.exceeded(0, priced=priced)
+                found = history.exceeded((), 0, priced=priced)
             if found is not None:
                 return Failure(found.code, f"of session {above}: {found.message}")
             above = history.parent

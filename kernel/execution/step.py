@@ -271,7 +271,7 @@ class Answer:
         if attempt.publisher.has_output:
             # What broke off is kept, and another message goes on from there.
             self._again = self._delay(error, execution.broken)
-        elif failure and failure.code == PART_REFUSED and execution.history.mends:
+        elif failure and failure.code == PART_REFUSED and execution.history.shown.mends:
             # The next request is another one.
             self._again = 0.0
         elif not self._calls.any and self._again is None:

@@ -213,7 +213,7 @@ class Looking:
             SessionNotFoundError: the session is gone.
             EventDamagedError: its past is not what was written.
         """
-        from ..history.fold import History
+        from ..history.history import History
 
         def decode(rows: Reader) -> Sequence[Message]:
             existing_session(rows, self.id)

@@ -24,7 +24,7 @@ from ..execution.restoring import (
     finish,
     unfinished,
 )
-from ..history.fold import History
+from ..history.history import History
 from ..history.todos import list_among
 from ..location.services import LocationServices
 from ..log.commit import EventLog, LogTransaction

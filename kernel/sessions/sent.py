@@ -15,7 +15,7 @@ from attrs import evolve
 from ..contracts import ProviderProtocol
 from ..history.canonical import CANONICAL, CanonicalWriter
 from ..history.encoding import HistorySnapshot
-from ..history.fold import History
+from ..history.history import History
 from ..history.sent import sent_in
 from ..log.lineage import past_of
 from ..log.reading import events_between, existing_session, readable
@@ -267,7 +267,7 @@ def materials(rows: Reader, session_id: str, which: int | str) -> Materials:
         here = head is None or head.made_here(recorded.seq)
         history = History(session_id, as_made=not here)
         history.catch_up(rows, recorded.seq)
-        baseline, snapshot = history.told.baseline or "", history.snapshot()
+        baseline, snapshot = history.told.baseline or "", history.shown.snapshot()
     tools = from_json(loads(described.tools), tuple[ToolDefinition, ...], "tools")
     request = ModelRequest(
         model=described.model,

@@ -14,7 +14,7 @@ from dovetail.kernel import (
     ToolContext,
     hookimpl,
 )
-from dovetail.kernel.history.fold import History
+from dovetail.kernel.history.history import History
 from dovetail.kernel.plugins.loader import load_plugins
 from measure import Bench, Line, Program, interleaved, timed
 from ours import opened

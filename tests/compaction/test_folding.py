@@ -12,7 +12,7 @@ from dovetail.kernel import (
     OutputsShortened,
     SummaryMessage,
 )
-from dovetail.kernel.history.fold import History
+from dovetail.kernel.history.history import History
 from dovetail.kernel.history.size import tokens_of
 from hypothesis import given, settings, strategies as st
 from support.sessions import ACTS, written
@@ -42,11 +42,11 @@ def test_no_call_is_parted_from_its_result_and_a_summary_comes_first(
     history = folded(events)
     for place, message in enumerate(history.messages):
         assert isinstance(message, SummaryMessage) is (
-            place == 0 and history.compaction is not None
+            place == 0 and history.shown.compaction is not None
         )
         if isinstance(message, AssistantMessage):
             assert all(part.settled for part in message.calls)
-    assert history.size.messages == sum(map(tokens_of, history._settled))
+    assert history.shown.size.messages == sum(map(tokens_of, history.shown._settled))
 
 
 @pytest.mark.law("context.6")
@@ -58,7 +58,7 @@ def test_what_is_shown_is_what_the_last_compaction_left_and_what_came_since(
     history = folded(events)
     ended = [n for n, one in enumerate(events) if isinstance(one, CompactionEnded)]
     if not ended:
-        assert history.compaction is None
+        assert history.shown.compaction is None
         return
     last = events[ended[-1]]
     assert isinstance(last, CompactionEnded)
@@ -86,7 +86,7 @@ def test_a_history_only_grows_but_where_an_event_says_why(
     pieces: list[bytes] = []
     for seq, event in enumerate(events):
         history.offer(evolve(event, seq=seq))
-        again = history.snapshot().encoded("d", lambda one: repr(one).encode())
+        again = history.shown.snapshot().encoded("d", lambda one: repr(one).encode())
         why = isinstance(event, CompactionEnded | OutputsShortened)
         if not why and event.kind != "context.epoch_started":
             assert again[: len(pieces)] == pieces
@@ -101,11 +101,11 @@ def test_what_is_about_to_be_promoted_is_counted_without_what_waits_longer(
     history = folded(events)
     inputs = [
         one
-        for one in history.inputs
-        if history.asked_for is None or one.seq < history.asked_for
+        for one in history.inputs.all
+        if history.inputs.asked_for is None or one.seq < history.inputs.asked_for
     ]
     steers = [one for one in inputs if one.delivery == "steer"]
     for idle in (False, True):
         due = steers or (inputs[:1] if idle else [])
-        coming = history.coming(idle=idle)
+        coming = history.inputs.coming(idle=idle)
         assert sorted(one.seq for one in coming) == [one.seq for one in due]

@@ -26,7 +26,7 @@ from dovetail.kernel.context.algebra import (
     digests_after,
 )
 from dovetail.kernel.context.epoch import CurrentEpoch, NoChange, decide
-from dovetail.kernel.history.fold import History
+from dovetail.kernel.history.history import History
 from dovetail.kernel.testing import ScriptedProvider, text
 from dovetail.kernel.testing.memory_store import MemoryState
 from hypothesis import given, settings, strategies as st

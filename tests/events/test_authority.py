@@ -20,7 +20,7 @@ from dovetail.kernel import (
     Tool,
     ToolContext,
 )
-from dovetail.kernel.history.fold import History
+from dovetail.kernel.history.history import History
 from dovetail.kernel.testing import ScriptedProvider, call, calls, text
 from hypothesis import given, settings, strategies as st
 from support.bounds import HANG

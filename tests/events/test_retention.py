@@ -18,7 +18,7 @@ from dovetail.kernel import (
     UnreadableEvent,
     kinds,
 )
-from dovetail.kernel.history.fold import History
+from dovetail.kernel.history.history import History
 from dovetail.kernel.log.commit import EventLog, LogTransaction
 from dovetail.kernel.log.reading import event_of
 from dovetail.kernel.log.reduction import REMOVED, reduced, seal

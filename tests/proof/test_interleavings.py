@@ -58,7 +58,7 @@ from dovetail.kernel.execution import runner as runner_module
 from dovetail.kernel.execution.coordinator import SHUTDOWN
 from dovetail.kernel.execution.keeper import Keeper
 from dovetail.kernel.execution.runner import Runner
-from dovetail.kernel.history import fold as fold_module
+from dovetail.kernel.history import history as history_module
 from dovetail.kernel.lifecycle.watchdog import Watchdog
 from dovetail.kernel.log import (
     lookout as lookout_module,
@@ -139,7 +139,7 @@ def forgetful(seed: int) -> Iterator[None]:
         mock.patch.object(runner_module, "KEPT_HISTORIES", 1),
         mock.patch.object(lookout_module, "REMEMBERED", 1),
         mock.patch.object(reading_module, "PAGE", 1),
-        mock.patch.object(fold_module, "PAGE", random.choice((1, 2, 256))),
+        mock.patch.object(history_module, "PAGE", random.choice((1, 2, 256))),
         mock.patch.object(Runner, "_observe", hear_some),
     ):
         yield

@@ -81,7 +81,7 @@ def test_importing_everything_loads_no_folder_under_its_bare_name() -> None:
         (
             LISTING,
             "httpx peewee trio dovetail.kernel.execution.runner"
-            " dovetail.kernel.history.fold dovetail.kernel.location.services",
+            " dovetail.kernel.history.history dovetail.kernel.location.services",
         ),
         ("from dovetail.storage.sqlite.store import open_sqlite", "peewee playhouse"),
     ],

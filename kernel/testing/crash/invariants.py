@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from attrs import evolve, frozen
 
-from ...history.fold import History
+from ...history.history import History
 from ...log.commit import LogTransaction
 from ...log.reading import events_between
 from ...ports import EventRecord, Head, Reader, SessionRow
@@ -114,7 +114,7 @@ def _of_session(session: StoredSession, world: CrashWorld) -> Iterator[str]:
     if session.history.open is not None:
         yield f"message {session.history.open.id} was never settled"
     if session.row.outcome == "succeeded":
-        last = session.history.last
+        last = session.history.shown.last
         if not isinstance(last, AssistantMessage) or last.failure or last.calls:
             yield "it succeeded, and the model has not answered"
 
@@ -171,7 +171,7 @@ def _inputs(session: StoredSession, world: CrashWorld) -> Iterator[str]:
     shown = Counter(
         one.id for one in session.history.messages if isinstance(one, UserMessage)
     )
-    if session.history.compaction is not None or session.history.hidden:
+    if session.history.shown.compaction is not None or session.history.hidden:
         # A summary stands for some of them, or a revert hides some: the transcript has
         # them all.
         shown = Counter(
