@@ -381,6 +381,7 @@ class OutputRow:
     """A complete output of a call, as an event of a session holds it."""
 
     session_id: str
+    """Whose it is."""
     seq: int
     """The event that settled the call."""
     digest: str

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 
 import dovetail.kernel
+import dovetail.kernel.contracts as contracts
+import dovetail.kernel.ports as ports
 import dovetail.kernel.testing
 import dovetail.kernel.testing.conformance
 import dovetail.kernel.values.errors as errors
@@ -110,3 +112,11 @@ def test_every_error_is_public() -> None:
         if isinstance(value, type) and issubclass(value, errors.DovetailError)
     }
     assert sorted(classes - set(dovetail.kernel.__all__)) == []
+
+
+@pytest.mark.parametrize(
+    "room", [ports, contracts], ids=lambda room: room.__name__.rpartition(".")[2]
+)
+def test_what_a_plugin_or_a_store_is_made_of_is_public(room: ModuleType) -> None:
+    shown = {name for name, value in vars(room).items() if inspect.isclass(value)}
+    assert sorted(shown - set(dovetail.kernel.__all__)) == []
