@@ -383,7 +383,10 @@ from .values.errors import (
     ToolUnknownError as ToolUnknownError,
     UndecodableError as UndecodableError,
     ValueNotGivenError as ValueNotGivenError,
+    errors_in as errors_in,
+    first_of as first_of,
     problem_of as problem_of,
+    raised as raised,
 )
 from .values.events import (
     NO_HASH as NO_HASH,

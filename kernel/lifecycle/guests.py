@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from ..values.errors.base import ContainedError, first_of
+from ..values.errors.base import ContainedError, errors_in, first_of
 from ..values.frozen import frozen
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class contained:
 def passes(error: BaseException) -> bool:
     """Return whether it came from outside of the code that it ends."""
     if isinstance(error, BaseExceptionGroup):
-        return any(passes(one) for one in error.exceptions)
+        return any(passes(one) for one in errors_in(error))
     if isinstance(error, anyio.get_cancelled_exc_class()):
         return _cancelled()
     if isinstance(error, KeyboardInterrupt):

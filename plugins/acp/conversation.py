@@ -35,6 +35,7 @@ from dovetail.kernel import (
     RequestAsked,
     Runtime,
     Session,
+    first_of,
 )
 
 from .asking import Asking, dumped
@@ -169,7 +170,7 @@ class Conversation:
             except* Gone:
                 pass
             except* DovetailError as group:
-                logger.error("session %s: %s", self.session.id, group.exceptions[0])
+                logger.error("session %s: %s", self.session.id, first_of(group))
             except* Exception as group:
                 # Boundary: what one session cannot be told of ends no other one.
                 logger.error("session %s", self.session.id, exc_info=group)

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 from dovetail.kernel import DATABASE_VARIABLE, ModelNotSelectedError
 
-from ..console.exits import USAGE, raised
+from ..console.exits import USAGE, foremost
 from ..console.first_use import is_attended
 from ..console.options import opened, server_url
 from ..console.terminal import Style, Terminal, visible
@@ -84,7 +84,7 @@ def _renderer(coloured: bool) -> Renders:
 
 def tell(error: BaseException) -> int | None:
     """Tell what kept a conversation from going on; None where others tell it."""
-    found = raised(error)
+    found = foremost(error)
     if not isinstance(found, ModelNotSelectedError):
         return None
     if server_url() is None and is_attended():

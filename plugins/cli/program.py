@@ -25,7 +25,14 @@ from dovetail.kernel import (
     load_plugins,
 )
 
-from ..console.exits import FAILED, INTERRUPTED, SUCCEEDED, USAGE, code_of_error, raised
+from ..console.exits import (
+    FAILED,
+    INTERRUPTED,
+    SUCCEEDED,
+    USAGE,
+    code_of_error,
+    foremost,
+)
 from ..console.server_name import OVER_SERVERS, SERVER
 from ..console.terminal import OutputError, Style, Terminal, tell_error, visible
 from .declared import declared
@@ -53,7 +60,7 @@ def run_program(arguments: Sequence[str]) -> int:
         return _run(list(arguments), terminal)
     except BaseException as error:
         # Boundary: a command may be a stranger's, and a person reads no tracebacks.
-        return _end_of(raised(error), terminal)
+        return _end_of(foremost(error), terminal)
     finally:
         log.removeHandler(told)
         log.propagate = propagate
@@ -72,7 +79,7 @@ def _run(arguments: list[str], terminal: Terminal) -> int:
 
 def ended(error: BaseException) -> int:
     """Tell what ended something, as every command does, and return the exit code."""
-    return _end_of(raised(error), Terminal())
+    return _end_of(foremost(error), Terminal())
 
 
 def _end_of(error: BaseException, terminal: Terminal) -> int:

@@ -43,7 +43,7 @@ from ..console.continuing import (
     report_lines,
     short_lines,
 )
-from ..console.exits import INTERRUPTED, PAUSED, USAGE, code_of_error, raised
+from ..console.exits import INTERRUPTED, PAUSED, USAGE, code_of_error, foremost
 from ..console.feed import Feed
 from ..console.first_use import is_attended
 from ..console.last_used import last_used, note_used
@@ -124,7 +124,7 @@ class Run:
                     code = await self._in_runtime()
                     tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            error = raised(group)
+            error = foremost(group)
             # What the model was saying is cut off in the middle of a line.
             await self._said.break_line()
             name = self._found or self._begun

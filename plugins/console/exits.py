@@ -15,6 +15,7 @@ from dovetail.kernel import (
     NotFoundError,
     Outcome,
     StoreUnknownError,
+    errors_in,
 )
 
 SUCCEEDED, FAILED, USAGE, PAUSED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 124, 130
@@ -40,20 +41,12 @@ def code_of_outcome(outcome: Outcome) -> int:
     return codes.get(outcome.status, FAILED)
 
 
-def raised(error: BaseException) -> BaseException:
-    """Return what was raised, out of the groups that tasks put it into: an interrupt or
-    an exit before all others, and an error of ours before those of others."""
-    leaves: list[BaseException] = []
-    waiting = [error]
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, BaseExceptionGroup):
-            waiting += one.exceptions
-        else:
-            leaves.append(one)
-    wanted = (KeyboardInterrupt, SystemExit, DovetailError)
-    for kind in wanted:
-        for leaf in leaves:
-            if isinstance(leaf, kind):
-                return leaf
-    return leaves[0]
+def foremost(error: BaseException) -> BaseException:
+    """Return what to tell of what was raised, out of the groups that tasks put it into:
+    an interrupt or an exit before all others, and an error of ours before others."""
+    found = list(errors_in(error))
+    for kind in (KeyboardInterrupt, SystemExit, DovetailError):
+        for one in found:
+            if isinstance(one, kind):
+                return one
+    return found[0]

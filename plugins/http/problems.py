@@ -38,6 +38,7 @@ from dovetail.kernel import (
     SkillNotFoundError,
     StoreError,
     UndecodableError,
+    raised,
 )
 
 from .wrong import MisplacedError, path_text
@@ -171,8 +172,7 @@ def told(error: BaseException) -> tuple[int, dict[str, str], dict[str, Json]]:
 
     One that is none of ours is logged with its traceback, and told as a reference.
     """
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    error = raised(error)
     if isinstance(error, Refusal):
         body: dict[str, Json] = {
             "_tag": error.tag,

@@ -25,13 +25,13 @@ from dovetail.kernel import (
     ToolFailure,
     ToolStaleError,
     clean_text,
+    first_of,
 )
 from mcp.client import InputRequiredRoundsExceededError
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from .connection import Connection
-from .faults import first_of
 from .keeper import Keeper
 from .names import bounded, clean, one_line
 from .process import TOO_LONG

@@ -24,6 +24,7 @@ from dovetail.kernel import (
     Location,
     Place,
     default_database_url,
+    first_of,
     open_runtime,
 )
 
@@ -403,7 +404,7 @@ def login_command(
         click.echo("forgotten" if found else "there was no login", err=True)
         return SUCCEEDED
     _needs_extra()
-    from .faults import error_text, first_of
+    from .faults import error_text
     from .tokens import private
 
     if not private(server.url):
@@ -467,7 +468,7 @@ def prompt_command(
         click.echo(anyio.run(written, server, place, prompt, given))
     except Exception as error:
         # Boundary: whatever a server does, the command fails and no more.
-        from .faults import error_text, first_of
+        from .faults import error_text
 
         told = one_line(error_text(first_of(error)), 500)
         click.echo(f"{name} gave no prompt: {told}", err=True)

@@ -11,10 +11,11 @@ from typing import Literal
 
 import anyio
 import mcp_types as types
+from dovetail.kernel import first_of
 from mcp.shared.exceptions import MCPError
 
 from .connection import Connection, Offer, Surroundings, connect
-from .faults import error_text, first_of
+from .faults import error_text
 from .names import one_line
 from .settings import Server
 

@@ -15,6 +15,7 @@ import anyio
 import httpx2
 import pytest
 from anyio import to_thread
+from dovetail.kernel import first_of
 from dovetail.plugins.mcp.settings import Server
 from dovetail.plugins.mcp.tokens import TokenFile
 from support.bounds import HANG
@@ -101,8 +102,6 @@ async def in_browser(server: Server, file: TokenFile, browser: Browser) -> bool:
 @contextmanager
 def failing(words: str) -> Iterator[None]:
     """Expect something that fails with these words."""
-    from dovetail.plugins.mcp.faults import first_of
-
     said = "nothing failed"
     try:
         yield

@@ -84,3 +84,25 @@ def test_there_is_one_tree() -> None:
         and path.parent != ROOT / "kernel" / "values" / "errors"
     ]
     assert found == []
+
+
+OPENED = {
+    Path("kernel/values/errors/base.py"),
+    # A group of cattrs', with the path of each.
+    Path("kernel/values/codec.py"),
+}
+"""Where exceptions are taken out of groups; everybody else asks there."""
+
+
+def test_groups_of_exceptions_are_opened_in_one_place() -> None:
+    libraries = ("click", "botocore", "mcp")
+    opened = {
+        path.relative_to(ROOT)
+        for folder in ("kernel", "storage", "builtin_tools", "plugins")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr == "exceptions"
+        and not (isinstance(node.value, ast.Name) and node.value.id in libraries)
+    }
+    assert opened == OPENED

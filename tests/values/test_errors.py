@@ -92,3 +92,15 @@ def test_any_exception_can_be_shown_as_a_code_and_a_message() -> None:
         "code": "internal",
         "message": "ValueError",
     }
+
+
+def test_a_group_is_opened_to_its_depth_and_in_order() -> None:
+    one, two, three = ValueError("1"), KeyError("2"), OSError("3")
+    group = ExceptionGroup("", [ExceptionGroup("", [one, two]), three])
+
+    assert list(errors.errors_in(group)) == [one, two, three]
+    assert errors.first_of(group) is one
+    # Several were raised, and none of them alone.
+    assert errors.raised(group) is group
+    assert errors.raised(ExceptionGroup("", [ExceptionGroup("", [two])])) is two
+    assert errors.first_of(three) is three

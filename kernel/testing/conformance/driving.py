@@ -14,6 +14,7 @@ import anyio
 from attrs import define, field, frozen
 
 from ...lifecycle.starvation import Starvation
+from ...values.errors import raised
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ def run_apart(work: Callable[[], Awaitable[T]], backend: str, patience: float) -
     if thread.is_alive():
         raise HungError(patience)
     if box.error is not None:
-        raise alone(box.error)
+        raise raised(box.error)
     return box.value  # type: ignore[return-value] # no error: it was set
 
 
@@ -64,13 +65,6 @@ def run_apart(work: Callable[[], Awaitable[T]], backend: str, patience: float) -
 class _Box(Generic[T]):
     value: T | None = None
     error: BaseException | None = None
-
-
-def alone(error: BaseException) -> BaseException:
-    """Return the one exception of a group of one, or the error itself."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 @define(eq=False)

@@ -33,7 +33,7 @@ from attrs import define, evolve, field, frozen
 from ...contracts import ProviderRoute
 from ...execution.handover import problem_with
 from ...history.encoding import Encoded
-from ...values.errors import ModelUnknownError, ProviderError, ProviderFault
+from ...values.errors import ModelUnknownError, ProviderError, ProviderFault, raised
 from ...values.ids import MessageId, SessionId
 from ...values.messages import (
     AssistantMessage,
@@ -56,7 +56,7 @@ from ...values.request import (
     ToolInputDelta,
 )
 from ...values.tool import Json, TextContent, ToolDefinition
-from .driving import alone, interrupted
+from .driving import interrupted
 from .looking import watching
 from .serving import Sent, Service, Wire, serving
 from .suite import Bench, Case, Checks, Host, NotOfferedError, NotShownError, Suite
@@ -219,7 +219,7 @@ async def _read(route: ProviderRoute, request: ModelRequest) -> _Reading:
                 reading.events.append(event)
     except Exception as error:
         # What a stranger's route raises is looked at by the checks.
-        reading.error = alone(error)
+        reading.error = raised(error)
     return reading
 
 

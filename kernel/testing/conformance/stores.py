@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 from ...plugins.loader import load_plugins
 from ...ports import Store, Transaction
+from ...values.errors import raised
 from ..contracts.store import (
     BlobContract,
     LogContract,
@@ -33,7 +34,7 @@ from ..contracts.store import (
     TransactionContract,
     record,
 )
-from .driving import HungError, Interrupted, alone, interrupted, spread
+from .driving import HungError, Interrupted, interrupted, spread
 from .looking import Tree
 from .suite import POINTS, Bench, Case, Checks, NotOfferedError, NotShownError, Suite
 
@@ -124,7 +125,7 @@ def _trying(
         except (NotOfferedError, NotShownError):
             raise
         except Exception as error:  # a stranger's store
-            return _reason(alone(error))
+            return _reason(raised(error))
         return None
 
     return attempt

@@ -115,6 +115,7 @@ from .base import (
     RuntimeClosedError as RuntimeClosedError,
     UndecodableError as UndecodableError,
     error_text as error_text,
+    errors_in as errors_in,
     first_of as first_of,
     problem_of as problem_of,
     raised as raised,

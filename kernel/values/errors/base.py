@@ -1,6 +1,6 @@
 """The root of all errors, its branches, and how an error is shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Self
 
 MAX_PROBLEM = 500
@@ -26,11 +26,18 @@ def raised(error: BaseException) -> BaseException:
             return error
 
 
+def errors_in(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions of a group, however deep, in order, or the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from errors_in(one)
+    else:
+        yield error
+
+
 def first_of(error: BaseException) -> BaseException:
     """Return the first exception of a group, however deep, or the error itself."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    return next(errors_in(error))
 
 
 def error_text(error: BaseException) -> str:
