@@ -3,7 +3,8 @@
 import os
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,8 +20,9 @@ from dovetail.kernel import (
     StoreNewerError,
     StoreReadOnlyError,
 )
-from dovetail.storage.sqlite.database import APPLICATION_ID
-from dovetail.storage.sqlite.migrations import STEPS
+from dovetail.storage.sqlite.database import APPLICATION_ID, Medium
+from dovetail.storage.sqlite.migrations import STEPS, Migration
+from dovetail.storage.sqlite.opening import open_writer
 from dovetail.storage.sqlite.store import open_sqlite
 from support.bounds import HANG
 
@@ -56,6 +58,27 @@ async def test_a_missing_file_is_created_with_its_folders(
         await store.transact(append("a", 0))
     async with open_sqlite(path) as store:
         assert len(await store.read(lambda reader: reader.all_events())) == 1
+
+
+SETTINGS = (
+    *("page_size", "auto_vacuum", "application_id", "user_version", "encoding"),
+    *("foreign_keys", "secure_delete", "trusted_schema", "integrity_check"),
+)
+
+
+def test_a_database_in_memory_is_what_the_steps_make_and_nobody_elses() -> None:
+    def opened(steps: Sequence[Migration]) -> sqlite3.Connection:
+        return open_writer(Medium("sqlite://", None, 5.0), steps)
+
+    # Not the very steps, which are known by what they are and run.
+    with closing(opened([*STEPS])) as run, closing(opened(STEPS)) as first:
+        for setting in SETTINGS:
+            told = [one.execute(f"PRAGMA {setting}").fetchall() for one in (run, first)]
+            assert told[0] == told[1], setting
+        assert [*first.iterdump()] == [*run.iterdump()]
+        first.execute("CREATE TABLE mine (x)")
+        with closing(opened(STEPS)) as second:
+            assert [*second.iterdump()] == [*run.iterdump()]
 
 
 async def test_an_empty_file_is_taken_as_a_new_one(
