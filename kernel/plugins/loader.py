@@ -294,16 +294,21 @@ def _installed(
     the form in which package indexes compare names: no case, and ``-_.`` are one.
     """
     entries: list[tuple[str, str, importlib.metadata.EntryPoint, Plugin]] = []
-    known: dict[int, tuple[str, str | None]] = {}
-    for entry in _entries(found):
-        # Many plugins come from one distribution, and reading its metadata takes time.
-        key = id(entry.dist)
-        if key not in known:
-            known[key] = _distribution(entry)
-        distribution, version = known[key]
-        origin = " ".join(filter(None, (distribution, version))) or "unknown"
-        plugin = Plugin(entry.name, origin, version, INSTALLED)
-        entries.append((entry.name, _comparable(distribution), entry, plugin))
+    for distribution, name, version in _distributions():
+        try:
+            offered = distribution.entry_points.select(group=PROJECT)
+        except Exception as error:
+            name = name or "unknown"
+            plugin = Plugin(name, name, None, INSTALLED)
+            plugin.fail(
+                PluginImportError(name, f"its metadata is damaged: {error_text(error)}")
+            )
+            found.append(plugin)
+            continue
+        origin = " ".join(filter(None, (name, version))) or "unknown"
+        for entry in offered:
+            plugin = Plugin(entry.name, origin, version, INSTALLED)
+            entries.append((entry.name, _comparable(name), entry, plugin))
     entries.sort(key=lambda each: (each[0], each[1], each[2].value))
     for _, _, entry, plugin in entries:
         found.append(plugin)
@@ -314,42 +319,60 @@ def _comparable(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def _entries(found: list[Plugin]) -> list[importlib.metadata.EntryPoint]:
-    try:
-        return list(importlib.metadata.entry_points(group=PROJECT))
-    except Exception as error:
-        # One distribution with damaged metadata, of whatever project, hides all
-        # others: look for it, and at each of the others alone.
-        logger.debug("entry points cannot be listed at once", exc_info=error)
-    entries: list[importlib.metadata.EntryPoint] = []
+def _distributions() -> Iterator[
+    tuple[importlib.metadata.Distribution, str, str | None]
+]:
+    """Yield what may have plugins, of each name the first on the path, with its name
+    and version.
+
+    That is what ``importlib.metadata.entry_points`` goes by, which parses the entry
+    points of everything that is installed: as long again as it takes to read them. And
+    what is damaged somewhere hides nothing that is elsewhere.
+    """
     seen: set[str] = set()
     for distribution in importlib.metadata.distributions():
-        name = "unknown"
-        try:
-            name = distribution.metadata["Name"] or name
-            if name in seen:
+        if not _may_have_plugins(distribution):
+            continue
+        name, version = _named(distribution)
+        if name:
+            if _comparable(name) in seen or not _may_have_plugins(_first(name)):
+                # Hidden by one of its name that comes before it.
                 continue
-            seen.add(name)
-            entries += distribution.entry_points.select(group=PROJECT)
-        except Exception as error:
-            plugin = Plugin(name, name, None, INSTALLED)
-            plugin.fail(
-                PluginImportError(name, f"its metadata is damaged: {error_text(error)}")
-            )
-            found.append(plugin)
-    return entries
+            seen.add(_comparable(name))
+        yield distribution, name, version
 
 
-def _distribution(entry: importlib.metadata.EntryPoint) -> tuple[str, str | None]:
+def _may_have_plugins(distribution: importlib.metadata.Distribution | None) -> bool:
+    if distribution is None:
+        return True
     try:
-        distribution = entry.dist
-        if distribution is None:
-            return "", None
+        if type(distribution) is not importlib.metadata.PathDistribution:
+            # Of another finder, which need not keep its entry points as text.
+            return bool(distribution.entry_points.select(group=PROJECT))
+        text = distribution.read_text("entry_points.txt")
+    except Exception as error:
+        # It is read again, and then told.
+        logger.debug("entry points cannot be read", exc_info=error)
+        return True
+    return text is not None and f"[{PROJECT}]" in text
+
+
+def _first(name: str) -> importlib.metadata.Distribution | None:
+    """Return what is imported under the name of a distribution; None where its folder
+    is called otherwise."""
+    try:
+        return importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _named(distribution: importlib.metadata.Distribution) -> tuple[str, str | None]:
+    try:
         metadata = distribution.metadata
         return metadata["Name"] or "", metadata["Version"]
     except Exception as error:
         # Metadata without a name or a version: the plugin itself may be sound.
-        logger.debug("metadata of %r is incomplete", entry.name, exc_info=error)
+        logger.debug("metadata of a distribution is incomplete", exc_info=error)
         return "", None
 
 

@@ -125,13 +125,14 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Packag
         sys.modules.pop(module, None)
 
 
-def _only(folder: Path) -> Callable[..., Any]:
-    original = importlib.metadata.MetadataPathFinder.find_distributions
+_find_distributions = importlib.metadata.MetadataPathFinder.find_distributions
 
+
+def _only(*folders: Path) -> Callable[..., Any]:
     def find(context: Any = None) -> Any:
-        return original(
+        return _find_distributions(
             importlib.metadata.DistributionFinder.Context(
-                name=context and context.name, path=[str(folder)]
+                name=context and context.name, path=[str(one) for one in folders]
             )
         )
 
@@ -215,11 +216,66 @@ def test_damaged_metadata_of_one_distribution_hides_no_other(
 ) -> None:
     packages.entry("damaged", "[dovetail]\nthis is not an entry point\n")
     packages.entry("odd", "[dovetail]\nodd = not a module path!\n")
+    packages.entry("strange", "[console_scripts]\nthis is not an entry point\n")
+    packages.entry("mixed", "[dovetail]\nmixed = x\n")
+    mixed = packages.folder / "mixed-1.0.dist-info" / "entry_points.txt"
+    mixed.write_bytes(mixed.read_bytes() + b"# \xff")
     packages.add("fixture_a", SOUND, name="a")
     plugins = packages.load()
     assert plugins.loaded() == ("a",)
+    # What is damaged and no plugin of ours is not told of.
+    assert {one.name for one in plugins.states()} == {"a", "damaged", "odd", "mixed"}
+    assert "its metadata is damaged" in (plugins.state("mixed").error or "")
     assert plugins.state("odd").state == "failed"
     assert "its metadata is damaged" in (plugins.state("damaged").error or "")
+
+
+def test_of_two_distributions_of_one_name_the_first_on_the_path_counts(
+    packages: Packages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one is not what is imported, whatever it says that it offers."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    for folder in (before, after):
+        folder.mkdir()
+        monkeypatch.syspath_prepend(str(folder))
+    first, second = Packages(before), Packages(after)
+    first.entry("Only.once", "[console_scripts]\nonce = once:main\n", "2.0")
+    second.entry("only_once", "[dovetail]\nonce = once:plugin\n", "1.0")
+    first.entry("twice", "[dovetail]\nx = x:plugin\n", "2.0")
+    second.entry("twice", "[dovetail]\ny = y:plugin\n", "1.0")
+    find = _only(before, after)
+    monkeypatch.setattr(
+        importlib.metadata.MetadataPathFinder, "find_distributions", find
+    )
+    found = [(one.name, one.origin) for one in packages.load().states()]
+    assert found == [("x", "twice 2.0")]
+
+
+def test_a_distribution_of_a_finder_of_its_own_has_its_plugins(
+    packages: Packages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Kept(importlib.metadata.Distribution):
+        """One without files: what it offers is known to its class."""
+
+        def read_text(self, filename: str) -> str | None:
+            return "Name: kept\nVersion: 3\n" if filename == "METADATA" else None
+
+        def locate_file(self, path: Any) -> Any:
+            raise NotImplementedError
+
+        @property
+        def entry_points(self) -> importlib.metadata.EntryPoints:
+            entry = importlib.metadata.EntryPoint("k", "fixture_k:plugin", "dovetail")
+            return importlib.metadata.EntryPoints([entry])
+
+    class Finder(importlib.metadata.DistributionFinder):
+        def find_distributions(self, context: Any = None) -> Any:
+            return [Kept()] if context.name in (None, "kept") else []
+
+    packages.add("fixture_k", SOUND, name="other")
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder()])
+    found = [(one.name, one.origin) for one in packages.load().states()]
+    assert found == [("k", "kept 3"), ("other", "fixture_k 1.0")]
 
 
 def test_only_wanted_plugins_are_imported(packages: Packages) -> None:
