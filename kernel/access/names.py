@@ -12,14 +12,15 @@ Looks at the disk for links and the home: once per rule, when a Location opens.
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
-from attrs import evolve
+from attrs import evolve, field
 
 from ..contracts import Action, Rule
 from ..values.errors import InvalidValueError
 from ..values.frozen import frozen
-from ..values.patterns import MAX_PATTERN, matches, rests, wild
+from ..values.patterns import MAX_PATTERN, MAX_RULES, matcher, matches, rests, wild
 
 _VARIABLES = ("$HOME/", "${", "%USERPROFILE%", "%HOME%")
 
@@ -31,9 +32,10 @@ class Ground:
     directory: str
     """Absolute and free of links."""
     home: str | None = None
+    _root: str = field(init=False, repr=False, eq=False)
 
-    @property
-    def _root(self) -> str:
+    @_root.default
+    def _directory_in_patterns(self) -> str:
         return self.directory.replace(os.sep, "/").rstrip("/")
 
     # --- what a rule means --------------------------------------------------------
@@ -45,7 +47,8 @@ class Ground:
         known whether its resources are paths: what forbids or asks is read as if they
         were, and what allows is taken to the letter.
         """
-        known = [one for one in actions.values() if matches(rule.action, one.name)]
+        fits = matcher(rule.action)
+        known = [one for one in actions.values() if fits(one.name)]
         strict = rule.effect != "allow"
         # Each asks the disk: only what is wanted is found out.
         read: dict[str, list[str]] = {}
@@ -71,6 +74,10 @@ class Ground:
 
     def _paths(self, pattern: str, *, strict: bool) -> Iterator[str]:
         """Yield the names that a tool may give to what a pattern of files means."""
+        everywhere = _in_any_folder(pattern)
+        if everywhere is not None:
+            yield from everywhere
+            return
         for plain in self._plain(pattern, strict=strict):
             for form in _optional_folders(plain):
                 yield from self._resources(form)
@@ -216,6 +223,20 @@ def check_rule(rule: object) -> None:
             raise InvalidValueError(
                 f"{what} of a rule", text[:64], f"1 to {MAX_PATTERN} characters"
             )
+
+
+@lru_cache(maxsize=MAX_RULES)
+def _in_any_folder(pattern: str) -> Sequence[str] | None:
+    """Return the names of what a pattern means, where they are the same for every
+    Location, whatever is on the disk; else None.
+
+    Of a pattern that begins with a star no folder is known in which a link could be.
+    Most rules that ship are of this kind.
+    """
+    first, *others = pattern.split("/")
+    if first.startswith("~") or not wild(first) or {"", ".", ".."} & set(others[:-1]):
+        return None
+    return tuple(_optional_folders(pattern))
 
 
 def _optional_folders(pattern: str) -> Iterable[str]:
