@@ -594,21 +594,17 @@ class Runtime:
         )
         await scope.enter(services.plugins.running(services.registering(), files))
         scope.spawn(services.plugins.notices.record)
-        profiles, services.agent_problems = await to_thread.run_sync(
+        of_files = await to_thread.run_sync(
             offered_by_files, services, self._environment, self._home()
         )
-        for profile in profiles:
+        services.agent_problems = of_files.problems
+        for profile in of_files.profiles:
             agents.add(OWNER, profile.name, profile, CONFIGURED)
-        for problem in services.agent_problems:
-            # What of a file does not count is for whoever asks: many files of other
-            # programs say something of the kind.
-            level = logging.DEBUG if problem.used else logging.WARNING
-            logger.log(level, "%s: %s", problem.path, problem.problem)
         for name in services.tools.configured():
             logger.warning(
                 "%s: [tools] speaks of %r, and no such tool is here", location, name
             )
-        for odd in await to_thread.run_sync(services.check_rules):
+        for odd in of_files.odd:
             logger.warning("%s", odd)
         await scope.enter(Observers(services, self._log).running())
         await self._jobs.adopt(directory=location.directory)

@@ -7,6 +7,7 @@ down), and the ``[agents.NAME]`` tables of the user's and the Location's
 of it.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import evolve
@@ -17,20 +18,49 @@ from ..configuration.file_settings import AgentSettings
 from ..contracts import AgentProblem, AgentProfile, ContextSource, Observation
 from ..values.codec import clean_text
 from ..values.errors import ConfigurationError
+from ..values.frozen import frozen
 from .services import LocationServices
+
+logger = logging.getLogger(__name__)
 
 OWNER = "configuration"
 """Whose a profile is that files say something of."""
 
 
+@frozen
+class OfferedByFiles:
+    """What files say of the agents of a Location."""
+
+    profiles: Sequence[AgentProfile]
+    """Those that they say something of."""
+    problems: Sequence[AgentProblem]
+    """What of the files is not used."""
+    odd: Sequence[str]
+    """What is odd about the rules that hold with these profiles, a line each."""
+
+
 def offered_by_files(
     services: LocationServices, environment: Mapping[str, str], home: str | None
-) -> tuple[Sequence[AgentProfile], Sequence[AgentProblem]]:
-    """Return the profiles that files say something of, and what of the files is not
-    used.
+) -> OfferedByFiles:
+    """Return what files say of agents, having told of what is not used of them.
 
     Looks at the disk; call it in a thread, when everything is registered.
+
+    Raises:
+        ConfigurationError: a rule of the Location can never match anything.
     """
+    profiles, problems = _found(services, environment, home)
+    for problem in problems:
+        # What of a file does not count is for whoever asks: many files of other
+        # programs say something of the kind.
+        level = logging.DEBUG if problem.used else logging.WARNING
+        logger.log(level, "%s: %s", problem.path, problem.problem)
+    return OfferedByFiles(profiles, problems, services.check_rules(profiles))
+
+
+def _found(
+    services: LocationServices, environment: Mapping[str, str], home: str | None
+) -> tuple[Sequence[AgentProfile], Sequence[AgentProblem]]:
     configuration = services.configuration
     layers: dict[str, list[tuple[AgentSettings, str]]] = {}
     problems: list[AgentProblem] = []

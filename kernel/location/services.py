@@ -228,21 +228,25 @@ class LocationServices:
                 meant = self._meant[rule] = self.ground.meant(rule, actions)
             yield from meant
 
-    def check_rules(self) -> Sequence[str]:
+    def check_rules(self, profiles: Sequence[AgentProfile]) -> Sequence[str]:
         """Return what is odd about the rules of this Location, a line each.
 
-        Looks at the disk; call it in a thread.
+        ``profiles`` are those that come in the place of what is offered so far. Looks
+        at the disk; call it in a thread.
 
         Raises:
             ConfigurationError: a rule can never match anything.
         """
+        agents = {name: one.item for name, one in self.agents.offer().items()}
+        agents |= {one.name: one for one in profiles}
         written = [*self.configuration.rules]
-        for one in self.agents.offer().values():
-            written += one.item.rules
+        for profile in agents.values():
+            written += profile.rules
         odd = self._odd(rule for rule in written if rule.source is not None)
         # What every question will need is found out now, and not while one waits.
-        for name in self.agents.offer():
-            self.rules(name)
+        written += (one.item for one in self.plugin_rules.all())
+        for _ in self._here(written):
+            pass
         return odd
 
     def meant(self, rules: Iterable[Rule]) -> tuple[Sequence[Rule], Sequence[str]]:
