@@ -549,7 +549,10 @@ def _models(read: "_Table", provider: str) -> tuple[ModelInfo, ...]:
 
 
 def _limits(read: "_Table") -> AnswerLimits:
-    inner = _Table(f"limits of {read.where}", read.table("limits"))
+    table = read.table("limits")
+    if not table:
+        return AnswerLimits()
+    inner = _Table(f"limits of {read.where}", table)
     inner.refuse_unknown(frozenset(one.name for one in fields(AnswerLimits)))
     given = {one.name: inner.amount(one.name) for one in fields(AnswerLimits)}
     return AnswerLimits(**{name: one for name, one in given.items() if one is not None})

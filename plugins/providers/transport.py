@@ -259,8 +259,8 @@ def _unusable(error: Exception, target: Target) -> ProviderError:
 def _proxied() -> bool:
     """Return whether the environment names a proxy, as httpx reads it."""
     return any(
-        value and name.lower() in ("http_proxy", "https_proxy", "all_proxy")
-        for name, value in os.environ.items()
+        name.lower() in ("http_proxy", "https_proxy", "all_proxy") and os.environ[name]
+        for name in os.environ
     ) or sys.platform in ("darwin", "win32")
 
 
