@@ -42,8 +42,12 @@ class Readers:
     """Runs reads; use from one event loop."""
 
     def __init__(
-        self, medium: Medium, begin: Callable[[sqlite3.Connection, Medium], SqliteView]
+        self,
+        near: sqlite3.Connection,
+        medium: Medium,
+        begin: Callable[[sqlite3.Connection, Medium], SqliteView],
     ) -> None:
+        """``near`` is the connection of reads in the loop, see ``open_near``."""
         self._medium = medium
         self._begin = begin
         self._limiter = anyio.CapacityLimiter(THREADS)
@@ -56,8 +60,7 @@ class Readers:
         self._broken_off = False
         self._held = 0.0
         """Seconds that reads took in the loop since others had their turn."""
-        # Zero: a lock is waited for on a worker thread.
-        self._near = _read_only(medium, wait=0)
+        self._near = near
         self._near.set_progress_handler(self._is_over, STEP)
 
     async def read(self, work: Callable[..., T]) -> T:
@@ -156,6 +159,17 @@ class Readers:
         if view.failure is not None:
             raise view.failure
         return result
+
+
+def open_near(medium: Medium) -> sqlite3.Connection:
+    """Return a connection for reads in the loop. It is opened in a thread: that reads
+    the file.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    # Zero: a lock is waited for on a worker thread.
+    return _read_only(medium, wait=0)
 
 
 def _read_only(medium: Medium, wait: float | None = None) -> sqlite3.Connection:

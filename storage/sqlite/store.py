@@ -20,7 +20,7 @@ from ..sql.transaction import SqlReader, SqlTransaction
 from .database import Medium
 from .migrations import STEPS, Migration
 from .opening import open_writer
-from .readers import Readers
+from .readers import Readers, open_near
 from .view import SqliteView
 from .writer import Writer
 
@@ -136,13 +136,8 @@ async def open_sqlite(
         path=None if path is None else Path(path),
         wait=busy_timeout,
     )
-    connection = await to_thread.run_sync(open_writer, medium, steps)
-    try:
-        readers = None if path is None else Readers(medium, SqliteReader)
-    except StoreError:
-        medium.let_go()
-        connection.close()
-        raise
+    connection, near = await to_thread.run_sync(_connected, medium, steps)
+    readers = None if near is None else Readers(near, medium, SqliteReader)
     kept = Kept()
     begin = partial(SqliteTransaction, kept=kept)
     writer = Writer(connection, medium, begin, kept)
@@ -152,3 +147,18 @@ async def open_sqlite(
     finally:
         with CancelScope(shield=True):
             await store.aclose()
+
+
+def _connected(
+    medium: Medium, steps: Sequence[Migration]
+) -> tuple[sqlite3.Connection, sqlite3.Connection | None]:
+    """Return the connection that writes, and that of reads in the loop."""
+    writing = open_writer(medium, steps)
+    if medium.path is None:
+        return writing, None
+    try:
+        return writing, open_near(medium)
+    except StoreError:
+        medium.let_go()
+        writing.close()
+        raise

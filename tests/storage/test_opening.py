@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -81,6 +82,47 @@ def test_a_database_in_memory_is_what_the_steps_make_and_nobody_elses() -> None:
             assert [*second.iterdump()] == [*run.iterdump()]
 
 
+class Connecting:
+    """Connections as the driver makes them, and in which thread."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, refused: int = -1) -> None:
+        self.made: list[sqlite3.Connection] = []
+        self.threads: set[int] = set()
+        self._refused = refused
+        self._connect = sqlite3.connect
+        monkeypatch.setattr(sqlite3, "connect", self)
+
+    def __call__(self, *arguments: Any, **options: Any) -> sqlite3.Connection:
+        self.threads.add(threading.get_ident())
+        if len(self.made) == self._refused:
+            raise sqlite3.OperationalError("refused on purpose")
+        self.made.append(self._connect(*arguments, **options))
+        return self.made[-1]
+
+
+async def test_the_loop_waits_for_no_file_that_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connecting = Connecting(monkeypatch)
+    async with open_sqlite(tmp_path / "a.db") as store:
+        assert await store.read(lambda reader: reader.head("a")) is None
+    assert len(connecting.made) == 2
+    assert threading.get_ident() not in connecting.threads
+
+
+async def test_a_connection_that_cannot_be_opened_leaves_none_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connecting = Connecting(monkeypatch, refused=1)
+    with pytest.raises(StoreError, match="refused on purpose"):
+        async with open_sqlite(tmp_path / "a.db"):
+            pass
+    [writing] = connecting.made
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        writing.execute("SELECT 1")
+    assert not {"a.db-wal", "a.db-shm"} & {*names(tmp_path)}
+
+
 async def test_an_empty_file_is_taken_as_a_new_one(
     tmp_path: Path, append: Appending
 ) -> None:
@@ -119,7 +161,7 @@ async def test_closing_folds_the_log_into_the_file(
         await store.transact(append("a", 0))
         await store.read(lambda reader: reader.head("a"))
         assert (tmp_path / "a.db-wal").exists()
-    assert names(tmp_path) == ["a.db", "a.db.lock"]
+    assert not {"a.db-wal", "a.db-shm"} & {*names(tmp_path)}
 
 
 async def test_a_relative_path_stays_the_same_file_when_the_folder_changes(
