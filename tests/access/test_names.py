@@ -1,5 +1,6 @@
 """A rule is about the file that it names, however it names it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from dovetail.kernel import (
 )
 from dovetail.kernel.access.names import Ground
 from dovetail.kernel.access.rules import decide, deciding_rule
-from dovetail.kernel.testing import ScriptedProvider
+from dovetail.kernel.testing import ScriptedProvider, call, calls, text
 from dovetail.kernel.values.patterns import MAX_PATTERN, MAX_RULES, matches, rests
 from hypothesis import given, strategies as st
 from support.hosts import host
@@ -205,6 +206,46 @@ async def test_a_rule_that_can_never_match_is_refused_with_its_place(
             await runtime.location(tmp_path).tools()
     assert f"{mine}: {table}.rules[1]" in str(caught.value)
     assert why in str(caught.value)
+
+
+@pytest.mark.law("access.9")
+async def test_what_rules_mean_is_found_out_before_anybody_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a look at the disk, which may hang, and no Step waits for one."""
+    looks: list[Rule] = []
+    meant = Ground.meant
+
+    def looking(
+        ground: Ground, rule: Rule, actions: Mapping[str, Action]
+    ) -> tuple[Rule, ...]:
+        looks.append(rule)
+        return meant(ground, rule, actions)
+
+    async def execute(input: Nothing, context: ToolContext) -> str:
+        await context.ask("read", ["link/x"])
+        return "shown"
+
+    monkeypatch.setattr(Ground, "meant", looking)
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        f"permissions.rules = [{READ.format('link/y')}]\nagents.build.rules = ["
+        '{ action = "read", resource = "link/x", effect = "allow" }]'
+    )
+    model = ScriptedProvider(calls(call("show", {})), text("done"))
+    show = Tool("show", "Show.", Nothing, execute, asks=[Action("read", "path")])
+    async with host(
+        tmp_path, model, show, environment={"DOVETAIL_CONFIG": str(mine)}
+    ) as runtime:
+        await runtime.location(tmp_path).tools()
+        opened = len(looks)
+        assert {"link/x", "link/y"} <= {one.resource for one in looks}
+        session = await runtime.sessions.create(
+            location=tmp_path, model="scripted/model"
+        )
+        await session.prompt("go")
+        assert (await session.wait()).status == "succeeded"
+    assert len(looks) == opened
 
 
 async def test_a_rule_about_what_nothing_asks_is_told_with_what_there_is(
