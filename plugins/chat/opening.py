@@ -55,10 +55,14 @@ async def _converse(wanted: Mapping[str, Any], plain: bool) -> int:
 
         screen = PlainScreen()
     else:
-        # What is imported stays: to look for garbage among it takes time for nothing.
+        # What is imported stays: to look for garbage among it takes time for nothing,
+        # so it is laid to what is old, where that is done last.
         gc.disable()
         try:
             from .screen import LiveScreen
+
+            gc.freeze()
+            gc.unfreeze()
         finally:
             gc.enable()
         screen = LiveScreen(colour=not os.environ.get("NO_COLOR"))
