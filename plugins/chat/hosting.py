@@ -20,9 +20,9 @@ from ..console.first_use import is_attended
 from ..console.options import opened, server_url
 from ..console.terminal import Style, Terminal, visible
 from .commands import COMMANDS
+from .early import unsent
 from .opening import NO_MODEL
 from .plain import PlainRenderer
-from .screen import unsent
 from .script import Renders, Script
 from .talk import Talk, Wanted
 

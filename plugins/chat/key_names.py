@@ -1,6 +1,6 @@
 """The keys of the conversation: what each does, in one table.
 
-The bindings of the screen, ``/help`` and the documentation are made from it.
+The bindings of ``keys``, ``/help`` and the documentation are made from it.
 """
 
 from typing import NamedTuple
@@ -22,6 +22,10 @@ class Key(NamedTuple):
 
 DISMISS = "/dismiss"
 """What is typed for Esc at a question, where there are lines only."""
+INTERRUPTING = "interrupting; once more leaves"
+"""What is said when Ctrl-C stops the work."""
+LEAVING = "Ctrl-C once more leaves; Ctrl-D does, too"
+"""What is said when Ctrl-C finds nothing to stop."""
 
 KEYS = (
     Key(

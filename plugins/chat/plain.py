@@ -11,12 +11,12 @@ import signal
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
 
 import anyio
 
-from .key_names import DISMISS
-from .screen import LEAVING, Talk, unsent
+from .early import Early
+from .key_names import DISMISS, INTERRUPTING, LEAVING
+from .shown import Question, Talk
 
 MOST_TYPED = 2 * 1_048_576
 """Bytes of one line."""
@@ -47,18 +47,16 @@ class PlainScreen:
 
     def __init__(self) -> None:
         self._talk: Talk | None = None
-        self._early: list[str] = []
+        self._early = Early()
         self._left = asyncio.Event()
-        self._asked: Any = None
+        self._asked: Question | None = None
         self._prompted = False
         self._hint = ""
 
     def attach(self, talk: Talk) -> None:
         """Begin to show a talk, which hears what was typed so far."""
         self._talk = talk
-        early, self._early = self._early, []
-        for line in early:
-            talk.submit(line, queue=False)
+        self._early.hand_over(talk)
         self.changed()
 
     def show(self, text: str) -> None:
@@ -109,7 +107,7 @@ class PlainScreen:
 
     def finish(self) -> None:
         """Say what nobody heard; what was finished is written already."""
-        self.show("".join(map(unsent, self._early)))
+        self.show(self._early.unsent())
 
     async def drawn(self) -> None:
         """Return at once: there is nothing to draw."""
@@ -133,7 +131,7 @@ class PlainScreen:
     def _interrupt(self) -> None:
         talk = self._talk
         if talk is not None and talk.interrupt():
-            self.hint("interrupting; once more leaves")
+            self.hint(INTERRUPTING)
         elif (talk is not None and talk.busy) or self._hint == LEAVING:
             self.leave()
         else:
@@ -162,7 +160,7 @@ class PlainScreen:
         self._prompted, self._hint = False, ""
         talk = self._talk
         if talk is None:
-            self._early.append(line)
+            self._early.submit(line, queue=False)
         elif talk.asked is not None:
             asked = talk.asked
             dismissed = line.strip() == DISMISS and asked.press("escape")
