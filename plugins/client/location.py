@@ -27,12 +27,12 @@ from dovetail.kernel import (
     SkillProblem,
     SourceState,
     ToolDefinition,
-    from_json,
     to_json,
 )
 
+from .answer import Answer
 from .requests import RemoteRequests
-from .told import all_of, given, ours, place_of, prompt_of
+from .told import all_of_ours, given, ours, place_of, prompt_of
 from .wire import Wire
 
 T = TypeVar("T")
@@ -79,8 +79,11 @@ class RemoteLocation:
         """Where it is asked."""
         return self._wire
 
-    async def ask(self, path: str, method: str = "GET", body: Any = None) -> Any:
+    async def ask(self, path: str, method: str = "GET", body: Any = None) -> Answer:
         return await self._wire.ask(method, path, body, query=self._query)
+
+    async def tell(self, path: str, method: str) -> None:
+        await self._wire.tell(method, path, query=self._query)
 
     async def waiting(
         self, what: str, kind: type[T], session_id: str | None
@@ -88,7 +91,7 @@ class RemoteLocation:
         """Return requests that wait here; those of a session are its own and those of
         the sessions that work for it."""
         found = await self.ask(f"{what}/request")
-        waiting: Sequence[Any] = [ours(one, kind) for one in found["data"]]
+        waiting: Sequence[Any] = all_of_ours(found, kind)
         if session_id is None:
             return waiting
         requests = RemoteRequests(self._wire)
@@ -103,7 +106,8 @@ class RemoteLocation:
             LocationNotFoundError: there is no such directory.
         """
         found = await self.ask("location")
-        return Location(found["directory"], found.get("workspaceID"))
+        workspace = found.get("workspaceID").read_if(str)
+        return Location(found["directory"].read(str), workspace)
 
     async def model_for(
         self, model: str | None = None, agent: str | None = None
@@ -111,12 +115,11 @@ class RemoteLocation:
         """As ``LocationHandle.model_for``."""
         query = {**self._query, "model": model, "agent": agent}
         found = await self._wire.ask("GET", "model/used", query=query)
-        return str(found["data"])
+        return found["data"].read(str)
 
     async def tools(self) -> Sequence[ToolDefinition]:
         """As ``LocationHandle.tools``."""
-        found: Sequence[ToolDefinition] = all_of(await self.ask("tool"), ToolDefinition)
-        return found
+        return (await self.ask("tool"))["data"].read_all(ToolDefinition)
 
     async def models(self) -> Sequence[ModelInfo]:
         """As ``LocationHandle.models``."""
@@ -137,77 +140,63 @@ class RemoteLocation:
     async def commands(self) -> Sequence[PromptCommand]:
         """As ``LocationHandle.commands``: it is the server that writes them out."""
         found = (await self.ask("command"))["data"]
-        return [self._command(one) for one in found]
+        return [self._command(one) for one in found.items()]
 
-    def _command(self, shown: Any) -> PromptCommand:
-        name = shown["name"]
+    def _command(self, shown: Answer) -> PromptCommand:
+        name = shown["name"].read(str)
 
         async def write(given: Mapping[str, str]) -> str:
             words = (shlex.quote(f"{key}={value}") for key, value in given.items())
             return (await self.prompt(" ".join((f"/{name}", *words)))).text
 
-        takes = tuple(PromptArgument(**one) for one in shown["arguments"])
-        return PromptCommand(name, write, shown.get("description", ""), takes)
+        takes = shown["arguments"].read_all(PromptArgument)
+        description = shown.get("description").read_if(str) or ""
+        return PromptCommand(name, write, description, takes)
 
     async def prompt(self, said: str | Prompt, *, files: bool = False) -> Prompt:
         """As ``LocationHandle.prompt``: what is named is looked for where the server
         is."""
         prompt = said if isinstance(said, Prompt) else Prompt(said)
         body = {"prompt": prompt_of(prompt), "files": files}
-        return from_json((await self.ask("prompt", "POST", body))["data"], Prompt)
+        return (await self.ask("prompt", "POST", body))["data"].read(Prompt)
 
     async def agent_for(self, agent: str | None = None) -> AgentProfile:
         """As ``LocationHandle.agent_for``."""
         query = {**self._query, "agent": agent}
         found = await self._wire.ask("GET", "agent/used", query=query)
-        profile: AgentProfile = ours(found["data"], AgentProfile)
-        return profile
+        return ours(found["data"], AgentProfile)
 
     async def agent_problems(self) -> Sequence[AgentProblem]:
         """As ``LocationHandle.agent_problems``."""
-        found: Sequence[AgentProblem] = all_of(
-            await self.ask("agent/problem"), AgentProblem
-        )
-        return found
+        return (await self.ask("agent/problem"))["data"].read_all(AgentProblem)
 
     async def ready(self) -> Sequence[str]:
         """As ``LocationHandle.ready``."""
-        lines: Sequence[str] = (await self.ask("context/ready", "POST"))["data"]
-        return lines
+        return (await self.ask("context/ready", "POST"))["data"].read_all(str)
 
     async def skill_problems(self) -> Sequence[SkillProblem]:
         """As ``LocationHandle.skill_problems``."""
-        found: Sequence[SkillProblem] = all_of(
-            await self.ask("skill/problem"), SkillProblem
-        )
-        return found
+        return (await self.ask("skill/problem"))["data"].read_all(SkillProblem)
 
     async def context(self) -> Sequence[SourceState]:
         """As ``LocationHandle.context``."""
-        found: Sequence[SourceState] = all_of(await self.ask("context"), SourceState)
-        return found
+        return (await self.ask("context"))["data"].read_all(SourceState)
 
     async def served_models(self, provider: str) -> Sequence[ModelInfo]:
         """As ``LocationHandle.served_models``: it is the server that asks."""
         path = f"provider/{quote(provider, safe='')}/served"
-        found = await self.ask(path, "POST")
-        return [ours(one, ModelInfo) for one in found["data"]]
+        return all_of_ours(await self.ask(path, "POST"), ModelInfo)
 
     async def refresh_models(self) -> Sequence[str]:
         """As ``LocationHandle.refresh_models``: it is the server that asks."""
-        found: Sequence[str] = tuple((await self.ask("model/refresh", "POST"))["data"])
-        return found
+        return (await self.ask("model/refresh", "POST"))["data"].read_all(str)
 
     async def plugins(self) -> Sequence[LocationPlugin]:
         """The plugins of the Location, as ``PluginsHandle.list`` has them."""
-        found: Sequence[LocationPlugin] = all_of(
-            await self.ask("plugin"), LocationPlugin
-        )
-        return found
+        return (await self.ask("plugin"))["data"].read_all(LocationPlugin)
 
     async def _of(self, path: str, kind: type[T]) -> Sequence[T]:
-        found = await self.ask(path)
-        return [ours(one, kind) for one in found["data"]]
+        return all_of_ours(await self.ask(path), kind)
 
 
 class RemotePermissions:
@@ -228,8 +217,8 @@ class RemotePermissions:
         """As ``PermissionsHandle.meaning``."""
         body = {"rules": [to_json(one) for one in rules]}
         found = await self._location.ask("permission/meaning", "POST", body)
-        meant = tuple(from_json(one, Rule) for one in found["data"]["rules"])
-        return meant, tuple(found["data"]["odd"])
+        meant = found["data"]["rules"].read_all(Rule)
+        return meant, found["data"]["odd"].read_all(str)
 
     async def reply(
         self,
@@ -246,17 +235,17 @@ class RemotePermissions:
         kept = given(saving=None if saving is None else to_json(saving))
         body = given(message=message, session_id=session_id, by=by, shown=shown)
         path = f"request/{quote(request_id, safe='')}/reply"
-        await self._location.wire.ask("POST", path, {"answer": reply, **body, **kept})
+        await self._location.wire.tell("POST", path, {"answer": reply, **body, **kept})
 
     async def saved(self) -> Sequence[SavedApproval]:
         """As ``PermissionsHandle.saved``."""
         found = await self._location.ask("permission/saved")
-        return [ours(one, SavedApproval) for one in found["data"]]
+        return all_of_ours(found, SavedApproval)
 
     async def revoke(self, approval_id: str) -> None:
         """As ``PermissionsHandle.revoke``."""
         path = f"permission/saved/{quote(approval_id, safe='')}"
-        await self._location.ask(path, "DELETE")
+        await self._location.tell(path, "DELETE")
 
 
 class RemoteQuestions:

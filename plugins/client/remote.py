@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-from dovetail.kernel import Location, Placed
+from dovetail.kernel import Location
 
 from .location import RemoteLocation
 from .requests import RemoteRequests
 from .sessions import RemoteSessions
-from .tails import RemoteLive, RemoteTail, placed_of
+from .tails import RemoteLive, RemoteRuntimeTail
 from .wire import Wire
 
 PATIENCE = 60.0
@@ -92,6 +92,9 @@ class RemoteRuntime:
 
     def events(
         self, after: int | None = None, follow: bool = False
-    ) -> RemoteTail[Placed]:
-        """As ``Runtime.events``."""
-        return RemoteTail(self._wire, "log", after, follow, placed_of)
+    ) -> RemoteRuntimeTail:
+        """As ``Runtime.events``.
+
+        Raises (while iterating): as ``RemoteSession.events``.
+        """
+        return RemoteRuntimeTail(self._wire, after, follow)

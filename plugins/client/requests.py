@@ -9,7 +9,7 @@ from dovetail.kernel import (
     PendingRequest,
 )
 
-from .told import all_of, given
+from .told import given
 from .wire import Wire
 
 
@@ -28,10 +28,8 @@ class RemoteRequests:
     ) -> Sequence[PendingRequest]:
         """As ``RequestsHandle.pending``."""
         query = {"session": session_id, "directory": location, "what": what}
-        found: Sequence[PendingRequest] = all_of(
-            await self._wire.ask("GET", "request", query=query), PendingRequest
-        )
-        return found
+        found = await self._wire.ask("GET", "request", query=query)
+        return found["data"].read_all(PendingRequest)
 
     async def reply(
         self,
@@ -47,4 +45,4 @@ class RemoteRequests:
         said = answer if isinstance(answer, str) else dict(answer)
         body = given(message=message, session_id=session_id, by=by, shown=shown)
         path = f"request/{quote(request_id, safe='')}/reply"
-        await self._wire.ask("POST", path, {"answer": said, **body})
+        await self._wire.tell("POST", path, {"answer": said, **body})

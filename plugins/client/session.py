@@ -1,9 +1,8 @@
 """One session in another process."""
 
 import os
-from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import quote
 
 from dovetail.kernel import (
@@ -12,7 +11,6 @@ from dovetail.kernel import (
     ContextEpoch,
     ContinuationReport,
     Delivery,
-    Event,
     ExportedEvent,
     ExportedOutput,
     Generation,
@@ -33,15 +31,16 @@ from dovetail.kernel import (
     SessionInfo,
     Span,
     Todo,
-    exported_from_line,
-    from_json,
     to_json,
 )
 
-from .tails import RemoteLines, RemoteTail, event_of
+from . import wire
+from .answer import Answer
+from .tails import RemoteLines, RemoteTail
 from .told import (
-    all_of,
+    all_of_ours,
     given,
+    id_in,
     model_of,
     ours,
     page_of,
@@ -52,6 +51,9 @@ from .told import (
 from .wire import Wire
 
 T = TypeVar("T")
+
+# A union is a type to the codec, and to no type checker.
+MESSAGE = cast("type[Message]", Message)
 
 POLL_SECONDS = 25.0
 """For which one question waits for an outcome; then it is asked again."""
@@ -68,9 +70,14 @@ class RemoteSession:
     def __repr__(self) -> str:
         return f"RemoteSession({self.id!r})"
 
-    async def _ask(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+    async def _ask(
+        self, method: str, path: str, body: Any = None, **query: Any
+    ) -> Answer:
         whole = f"{self._path}/{path}" if path else self._path
         return await self._wire.ask(method, whole, body, query=query)
+
+    async def _tell(self, method: str, path: str, body: Any = None) -> Answer:
+        return await self._wire.tell(method, f"{self._path}/{path}", body)
 
     # --- saying something ---------------------------------------------------------
 
@@ -104,27 +111,25 @@ class RemoteSession:
             generation=None if generation is None else to_json(generation),
         )
         admitted = await self._ask("POST", "prompt", body)
-        receipt: AdmittedPrompt = ours(admitted["data"], AdmittedPrompt)
-        return receipt
+        return ours(admitted["data"], AdmittedPrompt)
 
     async def pending(self) -> Sequence[Input]:
         """As ``Session.pending``."""
-        found: Sequence[Input] = all_of(await self._ask("GET", "pending"), Input)
-        return found
+        return (await self._ask("GET", "pending"))["data"].read_all(Input)
 
     async def withdraw(self, input_id: str) -> None:
         """As ``Session.withdraw``."""
-        await self._ask("DELETE", f"pending/{quote(input_id, safe='')}")
+        await self._tell("DELETE", f"pending/{quote(input_id, safe='')}")
 
     async def deliver(self, input_id: str, delivery: Delivery) -> None:
         """As ``Session.deliver``."""
         path = f"pending/{quote(input_id, safe='')}/delivery"
-        await self._ask("POST", path, {"delivery": delivery})
+        await self._tell("POST", path, {"delivery": delivery})
 
     async def compact(self) -> int:
         """As ``Session.compact``."""
-        told = await self._ask("POST", "compact")
-        return int(told["dovetail-position"])
+        told = await self._tell("POST", "compact")
+        return told["dovetail-position"].read(int)
 
     # --- running ------------------------------------------------------------------
 
@@ -132,13 +137,14 @@ class RemoteSession:
         """As ``Session.wait``."""
         while True:
             found = await self._ask("GET", "outcome", seconds=POLL_SECONDS)
-            if found["data"] is not None:
-                return from_json(found["data"], Outcome)
+            outcome = found["data"].read_if(Outcome)
+            if outcome is not None:
+                return outcome
 
     async def value(self, input_id: str) -> Any:
         """As ``Session.value``, always as JSON data."""
         path = f"input/{quote(input_id, safe='')}/value"
-        return (await self._ask("GET", path))["data"]
+        return (await self._ask("GET", path))["data"].read_json()
 
     async def resume(self, accept: str | None = None) -> Outcome:
         """As ``Session.resume``."""
@@ -149,41 +155,42 @@ class RemoteSession:
     ) -> Callable[[], Awaitable[Outcome]]:
         """As ``Session.begin``."""
         body = given(accept=accept)
-        found = await self._ask("POST", "resume", body, seconds=0)
+        told = await self._ask("POST", "resume", body, seconds=0)
+        found = told["data"].read_if(Outcome)
 
         async def outcome() -> Outcome:
-            if found["data"] is None:
-                return await self.wait()
-            return from_json(found["data"], Outcome)
+            return await self.wait() if found is None else found
 
         return outcome
 
     async def continuation(self) -> ContinuationReport:
         """As ``Session.continuation``."""
         found = await self._ask("GET", "continuation")
-        return from_json(found["data"]["report"], ContinuationReport)
+        return found["data"]["report"].read(ContinuationReport)
 
     async def interrupt(self, reason: str | None = None) -> bool:
         """As ``Session.interrupt``."""
-        told = await self._ask("POST", "interrupt", given(reason=reason))
-        return bool(told["dovetail-stopped"] == "true")
+        told = await self._tell("POST", "interrupt", given(reason=reason))
+        return told["dovetail-stopped"].read(bool)
 
     # --- jobs ---------------------------------------------------------------------
 
     async def jobs(self) -> Sequence[Job]:
         """As ``Session.jobs``."""
-        found: Sequence[Job] = all_of(await self._ask("GET", "job"), Job)
-        return found
+        return (await self._ask("GET", "job"))["data"].read_all(Job)
 
     async def detach(self, message_id: str, call_id: str) -> Job:
         """As ``Session.detach``."""
         body = {"messageID": message_id, "callID": call_id}
-        return from_json((await self._ask("POST", "detach", body))["data"], Job)
+        return (await self._ask("POST", "detach", body))["data"].read(Job)
 
     async def detachable(self) -> Sequence[tuple[str, str]]:
         """As ``Session.detachable``, of the calls that run in the server."""
         found = (await self._ask("GET", "detachable"))["data"]
-        return [(one["messageID"], one["callID"]) for one in found]
+        return [
+            (one["messageID"].read(str), one["callID"].read(str))
+            for one in found.items()
+        ]
 
     async def wait_for_job(self, job_id: str, seconds: float | None = None) -> Job:
         """As ``Session.wait_for_job``."""
@@ -191,7 +198,7 @@ class RemoteSession:
         left = seconds
         while True:
             part = POLL_SECONDS if left is None else min(left, POLL_SECONDS)
-            job = from_json((await self._ask("GET", path, seconds=part))["data"], Job)
+            job = (await self._ask("GET", path, seconds=part))["data"].read(Job)
             left = None if left is None else left - part
             if not job.running or (left is not None and left <= 0):
                 return job
@@ -199,32 +206,33 @@ class RemoteSession:
     async def stop_job(self, job_id: str) -> Job:
         """As ``Session.stop_job``."""
         found = await self._ask("POST", f"job/{quote(job_id, safe='')}/stop")
-        return from_json(found["data"], Job)
+        return found["data"].read(Job)
 
     async def extend_job(self, job_id: str, seconds: float) -> Job:
         """As ``Session.extend_job``."""
         path = f"job/{quote(job_id, safe='')}/extend"
         found = await self._ask("POST", path, {"seconds": seconds})
-        return from_json(found["data"], Job)
+        return found["data"].read(Job)
 
     # --- looking ------------------------------------------------------------------
 
     async def info(self) -> SessionInfo:
         """As ``Session.info``."""
-        found: SessionInfo = ours((await self._ask("GET", ""))["data"], SessionInfo)
-        return found
+        return ours((await self._ask("GET", ""))["data"], SessionInfo)
 
     async def held_until(self) -> int | None:
         """As ``Session.held_until``."""
-        found: int | None = (await self._ask("GET", "lease"))["data"]
-        return found
+        return (await self._ask("GET", "lease"))["data"].read_if(int)
 
-    def events(
-        self, after: int | None = None, follow: bool = False
-    ) -> RemoteTail[Event]:
-        """As ``Session.events``, over as many connections as it takes."""
-        path = f"{self._path}/event"
-        return RemoteTail(self._wire, path, after, follow, event_of)
+    def events(self, after: int | None = None, follow: bool = False) -> RemoteTail:
+        """As ``Session.events``, over as many connections as it takes.
+
+        Raises (while iterating): as there, and
+            ServerLogError: some events are missing, or the log is another one.
+            ServerUnreachableError: it broke off; with ``follow`` only when nobody was
+                there for as long as patience lasts.
+        """
+        return RemoteTail(self._wire, self.id, after, follow)
 
     def export(self, after: int | None = None) -> RemoteLines[ExportedEvent]:
         """As ``Session.export`` of what is there; it follows nothing. One that breaks
@@ -239,12 +247,7 @@ class RemoteSession:
         return self._exported(ExportedOutput, **query)
 
     def _exported(self, kind: type[T], **query: Any) -> RemoteLines[T]:
-        def read(line: bytes) -> T:
-            found = exported_from_line(line)
-            assert isinstance(found, kind), "the server was asked for no other"
-            return found
-
-        return RemoteLines(self._wire, f"{self._path}/export", query, read)
+        return RemoteLines(self._wire, f"{self._path}/export", query, kind)
 
     async def messages(
         self,
@@ -256,18 +259,16 @@ class RemoteSession:
         query = {"limit": limit, "cursor": cursor}
         if cursor is None:
             query["order"] = order
-        return page_of(await self._ask("GET", "message", **query), Message)
+        return page_of(await self._ask("GET", "message", **query), MESSAGE)
 
     async def message(self, id: str) -> Message:
         """As ``Session.message``."""
         found = await self._ask("GET", f"message/{quote(id, safe='')}")
-        message: Message = ours(found["data"], Message)
-        return message
+        return ours(found["data"], MESSAGE)
 
     async def todos(self) -> Sequence[Todo]:
         """As ``Session.todos``."""
-        found: Sequence[Todo] = all_of(await self._ask("GET", "todo"), Todo)
-        return found
+        return (await self._ask("GET", "todo"))["data"].read_all(Todo)
 
     async def output(self, message_id: str, call_id: str) -> str:
         """As ``Session.output``, fetched by page."""
@@ -278,46 +279,42 @@ class RemoteSession:
             page = await self._ask(
                 "GET", path, call=call_id, offset=offset, limit=1024 * 1024
             )
-            parts.append(page["data"]["text"])
-            offset = page["data"].get("next")
+            parts.append(page["data"]["text"].read(str))
+            following = page["data"].get("next")
+            before, offset = offset, following.read_if(int)
+            if offset is not None and not before < offset <= wire.MAX_PART:
+                raise following.wrong(f"it goes on from {before} at {offset}")
         return "".join(parts)
 
     async def file(self, key: str) -> bytes:
         """As ``Session.file``."""
         path = f"{self._path}/file/{quote(key, safe='')}"
-        found: bytes = await self._wire.ask("GET", path, raw=True)
-        return found
+        return await self._wire.fetch(path, key)
 
     async def history(self) -> Sequence[Message]:
         """As ``Session.history``."""
         found = await self._ask("GET", "context")
-        return [ours(one, Message) for one in found["data"]]
+        return all_of_ours(found, MESSAGE)
 
     async def context(self) -> Sequence[ContextEpoch]:
         """As ``Session.context``."""
-        told: Sequence[ContextEpoch] = all_of(
-            await self._ask("GET", "told"), ContextEpoch
-        )
-        return told
+        return (await self._ask("GET", "told"))["data"].read_all(ContextEpoch)
 
     # --- travelling ---------------------------------------------------------------
 
     async def requests(self) -> Sequence[RecordedRequest]:
         """As ``Session.requests``."""
-        found: Sequence[RecordedRequest] = all_of(
-            await self._ask("GET", "sent"), RecordedRequest
-        )
-        return found
+        return (await self._ask("GET", "sent"))["data"].read_all(RecordedRequest)
 
     async def request(self, which: int | str) -> RebuiltRequest:
         """As ``Session.request``."""
         path = f"sent/{quote(str(which), safe='')}"
         found = (await self._ask("GET", path))["data"]
         return RebuiltRequest(
-            from_json(found["recorded"], RecordedRequest),
-            b64decode(found["body"]),
-            found["digest"],
-            found.get("problem"),
+            found["recorded"].read(RecordedRequest),
+            found["body"].read_bytes(),
+            found["digest"].read(str),
+            found.get("problem").read_if(str),
         )
 
     async def fork(
@@ -329,60 +326,64 @@ class RemoteSession:
     ) -> "RemoteSession":
         """As ``Session.fork``."""
         made = await self._ask("POST", "fork", given(at=at, id=id, title=title))
-        return RemoteSession(SessionId(made["data"]["id"]), self._wire)
+        return session_in(made["data"]["id"], self._wire)
 
     async def lineage(self) -> Sequence[Span]:
         """As ``Session.lineage``."""
-        found: Sequence[Span] = all_of(await self._ask("GET", "lineage"), Span)
-        return found
+        return (await self._ask("GET", "lineage"))["data"].read_all(Span)
 
     async def plan_revert(self, to: str | None) -> RevertPlan:
         """As ``Session.plan_revert``."""
         plan = await self._ask("POST", "revert/plan", {"messageID": to})
-        return from_json(plan["data"], RevertPlan)
+        return plan["data"].read(RevertPlan)
 
     async def revert(self, to: str | None) -> Reverted:
         """As ``Session.revert``."""
         done = await self._ask("POST", "revert", {"messageID": to})
-        return from_json(done["data"], Reverted)
+        return done["data"].read(Reverted)
 
     async def unrevert(self) -> Reverted:
         """As ``Session.unrevert``."""
-        return from_json((await self._ask("POST", "unrevert"))["data"], Reverted)
+        return (await self._ask("POST", "unrevert"))["data"].read(Reverted)
 
     async def move(self, location: "str | os.PathLike[str] | Location") -> None:
         """As ``Session.move``."""
-        await self._ask("POST", "move", {"location": place_of(location)})
+        await self._tell("POST", "move", {"location": place_of(location)})
 
     # --- changing -----------------------------------------------------------------
 
     async def switch_model(self, model: str | None) -> None:
         """As ``Session.switch_model``."""
-        await self._ask("POST", "model", {"model": model_of(model)})
+        await self._tell("POST", "model", {"model": model_of(model)})
 
     async def switch_agent(self, agent: str | None) -> None:
         """As ``Session.switch_agent``."""
-        await self._ask("POST", "agent", {"agent": agent})
+        await self._tell("POST", "agent", {"agent": agent})
 
     async def set_generation(self, generation: Generation | None) -> None:
         """As ``Session.set_generation``."""
         shown = None if generation is None else to_json(generation)
-        await self._ask("PUT", "generation", {"generation": shown})
+        await self._tell("PUT", "generation", {"generation": shown})
 
     async def set_fallback(self, models: Sequence[str] | None) -> None:
         """As ``Session.set_fallback``."""
         named = None if models is None else list(models)
-        await self._ask("PUT", "fallback", {"models": named})
+        await self._tell("PUT", "fallback", {"models": named})
 
     async def set_budget(self, budget: Budget | None) -> None:
         """As ``Session.set_budget``."""
         shown = None if budget is None else to_json(budget)
-        await self._ask("PUT", "budget", {"budget": shown})
+        await self._tell("PUT", "budget", {"budget": shown})
 
     async def instruct(self, instructions: str | None) -> None:
         """As ``Session.instruct``."""
-        await self._ask("PUT", "instructions", {"instructions": instructions})
+        await self._tell("PUT", "instructions", {"instructions": instructions})
 
     async def rename(self, title: str) -> None:
         """As ``Session.rename``."""
-        await self._ask("PUT", "title", {"title": title})
+        await self._tell("PUT", "title", {"title": title})
+
+
+def session_in(id: Answer, wire: Wire) -> RemoteSession:
+    """Return the session whose id a server tells."""
+    return RemoteSession(id_in(id), wire)

@@ -23,12 +23,11 @@ from dovetail.kernel import (
     SessionInfo,
     Spending,
     Verified,
-    from_json,
     to_json,
 )
 
-from .session import RemoteSession
-from .told import all_of, given, model_of, page_of, place_of, session_path, zone_name
+from .session import RemoteSession, session_in
+from .told import given, id_in, model_of, page_of, place_of, session_path, zone_name
 from .wire import Wire
 
 
@@ -66,7 +65,7 @@ class RemoteSessions:
             fallback=None if fallback is None else list(fallback),
         )
         made = await self._wire.ask("POST", "session", body)
-        return RemoteSession(SessionId(made["data"]["id"]), self._wire)
+        return session_in(made["data"]["id"], self._wire)
 
     async def get(self, id: str) -> "RemoteSession":
         """As ``Sessions.get``."""
@@ -80,17 +79,15 @@ class RemoteSessions:
     async def find(self, beginning: str) -> SessionId:
         """As ``Sessions.find``."""
         found = await self._wire.ask("GET", "find", query={"id": str(beginning)})
-        return SessionId(found["data"])
+        return id_in(found["data"])
 
     async def spending(
         self, since: int = 0, zone: tzinfo | None = None
     ) -> Sequence[Spending]:
         """As ``Sessions.spending``; without a zone, days begin where the server is."""
         query = {"since": since, "zone": None if zone is None else zone_name(zone)}
-        found: Sequence[Spending] = all_of(
-            await self._wire.ask("GET", "spending", query=query), Spending
-        )
-        return found
+        found = await self._wire.ask("GET", "spending", query=query)
+        return found["data"].read_all(Spending)
 
     async def list(
         self,
@@ -118,17 +115,14 @@ class RemoteSessions:
     async def active(self) -> Sequence[SessionId]:
         """As ``Sessions.active``."""
         found = await self._wire.ask("GET", "session/active")
-        return [SessionId(one) for one in found["data"]]
+        return [id_in(one) for one in found["data"].names()]
 
     async def verify(self, id: str | None = None) -> Sequence[Verified]:
         """As ``Sessions.verify``."""
         if id is None:
-            found: Sequence[Verified] = all_of(
-                await self._wire.ask("GET", "verify"), Verified
-            )
-            return found
+            return (await self._wire.ask("GET", "verify"))["data"].read_all(Verified)
         one = await self._wire.ask("GET", f"{session_path(id)}/verify")
-        return (from_json(one["data"], Verified),)
+        return (one["data"].read(Verified),)
 
     async def replay(
         self,
@@ -145,27 +139,25 @@ class RemoteSessions:
         done = await self._wire.ask(
             "POST", "session/import", query={"owner": owner}, content=b"".join(lines)
         )
-        if done["data"] is None:
-            return None
-        return from_json(done["data"], Replayed)
+        return done["data"].read_if(Replayed)
 
     async def claim(self, id: str, owner: str) -> None:
         """As ``Sessions.claim``."""
-        await self._wire.ask("POST", f"{session_path(id)}/claim", {"owner": owner})
+        await self._wire.tell("POST", f"{session_path(id)}/claim", {"owner": owner})
 
     async def release(self, id: str) -> None:
         """As ``Sessions.release``."""
-        await self._wire.ask("POST", f"{session_path(id)}/release")
+        await self._wire.tell("POST", f"{session_path(id)}/release")
 
     async def repair(self, id: str) -> Repaired:
         """As ``Sessions.repair``."""
         found = await self._wire.ask("POST", f"{session_path(id)}/repair")
-        return from_json(found["data"], Repaired)
+        return found["data"].read(Repaired)
 
     async def rebuild(self, id: str | None = None) -> int:
         """As ``Sessions.rebuild``."""
         path = "rebuild" if id is None else f"{session_path(id)}/rebuild"
-        return int((await self._wire.ask("POST", path))["data"])
+        return (await self._wire.ask("POST", path))["data"].read(int)
 
     async def prune(
         self,
@@ -178,7 +170,7 @@ class RemoteSessions:
         """As ``Sessions.prune``."""
         body = {"classes": list(classes), "before": before, "with_forks": with_forks}
         found = await self._wire.ask("POST", f"{session_path(id)}/prune", body)
-        return from_json(found["data"], Pruned)
+        return found["data"].read(Pruned)
 
     async def remove(
         self, id: str, *, interrupt: bool = False, with_forks: bool = False
@@ -186,13 +178,13 @@ class RemoteSessions:
         """As ``Sessions.remove``; what is stopped is the work of the server."""
         query = {"interrupt": interrupt, "with_forks": with_forks}
         found = await self._wire.ask("DELETE", session_path(id), query=query)
-        return from_json(found["data"], Removed)
+        return found["data"].read(Removed)
 
     async def clean_outputs(self, policy: OutputPolicy | None = None) -> CleanedOutputs:
         """As ``Sessions.clean_outputs``; without a policy, by that of the server."""
         body = given(policy=None if policy is None else to_json(policy))
         found = await self._wire.ask("POST", "output/clean", body)
-        return from_json(found["data"], CleanedOutputs)
+        return found["data"].read(CleanedOutputs)
 
 
 def _line(one: ExportedEvent | ExportedOutput) -> bytes:

@@ -7,32 +7,38 @@ read. Asks nobody anything.
 import os
 import re
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Any, TypeVar
 
 from dovetail.kernel import (
     Location,
     Page,
     Prompt,
     PromptFile,
+    SessionId,
     SessionNotFoundError,
-    from_json,
 )
+
+from .answer import Answer
+
+T = TypeVar("T")
 
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}\Z")
 
 
-def ours(shown: Any, kind: Any) -> Any:
-    return from_json(shown["dovetail"], kind)
+def ours(shown: Answer, kind: type[T]) -> T:
+    """Return the value of the kernel in what is shown of it."""
+    return shown["dovetail"].read(kind)
 
 
-def all_of(shown: Any, kind: Any) -> Any:
-    return tuple(from_json(one, kind) for one in shown["data"])
+def all_of_ours(told: Answer, kind: type[T]) -> tuple[T, ...]:
+    """Return the values of the kernel in a list of what is shown of them."""
+    return tuple(ours(one, kind) for one in told["data"].items())
 
 
-def page_of(shown: Any, kind: Any) -> Page[Any]:
-    cursor = shown["cursor"]
-    items = [ours(one, kind) for one in shown["data"]]
-    return Page(items, cursor.get("next"), cursor.get("previous"))
+def page_of(told: Answer, kind: type[T]) -> Page[T]:
+    cursor = told["cursor"]
+    next, previous = (cursor.get(name).read_if(str) for name in ("next", "previous"))
+    return Page(all_of_ours(told, kind), next, previous)
 
 
 def zone_name(zone: tzinfo) -> str:
@@ -49,6 +55,16 @@ def session_path(id: str) -> str:
     if not isinstance(id, str) or not _ID.match(id) or id in (".", ".."):
         raise SessionNotFoundError(str(id))
     return f"session/{id}"
+
+
+def id_in(told: Answer) -> SessionId:
+    """Return the id of a session that a server tells."""
+    id = told.read(str)
+    try:
+        session_path(id)
+    except SessionNotFoundError as error:
+        raise told.wrong("it is no id of a session") from error
+    return SessionId(id)
 
 
 def place_of(location: "str | os.PathLike[str] | Location") -> dict[str, Any]:

@@ -4,8 +4,9 @@ Owns the connection and what its troubles are called. The only module here that 
 httpx. Knows nothing of sessions.
 """
 
-import json
+import re
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from types import TracebackType
 from typing import Any, Self
@@ -14,9 +15,14 @@ import anyio
 import httpx
 import orjson
 from attrs import frozen
-from dovetail.kernel import ServerError, ServerUnreachableError
+from dovetail.kernel import (
+    ServerAnswerTooLargeError,
+    ServerError,
+    ServerUnreachableError,
+)
 
-from .errors import error_of
+from .answer import Answer, Source
+from .errors import refusal_of
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 120.0
@@ -24,7 +30,9 @@ ANSWER_SECONDS = 120.0
 SILENCE_SECONDS = 60.0
 """The same in a stream, which gives a sign of life every 15."""
 MAX_PART = 256 * 1024 * 1024
-"""Bytes of one event or one line: as much as a server takes of an import."""
+"""Bytes of one answer, of one event or one line: as much as a server takes of an
+import."""
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 FIRST_PAUSE, LAST_PAUSE = 0.1, 5.0
 """Seconds between tries to reach a server that was there before."""
 
@@ -42,8 +50,8 @@ class Frame:
     """One server-sent event."""
 
     event: str
-    id: str | None
-    data: Any
+    id: int | None
+    data: Answer
 
 
 class Wire:
@@ -65,7 +73,10 @@ class Wire:
         self.on_reach: Callable[[bool], None] | None = None
         self._gone: set[object] = set()
         """The readers that wait for the server to come back."""
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        # What is packed may be a thousand times as much when it is unpacked.
+        headers = {"Accept-Encoding": "identity"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
         self._client = httpx.AsyncClient(
             headers=headers,
             verify=_trusted(self._url),
@@ -95,36 +106,90 @@ class Wire:
         *,
         query: Mapping[str, Any] | None = None,
         content: bytes | None = None,
-        raw: bool = False,
-    ) -> Any:
-        """Return what the server answers: an object; a mapping of headers where that is
-        nothing, and with ``raw`` its bytes.
+    ) -> Answer:
+        """Return what the server answers.
 
         Raises:
             ServerUnreachableError: it does not.
-            ServerError: what answers is no server of this kind.
+            ServerAnswerError: what answers is no server of this kind, or says more
+                than is read of one answer.
             DovetailError: it refuses, as the class that its code has.
         """
-        options: dict[str, Any] = {"params": _query(query)}
-        if content is not None:
-            options["content"] = content
-        elif body is not None:
-            options["content"] = orjson.dumps(body)
+        request = self._request(method, path, body, query, content)
+        data, stream = await self._whole(request)
+        return Answer.of(data, stream.source)
+
+    async def tell(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        """Ask for what a server does and says nothing of; return what it says in
+        headers.
+
+        Raises: as ``ask``.
+        """
+        request = self._request(method, path, body, query)
+        _, stream = await self._whole(request)
+        source = stream.source
+        if source.status != 204:
+            raise source.wrong(f"it answers {source.status}, and 204 was to come")
+        return Answer.of_headers(stream.headers, source)
+
+    async def fetch(self, path: str, key: str) -> bytes:
+        """Return the bytes that the server answers, whose SHA-256 is the key.
+
+        Raises: as ``ask``.
+        """
+        data, stream = await self._whole(self._request("GET", path))
+        if sha256(data).hexdigest() != key:
+            raise stream.source.wrong("the bytes are not those of this key")
+        return data
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        **options: Any,
+    ) -> httpx.Request:
+        if body is not None:
+            content = orjson.dumps(body)
             options["headers"] = {"Content-Type": "application/json"}
+        return self._client.build_request(
+            method, self.at(path), params=_query(query), content=content, **options
+        )
+
+    async def _whole(self, request: httpx.Request) -> "tuple[bytes, Stream]":
+        stream = await self._send(request)
         try:
-            answer = await self._client.request(method, self.at(path), **options)
+            return await stream.whole(), stream
+        finally:
+            await stream.aclose()
+
+    async def _send(self, request: httpx.Request) -> "Stream":
+        """Return an answer that has begun, and is no refusal. The caller closes it."""
+        try:
+            answer = await self._client.send(request, stream=True)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
-        if answer.status_code >= 300:
-            raise error_of(answer.status_code, _json(answer.content))
-        if answer.status_code == 204:
-            return answer.headers
-        if raw:
-            return answer.content
-        found = _json(answer.content)
-        if not isinstance(found, dict):
-            raise _not_ours(self.origin)
-        return _Told(found, self.origin)
+        asked = f"{request.method} {request.url.path}"
+        source = Source(self.origin, asked, answer.status_code)
+        stream = Stream(answer, source, self._unreachable)
+        try:
+            if stream.headers.get("content-encoding", "identity") != "identity":
+                raise source.wrong("it is packed, which nobody asked for")
+            if source.status >= 300:
+                raise refusal_of(await stream.whole(), source)
+        except BaseException:
+            await stream.aclose()
+            raise
+        return stream
 
     def miss(self, reader: object) -> None:
         """Take that a reader waits for the server to come back."""
@@ -153,68 +218,73 @@ class Wire:
         self,
         path: str,
         query: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
     ) -> "Stream":
         """Begin an answer that goes on. The caller closes it.
 
         Raises: as ``ask``.
         """
-        request = self._client.build_request(
-            "GET",
-            self.at(path),
-            params=_query(query),
-            headers=headers,
-            timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+        timeout = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
+        return await self._send(
+            self._request("GET", path, query=query, timeout=timeout)
         )
-        try:
-            answer = await self._client.send(request, stream=True)
-            if answer.status_code >= 300:
-                await answer.aread()
-                raise error_of(answer.status_code, _json(answer.content))
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        return Stream(answer, self.origin, self._unreachable)
 
 
 class Stream:
-    """Parts of an answer that goes on, divided by a mark."""
+    """An answer as it comes: whole, or in parts that are divided by a mark.
+
+    Raises (while it is read):
+        ServerUnreachableError: the connection broke.
+        ServerAnswerTooLargeError: one part of it goes on for too long.
+    """
 
     def __init__(
         self,
         answer: httpx.Response,
-        origin: str,
+        source: Source,
         unreachable: Callable[[Exception], ServerUnreachableError],
     ) -> None:
         self._answer = answer
-        self._origin = origin
+        self.headers = answer.headers
+        self.source = source
         self._unreachable = unreachable
         assert isinstance(answer.stream, httpx.AsyncByteStream)
         self._bytes: Any = aiter(answer.stream)
         self._begun = False
         self._rest = bytearray()
 
+    async def _more(self) -> bool:
+        """Wait for more, and say whether there was any."""
+        self._begun = True
+        try:
+            part = await anext(self._bytes, None)
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            raise self._unreachable(error) from error
+        if part is None:
+            return False
+        self._rest += part
+        if len(self._rest) > MAX_PART:
+            self._rest.clear()
+            raise ServerAnswerTooLargeError(
+                self.source.origin, self.source.asked, MAX_PART
+            )
+        return True
+
+    async def whole(self) -> bytes:
+        """Return all that is left of it."""
+        while await self._more():
+            pass
+        return bytes(self._rest)
+
     async def next(self, mark: bytes) -> bytes | None:
         """Return what is before the next mark; None at the end. A cancelled call loses
-        nothing that came.
-
-        Raises:
-            ServerUnreachableError: the connection broke.
-        """
+        nothing that came."""
         looked = 0
         while (found := self._rest.find(mark, looked)) < 0:
             looked = max(0, len(self._rest) - len(mark))
-            self._begun = True
-            try:
-                part = await anext(self._bytes, None)
-            except (httpx.HTTPError, httpx.StreamError) as error:
-                raise self._unreachable(error) from error
-            if part is None:
+            if not await self._more():
+                if self._rest:
+                    raise ServerUnreachableError(self.source.origin, "it breaks off")
                 return None
-            self._rest += part
-            if len(self._rest) > MAX_PART:
-                raise ServerError(
-                    f"{self._origin} says more than {MAX_PART} bytes at once"
-                )
         taken = bytes(self._rest[:found])
         del self._rest[: found + len(mark)]
         return taken
@@ -222,11 +292,11 @@ class Stream:
     async def frame(self) -> Frame | None:
         """Return the next server-sent event; None at the end.
 
-        Raises: as ``next``, and ServerError: what is told is none.
+        Raises: as all, and ServerAnswerError: what is told is none.
         """
-        kind = self._answer.headers.get("content-type", "")
+        kind = self.headers.get("content-type", "")
         if not kind.startswith("text/event-stream"):
-            raise _not_ours(self._origin)
+            raise self.source.wrong("it is no stream of events")
         while (part := await self.next(b"\n\n")) is not None:
             fields: dict[str, str] = {}
             for line in part.decode("utf-8", "replace").split("\n"):
@@ -234,12 +304,14 @@ class Stream:
                 if name:
                     fields[name] = value
             if "data" in fields:
-                place, data = fields.get("id"), _json(fields["data"].encode())
-                numbered = place is None or (place.isascii() and place.isdigit())
-                if not numbered or not isinstance(data, dict):
-                    raise _not_ours(self._origin)
-                event = fields.get("event", "message")
-                return Frame(event, place, _Told(data, self._origin))
+                place = fields.get("id")
+                if place is not None and not _NUMBER.fullmatch(place):
+                    raise self.source.wrong("the id of an event is no number", ("id",))
+                return Frame(
+                    fields.get("event", "message"),
+                    None if place is None else int(place),
+                    Answer.of(fields["data"].encode(), self.source),
+                )
         return None
 
     async def aclose(self) -> None:
@@ -264,28 +336,3 @@ def _query(query: Mapping[str, Any] | None) -> dict[str, str]:
         for name, value in (query or {}).items()
         if value is not None
     }
-
-
-def _json(data: bytes) -> Any:
-    try:
-        return json.loads(data) if data else None
-    except (ValueError, RecursionError):
-        return None
-
-
-class _Told(dict[str, Any]):
-    """What a server answers. That a part is missing is the server's fault."""
-
-    def __init__(self, told: dict[str, Any], origin: str) -> None:
-        super().__init__(told)
-        self._origin = origin
-
-    def __missing__(self, name: str) -> Any:
-        raise _not_ours(self._origin)
-
-
-def _not_ours(origin: str) -> ServerError:
-    return ServerError(
-        f"what answers at {origin} is no server of dovetail, or one of another "
-        "version: look at the address, and whether `dovetail serve` runs there"
-    )

@@ -227,8 +227,13 @@ def _told_of_ours(
     elif isinstance(error, InvalidValueError):
         body["field"] = str(error.what)
     details = {
-        name: value for name, value in vars(error).items() if _is_plain(name, value)
+        name: dict(value) if isinstance(value, Mapping) else value
+        for name, value in vars(error).items()
+        if _is_plain(name, value)
     }
+    if "problems" in body:
+        # Told already, each with its path.
+        del details["problems"]
     if details:
         body["details"] = details
     return status, headers, body
@@ -259,9 +264,12 @@ def _problem(one: str) -> dict[str, Json]:
 
 
 def _is_plain(name: str, value: Any) -> bool:
-    """Whether a fact of an error can be told as it is: a text, a number, a list."""
-    if name.startswith("_") or name == "problems":
+    """Whether a fact of an error can be told as it is: a text, a number, a list, or an
+    object of JSON."""
+    if name.startswith("_"):
         return False
+    if isinstance(value, Mapping):
+        return True
     if isinstance(value, list | tuple):
         return all(isinstance(one, str | int | float) for one in value)
     return value is None or isinstance(value, str | int | float)

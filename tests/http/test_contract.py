@@ -1,6 +1,7 @@
 """What holds of a runtime in the process holds of one that a server offers."""
 
 import os
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta, timezone
@@ -61,6 +62,7 @@ from dovetail.kernel import (
     SessionNotFoundError,
     SessionRemovedError,
     Sessions,
+    UnreadableEvent,
     hookimpl,
 )
 from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
@@ -582,6 +584,44 @@ async def test_a_command_is_let_go_on_by_itself(opened: Opened, tmp_path: Path) 
             await to_thread.run_sync((tmp_path / "go").write_text, "word\n")
             assert (await session.wait_for_job(job.id)).state == "succeeded"
             assert (await session.wait()).succeeded
+
+
+async def test_who_follows_a_session_that_is_removed_is_told_and_at_the_end(
+    opened: Opened,
+) -> None:
+    async with opened() as runtime:
+        session = await runtime.sessions.create("ses_a", ".", MODEL)
+        with anyio.fail_after(HANG):
+            async with session.events(follow=True) as tail:
+                assert (await anext(tail)).seq == 0
+                await runtime.sessions.remove("ses_a")
+                kinds = [one.kind async for one in tail]
+        assert kinds[-1] == "session.removed"
+        assert [one async for one in tail] == []
+
+
+@pytest.mark.law("events.6")
+async def test_what_cannot_be_read_of_a_log_is_told_in_its_place(
+    opened: Opened, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    async with opened(url=url) as runtime:
+        session = await runtime.sessions.create("ses_a", ".", MODEL)
+        for number in range(3):
+            await session.rename(f"Title {number}")
+    with sqlite3.connect(tmp_path / "a.db") as database:
+        database.execute("UPDATE event SET data = x'7b' WHERE seq = 2")
+        database.execute("UPDATE event SET kind = 'session.dreamt' WHERE seq = 3")
+    database.close()
+    async with opened(url=url) as runtime:
+        session = runtime.sessions.at("ses_a")
+        for tail in (session.events(), runtime.events()):
+            found = [getattr(one, "event", one) async for one in tail]
+            assert [one.seq for one in found] == [0, 1, 2, 3]
+            for one in found[2:]:
+                assert isinstance(one, UnreadableEvent)
+                assert one.is_damaged
+        assert found[2].stored_kind == "session.titled"
 
 
 NOT_THE_SAME = {

@@ -96,6 +96,9 @@
     |   +-- NotOnTapeError           tape.no_such_request
     +-- ServerError                  server.failed
     |   +-- ServerUnreachableError   server.unreachable
+    |   +-- ServerAnswerError        server.answer_invalid
+    |       +-- ServerAnswerTooLargeError  server.answer_too_large
+    |       +-- ServerLogError       server.log_broken
     +-- RuntimeClosedError           runtime.closed
 
 The ``code`` of a class is a promise and the same at every door; the wording is not.
@@ -184,7 +187,10 @@ from .requests import (
     RequestNotFoundError as RequestNotFoundError,
 )
 from .server import (
+    ServerAnswerError as ServerAnswerError,
+    ServerAnswerTooLargeError as ServerAnswerTooLargeError,
     ServerError as ServerError,
+    ServerLogError as ServerLogError,
     ServerUnreachableError as ServerUnreachableError,
 )
 from .sessions import (
