@@ -374,6 +374,7 @@ from .values.errors import (
     StoreNewerError as StoreNewerError,
     StoreReadOnlyError as StoreReadOnlyError,
     StoreUnknownError as StoreUnknownError,
+    StoreVersionError as StoreVersionError,
     TapeDamagedError as TapeDamagedError,
     TapeError as TapeError,
     ToolCancelledError as ToolCancelledError,

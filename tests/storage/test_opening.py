@@ -20,6 +20,7 @@ from dovetail.kernel import (
     StoreLockedError,
     StoreNewerError,
     StoreReadOnlyError,
+    StoreVersionError,
 )
 from dovetail.storage.sqlite.database import APPLICATION_ID, Medium
 from dovetail.storage.sqlite.migrations import STEPS, Migration
@@ -236,6 +237,60 @@ async def test_a_file_whose_header_says_a_newer_release_is_refused_untouched(
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     assert "99" in str(await refused(path, StoreNewerError))
+
+
+@pytest.mark.law("storage.5")
+@pytest.mark.parametrize(
+    ("change", "table", "missing", "unknown"),
+    [
+        ("ALTER TABLE work ADD COLUMN mood TEXT", "work", (), ("mood",)),
+        ("ALTER TABLE work DROP COLUMN {last}", "work", ("{last}",), ()),
+        (
+            "ALTER TABLE work RENAME COLUMN {last} TO mood",
+            "work",
+            ("{last}",),
+            ("mood",),
+        ),
+    ],
+)
+async def test_a_file_of_another_version_is_told_as_that_and_left_untouched(
+    change: str,
+    table: str,
+    missing: tuple[str, ...],
+    unknown: tuple[str, ...],
+    tmp_path: Path,
+    bare: Bare,
+) -> None:
+    """A version between two releases may have other columns at the same step."""
+    path = tmp_path / "a.db"
+    async with open_sqlite(path):
+        pass
+    connection = bare(path)
+    columns = connection.execute("SELECT name FROM pragma_table_info('work')")
+    last = columns.fetchall()[-1][0]
+    connection.execute(change.format(last=last))
+    connection.close()
+    error = await refused(path, StoreVersionError)
+    assert isinstance(error, StoreVersionError)
+    assert (error.table, error.unknown) == (table, unknown)
+    assert error.missing == tuple(one.format(last=last) for one in missing)
+    assert "damaged" in str(error)
+    assert "dovetail export" in str(error)
+    assert not error.may_pass
+
+
+async def test_what_others_added_to_a_file_makes_it_no_other_version(
+    tmp_path: Path, bare: Bare, append: Appending
+) -> None:
+    path = tmp_path / "a.db"
+    async with open_sqlite(path):
+        pass
+    connection = bare(path)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.execute("CREATE INDEX theirs_too ON work (seq)")
+    connection.close()
+    async with open_sqlite(path) as store:
+        await store.transact(append("a", 0))
 
 
 async def test_a_folder_or_a_pipe_is_refused(tmp_path: Path) -> None:

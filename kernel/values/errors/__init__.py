@@ -89,6 +89,7 @@
     |   +-- StoreDamagedError        store.damaged
     |   +-- StoreForeignError        store.foreign
     |   +-- StoreNewerError          store.newer
+    |   +-- StoreVersionError        store.other_version
     |   +-- StoreMigrationError      store.migration_failed
     |   +-- StoreClosedError         store.closed
     +-- TapeError                    tape.failed
@@ -225,6 +226,7 @@ from .store import (
     StoreNewerError as StoreNewerError,
     StoreReadOnlyError as StoreReadOnlyError,
     StoreUnknownError as StoreUnknownError,
+    StoreVersionError as StoreVersionError,
 )
 from .tape import (
     NotOnTapeError as NotOnTapeError,

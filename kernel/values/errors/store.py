@@ -1,5 +1,6 @@
 """Errors of the store and its medium."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from .base import DovetailError
@@ -67,6 +68,37 @@ class StoreNewerError(StoreError):
 
     code = "store.newer"
     may_pass = False
+
+
+class StoreVersionError(StoreError):
+    """Another version wrote this file, whose tables are not those of this one; it was
+    not touched. Open it with that version, export its sessions, and import them here.
+
+    ``table`` is one that is different, ``missing`` the columns that it lacks, and
+    ``unknown`` those that this version does not know.
+    """
+
+    code = "store.other_version"
+    may_pass = False
+
+    def __init__(
+        self,
+        where: str,
+        table: str,
+        missing: Sequence[str] = (),
+        unknown: Sequence[str] = (),
+    ) -> None:
+        lacks = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
+        has = [f"has {', '.join(map(repr, unknown))}"] if unknown else []
+        super().__init__(
+            where,
+            f"another version wrote it, and it is not damaged: its table {table!r} "
+            f"{' and '.join(lacks + has)}; use that version, and carry sessions over "
+            "with `dovetail export` there and `dovetail import` here",
+        )
+        self.table = table
+        self.missing = tuple(missing)
+        self.unknown = tuple(unknown)
 
 
 class StoreMigrationError(StoreError):

@@ -7,12 +7,14 @@ of locks or files; see ``opening``.
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 from dovetail.kernel.values.errors import (
     StoreDamagedError,
     StoreError,
     StoreMigrationError,
     StoreNewerError,
+    StoreVersionError,
 )
 from dovetail.kernel.values.frozen import frozen
 
@@ -59,6 +61,7 @@ def check(
     What others added to the file is not looked at.
 
     Raises:
+        StoreVersionError: a table has other columns: another version made it.
         StoreDamagedError: a step is not the one that was journaled, or a part of the
             schema is not what the steps made.
     """
@@ -68,10 +71,38 @@ def check(
     there = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")}
     for statement in steps[-1].schema if steps else ():
         if statement not in there:
+            _check_columns(connection, medium, steps[-1].schema)
             what = " ".join(statement.split("(")[0].split())
             raise StoreDamagedError(
                 medium.name, f"its schema was changed: {what} is not as it was made"
             )
+
+
+def _check_columns(
+    connection: sqlite3.Connection, medium: Medium, schema: Sequence[str]
+) -> None:
+    """Compare what the tables of a file hold with what this schema has.
+
+    Damage takes a table away, or changes letters of what is written of it. One that is
+    there, can be read and has other columns was made like that.
+    """
+    with closing(sqlite3.connect(":memory:")) as made:
+        for statement in schema:
+            made.execute(statement)
+        for (table,) in made.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+        ).fetchall():
+            wanted, found = _columns(made, table), _columns(connection, table)
+            missing = [one for one in wanted if one not in found]
+            unknown = [one for one in found if one not in wanted]
+            if found and list(map(len, found)) != list(map(len, wanted)):
+                raise StoreVersionError(medium.name, table, missing, unknown)
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    """Return the names of a table's columns; none where it is not there."""
+    rows = connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
+    return [name for (name,) in rows]
 
 
 def pending(
