@@ -40,6 +40,7 @@ from dovetail.plugins.chat.commands import COMMANDS
 from dovetail.plugins.chat.key_names import KEYS
 from dovetail.plugins.chat.rendering import Renderer
 from dovetail.plugins.chat.script import Script
+from dovetail.plugins.chat.sheet import Sheet
 from dovetail.plugins.chat.status import Status
 from dovetail.plugins.console.terminal import Style
 
@@ -87,7 +88,7 @@ TODOS = (
 
 def work() -> str:
     """Return what is shown of a prompt, what the model does, and its answer."""
-    script = Script(Renderer(colour=False), Style(), lambda: WIDTH)
+    script = Script(Sheet(Renderer(colour=False), Style(), lambda: WIDTH))
     of = {"session_id": SESSION, "message_id": MESSAGE}
     events = (
         ExecutionStarted(session_id=SESSION, owner="o", created=1000),

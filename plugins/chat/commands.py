@@ -181,14 +181,13 @@ async def _queue(talk: Talk, rest: str) -> None:
 
 
 async def _pending(talk: Talk, rest: str) -> None:
-    waiting = list(talk.script.pending.values())
+    waiting = talk.script.inbox.waiting
     if rest.isdecimal() and 0 < int(rest) <= len(waiting):
         await talk.withdraw(waiting[int(rest) - 1].id)
         return
     for number, one in enumerate(waiting, 1):
-        said = "queued" if one.delivery == "queue" else "waits for the next Step"
         text = short(first_line(one.prompt.text), 60)
-        talk.show_lines([f"  {number}. {text} ({said})"])
+        talk.show_lines([f"  {number}. {text} ({one.told})"])
     talk.say("/pending N takes one back" if waiting else "nothing waits")
 
 
@@ -264,9 +263,9 @@ async def _expand(talk: Talk, rest: str) -> None:
 
 
 async def _thoughts(talk: Talk, rest: str) -> None:
-    for text in talk.script.thoughts[-20:]:
-        talk.show("\n" + talk.script.thought(text))
-    if not talk.script.thoughts:
+    for text in talk.script.writing.thoughts[-20:]:
+        talk.show("\n" + talk.script.sheet.thought(text))
+    if not talk.script.writing.thoughts:
         talk.say("the model has not shown any thoughts")
 
 

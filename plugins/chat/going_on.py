@@ -28,14 +28,14 @@ def going_on(
     now = time.time() * 1000
     mark = SPINNER[int(now / 120) % len(SPINNER)]
     rows: list[str] = []
-    if written := script.writing(width - 1):
+    if written := script.writing.rows(width - 1):
         rows += written[-min(MOST_WRITING, height) :]
-    elif script.thinking.strip():
-        thought = drawable(script.thinking[-1000:]).replace("\n", " ")
+    elif script.writing.thinking.strip():
+        thought = drawable(script.writing.thinking[-1000:]).replace("\n", " ")
         room = max(width - 14, 8)
         line = fold(thought, room)[-1] if thought else ""
         rows.append(style.dim(f"{mark} thinking… {line}"))
-    for call in list(script.running.values())[-MOST_RUNNING:]:
+    for call in script.calls.running[-MOST_RUNNING:]:
         took = f" {duration_text(int(now - call.since))}" if call.since else ""
         rows.append(_row(f"{mark} {call.number} {call.title}", took, width))
         said = drawable(call.progress).strip().split("\n")[-1]
@@ -46,7 +46,7 @@ def going_on(
         if len(todos) > MOST_TODOS:
             todos = [*todos[: MOST_TODOS - 1], f"… {len(todos) - MOST_TODOS + 1}"]
         rows += [_fit(f"  {line}", width) for line in todos]
-    waiting = list(script.pending.values())
+    waiting = script.inbox.waiting
     for one in waiting[:MOST_PENDING]:
         first = short(one.prompt.text.strip(), max(width - 12, 8))
         said = "queued" if one.delivery == "queue" else "waits"

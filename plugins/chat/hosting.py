@@ -23,7 +23,8 @@ from .commands import COMMANDS
 from .early import unsent
 from .opening import NO_MODEL
 from .plain import PlainRenderer
-from .script import Renders, Script
+from .script import Script
+from .sheet import Renders, Sheet
 from .talk import Talk, Wanted
 
 LEASE_SECONDS = 3
@@ -51,7 +52,8 @@ async def host(wanted: Mapping[str, Any], screen: Any, *, plain: bool) -> None:
             on_question="ask",
             lease_seconds=LEASE_SECONDS,
         ) as runtime:
-            script = Script(renderer, style, lambda: screen.width, tells=plain)
+            sheet = Sheet(renderer, style, lambda: screen.width)
+            script = Script(sheet, tells=plain)
             async with anyio.create_task_group() as tasks:
                 talk = Talk(runtime, screen, script, style, asked, COMMANDS, tasks)
                 if server_url() is not None:

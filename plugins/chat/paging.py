@@ -1,7 +1,7 @@
 """Paging: something that is shown in short, shown whole, a screen at a time.
 
 Owns how much a page holds: as much as the screen has rows. Knows nothing of how a call
-is rendered, which is the script's.
+is told, which is its own.
 """
 
 from anyio import to_thread
@@ -15,11 +15,11 @@ from .talking import Talking
 
 async def whole(talk: Talking, number: int) -> None:
     """Show a call whole, in pages."""
-    call = talk.script.calls.get(number)
+    call = talk.script.calls.by_number(number)
     if call is None:
         talk.screen.hint(f"there is no call {number}")
         return
-    text = talk.script.whole(call)
+    text = call.whole()
     if call.outcome is not None and call.outcome.managed and talk.session:
         try:
             output = await talk.session.output(
@@ -29,7 +29,7 @@ async def whole(talk: Talking, number: int) -> None:
             talk.fail(error)
         else:
             text = await to_thread.run_sync(
-                lambda: f"{talk.script.head(call)}\n{drawable(output)}"
+                lambda: f"{call.head()}\n{drawable(output)}"
             )
     await paged(talk, text)
 

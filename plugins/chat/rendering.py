@@ -7,8 +7,7 @@ a Markdown entity can spell what the text itself did not have. Pure: text in, te
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from difflib import unified_diff
+from collections.abc import Iterable
 from io import StringIO
 from typing import Any
 
@@ -34,7 +33,6 @@ from ..console.terminal import drawable
 from .markdown import MOST_HIGHLIGHTED, Code, Page, code_lines
 
 NARROWEST = 20
-DIFF_CONTEXT = 2
 
 # What a renderer cannot have written by itself.
 _NOT_OURS = re.compile(
@@ -149,20 +147,3 @@ class Renderer:
         while lines and not lines[0]:
             lines.pop(0)
         return "".join(f"{line}\n" for line in lines) if lines else end
-
-
-def changed_lines(old: str, new: str) -> list[str]:
-    """Return what changes from one text to the other, line by line."""
-    diff = unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=DIFF_CONTEXT)
-    # Without the two heads, and without numbers: they are of the part only.
-    return [line for line in list(diff)[2:] if not line.startswith("@@")]
-
-
-def patch_lines(patch: str) -> Sequence[str]:
-    """Return a patch line by line, but for its outermost marks."""
-    marks = ("*** Begin Patch", "*** End Patch")
-    return [
-        f"@ {line[4:]}" if line.startswith("*** ") else line
-        for line in patch.splitlines()
-        if line.strip() not in marks
-    ]

@@ -131,7 +131,7 @@ class Requests:
         card = permission_card(request, call, self._talk.style, self._talk.screen.width)
         if asker.id != session.id:
             who = f"{request.agent} asks this, at work for this session"
-            card = self._talk.script.aside(who) + card
+            card = self._talk.script.sheet.aside(who) + card
         keys: dict[str, Any] = {"y": "once", "n": "reject", "f": "say"}
         if request.save:
             keys |= {"a": "location", "s": "session"}

@@ -255,7 +255,7 @@ class Talk:
 
     def say(self, text: str) -> None:
         """Show a line of our own making."""
-        self.show(self.script.aside(text))
+        self.show(self.script.sheet.aside(text))
 
     def fail(self, error: DovetailError) -> None:
         """Show why something did not come about."""
@@ -367,7 +367,7 @@ class Talk:
 
     def take_back(self) -> bool:
         """Take back the latest input that waits, if a person said it."""
-        said = [one for one in self.script.pending.values() if one.said]
+        said = [one for one in self.script.inbox.waiting if one.said]
         if not said:
             return False
         self._soon(self.withdraw, said[-1].id)
@@ -375,7 +375,7 @@ class Talk:
 
     async def withdraw(self, input_id: str) -> None:
         """Take one input back, and put it on the prompt line."""
-        one = self.script.pending.get(input_id)
+        one = self.script.inbox.get(input_id)
         if one is None or self.session is None:
             return
         try:
@@ -405,9 +405,9 @@ class Talk:
             # What was said is in the events before those that are read.
             for message in page.items:
                 if isinstance(message, UserMessage):
-                    self.script.knows(message)
+                    self.script.inbox.knows(message)
             for waiting in await session.pending():
-                self.script.waits(waiting)
+                self.script.inbox.waits(waiting)
         self._base = (
             (info.usage.input or 0) + (info.usage.output or 0),
             info.cost,
@@ -527,17 +527,18 @@ class Talk:
 
     def expand(self) -> None:
         """Show the last call whole."""
-        if self.script.calls:
-            last = next(reversed(self.script.calls))
-            self._soon(partial(paging.whole, self), last)
+        last = self.script.calls.last
+        if last is not None:
+            self._soon(partial(paging.whole, self), last.number)
         else:
             self.screen.hint("there is no call yet")
 
     def show_thoughts(self) -> None:
         """Show what the model thought last."""
-        now = self.script.thinking or (self.script.thoughts or [""])[-1]
+        writing = self.script.writing
+        now = writing.thinking or (writing.thoughts or [""])[-1]
         if now.strip():
-            self.show("\n" + self.script.thought(now))
+            self.show("\n" + self.script.sheet.thought(now))
         else:
             self.screen.hint("the model has not shown any thoughts")
 

@@ -169,9 +169,9 @@ def test_words_are_folded_and_what_is_wider_than_a_row_is_cut() -> None:
 # --- what is imported -------------------------------------------------------------
 
 
-def test_lines_alone_need_no_toolkit() -> None:
+def test_lines_alone_need_neither_the_toolkit_nor_what_renders() -> None:
     code = (
         "import sys, dovetail.plugins.chat.plain, dovetail.plugins.chat.hosting\n"
-        "assert 'prompt_toolkit' not in sys.modules"
+        "assert not {'prompt_toolkit', 'pygments', 'rich'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,11 +3,8 @@
 import re
 
 import pytest
-from dovetail.plugins.chat.rendering import (
-    Renderer,
-    changed_lines,
-    patch_lines,
-)
+from dovetail.plugins.chat.changes import changed_lines, patch_lines
+from dovetail.plugins.chat.rendering import Renderer
 from dovetail.plugins.console.folding import cells, fold
 from dovetail.plugins.console.terminal import drawable
 from hypothesis import given, settings, strategies as st
