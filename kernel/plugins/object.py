@@ -11,7 +11,8 @@ import inspect
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
-from types import ModuleType
+from inspect import Parameter
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, Literal
 
 import attrs
@@ -458,8 +459,8 @@ class _Check:
             self.warnings.append(str(spec.retired))
         positional: list[str] = []
         named: list[str] = []
-        for name, parameter in inspect.signature(function).parameters.items():
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        for name, kind in _arguments_of(function):
+            if kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
                 raise self._wrong(f"it takes *{name}; name the arguments", hook)
             if name not in spec.names:
                 near = nearest(name, spec.arguments)
@@ -470,7 +471,7 @@ class _Check:
                 )
             if name in spec.retired_arguments:
                 self.warnings.append(str(spec.retired_arguments[name]))
-            by_place = parameter.kind is not parameter.KEYWORD_ONLY
+            by_place = kind is not Parameter.KEYWORD_ONLY
             (positional if by_place else named).append(name)
         return Hook(function, tuple(positional), tuple(named))
 
@@ -525,3 +526,29 @@ class _Check:
                     'it as field(repr=False, metadata={"secret": True})'
                 )
         return declared
+
+
+def _arguments_of(function: Callable[..., Any]) -> Sequence[tuple[str, Any]]:
+    """Return what a function takes, each with its kind, as ``inspect.signature`` does.
+
+    Nearly every hook is a plain function or method, and of such its code says it: all
+    that a signature is besides takes most of the time of loading a plugin.
+    """
+    plain = function.__func__ if isinstance(function, MethodType) else function
+    if isinstance(plain, FunctionType) and _INSTEAD.isdisjoint(vars(plain)):
+        code, first = plain.__code__, int(plain is not function)
+        if code.co_argcount >= first and not code.co_flags & _TAKES_MORE:
+            by_place = code.co_varnames[first : code.co_argcount]
+            end = code.co_argcount + code.co_kwonlyargcount
+            named = code.co_varnames[code.co_argcount : end]
+            return [
+                *((name, Parameter.POSITIONAL_OR_KEYWORD) for name in by_place),
+                *((name, Parameter.KEYWORD_ONLY) for name in named),
+            ]
+    found = inspect.signature(function).parameters
+    return [(name, parameter.kind) for name, parameter in found.items()]
+
+
+_INSTEAD = frozenset(("__wrapped__", "__signature__"))
+"""Where a function says that it takes what another one takes."""
+_TAKES_MORE = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS

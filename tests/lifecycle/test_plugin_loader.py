@@ -1,5 +1,6 @@
 """The plugin loader: strangers' mistakes stay theirs."""
 
+import functools
 import importlib.metadata
 import signal
 import sys
@@ -723,6 +724,23 @@ def test_an_implementation_gets_the_arguments_it_takes() -> None:
     assert len(plugins.hooks_of("Subset")) == 6
     assert plugins.implements("Subset", "dovetail_open_store")
     assert not plugins.implements("Subset", "dovetail_open_location")
+
+
+def test_an_implementation_that_wraps_another_gets_the_arguments_of_that() -> None:
+    def shouting(hook: Callable[[Any, str], str]) -> Callable[[Any, str], str]:
+        @functools.wraps(hook)
+        def shout(plugin: Any, told: str) -> str:
+            return hook(plugin, told).upper()
+
+        return shout
+
+    class Loud:
+        @hookimpl
+        @shouting
+        def dovetail_open_store(self, url: str) -> str:
+            return url
+
+    assert load(Loud()).call("Loud", "dovetail_open_store", url="u") == "U"
 
 
 def test_a_hook_may_be_named_by_its_specification() -> None:
