@@ -26,7 +26,7 @@ from ._files import Files
 from ._http import Web, trusted
 from ._jobs import Background
 from ._keys import Keys
-from ._left import LaterOutput
+from ._marks import LaterOutput
 from ._search import Search
 from .apply_patch import apply_patch_tool
 from .bash import bash_tool

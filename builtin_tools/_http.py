@@ -245,7 +245,7 @@ async def _get(
     except httpcore.TimeoutException as error:
         raise RefusedError("none of its addresses answers") from error
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-        raise RefusedError(_told(error, url, came)) from error
+        raise RefusedError(_cause_text(error, url, came)) from error
     finally:
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             await connection.aclose()
@@ -274,7 +274,7 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def _told(error: Exception, url: Url, came: _Came) -> str:
+def _cause_text(error: Exception, url: Url, came: _Came) -> str:
     """Return what went wrong below, without anything that a server wrote."""
     import ssl
 

@@ -77,7 +77,7 @@ def apply_hunks(text: str, hunks: Sequence[Hunk], path: str) -> Patched:
 
 
 @frozen
-class _Place:
+class _Fit:
     """Where a hunk goes."""
 
     hunk: Hunk
@@ -160,7 +160,7 @@ class _Placing:
         named = [text for hunk in hunks for text in (*hunk.old, *hunk.anchors)]
         self._haystack = _Haystack(lines, named)
 
-    def placed(self) -> list[_Place]:
+    def placed(self) -> list[_Fit]:
         """Return the places in the order of the file.
 
         Each hunk is put as far up as it fits behind the one before it, then as far
@@ -168,13 +168,13 @@ class _Placing:
         than one way.
         """
         readings: list[_Reading] = []
-        appended: list[_Place] = []
+        appended: list[_Fit] = []
         cursor = 0
         for hunk in self._hunks:
             if not hunk.old and not hunk.anchors:
                 # Only new lines, and no word where: they go to the end of the file.
                 end = len(self._lines)
-                appended.append(_Place(hunk, hunk.lines, end, exact=True))
+                appended.append(_Fit(hunk, hunk.lines, end, exact=True))
                 continue
             reading = self._reading(hunk, cursor)
             cursor = reading.start + len(reading.old)
@@ -185,7 +185,7 @@ class _Placing:
             if start != reading.start:
                 raise self._ambiguous(reading, start)
         places = [
-            _Place(
+            _Fit(
                 reading.hunk,
                 reading.lines,
                 reading.start,
@@ -341,7 +341,7 @@ def _variants(lines: tuple[HunkLine, ...]) -> Iterable[tuple[HunkLine, ...]]:
 # --- what comes of it -------------------------------------------------------------
 
 
-def _put(raw: list[str], places: Sequence[_Place]) -> Patched:
+def _put(raw: list[str], places: Sequence[_Fit]) -> Patched:
     """Return the text with the hunks at their places."""
     after: list[str] = []
     added = removed = at = 0

@@ -24,7 +24,7 @@ from attrs import define, evolve
 from dovetail.kernel import Job, JobEnd, JobWork, ToolFailure
 
 from . import _supervisor
-from ._left import (
+from ._marks import (
     RUNNING,
     STOP_SECONDS,
     UNENDED,
@@ -56,7 +56,7 @@ KILLED = "What looked after it was killed; what of it was still found was ended.
 
 
 @define(eq=False)
-class _Left:
+class _Detached:
     """A command that was detached: a child of this process, which reads on."""
 
     child: Child
@@ -104,7 +104,7 @@ class Background:
         # Those that this process started, to be reaped by it.
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         # By the name of their output.
-        self._left: dict[str, _Left] = {}
+        self._detached: dict[str, _Detached] = {}
 
     @property
     def work(self) -> JobWork:
@@ -221,14 +221,14 @@ class Background:
                     self._later.create, session_id, token
                 )
                 until = time.monotonic() + DEFAULT_SECONDS
-                left = _Left(child, output, until, 0, self._most)
-                self._left[name] = left
+                left = _Detached(child, output, until, 0, self._most)
+                self._detached[name] = left
                 fcntl.flock(output, fcntl.LOCK_EX)
                 left.feed(printed)
                 job = await begin(f"{RUNNING}{name}")
             except BaseException:
                 if name:
-                    os.close(self._left.pop(name).output)
+                    os.close(self._detached.pop(name).output)
                 await child.stop()
                 await child.finish()
                 child.close()
@@ -242,13 +242,13 @@ class Background:
 
     async def _watch(self, job: Job) -> JobEnd:
         name = job.output.removeprefix(RUNNING)
-        left = self._left.get(name)
+        left = self._detached.get(name)
         if left is not None and not left.carried:
             left.carried = True
             return await self._carry_on(job, left)
         # Another runtime of this process reads it, maybe in another thread; its end is
         # written down.
-        while name in self._left:  # noqa: ASYNC110 - so there is no event to wait for
+        while name in self._detached:  # noqa: ASYNC110 - so there is no event to wait for
             await anyio.sleep(LOOK_SECONDS)
         while (found := await self._look(job)) is None:
             assert job.process is not None
@@ -258,7 +258,7 @@ class Background:
                 child.poll()  # it is gone; reap it
         return found
 
-    async def _carry_on(self, job: Job, left: _Left) -> JobEnd:
+    async def _carry_on(self, job: Job, left: _Detached) -> JobEnd:
         try:
             try:
                 ended = await left.child.carry_on(left.feed, left.rest)
@@ -271,7 +271,7 @@ class Background:
                 raise
             found = await self._wind_up(job, found, ended.running)
         finally:
-            self._left.pop(job.output.removeprefix(RUNNING), None)
+            self._detached.pop(job.output.removeprefix(RUNNING), None)
             os.close(left.output)
         return found
 
@@ -323,7 +323,7 @@ class Background:
         mark = job.process
         if mark is None or mark.host != host_mark():
             return JobEnd("lost", said=ELSEWHERE)
-        if job.output.removeprefix(RUNNING) in self._left:
+        if job.output.removeprefix(RUNNING) in self._detached:
             return None
         alive = bool(mark.started) and started_at(mark.group) == mark.started
         # Whoever holds it has yet to write down how it ended.
@@ -351,7 +351,7 @@ class Background:
         return None if path is None else path.with_name(f"{name}{ending}")
 
     async def _stop(self, job: Job) -> None:
-        left = self._left.get(job.output.removeprefix(RUNNING))
+        left = self._detached.get(job.output.removeprefix(RUNNING))
         if left is not None:
             left.stopped = True
             left.child.interrupt()
@@ -376,7 +376,7 @@ class Background:
             raise ToolFailure(
                 f"cannot let it run for {seconds:g} s more: at most {MAX_SECONDS}"
             )
-        left = self._left.get(job.output.removeprefix(RUNNING))
+        left = self._detached.get(job.output.removeprefix(RUNNING))
         if left is not None:
             left.until = max(left.until, time.monotonic() + seconds)
             return
@@ -393,7 +393,7 @@ class Background:
         made.replace(path)
 
 
-def _end_of(left: _Left, ended: Ended) -> JobEnd:
+def _end_of(left: _Detached, ended: Ended) -> JobEnd:
     if left.stopped:
         return JobEnd("stopped")
     if ended.timed_out:

@@ -27,7 +27,7 @@ import anyio.to_thread
 from attrs import frozen
 from dovetail.kernel import DetachWanted
 
-from ._left import MAX_OUTPUT, STOP_SECONDS, Family
+from ._marks import MAX_OUTPUT, STOP_SECONDS, Family
 
 CHUNK = 65_536
 LOOK_SECONDS = 0.02

@@ -26,7 +26,7 @@ from dovetail.kernel import Action, Job, Json, Tool, ToolContext, ToolFailure
 
 from . import _fields as fields
 from ._jobs import DEFAULT_SECONDS, Background
-from ._left import (
+from ._marks import (
     RUNNING,
     UNENDED,
     VARIABLE,

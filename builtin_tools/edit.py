@@ -189,7 +189,7 @@ def _edit(
 
 
 @frozen
-class _Place:
+class _Match:
     """Where a text was found, and what goes there."""
 
     start: int
@@ -199,7 +199,7 @@ class _Place:
 
 @frozen
 class _Change:
-    places: tuple[_Place, ...]
+    places: tuple[_Match, ...]
     """The first ones."""
     count: int
     after: str
@@ -249,9 +249,9 @@ def _change(target: Target, text: str, input: EditInput) -> _Change:
             "nothing was changed; use a shorter new_string or fewer places",
         )
     places = tuple(
-        _Place(start, end, with_ending(new, _ending_at(text, start, end)))
+        _Match(start, end, with_ending(new, _ending_at(text, start, end)))
         if loose
-        else _Place(start, end, new)
+        else _Match(start, end, new)
         for start, end in spans
     )
     if not loose:

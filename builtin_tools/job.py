@@ -15,7 +15,7 @@ from attrs import frozen
 from dovetail.kernel import Job, Tool, ToolContext, ToolFailure
 
 from . import _fields as fields
-from ._left import RUNNING, LaterOutput
+from ._marks import RUNNING, LaterOutput
 from ._terminal import plain
 from ._text import cut
 

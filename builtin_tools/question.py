@@ -126,12 +126,12 @@ async def _execute(input: QuestionsInput, context: ToolContext) -> QuestionOutpu
 
 def _render(output: QuestionOutput) -> str:
     return "\n\n".join(
-        f"{one.question}\n{_said(QuestionAnswer(one.chosen, one.text))}"
+        f"{one.question}\n{_answer_text(QuestionAnswer(one.chosen, one.text))}"
         for one in output.answers
     )
 
 
-def _said(answer: QuestionAnswer) -> str:
+def _answer_text(answer: QuestionAnswer) -> str:
     lines = [f"- {label}" for label in answer.chosen]
     if answer.text is not None:
         lines.append(f"In their own words: {answer.text}")

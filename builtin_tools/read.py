@@ -34,7 +34,7 @@ from dovetail.kernel import (
 
 from . import _fields as fields
 from ._files import Files, digest_of
-from ._left import RUNNING, LaterOutput
+from ._marks import RUNNING, LaterOutput
 from ._paths import (
     EXTERNAL,
     READ,

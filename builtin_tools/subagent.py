@@ -98,7 +98,7 @@ async def _execute(
     answer = await context.children.run(child)
     if answer.status != "succeeded":
         raise ToolFailure(_failed(answer))
-    return Answered(child, shown=_said(answer))
+    return Answered(child, shown=_answer_text(answer))
 
 
 def _failed(answer: ChildAnswer) -> str:
@@ -124,7 +124,7 @@ def _at_work(job: Job) -> str:
     )
 
 
-def _said(answer: ChildAnswer) -> str:
+def _answer_text(answer: ChildAnswer) -> str:
     text = answer.text or "It ended without saying anything."
     if answer.left_out:
         text += f"\n\n({answer.left_out} more characters are left out)"

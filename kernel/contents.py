@@ -212,6 +212,11 @@ from .runtime import (
     Runtime as Runtime,
     open_runtime as open_runtime,
 )
+from .sessions.epochs import (
+    ContextEpoch as ContextEpoch,
+    ContextUpdate as ContextUpdate,
+    UnavailableSource as UnavailableSource,
+)
 from .sessions.info import (
     SessionInfo as SessionInfo,
 )
@@ -234,11 +239,6 @@ from .sessions.sessions import (
 )
 from .sessions.spending import (
     Spending as Spending,
-)
-from .sessions.told import (
-    ContextEpoch as ContextEpoch,
-    ContextUpdate as ContextUpdate,
-    UnavailableSource as UnavailableSource,
 )
 from .tools.images import (
     MAX_IMAGE_SOURCE as MAX_IMAGE_SOURCE,
@@ -441,7 +441,6 @@ from .values.events import (
     RequestOutcome as RequestOutcome,
     Retention as Retention,
     RetryScheduled as RetryScheduled,
-    Said as Said,
     SessionBudgeted as SessionBudgeted,
     SessionCreated as SessionCreated,
     SessionInstructed as SessionInstructed,
@@ -464,6 +463,7 @@ from .values.events import (
     ToolSpawned as ToolSpawned,
     ToolStarted as ToolStarted,
     ToolSucceeded as ToolSucceeded,
+    UserWords as UserWords,
     event_from_json as event_from_json,
     event_to_json as event_to_json,
     kinds as kinds,

@@ -364,7 +364,7 @@ class Runtime:
             idle_seconds=self._location_idle_seconds,
         )
         self._jobs = Jobs(
-            self._log, self._tasks, self._job_work, self._told, self._jobs_at_close
+            self._log, self._tasks, self._job_work, self._wake, self._jobs_at_close
         )
         self._runner = LateRunner(self._make_runner)
         self._coordinator = Coordinator(self._tasks, self._runner.drain)
@@ -621,7 +621,7 @@ class Runtime:
             else:
                 yield services.job_work(job.tool)
 
-    def _told(self, session_id: str) -> None:
+    def _wake(self, session_id: str) -> None:
         # What closes meanwhile has it in the inbox.
         with suppress(RuntimeClosedError):
             self._coordinator.wake(session_id)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..history.size import BYTES_PER_TOKEN, tokens_of_text
-from ..values.events import CompactionEnded, Said
+from ..values.events import CompactionEnded, UserWords
 from ..values.frozen import frozen
 from ..values.job import Job
 from ..values.messages import AssistantMessage, Message, UserMessage
@@ -60,7 +60,7 @@ LEAST_SAID = 60
 class Carried:
     """What is told beside a summary."""
 
-    said: tuple[Said, ...]
+    said: tuple[UserWords, ...]
     """What the user said: the first of it, which is the task, and the last."""
     skills: tuple[str, ...]
     """The names of the skills that were loaded."""
@@ -81,7 +81,7 @@ class Carried:
         names = [*before.names] if before is not None else []
         for message in replaced:
             if isinstance(message, UserMessage) and message.job_id is None:
-                words.append(Said(message.seq, _bounded(_words(message))))
+                words.append(UserWords(message.seq, _bounded(_words(message))))
             elif isinstance(message, AssistantMessage):
                 skills += _loaded(message)
                 names += named(message)
@@ -165,7 +165,7 @@ def _latest(names: Sequence[str], room: int) -> tuple[str, ...]:
     return tuple(reversed(kept))
 
 
-def _fitting(words: Sequence[Said], room: int) -> tuple[Said, ...]:
+def _fitting(words: Sequence[UserWords], room: int) -> tuple[UserWords, ...]:
     """Return the first and as many of the last as fit; of one that does not fit its two
     ends, so that nobody is thought to have said nothing."""
     if not words:
@@ -176,7 +176,7 @@ def _fitting(words: Sequence[Said], room: int) -> tuple[Said, ...]:
         first = _cut(first, room // 2)
     first = _cut(first, room)
     room -= tokens_of_text(first.text)
-    kept: list[Said] = []
+    kept: list[UserWords] = []
     for one in reversed(others):
         if room < LEAST_SAID:
             break
@@ -186,7 +186,7 @@ def _fitting(words: Sequence[Said], room: int) -> tuple[Said, ...]:
     return (first, *reversed(kept))
 
 
-def _cut(said: Said, room: int) -> Said:
+def _cut(said: UserWords, room: int) -> UserWords:
     """Return it, or its beginning and its end where all of it does not fit."""
     if tokens_of_text(said.text) <= room:
         return said
@@ -195,9 +195,9 @@ def _cut(said: Said, room: int) -> Said:
     while most:
         text = f"{said.text[:most]}{LEFT_OUT}{said.text[-most:]}"
         if tokens_of_text(text) <= room:
-            return Said(said.seq, text)
+            return UserWords(said.seq, text)
         most //= 2
-    return Said(said.seq, "")
+    return UserWords(said.seq, "")
 
 
 def rendered(

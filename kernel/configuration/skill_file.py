@@ -88,15 +88,15 @@ def _skill(path: Path, header: dict[str, object], body: str) -> Skill:
         directory=str(path.parent) if in_folder else None,
         files=_beside(path) if in_folder else (),
         offered=_text(header, "disable-model-invocation").lower() != "true",
-        license=_said(header.get("license")),
-        compatibility=_said(header.get("compatibility")),
+        license=_text_or_none(header.get("license")),
+        compatibility=_text_or_none(header.get("compatibility")),
         metadata=_metadata(header.get("metadata")),
         allowed_tools=_tools(header.get("allowed-tools")),
         broken=tuple(broken_rules(header, path.parent if in_folder else None)),
     )
 
 
-def _said(value: object) -> str | None:
+def _text_or_none(value: object) -> str | None:
     """Return a text that nothing rests on, or None where there is none."""
     text = " ".join(value.split()) if isinstance(value, str) else ""
     return text[:MAX_SAID] or None

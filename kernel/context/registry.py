@@ -57,7 +57,7 @@ class ContextRegistry:
         )
         self._kinds_of = -1
         """The generation of the registrations that these are of."""
-        self._told: dict[str, tuple[Snapshot, int, Snapshot]] = {}
+        self._by_agent: dict[str, tuple[Snapshot, int, Snapshot]] = {}
         """Of each agent: the last sample, of which registrations, as it is told it."""
         self._idle: OrderedDict[str, SessionSampler] = OrderedDict()
         """Of sessions that do not run: whoever runs one has its own."""
@@ -127,10 +127,10 @@ class ContextRegistry:
         before while nothing changed."""
         shared = await self.sample(beside)
         generation = self._registrations.generation
-        known = self._told.get(agent)
+        known = self._by_agent.get(agent)
         if known is None or known[0] is not shared or known[1] != generation:
             made = told_to(agent, shared.results, self.sources(), self.owner)
-            known = self._told[agent] = shared, generation, made
+            known = self._by_agent[agent] = shared, generation, made
         return known[2]
 
     def of_session(self, session_id: str) -> "SessionSampler":

@@ -35,11 +35,11 @@ def told_to(
             made[source.key] = Absent()
         elif isinstance(result, Observed) and getattr(source, "tell", None):
             assert isinstance(source, ContextSource)
-            made[source.key] = _told(agent, result, source, owner)
+            made[source.key] = _for_agent(agent, result, source, owner)
     return Snapshot(dict(sorted(made.items())))
 
 
-def _told(
+def _for_agent(
     agent: str,
     result: Observed,
     source: ContextSource,

@@ -130,7 +130,7 @@ class Attempt:
 
     def _request(self) -> ModelRequest:
         history = self._execution.history
-        system = (history.told.baseline or "", history.told.instructions)
+        system = (history.epoch.baseline or "", history.epoch.instructions)
         request = ModelRequest(
             model=self._prepared.model.model,
             system=tuple(text for text in system if text),

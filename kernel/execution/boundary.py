@@ -98,7 +98,7 @@ class Boundary:
         self._sample: Snapshot | None = None
         self._sampled_for: str | None = None
         self.compacting = Compacting(execution, services, self._sampled)
-        self._told: Sequence[Job] = ()
+        self._found_alive: Sequence[Job] = ()
 
     async def begin(self) -> Prepared | None:
         """Promote what is due and begin the Step; None when there is nothing to do."""
@@ -198,12 +198,12 @@ class Boundary:
     ) -> InitialiseEpoch | UpdateEpoch | None:
         """Return what the model must be told of its world: all of it where an epoch
         begins, and otherwise what changed."""
-        told = self._execution.history.told
+        current = self._execution.history.epoch
         sample = await self._sampled(profile)
-        cause = told.cause(profile.instructions)
+        cause = current.cause(profile.instructions)
         epoch = None
-        if cause is None and told.baseline is not None:
-            epoch = CurrentEpoch(told.baseline, told.sources, told.removals)
+        if cause is None and current.baseline is not None:
+            epoch = CurrentEpoch(current.baseline, current.sources, current.removals)
         decision = decide(
             epoch,
             sample,
@@ -222,7 +222,7 @@ class Boundary:
             sources = execution.sources_in(self._services)
             self._sample = await sources.sample(view)
             self._sampled_for = profile.name
-            execution.history.told.availability.see(self._sample)
+            execution.history.epoch.availability.see(self._sample)
         return self._sample
 
     async def _commit(
@@ -282,7 +282,7 @@ class Boundary:
 
         if await execution.commit(boundary, knowing=known) and begun:
             self._report_left_out(prepared, away)
-            self._services.jobs.told_alive(self._session_id, self._told)
+            self._services.jobs.told_alive(self._session_id, self._found_alive)
             execution.force = False
             execution.steps_used = 1 if promoted else execution.steps_used + 1
             if promoted:
@@ -303,7 +303,7 @@ class Boundary:
         than was recorded; the beginning of an epoch says it itself."""
         if self._sample is None or isinstance(prepared.context, InitialiseEpoch):
             return None
-        availability = self._execution.history.told.availability
+        availability = self._execution.history.epoch.availability
         return availability.due(self._sample, self._session_id, self._services.redact)
 
     def _report_left_out(
@@ -348,9 +348,9 @@ class Boundary:
             events.append(facts)
         if alive := self._services.jobs.found_alive(self._session_id):
             events.append(self._notice(still_runs(alive)))
-            self._told = alive
+            self._found_alive = alive
         circles = execution.history.circles
-        if not due and not circles.told and circles.repeats >= TOLD_AFTER:
+        if not due and not circles.noticed and circles.repeats >= TOLD_AFTER:
             events.append(self._notice(IN_CIRCLES, about=CIRCLES))
         used = 1 if due else execution.steps_used + 1
         last = _last_answer(execution.history)

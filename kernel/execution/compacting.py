@@ -219,7 +219,7 @@ class Compacting:
         return await self._compact(request, limits, plan, "asked", estimate, asked)
 
     def _limits(self, request: Request) -> Limits:
-        besides = tokens_of_text(self._execution.history.told.baseline or "")
+        besides = tokens_of_text(self._execution.history.epoch.baseline or "")
         besides += tokens_of_text(request.profile.instructions)
         besides += _size_of_tools(request.advertised)
         return Limits.of(request.model.info, self._settings, besides)
@@ -328,7 +328,7 @@ class Compacting:
             if not isinstance(ended, ProviderError | Failure):
                 return await self._end(ended)
             delay = self._delay(ended, number)
-            failure = ended if isinstance(ended, Failure) else self._told(ended)
+            failure = ended if isinstance(ended, Failure) else self._failure_of(ended)
             last = delay is None
             await self._record(self._failed(failure, asked if last else None, asker))
             if delay is None:
@@ -431,7 +431,7 @@ class Compacting:
         except ProviderError as error:
             return error
         except DovetailError as error:
-            return self._told(error)
+            return self._failure_of(error)
         except Exception as error:
             # Boundary: a strategy is a stranger's code.
             logger.error("%s broke", guest, exc_info=error)
@@ -485,7 +485,7 @@ class Compacting:
             await execution.commit(ending)
         return True
 
-    def _told(self, error: DovetailError) -> Failure:
+    def _failure_of(self, error: DovetailError) -> Failure:
         told = problem_of(error)
         return Failure(told["code"], self._services.redact(told["message"]))
 

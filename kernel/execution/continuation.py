@@ -360,17 +360,17 @@ def _mapping_moved(
 
 
 async def _context_moved(services: LocationServices, history: History) -> list[Moved]:
-    told = history.told
-    if told.baseline is None:
+    epoch = history.epoch
+    if epoch.baseline is None:
         return []
     view = history.view(services.agent_name(history.wanted[0]))
     snapshot = await SessionSampler(services.context).sample(view)
     now = snapshot.digests
-    known = {topic_of(key): was for key, was in told.sources.items()}
+    known = {topic_of(key): was for key, was in epoch.sources.items()}
     brought = set(map(topic_of, now))
     moved = []
-    for key in sorted({**told.sources, **now}):
-        was, current = told.sources.get(key), now.get(key)
+    for key in sorted({**epoch.sources, **now}):
+        was, current = epoch.sources.get(key), now.get(key)
         source = source_of(key)
         topic = topic_of(key)
         if current is None:
@@ -382,7 +382,7 @@ async def _context_moved(services: LocationServices, history: History) -> list[M
         elif was is None:
             if topic in known and same(known[topic], current):
                 continue
-            if source not in told.left_out:
+            if source not in epoch.left_out:
                 moved.append(Moved("context.added", key, was, current))
             # Otherwise nothing moved: it will be told at the next boundary.
         elif not same(was, current):

@@ -45,7 +45,7 @@ class Sending:
             self._request,
             body,
             self._plugin,
-            execution.history.told.baseline,
+            execution.history.epoch.baseline,
             self._services.redact,
             altered=self._altered,
         )

@@ -38,7 +38,7 @@ def used(
     """
     finish = publisher.finish
     if finish is None:
-        usage = _told(error)
+        usage = _usage_in(error)
         whole = not publisher.has_output and usage == _NOTHING and error is not None
         if whole:
             return Used()
@@ -49,7 +49,7 @@ def used(
     return Used(usage, cost, int(cost is None or not whole))
 
 
-def _told(error: DovetailError | None) -> Usage:
+def _usage_in(error: DovetailError | None) -> Usage:
     """Return what a provider told of the tokens of an answer that broke off."""
     told = error.usage if isinstance(error, ProviderError) else None
     if not isinstance(told, Usage) or problem_with(Finish("error", told)) is not None:

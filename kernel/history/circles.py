@@ -42,7 +42,7 @@ class Circles:
         self._seen.clear()
         self._again: Counter[bytes] = Counter()
         self._names: dict[bytes, str] = {}
-        self.told = False
+        self.noticed = False
         """Whether the model was told, since it last brought news."""
 
     def step(self, calls: Sequence[ToolPart], waiting: Collection[str]) -> None:
@@ -56,7 +56,7 @@ class Circles:
         else:
             self._again.clear()
             self._names.clear()
-            self.told = False
+            self.noticed = False
         for key in keys:
             self._seen[key] = None
             self._seen.move_to_end(key)

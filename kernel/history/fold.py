@@ -20,13 +20,13 @@ from ..values.messages import AssistantMessage, Message, UserMessage
 from ..values.tool import Deed, Failure, ProcessMark
 from .budgets import Budgets
 from .circles import Circles
+from .epoch import EpochFold
 from .fallen import Fallen
 from .inputs import Inputs
 from .messages import OpenMessage, Progress, Receipt, notice_message, user_message
 from .sent import SentRequests
 from .shown import Shown
 from .takeover import LastExecution
-from .told import Told
 from .turns import Turns
 from .wanted import WantedAnswers
 
@@ -71,7 +71,7 @@ class Fold:
         """How the next answer is wanted."""
         self.fallen = Fallen()
         """Which models did not answer, and which one goes on."""
-        self.told = Told()
+        self.epoch = EpochFold()
         """What the model was told of its world."""
         self.parent: str | None = None
         """Whose child the session is."""
@@ -122,7 +122,7 @@ class Fold:
         self.last_execution.apply(event, here=here)
         if not self._hiding or kind is e.SessionInstructed:
             # What a caller says for the session is no part of what was said in it.
-            self.told.apply(event, here=here)
+            self.epoch.apply(event, here=here)
         self.fallen.apply(event, here=here, hidden=self._hiding)
         if not self._hiding or kind is e.GenerationSet:
             self.answers.apply(event)
@@ -154,7 +154,7 @@ class Fold:
         self.background, self.policy = {}, None
         self.answers.cross()
         self._anew()
-        self.told.begin_anew("fork")
+        self.epoch.begin_anew("fork")
 
     # --- what each kind of event changes ------------------------------------------
 
@@ -180,7 +180,7 @@ class Fold:
         if not self._hiding:
             self.shown.add(notice_message(event))
         if event.about == CIRCLES:
-            self.circles.told = True
+            self.circles.noticed = True
 
     def _updated(self, event: e.ContextUpdated, _: bool) -> None:
         if not self._hiding:
@@ -204,7 +204,7 @@ class Fold:
 
     def _moved(self, event: e.SessionMoved, _: bool) -> None:
         self.place = Location(event.directory, event.workspace)
-        self.told.begin_anew("move")
+        self.epoch.begin_anew("move")
 
     def _agent_switched(self, event: e.AgentSwitched, _: bool) -> None:
         self.wanted = (event.agent, self.wanted[1])
@@ -298,7 +298,7 @@ class Fold:
     ) -> None:
         self._cut = False
         self._anew()
-        self.told.begin_anew("revert")
+        self.epoch.begin_anew("revert")
         self.restoring = event if here and event.files else None
 
     def _restored(self, _: e.FilesRestored, __: bool) -> None:
@@ -332,7 +332,7 @@ class Fold:
     def view(self, agent: str) -> SessionView:
         """Return what Context Sources are shown of the session."""
         return SessionView(
-            SessionId(self.session_id), agent, self.files, self.told.instructed
+            SessionId(self.session_id), agent, self.files, self.epoch.instructed
         )
 
     @property

@@ -107,7 +107,7 @@ class SentRequests:
                     tool_choice=request.tool_choice,
                     max_output=request.max_output,
                     options=dict(request.options),
-                    generation=_said(request.generation),
+                    generation=_unless_empty(request.generation),
                     ignored=tuple(body.ignored),
                     output=request.output,
                     reads=request.reads,
@@ -212,7 +212,7 @@ def sent_in(event: Event) -> SentRequest | None:
     return getattr(event, "request", None)
 
 
-def _said(generation: Generation) -> Generation | None:
+def _unless_empty(generation: Generation) -> Generation | None:
     return None if generation == NO_GENERATION else generation
 
 

@@ -88,7 +88,7 @@ class Size:
         """How often that was tried."""
         self.cramped = False
         """Whether it was told that no summary could help."""
-        self._told: int | None = None
+        self._reported: int | None = None
         self._since = 0
 
     def add(self, message: Message) -> None:
@@ -102,14 +102,14 @@ class Size:
         """Take in what the provider told of the request that a message answers, which
         was counted just now."""
         if usage.input:
-            self._told = usage.input + (usage.output or 0)
+            self._reported = usage.input + (usage.output or 0)
             self._since = sum(map(tokens_of_result, message.calls))
 
     def restart(self, messages: Iterable[Message]) -> None:
         """Count these, in the place of those before: nobody told of them yet."""
         self.messages = sum(map(tokens_of, messages))
         self.grown = self._since = 0
-        self._told = None
+        self._reported = None
 
     def tried(self) -> None:
         """It was tried to make them fewer."""
@@ -120,6 +120,6 @@ class Size:
         """Return how many tokens the next request has, with so many besides the
         messages: the system text and the tools."""
         measured = besides + self.messages
-        if self._told is None or self._told * BELIEVED < measured - self._since:
+        if self._reported is None or self._reported * BELIEVED < measured - self._since:
             return measured
-        return self._told + self._since
+        return self._reported + self._since

@@ -41,7 +41,7 @@ def list_among(
     if row.todos_seq < 0:
         return None
     last = -1
-    for event in _said(rows, session_id, None):
+    for event in _list_events(rows, session_id, None):
         seen = not any(first <= event.seq <= upto for first, upto in hidden)
         if isinstance(event, TodosReplaced) and seen:
             last = event.seq
@@ -71,7 +71,7 @@ def _last_in(rows: Reader, span: Span) -> int:
         return row.todos_seq
     # It was said anew since: whoever went on there has another one.
     last = -1
-    for event in _said(rows, span.session_id, span.seq):
+    for event in _list_events(rows, span.session_id, span.seq):
         if (
             isinstance(event, TodosReplaced)
             or getattr(event, "todos", None) is not None
@@ -80,7 +80,7 @@ def _last_in(rows: Reader, span: Span) -> int:
     return last
 
 
-def _said(rows: Reader, session_id: str, upto: int | None) -> Iterator[Event]:
+def _list_events(rows: Reader, session_id: str, upto: int | None) -> Iterator[Event]:
     """Yield the events of a log that may say how the list is."""
     after = -1
     while page := rows.facts(session_id, after=after, limit=PAGE, upto=upto):

@@ -88,7 +88,7 @@ def end(
             PromptAdmitted(
                 session_id=job.session_id,
                 input_id=input_id,
-                prompt=Prompt(told(job, found, by)),
+                prompt=Prompt(end_notice(job, found, by)),
                 delivery="steer",
                 job_id=job.id,
             )
@@ -96,7 +96,7 @@ def end(
     return True
 
 
-def told(job: Job, found: JobEnd, by: str | None) -> str:
+def end_notice(job: Job, found: JobEnd, by: str | None) -> str:
     """Return what the model is told of an end.
 
     Nothing of what the job printed: this stands where a person's words stand, and what

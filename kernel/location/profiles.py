@@ -130,13 +130,13 @@ def agents_source(services: LocationServices) -> ContextSource:
             for one in services.agents.offer().values()
         ]
         there = SUBAGENT in services.tools.advertise().names
-        return evolve(_told(listed if there else []), holds=holds)
+        return evolve(_observation(listed if there else []), holds=holds)
 
     def tell(found: Observation, agent: str) -> Observation:
         profile, rules = services.agents.get(agent), services.rules(agent)
         if profile is None or not _is_offered(profile):
-            return _told([])
-        return _told(
+            return _observation([])
+        return _observation(
             [
                 one
                 for one in found.value or ()
@@ -157,7 +157,7 @@ def _is_offered(profile: AgentProfile) -> bool:
     return SUBAGENT not in profile.without and (tools is None or SUBAGENT in tools)
 
 
-def _told(offered: Sequence[Sequence[object]]) -> Observation:
+def _observation(offered: Sequence[Sequence[object]]) -> Observation:
     if not offered:
         return Observation("")
     listing = "\n".join(_lines(offered))

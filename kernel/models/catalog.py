@@ -119,7 +119,7 @@ class ModelCatalog:
         """Return what is known of a provider's models, by name."""
         known: dict[str, ModelInfo] = {}
         for source in self._sources(provider):
-            for info in self._told(source, provider, None):
+            for info in self._known_to(source, provider, None):
                 before = known.get(info.name)
                 known[info.name] = info if before is None else info.over(before)
         if not provider.open:
@@ -136,7 +136,7 @@ class ModelCatalog:
         if found is None and not provider.open:
             return None
         for source in reversed(self._sources(provider)):
-            for info in self._told(source, provider, name):
+            for info in self._known_to(source, provider, name):
                 found = info if found is None else found.over(info)
         return found
 
@@ -148,7 +148,7 @@ class ModelCatalog:
         about = [one for one in all if one.item.provider == provider.catalog]
         return [*(one for one in all if one.item.provider is None), *about]
 
-    def _told(
+    def _known_to(
         self, source: Registration[ModelFacts], provider: Provider, name: str | None
     ) -> Sequence[ModelInfo]:
         """Return what one source says of one model, or of all, by the provider's own

@@ -173,7 +173,7 @@ class Requests:
                 taken: Collection[str] = taken,
                 ordinary: RequestId = ordinary,
             ) -> tuple[T, RequestState]:
-                return decide(rows), _standing(rows, asking, taken, ordinary)
+                return decide(rows), _state(rows, asking, taken, ordinary)
 
             decided, standing = await log.read(look)
             if not claims(decided, standing):
@@ -486,7 +486,7 @@ def answer_to(rows: Reader, row: RequestRow) -> RequestAnswered | None:
     return event if isinstance(event, RequestAnswered) else ended(row, "answered", "")
 
 
-def _standing(
+def _state(
     rows: Reader, asking: Asking, used: Collection[str], ordinary: RequestId
 ) -> RequestState:
     if asking.call_id is None:

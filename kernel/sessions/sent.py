@@ -267,7 +267,7 @@ def materials(rows: Reader, session_id: str, which: int | str) -> Materials:
         here = head is None or head.made_here(recorded.seq)
         history = History(session_id, as_made=not here)
         history.catch_up(rows, recorded.seq)
-        baseline, snapshot = history.told.baseline or "", history.shown.snapshot()
+        baseline, snapshot = history.epoch.baseline or "", history.shown.snapshot()
     tools = from_json(loads(described.tools), tuple[ToolDefinition, ...], "tools")
     request = ModelRequest(
         model=described.model,

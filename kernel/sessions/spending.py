@@ -67,12 +67,12 @@ def spending(reader: Reader, since: int, zone: tzinfo | None) -> Sequence[Spendi
             if day is None:
                 moment = datetime.fromtimestamp(quarter * 900, zone)
                 day = days[quarter] = moment.date().isoformat()
-            model = _said(row.first).get("model")
+            model = _decoded(row.first).get("model")
             key = (day, model if isinstance(model, str) else None, row.directory)
             one = sums.get(key)
             if one is None:
                 one = sums[key] = _Sum()
-            _add(one, _said(row.last))
+            _add(one, _decoded(row.last))
     ordered = sorted(sums, key=lambda key: (key[0], key[1] or "", key[2]))
     return [_spending(key, sums[key]) for key in ordered]
 
@@ -81,7 +81,7 @@ def _spending(key: tuple[str, str | None, str], one: _Sum) -> Spending:
     return Spending(*key, one.steps, Usage(**one.tokens), one.cost, one.unpriced)
 
 
-def _said(data: bytes | None) -> Mapping[str, Json]:
+def _decoded(data: bytes | None) -> Mapping[str, Json]:
     if data is None:
         return {}
     try:

@@ -21,9 +21,9 @@ from ..values.location import Location
 from .settings import check_title
 
 if TYPE_CHECKING:
+    from .epochs import ContextEpoch
     from .reverting import Reverted, RevertPlan, Turning
     from .sent import RebuiltRequest, RecordedRequest
-    from .told import ContextEpoch
 
 
 class Travelling:
@@ -260,6 +260,6 @@ class Travelling:
             SessionNotFoundError: the session is gone.
             EventDamagedError: its past is not what was written.
         """
-        from .told import context_epochs
+        from .epochs import context_epochs
 
         return await self._log.read(lambda rows: context_epochs(rows, self.id))

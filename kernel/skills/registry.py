@@ -303,18 +303,20 @@ def skills_source(
             return offers("").generation == seen and still()
 
         return evolve(
-            _told([[one.name, one.description] for one in found if one.offered]),
+            _observation([[one.name, one.description] for one in found if one.offered]),
             holds=holds,
         )
 
     def tell(found: Observation, agent: str) -> Observation:
         effect = offers(agent).effect
-        return _told([one for one in found.value or () if effect(one[0]) != "deny"])
+        return _observation(
+            [one for one in found.value or () if effect(one[0]) != "deny"]
+        )
 
     return ContextSource("core/skills", observe, tell=tell)
 
 
-def _told(offered: Sequence[Sequence[str]]) -> Observation:
+def _observation(offered: Sequence[Sequence[str]]) -> Observation:
     listing = _listing(offered)
     if not listing:
         return Observation("")

@@ -53,14 +53,14 @@ def _compared(at: int, asked: TapedRequest, recorded: TapedRequest) -> Differenc
         if there.get(name, _Missing) != here.get(name, _Missing)
     ]
     told = [
-        _told(name, there.get(name, _Missing), here.get(name, _Missing))
+        _difference(name, there.get(name, _Missing), here.get(name, _Missing))
         for name in places[:MAX_TOLD]
     ]
     if len(places) > MAX_TOLD:
         told.append(f"and {len(places) - MAX_TOLD} more")
     if not places:
         # Equal as values: only how they are written differs.
-        told = [_told("body", recorded.body, asked.body)]
+        told = [_difference("body", recorded.body, asked.body)]
     return Difference(at, len(places), tuple(told))
 
 
@@ -93,7 +93,7 @@ def _within(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _told(name: str, there: Any, here: Any) -> str:
+def _difference(name: str, there: Any, here: Any) -> str:
     if there is _Missing:
         return f"{name}: asked {_shown(here, 0)}, not recorded"
     if here is _Missing:

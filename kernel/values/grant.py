@@ -41,7 +41,7 @@ class Grants:
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, tuple[str, ...]], Grant] = {}
-        self._told: set[tuple[str, tuple[str, ...]]] = set()
+        self._handed_out: set[tuple[str, tuple[str, ...]]] = set()
 
     def add(self, action: str, by: Iterable[str], resources: Sequence[str]) -> None:
         """Take note of something that was allowed."""
@@ -59,6 +59,6 @@ class Grants:
 
     def take(self) -> tuple[Grant, ...]:
         """Return what was not handed over yet."""
-        fresh = [key for key in self._found if key not in self._told]
-        self._told.update(fresh)
+        fresh = [key for key in self._found if key not in self._handed_out]
+        self._handed_out.update(fresh)
         return tuple(self._found[key] for key in fresh)

@@ -20,7 +20,7 @@ from dovetail.kernel import (
     UnreadableEvent,
 )
 
-from ..console.compaction import begun, told
+from ..console.compaction import begun, compaction_text
 from ..console.continuing import acceptance, summary
 from ..console.terminal import first_line
 
@@ -48,7 +48,7 @@ def told_of(event: Event) -> str:
         case CompactionStarted():
             return begun(event)
         case CompactionEnded():
-            return told(event)
+            return compaction_text(event)
         case CompactionFailed():
             return f"no summary: {first_line(event.failure.message)}"
         case OutputsShortened():

@@ -9,7 +9,7 @@ from dovetail.kernel import (
     event_to_json,
 )
 
-from ..console.compaction import told
+from ..console.compaction import compaction_text
 from ..console.exits import FAILED, SUCCEEDED, code_of_outcome
 from ..console.options import database_option, json_line, json_option, opened
 from ..console.terminal import Terminal, visible
@@ -49,7 +49,7 @@ async def _compact(id: str, db: str | None, as_json: bool, terminal: Terminal) -
     if as_json:
         terminal.write(json_line(event_to_json(ended)))
     elif isinstance(ended, CompactionEnded):
-        terminal.tell(f"{visible(id)}: {told(ended)}")
+        terminal.tell(f"{visible(id)}: {compaction_text(ended)}")
     else:
         failure = ended.failure
         terminal.tell(

@@ -27,7 +27,7 @@ from ..console.exits import (
 from ..console.options import go_on_text, next_prompt_text
 from ..console.terminal import Terminal, tell_error, visible
 from .answering import Answering
-from .output import Said
+from .output import RunOutput
 
 MAX_OFFERED = 8
 """Models that are named to someone who has to choose one."""
@@ -53,7 +53,7 @@ class Conclusion:
     def __init__(
         self,
         terminal: Terminal,
-        said: Said,
+        output: RunOutput,
         *,
         db: str | None,
         prompted: bool,
@@ -61,7 +61,7 @@ class Conclusion:
         afar: bool,
     ) -> None:
         self._terminal = terminal
-        self._said = said
+        self._output = output
         self._db = db
         self._prompted = prompted
         self._allows = allows
@@ -120,7 +120,7 @@ class Conclusion:
             else ("a permission")
         )
         reason = Failure("request.unanswered", f"this needs {what}")
-        self._said.paused(session.id, Outcome("paused", reason), PAUSED)
+        self._output.paused(session.id, Outcome("paused", reason), PAUSED)
         lines, options = answering.unanswered_lines()
         for line in lines:
             self._terminal.tell(line)
@@ -152,7 +152,7 @@ class Conclusion:
         if reason is not None and reason.code == CONTINUATION_UNACCEPTED:
             tell(f"paused: {visible(reason.message)}")
             self.acceptable(session.id, (await session.continuation()).digest)
-            self._said.paused(session.id, outcome, PAUSED)
+            self._output.paused(session.id, outcome, PAUSED)
             return PAUSED
         self._tell_why(outcome)
         if outcome.succeeded and outcome.finish in CUT:
@@ -166,7 +166,7 @@ class Conclusion:
                 options = ("--model", "provider/name")
             text = next_prompt_text(session.id, *options, db=self._db)
             tell(f"to go on: {visible(text)}")
-        self._said.end(session.id, outcome, code)
+        self._output.end(session.id, outcome, code)
         return code
 
     def _tell_why(self, outcome: Outcome) -> None:

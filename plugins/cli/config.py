@@ -117,7 +117,7 @@ def show_command(context: click.Context, location: str, as_json: bool) -> None:
     if as_json:
         terminal.write("".join(json_line(one.json()) for one in found))
     elif found:
-        rows = [(one.name, one.shown, one.told) for one in found]
+        rows = [(one.name, one.shown, one.origin) for one in found]
         terminal.write(table(HEADS, rows, terminal.width, terminal.style))
     elif code == SUCCEEDED:
         terminal.tell("nothing is configured; `dovetail setup` asks you for a model")
@@ -226,7 +226,7 @@ class Setting:
         return json_line(self.value).rstrip()
 
     @property
-    def told(self) -> str:
+    def origin(self) -> str:
         return self.source if self.counts else f"{self.source} (does not count)"
 
     def json(self) -> Json:

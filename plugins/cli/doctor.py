@@ -367,7 +367,7 @@ async def _of_sessions(db: str | None) -> list[Finding]:
                     advice = command_text("run", "--session", info.id, db=db)
                     found.append(Finding("sessions", "warning", text, advice))
                 elif info.trouble is not None:
-                    text = f"{info.id} stands still: {_said(info.trouble)}"
+                    text = f"{info.id} stands still: {_trouble_text(info.trouble)}"
                     found.append(Finding("sessions", "warning", text))
             cursor = page.cursor
             if cursor is None:
@@ -376,5 +376,5 @@ async def _of_sessions(db: str | None) -> list[Finding]:
     return [*found, Finding("sessions", "ok", text)]
 
 
-def _said(trouble: Any) -> Json:
+def _trouble_text(trouble: Any) -> Json:
     return str(getattr(trouble, "message", trouble))

@@ -115,7 +115,7 @@ class Tally:
         }
 
 
-class Said:
+class RunOutput:
     """What a run says, in one of the formats."""
 
     def __init__(self, terminal: Terminal, format: Format) -> None:

@@ -248,10 +248,10 @@ def log_command(
         if as_json:
             terminal.write(json_line(one.json()))
         else:
-            terminal.write(_told(one, terminal.style))
+            terminal.write(_line(one, terminal.style))
 
 
-def _told(one: Answered | Use, style: Style) -> str:
+def _line(one: Answered | Use, style: Style) -> str:
     session_id = visible(one.session_id)
     if isinstance(one, Use):
         grant = one.grant

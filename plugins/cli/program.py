@@ -51,7 +51,7 @@ def run_program(arguments: Sequence[str]) -> int:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         _listen_to_interrupts()
     terminal = Terminal()
-    told = _Told(terminal)
+    told = _Warnings(terminal)
     log = logging.getLogger("dovetail")
     log.addHandler(told)
     propagate, log.propagate = log.propagate, False
@@ -400,7 +400,7 @@ class CommandLine(click.Group):
 # --- problems of plugins ----------------------------------------------------------
 
 
-class _Told(logging.Handler):
+class _Warnings(logging.Handler):
     """Tells warnings on standard error, one line each, and each once.
 
     Plugins are loaded for the command line and again for a runtime, so the same

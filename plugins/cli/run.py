@@ -21,7 +21,7 @@ from ..console.options import database_option
 from ..console.terminal import Terminal, visible
 from .asking import read_patterns
 from .durations import DURATION
-from .output import FORMATS, Format, Said
+from .output import FORMATS, Format, RunOutput
 from .piped import is_piped, read_piped
 from .running import SAY_WHAT, Run, RunOptions
 
@@ -201,12 +201,13 @@ def run_command(
         ):
             if given:
                 raise click.UsageError(f"{option} a prompt")
-    said = Said(terminal, cast("Format", "json" if as_json else format or "text"))
+    shape = cast("Format", "json" if as_json else format or "text")
+    output = RunOutput(terminal, shape)
     wanted = _read_schema(schema)
     try:
         prompted = None if text is None else _prompt_of(text, files, images)
     except DovetailError as error:
-        said.failed(None, error, code_of_error(error))
+        output.failed(None, error, code_of_error(error))
         raise
     limited = max_steps is not None or max_cost is not None
     options = RunOptions(
@@ -220,13 +221,13 @@ def run_command(
         db,
         allow,
         yes,
-        said.format,
+        output.format,
         fork,
         Budget(steps=max_steps, cost=max_cost) if limited else None,
         timeout,
         wanted,
     )
-    run = Run(options, terminal, said)
+    run = Run(options, terminal, output)
     code = anyio.run(run.run)
     if not run.lacks_model:
         return code
@@ -234,7 +235,7 @@ def run_command(
     chosen = first_model()
     if chosen is None:
         return USAGE
-    return anyio.run(Run(evolve(options, model=chosen), terminal, said).run)
+    return anyio.run(Run(evolve(options, model=chosen), terminal, output).run)
 
 
 def _prompt_of(text: str, files: Sequence[str], images: Sequence[str]) -> Prompt:

@@ -53,7 +53,7 @@ from .answering import Answering
 from .asking import Person
 from .conclusion import Conclusion
 from .named import named_session
-from .output import Format, Said
+from .output import Format, RunOutput
 from .stopping import Stopping
 
 LEASE_SECONDS = 3
@@ -90,11 +90,13 @@ class RunOptions:
 class Run:
     """One run of the command."""
 
-    def __init__(self, options: RunOptions, terminal: Terminal, said: Said) -> None:
+    def __init__(
+        self, options: RunOptions, terminal: Terminal, output: RunOutput
+    ) -> None:
         self._options = options
         self._terminal = terminal
         self._person = Person(terminal)
-        self._said = said
+        self._output = output
         self._found: str | None = None
         """The earlier session that is gone on with."""
         self._begun: str | None = None
@@ -104,10 +106,10 @@ class Run:
         who can be asked for one."""
         self._afar = server_url() is not None
         """Whether a server runs it: its Locations and jobs are not of this process."""
-        self._stopping = Stopping(terminal, options.timeout, said.hint)
+        self._stopping = Stopping(terminal, options.timeout, output.hint)
         self._conclusion = Conclusion(
             terminal,
-            said,
+            output,
             db=options.db,
             prompted=options.prompt is not None,
             allows=options.yes,
@@ -126,12 +128,12 @@ class Run:
         except BaseExceptionGroup as group:
             error = foremost(group)
             # What the model was saying is cut off in the middle of a line.
-            await self._said.break_line()
+            await self._output.break_line()
             name = self._found or self._begun
             if isinstance(error, ServerUnreachableError) and name is not None:
                 self._conclusion.unreachable(name)
             if isinstance(error, DovetailError):
-                self._said.failed(name, error, code_of_error(error))
+                self._output.failed(name, error, code_of_error(error))
             if isinstance(error, ModelNotSelectedError) and not self._found:
                 return self._without_model(error)
             if isinstance(error, ModelNotSelectedError | ModelUnknownError):
@@ -140,7 +142,7 @@ class Run:
         return code
 
     def _without_model(self, error: ModelNotSelectedError) -> int:
-        asking = self._said.format == "text" and self._options.prompt is not None
+        asking = self._output.format == "text" and self._options.prompt is not None
         if asking and not self._afar and is_attended():
             self.lacks_model = True
             return USAGE
@@ -177,7 +179,7 @@ class Run:
                 runtime.sessions,
                 allow,
                 everything=options.yes,
-                break_line=self._said.break_line,
+                break_line=self._output.break_line,
             )
             if session is not None:
                 return await self._again(runtime, answering, session)
@@ -252,7 +254,7 @@ class Run:
             await session.switch_agent(options.agent)
         left = None if alive else await left_work(session, await session.info())
         if left is not None:
-            self._said.recall(left.cut, left.pending)
+            self._output.recall(left.cut, left.pending)
         if options.prompt is None:
             return await self._go_on(runtime, answering, session, left)
         if left is not None:
@@ -306,7 +308,7 @@ class Run:
             ended = (await session.info()).outcome.status
             if not pending and ended in ("succeeded", "idle"):
                 raise click.UsageError(f"nothing is left of {session.id}; {SAY_WHAT}")
-            self._said.recall(None, pending)
+            self._output.recall(None, pending)
         else:
             for line in report_lines(left, self._terminal.error_style):
                 self._terminal.tell(line)
@@ -349,7 +351,7 @@ class Run:
                 budget=self._options.budget,
                 output=self._options.schema,
             )
-            self._said.known(receipt.id)
+            self._output.known(receipt.id)
             await self._note_used(session)
             feed.begin(receipt.cursor - 1 if after is None else after)
             return await self._watch(answering, session, feed, session.wait)
@@ -372,7 +374,7 @@ class Run:
             answering.stop()
             feed.end()
             beside.cancel()
-        await self._said.break_line()
+        await self._output.break_line()
         if answering.unanswered is not None:
             return self._conclusion.unanswered(session, answering)
         return await self._conclusion.ended(
@@ -384,16 +386,16 @@ class Run:
 
     async def _follow(self, answering: Answering, session: Session, feed: Feed) -> None:
         async for event in feed:
-            await self._said.take(event)
+            await self._output.take(event)
             if isinstance(event, JobWanted) and not self._afar:
                 # From another door: what goes on ends with this process all the same.
                 self._stopping.detached(event.message_id, event.call_id)
             if isinstance(event, RequestAsked | ChildAsked):
-                self._said.spinner.hold()
+                self._output.spinner.hold()
                 try:
                     await answering.take(session, event)
                 finally:
-                    self._said.spinner.release()
+                    self._output.spinner.release()
 
     async def _beside(self, session: Session, scope: anyio.CancelScope) -> None:
         """Do what is done while the work goes on, until it ends."""
@@ -402,7 +404,7 @@ class Run:
                 tasks.start_soon(self._stopping.end_in_time, session)
                 if self._options.format == "text":
                     tasks.start_soon(self._stopping.hint, session)
-                    tasks.start_soon(self._said.spinner.run)
+                    tasks.start_soon(self._output.spinner.run)
 
 
 async def _end_of(session: Session) -> int:

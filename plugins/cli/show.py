@@ -106,7 +106,7 @@ def show_command(
         anyio.run(show_requests, id, db, as_json, number, Terminal())
         return
     if told:
-        from .told import show_context
+        from .show_context import show_context
 
         anyio.run(show_context, id, db, as_json, Terminal())
         return

@@ -68,7 +68,7 @@ def stats_command(
     elif not found:
         terminal.tell(f"no Steps in the last {days} days")
     else:
-        terminal.write(_told(found, terminal.style, days))
+        terminal.write(_table(found, terminal.style, days))
 
 
 def _midnight() -> int:
@@ -132,7 +132,7 @@ def sums(found: Iterable[Spending], by: Callable[[Spending], str]) -> list[Sum]:
     return list(made.values())
 
 
-def _told(found: Sequence[Spending], style: Style, days: int) -> str:
+def _table(found: Sequence[Spending], style: Style, days: int) -> str:
     [whole] = sums(found, lambda one: "all")
     lines = [
         f"the last {days} days: {whole.steps:,} Steps, {usage_text(whole.usage)}, "

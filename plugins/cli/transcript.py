@@ -56,7 +56,7 @@ from ..console.calls import (
     success_text,
     todo_line,
 )
-from ..console.compaction import begun, told
+from ..console.compaction import begun, compaction_text
 from ..console.continuing import acceptance, summary
 from ..console.terminal import Style, first_line, plain, short, visible
 
@@ -117,7 +117,7 @@ class Transcript:
         self._parts: dict[tuple[str, str], _Part] = {}
         self._front: _Part | None = None
         """The part that is being shown, if the cursor is at its end."""
-        self._told: set[str] = set()
+        self._shown_inputs: set[str] = set()
         """Input that nobody said: what the runtime tells of a job."""
         self._calls: dict[tuple[str, str], _Call] = {}
         self._open_call: tuple[str, str] | None = None
@@ -160,7 +160,7 @@ class Transcript:
         for one in pending:
             self._prompts[one.id] = one.prompt
             if one.job_id is not None:
-                self._told.add(one.id)
+                self._shown_inputs.add(one.id)
 
     def hint(self, text: str) -> str:
         """Return a line for whoever looks, which is of no event."""
@@ -176,7 +176,7 @@ class Transcript:
             case PromptAdmitted():
                 self._prompts[event.input_id] = event.prompt
                 if event.job_id is not None:
-                    self._told.add(event.input_id)
+                    self._shown_inputs.add(event.input_id)
             case PromptPromoted():
                 return self._promoted(event.input_id)
             case StepStarted():
@@ -246,7 +246,7 @@ class Transcript:
             case CompactionStarted():
                 return self._aside(begun(event))
             case CompactionEnded():
-                return self._aside(told(event))
+                return self._aside(compaction_text(event))
             case CompactionFailed():
                 return self._aside(f"no summary: {first_line(event.failure.message)}")
             case OutputsShortened():
@@ -276,7 +276,7 @@ class Transcript:
         prompt = self._prompts.pop(input_id, None)
         if prompt is None or input_id in self._known:
             return ""
-        if input_id in self._told:
+        if input_id in self._shown_inputs:
             return self._aside(first_line(prompt.text))
         files = [f"[file {short(file.name, 60)}]" for file in prompt.files]
         mark = self._style.strong(">")

@@ -32,7 +32,7 @@ from dovetail.kernel import (
 
 from .answer import Answer
 from .requests import RemoteRequests
-from .told import all_of_ours, given, ours, place_of, prompt_of
+from .values import all_of_ours, given, ours, place_of, prompt_of
 from .wire import Wire
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from dovetail.kernel import (
     PendingRequest,
 )
 
-from .told import given
+from .values import given
 from .wire import Wire
 
 

@@ -37,7 +37,7 @@ from dovetail.kernel import (
 from . import wire
 from .answer import Answer
 from .tails import RemoteLines, RemoteTail
-from .told import (
+from .values import (
     all_of_ours,
     given,
     id_in,

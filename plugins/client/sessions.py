@@ -27,7 +27,7 @@ from dovetail.kernel import (
 )
 
 from .session import RemoteSession, session_in
-from .told import given, id_in, model_of, page_of, place_of, session_path, zone_name
+from .values import given, id_in, model_of, page_of, place_of, session_path, zone_name
 from .wire import Wire
 
 

@@ -25,7 +25,7 @@ from dovetail.kernel import (
 
 from .answer import exported_in
 from .errors import error_of
-from .told import session_path
+from .values import session_path
 from .wire import FIRST_PAUSE, LAST_PAUSE, Frame, Stream, Wire
 
 T = TypeVar("T")

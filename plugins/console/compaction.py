@@ -3,7 +3,7 @@
 from dovetail.kernel import CompactionEnded, CompactionStarted
 
 
-def told(event: CompactionEnded) -> str:
+def compaction_text(event: CompactionEnded) -> str:
     """Return what a compaction did, on one line."""
     return (
         f"{event.replaced} messages are replaced by a summary for the model: about "

@@ -51,7 +51,7 @@ def allow(resource: str) -> RuleEffect:
 
 
 @frozen
-class Told:
+class ShownFile:
     """One file as a model is told of it."""
 
     path: Path
@@ -168,10 +168,10 @@ class Found:
             for resource, effect in self._effects.items()
         )
 
-    def told(self) -> list[Told]:
+    def shown(self) -> list[ShownFile]:
         """Return the files, outermost first, as far as all may be told; the innermost
         matter most, and a file more than what it imports."""
-        kept: dict[int, list[Told]] = {}
+        kept: dict[int, list[ShownFile]] = {}
         budget = MAX_TOTAL
         for index in reversed(range(len(self.groups))):
             kept[index] = []
@@ -182,7 +182,7 @@ class Found:
                     continue
                 limit = min(MAX_FILE, budget)
                 budget -= min(len(one.data), limit)
-                kept[index].append(Told(one.path, one.until(limit), one.by))
+                kept[index].append(ShownFile(one.path, one.until(limit), one.by))
         return [one for index in sorted(kept) for one in kept[index]]
 
     def _import(self, text: Text, file: File, group: list[Text], depth: int) -> None:

@@ -40,7 +40,7 @@ from .instruction_files import (
     Bounds,
     Found,
     Reading,
-    Told,
+    ShownFile,
     allow,
 )
 
@@ -80,7 +80,7 @@ def instructions_source(
 
     def look() -> Observation:
         found = search(directory, home, reading, own)
-        told = found.told()
+        told = found.shown()
         return rendered(HEAD, told, found)
 
     async def observe() -> Observation:
@@ -101,7 +101,7 @@ def find_instructions(
         ContextUnavailableError: a file is there and cannot be read now.
     """
     found = search(directory, home, reading, own)
-    told = found.told()
+    told = found.shown()
     return Instructions(
         tuple((one.path, one.text) for one in told), tuple(sorted(found.left_out))
     )
@@ -146,7 +146,7 @@ def _folders(directory: Path, top: Path | None) -> list[Path]:
     return upwards[::-1]
 
 
-def rendered(head: str, told: Sequence[Told], found: Found) -> Observation:
+def rendered(head: str, told: Sequence[ShownFile], found: Found) -> Observation:
     """Return what a model is told of files: each for itself, so that one that changed
     does not repeat the others, and one that several sources find is told once."""
     parts = {str(one.path): _part(one) for one in told}
@@ -155,7 +155,7 @@ def rendered(head: str, told: Sequence[Told], found: Found) -> Observation:
     return Observation(head, parts=parts, holds=found.hold)
 
 
-def _part(one: Told) -> Observation:
+def _part(one: ShownFile) -> Observation:
     # A line of a file that looks like the heading of another is marked, so that no
     # file can speak in the name of one that the user wrote.
     text = _HEADING.sub("> ", one.text)

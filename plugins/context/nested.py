@@ -113,7 +113,7 @@ def nested_source(directory: Path, reading: Reading = allow) -> SessionSource:
         if not folders:
             return Observation("", holds=holds)
         found = await to_thread.run_sync(look, folders, over, abandon_on_cancel=True)
-        told = found.told()
+        told = found.shown()
         made = rendered(HEAD, told, found)
         return Observation(made.baseline, parts=made.parts, holds=holds)
 

@@ -34,11 +34,11 @@ from dovetail.kernel import InvalidValueError, sanitised
 
 from .problems import (
     Refusal,
+    answer_to,
     busy,
     closing,
     headers_too_large,
     malformed,
-    told,
     too_large,
 )
 from .waiting import BOUND, Bound
@@ -325,7 +325,7 @@ class Door:
                 await self._inner({**scope, BOUND: bound}, receive, sending)
         except Exception as error:
             # Boundary: whatever breaks in a request ends that request only.
-            status, headers, body = told(error)
+            status, headers, body = answer_to(error)
             if began:
                 # Half an answer cannot become another one; the connection ends.
                 raise BrokenOffError(str(body["message"])) from error

@@ -167,7 +167,7 @@ _REQUESTS: Mapping[str, str] = {
 """What a request that is not there is called by opencode, by what is in the path."""
 
 
-def told(error: BaseException) -> tuple[int, dict[str, str], dict[str, Json]]:
+def answer_to(error: BaseException) -> tuple[int, dict[str, str], dict[str, Json]]:
     """Return the status, the headers and the body that tell of an error.
 
     One that is none of ours is logged with its traceback, and told as a reference.
@@ -181,13 +181,13 @@ def told(error: BaseException) -> tuple[int, dict[str, str], dict[str, Json]]:
         }
         return error.status, error.headers, {**body, **error.fields}
     if isinstance(error, MisplacedError):
-        status, headers, body = told(error.error)
+        status, headers, body = answer_to(error.error)
         if "problems" not in body:
             body["field"] = error.path
             body["problems"] = [{"path": error.path, "message": str(error)}]
         return status, headers, body
     if isinstance(error, AbsentError):
-        status, headers, body = told(error.error)
+        status, headers, body = answer_to(error.error)
         if isinstance(error.error, RequestNotFoundError):
             tags = (tag for part, tag in _REQUESTS.items() if part in error.path)
             body["_tag"] = next(tags, body["_tag"])

@@ -32,7 +32,7 @@ from .door import (
     answer,
     encoded,
 )
-from .problems import busy, headers_too_large, malformed, told
+from .problems import answer_to, busy, headers_too_large, malformed
 
 Resume = Literal["report", "clean", "always"]
 
@@ -332,7 +332,7 @@ def _refusal(status: int) -> "list[Any]":
         refusal = headers_too_large(MAX_HEADERS)
     else:
         refusal = malformed("this is no HTTP request as it is understood here")
-    status, _, body = told(refusal)
+    status, _, body = answer_to(refusal)
     data = encoded(body)
     headers = [
         ("Content-Type", "application/json"),
@@ -349,7 +349,7 @@ def _refusal(status: int) -> "list[Any]":
 async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer whoever comes when there are as many connections as there may be."""
     refusal = busy(f"{MAX_CONNECTIONS} connections are open already")
-    status, headers, body = told(refusal)
+    status, headers, body = answer_to(refusal)
     await answer(send, status, body, {**headers, "Connection": "close"})
 
 

@@ -17,7 +17,7 @@ import anyio.lowlevel
 from dovetail.kernel import LiveOverflowError
 
 from .door import Door, Receive, Scope, Send, encoded
-from .problems import closing, told
+from .problems import answer_to, closing
 
 PING_SECONDS = 15.0
 """Seconds of silence after which a sign of life is sent."""
@@ -114,7 +114,7 @@ class EventStream:
             # break off instead: half of them must not be taken for all.
             if not is_events:
                 raise
-            _, _, body = told(error)
+            _, _, body = answer_to(error)
             await _send(send, frame(encoded(body), event="error"))
 
     async def _next(self, frames: Frames) -> bytes | None:

@@ -45,7 +45,7 @@ def problem_in(problem: Problem, brought: Json) -> Problem:
     """Return a problem with the path of the value that it is about: what a whole says
     of one of its parts has the path of the whole."""
     inside = _at(brought, problem.path)
-    found = _place(problem.text, inside) if isinstance(inside, dict) else None
+    found = _path_of(problem.text, inside) if isinstance(inside, dict) else None
     if found is None:
         return problem
     path = (*problem.path, *found)
@@ -59,7 +59,7 @@ def misplaced(error: InvalidValueError, query: Any, body: Any) -> MisplacedError
         return MisplacedError(UndecodableError(error.what, problems), "$")
     sentence = str(error)
     brought = None if body is None else to_json(body)
-    found = None if brought is None else _place(sentence, brought, error.what)
+    found = None if brought is None else _path_of(sentence, brought, error.what)
     if found is not None:
         schema = _SCHEMA_PATH.match(sentence)
         return MisplacedError(error, path_text(found) + (schema[1] if schema else ""))
@@ -68,7 +68,7 @@ def misplaced(error: InvalidValueError, query: Any, body: Any) -> MisplacedError
             str(one.metadata.get("name", one.name)): getattr(query, one.name)
             for one in fields(type(query))
         }
-        named = _place(sentence, asked, error.what)
+        named = _path_of(sentence, asked, error.what)
         if named is not None:
             return MisplacedError(error, str(named[0]))
     return MisplacedError(error, "$" if brought is not None else error.what)
@@ -86,7 +86,7 @@ def rooted(problem: Problem, body: Any) -> Problem:
     return problem
 
 
-def _place(sentence: str, brought: Json, what: str | None = None) -> Path | None:
+def _path_of(sentence: str, brought: Json, what: str | None = None) -> Path | None:
     """Return where the value stands that a sentence refuses: the one that it shows, by
     preference under a name that it says, or else what has such a name."""
     shown: list[Path] = []
@@ -94,7 +94,7 @@ def _place(sentence: str, brought: Json, what: str | None = None) -> Path | None
     for path, value in _walk(brought, ()):
         if not path:
             continue
-        said = _said(sentence, value) if what is None else what
+        said = _called(sentence, value) if what is None else what
         if said is not None and _is_refused(sentence, said, value):
             shown.append(path)
         if what is not None and value is not None and _is_named(path, what):
@@ -136,7 +136,7 @@ def _is_refused(sentence: str, what: str, value: Json) -> bool:
     return is_whole and abs(value) < 2**53 and _is_refused(sentence, what, float(value))
 
 
-def _said(sentence: str, value: Json) -> str | None:
+def _called(sentence: str, value: Json) -> str | None:
     """Return what a sentence calls a value that it shows."""
     for one in (value, float(value) if type(value) is int else value):
         shown = str(InvalidValueError("", one, ""))

@@ -40,7 +40,7 @@ INTERVAL = 5.0
 
 
 @frozen
-class _Place:
+class _Login:
     """Where a login is, and for what."""
 
     metadata: OAuthMetadata
@@ -131,7 +131,7 @@ def first_request(client: httpx2.AsyncClient, url: str) -> httpx2.Request:
 
 async def _place(
     client: httpx2.AsyncClient, url: str, challenge: httpx2.Response
-) -> _Place:
+) -> _Login:
     """Find out who lets us in."""
     told: ProtectedResourceMetadata | None = None
     named = utils.extract_resource_metadata_from_www_auth(challenge)
@@ -165,12 +165,12 @@ async def _place(
         scope = utils.get_client_metadata_scopes(
             utils.extract_scope_from_www_auth(challenge), told, found, ["refresh_token"]
         )
-        return _Place(found, device, resource, scope)
+        return _Login(found, device, resource, scope)
     raise LoginError("it does not say where its login is")
 
 
 async def _registered(
-    client: httpx2.AsyncClient, server: Server, place: _Place
+    client: httpx2.AsyncClient, server: Server, place: _Login
 ) -> _Client:
     """Return who we are there."""
     if server.client_id is not None:
@@ -204,7 +204,7 @@ async def _registered(
 async def _allowed(
     client: httpx2.AsyncClient,
     url: str,
-    place: _Place,
+    place: _Login,
     known: _Client,
     tell: Callable[[str, str], None],
     sleep: Callable[[float], Awaitable[None]],

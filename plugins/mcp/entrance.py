@@ -161,7 +161,7 @@ class Entrance:
             await self._loaded.wait()
             if self._servers is None:
                 return None
-            from .said import prompt_source
+            from .mentions import prompt_source
 
             return prompt_source(self._servers, effect, key)
 

@@ -148,7 +148,7 @@ async def log_in(
                     update={"token_endpoint_auth_method": method}
                 )
                 provider.context.client_info = kept.client
-            state.append(_said(url).get("state", ""))
+            state.append(_query(url).get("state", ""))
             tell(url)
             if browser:
                 await to_thread.run_sync(webbrowser.open, url)
@@ -159,7 +159,7 @@ async def log_in(
                     said = await _answer(listener, state[-1])
                 else:
                     text = await to_thread.run_sync(read, abandon_on_cancel=True)
-                    said = _said(text)
+                    said = _query(text)
                 return _result(said, state[-1])
             raise LoginError(f"nobody came back in {seconds:g} s")
 
@@ -226,7 +226,7 @@ async def reach(url: str, client: httpx2.AsyncClient) -> None:
         await session.initialize()
 
 
-def _said(url: str) -> dict[str, str]:
+def _query(url: str) -> dict[str, str]:
     return {name: each[0] for name, each in parse_qs(urlsplit(url).query).items()}
 
 
@@ -271,7 +271,7 @@ async def _answer(
             target = head.split(b" ", 2)[1:2]
             path = target[0].decode("ascii", "replace") if target else ""
             try:
-                said = _said(path) if urlsplit(path).path == PATH else {}
+                said = _query(path) if urlsplit(path).path == PATH else {}
             except ValueError:
                 said = {}
             ours = said.get("state") == state

@@ -37,7 +37,7 @@ from .settings import (
     of_checkout,
     together,
 )
-from .told import servers_source
+from .source import servers_source
 
 if TYPE_CHECKING:
     from .servers import Servers
@@ -115,7 +115,7 @@ class McpPlugin:
 
     def _made(self, servers: Sequence[Server], place: Place) -> "Servers":
         # Here and not above: it takes a second, and most Locations have no server.
-        from . import said  # noqa: F401
+        from . import mentions  # noqa: F401
         from .servers import Servers
         from .words import Words, folder_of
 

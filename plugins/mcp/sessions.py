@@ -108,7 +108,7 @@ class SessionsServer:
         The name is your own, such as "issue-42": whoever says it again has the same
         session.
         """
-        with _told():
+        with _for_model():
             made = await self._runtime.sessions.create(
                 name,
                 location=self._directory,
@@ -124,7 +124,7 @@ class SessionsServer:
         prompt, and nothing is asked twice.
         """
         session = await self._session(session_id)
-        with _told():
+        with _for_model():
             receipt = await session.prompt(text, key=key)
         return json.dumps({"session_id": session.id, "input_id": receipt.id})
 
@@ -139,7 +139,7 @@ class SessionsServer:
         session = await self._session(session_id)
         seconds = min(max(seconds, 0.0), MAX_WAIT)
         outcome: Any = None
-        with _told():
+        with _for_model():
             with anyio.move_on_after(seconds):
                 async with self._helped(session, ctx):
                     outcome = await session.wait()
@@ -163,7 +163,7 @@ class SessionsServer:
         """Return messages of a session in order, those after a position: each has its
         own in ``seq``."""
         session = await self._session(session_id)
-        with _told():
+        with _for_model():
             found: list[Message] = []
             cursor: str | None = None
             while len(found) <= MAX_SHOWN:
@@ -177,7 +177,7 @@ class SessionsServer:
 
     async def session_list(self) -> str:
         """List the latest sessions of this directory."""
-        with _told():
+        with _for_model():
             page = await self._runtime.sessions.list(location=self._directory, limit=50)
         listed = [
             {"session_id": one.id, "title": one.title, "status": one.status}
@@ -188,7 +188,7 @@ class SessionsServer:
     async def session_interrupt(self, session_id: str) -> str:
         """Stop what a session does. It goes on with the next prompt."""
         session = await self._session(session_id)
-        with _told():
+        with _for_model():
             stopped = await session.interrupt("by the caller over MCP")
         return json.dumps({"interrupted": stopped})
 
@@ -202,7 +202,7 @@ class SessionsServer:
         """Answer what a session waits for, as session_wait tells it: a permission with
         ``answer``, and questions with ``answers``, one text or option each. Only with
         what a person said."""
-        with _told():
+        with _for_model():
             if answer is not None:
                 await self._runtime.requests.reply(request_id, answer, message)
             else:
@@ -248,7 +248,7 @@ class SessionsServer:
     # --- while a session works -----------------------------------------------------
 
     async def _session(self, session_id: str) -> Session:
-        with _told():
+        with _for_model():
             return await self._runtime.sessions.get(session_id)
 
     @asynccontextmanager
@@ -315,7 +315,7 @@ class _Permission(BaseModel):
 
 
 @frozen
-class _Told:
+class _ForModel:
     """Makes what went wrong an answer that the caller's model reads."""
 
     def __enter__(self) -> None:
@@ -326,8 +326,8 @@ class _Told:
             raise ToolError(f"{error} [{error.code}]") from error
 
 
-def _told() -> _Told:
-    return _Told()
+def _for_model() -> _ForModel:
+    return _ForModel()
 
 
 def _shown(one: PendingRequest) -> dict[str, Any]:

@@ -56,7 +56,7 @@ from .wording import (
     no_turns,
     prompt_parts,
     result_of,
-    told,
+    words_of,
 )
 
 __all__ = (
@@ -90,9 +90,9 @@ __all__ = (
     "table",
     "target_of",
     "tokens",
-    "told",
     "transport_of",
     "word",
+    "words_of",
 )
 
 Writer = Callable[[ModelRequest, Mapping[str, Json]], RequestBody]

@@ -69,8 +69,8 @@ from .wording import (
     parts_in_words,
     prompt_parts,
     result_of,
-    told,
     tool_name,
+    words_of,
 )
 
 if TYPE_CHECKING:
@@ -419,7 +419,7 @@ class MessagesWriter:
             texts, files = prompt_parts(message.text, message.files, carried)
             blocks = [_text(one) for one in texts] + [_file(one) for one in files]
             return _TURNS.said(blocks)
-        return _TURNS.said([_text(told(message))])
+        return _TURNS.said([_text(words_of(message))])
 
     def _assistant(self, message: AssistantMessage, carried: Sequence[str]) -> bytes:
         blocks = self._blocks(message)

@@ -45,8 +45,8 @@ from .wording import (
     merged_options,
     prompt_parts,
     result_of,
-    told,
     tool_name,
+    words_of,
 )
 
 PROTOCOL = "cohere-chat"
@@ -118,7 +118,7 @@ class CohereWriter(PlainWriter):
         if isinstance(message, UserMessage):
             texts, files = prompt_parts(message.text, message.files, carried)
             return _user(texts, [(one.mime, one.data) for one in files])
-        return _user([told(message)], [])
+        return _user([words_of(message)], [])
 
     def _assistant(self, message: AssistantMessage, carried: Sequence[str]) -> bytes:
         text = clean_text(message.text)

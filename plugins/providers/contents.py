@@ -47,8 +47,8 @@ from .wording import (
     parts_in_words,
     prompt_parts,
     result_of,
-    told,
     tool_name,
+    words_of,
 )
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class GeminiWriter:
             texts, images = prompt_parts(message.text, message.files, carried)
             parts = [_text(one) for one in texts] + [_inline(one) for one in images]
         else:
-            parts = [_text(told(message))]
+            parts = [_text(words_of(message))]
         return _TURNS.said(parts) if parts else b""
 
     def _model(self, message: AssistantMessage, carried: Sequence[str]) -> bytes:

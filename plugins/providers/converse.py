@@ -62,8 +62,8 @@ from .wording import (
     parts_in_words,
     prompt_parts,
     result_of,
-    told,
     tool_name,
+    words_of,
 )
 
 _CACHES = re.compile(r"anthropic\.claude|amazon\.nova", re.IGNORECASE)
@@ -232,7 +232,7 @@ class ConverseWriter:
             blocks: list[Json] = [{"text": one} for one in texts]
             blocks += [_file(one, at) for at, one in enumerate(images, 1)]
         else:
-            blocks = [{"text": told(message)}]
+            blocks = [{"text": words_of(message)}]
         return _TURNS.said(blocks) if blocks else b""
 
     def _assistant(self, message: AssistantMessage, carried: Sequence[str]) -> bytes:

@@ -66,7 +66,7 @@ _ENDS = {
 
 
 @define(eq=False)
-class _Said:
+class _Text:
     """One text of an item, while its deltas come."""
 
     part: str
@@ -81,7 +81,7 @@ class _Item:
     number: int
     kind: str
     item_id: str = ""
-    said: dict[tuple[str, int | None], _Said] = field(factory=dict)
+    said: dict[tuple[str, int | None], _Text] = field(factory=dict)
     """Its texts, by kind and index."""
     call_id: str = ""
     name: str = ""
@@ -369,18 +369,18 @@ class ResponsesDecoder:
 
     def _begun(
         self, item: _Item, kind: str, index: int | None, events: list[ModelEvent]
-    ) -> _Said:
+    ) -> _Text:
         """Begin a text of an item. All thoughts of one item are one part."""
         before = [one for (of, _), one in item.said.items() if of != "text"]
         if kind != "text" and before:
-            said = _Said(before[0].part)
+            said = _Text(before[0].part)
             events.append(ReasoningDelta(said.part, before[-1].joined.rest() + "\n\n"))
         else:
             self._parts += 1
             if self._parts > self._limits.parts:
                 raise beyond(self._provider, f"{self._limits.parts} parts")
             name = "text" if kind == "text" else "reasoning"
-            said = _Said(f"{name}-{self._parts - 1}")
+            said = _Text(f"{name}-{self._parts - 1}")
         item.said[kind, index] = said
         return said
 

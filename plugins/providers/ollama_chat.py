@@ -47,8 +47,8 @@ from .wording import (
     prompt_parts,
     result_of,
     text_in_words,
-    told,
     tool_name,
+    words_of,
 )
 
 _FINISHES: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
@@ -122,7 +122,7 @@ class OllamaWriter(PlainWriter):
             texts, files = prompt_parts(message.text, message.files, carried)
             images: list[Json] = [one.data for one in files]
             return _user("\n\n".join(texts), images)
-        return _user(told(message), [])
+        return _user(words_of(message), [])
 
     def _assistant(self, message: AssistantMessage, carried: Sequence[str]) -> bytes:
         text = clean_text(text_in_words(message))

@@ -70,8 +70,8 @@ from .wording import (
     prompt_parts,
     result_of,
     text_in_words,
-    told,
     tool_name,
+    words_of,
 )
 
 MEDIA: Mapping[str, int] = {
@@ -377,7 +377,7 @@ class ChatWriter:
         if isinstance(message, UserMessage):
             texts, files = prompt_parts(message.text, message.files, carried)
             return _user(texts, files)
-        return _user([told(message)], [])
+        return _user([words_of(message)], [])
 
     def _assistant(
         self, message: AssistantMessage, thought_of: str, carried: Sequence[str]

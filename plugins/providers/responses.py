@@ -58,8 +58,8 @@ from .wording import (
     parts_in_words,
     prompt_parts,
     result_of,
-    told,
     tool_name,
+    words_of,
 )
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class ResponsesWriter:
             texts, files = prompt_parts(message.text, message.files, carried)
             content = [_text(one) for one in texts] + [_file(one) for one in files]
         else:
-            content = [_text(told(message))]
+            content = [_text(words_of(message))]
         if not content:
             return b""
         return orjson.dumps({"type": "message", "role": "user", "content": content})
@@ -215,7 +215,7 @@ class ResponsesWriter:
             elif isinstance(part, TextPart):
                 if part.text.strip():
                     attached = attached_to(part) if native else {}
-                    items.append(attached | _said(part))
+                    items.append(attached | _text_item(part))
             elif native:
                 items += self._thought(part)
         items = _answered(items)
@@ -389,7 +389,7 @@ def _file(file: PromptFile | FileContent) -> dict[str, Json]:
     return {"type": "input_image", "detail": "auto", "image_url": url}
 
 
-def _said(part: TextPart) -> dict[str, Json]:
+def _text_item(part: TextPart) -> dict[str, Json]:
     content: Json = [{"type": "output_text", "text": clean_text(part.text)}]
     return {"type": "message", "role": "assistant", "content": content}
 

@@ -84,7 +84,7 @@ class Carried(httpx.AsyncBaseTransport):
             request.content,
             Limits(limits.get("connect"), limits.get("read"), limits.get("write")),
         )
-        with _told():
+        with _as_httpx_errors():
             answer = await self._sends.ask(asked)
         return httpx.Response(
             answer.status,
@@ -106,7 +106,7 @@ def _text(name: bytes, value: bytes) -> tuple[str, str]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _as_httpx_errors() -> Iterator[None]:
     try:
         yield
     except ExchangeError as error:
@@ -123,7 +123,7 @@ class _Body(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        with _told():
+        with _as_httpx_errors():
             return await anext(self._answer)
 
     async def aclose(self) -> None:

@@ -64,7 +64,7 @@ def summary(text: str) -> str:
     return f"<summary>\n{escaped}\n</summary>"
 
 
-def told(message: NoticeMessage | SummaryMessage) -> str:
+def words_of(message: NoticeMessage | SummaryMessage) -> str:
     """Return what nobody said as user text."""
     if isinstance(message, SummaryMessage):
         return summary(message.text)

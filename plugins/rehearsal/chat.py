@@ -35,7 +35,7 @@ class Call:
 
 
 @frozen
-class Said:
+class UserTurn:
     """What a person said."""
 
     text: str
@@ -56,7 +56,7 @@ class ChatRequest:
     """One request, checked."""
 
     model: str
-    turns: tuple[Said | Answered, ...]
+    turns: tuple[UserTurn | Answered, ...]
     tools: Mapping[str, Mapping[str, Any]]
     """The JSON Schema of each offered tool's arguments, by tool name."""
     stream: bool = False
@@ -111,8 +111,8 @@ def read_request(body: bytes) -> ChatRequest:
     )
 
 
-def _turns(messages: Sequence[Any]) -> tuple[Said | Answered, ...]:
-    turns: list[Said | Answered] = []
+def _turns(messages: Sequence[Any]) -> tuple[UserTurn | Answered, ...]:
+    turns: list[UserTurn | Answered] = []
     waiting: dict[str, str | None] = {}
     answer: Answered | None = None
 
@@ -147,7 +147,7 @@ def _turns(messages: Sequence[Any]) -> tuple[Said | Answered, ...]:
             continue
         settle()
         if role == "user":
-            turns.append(Said(_text(message.get("content"), where)))
+            turns.append(UserTurn(_text(message.get("content"), where)))
         elif role == "assistant":
             calls = _calls(message.get("tool_calls") or [], where)
             waiting = dict.fromkeys((call.id for call in calls), None)

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from .chat import Answered, Call, ChatRequest, Reply, Said
+from .chat import Answered, Call, ChatRequest, Reply, UserTurn
 from .repairs import Repair, find_functions, names_called, repaired, repairs
 from .reports import Failed, Report, read_report
 
@@ -83,14 +83,14 @@ def decide(request: ChatRequest) -> Reply:
 
 
 def _current(
-    turns: Sequence[Said | Answered],
+    turns: Sequence[UserTurn | Answered],
 ) -> tuple[str, list[Answered], int]:
     """Return the prompt, the answers of the work that goes on, and the calls ever."""
     said: list[str] = []
     answers: list[Answered] = []
     calls = 0
     for turn in turns:
-        if isinstance(turn, Said):
+        if isinstance(turn, UserTurn):
             said.append(turn.text)
             continue
         calls += len(turn.calls)

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import frozen
-from dovetail.builtin_tools._left import LaterOutput
+from dovetail.builtin_tools._marks import LaterOutput
 from dovetail.builtin_tools.job import job_tool
 from dovetail.builtin_tools.subagent import subagent_tool
 from dovetail.kernel import (

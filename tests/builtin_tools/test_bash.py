@@ -16,8 +16,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 from attrs import evolve
-from dovetail.builtin_tools import _left, _process
-from dovetail.builtin_tools._left import VARIABLE, LaterOutput, carries, mark_of
+from dovetail.builtin_tools import _marks, _process
+from dovetail.builtin_tools._marks import VARIABLE, LaterOutput, carries, mark_of
 from dovetail.builtin_tools._process import Capture
 from dovetail.builtin_tools._terminal import plain
 from dovetail.builtin_tools.bash import (
@@ -189,7 +189,7 @@ async def test_what_left_the_group_and_the_environment_ends_with_a_stopped_comma
 async def test_what_could_not_be_ended_is_told(
     tools: Any, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_left.Family, "send", lambda self, number: None)
+    monkeypatch.setattr(_marks.Family, "send", lambda self, number: None)
     monkeypatch.setattr(_process, "STOP_SECONDS", 0.05)
     monkeypatch.setattr(_process, "LINGER_SECONDS", 0.05)
     with anyio.fail_after(HANG):
@@ -470,7 +470,7 @@ async def test_what_a_killed_runtime_left_running_is_found_and_ended(
 ) -> None:
     """The shell, what ignores SIGTERM, a job with a group of its own, and what left the
     session altogether."""
-    monkeypatch.setattr("dovetail.builtin_tools._left.STOP_SECONDS", 0.05)
+    monkeypatch.setattr("dovetail.builtin_tools._marks.STOP_SECONDS", 0.05)
     command = (
         "echo $$ > 1; (trap '' TERM; sh -c 'echo $$ > 2; sleep 1000; sleep 1000') & "
         "setsid sh -c 'echo $$ > 3; sleep 1000; :' & "
@@ -496,7 +496,7 @@ async def test_what_a_killed_runtime_left_running_is_found_and_ended(
 async def test_where_the_system_lists_no_processes_the_first_one_is_ended(
     tools: Any, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dovetail.builtin_tools._left._PROC", place / "none")
+    monkeypatch.setattr("dovetail.builtin_tools._marks._PROC", place / "none")
     tool = tools.tools["bash"]
     for token, said in (
         (tools.context.effect_token, "Of what it started, 1 still ran and got ended."),

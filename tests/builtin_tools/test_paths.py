@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
-from dovetail.builtin_tools._left import LaterOutput
+from dovetail.builtin_tools._marks import LaterOutput
 from dovetail.kernel import PermissionDeniedError, ToolFailure
 from support.bounds import HANG
 

@@ -189,13 +189,13 @@ def test_the_fold_of_events_knows_what_was_told(
 ) -> None:
     """A worker that reads the events decides as the one that wrote them."""
 
-    told = History("s").told
+    fold = History("s").epoch
     for number, one in enumerate(taken):
-        new = told.baseline is None or number == again
+        new = fold.baseline is None or number == again
         epoch = None
         if not new:
-            assert told.baseline is not None
-            epoch = CurrentEpoch(told.baseline, told.sources, told.removals)
+            assert fold.baseline is not None
+            epoch = CurrentEpoch(fold.baseline, fold.sources, fold.removals)
         decision = decide(epoch, one, cause="x")
         if isinstance(decision, NoChange):
             continue
@@ -203,5 +203,5 @@ def test_the_fold_of_events_knows_what_was_told(
             event: Any = decision.event(SessionId("s"))
         else:
             event = decision.event(SessionId("s"), MessageId(f"msg_{number}"))
-        told.apply(event, here=True)
-        assert changes(told.sources, one, told.removals) is None
+        fold.apply(event, here=True)
+        assert changes(fold.sources, one, fold.removals) is None

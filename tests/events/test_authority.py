@@ -203,7 +203,7 @@ async def test_what_another_store_kept_or_started_is_not_taken_for_ours(
             await session.output(message, "c")
         history = History("s")
         await runtime.sessions._log.read(history.catch_up)
-        held = (history.managed, history.files, history.told.baseline)
+        held = (history.managed, history.files, history.epoch.baseline)
         assert held == (set(), {}, None)
 
 

@@ -18,7 +18,7 @@ from dovetail.kernel import (
     ServerUnreachableError,
 )
 from dovetail.plugins.client import RemoteRuntime, connect, wire
-from dovetail.plugins.http.problems import told
+from dovetail.plugins.http.problems import answer_to
 
 
 async def first(events: Any) -> Any:
@@ -259,7 +259,7 @@ KINDS = sorted(
 @pytest.mark.parametrize("kind", KINDS, ids=lambda one: one.__name__)
 async def test_an_error_has_the_facts_that_it_had(kind: type[DovetailError]) -> None:
     error = sample(kind)
-    status, _, body = told(error)
+    status, _, body = answer_to(error)
     async with answering(httpx.Response(status, json=body)) as runtime:
         with pytest.raises(DovetailError) as caught:
             await ASKS["get"](runtime)

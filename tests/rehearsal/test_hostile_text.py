@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from dovetail.plugins.rehearsal.chat import Answered, Call, ChatRequest, Said
+from dovetail.plugins.rehearsal.chat import Answered, Call, ChatRequest, UserTurn
 from dovetail.plugins.rehearsal.policy import decide
 from dovetail.plugins.rehearsal.repairs import repaired, repairs
 from dovetail.plugins.rehearsal.reports import Failed, read_report
@@ -53,7 +53,7 @@ def test_every_conversation_has_a_next_answer(done: list[tuple[str, str]]) -> No
         Answered("", (Call(f"c{number}", tool, given_),), (result,))
         for number, (tool, result) in enumerate(done)
     ]
-    request = ChatRequest("m", (Said("fix the tests"), *answers), TOOLS)
+    request = ChatRequest("m", (UserTurn("fix the tests"), *answers), TOOLS)
     reply = decide(request)
     assert reply.text
     assert not {call.id for call in reply.calls} & {f"c{n}" for n in range(8)}

@@ -46,7 +46,6 @@ from dovetail.kernel import (
     RequestDescription,
     RequestId,
     RetryScheduled,
-    Said,
     SentRequest,
     SessionCreated,
     SessionId,
@@ -68,6 +67,7 @@ from dovetail.kernel import (
     ToolStarted,
     ToolSucceeded,
     Usage,
+    UserWords,
 )
 from hypothesis import strategies as st
 
@@ -241,7 +241,7 @@ class Writer:
             replaced=len(places[:-2]),
             tokens_before=900,
             tokens_after=300,
-            said=(Said(3, "secret words"),),
+            said=(UserWords(3, "secret words"),),
             names=("secret/file.py",),
             model="a/small",
             usage=Usage(input=7, output=2),

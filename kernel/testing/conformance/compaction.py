@@ -188,7 +188,7 @@ async def _summarised(
     return played, made
 
 
-async def _told(case: Case[CompactionConformance], host: Host) -> Mapping[str, str]:
+async def _texts(case: Case[CompactionConformance], host: Host) -> Mapping[str, str]:
     """Return each request and the summary, by name."""
     played, made = await _summarised(case, host, _short())
     told = {
@@ -237,10 +237,10 @@ def _summary(bench: Bench[CompactionConformance]) -> Iterator[str]:
 
 
 @check("said", since=1)
-def _said(bench: Bench[CompactionConformance]) -> Iterator[str]:
+def _kept_words(bench: Bench[CompactionConformance]) -> Iterator[str]:
     """What the user said, and what an earlier summary stands for, is told to the model
     or is in the summary."""
-    told = "\n".join(bench.hosted(_told).values())
+    told = "\n".join(bench.hosted(_texts).values())
     for what, word in (
         ("the task", TASK),
         ("what the user said later", WISH),
@@ -311,7 +311,7 @@ def _material(bench: Bench[CompactionConformance]) -> Iterator[str]:
 @check("stable", since=1)
 def _stable(bench: Bench[CompactionConformance]) -> Iterator[str]:
     """Of the same history the same is asked and made: again, and after a restart."""
-    yield from restless(bench, _told)
+    yield from restless(bench, _texts)
 
 
 @check("words", since=1)
@@ -321,7 +321,7 @@ def _words(bench: Bench[CompactionConformance]) -> Iterator[str]:
     async def look(
         case: Case[CompactionConformance], host: Host
     ) -> tuple[str, Mapping[str, str]]:
-        return str(case.folder), await _told(case, host)
+        return str(case.folder), await _texts(case, host)
 
     folder, told = bench.hosted(look)
     for name, text in told.items():
@@ -332,7 +332,7 @@ def _words(bench: Bench[CompactionConformance]) -> Iterator[str]:
 @check("effect", since=1)
 def _effect(bench: Bench[CompactionConformance]) -> Iterator[str]:
     """Summing up changes nothing, in the Location and in the world."""
-    yield from effects(bench, _told)
+    yield from effects(bench, _texts)
 
 
 @check("cancellation", since=1)
@@ -364,6 +364,6 @@ def _leak(bench: Bench[CompactionConformance]) -> Iterator[str]:
 
     async def look(case: Case[CompactionConformance]) -> None:
         async with case.host() as host:
-            await _told(case, host)
+            await _texts(case, host)
 
     yield from bench.leaks(look)

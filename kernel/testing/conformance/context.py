@@ -68,7 +68,7 @@ async def _observed(case: Case[ContextConformance], host: Host) -> Snapshot:
     return Snapshot({**shared.results, **(await observe(own, (_VIEW,))).results})
 
 
-async def _told(case: Case[ContextConformance], host: Host) -> Mapping[str, str]:
+async def _texts(case: Case[ContextConformance], host: Host) -> Mapping[str, str]:
     """Return both renderings of everything, by key; nothing of what is not told."""
     snapshot = await _observed(case, host)
     told: dict[str, str] = {}
@@ -114,13 +114,13 @@ def _observation(bench: Bench[ContextConformance]) -> Iterator[str]:
 def _stable(bench: Bench[ContextConformance]) -> Iterator[str]:
     """What did not change is told in the same words: when asked again, and after a
     restart."""
-    yield from restless(bench, _told)
+    yield from restless(bench, _texts)
 
 
 @check("change", since=1)
 def _change(bench: Bench[ContextConformance]) -> Iterator[str]:
     """What changed is told in other words at the next look."""
-    yield from unchanged(bench, _told)
+    yield from unchanged(bench, _texts)
 
 
 @check("words", since=1)
@@ -130,7 +130,7 @@ def _words(bench: Bench[ContextConformance]) -> Iterator[str]:
     async def look(
         case: Case[ContextConformance], host: Host
     ) -> tuple[str, Mapping[str, str]]:
-        return str(case.folder), await _told(case, host)
+        return str(case.folder), await _texts(case, host)
 
     folder, told = bench.hosted(look)
     for key, text in told.items():
@@ -141,7 +141,7 @@ def _words(bench: Bench[ContextConformance]) -> Iterator[str]:
 @check("bounded", since=1)
 def _bounded(bench: Bench[ContextConformance]) -> Iterator[str]:
     """What one source tells is bounded by the source itself."""
-    for key, text in bench.hosted(_told).items():
+    for key, text in bench.hosted(_texts).items():
         size = len(text.encode("utf-8", "replace"))
         if size > MAX_TEXT:
             yield f"{key} tells {size} bytes; at most {MAX_TEXT}"
@@ -150,7 +150,7 @@ def _bounded(bench: Bench[ContextConformance]) -> Iterator[str]:
 @check("effect", since=1)
 def _effect(bench: Bench[ContextConformance]) -> Iterator[str]:
     """Observing changes nothing, in the Location and in the world."""
-    yield from effects(bench, _told)
+    yield from effects(bench, _texts)
 
 
 @check("cancellation", since=1)
@@ -178,6 +178,6 @@ def _leak(bench: Bench[ContextConformance]) -> Iterator[str]:
 
     async def look(case: Case[ContextConformance]) -> None:
         async with case.host() as host:
-            await _told(case, host)
+            await _texts(case, host)
 
     yield from bench.leaks(look)

@@ -71,7 +71,7 @@ async def _skills(host: Host) -> list[Skill]:
     return [one for found in each.values() for one in found if isinstance(one, Skill)]
 
 
-async def _told(case: Case[SkillConformance], host: Host) -> Mapping[str, str]:
+async def _texts(case: Case[SkillConformance], host: Host) -> Mapping[str, str]:
     """Return what each source finds, as one text a source."""
     return {
         key: "\n".join(map(repr, found)) for key, found in (await _found(host)).items()
@@ -189,13 +189,13 @@ def _misplaced(skill: Skill) -> Iterator[str]:
 def _stable(bench: Bench[SkillConformance]) -> Iterator[str]:
     """While nothing changed the same is found in the same order: when asked again,
     and after a restart."""
-    yield from restless(bench, _told)
+    yield from restless(bench, _texts)
 
 
 @check("change", since=1)
 def _change(bench: Bench[SkillConformance]) -> Iterator[str]:
     """What changed is found at the next search."""
-    yield from unchanged(bench, _told)
+    yield from unchanged(bench, _texts)
 
 
 @check("words", since=1)
@@ -232,7 +232,7 @@ def _bounded(bench: Bench[SkillConformance]) -> Iterator[str]:
 @check("effect", since=1)
 def _effect(bench: Bench[SkillConformance]) -> Iterator[str]:
     """Searching changes nothing, in the Location and in the world."""
-    yield from effects(bench, _told)
+    yield from effects(bench, _texts)
 
 
 @check("cancellation", since=1)

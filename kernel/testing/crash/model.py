@@ -72,7 +72,7 @@ class CrashModel(ProviderRoute):
         script = (
             scripts.get(session_id, ()) if isinstance(scripts, Mapping) else scripts
         )
-        place = sum(map(_said, messages))
+        place = sum(map(_is_answer, messages))
         answer = script[place] if place < len(script) else text(DONE)
         if isinstance(answer, Attempts):
             attempts = [
@@ -85,7 +85,7 @@ class CrashModel(ProviderRoute):
         return answer(request) if callable(answer) else answer
 
 
-def _said(message: object) -> bool:
+def _is_answer(message: object) -> bool:
     """Whether a message is an answer of the script: whole, or with calls.
 
     What was cut off before it called anything is said again.

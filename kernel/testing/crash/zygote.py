@@ -306,7 +306,7 @@ def perform(factory: Factory, order: Order) -> Answer:
 
 def _obituary(folder: Path, generation: int, status: int | None) -> str:
     why = "hung" if status is None else f"ended with {status}"
-    said = _said(folder, generation).read_text(encoding="utf-8", errors="replace")
+    said = _output(folder, generation).read_text(encoding="utf-8", errors="replace")
     return f"process {generation} {why}:\n{said[-4000:]}"
 
 
@@ -342,7 +342,7 @@ def _be(
     folder = Path(order.folder)
     code = 1
     try:
-        said = os.open(_said(folder, generation), os.O_WRONLY | os.O_CREAT, 0o600)
+        said = os.open(_output(folder, generation), os.O_WRONLY | os.O_CREAT, 0o600)
         os.dup2(said, 1)
         os.dup2(said, 2)
         faulthandler.dump_traceback_later(max(1.0, order.limit - 1))
@@ -362,7 +362,7 @@ def _trace(folder: Path, generation: int) -> Path:
     return folder / f"points-{generation}"
 
 
-def _said(folder: Path, generation: int) -> Path:
+def _output(folder: Path, generation: int) -> Path:
     return folder / f"said-{generation}"
 
 

@@ -19,7 +19,7 @@ from .compaction import (
     CompactionRequested as CompactionRequested,
     CompactionStarted as CompactionStarted,
     OutputsShortened as OutputsShortened,
-    Said as Said,
+    UserWords as UserWords,
 )
 from .context import (
     AvailabilityChanged as AvailabilityChanged,

@@ -17,7 +17,7 @@ CompactionReason = Literal["full", "asked", "overflow"]
 
 
 @frozen
-class Said:
+class UserWords:
     """Something that the user said, kept word for word beside a summary."""
 
     seq: int
@@ -79,7 +79,7 @@ class CompactionEnded(Event):
     """How many tokens the next request would have had."""
     tokens_after: int
     """How many it has now, as far as that is known."""
-    said: tuple[Said, ...] = ()
+    said: tuple[UserWords, ...] = ()
     """What the user said, as it stands in the text."""
     skills: tuple[str, ...] = ()
     """The skills that were loaded, as they stand in the text."""

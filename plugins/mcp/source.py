@@ -1,4 +1,4 @@
-"""Told: what models are told of the servers, beside their tools.
+"""The source: what models are told of the servers, beside their tools.
 
 Owns the Context Source ``mcp/servers``: which servers there are, what each says of
 itself, in quotes and under its name, and which are not there and why. The order is that
@@ -43,7 +43,7 @@ def missing(servers: "Entrance", waited: float | None) -> list[str]:
     lines = []
     for name in sorted(servers.names):
         kept = servers.kept.get(name)
-        standing = "starting" if kept is None else _standing(kept)
+        standing = "starting" if kept is None else _readiness(kept)
         problem = servers.problem if kept is None else kept.keeper.problem
         if standing == "failed" or (kept is None and problem):
             lines.append(f"MCP server {name} is not there: {problem}")
@@ -81,10 +81,10 @@ def _state(servers: "Entrance") -> tuple[object, ...]:
 def _now(name: str, kept: "Kept | None") -> tuple[object, ...]:
     if kept is None:
         return name, "starting", "", None
-    return name, _standing(kept), kept.keeper.problem, kept.keeper.offer
+    return name, _readiness(kept), kept.keeper.problem, kept.keeper.offer
 
 
-def _standing(kept: "Kept") -> str:
+def _readiness(kept: "Kept") -> str:
     """Return whether a server is there, not there yet, or not there any more. One that
     is begun again keeps what it offers for a while: nothing is told of that."""
     keeper = kept.keeper
@@ -101,7 +101,7 @@ def _parts(name: str, kept: "Kept | None", problem: str) -> Iterator[Observation
     elif problem:
         yield _not_there(name, problem)
         return
-    standing = "starting" if kept is None else _standing(kept)
+    standing = "starting" if kept is None else _readiness(kept)
     if kept is None or standing == "starting":
         yield Observation(
             f"The MCP server {name} is being begun; its tools come later.",

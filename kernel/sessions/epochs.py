@@ -1,4 +1,4 @@
-"""Told: what the model of a session was told of its world, epoch by epoch.
+"""Epochs: what the model of a session was told of its world, epoch by epoch.
 
 Owns the record for whoever looks, and which Step was told what: a Step was told the
 Baseline of its epoch, the agent's instructions after it, and the updates up to it. What

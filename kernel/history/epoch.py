@@ -1,4 +1,4 @@
-"""Told: what the model of one session was told of its world, as a fold of events.
+"""The current epoch: what the model of a session was told of its world, as a fold.
 
 Owns the current Context Epoch, what its updates added, and why a new one must begin.
 The fold of the messages is in ``fold``. Knows nothing of what is so now.
@@ -21,7 +21,7 @@ _HEARD = frozenset(
 )
 
 
-class Told:
+class EpochFold:
     """What a model was told of its world so far."""
 
     def __init__(self) -> None:

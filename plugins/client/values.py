@@ -1,4 +1,4 @@
-"""Told: what goes over the wire as values of the kernel, and back.
+"""Values: what goes over the wire as values of the kernel, and back.
 
 Owns how a session, a Location and a model are named in a question, and how an answer is
 read. Asks nobody anything.

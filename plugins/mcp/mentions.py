@@ -1,4 +1,4 @@
-"""Said: what a person may say by the names of servers.
+"""Mentions: what a person may say by the names of servers.
 
 Owns the commands ``/server:prompt``, and ``@server:uri``, which attaches a resource.
 What is attached is named as the server's words and bounded; a rule that denies a
