@@ -10,8 +10,8 @@ from typing import Any
 
 from dovetail.kernel.ports import OutputRow
 
+from .aggregates import AggregateWrites
 from .checks import checksum
-from .places import PlaceWrites
 from .view import View, bounded
 
 
@@ -39,7 +39,7 @@ class BlobReads(View):
         return int(found[0] or 0) if found else 0
 
 
-class BlobWrites(PlaceWrites, BlobReads):
+class BlobWrites(AggregateWrites, BlobReads):
     """Writing large values."""
 
     def put_blob(self, data: bytes) -> str:

@@ -2,11 +2,11 @@
 
 from dovetail.kernel.ports import EpochRow
 
+from .aggregates import AggregateReads, AggregateWrites
 from .checks import summed
-from .places import PlaceReads, PlaceWrites
 
 
-class EpochReads(PlaceReads):
+class EpochReads(AggregateReads):
     """Reading epochs."""
 
     def epoch(self, session_id: str) -> EpochRow | None:
@@ -14,7 +14,7 @@ class EpochReads(PlaceReads):
         return EpochRow(session_id, *found) if found else None
 
 
-class EpochWrites(PlaceWrites, EpochReads):
+class EpochWrites(AggregateWrites, EpochReads):
     """Writing epochs."""
 
     def put_epoch(self, row: EpochRow) -> None:

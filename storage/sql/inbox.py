@@ -12,8 +12,8 @@ from dovetail.kernel.ports import AdmissionRow, InputRow
 from dovetail.kernel.values.errors import ConflictError, RowDamagedError
 from dovetail.kernel.values.prompt import Delivery
 
+from .aggregates import AggregateReads, AggregateWrites
 from .checks import Row, summed
-from .places import PlaceReads, PlaceWrites
 from .view import MAX_INTEGER, TakenError, bounded
 from .work import INPUT
 
@@ -23,7 +23,7 @@ def _waiting(session_id: str, row: Row) -> InputRow:
     return InputRow(session_id, id, seq, delivery, "pending", None, created, key)
 
 
-class InboxReads(PlaceReads):
+class InboxReads(AggregateReads):
     """Reading the inbox."""
 
     def input(self, session_id: str, input_id: str) -> InputRow | None:
@@ -66,7 +66,7 @@ class InboxReads(PlaceReads):
         return AdmissionRow(session_id, *found) if found else None
 
 
-class InboxWrites(PlaceWrites, InboxReads):
+class InboxWrites(AggregateWrites, InboxReads):
     """Writing the inbox."""
 
     _admitted: set[tuple[str, str]] | None = None

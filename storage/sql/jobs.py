@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from dovetail.kernel.ports import JobRow
 
+from .aggregates import AggregateReads, AggregateWrites
 from .checks import Row, is_sound, summed
-from .places import PlaceReads, PlaceWrites
 
 
-class JobReads(PlaceReads):
+class JobReads(AggregateReads):
     """Reading jobs."""
 
     def job(self, session_id: str, job_id: str) -> JobRow | None:
@@ -38,12 +38,12 @@ class JobReads(PlaceReads):
         for session_id, *values in rows:
             if is_sound(session_id, tuple(values)):
                 made.append(JobRow(session_id, *values[:-1]))
-            elif self.has_sound_place(session_id):
+            elif self.has_sound_aggregate(session_id):
                 raise self.damaged("job", session_id)
         return made
 
 
-class JobWrites(PlaceWrites, JobReads):
+class JobWrites(AggregateWrites, JobReads):
     """Writing jobs."""
 
     def put_job(self, row: JobRow) -> None:

@@ -35,7 +35,7 @@ class Kept:
     """Rows as they are stored."""
 
     def __init__(self) -> None:
-        self.places: dict[str, AggregateRow] = {}
+        self.aggregates: dict[str, AggregateRow] = {}
         self.sessions: dict[str, SessionRow] = {}
         self.steps: dict[str, MessageRow] = {}
         """The message of a session's Step that has not ended."""
@@ -44,7 +44,7 @@ class Kept:
 
     def forget(self) -> None:
         """Keep nothing: all of it may be otherwise."""
-        self.places.clear()
+        self.aggregates.clear()
         self.sessions.clear()
         self.steps.clear()
         self.approval_changes.clear()
@@ -57,5 +57,5 @@ class Kept:
     def bound(self) -> None:
         """Keep nothing where it is more than there is room for. Between two
         transactions: one relies on what it wrote itself."""
-        if len(self.places) > MOST or len(self.approval_changes) > MOST:
+        if len(self.aggregates) > MOST or len(self.approval_changes) > MOST:
             self.forget()

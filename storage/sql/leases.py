@@ -5,14 +5,14 @@ Owns six columns of the table ``aggregate``. Operational: nothing derives them.
 
 from dovetail.kernel.ports import LeaseRow
 
-from .places import PlaceReads, PlaceWrites
+from .aggregates import AggregateReads, AggregateWrites
 
 
-class LeaseReads(PlaceReads):
+class LeaseReads(AggregateReads):
     """Reading leases."""
 
     def lease(self, session_id: str) -> LeaseRow | None:
-        found = self.place(session_id)
+        found = self.aggregate_row(session_id)
         if found is None or found.fence is None:
             return None
         return LeaseRow(
@@ -26,7 +26,7 @@ class LeaseReads(PlaceReads):
         )
 
 
-class LeaseWrites(PlaceWrites, LeaseReads):
+class LeaseWrites(AggregateWrites, LeaseReads):
     """Writing leases."""
 
     def put_lease(self, row: LeaseRow) -> None:

@@ -1,7 +1,8 @@
 """The event log: appending, reading in order, and what was taken out of it.
 
-Owns the tables ``event`` and ``set_aside``, and of each place where its log ends, who
-may replay into it, and what came from elsewhere. Knows nothing of what an event says.
+Owns the tables ``event`` and ``set_aside``, and of each aggregate where its log ends,
+who may replay into it, and what came from elsewhere. Knows nothing of what an event
+says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,10 +19,10 @@ from dovetail.kernel.values.errors import (
 )
 from dovetail.kernel.values.shortcut import maker
 
+from .aggregates import AggregateReads, AggregateWrites
 from .blobs import hold, keep, kept, let_go
 from .checks import event_checksum
 from .large_values import is_shrunk, restore, shrink
-from .places import PlaceReads, PlaceWrites
 from .view import MAX_INTEGER, TakenError, bounded
 
 _head = maker(Head)
@@ -29,14 +30,14 @@ _head = maker(Head)
 CHANGED = "what is stored of it is not what was written"
 
 
-class LogReads(PlaceReads):
+class LogReads(AggregateReads):
     """Reading the log; see ``ports.LogReader``."""
 
     def head(self, session_id: str) -> Head | None:
-        found = self.place(session_id)
+        found = self.aggregate_row(session_id)
         if found is None:
             return None
-        # A row without events and without an owner only keeps the session's place.
+        # A row without events and without an owner only keeps the session's key.
         if found.seq < 0 and found.owner is None:
             return None
         return _head(
@@ -163,7 +164,7 @@ class LogReads(PlaceReads):
         return [(place, session_id) for place, session_id in found]
 
 
-class LogWrites(PlaceWrites, LogReads):
+class LogWrites(AggregateWrites, LogReads):
     """Appending to the log, and what else may happen to it: see ``ports.LogWriter``."""
 
     def append(self, records: Sequence[EventRecord]) -> None:
@@ -178,11 +179,11 @@ class LogWrites(PlaceWrites, LogReads):
         if not records:
             return
         session_id = records[0].session_id
-        found = self.place(session_id)
+        found = self.aggregate_row(session_id)
         _check_numbers(records, session_id, found.seq + 1 if found else 0)
         last = records[-1]
         if found is None:
-            aggregate = self.add_place(session_id, last.seq, last.hash)
+            aggregate = self.add_aggregate(session_id, last.seq, last.hash)
         else:
             aggregate = found.id
             self.change_head(session_id, last.seq, last.hash)
@@ -195,7 +196,7 @@ class LogWrites(PlaceWrites, LogReads):
         if owner is None and self.known(session_id) is None:
             return
         self.aggregate(session_id)
-        self.change_place(session_id, owner=owner)
+        self.change_aggregate(session_id, owner=owner)
 
     def set_imported(
         self, session_id: str, imported: Sequence[tuple[int, int]]
@@ -203,7 +204,7 @@ class LogWrites(PlaceWrites, LogReads):
         """See ``Transaction.set_imported``."""
         self.aggregate(session_id)
         text = dumps([list(run) for run in imported]).decode() if imported else None
-        self.change_place(session_id, imported=text)
+        self.change_aggregate(session_id, imported=text)
 
     def remove_data(self, records: Sequence[EventRecord]) -> int:
         """See ``Transaction.remove_data``."""
@@ -225,7 +226,7 @@ class LogWrites(PlaceWrites, LogReads):
 
     def set_damaged(self, session_id: str, seq: int | None) -> None:
         """See ``Transaction.set_damaged``."""
-        self.change_place(session_id, damaged=seq)
+        self.change_aggregate(session_id, damaged=seq)
 
     def set_aside(self, records: Sequence[EventRecord]) -> None:
         """See ``Transaction.set_aside``."""
@@ -233,7 +234,7 @@ class LogWrites(PlaceWrites, LogReads):
             return
         session_id, first = records[0].session_id, records[0].seq
         _check_numbers(records, session_id, first)
-        found = self.place(session_id)
+        found = self.aggregate_row(session_id)
         aggregate = found.id if found else None
         before = self.one(self.sql.LAST_BEFORE, (aggregate, first))
         count = -1 if before is None or before[0] is None else before[0]

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from dovetail.kernel.ports import MessageRow
 
+from .aggregates import AggregateReads, AggregateWrites
 from .checks import Row, summed
-from .places import PlaceReads, PlaceWrites
 from .view import MAX_INTEGER, TakenError, bounded
 
 
-class MessageReads(PlaceReads):
+class MessageReads(AggregateReads):
     """Reading where messages are."""
 
     def message(self, session_id: str, message_id: str) -> MessageRow | None:
@@ -43,7 +43,7 @@ class MessageReads(PlaceReads):
         return [MessageRow(session_id, *row) for row in found]
 
 
-class MessageWrites(PlaceWrites, MessageReads):
+class MessageWrites(AggregateWrites, MessageReads):
     """Writing where messages are."""
 
     def message(self, session_id: str, message_id: str) -> MessageRow | None:

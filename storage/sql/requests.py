@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from dovetail.kernel.ports import RequestRow
 
+from .aggregates import AggregateReads, AggregateWrites
 from .checks import Row, is_sound, summed
-from .places import PlaceReads, PlaceWrites
 
 
-class RequestReads(PlaceReads):
+class RequestReads(AggregateReads):
     """Reading requests."""
 
     def request(self, session_id: str, request_id: str) -> RequestRow | None:
@@ -37,12 +37,12 @@ class RequestReads(PlaceReads):
         for session_id, *values in rows:
             if is_sound(session_id, tuple(values)):
                 made.append(RequestRow(session_id, *values[:-1]))
-            elif self.has_sound_place(session_id):
+            elif self.has_sound_aggregate(session_id):
                 raise self.damaged("request", session_id)
         return made
 
 
-class RequestWrites(PlaceWrites, RequestReads):
+class RequestWrites(AggregateWrites, RequestReads):
     """Writing requests."""
 
     def put_request(self, row: RequestRow) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 from dovetail.kernel.ports import SessionRow
 
+from .aggregates import AggregateReads, AggregateWrites
 from .checks import Row, is_sound, summed
-from .places import PlaceReads, PlaceWrites
 from .view import MAX_INTEGER, bounded
 from .work import EXECUTION
 
@@ -28,7 +28,7 @@ _unfixed = itemgetter(
 """What of that, of the folded title and of the sum may change."""
 
 
-class SessionReads(PlaceReads):
+class SessionReads(AggregateReads):
     """Reading sessions."""
 
     def session(self, session_id: str) -> SessionRow | None:
@@ -76,7 +76,7 @@ class SessionReads(PlaceReads):
     def _session(self, row: Row) -> SessionRow:
         session_id, position, damaged, *values = row
         if not is_sound(session_id, tuple(values)):
-            if self.has_sound_place(session_id):
+            if self.has_sound_aggregate(session_id):
                 raise self.damaged("session", session_id)
             return SessionRow.unsound(session_id, position)
         # Without what only the table has: the folded title, and the sum.
@@ -97,7 +97,7 @@ class SessionReads(PlaceReads):
         return [name for _, name in self.all(self.sql.LOGS, (-1, MAX_INTEGER))]
 
 
-class SessionWrites(PlaceWrites, SessionReads):
+class SessionWrites(AggregateWrites, SessionReads):
     """Writing sessions."""
 
     def session(self, session_id: str) -> SessionRow | None:

@@ -11,6 +11,15 @@ from typing import Any, Protocol
 class Statements(Protocol):
     """A store's own statements."""
 
+    AGGREGATE: str
+    LAST_AGGREGATE: str
+    ADD_AGGREGATE: str
+    PUT_AGGREGATE: str
+    PUT_HEAD: str
+    PUT_LEASE: str
+    NUMBER_AGGREGATE: str
+    ORPHANS: str
+
     APPROVALS: str
     PUT_APPROVAL: str
     DELETE_APPROVAL: str
@@ -81,15 +90,6 @@ class Statements(Protocol):
     TAKE_MESSAGE_AWAY: str
     PUT_MESSAGE: str
     END_MESSAGE: str
-
-    PLACE: str
-    LAST_AGGREGATE: str
-    ADD_AGGREGATE: str
-    PUT_PLACE: str
-    PUT_HEAD: str
-    PUT_LEASE: str
-    NUMBER_PLACE: str
-    ORPHANS: str
 
     CLEAR_PROJECTIONS: tuple[str, ...]
     ROW_COUNTS: tuple[str, ...]

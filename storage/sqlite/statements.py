@@ -283,6 +283,63 @@ SCHEMA = (
     ),
 )
 
+# Statements of the rows that sessions have in ``aggregate``.
+
+AGGREGATE = (
+    'SELECT "t1"."id", "t1"."seq", "t1"."hash", "t1"."owner", "t1"."worker", '
+    '"t1"."fence", "t1"."renewals", "t1"."lasts", "t1"."renewed", '
+    '"t1"."process", "t1"."imported", "t1"."damaged", "t1"."removed", '
+    '"t1"."checksum"'
+    ' FROM "aggregate" AS "t1"'
+    ' WHERE ("t1"."session_id" = ?)'
+)
+
+LAST_AGGREGATE = (
+    'SELECT MAX("t1"."id")'
+    ' FROM "aggregate" AS "t1"'
+)
+
+ADD_AGGREGATE = (
+    'INSERT INTO "aggregate" ("id", "session_id", "seq", "hash", "owner", '
+    '"worker", "fence", "renewals", "lasts", "renewed", "process", '
+    '"imported", "damaged", "removed", "checksum")'
+    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+)
+
+PUT_AGGREGATE = (
+    'UPDATE "aggregate"'
+    ' SET "seq" = ?, "hash" = ?, "owner" = ?, "worker" = ?, "fence" = ?, '
+    '"renewals" = ?, "lasts" = ?, "renewed" = ?, "process" = ?, "imported" = '
+    '?, "damaged" = ?, "removed" = ?, "checksum" = ?'
+    ' WHERE ("aggregate"."id" = ?)'
+)
+
+PUT_HEAD = (
+    'UPDATE "aggregate"'
+    ' SET "seq" = ?, "hash" = ?, "checksum" = ?'
+    ' WHERE ("aggregate"."id" = ?)'
+)
+
+PUT_LEASE = (
+    'UPDATE "aggregate"'
+    ' SET "worker" = ?, "fence" = ?, "renewals" = ?, "lasts" = ?, "renewed" ='
+    ' ?, "process" = ?, "checksum" = ?'
+    ' WHERE ("aggregate"."id" = ?)'
+)
+
+NUMBER_AGGREGATE = (
+    'UPDATE "aggregate"'
+    ' SET "id" = ?'
+    ' WHERE ("aggregate"."id" = ?)'
+)
+
+ORPHANS = (
+    'SELECT DISTINCT "t1"."aggregate"'
+    ' FROM "event" AS "t1"'
+    ' WHERE ("t1"."aggregate" NOT IN (SELECT "t2"."id"'
+    ' FROM "aggregate" AS "t2"))'
+)
+
 # Statements of saved approvals: ``approval``, ``approval_changes``.
 
 APPROVALS = (
@@ -898,63 +955,6 @@ END_MESSAGE = (
     ' WHERE ((((("message"."aggregate" = ?) AND ("message"."seq" = ?)) AND '
     '("message"."id" = ?)) AND ("message"."type" = ?)) AND '
     '("message"."body_seq" = ?))'
-)
-
-# Statements of the places of sessions: ``aggregate``.
-
-PLACE = (
-    'SELECT "t1"."id", "t1"."seq", "t1"."hash", "t1"."owner", "t1"."worker", '
-    '"t1"."fence", "t1"."renewals", "t1"."lasts", "t1"."renewed", '
-    '"t1"."process", "t1"."imported", "t1"."damaged", "t1"."removed", '
-    '"t1"."checksum"'
-    ' FROM "aggregate" AS "t1"'
-    ' WHERE ("t1"."session_id" = ?)'
-)
-
-LAST_AGGREGATE = (
-    'SELECT MAX("t1"."id")'
-    ' FROM "aggregate" AS "t1"'
-)
-
-ADD_AGGREGATE = (
-    'INSERT INTO "aggregate" ("id", "session_id", "seq", "hash", "owner", '
-    '"worker", "fence", "renewals", "lasts", "renewed", "process", '
-    '"imported", "damaged", "removed", "checksum")'
-    ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
-)
-
-PUT_PLACE = (
-    'UPDATE "aggregate"'
-    ' SET "seq" = ?, "hash" = ?, "owner" = ?, "worker" = ?, "fence" = ?, '
-    '"renewals" = ?, "lasts" = ?, "renewed" = ?, "process" = ?, "imported" = '
-    '?, "damaged" = ?, "removed" = ?, "checksum" = ?'
-    ' WHERE ("aggregate"."id" = ?)'
-)
-
-PUT_HEAD = (
-    'UPDATE "aggregate"'
-    ' SET "seq" = ?, "hash" = ?, "checksum" = ?'
-    ' WHERE ("aggregate"."id" = ?)'
-)
-
-PUT_LEASE = (
-    'UPDATE "aggregate"'
-    ' SET "worker" = ?, "fence" = ?, "renewals" = ?, "lasts" = ?, "renewed" ='
-    ' ?, "process" = ?, "checksum" = ?'
-    ' WHERE ("aggregate"."id" = ?)'
-)
-
-NUMBER_PLACE = (
-    'UPDATE "aggregate"'
-    ' SET "id" = ?'
-    ' WHERE ("aggregate"."id" = ?)'
-)
-
-ORPHANS = (
-    'SELECT DISTINCT "t1"."aggregate"'
-    ' FROM "event" AS "t1"'
-    ' WHERE ("t1"."aggregate" NOT IN (SELECT "t2"."id"'
-    ' FROM "aggregate" AS "t2"))'
 )
 
 # Statements of all projections at once.

@@ -227,7 +227,7 @@ async def test_rows_are_kept_of_so_many_sessions_only(tmp_path: Path) -> None:
 
 
 def kept_by(store: SqliteStore) -> dict[str, Any]:
-    return dict(store._writer._kept.places)
+    return dict(store._writer._kept.aggregates)
 
 
 @pytest.mark.parametrize("at_once", [True, False])

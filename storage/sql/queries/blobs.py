@@ -4,7 +4,7 @@ from peewee import JOIN, fn
 
 from ..rendering import Statement, addition, slot, upsert
 from ..tables import Aggregate, Blob, Hold
-from .places import AGGREGATE_OF
+from .aggregates import AGGREGATE_OF
 
 BLOB = Statement(Blob.select(Blob.data).where(Blob.digest == slot("digest")), "digest")
 PUT_BLOB = upsert(Blob, "digest")

@@ -2,7 +2,7 @@
 
 from ..rendering import Statement, upsert
 from ..tables import Epoch
-from .places import AGGREGATE_OF
+from .aggregates import AGGREGATE_OF
 
 EPOCH = Statement(
     Epoch.select(Epoch.seq, Epoch.updated_seq, Epoch.checksum).where(

@@ -5,7 +5,7 @@ from peewee import SQL
 from ..rendering import Statement, insertion, slot, slots, upsert
 from ..tables import Admission, Input, Work
 from ..work import INPUT
-from .places import AGGREGATE_OF
+from .aggregates import AGGREGATE_OF
 
 _WAITING = Work.select(*slots(Work, "aggregate")).where(
     Work.aggregate == AGGREGATE_OF, Work.what == SQL(f"'{INPUT}'")

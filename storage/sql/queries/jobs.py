@@ -2,7 +2,7 @@
 
 from ..rendering import Statement, slot, upsert
 from ..tables import Aggregate, Job
-from .places import AGGREGATE_OF
+from .aggregates import AGGREGATE_OF
 
 _JOBS = Job.select(
     Aggregate.session_id,

@@ -4,7 +4,7 @@ from peewee import SQL, fn
 
 from ..rendering import Statement, insertion, slot
 from ..tables import Aggregate, Event, SetAside
-from .places import AGGREGATE_OF
+from .aggregates import AGGREGATE_OF
 
 _FACT = (Event.seq, Event.kind, Event.version, Event.created, Event.data)
 _CONTENT = (*_FACT, Event.hash, Event.digest, Event.position)

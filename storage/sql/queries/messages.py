@@ -4,7 +4,7 @@ from peewee import SQL
 
 from ..rendering import Statement, insertion, slot, upsert
 from ..tables import Aggregate, Event, Message, Session
-from .places import AGGREGATE_OF
+from .aggregates import AGGREGATE_OF
 
 _MESSAGE_ROW = (
     Message.seq,

@@ -5,7 +5,7 @@ from peewee import SQL, fn
 from ..rendering import Statement, slot
 from ..tables import PROJECTIONS, Input, Message, Work
 from ..work import INPUT
-from .places import AGGREGATE_OF
+from .aggregates import AGGREGATE_OF
 
 CLEAR_PROJECTIONS = tuple(
     Statement(table.delete().where(SQL("aggregate") == slot("aggregate")), "aggregate")

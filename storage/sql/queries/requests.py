@@ -6,7 +6,7 @@ from peewee import JOIN
 
 from ..rendering import Statement, slot, upsert
 from ..tables import Aggregate, Event, Request
-from .places import AGGREGATE_OF
+from .aggregates import AGGREGATE_OF
 
 _REQUESTS = Request.select(
     Aggregate.session_id,

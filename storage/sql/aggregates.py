@@ -1,4 +1,4 @@
-"""Places: the row of the table ``aggregate`` that a session has.
+"""Aggregates: the row of the table ``aggregate`` that a session has.
 
 Owns the key that stands for a session in every other table, what is written of one with
 every commit, and mending it. Knows nothing of events.
@@ -15,33 +15,33 @@ from .kept import AggregateRow, Kept
 from .view import View
 
 HEAD = ("seq", "hash")
-"""What of a place is where its log ends."""
+"""What of a row is where its log ends."""
 LEASE = ("worker", "fence", "renewals", "lasts", "renewed", "process")
-"""What of a place is its lease."""
+"""What of a row is its lease."""
 
 
-class PlaceReads(View):
-    """Finding the places of sessions."""
+class AggregateReads(View):
+    """Finding the rows of sessions."""
 
-    def place(self, session_id: str) -> AggregateRow | None:
-        """Return the place of a session, or None where it has none yet.
+    def aggregate_row(self, session_id: str) -> AggregateRow | None:
+        """Return the row of a session, or None where it has none yet.
 
         Raises:
             RowDamagedError: what is stored of it is not what was written.
         """
-        found = self.checked("aggregate", session_id, self.sql.PLACE, (session_id,))
+        found = self.checked("aggregate", session_id, self.sql.AGGREGATE, (session_id,))
         return None if found is None else AggregateRow._make(found)
 
-    def has_sound_place(self, session_id: str) -> bool:
+    def has_sound_aggregate(self, session_id: str) -> bool:
         """Return whether the session can be found at all by this id."""
         try:
-            return self.place(session_id) is not None
+            return self.aggregate_row(session_id) is not None
         except RowDamagedError:
             return False
 
 
-class PlaceWrites(PlaceReads):
-    """Giving sessions their places, and changing them."""
+class AggregateWrites(AggregateReads):
+    """Giving sessions their rows, and changing them."""
 
     kept: Kept
     """Given by each store. Nobody else can write meanwhile, so that what was read stays
@@ -59,77 +59,77 @@ class PlaceWrites(PlaceReads):
         written in another way."""
         self.kept.forget_projections(session_id)
 
-    def place(self, session_id: str) -> AggregateRow | None:
-        known = self.kept.places.get(session_id)
+    def aggregate_row(self, session_id: str) -> AggregateRow | None:
+        known = self.kept.aggregates.get(session_id)
         if known is None:
-            known = super().place(session_id)
+            known = super().aggregate_row(session_id)
             if known is not None:
-                self.kept.places[session_id] = known
+                self.kept.aggregates[session_id] = known
         return known
 
     def known(self, session_id: str) -> int | None:
         """Return the key of a session, or None where it has none yet."""
-        found = self.place(session_id)
+        found = self.aggregate_row(session_id)
         return None if found is None else found.id
 
     def aggregate(self, session_id: str) -> int:
         """Return the key of a session, giving it one where it has none yet."""
         found = self.known(session_id)
-        return self.add_place(session_id, -1, NO_HASH) if found is None else found
+        return self.add_aggregate(session_id, -1, NO_HASH) if found is None else found
 
-    def add_place(self, session_id: str, seq: int, hash: bytes) -> int:
-        """Give a session its place, and return its key."""
+    def add_aggregate(self, session_id: str, seq: int, hash: bytes) -> int:
+        """Give a session its row, and return its key."""
         # Numbered here, because the number is part of what is summed.
         last = self.one(self.sql.LAST_AGGREGATE, ())
-        place = AggregateRow(((last and last[0]) or 0) + 1, seq, hash)
-        values = (place.id, session_id, *place[1:], _place_sum(session_id, place))
+        row = AggregateRow(((last and last[0]) or 0) + 1, seq, hash)
+        values = (row.id, session_id, *row[1:], _aggregate_sum(session_id, row))
         self.write(self.sql.ADD_AGGREGATE, values)
-        self.kept.places[session_id] = place
-        return place.id
+        self.kept.aggregates[session_id] = row
+        return row.id
 
-    def change_place(self, session_id: str, **columns: Any) -> None:
-        """Write something of a session's place, beside its key."""
-        self._put_place(session_id, self._changed(session_id, columns))
+    def change_aggregate(self, session_id: str, **columns: Any) -> None:
+        """Write something of a session's row, beside its key."""
+        self._put_aggregate(session_id, self._changed(session_id, columns))
 
     def change_head(self, session_id: str, seq: int, hash: bytes) -> None:
         """Write where a session's log ends."""
-        before = self.place(session_id)
+        before = self.aggregate_row(session_id)
         assert before is not None
         if self._heads_before is None:
             self._heads_before = {}
         self._heads_before.setdefault(session_id, before.seq)
         # Not ``_replace``, which takes longer, on the path of every commit.
-        place = AggregateRow(before.id, seq, hash, *before[3:])
-        values = (seq, self.octets(hash), _place_sum(session_id, place), place.id)
+        row = AggregateRow(before.id, seq, hash, *before[3:])
+        values = (seq, self.octets(hash), _aggregate_sum(session_id, row), row.id)
         self.write(self.sql.PUT_HEAD, values)
-        self.kept.places[session_id] = place
+        self.kept.aggregates[session_id] = row
 
     def change_lease(self, session_id: str, *lease: Any) -> None:
         """Write a session's lease, in the order of its columns."""
-        place = self._changed(session_id, dict(zip(LEASE, lease, strict=True)))
-        self._put(self.sql.PUT_LEASE, lease, session_id, place)
+        row = self._changed(session_id, dict(zip(LEASE, lease, strict=True)))
+        self._put(self.sql.PUT_LEASE, lease, session_id, row)
 
     def _changed(self, session_id: str, columns: dict[str, Any]) -> AggregateRow:
-        found = self.place(session_id)
+        found = self.aggregate_row(session_id)
         assert found is not None
         return found._replace(**columns)
 
-    def _put_place(self, session_id: str, place: AggregateRow) -> None:
+    def _put_aggregate(self, session_id: str, row: AggregateRow) -> None:
         # Its key and its damage are told with the session's row.
         self.kept.sessions.pop(session_id, None)
-        self._put(self.sql.PUT_PLACE, place[1:], session_id, place)
+        self._put(self.sql.PUT_AGGREGATE, row[1:], session_id, row)
 
     def _put(
-        self, sql: str, values: tuple[Any, ...], session_id: str, place: AggregateRow
+        self, sql: str, values: tuple[Any, ...], session_id: str, row: AggregateRow
     ) -> None:
-        self.put(sql, (*values, _place_sum(session_id, place), place.id))
-        self.kept.places[session_id] = place
+        self.put(sql, (*values, _aggregate_sum(session_id, row), row.id))
+        self.kept.aggregates[session_id] = row
 
     def mend_head(self, session_id: str, seq: int, hash: bytes) -> None:
         """See ``Transaction.mend_head``."""
-        found = self.one(self.sql.PLACE, (session_id,))
+        found = self.one(self.sql.AGGREGATE, (session_id,))
         if found is None:
-            self.add_place(session_id, seq, hash)
+            self.add_aggregate(session_id, seq, hash)
             return
         *columns, checksum = found
         raw = AggregateRow(*columns)
@@ -140,10 +140,10 @@ class PlaceWrites(PlaceReads):
             everything = dumps([[0, max(seq, 0)]]).decode()
             fits = raw._replace(owner=owner, imported=everything)
         if fits.id != raw.id:
-            self.write(self.sql.NUMBER_PLACE, (fits.id, raw.id))
+            self.write(self.sql.NUMBER_AGGREGATE, (fits.id, raw.id))
         fence = raw.fence
         fence = fence + 1 if isinstance(fence, int) and 0 <= fence < 2**62 else 1
-        self._put_place(
+        self._put_aggregate(
             session_id,
             fits._replace(
                 seq=seq,
@@ -166,11 +166,11 @@ class PlaceWrites(PlaceReads):
         hash: bytes,
         checksum: object,
     ) -> AggregateRow | None:
-        """Return what a damaged place was, where that can be told by its sum.
+        """Return what a damaged row was, where that can be told by its sum.
 
         Or where nothing that counts was damaged: the sum itself, or the lease.
         """
-        orphans = [row[0] for row in self.all(self.sql.ORPHANS, ())]
+        orphans = [one[0] for one in self.all(self.sql.ORPHANS, ())]
         tried: list[dict[str, Any]] = [
             {"seq": seq, "hash": hash},
             *({"id": id} for id in orphans),
@@ -182,11 +182,13 @@ class PlaceWrites(PlaceReads):
             ),
         ]
         for columns in tried:
-            place = raw._replace(**columns)
-            if _place_sum(session_id, place) == checksum:
-                return place
-        return raw if checksum in one_byte_off(_place_sum(session_id, raw)) else None
+            row = raw._replace(**columns)
+            if _aggregate_sum(session_id, row) == checksum:
+                return row
+        return (
+            raw if checksum in one_byte_off(_aggregate_sum(session_id, raw)) else None
+        )
 
 
-def _place_sum(session_id: str, place: AggregateRow) -> int:
-    return checksum((session_id, *place))
+def _aggregate_sum(session_id: str, row: AggregateRow) -> int:
+    return checksum((session_id, *row))

@@ -1,8 +1,8 @@
-"""Statements of the places of sessions: ``aggregate``."""
+"""Statements of the rows that sessions have in ``aggregate``."""
 
 from peewee import fn
 
-from ..places import HEAD, LEASE
+from ..aggregates import HEAD, LEASE
 from ..rendering import Statement, insertion, slot, slots
 from ..tables import Aggregate, Event
 
@@ -11,7 +11,7 @@ AGGREGATE_OF = Aggregate.select(Aggregate.id).where(
 )
 """For other modules: the key of a session, as a part of a larger query."""
 
-PLACE = Statement(
+AGGREGATE = Statement(
     Aggregate.select(*slots(Aggregate, "session_id")).where(
         Aggregate.session_id == slot("session_id")
     ),
@@ -19,14 +19,14 @@ PLACE = Statement(
 )
 LAST_AGGREGATE = Statement(Aggregate.select(fn.MAX(Aggregate.id)))
 ADD_AGGREGATE = insertion(Aggregate)
-_PLACED = slots(Aggregate, "id", "session_id")
+_COLUMNS = slots(Aggregate, "id", "session_id")
 
 
 def _change(*names: str) -> Statement:
     """Return the statement that changes these columns and the sum over all."""
     values = {
         one: value
-        for one, value in _PLACED.items()
+        for one, value in _COLUMNS.items()
         if not names or one.name in (*names, "checksum")
     }
     return Statement(
@@ -36,12 +36,12 @@ def _change(*names: str) -> Statement:
     )
 
 
-PUT_PLACE = _change()
-# What changes with every commit: of a whole place most is NULL, which takes a driver
+PUT_AGGREGATE = _change()
+# What changes with every commit: of a whole row most is NULL, which takes a driver
 # longer to bind than a number.
 PUT_HEAD = _change(*HEAD)
 PUT_LEASE = _change(*LEASE)
-NUMBER_PLACE = Statement(
+NUMBER_AGGREGATE = Statement(
     Aggregate.update({Aggregate.id: slot("new")}).where(Aggregate.id == slot("id")),
     "new",
     "id",
