@@ -60,8 +60,6 @@ class Written:
     a part of the new content."""
     folders: int = 0
     """How many folders above it were made."""
-    by_editor: bool = False
-    """An editor wrote it, in the buffer that shows it and on the disk."""
     instead: bytes | None = None
     """What it holds in the place of what it was given: an editor may change what it
     saves, such as to format it."""
@@ -243,7 +241,6 @@ class Files:
             before is None,
             len(found),
             hashlib.sha256(found).hexdigest(),
-            by_editor=True,
             instead=None if found == data else found,
         )
 

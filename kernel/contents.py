@@ -306,7 +306,6 @@ from .values.errors import (
     EventOwnerError as EventOwnerError,
     EventUnwritableError as EventUnwritableError,
     EventVersionError as EventVersionError,
-    ExecutionInterruptedError as ExecutionInterruptedError,
     ForkPointError as ForkPointError,
     FrontMatterError as FrontMatterError,
     InputNotFoundError as InputNotFoundError,

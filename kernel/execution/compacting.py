@@ -43,6 +43,7 @@ from ..ports import Reader
 from ..tools.registry import AdvertisedTools
 from ..values.codec import clean_text, dumps, to_json
 from ..values.errors import (
+    EXECUTION_INTERRUPTED,
     DovetailError,
     ModelError,
     ProviderError,
@@ -322,7 +323,7 @@ class Compacting:
             except anyio.get_cancelled_exc_class():
                 # Whoever asked for it asked for one that is done: it waits still.
                 with anyio.CancelScope(shield=True):
-                    why = Failure("execution.interrupted", "it was interrupted")
+                    why = Failure(EXECUTION_INTERRUPTED, "it was interrupted")
                     await self._record(self._failed(why, None, asker))
                 raise
             if not isinstance(ended, ProviderError | Failure):

@@ -16,7 +16,7 @@ from ..log.commit import LogTransaction
 from ..ports import Reader
 from ..requests.asking import withdrawals
 from ..values.codec import to_json
-from ..values.errors import CONTINUATION_UNACCEPTED
+from ..values.errors import CONTINUATION_UNACCEPTED, EXECUTION_INTERRUPTED
 from ..values.events import (
     ContinuationAccepted,
     ContinuationReported,
@@ -210,7 +210,7 @@ def cut_step(message: AssistantMessage, why: str) -> StepFailed:
     return StepFailed(
         session_id=message.session_id,
         message_id=message.id,
-        failure=Failure("execution.interrupted", why),
+        failure=Failure(EXECUTION_INTERRUPTED, why),
         unpriced=1,  # nobody who lives knows how much of its answer was written
     )
 

@@ -29,6 +29,7 @@ from ..log.lookout import Held
 from ..log.reading import damaged, existing_session
 from ..ports import Reader, SessionRow
 from ..values.errors import (
+    EXECUTION_INTERRUPTED,
     DovetailError,
     EventDamagedError,
     OwnerFencedError,
@@ -74,7 +75,7 @@ LOST = Failure(
     "whoever ran it left no end and holds it no more; resume() or a prompt goes on",
 )
 LEFT_BEHIND = Failure(
-    "execution.interrupted", "what was left of it was settled, for a revert"
+    EXECUTION_INTERRUPTED, "what was left of it was settled, for a revert"
 )
 WAITING = Failure("input.waiting", "input waits and nobody is at it; resume() goes on")
 
@@ -633,5 +634,5 @@ class Runner:
             return settle_open(rows, history, STOPPED) if history else ()
 
         await execution.end(
-            Outcome("interrupted", Failure("execution.interrupted", why)), settling
+            Outcome("interrupted", Failure(EXECUTION_INTERRUPTED, why)), settling
         )

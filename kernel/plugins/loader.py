@@ -3,7 +3,7 @@
 Owns discovery by entry-point metadata, the allow and deny lists, and the import of one
 plugin at a time. pluggy's own loader stops at the first failing import and discovers
 in directory order, so it is not used. What a plugin object must be is decided in
-``plugin_object``; how its hooks are called, in ``plugin_set``.
+``object``; how its hooks are called, in ``set``.
 
 Whatever is wrong with a plugin is recorded in its state and disturbs no other
 (law plugins.1). The order is that of the names, but for what plugins declare

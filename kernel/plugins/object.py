@@ -2,8 +2,8 @@
 
 Owns the look at one object before it counts as a plugin: its name, its hooks, the
 releases of dovetail and the settings that it declares, and its place in the order.
-Knows nothing of where the object came from (see ``plugin_loader``) nor of how its
-hooks are called (see ``plugin_set``).
+Knows nothing of where the object came from (see ``loader``) nor of how its
+hooks are called (see ``set``).
 """
 
 import importlib.metadata

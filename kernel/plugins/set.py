@@ -140,18 +140,6 @@ class PluginSet:
             )
         return self._loaded.get(plugin, named[0]).shown()
 
-    def hooks_of(self, plugin: str) -> tuple[str, ...]:
-        """Return the hooks that a loaded plugin implements.
-
-        Raises:
-            PluginNotFoundError: no plugin of this name is loaded.
-        """
-        return tuple(sorted(self._plugin(plugin).hooks))
-
-    def implements(self, plugin: str, hook: str) -> bool:
-        """Return whether a loaded plugin implements a hook."""
-        return self._table.spec(hook).name in self._plugin(plugin).hooks
-
     def implementing(self, hook: str) -> tuple[str, ...]:
         """Return the names of the plugins that implement a hook, in order."""
         found = self._implementing[self._table.spec(hook).name]

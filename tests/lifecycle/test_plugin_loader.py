@@ -721,9 +721,8 @@ def test_an_implementation_gets_the_arguments_it_takes() -> None:
     assert plugins.call("Subset", "dovetail_open_store", url="u") == "u"
     answer = plugins.call("Subset", "dovetail_observe_event", event=1, place=2)
     assert answer == "Subset"
-    assert len(plugins.hooks_of("Subset")) == 6
-    assert plugins.implements("Subset", "dovetail_open_store")
-    assert not plugins.implements("Subset", "dovetail_open_location")
+    assert plugins.implementing("dovetail_open_store") == ("Subset",)
+    assert plugins.implementing("dovetail_open_location") == ()
 
 
 def test_an_implementation_that_wraps_another_gets_the_arguments_of_that() -> None:

@@ -17,7 +17,6 @@ from typing import Literal
 from attrs import frozen
 
 Side = Literal["before", "after"]
-SIDES: tuple[Side, ...] = ("before", "after")
 
 
 @frozen(order=True)

@@ -59,8 +59,6 @@ from .world import CrashWorld
 
 Factory = Callable[[CrashWorld], CrashScenario]
 
-LIVES = 12
-"""Processes of one run at most: what does not settle by then never will."""
 LONG_AGO = 86_400_000
 """Milliseconds between two lives, by their clocks: every lease is over by then."""
 MOST = 250

@@ -57,7 +57,6 @@
     +-- OwnerFencedError             owner.fenced
     +-- SentRequestLostError         sent_request.lost
     +-- SessionPastMissingError      session.past_missing
-    +-- ExecutionInterruptedError    execution.interrupted
     +-- ModelError
     |   +-- ModelFactsError          model.facts
     |   +-- ModelNotSelectedError    model.not_selected
@@ -136,8 +135,8 @@ from .context import (
 )
 from .execution import (
     CONTINUATION_UNACCEPTED as CONTINUATION_UNACCEPTED,
+    EXECUTION_INTERRUPTED as EXECUTION_INTERRUPTED,
     ContinuationChangedError as ContinuationChangedError,
-    ExecutionInterruptedError as ExecutionInterruptedError,
     OwnerFencedError as OwnerFencedError,
 )
 from .jobs import (

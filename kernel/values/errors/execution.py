@@ -5,6 +5,8 @@ from .base import ConflictError, DovetailError
 CONTINUATION_UNACCEPTED = "continuation.unaccepted"
 """The code of the reason why an execution is ``paused`` that stopped to show its
 Continuation Report: it goes on when somebody accepts that."""
+EXECUTION_INTERRUPTED = "execution.interrupted"
+"""The code of what was cut off with its execution: that can be gone on with."""
 
 
 class ContinuationChangedError(ConflictError):
@@ -35,13 +37,3 @@ class OwnerFencedError(DovetailError):
         self.session_id = session_id
         self.fence = fence
         self.current = current
-
-
-class ExecutionInterruptedError(DovetailError):
-    """The execution was interrupted. It can be resumed."""
-
-    code = "execution.interrupted"
-
-    def __init__(self, reason: str = "interrupted") -> None:
-        super().__init__(f"the execution was interrupted ({reason})")
-        self.reason = reason
