@@ -16,6 +16,7 @@ class Early(Talk):
     """The talk before there is one: it keeps what is typed, and does nothing else."""
 
     busy = False
+    stopping = False
     asked = None
 
     def __init__(self) -> None:

@@ -155,7 +155,7 @@ class Keys:
             line.replace("")
         elif talk.interrupt():
             self._rows.hint = INTERRUPTING
-        elif talk.busy:
+        elif talk.stopping:
             self._leave()
         elif line.text:
             self._rows.hint = ""

@@ -132,7 +132,7 @@ class PlainScreen:
         talk = self._talk
         if talk is not None and talk.interrupt():
             self.hint(INTERRUPTING)
-        elif (talk is not None and talk.busy) or self._hint == LEAVING:
+        elif (talk is not None and talk.stopping) or self._hint == LEAVING:
             self.leave()
         else:
             self.hint(LEAVING)

@@ -20,6 +20,7 @@ from dovetail.kernel import (
     RequestAnswered,
     RequestAsked,
     Saving,
+    ServerUnreachableError,
     Session,
 )
 
@@ -28,6 +29,8 @@ from .asks import WITHDRAWN, Ask, Form, Words
 from .cards import permission_card, permission_hint, question_card, question_hint
 from .talking import Talking
 
+AGAIN_SECONDS = 1.0
+"""Between tries to ask again what a server that is gone asked."""
 ROWS_BELOW = 6
 """Rows that are drawn below a card, about."""
 _ANSWERED = {
@@ -82,6 +85,7 @@ class Requests:
         """Ask the person what a session asks, and give the answer."""
         if request.id in self._open:
             return
+        lost = False
         try:
             asker = session
             if request.session_id != session.id:
@@ -91,11 +95,33 @@ class Requests:
                     await self._permit(asker, session, request)
                 else:
                     await self._reply(session, request)
+        except ServerUnreachableError as error:
+            self._talk.fail(error)
+            lost = True
         except DovetailError as error:
             # Somebody else was first, or it is asked anew: that is shown by itself.
             self._talk.say(str(error))
         finally:
             self._open.pop(request.id, None)
+        if lost:
+            await self._again(session, request.id)
+
+    async def _again(self, session: Session, request_id: str) -> None:
+        """Ask once more, where the answer did not reach the server: when it is back,
+        and if it waits for one still."""
+        while self._talk.session is session:
+            await anyio.sleep(AGAIN_SECONDS)
+            try:
+                waiting = await self.pending(session)
+            except ServerUnreachableError:
+                continue
+            except DovetailError as error:
+                self._talk.fail(error)
+                return
+            for request in waiting:
+                if request.id == request_id:
+                    await self.answer(session, request)
+            return
 
     @asynccontextmanager
     async def _watched(

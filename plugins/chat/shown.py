@@ -36,6 +36,11 @@ class Talk(Protocol):
         """Whether something goes on, so that the rows change by themselves."""
 
     @property
+    def stopping(self) -> bool:
+        """Whether what goes on is being stopped."""
+        ...
+
+    @property
     def asked(self) -> Question | None:
         """What waits for a person, or None."""
 

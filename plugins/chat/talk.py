@@ -8,6 +8,7 @@ one thing at a time, interrupting, and the status line. What is written down is
 
 import math
 import time
+import uuid
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,6 +21,7 @@ from anyio.abc import TaskGroup
 from attrs import frozen
 from dovetail.kernel import (
     ChildAsked,
+    Delivery,
     DovetailError,
     ExecutionEnded,
     LiveDelta,
@@ -123,11 +125,15 @@ class Talk:
         ](1000)
         self._following: anyio.CancelScope | None = None
         self._feed: Feed | None = None
-        self._stopping = False
+        self.stopping = False
+        """Whether the work is being stopped."""
         self._noted: str | None = None
         """The session that was noted as the one used last."""
         self._gone = False
         """Whether the server cannot be reached that was named."""
+        self._saying: tuple[Prompt, Delivery, str] | None = None
+        """What is said and not known to be admitted, and its key: a line that is put
+        back and sent once more is admitted once."""
         self._base: tuple[int, float | None, int] = (0, None, 0)
         """Tokens and cost of the session before it was followed, and how many requests
         the cost leaves out."""
@@ -155,7 +161,7 @@ class Talk:
             await self.go_to(await self.runtime.sessions.get(info.id))
         if self.session is None:
             self.named_model = await self.here.model_for(self.model, self.agent)
-        self._tasks.start_soon(self._look_around)
+        self._tasks.start_soon(self._told, self._look_around)
         if self.session is None:
             await self._offer_left()
         self._tasks.start_soon(self._listen)
@@ -286,7 +292,17 @@ class Talk:
 
     async def _fulfil(self) -> None:
         async for what, of in self._wished:
-            self._tasks.start_soon(what, of)
+            self._tasks.start_soon(self._told, what, of)
+
+    async def _told(
+        self, what: Callable[..., Coroutine[Any, Any, None]], *of: Any
+    ) -> None:
+        """Do something, and tell where it fails: a server may be gone at any time, and
+        the conversation goes on."""
+        try:
+            await what(*of)
+        except DovetailError as error:
+            self.fail(error)
 
     async def _listen(self) -> None:
         async for line, queue in self._typed:
@@ -345,7 +361,11 @@ class Talk:
 
     async def _say(self, said: Prompt, title: str | None, *, queue: bool) -> None:
         session = await self.current(title)
-        await session.prompt(said, delivery="queue" if queue else "steer")
+        delivery: Delivery = "queue" if queue else "steer"
+        if self._saying is None or self._saying[:2] != (said, delivery):
+            self._saying = said, delivery, uuid.uuid4().hex
+        await session.prompt(said, delivery=delivery, key=self._saying[2])
+        self._saying = None
         if session.id != self._noted:
             self._noted = session.id
             await to_thread.run_sync(
@@ -446,18 +466,21 @@ class Talk:
             self._feed.close()
         self._requests.withdraw_all()
         self.session = self._following = self._feed = None
-        self._stopping = False
+        self.stopping = False
 
     async def _follow(
         self, session: Session, feed: Feed, after: int, scope: anyio.CancelScope
     ) -> None:
         with scope:
-            for request in await self._requests.pending(session):
-                self._tasks.start_soon(self._requests.answer, session, request)
+            await self._told(self._ask_waiting, session)
             following = Following(
                 session, feed, after, partial(self._take_event, session)
             )
             await following.follow(log=server_url() is None)
+
+    async def _ask_waiting(self, session: Session) -> None:
+        for request in await self._requests.pending(session):
+            self._tasks.start_soon(self._requests.answer, session, request)
 
     def _take_event(self, session: Session, event: LiveEvent) -> None:
         self.show(self.script.take(event))
@@ -466,8 +489,8 @@ class Talk:
         elif isinstance(event, RequestAnswered):
             self._requests.withdraw(event.request_id)
         elif isinstance(event, ExecutionEnded):
-            if self._stopping:
-                self._stopping = False
+            if self.stopping:
+                self.stopping = False
                 self.screen.hint("")
             seconds = self.script.worked / 1000
             if seconds >= RINGS_AFTER:
@@ -496,10 +519,11 @@ class Talk:
     # --- interrupting -------------------------------------------------------------
 
     def interrupt(self) -> bool:
-        """Stop the work; False where there is none, or it is being stopped."""
-        if self.session is None or not self.script.busy or self._stopping:
+        """Stop the work; False where there is none, it is being stopped, or the server
+        that does it cannot be told."""
+        if self.session is None or not self.script.busy or self.stopping or self._gone:
             return False
-        self._stopping = True
+        self.stopping = True
         self._soon(self._interrupt, self.session)
         return True
 
@@ -509,7 +533,7 @@ class Talk:
                 # Once more leaves, as after an interrupt that takes long.
                 self.say("another process works on it, which goes on")
         except DovetailError as error:
-            self._stopping = False
+            self.stopping = False
             self.fail(error)
 
     # --- a server -----------------------------------------------------------------
@@ -564,7 +588,7 @@ class Talk:
             state = "waits for you"
         elif self._gone:
             state = "server gone"
-        elif self._stopping:
+        elif self.stopping:
             state = "interrupting"
         else:
             state = "working" if script.busy else "ready"
