@@ -43,7 +43,8 @@ def connect(
     the process, and beside them ``ServerError`` and ``ServerUnreachableError``.
 
     Raises:
-        ServerError: the address has a password in it.
+        ServerError: the address is none, or has a password in it, or the token is none
+            that a server can be shown.
     """
     return RemoteRuntime(Wire(url, token, patience, transport))
 

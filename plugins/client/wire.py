@@ -45,6 +45,27 @@ def _trusted(url: httpx.URL) -> SSLContext:
     return SSLContext(PROTOCOL_TLS_CLIENT)
 
 
+def _address(url: str) -> httpx.URL:
+    """Return the address of a server.
+
+    Raises:
+        ServerError: it is none, or has a password in it.
+    """
+    try:
+        found = httpx.URL(url.rstrip("/"))
+        is_one = found.scheme in ("http", "https") and bool(found.host)
+        is_one = is_one and (found.port or 0) < 2**16
+    except httpx.InvalidURL:
+        is_one = False
+    if not is_one:
+        # What is in it is not told: where it went wrong may be in a password.
+        raise ServerError("this is no address, such as http://127.0.0.1:4096")
+    if found.userinfo:
+        # A password in an address stands in logs and histories.
+        raise ServerError("give the token by itself, not in the address")
+    return found
+
+
 @frozen
 class Frame:
     """One server-sent event."""
@@ -64,11 +85,10 @@ class Wire:
         patience: float,
         transport: httpx.AsyncBaseTransport | None,
     ) -> None:
-        self._url = httpx.URL(url.rstrip("/"))
+        self._url = _address(url)
         self.origin = f"{self._url.scheme}://{self._url.netloc.decode()}"
-        if self._url.userinfo:
-            # A password in an address stands in logs and histories.
-            raise ServerError("give the token by itself, not in the address")
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise ServerError("the token has signs that no token of a server has")
         self.patience = patience
         self.on_reach: Callable[[bool], None] | None = None
         self._gone: set[object] = set()

@@ -211,3 +211,31 @@ async def test_what_a_server_offers_and_holds_is_looked_at_and_carried(
         (home.work / "one.jsonl").write_text(exported.out)
         brought = await home.do(*over, "import", "one.jsonl")
         assert (brought.code, "0 new events" in brought.err) == (0, True), brought.err
+
+
+async def test_a_log_that_is_followed_goes_on_where_its_server_was_killed(
+    home: Home,
+) -> None:
+    held = Answer(sse(*saying("Half a ")), end="silent", released=anyio.Event())
+    async with serve(held, text("The whole.")) as model:
+        home.serve_from(model.url)
+        async with home.started("serve", "--port", "0") as server:
+            url = (await server.until("page:")).split()[1].removesuffix("/api")
+            run = ("--server", url, "run", "tell me", "--model", MODEL)
+            async with home.started(*run) as child:
+                await child.until("Half a ")
+                [info] = (await home.do("sessions", "--json")).lines()
+                log = ("--server", url, "log", str(info["id"]), "--follow", "--json")
+                async with home.started(*log) as follower:
+                    await follower.until("step.started")
+                    server.send(signal.SIGKILL)
+                    await child.end()
+                    again = ("serve", "--port", url.rpartition(":")[2])
+                    async with home.started(*again) as other:
+                        await other.until("page:")
+                        said = await follower.until("execution.ended")
+    events = [json.loads(line) for line in said.splitlines() if line.endswith("}")]
+    assert [one["seq"] for one in events] == list(range(len(events)))
+    assert [one["kind"] for one in events].count("step.started") == 2
+    [ended] = [one["text"] for one in events if one["kind"] == "text.ended"]
+    assert ended == "The whole."

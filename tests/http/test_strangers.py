@@ -219,6 +219,38 @@ async def test_an_export_lacks_nothing() -> None:
     assert caught.value.path
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "x",
+        "//x",
+        "http://",
+        "ftp://localhost",
+        "http://[::1",
+        "http://localhost:x",
+        "http://localhost:99999",
+        "http://me:secret",
+        "http://me:secret@localhost",
+        "http://\0",
+    ],
+)
+def test_what_is_no_address_is_told_without_what_is_in_it(url: str) -> None:
+    with pytest.raises(ServerError) as caught:
+        connect(url)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "token", ["sécret-sécret-sécret", "secret\nsecret", "secret\0"]
+)
+def test_a_token_that_cannot_be_shown_is_told_without_what_it_is(token: str) -> None:
+    with pytest.raises(ServerError) as caught:
+        connect("http://localhost", token)
+    assert "cret" not in str(caught.value)
+
+
 def sample(kind: type[DovetailError]) -> DovetailError:
     """Return an error with facts of all the types that its constructor takes."""
     values: dict[Any, Any] = {
