@@ -90,6 +90,11 @@ def event_from(session_id: str, fact: StoredFact) -> Event:
         )
 
 
+def missing_fact(seq: int) -> StoredFact:
+    """Return what stands for a fact that is not there."""
+    return seq, "", 0, 0, b"", "it is missing"
+
+
 def _missing(session_id: str, seq: int, upto: int) -> UnreadableEvent:
     """Return what stands for events that are not there."""
     problem = "it is missing" if seq == upto else f"it and those to {upto} are missing"

@@ -28,7 +28,7 @@ from ..values.events import Event, SessionRemoved
 from ..values.frozen import frozen
 from .bell import Bell
 from .commit import EventLog
-from .reading import PAGE, event_from, event_of
+from .reading import PAGE, event_from, event_of, missing_fact
 
 AT_HAND = 64
 """Events of this process that wait for a reader in memory; whoever falls further behind
@@ -223,7 +223,8 @@ class Tail(Following[StoredFact | Event, Event]):
 
     Any number of tails per session; what one reader is slow at costs nobody else. Of a
     session that is removed meanwhile, that is the last event; what comes before it and
-    was not read yet is not told any more.
+    was not read yet is not told any more. What is missing in its log is told in its
+    place, as what cannot be read.
 
     Raises (while iterating):
         SessionNotFoundError: there is no such session, or it was removed before.
@@ -251,7 +252,8 @@ class Tail(Following[StoredFact | Event, Event]):
         if head.removed:
             return self._last(rows, head.seq)
         self._begun = True
-        return rows.facts(self._session_id, after=self._cursor, limit=PAGE)
+        facts = rows.facts(self._session_id, after=self._cursor, limit=PAGE)
+        return _filled(facts, self._cursor, head.seq)
 
     def _last(self, rows: Reader, seq: int) -> Sequence[StoredFact]:
         """Return what is left to tell of a session that was removed: that it was, and
@@ -289,6 +291,25 @@ class Tail(Following[StoredFact | Event, Event]):
         if isinstance(record, Event):
             return record
         return event_from(self._session_id, record)
+
+
+def _filled(facts: Sequence[StoredFact], after: int, head: int) -> Sequence[StoredFact]:
+    """Return a page after a number, with what stands for each event that is not there:
+    nobody is to take a log with a hole for a whole one (law events.6)."""
+    whole = len(facts) == PAGE
+    if after + len(facts) == (facts[-1][0] if whole else head):
+        return facts
+    found: list[StoredFact] = []
+    due = after + 1
+    for fact in facts:
+        # What was changed may be of any type.
+        if type(fact[0]) is int:
+            found += map(missing_fact, range(due, min(fact[0], due + PAGE)))
+            due = fact[0] + 1
+        found.append(fact)
+    if not whole:
+        found += map(missing_fact, range(due, min(head + 1, due + PAGE)))
+    return found[:PAGE]
 
 
 @frozen

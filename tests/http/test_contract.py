@@ -624,6 +624,41 @@ async def test_what_cannot_be_read_of_a_log_is_told_in_its_place(
         assert found[2].stored_kind == "session.titled"
 
 
+@pytest.mark.law("events.6")
+@pytest.mark.parametrize(
+    ("count", "gone"),
+    [
+        (6, [2]),
+        (6, [0, 1, 2]),
+        (6, [5]),
+        (6, [1, 3, 4, 5]),
+        # More than is read at once.
+        (500, [*range(20, 480)]),
+    ],
+    ids=lambda one: str(one)[:12],
+)
+async def test_what_is_missing_of_a_log_is_told_in_its_place(
+    opened: Opened, tmp_path: Path, count: int, gone: list[int]
+) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    async with opened(url=url) as runtime:
+        session = await runtime.sessions.create("ses_a", ".", MODEL)
+        for number in range(1, count):
+            await session.rename(f"Title {number}")
+    with sqlite3.connect(tmp_path / "a.db") as database:
+        for seq in gone:
+            database.execute("DELETE FROM event WHERE seq = ?", (seq,))
+    database.close()
+    async with opened(url=url) as runtime:
+        session = runtime.sessions.at("ses_a")
+        found = [one async for one in session.events()]
+        assert [one.seq for one in found] == [*range(count)]
+        for one in found:
+            assert isinstance(one, UnreadableEvent) == (one.seq in gone)
+            assert not isinstance(one, UnreadableEvent) or one.is_damaged
+        assert [one async for one in session.events(3)] == found[4:]
+
+
 NOT_THE_SAME = {
     ("Runtime", "live_lines"),  # bytes for a door
     ("Session", "export"),  # follows nothing
