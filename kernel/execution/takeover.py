@@ -146,7 +146,15 @@ class Takeover:
         return Outcome("interrupted", rejected) if rejected else None
 
     def _plan(self, call: OpenCall) -> Runnable | ToolFailed | None:
-        """Return the call ready to run, its settlement, or None: it has one."""
+        """Return the call ready to run, its settlement, or None: it has one.
+
+        1. It was settled: nothing is to be done.
+        2. The report says that it is not run again: what is known of it is said.
+        3. The tool is not the one that was advertised (law tools.3). Where nobody knows
+           what the call did, that is said, and otherwise that the tool is stale.
+        4. Its input or its tool is refused by now: that is its settlement.
+        5. It runs, with the effect token that it had.
+        """
         part = self._parts[call.call_id]
         if call.action == "none":
             return None

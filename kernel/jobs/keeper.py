@@ -162,14 +162,14 @@ class Jobs:
             if session is not None:
                 for known in record.jobs_of(tx.rows, session_id):
                     if known.session == session:
-                        return known, _place(tx.rows, session_id)
-            return record.begin(tx, started), _place(tx.rows, session_id)
+                        return known, _location_of(tx.rows, session_id)
+            return record.begin(tx, started), _location_of(tx.rows, session_id)
 
         # What is recorded is looked after, also when the call is cancelled.
         with anyio.CancelScope(shield=True):
-            job, place = await self._log.of_work(session_id).commit(begin)
+            job, location = await self._log.of_work(session_id).commit(begin)
             if job.running:
-                self._keep(job, place, ours=True)
+                self._keep(job, location, ours=True)
         return job
 
     @contextmanager
@@ -301,30 +301,32 @@ class Jobs:
             running = rows.running_jobs(session_id=session_id, directory=directory)
             found = [record.job_at(rows, row) for row in running]
             return [
-                (job, _place(rows, job.session_id), record.is_of_here(rows, job))
+                (job, _location_of(rows, job.session_id), record.is_of_here(rows, job))
                 for job in found
                 if job is not None
             ]
 
         kept = []
-        for job, place, here in await self._log.read(read):
+        for job, location, here in await self._log.read(read):
             if not here:
                 await self._record(job, JobEnd("lost", said=ELSEWHERE), None)
                 continue
             # Of a process that lives, it is that one's to end it.
             left = job.worker != self._process and has_ended(job.worker)
             ours = left or job.worker == self._process
-            kept.append(self._keep(job, place, ours=ours, left=left))
+            kept.append(self._keep(job, location, ours=ours, left=left))
         return kept
 
     def _keep(
-        self, job: Job, place: Location, *, ours: bool, left: bool = False
+        self, job: Job, location: Location, *, ours: bool, left: bool = False
     ) -> _Kept:
         key = (job.session_id, job.id)
         kept = self._kept.get(key)
         if kept is None:
             kept = self._kept[key] = _Kept(job, ours=ours, left=left)
-            self._tasks.start_soon(self._look_after, kept, place, name=f"job {job.id}")
+            self._tasks.start_soon(
+                self._look_after, kept, location, name=f"job {job.id}"
+            )
         return kept
 
     # --- looking ------------------------------------------------------------------
@@ -486,11 +488,11 @@ class Jobs:
 
     # --- looking after ------------------------------------------------------------
 
-    async def _look_after(self, kept: _Kept, place: Location) -> None:
+    async def _look_after(self, kept: _Kept, location: Location) -> None:
         job = kept.job
         try:
             with kept.scope:
-                async with self._find(place, job) as work:
+                async with self._find(location, job) as work:
                     if work is None:
                         logger.warning("%s", JobUnmanagedError(job.id, job.tool))
                         return
@@ -540,6 +542,6 @@ class Jobs:
             self._wake(job.session_id)
 
 
-def _place(rows: Reader, session_id: str) -> Location:
+def _location_of(rows: Reader, session_id: str) -> Location:
     row = existing_session(rows, session_id)
     return Location(row.directory, row.workspace)

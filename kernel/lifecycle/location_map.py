@@ -47,8 +47,18 @@ class _Slot(Generic[S]):
 class LocationMap(Generic[S]):
     """The open Locations of one runtime.
 
-    One that nobody used for ``idle_seconds`` is closed; the next use opens it again,
-    once it is closed. None means that it stays open.
+    One that nobody used for ``idle_seconds`` is closed; None means that it stays open.
+    A Location is in one of these states:
+
+    1. *Away*: it has no slot. The first use makes one, and a task that opens it.
+    2. *Opening*: whoever comes waits for the same opening. Cancelling any of them
+       disturbs none of the others.
+    3. *Failed*: everybody who waited has the error. Away again: the next one tries
+       anew.
+    4. *Open*: uses are counted. After the last of them one task waits until it was idle
+       for long enough, however often it is used meanwhile.
+    5. *Closing*: whoever comes waits for the end of that, and opens it anew.
+    6. *Closed*, all of them, with the runtime: every use is refused.
     """
 
     def __init__(

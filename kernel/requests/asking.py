@@ -193,10 +193,20 @@ class Requests:
     ) -> RequestAnswered | None:
         """Make a request durable and return how it ended; None where it is not needed.
 
-        ``needed`` is asked in the transaction that would make it. Waits as long as
-        nobody answers, or until it expires. Cancelling it withdraws the request.
-        ``meanwhile`` runs while it waits, from when it is durable, and is cancelled
-        when it ends; it lets nothing be raised.
+        ``needed`` is asked in the transaction that would make it. ``meanwhile`` runs
+        while it waits, from when it is durable, and is cancelled when it ends; it lets
+        nothing be raised. What becomes of it:
+
+        1. There is none yet, and it is not needed: nothing is recorded.
+        2. There is none yet: it is asked, and its time begins.
+        3. An earlier process left it, and nobody answered: it is asked once more, under
+           its id, its time goes on, and its answer is waited for here.
+        4. An earlier process left it, and it has its end by now: that is returned.
+        5. It is answered, or its time is over: that is its end, by whoever records it
+           first.
+        6. Whoever waits is cancelled: it is withdrawn. Where that cannot be recorded,
+           it stays, as in 7.
+        7. The runtime closes: it stays, and the call that is continued finds it.
 
         Raises:
             RuntimeClosedError: the runtime closes; the request stays.

@@ -244,6 +244,16 @@ class Writer:
         """Run a group in one commit. False: it was lost, and more than one was in it.
 
         Nothing escapes from here but through the operations.
+
+        1. The file was removed or replaced: all are refused.
+        2. Another process has its turn for too long, or SQLite does not let it begin:
+           all are told so, and none has run.
+        3. All of them work: one commit.
+        4. One of them fails: all are undone, and run once more, each in a savepoint, so
+           that it fails alone.
+        5. SQLite gives up a transaction of several, then or as it commits: False.
+        6. It gives up one that is alone: that is its failure.
+        7. It was committed, and the file is not in its place by then: as in 1.
         """
         alone = len(group) == 1
         if self._medium.gone:
