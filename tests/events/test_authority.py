@@ -26,6 +26,7 @@ from hypothesis import given, settings, strategies as st
 from support.bounds import HANG
 from support.damaged import SESSIONS, drained, fill
 from support.hosts import host, kinds_of
+from support.left import request_waiting
 from support.mutations import mutated
 
 
@@ -53,16 +54,9 @@ async def asked(folder: Path) -> list[ExportedEvent]:
     async with host(folder, model, Doing().tool) as runtime:
         session = await runtime.sessions.create(id="s", location="/", model=model.model)
         await session.prompt("go")
-        await _waiting(runtime)
+        with anyio.fail_after(HANG):
+            await request_waiting(runtime, session)
         return await drained(session.export())
-
-
-async def _waiting(runtime: Runtime) -> Any:
-    permissions = runtime.location("/").permissions
-    with anyio.fail_after(HANG):
-        while not (found := await permissions.pending()):
-            await anyio.lowlevel.checkpoint()
-    return found[0]
 
 
 def forged(log: Sequence[ExportedEvent], kind: str, **data: Any) -> list[ExportedEvent]:
@@ -108,10 +102,11 @@ async def test_an_answer_of_another_store_allows_nothing(
         )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(session.resume, (await session.continuation()).digest)
-            mine = await _waiting(runtime)
-            assert mine.id != request
+            with anyio.fail_after(HANG):
+                mine = await request_waiting(runtime, session)
+            assert mine != request
             assert doing.done == []
-            await runtime.location("/").permissions.reply(mine.id, "reject")
+            await runtime.location("/").permissions.reply(mine, "reject")
         assert doing.done == []
 
 
@@ -131,7 +126,8 @@ async def test_an_open_request_is_asked_again_by_the_call_that_goes_on(
             await permissions.reply(request, "always")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(session.resume, (await session.continuation()).digest)
-            assert (await _waiting(runtime)).id == request
+            with anyio.fail_after(HANG):
+                assert await request_waiting(runtime, session) == request
             await permissions.reply(request, "once")
         assert doing.done == ["harm"]
         # From here on it is an execution of this store, which nobody accepts again.

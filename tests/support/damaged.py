@@ -19,7 +19,6 @@ from dovetail.kernel import (
     DovetailError,
     Prompt,
     PromptFile,
-    Runtime,
     Tool,
     ToolContext,
 )
@@ -27,6 +26,7 @@ from dovetail.kernel.testing import ScriptedProvider, call, calls, reasoning, te
 
 from support.bounds import HANG
 from support.hosts import host
+from support.left import request_waiting
 
 SESSIONS = ("one", "two", "other")
 MODEL = "scripted/model"
@@ -61,7 +61,8 @@ async def fill(folder: Path) -> None:
         await one.prompt("say something", key="k1")
         await one.wait()
         await one.prompt("use the tool", key="k2")
-        await _answer(runtime, "always")
+        waiting = await request_waiting(runtime, one)
+        await runtime.location("/").permissions.reply(waiting, "always")
         await one.wait()
         other = await runtime.sessions.create(id="other", location="/", model=MODEL)
         await other.prompt("and you?", key="k1")
@@ -70,16 +71,8 @@ async def fill(folder: Path) -> None:
         two = await runtime.sessions.create(id="two", location="/", model=MODEL)
         big = Prompt("look", (PromptFile("a.bin", "text/plain", "QUFB" * 6000),))
         await two.prompt(big, key="big")
-        while not await runtime.location("/").permissions.pending("two"):
-            await anyio.lowlevel.checkpoint()
+        await request_waiting(runtime, two)
         await two.prompt("and then", delivery="queue")
-
-
-async def _answer(runtime: Runtime, reply: Any) -> None:
-    permissions = runtime.location("/").permissions
-    while not (waiting := await permissions.pending()):
-        await anyio.lowlevel.checkpoint()
-    await permissions.reply(waiting[0].id, reply)
 
 
 @frozen

@@ -28,6 +28,7 @@ from dovetail.kernel.testing import ScriptedProvider, call, calls, text
 from dovetail.kernel.tools.threads import PER_PLUGIN, ToolThreads, is_plain
 from support.bounds import HANG
 from support.hosts import host
+from support.left import request_waiting
 
 
 @frozen
@@ -224,11 +225,9 @@ async def test_a_call_that_is_interrupted_while_it_asks_ends_its_thread(
     provider = scripted("asks")
     async with host(tmp_path, provider, tool("asks", asks)) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
-        permissions = runtime.location(tmp_path).permissions
         with anyio.fail_after(HANG):
             await session.prompt("go")
-            while not await permissions.pending():
-                await anyio.lowlevel.checkpoint()
+            await request_waiting(runtime, session)
             await session.interrupt()
             await session.wait()
             while not over.is_set():
