@@ -158,11 +158,13 @@ def pytest_collection(session: pytest.Session) -> None:
     """Let each process begin to import at another folder.
 
     Whoever imports a file first compiles it, which takes longer than all else before
-    the first test. The others come to it when that is done.
+    the first test. The others come to it when that is done. Next to nothing of what is
+    made meanwhile is garbage: nobody looks for any.
     """
     config = session.config
     if not _is_worker(config):
         return
+    gc.disable()
     worker: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
     number = int(worker["workerid"].removeprefix("gw"))
     folders = []
@@ -200,6 +202,7 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 20, 20)
 
 
