@@ -4,11 +4,10 @@ Without a network: dovetail comes from a wheel of this tree, everything else is 
 """
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
-from support.environments import offline
+from support.environments import offline, python_without_pip
 from support.pages import Shell, blocks_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
@@ -22,13 +21,14 @@ def newcomer(tmp_path: Path, wheel: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if name in ("LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
     }
-    own = str(Path(sys.executable).parent)
+    own = tmp_path / "bin"
+    python_without_pip(own)
     home = tmp_path / "home"
     home.mkdir()
     return {
         **kept,
         **offline(wheel, tmp_path / "libraries"),
-        "PATH": os.pathsep.join((own, os.environ.get("PATH", os.defpath))),
+        "PATH": os.pathsep.join((str(own), os.environ.get("PATH", os.defpath))),
         "HOME": str(home),
     }
 

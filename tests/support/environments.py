@@ -96,20 +96,30 @@ def build_wheel(base: Path) -> None:
 
 
 def borrow_libraries(folder: Path) -> None:
-    """Fill a folder with links to all installed packages but dovetail and pip."""
+    """Fill a folder with links to all installed packages but dovetail."""
     folder.mkdir()
     for site in site_folders():
         for path in Path(site).iterdir():
-            name = path.name.lower()
-            if "dovetail" not in name and not name.startswith("pip"):
+            if "dovetail" not in path.name.lower():
                 (folder / path.name).symlink_to(path)
+
+
+def python_without_pip(folder: Path) -> None:
+    """Make a folder of programs whose ``python -m venv`` leaves out pip, for those who
+    borrow it: that Python unpacks its own is most of what an environment costs.
+    """
+    folder.mkdir()
+    program = folder / "python"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@" --without-pip\n')
+    program.chmod(0o755)
 
 
 def offline(wheel: Path, libraries: Path) -> dict[str, str]:
     """Return variables with which pip needs no network.
 
-    It finds this wheel of dovetail, and everything else is there already: in a folder
-    of the path, which is made for it, as if it were installed wherever one looks.
+    It finds this wheel of dovetail, and everything else is there already, pip as well:
+    in a folder of the path, which is made for it, as if it were installed wherever one
+    looks.
     """
     borrow_libraries(libraries)
     return {
