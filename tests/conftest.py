@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from support.corpora import Corpus, find_corpus
 from support.environments import build_wheel
 from support.processes import NamedPipe, Pipes
+from support.programs import Forking, forking
 from support.slowness import slow_down
 from support.zygote import Zygote
 
@@ -319,6 +320,15 @@ def zygote(
     zygote = Zygote(_base(tmp_path_factory, pytestconfig))
     yield zygote
     zygote.close()
+
+
+@pytest.fixture
+def forked(zygote: Zygote) -> Iterator[Forking]:
+    """Return a function that starts commands and programs as forks of a process that
+    has imported dovetail: a process of Python takes a third of a second to get there.
+    """
+    with forking(zygote) as start:
+        yield start
 
 
 def _base(factory: pytest.TempPathFactory, config: pytest.Config) -> Path:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from dovetail.kernel import DATABASE_VARIABLE, open_runtime
 from dovetail.plugins.rehearsal import copy_sample, rehearsal_server
 from support.acp_client import connected
 from support.bounds import HANG
+from support.programs import Forking
 
 FIX = "Fix the failing test. The command is: python -B -m unittest"
 
@@ -172,20 +173,8 @@ async def test_the_official_client_has_a_test_fixed_and_ends_it(
     assert done.returncode == 0
 
 
-@contextmanager
-def running(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        COMMAND, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def test_what_was_asked_before_the_end_is_answered_and_nothing_else_is_written(
-    environment: dict[str, str], project: Path
+    environment: dict[str, str], project: Path, forked: Forking
 ) -> None:
     lines = [
         {"id": 1, "method": "initialize", "params": {"protocolVersion": 1}},
@@ -196,34 +185,27 @@ def test_what_was_asked_before_the_end_is_answered_and_nothing_else_is_written(
         },
     ]
     given = "".join(json.dumps({"jsonrpc": "2.0", **one}) + "\n" for one in lines)
-    done = subprocess.run(
-        COMMAND,
-        env=environment,
-        input=given.encode(),
-        capture_output=True,
-        timeout=HANG,
-        check=True,
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    process = forked(*COMMAND[-1:], environment=environment)
+    process.stdin.write(given)
+    process.stdin.close()
+    answers = [json.loads(line) for line in process.stdout]
+    assert process.wait() == 0
     assert {one.get("id") for one in answers if "result" in one} == {1, 2}
     assert all(one["jsonrpc"] == "2.0" for one in answers)
 
 
 def test_a_client_that_reads_no_more_ends_it(
-    environment: dict[str, str], project: Path
+    environment: dict[str, str], forked: Forking
 ) -> None:
-    with running(environment) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        begin = {"id": 1, "method": "initialize", "params": {"protocolVersion": 1}}
-        process.stdin.write(json.dumps({"jsonrpc": "2.0", **begin}).encode() + b"\n")
-        process.stdin.flush()
-        assert process.stdout.readline()
-        process.stdout.close()
-        process.stdin.write(b"{}[]\n")
-        process.stdin.flush()
-        assert process.wait(HANG) == 0
-        process.stdout = None
+    process = forked(*COMMAND[-1:], environment=environment)
+    begin = {"id": 1, "method": "initialize", "params": {"protocolVersion": 1}}
+    process.stdin.write(json.dumps({"jsonrpc": "2.0", **begin}) + "\n")
+    process.stdin.flush()
+    assert process.stdout.readline()
+    process.stdout.close()
+    process.stdin.write("{}[]\n")
+    process.stdin.flush()
+    assert process.wait() == 0
 
 
 async def until_killed(editor: Editor, agent: Any, process: Any, after: int) -> None:

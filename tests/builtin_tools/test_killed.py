@@ -13,6 +13,7 @@ import pytest
 from dovetail.kernel import AssistantMessage, open_runtime
 from dovetail.kernel.testing import ScriptedProvider, text
 from support.bounds import HANG
+from support.programs import Forking
 
 WORKER = """
 import sys, anyio
@@ -49,7 +50,7 @@ async def until(condition: Any) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 @pytest.mark.law("recovery.8")
 async def test_what_a_killed_runtime_left_is_ended_before_the_model_goes_on(
-    tmp_path: Path,
+    tmp_path: Path, forked: Forking
 ) -> None:
     """The shell ends with its parent; what it had started is found and ended before
     the call is settled, and the model is told."""
@@ -59,18 +60,14 @@ async def test_what_a_killed_runtime_left_is_ended_before_the_model_goes_on(
     url = f"sqlite:///{tmp_path / 'agents.db'}"
     command = "echo $$ > shell; (echo $BASHPID > child; sleep 1000; :) & wait; :"
     program = WORKER.replace("ENVIRONMENT", repr(environment))
-    async with await anyio.open_process(
-        [sys.executable, "-c", program, url, str(place), command], stderr=None
-    ) as worker:
-        with anyio.fail_after(HANG):
-            paths = [place / "shell", place / "child"]
-            await until(lambda: all(one.exists() and one.read_text() for one in paths))
-            shell, child = (int(one.read_text()) for one in paths)
-            assert worker.stdout is not None
-            session_id = (await worker.stdout.receive()).decode().strip()
-            worker.kill()
-            await worker.wait()
+    worker = forked(url, place, command, program=program)
     with anyio.fail_after(HANG):
+        paths = [place / "shell", place / "child"]
+        await until(lambda: all(one.exists() and one.read_text() for one in paths))
+        shell, child = (int(one.read_text()) for one in paths)
+        session_id = worker.stdout.readline().strip()
+        worker.kill()
+        worker.wait()
         await until(lambda: state(shell) == "gone")
         assert state(child) == "runs"
 
@@ -150,7 +147,7 @@ PATCH = """\
     ],
 )
 async def test_what_a_killed_patch_applied_is_told_to_the_model_and_to_the_person(
-    after: bool, tmp_path: Path
+    after: bool, tmp_path: Path, forked: Forking
 ) -> None:
     place = tmp_path / "place"
     place.mkdir()
@@ -161,12 +158,8 @@ async def test_what_a_killed_patch_applied_is_told_to_the_model_and_to_the_perso
     program = PATCHING.replace("ENVIRONMENT", repr(environment))
     program = program.replace("AFTER", repr(after))
     with anyio.fail_after(HANG):
-        died = await anyio.run_process(
-            [sys.executable, "-c", program, url, str(place), PATCH],
-            check=False,
-            stderr=None,
-        )
-        assert died.returncode == -signal.SIGKILL
+        died = forked(url, place, PATCH, program=program)
+        assert died.wait() == -signal.SIGKILL
         model = ScriptedProvider(text("I see."), name="gpt-5")
         async with open_runtime(
             url, plugins=[model], on_permission="allow", environment=environment
@@ -242,7 +235,7 @@ REPLACEMENTS: dict[str, dict[str, Any]] = {
     ids=list(REPLACEMENTS),
 )
 async def test_nothing_stays_beside_a_file_whose_replacement_was_killed(
-    tool: str, tmp_path: Path
+    tool: str, tmp_path: Path, forked: Forking
 ) -> None:
     place = tmp_path / "place"
     place.mkdir()
@@ -256,15 +249,8 @@ async def test_nothing_stays_beside_a_file_whose_replacement_was_killed(
     program = REPLACING.replace("ENVIRONMENT", repr(environment))
     program = program.replace("MODEL", repr(name))
     with anyio.fail_after(HANG):
-        died = await anyio.run_process(
-            [
-                *(sys.executable, "-c", program, url, str(place)),
-                *(tool, repr(REPLACEMENTS[tool])),
-            ],
-            check=False,
-            stderr=None,
-        )
-        assert died.returncode == -signal.SIGKILL
+        died = forked(url, place, tool, repr(REPLACEMENTS[tool]), program=program)
+        assert died.wait() == -signal.SIGKILL
         assert len(list(place.glob(".dovetail-*"))) == 2
         model = ScriptedProvider(text("I see."), name=name)
         async with open_runtime(

@@ -1,4 +1,8 @@
-"""`dovetail serve`: another process, real sockets, real signals."""
+"""`dovetail serve`: another process, real sockets, real signals.
+
+One server is a new process of Python, and the others are forks of one that has imported
+all that they do.
+"""
 
 import asyncio
 import json
@@ -11,9 +15,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import anyio
 import click
@@ -35,37 +39,46 @@ from dovetail.plugins.http.serve import (
 from support.bounds import HANG
 from support.commands import Done
 from support.processes import longer
+from support.programs import Forking, Running
 
-COMMAND = [sys.executable, "-m", "dovetail.plugins.cli"]
+
+def arguments(folder: Path, *options: str, port: int = 0) -> list[str]:
+    """Return what starts a server, whose database is in a folder."""
+    database = f"sqlite:///{folder / 'agents.db'}"
+    own = [f"--port={port}", f"--db={database}", f"--location={folder}"]
+    return ["serve", *own, *options]
 
 
-@contextmanager
-def serving(
-    tmp_path: Path, *options: str, port: int = 0, **environment: str
-) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """Start a server, and yield it with its address."""
-    process = subprocess.Popen(
-        [
-            *COMMAND,
-            "serve",
-            f"--port={port}",
-            f"--db=sqlite:///{tmp_path / 'agents.db'}",
-            f"--location={tmp_path}",
-            *options,
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "HOME": str(tmp_path), **environment},
-    )
-    try:
-        assert process.stdout is not None
-        found = re.match(r"API:  (http://\S+)/api$", process.stdout.readline())
-        assert found, process.communicate(timeout=HANG)
-        yield process, found[1]
-    finally:
-        process.kill()
-        process.communicate()
+def address_of(said: IO[str]) -> str:
+    """Return the address that a server says first."""
+    line = said.readline()
+    found = re.match(r"API:  (http://\S+)/api$", line)
+    assert found, line
+    return found[1]
+
+
+Serving = Callable[..., AbstractContextManager[tuple[Running, str]]]
+
+
+@pytest.fixture
+def serving(tmp_path: Path, forked: Forking) -> Serving:
+    """Return a function that starts a server, and yields it with its address."""
+
+    @contextmanager
+    def serving(
+        *options: str, port: int = 0, program: str | None = None, **environment: str
+    ) -> Iterator[tuple[Running, str]]:
+        process = forked(
+            *arguments(tmp_path, *options, port=port),
+            program=program,
+            environment={**os.environ, "HOME": str(tmp_path), **environment},
+        )
+        try:
+            yield process, address_of(process.stdout)
+        finally:
+            process.kill()
+
+    return serving
 
 
 @pytest.fixture
@@ -86,7 +99,18 @@ def typed(
 def test_a_server_and_a_command_share_a_database_and_a_signal_ends_it(
     tmp_path: Path, typed: Callable[..., Done]
 ) -> None:
-    with serving(tmp_path) as (process, address):
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "dovetail.plugins.cli", *arguments(tmp_path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "HOME": str(tmp_path)},
+        ) as process,
+        ExitStack() as stack,
+    ):
+        stack.callback(process.kill)
+        assert process.stdout is not None
+        address = address_of(process.stdout)
         with httpx.Client(base_url=address, timeout=HANG) as client:
             made = client.post("/api/session", json={"id": "ses_a", "title": "Here"})
             assert made.status_code == 200, made.text
@@ -104,7 +128,7 @@ def test_a_server_and_a_command_share_a_database_and_a_signal_ends_it(
 
 
 @pytest.mark.law("events.5")
-def test_a_reader_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
+def test_a_reader_goes_on_after_the_server_was_killed(serving: Serving) -> None:
     """In the middle of what it tells: the next one on the same file tells the rest."""
     reached: list[bool] = []
 
@@ -127,7 +151,7 @@ def test_a_reader_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
             for name in names:
                 await session.rename(name)
 
-        with serving(tmp_path) as (first, address):
+        with serving() as (first, address):
             port = int(address.rpartition(":")[2])
             async with connect(address, patience=HANG) as runtime:
                 runtime.hear_reach(reached.append)
@@ -138,7 +162,7 @@ def test_a_reader_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
                     first.kill()
                     await to_thread.run_sync(first.wait)
                     again = await to_thread.run_sync(
-                        lambda: stack.enter_context(serving(tmp_path, port=port))
+                        lambda: stack.enter_context(serving(port=port))
                     )
                     assert again[1] == address
                     await rename(runtime, "d", "e", "f")
@@ -198,7 +222,7 @@ plugin = Model()
 
 @pytest.mark.law("recovery.4", "recovery.11")
 def test_a_server_that_was_killed_is_gone_on_with_by_the_next_one(
-    tmp_path: Path,
+    tmp_path: Path, serving: Serving
 ) -> None:
     """Input that waits is gone on with; what must be looked at first is shown."""
     (tmp_path / "charging.py").write_text(CHARGING)
@@ -209,7 +233,7 @@ def test_a_server_that_was_killed_is_gone_on_with_by_the_next_one(
     config = {"DOVETAIL_CONFIG": str(tmp_path / "own.toml")}
     model = {"providerID": "shop", "id": "model"}
     with (
-        serving(tmp_path, **config) as (first, address),
+        serving(**config) as (first, address),
         httpx.Client(base_url=f"{address}/api", timeout=HANG) as client,
     ):
         for name, text in (("ses_waits", "hello"), ("ses_left", "charge")):
@@ -219,7 +243,7 @@ def test_a_server_that_was_killed_is_gone_on_with_by_the_next_one(
                 client.post(f"/session/{name}/prompt", json=said)
         assert first.wait(HANG) == -signal.SIGKILL
     with (
-        serving(tmp_path, **config) as (_, address),
+        serving(**config) as (_, address),
         httpx.Client(base_url=f"{address}/api", timeout=HANG) as client,
     ):
 
@@ -245,9 +269,7 @@ def test_a_server_that_was_killed_is_gone_on_with_by_the_next_one(
         assert ended("ses_left")["status"] == "succeeded"
 
 
-def test_who_does_not_say_what_it_wants_is_let_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_does_not_say_what_it_wants_is_let_go(serving: Serving) -> None:
     head = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     for milliseconds in longer(200):
         program = (
@@ -255,10 +277,7 @@ def test_who_does_not_say_what_it_wants_is_let_go(
             f"serve.HEADER_SECONDS = {milliseconds / 1000}; "
             "from dovetail.plugins.cli import main; sys.exit(main())"
         )
-        monkeypatch.setattr(
-            sys.modules[__name__], "COMMAND", [sys.executable, "-c", program]
-        )
-        with serving(tmp_path) as (_, address):
+        with serving(program=program) as (_, address):
             port = int(address.rpartition(":")[2])
             assert said_until_the_end(port, head[:30]) == b""
             answered = said_until_the_end(port, head + head[:30])
@@ -361,7 +380,7 @@ def test_an_answer_that_breaks_off_is_a_line_in_the_log_and_a_mistake_is_traced(
         assert (record.exc_info, record.levelname) == (None, "WARNING")
 
 
-def test_what_is_no_request_is_refused_as_everything_is(tmp_path: Path) -> None:
+def test_what_is_no_request_is_refused_as_everything_is(serving: Serving) -> None:
     line = b"GET /api/health HTTP/1.1\r\n"
     said = {
         b"\x00\x01\r\n\r\n": (400, "server.malformed"),
@@ -372,7 +391,7 @@ def test_what_is_no_request_is_refused_as_everything_is(tmp_path: Path) -> None:
         ),
         line + b"Host: localhost\r\nX: " + b"a" * 100_000: (431, "server.too_large"),
     }
-    with serving(tmp_path) as (_, address):
+    with serving() as (_, address):
         port = int(address.rpartition(":")[2])
         for request, (status, code) in said.items():
             with socket.create_connection(("127.0.0.1", port), HANG) as asking:
@@ -388,9 +407,9 @@ def test_what_is_no_request_is_refused_as_everything_is(tmp_path: Path) -> None:
             assert told["message"]
 
 
-def test_a_token_out_of_a_file_is_asked_for(tmp_path: Path) -> None:
+def test_a_token_out_of_a_file_is_asked_for(tmp_path: Path, serving: Serving) -> None:
     file = tmp_path / "token"
-    with serving(tmp_path, f"--token-file={file}") as (_, address):
+    with serving(f"--token-file={file}") as (_, address):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         shown = {"Authorization": f"Bearer {file.read_text().strip()}"}
         assert httpx.get(f"{address}/api/health", timeout=HANG).status_code == 401
@@ -445,11 +464,11 @@ def test_no_answer_waits_until_the_reader_has_its_beginning() -> None:
 
 
 def test_commands_show_the_sessions_of_a_server(
-    tmp_path: Path, typed: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+    serving: Serving, typed: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = "correct-horse-battery"
     monkeypatch.setenv("DOVETAIL_TOKEN", token)
-    with serving(tmp_path) as (_, address):
+    with serving() as (_, address):
         headers = {"Authorization": f"Bearer {token}"}
         body = {"id": "ses_a", "title": "From afar"}
         httpx.post(f"{address}/api/session", json=body, headers=headers, timeout=HANG)

@@ -3,8 +3,6 @@
 import os
 import socket
 import stat
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ from dovetail.kernel import first_of
 from dovetail.plugins.mcp.settings import Server
 from dovetail.plugins.mcp.tokens import TokenFile
 from support.bounds import HANG
+from support.programs import Forking
 
 pytestmark = pytest.mark.law("mcp.10")
 
@@ -370,25 +369,21 @@ anyio.run(main)
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_two_processes_that_refresh_at_the_same_instant_ask_once(
-    logins: Any, server: Server, file: TokenFile
+    logins: Any, server: Server, file: TokenFile, forked: Forking
 ) -> None:
     assert await by_code(server, file, [])
     logins.access.clear()
     assert server.url is not None
-    command = [sys.executable, "-c", REFRESHES, server.name, server.url]
-    command.append(str(file.path.parent))
+    arguments = (server.name, server.url, file.path.parent)
+    both = [forked(*arguments, program=REFRESHES) for _ in range(2)]
 
     def together() -> list[int]:
-        piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        both: list[Any] = [subprocess.Popen(command, **piped) for _ in range(2)]
         for one in both:
             assert one.stdout.readline() == "ready\n"
         for one in both:
             one.stdin.write("\n")
             one.stdin.flush()
-        for one in both:
-            one.communicate()
-        return [one.returncode for one in both]
+        return [one.wait() for one in both]
 
     assert await to_thread.run_sync(together) == [0, 0]
     assert logins.refreshed == 1

@@ -2,9 +2,7 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -43,47 +41,22 @@ from dovetail.storage.sqlite.store import open_sqlite
 from support.bounds import HANG
 from support.hosts import host, kinds_of
 from support.logs import WrappedStore, log_on
+from support.programs import Forking, Running
 
 RACERS = Path(__file__).with_name("racers.py")
 
 
-def python(*arguments: object) -> "subprocess.Popen[str]":
-    """Start another process."""
-    return subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
 @pytest.fixture
-def racer(tmp_path: Path) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
+def racer(tmp_path: Path, forked: Forking) -> Callable[[str], Running]:
     """Return a function that starts a process which prompts the shared session."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(name: str) -> "subprocess.Popen[str]":
-        started.append(python(RACERS, tmp_path, name))
-        return started[-1]
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()
-        process.stdout.close()
+    return lambda name: forked(tmp_path, name, program=RACERS)
 
 
-def line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout is not None
+def line(process: Running) -> str:
     return process.stdout.readline().strip()
 
 
-def go(process: "subprocess.Popen[str]", how: str = "go") -> None:
-    assert process.stdin is not None
+def go(process: Running, how: str = "go") -> None:
     process.stdin.write(f"{how}\n")
     process.stdin.flush()
 
@@ -102,7 +75,7 @@ def kinds_stored(folder: Path) -> dict[str, int]:
 
 @pytest.mark.law("inbox.3")
 def test_four_processes_that_race_on_one_key_get_one_receipt_and_one_promotion(
-    tmp_path: Path, racer: Callable[[str], "subprocess.Popen[str]"]
+    tmp_path: Path, racer: Callable[[str], Running]
 ) -> None:
     processes = [racer(f"p{n}") for n in range(4)]
     for process in processes:
@@ -128,7 +101,7 @@ def test_four_processes_that_race_on_one_key_get_one_receipt_and_one_promotion(
 @pytest.mark.law("inbox.3")
 @pytest.mark.law("recovery.1")
 def test_what_a_killed_process_was_told_is_what_the_others_are_told(
-    tmp_path: Path, racer: Callable[[str], "subprocess.Popen[str]"]
+    tmp_path: Path, racer: Callable[[str], Running]
 ) -> None:
     first, second = racer("killed"), racer("later")
     assert [line(first), line(second)] == ["ready", "ready"]
@@ -532,7 +505,7 @@ sys.stdin.readline()
 
 @pytest.mark.law("storage.5")
 async def test_a_prompt_into_a_locked_file_names_the_wait_and_is_not_admitted(
-    tmp_path: Path,
+    tmp_path: Path, forked: Forking
 ) -> None:
     """Another process holds the file for longer than anybody waits."""
     provider = ScriptedProvider(text("hi"))
@@ -543,7 +516,7 @@ async def test_a_prompt_into_a_locked_file_names_the_wait_and_is_not_admitted(
         environment={"DOVETAIL_CONFIG": ""},
     ) as runtime:
         session = await runtime.sessions.create(location=tmp_path, model=provider.model)
-        holder = python("-c", HOLDER, tmp_path / "test.db")
+        holder = forked(tmp_path / "test.db", program=HOLDER)
         try:
             assert await to_thread.run_sync(line, holder) == "held"
             for key in ("k", None):
@@ -556,9 +529,6 @@ async def test_a_prompt_into_a_locked_file_names_the_wait_and_is_not_admitted(
         finally:
             holder.kill()
             await to_thread.run_sync(holder.wait)
-            for stream in (holder.stdin, holder.stdout):
-                assert stream is not None
-                stream.close()
         await session.prompt("go", key="k")
         with anyio.fail_after(HANG):
             assert (await session.wait()).succeeded
@@ -593,24 +563,21 @@ anyio.run(main, Path(sys.argv[2]), sys.argv[3])
 
 
 @pytest.mark.law("inbox.3")
-def test_a_crowd_of_processes_never_meets_a_lock(tmp_path: Path) -> None:
+def test_a_crowd_of_processes_never_meets_a_lock(
+    tmp_path: Path, forked: Forking
+) -> None:
     """Six of them write one file as fast as they can; every caller gets its receipt,
     and of what is the same there is one."""
     tests = Path(__file__).resolve().parents[1]
     processes = [
-        python("-c", CROWD, tests, tmp_path, f"s{number}") for number in range(6)
+        forked(tests, tmp_path, f"s{number}", program=CROWD) for number in range(6)
     ]
-    try:
-        for process in processes:
-            assert line(process) == "ready"
-        for process in processes:
-            go(process)
-        assert [line(process) for process in processes] == ["done"] * 6
-        assert [process.wait(HANG) for process in processes] == [0] * 6
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+    for process in processes:
+        assert line(process) == "ready"
+    for process in processes:
+        go(process)
+    assert [line(process) for process in processes] == ["done"] * 6
+    assert [process.wait() for process in processes] == [0] * 6
     assert kinds_stored(tmp_path) == {
         "session.created": 7,
         "prompt.admitted": 7 * 40,

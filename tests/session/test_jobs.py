@@ -34,6 +34,7 @@ from dovetail.kernel.testing import Gate, ScriptedProvider, call, calls, text
 from support.bounds import HANG
 from support.hosts import host, kinds_of
 from support.processes import NamedPipe, Pipes, ended, longer, written
+from support.programs import Forking
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "DOVETAIL_CONFIG": ""}
 HOLD = "read -r _ < go"
@@ -662,13 +663,13 @@ async def test_any_process_detaches_a_command_that_another_one_runs(
 
 @pytest.mark.law("jobs.3")
 async def test_a_detached_command_is_found_after_a_crash_and_told(
-    tmp_path: Path, go: NamedPipe, pipe: Pipes
+    tmp_path: Path, go: NamedPipe, pipe: Pipes, forked: Forking
 ) -> None:
     """The system ends it with the process that it is a child of."""
     command = f"echo $$ > pid; echo one; {HOLD}"
     with anyio.fail_after(HANG):
         pid = pipe(tmp_path / "pid")
-        await killed(tmp_path, command, pipe(tmp_path / "now"), "detached")
+        await killed(forked, tmp_path, command, pipe(tmp_path / "now"), "detached")
         await ended(await pid.number())
         async with opened(tmp_path, text("I see."), text("Well.")) as (runtime, _):
             session = await runtime.sessions.get("s")
@@ -810,18 +811,19 @@ anyio.run(main, *sys.argv[1:])
 
 
 async def killed(
-    folder: Path, command: str, now: NamedPipe, how: str = "background"
+    forked: Forking,
+    folder: Path,
+    command: str,
+    now: NamedPipe,
+    how: str = "background",
 ) -> None:
     """Have a runtime begin a job, and kill it while the model's next call runs."""
     url = f"sqlite:///{folder / 'test.db'}"
-    arguments = [sys.executable, "-c", WORKER, url, str(folder), command, how]
     environment = {**os.environ, "TMPDIR": str(folder)}
-    async with await anyio.open_process(
-        arguments, env=environment, stdout=None, stderr=None
-    ) as process:
-        await now.line()
-        process.kill()
-        await process.wait()
+    process = forked(url, folder, command, how, program=WORKER, environment=environment)
+    await now.line()
+    process.kill()
+    process.wait()
 
 
 @pytest.mark.law("jobs.3")
@@ -836,12 +838,12 @@ async def killed(
     ],
 )
 async def test_after_a_crash_each_job_is_found_as_it_is_and_none_begins_again(
-    tmp_path: Path, go: NamedPipe, pipe: Pipes, became: str
+    tmp_path: Path, go: NamedPipe, pipe: Pipes, became: str, forked: Forking
 ) -> None:
     command = f"echo x >> begun; echo $$ > pid; {HOLD}; echo $PPID > done"
     with anyio.fail_after(HANG):
         pid = pipe(tmp_path / "pid")
-        await killed(tmp_path, command, pipe(tmp_path / "now"))
+        await killed(forked, tmp_path, command, pipe(tmp_path / "now"))
         child = await pid.number()
         assert lives(child)
         supervisor = parent(child)

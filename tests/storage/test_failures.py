@@ -18,6 +18,7 @@ from dovetail.kernel.ports import EventRecord, Transaction
 from dovetail.storage.sqlite.database import Medium
 from dovetail.storage.sqlite.store import SqliteStore, open_sqlite
 from support.bounds import HANG
+from support.programs import Forking
 
 pytestmark = pytest.mark.law("storage.5")
 
@@ -182,12 +183,12 @@ anyio.run(main, sys.argv[1])
 
 
 def test_what_was_confirmed_before_a_kill_is_there_afterwards(
-    tmp_path: Path, child: Callable[..., Any]
+    tmp_path: Path, forked: Forking
 ) -> None:
     path = tmp_path / "a.db"
     for _ in range(2):
         path.unlink(missing_ok=True)
-        process = child(CONFIRMING, path)
+        process = forked(path, program=CONFIRMING)
         confirmed: dict[str, int] = {}
         for _ in range(400):
             name, seq = process.stdout.readline().split()

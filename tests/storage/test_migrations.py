@@ -13,6 +13,7 @@ from dovetail.storage.sqlite import statements
 from dovetail.storage.sqlite.migrations import STEPS, Migration
 from dovetail.storage.sqlite.store import open_sqlite
 from support.bounds import HANG
+from support.programs import Forking
 
 Bare = Callable[[Path], sqlite3.Connection]
 
@@ -146,7 +147,7 @@ print("done", flush=True)
 @pytest.mark.law("storage.2")
 @pytest.mark.parametrize("existing", [False, True])
 def test_processes_that_open_one_file_at_once_run_each_step_once(
-    existing: bool, tmp_path: Path, bare: Bare, child: Callable[..., Any]
+    existing: bool, tmp_path: Path, bare: Bare, forked: Forking
 ) -> None:
     path = tmp_path / "a.db"
     if existing:
@@ -156,7 +157,7 @@ def test_processes_that_open_one_file_at_once_run_each_step_once(
                 pass
 
         anyio.run(create)
-    racers = [child(RACER, path, number) for number in range(4)]
+    racers = [forked(path, number, program=RACER) for number in range(4)]
     for racer in racers:
         assert racer.stdout.readline() == "ready\n"
     for racer in racers:

@@ -15,6 +15,7 @@ from dovetail.kernel import StoreClosedError, StoreFullError, StoreLockedError
 from dovetail.kernel.ports import EventRecord, Transaction
 from dovetail.storage.sqlite.store import SqliteStore, open_sqlite
 from support.bounds import HANG
+from support.programs import Forking
 
 Appending = Callable[..., Any]
 Bare = Callable[[Path], sqlite3.Connection]
@@ -329,10 +330,10 @@ anyio.run(main, *sys.argv[1:])
 
 
 def test_processes_that_write_one_file_do_not_get_in_each_others_way(
-    tmp_path: Path, child: Callable[..., Any]
+    tmp_path: Path, forked: Forking
 ) -> None:
     path = tmp_path / "a.db"
-    writers = [child(WRITER, path, f"s{number}", 40) for number in range(3)]
+    writers = [forked(path, f"s{number}", 40, program=WRITER) for number in range(3)]
     for writer in writers:
         assert writer.wait(timeout=HANG) == 0
 
@@ -347,14 +348,14 @@ def test_processes_that_write_one_file_do_not_get_in_each_others_way(
 
 
 async def test_a_commit_of_another_process_is_noticed_while_watched(
-    tmp_path: Path, child: Callable[..., Any]
+    tmp_path: Path, forked: Forking
 ) -> None:
     path = tmp_path / "a.db"
     told = anyio.Event()
     async with open_sqlite(path) as store:
         end = store.watch(told.set)
         with anyio.fail_after(HANG):
-            child(WRITER, path, "other", 1)
+            forked(path, "other", 1, program=WRITER)
             await told.wait()
             head = await store.read(lambda reader: reader.head("other"))
         assert head is not None

@@ -35,6 +35,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import anyio
@@ -113,14 +114,16 @@ class Zygote:
         cwd: Path,
         environment: Mapping[str, str],
         own_session: bool = False,
-        program: Path | None = None,
+        program: Path | str | None = None,
     ) -> "Forked":
         """Run a command; ``streams`` are its standard input, output and error.
 
-        With ``program`` that file is run instead, as ``python -B`` does it.
+        With ``program`` that is run instead, a file as ``python -B`` does it, and code
+        as ``python -c``.
         """
         order = {
-            "program": program and str(program),
+            "file": str(program) if isinstance(program, Path) else None,
+            "code": program if isinstance(program, str) else None,
             "arguments": list(arguments),
             "cwd": str(cwd),
             "environment": dict(environment),
@@ -341,8 +344,8 @@ def be(order: Any, streams: Sequence[int]) -> None:
     sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
-    if order["program"]:
-        return be_program(order["program"])
+    if order["file"] or order["code"]:
+        return be_program(order["file"], order["code"])
     from dovetail.plugins.cli import main as command_line
 
     return command_line()
@@ -366,15 +369,19 @@ def leave(code: "int | str | None") -> NoReturn:
     os._exit(code or 0)
 
 
-def be_program(file: str) -> None:
+def be_program(file: str | None, code: str | None) -> None:
     """Run a program by what the environment says to Python."""
     sys.dont_write_bytecode = True
-    sys.argv[0] = file
-    sys.path[0:0] = [os.path.dirname(file)]
+    sys.argv[0] = file or "-c"
+    sys.path[0:0] = [os.path.dirname(file) if file else ""]
     if filters := os.environ.get("PYTHONWARNINGS"):
         warnings.resetwarnings()
         warnings.simplefilter(filters)  # type: ignore[arg-type]
-    runpy.run_path(file, run_name="__main__")
+    if file:
+        runpy.run_path(file, run_name="__main__")
+    elif code:
+        main = sys.modules["__main__"] = ModuleType("__main__")
+        exec(compile(code, "<string>", "exec"), vars(main))
 
 
 if __name__ == "__main__":
