@@ -26,6 +26,7 @@ from dovetail.kernel.testing.conformance import (
 from dovetail.kernel.testing.conformance.suite import Bench, Checks, Suite
 from support.bounds import HANG
 from support.environments import LIGHT
+from support.programs import PYTEST, Forking
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS: tuple[type[Suite], ...] = (
@@ -262,10 +263,15 @@ def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_pytest_collects_one_test_for_each_check_and_event_loop(tmp_path: Path) -> None:
+def test_pytest_collects_one_test_for_each_check_and_event_loop(
+    tmp_path: Path, forked: Forking, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "test_dice.py").write_text(SUITE.replace("SIDES", "6"))
-    done = run(tmp_path, "-m", "pytest", "-q", "--collect-only", "test_dice.py")
-    names = [line for line in done.stdout.splitlines() if "::" in line]
+    monkeypatch.setenv("PYTEST_ADDOPTS", LIGHT)
+    monkeypatch.chdir(tmp_path)
+    arguments = ("-q", "--collect-only", "test_dice.py")
+    said = forked(*arguments, program=PYTEST).stdout.read()
+    names = [line for line in said.splitlines() if "::" in line]
     assert names == [
         f"test_dice.py::TestRoll::test_conforms[{one.code}-{loop}]"
         for one in ToolConformance.checks.of(1)

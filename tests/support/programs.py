@@ -16,6 +16,15 @@ from attrs import frozen
 from support.bounds import HANG
 from support.zygote import Forked, Zygote
 
+PYTEST = """
+import sys, pytest
+# Of what is imported in a fork, nothing can be rewritten any more.
+known = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+sys.argv += ["-W", known]
+sys.exit(pytest.console_main())
+"""
+"""The program that ``python -m pytest`` is, for a fork."""
+
 
 @frozen
 class Ended:

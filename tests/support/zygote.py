@@ -48,12 +48,13 @@ LATER = (
     "httpcore",
     "prompt_toolkit.input.vt100",
     "prompt_toolkit.key_binding.bindings.search",
+    "pytest",
     "tree_sitter_bash",
     "trio",
     "uvicorn.lifespan.off",
     "uvicorn.protocols.http.h11_impl",
 )
-"""What commands import by way of others, and only when they come to it."""
+"""What commands and programs import by way of others, or when they come to it."""
 
 # --- those who order --------------------------------------------------------------
 

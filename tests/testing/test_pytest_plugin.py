@@ -1,15 +1,19 @@
 """The pytest plugin: as an author of plugins has it, and as everybody else has it.
 
 Each test writes a project of its own and runs pytest on it in another process, where
-the plugin comes from the installed distribution.
+the plugin comes from the installed distribution. Where what is imported when matters,
+and once where it does not, that is a new process; all others are forks of one that has
+imported dovetail and pytest.
 """
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from support.environments import LIGHT
+from support.programs import PYTEST, Forking
 
 pytest_plugins = ("pytester",)
 
@@ -62,6 +66,22 @@ def without_others(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PYTEST_ADDOPTS", LIGHT)
 
 
+Run = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, forked: Forking) -> Run:
+    """Return a function that runs pytest in a fork, on the project that is there."""
+
+    def run(*arguments: str) -> pytest.RunResult:
+        folder = f"--basetemp={pytester.path / 'base'}"
+        process = forked(folder, *arguments, program=PYTEST)
+        lines = process.stdout.read().splitlines()
+        return pytest.RunResult(process.wait(), lines, [], 0.0)
+
+    return run
+
+
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
     """A project with a plugin, whose async tests are run by anyio, on both loops."""
@@ -98,7 +118,9 @@ def test_a_runtime_with_plugins_and_a_scripted_model_is_ready_on_both_loops(
     done.stdout.fnmatch_lines(["*asyncio*PASSED*", "*trio*PASSED*"])
 
 
-def test_fixtures_serve_tests_that_are_not_async(project: pytest.Pytester) -> None:
+def test_fixtures_serve_tests_that_are_not_async(
+    project: pytest.Pytester, run: Run
+) -> None:
     project.makepyfile(
         SPEAKING
         + """
@@ -128,11 +150,11 @@ def test_fixtures_serve_tests_that_are_not_async(project: pytest.Pytester) -> No
         assert "open" in repr(dovetail_runtime)
     """
     )
-    project.runpytest_subprocess().assert_outcomes(passed=3)
+    run().assert_outcomes(passed=3)
 
 
 def test_locations_are_new_each_time_and_hold_what_was_asked_for(
-    project: pytest.Pytester,
+    project: pytest.Pytester, run: Run
 ) -> None:
     project.makepyfile(
         """
@@ -154,11 +176,11 @@ def test_locations_are_new_each_time_and_hold_what_was_asked_for(
             dovetail_new_location({"in": "", name: ""})
     """
     )
-    project.runpytest_subprocess().assert_outcomes(passed=6)
+    run().assert_outcomes(passed=6)
 
 
 def test_the_ready_runtime_goes_by_the_clock_that_the_test_asks_for(
-    project: pytest.Pytester,
+    project: pytest.Pytester, run: Run
 ) -> None:
     project.makepyfile(
         """
@@ -172,11 +194,11 @@ def test_the_ready_runtime_goes_by_the_clock_that_the_test_asks_for(
         assert (await session.info()).created > 1_700_000_000_000
     """
     )
-    project.runpytest_subprocess().assert_outcomes(passed=4)
+    run().assert_outcomes(passed=4)
 
 
 def test_nothing_of_the_surroundings_reaches_a_runtime(
-    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     broken = project.path / "broken.toml"
     broken.write_text("this is = no configuration [")
@@ -192,14 +214,14 @@ def test_nothing_of_the_surroundings_reaches_a_runtime(
         assert [model.name for model in await location.models()] == ["scripted/model"]
     """
     )
-    project.runpytest_subprocess().assert_outcomes(passed=2)
+    run().assert_outcomes(passed=2)
 
 
 # --- tests that fail --------------------------------------------------------------
 
 
 def test_a_test_that_fails_in_the_middle_of_a_step_leaves_no_task(
-    project: pytest.Pytester,
+    project: pytest.Pytester, run: Run
 ) -> None:
     project.makeconftest(WATCH)
     project.makepyfile(
@@ -216,7 +238,7 @@ def test_a_test_that_fails_in_the_middle_of_a_step_leaves_no_task(
         assert False, "the test itself"
     """
     )
-    done = project.runpytest_subprocess()
+    done = run()
     # Neither that the answer was never asked for, nor anything at the end.
     done.assert_outcomes(failed=2, errors=0)
     assert done.stdout.str().count("no task was left") == 2
@@ -225,7 +247,7 @@ def test_a_test_that_fails_in_the_middle_of_a_step_leaves_no_task(
 
 
 def test_a_failure_inside_of_a_runtime_comes_out_as_it_is(
-    project: pytest.Pytester,
+    project: pytest.Pytester, run: Run
 ) -> None:
     project.makepyfile(
         """
@@ -238,11 +260,11 @@ def test_a_failure_inside_of_a_runtime_comes_out_as_it_is(
         assert "closed" in repr(runtime)
     """
     )
-    project.runpytest_subprocess().assert_outcomes(passed=2)
+    run().assert_outcomes(passed=2)
 
 
 def test_an_answer_that_nobody_asked_for_is_an_error_of_a_test_that_passed(
-    project: pytest.Pytester,
+    project: pytest.Pytester, run: Run
 ) -> None:
     project.makepyfile(
         SPEAKING
@@ -264,7 +286,7 @@ def test_an_answer_that_nobody_asked_for_is_an_error_of_a_test_that_passed(
         assert False
     """
     )
-    done = project.runpytest_subprocess()
+    done = run()
     done.assert_outcomes(passed=1, failed=1, skipped=1, xfailed=1, errors=1)
     done.stdout.fnmatch_lines(["*never asked for: 1, after 0 requests*"])
 
@@ -273,7 +295,7 @@ def test_an_answer_that_nobody_asked_for_is_an_error_of_a_test_that_passed(
 
 
 def test_a_scenario_is_crashed_and_the_files_of_what_did_not_hold_are_kept(
-    project: pytest.Pytester,
+    project: pytest.Pytester, run: Run
 ) -> None:
     project.makepyfile(
         """
@@ -303,7 +325,7 @@ def test_a_scenario_is_crashed_and_the_files_of_what_did_not_hold_are_kept(
         assert report.sound, report
     """
     )
-    done = project.runpytest_subprocess()
+    done = run()
     done.assert_outcomes(passed=1, failed=1)
     done.stdout.fnmatch_lines(["*it is wrong*", "what wrong left is in *"])
 
@@ -349,9 +371,9 @@ def test_a_project_that_does_not_use_dovetail_imports_the_module_alone(
     assert there - without == of_dovetail(there)
 
 
-def test_it_can_be_left_out(project: pytest.Pytester) -> None:
+def test_it_can_be_left_out(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile("def test_it(dovetail_clock): pass")
-    done = project.runpytest_subprocess("-p", "no:dovetail")
+    done = run("-p", "no:dovetail")
     done.assert_outcomes(errors=1)
     done.stdout.fnmatch_lines(["*fixture 'dovetail_clock' not found*"])
 
@@ -370,10 +392,10 @@ def test_importing_it_loads_nothing_but_itself() -> None:
 
 
 def test_it_adds_no_option_no_marker_and_only_names_of_its_own(
-    stranger: pytest.Pytester,
+    stranger: pytest.Pytester, run: Run
 ) -> None:
     def told(*arguments: str) -> set[str]:
-        lines = stranger.runpytest_subprocess(*arguments).outlines
+        lines = run(*arguments).outlines
         return {line for line in lines if not line.startswith("plugins: ")}
 
     without = ("-p", "no:dovetail")
@@ -386,7 +408,7 @@ def test_it_adds_no_option_no_marker_and_only_names_of_its_own(
 
 
 def test_without_the_plugin_of_anyio_everything_else_works(
-    pytester: pytest.Pytester,
+    pytester: pytest.Pytester, run: Run
 ) -> None:
     pytester.makepyfile(
         """
@@ -400,12 +422,12 @@ def test_without_the_plugin_of_anyio_everything_else_works(
         asyncio.run(main())
     """
     )
-    pytester.runpytest_subprocess("-p", "no:anyio").assert_outcomes(passed=1)
+    run("-p", "no:anyio").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize("marker", ["asyncio", "trio"])
 def test_a_test_that_another_plugin_runs_opens_its_own_runtime(
-    marker: str, pytester: pytest.Pytester
+    marker: str, pytester: pytest.Pytester, run: Run
 ) -> None:
     # As pytest-asyncio and pytest-trio do it: by a marker, on a loop for each test.
     pytester.makeconftest(
@@ -438,6 +460,6 @@ def test_a_test_that_another_plugin_runs_opens_its_own_runtime(
         pass
     """
     )
-    done = pytester.runpytest_subprocess("-W", "error")
+    done = run("-W", "error")
     done.assert_outcomes(passed=1, errors=2)
     done.stdout.fnmatch_lines([f"*marked '{marker}' and runs on another one*"])
