@@ -159,13 +159,13 @@ class Permissions:
             return _conclude(decided, request, rules)
         basis = self.approvals.basis(request.agent)
         asking = asking_for(request, _rests(basis, request))
-        decided, standing = await self._reserve(request, asking, rules, basis)
+        decided, state = await self._reserve(request, asking, rules, basis)
         effect = decided.effect
-        if effect == "ask" and standing.answer is not None:
-            return _obey(standing.answer, request)
+        if effect == "ask" and state.answer is not None:
+            return _obey(state.answer, request)
         if effect == "ask" and self._policy == "ask":
             if answer is not None and answer[0] == "ask":
-                self._insisted.add(standing.id)
+                self._insisted.add(state.id)
 
             def needed(tx: LogTransaction) -> bool:
                 # An approval may have been saved since the request was looked at.
@@ -178,24 +178,24 @@ class Permissions:
             again = await self._log.of_work(request.session_id).read(
                 lambda rows: self._again(rows, request, rules, basis)
             )
-            self._held[standing.id] = rules
+            self._held[state.id] = rules
             try:
                 reply = await self._requests.wait(
                     again_because(asking, again),
-                    standing.id,
+                    state.id,
                     needed,
                     self._answerer
-                    and partial(self._let_answer, request.session_id, standing.id),
+                    and partial(self._let_answer, request.session_id, state.id),
                 )
             finally:
-                self._insisted.discard(standing.id)
-                self._held.pop(standing.id, None)
+                self._insisted.discard(state.id)
+                self._held.pop(state.id, None)
             if reply is None:
                 return _conclude(decided, request, rules)
             return _obey(reply, request)
-        if standing.pending:
+        if state.pending:
             granted = effect == "allow" or (effect == "ask" and self._policy == "allow")
-            await self._settle(standing.id, request, "once" if granted else "reject")
+            await self._settle(state.id, request, "once" if granted else "reject")
         if effect == "ask" and self._policy == "allow":
             return (named("policy", "allow"),)
         return _conclude(decided, request, rules)
@@ -310,9 +310,9 @@ class Permissions:
             denied = [Rule("*", "*", "deny")]
             basis = self.approvals.basis(request.agent)
             asking = asking_for(request, _rests(basis, request))
-            _, standing = await self._reserve(request, asking, denied, basis)
-            if standing.pending:
-                await self._settle(standing.id, request, "reject")
+            _, state = await self._reserve(request, asking, denied, basis)
+            if state.pending:
+                await self._settle(state.id, request, "reject")
 
     async def _reserve(
         self,
@@ -329,8 +329,8 @@ class Permissions:
             approvals = self._counting(rows, request, basis, now)
             return self._decide(request, rules, approvals)
 
-        def claims(decided: Decided, standing: RequestState) -> bool:
-            counts = standing.answer is not None or self._policy == "ask"
+        def claims(decided: Decided, state: RequestState) -> bool:
+            counts = state.answer is not None or self._policy == "ask"
             return decided.effect == "ask" and counts
 
         return await self._requests.reserve(asking, look, claims)

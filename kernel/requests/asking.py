@@ -175,14 +175,14 @@ class Requests:
             ) -> tuple[T, RequestState]:
                 return decide(rows), _state(rows, asking, taken, ordinary)
 
-            decided, standing = await log.read(look)
-            if not claims(decided, standing):
-                return decided, standing
+            decided, state = await log.read(look)
+            if not claims(decided, state):
+                return decided, state
             # Another call may have claimed it while the store was read.
             used = self._used.setdefault(asking.session_id, set())
-            if standing.id not in used:
-                used.add(standing.id)
-                return decided, standing
+            if state.id not in used:
+                used.add(state.id)
+                return decided, state
 
     async def wait(
         self,

@@ -156,23 +156,23 @@ class Questions:
             asker.session_id
         ):
             raise QuestionDismissedError(_NOBODY)
-        _, standing = await self._requests.reserve(
-            asking, lambda rows: None, lambda decided, standing: True
+        _, state = await self._requests.reserve(
+            asking, lambda rows: None, lambda decided, state: True
         )
-        if standing.answer is not None:
-            return _answers(standing.answer, asked)
+        if state.answer is not None:
+            return _answers(state.answer, asked)
         if self._policy == "dismiss":
-            if standing.pending:
+            if state.pending:
                 await self._requests.settle(
                     asker.session_id,
-                    standing.id,
+                    state.id,
                     "answered",
                     POLICY,
                     asker.guard,
                     to_json(QuestionReply(None, _NOBODY)),
                 )
             raise QuestionDismissedError(_NOBODY)
-        ended = await self._requests.wait(asking, standing.id, lambda tx: True)
+        ended = await self._requests.wait(asking, state.id, lambda tx: True)
         assert ended is not None, "it is always needed"
         return _answers(ended, asked)
 

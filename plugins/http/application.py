@@ -1,7 +1,7 @@
 """The application: a runtime as ASGI, to be served or mounted.
 
 Owns how operations become routes. Everything else is in the rooms beside: ``door`` lets
-in, ``operation`` reads, ``sessions``, ``people``, ``places`` and ``logs`` do it.
+in, ``operation`` reads, ``sessions``, ``people``, ``locations`` and ``logs`` do it.
 """
 
 import os

@@ -16,7 +16,7 @@ from attrs import NOTHING, fields
 from dovetail.kernel import Json, shared_schemas
 
 # With them the operations are described.
-from . import jobs, logs, people, places, sessions, travelling, upkeep  # noqa: F401
+from . import jobs, locations, logs, people, sessions, travelling, upkeep  # noqa: F401
 from .examples import example
 from .operation import OPERATIONS, Call, Operation, operation, query_name
 from .problems import unsupported

@@ -181,7 +181,7 @@ async def log_in(
         )
         async with client_of(server, provider) as client:
             client.event_hooks["request"].append(careful(server.url))
-            await reach(server.url, client)
+            await begin_session(server.url, client)
     given = kept.tokens
     if given is None:
         return False
@@ -217,7 +217,7 @@ async def give_back(file: TokenFile) -> bool:
     return kept is not None
 
 
-async def reach(url: str, client: httpx2.AsyncClient) -> None:
+async def begin_session(url: str, client: httpx2.AsyncClient) -> None:
     """Begin a session at a server, and end it."""
     async with (
         streamable_http_client(url, http_client=client) as streams,
