@@ -28,7 +28,6 @@ from ..values.errors import (
     InvalidValueError,
     PermissionDeniedError,
     PermissionRejectedError,
-    RequestNotFoundError,
     RuntimeClosedError,
     StoreError,
     UndecodableError,
@@ -430,7 +429,8 @@ class Permissions:
             RequestNotFoundError: there is no such request in this Location.
             RequestEndedError: it has its end; by whom, when and how is told.
             RequestChangedError: it is not what was ``shown``. Nothing was answered.
-            InvalidValueError: an argument is none of the above.
+            InvalidValueError: an argument is none of the above, or the id alone does
+                not say which request is meant.
         """
         if reply not in get_args(PermissionReply):
             raise InvalidValueError("reply", reply, '"once", "always" or "reject"')
@@ -494,7 +494,7 @@ class Permissions:
         return [
             (row, request)
             for row, asked in found
-            if self._is_mine(rows, row)
+            if requests.is_in(rows, row, self._location)
             and (request := PermissionRequest.of(asked)) is not None
         ]
 
@@ -506,27 +506,15 @@ class Permissions:
         shown: str | None,
     ) -> tuple[RequestRow, RequestAsked | None]:
         """Return a request of this Location that waits, and what it asks."""
-        found = [
+        known = [
             row
             for row in tx.rows.requests(request_id)
             if row.what == WHAT
             and session_id in (None, row.session_id)
-            and self._is_mine(tx.rows, row)
+            and requests.is_in(tx.rows, row, self._location)
         ]
-        for row in found:
-            if row.answered_seq is None and requests.is_of_here(tx.rows, row):
-                return requests.waiting(tx, row.session_id, request_id, shown)
-        if not found:
-            raise RequestNotFoundError(request_id)
-        raise requests.has_ended(tx.rows, found)
-
-    def _is_mine(self, rows: Reader, row: RequestRow) -> bool:
-        session = rows.session(row.session_id)
-        return (
-            row.directory == self._location.directory
-            and session is not None
-            and session.workspace == self._location.workspace
-        )
+        row = requests.only_waiting(tx.rows, request_id, known)
+        return requests.waiting(tx, row.session_id, request_id, shown)
 
 
 def _no_answer(request: AskRequest) -> None:

@@ -14,10 +14,10 @@ from ..log.commit import EventLog
 from ..log.family import above
 from ..log.reading import existing_session
 from ..ports import Reader, RequestRow
-from ..requests.asking import Requests, has_ended, is_of_here, pending
+from ..requests.asking import Requests, only_waiting, pending
 from ..requests.questions import WHAT as QUESTION, QuestionReply, Questions
 from ..values.codec import from_json
-from ..values.errors import InvalidValueError, RequestNotFoundError
+from ..values.errors import InvalidValueError
 from ..values.events import PermissionReply, RequestAsked
 from ..values.frozen import frozen
 from ..values.ids import MessageId, RequestId, SessionId
@@ -195,18 +195,8 @@ def _the_one(
     rows: Reader, request_id: str, session_id: str | None
 ) -> tuple[RequestRow, Location]:
     known = [
-        row
-        for row in rows.requests(request_id)
-        if session_id in (None, row.session_id) and is_of_here(rows, row)
+        row for row in rows.requests(request_id) if session_id in (None, row.session_id)
     ]
-    found = [row for row in known if row.answered_seq is None]
-    if not known:
-        raise RequestNotFoundError(request_id)
-    if not found:
-        raise has_ended(rows, known)
-    if len(found) > 1:
-        raise InvalidValueError(
-            "request id", request_id, "several sessions have it; name the session"
-        )
-    session = existing_session(rows, found[0].session_id)
-    return found[0], Location(session.directory, session.workspace)
+    row = only_waiting(rows, request_id, known)
+    session = existing_session(rows, row.session_id)
+    return row, Location(session.directory, session.workspace)

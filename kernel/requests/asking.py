@@ -35,6 +35,7 @@ from ..log.reading import event_at
 from ..ports import Reader, RequestRow
 from ..values.codec import clean_text, dumps_sanitised, sanitised
 from ..values.errors import (
+    InvalidValueError,
     OwnerFencedError,
     RequestChangedError,
     RequestEndedError,
@@ -45,6 +46,7 @@ from ..values.errors import (
 from ..values.events import RequestAnswered, RequestAsked, RequestOutcome
 from ..values.frozen import frozen
 from ..values.ids import MessageId, RequestId, SessionId, new_id
+from ..values.location import Location
 from ..values.tool import Json
 
 logger = logging.getLogger(__name__)
@@ -397,6 +399,30 @@ def waiting(
     return row, asked
 
 
+def only_waiting(
+    rows: Reader, request_id: str, known: Sequence[RequestRow]
+) -> RequestRow:
+    """Return the one that waits of the requests of one id, as far as they were asked
+    here.
+
+    Raises:
+        RequestNotFoundError: there is none.
+        RequestEndedError: it has its end; by whom, when and how is told.
+        InvalidValueError: several sessions have one; name the session.
+    """
+    here = [row for row in known if is_of_here(rows, row)]
+    found = [row for row in here if row.answered_seq is None]
+    if not here:
+        raise RequestNotFoundError(request_id)
+    if not found:
+        raise has_ended(rows, here)
+    if len(found) > 1:
+        raise InvalidValueError(
+            "request id", request_id, "several sessions have it; name the session"
+        )
+    return found[0]
+
+
 def has_ended(rows: Reader, found: Sequence[RequestRow]) -> RequestNotFoundError:
     """Return what to raise where none of these waits: how the one that there is ended,
     when it is one. There is at least one."""
@@ -476,6 +502,16 @@ def is_of_here(rows: Reader, row: RequestRow) -> bool:
     """Return whether this store asked a request, so that it may be answered here."""
     head = rows.head(row.session_id)
     return head is not None and head.made_here(row.seq)
+
+
+def is_in(rows: Reader, row: RequestRow, location: Location) -> bool:
+    """Return whether a request was asked in a Location."""
+    session = rows.session(row.session_id)
+    return (
+        row.directory == location.directory
+        and session is not None
+        and session.workspace == location.workspace
+    )
 
 
 def question_of(rows: Reader, row: RequestRow) -> RequestAsked | None:

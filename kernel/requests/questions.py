@@ -12,12 +12,11 @@ import anyio
 import orjson
 
 from ..log.commit import EventLog, LogTransaction
-from ..ports import Reader, RequestRow
+from ..ports import RequestRow
 from ..values.codec import clean_text, from_json, to_json
 from ..values.errors import (
     InvalidValueError,
     QuestionDismissedError,
-    RequestNotFoundError,
     UndecodableError,
 )
 from ..values.events import RequestAnswered, RequestAsked
@@ -193,7 +192,7 @@ class Questions:
                     what=WHAT,
                     below=True,
                 )
-                if _is_in(location, rows, row)
+                if location is None or requests.is_in(rows, row, location)
             ]
         )
         return [one for asked in found if (one := QuestionRequest.of(asked))]
@@ -288,17 +287,6 @@ def _asking_for(questions: tuple[Question, ...], asker: Asker) -> Asking:
     )
 
 
-def _is_in(location: Location | None, rows: Reader, row: RequestRow) -> bool:
-    if location is None:
-        return True
-    session = rows.session(row.session_id)
-    return (
-        row.directory == location.directory
-        and session is not None
-        and session.workspace == location.workspace
-    )
-
-
 def _row(
     tx: LogTransaction,
     request_id: str,
@@ -311,18 +299,10 @@ def _row(
         for row in tx.rows.requests(request_id)
         if row.what == WHAT
         and session_id in (None, row.session_id)
-        and _is_in(location, tx.rows, row)
+        and (location is None or requests.is_in(tx.rows, row, location))
     ]
-    found = [row for row in known if row.answered_seq is None]
-    if not known:
-        raise RequestNotFoundError(request_id)
-    if not found:
-        raise requests.has_ended(tx.rows, known)
-    if len(found) > 1:
-        raise InvalidValueError(
-            "request id", request_id, "several sessions have it; name the session"
-        )
-    return requests.waiting(tx, found[0].session_id, request_id, shown)
+    row = requests.only_waiting(tx.rows, request_id, known)
+    return requests.waiting(tx, row.session_id, request_id, shown)
 
 
 def _answers(
