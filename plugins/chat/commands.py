@@ -5,25 +5,18 @@ what each does with a ``Talk``. Skills are commands, too: ``/name`` has the mode
 one.
 """
 
-import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-from anyio import to_thread
 from dovetail.kernel import (
-    AssistantMessage,
     SummaryMessage,
-    TextPart,
-    ToolPart,
     UserMessage,
-    to_json,
 )
 
 from ..console.listing import ago, usage_text
-from ..console.options import json_line
-from ..console.terminal import drawable, first_line, short, visible
+from ..console.terminal import first_line, short, visible
 from . import paging
 from .chat_command import ChatCommand, told_of
+from .exporting import export
 from .key_names import DISMISS, KEYS
 from .talk import Talk
 
@@ -45,16 +38,16 @@ async def _help(talk: Talk, rest: str) -> None:
     names = {f"/{one.name} {one.takes}".rstrip(): one.help for one in COMMANDS}
     wide = max(map(len, names))
     lines += [f"  {name.ljust(wide)}  {told}" for name, told in names.items()]
-    if talk.skills:
+    if talk.offer.skills:
         lines.append(talk.style.strong("skills"))
         lines += [
             f"  /{visible(one.name)}  {short(one.description, 100)}"
-            for one in talk.skills
+            for one in talk.offer.skills
         ]
-    if talk.offered:
+    if talk.offer.prompts:
         lines.append(talk.style.strong("prompts"))
         lines += [
-            f"  /{visible(one.name)}  {told_of(one, 100)}" for one in talk.offered
+            f"  /{visible(one.name)}  {told_of(one, 100)}" for one in talk.offer.prompts
         ]
     lines.append("  @path attaches a file")
     talk.show("\n")
@@ -124,7 +117,6 @@ async def _sessions(talk: Talk, rest: str) -> None:
 async def _new(talk: Talk, rest: str) -> None:
     talk.leave_session()
     talk.script = talk.script.fresh()
-    talk.forget_costs()
     talk.say("the next prompt begins a new session")
     if rest:
         await talk.prompt(rest, queue=False)
@@ -216,7 +208,7 @@ async def _cost(talk: Talk, rest: str) -> None:
         return
     info = await talk.session.info()
     steps = f"{info.steps} Step{'' if info.steps == 1 else 's'}"
-    cost = talk.cost_text() or "the price is not known"
+    cost = talk.script.spending.cost_text() or "the price is not known"
     talk.say(f"{steps}, {usage_text(info.usage)}; {cost}")
 
 
@@ -275,45 +267,12 @@ async def _export(talk: Talk, rest: str) -> None:
         return
     name = rest or f"{talk.session.id}.md"
     path = Path(talk.location.directory, name)
-    if path.suffix == ".jsonl":
-        parts = [json_line(to_json(event)) async for event in talk.session.export()]
-    else:
-        parts = [one async for one in _markdown(talk)]
     try:
-        await to_thread.run_sync(_write_new, path, "".join(parts))
+        await export(talk.session, path)
     except OSError as error:
         talk.say(f"{path} cannot be written: {error.strerror}")
         return
     talk.say(f"written to {path}")
-
-
-async def _markdown(talk: Talk) -> AsyncIterator[str]:
-    assert talk.session is not None
-    info = await talk.session.info()
-    yield f"# {info.title or info.id}\n"
-    cursor: str | None = None
-    while True:
-        page = await talk.session.messages(limit=100, cursor=cursor, order="asc")
-        for message in page:
-            if isinstance(message, UserMessage):
-                quoted = "\n".join(f"> {line}" for line in message.text.split("\n"))
-                yield f"\n{quoted}\n"
-            elif isinstance(message, AssistantMessage):
-                for part in message.parts:
-                    if isinstance(part, TextPart):
-                        yield f"\n{part.text}\n"
-                    elif isinstance(part, ToolPart):
-                        yield f"\n- `{part.tool}` {short(part.arguments, 200)}\n"
-        cursor = page.cursor
-        if cursor is None:
-            return
-
-
-def _write_new(path: Path, text: str) -> None:
-    """Write a file that is not there yet, for this person only."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(fd, "w", encoding="utf-8", errors="replace") as file:
-        file.write(drawable(text) if path.suffix != ".jsonl" else text)
 
 
 async def _quit(talk: Talk, rest: str) -> None:

@@ -68,7 +68,7 @@ async def host(wanted: Mapping[str, Any], screen: Any, *, plain: bool) -> None:
 
 def goodbye(talk: Talk) -> None:
     """Say how to go on, when the conversation ends."""
-    for line in talk.unheard():
+    for line in talk.typed.unheard():
         talk.show(unsent(line))
     if talk.session is not None:
         server = server_url()

@@ -3,8 +3,9 @@
 A state machine without I/O. Finished text is returned once, rendered, to be printed
 above the prompt line and never touched again; what goes on now is kept for whoever
 draws the rows at the bottom. Owns what an event means to a person, who works since
-when and at what cost, and the to-do list. What the model says is ``writing``, what it
-calls ``calls``, what waits for it ``inbox``; how all of it is laid out is ``sheet``.
+when, and the to-do list. What the model says is ``writing``, what it calls ``calls``,
+what waits for it ``inbox``, what it costs ``spending``, what is told in a line
+``beside``; how all of it is laid out is ``sheet``.
 """
 
 from collections.abc import Sequence
@@ -35,12 +36,12 @@ from dovetail.kernel import (
 
 from ..console.advice import ADVICE
 from ..console.calls import duration_text, todo_line
-from ..console.listing import Costs
 from ..console.terminal import first_line, visible
 from .beside import told_of
 from .calls import Calls
 from .inbox import Inbox, Pending
 from .sheet import Sheet
+from .spending import Spending
 from .writing import Writing
 
 
@@ -63,20 +64,14 @@ class Script:
         self.model: str | None = None
         self.agent: str | None = None
         """Those of the last Step."""
-        self.tokens = 0
-        """Of all Steps that were seen, input and output together."""
         self.filled: int | None = None
         """Tokens that the last request and its answer had."""
-        self.costs = Costs()
+        self.spending = Spending()
         self._todos_shown: Sequence[Todo] = ()
 
     def fresh(self) -> "Script":
         """Return a script for another session on the same screen."""
         return Script(self.sheet.blank(), tells=self.tells)
-
-    def counted(self) -> None:
-        """Say that what was taken so far is counted elsewhere."""
-        self.tokens, self.costs = 0, Costs()
 
     def at_rest(self) -> None:
         """Say that nobody is at work, whatever was left open."""
@@ -113,7 +108,7 @@ class Script:
 
     def take(self, event: LiveEvent) -> str:
         """Return what is finished by an event, rendered; often nothing."""
-        self.costs.take(event)
+        self.spending.take(event)
         if isinstance(event, LiveDelta):
             return self._delta(event)
         return self._durable(event)
@@ -144,7 +139,6 @@ class Script:
                 self.model, self.agent = event.model, event.agent
             case StepEnded():
                 used = (event.usage.input or 0) + (event.usage.output or 0)
-                self.tokens += used
                 self.filled = used or self.filled
             case TextEnded():
                 return self.writing.end_text(event.text)
@@ -159,7 +153,6 @@ class Script:
             case TodosReplaced():
                 self.todos = event.todos
             case RetryScheduled():
-                self.tokens += (event.usage.input or 0) + (event.usage.output or 0)
                 self.writing.stop()
                 why = first_line(event.failure.message)
                 again = f"again in {duration_text(event.delay_ms)}: {why}"

@@ -2,15 +2,14 @@
 
 Owns what a line that was typed means, following the session, that the person is asked
 one thing at a time, interrupting, and the status line. What is written down is
-``script``, what goes on meanwhile ``going_on``, what sessions ask ``requests``, what a
-``/`` begins ``commands``; how it is drawn on a terminal is a screen's.
+``script``, what goes on meanwhile ``going_on``, what sessions ask ``requests``, what
+may be typed ``offer``, what a ``/`` begins ``commands``, what a crash left
+``unfinished``; how it is drawn on a terminal is a screen's.
 """
 
-import math
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,40 +28,35 @@ from dovetail.kernel import (
     Location,
     LocationHandle,
     Prompt,
-    PromptCommand,
     PromptInvalidError,
     RequestAnswered,
     RequestAsked,
     Runtime,
     Session,
-    Skill,
     UserMessage,
     title_of,
 )
 
-from ..console.continuing import LeftWork, left_work, report_lines
 from ..console.feed import Feed
 from ..console.folding import cells, rows
 from ..console.last_used import last_used, note_used
 from ..console.options import server_url, used_database
-from ..console.terminal import Style, short, visible, without_colours
+from ..console.terminal import Style, visible, without_colours
 from . import paging
 from .asks import Ask
-from .chat_command import ChatCommand, nearest, told_of
-from .files import FRESH_SECONDS, Files, quoted, typed_path
+from .chat_command import ChatCommand
 from .following import Following
 from .going_on import going_on
+from .offer import Offer
 from .requests import Requests
 from .script import Script
 from .status import Status
 from .talking import Screen
+from .typed import Typed
+from .unfinished import offer_unfinished
 
-LOOKED_AT = 5
-"""Sessions that are looked at, the newest first, for what a crash left."""
 SHOWN_BEFORE = 6
 """Messages that are shown of a session that is gone on with."""
-STOPPED = "shutdown"
-"""Why an execution ended whose program did."""
 RINGS_AFTER = 20.0
 """Seconds of work after whose end a person is called."""
 
@@ -97,7 +91,6 @@ class Talk:
         self.script = script
         self.style = style
         self.wanted = wanted
-        self.commands = commands
         self.location = Location.at(wanted.location or ".")
         self.here: LocationHandle = runtime.location(self.location)
         self.session: Session | None = None
@@ -107,22 +100,16 @@ class Talk:
         self.named_model: str | None = None
         """The model that answers, as far as anybody knows before it does."""
         self.windows: dict[str, int] = {}
-        self.skills: Sequence[Skill] = ()
-        self.offered: Sequence[PromptCommand] = ()
-        """The commands of plugins."""
-        self._listed_at = math.inf
-        """When they were listed; never, while they are."""
-        self.files = Files(Path(self.location.directory))
+        self.offer = Offer(
+            commands,
+            Path(self.location.directory),
+            lambda: self.typed.wish(self._list_prompts, None),
+        )
+        self.typed = Typed()
         self.asked: Ask | None = None
         self._tasks = tasks
         self._asking = anyio.Lock()
         self._requests = Requests(self)
-        self._lines, self._typed = anyio.create_memory_object_stream[tuple[str, bool]](
-            1000
-        )
-        self._wishes, self._wished = anyio.create_memory_object_stream[
-            tuple[Callable[[Any], Coroutine[Any, Any, None]], Any]
-        ](1000)
         self._following: anyio.CancelScope | None = None
         self._feed: Feed | None = None
         self.stopping = False
@@ -134,9 +121,6 @@ class Talk:
         self._saying: tuple[Prompt, Delivery, str] | None = None
         """What is said and not known to be admitted, and its key: a line that is put
         back and sent once more is admitted once."""
-        self._base: tuple[int, float | None, int] = (0, None, 0)
-        """Tokens and cost of the session before it was followed, and how many requests
-        the cost leaves out."""
 
     # --- beginning ----------------------------------------------------------------
 
@@ -163,7 +147,7 @@ class Talk:
             self.named_model = await self.here.model_for(self.model, self.agent)
         self._tasks.start_soon(self._told, self._look_around)
         if self.session is None:
-            await self._offer_left()
+            await offer_unfinished(self)
         self._tasks.start_soon(self._listen)
 
     async def _look_around(self) -> None:
@@ -172,77 +156,15 @@ class Talk:
             if model.context is not None:
                 self.windows[model.name] = model.context
         try:
-            self.skills = await self.here.skills()
+            self.offer.skills = await self.here.skills()
         except DovetailError as error:
             self.say(f"skills cannot be found: {error}")
         self.screen.changed()
-        await self._list_commands()
+        await self._list_prompts()
 
-    def _list_again(self) -> None:
-        """Ask plugins once more for their commands, if that was some time ago: they may
-        have others by now."""
-        if time.monotonic() - self._listed_at > FRESH_SECONDS:
-            self._listed_at = math.inf
-            self._soon(self._list_commands, None)
-
-    async def _list_commands(self, _: None = None) -> None:
-        before = [one.name for one in self.offered]
-        try:
-            self.offered = await self.here.commands()
-        finally:
-            self._listed_at = time.monotonic()
-        if [one.name for one in self.offered] != before:
+    async def _list_prompts(self, _: None = None) -> None:
+        if await self.offer.list_prompts(self.here):
             self.screen.complete_again()
-
-    async def _newest(self, count: int) -> list[Session]:
-        page = await self.runtime.sessions.list(
-            location=self.location, limit=count, roots=True
-        )
-        return [await self.runtime.sessions.get(info.id) for info in page]
-
-    async def _offer_left(self) -> None:
-        """Offer what a process left that ended in the middle."""
-        newest = await self._newest(LOOKED_AT)
-        for session in newest:
-            info = await session.info()
-            if info.status != "lost" or await session.held_until() is not None:
-                continue
-            left = await left_work(session, info)
-            if left is None:
-                continue
-            title = short(info.title or session.id, 60)
-            self.show(f"\n{self.style.strong('left unfinished:')} {title}\n")
-            if await self._accepts(left):
-                await self.go_to(session, left)
-                await self._go_on(session, left)
-            else:
-                self.say(f"it stays as it is; /sessions {session.id} goes on with it")
-            return
-        if newest:
-            await self._tell_stopped(newest[0])
-
-    async def _tell_stopped(self, session: Session) -> None:
-        """Say where the last work here was stopped because its program ended, such as
-        when the terminal was closed: nothing of it is in doubt, but it is not done."""
-        info = await session.info()
-        reason = info.outcome.reason
-        if info.status == "idle" and reason is not None and reason.message == STOPPED:
-            title = short(info.title or session.id, 60)
-            self.show(f"\n{self.style.strong('stopped in its work:')} {title}\n")
-            self.say(f"/sessions {session.id} goes on with it; say what is to be done")
-
-    async def _accepts(self, left: LeftWork) -> bool:
-        self.show_lines(report_lines(left, self.style))
-        keys = {"y": True, "n": False, "escape": False}
-        waits = "dovetail offers what was left unfinished"
-        ask = Ask("", "y accept this and go on · n leave it", keys, waits)
-        return await self.ask(ask) is True
-
-    async def _go_on(self, session: Session, left: LeftWork) -> None:
-        try:
-            await session.begin(left.report.digest)
-        except DovetailError as error:
-            self.fail(error)
 
     # --- showing ------------------------------------------------------------------
 
@@ -272,26 +194,11 @@ class Talk:
 
     def submit(self, line: str, *, queue: bool) -> None:
         """Take a line that was typed."""
-        try:
-            self._lines.send_nowait((line, queue))
-        except anyio.WouldBlock:
+        if not self.typed.submit(line, queue=queue):
             self.screen.put_back(line)
 
-    def unheard(self) -> list[str]:
-        """Return the lines that were typed and come too late: it ends."""
-        lines: list[str] = []
-        with suppress(anyio.WouldBlock):
-            while True:
-                lines.append(self._typed.receive_nowait()[0])
-        return lines
-
-    def _soon(self, what: Callable[[Any], Coroutine[Any, Any, None]], of: Any) -> None:
-        """Do what a key wants. Keys come outside of any task, where none can begin."""
-        with suppress(anyio.WouldBlock):
-            self._wishes.send_nowait((what, of))
-
     async def _fulfil(self) -> None:
-        async for what, of in self._wished:
+        async for what, of in self.typed.wishes():
             self._tasks.start_soon(self._told, what, of)
 
     async def _told(
@@ -305,7 +212,7 @@ class Talk:
             self.fail(error)
 
     async def _listen(self) -> None:
-        async for line, queue in self._typed:
+        async for line, queue in self.typed.lines():
             try:
                 await self._take(line, queue=queue)
             except DovetailError as error:
@@ -322,11 +229,11 @@ class Talk:
             await self.prompt(line, queue=queue)
 
     async def _command(self, name: str, rest: str, line: str) -> None:
-        for command in self.commands:
-            if command.name == name:
-                await command.run(self, rest)
-                return
-        if any(skill.name == name for skill in self.skills):
+        command = self.offer.command(name)
+        if command is not None:
+            await command.run(self, rest)
+            return
+        if self.offer.has_skill(name):
             task = f"\n\n{rest}" if rest else ""
             await self.prompt(f"Use the skill {name}.{task}", queue=False)
             return
@@ -338,21 +245,10 @@ class Talk:
         if said.text != line:
             await self._say(said, title_of(line), queue=False)
             return
-        like = nearest(name, self._names())
+        like = self.offer.nearest(name)
         hint = f"; did you mean /{like}?" if like else "; /help lists them"
         self.screen.put_back(line)
         self.screen.hint(f"there is no command /{visible(name)}{hint}")
-
-    def _names(self) -> list[str]:
-        """Return the names of all commands."""
-        known = [one.name for one in self.commands]
-        known += [one.name for one in self.skills]
-        return known + [one.name for one in self.offered]
-
-    def is_command(self, line: str) -> bool:
-        """Return whether a line begins with the name of a command."""
-        word = line.partition(" ")[0].strip()
-        return word.startswith("/") and word[1:] in self._names()
 
     async def prompt(self, text: str, *, queue: bool) -> None:
         """Say something to the session, which is begun where there is none."""
@@ -390,7 +286,7 @@ class Talk:
         said = [one for one in self.script.inbox.waiting if one.said]
         if not said:
             return False
-        self._soon(self.withdraw, said[-1].id)
+        self.typed.wish(self.withdraw, said[-1].id)
         return True
 
     async def withdraw(self, input_id: str) -> None:
@@ -407,7 +303,7 @@ class Talk:
 
     # --- following ----------------------------------------------------------------
 
-    async def go_to(self, session: Session, left: LeftWork | None = None) -> None:
+    async def go_to(self, session: Session) -> None:
         """Follow a session from now on, and show the end of what was said in it."""
         self.leave_session()
         self.session = session
@@ -415,7 +311,7 @@ class Talk:
         if info.location != self.location:
             self.location = info.location
             self.here = self.runtime.location(info.location)
-            self.files = Files(Path(info.location.directory))
+            self.offer.move(Path(info.location.directory))
         self.script = self.script.fresh()
         page = await session.messages(limit=SHOWN_BEFORE)
         after = -1
@@ -428,11 +324,6 @@ class Talk:
                     self.script.inbox.knows(message)
             for waiting in await session.pending():
                 self.script.inbox.waits(waiting)
-        self._base = (
-            (info.usage.input or 0) + (info.usage.output or 0),
-            info.cost,
-            info.unpriced,
-        )
         self.script.todos = await session.todos()
         self.model, self.agent = info.model, info.agent
         self.named_model = await self._model_of(info.model, info.agent)
@@ -445,7 +336,7 @@ class Talk:
             async for event in past:
                 self.show(self.script.take(event))
                 after = event.seq
-        self.script.counted()
+        self.script.spending.begin_with(info)
         if info.status != "running":
             self.script.at_rest()
         feed.begin(after)
@@ -524,7 +415,7 @@ class Talk:
         if self.session is None or not self.script.busy or self.stopping or self._gone:
             return False
         self.stopping = True
-        self._soon(self._interrupt, self.session)
+        self.typed.wish(self._interrupt, self.session)
         return True
 
     async def _interrupt(self, session: Session) -> None:
@@ -553,7 +444,7 @@ class Talk:
         """Show the last call whole."""
         last = self.script.calls.last
         if last is not None:
-            self._soon(partial(paging.whole, self), last.number)
+            self.typed.wish(partial(paging.whole, self), last.number)
         else:
             self.screen.hint("there is no call yet")
 
@@ -604,34 +495,17 @@ class Talk:
             script.agent or self.agent,
             self.windows.get(model or ""),
             script.filled,
-            self._base[0] + script.tokens,
-            self.cost_text(),
+            script.spending.tokens,
+            script.spending.cost_text(),
             seconds,
         )
 
-    def forget_costs(self) -> None:
-        """Begin to count anew, for another session."""
-        self._base = (0, None, 0)
-
-    def cost_text(self) -> str | None:
-        """Return what the session cost, as far as it is known."""
-        _, before, unpriced = self._base
-        return self.script.costs.text_with(before, unpriced)
-
     # --- completion ---------------------------------------------------------------
+
+    def is_command(self, line: str) -> bool:
+        """Return whether a line begins with the name of a command."""
+        return self.offer.has(line)
 
     def completions(self, text: str) -> Iterable[tuple[str, str, str, int]]:
         """Return how a text may go on."""
-        path = typed_path(text)
-        if path is not None:
-            for found in self.files.like(path):
-                start = text.rindex("@")
-                yield quoted(found), visible(found), "", len(text) - start
-        elif text.startswith("/") and " " not in text and "\n" not in text:
-            offered = [(one.name, one.help) for one in self.commands]
-            offered += [(one.name, short(one.description, 60)) for one in self.skills]
-            offered += [(one.name, told_of(one, 60)) for one in self.offered]
-            self._list_again()
-            for name, told in offered:
-                if name.startswith(text[1:]):
-                    yield f"/{name}", f"/{visible(name)}", told, len(text)
+        return self.offer.completions(text)

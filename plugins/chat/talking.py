@@ -4,9 +4,10 @@ Owns no behaviour: these are the shapes by which the rooms and the talk know eac
 without importing each other.
 """
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
-from dovetail.kernel import DovetailError, LocationHandle, Runtime, Session
+from dovetail.kernel import DovetailError, Location, LocationHandle, Runtime, Session
 
 from ..console.terminal import Style
 from .asks import Ask
@@ -33,6 +34,7 @@ class Talking(Protocol):
     """A talk, as its rooms see it."""
 
     runtime: Runtime
+    location: Location
     here: LocationHandle
     screen: Screen
     script: Script
@@ -40,6 +42,8 @@ class Talking(Protocol):
     session: Session | None
 
     def show(self, text: str) -> None: ...
+    def show_lines(self, lines: Iterable[str]) -> None: ...
     def say(self, text: str) -> None: ...
     def fail(self, error: DovetailError) -> None: ...
+    async def go_to(self, session: Session) -> None: ...
     async def ask(self, ask: Ask) -> Any: ...

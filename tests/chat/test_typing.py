@@ -1,14 +1,25 @@
 """What is typed: pastes, files that are named, the history, and what a card takes."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from dovetail.kernel import PromptInvalidError, Question, QuestionAnswer, QuestionOption
+from dovetail.kernel import (
+    PromptCommand,
+    PromptInvalidError,
+    Question,
+    QuestionAnswer,
+    QuestionOption,
+)
 from dovetail.kernel.location.named_files import attached, named_files
+from dovetail.plugins.chat import offer as offers
 from dovetail.plugins.chat.asks import Ask, Form, Words
+from dovetail.plugins.chat.chat_command import ChatCommand
 from dovetail.plugins.chat.files import likeness, list_files, quoted, typed_path
 from dovetail.plugins.chat.history import MOST, PromptHistory
+from dovetail.plugins.chat.offer import FRESH_SECONDS, Offer
 from dovetail.plugins.chat.pastes import Pastes, typeable
 from dovetail.plugins.chat.status import Status, clock_text, count_text
 
@@ -135,6 +146,53 @@ def test_what_is_typed_of_a_path_is_found(text: str, path: str | None) -> None:
 def test_a_path_with_spaces_is_quoted() -> None:
     assert quoted("a b") == '@"a b"'
     assert quoted("a") == "@a"
+
+
+# --- how a line may begin ---------------------------------------------------------
+
+
+class Here:
+    """A Location whose plugins have these commands."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    async def commands(self) -> Sequence[PromptCommand]:
+        async def write(given: object) -> str:
+            return ""
+
+        return [PromptCommand(name, write, "Says it") for name in self.names]
+
+
+async def nothing(talk: object, rest: str) -> None: ...
+
+
+async def test_plugins_are_asked_anew_when_their_commands_were_listed_long_ago(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, asked = [100.0], []
+    monkeypatch.setattr(offers, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    command = ChatCommand("new", "", "Begin", nothing)
+    offer = Offer([command], folder, lambda: asked.append(now[0]))
+    here = Here()
+    assert list(offer.completions("/n")) == [("/new", "/new", "Begin", 2)]
+    # Not while they are listed, the first time or again.
+    assert asked == []
+    here.names = ["news"]
+    assert await offer.list_prompts(here)  # type: ignore[arg-type]
+    assert not await offer.list_prompts(here)  # type: ignore[arg-type]
+    assert [one[0] for one in offer.completions("/n")] == ["/new", "/news"]
+    assert asked == []
+    now[0] += FRESH_SECONDS + 1
+    assert list(offer.completions("@read")) != []
+    assert asked == []
+    assert len([*offer.completions("/n"), *offer.completions("/n")]) == 4
+    assert asked == [now[0]]
+    assert offer.has("/news today")
+    assert not offer.has("/newer")
+    assert offer.nearest("newz") in ("new", "news")
+    assert offer.command("new") is command
+    assert offer.command("news") is None
 
 
 # --- the history ------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What is kept of a session on the screen: its calls, its inbox, what it used up."""
 
 import json
+from types import SimpleNamespace
 
 from dovetail.kernel import (
     JobId,
@@ -9,15 +10,18 @@ from dovetail.kernel import (
     PromptAdmitted,
     PromptRedelivered,
     SessionId,
+    StepEnded,
     TextContent,
     ToolCalled,
     ToolSucceeded,
+    Usage,
 )
 from dovetail.plugins.chat.calls import MOST_CALLS, Calls
 from dovetail.plugins.chat.changes import change_of
 from dovetail.plugins.chat.inbox import Inbox
 from dovetail.plugins.chat.plain import PlainRenderer
 from dovetail.plugins.chat.sheet import Sheet
+from dovetail.plugins.chat.spending import Spending
 from dovetail.plugins.console.terminal import Style
 
 SESSION, MESSAGE = SessionId("ses_1"), MessageId("msg_1")
@@ -110,3 +114,27 @@ def test_what_waits_is_kept_in_order_until_it_is_seen_or_taken_back() -> None:
     assert inbox.take("in_1") is None
     assert inbox.get("in_1") is None
     assert inbox.waiting == [two]
+
+
+# --- the spending -----------------------------------------------------------------
+
+
+def step_ended(tokens: int) -> StepEnded:
+    return StepEnded(
+        session_id=SESSION,
+        message_id=MESSAGE,
+        finish="stop",
+        usage=Usage(input=tokens, output=1),
+    )
+
+
+def test_what_is_known_of_a_session_is_not_counted_twice() -> None:
+    spending = Spending()
+    spending.take(step_ended(100))
+    assert spending.tokens == 101
+    known = SimpleNamespace(usage=Usage(input=1000, output=None), cost=0.5, unpriced=0)
+    spending.begin_with(known)  # type: ignore[arg-type]
+    assert spending.tokens == 1000
+    assert spending.cost_text() == "$0.5000"
+    spending.take(step_ended(9))
+    assert spending.tokens == 1010
