@@ -1,7 +1,7 @@
 """The event log: the one place where facts become durable.
 
 Owns the commit: stamp, hash, store, project, then tell. Knows the store only by its
-port and sessions only by their events. Neighbours: ``projector`` below, ``tail`` and
+port and sessions only by their events. Neighbours: ``projectors`` below, ``tail`` and
 ``live`` beside, every room that records something above.
 
 A decision is a synchronous function. It runs on the store's writer inside the

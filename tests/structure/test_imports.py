@@ -248,11 +248,11 @@ def folder_crossings(tree: Tree, public: set[str]) -> list[str]:
 
 STORES: dict[str, set[str]] = {
     "sql": set(),
-    "sqlite": {"sql"},
     # Which URLs are whose.
     "plugin": {"sqlite"},
 }
-"""The rooms of the stores, and what each may import of the others."""
+"""Rooms beside the stores, and what each may import of the others; a store has a room
+of its own, and knows what any SQL store shares."""
 
 DRIVERS = {"sqlite3": "sqlite"}
 """Libraries of one database, and the room that knows it."""
@@ -267,7 +267,7 @@ def mixed_stores(tree: Tree) -> list[str]:
             continue
         here, parts = module.split(".")[2], target.split(".")
         there = parts[2] if parts[:2] == ["dovetail", "storage"] else None
-        knows = {here, *STORES[here], None}
+        knows = {here, *STORES.get(here, {"sql"}), None}
         if there not in knows or DRIVERS.get(parts[0], here) != here:
             found.append(f"{module}:{one.line} ({here}) imports {target}")
     return found
@@ -395,6 +395,30 @@ def public() -> set[str]:
 
 def test_rooms_of_the_kernel_import_one_way(tree: Tree) -> None:
     assert wrong_directions(tree) == []
+
+
+def rooms_on_the_map() -> dict[str, int]:
+    """Return the rooms of the kernel that the README lists, each with its row."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = text.partition("| room | what lives there |\n")[2].partition("\n\n")[0]
+    return {
+        name.removesuffix(".py"): number
+        for number, row in enumerate(rows.splitlines()[1:])
+        for name in re.findall(r"`([a-z_.]+)/?`", row.split("|")[1])
+    }
+
+
+def test_the_map_shows_every_room_above_those_that_know_it(tree: Tree) -> None:
+    shown = rooms_on_the_map()
+    rooms = {room for level in LEVELS for room in level}
+    assert shown.keys() == rooms - {"lazy", "scope", "runtime"}
+    wrong = [
+        f"{module}:{one.line} imports {target}"
+        for module, one, target in tree.all()
+        if (here := room(module)) in shown and (there := room(target)) in shown
+        if shown[here] < shown[there]  # type: ignore[index]
+    ]
+    assert wrong == []
 
 
 def test_no_modules_import_each_other_in_a_circle(tree: Tree) -> None:
