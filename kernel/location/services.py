@@ -1,7 +1,9 @@
 """The services of one Location: what a Step there works with.
 
-Owns nothing of its own: it is the bundle that ``runtime`` puts together when a
-Location opens. Neighbour: ``handles``, through which an application looks at it.
+Holds what ``runtime`` puts together when a Location opens, and owns what takes several
+of them to answer: which rules hold for an agent and what they decide, which agent and
+model a name means, and where each contribution of a plugin goes. Neighbour:
+``handles``, through which an application looks at it.
 """
 
 import logging

@@ -145,7 +145,7 @@ class Talk:
             await self.go_to(await self.runtime.sessions.get(info.id))
         if self.session is None:
             self.named_model = await self.here.model_for(self.model, self.agent)
-        self._tasks.start_soon(self._told, self._look_around)
+        self._tasks.start_soon(self._do, self._look_around)
         if self.session is None:
             await offer_unfinished(self)
         self._tasks.start_soon(self._listen)
@@ -199,9 +199,9 @@ class Talk:
 
     async def _fulfil(self) -> None:
         async for what, of in self.typed.wishes():
-            self._tasks.start_soon(self._told, what, of)
+            self._tasks.start_soon(self._do, what, of)
 
-    async def _told(
+    async def _do(
         self, what: Callable[..., Coroutine[Any, Any, None]], *of: Any
     ) -> None:
         """Do something, and tell where it fails: a server may be gone at any time, and
@@ -363,7 +363,7 @@ class Talk:
         self, session: Session, feed: Feed, after: int, scope: anyio.CancelScope
     ) -> None:
         with scope:
-            await self._told(self._ask_waiting, session)
+            await self._do(self._ask_waiting, session)
             following = Following(
                 session, feed, after, partial(self._take_event, session)
             )
