@@ -35,7 +35,7 @@ from .jobs.keeper import Jobs, WhenClosing
 from .lazy import Importing
 from .lifecycle.clock import SystemClock
 from .lifecycle.detached import DetachedTasks
-from .lifecycle.guests import contain_tasks
+from .lifecycle.guests import called, contain_tasks
 from .lifecycle.location_map import LocationMap
 from .lifecycle.process import name_of_process
 from .lifecycle.registrations import Registrations
@@ -344,7 +344,7 @@ class Runtime:
         if self._tasks is not None:
             raise RuntimeClosedError
         await self._open_tape()
-        self._opened_store = self._store_manager()
+        self._opened_store = await called(self._store_manager, logger.warning)
         self._store = await self._opened_store.__aenter__()
         conceal()
         self._end_watch = self.plugins.watchdog.watch_loop()

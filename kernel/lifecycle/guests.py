@@ -179,6 +179,33 @@ async def kept(work: Awaitable[T]) -> T:
     return made
 
 
+async def called(call: Callable[[], T], tell: Callable[[str], object]) -> T:
+    """Call a stranger's plain function, and take back what it asked for of the task
+    that it is called in. ``tell`` is told of that.
+
+    In any task: who was asked to end before stays so.
+    """
+    before = _asked_to_end()
+    try:
+        return call()
+    finally:
+        # Nothing was awaited since, so that nobody else can have asked.
+        if not before:
+            with anyio.CancelScope(shield=True):
+                asked = await take_back()
+            if asked:
+                tell("it cancelled the task that it was called in")
+
+
+def _asked_to_end() -> bool:
+    if not _on_asyncio():
+        return False
+    import asyncio
+
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def _on_asyncio() -> bool:
     # By name: who runs on another loop, or on none, should not import this one.
     return anyio.get_cancelled_exc_class().__module__.partition(".")[0] == "asyncio"

@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from ..values.errors import RuntimeClosedError
-from .guests import Guest, contained
+from .guests import Guest, contained, kept
 
 T = TypeVar("T")
 
@@ -165,22 +165,9 @@ class Scope:
             )
 
     async def _run(self, *, task_status: TaskStatus[None]) -> None:
-        asked = False
         try:
-            with contained(self._guest), self._outer:
-                async with AsyncExitStack() as stack:
-                    try:
-                        task_status.started()
-                        await self._serve(stack)
-                    finally:
-                        # From here on only the bound ends the closing: a cancelled
-                        # runtime still lets go of what it holds.
-                        asked, self._closing = self._closing, True
-                        self._outer.shield = True
-                        self._outer.deadline = (
-                            anyio.current_time() + self._close_seconds
-                        )
-                        await self._let_go()
+            # Where a resource cancels this task, it is not the parent that ends.
+            asked = await kept(self._hold(task_status))
             if self._given_up:
                 logger.warning("scope %s was closed while it opened", self.name)
             elif self._outer.cancelled_caught:
@@ -204,6 +191,24 @@ class Scope:
                 entering.error = RuntimeClosedError()
                 entering.done.set()
 
+    async def _hold(self, task_status: TaskStatus[None]) -> bool:
+        """Hold what is entered until the scope closes, and say whether that was asked
+        for."""
+        asked = False
+        with contained(self._guest), self._outer:
+            async with AsyncExitStack() as stack:
+                try:
+                    task_status.started()
+                    await self._serve(stack)
+                finally:
+                    # From here on only the bound ends the closing: a cancelled
+                    # runtime still lets go of what it holds.
+                    asked, self._closing = self._closing, True
+                    self._outer.shield = True
+                    self._outer.deadline = anyio.current_time() + self._close_seconds
+                    await self._let_go()
+        return asked
+
     async def _let_go(self) -> None:
         while self._callbacks:
             try:
@@ -224,8 +229,8 @@ class Scope:
                 entering = self._queue[0]
                 try:
                     with contained():
-                        entering.value = await stack.enter_async_context(
-                            entering.manager
+                        entering.value = await kept(
+                            stack.enter_async_context(entering.manager)
                         )
                 except Exception as error:
                     entering.error = error

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from ..lifecycle.guests import Guest
+from ..lifecycle.guests import Guest, called
 from ..lifecycle.scope import Scope
 from ..values.errors import PluginError, RuntimeClosedError, error_text
 from .budgets import HookLimits
@@ -57,7 +57,10 @@ class RuntimeScopes:
                 logger.debug("left out: %s", error)
 
     async def _open(self, name: str) -> None:
-        manager = self._plugins.call(name, OPEN_RUNTIME, runtime=self._runtime)
+        manager = await called(
+            lambda: self._plugins.call(name, OPEN_RUNTIME, runtime=self._runtime),
+            lambda problem: self._problem(name, problem),
+        )
         if manager is None:
             return
         scope = Scope(

@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from attrs import evolve
 
 from ..contracts import Credentials, Place
+from ..lifecycle.guests import called
 from ..log.commit import EventLog
 from ..values.errors import ConflictError, PluginError, RuntimeClosedError
 from ..values.tool import Json
@@ -112,7 +113,7 @@ class LocationPlugins:
             if changed is not None:
                 wanted[name] = changed
         order = ranks(list(wanted.values()))
-        self._ask_protocols(
+        await self._ask_protocols(
             [wanted[name] for name in order if name not in self._left_out]
         )
         try:
@@ -132,8 +133,8 @@ class LocationPlugins:
             with anyio.CancelScope(shield=True):
                 await self._close_all()
 
-    def _ask_protocols(self, plugins: Sequence[Plugin]) -> None:
-        found, self.protocols = ask_protocols(
+    async def _ask_protocols(self, plugins: Sequence[Plugin]) -> None:
+        found, self.protocols = await ask_protocols(
             self._set, plugins, self._place.providers, self._directory
         )
         self._place = evolve(self._place, protocols=found)
@@ -153,7 +154,10 @@ class LocationPlugins:
         except PluginError as error:
             self._instances.end(instance, "failed", str(error))
         else:
-            self._opening.register_leniently(instance, self._registering)
+            await called(
+                lambda: self._opening.register_leniently(instance, self._registering),
+                lambda problem: self.hooks.problem(instance, problem),
+            )
         if instance.state != "open":
             await self._opening.close(instance)
 
@@ -229,13 +233,16 @@ class LocationPlugins:
         """Prove a plugin, put it in the place of another, then close that."""
         if PROTOCOLS in plugin.hooks:
             others = [one.plugin for one in self._instances]
-            self._ask_protocols(
+            await self._ask_protocols(
                 [*(one for one in others if one.name != plugin.name), plugin]
             )
         new = PluginInstance(plugin, self._place, plugin.level)
         try:
             await self._opening.enter(new, self._place)
-            self._swap(new, old)
+            await called(
+                lambda: self._swap(new, old),
+                lambda problem: self.hooks.problem(new, problem),
+            )
         except PluginError as error:
             self._instances.end(new, "failed", str(error))
             await self._opening.close(new)

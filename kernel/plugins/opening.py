@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 from attrs import evolve
 
 from ..contracts import Contribution, Credentials, Place
-from ..lifecycle.guests import Guest
+from ..lifecycle.guests import Guest, called
 from ..lifecycle.registrations import Rank, Registration
 from ..lifecycle.scope import Scope
 from ..values.errors import (
@@ -94,7 +94,10 @@ class Opening:
         )
         if OPEN not in plugin.hooks:
             return
-        manager = self._hooks.call(instance, OPEN)
+        manager = await called(
+            lambda: self._hooks.call(instance, OPEN),
+            lambda problem: self._hooks.problem(instance, problem, OPEN),
+        )
         if manager is None:
             return
         scope = instance.scope = Scope(

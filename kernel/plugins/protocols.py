@@ -5,10 +5,12 @@ Owns the call of the hook that names protocols. How names become an assignment i
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ..contracts import ProviderProtocol
+from ..lifecycle.guests import called
 from ..models.protocols import assigned
 from ..values.errors import PluginError
 from ..values.tool import Json
@@ -20,8 +22,8 @@ logger = logging.getLogger(__name__)
 PROTOCOLS = "dovetail_register_protocols"
 
 
-def ask_protocols(
-    called: PluginSet,
+async def ask_protocols(
+    known: PluginSet,
     plugins: Sequence[Plugin],
     providers: Mapping[str, Mapping[str, Json]],
     directory: str,
@@ -33,18 +35,22 @@ def ask_protocols(
         if PROTOCOLS not in plugin.hooks or plugin.state != "loaded":
             continue
 
-        def register(item: Any, plugin: Plugin = plugin) -> None:
-            if isinstance(item, ProviderProtocol):
-                offered.append(item)
-                return
-            problem = f"it registered a {type(item).__name__} as a protocol"
-            called.record(
+        def tell(problem: str, plugin: Plugin = plugin) -> None:
+            known.record(
                 PluginError(plugin.name, problem, hook=PROTOCOLS, location=directory),
                 plugin,
             )
 
+        def register(item: Any, tell: Callable[[str], None] = tell) -> None:
+            if isinstance(item, ProviderProtocol):
+                offered.append(item)
+                return
+            tell(f"it registered a {type(item).__name__} as a protocol")
+
         try:
-            called.call(plugin, PROTOCOLS, register=register)
+            await called(
+                partial(known.call, plugin, PROTOCOLS, register=register), tell
+            )
         except PluginError as error:
             # It is recorded; what was offered before it counts.
             logger.warning("%s", error)

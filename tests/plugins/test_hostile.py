@@ -240,6 +240,92 @@ async def test_a_future_that_was_cancelled_cancels_nobody_else(
     assert told[-2:] == ["fine", "succeeded"]
 
 
+def cancel() -> None:
+    """Ask by asyncio's means that the task that this is called in ends."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+
+
+@asynccontextmanager
+async def cancelled_as_it_opens() -> AsyncIterator[None]:
+    cancel()
+    yield
+
+
+@asynccontextmanager
+async def cancelled_while_it_is_open() -> AsyncIterator[None]:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().call_soon(task.cancel)
+    yield
+
+
+@pytest.mark.law("plugins.8")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(
+    ("hook", "function"),
+    [
+        ("dovetail_open_runtime", cancel),
+        ("dovetail_open_runtime", cancelled_as_it_opens),
+        ("dovetail_open_runtime", cancelled_while_it_is_open),
+        ("dovetail_open_location", cancel),
+        ("dovetail_open_location", cancelled_as_it_opens),
+        ("dovetail_open_location", cancelled_while_it_is_open),
+        ("dovetail_register_protocols", cancel),
+        ("dovetail_register_tools", cancel),
+        ("dovetail_register_rules", cancel),
+    ],
+)
+async def test_a_plugin_that_cancels_the_task_it_is_called_in_ends_no_session(
+    hook: str, function: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Neither the Location that is opened, nor another one, nor the runtime ends."""
+    model = ScriptedProvider(*2 * [calls(call("fine")), text("done")])
+    bad = Hook(hook, function, "bad")
+    (tmp_path / "other").mkdir()
+    async with host(
+        tmp_path, model, FINE, plugins=[bad], on_permission="allow"
+    ) as runtime:
+        with anyio.fail_after(HANG):
+            for folder in (tmp_path, tmp_path / "other"):
+                told = await outcome_of(runtime, folder, model.model)
+                assert told == ["fine", "succeeded"]
+            known = await runtime.location(tmp_path).plugins.list()
+        [state] = [one for one in runtime.plugins.states() if one.name == "bad"]
+    [here] = [one for one in known if one.name == "bad"]
+    if function is not cancelled_as_it_opens:
+        assert "cancelled" in f"{here.last_error} {state.last_error}".lower()
+
+
+@pytest.mark.law("plugins.3")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_plugin_that_cancels_as_it_is_replaced_takes_its_place(
+    tmp_path: Path,
+) -> None:
+    """Whoever replaces it is not cancelled, and nothing is left half done."""
+
+    def offer(register: Any) -> None:
+        register(FINE)
+        cancel()
+
+    def nothing() -> None:
+        return None
+
+    old = Hook("dovetail_register_tools", nothing, "bad")
+    async with host(tmp_path, ScriptedProvider(), plugins=[old]) as runtime:
+        with anyio.fail_after(HANG):
+            location = runtime.location(tmp_path)
+            assert list(await location.tools()) == []
+            new = Hook("dovetail_register_tools", offer, "bad")
+            made = await location.plugins.replace("bad", new)
+            assert (made.state, [one.name for one in await location.tools()]) == (
+                "open",
+                ["fine"],
+            )
+    assert "cancelled the task" in str(made.last_error)
+
+
 @pytest.mark.law("plugins.1")
 async def test_an_exception_that_cannot_be_shown_is_named(tmp_path: Path) -> None:
     class UnspeakableError(Exception):
