@@ -285,22 +285,30 @@ class Requests:
             row = rows.request(asking.session_id, request_id)
             return answer_to(rows, row) if row is not None else None
 
-        log = self._log.of_work(asking.session_id)
+        log, clock = self._log.of_work(asking.session_id), self._log.clock
+        over = 0.0 if expires is None else clock.monotonic() + self._left(expires)
         while True:
             if (answer := await log.read(end)) is not None:
                 return answer
             if expires is None:
                 rung = await bell.wait()
             else:
-                rest = (expires - self._log.clock.now()) / 1000
-                # The time of day may be set, and stand still while a machine sleeps.
+                rest = min((expires - clock.now()) / 1000, over - clock.monotonic())
                 rung = await self._rung_within(bell, min(rest, LOOKS_AGAIN))
-                if self._log.clock.now() >= expires:
+                # Whichever comes first: the time of day may be set back, and the clock
+                # that is not stands still while a machine sleeps.
+                if clock.now() >= expires or clock.monotonic() >= over:
                     await self.settle(
                         asking.session_id, request_id, "expired", EXPIRY, asking.guard
                     )
             if not rung:
                 raise RuntimeClosedError
+
+    def _left(self, expires: int) -> float:
+        """Return for how many seconds a request may wait here at most: not for longer
+        than one that is asked now, whatever the clock was set to since."""
+        left = (expires - self._log.clock.now()) / 1000
+        return left if self._lasts is None else min(left, self._lasts / 1000)
 
     async def _rung_within(self, bell: Bell, seconds: float) -> bool:
         """Wait for the bell or the time; False when the bell is closed."""

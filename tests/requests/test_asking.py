@@ -279,6 +279,38 @@ async def test_a_time_of_day_that_is_set_counts_soon(
 
 
 @pytest.mark.law("access.20")
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_time_of_day_that_is_set_back_makes_nobody_wait_for_longer(
+    state: MemoryState, restarted: bool
+) -> None:
+    """Not where it is set back meanwhile, nor where it was between two processes."""
+    clock = SetClock()
+    first = Process(state, clock, 600)
+    await first.log.append(SessionCreated(session_id=ONE, directory="/place"))
+    if restarted:
+        standing = await first.reserved(asking())
+        await first.log.append(asking().event(standing.id, clock.now() + 600_000))
+        clock.ahead = -5 * 3_600_000
+    process = Process(state, clock, 600)
+    answers: list[Any] = []
+
+    async def ask() -> None:
+        answers.append(await process.ask(asking()))
+        ended.set()
+
+    ended = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await clock.until_sleeping(1)
+        clock.ahead = -5 * 3_600_000
+        clock.advance(601)
+        with anyio.move_on_after(HANG):
+            await ended.wait()
+        process.log.close()
+    assert [answer.outcome for answer in answers] == ["expired"]
+
+
+@pytest.mark.law("access.20")
 async def test_an_answer_after_the_time_does_not_count(
     process: Process, clock: ManualClock
 ) -> None:
