@@ -37,6 +37,10 @@ T = TypeVar("T")
 Path = tuple[str | int, ...]
 
 NUMBERS = ("seq", "created", "version")
+MOST_PARTS = 8_000_000
+"""Parts of one answer, each of which takes a hundred bytes of memory or more for two or
+three that are sent. No answer has so many, whatever its texts say."""
+PART_MARKS = (b",", b"[", b"{")
 MOST_PROBLEMS = 20
 MOST_SHOWN = 80
 """Characters of a name that a problem shows; its path has all of them."""
@@ -81,6 +85,7 @@ class Answer:
     @classmethod
     def of(cls, text: bytes, source: Source) -> "Answer":
         """Return what a text says, which must be an object of JSON."""
+        _check_parts(text, source)
         try:
             value = orjson.loads(text)
         except orjson.JSONDecodeError as error:
@@ -202,12 +207,19 @@ def exported_in(line: bytes, source: Source) -> ExportedEvent | ExportedOutput:
     Raises:
         ServerAnswerError: it is none.
     """
+    _check_parts(line, source)
     try:
         return exported_from_line(line)
     except UndecodableError as error:
         raise source.misread(error) from error
     except EventLogError as error:
         raise source.wrong(error.problem) from error
+
+
+def _check_parts(text: bytes, source: Source) -> None:
+    # Nearly none is so long that it would have to be counted.
+    if len(text) > MOST_PARTS and sum(map(text.count, PART_MARKS)) > MOST_PARTS:
+        raise source.wrong(f"it has more than {MOST_PARTS} parts")
 
 
 def _problem(path: Path, text: str) -> Problem:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, cast
 from urllib.parse import quote
 
+import anyio
 from dovetail.kernel import (
     AdmittedPrompt,
     Budget,
@@ -140,6 +141,8 @@ class RemoteSession:
             outcome = found["data"].read_if(Outcome)
             if outcome is not None:
                 return outcome
+            # Whoever answers at once is asked no quicker for it.
+            await anyio.sleep(wire.FIRST_PAUSE)
 
     async def value(self, input_id: str) -> Any:
         """As ``Session.value``, always as JSON data."""
@@ -202,6 +205,7 @@ class RemoteSession:
             left = None if left is None else left - part
             if not job.running or (left is not None and left <= 0):
                 return job
+            await anyio.sleep(wire.FIRST_PAUSE)
 
     async def stop_job(self, job_id: str) -> Job:
         """As ``Session.stop_job``."""

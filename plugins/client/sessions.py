@@ -69,7 +69,9 @@ class RemoteSessions:
 
     async def get(self, id: str) -> "RemoteSession":
         """As ``Sessions.get``."""
-        await self._wire.ask("GET", session_path(id))
+        told = (await self._wire.ask("GET", session_path(id)))["data"]["id"]
+        if told.read(str) != id:
+            raise told.wrong(f"{id!r} was asked for")
         return RemoteSession(SessionId(id), self._wire)
 
     def at(self, id: str) -> "RemoteSession":

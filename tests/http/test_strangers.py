@@ -5,19 +5,25 @@ from hashlib import sha256
 from inspect import signature
 from typing import Any, get_args
 
+import anyio
 import dovetail.kernel as kernel
 import httpx
 import pytest
 from dovetail.kernel import (
     DovetailError,
     ExportedEvent,
+    Job,
+    JobId,
+    MessageId,
     ServerAnswerError,
     ServerAnswerTooLargeError,
     ServerError,
     ServerLogError,
     ServerUnreachableError,
+    SessionId,
+    to_json,
 )
-from dovetail.plugins.client import RemoteRuntime, connect, wire
+from dovetail.plugins.client import RemoteRuntime, answer, connect, wire
 from dovetail.plugins.http.problems import answer_to
 
 
@@ -77,7 +83,7 @@ async def test_another_program_at_the_address_is_named_as_what_it_is(
             await ASKS[asked](runtime)
 
 
-@pytest.mark.parametrize("asked", ["create", "list", "find", "pending"])
+@pytest.mark.parametrize("asked", ["create", "get", "list", "find", "pending"])
 async def test_an_answer_that_lacks_what_was_asked_for_is_the_servers_fault(
     asked: str,
 ) -> None:
@@ -107,6 +113,7 @@ class Endless(httpx.AsyncByteStream):
     async def __anext__(self) -> bytes:
         if self.closed:
             raise StopAsyncIteration
+        assert self.given < 1_000_000, "it is read without a bound"
         part, self._begin = self._begin or b"x" * 10_000, b""
         self.given += len(part)
         return part
@@ -141,6 +148,31 @@ async def test_an_answer_without_an_end_is_given_up(
     assert stream.closed
 
 
+@pytest.mark.parametrize("asked", ["get", "events", "export"])
+async def test_an_answer_of_ever_so_many_parts_is_not_taken_apart(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may take thirty times as much memory as what was sent of it."""
+    monkeypatch.setattr(answer, "MOST_PARTS", 1000)
+    kinds = {"events": "text/event-stream", "export": "application/x-ndjson"}
+    begin, end = (b"id: 0\ndata: ", b"\n\n") if asked == "events" else (b"", b"\n")
+    for part, wrong in (
+        (b"[],", True),
+        (b'{"":0},', True),
+        (b'"many letters",', False),
+    ):
+        data = b'{"data": [' + part * 600 + b"0]}"
+        told = httpx.Response(
+            200,
+            content=begin + data + end,
+            headers={"content-type": kinds.get(asked, "application/json")},
+        )
+        async with answering(told) as runtime:
+            with pytest.raises(ServerAnswerError) as caught:
+                await MORE[asked](runtime)
+        assert ("1000 parts" in str(caught.value)) == wrong
+
+
 async def test_a_value_of_several_answers_does_not_go_on_without_an_end(
     bounded: int,
 ) -> None:
@@ -160,6 +192,40 @@ async def test_a_value_of_several_answers_does_not_go_on_without_an_end(
             with pytest.raises(ServerAnswerError):
                 await runtime.sessions.at("a").output("m", "c")
         assert len(asked) <= (bounded // 1000 + 1 if step > 0 else 1)
+
+
+@pytest.mark.parametrize("what", ["wait", "wait_for_job"])
+async def test_a_server_that_does_not_wait_is_not_asked_without_a_pause(
+    what: str,
+) -> None:
+    job = Job(
+        id=JobId("job_a"),
+        session_id=SessionId("a"),
+        message_id=MessageId("m"),
+        call_id="c",
+        tool="bash",
+        title="sleep",
+        output="out",
+        process=None,
+        worker=None,
+        started=1,
+    )
+    asked = 0
+
+    def at_once(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        return httpx.Response(
+            200, json={"data": to_json(job) if "job" in request.url.path else None}
+        )
+
+    transport = httpx.MockTransport(at_once)
+    async with connect("http://localhost", transport=transport) as runtime:
+        session = runtime.sessions.at("a")
+        with anyio.move_on_after(1):
+            await (session.wait() if what == "wait" else session.wait_for_job("job_a"))
+    # A tenth of a second lies between two of them.
+    assert 1 <= asked <= 11
 
 
 @pytest.mark.parametrize("packed", ["gzip", "br", "zstd", "gzip, gzip"])
