@@ -26,23 +26,23 @@ class LeftOpen:
 
     def one_more(self) -> None:
         """Leave a file open."""
-        self._marks.enter_context(open(os.devnull, "rb"))  # noqa: SIM115 - left open
+        self._left.enter_context(open(os.devnull, "rb"))  # noqa: SIM115 - left open
 
     def a_thread(self) -> None:
         """Leave a thread running."""
         over = threading.Event()
         thread = threading.Thread(target=over.wait, daemon=True)
         thread.start()
-        self._marks.callback(thread.join)
-        self._marks.callback(over.set)
+        self._left.callback(thread.join)
+        self._left.callback(over.set)
 
     def a_process(self) -> None:
         """Leave a process running."""
-        process = self._marks.enter_context(subprocess.Popen(["sleep", "60"]))
-        self._marks.callback(process.kill)
+        process = self._left.enter_context(subprocess.Popen(["sleep", "60"]))
+        self._left.callback(process.kill)
 
     def close(self) -> None:
-        self._marks.close()
+        self._left.close()
 
 
 LEFT_OPEN = LeftOpen()
