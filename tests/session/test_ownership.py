@@ -16,12 +16,15 @@ from dovetail.kernel import AssistantMessage
 from dovetail.kernel.testing import ScriptedProvider
 from support.bounds import HANG
 from support.hosts import host, kinds_of
+from support.programs import Forking, Running
 
 WORKER = Path(__file__).with_name("two_owners.py")
+Worker = subprocess.Popen[str] | Running
 
 
 @contextmanager
 def worker(folder: Path, name: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a process of its own, which its parent can stop and see stop."""
     process = subprocess.Popen(
         [sys.executable, str(WORKER), str(folder), name],
         stdin=subprocess.PIPE,
@@ -35,7 +38,7 @@ def worker(folder: Path, name: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def heard(process: subprocess.Popen[str], words: str) -> None:
+def heard(process: Worker, words: str) -> None:
     assert process.stdout is not None
     hang = threading.Timer(HANG, process.kill)
     hang.start()
@@ -62,7 +65,7 @@ def stop_between_commits(process: subprocess.Popen[str], database: Path) -> None
                 return
 
 
-def say(process: subprocess.Popen[str]) -> None:
+def say(process: Worker) -> None:
     assert process.stdin is not None
     process.stdin.write("open\n")
     process.stdin.flush()
@@ -70,30 +73,32 @@ def say(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.law("execution.1")
 def test_of_two_processes_exactly_one_executes_and_both_learn_the_outcome(
-    tmp_path: Path,
+    tmp_path: Path, forked: Forking
 ) -> None:
-    with worker(tmp_path, "a") as first:
-        heard(first, "a prompted")
-        heard(first, "a holds")
-        with worker(tmp_path, "b") as second:
-            heard(second, "b prompted")
-            say(first)
-            heard(first, "a succeeded")
-            heard(second, "b succeeded")
+    first = forked(tmp_path, "a", program=WORKER)
+    heard(first, "a prompted")
+    heard(first, "a holds")
+    second = forked(tmp_path, "b", program=WORKER)
+    heard(second, "b prompted")
+    say(first)
+    heard(first, "a succeeded")
+    heard(second, "b succeeded")
     assert _executions(tmp_path) == 1
 
 
 @pytest.mark.law("execution.1")
-def test_when_the_owner_is_killed_the_other_takes_over(tmp_path: Path) -> None:
-    with worker(tmp_path, "a") as first:
-        heard(first, "a prompted")
-        heard(first, "a holds")
-        with worker(tmp_path, "b") as second:
-            heard(second, "b prompted")
-            first.kill()
-            heard(second, "b holds")
-            say(second)
-            heard(second, "b succeeded")
+def test_when_the_owner_is_killed_the_other_takes_over(
+    tmp_path: Path, forked: Forking
+) -> None:
+    first = forked(tmp_path, "a", program=WORKER)
+    heard(first, "a prompted")
+    heard(first, "a holds")
+    second = forked(tmp_path, "b", program=WORKER)
+    heard(second, "b prompted")
+    first.kill()
+    heard(second, "b holds")
+    say(second)
+    heard(second, "b succeeded")
     assert _executions(tmp_path) == 2
 
 
