@@ -124,8 +124,13 @@ def summary(report: Json) -> str:
 
 
 def _summary(unknown: int, moved: int) -> str:
-    calls, things = counted(unknown, "call"), counted(moved, "thing")
-    return f"left unfinished: {calls} of unknown outcome, {things} moved"
+    found = []
+    if unknown:
+        found.append(f"{counted(unknown, 'call')} of unknown outcome")
+    if moved:
+        found.append(f"{counted(moved, 'thing')} moved")
+    told = ", ".join(found) or "no outcome is unknown and nothing moved"
+    return f"left unfinished: {told}"
 
 
 def acceptance(by: str) -> str:

@@ -392,7 +392,7 @@ async def test_show_tells_what_was_left_and_then_who_accepted_it(
     assert told["continuation"] is None
     assert (told["accepted"]["by"], told["accepted"]["digest"]) == ("person", digest)
     assert (
-        "(left unfinished: 1 call of unknown outcome, 0 things moved)\n"
+        "(left unfinished: 1 call of unknown outcome)\n"
         "(going on: accepted by a person)\n"
     ) in shown.out
     assert "report " not in shown.out

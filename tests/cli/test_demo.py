@@ -55,7 +55,7 @@ async def test_the_demo_kills_its_run_goes_on_and_says_what_to_look_at(
     assert id in listed.out
     assert "outcome   succeeded" in shown.out
     assert "* edit ledger/averages.py - ok" in shown.out
-    assert "(left unfinished: 1 call of unknown outcome, 0 thing" in shown.out
+    assert "(left unfinished: 1 call of unknown outcome" in shown.out
     assert "tool.succeeded" in logged.out
     # Nothing of it went into the person's own database.
     assert (await home.do("sessions", "--json")).out == ""

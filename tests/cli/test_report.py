@@ -141,6 +141,23 @@ def test_a_recorded_report_of_any_shape_is_one_line(report: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("unknown", "moved", "told"),
+    [
+        (0, 0, "no outcome is unknown and nothing moved"),
+        (2, 0, "2 calls of unknown outcome"),
+        (0, 1, "1 thing moved"),
+        (1, 2, "1 call of unknown outcome, 2 things moved"),
+    ],
+)
+def test_a_report_in_one_line_counts_only_what_there_is(
+    unknown: int, moved: int, told: str
+) -> None:
+    calls: Any = [{"known": "unknown"}] * unknown + [{"known": "completed"}]
+    report: Any = {"calls": calls, "moved": [{}] * moved}
+    assert summary(report) == f"left unfinished: {told}"
+
+
+@pytest.mark.parametrize(
     ("by", "told"),
     [
         ("person", "going on: accepted by a person"),
@@ -158,7 +175,7 @@ def test_the_transcript_says_what_was_left_and_who_accepted_it(
     reported = ContinuationReported(session_id=S, digest="d", report=report)
     accepted = ContinuationAccepted(session_id=S, digest="d", by=by)
     assert transcript.take(reported) + transcript.take(accepted) == (
-        f"(left unfinished: 1 call of unknown outcome, 0 things moved)\n({told})\n"
+        f"(left unfinished: 1 call of unknown outcome)\n({told})\n"
     )
 
 
