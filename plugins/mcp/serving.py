@@ -11,10 +11,16 @@ from importlib.metadata import version
 from typing import Any
 
 import anyio
+import orjson
 from dovetail.kernel import open_runtime
 
 from .sessions import SessionsServer
 
+NO_SUCH_ID = {
+    "jsonrpc": "2.0",
+    "id": None,
+    "error": {"code": -32600, "message": "an id is a text or a whole number"},
+}
 MAX_BODY = 4 * 1024 * 1024
 """Bytes of one message over HTTP, as the protocol package has it."""
 
@@ -60,6 +66,21 @@ def door_of(made: Any, admittance: Any) -> Any:
     return door
 
 
+def _has_no_such_id(data: bytes) -> bool:
+    """Whether a request has an id that no request can have."""
+    try:
+        message = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False  # what is behind says so
+    if not isinstance(message, dict) or not {"method", "id"} <= message.keys():
+        return False
+    number = message["id"]
+    if isinstance(number, float):
+        # A whole number of more than 64 bits is read as one.
+        return abs(number) < 2.0**63
+    return isinstance(number, bool) or not isinstance(number, str | int)
+
+
 class Behind:
     """Hands a request on once all of it came, and ends its answer when the door
     closes: a stream of the protocol has no end of its own."""
@@ -71,11 +92,16 @@ class Behind:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         from starlette.requests import Request
+        from starlette.responses import JSONResponse
 
         from ..http.operation import read_body
         from ..http.problems import closing
 
         data: bytes | None = await read_body(Request(scope, receive), MAX_BODY)
+        if data and _has_no_such_id(data):
+            # What is behind takes it for a notification, and would answer nothing.
+            await JSONResponse(NO_SUCH_ID, 400)(scope, receive, send)
+            return
 
         async def whole() -> Any:
             nonlocal data

@@ -293,6 +293,27 @@ async def test_over_http_what_is_too_long_is_refused_before_it_is_read(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("id", [None, 1.0, 1.5, True, [1], {"id": 1}], ids=str)
+async def test_over_http_a_request_with_no_id_that_can_be_is_refused(
+    id: Any, tmp_path: Path
+) -> None:
+    """And not taken for a notification, which nobody is answered."""
+    async with behind_a_door(tmp_path) as (client, _):
+        begun = await client.post("/mcp", json=HELLO)
+        here = {"mcp-session-id": begun.headers["mcp-session-id"]}
+        asked = {"jsonrpc": "2.0", "method": "tools/list"}
+        await client.post(
+            "/mcp", json=asked | {"method": "notifications/initialized"}, headers=here
+        )
+        found = await client.post("/mcp", json=asked | {"id": id}, headers=here)
+        assert found.status_code == 400, found.text
+        assert found.json()["error"]["code"] == -32600
+        for sound in (0, "one", 2**70):
+            found = await client.post("/mcp", json=asked | {"id": sound}, headers=here)
+            assert "session_create" in found.text
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_over_http_half_a_message_is_not_waited_for_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
