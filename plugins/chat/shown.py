@@ -38,7 +38,6 @@ class Talk(Protocol):
     @property
     def stopping(self) -> bool:
         """Whether what goes on is being stopped."""
-        ...
 
     @property
     def asked(self) -> Question | None:
