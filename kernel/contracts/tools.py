@@ -501,7 +501,9 @@ class Tool(Generic[I, O]):
     """What a repeat would do. The default promises nothing."""
     asks: Sequence[Action] | None = None
     """The actions that it asks permission for, so that a rule about an action that
-    nothing asks is found out. None: not said; it is taken to ask one of its name."""
+    nothing asks is found out. None: not said; it is taken to ask one of its name. A
+    plugin whose tools come and go asks by its own name, which is known while none of
+    them is there."""
     models: Sequence[str] | None = None
     """Patterns of the models that it is offered to, such as ``*gpt-5*``; they are held
     against ``provider/model`` in small letters. None: to all. ``[tools.NAME]`` in

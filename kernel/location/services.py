@@ -260,6 +260,9 @@ class LocationServices:
     def _odd(self, rules: Iterable[Rule]) -> Sequence[str]:
         actions = self.tools.actions()
         asked = [*actions, *self.tools.silent()]
+        # Tools that come and go, such as those of a server, ask by the name of their
+        # plugin, and none of them need be there yet.
+        known = [*asked, *self.plugins.versions()]
         odd = []
         for rule in dict.fromkeys(rules):
             where = rule.source or "a rule"
@@ -269,7 +272,7 @@ class LocationServices:
                     where,
                     f"a rule about {rule.resource!r} can never match: {why}",
                 )
-            if not any(matches(rule.action, name) for name in asked):
+            if not any(matches(rule.action, name) for name in known):
                 from difflib import get_close_matches
 
                 near = get_close_matches(rule.action, asked, 1)

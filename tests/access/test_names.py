@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import frozen
 from dovetail.kernel import (
     Action,
     ConfigurationError,
+    Place,
+    Register,
     Rule,
     RuleEffect,
     Tool,
     ToolContext,
+    hookimpl,
 )
 from dovetail.kernel.access.names import Ground
 from dovetail.kernel.access.rules import decide, deciding_rule
@@ -248,6 +252,18 @@ async def test_what_rules_mean_is_found_out_before_anybody_asks(
     assert len(looks) == opened
 
 
+class Weather:
+    """A plugin whose tools come later."""
+
+    name = "weather"
+
+    @hookimpl
+    def dovetail_register_tools(
+        self, register: Register[Tool[Any, Any]], place: Place
+    ) -> None:
+        """None is there yet."""
+
+
 async def test_a_rule_about_what_nothing_asks_is_told_with_what_there_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -256,12 +272,14 @@ async def test_a_rule_about_what_nothing_asks_is_told_with_what_there_is(
         'permissions.rules = [{ action = "write", resource = "*", effect = "deny" }, '
         '{ action = "raed", resource = "*", effect = "deny" }, '
         '{ action = "look", resource = "*", effect = "deny" }, '
+        '{ action = "weather", resource = "storm/*", effect = "deny" }, '
         '{ action = "*", resource = "*.key", effect = "deny" }]'
     )
     async with host(
         tmp_path,
         ScriptedProvider(),
         *tools(),
+        plugins=[Weather()],
         environment={"DOVETAIL_CONFIG": str(mine)},
     ) as runtime:
         await runtime.location(tmp_path).tools()
