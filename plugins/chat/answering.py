@@ -59,14 +59,25 @@ class Answering:
         """Say that somebody types."""
         self._typed_at = asyncio.get_running_loop().time()
 
+    def give_way(self) -> None:
+        """Let what is typed be typed, in the draft that was put away, where a question
+        takes single keys: one that answers nothing begins a word, whose other keys are
+        no answers either."""
+        if self.by_key is not None:
+            self._takes = False
+            self._take_up_draft()
+
+    def _take_up_draft(self) -> None:
+        if self._draft is not None:
+            draft, self._draft = self._draft, None
+            self._line.replace(draft)
+
     def look(self) -> None:
         """Let a question take what is typed, once nobody types, and give the draft back
         when nothing is asked any more."""
         if self._talk().asked is None:
             self._takes = False
-            if self._draft is not None:
-                draft, self._draft = self._draft, None
-                self._line.replace(draft)
+            self._take_up_draft()
             return
         now = asyncio.get_running_loop().time()
         if not self._takes and now - self._typed_at >= STILL_SECONDS:

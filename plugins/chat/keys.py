@@ -88,8 +88,9 @@ class Keys:
             return
         key = event.data
         question, form = self._answering.by_key, self._answering.form
-        if question is not None:
-            question.press("space" if key == " " else key.lower())
+        if question is not None and question.press(
+            "space" if key == " " else key.lower()
+        ):
             self._answering.look()
         elif (
             key == " "
@@ -99,6 +100,7 @@ class Keys:
         ):
             form.toggle()
         elif typeable(key) and key not in "\n\t":
+            self._answering.give_way()
             self._typing(lambda: self._line.insert(key * event.arg))
 
     def _newline(self, event: KeyPressEvent) -> None:
@@ -109,6 +111,7 @@ class Keys:
         self._insert_pasted(event.data)
 
     def _insert_pasted(self, text: str) -> None:
+        self._answering.give_way()
         self._typing(lambda: self._line.paste(text))
 
     def _backspace(self, event: KeyPressEvent) -> None:

@@ -133,6 +133,32 @@ async def test_a_question_takes_the_keys_once_nobody_types_and_gives_the_draft_b
     assert line.text == "half a wor"
 
 
+async def test_what_answers_nothing_is_typed_on_and_the_question_waits_again(
+    talk: Heard, line: PromptLine, answering: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0])
+    line.insert("half a wor")
+    talk.asked = Ask("", "y or n", {"y": True})
+    answering.look()
+    assert answering.by_key is talk.asked
+    answering.give_way()
+    answering.typing()
+    assert answering.waits
+    assert line.text == "half a wor"
+    line.insert("d")
+    now[0] += STILL_SECONDS / 2
+    answering.look()
+    assert answering.waits
+    now[0] += STILL_SECONDS
+    answering.look()
+    assert answering.by_key is talk.asked
+    assert line.text == ""
+    talk.asked = None
+    answering.look()
+    assert line.text == "half a word"
+
+
 async def test_words_are_typed_and_not_taken_key_by_key(
     talk: Heard, answering: Answering
 ) -> None:

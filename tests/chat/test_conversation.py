@@ -377,7 +377,6 @@ async def test_a_card_says_what_is_done_and_takes_one_key(home: Home) -> None:
                 "allow bash: echo forty-$((40+2))", "always:", "y once"
             )
             assert "\x07" in terminal.raw.decode()
-            await terminal.type("x")
             await terminal.type("y")
             await terminal.until("* 1 bash echo forty-$((40+2)) (count) - ok", "Done.")
             await terminal.until(READY)
@@ -405,6 +404,26 @@ async def test_a_card_waits_for_whoever_types_to_stop(home: Home) -> None:
             await terminal.until("failed", "> yes, a draft")
             await terminal.type(CTRL_C + CTRL_C + CTRL_C)
             await terminal.end()
+
+
+async def test_a_sentence_that_is_typed_at_a_card_answers_nothing(home: Home) -> None:
+    """Its first letter is no answer, and the others are none either."""
+    calls = calling(("bash", {"command": "echo hi"}))
+    async with serve(calls, text("Done.")) as server:
+        home.serve_from(server.url)
+        async with seen(home, *CHAT) as terminal:
+            await say(terminal, "Go")
+            await terminal.until("y once")
+            await terminal.type("Please say no")
+            await terminal.until("> Please say no")
+            # It takes keys again, and what was typed is put away.
+            await terminal.until_gone("> Please say no")
+            await terminal.until("y once")
+            await terminal.type("y")
+            await terminal.until("echo hi - ok", "Done.", "> Please say no")
+            await terminal.type(CTRL_C)
+            await terminal.until(READY)
+            await leave(terminal)
 
 
 async def test_a_refusal_with_words_tells_the_model(home: Home) -> None:
