@@ -261,8 +261,10 @@ class LocationServices:
         actions = self.tools.actions()
         asked = [*actions, *self.tools.silent()]
         # Tools that come and go, such as those of a server, ask by the name of their
-        # plugin, and none of them need be there yet.
-        known = [*asked, *self.plugins.versions()]
+        # plugin or what begins with it, and none of them need be there yet.
+        plugins = self.plugins.versions()
+        known = [*asked, *plugins]
+        begun = tuple(f"{name}_" for name in plugins)
         odd = []
         for rule in dict.fromkeys(rules):
             where = rule.source or "a rule"
@@ -272,10 +274,12 @@ class LocationServices:
                     where,
                     f"a rule about {rule.resource!r} can never match: {why}",
                 )
-            if not any(matches(rule.action, name) for name in known):
+            if not rule.action.startswith(begun) and not any(
+                matches(rule.action, name) for name in known
+            ):
                 from difflib import get_close_matches
 
-                near = get_close_matches(rule.action, asked, 1)
+                near = get_close_matches(rule.action, known, 1)
                 advice = f"; did you mean {near[0]!r}" if near else ""
                 there_are = f"(there are: {', '.join(sorted(asked))})"
                 odd.append(

@@ -277,10 +277,11 @@ async def _of_location(location: str, network: bool) -> list[Finding]:
         runtime.location(location) as here,
     ):
         plugins = await here.plugins.list()
-        bad = [one for one in plugins if one.state not in ("open", "disabled")]
+        # What a person turned off is as it should be.
+        bad = [one for one in plugins if one.state not in ("open", "left out")]
         for one in bad:
             why = one.error or one.last_error or one.state
-            advice = f"`dovetail plugins check {one.name}` says more"
+            advice = "`dovetail plugins check` says more"
             text = f"{one.name} is {one.state}: {why}"
             found.append(Finding("plugins", "problem", text, advice))
         troubled = [one for one in plugins if one.errors and one not in bad]

@@ -273,6 +273,8 @@ async def test_a_rule_about_what_nothing_asks_is_told_with_what_there_is(
         '{ action = "raed", resource = "*", effect = "deny" }, '
         '{ action = "look", resource = "*", effect = "deny" }, '
         '{ action = "weather", resource = "storm/*", effect = "deny" }, '
+        '{ action = "weather_alarm", resource = "*", effect = "deny" }, '
+        '{ action = "weahter", resource = "*", effect = "deny" }, '
         '{ action = "*", resource = "*.key", effect = "deny" }]'
     )
     async with host(
@@ -285,11 +287,12 @@ async def test_a_rule_about_what_nothing_asks_is_told_with_what_there_is(
         await runtime.location(tmp_path).tools()
     told = [one.getMessage() for one in caplog.records]
     odd = [one for one in told if "is known to ask" in one]
-    assert len(odd) == 2
+    assert len(odd) == 3
     assert "'write'" in odd[0]
     assert "permissions.rules[0]" in odd[0]
     assert "external_directory, look, read" in odd[0]
     assert "did you mean 'read'" in odd[1]
+    assert "did you mean 'weather'" in odd[2]
 
 
 @pytest.mark.law("access.9")

@@ -145,6 +145,14 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(
     assert do("doctor").code == 0
 
 
+def test_the_doctor_takes_a_plugin_that_a_person_turned_off_for_no_problem(
+    home: Home, do: Callable[..., Done]
+) -> None:
+    write_mine(home, 'disable_plugins = ["cohere"]\n')
+    done = do("doctor", "--json")
+    assert (done.code, "cohere is left out" in done.out) == (0, False)
+
+
 # --- stats ------------------------------------------------------------------------
 
 
