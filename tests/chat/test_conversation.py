@@ -420,9 +420,9 @@ async def test_a_sentence_that_is_typed_at_a_card_answers_nothing(home: Home) ->
             await terminal.until_gone("> Please say no")
             await terminal.until("y once")
             await terminal.type("y")
-            await terminal.until("echo hi - ok", "Done.", "> Please say no")
+            await terminal.until("echo hi - ok", "Done.", "> Please say no", READY)
             await terminal.type(CTRL_C)
-            await terminal.until(READY)
+            await terminal.until_gone("> Please say no")
             await leave(terminal)
 
 
